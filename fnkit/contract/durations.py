@@ -1,0 +1,54 @@
+"""Durations as the API reads and writes them: ``"300s"``, ``"10.000000000s"``, and the kit's ``"5m"``."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["format_duration", "parse_api_duration", "parse_duration"]
+
+_API: Final = re.compile(r"(-?\d+)(?:\.(\d{1,9}))?s")
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNIT_NANOSECONDS: Final = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+
+
+def parse_api_duration(text: str) -> int | None:
+    """Nanoseconds of a protobuf JSON duration (``"2.5s"``), or ``None`` when it is not one."""
+    match = _API.fullmatch(text)
+    if match is None:
+        return None
+    whole, fraction = match.groups()
+    nanoseconds = int((fraction or "").ljust(9, "0"))
+    return int(whole) * 10**9 + (-nanoseconds if whole.startswith("-") else nanoseconds)
+
+
+def parse_duration(text: str | float) -> float | None:
+    """Seconds of what people write: ``30``, ``"30s"``, ``"5m"``, ``"1h30m"``, ``"250ms"``; else ``None``."""
+    if isinstance(text, int | float):
+        return float(text)
+    stripped = text.strip().replace(" ", "")
+    total, position = 0.0, 0
+    for match in _PART.finditer(stripped):
+        if match.start() != position:
+            return None
+        total += float(match.group(1)) * _UNIT_NANOSECONDS[match.group(2)] / 10**9
+        position = match.end()
+    return total if position and position == len(stripped) else None
+
+
+def format_duration(nanoseconds: int) -> str:
+    """The API's spelling: whole seconds bare, else 3, 6 or 9 fraction digits (protobuf JSON).
+
+    >>> format_duration(10_000_000_000), format_duration(2_500_000_000)
+    ('10s', '2.500s')
+    """
+    sign = "-" if nanoseconds < 0 else ""
+    whole, fraction = divmod(abs(nanoseconds), 10**9)
+    if not fraction:
+        return f"{sign}{whole}s"
+    digits = f"{fraction:09d}"
+    for length in (3, 6):
+        if not digits[length:].strip("0"):
+            digits = digits[:length]
+            break
+    return f"{sign}{whole}.{digits}s"

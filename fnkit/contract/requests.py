@@ -1,0 +1,111 @@
+"""The API's request bodies. ``None`` means "not given" everywhere: null and absent are the same to the API.
+
+Encoding leaves out what is not given (``omit_defaults``). What cannot be said with a value that is there cannot
+be said at all: a description is emptied with ``""``, a private network detached with ``""``, a secret deleted
+with ``Secret(key=…)`` and no value (recorded).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = [
+    "CreateCron",
+    "CreateFunction",
+    "CreateNamespace",
+    "Secret",
+    "UpdateCron",
+    "UpdateFunction",
+    "UpdateNamespace",
+]
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A secret on its way in; on update ``value=None`` deletes the key."""
+
+    key: str
+    value: str | None = None
+
+    def __repr__(self) -> str:
+        """Show the key alone: a value must not reach a log or a traceback."""
+        return f"Secret(key={self.key!r})"
+
+
+class CreateNamespace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /namespaces."""
+
+    name: str | None = None
+    project_id: str | None = None
+    environment_variables: dict[str, str] | None = None
+    description: str | None = None
+    secret_environment_variables: list[Secret] | None = None
+    tags: list[str] | None = None
+    activate_vpc_integration: bool | None = None
+
+
+class UpdateNamespace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """PATCH /namespaces/{id}. The environment map replaces, secrets merge by key."""
+
+    environment_variables: dict[str, str] | None = None
+    description: str | None = None
+    secret_environment_variables: list[Secret] | None = None
+    tags: list[str] | None = None
+
+
+class CreateFunction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /functions. Memory in MB, timeout as ``"300s"``."""
+
+    name: str | None = None
+    namespace_id: str | None = None
+    environment_variables: dict[str, str] | None = None
+    min_scale: int | None = None
+    max_scale: int | None = None
+    runtime: str | None = None
+    memory_limit: int | None = None
+    timeout: str | None = None
+    handler: str | None = None
+    privacy: str | None = None
+    description: str | None = None
+    secret_environment_variables: list[Secret] | None = None
+    http_option: str | None = None
+    sandbox: str | None = None
+    tags: list[str] | None = None
+    private_network_id: str | None = None
+
+
+class UpdateFunction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """PATCH /functions/{id}. It deploys, unless ``redeploy`` is false."""
+
+    environment_variables: dict[str, str] | None = None
+    min_scale: int | None = None
+    max_scale: int | None = None
+    runtime: str | None = None
+    memory_limit: int | None = None
+    timeout: str | None = None
+    redeploy: bool | None = None
+    handler: str | None = None
+    privacy: str | None = None
+    description: str | None = None
+    secret_environment_variables: list[Secret] | None = None
+    http_option: str | None = None
+    sandbox: str | None = None
+    tags: list[str] | None = None
+    private_network_id: str | None = None
+
+
+class CreateCron(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /crons. ``args`` is any JSON object."""
+
+    function_id: str | None = None
+    schedule: str | None = None
+    args: dict[str, object] | None = None
+    name: str | None = None
+
+
+class UpdateCron(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """PATCH /crons/{id}. ``args`` replaces."""
+
+    function_id: str | None = None
+    schedule: str | None = None
+    args: dict[str, object] | None = None
+    name: str | None = None

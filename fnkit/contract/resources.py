@@ -1,0 +1,152 @@
+"""The API's objects, field for field, in the order in which the real API writes them.
+
+Source: the API document's schemas, corrected by recorded traffic (``docs/api-behaviour.md``). Enumerations are
+plain strings here because the API adds values without notice; ``fnkit.contract.enums`` names the known ones.
+Timestamps are RFC 3339 strings in UTC, durations strings such as ``"300s"``. Memory is in MB, CPU in mVCPU.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = [
+    "Cron",
+    "DownloadUrl",
+    "Function",
+    "ListCronsResponse",
+    "ListFunctionsResponse",
+    "ListNamespacesResponse",
+    "ListRuntimesResponse",
+    "Namespace",
+    "Runtime",
+    "SecretHashedValue",
+    "UploadUrl",
+]
+
+
+class SecretHashedValue(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret as the API shows it: its name and the argon2id hash of its value (PHC string)."""
+
+    key: str
+    hashed_value: str
+
+
+class Namespace(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of functions that share environment variables, secrets and tokens."""
+
+    id: str
+    name: str
+    environment_variables: dict[str, str]
+    organization_id: str
+    project_id: str
+    status: str
+    registry_namespace_id: str
+    error_message: str | None = None
+    registry_endpoint: str
+    description: str | None = ""
+    secret_environment_variables: list[SecretHashedValue]
+    tags: list[str]
+    created_at: str | None = None
+    updated_at: str | None = None
+    vpc_integration_activated: bool = False
+    region: str
+
+
+class Function(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployed handler and its settings."""
+
+    id: str
+    name: str
+    namespace_id: str
+    status: str
+    environment_variables: dict[str, str]
+    min_scale: int
+    max_scale: int
+    runtime: str
+    memory_limit: int
+    cpu_limit: int
+    timeout: str | None
+    handler: str
+    error_message: str | None = None
+    privacy: str
+    description: str | None = ""
+    domain_name: str
+    secret_environment_variables: list[SecretHashedValue]
+    http_option: str
+    runtime_message: str = ""
+    build_message: str | None = None
+    sandbox: str
+    created_at: str | None = None
+    updated_at: str | None = None
+    ready_at: str | None = None
+    tags: list[str]
+    private_network_id: str | None = None
+    region: str
+
+
+class Cron(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule that POSTs ``args`` to a function. It has neither region nor dates (recorded)."""
+
+    id: str
+    function_id: str
+    schedule: str
+    args: dict[str, object]
+    status: str
+    name: str | None = None
+
+
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """A language version that functions can be written for. All fields are strings (recorded)."""
+
+    name: str
+    language: str
+    version: str
+    default_handler: str
+    code_sample: str
+    status: str
+    status_message: str
+    extension: str
+    implementation: str
+    logo_url: str
+
+
+class UploadUrl(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and with which headers to PUT a function's archive. Valid for 3,600 s."""
+
+    url: str
+    headers: dict[str, list[str]]
+
+
+class DownloadUrl(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and with which headers to GET a function's archive."""
+
+    url: str
+    headers: dict[str, list[str]]
+
+
+class ListNamespacesResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of namespaces; ``total_count`` counts all pages."""
+
+    namespaces: list[Namespace]
+    total_count: int
+
+
+class ListFunctionsResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of functions; ``total_count`` counts all pages."""
+
+    functions: list[Function]
+    total_count: int
+
+
+class ListCronsResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of crons; ``total_count`` counts all pages."""
+
+    crons: list[Cron]
+    total_count: int
+
+
+class ListRuntimesResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole runtime table; it is not paged (recorded)."""
+
+    runtimes: list[Runtime]
+    total_count: int

@@ -1,0 +1,88 @@
+"""Where the platform keeps its files, and the settings its processes are started with (pure).
+
+::
+
+    $FNKIT_HOME/                 0700; default: the user's data folder
+      platform.json              identity: secret key, access key, project and organization id (0600)
+      run.json                   the running platform: pids, ports (0600)
+      platform.db                the store
+      blobs/<sha256>             uploaded archives
+      deployments/<id>-<gen>/    built code, one folder a deployment
+      logs/<function id>/        JSONL segments;   logs/platform/{supervisor,control,data-plane}.log
+      keys/                      the key that encrypts secrets at rest (0600)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+__all__ = ["Layout", "ProcessSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The names of everything under one data folder."""
+
+    home: Path
+
+    @property
+    def identity(self) -> Path:
+        """Identity of this platform, made once."""
+        return self.home / "platform.json"
+
+    @property
+    def run(self) -> Path:
+        """What runs now."""
+        return self.home / "run.json"
+
+    @property
+    def database(self) -> Path:
+        """The store."""
+        return self.home / "platform.db"
+
+    @property
+    def blobs(self) -> Path:
+        """Uploaded archives by sha256."""
+        return self.home / "blobs"
+
+    @property
+    def deployments(self) -> Path:
+        """Built code."""
+        return self.home / "deployments"
+
+    @property
+    def logs(self) -> Path:
+        """Log segments."""
+        return self.home / "logs"
+
+    @property
+    def keys(self) -> Path:
+        """Keys."""
+        return self.home / "keys"
+
+
+class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the supervisor hands to control and the data plane, as JSON on standard input.
+
+    control_socket: control listens here for the data plane. gateway_socket: the gateway's private door, which
+    skips the token check (decision 18). Ports are what was chosen, never 0. ``speed`` 0 is the manual clock.
+    """
+
+    home: str
+    host: str
+    api_port: int
+    gateway_port: int
+    control_socket: str
+    gateway_socket: str
+    secret_key: str
+    access_key: str
+    project_id: str
+    organization_id: str
+    domain_suffix: str
+    speed: float
+    isolation: str
+    strict_runtimes: bool = False
+    memory_budget_mb: int = 0

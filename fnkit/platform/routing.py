@@ -1,0 +1,193 @@
+"""What control tells the data plane, and what it hears back: pure values and their frames.
+
+Control listens on a 0600 Unix socket; the data plane connects, again and again until it succeeds, and keeps
+serving what it knows while control is away. On connect control sends one ``Snapshot``; after it only deltas,
+each with the next version. The data plane answers every message that carries a version with ``Ack`` and
+reports what becomes of instances (decision 18). Frames: four bytes of length, big-endian, then msgpack.
+
+Secrets travel here in clear, in memory, over a socket that only its owner can open; they are never written.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+__all__ = [
+    "Ack",
+    "Clock",
+    "ClockChanged",
+    "Exited",
+    "Failed",
+    "FromControl",
+    "FromDataPlane",
+    "Healthy",
+    "Hello",
+    "Remove",
+    "Route",
+    "Snapshot",
+    "Started",
+    "Upsert",
+    "decode_from_control",
+    "decode_from_data_plane",
+    "encode",
+    "frame",
+]
+
+LENGTH_BYTES: Final = 4
+
+
+class Clock(msgspec.Struct, frozen=True, kw_only=True):
+    """Platform time: ``epoch`` is the virtual time, in Unix seconds, at ``real`` (``time.time()``).
+
+    Virtual now = ``epoch + (time.time() - real) * speed``. ``speed`` 0 is the manual clock, which only moves by
+    ``POST /fnkit/v1/clock`` (decision 21).
+    """
+
+    epoch: float
+    real: float
+    speed: float = 1.0
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment of a function: where it answers and how it runs.
+
+    generation: counts this function's deployments; a higher one replaces a lower one.
+    hosts: lower-case names without port, native spellings and custom domains.
+    path_prefix: ``/<region>/<namespace>/<function>`` for the path form.
+    code: absolute folder that becomes ``/home/app/function``; interpreter: absolute program that runs it.
+    memory: MB. cpu: mVCPU. timeout: seconds, real time. environment: merged, secrets in clear.
+    uid: the user that instances run as when the platform is root, else 0.
+    """
+
+    function_id: str
+    generation: int
+    name: str
+    namespace_id: str
+    region: str
+    project_id: str
+    hosts: tuple[str, ...]
+    path_prefix: str
+    runtime: str
+    language: str
+    interpreter: str
+    code: str
+    handler: str
+    memory: int
+    cpu: int
+    timeout: float
+    min_scale: int
+    max_scale: int
+    privacy: str
+    http_option: str
+    sandbox: str
+    environment: dict[str, str]
+    uid: int = 0
+
+    def __repr__(self) -> str:
+        """Name the deployment alone: the environment holds secrets."""
+        return f"Route({self.function_id}@{self.generation})"
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
+    """Everything that is in force. Routes it does not name are gone."""
+
+    version: int
+    clock: Clock
+    routes: tuple[Route, ...]
+
+
+class Upsert(msgspec.Struct, frozen=True, kw_only=True, tag="upsert"):
+    """Start one instance of this deployment; when it runs, switch to it and say ``Started`` (decision 25)."""
+
+    version: int
+    route: Route
+
+
+class Remove(msgspec.Struct, frozen=True, kw_only=True, tag="remove"):
+    """Stop serving this function and end its instances once they have answered what they hold."""
+
+    version: int
+    function_id: str
+
+
+class ClockChanged(msgspec.Struct, frozen=True, kw_only=True, tag="clock"):
+    """The clock was moved or its speed changed. The ack means: every task that became due has started."""
+
+    version: int
+    clock: Clock
+
+
+FromControl: TypeAlias = Snapshot | Upsert | Remove | ClockChanged
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """The data plane introduces itself, with its doors and the isolation in force."""
+
+    pid: int
+    gateway_port: int
+    isolation: str
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
+    """The message of this version is in force."""
+
+    version: int
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
+    """A first instance of this deployment runs and its routes are in force."""
+
+    function_id: str
+    generation: int
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """No instance of this deployment could be started; what served before still serves."""
+
+    function_id: str
+    generation: int
+    message: str
+
+
+class Exited(msgspec.Struct, frozen=True, kw_only=True, tag="exited"):
+    """An instance ended by itself. ``reason`` is a short sentence: killed, out of memory, timed out, exit 3."""
+
+    function_id: str
+    generation: int
+    reason: str
+
+
+class Healthy(msgspec.Struct, frozen=True, kw_only=True, tag="healthy"):
+    """Every ``min_scale`` instance of the snapshot is up (decision 25)."""
+
+    version: int
+
+
+FromDataPlane: TypeAlias = Hello | Ack | Started | Failed | Exited | Healthy
+
+_encoder = msgspec.msgpack.Encoder()
+_from_control = msgspec.msgpack.Decoder(FromControl)
+_from_data_plane = msgspec.msgpack.Decoder(FromDataPlane)
+
+
+def encode(message: FromControl | FromDataPlane) -> bytes:
+    """Return the message's msgpack bytes."""
+    return _encoder.encode(message)
+
+
+def frame(message: FromControl | FromDataPlane) -> bytes:
+    """Return the message as it goes over the socket: length, then msgpack."""
+    payload = _encoder.encode(message)
+    return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
+
+
+def decode_from_control(payload: bytes) -> FromControl:
+    """Read what control sent; ``msgspec.DecodeError`` when it is not that."""
+    return _from_control.decode(payload)
+
+
+def decode_from_data_plane(payload: bytes) -> FromDataPlane:
+    """Read what the data plane sent; ``msgspec.DecodeError`` when it is not that."""
+    return _from_data_plane.decode(payload)
