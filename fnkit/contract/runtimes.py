@@ -1,0 +1,173 @@
+"""The runtime table: 41 rows as recorded from GET /runtimes on 2026-07-03, in the API's order.
+
+Names are open strings in every request and checked against this table. Code samples are our own. Lifecycle
+rules (decision 27): ``deprecated`` is accepted with a message, ``end_of_support`` refuses creation,
+``end_of_life`` refuses creation and update; existing functions run on.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fnkit.contract.enums import RuntimeStatus
+from fnkit.contract.resources import Runtime
+
+__all__ = ["RUNTIMES", "find_runtime", "python_runtime", "python_version"]
+
+_LOGOS: Final = "https://scw-serverless-runtimes-logos-fr-par.s3.fr-par.scw.cloud"
+_EXTENSIONS: Final = {"Node": "js", "Python": "py", "PHP": "php", "Go": "go", "Rust": "rs"}
+_EOL: Final = (
+    "Runtime has reached its end of life. To update your function, please recreate it with a newer runtime"
+)
+_PYTHON2: Final = (
+    "Python 2 language is not supported anymore, Python 2.7 runtime reached end of life, "
+    "please migrate to a Python 3 runtime"
+)
+
+_NODE_MODULE: Final = (
+    'export function handle(event, context) {\n  return { statusCode: 200, body: "Hello from Node" };\n}\n'
+)
+_NODE_COMMON: Final = (
+    'exports.handle = function (event, context) {\n  return { statusCode: 200, body: "Hello from Node" };\n};\n'
+)
+_PYTHON: Final = 'def handle(event, context):\n    return {"statusCode": 200, "body": "Hello from Python"}\n'
+_PHP: Final = (
+    "<?php\n\nfunction handle($event, $context)\n{\n"
+    '    return ["statusCode" => 200, "body" => "Hello from PHP"];\n}\n'
+)
+_OLD_NODES: Final = ("node14", "node10", "node8")
+
+_AVAILABLE: Final = RuntimeStatus.AVAILABLE
+_SUPPORT: Final = RuntimeStatus.END_OF_SUPPORT
+_LIFE: Final = RuntimeStatus.END_OF_LIFE
+
+
+def _support_message(language: str, version: str) -> str:
+    return f"{language} {version} reached end of support, please upgrade to a newer {language} runtime"
+
+
+_ROWS: Final[tuple[tuple[str, str, str, RuntimeStatus, str], ...]] = (
+    ("node26", "Node", "26", _AVAILABLE, ""),
+    ("node24", "Node", "24", _AVAILABLE, ""),
+    ("node22", "Node", "22", _AVAILABLE, ""),
+    ("node20", "Node", "20", _SUPPORT, _support_message("Node", "20")),
+    ("node19", "Node", "19", _LIFE, _EOL),
+    ("node18", "Node", "18", _SUPPORT, "Node 18 has reached end of support, please upgrade to Node >= 20"),
+    ("node17", "Node", "17", _LIFE, _EOL),
+    ("node16", "Node", "16", _LIFE, _EOL),
+    ("node14", "Node", "14", _LIFE, _EOL),
+    ("node10", "Node", "10", _LIFE, _EOL),
+    ("node8", "Node", "8", _LIFE, _EOL),
+    ("python314", "Python", "3.14", _AVAILABLE, ""),
+    ("python313", "Python", "3.13", _AVAILABLE, ""),
+    ("python312", "Python", "3.12", _AVAILABLE, ""),
+    ("python311", "Python", "3.11", _AVAILABLE, ""),
+    (
+        "python310",
+        "Python",
+        "3.10",
+        _SUPPORT,
+        "Python 3.10 reached end of support, please upgrade to a newer Python 3 runtime",
+    ),
+    (
+        "python39",
+        "Python",
+        "3.9",
+        RuntimeStatus.DEPRECATED,
+        "Python 3.9 is deprecated, please upgrade to Python >= 3.11",
+    ),
+    (
+        "python38",
+        "Python",
+        "3.8",
+        _SUPPORT,
+        "Python 3.8 has reached end of support, please upgrade to Python >= 3.11",
+    ),
+    ("python37", "Python", "3.7", _LIFE, _EOL),
+    ("python", "Python", "2.7", _LIFE, _PYTHON2),
+    ("python3", "Python", "", _LIFE, _EOL),
+    ("php85", "PHP", "8.5", _AVAILABLE, ""),
+    ("php84", "PHP", "8.4", _AVAILABLE, ""),
+    ("php83", "PHP", "8.3", _SUPPORT, _support_message("PHP", "8.3")),
+    ("php82", "PHP", "8.2", _SUPPORT, _support_message("PHP", "8.2")),
+    ("go126", "Go", "1.26", _AVAILABLE, ""),
+    ("go125", "Go", "1.25", _AVAILABLE, ""),
+    ("go124", "Go", "1.24", _SUPPORT, _support_message("Go", "1.24")),
+    ("go123", "Go", "1.23", _SUPPORT, _support_message("Go", "1.23")),
+    ("go122", "Go", "1.22", _SUPPORT, _support_message("Go", "1.22")),
+    ("go121", "Go", "1.21", _SUPPORT, "Go 1.21 has reached end of support, please upgrade to Go >= 1.22"),
+    ("go120", "Go", "1.20", _SUPPORT, "Go 1.20 has reached end of support, please upgrade to Go >= 1.22"),
+    ("go119", "Go", "1.19", _LIFE, _EOL),
+    ("go118", "Go", "1.18", _LIFE, _EOL),
+    ("go117", "Go", "1.17", _LIFE, _EOL),
+    ("go113", "Go", "1.13", _LIFE, _EOL),
+    ("golang", "Go", "", _LIFE, _EOL),
+    ("rust196", "Rust", "1.96", _AVAILABLE, ""),
+    ("rust185", "Rust", "1.85", _SUPPORT, _support_message("Rust", "1.85")),
+    ("rust179", "Rust", "1.79", _SUPPORT, "Rust 1.79 has reached end of support, please upgrade to Rust >= 1.85"),
+    ("rust165", "Rust", "1.65", _LIFE, _EOL),
+)
+
+
+def _default_handler(name: str, language: str) -> str:
+    match language:
+        case "Go":
+            return "." if name in ("go113", "golang") else "Handle"
+        case "Rust":
+            return "handle"
+        case _:
+            return "handler.handle"
+
+
+def _code_sample(name: str, language: str) -> str:
+    match language:
+        case "Node":
+            return _NODE_COMMON if name in _OLD_NODES else _NODE_MODULE
+        case "Python":
+            return _PYTHON
+        case "PHP":
+            return _PHP
+        case _:
+            return ""  # recorded: Go and Rust have none
+
+
+def _runtime(name: str, language: str, version: str, status: RuntimeStatus, message: str) -> Runtime:
+    return Runtime(
+        name=name,
+        language=language,
+        version=version,
+        default_handler=_default_handler(name, language),
+        code_sample=_code_sample(name, language),
+        status=status.value,
+        status_message=message,
+        extension=_EXTENSIONS[language],
+        implementation="",
+        logo_url=f"{_LOGOS}/{language}.png",
+    )
+
+
+RUNTIMES: Final[tuple[Runtime, ...]] = tuple(_runtime(*row) for row in _ROWS)
+_BY_NAME: Final = {runtime.name: runtime for runtime in RUNTIMES}
+
+
+def find_runtime(name: str) -> Runtime | None:
+    """Return the table's row of that name, or ``None``."""
+    return _BY_NAME.get(name)
+
+
+def python_runtime(major: int, minor: int) -> str:
+    """Return the runtime's name for a Python version.
+
+    >>> python_runtime(3, 13)
+    'python313'
+    """
+    return f"python{major}{minor}"
+
+
+def python_version(runtime: str) -> tuple[int, int] | None:
+    """Return (major, minor) of a Python runtime with a version, else ``None``."""
+    row = _BY_NAME.get(runtime)
+    if row is None or row.language != "Python" or "." not in row.version:
+        return None
+    major, minor = row.version.split(".")
+    return int(major), int(minor)
