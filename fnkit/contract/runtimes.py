@@ -104,7 +104,13 @@ _ROWS: Final[tuple[tuple[str, str, str, RuntimeStatus, str], ...]] = (
     ("golang", "Go", "", _LIFE, _EOL),
     ("rust196", "Rust", "1.96", _AVAILABLE, ""),
     ("rust185", "Rust", "1.85", _SUPPORT, _support_message("Rust", "1.85")),
-    ("rust179", "Rust", "1.79", _SUPPORT, "Rust 1.79 has reached end of support, please upgrade to Rust >= 1.85"),
+    (
+        "rust179",
+        "Rust",
+        "1.79",
+        _SUPPORT,
+        "Rust 1.79 has reached end of support, please upgrade to Rust >= 1.85",
+    ),
     ("rust165", "Rust", "1.65", _LIFE, _EOL),
 )
 

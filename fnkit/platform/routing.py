@@ -168,8 +168,8 @@ class Healthy(msgspec.Struct, frozen=True, kw_only=True, tag="healthy"):
 FromDataPlane: TypeAlias = Hello | Ack | Started | Failed | Exited | Healthy
 
 _encoder = msgspec.msgpack.Encoder()
-_from_control = msgspec.msgpack.Decoder(FromControl)
-_from_data_plane = msgspec.msgpack.Decoder(FromDataPlane)
+_from_control: msgspec.msgpack.Decoder[FromControl] = msgspec.msgpack.Decoder(FromControl)
+_from_data_plane: msgspec.msgpack.Decoder[FromDataPlane] = msgspec.msgpack.Decoder(FromDataPlane)
 
 
 def encode(message: FromControl | FromDataPlane) -> bytes:
