@@ -1,0 +1,108 @@
+"""From an HTTP failure to our error tree: what happened, and what to do about it. Never quotes a header."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+import requests
+
+from fnkit.client.endpoint import Endpoint
+from fnkit.errors import ApiError, ApiUnreachable, AuthenticationError, ConflictError, NotFoundError
+
+__all__ = ["failure_from_answer", "failure_from_exception"]
+
+_SHOWN_CHARACTERS: Final = 300
+_REFUSED: Final = (401, 403)
+_KINDS: Final[dict[int, type[ApiError]]] = {
+    401: AuthenticationError,
+    403: AuthenticationError,
+    404: NotFoundError,
+    409: ConflictError,
+}
+_CODES: Final = {429: "rate-limited", 501: "not-implemented"}
+
+
+class _Detail(msgspec.Struct, frozen=True):
+    argument_name: str = ""
+    help_message: str = ""
+    reason: str = ""
+
+
+class _Body(msgspec.Struct, frozen=True):
+    message: str = ""
+    type: str | None = None
+    details: list[_Detail] = []
+
+
+def failure_from_answer(answer: requests.Response, endpoint: Endpoint, what: str) -> ApiError:
+    """Return the error for an answer that is not what was asked for."""
+    status = answer.status_code
+    body = _decode(answer.content)
+    if body is None:
+        return ApiUnreachable(
+            f"{endpoint.api_url} answered {what} with status {status} and no JSON: it is not the Functions API, "
+            "or something stands in front of it.",
+            status=status,
+            code="not-the-api",
+            hint="Check --api-url and SCW_API_URL, and the proxy settings in the environment.",
+        )
+    message = f"The API refused {what}: {_words(body) or HTTPStatus(status).phrase} (status {status})."
+    match status:
+        case 401 | 403:
+            return AuthenticationError(
+                message, status=status, body_type=body.type, hint=_key_hint(endpoint, status)
+            )
+        case 404:
+            return NotFoundError(message, status=status, body_type=body.type)
+        case 409:
+            return ConflictError(message, status=status, body_type=body.type)
+        case 429:
+            return ApiError(message, status=status, body_type=body.type, code="rate-limited")
+        case 501:
+            return ApiError(message, status=status, body_type=body.type, code="not-implemented")
+        case _:
+            return ApiError(message, status=status, body_type=body.type)
+
+
+def failure_from_exception(error: requests.RequestException, endpoint: Endpoint, what: str) -> ApiUnreachable:
+    """Return the error for a request that got no answer."""
+    if isinstance(error, requests.exceptions.ProxyError):
+        return ApiUnreachable(
+            f"The proxy in the environment did not let {what} through to {endpoint.api_url}.",
+            code="proxy",
+            hint="Check HTTPS_PROXY and NO_PROXY.",
+        )
+    if isinstance(error, requests.exceptions.SSLError):
+        return ApiUnreachable(
+            f"{endpoint.api_url} showed a certificate that this machine does not trust.",
+            code="untrusted-certificate",
+            hint="Behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE to its authority's certificate.",
+        )
+    hint = "Start the platform with `fnkit platform start`." if endpoint.loopback else "Check the network."
+    if isinstance(error, requests.exceptions.Timeout):
+        return ApiUnreachable(f"{endpoint.api_url} did not answer {what} in time.", code="api-timeout", hint=hint)
+    return ApiUnreachable(f"{endpoint.api_url} could not be reached for {what}.", hint=hint)
+
+
+def _decode(content: bytes) -> _Body | None:
+    try:
+        return msgspec.json.decode(content, type=_Body)
+    except msgspec.DecodeError:
+        return None
+
+
+def _words(body: _Body) -> str:
+    details = "; ".join(
+        f"{detail.argument_name}: {detail.help_message or detail.reason}"
+        for detail in body.details
+        if detail.argument_name
+    )
+    return f"{body.message} ({details})"[:_SHOWN_CHARACTERS] if details else body.message[:_SHOWN_CHARACTERS]
+
+
+def _key_hint(endpoint: Endpoint, status: int) -> str:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return f"The key came from {endpoint.origin}; check that it is the secret key and still exists."
+    return f"The key came from {endpoint.origin}; it lacks the rights for project {endpoint.project_id}."

@@ -1,0 +1,164 @@
+"""The operations, one method each, typed in and out. Every method raises ``ApiError``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Final, TypeVar
+
+from fnkit.client.transport import Query, Transport
+from fnkit.contract.requests import (
+    CreateCron,
+    CreateFunction,
+    CreateNamespace,
+    UpdateCron,
+    UpdateFunction,
+    UpdateNamespace,
+)
+from fnkit.contract.resources import (
+    Cron,
+    Function,
+    ListCronsResponse,
+    ListFunctionsResponse,
+    ListNamespacesResponse,
+    ListRuntimesResponse,
+    Namespace,
+    Runtime,
+    UploadUrl,
+)
+
+__all__ = ["Crons", "Functions", "Namespaces", "Runtimes"]
+
+T = TypeVar("T")
+PAGE_SIZE: Final = 100  # the largest the API takes
+
+
+def _pages(fetch: Callable[[int], tuple[list[T], int]]) -> Iterator[T]:
+    """Yield every item; stops when ``total_count`` are seen or a page is empty, whichever is first."""
+    seen = 0
+    for page in count(1):
+        items, total = fetch(page)
+        yield from items
+        seen += len(items)
+        if not items or seen >= total:
+            return
+
+
+class Namespaces:
+    """``/namespaces``."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, *, name: str | None = None, project_id: str | None = None) -> list[Namespace]:
+        """Return all namespaces that match. The API's ``name`` filter may match more than the exact name."""
+
+        def fetch(page: int) -> tuple[list[Namespace], int]:
+            query: Query = {"name": name, "project_id": project_id, "page": page, "page_size": PAGE_SIZE}
+            answer = self._transport.get("namespaces", ListNamespacesResponse, query)
+            return answer.namespaces, answer.total_count
+
+        return list(_pages(fetch))
+
+    def get(self, namespace_id: str) -> Namespace:
+        """Return one namespace."""
+        return self._transport.get(f"namespaces/{namespace_id}", Namespace)
+
+    def create(self, request: CreateNamespace) -> Namespace:
+        """Create a namespace; it is ``pending`` at first."""
+        return self._transport.write("POST", "namespaces", Namespace, request)
+
+    def update(self, namespace_id: str, request: UpdateNamespace) -> Namespace:
+        """Change a namespace."""
+        return self._transport.write("PATCH", f"namespaces/{namespace_id}", Namespace, request)
+
+    def delete(self, namespace_id: str) -> Namespace:
+        """Delete a namespace with everything in it; it answers ``deleting`` and is gone a little later."""
+        return self._transport.write("DELETE", f"namespaces/{namespace_id}", Namespace)
+
+
+class Functions:
+    """``/functions``."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, namespace_id: str) -> list[Function]:
+        """Return all functions of a namespace."""
+
+        def fetch(page: int) -> tuple[list[Function], int]:
+            query: Query = {"namespace_id": namespace_id, "page": page, "page_size": PAGE_SIZE}
+            answer = self._transport.get("functions", ListFunctionsResponse, query)
+            return answer.functions, answer.total_count
+
+        return list(_pages(fetch))
+
+    def get(self, function_id: str) -> Function:
+        """Return one function."""
+        return self._transport.get(f"functions/{function_id}", Function)
+
+    def create(self, request: CreateFunction) -> Function:
+        """Create a function; it stays ``created`` until it is deployed."""
+        return self._transport.write("POST", "functions", Function, request)
+
+    def update(self, function_id: str, request: UpdateFunction) -> Function:
+        """Change a function; the API deploys it with that."""
+        return self._transport.write("PATCH", f"functions/{function_id}", Function, request)
+
+    def delete(self, function_id: str) -> Function:
+        """Delete a function with its crons, triggers, domains and tokens."""
+        return self._transport.write("DELETE", f"functions/{function_id}", Function)
+
+    def deploy(self, function_id: str) -> Function:
+        """Build and start the uploaded archive."""
+        return self._transport.write("POST", f"functions/{function_id}/deploy", Function)
+
+    def upload_url(self, function_id: str, content_length: int) -> UploadUrl:
+        """Return where to PUT an archive of exactly that many bytes."""
+        return self._transport.get(
+            f"functions/{function_id}/upload-url", UploadUrl, {"content_length": content_length}
+        )
+
+
+class Crons:
+    """``/crons``."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, function_id: str) -> list[Cron]:
+        """Return all crons of a function."""
+
+        def fetch(page: int) -> tuple[list[Cron], int]:
+            query: Query = {"function_id": function_id, "page": page, "page_size": PAGE_SIZE}
+            answer = self._transport.get("crons", ListCronsResponse, query)
+            return answer.crons, answer.total_count
+
+        return list(_pages(fetch))
+
+    def get(self, cron_id: str) -> Cron:
+        """Return one cron."""
+        return self._transport.get(f"crons/{cron_id}", Cron)
+
+    def create(self, request: CreateCron) -> Cron:
+        """Create a cron."""
+        return self._transport.write("POST", "crons", Cron, request)
+
+    def update(self, cron_id: str, request: UpdateCron) -> Cron:
+        """Change a cron."""
+        return self._transport.write("PATCH", f"crons/{cron_id}", Cron, request)
+
+    def delete(self, cron_id: str) -> Cron:
+        """Delete a cron."""
+        return self._transport.write("DELETE", f"crons/{cron_id}", Cron)
+
+
+class Runtimes:
+    """``/runtimes``."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> list[Runtime]:
+        """Return the whole table."""
+        return self._transport.get("runtimes", ListRuntimesResponse).runtimes
