@@ -48,22 +48,10 @@ def failure_from_answer(answer: requests.Response, endpoint: Endpoint, what: str
             code="not-the-api",
             hint="Check --api-url and SCW_API_URL, and the proxy settings in the environment.",
         )
-    message = f"The API refused {what}: {_words(body) or HTTPStatus(status).phrase} (status {status})."
-    match status:
-        case 401 | 403:
-            return AuthenticationError(
-                message, status=status, body_type=body.type, hint=_key_hint(endpoint, status)
-            )
-        case 404:
-            return NotFoundError(message, status=status, body_type=body.type)
-        case 409:
-            return ConflictError(message, status=status, body_type=body.type)
-        case 429:
-            return ApiError(message, status=status, body_type=body.type, code="rate-limited")
-        case 501:
-            return ApiError(message, status=status, body_type=body.type, code="not-implemented")
-        case _:
-            return ApiError(message, status=status, body_type=body.type)
+    message = f"The API refused {what}: {_words(body) or _phrase(status)} (status {status})."
+    hint = _key_hint(endpoint, status) if status in _REFUSED else None
+    kind = _KINDS.get(status, ApiError)
+    return kind(message, status=status, body_type=body.type, hint=hint, code=_CODES.get(status))
 
 
 def failure_from_exception(error: requests.RequestException, endpoint: Endpoint, what: str) -> ApiUnreachable:
@@ -100,6 +88,10 @@ def _words(body: _Body) -> str:
         if detail.argument_name
     )
     return f"{body.message} ({details})"[:_SHOWN_CHARACTERS] if details else body.message[:_SHOWN_CHARACTERS]
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "no reason given"
 
 
 def _key_hint(endpoint: Endpoint, status: int) -> str:

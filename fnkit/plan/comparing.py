@@ -1,0 +1,99 @@
+"""What differs between the wanted settings and the live ones, in words that a plan can show.
+
+Null and absent mean "unchanged" to this API, so the settings are always complete and always compared as a
+whole: a setting that left the code is its documented default here (decision 12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from fnkit.contract.durations import parse_api_duration
+from fnkit.contract.resources import Function, Namespace, SecretHashedValue
+from fnkit.plan.changes import FunctionSettings, NamespaceSettings, SecretChanges
+from fnkit.plan.observed import SecretVerdicts
+from fnkit.plan.tags import child_hash, is_ours, read_ownership
+
+__all__ = ["function_reasons", "merged_tags", "namespace_reasons", "secret_changes", "secret_reasons"]
+
+
+def function_reasons(live: Function, wanted: FunctionSettings) -> list[str]:
+    """Return what differs, one entry a setting, as ``memory 128 → 256``."""
+    pairs: list[tuple[str, object, object]] = [
+        ("runtime", live.runtime, wanted.runtime),
+        ("handler", live.handler, wanted.handler),
+        ("memory", live.memory_limit, wanted.memory),
+        ("min_scale", live.min_scale, wanted.min_scale),
+        ("max_scale", live.max_scale, wanted.max_scale),
+        ("timeout", _seconds(live.timeout), _seconds(wanted.timeout)),
+        ("privacy", live.privacy, wanted.privacy),
+        ("http_option", live.http_option, wanted.http_option),
+        ("sandbox", live.sandbox, wanted.sandbox),
+        ("private_network_id", live.private_network_id or "", wanted.private_network_id),
+    ]
+    reasons = [f"{name} {_shown(old)} → {_shown(new)}" for name, old, new in pairs if old != new]
+    if (live.description or "") != wanted.description:
+        reasons.append("description")
+    return reasons + _environment_reasons(live.environment_variables, wanted.environment)
+
+
+def namespace_reasons(live: Namespace, wanted: NamespaceSettings) -> list[str]:
+    """Return what differs, one entry a setting."""
+    reasons = ["description"] if (live.description or "") != wanted.description else []
+    return reasons + _environment_reasons(live.environment_variables, wanted.environment)
+
+
+def merged_tags(live: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return the tags to write: the wanted ones, and what others put there (decision 9).
+
+    A live tag that the code once declared is recorded among our hashes; when the code no longer declares it,
+    it goes. ``fnkit.code`` and ``fnkit.links`` are the applier's to add.
+    """
+    once_declared = read_ownership(live).children
+    kept = [
+        tag
+        for tag in live
+        if not is_ours(tag) and tag not in wanted and child_hash("tag", tag) not in once_declared
+    ]
+    return (*wanted, *kept)
+
+
+def secret_changes(
+    live: Iterable[SecretHashedValue], wanted: Iterable[str], verdicts: SecretVerdicts
+) -> SecretChanges:
+    """Return the secrets to write (new, or with another value) and to remove, by name, sorted."""
+    hashes = {secret.key: secret.hashed_value for secret in live}
+    names = set(wanted)
+    write = [name for name in names if name not in hashes or not verdicts.agrees(hashes[name], name)]
+    return SecretChanges(write=tuple(sorted(write)), remove=tuple(sorted(set(hashes) - names)))
+
+
+def secret_reasons(live: Iterable[SecretHashedValue], changes: SecretChanges) -> list[str]:
+    """Return the changes in words; values never appear."""
+    known = {secret.key for secret in live}
+    written = [f"secret {name} {'changed' if name in known else 'added'}" for name in changes.write]
+    return written + [f"secret {name} removed" for name in changes.remove]
+
+
+def _environment_reasons(live: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    reasons = []
+    for name in sorted(live.keys() | wanted.keys()):
+        if name not in live:
+            reasons.append(f"variable {name} added")
+        elif name not in wanted:
+            reasons.append(f"variable {name} removed")
+        elif live[name] != wanted[name]:
+            reasons.append(f"variable {name} changed")
+    return reasons
+
+
+def _seconds(duration: str | None) -> object:
+    """Compare durations by length: the API may spell ``10.000000000s`` as ``10s``."""
+    nanoseconds = parse_api_duration(duration or "")
+    return duration if nanoseconds is None else nanoseconds / 10**9
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}s"
+    return str(value) or "none"

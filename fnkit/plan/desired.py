@@ -1,0 +1,144 @@
+"""What a project wants to be live: its namespace, functions and crons, in the API's own terms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fnkit.bundler.bundle import Bundle, Slice
+from fnkit.contract.durations import format_duration
+from fnkit.plan.changes import FunctionSettings, NamespaceSettings
+from fnkit.plan.tags import child_hash, child_tags, digest_of, owner_tags
+from fnkit.project.model import CronSpec, FunctionSpec, Project
+
+__all__ = ["Desired", "DesiredCron", "DesiredFunction", "DesiredNamespace", "desired_state"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredNamespace:
+    """The namespace. ``shared``: its own settings are never touched (decision 13)."""
+
+    name: str
+    shared: bool
+    settings: NamespaceSettings
+    secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredCron:
+    """A cron of a function, by its name."""
+
+    name: str
+    schedule: str
+    args: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredFunction:
+    """A function with its code.
+
+    code: the slice's digest; archive: the content digest of the bundle that holds it; files: the slice's
+    (path, sha256), so that a changed digest can be explained.
+    """
+
+    name: str
+    settings: FunctionSettings
+    secrets: tuple[str, ...]
+    tags: tuple[str, ...]
+    crons: tuple[DesiredCron, ...]
+    code: str
+    archive: str
+    files: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def declared(self) -> str:
+        """16 hex over everything declared beneath the function."""
+        parts = [
+            f"cron\0{cron.name}\0{cron.schedule}\0{json.dumps(cron.args, sort_keys=True)}"
+            for cron in sorted(self.crons, key=lambda cron: cron.name)
+        ]
+        return digest_of(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """A whole project and stage, or the functions of it that were named.
+
+    partial: only some functions were named, so that nothing else is planned, pruning included.
+    notes: what a person should know of the bundles.
+    """
+
+    project: str
+    stage: str
+    namespace: DesiredNamespace
+    functions: tuple[DesiredFunction, ...]
+    partial: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def desired_state(project: Project, bundles: Iterable[Bundle], *, names: frozenset[str] | None = None) -> Desired:
+    """Return what the project wants. ``names`` picks functions; every one of them is in a bundle."""
+    by_function: dict[str, tuple[Bundle, Slice]] = {}
+    notes: list[str] = []
+    for bundle in bundles:
+        by_function |= {one.function: (bundle, one) for one in bundle.slices}
+        notes.extend(bundle.notes)
+    chosen = [spec for spec in project.functions if names is None or spec.name in names]
+    owner = owner_tags(project.name, project.stage)
+    return Desired(
+        project=project.name,
+        stage=project.stage,
+        namespace=_namespace(project, owner),
+        functions=tuple(_function(spec, *by_function[spec.name], owner) for spec in chosen),
+        partial=names is not None,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _namespace(project: Project, owner: tuple[str, ...]) -> DesiredNamespace:
+    spec = project.namespace
+    return DesiredNamespace(
+        name=spec.name,
+        shared=spec.shared,
+        settings=NamespaceSettings(
+            description=spec.description,
+            environment=dict(spec.env),
+            tags=()
+            if spec.shared
+            else (*spec.tags, *owner, *child_tags(child_hash("tag", tag) for tag in spec.tags)),
+        ),
+        secrets=spec.secrets,
+    )
+
+
+def _function(spec: FunctionSpec, bundle: Bundle, one: Slice, owner: tuple[str, ...]) -> DesiredFunction:
+    crons = tuple(_cron(cron) for cron in spec.crons)
+    made = [child_hash("cron", cron.name) for cron in crons] + [child_hash("tag", tag) for tag in spec.tags]
+    return DesiredFunction(
+        name=spec.name,
+        settings=FunctionSettings(
+            runtime=spec.runtime,
+            handler=spec.handler,
+            memory=spec.memory,
+            min_scale=spec.min_scale,
+            max_scale=spec.max_scale,
+            timeout=format_duration(spec.timeout),
+            privacy=spec.privacy,
+            http_option=spec.http_option,
+            sandbox=spec.sandbox,
+            description=spec.description,
+            environment=dict(spec.env),
+            private_network_id=spec.private_network_id,
+        ),
+        secrets=spec.secrets,
+        tags=(*spec.tags, *owner, *child_tags(made)),
+        crons=crons,
+        code=one.digest,
+        archive=bundle.digest,
+        files=one.files,
+    )
+
+
+def _cron(spec: CronSpec) -> DesiredCron:
+    return DesiredCron(name=spec.name, schedule=spec.schedule, args=spec.args)
