@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
-__all__ = ["ATTRIBUTE", "CronDeclaration", "FunctionDeclaration", "TriggerDeclaration"]
+__all__ = ["ATTRIBUTE", "CronDeclaration", "Declaration", "FunctionDeclaration", "TriggerDeclaration"]
 
 ATTRIBUTE = "__fnkit__"
 """The attribute of a handler under which its declarations stand, as one tuple in the order of writing."""
@@ -66,3 +67,7 @@ class TriggerDeclaration:
     account: str | None = None
     project_id: str | None = None
     region: str | None = None
+
+
+Declaration: TypeAlias = FunctionDeclaration | CronDeclaration | TriggerDeclaration
+"""What one decorator says. A handler's tuple holds any of them, in any number and order."""
