@@ -1,0 +1,154 @@
+"""Where an archive will run: which Python, which machine, which C library (decision 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packaging.tags import Tag, compatible_tags, cpython_tags
+
+from fnkit.contract.runtimes import find_runtime, python_version
+from fnkit.errors import BundleError
+
+__all__ = ["Target"]
+
+_MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+_MUSL = (2, 1)
+"""musllinux minors that Scaleway's images load: any Alpine since 3.13 has musl 1.2 (functions-contract §3.1)."""
+_GLIBC_NEWEST = 28
+"""uv resolves ``*-linux-gnu`` as manylinux_2_28; tags and resolver must agree."""
+_GLIBC_LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+_MACOS_NEWEST = 13
+_PARTS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One runtime on one kind of machine.
+
+    python: (major, minor) that really runs the code, ``None`` for other languages. platforms: wheel platform
+    tags, the most specific first. uv_platform: the same in uv's spelling.
+    """
+
+    runtime: str
+    language: str
+    python: tuple[int, int] | None
+    platforms: tuple[str, ...]
+    uv_platform: str
+
+    @classmethod
+    def scaleway(cls, runtime: str) -> Target:
+        """Return Scaleway's image of a runtime: Alpine, x86-64 (functions-contract §3.1).
+
+        Raises:
+            BundleError: ``unknown-runtime``.
+        """
+        return cls._linux(runtime, python_version(runtime), "x86_64", "musl")
+
+    @classmethod
+    def parse(cls, runtime: str, description: str) -> Target:
+        """Return the target that our platform describes, as ``cpython-3.11-x86_64-linux-gnu``.
+
+        Raises:
+            BundleError: ``unknown-runtime``, or ``unknown-target`` when the description is of another form.
+        """
+        parts = description.split("-")
+        if len(parts) != _PARTS or (parts[0] == "cpython" and parts[1].count(".") < 1):
+            raise _unknown_target(runtime, description)
+        implementation, version, machine_name, system, libc = parts
+        machine = _MACHINES.get(machine_name.lower())
+        if machine is None:
+            raise _unknown_target(runtime, description)
+        python: tuple[int, int] | None = None
+        if implementation == "cpython":
+            major, minor, *_ = version.split(".")
+            if not (major.isdecimal() and minor.isdecimal()):
+                raise _unknown_target(runtime, description)
+            python = int(major), int(minor)
+        if system in ("darwin", "macos"):
+            return cls._darwin(runtime, python, machine)
+        if system != "linux" or libc not in ("gnu", "musl"):
+            raise _unknown_target(runtime, description)
+        return cls._linux(runtime, python, machine, libc)
+
+    @classmethod
+    def _linux(cls, runtime: str, python: tuple[int, int] | None, machine: str, libc: str) -> Target:
+        platforms = _musllinux(machine) if libc == "musl" else _manylinux(machine)
+        return cls(
+            runtime=runtime,
+            language=_language(runtime),
+            python=python,
+            platforms=tuple(platforms),
+            uv_platform=f"{machine}-unknown-linux-{libc}",
+        )
+
+    @classmethod
+    def _darwin(cls, runtime: str, python: tuple[int, int] | None, machine: str) -> Target:
+        name = "arm64" if machine == "aarch64" else "x86_64"
+        newest_first = [f"macosx_{major}_0_{name}" for major in range(_MACOS_NEWEST, 10, -1)]
+        if name == "x86_64":
+            newest_first += [f"macosx_10_{minor}_x86_64" for minor in range(15, 8, -1)]
+        universal = [tag.replace(f"_{name}", "_universal2") for tag in newest_first]
+        return cls(
+            runtime=runtime,
+            language=_language(runtime),
+            python=python,
+            platforms=(*newest_first, *universal),
+            uv_platform=f"{machine}-apple-darwin",
+        )
+
+    @property
+    def platform(self) -> str:
+        """The platform's name, as ``musllinux_1_2_x86_64``."""
+        return self.platforms[0]
+
+    @property
+    def gnu_counterpart(self) -> str | None:
+        """The same machine with glibc in uv's spelling, where this target is musl, else ``None``."""
+        return self.uv_platform.replace("-musl", "-gnu") if self.uv_platform.endswith("-musl") else None
+
+    @property
+    def python_name(self) -> str:
+        """``3.13``; empty for other languages."""
+        return "" if self.python is None else f"{self.python[0]}.{self.python[1]}"
+
+    def tags(self) -> Iterator[Tag]:
+        """Yield the wheel tags that run here, the best first; nothing for other languages."""
+        if self.python is None:
+            return
+        interpreter = f"cp{self.python[0]}{self.python[1]}"
+        yield from cpython_tags(self.python, platforms=self.platforms)
+        yield from compatible_tags(self.python, interpreter, self.platforms)
+
+
+def _musllinux(machine: str) -> list[str]:
+    return [f"musllinux_1_{minor}_{machine}" for minor in _MUSL]
+
+
+def _manylinux(machine: str) -> list[str]:
+    oldest = 5 if machine == "x86_64" else 17  # the first glibc with wheels for that machine (PEP 513, PEP 599)
+    platforms: list[str] = []
+    for minor in range(_GLIBC_NEWEST, oldest - 1, -1):
+        platforms.append(f"manylinux_2_{minor}_{machine}")
+        if minor in _GLIBC_LEGACY:
+            platforms.append(f"{_GLIBC_LEGACY[minor]}_{machine}")
+    return [*platforms, f"linux_{machine}"]
+
+
+def _language(runtime: str) -> str:
+    row = find_runtime(runtime)
+    if row is None:
+        raise BundleError(
+            f"There is no runtime {runtime!r}.",
+            code="unknown-runtime",
+            hint="Use one that the platform lists, as python313.",
+        )
+    return row.language.lower()
+
+
+def _unknown_target(runtime: str, description: str) -> BundleError:
+    return BundleError(
+        f"The platform says that {runtime} is {description!r}, which is not a target this version knows.",
+        code="unknown-target",
+        hint="Use the same version of fnkit on both sides.",
+    )
