@@ -7,6 +7,7 @@ whole: a setting that left the code is its documented default here (decision 12)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from fnkit.contract.durations import parse_api_duration
 from fnkit.contract.resources import Function, Namespace, SecretHashedValue
@@ -14,7 +15,33 @@ from fnkit.plan.changes import FunctionSettings, NamespaceSettings, SecretChange
 from fnkit.plan.observed import SecretVerdicts
 from fnkit.plan.tags import child_hash, is_ours, read_ownership
 
-__all__ = ["function_reasons", "merged_tags", "namespace_reasons", "secret_changes", "secret_reasons"]
+__all__ = [
+    "code_reason",
+    "function_reasons",
+    "merged_tags",
+    "namespace_reasons",
+    "secret_changes",
+    "secret_reasons",
+]
+
+
+_NAMED_FILES: Final = 3
+
+
+def code_reason(deployed: Sequence[tuple[str, str]] | None, wanted: Sequence[tuple[str, str]]) -> str:
+    """Return why the code is deployed anew, naming the files where this machine remembers what was deployed."""
+    if deployed is None:
+        return "code"
+    before, after = dict(deployed), dict(wanted)
+    names = [
+        f"{path} {'added' if path not in before else 'removed' if path not in after else 'changed'}"
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
+    if not names:
+        return "code: its dependencies, runtime or handler"
+    more = len(names) - _NAMED_FILES
+    return "code: " + ", ".join(names[:_NAMED_FILES]) + (f" and {more} more" if more > 0 else "")
 
 
 def function_reasons(live: Function, wanted: FunctionSettings) -> list[str]:

@@ -6,7 +6,7 @@ from fnkit.contract.enums import Status
 from fnkit.contract.resources import Cron, Function
 from fnkit.contract.runtimes import find_runtime
 from fnkit.plan.changes import Action, Change, CronChange, FunctionChange, SecretChanges
-from fnkit.plan.comparing import function_reasons, merged_tags, secret_changes, secret_reasons
+from fnkit.plan.comparing import code_reason, function_reasons, merged_tags, secret_changes, secret_reasons
 from fnkit.plan.desired import DesiredCron, DesiredFunction
 from fnkit.plan.observed import Observed, SecretVerdicts
 from fnkit.plan.tags import child_hash, digest_of, is_ours, read_ownership
@@ -28,8 +28,10 @@ def plan_function(
     cron_changes, foreign = ([], []) if crons is None else _plan_crons(wanted, live, crons)
     secrets = secret_changes(live.secret_environment_variables, wanted.secrets, verdicts)
     tags = merged_tags(live.tags, wanted.tags)
-    code_changed = read_ownership(live.tags).code != wanted.code
-    reasons = _reasons(wanted, live, secrets, tags, code_changed=code_changed)
+    deployed = read_ownership(live.tags).code
+    code_changed = deployed != wanted.code
+    reasons = [code_reason(observed.slices.get(deployed or ""), wanted.files)] if code_changed else []
+    reasons += _reasons(wanted, live, secrets, tags)
     if not reasons and _links_differ(wanted, live, crons, cron_changes):
         reasons.append("its crons change")
     change = FunctionChange(
@@ -75,11 +77,8 @@ def _reasons(
     live: Function,
     secrets: SecretChanges,
     tags: tuple[str, ...],
-    *,
-    code_changed: bool,
 ) -> list[str]:
-    reasons = ["code"] if code_changed else []
-    reasons += function_reasons(live, wanted.settings)
+    reasons = function_reasons(live, wanted.settings)
     reasons += secret_reasons(live.secret_environment_variables, secrets)
     # Our own tags are rewritten with any other change; alone they matter only where ownership moved.
     if {tag for tag in tags if not is_ours(tag)} != {tag for tag in live.tags if not is_ours(tag)}:

@@ -29,12 +29,14 @@ class Observed:
     """The live state of one namespace by name.
 
     namespace: ``None`` when there is none. functions: all in it. crons: by function id, for those whose list
-    was fetched; a function that is not a key was not asked about.
+    was fetched; a function that is not a key was not asked about. slices: what this machine remembers of
+    deployed slices, (path, sha256) by digest, so that a change of code can name its files.
     """
 
     namespace: Namespace | None = None
     functions: tuple[Function, ...] = ()
     crons: Mapping[str, tuple[Cron, ...]] = field(default_factory=dict)
+    slices: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def function(self, name: str) -> Function | None:
         """Return the live function of that name."""

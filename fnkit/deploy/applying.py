@@ -1,0 +1,122 @@
+"""Makes a plan so: the namespace, then all functions side by side, then what is to go.
+
+Nothing is deleted after something failed: what still serves is worth more than tidiness, and the next deploy
+deletes it. An interrupt stops every thread between two requests; what was begun is found by the next plan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.resources import Function
+from fnkit.deploy.archives import Archives
+from fnkit.deploy.events import Finished, Report, Started
+from fnkit.deploy.functions import FunctionWork, apply_function
+from fnkit.deploy.namespaces import apply_namespace, delete_namespace
+from fnkit.deploy.pacing import Pace
+from fnkit.deploy.results import Applied, FunctionResult
+from fnkit.errors import DeployError, FnkitError
+from fnkit.plan.changes import Action, FunctionChange, NamespaceChange, Plan
+from fnkit.plan.observed import Observed
+
+__all__ = ["apply_plan"]
+
+
+def apply_plan(
+    plan: Plan,
+    observed: Observed,
+    api: FunctionsApi,
+    *,
+    archives: Archives,
+    secrets: Mapping[str, str],
+    pace: Pace,
+    report: Report,
+) -> Applied:
+    """Do what the plan says and tell what came of it.
+
+    secrets: values by name. archives: zips by content digest, for every change that uploads one.
+
+    Raises:
+        FnkitError: the namespace could not be made, so nothing else was tried.
+        KeyboardInterrupt: after all threads have stopped.
+    """
+    report(Started(sum(1 for change in plan.changes if change.action is not Action.KEEP)))
+    holder = next((change for change in plan.changes if isinstance(change, NamespaceChange)), None)
+    functions = [change for change in plan.changes if isinstance(change, FunctionChange)]
+    namespace_id = _make_namespace(holder, api, pace, secrets, report)
+    work = FunctionWork(
+        api=api, pace=pace, archives=archives, secrets=secrets, report=report, namespace_id=namespace_id or ""
+    )
+    live = {function.name: function for function in observed.functions}
+    made = [change for change in functions if change.action is not Action.DELETE]
+    results = _side_by_side(plan, made, live, work)
+    leaving = [change for change in functions if change.action is Action.DELETE]
+    if any(result.failure for result in results):
+        return Applied(
+            plan=plan,
+            namespace_id=namespace_id,
+            functions=tuple(results),
+            failures=_left_standing(leaving),
+        )
+    results += _side_by_side(plan, leaving, live, work)
+    if holder is not None and not any(result.failure for result in results):
+        delete_namespace(api, pace, holder, report)
+    return Applied(plan=plan, namespace_id=namespace_id, functions=tuple(results))
+
+
+def _make_namespace(
+    holder: NamespaceChange | None, api: FunctionsApi, pace: Pace, secrets: Mapping[str, str], report: Report
+) -> str | None:
+    if holder is None:
+        return None
+    started = time.monotonic()
+    namespace_id = apply_namespace(api, pace, holder, secrets, report)
+    if holder.action in (Action.CREATE, Action.UPDATE):
+        report(Finished("namespace", holder.name, holder.action.value, time.monotonic() - started))
+    return namespace_id
+
+
+def _side_by_side(
+    plan: Plan, changes: Iterable[FunctionChange], live: Mapping[str, Function], work: FunctionWork
+) -> list[FunctionResult]:
+    """Apply changes in threads; the pace, not their number, bounds what is asked at once."""
+    chosen = list(changes)
+    if not chosen:
+        return []
+    pool = ThreadPoolExecutor(max_workers=min(16, len(chosen)), thread_name_prefix="deploy")
+    futures: dict[Future[FunctionResult], FunctionChange] = {}
+    try:
+        for change in chosen:
+            crons = plan.crons_of(change.name)
+            futures[pool.submit(apply_function, change, crons, live.get(change.name), work)] = change
+        for future in as_completed(futures):
+            _tell_finished(future.result(), work.report)
+    except BaseException:
+        work.pace.stop.set()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return [future.result() for future in futures]
+
+
+def _tell_finished(result: FunctionResult, report: Report) -> None:
+    if result.action == Action.KEEP:
+        return
+    failure = result.failure.message if result.failure else None
+    report(Finished("function", result.name, result.action, result.seconds, failure))
+
+
+def _left_standing(leaving: list[FunctionChange]) -> tuple[FnkitError, ...]:
+    if not leaving:
+        return ()
+    names = ", ".join(change.name for change in leaving)
+    return (
+        DeployError(
+            f"Not deleted, because something failed before: {names}.",
+            code="deletions-skipped",
+            hint="The next deploy deletes them.",
+        ),
+    )

@@ -1,0 +1,171 @@
+"""Makes one function as its change says.
+
+The order is what makes a deploy survive its own death (decision 11). Create the function with its owner but no
+digest; upload; make what lies beneath it; then ONE PATCH with every setting, the digest, and the deploy. Until
+that PATCH is in, the next plan still sees the old digest, or none, and does the rest again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.enums import Status
+from fnkit.contract.requests import CreateFunction
+from fnkit.contract.resources import Function
+from fnkit.deploy import requests
+from fnkit.deploy.archives import Archives, send_archive
+from fnkit.deploy.crons import apply_crons
+from fnkit.deploy.events import Report, Step
+from fnkit.deploy.pacing import Pace
+from fnkit.deploy.results import FunctionResult
+from fnkit.deploy.waiting import until_function_gone, until_function_settled
+from fnkit.errors import ApiError, ConflictError, DeployError, FnkitError, NotFoundError
+from fnkit.plan.changes import Action, CronChange, FunctionChange, FunctionSettings
+
+__all__ = ["FunctionWork", "apply_function"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionWork:
+    """What making functions needs; secrets by name, and never in ``repr``."""
+
+    api: FunctionsApi
+    pace: Pace
+    archives: Archives
+    secrets: Mapping[str, str]
+    report: Report
+    namespace_id: str
+
+    def __repr__(self) -> str:
+        return f"FunctionWork({self.namespace_id})"
+
+    def tell(self, name: str) -> Callable[[str], None]:
+        """Return what hears of a function's steps."""
+        return lambda text: self.report(Step("function", name, text))
+
+
+def apply_function(
+    change: FunctionChange, crons: tuple[CronChange, ...], live: Function | None, work: FunctionWork
+) -> FunctionResult:
+    """Do what the change says; a failure is in the result, not raised.
+
+    ``live`` is the function as it was observed, for what is kept.
+    """
+    started = time.monotonic()
+    sent = 0
+    function = live
+    failure: FnkitError | None = None
+    try:
+        match change.action:
+            case Action.KEEP:
+                pass
+            case Action.DELETE:
+                _delete(change, work)
+                function = None
+            case Action.CREATE | Action.UPDATE | Action.REPLACE:
+                _let_settle(live, work)
+                function, sent = _make(change, crons, work)
+                failure = _verdict(function, work)
+    except FnkitError as error:
+        failure = error
+    return FunctionResult(
+        name=change.name,
+        action=change.action.value,
+        status=_status(change, function, failure),
+        domain=function.domain_name if function else "",
+        digest=change.code,
+        seconds=time.monotonic() - started,
+        uploaded_bytes=sent,
+        failure=failure,
+    )
+
+
+def _let_settle(live: Function | None, work: FunctionWork) -> None:
+    """Wait for a deploy that is still under way: what a PATCH does in the middle of one was never recorded."""
+    if live is not None and live.status in (Status.PENDING, Status.CREATING):
+        until_function_settled(work.api, live, work.pace, work.tell(live.name))
+
+
+def _make(change: FunctionChange, crons: tuple[CronChange, ...], work: FunctionWork) -> tuple[Function, int]:
+    settings = change.settings
+    if settings is None:
+        raise DeployError(f"The plan says to make {change.name}, but not how.", code="bad-plan")
+    tell = work.tell(change.name)
+    function_id = change.id
+    if change.action is Action.REPLACE:
+        tell("deleting the old one")
+        _delete(change, work)
+        function_id = None
+    if function_id is None:
+        tell("creating")
+        function_id = _create(change, settings, work).id
+    sent = 0
+    if change.archive is not None:
+        tell("uploading")
+        sent = send_archive(work.api, function_id, work.archives[change.archive], work.pace)
+    cron_ids = apply_crons(work.api, work.pace, function_id, crons)
+    tell("deploying")
+    body = requests.update_function(change, settings, cron_ids, work.secrets)
+    updated = work.pace.ask(lambda: work.api.functions.update(function_id, body), repeatable=True)
+    return until_function_settled(work.api, updated, work.pace, tell), sent
+
+
+def _create(change: FunctionChange, settings: FunctionSettings, work: FunctionWork) -> Function:
+    """Create the function. When the answer was lost, the function may be there: it is looked for by name."""
+    body = requests.create_function(change, settings, work.namespace_id)
+
+    def create() -> Function:
+        try:
+            return work.api.functions.create(body)
+        except ConflictError:
+            found = _find_own(body, work)
+            if found is None:
+                raise
+            return found
+
+    return work.pace.ask(create, repeatable=True)
+
+
+def _find_own(body: CreateFunction, work: FunctionWork) -> Function | None:
+    """Return the live function that an earlier, unanswered try of this very request made."""
+    for function in work.api.functions.list(work.namespace_id):
+        if function.name == body.name:
+            return function if set(body.tags or ()) <= set(function.tags) else None
+    return None
+
+
+def _delete(change: FunctionChange, work: FunctionWork) -> None:
+    function_id = change.id
+    if function_id is None:
+        return
+    work.tell(change.name)("deleting")
+    try:
+        work.pace.ask(lambda: work.api.functions.delete(function_id), repeatable=True)
+    except NotFoundError:
+        return
+    until_function_gone(work.api, function_id, change.name, work.pace)
+
+
+def _verdict(function: Function, work: FunctionWork) -> FnkitError | None:
+    if function.status == Status.READY:
+        return None
+    why = function.error_message or f"its status is {function.status}"
+    local = work.api.endpoint.loopback
+    return DeployError(
+        f"{function.name} was not deployed: {why}.",
+        code="function-in-error",
+        hint="`fnkit platform logs` shows what its build wrote."
+        if local
+        else "What its build wrote is in Cockpit's logs.",
+    )
+
+
+def _status(change: FunctionChange, function: Function | None, failure: FnkitError | None) -> str:
+    if function is not None:
+        return function.status
+    if change.action is Action.DELETE and failure is None:
+        return "deleted"
+    return "missing" if isinstance(failure, ApiError | DeployError) else "unknown"

@@ -1,0 +1,70 @@
+"""Makes the namespace as its change says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.resources import Namespace
+from fnkit.deploy import requests
+from fnkit.deploy.events import Report, Step
+from fnkit.deploy.pacing import Pace
+from fnkit.deploy.waiting import until_namespace_gone, until_namespace_ready
+from fnkit.errors import ConflictError, NotFoundError
+from fnkit.plan.changes import Action, NamespaceChange
+
+__all__ = ["apply_namespace", "delete_namespace"]
+
+
+def apply_namespace(
+    api: FunctionsApi, pace: Pace, change: NamespaceChange, secrets: Mapping[str, str], report: Report
+) -> str | None:
+    """Create or update the namespace and wait for it; return its id, ``None`` when there is none.
+
+    Raises:
+        ApiError: the API refused.
+        DeployError: it did not become ready.
+    """
+    namespace_id = change.id
+    match change.action:
+        case Action.CREATE:
+            report(Step("namespace", change.name, "creating"))
+            namespace = _create(api, pace, change, secrets)
+            return until_namespace_ready(api, namespace, pace).id
+        case Action.UPDATE if namespace_id is not None:
+            report(Step("namespace", change.name, "updating"))
+            body = requests.update_namespace(change, secrets)
+            namespace = pace.ask(lambda: api.namespaces.update(namespace_id, body), repeatable=True)
+            return until_namespace_ready(api, namespace, pace).id
+        case _:
+            return namespace_id
+
+
+def delete_namespace(api: FunctionsApi, pace: Pace, change: NamespaceChange, report: Report) -> None:
+    """Delete the namespace and wait until it is gone. Raises ``ApiError``, ``DeployError``."""
+    namespace_id = change.id
+    if change.action is not Action.DELETE or namespace_id is None:
+        return
+    report(Step("namespace", change.name, "deleting"))
+    try:
+        pace.ask(lambda: api.namespaces.delete(namespace_id), repeatable=True)
+    except NotFoundError:
+        return
+    until_namespace_gone(api, namespace_id, change.name, pace)
+
+
+def _create(api: FunctionsApi, pace: Pace, change: NamespaceChange, secrets: Mapping[str, str]) -> Namespace:
+    """Create the namespace. When the answer was lost it may be there: then it carries our tags."""
+    body = requests.create_namespace(change, api.endpoint.project_id, secrets)
+    tags = set(body.tags or ())
+
+    def create() -> Namespace:
+        try:
+            return api.namespaces.create(body)
+        except ConflictError:
+            for found in api.namespaces.list(name=change.name, project_id=api.endpoint.project_id):
+                if found.name == change.name and tags <= set(found.tags):
+                    return found
+            raise
+
+    return pace.ask(create, repeatable=True)

@@ -1,0 +1,59 @@
+"""Reads what is live, in as few requests as planning needs (decision 10)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.enums import Status
+from fnkit.contract.resources import Cron, Namespace
+from fnkit.deploy.pacing import Pace
+from fnkit.deploy.waiting import until_namespace_gone
+from fnkit.plan.desired import Desired
+from fnkit.plan.observed import Observed
+from fnkit.plan.planning import undecided_crons
+
+__all__ = ["observe", "observe_crons"]
+
+
+def observe(api: FunctionsApi, namespace: str, pace: Pace) -> Observed:
+    """Return the namespace of that name in the endpoint's project, and its functions.
+
+    One that is being deleted is waited for. Raises ``ApiError``, and ``DeployError`` when it does not go.
+    """
+    holder = _namespace(api, namespace, pace)
+    if holder is None:
+        return Observed()
+    functions = pace.ask(lambda: api.functions.list(holder.id), repeatable=True)
+    return Observed(namespace=holder, functions=tuple(one for one in functions if one.status != Status.DELETING))
+
+
+def observe_crons(
+    api: FunctionsApi, observed: Observed, desired: Desired, pace: Pace, *, refresh: bool = False
+) -> Observed:
+    """Return the same with the cron lists that planning needs; with ``refresh``, all of them."""
+    wanted = {function.name for function in desired.functions}
+    ids = (
+        tuple(one.id for one in observed.functions if one.name in wanted)
+        if refresh
+        else undecided_crons(desired, observed)
+    )
+
+    def fetch(function_id: str) -> tuple[str, tuple[Cron, ...]]:
+        return function_id, tuple(pace.ask(lambda: api.crons.list(function_id), repeatable=True))
+
+    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="observe") as pool:
+        crons = dict(pool.map(fetch, ids))
+    return Observed(namespace=observed.namespace, functions=observed.functions, crons=crons)
+
+
+def _namespace(api: FunctionsApi, name: str, pace: Pace) -> Namespace | None:
+    # The API's filter may match more than the exact name (recordings cannot tell).
+    matches = pace.ask(lambda: api.namespaces.list(name=name, project_id=api.endpoint.project_id), repeatable=True)
+    for match in matches:
+        if match.name != name:
+            continue
+        if match.status != Status.DELETING:
+            return match
+        until_namespace_gone(api, match.id, match.name, pace)
+    return None

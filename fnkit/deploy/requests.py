@@ -1,0 +1,102 @@
+"""From a change to the API's request bodies: the one place where secret values are put in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fnkit.contract.requests import (
+    CreateCron,
+    CreateFunction,
+    CreateNamespace,
+    Secret,
+    UpdateCron,
+    UpdateFunction,
+    UpdateNamespace,
+)
+from fnkit.plan.changes import CronChange, FunctionChange, FunctionSettings, NamespaceChange, SecretChanges
+from fnkit.plan.tags import code_tag, links_tag
+
+__all__ = [
+    "create_cron",
+    "create_function",
+    "create_namespace",
+    "update_cron",
+    "update_function",
+    "update_namespace",
+]
+
+
+def create_namespace(change: NamespaceChange, project_id: str, secrets: Mapping[str, str]) -> CreateNamespace:
+    """POST /namespaces with everything."""
+    settings = change.settings
+    return CreateNamespace(
+        name=change.name,
+        project_id=project_id,
+        environment_variables=settings.environment if settings else None,
+        description=settings.description if settings else None,
+        secret_environment_variables=_secrets(change.secrets, secrets),
+        tags=list(settings.tags) if settings else None,
+    )
+
+
+def update_namespace(change: NamespaceChange, secrets: Mapping[str, str]) -> UpdateNamespace:
+    """PATCH /namespaces/{id} with everything."""
+    settings = change.settings
+    return UpdateNamespace(
+        environment_variables=settings.environment if settings else None,
+        description=settings.description if settings else None,
+        secret_environment_variables=_secrets(change.secrets, secrets),
+        tags=list(settings.tags) if settings else None,
+    )
+
+
+def create_function(change: FunctionChange, settings: FunctionSettings, namespace_id: str) -> CreateFunction:
+    """POST /functions with its name, runtime and owner: the rest comes with the one PATCH (decision 11)."""
+    return CreateFunction(
+        name=change.name,
+        namespace_id=namespace_id,
+        runtime=settings.runtime,
+        handler=settings.handler,
+        privacy=settings.privacy,
+        tags=list(change.tags),
+    )
+
+
+def update_function(
+    change: FunctionChange, settings: FunctionSettings, cron_ids: Iterable[str], secrets: Mapping[str, str]
+) -> UpdateFunction:
+    """PATCH /functions/{id}: every setting, the tags with the new digest, and the deploy, in one."""
+    tags = [*change.tags, code_tag(change.code), links_tag(change.declared, cron_ids)]
+    return UpdateFunction(
+        environment_variables=settings.environment,
+        min_scale=settings.min_scale,
+        max_scale=settings.max_scale,
+        runtime=settings.runtime,
+        memory_limit=settings.memory,
+        timeout=settings.timeout,
+        redeploy=True,
+        handler=settings.handler,
+        privacy=settings.privacy,
+        description=settings.description,
+        secret_environment_variables=_secrets(change.secrets, secrets),
+        http_option=settings.http_option,
+        sandbox=settings.sandbox,
+        tags=tags,
+        private_network_id=settings.private_network_id,
+    )
+
+
+def create_cron(change: CronChange, function_id: str) -> CreateCron:
+    """POST /crons."""
+    return CreateCron(function_id=function_id, schedule=change.schedule, args=change.args, name=change.name)
+
+
+def update_cron(change: CronChange) -> UpdateCron:
+    """PATCH /crons/{id}."""
+    return UpdateCron(schedule=change.schedule, args=change.args, name=change.name)
+
+
+def _secrets(changes: SecretChanges, values: Mapping[str, str]) -> list[Secret] | None:
+    """Return the secrets to write with their values and those to delete without; ``None`` for none."""
+    written = [Secret(key=name, value=values[name]) for name in changes.write]
+    return [*written, *(Secret(key=name) for name in changes.remove)] or None

@@ -1,0 +1,110 @@
+"""Which live secrets already have the values at hand.
+
+The API shows an argon2id hash of each secret, and checking one costs about 37 ms. Each distinct pair of hash and
+value is checked once, in threads, and remembered as a keyed hash in the cache folder: a plan without changes
+checks none (decision 6). Neither value nor hash can be had back from what is remembered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets as randomness
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from fnkit.contract.resources import SecretHashedValue
+from fnkit.plan.observed import Observed, SecretVerdicts
+
+__all__ = ["judge_secrets"]
+
+_KEY_BYTES: Final = 32
+_REMEMBERED: Final = "verified"
+_MARK_BYTES: Final = 16
+_MOST_REMEMBERED: Final = 10_000
+
+
+def judge_secrets(observed: Observed, values: Mapping[str, str], folder: Path) -> SecretVerdicts:
+    """Return which of the observed hashes are of the values at hand.
+
+    values: by name. folder: where to remember; when it cannot be written, everything is checked anew.
+    """
+    pairs = {(secret.hashed_value, secret.key) for secret in _hashes(observed) if secret.key in values}
+    memory = _Memory(folder)
+    marks = {pair: memory.mark(pair[0], values[pair[1]]) for pair in pairs}
+    same = {pair for pair in pairs if marks[pair] in memory.known}
+    open_questions = sorted(pairs - same)
+    if open_questions:
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 2, thread_name_prefix="verify") as pool:
+            answers = pool.map(lambda pair: _is_of(pair[0], values[pair[1]]), open_questions)
+            confirmed = {pair for pair, answer in zip(open_questions, answers, strict=True) if answer}
+        memory.remember(marks[pair] for pair in confirmed)
+        same |= confirmed
+    return SecretVerdicts(same=frozenset(same))
+
+
+def _hashes(observed: Observed) -> Iterable[SecretHashedValue]:
+    if observed.namespace is not None:
+        yield from observed.namespace.secret_environment_variables
+    for function in observed.functions:
+        yield from function.secret_environment_variables
+
+
+def _is_of(hashed_value: str, value: str) -> bool:
+    from argon2 import PasswordHasher
+    from argon2.exceptions import Argon2Error, InvalidHashError
+
+    try:
+        return PasswordHasher().verify(hashed_value, value)
+    except (Argon2Error, InvalidHashError):
+        return False
+
+
+class _Memory:
+    """Marks of pairs that were found to agree; a mark is keyed BLAKE2b over hash and value."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key = self._read_key()
+        self.known = self._read_known()
+
+    def mark(self, hashed_value: str, value: str) -> bytes:
+        content = f"{len(hashed_value)}\0{hashed_value}{value}".encode()
+        return hashlib.blake2b(content, key=self._key, digest_size=_MARK_BYTES).digest()
+
+    def remember(self, marks: Iterable[bytes]) -> None:
+        known = [*self.known, *marks][-_MOST_REMEMBERED:]
+        try:
+            _write_private(self._folder / _REMEMBERED, b"".join(known))
+        except OSError:
+            return  # it only costs time
+
+    def _read_key(self) -> bytes:
+        path = self._folder / "key"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.is_file() and len(key := path.read_bytes()) == _KEY_BYTES:
+                return key
+            key = randomness.token_bytes(_KEY_BYTES)
+            _write_private(path, key)
+        except OSError:
+            return randomness.token_bytes(_KEY_BYTES)
+        return key
+
+    def _read_known(self) -> frozenset[bytes]:
+        try:
+            content = (self._folder / _REMEMBERED).read_bytes()
+        except OSError:
+            return frozenset()
+        return frozenset(content[at : at + _MARK_BYTES] for at in range(0, len(content), _MARK_BYTES))
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    temporary.replace(path)

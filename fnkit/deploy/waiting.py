@@ -1,0 +1,94 @@
+"""Waits for a resource to settle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.enums import Status
+from fnkit.contract.resources import Function, Namespace
+from fnkit.deploy.pacing import Pace
+from fnkit.errors import DeployError, NotFoundError
+
+__all__ = ["until_function_gone", "until_function_settled", "until_namespace_gone", "until_namespace_ready"]
+
+_MOVING: Final = frozenset({Status.PENDING, Status.CREATING})
+_BUILD_SECONDS: Final = 45 * 60.0  # DOC: a build may take 40 minutes
+_NAMESPACE_SECONDS: Final = 300.0
+
+
+def until_function_settled(
+    api: FunctionsApi, function: Function, pace: Pace, tell: Callable[[str], None]
+) -> Function:
+    """Return the function once it is neither pending nor creating; ``tell`` hears of each build step.
+
+    Raises:
+        DeployError: it has not settled in 45 minutes.
+    """
+    said: str | None = None
+
+    def settled() -> Function | None:
+        nonlocal said
+        now = pace.ask(lambda: api.functions.get(function.id), repeatable=True)
+        if now.status not in _MOVING:
+            return now
+        if now.build_message and now.build_message != said:
+            said = now.build_message
+            tell(said)
+        return None
+
+    answer = pace.until(settled, seconds=_BUILD_SECONDS, longest_pause=_longest(api, 5.0))
+    if answer is None:
+        raise DeployError(f"{function.name} is still {function.status} after 45 minutes.", code="still-pending")
+    return answer
+
+
+def until_function_gone(api: FunctionsApi, function_id: str, name: str, pace: Pace) -> None:
+    """Return once the function answers 404; raises ``DeployError`` when it stays."""
+    _until_gone(api, lambda: api.functions.get(function_id), f"function {name}", pace)
+
+
+def until_namespace_gone(api: FunctionsApi, namespace_id: str, name: str, pace: Pace) -> None:
+    """Return once the namespace answers 404; raises ``DeployError`` when it stays."""
+    _until_gone(api, lambda: api.namespaces.get(namespace_id), f"namespace {name}", pace)
+
+
+def until_namespace_ready(api: FunctionsApi, namespace: Namespace, pace: Pace) -> Namespace:
+    """Return the namespace once it has settled.
+
+    Raises:
+        DeployError: it is in error, or has not settled in five minutes.
+    """
+
+    def settled() -> Namespace | None:
+        now = pace.ask(lambda: api.namespaces.get(namespace.id), repeatable=True)
+        return None if now.status in _MOVING else now
+
+    answer = (
+        namespace
+        if namespace.status not in _MOVING
+        else pace.until(settled, seconds=_NAMESPACE_SECONDS, longest_pause=_longest(api, 2.0))
+    )
+    if answer is None or answer.status != Status.READY:
+        status = answer.status if answer else namespace.status
+        why = f": {answer.error_message}" if answer and answer.error_message else ""
+        raise DeployError(f"The namespace {namespace.name} is {status}{why}.", code="namespace-not-ready")
+    return answer
+
+
+def _until_gone(api: FunctionsApi, get: Callable[[], object], what: str, pace: Pace) -> None:
+    def gone() -> bool | None:
+        try:
+            pace.ask(get, repeatable=True)
+        except NotFoundError:
+            return True
+        return None
+
+    if pace.until(gone, seconds=_NAMESPACE_SECONDS, longest_pause=_longest(api, 2.0)) is None:
+        raise DeployError(f"The {what} is still there five minutes after it was deleted.", code="still-deleting")
+
+
+def _longest(api: FunctionsApi, far_away: float) -> float:
+    """Ask this machine often: a build here takes a fraction of a second."""
+    return 0.15 if api.endpoint.loopback else far_away
