@@ -1,0 +1,253 @@
+"""The planner's laws, over random projects and an API that others write to as well."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fnkit.contract.resources import Cron, Function
+from fnkit.plan import (
+    Action,
+    Desired,
+    DesiredCron,
+    DesiredFunction,
+    DesiredNamespace,
+    FunctionChange,
+    Plan,
+    make_plan,
+    plan_destroy,
+    undecided_crons,
+)
+from fnkit.plan.changes import FunctionSettings, NamespaceSettings, decode_plan, encode_plan
+from fnkit.plan.tags import TAG_MAX, child_hash, child_tags, is_ours, owner_tags
+from tests.support.api_model import ModelApi
+
+NAMES = st.sampled_from(["orders", "cleanup", "hello", "report", "sync"])
+SECRETS = st.sets(st.sampled_from(["DATABASE_URL", "API_KEY", "TOKEN"]))
+ENVIRONMENTS = st.dictionaries(st.sampled_from(["LEVEL", "MODE", "URL"]), st.sampled_from(["a", "b"]))
+TAGS = st.sets(st.sampled_from(["team=shop", "blue", "v2"]))
+VALUES = st.fixed_dictionaries(
+    {name: st.sampled_from(["one", "two"]) for name in ("DATABASE_URL", "API_KEY", "TOKEN")}
+)
+
+
+@st.composite
+def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
+    crons = tuple(
+        DesiredCron(
+            name=cron,
+            schedule=draw(st.sampled_from(["* * * * *", "0 4 * * *"])),
+            args={"full": draw(st.booleans())},
+        )
+        for cron in sorted(draw(st.sets(st.sampled_from(["nightly", "hourly"]))))
+    )
+    tags = draw(TAGS)
+    made = [child_hash("cron", cron.name) for cron in crons] + [child_hash("tag", tag) for tag in tags]
+    return DesiredFunction(
+        name=name,
+        settings=FunctionSettings(
+            runtime=draw(st.sampled_from(["python313", "python312", "node22"])),
+            handler="handler.handle",
+            memory=draw(st.sampled_from([128, 256])),
+            min_scale=0,
+            max_scale=draw(st.integers(1, 5)),
+            timeout=draw(st.sampled_from(["30s", "300s"])),
+            privacy=draw(st.sampled_from(["public", "private"])),
+            http_option="enabled",
+            sandbox="v2",
+            description=draw(st.sampled_from(["", "Takes orders"])),
+            environment=draw(ENVIRONMENTS),
+            private_network_id=draw(st.sampled_from(["", "11111111-1111-1111-1111-111111111111"])),
+        ),
+        secrets=tuple(sorted(draw(SECRETS))),
+        tags=(*sorted(tags), *owner_tags("shop", ""), *child_tags(made)),
+        crons=crons,
+        code=draw(st.sampled_from(["a" * 32, "b" * 32])),
+        archive="c" * 64,
+    )
+
+
+@st.composite
+def projects(draw: st.DrawFn) -> Desired:
+    names = sorted(draw(st.sets(NAMES)))
+    return Desired(
+        project="shop",
+        stage="",
+        namespace=DesiredNamespace(
+            name="shop",
+            shared=False,
+            settings=NamespaceSettings(
+                description=draw(st.sampled_from(["", "The shop"])),
+                environment=draw(ENVIRONMENTS),
+                tags=owner_tags("shop", ""),
+            ),
+            secrets=tuple(sorted(draw(SECRETS))),
+        ),
+        functions=tuple(draw(functions(name)) for name in names),
+    )
+
+
+def plan(desired: Desired, api: ModelApi, values: dict[str, str]) -> Plan:
+    return make_plan(
+        desired, api.observe(), api.verdicts(values), api_url="http://api", region="fr-par", project_id="p"
+    )
+
+
+def deploy(desired: Desired, api: ModelApi, values: dict[str, str]) -> Plan:
+    made = plan(desired, api, values)
+    api.apply(made, values)
+    return made
+
+
+def contents(api: ModelApi) -> object:
+    """Everything but ids, and but what is recorded of ids."""
+    blank = {"id": "", "function_id": "", "namespace_id": ""}
+    crons = {
+        function.name: sorted(
+            msgspec.json.encode(msgspec.structs.replace(cron, id="", function_id=""))
+            for cron in api.crons.get(function.id, {}).values()
+        )
+        for function in api.functions.values()
+    }
+    listed = {
+        name: msgspec.structs.replace(
+            one,
+            id=blank["id"],
+            namespace_id=blank["namespace_id"],
+            tags=sorted(tag for tag in one.tags if not tag.startswith("fnkit.links=")),
+            secret_environment_variables=sorted(one.secret_environment_variables, key=lambda secret: secret.key),
+        )
+        for name, one in api.functions.items()
+    }
+    return crons, listed
+
+
+@given(projects(), VALUES)
+def test_after_a_deploy_everything_is_kept(desired: Desired, values: dict[str, str]) -> None:
+    api = ModelApi()
+    deploy(desired, api, values)
+    again = plan(desired, api, values)
+    assert again.is_empty, again
+    assert undecided_crons(desired, api.observe()) == (), "links tell that no list need be fetched"
+
+
+@given(projects(), projects(), VALUES, VALUES)
+def test_deploying_a_then_b_leaves_what_b_leaves(
+    a: Desired, b: Desired, first: dict[str, str], then: dict[str, str]
+) -> None:
+    api, fresh = ModelApi(), ModelApi()
+    deploy(a, api, first)
+    deploy(b, api, then)
+    deploy(b, fresh, then)
+    assert contents(api) == contents(fresh)
+    assert plan(b, api, then).is_empty
+
+
+def foreign_function(name: str) -> Function:
+    api = ModelApi()
+    deploy(
+        Desired(
+            project="other",
+            stage="",
+            namespace=DesiredNamespace(
+                name="shop",
+                shared=True,
+                settings=NamespaceSettings(description="", environment={}, tags=()),
+                secrets=(),
+            ),
+            functions=(_example(name),),
+        ),
+        api,
+        {},
+    )
+    return msgspec.structs.replace(api.functions[name], id=f"foreign-{name}", tags=["somebody"])
+
+
+def _example(name: str) -> DesiredFunction:
+    return DesiredFunction(
+        name=name,
+        settings=FunctionSettings(
+            runtime="python313",
+            handler="handler.handle",
+            memory=256,
+            min_scale=0,
+            max_scale=5,
+            timeout="300s",
+            privacy="public",
+            http_option="enabled",
+            sandbox="v2",
+            description="",
+            environment={},
+            private_network_id="",
+        ),
+        secrets=(),
+        tags=("fnkit",),
+        crons=(),
+        code="d" * 32,
+        archive="e" * 64,
+    )
+
+
+@given(projects(), projects(), VALUES)
+def test_nothing_that_is_not_ours_is_changed_or_deleted(a: Desired, b: Desired, values: dict[str, str]) -> None:
+    api = ModelApi()
+    deploy(a, api, values)
+    stranger = foreign_function("theirs")
+    api.functions["theirs"] = stranger
+    for function in a.functions[:1]:
+        function_id = api.functions[function.name].id
+        api.crons[function_id]["foreign-cron"] = Cron(
+            id="foreign-cron", function_id=function_id, schedule="1 1 1 1 1", args={}, status="ready", name="theirs"
+        )
+    made = deploy(b, api, values)
+    assert api.functions["theirs"] == stranger
+    assert "function theirs" in made.foreign
+    kept = {function.name for function in a.functions[:1]} & {function.name for function in b.functions}
+    for name in kept:
+        change = next(one for one in made.changes if isinstance(one, FunctionChange) and one.name == name)
+        if change.action is not Action.REPLACE:
+            assert "foreign-cron" in api.crons[api.functions[name].id]
+    gone = plan_destroy(
+        api.observe(), project="shop", stage="", namespace="shop", api_url="", region="", project_id=""
+    )
+    api.apply(gone, values)
+    assert list(api.functions) == ["theirs"]
+    assert api.namespace is not None, "a namespace with strangers in it stays"
+
+
+@given(projects(), VALUES)
+def test_destroy_leaves_nothing(desired: Desired, values: dict[str, str]) -> None:
+    api = ModelApi()
+    deploy(desired, api, values)
+    api.apply(
+        plan_destroy(
+            api.observe(), project="shop", stage="", namespace="shop", api_url="", region="", project_id=""
+        ),
+        values,
+    )
+    assert (api.namespace, api.functions) == (None, {})
+
+
+@given(projects(), projects(), VALUES)
+def test_a_plan_survives_json(a: Desired, b: Desired, values: dict[str, str]) -> None:
+    api = ModelApi()
+    deploy(a, api, values)
+    made = plan(b, api, values)
+    assert decode_plan(encode_plan(made)) == made
+
+
+@given(projects(), VALUES)
+def test_no_secret_value_is_in_a_plan(desired: Desired, values: dict[str, str]) -> None:
+    marked = {name: f"s3cr3t-{value}" for name, value in values.items()}
+    text = encode_plan(plan(desired, ModelApi(), marked)).decode()
+    assert "s3cr3t" not in text
+
+
+@given(st.text(max_size=80), st.text(max_size=80), st.sets(st.text(max_size=8), max_size=60))
+def test_every_tag_fits_the_api(project: str, stage: str, children: set[str]) -> None:
+    tags = (*owner_tags(project, stage), *child_tags(child_hash("cron", child) for child in children))
+    for tag in tags:
+        assert len(tag) <= TAG_MAX
+        assert is_ours(tag)
+        assert all(character.isascii() and (character.isalnum() or character in "=._-") for character in tag)
