@@ -1,0 +1,138 @@
+"""Scaffolding writes a whole project or nothing."""
+
+import os
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from fnkit.errors import UsageError
+from fnkit.scaffold import create_project, list_templates, project_name
+
+TEMPLATES = [template.name for template in list_templates()]
+
+
+def tree(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_default_template_is_listed_first() -> None:
+    assert TEMPLATES == ["http", "api", "cron"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_file_is_reported_and_nothing_else_is_left(tmp_path: Path, template: str) -> None:
+    files = create_project(tmp_path / "deep" / "shop", template, {})
+    assert tree(tmp_path) == {f"deep/shop/{name}" for name in files}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_settings_carry_the_name_derived_from_the_folder(tmp_path: Path, template: str) -> None:
+    create_project(tmp_path / "My Shop", template, {})
+    settings = tomllib.loads((tmp_path / "My Shop" / "pyproject.toml").read_text())
+    assert settings["tool"]["fnkit"]["name"] == settings["project"]["name"] == "my-shop"
+    assert "fnkit" in settings["dependency-groups"]["dev"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_fresh_project_passes_its_own_tests(tmp_path: Path, template: str) -> None:
+    create_project(tmp_path / "shop", template, {})
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path / "shop",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_fresh_project_keeps_its_secrets_out_of_git(tmp_path: Path, template: str) -> None:
+    create_project(tmp_path / "shop", template, {})
+    ignored = (tmp_path / "shop" / ".gitignore").read_text().splitlines()
+    assert {".env", ".env.*", "!.env.example"} <= set(ignored)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_a_generated_secret_is_fresh_and_its_owner_s_alone(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        create_project(tmp_path / name, "api", {})
+        assert stat.S_IMODE((tmp_path / name / ".env").stat().st_mode) == 0o600
+    assert (tmp_path / "one" / ".env").read_text() != (tmp_path / "two" / ".env").read_text()
+
+
+def test_an_occupied_folder_is_refused_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"not empty \(notes.txt\)") as refusal:
+        create_project(tmp_path, "http", {})
+    assert refusal.value.code == "not-empty"
+    assert tree(tmp_path) == {"notes.txt"}
+
+
+def test_an_empty_clone_becomes_a_project(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    files = create_project(tmp_path, "http", {})
+    assert tree(tmp_path) == {*files, ".git/HEAD"}
+
+
+def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "shop").write_text("mine")
+    with pytest.raises(UsageError, match="is a file"):
+        create_project(tmp_path / "shop", "http", {})
+    assert (tmp_path / "shop").read_text() == "mine"
+
+
+def test_an_unknown_template_is_answered_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refusal:
+        create_project(tmp_path / "shop", "htpt", {})
+    assert refusal.value.hint == "Did you mean `http`? There are: http, api, cron."
+    assert tree(tmp_path) == set()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="modes do not bind root")
+def test_a_folder_that_cannot_be_written_loses_nothing(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError):
+        create_project(tmp_path / "shop", "http", {})
+    tmp_path.chmod(0o700)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", [Path("shop"), Path()])
+def test_a_move_that_fails_half_way_is_undone(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / folder
+    rename = Path.rename
+
+    def failing(source: Path, target: Path) -> Path:
+        if Path(target).name in {"main.py", "shop"}:
+            raise OSError(28, "No space left on device", str(target))
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="No space left"):
+        create_project(place, "http", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("shop", "shop"),
+        ("My Shop_2", "my-shop-2"),
+        ("Café", "cafe"),
+        ("3D", "fn-3d"),
+        ("日本", "functions"),
+        ("--", "functions"),
+        ("a" * 39 + "-b", "a" * 39),
+    ],
+)
+def test_a_folder_s_name_becomes_a_project_s(folder: str, name: str) -> None:
+    assert project_name(folder) == name
