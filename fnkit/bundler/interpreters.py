@@ -1,0 +1,69 @@
+"""CPython interpreters of a given minor on this machine.
+
+Two things need one: the pip-tools backend, which resolves for the Python that runs it, and compiling a layer's
+modules ahead of time. Nothing is ever downloaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["find_interpreter"]
+
+_PROBE = "import sys; print(sys.implementation.name, *sys.version_info[:2])"
+_PROBE_SECONDS = 10
+
+
+@functools.cache
+def find_interpreter(python: tuple[int, int]) -> Path | None:
+    """Return a CPython of that minor, or ``None``.
+
+    Looked for in this order: the running interpreter, ``pythonX.Y`` on PATH, pyenv's versions, uv's. A
+    candidate counts once it has run and said its version: pyenv's shims exist for versions that are not active.
+    """
+    if sys.implementation.name == "cpython" and sys.version_info[:2] == python:
+        return Path(sys.executable)
+    for candidate in _candidates(python):
+        if _is(candidate, python):
+            return candidate
+    return None
+
+
+def _candidates(python: tuple[int, int]) -> Iterator[Path]:
+    name = f"python{python[0]}.{python[1]}"
+    found = shutil.which(name)
+    if found is not None:
+        yield Path(found)
+    home = Path.home()
+    pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
+    data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
+    for folder, pattern in (
+        (pyenv / "versions", f"{python[0]}.{python[1]}*"),
+        (uv, f"cpython-{python[0]}.{python[1]}.*"),
+    ):
+        for version in sorted(folder.glob(pattern), reverse=True):
+            for relative in (f"bin/{name}", "python.exe"):
+                if (version / relative).is_file():
+                    yield version / relative
+
+
+def _is(candidate: Path, python: tuple[int, int]) -> bool:
+    try:
+        answer = subprocess.run(
+            [os.fspath(candidate), "-I", "-S", "-c", _PROBE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return answer.stdout.split() == ["cpython", str(python[0]), str(python[1])]

@@ -1,0 +1,146 @@
+"""From a project's requirements to a lock: read when nothing changed, resolved when something did."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import replace
+from typing import Literal, assert_never
+
+import msgspec
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from fnkit.bundler.lock import Lock, LockedPackage, lock_path, read_lock, write_lock
+from fnkit.bundler.progress import BundleProgress, Report, silent
+from fnkit.bundler.resolver import Resolution
+from fnkit.bundler.target import Target
+from fnkit.project.model import Project
+
+__all__ = ["Backend", "Kind", "lock_key", "lock_target", "needs_lock"]
+
+Kind = Literal["scaleway", "local"]
+Backend = Literal["uv", "pip-tools"]
+
+_RULES = 1
+"""Counts up when the question that is put to the resolver changes, so that old locks are made again."""
+
+
+def needs_lock(project: Project) -> bool:
+    """Say whether the project has anything to lock."""
+    return bool(project.requirements)
+
+
+def lock_key(project: Project, target: Target) -> str:
+    """Return 64 hex digits over everything a lock depends on, save the index's own news."""
+    parts: list[object] = [
+        _RULES,
+        sorted(project.requirements),
+        target.python_name,
+        target.uv_platform,
+        sorted(canonicalize_name(name) for name in project.source_builds),
+        _uv_settings(project),
+    ]
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
+
+
+def _uv_settings(project: Project) -> object:
+    """Return what the project tells uv itself: indexes, constraints, overrides."""
+    found: list[object] = []
+    for name in ("pyproject.toml", "uv.toml"):
+        try:
+            document = tomllib.loads((project.root / name).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            continue  # absent, or broken: fnkit.project says so where it is read for its own settings
+        found.append(document.get("tool", {}).get("uv") if name == "pyproject.toml" else document)
+    return msgspec.to_builtins(found, builtin_types=(), str_keys=True)
+
+
+def lock_target(
+    project: Project,
+    target: Target,
+    kind: Kind,
+    *,
+    upgrade: bool = False,
+    backend: Backend = "uv",
+    report: Report = silent,
+) -> Lock:
+    """Return the lock of one target, resolving and writing it when it is missing, stale or to be upgraded.
+
+    Raises:
+        BundleError: everything that resolving can come to; ``not-writable``.
+    """
+    path = lock_path(project.root, target.runtime, kind)
+    key = lock_key(project, target)
+    if not needs_lock(project):
+        return Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=())
+    old = read_lock(path)
+    if old is not None and old.key == key and not upgrade:
+        return old
+    report(BundleProgress(stage="lock", runtime=target.runtime, detail=backend))
+    pattern = read_lock(lock_path(project.root, target.runtime, "scaleway")) if kind == "local" else None
+    question = Resolution(
+        root=project.root,
+        target=target,
+        requirements=project.requirements,
+        requirements_file=project.requirements_file,
+        preferred=_preferred(old, pattern),
+        source_builds=project.source_builds,
+        upgrade=upgrade and pattern is None,
+    )
+    packages = tuple(sorted(_resolve(question, backend), key=lambda one: one.name))
+    notes = _differences(pattern, packages) if pattern is not None else _held_back(question, backend, packages)
+    lock = Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=packages, notes=notes)
+    write_lock(lock)
+    return lock
+
+
+def _resolve(question: Resolution, backend: Backend) -> tuple[LockedPackage, ...]:
+    match backend:
+        case "uv":
+            from fnkit.bundler.uv_resolver import resolve_with_uv
+
+            return resolve_with_uv(question)
+        case "pip-tools":
+            from fnkit.bundler.piptools_resolver import resolve_with_piptools
+
+            return resolve_with_piptools(question)
+        case _:
+            assert_never(backend)
+
+
+def _preferred(old: Lock | None, pattern: Lock | None) -> tuple[LockedPackage, ...]:
+    """Return the versions to keep: Scaleway's for a local lock (decision 4), else the old lock's."""
+    known = {one.name: one for one in (old.packages if old is not None else ())}
+    known.update({one.name: one for one in (pattern.packages if pattern is not None else ())})
+    return tuple(known[name] for name in sorted(known))
+
+
+def _differences(pattern: Lock, packages: tuple[LockedPackage, ...]) -> tuple[str, ...]:
+    """Say where a local lock could not keep the versions that Scaleway's has."""
+    theirs = {one.name: one.version for one in pattern.packages}
+    return tuple(
+        f"{one.name} is {one.version} here and {theirs[one.name]} on Scaleway."
+        for one in packages
+        if one.name in theirs and theirs[one.name] != one.version
+    )
+
+
+def _held_back(question: Resolution, backend: Backend, packages: tuple[LockedPackage, ...]) -> tuple[str, ...]:
+    """Say which versions are older only because newer ones have no musl wheel (measured: duckdb 1.3 for 2.0)."""
+    other = question.target.gnu_counterpart
+    compiled = [one for one in packages if one.kind == "wheel" and "none-any" not in one.filename]
+    if other is None or backend != "uv" or not compiled:
+        return ()
+    from fnkit.bundler.uv_resolver import newest_versions
+
+    fresh = replace(question, preferred=())
+    gnu = newest_versions(fresh, other)
+    if all(gnu.get(one.name, one.version) == one.version for one in compiled):
+        return ()
+    musl = newest_versions(fresh, question.target.uv_platform)
+    return tuple(
+        f"{one.name} {one.version} is locked: {gnu[one.name]} has no musl wheel."
+        for one in compiled
+        if one.name in gnu and one.name in musl and Version(gnu[one.name]) > Version(musl[one.name])
+    )

@@ -1,0 +1,183 @@
+"""Resolving with pip-tools: the second backend.
+
+pip-tools answers for the Python that runs it and for nothing else (measured, pypa/pip#11010). So it is run by an
+interpreter of the target's minor found on this machine, and pip then checks that the answer has wheels for the
+target and says where they are.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+from packaging.utils import canonicalize_name
+
+from fnkit.bundler.interpreters import find_interpreter
+from fnkit.bundler.lock import LockedPackage
+from fnkit.bundler.resolver import Resolution, filename_of, index_environment, not_lockable, shareable_url
+from fnkit.bundler.uv_failures import condensed
+from fnkit.errors import BundleError
+
+__all__ = ["pip_options", "resolve_with_piptools"]
+
+_SECONDS = 900
+
+
+class _Archive(msgspec.Struct, frozen=True, kw_only=True):
+    hashes: dict[str, str] = {}
+
+
+class _Download(msgspec.Struct, frozen=True, kw_only=True):
+    url: str
+    archive_info: _Archive | None = None
+
+
+class _Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    version: str
+
+
+class _Item(msgspec.Struct, frozen=True, kw_only=True):
+    download_info: _Download
+    metadata: _Metadata
+
+
+class _Report(msgspec.Struct, frozen=True, kw_only=True):
+    install: list[_Item]
+
+
+def resolve_with_piptools(question: Resolution) -> tuple[LockedPackage, ...]:
+    """Return the packages that meet a question's requirements on its target.
+
+    Raises:
+        BundleError: ``no-interpreter`` without a Python of the target's minor; ``no-wheel``;
+            ``source-builds-backend``; ``lock-failed`` with pip's reason.
+    """
+    if question.source_builds:
+        raise BundleError(
+            "The pip-tools backend takes wheels only, and the project sets source-builds.",
+            code="source-builds-backend",
+            hint="Lock with uv, the default backend.",
+        )
+    python = question.target.python
+    interpreter = None if python is None else find_interpreter(python)
+    if interpreter is None:
+        raise BundleError(
+            f"pip-tools resolves for the Python that runs it, and there is no Python {question.target.python_name} "
+            "on this machine.",
+            code="no-interpreter",
+            hint=f"Install Python {question.target.python_name}, or lock with uv, the default backend.",
+        )
+    with tempfile.TemporaryDirectory(prefix="fnkit-lock-") as folder:
+        pins = _compile(question, interpreter, Path(folder))
+        return _wheels_of(question, pins) if pins.read_text("utf-8").strip() else ()
+
+
+def pip_options(question_target_python: str, platforms: tuple[str, ...]) -> list[str]:
+    """Return pip's options for a target other than its own; right only together with ``--no-deps``."""
+    options = ["--only-binary=:all:", "--implementation", "cp", "--python-version", question_target_python]
+    for platform in platforms:
+        options += ["--platform", platform]
+    return options
+
+
+def _compile(question: Resolution, interpreter: Path, folder: Path) -> Path:
+    asked = folder / "requirements.in"
+    asked.write_text("\n".join(question.requirements) + "\n", "utf-8")
+    pins = folder / "requirements.txt"
+    if question.preferred and not question.upgrade:
+        pins.write_text("".join(f"{one.name}=={one.version}\n" for one in question.preferred), "utf-8")
+    command = [
+        *(str(interpreter), "-m", "piptools", "compile", "--quiet", "--generate-hashes", "--no-header"),
+        *("--no-annotate", "--strip-extras", "--allow-unsafe", "--no-emit-index-url", "--no-emit-trusted-host"),
+        *("--no-emit-find-links", "--no-emit-options", "--output-file", str(pins)),
+        *(("--upgrade",) if question.upgrade else ()),
+        *("--pip-args", "--only-binary=:all:", str(asked)),
+    ]
+    environment = index_environment()
+    if interpreter != Path(sys.executable):
+        # pip-tools and what it needs are pure Python: our installed copy runs under any supported minor.
+        environment["PYTHONPATH"] = _site_packages()
+    done = _run(command, question, environment)
+    if done.returncode != 0:
+        raise _failed(question, done.stderr)
+    return pins
+
+
+def _site_packages() -> str:
+    import piptools
+
+    return os.fspath(Path(piptools.__file__).parent.parent)
+
+
+def _wheels_of(question: Resolution, pins: Path) -> tuple[LockedPackage, ...]:
+    target = question.target
+    command = [
+        *(sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--ignore-installed"),
+        *("--require-hashes", "--report", "-", "--target", str(pins.parent / "nowhere")),
+        *(*pip_options(target.python_name, target.platforms), "-r", str(pins)),
+    ]
+    done = _run(command, question, index_environment())
+    if done.returncode != 0:
+        raise _failed(question, done.stderr)
+    report = msgspec.json.decode(done.stdout.encode("utf-8", "replace"), type=_Report)
+    return tuple(sorted((_locked(question, item) for item in report.install), key=lambda one: one.name))
+
+
+def _locked(question: Resolution, item: _Item) -> LockedPackage:
+    archive = item.download_info.archive_info
+    sha256 = None if archive is None else archive.hashes.get("sha256")
+    if sha256 is None:
+        raise not_lockable(item.metadata.name, question.place, "comes without a sha256")
+    return LockedPackage(
+        name=str(canonicalize_name(item.metadata.name)),
+        version=item.metadata.version,
+        kind="wheel",
+        filename=filename_of(item.download_info.url),
+        url=shareable_url(item.download_info.url),
+        sha256=sha256,
+    )
+
+
+def _run(command: list[str], question: Resolution, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            cwd=question.root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(
+            f"Resolving the requirements took longer than {_SECONDS // 60} minutes.",
+            code="lock-timeout",
+            hint="Check the connection to the package index, then try again.",
+        ) from error
+
+
+def _failed(question: Resolution, stderr: str) -> BundleError:
+    lines = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
+    reason = condensed("\n".join(lines[-3:]) or stderr[-500:])
+    if "No matching distribution" in stderr or "Could not find a version" in stderr:
+        return BundleError(
+            f"A requirement has no wheel for Python {question.target.python_name} on "
+            f"{question.target.platform}, or is not in the index: {reason}.",
+            code="no-wheel",
+            hint="Check its spelling, or choose another version or another package.",
+            file=question.requirements_file,
+        )
+    return BundleError(
+        f"pip-tools could not resolve {question.place}: {reason}.",
+        code="lock-failed",
+        hint="Try uv, the default backend, which often says more.",
+        file=question.requirements_file,
+    )

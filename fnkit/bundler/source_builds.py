@@ -1,0 +1,104 @@
+"""Wheels from source, for the packages that the project allows by name: pure Python only.
+
+The build runs on this machine's Python, so its result is right for the target only where it has no compiled
+part; that is checked, and the wheel is kept under its source's sha256.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from fnkit.bundler.atomic_file import atomic_file
+from fnkit.bundler.lock import LockedPackage
+from fnkit.bundler.progress import BundleProgress, Report
+from fnkit.bundler.resolver import index_environment
+from fnkit.bundler.uv_failures import condensed
+from fnkit.bundler.uv_resolver import uv_program
+from fnkit.errors import BundleError
+
+__all__ = ["built_wheel"]
+
+_SECONDS = 900
+_COMPILED = (".so", ".pyd", ".dylib", ".dll", ".a", ".o")
+
+
+def built_wheel(package: LockedPackage, source: Path, cache: Path, *, runtime: str, report: Report) -> Path:
+    """Return the wheel built from a source distribution, from the cache where it was built before.
+
+    Raises:
+        BundleError: ``source-build`` when it cannot be built, ``source-build-compiled`` when it is not pure Python.
+    """
+    place = cache / "wheels" / f"{package.sha256}.built.whl"
+    if place.is_file():
+        return place
+    report(BundleProgress(stage="build", runtime=runtime, detail=package.name))
+    with tempfile.TemporaryDirectory(prefix="fnkit-build-") as folder:
+        named = Path(folder, package.filename)  # a source distribution's name is part of what it is
+        shutil.copyfile(source, named)
+        output = Path(folder, "wheel")
+        _build(package, named, output)
+        wheels = list(output.glob("*.whl"))
+        if len(wheels) != 1:
+            raise _failed(package, "it made no wheel")
+        _check_pure(package, wheels[0])
+        with atomic_file(place) as file, wheels[0].open("rb") as made:
+            shutil.copyfileobj(made, file)
+    return place
+
+
+def _build(package: LockedPackage, source: Path, output: Path) -> None:
+    command = [
+        *(uv_program(), "build", "--wheel", "--no-config", "--quiet", "--color", "never", "--no-progress"),
+        *("--python", sys.executable, "--out-dir", str(output), str(source)),
+    ]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=source.parent,
+            env=index_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _failed(package, f"the build took longer than {_SECONDS // 60} minutes") from error
+    if done.returncode != 0:
+        raise _failed(package, condensed(done.stderr))
+
+
+def _check_pure(package: LockedPackage, wheel: Path) -> None:
+    try:
+        tags = parse_wheel_filename(wheel.name)[3]
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            [description] = [name for name in names if name.endswith(".dist-info/WHEEL")]
+            pure = "root-is-purelib: true" in archive.read(description).decode("utf-8", "replace").lower()
+    except (InvalidWheelFilename, zipfile.BadZipFile, ValueError) as error:
+        raise _failed(package, "its wheel cannot be read") from error
+    if pure and all(tag.abi == "none" and tag.platform == "any" for tag in tags):
+        if not any(name.lower().endswith(_COMPILED) for name in names):
+            return
+    raise BundleError(
+        f"{package.name} {package.version} built from source has compiled parts, which would be for this machine "
+        "and not for the target.",
+        code="source-build-compiled",
+        hint="Choose a version that comes as a wheel for the target, or take it out of source-builds.",
+    )
+
+
+def _failed(package: LockedPackage, why: str) -> BundleError:
+    return BundleError(
+        f"{package.name} {package.version} could not be built from source: {why}.",
+        code="source-build",
+        hint="Choose a version that comes as a wheel.",
+    )
