@@ -134,7 +134,6 @@ def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateF
 
 def cron(
     schedule: str,
-    /,
     *,
     args: Mapping[str, object] | None = None,
     name: str | None = None,

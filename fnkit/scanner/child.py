@@ -1,0 +1,154 @@
+"""The child process that imports one module and writes what it declares: ``child ROOT FILE MANIFEST``.
+
+It imports as the platform does: the project's root and ``package/`` on the path, the file's own folder at its
+end, the module under its bare name. Whatever the module does here stays here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import os
+import sys
+import traceback
+from dataclasses import fields
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from fnkit.authoring.declarations import (
+    ATTRIBUTE,
+    CronDeclaration,
+    FunctionDeclaration,
+    TriggerDeclaration,
+)
+
+__all__ = ["main"]
+
+_KINDS: Final = {FunctionDeclaration: "function", CronDeclaration: "cron", TriggerDeclaration: "trigger"}
+
+
+def main(root: str, file: str, manifest: str) -> None:
+    """Import a module, write its manifest, and end the process without waiting for its threads."""
+    path = Path(root, file)
+    sys.path[:0] = [root, str(Path(root, "package"))]
+    sys.path.append(str(path.parent))
+    try:
+        module = _import(path)
+        content: dict[str, object] = {"handlers": _handlers(module, path), "failures": _failures(module, path)}
+    except BaseException as error:  # noqa: BLE001 - whatever a module raises, SystemExit included, is the answer
+        content = {"handlers": [], "failures": [_failure(error, path)]}
+    Path(manifest).write_text(json.dumps(content), encoding="utf-8")
+    os._exit(0)
+
+
+def _import(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no way to import {path.name}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _marked(module: ModuleType) -> dict[str, object]:
+    """The module's own marked objects by name; one that merely came by import belongs to its home."""
+    own: dict[str, object] = {}
+    for name, value in list(vars(module).items()):
+        declarations = getattr(value, ATTRIBUTE, None)
+        if not isinstance(declarations, tuple) or not declarations or not callable(value):
+            continue
+        if not all(type(one) in _KINDS for one in declarations):
+            continue
+        home = sys.modules.get(getattr(value, "__module__", None) or "")
+        if home is None or home is module or all(other is not value for other in vars(home).values()):
+            own[name] = value
+    return own
+
+
+def _handlers(module: ModuleType, path: Path) -> list[object]:
+    return [_handler(name, value, path) for name, value in _marked(module).items()]
+
+
+def _failures(module: ModuleType, path: Path) -> list[object]:
+    """Arguments that no manifest can carry."""
+    found: list[object] = []
+    for name, value in _marked(module).items():
+        for declaration in getattr(value, ATTRIBUTE):
+            for argument, given in _arguments(declaration).items():
+                try:
+                    json.dumps(given, allow_nan=False)
+                except (TypeError, ValueError, RecursionError) as error:
+                    message = f"{argument} of {name} cannot be written as JSON: {error}"
+                    found.append({"code": "bad-argument", "message": message, "line": _line(value, path)})
+    return found
+
+
+def _handler(name: str, value: object, path: Path) -> dict[str, object]:
+    documentation = (inspect.getdoc(value) or "").strip().splitlines()
+    marks = [
+        {"kind": _KINDS[type(declaration)], "arguments": _writable(_arguments(declaration))}
+        for declaration in getattr(value, ATTRIBUTE)
+    ]
+    summary = documentation[0].strip() if documentation else ""
+    return {"name": name, "line": _line(value, path), "summary": summary, "marks": marks, **_signature(value)}
+
+
+def _arguments(declaration: object) -> dict[str, object]:
+    """What was given, with read-only mappings as plain ones."""
+    given = {field.name: getattr(declaration, field.name) for field in fields(declaration)}  # type: ignore[arg-type]
+    return {
+        name: dict(value) if hasattr(value, "keys") else value for name, value in given.items() if value is not None
+    }
+
+
+def _writable(arguments: dict[str, object]) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for name, value in arguments.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            continue
+        kept[name] = value
+    return kept
+
+
+def _line(value: object, path: Path) -> int:
+    code = getattr(inspect.unwrap(value) if callable(value) else value, "__code__", None)
+    same = code is not None and Path(code.co_filename) == path
+    return int(code.co_firstlineno) if same and code is not None else 1
+
+
+def _signature(value: object) -> dict[str, object]:
+    if not callable(value):
+        return {}
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    kinds = inspect.Parameter
+    positional = [p for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+    return {
+        "known_signature": True,
+        "required": sum(p.default is p.empty for p in positional),
+        "positional": None if any(p.kind is kinds.VAR_POSITIONAL for p in parameters) else len(positional),
+        "required_keywords": [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY and p.default is p.empty],
+        "is_async": inspect.iscoroutinefunction(value),
+        "is_generator": inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value),
+    }
+
+
+def _failure(error: BaseException, path: Path) -> dict[str, object]:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    if isinstance(error, SystemExit):
+        message = "the module ends the process when it is imported (SystemExit)."
+    else:
+        text = str(error).strip().splitlines()
+        message = f"importing it raised {type(error).__name__}{': ' + text[0][:300] if text else ''}"
+    return {"code": "import-failed", "message": message, "line": lines[-1] if lines else None}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

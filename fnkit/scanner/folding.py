@@ -1,0 +1,229 @@
+"""The constant folder: the value of an expression, where it can be known without running anything.
+
+It knows literals, names with known values, arithmetic, comparisons, f-strings, containers with unpacking,
+subscripts, conditional expressions. Folded containers are real Python objects, so two names for one list
+stay two names for one list. Whatever else stands in an expression raises ``NotConstant``.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+__all__ = ["NotConstant", "Value", "fold"]
+
+Value: TypeAlias = object
+"""A folded value: numbers, strings, bytes, None, booleans, and tuples, lists, sets and dictionaries of them."""
+
+_MAX_LENGTH: Final = 100_000  # of a folded string or container: nobody writes longer settings
+_MAX_BITS: Final = 4_096
+_STAR_WIDTH: Final = re.compile(r"%[^a-zA-Z%]*\*")
+
+_BINARY: Final[Mapping[type[ast.operator], Callable[..., object]]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+    ast.BitOr: operator.or_,
+    ast.BitAnd: operator.and_,
+    ast.BitXor: operator.xor,
+    ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
+}
+_UNARY: Final[Mapping[type[ast.unaryop], Callable[..., object]]] = {
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+    ast.Invert: operator.invert,
+    ast.Not: operator.not_,
+}
+_COMPARE: Final[Mapping[type[ast.cmpop], Callable[..., object]]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda item, container: item in container,
+    ast.NotIn: lambda item, container: item not in container,
+}
+_CONVERSIONS: Final[Mapping[int, Callable[..., object]]] = {-1: lambda v: v, 114: repr, 115: str, 97: ascii}
+
+
+class NotConstant(Exception):
+    """An expression's value is only known by running it. ``line`` is where, ``what`` names the reason."""
+
+    def __init__(self, node: ast.AST, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.line: int = getattr(node, "lineno", 1)
+
+
+def fold(node: ast.expr, lookup: Callable[[ast.Name], Value]) -> Value:
+    """Return the value of an expression.
+
+    Args:
+        node: the expression.
+        lookup: gives a name's value; raises ``NotConstant`` for one that is not known.
+
+    Raises:
+        NotConstant: when the value cannot be known statically, or folding it would fail or grow too large.
+    """
+    try:
+        return _Folder(lookup).value(node)
+    except NotConstant:
+        raise
+    except RecursionError:
+        raise NotConstant(node, "an expression nested too deeply") from None
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise NotConstant(node, f"an expression that fails ({type(error).__name__}: {error})") from None
+
+
+class _Folder:
+    """One folding: expression nodes in, values out."""
+
+    def __init__(self, lookup: Callable[[ast.Name], Value]) -> None:
+        self._lookup = lookup
+
+    def value(self, node: ast.expr) -> Value:  # noqa: PLR0911 - one line a kind of expression
+        match node:
+            case ast.Constant(value=value):
+                return value
+            case ast.Name():
+                return self._lookup(node)
+            case ast.List(elts=items):
+                return self._items(items)
+            case ast.Tuple(elts=items):
+                return tuple(self._items(items))
+            case ast.Set(elts=items):
+                return set(self._items(items))
+            case ast.Dict():
+                return self._dict(node)
+            case ast.JoinedStr() | ast.FormattedValue():
+                return self._text(node)
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                return self.value(body if self.value(test) else orelse)
+            case ast.Subscript(value=container, slice=index) if not isinstance(index, ast.Slice):
+                return self._subscript(self.value(container), self.value(index))
+            case _:
+                return self._operation(node)
+
+    def _operation(self, node: ast.expr) -> Value:
+        match node:
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+                return self._binary(node, op, self.value(left), self.value(right))
+            case ast.UnaryOp(op=op, operand=operand):
+                return _UNARY[type(op)](self.value(operand))
+            case ast.BoolOp(op=op, values=values):
+                return self._boolean(op, values)
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
+                return _COMPARE[type(op)](self.value(left), self.value(right))
+            case _:
+                raise NotConstant(node, _describe(node))
+
+    def _items(self, nodes: list[ast.expr]) -> list[Value]:
+        items: list[Value] = []
+        for node in nodes:
+            if isinstance(node, ast.Starred):
+                inner = self.value(node.value)
+                if not isinstance(inner, list | tuple | set | dict | str):
+                    raise NotConstant(node, "an unpacked value that is not a list")
+                items.extend(inner)
+            else:
+                items.append(self.value(node))
+            if len(items) > _MAX_LENGTH:
+                raise NotConstant(node, "a list that is too long")
+        return items
+
+    def _dict(self, node: ast.Dict) -> dict[Value, Value]:
+        result: dict[Value, Value] = {}
+        for key, value in zip(node.keys, node.values, strict=True):
+            folded = self.value(value)
+            if key is not None:
+                result[self.value(key)] = folded
+            elif isinstance(folded, dict):
+                result.update(folded)
+            else:
+                raise NotConstant(value, "an unpacked value that is not a dictionary")
+        return result
+
+    def _text(self, node: ast.JoinedStr | ast.FormattedValue) -> str:
+        if isinstance(node, ast.JoinedStr):
+            return "".join(str(self.value(part)) for part in node.values)
+        spec = "" if node.format_spec is None else str(self.value(node.format_spec))
+        if any(int(digits) > _MAX_LENGTH for digits in _digit_runs(spec)):
+            raise NotConstant(node, "a string that is too long")
+        return format(_CONVERSIONS[node.conversion](self.value(node.value)), spec)
+
+    @staticmethod
+    def _subscript(container: Value, index: Value) -> Value:
+        if isinstance(container, dict):
+            return container[index]
+        if isinstance(container, list | tuple | str) and isinstance(index, int):
+            return container[index]
+        raise TypeError("only known lists and dictionaries can be indexed")
+
+    def _boolean(self, op: ast.boolop, values: list[ast.expr]) -> Value:
+        result: Value = None
+        for node in values:
+            result = self.value(node)
+            if bool(result) == isinstance(op, ast.Or):
+                break
+        return result
+
+    @staticmethod
+    def _binary(node: ast.expr, op: ast.operator, left: Value, right: Value) -> Value:
+        if _too_large(op, left, right):
+            raise NotConstant(node, "a value that is too large")
+        return _BINARY[type(op)](left, right)
+
+
+def _too_large(op: ast.operator, left: Value, right: Value) -> bool:
+    """Whether an operation could grow without bound; a scan must not be brought down by what it reads."""
+    if isinstance(left, int) and isinstance(right, int):
+        return _too_many_bits(op, left, right)
+    if isinstance(op, ast.Mod) and isinstance(left, str | bytes):  # "%1000000000d" % 1, "%*d" % (10**9, 1)
+        text = str(left)
+        return _STAR_WIDTH.search(text) is not None or any(int(run) > _MAX_LENGTH for run in _digit_runs(text))
+    sizes = [len(side) for side in (left, right) if isinstance(side, str | bytes | list | tuple | dict | set)]
+    if isinstance(op, ast.Mult) and sizes:
+        factor = right if isinstance(right, int) else left
+        return isinstance(factor, int) and sizes[0] * factor > _MAX_LENGTH
+    return sum(sizes) > _MAX_LENGTH
+
+
+def _too_many_bits(op: ast.operator, left: int, right: int) -> bool:
+    match op:
+        case ast.Pow():
+            return abs(left) > 1 and right * left.bit_length() > _MAX_BITS
+        case ast.LShift():
+            return left.bit_length() + right > _MAX_BITS
+        case ast.Mult():
+            return left.bit_length() + right.bit_length() > _MAX_BITS
+        case _:
+            return False
+
+
+def _digit_runs(text: str) -> list[str]:
+    """Runs of digits, long ones cut to eight so that reading them is cheap and still says "too large"."""
+    return [run[:8] for run in "".join(c if c in "0123456789" else " " for c in text).split()]
+
+
+def _describe(node: ast.AST) -> str:
+    """What kind of expression this is, for a message: ``a call of get_schedule()``."""
+    match node:
+        case ast.Call(func=function):
+            return f"a call of {ast.unparse(function)[:60]}()"
+        case ast.Attribute():
+            return f"{ast.unparse(node)[:60]}, an attribute"
+        case ast.Lambda():
+            return "a lambda"
+        case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            return "a comprehension"
+        case _:
+            return f"an expression ({type(node).__name__})"

@@ -1,0 +1,196 @@
+"""Modules that must be run to be known: each in a child process of its own, with a time limit.
+
+The child (``fnkit.scanner.child``) writes a manifest to a file, not to its output, which belongs to the module;
+so a module may print, close its output or leave processes behind without being waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fnkit.authoring.declarations import Declaration
+from fnkit.errors import Problem
+from fnkit.scanner.declaring import declare
+from fnkit.scanner.modules import ModuleScan
+from fnkit.scanner.placement import handler_of
+from fnkit.scanner.report import Marked, ScannedFunction, Signature
+
+__all__ = ["IMPORT_SECONDS", "import_modules_apart"]
+
+IMPORT_SECONDS: Final = 30.0
+_MANIFEST_MAX_BYTES: Final = 16 * 1024 * 1024
+_CHILDREN: Final = 4
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    kind: str
+    arguments: dict[str, object]
+
+
+class _Handler(msgspec.Struct, frozen=True):
+    name: str
+    line: int
+    summary: str
+    marks: list[_Mark]
+    required: int = 0
+    positional: int | None = None
+    required_keywords: list[str] = []
+    is_async: bool = False
+    is_generator: bool = False
+    known_signature: bool = False
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+    line: int | None = None
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    handlers: list[_Handler] = []
+    failures: list[_Failure] = []
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a child ended: its exit status (``None``: it was stopped), and its manifest's bytes."""
+
+    status: int | None
+    manifest: bytes
+
+
+def import_modules_apart(root: Path, scans: Sequence[ModuleScan], seconds: float) -> list[ModuleScan]:
+    """Replace every scan with computed problems by what importing its module says."""
+    with ThreadPoolExecutor(_CHILDREN) as pool:
+        return list(pool.map(lambda one: _import(root, one, seconds) if one.computed else one, scans))
+
+
+def _import(root: Path, one: ModuleScan, seconds: float) -> ModuleScan:
+    ended = _run_child(root, one.file, seconds)
+    if ended.status is None:
+        message = f"Importing {one.file} did not end within {seconds:g} s and was stopped."
+        return _failed(one, "import-timeout", message, "Keep work out of the module's top level.")
+    try:
+        manifest = msgspec.json.decode(ended.manifest, type=_Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        message = f"Importing {one.file} ended the process{_status_text(ended.status)} before it was done."
+        return _failed(one, "import-failed", message, "Keep exits out of the module's top level.")
+    return _read_manifest(one, manifest)
+
+
+def _failed(one: ModuleScan, code: str, message: str, hint: str) -> ModuleScan:
+    return replace(one, computed=(), problems=(*one.problems, Problem(code, message, hint, one.file, 1)))
+
+
+def _status_text(status: int) -> str:
+    if status >= 0:
+        return f" with status {status}"
+    try:
+        return f" by {signal.Signals(-status).name}"
+    except ValueError:
+        return ""
+
+
+def _read_manifest(one: ModuleScan, manifest: _Manifest) -> ModuleScan:
+    problems = list(one.problems)
+    for failure in manifest.failures:
+        hint = "It must import on this machine for --import to help." if failure.code == "import-failed" else None
+        problems.append(Problem(failure.code, f"{one.file}: {failure.message}", hint, one.file, failure.line or 1))
+    functions: list[ScannedFunction] = []
+    for handler in manifest.handlers:
+        marks: list[Marked] = []
+        for mark in handler.marks:
+            declaration = _declaration(one.file, handler, mark, problems)
+            if declaration is not None:
+                marks.append(Marked(declaration=declaration, line=handler.line))
+        functions.append(
+            ScannedFunction(
+                python_name=handler.name,
+                file=one.file,
+                line=handler.line,
+                handler=handler_of(one.file, handler.name),
+                marks=tuple(marks),
+                signature=_signature(handler),
+                summary=handler.summary,
+            )
+        )
+    return replace(one, functions=tuple(functions), problems=tuple(dict.fromkeys(problems)), computed=())
+
+
+def _declaration(file: str, handler: _Handler, mark: _Mark, problems: list[Problem]) -> Declaration | None:
+    arguments: Mapping[str, object] = mark.arguments
+    declaration, faults = declare(mark.kind, arguments)
+    for fault in faults:
+        message = f"@{mark.kind} on {handler.name}: {fault.message}."
+        problems.append(Problem(fault.code, message, fault.hint, file, handler.line))
+    return declaration
+
+
+def _signature(handler: _Handler) -> Signature | None:
+    if not handler.known_signature:
+        return None
+    return Signature(
+        required=handler.required,
+        positional=handler.positional,
+        required_keywords=tuple(handler.required_keywords),
+        is_async=handler.is_async,
+        is_generator=handler.is_generator,
+    )
+
+
+def _run_child(root: Path, file: str, seconds: float) -> _Ended:
+    with tempfile.TemporaryDirectory(prefix="fnkit-scan-") as folder:
+        target = Path(folder) / "manifest.json"
+        child = subprocess.Popen(
+            [sys.executable, "-m", "fnkit.scanner.child", str(root), file, str(target)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=root,
+            start_new_session=True,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": _search_path()},
+        )
+        try:
+            status: int | None = child.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            _stop(child)
+        return _Ended(status, _read_bounded(target))
+
+
+def _search_path() -> str:
+    """Where the child finds the fnkit that is running now; its folder comes before any other."""
+    here = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH", ""))))
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """End the child and what it left in its session (where there are sessions)."""
+    try:
+        if sys.platform == "win32":
+            child.kill()
+        else:
+            os.killpg(child.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    child.wait()
+
+
+def _read_bounded(target: Path) -> bytes:
+    try:
+        with target.open("rb") as stream:
+            return stream.read(_MANIFEST_MAX_BYTES)
+    except OSError:
+        return b""

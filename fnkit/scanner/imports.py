@@ -1,0 +1,116 @@
+"""What modules import when they run, and what a project's handlers reach by it.
+
+A bundle carries ``fnkit``, ``fnkit.errors`` and ``fnkit.authoring`` (decision 1). A handler that reaches more of
+fnkit works on the machine it is written on and fails where it is deployed, so it is told here.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from fnkit.errors import Problem
+from fnkit.scanner.bindings import statements_within
+
+__all__ = ["reached_problems", "runtime_imports", "unbundled_imports"]
+
+_BUNDLED: Final = re.compile(r"fnkit(\.errors(\..*)?|\.authoring(\..*)?)?")
+_ROOT_NAMES: Final = frozenset({"Context", "Event", "Response", "__version__", "cron", "function", "trigger"})
+_SUBMODULES: Final = frozenset({"authoring", "errors"})
+
+
+def runtime_imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Every import statement, but for those that only a type checker reads."""
+    for statement in statements_within(_without_type_checking(tree.body), functions=True):
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            yield statement
+
+
+def unbundled_imports(file: str, tree: ast.Module) -> tuple[Problem, ...]:
+    """Imports of parts of fnkit that a bundle does not carry."""
+    return tuple(
+        Problem(
+            "fnkit-not-bundled",
+            f"{file} imports {name}, which is not part of a deployed bundle.",
+            "Handlers can use fnkit, fnkit.authoring and fnkit.errors; keep the rest out of what they import.",
+            file,
+            statement.lineno,
+        )
+        for statement in runtime_imports(tree)
+        for name in _fnkit_modules(statement)
+    )
+
+
+def reached_problems(
+    root: Path, handler_files: Iterable[str], files: Iterable[str], outside: Mapping[str, tuple[Problem, ...]]
+) -> Iterator[Problem]:
+    """The problems of ``outside`` whose file some handler reaches by static imports.
+
+    Args:
+        root: the project's folder.
+        handler_files: where reaching starts.
+        files: every Python file of the project; all paths relative with ``/``.
+        outside: ``unbundled_imports`` of each file that has some.
+    """
+    if not outside:
+        return
+    known = frozenset(files)
+    pending, reached = list(handler_files), set(handler_files)
+    while pending:
+        file = pending.pop()
+        yield from outside.get(file, ())
+        new = set(_imported_files(root, file, known)) - reached
+        reached |= new
+        pending.extend(new)
+
+
+def _imported_files(root: Path, file: str, known: frozenset[str]) -> Iterator[str]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse((root / file).read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    folder = PurePosixPath(file).parent
+    for statement in runtime_imports(tree):
+        if isinstance(statement, ast.Import):
+            dotted = [alias.name for alias in statement.names]
+        else:
+            module = statement.module or ""
+            dotted = [module, *(f"{module}.{alias.name}".strip(".") for alias in statement.names)]
+        # The project's root and the file's own folder are on the path; a relative import is a problem elsewhere.
+        for name in dotted:
+            for base in (PurePosixPath(), folder):
+                path = base.joinpath(*name.split("."))
+                yield from {f"{path}.py", f"{path}/__init__.py"} & known
+
+
+def _fnkit_modules(statement: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    if isinstance(statement, ast.Import):
+        names = [alias.name for alias in statement.names]
+    elif statement.level or statement.module is None:
+        return
+    elif statement.module == "fnkit":
+        names = [
+            f"fnkit.{alias.name}"
+            for alias in statement.names
+            if alias.name not in _ROOT_NAMES | _SUBMODULES and alias.name != "*"
+        ]
+    else:
+        names = [statement.module]
+    for name in names:
+        if name.split(".", 1)[0] == "fnkit" and not _BUNDLED.fullmatch(name):
+            yield name
+
+
+def _without_type_checking(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in statements:
+        match statement:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"), orelse=orelse):
+                yield from orelse
+            case _:
+                yield statement

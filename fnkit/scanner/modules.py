@@ -1,0 +1,247 @@
+"""One module: its source in, its handlers and problems out. Nothing of it is run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from fnkit.authoring.declarations import Declaration
+from fnkit.errors import Problem
+from fnkit.scanner.bindings import ModuleNames
+from fnkit.scanner.declaring import Fault, declare
+from fnkit.scanner.folding import NotConstant
+from fnkit.scanner.placement import handler_of, placement_problems, relative_import_problems
+from fnkit.scanner.report import Marked, ScannedFunction
+from fnkit.scanner.signatures import Definition, signature_of, summary_of
+
+__all__ = ["IMPORT_HINT", "ModuleScan", "scan_tree"]
+
+IMPORT_HINT = "Write it as a constant, or run with --import, which runs this module in a child process to find out."
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleScan:
+    """What one module declares. computed: problems that go away when the module is imported instead."""
+
+    file: str
+    functions: tuple[ScannedFunction, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    computed: tuple[Problem, ...] = ()
+
+
+def scan_tree(file: str, tree: ast.Module) -> ModuleScan:
+    """Read a parsed module.
+
+    Args:
+        file: its path relative to the project, with ``/``.
+        tree: what ``ast.parse`` made of it.
+    """
+    reader = _Reader(file, ModuleNames(tree))
+    for statement in tree.body:
+        reader.read(statement)
+    functions = tuple(reader.functions)
+    if functions or reader.computed:
+        reader.problems.extend((*placement_problems(file), *relative_import_problems(file, tree)))
+    return ModuleScan(file, functions, tuple(reader.problems), tuple(reader.computed))
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Walks a module's statements in order, collecting handlers."""
+
+    file: str
+    names: ModuleNames
+    functions: list[ScannedFunction] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    computed: list[Problem] = field(default_factory=list)
+    prepared: dict[str, Declaration] = field(default_factory=dict)
+
+    def read(self, statement: ast.stmt) -> None:
+        """Take in one module-level statement."""
+        if not self.names.know_fnkit():
+            self.names.bind(statement)
+            if self.names.know_fnkit():  # bound just now, inside a branch
+                self._nested(statement)
+            return
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            self._definition(statement)
+            self._nested(statement)
+        elif not self._prepare(statement):
+            self._nested(statement)
+            self._loose(statement)
+        self.names.bind(statement)
+
+    def _definition(self, definition: Definition) -> None:
+        marks: list[Marked] = []
+        foreign = False
+        for decorator in definition.decorator_list:
+            kind = self._kind(decorator)
+            if kind is None:
+                foreign = True
+                continue
+            declaration = self._declaration(kind, decorator, definition.name)
+            if declaration is not None:
+                marks.append(Marked(declaration=declaration, line=decorator.lineno))
+        if not marks:
+            return
+        self.functions.append(
+            ScannedFunction(
+                python_name=definition.name,
+                file=self.file,
+                line=definition.lineno,
+                handler=handler_of(self.file, definition.name),
+                marks=tuple(marks),
+                signature=None if foreign else signature_of(definition),
+                summary=summary_of(definition),
+            )
+        )
+
+    def _kind(self, decorator: ast.expr) -> str | None:
+        """Which decorator of ours this is: bare, called, or prepared under a name earlier."""
+        if isinstance(decorator, ast.Name) and decorator.id in self.prepared:
+            return "prepared"
+        return self.names.decorator(decorator.func if isinstance(decorator, ast.Call) else decorator)
+
+    def _declaration(self, kind: str, decorator: ast.expr, subject: str) -> Declaration | None:
+        if kind == "prepared" and isinstance(decorator, ast.Name):
+            return self.prepared[decorator.id]
+        arguments = self._arguments(kind, decorator, subject) if isinstance(decorator, ast.Call) else {}
+        declaration, faults = declare(kind, arguments)
+        # A schedule that could not be computed has been told already.
+        told = isinstance(decorator, ast.Call) and kind == "cron" and bool(decorator.args or decorator.keywords)
+        for fault in faults:
+            if not (told and fault.argument == "schedule" and "schedule" not in arguments):
+                self._fault(kind, fault, decorator.lineno, subject)
+        return declaration
+
+    def _arguments(self, kind: str, call: ast.Call, subject: str) -> Mapping[str, object]:
+        """The call's arguments by name, without those whose value is not known."""
+        arguments: dict[str, object] = {}
+        for position, node in enumerate(call.args):
+            if kind == "cron" and position == 0 and not isinstance(node, ast.Starred):
+                self._fold_into(arguments, "schedule", node, kind, subject)
+                continue
+            hint = "Give every setting by its name, as in memory=256."
+            fault = Fault("positional-argument", "", "it takes no positional argument here", hint)
+            self._fault(kind, fault, node.lineno, subject)
+        for keyword in call.keywords:
+            if keyword.arg is not None:
+                self._fold_into(arguments, keyword.arg, keyword.value, kind, subject)
+                continue
+            unpacked: dict[str, object] = {}
+            self._fold_into(unpacked, "**", keyword.value, kind, subject)
+            inner = unpacked.get("**")
+            if isinstance(inner, Mapping):
+                arguments.update({str(name): value for name, value in inner.items()})
+            elif "**" in unpacked:
+                fault = Fault("bad-argument", "", "what is unpacked with ** is not a dictionary")
+                self._fault(kind, fault, keyword.value.lineno, subject)
+        return arguments
+
+    def _fold_into(self, arguments: dict[str, object], name: str, node: ast.expr, kind: str, subject: str) -> None:
+        try:
+            arguments[name] = self.names.fold(node)
+        except NotConstant as reason:
+            shown = "an unpacked argument" if name == "**" else f"the value of {name}"
+            self.computed.append(
+                Problem(
+                    "computed-argument",
+                    f"@{kind} on {subject}: {shown} is not known without running the module: {reason.what}.",
+                    IMPORT_HINT,
+                    self.file,
+                    node.lineno,
+                )
+            )
+
+    def _fault(self, kind: str, fault: Fault, line: int, subject: str) -> None:
+        message = f"@{kind} on {subject}: {fault.message}."
+        self.problems.append(Problem(fault.code, message, fault.hint, self.file, line))
+
+    def _prepare(self, statement: ast.stmt) -> bool:
+        """``small = function(memory=128)``: remember it, to be used as ``@small``."""
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                pass
+            case _:
+                return False
+        self.prepared.pop(name, None)
+        if self.names.decorator(value):
+            return True
+        kind = self.names.decorator(value.func) if isinstance(value, ast.Call) else None
+        if kind is None or not isinstance(value, ast.Call) or (value.args and kind != "cron"):
+            return False
+        declaration = self._declaration(kind, value, name)
+        if declaration is not None:
+            self.prepared[name] = declaration
+        return True
+
+    def _nested(self, statement: ast.stmt) -> None:
+        """Decorators of ours below the module's top level: in a class, a function, a branch, a loop."""
+        for inner, owner in _definitions_below(statement):
+            if not any(self._kind(decorator) for decorator in inner.decorator_list):
+                continue
+            if owner is None:
+                message = f"{inner.name} is declared inside {_block_name(statement)}, so it may be there or not."
+                self.computed.append(Problem("handler-conditional", message, IMPORT_HINT, self.file, inner.lineno))
+                continue
+            message = f"{inner.name} is declared inside {owner}, where the platform cannot reach it."
+            hint = "Move it to the module's top level."
+            self.problems.append(Problem("handler-nested", message, hint, self.file, inner.lineno))
+
+    def _loose(self, statement: ast.stmt) -> None:
+        """Our decorators used otherwise than with ``@``: ``handler = function(memory=128)(other)``."""
+        if isinstance(statement, ast.Import | ast.ImportFrom | ast.ClassDef):
+            return
+        for node in _own_expressions(statement):
+            if isinstance(node, ast.Name | ast.Attribute) and self.names.decorator(node):
+                message = f"{ast.unparse(node)} is used without @ here, so what it declares is not known."
+                hint = "Write it as a decorator, or run with --import."
+                self.computed.append(Problem("decorator-called", message, hint, self.file, node.lineno))
+                return
+
+
+def _definitions_below(statement: ast.stmt) -> Iterator[tuple[Definition, str | None]]:
+    """Functions inside a statement, each with what encloses it; ``None`` for a mere branch or loop."""
+    is_definition = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    owner = _owner_name(statement) if is_definition else None
+    pending: list[tuple[ast.stmt, str | None]] = [(child, owner) for child in _blocks(statement)]
+    while pending:
+        inner, enclosing = pending.pop()
+        below = enclosing
+        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield inner, enclosing
+            below = _owner_name(inner)
+        elif isinstance(inner, ast.ClassDef):
+            below = _owner_name(inner)
+        pending.extend((child, below) for child in _blocks(inner))
+
+
+def _blocks(statement: ast.stmt) -> Iterator[ast.stmt]:
+    for name in ("body", "orelse", "finalbody"):
+        yield from getattr(statement, name, ())
+    for block in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+        yield from block.body
+
+
+def _owner_name(statement: ast.stmt) -> str:
+    kind = "class" if isinstance(statement, ast.ClassDef) else "function"
+    return f"the {kind} {getattr(statement, 'name', '')}"
+
+
+def _block_name(statement: ast.stmt) -> str:
+    name = type(statement).__name__.lower().removeprefix("async")
+    return f"{'an' if name == 'if' else 'a'} {name} statement"
+
+
+def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
+    """Every node of a statement outside the definitions in it."""
+    pending: list[ast.AST] = [statement]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(
+            child
+            for child in ast.iter_child_nodes(node)
+            if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda)
+        )

