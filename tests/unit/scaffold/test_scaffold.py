@@ -136,3 +136,18 @@ def test_a_move_that_fails_half_way_is_undone(
 )
 def test_a_folder_s_name_becomes_a_project_s(folder: str, name: str) -> None:
     assert project_name(folder) == name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_fresh_project_is_clean_and_formatted(tmp_path: Path, template: str) -> None:
+    create_project(tmp_path / "shop", template, {})
+    for command in (["check", "--select", "E,F,I,UP,B,SIM"], ["format", "--check"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--isolated", "--line-length", "116", "."],
+            cwd=tmp_path / "shop",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout

@@ -1,0 +1,1 @@
+"""Invoices without HTTP: every rule here is a plain function of plain values."""
