@@ -1,0 +1,144 @@
+"""``fnkit deploy``: make the platform match the project."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
+
+if TYPE_CHECKING:
+    from fnkit.cli.output import Output
+    from fnkit.deploy.preparing import Prepared
+    from fnkit.deploy.results import Applied
+    from fnkit.plan import Plan
+
+__all__ = ["deploy"]
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Do what this saved plan says, or nothing.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@click.option("--prune/--no-prune", default=True, help="Delete what left the code.  [default: prune]")
+@click.option("--refresh", is_flag=True, help="Fetch every list, also those that need not have changed.")
+@click.option("--no-wait", is_flag=True, help="Fail when another deploy of this project is under way.")
+@common_options
+@api_options
+def deploy(
+    common: CommonOptions,
+    api: ApiOptions,
+    *,
+    names: tuple[str, ...],
+    plan_file: Path | None,
+    yes: bool,
+    prune: bool,
+    refresh: bool,
+    no_wait: bool,
+) -> int | None:
+    """Make the platform match the project."""
+    from fnkit.cli.deploy_progress import deploy_progress
+    from fnkit.cli.endpoints import endpoint_for
+    from fnkit.cli.views.deploy import DeployView
+    from fnkit.client import FunctionsApi
+    from fnkit.deploy import deploying
+    from fnkit.deploy.loading import project_region
+    from fnkit.deploy.places import cache_folder
+    from fnkit.deploy.preparing import Wish
+
+    started = time.monotonic()
+    promised = _read_plan(plan_file) if plan_file is not None else None
+    endpoint = endpoint_for(common, api, project_region=project_region(common.directory, common.stage))
+    wish = Wish(
+        directory=common.directory,
+        stage=common.stage,
+        names=frozenset(names) or None,
+        prune=prune,
+        refresh=refresh,
+    )
+    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Deploying") as report:
+        prepared, applied = deploying.deploy(
+            wish,
+            client,
+            environ=os.environ,
+            cache=cache_folder(os.environ),
+            report=report,
+            approve=lambda plan: _approve(plan, common.output, yes=yes or promised is not None),
+            promised=promised,
+            wait=not no_wait,
+        )
+    if applied is None:
+        common.output.message("Nothing was changed.")
+        return 1
+    common.output.result(
+        DeployView(
+            applied=applied,
+            urls=_urls(prepared, applied),
+            seconds=time.monotonic() - started,
+            next_commands=_next_commands(api, applied),
+        )
+    )
+    return 1 if applied.failed else None
+
+
+def _approve(plan: Plan, output: Output, *, yes: bool) -> bool:
+    """Ask before functions go, where someone is there to answer; a script said what it wants with --prune."""
+    from fnkit.plan import Action, FunctionChange
+
+    going = [
+        change.name
+        for change in plan.changes
+        if isinstance(change, FunctionChange) and change.action in (Action.DELETE, Action.REPLACE)
+    ]
+    if not going or yes or output.as_json or not sys.stdin.isatty():
+        return True
+    return output.confirm(f"This deletes {', '.join(going)}. Go on?", yes=False)
+
+
+def _read_plan(file: Path) -> Plan:
+    import msgspec
+
+    from fnkit.errors import UsageError
+    from fnkit.plan.changes import decode_plan
+
+    try:
+        return decode_plan(file.read_bytes())
+    except msgspec.DecodeError as error:
+        raise UsageError(
+            f"{file} is not a plan: {error}.", code="not-a-plan", hint="Make one with `fnkit plan --out FILE`."
+        ) from None
+
+
+def _urls(prepared: Prepared, applied: Applied) -> dict[str, str]:
+    from fnkit.deploy.addresses import function_url
+
+    return {
+        one.name: function_url(
+            prepared.site.info,
+            one.domain,
+            region=applied.plan.region,
+            namespace=applied.plan.namespace,
+            function=one.name,
+        )
+        for one in applied.functions
+        if one.domain
+    }
+
+
+def _next_commands(api: ApiOptions, applied: Applied) -> tuple[str, ...]:
+    made = [one.name for one in applied.functions if one.status == "ready"]
+    where = " --local" if api.local else ""
+    if applied.plan.is_empty or not made:
+        return ()
+    return (f"fnkit invoke {made[0]} --remote{where}", f"fnkit status{where}")

@@ -1,0 +1,73 @@
+"""``fnkit destroy``: remove what this project and stage own."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
+
+if TYPE_CHECKING:
+    from fnkit.cli.output import Output
+    from fnkit.deploy.results import Applied
+    from fnkit.errors import FnkitError
+    from fnkit.plan import Plan
+
+__all__ = ["destroy"]
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@common_options
+@api_options
+def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
+    """Remove what this project and stage own."""
+    from fnkit.cli.deploy_progress import deploy_progress
+    from fnkit.cli.endpoints import endpoint_for
+    from fnkit.cli.views.deploy import DestroyView
+    from fnkit.client import FunctionsApi
+    from fnkit.deploy import deploying
+    from fnkit.deploy.loading import load_identity
+    from fnkit.deploy.places import cache_folder
+
+    identity = load_identity(common.directory, stage=common.stage)
+    endpoint = endpoint_for(common, api, project_region=identity.region)
+    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Destroying") as report:
+        plan, applied = deploying.destroy(
+            identity,
+            client,
+            cache=cache_folder(os.environ),
+            report=report,
+            approve=lambda plan: _approve(plan, common.output, yes=yes),
+        )
+    if applied is None and not plan.is_empty:
+        common.output.message("Nothing was removed.")
+        return 1
+    common.output.result(
+        DestroyView(deleted=_deleted(plan, applied), failures=_failures(applied), notes=plan.notes)
+    )
+    return 1 if applied is not None and applied.failed else None
+
+
+def _approve(plan: Plan, output: Output, *, yes: bool) -> bool:
+    names = ", ".join(change.name for change in plan.changes)
+    return output.confirm(f"This deletes {names} in {plan.region} at {plan.api_url}. Go on?", yes=yes)
+
+
+def _deleted(plan: Plan, applied: Applied | None) -> tuple[tuple[str, str], ...]:
+    from fnkit.plan import NamespaceChange
+
+    if applied is None:
+        return ()
+    gone = [("function", one.name) for one in applied.functions if one.failure is None]
+    if not applied.failed:
+        gone += [("namespace", change.name) for change in plan.changes if isinstance(change, NamespaceChange)]
+    return tuple(gone)
+
+
+def _failures(applied: Applied | None) -> tuple[FnkitError, ...]:
+    if applied is None:
+        return ()
+    return applied.failures + tuple(one.failure for one in applied.functions if one.failure is not None)

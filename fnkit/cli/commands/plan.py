@@ -1,0 +1,80 @@
+"""``fnkit plan``: what deploy would change."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
+
+if TYPE_CHECKING:
+    from fnkit.plan import Plan
+
+__all__ = ["plan"]
+
+_CHANGES = 2
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Save it for deploy --plan."
+)
+@click.option("--exit-code", is_flag=True, help="Exit 2 when there are changes, 1 on any error.")
+@click.option("--refresh", is_flag=True, help="Fetch every list, also those that need not have changed.")
+@click.option("--markdown", is_flag=True, help="Print a table for a pull request's comment.")
+@click.option("--prune/--no-prune", default=True, help="Plan to delete what left the code.  [default: prune]")
+@common_options
+@api_options
+def plan(
+    common: CommonOptions,
+    api: ApiOptions,
+    *,
+    out: Path | None,
+    exit_code: bool,
+    refresh: bool,
+    markdown: bool,
+    prune: bool,
+) -> int | None:
+    """Show what deploy would change."""
+    from fnkit.errors import FnkitError
+
+    try:
+        made = _make(common, api, refresh=refresh, prune=prune)
+    except FnkitError as error:
+        if exit_code:
+            error.exit_code = 1  # with --exit-code, 2 means changes and nothing else (decision 16)
+        raise
+    from fnkit.cli.views.plan import PlanView
+    from fnkit.plan.changes import encode_plan
+
+    if out is not None:
+        out.write_bytes(encode_plan(made))
+        common.output.message(f"Saved in {out}.")
+    common.output.result(PlanView(made, verbose=common.output.verbosity > 0, markdown=markdown))
+    return _CHANGES if exit_code and not made.is_empty else None
+
+
+def _make(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: bool) -> Plan:
+    from fnkit.cli.deploy_progress import deploy_progress
+    from fnkit.cli.endpoints import endpoint_for
+    from fnkit.client import FunctionsApi
+    from fnkit.deploy.loading import project_region
+    from fnkit.deploy.pacing import Pace
+    from fnkit.deploy.places import cache_folder
+    from fnkit.deploy.preparing import Wish, prepare
+
+    endpoint = endpoint_for(common, api, project_region=project_region(common.directory, common.stage))
+    wish = Wish(directory=common.directory, stage=common.stage, refresh=refresh, prune=prune)
+    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Planning") as report:
+        prepared = prepare(
+            wish,
+            client,
+            environ=os.environ,
+            cache=cache_folder(os.environ),
+            pace=Pace(),
+            report=report,
+        )
+    return prepared.plan

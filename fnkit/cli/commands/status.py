@@ -1,0 +1,34 @@
+"""``fnkit status``: the live state beside the project's."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
+
+__all__ = ["status"]
+
+
+@click.command()
+@common_options
+@api_options
+def status(common: CommonOptions, api: ApiOptions) -> int | None:
+    """Show the live state beside the project's."""
+    from fnkit.cli.deploy_progress import deploy_progress
+    from fnkit.cli.endpoints import endpoint_for
+    from fnkit.cli.views.status import StatusView
+    from fnkit.client import FunctionsApi
+    from fnkit.deploy.inspecting import inspect_project
+    from fnkit.deploy.loading import load_identity
+    from fnkit.deploy.places import cache_folder
+
+    identity = load_identity(common.directory, stage=common.stage)
+    endpoint = endpoint_for(common, api, project_region=identity.region)
+    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Looking") as report:
+        inspection = inspect_project(
+            identity, client, environ=os.environ, cache=cache_folder(os.environ), report=report
+        )
+    common.output.result(StatusView(inspection))
+    return 1 if inspection.in_error else None

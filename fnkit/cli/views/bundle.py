@@ -1,0 +1,65 @@
+"""The archives that were built, with what is in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fnkit.bundler import Bundle
+from fnkit.cli.views.deploy import size_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["BundleView"]
+
+_LARGEST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BundleView:
+    """Bundles on disk."""
+
+    bundles: tuple[Bundle, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The keys of ``docs/cli.md``, and each function's slice."""
+        return {"bundles": [_bundle_to_json(one) for one in self.bundles]}
+
+    def render(self, console: Console) -> None:
+        """An archive with its functions and its largest dependencies."""
+        for one in self.bundles:
+            size = f"{size_text(one.size)}, {size_text(one.unpacked_size)} unpacked"
+            console.print(f"{one.path}  ({one.runtime}, {one.target}; {size})", style="bold")
+            for piece in one.slices:
+                console.print(f"  {piece.function}  {piece.digest}")
+            largest = sorted(one.dependencies, key=lambda dependency: -dependency.size)[:_LARGEST]
+            for dependency in largest:
+                console.print(
+                    f"  {dependency.name} {dependency.version}  {size_text(dependency.size)}", style="dim"
+                )
+            hidden = len(one.dependencies) - len(largest)
+            if hidden > 0:
+                console.print(f"  and {hidden} smaller ones", style="dim")
+            for note in one.notes:
+                console.print(f"note: {note}", style="cyan")
+
+
+def _bundle_to_json(one: Bundle) -> dict[str, object]:
+    return {
+        "path": str(one.path),
+        "digest": one.digest,
+        "size": one.size,
+        "unpacked_size": one.unpacked_size,
+        "runtime": one.runtime,
+        "target": one.target,
+        "functions": [piece.function for piece in one.slices],
+        "slices": [
+            {"function": piece.function, "digest": piece.digest, "whole": piece.whole} for piece in one.slices
+        ],
+        "dependencies": [
+            {"name": dependency.name, "version": dependency.version, "size": dependency.size}
+            for dependency in one.dependencies
+        ],
+        "notes": list(one.notes),
+    }

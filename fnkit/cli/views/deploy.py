@@ -1,0 +1,131 @@
+"""What a deploy made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fnkit.cli.failures import problem_to_json
+from fnkit.cli.views.plan import summary_line, summary_to_json
+from fnkit.deploy.results import Applied, FunctionResult
+from fnkit.errors import FnkitError, Problem
+from fnkit.plan import Action
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["DeployView", "DestroyView", "size_text"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployView:
+    """A finished deploy. urls: by function name, as this machine can open them. next_commands: worth trying."""
+
+    applied: Applied
+    urls: Mapping[str, str]
+    seconds: float
+    next_commands: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """The keys of ``docs/cli.md``; a function that failed also has ``error``."""
+        return {
+            "functions": [self._function(one) for one in self.applied.functions],
+            "summary": summary_to_json(self.applied.plan.summary),
+            "namespace": {"id": self.applied.namespace_id, "name": self.applied.plan.namespace},
+            "uploaded_bytes": self.applied.uploaded_bytes,
+            "failures": [_error(failure) for failure in self.applied.failures],
+        }
+
+    def render(self, console: Console) -> None:
+        """Function by function, failures with their hints, and what to try next."""
+        if self.applied.plan.is_empty:
+            console.print(summary_line(self.applied.plan.summary))
+        width = max((len(one.name) for one in self.applied.functions), default=0)
+        for one in self.applied.functions:
+            if one.failure is None:
+                what = "unchanged" if one.action == Action.KEEP else f"{one.action}d"
+                style = "dim" if one.action == Action.KEEP else "green"
+                console.print(
+                    f"  {one.name:<{width}}  {what:<9}  {self.urls.get(one.name, '')}".rstrip(), style=style
+                )
+            else:
+                console.print(f"  {one.name:<{width}}  failed", style="red")
+        for failure in self._failures():
+            console.print(f"error: {failure.message}", style="red")
+            if failure.hint:
+                console.print(f"  hint: {failure.hint}", style="cyan")
+        if not self.applied.plan.is_empty:
+            sent = self.applied.uploaded_bytes
+            uploaded = f", {size_text(sent)} uploaded" if sent else ""
+            console.print(
+                f"Done in {self.seconds:.1f} s{uploaded}." if not self.applied.failed else "Not all is done."
+            )
+        if self.next_commands and not self.applied.failed:
+            console.print("\nTry:")
+            for command in self.next_commands:
+                console.print(f"  {command}", style="bold")
+
+    def _failures(self) -> tuple[FnkitError, ...]:
+        single = tuple(one.failure for one in self.applied.functions if one.failure is not None)
+        return single + self.applied.failures
+
+    def _function(self, one: FunctionResult) -> dict[str, object]:
+        document: dict[str, object] = {
+            "name": one.name,
+            "action": one.action,
+            "status": one.status,
+            "url": self.urls.get(one.name, ""),
+            "domain": one.domain,
+            "digest": one.digest,
+            "seconds": round(one.seconds, 3),
+        }
+        if one.failure is not None:
+            document["error"] = _error(one.failure)
+        return document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestroyView:
+    """What was removed: (kind, name). ``notes`` says what stayed and why."""
+
+    deleted: tuple[tuple[str, str], ...]
+    failures: tuple[FnkitError, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """``deleted[{kind, name}]``."""
+        return {
+            "deleted": [{"kind": kind, "name": name} for kind, name in self.deleted],
+            "failures": [_error(failure) for failure in self.failures],
+            "notes": list(self.notes),
+        }
+
+    def render(self, console: Console) -> None:
+        """A line each."""
+        for kind, name in self.deleted:
+            console.print(f"- deleted {kind} {name}", style="red")
+        for failure in self.failures:
+            console.print(f"error: {failure.message}", style="red")
+        for note in self.notes:
+            console.print(f"note: {note}", style="cyan")
+        if not self.deleted and not self.failures:
+            console.print("There is nothing of this project and stage to remove.")
+
+
+def size_text(size: int) -> str:
+    """Bytes as people say them.
+
+    >>> size_text(1536)
+    '1.5 kB'
+    """
+    kilobyte = 1024
+    if size < kilobyte:
+        return f"{size} B"
+    if size < kilobyte**2:
+        return f"{size / kilobyte:.1f} kB"
+    return f"{size / kilobyte**2:.1f} MB"
+
+
+def _error(failure: FnkitError) -> dict[str, object]:
+    return problem_to_json(Problem(failure.code, failure.message, failure.hint, failure.file, failure.line))

@@ -1,0 +1,117 @@
+"""A plan, for people, for programs, and for a pull request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fnkit.plan import Action, Change, CronChange, Plan, Summary
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["PlanView", "summary_line", "summary_to_json"]
+
+_MARKS = {
+    Action.CREATE: ("+", "green"),
+    Action.UPDATE: ("~", "yellow"),
+    Action.REPLACE: ("±", "yellow"),
+    Action.DELETE: ("-", "red"),
+    Action.KEEP: (" ", "dim"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """What deploy would change. ``verbose`` shows what is kept, too; ``markdown`` renders a table for a comment."""
+
+    plan: Plan
+    verbose: bool = False
+    markdown: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """``changes[{action, kind, name, reasons}], summary{…}``, and whose namespace it is."""
+        return {
+            "namespace": self.plan.namespace,
+            "region": self.plan.region,
+            "changes": [_change_to_json(change) for change in self.plan.changes],
+            "summary": summary_to_json(self.plan.summary),
+            "foreign": list(self.plan.foreign),
+            "notes": list(self.plan.notes),
+        }
+
+    def render(self, console: Console) -> None:
+        """A line a change, with its reasons, then the count."""
+        if self.markdown:
+            console.print(_markdown(self.plan))
+            return
+        shown = [change for change in self.plan.changes if self.verbose or change.action is not Action.KEEP]
+        width = max((len(_name(change)) for change in shown), default=0)
+        for change in shown:
+            mark, style = _MARKS[change.action]
+            head = f"{mark} {change.action.value:<7} {_kind(change):<9} {_name(change):<{width}}"
+            console.print(f"{head}  {'; '.join(change.reasons)}".rstrip(), style=style)
+        for note in self.plan.notes:
+            console.print(f"note: {note}", style="cyan")
+        for stranger in self.plan.foreign:
+            console.print(f"not ours, left alone: {stranger}", style="dim")
+        console.print(summary_line(self.plan.summary))
+
+
+def summary_to_json(summary: Summary) -> dict[str, object]:
+    """``create, update, replace, delete, keep``."""
+    return msgspec.structs.asdict(summary)
+
+
+def summary_line(summary: Summary) -> str:
+    """The counts in words; nothing to do is said plainly."""
+    counts = [
+        (summary.create, "to create"),
+        (summary.update, "to update"),
+        (summary.replace, "to replace"),
+        (summary.delete, "to delete"),
+    ]
+    told = [f"{number} {text}" for number, text in counts if number]
+    if not told:
+        return f"Nothing to do: all {summary.keep} are as they should be."
+    return ", ".join(told) + (f", {summary.keep} unchanged." if summary.keep else ".")
+
+
+def _change_to_json(change: Change) -> dict[str, object]:
+    document: dict[str, object] = {
+        "action": change.action.value,
+        "kind": _kind(change),
+        "name": change.name,
+        "reasons": list(change.reasons),
+    }
+    if isinstance(change, CronChange):
+        document["function"] = change.function
+    return document
+
+
+def _kind(change: Change) -> str:
+    return str(change.__struct_config__.tag)
+
+
+def _name(change: Change) -> str:
+    return f"{change.function}/{change.name}" if isinstance(change, CronChange) else change.name
+
+
+def _markdown(plan: Plan) -> str:
+    lines = [f"### fnkit plan: `{plan.namespace}` in {plan.region}", ""]
+    changed = [change for change in plan.changes if change.action is not Action.KEEP]
+    if changed:
+        lines += ["| | kind | name | why |", "|---|---|---|---|"]
+        lines += [
+            f"| {change.action.value} | {_kind(change)} | `{_name(change)}` | {_cell('; '.join(change.reasons))} |"
+            for change in changed
+        ]
+        lines.append("")
+    lines.append(summary_line(plan.summary))
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

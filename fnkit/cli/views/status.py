@@ -1,0 +1,65 @@
+"""The live state beside the project's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fnkit.cli.failures import problem_to_json
+from fnkit.deploy.inspecting import FunctionState, Inspection
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["StatusView"]
+
+_STYLES = {"ready": "green", "error": "red", "missing": "yellow", "pending": "yellow", "created": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """What is live, and how it differs from the project."""
+
+    inspection: Inspection
+
+    def to_json(self) -> dict[str, object]:
+        """``functions[{name, status, url, domain, runtime, digest, drift, error_message}]``."""
+        document: dict[str, object] = {
+            "namespace": self.inspection.namespace,
+            "region": self.inspection.region,
+            "functions": [_function_to_json(one) for one in self.inspection.functions],
+            "foreign": list(self.inspection.foreign),
+        }
+        if self.inspection.obstacle is not None:
+            document["obstacle"] = problem_to_json(self.inspection.obstacle)
+        return document
+
+    def render(self, console: Console) -> None:
+        """A line a function, with what a deploy would change beneath it."""
+        if not self.inspection.functions:
+            console.print(f"Nothing of this project is deployed in {self.inspection.region}.")
+        width = max((len(one.name) for one in self.inspection.functions), default=0)
+        for one in self.inspection.functions:
+            line = f"{one.name:<{width}}  {one.status:<8}  {one.runtime:<10}  {one.url}".rstrip()
+            console.print(line, style=_STYLES.get(one.status, ""))
+            if one.error_message:
+                console.print(f"  {one.error_message}", style="red")
+            for reason in one.drift or ():
+                console.print(f"  differs: {reason}", style="yellow")
+        for stranger in self.inspection.foreign:
+            console.print(f"not ours: {stranger}", style="dim")
+        if self.inspection.obstacle is not None:
+            console.print(f"The project could not be compared: {self.inspection.obstacle.message}", style="yellow")
+
+
+def _function_to_json(one: FunctionState) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "status": one.status,
+        "url": one.url,
+        "domain": one.domain,
+        "runtime": one.runtime,
+        "digest": one.digest,
+        "drift": None if one.drift is None else list(one.drift),
+        "error_message": one.error_message,
+    }

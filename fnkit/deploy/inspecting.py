@@ -1,0 +1,129 @@
+"""What is live, beside what the project says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.resources import Function
+from fnkit.deploy.addresses import function_url
+from fnkit.deploy.events import Report
+from fnkit.deploy.loading import Identity
+from fnkit.deploy.observing import observe
+from fnkit.deploy.pacing import Pace
+from fnkit.deploy.places import CacheFolder
+from fnkit.deploy.preparing import Wish, prepare
+from fnkit.deploy.site import Site, ask_site
+from fnkit.errors import BundleError, DeployError, Problem, ProjectError, ProjectInvalid
+from fnkit.plan import Action, FunctionChange
+from fnkit.plan.tags import read_ownership
+
+__all__ = ["FunctionState", "Inspection", "inspect_project"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionState:
+    """One function: live, wanted, or both.
+
+    status: the API's, or ``missing`` when it is only in the project. drift: what a deploy would change and why;
+    empty when there is nothing, ``None`` when that could not be found out.
+    """
+
+    name: str
+    status: str
+    url: str = ""
+    domain: str = ""
+    runtime: str = ""
+    digest: str = ""
+    drift: tuple[str, ...] | None = ()
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """The live state of a project and stage. ``obstacle`` says why drift could not be found out."""
+
+    namespace: str
+    region: str
+    functions: tuple[FunctionState, ...]
+    foreign: tuple[str, ...] = ()
+    obstacle: Problem | None = None
+
+    @property
+    def in_error(self) -> bool:
+        """Whether a function of ours is in error."""
+        return any(one.status == "error" for one in self.functions)
+
+
+def inspect_project(
+    identity: Identity,
+    api: FunctionsApi,
+    *,
+    environ: Mapping[str, str],
+    cache: CacheFolder,
+    report: Report,
+) -> Inspection:
+    """Look at what is live and compare it with the project where the project is in order.
+
+    Raises:
+        ApiError: the endpoint refused or could not be reached.
+    """
+    pace = Pace()
+    site = ask_site(api, pace)
+    observed = observe(api, identity.namespace, pace)
+    drift, obstacle = _drift(identity, api, environ=environ, cache=cache, pace=pace, report=report)
+    live = {one.name: one for one in observed.functions}
+    ours = {
+        name for name, one in live.items() if read_ownership(one.tags).belongs_to(identity.project, identity.stage)
+    }
+    return Inspection(
+        namespace=identity.namespace,
+        region=api.endpoint.region,
+        functions=tuple(
+            _state(name, live.get(name), drift, site, identity.namespace)
+            for name in sorted(ours | set(drift or ()))
+        ),
+        foreign=tuple(sorted(set(live) - ours)),
+        obstacle=obstacle,
+    )
+
+
+def _drift(
+    identity: Identity,
+    api: FunctionsApi,
+    *,
+    environ: Mapping[str, str],
+    cache: CacheFolder,
+    pace: Pace,
+    report: Report,
+) -> tuple[dict[str, tuple[str, ...]] | None, Problem | None]:
+    """Return what a deploy would change by function, or why that cannot be said."""
+    wish = Wish(directory=identity.root, stage=identity.stage)
+    try:
+        prepared = prepare(wish, api, environ=environ, cache=cache, pace=pace, report=report)
+    except ProjectInvalid as error:
+        return None, error.problems[0]
+    except (ProjectError, BundleError, DeployError) as error:
+        return None, Problem(error.code, error.message, error.hint, error.file, error.line)
+    functions = [change for change in prepared.plan.changes if isinstance(change, FunctionChange)]
+    return {one.name: () if one.action is Action.KEEP else one.reasons for one in functions}, None
+
+
+def _state(
+    name: str, live: Function | None, drift: Mapping[str, tuple[str, ...]] | None, site: Site, namespace: str
+) -> FunctionState:
+    difference = None if drift is None else drift.get(name, ())
+    if live is None:
+        return FunctionState(name=name, status="missing", drift=difference)
+    url = function_url(site.info, live.domain_name, region=live.region, namespace=namespace, function=name)
+    return FunctionState(
+        name=name,
+        status=live.status,
+        url=url,
+        domain=live.domain_name,
+        runtime=live.runtime,
+        digest=read_ownership(live.tags).code or "",
+        drift=difference,
+        error_message=live.error_message,
+    )
