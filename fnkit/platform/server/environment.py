@@ -1,0 +1,28 @@
+"""What the platform's processes see of the user's environment: what programs need, and no credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["platform_environment"]
+
+_NAMES: Final = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "TMP", "TEMP"),
+        *("LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8"),
+        *("PYENV_ROOT", "GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "CARGO_HOME", "RUSTUP_HOME", "NVM_DIR"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"),
+    }
+)
+_PREFIXES: Final = ("LC_", "XDG_", "COVERAGE_")
+
+
+def platform_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that control and the data plane inherit.
+
+    A list of what may pass, not of what may not: nobody knows all names of secrets. ``PYTHONUNBUFFERED`` is
+    set so that a process' last words are in the log.
+    """
+    passed = {name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)}
+    return passed | {"PYTHONUNBUFFERED": "1"}

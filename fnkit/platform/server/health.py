@@ -1,0 +1,66 @@
+"""Whether the platform answers, and what it says of itself: ``GET /healthz`` and ``GET /fnkit/v1/platform``."""
+
+from __future__ import annotations
+
+import http.client
+import json
+
+import msgspec
+
+from fnkit.contract.platform import PLATFORM_PATH, PlatformInfo
+
+__all__ = ["Health", "ask_health", "ask_info", "reachable_host"]
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """``ready`` when control answers 200: it serves, and the data plane serves what it should.
+
+    answered: control spoke at all. isolation: the level in force, ``""`` until the data plane has said it.
+    """
+
+    ready: bool
+    answered: bool
+    isolation: str = ""
+
+
+def reachable_host(host: str) -> str:
+    """The address at which this machine reaches a server that listens on ``host``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - not bound here
+
+
+def ask_health(host: str, port: int, *, timeout: float = 2.0) -> Health:
+    """Ask; never raises. No proxy stands between us and our own machine (decision 15)."""
+    status, body = _get(host, port, "/healthz", {}, timeout)
+    isolation = body.get("isolation", "") if isinstance(body, dict) else ""
+    return Health(
+        ready=status == http.client.OK,
+        answered=status != 0,
+        isolation=isolation if isinstance(isolation, str) else "",
+    )
+
+
+def ask_info(host: str, port: int, secret_key: str, *, timeout: float = 2.0) -> PlatformInfo | None:
+    """Ask the platform what it is; ``None`` when it does not say."""
+    status, body = _get(host, port, PLATFORM_PATH, {"X-Auth-Token": secret_key}, timeout)
+    if status != http.client.OK:
+        return None
+    try:
+        return msgspec.convert(body, PlatformInfo)
+    except msgspec.ValidationError:
+        return None
+
+
+def _get(host: str, port: int, path: str, headers: dict[str, str], timeout: float) -> tuple[int, object]:
+    connection = http.client.HTTPConnection(reachable_host(host), port, timeout=timeout)
+    try:
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        content = answer.read()
+    except (OSError, http.client.HTTPException):
+        return 0, None
+    finally:
+        connection.close()
+    try:
+        return answer.status, json.loads(content)
+    except ValueError:
+        return answer.status, None

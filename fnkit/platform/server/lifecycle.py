@@ -1,0 +1,220 @@
+"""Starting, finding and stopping the platform of this user, from any other process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fnkit.errors import PlatformError
+from fnkit.platform.layout import Layout
+from fnkit.platform.server.environment import platform_environment
+from fnkit.platform.server.health import ask_health, reachable_host
+from fnkit.platform.server.home import default_home, make_home
+from fnkit.platform.server.identity import Identity, load_identity
+from fnkit.platform.server.options import StartOptions
+from fnkit.platform.server.platform_log import not_healthy
+from fnkit.platform.server.running import RunFile, process_started, read_run_file
+from fnkit.platform.server.spoken import Spoken
+
+__all__ = [
+    "RunningPlatform",
+    "check_machine",
+    "ensure_running",
+    "reset",
+    "running",
+    "stop",
+]
+
+_POLL: Final = 0.02
+_STOP_SECONDS: Final = 15.0
+_KEPT_BY_RESET: Final = frozenset({"platform.json", "platform.lock", "run.json"})
+
+
+@dataclass(frozen=True, slots=True)
+class RunningPlatform:
+    """A platform whose supervisor is alive. ``run`` names its ports and pids, ``identity`` its keys."""
+
+    home: Path
+    run: RunFile
+    identity: Identity
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers, without a trailing slash."""
+        return _url(self.run.host, self.run.api_port)
+
+    @property
+    def gateway_url(self) -> str:
+        """Where functions answer, without a trailing slash."""
+        return _url(self.run.host, self.run.gateway_port)
+
+
+def check_machine() -> None:
+    """Refuse where the platform does not run (decision 7).
+
+    Raises:
+        PlatformError: ``platform-not-on-windows``.
+    """
+    if sys.platform == "win32":
+        raise PlatformError(
+            "The platform does not run on Windows itself.",
+            code="platform-not-on-windows",
+            hint="Install fnkit in WSL 2 and start the platform there.",
+        )
+
+
+def running(home: Path | None = None) -> RunningPlatform | None:
+    """The platform of this data folder (default: the user's), or ``None`` when it does not run.
+
+    Raises:
+        PlatformError: ``identity-unreadable``.
+    """
+    layout = Layout(home or default_home())
+    run = read_run_file(layout.run)
+    if run is None or process_started(run.pid) != run.started:
+        return None
+    identity = load_identity(layout.identity)
+    return RunningPlatform(layout.home, run, identity) if identity is not None else None
+
+
+def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
+    """Return the running platform, healthy; start it in the background when it does not run.
+
+    ``options`` default to the user's data folder with everything as before. However many processes call this
+    at once, one platform starts, and all of them get it.
+
+    Raises:
+        PlatformError: it cannot be started (the code says why), or not in ``options.wait`` seconds.
+    """
+    check_machine()
+    options = options or StartOptions(home=str(default_home()))
+    layout = Layout(Path(options.home))
+    deadline = time.monotonic() + options.wait
+    started = False
+    while True:
+        found = running(layout.home)
+        if found is not None and ask_health(found.run.host, found.run.api_port).ready:
+            return found
+        if found is None and started:
+            raise not_healthy(layout, "it ended again")
+        if found is None:
+            started = _start(options)
+        if time.monotonic() > deadline:
+            if started:
+                stop(layout.home)
+            raise not_healthy(layout, f"it does not answer after {options.wait:g} s")
+        time.sleep(_POLL)
+
+
+def stop(home: Path | None = None) -> bool:
+    """End the platform in good order, by force after 15 seconds; False when it was not running.
+
+    Raises:
+        PlatformError: ``platform-not-yours`` when another user runs it.
+    """
+    found = running(home)
+    if found is None:
+        return False
+    deadline = time.monotonic() + _STOP_SECONDS
+    _signal(found.run.pid, signal.SIGTERM)
+    while process_started(found.run.pid) == found.run.started:
+        if time.monotonic() > deadline:
+            _signal(found.run.pid, signal.SIGKILL)
+        time.sleep(_POLL)
+    return True
+
+
+def reset(home: Path | None = None) -> None:
+    """Stop the platform and remove everything it keeps, save its identity and ports.
+
+    Raises:
+        PlatformError: it was started again meanwhile, or something cannot be removed.
+    """
+    from fnkit.platform.server.lock import TakenError, take_lock
+
+    layout = Layout(home or default_home())
+    stop(layout.home)
+    if not layout.home.is_dir():
+        return
+    make_home(layout.home)
+    try:
+        lock = take_lock(layout.home)
+    except TakenError:
+        raise PlatformError(
+            "The platform was started while it was being reset.",
+            code="platform-running",
+            hint="Run `fnkit platform reset` again.",
+        ) from None
+    try:
+        for entry in layout.home.iterdir():
+            if entry.name not in _KEPT_BY_RESET:
+                _remove(entry)
+    finally:
+        os.close(lock)
+
+
+def _start(options: StartOptions) -> bool:
+    """Start a supervisor of its own; False when another one has the platform already.
+
+    Raises:
+        PlatformError: what the supervisor said.
+    """
+    supervisor = subprocess.Popen(
+        [sys.executable, "-P", "-m", "fnkit.platform.server.supervisor"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=platform_environment(os.environ),
+        start_new_session=True,
+    )
+    if supervisor.stdin is None or supervisor.stdout is None:
+        raise AssertionError("both are pipes")
+    with supervisor.stdin, supervisor.stdout:
+        supervisor.stdin.write(msgspec.json.encode(options))
+        supervisor.stdin.close()
+        line = supervisor.stdout.readline()
+    if not line:
+        raise PlatformError("The platform's supervisor ended before it said anything.", code="platform-start")
+    spoken = msgspec.json.decode(line, type=Spoken)
+    if spoken.code:
+        supervisor.wait()
+        raise PlatformError(spoken.message, code=spoken.code, hint=spoken.hint)
+    if spoken.taken:
+        supervisor.wait()
+        return False
+    # It is on its own now: nobody here waits for it, and the warning about that is not for this case.
+    supervisor.returncode = 0
+    return True
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise PlatformError(f"The platform (pid {pid}) runs as another user.", code="platform-not-yours") from None
+
+
+def _remove(entry: Path) -> None:
+    """Remove a file or a whole folder, also one whose folders were made read-only."""
+    if not entry.is_dir() or entry.is_symlink():
+        entry.unlink(missing_ok=True)
+        return
+    for folder, _, _ in os.walk(entry):
+        Path(folder).chmod(0o700)
+    shutil.rmtree(entry)
+
+
+def _url(host: str, port: int) -> str:
+    address = reachable_host(host)
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"

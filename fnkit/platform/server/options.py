@@ -1,0 +1,26 @@
+"""How a platform is to be started: what the command line says to the supervisor."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["StartOptions"]
+
+
+class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to start. ``None`` is "as before, else the usual": ports are kept from one start to the next.
+
+    home: absolute. speed: of the clock, 0 for the manual one. isolation: ``auto`` or a level's name.
+    wait: seconds until it must be healthy.
+    domain_suffix: what follows ``functions.fnc.<region>.`` in functions' host names.
+    """
+
+    home: str
+    host: str = "127.0.0.1"
+    api_port: int | None = None
+    gateway_port: int | None = None
+    domain_suffix: str = "localhost"
+    speed: float = 1.0
+    isolation: str = "auto"
+    strict_runtimes: bool = False
+    wait: float = 30.0

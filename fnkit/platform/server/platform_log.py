@@ -1,0 +1,74 @@
+"""The log of one of the platform's own processes: a file that starts anew before it grows too large."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+from fnkit.errors import PlatformError
+from fnkit.platform.layout import Layout
+
+__all__ = ["KEPT", "MAX_BYTES", "PROCESSES", "PlatformLog", "not_healthy", "tail"]
+
+PROCESSES: Final = ("supervisor", "control", "data-plane")
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+KEPT: Final = 3
+
+_TAIL_BYTES: Final = 256 * 1024
+
+
+class PlatformLog:
+    """Appends to ``file`` (0600); a full one becomes ``file.1``, and ``KEPT`` old ones are kept.
+
+    A full disk loses lines, never the platform.
+    """
+
+    def __init__(self, file: Path, *, max_bytes: int = MAX_BYTES) -> None:
+        self._file = file
+        self._max_bytes = max_bytes
+
+    def write(self, content: bytes) -> None:
+        """Append."""
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                size = os.fstat(descriptor).st_size
+                os.write(descriptor, content)
+            finally:
+                os.close(descriptor)
+            if size + len(content) > self._max_bytes:
+                self._rotate()
+
+    def _rotate(self) -> None:
+        for number in range(KEPT, 0, -1):
+            older = self._file.with_name(f"{self._file.name}.{number}")
+            newer = self._file.with_name(f"{self._file.name}.{number - 1}") if number > 1 else self._file
+            if newer.exists():
+                newer.replace(older)
+
+
+def tail(layout: Layout, process: str, count: int) -> list[str]:
+    """The last ``count`` lines that a process of the platform said."""
+    file = layout.logs / "platform" / f"{process}.log"
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return []
+    return content[-_TAIL_BYTES:].decode(errors="replace").splitlines()[-count:] if count else []
+
+
+def not_healthy(layout: Layout, reason: str) -> PlatformError:
+    """The platform was started and is not healthy: with the last word of each process that said something."""
+    words = [
+        f"\n  {process}: {lines[-1]}"
+        for process in PROCESSES
+        if (lines := [line for line in tail(layout, process, 20) if " supervisor: " not in line])
+    ]
+    return PlatformError(
+        f"The platform was started, but {reason}.{''.join(words)}",
+        code="platform-not-healthy",
+        hint=f"`fnkit platform logs` shows more, from {layout.logs / 'platform'}.",
+    )

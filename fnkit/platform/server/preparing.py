@@ -1,0 +1,108 @@
+"""Everything before the first process: the lock, the data folder, identity, ports, sockets, the run file.
+
+Done by the supervisor itself, holding the platform's lock, so that two starts at once cannot both do it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from fnkit.platform.layout import Layout, ProcessSettings
+from fnkit.platform.server.home import make_home, socket_folder
+from fnkit.platform.server.identity import Identity, make_identity
+from fnkit.platform.server.lock import take_lock
+from fnkit.platform.server.options import StartOptions
+from fnkit.platform.server.ports import API_PORT, GATEWAY_PORT, choose_port
+from fnkit.platform.server.running import RunFile, process_started, read_run_file, write_run_file
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Ready to run. ``lock`` is the descriptor that holds the platform as long as this process lives."""
+
+    layout: Layout
+    identity: Identity
+    run: RunFile
+    lock: int
+
+    @property
+    def settings(self) -> ProcessSettings:
+        """What control and the data plane are told."""
+        folder = Path(self.run.socket_folder)
+        return ProcessSettings(
+            home=str(self.layout.home),
+            host=self.run.host,
+            api_port=self.run.api_port,
+            gateway_port=self.run.gateway_port,
+            control_socket=str(folder / "control.sock"),
+            gateway_socket=str(folder / "gateway.sock"),
+            secret_key=self.identity.secret_key,
+            access_key=self.identity.access_key,
+            project_id=self.identity.project_id,
+            organization_id=self.identity.organization_id,
+            domain_suffix=self.run.domain_suffix,
+            speed=self.run.speed,
+            isolation=self.run.isolation,
+            strict_runtimes=self.run.strict_runtimes,
+        )
+
+
+def prepare(options: StartOptions) -> Prepared:
+    """Take the platform and make ready what its processes need.
+
+    Raises:
+        TakenError: somebody else is starting or running it.
+        PlatformError: the folder, the identity or a port cannot be used.
+    """
+    layout = Layout(Path(options.home))
+    make_home(layout.home)
+    lock = take_lock(layout.home)
+    try:
+        identity = make_identity(layout.identity)
+        (layout.logs / "platform").mkdir(mode=0o700, parents=True, exist_ok=True)
+        before = read_run_file(layout.run)
+        if before is not None:
+            _sweep(Path(before.socket_folder))
+        run = _run_file(options, before)
+        write_run_file(layout.run, run)
+    except BaseException:
+        os.close(lock)
+        raise
+    return Prepared(layout, identity, run, lock)
+
+
+def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
+    usual_api = before.api_port if before is not None else API_PORT
+    usual_gateway = before.gateway_port if before is not None else GATEWAY_PORT
+    # A port that was asked for is not to be taken by the other door, which may have any.
+    asked = frozenset(port for port in (options.api_port, options.gateway_port) if port)
+    api = choose_port(options.host, options.api_port, usual=usual_api, taken=asked, flag="--api-port")
+    gateway = choose_port(
+        options.host, options.gateway_port, usual=usual_gateway, taken=asked | {api}, flag="--gateway-port"
+    )
+    return RunFile(
+        pid=os.getpid(),
+        started=process_started(os.getpid()) or "",
+        host=options.host,
+        api_port=api,
+        gateway_port=gateway,
+        domain_suffix=options.domain_suffix,
+        speed=options.speed,
+        isolation=options.isolation,
+        strict_runtimes=options.strict_runtimes,
+        socket_folder=str(socket_folder(Path(options.home))),
+    )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the sockets that a killed platform left; we hold its lock, so nobody uses them."""
+    if not folder.name.startswith("fnkit-"):
+        return
+    with contextlib.suppress(OSError):
+        for socket in folder.glob("*.sock"):
+            socket.unlink()

@@ -1,0 +1,186 @@
+"""The platform's first process: it keeps control and the data plane running, and ends them in good order.
+
+Its pid is the platform's. ``supervise`` runs in the foreground, inside ``fnkit platform start``; ``--detach``
+and ``--local`` start this module as a process of its own, which says on standard output in one line of JSON
+how the start went (``Spoken``), then lets go of it. What it does, in order: take the lock and prepare
+(``preparing``), start both processes (``supervised``), ask for their health until it is good, wait for
+SIGTERM or SIGINT, end both: 10 seconds to finish what they hold, then by force; a second signal is force too.
+A process that dies three times before the platform was ever healthy ends the start, as does the time
+``--wait`` gives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fnkit.errors import PlatformError
+from fnkit.platform.server.environment import platform_environment
+from fnkit.platform.server.health import ask_health
+from fnkit.platform.server.lock import TakenError
+from fnkit.platform.server.options import StartOptions
+from fnkit.platform.server.platform_log import PlatformLog, not_healthy
+from fnkit.platform.server.preparing import Prepared, prepare
+from fnkit.platform.server.running import write_run_file
+from fnkit.platform.server.spoken import Spoken
+from fnkit.platform.server.supervised import Supervised
+
+__all__ = ["DRAIN_SECONDS", "main", "supervise"]
+
+DRAIN_SECONDS: Final = 10.0
+
+_DEATHS_BEFORE_GIVING_UP: Final = 3
+_HEALTH_INTERVAL: Final = 0.05
+
+
+class _Platform:
+    """The two processes, and what ends them."""
+
+    def __init__(self, prepared: Prepared, on_healthy: Callable[[], None]) -> None:
+        self._prepared = prepared
+        self._on_healthy = on_healthy
+        self._run = prepared.run
+        self._asked_to_stop = asyncio.Event()
+        settings = msgspec.json.encode(prepared.settings)
+        environment = platform_environment(os.environ)
+        self._processes = tuple(
+            Supervised(
+                name,
+                f"fnkit.platform.server.{module}",
+                settings=settings,
+                environment=environment,
+                log=PlatformLog(prepared.layout.logs / "platform" / f"{name}.log"),
+                on_change=partial(self._remember, module),
+            )
+            for name, module in (("control", "control"), ("data-plane", "data_plane"))
+        )
+
+    async def run(self, wait: float) -> None:
+        """Run until asked to stop.
+
+        Raises:
+            PlatformError: ``platform-not-healthy``: it never became so, and was stopped.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop)
+        keeping = [asyncio.create_task(process.keep()) for process in self._processes]
+        health = asyncio.create_task(self._become_healthy(loop.time() + wait))
+        await self._asked_to_stop.wait()
+        await self._end(keeping)
+        if not health.cancel() and (failure := health.exception()) is not None:
+            raise failure
+
+    def _stop(self) -> None:
+        """First signal: in good order. Second: now."""
+        if self._asked_to_stop.is_set():
+            for process in self._processes:
+                process.kill()
+        self._asked_to_stop.set()
+
+    async def _end(self, keeping: list[asyncio.Task[None]]) -> None:
+        for process in self._processes:
+            process.end()
+        await asyncio.wait(keeping, timeout=DRAIN_SECONDS)
+        for process in self._processes:
+            process.kill()
+        await asyncio.gather(*keeping)
+
+    async def _become_healthy(self, deadline: float) -> None:
+        run = self._prepared.run
+        try:
+            while not (await asyncio.to_thread(ask_health, run.host, run.api_port)).ready:
+                self._check_patience(deadline)
+                await asyncio.sleep(_HEALTH_INTERVAL)
+            await asyncio.to_thread(self._on_healthy)
+        except BaseException:
+            self._asked_to_stop.set()
+            raise
+
+    def _check_patience(self, deadline: float) -> None:
+        if any(process.deaths >= _DEATHS_BEFORE_GIVING_UP for process in self._processes):
+            raise not_healthy(self._prepared.layout, "its processes end as soon as they start")
+        if asyncio.get_running_loop().time() > deadline:
+            raise not_healthy(self._prepared.layout, "it does not answer")
+
+    def _remember(self, field: str, pid: int) -> None:
+        """Write who runs. A full disk must not end the platform: the run file is then behind, not wrong."""
+        changes = {"control": pid} if field == "control" else {"data_plane": pid}
+        self._run = msgspec.structs.replace(self._run, **changes)
+        with contextlib.suppress(OSError):
+            write_run_file(self._prepared.layout.run, self._run)
+
+
+def supervise(prepared: Prepared, on_healthy: Callable[[], None], *, wait: float) -> None:
+    """Run the platform in this process until it is told to stop.
+
+    ``on_healthy`` is called once, from another thread, when the platform answers, for which it has ``wait``
+    seconds.
+
+    Raises:
+        PlatformError: ``platform-not-healthy``.
+    """
+    try:
+        asyncio.run(_run(prepared, on_healthy, wait))
+    finally:
+        shutil.rmtree(prepared.run.socket_folder, ignore_errors=True)
+        os.close(prepared.lock)
+
+
+async def _run(prepared: Prepared, on_healthy: Callable[[], None], wait: float) -> None:
+    await _Platform(prepared, on_healthy).run(wait)
+
+
+def main() -> int:
+    """Run as a process of its own: ``StartOptions`` as JSON on standard input, ``Spoken`` on standard output."""
+    options = msgspec.json.decode(sys.stdin.buffer.read(), type=StartOptions)
+    try:
+        prepared = prepare(options)
+    except TakenError:
+        _speak(Spoken(taken=True))
+        return 0
+    except PlatformError as error:
+        _speak(Spoken(code=error.code, message=error.message, hint=error.hint))
+        return 1
+    except OSError as error:
+        _speak(Spoken(code="data-folder", message=f"The platform cannot be started: {error}."))
+        return 1
+    _let_go(prepared.layout.logs / "platform" / "supervisor.log")
+    try:
+        supervise(prepared, lambda: None, wait=options.wait)
+    except PlatformError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 1
+    return 0
+
+
+def _speak(spoken: Spoken) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(spoken) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _let_go(log: Path) -> None:
+    """Say that it goes on, then hold no terminal, pipe or folder of whoever started us."""
+    _speak(Spoken(pid=os.getpid()))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    words = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(nothing, 0)
+    os.dup2(words, 1)
+    os.dup2(words, 2)
+    os.close(nothing)
+    os.close(words)
+    os.chdir("/")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
