@@ -31,13 +31,15 @@ def apply_plan(
     api: FunctionsApi,
     *,
     archives: Archives,
+    last_good: Archives,
     secrets: Mapping[str, str],
     pace: Pace,
     report: Report,
 ) -> Applied:
     """Do what the plan says and tell what came of it.
 
-    secrets: values by name. archives: zips by content digest, for every change that uploads one.
+    secrets: values by name. archives: zips by content digest, for every change that uploads one. last_good: zips
+    by slice digest, of what is live now, where this machine still has them.
 
     Raises:
         FnkitError: the namespace could not be made, so nothing else was tried.
@@ -48,7 +50,13 @@ def apply_plan(
     functions = [change for change in plan.changes if isinstance(change, FunctionChange)]
     namespace_id = _make_namespace(holder, api, pace, secrets, report)
     work = FunctionWork(
-        api=api, pace=pace, archives=archives, secrets=secrets, report=report, namespace_id=namespace_id or ""
+        api=api,
+        pace=pace,
+        archives=archives,
+        last_good=last_good,
+        secrets=secrets,
+        report=report,
+        namespace_id=namespace_id or "",
     )
     live = {function.name: function for function in observed.functions}
     made = [change for change in functions if change.action is not Action.DELETE]

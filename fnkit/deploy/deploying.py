@@ -60,12 +60,13 @@ def deploy(
             prepared.observed,
             api,
             archives=prepared.archives,
+            last_good=prepared.last_good,
             secrets=prepared.secrets,
             pace=pace,
             report=report,
         )
         done = [one.name for one in applied.functions if one.failure is None]
-        remember_slices(prepared.desired, done, cache.slices)
+        remember_slices(prepared.desired, done, prepared.archives, cache.slices)
         return prepared, applied
 
 
@@ -97,5 +98,5 @@ def destroy(
         )
         if plan.is_empty or not approve(plan):
             return plan, None
-        applied = apply_plan(plan, observed, api, archives={}, secrets={}, pace=pace, report=report)
+        applied = apply_plan(plan, observed, api, archives={}, last_good={}, secrets={}, pace=pace, report=report)
         return plan, applied

@@ -20,21 +20,27 @@ from fnkit.deploy.archives import Archives, send_archive
 from fnkit.deploy.crons import apply_crons
 from fnkit.deploy.events import Report, Step
 from fnkit.deploy.pacing import Pace
+from fnkit.deploy.restoring import restore
 from fnkit.deploy.results import FunctionResult
 from fnkit.deploy.waiting import until_function_gone, until_function_settled
 from fnkit.errors import ApiError, ConflictError, DeployError, FnkitError, NotFoundError
 from fnkit.plan.changes import Action, CronChange, FunctionChange, FunctionSettings
+from fnkit.plan.tags import read_ownership
 
 __all__ = ["FunctionWork", "apply_function"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionWork:
-    """What making functions needs; secrets by name, and never in ``repr``."""
+    """What making functions needs; secrets by name, and never in ``repr``.
+
+    last_good: archives of slices that were deployed before and are still on this disk, by slice digest.
+    """
 
     api: FunctionsApi
     pace: Pace
     archives: Archives
+    last_good: Archives
     secrets: Mapping[str, str]
     report: Report
     namespace_id: str
@@ -69,6 +75,8 @@ def apply_function(
                 _let_settle(live, work)
                 function, sent = _make(change, crons, work)
                 failure = _verdict(function, work)
+                if failure is not None and live is not None:
+                    function, failure = _restore(live, function, failure, work)
     except FnkitError as error:
         failure = error
     return FunctionResult(
@@ -149,7 +157,7 @@ def _delete(change: FunctionChange, work: FunctionWork) -> None:
     until_function_gone(work.api, function_id, change.name, work.pace)
 
 
-def _verdict(function: Function, work: FunctionWork) -> FnkitError | None:
+def _verdict(function: Function, work: FunctionWork) -> DeployError | None:
     if function.status == Status.READY:
         return None
     why = function.error_message or f"its status is {function.status}"
@@ -161,6 +169,20 @@ def _verdict(function: Function, work: FunctionWork) -> FnkitError | None:
         if local
         else "What its build wrote is in Cockpit's logs.",
     )
+
+
+def _restore(
+    live: Function, function: Function, failure: DeployError, work: FunctionWork
+) -> tuple[Function, DeployError]:
+    """Give the function what served before, where it did serve and its archive is still here."""
+    archive = work.last_good.get(read_ownership(live.tags).code or "")
+    if live.status != Status.READY or archive is None or not archive.is_file():
+        return function, failure
+    restored = restore(work.api, work.pace, live, archive, work.tell(live.name))
+    if restored is None:
+        return function, failure
+    message = f"{failure.message} The version before it serves again."
+    return restored, DeployError(message, code=failure.code, hint=failure.hint)
 
 
 def _status(change: FunctionChange, function: Function | None, failure: FnkitError | None) -> str:

@@ -26,7 +26,7 @@ from fnkit.deploy.observing import observe, observe_crons
 from fnkit.deploy.pacing import Pace
 from fnkit.deploy.places import CacheFolder
 from fnkit.deploy.site import Site, ask_site
-from fnkit.deploy.slice_memory import recall_slices
+from fnkit.deploy.slice_memory import recall_slices, with_slices
 from fnkit.deploy.verdicts import judge_secrets
 from fnkit.errors import Problem, ProjectInvalid, UsageError
 from fnkit.plan import Desired, Observed, Plan, desired_state, make_plan
@@ -59,6 +59,7 @@ class Prepared:
     desired: Desired
     observed: Observed
     plan: Plan
+    last_good: Archives
     secrets: Mapping[str, str] = field(repr=False)
 
     @property
@@ -93,7 +94,8 @@ def prepare(
     desired = desired_state(project, bundles, names=wish.names)
     observed = observe(api, project.namespace.name, pace)
     observed = observe_crons(api, observed, desired, pace, refresh=wish.refresh)
-    observed = recall_slices(observed, cache.slices)
+    remembered = recall_slices(observed, cache.slices)
+    observed = with_slices(observed, remembered)
     plan = make_plan(
         desired,
         observed,
@@ -110,6 +112,7 @@ def prepare(
         desired=desired,
         observed=observed,
         plan=plan,
+        last_good={digest: Path(slice_.archive) for digest, slice_ in remembered.items()},
         secrets=secrets,
     )
 
@@ -153,7 +156,7 @@ def bundle_for(
     chosen = [spec for spec in project.functions if names is None or spec.name in names]
 
     def tell(progress: BundleProgress) -> None:
-        report(Step("bundle", progress.runtime, progress.text))
+        report(Step("bundle", progress.runtime, _text(progress)))
 
     return bundle_project(
         project,
@@ -164,6 +167,11 @@ def bundle_for(
         names=names,
         report=tell,
     )
+
+
+def _text(progress: BundleProgress) -> str:
+    count = f" {progress.done}/{progress.total}" if progress.total else ""
+    return f"{progress.stage}{count} {progress.detail}".rstrip()
 
 
 def check_names(project: Project, names: frozenset[str] | None) -> None:
