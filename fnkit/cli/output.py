@@ -52,6 +52,7 @@ class Document:
         self.written = True
         # ASCII: valid in every terminal's encoding, and for file names that are not Unicode.
         sys.stdout.write(json.dumps(value, indent=2) + "\n")
+        sys.stdout.flush()
         return True
 
 
@@ -73,6 +74,7 @@ class Output:
             self._document.write(view.to_json())
         else:
             view.render(console_for(stderr=False, colour=self.colour))
+            sys.stdout.flush()
 
     def line(self, text: str, fields: dict[str, object]) -> None:
         """Give one item of an endless answer (logs): its text, or one JSON object on one line."""

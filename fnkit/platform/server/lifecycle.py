@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ import msgspec
 from fnkit.errors import PlatformError
 from fnkit.platform.layout import Layout
 from fnkit.platform.server.environment import platform_environment
-from fnkit.platform.server.health import ask_health, reachable_host
+from fnkit.platform.server.health import ask_health, ask_info, reachable_host
 from fnkit.platform.server.home import default_home, make_home
 from fnkit.platform.server.identity import Identity, load_identity
 from fnkit.platform.server.options import StartOptions
@@ -26,8 +26,10 @@ from fnkit.platform.server.running import RunFile, process_started, read_run_fil
 from fnkit.platform.server.spoken import Spoken
 
 __all__ = [
+    "Description",
     "RunningPlatform",
     "check_machine",
+    "describe",
     "ensure_running",
     "reset",
     "running",
@@ -53,9 +55,41 @@ class RunningPlatform:
         return _url(self.run.host, self.run.api_port)
 
     @property
+    def secret_key(self) -> str:
+        """What every call of the API carries."""
+        return self.identity.secret_key
+
+    @property
+    def project_id(self) -> str:
+        """The one project that this platform's keys belong to."""
+        return self.identity.project_id
+
+    @property
     def gateway_url(self) -> str:
         """Where functions answer, without a trailing slash."""
         return _url(self.run.host, self.run.gateway_port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """All that is known of the platform in a data folder. Doors that it has not are ``""``, dead pids 0."""
+
+    running: bool
+    healthy: bool
+    data_dir: Path
+    api_url: str = ""
+    gateway_url: str = ""
+    gateway_tls_url: str = ""
+    console_url: str = ""
+    nats_url: str = ""
+    secret_key: str = field(default="", repr=False)
+    access_key: str = ""
+    project_id: str = ""
+    organization_id: str = ""
+    pid: int = 0
+    control: int = 0
+    data_plane: int = 0
+    isolation: str = ""
 
 
 def check_machine() -> None:
@@ -84,6 +118,37 @@ def running(home: Path | None = None) -> RunningPlatform | None:
         return None
     identity = load_identity(layout.identity)
     return RunningPlatform(layout.home, run, identity) if identity is not None else None
+
+
+def describe(home: Path | None = None) -> Description:
+    """Ask the platform of a data folder (default: the user's) what it is.
+
+    Raises:
+        PlatformError: ``identity-unreadable``.
+    """
+    found = running(home)
+    if found is None:
+        return Description(running=False, healthy=False, data_dir=home or default_home())
+    run, identity = found.run, found.identity
+    health = ask_health(run.host, run.api_port)
+    info = ask_info(run.host, run.api_port, identity.secret_key)
+    return Description(
+        running=True,
+        healthy=health.ready,
+        data_dir=found.home,
+        api_url=found.api_url,
+        gateway_url=found.gateway_url,
+        gateway_tls_url=info.gateway_tls_url if info is not None else "",
+        console_url=info.console_url if info is not None else "",
+        secret_key=identity.secret_key,
+        access_key=identity.access_key,
+        project_id=identity.project_id,
+        organization_id=identity.organization_id,
+        pid=run.pid,
+        control=run.control,
+        data_plane=run.data_plane,
+        isolation=health.isolation or run.isolation,
+    )
 
 
 def ensure_running(options: StartOptions | None = None) -> RunningPlatform:

@@ -10,7 +10,7 @@ from typing import Final
 from fnkit.errors import PlatformError
 from fnkit.platform.layout import Layout
 
-__all__ = ["KEPT", "MAX_BYTES", "PROCESSES", "PlatformLog", "not_healthy", "tail"]
+__all__ = ["KEPT", "MAX_BYTES", "PROCESSES", "LogReader", "PlatformLog", "not_healthy", "tail"]
 
 PROCESSES: Final = ("supervisor", "control", "data-plane")
 
@@ -60,13 +60,38 @@ def tail(layout: Layout, process: str, count: int) -> list[str]:
     return content[-_TAIL_BYTES:].decode(errors="replace").splitlines()[-count:] if count else []
 
 
+class LogReader:
+    """Gives the lines that a process writes from now on, over rotations too."""
+
+    def __init__(self, layout: Layout, process: str) -> None:
+        self._file = layout.logs / "platform" / f"{process}.log"
+        self._position = self._size()
+        self._rest = b""
+
+    def new_lines(self) -> list[str]:
+        """The whole lines since the last call."""
+        if self._size() < self._position:
+            self._position, self._rest = 0, b""
+        try:
+            with self._file.open("rb") as stream:
+                stream.seek(self._position)
+                content = stream.read()
+        except OSError:
+            return []
+        self._position += len(content)
+        *lines, self._rest = (self._rest + content).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
+
+    def _size(self) -> int:
+        try:
+            return self._file.stat().st_size
+        except OSError:
+            return 0
+
+
 def not_healthy(layout: Layout, reason: str) -> PlatformError:
     """The platform was started and is not healthy: with the last word of each process that said something."""
-    words = [
-        f"\n  {process}: {lines[-1]}"
-        for process in PROCESSES
-        if (lines := [line for line in tail(layout, process, 20) if " supervisor: " not in line])
-    ]
+    words = [f"\n  {process}: {lines[-1]}" for process in PROCESSES if (lines := tail(layout, process, 1))]
     return PlatformError(
         f"The platform was started, but {reason}.{''.join(words)}",
         code="platform-not-healthy",

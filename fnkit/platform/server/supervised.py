@@ -26,6 +26,7 @@ class Supervised:
 
     name: in logs and in ``status``. settings: the JSON that the process reads on standard input; it is the
     only place where the process' secrets are, so they stand in no argument and no environment.
+    log: keeps its words. journal: keeps the supervisor's own.
     on_change: called with the new pid, 0 when it ended.
     """
 
@@ -37,6 +38,7 @@ class Supervised:
         settings: bytes,
         environment: Mapping[str, str],
         log: PlatformLog,
+        journal: PlatformLog,
         on_change: Callable[[int], None],
     ) -> None:
         self.name = name
@@ -45,6 +47,7 @@ class Supervised:
         self._settings = settings
         self._environment = environment
         self._log = log
+        self._journal = journal
         self._on_change = on_change
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
@@ -130,7 +133,7 @@ class Supervised:
                 self._process.send_signal(number)
 
     def _say(self, text: str) -> None:
-        self._log.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} supervisor: {self.name} {text}\n".encode())
+        self._journal.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {self.name} {text}\n".encode())
 
 
 def _ending(code: int) -> str:

@@ -1,0 +1,141 @@
+"""``fnkit platform start``: in this process until Ctrl-C, or in the background with ``--detach``."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fnkit.cli.commands.platform import data_option
+from fnkit.cli.options import CommonOptions, common_options
+from fnkit.cli.output import Output
+from fnkit.errors import PlatformError, UsageError
+
+if TYPE_CHECKING:
+    from fnkit.platform.server.lifecycle import RunningPlatform
+    from fnkit.platform.server.options import StartOptions
+
+__all__ = ["start"]
+
+_PORT = click.IntRange(0, 65535)
+
+
+@click.command()
+@click.option(
+    "--api-port", type=_PORT, metavar="N", help="The API's port; 0 is any. [default: 8480 or the next free]"
+)
+@click.option(
+    "--gateway-port",
+    type=_PORT,
+    metavar="N",
+    help="The functions' port; 0 is any. [default: 8481 or the next free]",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen on.")
+@click.option(
+    "--domain-suffix",
+    default="localhost",
+    show_default=True,
+    metavar="S",
+    help="What functions' host names end in.",
+)
+@click.option("--detach", is_flag=True, help="Run in the background; return when it answers.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long it may take to answer.",
+)
+@click.option(
+    "--speed", type=click.FloatRange(0, min_open=True), metavar="X", help="How fast its clock runs. [default: 1]"
+)
+@click.option("--manual-clock", is_flag=True, help="Its clock stands still until it is told to move.")
+@click.option(
+    "--isolation", default="auto", show_default=True, metavar="LEVEL", help="How functions are walled off."
+)
+@click.option("--strict-runtimes", is_flag=True, help="Refuse a runtime that this machine has no exact match for.")
+@data_option
+@common_options
+def start(
+    common: CommonOptions,
+    *,
+    home: Path,
+    detach: bool,
+    speed: float | None,
+    manual_clock: bool,
+    **given: object,
+) -> None:
+    """Start the platform.
+
+    Without --detach it runs in this process, whose pid is the platform's, until SIGTERM or Ctrl-C.
+    """
+    import msgspec
+
+    from fnkit.platform.server.lifecycle import check_machine, ensure_running, running
+    from fnkit.platform.server.options import StartOptions
+
+    check_machine()
+    if manual_clock and speed is not None:
+        raise UsageError("--speed and --manual-clock exclude each other.")
+    clock = 0.0 if manual_clock else speed if speed is not None else 1.0
+    options = msgspec.convert({**given, "home": str(home), "speed": clock}, StartOptions)
+    found = running(home)
+    if found is not None:
+        _check_same(found, options, clock_given=manual_clock or speed is not None)
+    if found is None and not detach:
+        _run_here(common.output, options)
+        return
+    ensure_running(options)
+    if found is not None:
+        common.output.message("The platform was running already.")
+    _show(common.output, home, foreground=False)
+
+
+def _run_here(output: Output, options: StartOptions) -> None:
+    from fnkit.platform.server.lifecycle import ensure_running
+    from fnkit.platform.server.lock import TakenError
+    from fnkit.platform.server.preparing import prepare
+    from fnkit.platform.server.supervisor import supervise
+
+    home = Path(options.home)
+    try:
+        prepared = prepare(options)
+    except TakenError:
+        ensure_running(options)
+        output.message("The platform was started by another command just now.")
+        _show(output, home, foreground=False)
+        return
+    output.detail(f"Starting the platform in {home} …")
+    supervise(prepared, partial(_show, output, home, foreground=True), wait=options.wait)
+    output.message("The platform has stopped.")
+
+
+def _show(output: Output, home: Path, *, foreground: bool) -> None:
+    from fnkit.cli.views.platform import PlatformView
+    from fnkit.platform.server.lifecycle import describe
+
+    output.result(PlatformView(describe(home), started=True, foreground=foreground))
+
+
+def _check_same(found: RunningPlatform, options: StartOptions, *, clock_given: bool) -> None:
+    """Refuse to pass off the running platform as the one that was asked for.
+
+    Raises:
+        PlatformError: ``platform-differs``.
+    """
+    run = found.run
+    asked = (
+        ("--api-port", options.api_port or None, run.api_port),
+        ("--gateway-port", options.gateway_port or None, run.gateway_port),
+        ("--speed", options.speed if clock_given else None, run.speed),
+    )
+    for flag, wanted, actual in asked:
+        if wanted is not None and wanted != actual:
+            raise PlatformError(
+                f"The platform is running already, with {flag} {actual:g} instead of {wanted:g}.",
+                code="platform-differs",
+                hint="Run `fnkit platform stop` first, or give another --data folder.",
+            )

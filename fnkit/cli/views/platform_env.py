@@ -1,0 +1,75 @@
+"""The platform's address and keys in the forms that other tools read."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fnkit.cli.views.platform import description_to_json
+from fnkit.contract.limits import REGIONS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fnkit.platform.server.lifecycle import Description
+
+__all__ = ["PlatformEnvView"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformEnvView:
+    """form: ``shell``, ``dotenv``, ``github``, ``json`` or ``terraform``."""
+
+    description: Description
+    form: str
+
+    def to_json(self) -> dict[str, object]:
+        """See ``description_to_json``; the same for every form."""
+        return description_to_json(self.description)
+
+    def render(self, console: Console) -> None:
+        """The chosen form, ready to be evaluated, appended or pasted."""
+        console.print(self.text())
+
+    def text(self) -> str:
+        """The chosen form. ``github`` is for ``>> "$GITHUB_ENV"``, which takes what a ``.env`` file takes."""
+        match self.form:
+            case "json":
+                return json.dumps(self.to_json(), indent=2)
+            case "shell":
+                return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in self._variables())
+            case "terraform":
+                return self._provider()
+            case _:
+                return "\n".join(f"{name}={value}" for name, value in self._variables())
+
+    def _variables(self) -> tuple[tuple[str, str], ...]:
+        """The names that Scaleway's own tools read (SDKs, ``scw``, Terraform)."""
+        found = self.description
+        return (
+            ("SCW_API_URL", found.api_url),
+            ("SCW_ACCESS_KEY", found.access_key),
+            ("SCW_SECRET_KEY", found.secret_key),
+            ("SCW_DEFAULT_PROJECT_ID", found.project_id),
+            ("SCW_DEFAULT_ORGANIZATION_ID", found.organization_id),
+            ("SCW_DEFAULT_REGION", REGIONS[0]),
+            ("SCW_DEFAULT_ZONE", f"{REGIONS[0]}-1"),
+            ("FNKIT_GATEWAY_URL", found.gateway_url),
+        )
+
+    def _provider(self) -> str:
+        found = self.description
+        settings = (
+            ("api_url", found.api_url),
+            ("access_key", found.access_key),
+            ("secret_key", found.secret_key),
+            ("project_id", found.project_id),
+            ("organization_id", found.organization_id),
+            ("region", REGIONS[0]),
+            ("zone", f"{REGIONS[0]}-1"),
+        )
+        width = max(len(name) for name, _ in settings)
+        lines = "\n".join(f"  {name:<{width}} = {json.dumps(value)}" for name, value in settings)
+        return f'provider "scaleway" {{\n{lines}\n}}'
