@@ -1,0 +1,36 @@
+"""``fnkit scan``: what a project declares. The worked example of a verb (see ``fnkit.cli``)."""
+
+from __future__ import annotations
+
+import click
+
+from fnkit.cli.options import CommonOptions, common_options
+from fnkit.errors import ProjectInvalid
+
+__all__ = ["scan"]
+
+
+@click.command()
+@click.option(
+    "--import",
+    "import_modules",
+    is_flag=True,
+    help="Import modules whose declarations cannot be read, in a child process with a time limit.",
+)
+@common_options
+def scan(common: CommonOptions, *, import_modules: bool) -> int | None:
+    """Show what the project declares, with every problem."""
+    from fnkit.cli.views.scan import ScanView, described, sketched
+    from fnkit.deploy.loading import read_source
+    from fnkit.project import build_project
+
+    source = read_source(common.directory, import_modules=import_modules)
+    try:
+        project = build_project(source.root, source.settings, source.report, stage=common.stage)
+    except ProjectInvalid as invalid:
+        # What can be shown of an invalid project is what its decorators say.
+        functions = tuple(sketched(function) for function in source.report.functions)
+        common.output.result(ScanView(source.root, functions, invalid.problems))
+        return invalid.exit_code
+    common.output.result(ScanView(source.root, tuple(described(spec) for spec in project.functions), ()))
+    return None
