@@ -1,0 +1,99 @@
+"""Every module of fnkit as its syntax tree, and what it imports from fnkit: the house's rules are read off it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = REPOSITORY / "fnkit"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One source file: ``name`` is dotted (``fnkit.plan.tags``), ``path`` relative to the repository with ``/``."""
+
+    name: str
+    path: str
+    text: str
+    tree: ast.Module
+
+    @property
+    def package(self) -> str:
+        """The row of the import table: ``plan``, ``platform.store``; ``fnkit`` for the root itself."""
+        parts = self.name.split(".")
+        return row_of(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import of something in fnkit: which module, or which name of it, and on what line."""
+
+    target: str
+    names: tuple[str, ...]
+    line: int
+
+    @property
+    def package(self) -> str:
+        """The row of the import table that the target belongs to."""
+        return row_of(self.target.split("."))
+
+
+def row_of(parts: list[str]) -> str:
+    """``["fnkit", "platform", "store", "database"]`` → ``platform.store``."""
+    if len(parts) == 1:
+        return "fnkit"
+    if parts[1] == "platform" and len(parts) > 2:
+        return ".".join(parts[1:3])
+    return parts[1]
+
+
+@cache
+def modules() -> tuple[Module, ...]:
+    """Every module of the package, templates left out."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = path.relative_to(REPOSITORY)
+        if "templates" in relative.parts:
+            continue
+        name = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+        text = path.read_text(encoding="utf-8")
+        found.append(Module(name, relative.as_posix(), text, ast.parse(text, filename=str(relative))))
+    return tuple(found)
+
+
+def module_names() -> tuple[str, ...]:
+    """The dotted name of every module."""
+    return tuple(module.name for module in modules())
+
+
+def imports_of(module: Module) -> Iterator[Import]:
+    """Every import of fnkit in the module, wherever it stands; relative ones are resolved."""
+    known = set(module_names())
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "fnkit":
+                    yield Import(alias.name, (), node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(module, node)
+            if base.split(".")[0] != "fnkit":
+                continue
+            plain = tuple(alias.name for alias in node.names if f"{base}.{alias.name}" not in known)
+            for alias in node.names:
+                if f"{base}.{alias.name}" in known:
+                    yield Import(f"{base}.{alias.name}", (), node.lineno)
+            if plain:
+                yield Import(base, plain, node.lineno)
+
+
+def _absolute(module: Module, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = module.name.split(".")
+    is_package = module.path.endswith("__init__.py")
+    kept = parts[: len(parts) - node.level + is_package]
+    return ".".join([*kept, node.module] if node.module else kept)

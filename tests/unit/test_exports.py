@@ -1,0 +1,49 @@
+"""What a module offers is what it says it offers."""
+
+import ast
+from importlib import import_module
+
+import pytest
+
+import fnkit
+from tests.support.source_tree import Module, modules
+
+
+def declared(module: Module) -> list[str] | None:
+    """The module's ``__all__``, as written."""
+    for node in module.tree.body:
+        if isinstance(node, ast.Assign) and any(
+            isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets
+        ):
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+def public_definitions(module: Module) -> set[str]:
+    """Functions and classes whose name does not start with ``_``."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {node.name for node in module.tree.body if isinstance(node, kinds) and not node.name.startswith("_")}
+
+
+WITH_CODE = [module for module in modules() if public_definitions(module) and ".bridges." not in module.name]
+
+
+@pytest.mark.parametrize("module", WITH_CODE, ids=lambda module: module.name)
+def test_a_module_exports_all_that_it_defines_in_public(module: Module) -> None:
+    exported = declared(module)
+    assert exported is not None, f"{module.path} has no __all__"
+    assert public_definitions(module) <= set(exported)
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if declared(m)], ids=lambda module: module.name)
+def test_what_a_module_exports_exists_once_and_is_there(module: Module) -> None:
+    exported = declared(module) or []
+    assert len(exported) == len(set(exported))
+    if ".bridges." in module.name or module.name.endswith("__main__"):
+        return
+    loaded = import_module(module.name)
+    assert [name for name in exported if not hasattr(loaded, name)] == []
+
+
+def test_authors_get_these_names() -> None:
+    assert fnkit.__all__ == ["Context", "Event", "Response", "__version__", "cron", "function", "trigger"]

@@ -1,0 +1,74 @@
+"""What ``import fnkit`` costs: it stands at the top of every handler, so it loads the standard library alone."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.source_tree import module_names
+
+LIST_MODULES = """
+import json, sys
+before = set(sys.modules)
+import {name}
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def loaded_by(name: str) -> list[str]:
+    """The modules that a fresh interpreter loads to import ``name``."""
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", LIST_MODULES.format(name=name)], capture_output=True, text=True, check=True
+    )
+    found: list[str] = json.loads(run.stdout)
+    return found
+
+
+def test_importing_fnkit_loads_the_standard_library_and_the_authoring_names() -> None:
+    loaded = loaded_by("fnkit")
+    foreign = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"fnkit"}
+    assert foreign == set()
+    own = {name for name in loaded if name.startswith("fnkit.")}
+    assert {name.split(".")[1] for name in own} <= {"authoring", "errors"}
+
+
+def test_importing_fnkit_leaves_the_slow_parts_of_the_standard_library_alone() -> None:
+    slow = {"asyncio", "email", "http", "logging", "subprocess", "urllib", "xml", "unittest", "concurrent"}
+    assert {name.split(".")[0] for name in loaded_by("fnkit")} & slow == set()
+
+
+def test_the_version_is_told_without_the_command_line_s_dependencies() -> None:
+    heavy = {"click", "rich", "requests", "msgspec", "jinja2"}
+    assert set(loaded_by("fnkit.cli")) & heavy == set()
+
+
+IMPORT_EACH = """
+import os, sys
+# Each name in a child of its own, so that no import finds what an earlier one loaded.
+failed = 0
+for name in {names!r}:
+    child = os.fork()
+    if not child:
+        try:
+            __import__(name)
+        except BaseException as error:
+            sys.stderr.write(f"{{name}}: {{type(error).__name__}}: {{error}}\\n")
+            os._exit(1)
+        os._exit(0)
+    failed |= os.waitpid(child, 0)[1]
+sys.exit(bool(failed))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_every_module_can_be_imported_alone() -> None:
+    names = [name for name in module_names() if not name.endswith("__main__") and ".bridges." not in name]
+    run = subprocess.run(
+        [sys.executable, "-I", "-W", "error", "-c", IMPORT_EACH.format(names=names)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
