@@ -1,0 +1,26 @@
+"""A project's functions as archives: selection, lock, wheels, layer, slices, archive (``docs/bundling.md``)."""
+
+from fnkit.bundler.bundle import Bundle, Dependency, Slice
+from fnkit.bundler.bundling import bundle_project, lock_project
+from fnkit.bundler.lock import Lock, LockedPackage, lock_path, read_lock
+from fnkit.bundler.locking import Backend, Kind
+from fnkit.bundler.progress import BundleProgress
+from fnkit.bundler.selection import select_files
+from fnkit.bundler.target import Target
+
+__all__ = [
+    "Backend",
+    "Bundle",
+    "BundleProgress",
+    "Dependency",
+    "Kind",
+    "Lock",
+    "LockedPackage",
+    "Slice",
+    "Target",
+    "bundle_project",
+    "lock_path",
+    "lock_project",
+    "read_lock",
+    "select_files",
+]

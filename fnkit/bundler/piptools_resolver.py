@@ -8,6 +8,7 @@ target and says where they are.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from fnkit.errors import BundleError
 __all__ = ["pip_options", "resolve_with_piptools"]
 
 _SECONDS = 900
+_NO_MATCH = re.compile(r"(?:No matching distribution found for|satisfies the requirement) ([^\s;(]+)")
 
 
 class _Archive(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,18 +167,18 @@ def _run(command: list[str], question: Resolution, environment: dict[str, str]) 
 
 
 def _failed(question: Resolution, stderr: str) -> BundleError:
-    lines = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
-    reason = condensed("\n".join(lines[-3:]) or stderr[-500:])
-    if "No matching distribution" in stderr or "Could not find a version" in stderr:
+    found = _NO_MATCH.search(stderr)
+    if found is not None:
         return BundleError(
-            f"A requirement has no wheel for Python {question.target.python_name} on "
-            f"{question.target.platform}, or is not in the index: {reason}.",
+            f"There is no wheel of {found[1]} for Python {question.target.python_name} on "
+            f"{question.target.platform}, or no such package; {question.place} asks for it.",
             code="no-wheel",
             hint="Check its spelling, or choose another version or another package.",
             file=question.requirements_file,
         )
+    lines = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
     return BundleError(
-        f"pip-tools could not resolve {question.place}: {reason}.",
+        f"pip-tools could not resolve {question.place}: {condensed(chr(10).join(lines[-3:]) or stderr[-500:])}.",
         code="lock-failed",
         hint="Try uv, the default backend, which often says more.",
         file=question.requirements_file,

@@ -85,9 +85,9 @@ def _check_pure(package: LockedPackage, wheel: Path) -> None:
             pure = "root-is-purelib: true" in archive.read(description).decode("utf-8", "replace").lower()
     except (InvalidWheelFilename, zipfile.BadZipFile, ValueError) as error:
         raise _failed(package, "its wheel cannot be read") from error
-    if pure and all(tag.abi == "none" and tag.platform == "any" for tag in tags):
-        if not any(name.lower().endswith(_COMPILED) for name in names):
-            return
+    any_machine = all(tag.abi == "none" and tag.platform == "any" for tag in tags)
+    if pure and any_machine and not any(name.lower().endswith(_COMPILED) for name in names):
+        return
     raise BundleError(
         f"{package.name} {package.version} built from source has compiled parts, which would be for this machine "
         "and not for the target.",

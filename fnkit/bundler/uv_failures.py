@@ -53,6 +53,12 @@ _CASES = (
         "else choose another version or another package.",
     ),
     _Case(
+        "requirement-not-lockable",
+        rf"Failed to (?:download and )?build {_NAME} @ (?:file|git)|Distribution not found at|Git operation failed",
+        "{place} asks for a folder or a repository, which cannot be locked: {reason}",
+        "Name a version from an index or the URL of a wheel; code of your own belongs into the project.",
+    ),
+    _Case(
         "index-unreachable",
         r"Failed to fetch|error sending request|Request failed after|dns error|tcp connect error|timed out",
         "The package index did not answer: {reason}",
@@ -69,12 +75,6 @@ _CASES = (
         r"hash mismatch",
         "A file of the index is not what was promised: {reason}",
         "Do not use it before you know why; an upgrade of the lock takes what is there now.",
-    ),
-    _Case(
-        "requirement-not-lockable",
-        rf"Failed to (?:download and )?build {_NAME} @ (?:file|git)|Distribution not found at|Git operation failed",
-        "{place} asks for a folder or a repository, which cannot be locked: {reason}",
-        "Name a version from an index or the URL of a wheel; code of your own belongs into the project.",
     ),
     _Case(
         "source-build",

@@ -1,0 +1,176 @@
+"""The dependencies of an archive as one ready piece: ``cache/layers/<key>.layer``.
+
+A layer is the beginning of a zip: local records and packed bytes, copied from the wheels as they are. After it
+stand what the archive's end needs to know of it (its part of the central directory, sizes, module names) and the
+two lengths; a file whose lengths do not add up was cut off and is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from fnkit.bundler.atomic_file import atomic_file, sweep_temporary
+from fnkit.bundler.bundle import Dependency
+from fnkit.bundler.lock import LockedPackage
+from fnkit.bundler.wheel_members import Member, read_members, top_level_names
+from fnkit.bundler.zip_records import central_record, local_record
+
+__all__ = ["CorruptWheel", "Layer", "layer_key", "open_layer", "write_layer"]
+
+_RULES = 1
+"""Counts up when the same wheels give another layer."""
+_FOOTER = struct.Struct("<QQ8s")
+_MAGIC = b"fnklayr1"
+
+
+class CorruptWheel(Exception):
+    """A cached wheel that is not what its name says; ``distribution`` names whose."""
+
+    def __init__(self, distribution: str) -> None:
+        super().__init__(distribution)
+        self.distribution = distribution
+
+
+class _Index(msgspec.Struct, frozen=True, array_like=True):
+    central: bytes
+    count: int
+    unpacked: int
+    sizes: list[tuple[str, str, int]]
+    tops: list[str]
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer on disk; ``path`` None is the layer of no dependencies.
+
+    length: bytes of the file that go into the archive. central: its part of the central directory, for a layer
+    that stands at the archive's beginning. provides: the top-level modules in it.
+    """
+
+    path: Path | None
+    key: str
+    length: int
+    central: bytes
+    count: int
+    unpacked: int
+    dependencies: tuple[Dependency, ...]
+    provides: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def layer_key(packages: tuple[LockedPackage, ...]) -> str:
+    """Return 64 hex digits over what makes a layer's bytes."""
+    parts = [str(_RULES), *sorted(f"{one.name} {one.kind} {one.sha256}" for one in packages)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def open_layer(packages: tuple[LockedPackage, ...], cache: Path) -> Layer | None:
+    """Return the cached layer of these packages, or ``None`` when there is none that is whole."""
+    key = layer_key(packages)
+    if not packages:
+        return Layer(path=None, key=key, length=0, central=b"", count=0, unpacked=0, dependencies=(),
+                     provides=frozenset(), notes=())  # fmt: skip
+    path = _path(cache, key)
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, 2)
+            file.seek(max(0, end - _FOOTER.size))
+            length, index_length, magic = _FOOTER.unpack(file.read())
+            if magic != _MAGIC or length + index_length + _FOOTER.size != end:
+                return None
+            file.seek(length)
+            index = msgspec.msgpack.decode(file.read(index_length), type=_Index)
+    except (OSError, struct.error, msgspec.MsgspecError):
+        return None
+    return Layer(
+        path=path,
+        key=key,
+        length=length,
+        central=index.central,
+        count=index.count,
+        unpacked=index.unpacked,
+        dependencies=tuple(Dependency(*one) for one in index.sizes),
+        provides=frozenset(index.tops),
+        notes=tuple(index.notes),
+    )
+
+
+def write_layer(packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path], cache: Path) -> None:
+    """Write the layer of these packages into the cache; ``wheels``: name → wheel.
+
+    Raises:
+        CorruptWheel: a wheel's bytes are not the locked ones.
+        BundleError: ``wheel-unusable``, ``disk-full``, ``not-writable``.
+    """
+    maps = {one.name: _mapped(one, wheels[one.name]) for one in packages}
+    chosen, notes = _chosen(packages, wheels)
+    sizes = {one.name: 0 for one in packages}
+    central: list[bytes] = []
+    offset = 0
+    path = _path(cache, layer_key(packages))
+    sweep_temporary(path.parent)
+    with atomic_file(path) as file:
+        for name in sorted(chosen, key=lambda one: one.encode("utf-8")):
+            owner, member = chosen[name]
+            record = local_record(member.entry)
+            file.write(record)
+            file.write(memoryview(maps[owner])[member.offset : member.offset + member.entry.packed])
+            central.append(central_record(member.entry, offset))
+            offset += len(record) + member.entry.packed
+            sizes[owner] += len(record) + member.entry.packed + len(central[-1])
+        index = msgspec.msgpack.encode(
+            _Index(
+                central=b"".join(central),
+                count=len(central),
+                unpacked=sum(member.entry.size for _, member in chosen.values()),
+                sizes=[(one.name, one.version, sizes[one.name]) for one in packages],
+                tops=sorted(top_level_names(iter(chosen))),
+                notes=notes,
+            )
+        )
+        file.write(index)
+        file.write(_FOOTER.pack(offset, len(index), _MAGIC))
+
+
+def _path(cache: Path, key: str) -> Path:
+    return cache / "layers" / f"{key}.layer"
+
+
+def _mapped(package: LockedPackage, wheel: Path) -> mmap.mmap | bytes:
+    """Return a wheel's bytes once they are what the lock says; a wheel built here has no promised hash."""
+    try:
+        with wheel.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise CorruptWheel(package.name) from error
+    if package.kind == "wheel" and hashlib.sha256(data).hexdigest() != package.sha256:
+        raise CorruptWheel(package.name)
+    return data
+
+
+def _chosen(
+    packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path]
+) -> tuple[dict[str, tuple[str, Member]], list[str]]:
+    """Return name → (distribution, member); of two different files of one name the later distribution's is taken.
+
+    That is what installers do; it happens with stray ``tests`` folders, and is said in a note.
+    """
+    chosen: dict[str, tuple[str, Member]] = {}
+    notes: list[str] = []
+    for package in sorted(packages, key=lambda one: one.name):
+        for member in read_members(wheels[package.name], package.name):
+            name = member.entry.name
+            if name in chosen:
+                owner, other = chosen[name]
+                if (other.entry.crc32, other.entry.size) != (member.entry.crc32, member.entry.size):
+                    notes.append(f"{name} is in {owner} and in {package.name}; the latter's is used.")
+            chosen[name] = package.name, member
+    return chosen, notes

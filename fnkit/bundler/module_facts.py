@@ -1,0 +1,247 @@
+"""What one Python file says about its imports, read from its syntax alone.
+
+A file's facts depend on its bytes and on nothing else, so they are remembered by sha256.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+
+import msgspec
+
+__all__ = ["ImportFact", "ModuleFacts", "read_facts"]
+
+
+class ImportFact(msgspec.Struct, frozen=True, array_like=True):
+    """One import.
+
+    module: dotted, empty for ``from . import x``. names: what ``from`` takes, ``("*",)`` for all. level: the
+    dots. line counts from 1. needed: it runs when the file is imported and nothing catches its failure.
+    """
+
+    module: str
+    names: tuple[str, ...]
+    level: int
+    line: int
+    needed: bool
+
+
+class ModuleFacts(msgspec.Struct, frozen=True, array_like=True):
+    """What a file imports.
+
+    named: strings that read as ``module.name`` or ``module:name``, which frameworks import. binds: the names it
+    binds at its top level, ``*`` where they cannot be known. dynamic: why its imports cannot be known, as
+    ``"line 4 uses import_module"``. listing: where it lists a folder's files. placed: it knows its own path.
+    """
+
+    imports: tuple[ImportFact, ...]
+    named: tuple[str, ...]
+    binds: frozenset[str]
+    dynamic: str | None
+    listing: str | None
+    placed: bool
+
+
+_DYNAMIC_MODULES = {
+    "importlib": "imports by name",
+    "imp": "imports by name",
+    "runpy": "runs files by name",
+    "pkgutil": "lists modules",
+    "zipimport": "imports from archives",
+    "code": "runs code from text",
+    "codeop": "runs code from text",
+    "pickle": "imports the classes that pickled data names",
+    "shelve": "imports the classes that pickled data names",
+    "dill": "imports the classes that pickled data names",
+    "cloudpickle": "imports the classes that pickled data names",
+    "joblib": "imports the classes that pickled data names",
+    "django": "imports settings by name",
+    "subprocess": "may run any file",
+    "multiprocessing": "starts interpreters of its own",
+    "inspect": "may read source",
+    "linecache": "reads source",
+    "builtins": "reaches import by another name",
+    "site": "changes where modules are found",
+}
+_HARMLESS = {
+    "importlib.metadata": frozenset({"version", "metadata", "PackageNotFoundError", "requires"}),
+    "inspect": frozenset(
+        {"signature", "Signature", "Parameter", "iscoroutinefunction", "isawaitable", "isclass", "isfunction",
+         "cleandoc", "getdoc", "iscoroutine", "isasyncgenfunction", "isgeneratorfunction", "isabstract"}
+    ),
+}  # fmt: skip
+"""Parts of those modules that import nothing and read no source, when taken by ``from … import``."""
+_DYNAMIC_NAMES = frozenset(
+    {
+        "__import__", "__builtins__", "__loader__", "__spec__", "__path__",
+        "read_pickle", "fileConfig", "dictConfig",
+        "import_module", "import_string", "from_object", "config_from_object", "autodiscover_tasks",
+        "find_modules", "load_module", "exec_module", "spec_from_file_location", "load_source", "getsource",
+        "addsitedir", "system", "popen", "execv", "execve", "execvp", "spawnv", "posix_spawn", "fork_exec",
+    }
+)  # fmt: skip
+_BUILT_IN_NAMES = frozenset({"exec", "eval", "compile"})
+"""Dynamic as built-in functions; as methods (``re.compile``, ``frame.eval``) they are something else."""
+_SUSPICIOUS_STRINGS = frozenset({"__import__", "__builtins__", "import_module", "exec", "eval"})
+_SYS_ATTRIBUTES = frozenset({"path", "meta_path", "path_hooks", "modules", "path_importer_cache"})
+_LISTING = frozenset({"iterdir", "glob", "rglob", "iglob", "listdir", "scandir", "walk"})
+_DOTTED = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+\Z")
+_SOURCE = re.compile(r"\.pyw?\Z|/home/app/function", re.IGNORECASE)
+_CATCHING = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+
+def read_facts(source: bytes) -> ModuleFacts:
+    """Return a file's facts; a file that this Python cannot parse is dynamic, with the reason."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a user's invalid escape is theirs to see elsewhere
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None) or 1
+        return _unknown(f"line {line} cannot be parsed by this Python")
+    reader = _Reader()
+    try:
+        reader.visit(tree)
+    except RecursionError:
+        return _unknown("line 1 begins a file that is nested too deeply to read")
+    return ModuleFacts(
+        imports=tuple(reader.imports),
+        named=tuple(sorted(reader.named)),
+        binds=_bound(tree.body),
+        dynamic=reader.dynamic,
+        listing=reader.listing,
+        placed=reader.placed,
+    )
+
+
+def _unknown(why: str) -> ModuleFacts:
+    return ModuleFacts((), (), frozenset("*"), why, None, placed=True)
+
+
+def _bound(body: list[ast.stmt]) -> frozenset[str]:
+    """Return the names that a file binds at its top level, without looking into nested scopes."""
+    names: set[str] = set()
+    waiting: list[ast.AST] = list(body)
+    while waiting:
+        node = waiting.pop()
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add("*" if name == "__getattr__" else name)
+                continue
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                names.update((alias.asname or alias.name).partition(".")[0] for alias in aliases)
+            case ast.Name(id=name, ctx=ast.Store()):
+                names.add(name)
+            case ast.Call(func=ast.Name(id="globals" | "setattr")):
+                names.add("*")
+            case _:
+                pass
+        waiting.extend(ast.iter_child_nodes(node))
+    return frozenset(names)
+
+
+class _Reader(ast.NodeVisitor):
+    """One walk over a file's tree."""
+
+    def __init__(self) -> None:
+        self.imports: list[ImportFact] = []
+        self.named: set[str] = set()
+        self.dynamic: str | None = None
+        self.listing: str | None = None
+        self.placed = False
+        self._optional = 0
+        self._sys_names = {"sys"}
+
+    def _found(self, node: ast.AST, what: str) -> None:
+        if self.dynamic is None:
+            self.dynamic = f"line {getattr(node, 'lineno', 1)} {what}"
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.imports.append(ImportFact(alias.name, (), 0, node.lineno, self._optional == 0))
+            if alias.name == "sys":
+                self._sys_names.add(alias.asname or "sys")
+            self._dynamic_import(node, alias.name, ())
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        names = tuple(alias.name for alias in node.names)
+        module = node.module or ""
+        self.imports.append(ImportFact(module, names, node.level, node.lineno, self._optional == 0))
+        if node.level == 0:
+            self._dynamic_import(node, module, names)
+            if module == "sys" and not _SYS_ATTRIBUTES.isdisjoint(names):
+                self._found(node, "changes where modules are found")
+        for name in names:
+            self._name(node, name)
+
+    def _dynamic_import(self, node: ast.AST, module: str, names: tuple[str, ...]) -> None:
+        why = _DYNAMIC_MODULES.get(module.partition(".")[0])
+        harmless = _HARMLESS.get(module, frozenset())
+        if why is not None and not (names and harmless.issuperset(names)):
+            self._found(node, f"imports {module}, which {why}")
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self._name(node, node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if isinstance(node.value, ast.Name) and node.value.id in self._sys_names and node.attr in _SYS_ATTRIBUTES:
+            self._found(node, f"uses sys.{node.attr}")
+        self._name(node, node.attr)
+        self.generic_visit(node)
+
+    def _name(self, node: ast.AST, name: str) -> None:
+        if name in _DYNAMIC_NAMES or (name in _BUILT_IN_NAMES and not isinstance(node, ast.Attribute)):
+            self._found(node, f"uses {name}")
+        elif name in _LISTING and self.listing is None:
+            self.listing = f"line {getattr(node, 'lineno', 1)} lists files with {name}"
+        elif name == "__file__":
+            self.placed = True
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if not isinstance(node.value, str):
+            return
+        if _SOURCE.search(node.value):
+            self._found(node, "names Python files in a string")
+        elif _DOTTED.match(node.value):
+            self.named.add(node.value)
+        elif node.value in _SUSPICIOUS_STRINGS:
+            self._found(node, f"names {node.value} in a string")
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if not isinstance(node.value, ast.Constant):  # a docstring says nothing to the interpreter
+            self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._not_at_import(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self._not_at_import(node)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self._not_at_import(node)
+
+    def visit_If(self, node: ast.If) -> None:
+        self._not_at_import(node)  # TYPE_CHECKING, versions, platforms: it may or may not run
+
+    def visit_Try(self, node: ast.Try) -> None:
+        if any(_catches_import(handler) for handler in node.handlers):
+            self._not_at_import(node)
+        else:
+            self.generic_visit(node)
+
+    def visit_With(self, node: ast.With) -> None:
+        self._not_at_import(node)  # contextlib.suppress(ImportError)
+
+    def _not_at_import(self, node: ast.AST) -> None:
+        self._optional += 1
+        self.generic_visit(node)
+        self._optional -= 1
+
+
+def _catches_import(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(isinstance(one, ast.Name) and one.id in _CATCHING for one in caught)

@@ -1,0 +1,189 @@
+"""Bundling Python functions: lock → wheels → layer → slices → archive.
+
+All Python functions of a project with one runtime share one lock, one layer and one archive; each has a slice of
+its own. A run in which nothing changed reads and hashes the user's files, and touches nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from fnkit.bundler.archive import plan_archive, write_archive
+from fnkit.bundler.bundle import Bundle, Slice
+from fnkit.bundler.contents import Contents, read_contents
+from fnkit.bundler.facts_cache import FactsCache
+from fnkit.bundler.layer import CorruptWheel, Layer, open_layer, write_layer
+from fnkit.bundler.lock import Lock
+from fnkit.bundler.locking import Kind, lock_target
+from fnkit.bundler.progress import BundleProgress, Report
+from fnkit.bundler.reach import ProjectTree
+from fnkit.bundler.runtime_part import runtime_part
+from fnkit.bundler.selection import select_files
+from fnkit.bundler.slices import SliceContext, slice_function
+from fnkit.bundler.source_builds import built_wheel
+from fnkit.bundler.target import Target
+from fnkit.bundler.wheels import fetch_files
+from fnkit.errors import BundleError
+from fnkit.project.model import FunctionSpec, Project
+
+__all__ = ["bundle_python"]
+
+_KEPT = 4
+"""Archives of one runtime and target that stay in the folder: another deploy may be reading an earlier one."""
+
+
+def bundle_python(
+    project: Project,
+    functions: tuple[FunctionSpec, ...],
+    target: Target,
+    *,
+    kind: Kind,
+    out: Path,
+    cache: Path,
+    report: Report,
+) -> Bundle:
+    """Return the archive of a project's Python functions of one runtime; ``functions`` get slices.
+
+    Raises:
+        BundleError: whatever of the stages above cannot be done.
+    """
+    contents = _user_files(project)
+    lock = lock_target(project, target, kind, report=report)
+    layer = _layer(lock, cache, report)
+    ours = runtime_part()
+    _refuse_conflicts(contents, layer, ours)
+    slices = _slices(project, functions, target, lock, layer, contents, cache)
+    files = {**contents, **ours}
+    digest = _digest(layer, files)
+    archive = plan_archive(layer, files, cache)
+    path = out / f"{target.runtime}-{kind}-{digest[:16]}.zip"
+    report(BundleProgress(stage="archive", runtime=target.runtime, detail=path.name))
+    write_archive(archive, path)
+    _forget_older(path, f"{target.runtime}-{kind}-")
+    return Bundle(
+        path=path,
+        runtime=target.runtime,
+        target=target.platform,
+        digest=digest,
+        size=archive.size,
+        unpacked_size=archive.unpacked,
+        slices=slices,
+        dependencies=layer.dependencies,
+        notes=(*lock.notes, *layer.notes, *_whole_notes(slices)),
+    )
+
+
+def _user_files(project: Project) -> Contents:
+    """Return what the project itself brings: its selected files without other languages' folders."""
+    others = tuple(
+        f"{one.root.strip('/')}/"
+        for one in project.functions
+        if not one.runtime.startswith("python") and one.root.strip("/") not in ("", ".")
+    )
+    paths = select_files(project.root, project.exclude)
+    vendored = any(path.startswith("package/") and ".dist-info/" in path for path in paths)
+    kept = tuple(
+        path for path in paths if not path.startswith(others) and not (vendored and path.startswith("package/"))
+    )
+    return read_contents(project.root, kept)
+
+
+def _layer(lock: Lock, cache: Path, report: Report) -> Layer:
+    """Return the layer of a lock's packages; a cached wheel that went bad is fetched once more."""
+    for again in (False, True):
+        layer = open_layer(lock.packages, cache)
+        if layer is not None:
+            return layer
+        wheels = _wheels(lock, cache, report)
+        report(BundleProgress(stage="layer", runtime=lock.runtime, total=len(wheels)))
+        try:
+            write_layer(lock.packages, wheels, cache)
+        except CorruptWheel as corrupt:
+            if again:
+                raise BundleError(
+                    f"The cached wheel of {corrupt.distribution} does not have the locked sha256.",
+                    code="hash-mismatch",
+                    hint="Do not use it before you know why; an upgrade of the lock takes what is there now.",
+                ) from corrupt
+            wheels[corrupt.distribution].unlink(missing_ok=True)
+    raise BundleError("The layer of dependencies could not be kept in the cache.", code="cache-unusable",
+                      hint=f"Empty {cache} and try again.")  # fmt: skip
+
+
+def _wheels(lock: Lock, cache: Path, report: Report) -> dict[str, Path]:
+    files = dict(fetch_files(lock.packages, cache, runtime=lock.runtime, report=report))
+    for package in lock.packages:
+        if package.kind == "sdist":
+            source = files[package.name]
+            files[package.name] = built_wheel(package, source, cache, runtime=lock.runtime, report=report)
+    return files
+
+
+def _slices(
+    project: Project,
+    functions: tuple[FunctionSpec, ...],
+    target: Target,
+    lock: Lock,
+    layer: Layer,
+    contents: Contents,
+    cache: Path,
+) -> tuple[Slice, ...]:
+    if target.python is None:
+        raise AssertionError(f"{target.runtime} is no Python runtime")
+    known = FactsCache(project.root, contents, cache)
+    context = SliceContext(
+        contents=contents,
+        runtime_part=runtime_part(),
+        tree=ProjectTree(frozenset(contents)),
+        lock=lock,
+        python=target.python,
+        provides=layer.provides,
+        facts=known.facts,
+        requirements_file=project.requirements_file,
+    )
+    slices = tuple(slice_function(function, context) for function in functions)
+    known.close()
+    return slices
+
+
+def _refuse_conflicts(contents: Contents, layer: Layer, ours: Contents) -> None:
+    """Refuse a user's file where a dependency or fnkit itself must stand."""
+    tops = layer.provides | {"fnkit"}
+    for path in contents:
+        if path in ours or (path.startswith("package/") and path.split("/")[1].removesuffix(".py") in tops):
+            raise BundleError(
+                f"{path} stands where the archive's own dependencies go.",
+                code="package-folder-conflict",
+                hint="Remove the folder package/: fnkit makes it. Code of your own belongs into another folder.",
+                file=path,
+            )
+
+
+def _digest(layer: Layer, files: Contents) -> str:
+    listed = sorted((name, one.sha256, one.executable) for name, one in files.items())
+    return hashlib.sha256(msgspec.json.encode([layer.key, listed])).hexdigest()
+
+
+def _forget_older(path: Path, prefix: str) -> None:
+    """Keep the folder small: the newest few archives of a kind stay."""
+    with suppress(OSError):
+        path.touch()
+        others = sorted(path.parent.glob(f"{prefix}*.zip"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
+        for old in others[_KEPT:]:
+            old.unlink()
+
+
+def _whole_notes(slices: tuple[Slice, ...]) -> tuple[str, ...]:
+    """Say why functions depend on the whole project, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for one in slices:
+        if one.whole is not None and one.whole != "slice = false":
+            reasons.setdefault(one.whole, []).append(one.function)
+    return tuple(
+        f"Any change of the project updates {', '.join(sorted(names))}: {reason}."
+        for reason, names in sorted(reasons.items())
+    )

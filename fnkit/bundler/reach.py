@@ -1,0 +1,191 @@
+"""Which of a project's Python files a handler can import, and which imports nothing provides.
+
+A module is looked for where the platform looks (functions-contract §1.7): the handler file's own folder, the
+archive's root, ``package/``. Every place that has a file of the name counts, whichever would win: that is more
+than Python would load, never less. Where the reach cannot be known, it is the whole project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from fnkit.bundler.module_facts import ImportFact, ModuleFacts
+
+__all__ = ["ProjectTree", "Reach", "Unmet", "reach_of"]
+
+
+class ProjectTree:
+    """The selected files of a project, asked by name."""
+
+    def __init__(self, paths: frozenset[str]) -> None:
+        self.paths = paths
+        self.folders = frozenset(_folders(paths))
+        self._children: dict[str, list[str]] = {}
+        for path in sorted(paths):
+            if path.endswith(".py"):
+                folder = path.rpartition("/")[0]
+                self._children.setdefault(folder, []).append(path)
+                if path.endswith("/__init__.py"):
+                    self._children.setdefault(folder.rpartition("/")[0], []).append(path)
+
+    def resolve(self, base: str, dotted: str) -> tuple[list[str], bool]:
+        """Return the files that importing ``dotted`` from a folder (``""`` or ``"a/"``) loads, its parents with it.
+
+        The second value says whether the first part of the name is there at all.
+        """
+        found: list[str] = []
+        place = base
+        known = False
+        for part in dotted.split("."):
+            here = [path for path in (f"{place}{part}.py", f"{place}{part}/__init__.py") if path in self.paths]
+            if not here and f"{place}{part}" not in self.folders:
+                break
+            known = True
+            found += here
+            place = f"{place}{part}/"
+        return found, known
+
+    def modules_in(self, folder: str) -> list[str]:
+        """Return the modules and packages directly in a folder (``"a/b"``)."""
+        return self._children.get(folder, [])
+
+
+def _folders(paths: frozenset[str]) -> Iterator[str]:
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder:
+            yield folder
+            folder = folder.rpartition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """A top-level import that must succeed and that the project does not provide; ``line`` counts from 1."""
+
+    module: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """files: the Python files reached, sorted. whole: why they are all of the project's, or ``None``.
+
+    outside: imports that must succeed when the handler is loaded and that no file of the project provides.
+    """
+
+    files: tuple[str, ...]
+    whole: str | None
+    outside: tuple[Unmet, ...]
+
+
+def reach_of(
+    handler: str, tree: ProjectTree, facts: Callable[[str], ModuleFacts], always: frozenset[str] = frozenset()
+) -> Reach:
+    """Return the reach of a handler's file.
+
+    always: top-level names that are loaded whatever the handler imports, where the project has them: names of
+    the standard library or of a dependency that a file of the project shadows, ``sitecustomize``.
+    """
+    bases = tuple(dict.fromkeys((_folder(handler), "", "package/")))
+    search = _Search(tree, facts, bases)
+    search.add([handler])
+    for name in sorted(always):
+        search.absolute(name)
+    search.run()
+    whole = search.dynamic
+    if whole is None and search.placed and search.listing is not None:
+        whole = search.listing
+    files = search.reached if whole is None else {path for path in tree.paths if path.endswith(".py")}
+    return Reach(tuple(sorted(files)), whole, tuple(search.outside))
+
+
+class _Search:
+    """One search, breadth first; each file is read once."""
+
+    def __init__(self, tree: ProjectTree, facts: Callable[[str], ModuleFacts], bases: tuple[str, ...]) -> None:
+        self._tree, self._facts, self._bases = tree, facts, bases
+        self._waiting: list[str] = []
+        self.reached: set[str] = set()
+        self.outside: list[Unmet] = []
+        self.dynamic: str | None = None
+        self.listing: str | None = None
+        self.placed = False
+
+    def add(self, paths: list[str]) -> None:
+        for path in paths:
+            if path not in self.reached:
+                self.reached.add(path)
+                self._waiting.append(path)
+
+    def run(self) -> None:
+        while self._waiting:
+            path = self._waiting.pop(0)
+            facts = self._facts(path)
+            if facts.dynamic is not None and self.dynamic is None:
+                self.dynamic = f"{path} {facts.dynamic}"
+            if facts.listing is not None and self.listing is None:
+                self.listing = f"{path} {facts.listing}"
+            self.placed = self.placed or facts.placed
+            for imported in facts.imports:
+                self._follow(path, imported)
+            for name in facts.named:
+                self._named(name)
+
+    def absolute(self, dotted: str) -> bool:
+        known = False
+        for base in self._bases:
+            found, here = self._tree.resolve(base, dotted)
+            self.add(found)
+            known = known or here
+        return known
+
+    def _follow(self, path: str, imported: ImportFact) -> None:
+        if imported.level:
+            self._relative(path, imported)
+            return
+        known = self.absolute(imported.module)
+        if not known and imported.needed:
+            self.outside.append(Unmet(imported.module, path, imported.line))
+        for name in imported.names:
+            if name == "*":
+                for base in self._bases:
+                    self.add(self._tree.modules_in(base + imported.module.replace(".", "/")))
+            elif known:
+                self.absolute(f"{imported.module}.{name}")
+
+    def _relative(self, path: str, imported: ImportFact) -> None:
+        base = _folder(path)
+        for _ in range(imported.level - 1):
+            base = _folder(base.rstrip("/"))
+        if f"{base}__init__.py" in self._tree.paths:
+            self.add([f"{base}__init__.py"])
+        prefix = f"{imported.module}." if imported.module else ""
+        if imported.module:
+            self.add(self._tree.resolve(base, imported.module)[0])
+        for name in imported.names:
+            if name == "*":
+                self.add(self._tree.modules_in((base + imported.module.replace(".", "/")).rstrip("/")))
+            else:
+                self.add(self._tree.resolve(base, prefix + name)[0])
+
+    def _named(self, name: str) -> None:
+        """Follow a string such as ``"app.tasks:run"`` where it names something that can be imported."""
+        parts = name.replace(":", ".").split(".")
+        for base in self._bases:
+            for length in range(1, len(parts) + 1):
+                found, _ = self._tree.resolve(base, ".".join(parts[:length]))
+                exact = {f"{base}{'/'.join(parts[:length])}.py", f"{base}{'/'.join(parts[:length])}/__init__.py"}
+                for path in exact.intersection(found):
+                    binds = self._facts(path).binds
+                    if length == len(parts) > 1 or (
+                        length < len(parts) and not binds.isdisjoint((parts[length], "*"))
+                    ):
+                        self.add(found)
+
+
+def _folder(path: str) -> str:
+    """Return a path's folder with its slash, ``""`` at the root."""
+    folder = path.rpartition("/")[0]
+    return f"{folder}/" if folder else ""

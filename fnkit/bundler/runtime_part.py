@@ -1,0 +1,25 @@
+"""The part of fnkit that every Python archive carries: decorators, types, errors (decision 1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fnkit.errors
+from fnkit.bundler.contents import Content, read_content
+
+__all__ = ["RUNTIME_MODULES", "runtime_part"]
+
+RUNTIME_MODULES = frozenset({"fnkit", "fnkit.authoring", "fnkit.errors"})
+"""What a handler may import of fnkit, and what lies under ``fnkit.authoring``."""
+
+
+def runtime_part() -> dict[str, Content]:
+    """Return the contents by their paths in the archive, from the running installation."""
+    home = Path(fnkit.errors.__file__).parent
+    sources = [home / "__init__.py", home / "errors.py", *sorted((home / "authoring").rglob("*.py"))]
+    part: dict[str, Content] = {}
+    for source in sources:
+        name = f"package/fnkit/{source.relative_to(home).as_posix()}"
+        found = read_content(source, name)
+        part[name] = Content(found.source, found.sha256, found.crc32, found.size, executable=False)
+    return part

@@ -1,0 +1,38 @@
+"""Which top-level modules a Python of a given minor has built in."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["left_in", "standard_modules"]
+
+_LEFT = {
+    (3, 12): frozenset({"asynchat", "asyncore", "distutils", "imp", "smtpd"}),
+    (3, 13): frozenset(
+        {
+            "aifc", "audioop", "cgi", "cgitb", "chunk", "crypt", "imghdr", "lib2to3", "mailcap", "msilib", "nis",
+            "nntplib", "ossaudiodev", "pipes", "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib",
+        }
+    ),
+}  # fmt: skip
+"""What left, and when: "What's New in Python" 3.12 and 3.13 (PEP 594, PEP 632)."""
+_CAME = {
+    (3, 9): frozenset({"graphlib", "zoneinfo"}),
+    (3, 11): frozenset({"tomllib"}),
+    (3, 14): frozenset({"annotationlib", "compression"}),
+}
+
+
+def standard_modules(python: tuple[int, int]) -> frozenset[str]:
+    """Return the names; the running interpreter's own, corrected for what came and left between the two."""
+    names = set(sys.stdlib_module_names) | {"__main__", "__future__"}
+    for when, left in _LEFT.items():
+        names = names - left if python >= when else names | left
+    for when, came in _CAME.items():
+        names = names | came if python >= when else names - came
+    return frozenset(names)
+
+
+def left_in(module: str) -> tuple[int, int] | None:
+    """Return the version in which a module left the standard library, or ``None``."""
+    return next((when for when, left in _LEFT.items() if module in left), None)

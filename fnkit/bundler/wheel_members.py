@@ -1,0 +1,130 @@
+"""What a wheel holds, checked and mapped to where it stands under ``package/``, without unpacking it."""
+
+from __future__ import annotations
+
+import stat
+import struct
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from fnkit.bundler.zip_records import DEFLATED, STORED, Entry
+from fnkit.errors import BundleError
+
+__all__ = ["Member", "read_members", "top_level_names"]
+
+_LOCAL = struct.Struct("<4s4xH16x2H")  # signature, method, lengths of name and extra field
+_ENCRYPTED = 0x1
+_UTF8 = 0x800
+_DROPPED = frozenset(
+    {"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"}
+)
+"""Files of a ``.dist-info`` that describe an installation; METADATA and entry points stay."""
+_LIBRARY = frozenset({"purelib", "platlib"})
+_EXTENSIONS = (".so", ".pyd")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of a wheel: its entry in the archive, and where its packed bytes begin in the wheel."""
+
+    entry: Entry
+    offset: int
+
+
+def read_members(wheel: Path, distribution: str) -> list[Member]:
+    """Return a wheel's files with their names in the archive.
+
+    Scripts, headers and data files are left out: nothing on the platform would run or read them.
+
+    Raises:
+        BundleError: ``wheel-unusable`` for anything that is not a plain, well-formed wheel.
+    """
+    try:
+        with wheel.open("rb") as file, zipfile.ZipFile(file) as archive:
+            members: list[Member] = []
+            end = 0
+            for info in sorted(archive.infolist(), key=lambda one: one.header_offset):
+                offset = _payload(file, info, end)
+                end = offset + info.compress_size
+                name = _place(info)
+                if name is not None:
+                    members.append(Member(_entry(info, name), offset))
+            return members
+    except (_Unusable, zipfile.BadZipFile, OSError, struct.error, NotImplementedError) as error:
+        raise BundleError(
+            f"The wheel of {distribution} cannot be used: {error}.",
+            code="wheel-unusable",
+            hint="Choose another version of it, and tell its authors.",
+        ) from error
+
+
+def top_level_names(names: Iterator[str]) -> frozenset[str]:
+    """Return the top-level modules that files under ``package/`` provide."""
+    tops: set[str] = set()
+    for name in names:
+        first, slash, rest = name.removeprefix("package/").partition("/")
+        if slash:
+            if rest.endswith((".py", *_EXTENSIONS)) and not first.endswith((".dist-info", ".libs")):
+                tops.add(first)
+        elif first.endswith((".py", *_EXTENSIONS)):
+            tops.add(first.partition(".")[0])
+    return frozenset(tops)
+
+
+class _Unusable(Exception):
+    """A reason, without its surroundings."""
+
+
+def _payload(file: BinaryIO, info: zipfile.ZipInfo, end: int) -> int:
+    """Return where a file's packed bytes begin; ``end``: where the file before it ends.
+
+    Its local record must agree with the central directory.
+    """
+    if info.header_offset < end:
+        raise _Unusable(f"{info.filename} overlaps another file")
+    file.seek(info.header_offset)
+    record: tuple[bytes, int, int, int] = _LOCAL.unpack(file.read(_LOCAL.size))
+    signature, method, name_length, extra_length = record
+    name = file.read(name_length)
+    if signature != b"PK\3\4" or method != info.compress_type:
+        raise _Unusable(f"{info.filename} is described twice, differently")
+    if name.decode("utf-8" if info.flag_bits & _UTF8 else "cp437", "replace") != info.orig_filename:
+        raise _Unusable(f"{info.filename} has two names")
+    return info.header_offset + _LOCAL.size + name_length + extra_length
+
+
+def _entry(info: zipfile.ZipInfo, name: str) -> Entry:
+    if info.compress_type not in (STORED, DEFLATED):
+        raise _Unusable(f"{info.filename} is packed by a method that not every unpacker knows")
+    if info.flag_bits & _ENCRYPTED:
+        raise _Unusable(f"{info.filename} is encrypted")
+    if info.compress_type == STORED and info.compress_size != info.file_size:
+        raise _Unusable(f"{info.filename} has two sizes")
+    mode = info.external_attr >> 16
+    if stat.S_ISLNK(mode):
+        raise _Unusable(f"{info.filename} is a symbolic link")
+    return Entry(name, info.compress_type, info.CRC, info.compress_size, info.file_size, bool(mode & 0o111))
+
+
+def _place(info: zipfile.ZipInfo) -> str | None:
+    """Return a file's name in the archive, or ``None`` where it is left out (PEP 427, "spread")."""
+    name = info.filename
+    if info.is_dir():
+        return None
+    parts = name.split("/")
+    if name.startswith("/") or "\\" in name or ".." in parts or "" in parts or "\0" in name:
+        raise _Unusable(f"{name!r} is no name for a file of a wheel")
+    if parts[0].endswith(".data") and len(parts) > 1:
+        if parts[1] not in _LIBRARY:
+            return None
+        parts = parts[2:]
+    if not parts:
+        raise _Unusable(f"{name!r} is no name for a file of a wheel")
+    if len(parts) > 1 and parts[0].endswith(".dist-info") and parts[1] in _DROPPED:
+        return None
+    if parts[-1].endswith(".pyc"):
+        return None
+    return "package/" + "/".join(parts)
