@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.source_tree import REPOSITORY, Module, imports_of, modules
 
-_PURE_PLATFORM = "platform.records platform.routing platform.layout platform.clock"
+_VALUES = "platform.routing platform.layout platform.clock platform.log_lines"
 
 ALLOWED: dict[str, str] = {
     "errors": "",
@@ -24,14 +24,15 @@ ALLOWED: dict[str, str] = {
     "platform.records": "contract errors",
     "platform.routing": "contract errors",
     "platform.clock": "platform.routing contract errors",
+    "platform.log_lines": "contract errors",
     "platform.store": "platform.records platform.layout contract errors",
     "platform.builds": "platform.records platform.layout contract errors",
-    "platform.control": f"{_PURE_PLATFORM} platform.store platform.builds contract errors",
+    "platform.control": f"platform.records {_VALUES} platform.store platform.builds contract errors",
     "platform.api": "platform.control contract errors",
     "platform.console": "platform.control contract errors",
     "platform.schedulers": "platform.control platform.clock contract errors",
-    "platform.engine": "platform.routing platform.layout platform.clock contract errors",
-    "platform.gateway": "platform.routing platform.layout platform.clock platform.engine contract errors",
+    "platform.engine": f"{_VALUES} contract errors",
+    "platform.gateway": f"{_VALUES} platform.engine contract errors",
     "platform.server": "platform.* contract errors",
     "cli": "*",
     "testing": "*",
