@@ -1,0 +1,164 @@
+"""``fnkit invoke``: one handler, called here or on the platform."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
+from fnkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from fnkit.cli.local_invocation import Answer, Request
+
+__all__ = ["invoke"]
+
+_FAILED = 500
+_CARRIED = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
+
+
+@click.command()
+@click.argument("name")
+@click.option("-d", "--data", metavar="TEXT", help="The body: a text, @FILE, or @- for standard input.")
+@click.option("--event", metavar="FILE", help="An event as JSON (- for standard input), whole or in part.")
+@click.option("-X", "--method", metavar="VERB", help="The HTTP method.  [default: GET, with a body POST]")
+@click.option("--path", metavar="PATH", help="The path, with its query.  [default: /]")
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; repeatable.")
+@click.option("--remote", is_flag=True, help="Call the deployed function.")
+@api_options
+@common_options
+def invoke(  # noqa: PLR0913 - one parameter an option
+    common: CommonOptions,
+    api: ApiOptions,
+    *,
+    name: str,
+    data: str | None,
+    event: str | None,
+    method: str | None,
+    path: str | None,
+    headers: tuple[str, ...],
+    remote: bool,
+) -> int | None:
+    """Run one handler: here, or on the platform with --remote.
+
+    Here it runs in a child process with this Python and the packages installed for it, its environment from
+    the project, its secrets from the environment or .env. It ends with 1 when the handler answers 500 or more.
+    """
+    from fnkit.cli.views.invoke import InvokeView
+
+    request = _request(_read_event(event), _read_data(data), method, path, headers)
+    if remote:
+        from fnkit.cli.remote_invocation import invoke_there
+
+        answer = invoke_there(common, api, name, request)
+    else:
+        answer = _call_here(common, name, request)
+    common.output.result(InvokeView(answer))
+    return 1 if answer.response.status >= _FAILED else None
+
+
+def _call_here(common: CommonOptions, name: str, request: Request) -> Answer:
+    from dataclasses import replace
+    from os import environ
+
+    from fnkit.cli.local_invocation import invoke_here
+    from fnkit.deploy.loading import load_project
+    from fnkit.project import read_secret_values
+
+    project = load_project(common.directory, stage=common.stage)
+    spec = next((spec for spec in project.functions if spec.name == name), None)
+    if spec is None:
+        known = ", ".join(spec.name for spec in project.functions) or "none"
+        raise UsageError(f"The project has no function {name}.", code="no-function", hint=f"It has: {known}.")
+    # Only this function's secrets are asked for: another's may be missing on this machine.
+    values = read_secret_values(replace(project, functions=(spec,)), environ)
+    on_line = (lambda _: None) if common.output.as_json else common.output.message
+    return invoke_here(project, spec, request, values, on_line)
+
+
+def _request(
+    event: dict[str, object], data: bytes, method: str | None, path: str | None, headers: tuple[str, ...]
+) -> Request:
+    """One request from the options, an event's own method, path, query and body standing in for missing ones."""
+    from urllib.parse import quote, urlencode
+
+    from fnkit.cli.local_invocation import Request
+
+    if data and "body" in event:
+        raise UsageError("--data and the event's body exclude each other.")
+    told = event.get("body")
+    body = data or (told.encode() if isinstance(told, str) else b"")
+    target = path or quote(str(event.get("path", "/")))
+    query = event.get("queryStringParameters")
+    if path is None and isinstance(query, dict) and query:
+        target += "?" + urlencode({str(key): str(value) for key, value in query.items()})
+    told_headers = event.get("headers")
+    pairs = _headers(headers, body)
+    if isinstance(told_headers, dict):
+        given = {name.lower() for name, _ in pairs}
+        pairs += tuple((str(k), str(v)) for k, v in told_headers.items() if str(k).lower() not in given)
+    chosen = method or str(event.get("httpMethod", "POST" if body else "GET"))
+    return Request(
+        method=chosen.upper(),
+        target=target if target.startswith("/") else f"/{target}",
+        headers=pairs,
+        body=body,
+        event={key: value for key, value in event.items() if key not in _CARRIED},
+    )
+
+
+def _read_event(source: str | None) -> dict[str, object]:
+    if source is None:
+        return {}
+    text = sys.stdin.buffer.read() if source == "-" else _read_file(source)
+    try:
+        event = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"The event in {source} is not JSON: {error}.", code="bad-event") from None
+    if not isinstance(event, dict):
+        raise UsageError(f"The event in {source} is not a JSON object.", code="bad-event")
+    return event
+
+
+def _read_data(data: str | None) -> bytes:
+    if data is None:
+        return b""
+    if data == "@-":
+        return sys.stdin.buffer.read()
+    return _read_file(data[1:]) if data.startswith("@") else data.encode("utf-8", "surrogateescape")
+
+
+def _read_file(name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror}.", code="unreadable-file") from None
+
+
+def _headers(given: tuple[str, ...], body: bytes) -> tuple[tuple[str, str], ...]:
+    """The headers as given; a body gets the type that it looks like where none was given."""
+    pairs = []
+    for header in given:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip() or not header.isprintable():
+            raise UsageError(
+                f"{name.strip()!r} is no header.", code="bad-header", hint="Write it as 'Name: value'."
+            )
+        pairs.append((name.strip(), value.strip()))
+    if body and not any(name.lower() == "content-type" for name, _ in pairs):
+        pairs.append(("Content-Type", "application/json" if _is_json(body) else "text/plain; charset=utf-8"))
+    if body and not any(name.lower() == "content-length" for name, _ in pairs):
+        pairs.append(("Content-Length", str(len(body))))
+    return tuple(pairs)
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True

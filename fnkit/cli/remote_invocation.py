@@ -1,0 +1,59 @@
+"""One deployed function called, as ``fnkit invoke --remote`` does."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from fnkit.cli.endpoints import endpoint_for
+from fnkit.cli.local_invocation import Answer, Request
+from fnkit.cli.options import ApiOptions, CommonOptions
+from fnkit.client import FunctionsApi
+from fnkit.client.calling import call_function
+from fnkit.contract.invocation import MappedResponse
+from fnkit.deploy.loading import load_identity
+from fnkit.errors import NotFoundError
+
+__all__ = ["invoke_there"]
+
+_LONGEST_TIMEOUT: Final = 3600.0  # of a function
+
+
+def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Request) -> Answer:
+    """Find the function in the project's namespace and call it. Its logs stay on the platform.
+
+    Raises:
+        NotFoundError: it is not deployed.
+        ApiError, InvokeError: the API or the function could not be asked.
+    """
+    identity = load_identity(common.directory, stage=common.stage)
+    with FunctionsApi(endpoint_for(common, api, project_region=identity.region)) as client:
+        info = client.platform()
+        domain_name = _domain_name(client, identity.namespace.name, name)
+    began = time.perf_counter()
+    answer = call_function(
+        info,
+        domain_name,
+        method=request.method,
+        target=request.target,
+        headers=request.headers,
+        body=request.body,
+        timeout=_LONGEST_TIMEOUT,
+    )
+    milliseconds = round((time.perf_counter() - began) * 1000, 3)
+    response = MappedResponse(answer.status, list(answer.headers), answer.body)
+    return Answer(response=response, duration_ms=milliseconds, logs=())
+
+
+def _domain_name(client: FunctionsApi, namespace_name: str, name: str) -> str:
+    project_id = client.endpoint.project_id
+    for namespace in client.namespaces.list(name=namespace_name, project_id=project_id):
+        if namespace.name == namespace_name:  # the API's filter may match more
+            for function in client.functions.list(namespace.id):
+                if function.name == name:
+                    return function.domain_name
+    raise NotFoundError(
+        f"There is no function {name} in the namespace {namespace_name}.",
+        code="not-deployed",
+        hint="Deploy it first, or call it here: leave out --remote.",
+    )

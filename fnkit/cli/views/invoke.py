@@ -1,0 +1,64 @@
+"""What a handler answered: the body on stdout as it is, or everything as JSON."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fnkit.cli.local_invocation import Answer
+
+__all__ = ["InvokeView"]
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeView:
+    """One answer."""
+
+    answer: Answer
+
+    def to_json(self) -> dict[str, object]:
+        """``status, headers, body, duration_ms, logs``. A header given more than once is a list.
+
+        A body that is not UTF-8 comes as base64, with ``is_base64`` true.
+        """
+        response = self.answer.response
+        try:
+            body, is_base64 = response.body.decode(), False
+        except UnicodeDecodeError:
+            body, is_base64 = base64.b64encode(response.body).decode(), True
+        return {
+            "status": response.status,
+            "headers": self._headers(),
+            "body": body,
+            "is_base64": is_base64,
+            "duration_ms": self.answer.duration_ms,
+            "logs": list(self.answer.logs),
+        }
+
+    def render(self, console: Console) -> None:
+        """The status on stderr, the body's bytes on stdout: ready for a pipe."""
+        response = self.answer.response
+        status = f"{response.status} in {self.answer.duration_ms:.0f} ms"
+        sys.stderr.write(status + "\n")
+        sys.stderr.flush()
+        console.file.flush()
+        sys.stdout.buffer.write(response.body)
+        if response.body and not response.body.endswith(b"\n") and console.is_terminal:
+            sys.stdout.buffer.write(b"\n")
+
+    def _headers(self) -> dict[str, str | list[str]]:
+        headers: dict[str, str | list[str]] = {}
+        for name, value in self.answer.response.headers:
+            match headers.get(name):
+                case None:
+                    headers[name] = value
+                case str(first):
+                    headers[name] = [first, value]
+                case several:
+                    several.append(value)
+        return headers
