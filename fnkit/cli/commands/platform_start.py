@@ -54,7 +54,11 @@ _PORT = click.IntRange(0, 65535)
 )
 @click.option("--manual-clock", is_flag=True, help="Its clock stands still until it is told to move.")
 @click.option(
-    "--isolation", default="auto", show_default=True, metavar="LEVEL", help="How functions are walled off."
+    "--isolation",
+    type=click.Choice(["auto", "cgroup", "namespaces", "landlock", "none"]),
+    default="auto",
+    show_default=True,
+    help="How functions are walled off from each other and from this machine.",
 )
 @click.option("--strict-runtimes", is_flag=True, help="Refuse a runtime that this machine has no exact match for.")
 @data_option
