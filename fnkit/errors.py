@@ -52,7 +52,7 @@ class FnkitError(Exception):
     """
 
     default_code: ClassVar[str] = "error"
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(
         self,

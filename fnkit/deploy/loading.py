@@ -8,9 +8,11 @@ from pathlib import Path
 from fnkit.bundler.selection import select_files
 from fnkit.errors import ProjectError
 from fnkit.project import Project, Settings, build_project, find_root, read_settings
+from fnkit.project.findings import Findings
+from fnkit.project.namespaces import check_stage, checked_project_name, checked_region, namespace_spec
 from fnkit.scanner import ScanReport, scan
 
-__all__ = ["Source", "load_project", "read_source"]
+__all__ = ["Identity", "Source", "identify", "load_identity", "load_project", "project_region", "read_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +57,45 @@ def load_project(
     """
     source = read_source(directory, import_modules=import_modules)
     return build_project(source.root, source.settings, source.report, stage=stage, available=available)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which project and stage this is: all that looking at it or removing it needs."""
+
+    root: Path
+    project: str
+    stage: str
+    namespace: str
+    region: str | None
+
+
+def load_identity(directory: Path, *, stage: str = "") -> Identity:
+    """Return whose resources a folder speaks of, from its settings alone: its code may be broken.
+
+    Raises:
+        ProjectInvalid: a name in the settings cannot be used.
+        ProjectError: there is no project here.
+    """
+    root = find_root(directory) or directory
+    return identify(root, read_settings(root), stage)
+
+
+def project_region(directory: Path, stage: str) -> str | None:
+    """Return the region that the project's settings name for a stage, if they do. Raises ``ProjectError``."""
+    return load_identity(directory, stage=stage).region
+
+
+def identify(root: Path, settings: Settings, stage: str) -> Identity:
+    """Return the names that settings give to a stage.
+
+    Raises:
+        ProjectInvalid: one of them cannot be used.
+    """
+    findings = Findings()
+    check_stage(stage, settings, findings)
+    project = checked_project_name(settings, findings)
+    namespace = namespace_spec(settings, stage, findings)
+    region = checked_region(settings, stage, findings)
+    findings.raise_if_any()
+    return Identity(root=root, project=project, stage=stage, namespace=namespace.name, region=region)

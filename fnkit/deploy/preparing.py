@@ -13,11 +13,11 @@ drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnkit.bundler import Bundle, BundleProgress, bundle_project
+from fnkit.bundler import Backend, Bundle, BundleProgress, Lock, bundle_project, lock_project
 from fnkit.client.api import FunctionsApi
 from fnkit.deploy.archives import Archives
 from fnkit.deploy.events import Report, Step
@@ -32,7 +32,7 @@ from fnkit.errors import Problem, ProjectInvalid, UsageError
 from fnkit.plan import Desired, Observed, Plan, desired_state, make_plan
 from fnkit.project import Project, read_secret_values
 
-__all__ = ["Prepared", "Wish", "bundle_for", "prepare"]
+__all__ = ["Prepared", "Wish", "bundle_for", "check_names", "lock_for", "prepare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,28 +150,41 @@ def refuse_unsupported(project: Project) -> None:
 
 
 def bundle_for(
-    project: Project, site: Site, cache: CacheFolder, names: frozenset[str] | None, report: Report
+    project: Project,
+    site: Site,
+    cache: CacheFolder,
+    names: frozenset[str] | None,
+    report: Report,
+    *,
+    out: Path | None = None,
 ) -> tuple[Bundle, ...]:
-    """Build the archives for what the site runs. Raises ``BundleError``."""
+    """Build the archives for what the site runs, in ``out`` or the cache. Raises ``BundleError``."""
     chosen = [spec for spec in project.functions if names is None or spec.name in names]
-
-    def tell(progress: BundleProgress) -> None:
-        report(Step("bundle", progress.runtime, _text(progress)))
-
     return bundle_project(
         project,
         site.targets(spec.runtime for spec in chosen),
-        out=cache.archives,
+        out=out or cache.archives,
         cache=cache.bundler,
         kind=site.kind,
         names=names,
-        report=tell,
+        report=_teller(report),
     )
 
 
-def _text(progress: BundleProgress) -> str:
-    count = f" {progress.done}/{progress.total}" if progress.total else ""
-    return f"{progress.stage}{count} {progress.detail}".rstrip()
+def lock_for(project: Project, site: Site, report: Report, *, upgrade: bool, backend: Backend) -> tuple[Lock, ...]:
+    """Resolve the requirements for what the site runs and write the locks. Raises ``BundleError``."""
+    targets = site.targets(spec.runtime for spec in project.functions)
+    return lock_project(project, targets, kind=site.kind, upgrade=upgrade, backend=backend, report=_teller(report))
+
+
+def _teller(report: Report) -> Callable[[BundleProgress], None]:
+    """Return what turns the bundler's progress into a deploy's events."""
+
+    def tell(progress: BundleProgress) -> None:
+        count = f" {progress.done}/{progress.total}" if progress.total else ""
+        report(Step("bundle", progress.runtime, f"{progress.stage}{count} {progress.detail}".rstrip()))
+
+    return tell
 
 
 def check_names(project: Project, names: frozenset[str] | None) -> None:

@@ -1,0 +1,48 @@
+"""``fnkit bundle``: build the archives, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from fnkit.cli.options import CommonOptions, common_options
+
+__all__ = ["bundle"]
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where to write them.  [default: .fnkit/archives in the project]",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["scaleway", "local"]),
+    default="scaleway",
+    show_default=True,
+    help="What they will run on: Scaleway's images, or the platform on this machine.",
+)
+@common_options
+def bundle(common: CommonOptions, *, names: tuple[str, ...], out: Path | None, target: str) -> int | None:
+    """Build the archives, and nothing else."""
+    from fnkit.cli.deploy_progress import deploy_progress
+    from fnkit.cli.sites import site_for
+    from fnkit.cli.views.bundle import BundleView
+    from fnkit.deploy.loading import load_project
+    from fnkit.deploy.places import cache_folder
+    from fnkit.deploy.preparing import bundle_for, check_names
+
+    site = site_for(common, target)
+    project = load_project(common.directory, stage=common.stage, available=site.available)
+    wanted = frozenset(names) or None
+    check_names(project, wanted)
+    folder = out.absolute() if out is not None else project.root / ".fnkit" / "archives"
+    with deploy_progress(common.output, "Bundling") as report:
+        bundles = bundle_for(project, site, cache_folder(os.environ), wanted, report, out=folder)
+    common.output.result(BundleView(bundles))
+    return None

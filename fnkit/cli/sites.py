@@ -1,0 +1,25 @@
+"""What archives are built for when nothing is deployed: Scaleway as recorded, or the platform on this machine."""
+
+from __future__ import annotations
+
+from fnkit.cli.endpoints import endpoint_for
+from fnkit.cli.options import ApiOptions, CommonOptions
+from fnkit.client import FunctionsApi
+from fnkit.contract.runtimes import RUNTIMES
+from fnkit.deploy.pacing import Pace
+from fnkit.deploy.site import Site, ask_site
+
+__all__ = ["site_for"]
+
+
+def site_for(common: CommonOptions, target: str) -> Site:
+    """Return the site of ``--target``; for ``local`` the platform is asked, and started when it does not run.
+
+    Raises:
+        PlatformError: it could not be started.
+    """
+    if target == "scaleway":
+        return Site(info=None, runtimes=RUNTIMES)
+    here = ApiOptions(project_id=None, region=None, profile=None, api_url=None, local=True)
+    with FunctionsApi(endpoint_for(common, here, project_region=None)) as client:
+        return ask_site(client, Pace())
