@@ -1,0 +1,1 @@
+"""What fnkit costs, always beside something everybody knows, in the same run: ``python -m benchmarks``."""

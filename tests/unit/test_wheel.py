@@ -1,0 +1,51 @@
+"""What people install works where there is no repository: the wheel in a clean environment, and editable."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.installation import Installation, build_wheel, install
+from tests.support.source_tree import PACKAGE, REPOSITORY
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module", params=["wheel", "editable"])
+def installation(
+    request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Installation:
+    what = [str(wheel)] if request.param == "wheel" else ["--editable", str(REPOSITORY)]
+    return install(tmp_path_factory.mktemp("environment") / "env", *what)
+
+
+def test_the_wheel_carries_every_module_and_template_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        carried = {name for name in archive.namelist() if ".dist-info/" not in name}
+    code = {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    templates = {
+        f"fnkit/scaffold/templates/{path.relative_to(REPOSITORY / 'templates').as_posix()}"
+        for path in (REPOSITORY / "templates").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert carried == code | templates
+
+
+@pytest.mark.parametrize("template", ["http", "cron", "api"])
+def test_a_project_is_made_and_scanned_far_from_the_repository(
+    installation: Installation, tmp_path: Path, template: str
+) -> None:
+    made = installation.run("new", "shop", "--template", template, cwd=tmp_path)
+    assert made["path"] == str(tmp_path / "shop")
+    scanned = installation.run("scan", cwd=tmp_path / "shop")
+    assert scanned["problems"] == []
+    assert scanned["functions"]
