@@ -75,7 +75,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 
 @pytest.fixture(scope="session")
-def platform(scrubbed_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
     """A real platform on free ports, its clock at normal speed; shared, so each test uses its own namespace."""
     with running_platform(tmp_path_factory.mktemp("platform")) as running:
         yield running
@@ -83,7 +83,7 @@ def platform(scrubbed_environment: None, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def manual_clock_platform(
-    scrubbed_environment: None, tmp_path_factory: pytest.TempPathFactory
+    tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PlatformUnderTest]:
     """A real platform whose clock moves only when a test moves it (``advance``)."""
     with running_platform(tmp_path_factory.mktemp("manual"), "--manual-clock") as running:

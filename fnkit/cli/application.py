@@ -99,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = application.main(list(arguments), prog_name="fnkit", standalone_mode=False, obj=document)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click turns the one into the other
         return _reader_left()
     except BaseException as error:  # noqa: BLE001 - the one place where anything becomes an answer
         return _fail(explain(error), document, arguments)

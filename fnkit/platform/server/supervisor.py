@@ -53,13 +53,16 @@ class _Platform:
         self._asked_to_stop = asyncio.Event()
         settings = msgspec.json.encode(prepared.settings)
         environment = platform_environment(os.environ)
+        logs = prepared.layout.logs / "platform"
+        journal = PlatformLog(logs / "supervisor.log")
         self._processes = tuple(
             Supervised(
                 name,
                 f"fnkit.platform.server.{module}",
                 settings=settings,
                 environment=environment,
-                log=PlatformLog(prepared.layout.logs / "platform" / f"{name}.log"),
+                log=PlatformLog(logs / f"{name}.log"),
+                journal=journal,
                 on_change=partial(self._remember, module),
             )
             for name, module in (("control", "control"), ("data-plane", "data_plane"))
