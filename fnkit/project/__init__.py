@@ -1,0 +1,28 @@
+"""Settings and a scan report → one checked, frozen ``Project``; nothing after it looks back at either."""
+
+from fnkit.project.building import build_project
+from fnkit.project.model import CronSpec, FunctionSpec, NamespaceSpec, Project, Source, TriggerSpec
+from fnkit.project.problems import PROBLEMS, Explanation, explain
+from fnkit.project.reading import find_root, read_settings
+from fnkit.project.schema import settings_schema
+from fnkit.project.secret_values import SecretValues, read_secret_values
+from fnkit.project.settings import Settings
+
+__all__ = [
+    "PROBLEMS",
+    "CronSpec",
+    "Explanation",
+    "FunctionSpec",
+    "NamespaceSpec",
+    "Project",
+    "SecretValues",
+    "Settings",
+    "Source",
+    "TriggerSpec",
+    "build_project",
+    "explain",
+    "find_root",
+    "read_secret_values",
+    "read_settings",
+    "settings_schema",
+]

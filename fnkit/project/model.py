@@ -84,6 +84,7 @@ class NamespaceSpec:
     """The namespace that the project deploys into; ``name`` already carries the stage (decision 5).
 
     shared: it may hold other people's functions, and its own settings are never touched (decision 13).
+    source: where settings name it.
     """
 
     name: str
@@ -92,6 +93,7 @@ class NamespaceSpec:
     env: Mapping[str, str]
     secrets: tuple[str, ...]
     tags: tuple[str, ...]
+    source: Source = Source("pyproject.toml", 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,7 +183,8 @@ class _Reader:
                 continue
             if owner is None:
                 message = f"{inner.name} is declared inside {_block_name(statement)}, so it may be there or not."
-                self.computed.append(Problem("handler-conditional", message, IMPORT_HINT, self.file, inner.lineno))
+                hint = "Move it to the module's top level, or run with --import."
+                self.computed.append(Problem("handler-conditional", message, hint, self.file, inner.lineno))
                 continue
             message = f"{inner.name} is declared inside {owner}, where the platform cannot reach it."
             hint = "Move it to the module's top level."

@@ -1,0 +1,125 @@
+"""TOML tables → settings types, telling every fault at once, each with its line.
+
+msgspec converts the values; what it lacks is going on after the first fault, so tables are walked here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Final, TypeVar, Union, cast, get_args, get_origin
+
+import msgspec
+
+from fnkit.errors import Problem
+from fnkit.project.toml_lines import KeyPath, TomlLines
+
+__all__ = ["decode_table"]
+
+Table = TypeVar("Table", bound=msgspec.Struct)
+
+_TYPE_WORDS: Final = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+
+
+def decode_table(
+    kind: type[Table], raw: Mapping[str, object], file: str, lines: TomlLines
+) -> tuple[Table | None, tuple[Problem, ...]]:
+    """Convert a table, with all tables in it.
+
+    Returns:
+        The settings, or ``None`` when anything is wrong, and everything that is wrong.
+    """
+    decoder = _Decoder(file, lines)
+    value = decoder.table(kind, raw, ())
+    if decoder.problems:
+        return None, tuple(decoder.problems)
+    return cast("Table", value), ()
+
+
+@dataclass(slots=True)
+class _Decoder:
+    file: str
+    lines: TomlLines
+    problems: list[Problem] = field(default_factory=list)
+
+    def table(self, kind: type[msgspec.Struct], raw: Mapping[str, object], path: KeyPath) -> msgspec.Struct | None:
+        known = {one.encode_name: one for one in msgspec.structs.fields(kind)}
+        values: dict[str, object] = {}
+        count = len(self.problems)
+        for key, value in raw.items():
+            if key not in known:
+                self._unknown(key, tuple(known), path)
+                continue
+            values[known[key].name] = self._value(known[key].type, value, (*path, key))
+        for key, one in known.items():
+            if one.required and key not in raw:
+                self._add("setting-missing", f"{_shown((*path, key))} is missing.", path, None)
+        return kind(**values) if len(self.problems) == count else None
+
+    def _value(self, kind: object, raw: object, path: KeyPath) -> object:
+        kind = _bare(kind)
+        struct = _struct_in(kind)
+        if struct is not None and isinstance(raw, dict):
+            return self.table(struct, raw, path)
+        arguments = get_args(kind)
+        if get_origin(kind) is tuple and isinstance(raw, list):
+            return tuple(self._value(arguments[0], item, (*path, index)) for index, item in enumerate(raw))
+        if get_origin(kind) is dict and isinstance(raw, dict):
+            return {name: self._value(arguments[1], item, (*path, name)) for name, item in raw.items()}
+        try:
+            return msgspec.convert(raw, kind, strict=True)
+        except msgspec.ValidationError as error:
+            self._add("setting-type", f"{_shown(path)}: {_in_words(str(error))}.", path, None)
+            return None
+
+    def _unknown(self, key: str, known: tuple[str, ...], path: KeyPath) -> None:
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
+        self._add("unknown-setting", f"There is no setting {_shown((*path, key))}.", (*path, key), hint)
+
+    def _add(self, code: str, message: str, path: KeyPath, hint: str | None) -> None:
+        self.problems.append(Problem(code, message, hint, self.file, self.lines.line(*path)))
+
+
+def _bare(kind: object) -> object:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _struct_in(kind: object) -> type[msgspec.Struct] | None:
+    """The settings type that a type is, or that one side of a union is."""
+    kind = _bare(kind)
+    options = get_args(kind) if get_origin(kind) in (types.UnionType, Union) else (kind,)
+    for option in options:
+        if isinstance(option, type) and issubclass(option, msgspec.Struct):
+            return option
+    return None
+
+
+def _shown(path: KeyPath) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _in_words(text: str) -> str:
+    """``Expected `int | null`, got `str` - at `$[0]``` → ``expected a whole number, got a string (item 1)``."""
+    match = re.match(r"Expected `([^`]+)`, got `([^`]+)`(?: - at `([^`]*)`)?", text)
+    if match is None:
+        return text[:1].lower() + text[1:]
+    wanted = [_TYPE_WORDS.get(word, word) for word in match.group(1).split(" | ") if word != "null"]
+    place = re.sub(r"[$`]|\[\.\.\.\]", "", match.group(3) or "")
+    where = f" (at {place.lstrip('.')})" if place else ""
+    got = _TYPE_WORDS.get(match.group(2), match.group(2))
+    return f"expected {' or '.join(wanted)}, got {got}{where}"

@@ -1,0 +1,123 @@
+"""Finding a project's folder and reading its settings: the only reader of TOML in the kit."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Final
+
+from fnkit.errors import Problem, ProjectError, ProjectInvalid
+from fnkit.project.decoding import decode_table
+from fnkit.project.settings import Settings, SettingsTable
+from fnkit.project.toml_lines import TomlLines
+
+__all__ = ["FNKIT_TOML", "PYPROJECT", "find_root", "read_settings"]
+
+FNKIT_TOML: Final = "fnkit.toml"
+PYPROJECT: Final = "pyproject.toml"
+
+_AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
+_HAS_TABLE: Final = re.compile(r"^\s*\[{1,2}\s*tool\s*\.\s*[\"']?fnkit\b|^\s*tool\.fnkit\b", re.MULTILINE)
+_NEW_HINT: Final = "Make a project with fnkit new, or add a [tool.fnkit] table to pyproject.toml."
+
+
+def find_root(start: Path) -> Path | None:
+    """Return the nearest folder upward, ``start`` included, that holds settings; ``None`` when there is none.
+
+    A ``pyproject.toml`` that cannot be parsed counts when it seems to have the table, so that its fault is
+    told rather than passed over.
+    """
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / FNKIT_TOML).is_file() or _mentions_settings(folder / PYPROJECT):
+            return folder
+    return None
+
+
+def read_settings(root: Path) -> Settings:
+    """Read ``fnkit.toml``, or ``[tool.fnkit]`` of ``pyproject.toml``.
+
+    Raises:
+        ProjectError: ``no-settings`` when there are none here.
+        ProjectInvalid: with every fault, each with file and line.
+    """
+    project = _load(root, PYPROJECT)
+    own = _load(root, FNKIT_TOML)
+    tables = _table(project, "tool", PYPROJECT) if project else {}
+    if own is None and "fnkit" not in tables:
+        raise ProjectError(f"{root} holds no fnkit project.", code="no-settings", hint=_NEW_HINT)
+    if own is not None and "fnkit" in tables:
+        message = f"Settings stand both in {FNKIT_TOML} and in [tool.fnkit] of {PYPROJECT}."
+        raise ProjectInvalid((Problem("settings-twice", message, "Keep one of them.", FNKIT_TOML, 1),))
+    if own is not None:
+        return _settings(root, FNKIT_TOML, own, (), project)
+    return _settings(root, PYPROJECT, _table(tables, "fnkit", PYPROJECT), ("tool", "fnkit"), project)
+
+
+def _settings(
+    root: Path, file: str, raw: dict[str, object], base: tuple[str, ...], project: dict[str, object] | None
+) -> Settings:
+    lines = TomlLines.of(_text(root, file), base)
+    table, problems = decode_table(SettingsTable, raw, file, lines)
+    name = table.name if table is not None else None
+    if name is None and "name" not in raw:
+        given = _table(project, "project", PYPROJECT).get("name") if project else None
+        name = given if isinstance(given, str) else None
+        if name is None:
+            hint = "It marks what belongs to this project on the platform, so it should not change."
+            missing = Problem("setting-missing", "The project has no name.", hint, file, lines.line())
+            problems = (*problems, missing)
+    if table is None or name is None or problems:
+        raise ProjectInvalid(problems)
+    return Settings(file=file, table=table, lines=lines, name=name, exclude=table.exclude)
+
+
+def _table(document: dict[str, object], key: str, file: str) -> dict[str, object]:
+    value = document.get(key, {})
+    if not isinstance(value, dict):
+        raise ProjectInvalid((Problem("setting-type", f"{key} is not a table.", None, file, 1),))
+    return value
+
+
+def _text(root: Path, file: str) -> str:
+    try:
+        # tomllib wants "\n"; line ends are the only thing that translating them changes.
+        return (root / file).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ProjectInvalid(
+            (Problem("toml-syntax", f"{file} is not UTF-8 text (byte {error.start}).", None, file, 1),)
+        ) from None
+    except OSError as error:
+        raise ProjectError(
+            f"{root / file} cannot be read: {error.strerror or type(error).__name__}.", code="file-unreadable"
+        ) from None
+
+
+def _load(root: Path, file: str) -> dict[str, object] | None:
+    """Parse one file; ``None`` when there is none."""
+    if not (root / file).is_file():
+        return None
+    try:
+        return tomllib.loads(_text(root, file))
+    except ValueError as error:  # TOMLDecodeError, and Python's own for a number of thousands of digits
+        found = _AT_LINE.search(str(error))
+        line = int(found.group(1)) if found else 1
+        message = f"{file} is not valid TOML: {_AT_LINE.sub('', str(error)).strip()}."
+        raise ProjectInvalid((Problem("toml-syntax", message, None, file, line),)) from None
+    except RecursionError:
+        raise ProjectInvalid((Problem("toml-syntax", f"{file} is nested too deeply.", None, file, 1),)) from None
+
+
+def _mentions_settings(path: Path) -> bool:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    if "fnkit" not in text:
+        return False
+    try:
+        tool = tomllib.loads(text).get("tool")
+    except (ValueError, RecursionError):
+        return _HAS_TABLE.search(text) is not None
+    return isinstance(tool, dict) and "fnkit" in tool

@@ -1,0 +1,168 @@
+"""What Python functions need: ``requirements.txt`` beside the settings, else ``[project] dependencies``.
+
+The result is PEP 508 lines for the locking step. fnkit itself is taken out, since a bundle carries what
+handlers use of it (decision 1). Where packages come from is the machine's configuration, not the project's.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from fnkit.project.findings import Findings
+from fnkit.project.model import Source
+from fnkit.project.toml_lines import TomlLines
+
+__all__ = ["Requirements", "read_requirements"]
+
+REQUIREMENTS_TXT: Final = "requirements.txt"
+_COMMENT: Final = re.compile(r"(^|\s+)#.*$")
+_HASH: Final = re.compile(r"\s+--hash[= ]\S+")
+_INCLUDE: Final = re.compile(r"(?:-r|--requirement)[ =]?\s*(\S.*)")
+_PATH_LIKE: Final = re.compile(r"[.~]{0,2}[/\\]|[a-z+]+:|[^\s@]+\.(whl|zip|tar\.gz)$", re.IGNORECASE)
+
+_INDEX_HINT: Final = "Set UV_DEFAULT_INDEX or UV_INDEX in the environment."
+_OPTIONS: Final = (
+    (r"-c|--constraint", "Write the bound into the requirement itself, or keep it in the lock file."),
+    (r"-e|--editable", "Move the package's code into the project's folder; it is bundled with it."),
+    (
+        r"-i|--index-url|--extra-index-url|--find-links|-f|--no-index|--trusted-host",
+        "Set UV_DEFAULT_INDEX or UV_INDEX.",
+    ),
+    (r"--no-binary|--only-binary|--prefer-binary", "Name packages to build from source in source_builds."),
+    (r"--pre", "Name the pre-release in the requirement, as in package>=2.0rc1."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """PEP 508 lines, and the file that they stand in, relative; ``None`` when there is none."""
+
+    lines: tuple[str, ...]
+    file: str | None
+
+
+def read_requirements(root: Path, findings: Findings) -> Requirements:
+    """Read what the project needs, telling every line that cannot be used."""
+    if (root / REQUIREMENTS_TXT).is_file():
+        reader = _Reader(root, findings)
+        reader.read(root / REQUIREMENTS_TXT, Source(REQUIREMENTS_TXT, 1))
+        return Requirements(tuple(dict.fromkeys(reader.lines)), REQUIREMENTS_TXT)
+    return _from_pyproject(root, findings)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads a requirements file and those it includes, each once."""
+
+    root: Path
+    findings: Findings
+    lines: list[str] = field(default_factory=list)
+    seen: set[Path] = field(default_factory=set)
+
+    def read(self, path: Path, included_from: Source) -> None:
+        """Take in one file; ``included_from`` is told when it cannot be read."""
+        if path.resolve() in self.seen:
+            return
+        self.seen.add(path.resolve())
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError):
+            message = f"The requirements file {self._shown(path)} cannot be read."
+            self.findings.add("bad-requirement", message, None, included_from)
+            return
+        for number, line in _logical_lines(text):
+            source = Source(self._shown(path), number)
+            include = _INCLUDE.fullmatch(line)
+            if include:
+                self.read(path.parent / include.group(1).strip(), source)
+            elif line.startswith("-"):
+                _tell_option(line, source, self.findings)
+            else:
+                requirement = _checked(_HASH.sub("", line), source, self.findings)
+                if requirement is not None:
+                    self.lines.append(requirement)
+
+    def _shown(self, path: Path) -> str:
+        try:
+            return path.resolve().relative_to(self.root.resolve()).as_posix()
+        except ValueError:
+            return path.name
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers, joined over a backslash at the end, without comments and blank ones."""
+    joined, start = "", 0
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = _COMMENT.sub("", raw)
+        start = start or number
+        if line.endswith("\\"):
+            joined += line[:-1] + " "
+            continue
+        whole = (joined + line).strip()
+        if whole:
+            yield start, whole
+        joined, start = "", 0
+    if joined.strip():
+        yield start, joined.strip()
+
+
+def _tell_option(line: str, source: Source, findings: Findings) -> None:
+    option = line.split("=", 1)[0].split(maxsplit=1)[0]
+    # The rest of the line may be a URL with a password in it.
+    hint = next((hint for pattern, hint in _OPTIONS if re.match(rf"(?:{pattern})\b", line)), None)
+    findings.add("requirement-option", f"fnkit does not follow {option[:40]} in a requirements file.", hint, source)
+
+
+def _checked(text: str, source: Source, findings: Findings) -> str | None:
+    """One requirement as PEP 508 writes it; ``None`` for fnkit itself and for what was told."""
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        if "://" in text or _PATH_LIKE.match(text):
+            _tell_place("A requirement here is a path or a URL.", source, findings)
+        else:
+            hint = "Write a name with versions, as in requests>=2.32."
+            findings.add("bad-requirement", f"{text[:80]!r} is not a requirement.", hint, source)
+        return None
+    if requirement.url is not None:
+        _tell_place(f"{requirement.name} is required from a path or a URL.", source, findings)
+        return None
+    return None if canonicalize_name(requirement.name) == "fnkit" else str(requirement)
+
+
+def _tell_place(message: str, source: Source, findings: Findings) -> None:
+    hint = "Name a package of an index, or put its code into the project's folder."
+    findings.add("requirement-place", message, hint, source)
+
+
+def _from_pyproject(root: Path, findings: Findings) -> Requirements:
+    path = root / "pyproject.toml"
+    if not path.is_file():
+        return Requirements((), None)
+    text = path.read_text(encoding="utf-8")
+    project = tomllib.loads(text).get("project", {})
+    lines = TomlLines.of(text, ("project",))
+    if not isinstance(project, dict):
+        return Requirements((), None)
+    dynamic = project.get("dynamic", [])
+    if isinstance(dynamic, list) and "dependencies" in dynamic:
+        source = Source(path.name, lines.line("dynamic"))
+        message = "The dependencies in pyproject.toml are dynamic, so they are only known by building the project."
+        findings.add("bad-requirement", message, "Write them out, or add a requirements.txt.", source)
+    given = project.get("dependencies")
+    if given is None:
+        return Requirements((), None)
+    source = Source(path.name, lines.line("dependencies"))
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        findings.add("bad-requirement", "The dependencies are not a list of strings.", None, source)
+        return Requirements((), path.name)
+    checked = [_checked(one, source, findings) for one in given]
+    return Requirements(tuple(dict.fromkeys(one for one in checked if one is not None)), path.name)

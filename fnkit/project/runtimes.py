@@ -1,0 +1,63 @@
+"""Which runtime a function gets, and whether the platform takes it (decisions 3 and 27)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from fnkit.contract.enums import RuntimeStatus
+from fnkit.contract.runtimes import RUNTIMES, find_runtime, python_runtime, python_version
+from fnkit.project.findings import Findings, did_you_mean
+from fnkit.project.model import Source
+
+__all__ = ["check_runtime", "default_runtime", "recorded_runtimes", "runtime_version"]
+
+_TAKEN: Final = (RuntimeStatus.AVAILABLE, RuntimeStatus.BETA, RuntimeStatus.DEPRECATED)
+
+
+def recorded_runtimes() -> frozenset[str]:
+    """The runtimes for which the recorded table lets functions be created."""
+    return frozenset(runtime.name for runtime in RUNTIMES if runtime.status in _TAKEN)
+
+
+def default_runtime(available: Iterable[str], host_python: tuple[int, int]) -> str:
+    """The running interpreter's runtime if the platform has it, else the newest Python it has."""
+    names = frozenset(available)
+    own = python_runtime(*host_python)
+    if own in names:
+        return own
+    versions = [(version, name) for name in names if (version := runtime_version(name)) is not None]
+    return max(versions)[1] if versions else own
+
+
+def check_runtime(name: str, available: frozenset[str], source: Source, findings: Findings) -> bool:
+    """Tell why a runtime cannot be used; return whether it is known at all."""
+    row = find_runtime(name)
+    if name in available:
+        return True
+    if row is None:
+        known = did_you_mean(name, available)
+        hint: str | None = known or f"The platform has {', '.join(sorted(available))}."
+        findings.add("unknown-runtime", f"There is no runtime {name!r}.", hint, source)
+        return False
+    newer = _newest(row.language, available)
+    hint = f"Use {newer}." if newer else None
+    match row.status:
+        case RuntimeStatus.END_OF_LIFE | RuntimeStatus.END_OF_SUPPORT:
+            told = row.status_message.rstrip(".")
+            findings.add("runtime-retired", f"Runtime {name} takes no new functions: {told}.", hint, source)
+        case _:
+            findings.add("runtime-unavailable", f"The platform does not have runtime {name}.", hint, source)
+    return True
+
+
+def _newest(language: str, available: frozenset[str]) -> str | None:
+    return next((row.name for row in RUNTIMES if row.language == language and row.name in available), None)
+
+
+def runtime_version(name: str) -> tuple[int, int] | None:
+    """A Python runtime's version, also for one that is newer than the table."""
+    known = python_version(name)
+    if known is not None or not name.startswith("python3") or not name[7:].isascii() or not name[7:].isdigit():
+        return known
+    return 3, int(name[7:])

@@ -1,0 +1,67 @@
+"""A function's crons: schedules, names, and the JSON that they send."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Final
+
+from fnkit.authoring.declarations import CronDeclaration
+from fnkit.contract.cron import schedule_fault
+from fnkit.contract.limits import PAYLOAD_MAX_BYTES
+from fnkit.project.findings import Findings
+from fnkit.project.model import CronSpec, Source
+
+__all__ = ["cron_specs"]
+
+_CRON_NAME_MAX: Final = 100
+_JSON_NODES_MAX: Final = 200_000
+
+
+def cron_specs(
+    crons: Iterable[tuple[CronDeclaration, Source]], subject: str, findings: Findings
+) -> tuple[CronSpec, ...]:
+    """A function's schedules; those without a name are called ``cron-1``, ``cron-2``, … in order."""
+    specs: list[CronSpec] = []
+    unnamed = 0
+    for cron, source in crons:
+        fault = schedule_fault(cron.schedule)
+        if fault is not None:
+            findings.add("bad-schedule", f"{subject}: {fault}", "The fields are read in UTC.", source)
+        args = cron.args if cron.args is not None else {}
+        json_fault = _json_fault(args)
+        if json_fault is not None:
+            findings.add("bad-cron-args", f"{subject}: the cron's args {json_fault}.", None, source)
+        name = cron.name
+        if name is None:
+            unnamed += 1
+            name = f"cron-{unnamed}"
+        elif not 1 <= len(name) <= _CRON_NAME_MAX or not name.isprintable():
+            message = f"{subject}: {name[:80]!r} cannot be a cron's name."
+            findings.add("bad-name", message, "One to 100 printable characters.", source)
+        specs.append(CronSpec(name=name, schedule=cron.schedule, args=args, source=source))
+    findings.tell_duplicates("cron", subject, ((spec.name, spec.source) for spec in specs))
+    return tuple(specs)
+
+
+def _json_fault(value: object) -> str | None:
+    """Why a value cannot be sent as a JSON body, or ``None``."""
+    pending, count = [value], 0
+    while pending:
+        one = pending.pop()
+        count += 1
+        if count > _JSON_NODES_MAX:
+            return "are too large"
+        if hasattr(one, "keys") and hasattr(one, "values"):
+            if not all(isinstance(key, str) for key in one.keys()):  # noqa: SIM118 - any mapping
+                return "have a key that is not a string"
+            pending.extend(one.values())
+        elif isinstance(one, list | tuple):
+            pending.extend(one)
+        elif isinstance(one, float) and not math.isfinite(one):
+            return f"hold {one}, which JSON cannot say"
+        elif one is not None and not isinstance(one, str | int | float):
+            return f"hold a {type(one).__name__}, which JSON cannot say"
+    size = len(json.dumps(value, default=dict))
+    return f"take {size} bytes; a request may have {PAYLOAD_MAX_BYTES}" if size > PAYLOAD_MAX_BYTES else None

@@ -1,0 +1,26 @@
+"""A JSON Schema of the settings, for editors that complete and check TOML."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from fnkit.project.settings import SettingsTable
+
+__all__ = ["settings_schema"]
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def settings_schema() -> dict[str, object]:
+    """The schema of ``fnkit.toml``, which is also that of ``[tool.fnkit]``, made from the settings' own types."""
+    schema = msgspec.json.schema(SettingsTable, schema_hook=_anything)
+    return {"$schema": _DIALECT, "title": "fnkit settings", **schema}
+
+
+def _anything(kind: type) -> dict[str, object]:
+    """``object`` is any JSON value, as a cron's arguments hold."""
+    if kind is object:
+        return {"description": "Any JSON value."}
+    raise NotImplementedError(kind)

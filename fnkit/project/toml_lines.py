@@ -1,0 +1,120 @@
+"""On which line each key of a TOML document stands, so that a problem with a setting can say where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+__all__ = ["KeyPath", "TomlLines"]
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""Keys and positions from the document's top: ``("tool", "fnkit", "function", 0, "memory")``."""
+
+_KEY_PART: Final = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*(\.?)""")
+_BLANK: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class TomlLines:
+    """The lines of a document's keys; ``base`` is put before every path that is asked for."""
+
+    known: Mapping[KeyPath, int]
+    base: KeyPath = ()
+
+    @classmethod
+    def of(cls, text: str, base: KeyPath = ()) -> TomlLines:
+        """Index a document that is valid TOML."""
+        return cls({path: text.count("\n", 0, position) + 1 for path, position in _keys(text)}, base)
+
+    def line(self, *path: str | int) -> int:
+        """The line of a key, or of the nearest table around it; 1 when there is none."""
+        whole = (*self.base, *path)
+        for length in range(len(whole), 0, -1):
+            if whole[:length] in self.known:
+                return self.known[whole[:length]]
+        return 1
+
+
+def _keys(text: str) -> Iterator[tuple[KeyPath, int]]:
+    table: KeyPath = ()
+    arrays: dict[KeyPath, int] = {}
+    position = 0
+    while (position := _skip_blank(text, position)) < len(text):
+        start = position
+        if text[position] == "[":
+            repeated = text.startswith("[[", position)
+            parts, position = _key(text, position + (2 if repeated else 1))
+            table = _in_arrays(parts[:-1], arrays)
+            if repeated:
+                array = (*table, parts[-1])
+                arrays[array] = arrays.get(array, -1) + 1
+                yield array, start
+                table = (*array, arrays[array])
+            else:
+                table = _in_arrays(parts, arrays)
+            yield table, start
+            position += 2 if repeated else 1
+            continue
+        parts, position = _key(text, position)
+        yield (*table, *parts), start
+        position = _value_end(text, position + 1)
+
+
+def _in_arrays(parts: KeyPath, arrays: Mapping[KeyPath, int]) -> KeyPath:
+    """Put in the position of each array of tables that a header's path passes through: its last one."""
+    path: KeyPath = ()
+    for part in parts:
+        path = (*path, part)
+        if path in arrays:
+            path = (*path, arrays[path])
+    return path
+
+
+def _skip_blank(text: str, position: int) -> int:
+    match = _BLANK.match(text, position)
+    return match.end() if match else position
+
+
+def _key(text: str, position: int) -> tuple[KeyPath, int]:
+    """A dotted key and where it ends."""
+    parts: list[str | int] = []
+    while match := _KEY_PART.match(text, position):
+        position = match.end()
+        quoted, literal, bare, dot = match.groups()
+        parts.append(quoted if quoted is not None else literal if literal is not None else bare)
+        if not dot:
+            break
+    return tuple(parts), position
+
+
+def _value_end(text: str, position: int) -> int:
+    """Where a value's last line ends, strings and brackets considered."""
+    depth = 0
+    while position < len(text):
+        character = text[position]
+        if character in "\"'":
+            position = _string_end(text, position)
+            continue
+        if character == "#":
+            newline = text.find("\n", position)
+            position = len(text) if newline < 0 else newline
+            continue
+        depth += (character in "[{") - (character in "]}")
+        if character == "\n" and depth == 0:
+            return position
+        position += 1
+    return position
+
+
+def _string_end(text: str, position: int) -> int:
+    quote = text[position]
+    mark = quote * 3 if text.startswith(quote * 3, position) else quote
+    position += len(mark)
+    while position < len(text) and not text.startswith(mark, position):
+        position += 2 if quote == '"' and text[position] == "\\" else 1
+    position += len(mark)
+    while len(mark) > 1 and position < len(text) and text[position] == quote:
+        position += 1  # a multi-line string may end in one or two quotes of its own
+    return position

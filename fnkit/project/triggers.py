@@ -1,0 +1,95 @@
+"""A function's triggers: one NATS subject or SQS queue each."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from fnkit.authoring.declarations import TriggerDeclaration
+from fnkit.contract.limits import REGIONS
+from fnkit.contract.names import TRIGGER_NAME_RULE
+from fnkit.project.findings import Findings, did_you_mean
+from fnkit.project.model import Source, TriggerSpec
+
+__all__ = ["trigger_specs"]
+
+_QUEUE: Final = re.compile(r"[a-zA-Z0-9_-]{1,80}(\.fifo)?")
+_QUEUE_MAX: Final = 80
+_SUBJECT_WORD: Final = re.compile(r"[^\s.*>\x00-\x1f\x7f]+")
+_ACCOUNT: Final = re.compile(r"[A-Z0-9]{56}")  # Serverless Framework plugin, validate.js
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def trigger_specs(
+    triggers: Iterable[tuple[TriggerDeclaration, Source]], subject: str, findings: Findings
+) -> tuple[TriggerSpec, ...]:
+    """A function's queues and subjects."""
+    specs: list[TriggerSpec] = []
+    for trigger, source in triggers:
+        if (trigger.nats is None) == (trigger.sqs is None):
+            message = f"{subject}: a trigger has exactly one of nats and sqs."
+            hint = 'Write @trigger(nats="orders.created") or @trigger(sqs="jobs").'
+            findings.add("bad-trigger", message, hint, source)
+            continue
+        kind = "nats" if trigger.nats is not None else "sqs"
+        address = trigger.nats if trigger.nats is not None else trigger.sqs or ""
+        for code, text, hint_text in _trigger_faults(kind, address, trigger):
+            findings.add(code, f"{subject}: {text}", hint_text, source)
+        specs.append(
+            TriggerSpec(
+                name=trigger.name if trigger.name is not None else _trigger_name(kind, address),
+                kind=kind,
+                address=address,
+                description=trigger.description or "",
+                account=trigger.account,
+                project_id=trigger.project_id,
+                region=trigger.region,
+                source=source,
+            )
+        )
+    findings.tell_duplicates("trigger", subject, ((spec.name, spec.source) for spec in specs))
+    return tuple(specs)
+
+
+def _trigger_faults(kind: str, address: str, trigger: TriggerDeclaration) -> Iterator[tuple[str, str, str | None]]:
+    if kind == "sqs" and (not _QUEUE.fullmatch(address) or len(address) > _QUEUE_MAX):
+        hint = "The queue's name, not its URL: at most 80 letters, digits, - and _, a FIFO queue's with .fifo"
+        yield "bad-trigger", f"{address[:80]!r} is not the name of an SQS queue.", hint
+    if kind == "nats" and not _is_subject(address):
+        hint = "Words joined with dots; * stands for one word, > for all the rest."
+        yield "bad-trigger", f"{address[:80]!r} is not a NATS subject.", hint
+    if trigger.name is not None and not TRIGGER_NAME_RULE.fullmatch(trigger.name):
+        yield (
+            "bad-name",
+            f"{trigger.name[:80]!r} cannot be a trigger's name.",
+            "2 to 100 letters, digits and dashes.",
+        )
+    if trigger.account is not None and kind == "sqs":
+        yield "bad-trigger", "an SQS trigger has no account.", "account goes with nats."
+    elif trigger.account is not None and not _ACCOUNT.fullmatch(trigger.account):
+        hint = "56 capital letters and digits, as the platform shows it."
+        yield "bad-trigger", f"{trigger.account[:80]!r} is not a NATS account's id.", hint
+    if trigger.project_id is not None and not _UUID.fullmatch(trigger.project_id):
+        yield "bad-trigger", f"{trigger.project_id[:80]!r} is not a project's id (a UUID).", None
+    if trigger.region is not None and trigger.region not in REGIONS:
+        hint = did_you_mean(trigger.region, REGIONS) or f"The regions are {', '.join(REGIONS)}."
+        yield "bad-region", f"there is no region {trigger.region[:80]!r}.", hint
+
+
+def _is_subject(subject: str) -> bool:
+    *inner, last = subject.split(".")
+    return all(word == "*" or _SUBJECT_WORD.fullmatch(word) for word in inner) and (
+        last in ("*", ">") or _SUBJECT_WORD.fullmatch(last) is not None
+    )
+
+
+def _trigger_name(kind: str, address: str) -> str:
+    """A name made from the address; with a hash where the address has more than letters, digits, ``-`` and dots."""
+    slug = re.sub(r"[^a-zA-Z0-9-]", "-", address)
+    name = f"{kind}-{slug}"
+    if slug != address.replace(".", "-") or not TRIGGER_NAME_RULE.fullmatch(name):
+        digest = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        name = f"{name[:91].rstrip('-')}-{digest}"
+    return name
