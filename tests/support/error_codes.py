@@ -1,0 +1,112 @@
+"""Every error code that fnkit's source can produce, with its message and hint as far as the source shows them.
+
+Read off the syntax trees: ``code="…"`` in a call, ``default_code = "…"`` in an error class, and the first argument
+of the calls in ``BY_POSITION``. What a message fills in at run time shows as ``…``.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.support.source_tree import Module, modules
+
+CODE = re.compile(r"[a-z]+(-[a-z0-9…]+)*")
+BY_POSITION = {"Problem", "Fault", "Finding", "add", "tell", "problem", "_problem", "_fault", "_refuse", "Refusal"}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """One place that raises or reports a code."""
+
+    code: str
+    message: str
+    hint: str
+    place: str
+
+
+def error_codes() -> tuple[ErrorCode, ...]:
+    """Every place, by code and then by place."""
+    found = [one for module in modules() for one in _in_module(module)]
+    return tuple(sorted(found, key=lambda one: (one.code, one.place)))
+
+
+def _in_module(module: Module) -> Iterator[ErrorCode]:
+    scopes = [
+        module.tree,
+        *(n for n in ast.walk(module.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)),
+    ]
+    seen: set[int] = set()
+    for scope in reversed(scopes):  # the innermost function first: its names are what a call there means
+        texts = _assigned_texts(scope)
+        for node in ast.walk(scope):
+            if isinstance(node, ast.Call) and id(node) not in seen:
+                seen.add(id(node))
+                yield from _in_call(module, node, texts)
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ClassDef):
+            yield from _default_code(module, node)
+
+
+def _in_call(module: Module, call: ast.Call, texts: dict[str, str]) -> Iterator[ErrorCode]:
+    keywords = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    place = f"{module.path}:{call.lineno}"
+    if "code" in keywords:
+        message = call.args[0] if call.args else keywords.get("message")
+        for code in _texts(keywords["code"]):
+            yield ErrorCode(code, _shown(message, texts), _shown(keywords.get("hint"), texts), place)
+    elif name in BY_POSITION and len(call.args) >= 2:
+        codes = [code for code in _texts(call.args[0]) if CODE.fullmatch(code) and "-" in code]
+        hint = call.args[2] if len(call.args) > 2 else keywords.get("hint")
+        for code in codes:
+            yield ErrorCode(code, _shown(call.args[1], texts), _shown(hint, texts), place)
+
+
+def _default_code(module: Module, node: ast.ClassDef) -> Iterator[ErrorCode]:
+    for statement in node.body:
+        target = getattr(statement, "target", None) or next(iter(getattr(statement, "targets", [])), None)
+        if isinstance(target, ast.Name) and target.id == "default_code":
+            summary = (ast.get_docstring(node) or "").splitlines()[0]
+            for code in _texts(getattr(statement, "value", None)):
+                yield ErrorCode(code, summary, "", f"{module.path}:{node.lineno}")
+
+
+def _assigned_texts(scope: ast.AST) -> dict[str, str]:
+    """Plain ``name = "text"`` assignments, which is how long messages are written."""
+    found: dict[str, str] = {}
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            texts = _texts(node.value)
+            if texts:
+                found.setdefault(node.targets[0].id, texts[0])
+    return found
+
+
+def _shown(node: ast.expr | None, texts: dict[str, str]) -> str:
+    if isinstance(node, ast.Name):
+        return texts.get(node.id, "")
+    return next(iter(_texts(node)), "")
+
+
+def _texts(node: ast.expr | None) -> list[str]:
+    """What a text expression can say: a constant, an f-string, a choice of two, a sum."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.JoinedStr(values=values):
+            parts = [part.value if isinstance(part, ast.Constant) else "…" for part in values]
+            return ["".join(str(part) for part in parts)]
+        case ast.IfExp(body=body, orelse=orelse):
+            return [*_texts(body), *_texts(orelse)]
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return [a + b for a in _texts(left) or ["…"] for b in _texts(right) or ["…"]]
+        case _:
+            return []
+
+
+def distinct(texts: list[str]) -> list[str]:
+    """The texts without repetitions and without what says nothing by itself, in order."""
+    return [text for text in dict.fromkeys(texts) if " " in text.strip(" …")]

@@ -1,0 +1,20 @@
+"""Every code that can be met is explained in docs/errors.md."""
+
+import inspect
+
+from fnkit import errors
+from tests.support.error_codes import CODE, error_codes
+from tests.support.error_page import PAGE, page
+
+
+def test_the_page_shows_what_the_source_says() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tests.support.error_page"
+
+
+def test_every_error_class_has_a_code_on_the_page() -> None:
+    classes = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
+    assert {kind.default_code for kind in classes} <= {one.code for one in error_codes()}
+
+
+def test_every_code_is_lower_case_words_joined_with_dashes() -> None:
+    assert [f"{one.code} ({one.place})" for one in error_codes() if not CODE.fullmatch(one.code)] == []
