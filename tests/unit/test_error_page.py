@@ -12,7 +12,9 @@ def test_the_page_shows_what_the_source_says() -> None:
 
 
 def test_every_error_class_has_a_code_on_the_page() -> None:
-    classes = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
+    classes = [
+        kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.FnkitError)
+    ]
     assert {kind.default_code for kind in classes} <= {one.code for one in error_codes()}
 
 
