@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from pathlib import Path
 from typing import Final
@@ -33,14 +34,19 @@ class PlatformLog:
     def write(self, content: bytes) -> None:
         """Append."""
         with contextlib.suppress(OSError):
+            if self._size() + len(content) > self._max_bytes:
+                self._rotate()
             descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                size = os.fstat(descriptor).st_size
                 os.write(descriptor, content)
             finally:
                 os.close(descriptor)
-            if size + len(content) > self._max_bytes:
-                self._rotate()
+
+    def _size(self) -> int:
+        try:
+            return self._file.stat().st_size
+        except OSError:
+            return 0
 
     def _rotate(self) -> None:
         for number in range(KEPT, 0, -1):
@@ -61,32 +67,42 @@ def tail(layout: Layout, process: str, count: int) -> list[str]:
 
 
 class LogReader:
-    """Gives the lines that a process writes from now on, over rotations too."""
+    """Gives the lines that a process writes from now on. A log that starts anew is first read to its end."""
 
     def __init__(self, layout: Layout, process: str) -> None:
         self._file = layout.logs / "platform" / f"{process}.log"
-        self._position = self._size()
+        self._stream = self._open()
+        if self._stream is not None:
+            self._stream.seek(0, os.SEEK_END)
         self._rest = b""
 
     def new_lines(self) -> list[str]:
         """The whole lines since the last call."""
-        if self._size() < self._position:
-            self._position, self._rest = 0, b""
-        try:
-            with self._file.open("rb") as stream:
-                stream.seek(self._position)
-                content = stream.read()
-        except OSError:
-            return []
-        self._position += len(content)
+        content = self._stream.read() if self._stream is not None else b""
+        if self._started_anew():
+            self.close()
+            self._stream = self._open()
+            content += self._stream.read() if self._stream is not None else b""
         *lines, self._rest = (self._rest + content).split(b"\n")
         return [line.decode(errors="replace") for line in lines]
 
-    def _size(self) -> int:
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def _open(self) -> io.BufferedReader | None:
         try:
-            return self._file.stat().st_size
+            return self._file.open("rb")
         except OSError:
-            return 0
+            return None
+
+    def _started_anew(self) -> bool:
+        try:
+            now = self._file.stat()
+        except OSError:
+            return False
+        return self._stream is None or not os.path.samestat(now, os.fstat(self._stream.fileno()))
 
 
 def not_healthy(layout: Layout, reason: str) -> PlatformError:

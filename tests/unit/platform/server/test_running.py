@@ -1,0 +1,73 @@
+"""A run file names a process, and a process is known by its start as well as by its id."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from fnkit.platform.layout import Layout
+from fnkit.platform.server.identity import make_identity
+from fnkit.platform.server.lifecycle import running, stop
+from fnkit.platform.server.running import RunFile, process_started, read_run_file, write_run_file
+
+
+def test_a_living_process_has_a_start() -> None:
+    assert process_started(os.getpid()) == process_started(os.getpid()) != ""
+
+
+def test_no_process_and_a_dead_one_have_none() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.read()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert process_started(child.pid) is None, "it has ended and nobody has waited for it"
+    child.wait()
+    child.stdout.close()
+    assert process_started(child.pid) is None
+    assert process_started(0) is None
+
+
+def test_a_run_file_is_what_was_written(tmp_path: Path) -> None:
+    write_run_file(tmp_path / "run.json", _run(os.getpid()))
+    assert read_run_file(tmp_path / "run.json") == _run(os.getpid())
+
+
+def test_a_broken_run_file_is_none(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"pid": ')
+    assert read_run_file(tmp_path / "run.json") is None
+
+
+def test_a_platform_whose_process_is_there_runs(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    make_identity(layout.identity)
+    write_run_file(layout.run, _run(os.getpid()))
+    found = running(tmp_path)
+    assert found is not None
+    assert found.api_url == "http://127.0.0.1:8480"
+
+
+def test_a_process_that_got_the_id_later_is_not_the_platform_and_is_not_killed(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    make_identity(layout.identity)
+    write_run_file(layout.run, msgspec.structs.replace(_run(os.getpid()), started="1"))
+    assert running(tmp_path) is None
+    assert stop(tmp_path) is False
+
+
+def _run(pid: int) -> RunFile:
+    return RunFile(
+        pid=pid,
+        started=process_started(pid) or "",
+        host="127.0.0.1",
+        api_port=8480,
+        gateway_port=8481,
+        domain_suffix="localhost",
+        speed=1.0,
+        isolation="auto",
+        strict_runtimes=False,
+        socket_folder="/nowhere",
+    )
