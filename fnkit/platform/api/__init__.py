@@ -1,0 +1,1 @@
+"""HTTP of the control plane: decode, one control call, encode. Errors are mapped in one place."""

@@ -1,0 +1,1 @@
+"""From an uploaded archive to a folder that an instance can run; one module per language."""

@@ -1,0 +1,95 @@
+"""The control plane's HTTP application: routes, authentication, and nothing that decides."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from fnkit.contract.limits import REGIONS
+from fnkit.contract.platform import PLATFORM_PATH
+from fnkit.platform.api import archives, own
+from fnkit.platform.api.answers import failure, json_answer
+from fnkit.platform.api.call import Call
+from fnkit.platform.api.operations import OPERATIONS, Operation
+from fnkit.platform.control.platform import ControlPlane
+from fnkit.platform.control.refusals import Refusal, unauthenticated
+
+__all__ = ["SERVES", "application"]
+
+SERVES = "this host serves the Functions API under /functions/v1beta1/regions/{fr-par,nl-ams,pl-waw}"
+_PREFIX = "/functions/v1beta1/regions/{region}"
+_logger = logging.getLogger(__name__)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def application(plane: ControlPlane) -> Starlette:
+    """Return the ASGI application over a control plane."""
+    secret_key = plane.context.settings.secret_key.encode()
+
+    def guarded(work: Callable[[Request], Awaitable[object]]) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            try:
+                given = request.headers.get("x-auth-token", "").encode("latin-1", "replace")
+                if not hmac.compare_digest(given, secret_key):
+                    raise unauthenticated()
+                return json_answer(await work(request))
+            except Exception as error:  # noqa: BLE001  the table of failures is the one place that knows them
+                return _failed(error)
+
+        return endpoint
+
+    def open_door(work: Endpoint) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await work(request)
+            except Exception as error:  # noqa: BLE001  see above
+                return _failed(error)
+
+        return endpoint
+
+    def served(operation: Operation) -> Route:
+        async def work(request: Request) -> object:
+            call = Call(request, operation.name)
+            if call.region not in REGIONS:
+                raise Refusal(404, f"unknown region {call.region[:64]!r}: {SERVES}")
+            return await operation.handler(plane, call)
+
+        return Route(_PREFIX + operation.path, guarded(work), methods=[operation.method], name=operation.name)
+
+    history = Route(own.HISTORY_PATH, guarded(lambda request: own.history(plane, request)), methods=["GET"])
+    routes: list[BaseRoute] = [served(operation) for operation in OPERATIONS]
+    routes += [
+        Route(PLATFORM_PATH, guarded(lambda request: own.platform(plane, request)), methods=["GET"]),
+        Route(own.CLOCK_PATH, guarded(lambda request: own.clock(plane, request)), methods=["POST"]),
+        history,
+        Route(own.HEALTH_PATH, open_door(lambda request: own.health(plane, request)), methods=["GET"]),
+        Route(archives.PATH, open_door(lambda request: archives.put(plane, request)), methods=["PUT"]),
+        Route(archives.PATH, open_door(lambda request: archives.get(plane, request)), methods=["GET"]),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _elsewhere})
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _elsewhere(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 405:  # noqa: PLR2004  HTTP's own number
+        answer = json_answer({"message": "this method is not allowed here"}, status)
+        answer.headers.update(getattr(error, "headers", None) or {})
+        return answer
+    return json_answer({"message": f"not found: {SERVES}"}, status)
+
+
+def _failed(error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect):
+        _logger.info("A client went away in the middle of its request.")
+        return json_answer({"message": "the request ended early"}, 400)
+    return failure(error)

@@ -1,0 +1,27 @@
+"""Archives through signed URLs: no token; the signature says what may be done (decision 24)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from fnkit.platform.api.answers import recorded_headers
+from fnkit.platform.control.platform import ControlPlane
+
+__all__ = ["PATH", "get", "put"]
+
+PATH: Final = "/uploads/function-{id}.zip"
+
+
+async def put(plane: ControlPlane, request: Request) -> Response:
+    """Take an archive; 200 with an empty body and an Etag (recorded). Whatever headers come are tolerated."""
+    blob = await plane.uploads.receive(request.path_params["id"].lower(), request.query_params, request.stream())
+    return Response(None, 200, {**recorded_headers(), "Etag": f'"{blob.md5}"'})
+
+
+async def get(plane: ControlPlane, request: Request) -> Response:
+    """Give the last complete upload."""
+    file = plane.uploads.archive(request.path_params["id"].lower(), request.query_params)
+    return FileResponse(file, headers=recorded_headers(), media_type="application/octet-stream")

@@ -1,0 +1,69 @@
+"""What our platform serves beside the Functions API: its health, itself, its clock, and what crons fired."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fnkit.contract.limits import REGIONS
+from fnkit.contract.platform import PlatformInfo
+from fnkit.platform.api.answers import json_answer
+from fnkit.platform.api.call import Call
+from fnkit.platform.control.platform import ControlPlane
+from fnkit.platform.control.refusals import Refusal, invalid
+
+__all__ = ["CLOCK_PATH", "HEALTH_PATH", "HISTORY_PATH", "clock", "health", "history", "platform"]
+
+HEALTH_PATH: Final = "/healthz"
+CLOCK_PATH: Final = "/fnkit/v1/clock"
+HISTORY_PATH: Final = "/fnkit/v1/regions/{region}/crons/{id}/history"
+_MAX_ADVANCE: Final = 10 * 366 * 24 * 3600
+
+
+class Advance(msgspec.Struct, frozen=True, kw_only=True):
+    """POST /fnkit/v1/clock: how many seconds of platform time to let pass."""
+
+    advance: float
+
+
+async def health(plane: ControlPlane, _request: Request) -> Response:
+    """200 once the data plane is there with every ``min_scale`` instance up, else 503 with what is missing."""
+    link = plane.link
+    data_plane = "ready" if link.healthy else "starting" if link.connected else "absent"
+    body = {"status": "ok" if link.healthy else "starting", "control": "ready", "data_plane": data_plane}
+    if not link.healthy:
+        body["message"] = "the data plane is not ready yet"
+    if link.isolation is not None:
+        body["isolation"] = link.isolation
+    return json_answer(body, 200 if link.healthy else 503)
+
+
+async def platform(plane: ControlPlane, _request: Request) -> PlatformInfo:
+    """Return what a deploy asks of a platform, once (decision 4)."""
+    settings = plane.context.settings
+    return PlatformInfo(
+        version=plane.version,
+        gateway_url=f"http://{settings.host}:{settings.gateway_port}",
+        targets=await asyncio.to_thread(plane.toolchains.targets),
+    )
+
+
+async def clock(plane: ControlPlane, request: Request) -> dict[str, float]:
+    """Move the clock; answers when everything that became due has started (decision 21)."""
+    wanted = await Call(request, "clock").body(Advance)
+    if not (math.isfinite(wanted.advance) and 0 <= wanted.advance <= _MAX_ADVANCE):
+        raise invalid("advance", f"must be between 0 and {_MAX_ADVANCE} seconds")
+    return {"now": await plane.advance(wanted.advance)}
+
+
+async def history(plane: ControlPlane, request: Request) -> object:
+    """Return what a cron fired, newest first."""
+    call = Call(request, "history")
+    if call.region not in REGIONS:
+        raise Refusal(404, f"unknown region {call.region[:64]!r}")
+    return plane.crons.history(call.region, call.id, call.query)

@@ -1,0 +1,115 @@
+"""Unpacking a stranger's zip: nothing outside the folder, nothing beyond the published size, nothing half."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from fnkit.contract.limits import UNPACKED_MAX_BYTES
+from fnkit.platform.builds.job import BuildFailed, BuildJob
+
+__all__ = ["unpack"]
+
+_CHUNK: Final = 256 * 1024
+_MAX_MEMBERS: Final = 200_000
+_MAX_LINK: Final = 4096
+_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+"""What zipfile raises for archives that lie: bad CRC, unknown compression, encrypted members, truncation."""
+
+
+def unpack(job: BuildJob, folder: Path) -> int:
+    """Unpack the job's archive into ``folder`` and return its unpacked size in bytes.
+
+    Files become 0644 or 0755, folders 0755. Symbolic links are made last, and only those that stay inside.
+
+    Raises:
+        BuildFailed: the archive is not a zip, is damaged, too large, or reaches outside.
+        BuildStopped: the job was told to stop.
+        OSError: the disk says no.
+    """
+    try:
+        with zipfile.ZipFile(job.archive) as archive:
+            return _members(job, archive, folder)
+    except _BROKEN as error:
+        raise BuildFailed(f"The archive cannot be read: {str(error) or type(error).__name__}.") from None
+
+
+def _members(job: BuildJob, archive: zipfile.ZipFile, folder: Path) -> int:
+    members = archive.infolist()
+    if len(members) > _MAX_MEMBERS:
+        raise BuildFailed(f"The archive has {len(members)} members, more than {_MAX_MEMBERS}.")
+    total = 0
+    links: list[tuple[Path, str]] = []
+    for member in members:
+        job.check()
+        path = folder / _inside(member.filename)
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if member.is_dir():
+            _folder(path, member.filename)
+        elif kind == stat.S_IFLNK:
+            links.append((path, _link_target(archive, member)))
+        elif kind in (0, stat.S_IFREG):
+            _folder(path.parent, member.filename)
+            total = _file(job, archive, member, path, total)
+        else:
+            raise BuildFailed(f"{member.filename!r} is neither a file, a folder nor a link.")
+    _make_links(folder, links)
+    return total
+
+
+def _inside(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise BuildFailed(f"{name!r} lies outside the archive.")
+    return path
+
+
+def _folder(path: Path, name: str) -> None:
+    try:
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise BuildFailed(f"{name!r} is both a file and a folder.") from None
+
+
+def _file(job: BuildJob, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, total: int) -> int:
+    mode = 0o755 if (member.external_attr >> 16) & 0o111 else 0o644
+    try:
+        target = path.open("wb")
+    except IsADirectoryError:
+        raise BuildFailed(f"{member.filename!r} is both a file and a folder.") from None
+    with archive.open(member) as source, target:
+        while chunk := source.read(_CHUNK):
+            job.check()
+            total += len(chunk)
+            if total > UNPACKED_MAX_BYTES:
+                raise BuildFailed(f"The code is larger than {UNPACKED_MAX_BYTES} bytes when unpacked.")
+            target.write(chunk)
+        os.fchmod(target.fileno(), mode)
+    return total
+
+
+def _link_target(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    if member.file_size > _MAX_LINK:
+        raise BuildFailed(f"The link {member.filename!r} has no sensible target.")
+    try:
+        return archive.read(member).decode()
+    except UnicodeDecodeError:
+        raise BuildFailed(f"The link {member.filename!r} has no sensible target.") from None
+
+
+def _make_links(folder: Path, links: list[tuple[Path, str]]) -> None:
+    root = folder.resolve()
+    for path, target in links:
+        _folder(path.parent, path.name)
+        if path.parent.resolve() != root / path.parent.relative_to(folder):
+            raise BuildFailed(f"{path.name!r} lies behind a link.")
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+    for path, _ in links:
+        # Links to links count by where they end; nothing is written after this.
+        if not Path(os.path.realpath(path)).is_relative_to(root):
+            raise BuildFailed(f"The link {path.name!r} leads outside the archive.")

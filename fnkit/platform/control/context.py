@@ -1,0 +1,72 @@
+"""What every group of operations works with: the composition root makes one and hands it round."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+from fnkit.platform.clock import PlatformClock
+from fnkit.platform.control.secrets import SecretKeeper
+from fnkit.platform.layout import Layout, ProcessSettings
+from fnkit.platform.store.blobs import Blobs
+from fnkit.platform.store.database import Store
+
+__all__ = ["BackgroundTasks", "ControlContext", "Quotas"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """Account quotas at their published figures (functions-limitations page); memory in MB."""
+
+    namespaces_per_project: int = 100
+    functions_per_organization: int = 1000
+    memory_per_organization: int = 600 * 1024
+
+
+class BackgroundTasks:
+    """Work that outlives the request that began it. A fault in one is logged, never lost."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """Begin the work and keep it."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def stop(self) -> None:
+        """Cancel what still runs, and wait for it."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _logger.error("%s failed", task.get_name(), exc_info=error)
+
+
+def _nobody(_id: str) -> None:
+    """Nobody listens."""
+
+
+@dataclass(slots=True)
+class ControlContext:
+    """The platform's parts. ``cron_changed`` is called with a cron's id after each change of it, also its end."""
+
+    settings: ProcessSettings
+    layout: Layout
+    clock: PlatformClock
+    store: Store
+    blobs: Blobs
+    secrets: SecretKeeper
+    quotas: Quotas = field(default_factory=Quotas)
+    tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
+    cron_changed: Callable[[str], None] = _nobody

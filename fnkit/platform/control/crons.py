@@ -1,0 +1,170 @@
+"""Crons: create, get, list, update, delete, and what fired."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.cron import schedule_fault
+from fnkit.contract.enums import Status
+from fnkit.contract.requests import CreateCron, UpdateCron
+from fnkit.contract.resources import Cron, ListCronsResponse
+from fnkit.platform.control import validation
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.functions import Functions
+from fnkit.platform.control.listing import BY_AGE, read_listing, whole_number
+from fnkit.platform.control.refusals import invalid, not_found, required, transient_state
+from fnkit.platform.control.views import cron_view
+from fnkit.platform.records.cron import CronRecord, Delivery
+from fnkit.platform.records.transitions import moved
+
+__all__ = ["CronHistory", "Crons"]
+
+_HISTORY_DEFAULT: Final = 20
+_HISTORY_MAX: Final = 1000
+_ARGS_MAX_BYTES: Final = 1024 * 1024
+
+
+class CronHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cron fired, newest first; ``total`` counts what is kept."""
+
+    deliveries: list[Delivery]
+    total: int
+
+
+class Crons:
+    """The operations on crons."""
+
+    def __init__(self, context: ControlContext, functions: Functions) -> None:
+        self._context = context
+        self._functions = functions
+
+    def create(self, region: str, request: CreateCron) -> Cron:
+        """Answer ``pending``; it is ready right after. The function need not have been deployed (recorded)."""
+        schedule = _schedule(request.schedule)
+        args = _args(request.args or {})
+        name = validation.text("name", request.name or "")
+        with self._context.store.transaction():
+            record = CronRecord(
+                id=str(uuid.uuid4()),
+                region=region,
+                function_id=self._function(region, request.function_id),
+                schedule=schedule,
+                args=args,
+                name=name,
+                created_at=self._context.clock.now_ns(),
+            )
+            self._context.store.crons.insert(record)
+        self._context.tasks.start(self.settle(record), f"cron {record.id}")
+        return cron_view(record)
+
+    def get(self, region: str, cron_id: str) -> Cron:
+        """Return one."""
+        return cron_view(self._record(region, cron_id))
+
+    def list(self, region: str, query: Mapping[str, str]) -> ListCronsResponse:
+        """Return a page of a function's crons."""
+        if not query.get("function_id"):
+            raise required("function_id")
+        listing = read_listing(query, BY_AGE, ("function_id",))
+        filters = {"region": region, **listing.filters}
+        records = self._context.store.crons.page(filters, listing.order, listing.page)
+        return ListCronsResponse(
+            crons=[cron_view(record) for record in records],
+            total_count=self._context.store.crons.count(filters),
+        )
+
+    def update(self, region: str, cron_id: str, request: UpdateCron) -> Cron:
+        """Answer ``pending``; ``args`` replaces, what is not given stays."""
+        schedule = _schedule(request.schedule) if request.schedule else None
+        args = None if request.args is None else _args(request.args)
+        name = None if request.name is None else validation.text("name", request.name)
+        with self._context.store.transaction():
+            now = self._writable(region, cron_id)
+            function_id = self._function(region, request.function_id) if request.function_id else now.function_id
+            record = moved(
+                now,
+                Status.PENDING,
+                schedule=schedule or now.schedule,
+                args=now.args if args is None else args,
+                name=now.name if name is None else name,
+                function_id=function_id,
+            )
+            self._context.store.crons.update(record)
+        self._context.tasks.start(self.settle(record), f"cron {record.id}")
+        return cron_view(record)
+
+    def delete(self, region: str, cron_id: str) -> Cron:
+        """Answer ``deleting``; then it is gone."""
+        with self._context.store.transaction():
+            record = moved(self._writable(region, cron_id), Status.DELETING)
+            self._context.store.crons.update(record)
+        self._context.cron_changed(record.id)
+        self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
+        return cron_view(record)
+
+    def history(self, region: str, cron_id: str, query: Mapping[str, str]) -> CronHistory:
+        """Return what a cron fired."""
+        record = self._record(region, cron_id)
+        limit = whole_number(query, "limit", _HISTORY_DEFAULT, _HISTORY_MAX)
+        failed = query.get("failed", "").lower() in ("1", "true")
+        deliveries = self._context.store.deliveries
+        return CronHistory(
+            deliveries=deliveries.of(record.id, limit=limit, failed=failed), total=deliveries.count(record.id)
+        )
+
+    async def settle(self, record: CronRecord) -> None:
+        """Bring a pending cron to ready."""
+        store = self._context.store
+        with store.transaction():
+            now = store.crons.get(record.id)
+            if now is None or now.status is not Status.PENDING:
+                return
+            store.crons.update(moved(now, Status.READY))
+        self._context.cron_changed(record.id)
+
+    async def purge(self, cron_id: str) -> None:
+        """Forget a cron that is being deleted."""
+        with self._context.store.transaction():
+            self._context.store.deliveries.drop(cron_id)
+            self._context.store.crons.delete(cron_id)
+
+    def _record(self, region: str, cron_id: str) -> CronRecord:
+        record = self._context.store.crons.get(cron_id)
+        if record is None or record.region != region:
+            raise not_found("Cron")
+        return record
+
+    def _writable(self, region: str, cron_id: str) -> CronRecord:
+        record = self._record(region, cron_id)
+        if record.status is Status.DELETING:
+            raise transient_state("cron", record.id, record.status)
+        return record
+
+    def _function(self, region: str, function_id: str | None) -> str:
+        record = self._functions.record(region, validation.uuid_text("function_id", function_id))
+        if record.status is Status.DELETING:
+            raise not_found("Function")
+        return record.id
+
+
+def _schedule(text: str | None) -> str:
+    if not text:
+        raise required("schedule")
+    if fault := schedule_fault(text):
+        raise invalid("schedule", f"is not a cron expression: {fault}")
+    return text
+
+
+def _args(args: dict[str, object]) -> dict[str, object]:
+    """What was read from JSON but cannot be written as JSON again (a number past 64 bits) is refused."""
+    try:
+        size = len(msgspec.json.encode(args))
+    except (OverflowError, ValueError, RecursionError):
+        raise invalid("args", "holds a number that is out of range") from None
+    if size > _ARGS_MAX_BYTES:
+        raise invalid("args", f"must be at most {_ARGS_MAX_BYTES} bytes of JSON")
+    return args

@@ -1,0 +1,240 @@
+"""A deployment's way: ``pending`` → built → started by the data plane → ``ready``, or ``error``.
+
+``begin`` belongs into the transaction of the request that asks for it; ``launch`` comes after its commit. A newer
+generation supersedes an older one at once (decision 26): the older build is stopped and its outcome ignored.
+What was pending when a control process died is launched again at the next start. Without a data plane a
+deployment stays pending until one connects. Nothing here waits for anything but work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.enums import Status
+from fnkit.errors import PlatformError
+from fnkit.platform.builds.builder import build
+from fnkit.platform.builds.job import BuildFailed, BuildJob, BuildStopped
+from fnkit.platform.builds.log import BuildLog
+from fnkit.platform.builds.toolchain import Toolchains
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.leftovers import Leftovers
+from fnkit.platform.control.link import DataPlaneLink
+from fnkit.platform.control.routes import route_of
+from fnkit.platform.control.timestamps import rounded
+from fnkit.platform.records.function import Deployment, FunctionRecord
+from fnkit.platform.records.transitions import moved
+
+__all__ = ["Deploys"]
+
+INTERNAL_ERROR: Final = "internal error"  # recorded: a deploy without code, and anything of the platform's own
+OUTLIVES_SECONDS: Final = 24 * 3600  # published: a version outlives a failed deploy of the next one by 24 h
+_NANOSECONDS: Final = 10**9
+_BUILDS_AT_ONCE: Final = max(2, os.cpu_count() or 1)
+_logger = logging.getLogger(__name__)
+
+
+class _Failed(Exception):
+    """The deployment ends in ``error`` with this text."""
+
+
+class Deploys:
+    """The deployments under way, at most one a function."""
+
+    def __init__(
+        self, context: ControlContext, link: DataPlaneLink, toolchains: Toolchains, leftovers: Leftovers
+    ) -> None:
+        self._context = context
+        self._link = link
+        self._toolchains = toolchains
+        self._leftovers = leftovers
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._threads = ThreadPoolExecutor(max_workers=_BUILDS_AT_ONCE, thread_name_prefix="build")
+
+    def begin(self, record: FunctionRecord) -> FunctionRecord:
+        """Return the record as it is while its next generation is deployed; the caller stores it."""
+        return moved(
+            record,
+            Status.PENDING,
+            generation=record.generation + 1,
+            error_message=None,
+            build_message=None,
+            updated_at=self._context.clock.now_ns(),
+        )
+
+    def launch(self, record: FunctionRecord) -> None:
+        """Start the work on a stored, pending record."""
+        self.cancel(record.id)
+        task = self._context.tasks.start(self._run(record), f"deploy of {record.id}@{record.generation}")
+        self._running[record.id] = task
+        task.add_done_callback(lambda done: self._finished(record.id, done))
+
+    def cancel(self, function_id: str) -> None:
+        """Stop what is under way for a function."""
+        if (task := self._running.pop(function_id, None)) is not None:
+            task.cancel()
+
+    def close(self) -> None:
+        """Let go of the threads; the tasks were cancelled before."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _finished(self, function_id: str, task: asyncio.Task[None]) -> None:
+        if self._running.get(function_id) is task:
+            del self._running[function_id]
+
+    async def _run(self, record: FunctionRecord) -> None:
+        log = self._log(record)
+        try:
+            deployment = await self._built(record, log)
+            await self._started(record, deployment, log)
+        except _Failed as failure:
+            self._fail(record, str(failure))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.write(f"The platform failed: {error}")
+            self._fail(record, INTERNAL_ERROR)
+            raise
+
+    def _log(self, record: FunctionRecord) -> BuildLog:
+        folder = self._context.layout.logs / record.id
+        return BuildLog(folder, record.generation, lambda: rounded(self._context.clock.now_ns()))
+
+    async def _built(self, record: FunctionRecord, log: BuildLog) -> Deployment:
+        newest = self._context.store.functions.get(record.id)
+        archive = newest.archive if newest else None
+        if archive is None:
+            log.write("There is no code: nothing was uploaded.")
+            raise _Failed(INTERNAL_ERROR)
+        try:
+            code = self._reusable(record, archive) or await self._build(record, archive, log)
+            toolchain = await asyncio.get_running_loop().run_in_executor(
+                self._threads, self._toolchains.resolve, record.settings.runtime
+            )
+        except BuildFailed as failure:
+            log.write(failure.detail)
+            raise _Failed(failure.message) from None
+        except OSError as error:
+            log.write(f"The archive could not be unpacked: {error.strerror or error}")
+            raise _Failed(INTERNAL_ERROR) from None
+        except PlatformError as error:
+            log.write(f"{error.message} {error.hint or ''}")
+            raise _Failed(error.message) from None
+        if toolchain.warning:
+            log.write(toolchain.warning)
+        return Deployment(
+            generation=record.generation,
+            settings=record.settings,
+            code=code,
+            interpreter=toolchain.interpreter.path,
+            archive=archive,
+        )
+
+    def _reusable(self, record: FunctionRecord, archive: str) -> str | None:
+        """Return built code of the same archive, runtime and handler: only settings changed, so it serves again."""
+        serving = record.serving
+        if serving is None or serving.archive != archive:
+            return None
+        if serving.settings.runtime != record.settings.runtime or not os.path.isdir(serving.code):  # noqa: PTH112  a str
+            return None
+        return serving.code
+
+    async def _build(self, record: FunctionRecord, archive: str, log: BuildLog) -> str:
+        loop = asyncio.get_running_loop()
+        stop = threading.Event()
+        target = self._context.layout.deployments / f"{record.id}-{record.generation}"
+        with self._context.blobs.open(archive) as stream:
+            job = BuildJob(
+                function_id=record.id,
+                generation=record.generation,
+                runtime=record.settings.runtime,
+                handler=record.settings.handler,
+                archive=stream,
+                target=target,
+                uid=record.uid,
+                log=log,
+                progress=lambda step: _call(loop, lambda: self._progress(record, step)),
+                stop=stop,
+            )
+            building = loop.run_in_executor(self._threads, build, job)
+            try:
+                await asyncio.shield(building)
+            except asyncio.CancelledError:
+                # The thread reads the open archive and writes the folder: it ends before they go.
+                stop.set()
+                await asyncio.gather(building, return_exceptions=True)
+                self._leftovers.now(target)
+                raise
+            except BuildStopped:  # pragma: no cover  only ever told to by the branch above
+                raise _Failed(INTERNAL_ERROR) from None
+        return str(target)
+
+    async def _started(self, record: FunctionRecord, deployment: Deployment, log: BuildLog) -> None:
+        self._change(record, lambda now: msgspec.structs.replace(now, build_message=None))
+        namespace = self._context.store.namespaces.get(record.namespace_id)
+        if namespace is None:
+            return
+        fault = await self._link.start(route_of(self._context, namespace, record, deployment))
+        if fault is not None:
+            log.write(f"No instance could be started: {fault}")
+            raise _Failed(fault)
+        self._ready(record, deployment)
+
+    def _ready(self, record: FunctionRecord, deployment: Deployment) -> None:
+        moment = self._context.clock.now_ns()
+        before = self._context.store.functions.get(record.id)
+        done = self._change(
+            record,
+            lambda now: moved(
+                now,
+                Status.READY,
+                ready_at=moment if now.ready_at is None else now.ready_at,
+                build_message=None,
+                serving=deployment,
+                expires_at=None,
+            ),
+        )
+        old = before.serving.code if before and before.serving else None
+        if done and old and old != deployment.code:
+            self._leftovers.later(old, record.settings.timeout / _NANOSECONDS)
+
+    def _fail(self, record: FunctionRecord, message: str) -> None:
+        deadline = self._context.clock.now_ns() + OUTLIVES_SECONDS * _NANOSECONDS
+        self._change(
+            record,
+            lambda now: moved(
+                now,
+                Status.ERROR,
+                error_message=message,
+                build_message=None,
+                expires_at=(now.expires_at or deadline) if now.serving else None,
+            ),
+        )
+        self._leftovers.unused(record.id)
+
+    def _progress(self, record: FunctionRecord, step: str) -> None:
+        self._change(record, lambda now: msgspec.structs.replace(now, build_message=step))
+
+    def _change(self, record: FunctionRecord, change: Callable[[FunctionRecord], FunctionRecord]) -> bool:
+        """Change the stored record, unless a newer generation or a deletion came in between."""
+        store = self._context.store
+        with store.transaction():
+            now = store.functions.get(record.id)
+            if now is None or now.generation != record.generation or now.status is not Status.PENDING:
+                return False
+            changed = change(now)
+            store.functions.update(msgspec.structs.replace(changed, updated_at=self._context.clock.now_ns()))
+        return True
+
+
+def _call(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
+    """Have the event loop's thread do it; a loop that is closing no longer needs it."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(work)

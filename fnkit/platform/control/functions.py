@@ -1,0 +1,306 @@
+"""Functions: create, get, list, update, delete, deploy."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.enums import Status
+from fnkit.contract.limits import ENVIRONMENT_MAX_ENTRIES
+from fnkit.contract.requests import CreateFunction, UpdateFunction
+from fnkit.contract.resources import Function, ListFunctionsResponse
+from fnkit.platform.control import validation
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.deploys import Deploys
+from fnkit.platform.control.function_settings import new_settings, updated_settings
+from fnkit.platform.control.leftovers import Leftovers
+from fnkit.platform.control.link import DataPlaneLink
+from fnkit.platform.control.listing import BY_AGE_OR_NAME, read_listing
+from fnkit.platform.control.refusals import already_exists, invalid, not_found, quota_exceeded, transient_state
+from fnkit.platform.control.routes import route_of
+from fnkit.platform.control.views import CREATED, UPDATED, function_view
+from fnkit.platform.records.function import FunctionRecord, FunctionSettings
+from fnkit.platform.records.namespace import NamespaceRecord
+from fnkit.platform.records.transitions import moved
+
+__all__ = ["Functions"]
+
+_FILTERS: Final = ("namespace_id", "name", "organization_id", "project_id")
+_NANOSECONDS: Final = 10**9
+_PUSH_SECONDS: Final = 30.0
+
+
+class Functions:
+    """The operations on functions, and what a namespace's operations do to the functions in it."""
+
+    def __init__(
+        self,
+        context: ControlContext,
+        link: DataPlaneLink,
+        deploys: Deploys,
+        leftovers: Leftovers,
+        uids: range | None = None,
+    ) -> None:
+        self._context = context
+        self._link = link
+        self._deploys = deploys
+        self._leftovers = leftovers
+        self._uids = uids
+
+    async def create(self, region: str, request: CreateFunction) -> Function:
+        """Answer ``created``; nothing is deployed yet (recorded)."""
+        context = self._context
+        name = validation.function_name(request.name)
+        function_id = str(uuid.uuid4())
+        settings = new_settings(request)
+        description = validation.text("description", request.description or "")
+        tags = validation.tags(request.tags or [])
+        network = validation.private_network(request.private_network_id or "")
+        namespace = self._namespace(region, validation.uuid_text("namespace_id", request.namespace_id))
+        changes = await context.secrets.changes(function_id, request.secret_environment_variables, ())
+        settings = msgspec.structs.replace(settings, secrets=changes.merged(()))
+        with context.store.transaction():
+            namespace = self._namespace(region, namespace.id)
+            now = context.clock.now_ns()
+            record = FunctionRecord(
+                id=function_id,
+                region=region,
+                name=name,
+                namespace_id=namespace.id,
+                project_id=namespace.project_id,
+                organization_id=namespace.organization_id,
+                host_label=f"{namespace.label}-{name}",
+                created_at=now,
+                updated_at=now,
+                settings=settings,
+                description=description,
+                tags=tags,
+                private_network_id=network,
+                uid=context.store.free_uid(self._uids.start, self._uids.stop - 1) if self._uids else 0,
+            )
+            self._refuse_new(namespace, record)
+            context.store.functions.insert(record)
+        return self._view(record, CREATED)
+
+    def get(self, region: str, function_id: str) -> Function:
+        """Return one."""
+        return self._view(self.record(region, function_id))
+
+    def list(self, region: str, query: Mapping[str, str]) -> ListFunctionsResponse:
+        """Return a page."""
+        listing = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
+        filters = {"region": region, **listing.filters}
+        records = self._context.store.functions.page(filters, listing.order, listing.page)
+        return ListFunctionsResponse(
+            functions=[self._view(record) for record in records],
+            total_count=self._context.store.functions.count(filters),
+        )
+
+    async def update(self, region: str, function_id: str, request: UpdateFunction) -> Function:
+        """Store what is given and deploy it, unless ``redeploy`` is false."""
+        context = self._context
+        before = self.writable(region, function_id)
+        updated_settings(before.settings, request)
+        description = None if request.description is None else validation.text("description", request.description)
+        tags = None if request.tags is None else validation.tags(request.tags)
+        network = request.private_network_id
+        if network is not None:
+            validation.private_network(network)
+        changes = await context.secrets.changes(
+            function_id, request.secret_environment_variables, before.settings.secrets
+        )
+        with context.store.transaction():
+            now = self.writable(region, function_id)
+            settings = updated_settings(now.settings, request)
+            if changes:
+                settings = msgspec.structs.replace(settings, secrets=changes.merged(settings.secrets))
+            record = msgspec.structs.replace(
+                now,
+                settings=settings,
+                description=now.description if description is None else description,
+                tags=now.tags if tags is None else tags,
+                private_network_id=now.private_network_id
+                if network is None
+                else validation.private_network(network),
+                updated_at=context.clock.now_ns(),
+            )
+            self._refuse_too_much(self._namespace(region, now.namespace_id), record, now)
+            deploys = request.redeploy is not False
+            if deploys:
+                record = self._deploys.begin(record)
+            context.store.functions.update(record)
+        if deploys:
+            self._deploys.launch(record)
+        return self._view(record, UPDATED)
+
+    def deploy(self, region: str, function_id: str) -> Function:
+        """Answer ``pending`` at once; build and start in the background."""
+        store = self._context.store
+        with store.transaction():
+            record = self._deploys.begin(self.writable(region, function_id))
+            store.functions.update(record)
+        self._deploys.launch(record)
+        return self._view(record, UPDATED)
+
+    async def delete(self, region: str, function_id: str) -> Function:
+        """Answer ``deleting`` once it is no longer served; then it is gone."""
+        with self._context.store.transaction():
+            record = self._begin_removal(self.writable(region, function_id))
+        await self.end_serving([record])
+        self._context.tasks.start(self._purge(record.id), f"removal of {record.id}")
+        return self._view(record, UPDATED)
+
+    def record(self, region: str, function_id: str) -> FunctionRecord:
+        """Return the stored function, whatever its state."""
+        record = self._context.store.functions.get(function_id)
+        if record is None or record.region != region:
+            raise not_found("Function")
+        return record
+
+    def writable(self, region: str, function_id: str) -> FunctionRecord:
+        """Return a function that may still be changed."""
+        record = self.record(region, function_id)
+        if record.status is Status.DELETING:
+            raise transient_state("function", record.id, record.status)
+        return record
+
+    def begin_with_namespace(self, namespace_id: str) -> None:
+        """Give every deployment of a namespace its next generation; within a transaction, before ``push_namespace``."""
+        store = self._context.store
+        for record in store.functions.every(namespace_id=namespace_id):
+            if record.status is Status.DELETING:
+                continue
+            if record.status is Status.PENDING:
+                store.functions.update(self._deploys.begin(record))
+            elif record.serving is not None:
+                generation = record.generation + 1
+                serving = msgspec.structs.replace(record.serving, generation=generation)
+                store.functions.update(msgspec.structs.replace(record, generation=generation, serving=serving))
+
+    async def push_namespace(self, namespace_id: str) -> None:
+        """Have everything of a namespace run with its present variables; at once where nobody serves."""
+        store = self._context.store
+        namespace = store.namespaces.get(namespace_id)
+        if namespace is None:
+            return
+        starts = []
+        for record in store.functions.every(namespace_id=namespace_id):
+            if record.status is Status.PENDING:
+                self._deploys.launch(record)
+            elif record.serving is not None and record.status is not Status.DELETING and self._link.connected:
+                starts.append(self._link.start(route_of(self._context, namespace, record, record.serving)))
+        if starts:
+            # One that a newer deployment superseded is never answered.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(*starts), _PUSH_SECONDS)
+
+    def begin_removal_of_all(self, namespace_id: str) -> tuple[FunctionRecord, ...]:
+        """Mark everything in a namespace as ``deleting``; within a transaction."""
+        records = tuple(self._context.store.functions.every(namespace_id=namespace_id))
+        return tuple(
+            record if record.status is Status.DELETING else self._begin_removal(record) for record in records
+        )
+
+    async def end_serving(self, records: Iterable[FunctionRecord]) -> None:
+        """Stop builds and routes of functions that are being deleted."""
+        ids = [record.id for record in records]
+        for function_id in ids:
+            self._deploys.cancel(function_id)
+            for cron in self._context.store.crons.every(function_id=function_id):
+                self._context.cron_changed(cron.id)
+        await self._link.remove(*ids)
+
+    def purge(self, function_id: str) -> None:
+        """Forget a function that is being deleted, with its crons, code, archive and logs."""
+        store = self._context.store
+        record = store.functions.get(function_id)
+        if record is None:
+            return
+        with store.transaction():
+            for cron in list(store.crons.every(function_id=function_id)):
+                store.deliveries.drop(cron.id)
+                store.crons.delete(cron.id)
+            store.functions.delete(function_id)
+        self._leftovers.archive(record.archive)
+        grace = record.settings.timeout / _NANOSECONDS if record.serving else 0.0
+        if record.serving is not None:
+            self._leftovers.later(record.serving.code, grace)
+        self._leftovers.later(str(self._context.layout.logs / function_id), grace)
+
+    async def expire(self) -> None:
+        """End deployments that outlived a failed one by 24 h."""
+        store = self._context.store
+        ended = store.expired(self._context.clock.now_ns())
+        if not ended:
+            return
+        with store.transaction():
+            for record in ended:
+                store.functions.update(msgspec.structs.replace(record, serving=None, expires_at=None))
+        await self._link.remove(*(record.id for record in ended))
+        for record in ended:
+            if record.serving is not None:
+                self._leftovers.later(record.serving.code, record.settings.timeout / _NANOSECONDS)
+
+    async def _purge(self, function_id: str) -> None:
+        self.purge(function_id)
+
+    def _begin_removal(self, record: FunctionRecord) -> FunctionRecord:
+        store = self._context.store
+        doomed = moved(
+            record,
+            Status.DELETING,
+            error_message=None,
+            build_message=None,
+            updated_at=self._context.clock.now_ns(),
+        )
+        store.functions.update(doomed)
+        for cron in list(store.crons.every(function_id=record.id)):
+            if cron.status is not Status.DELETING:
+                store.crons.update(moved(cron, Status.DELETING))
+        return doomed
+
+    def _namespace(self, region: str, namespace_id: str) -> NamespaceRecord:
+        namespace = self._context.store.namespaces.get(namespace_id)
+        if namespace is None or namespace.region != region or namespace.status is Status.DELETING:
+            raise not_found("Namespace")
+        return namespace
+
+    def _refuse_new(self, namespace: NamespaceRecord, record: FunctionRecord) -> None:
+        store, quotas = self._context.store, self._context.quotas
+        if store.functions.count({"namespace_id": namespace.id, "name": record.name}):
+            raise already_exists("Function")
+        current = store.functions.count({"organization_id": record.organization_id})
+        if current >= quotas.functions_per_organization:
+            raise quota_exceeded("functions", quotas.functions_per_organization, current)
+        self._refuse_too_much(namespace, record, None)
+
+    def _refuse_too_much(
+        self, namespace: NamespaceRecord, record: FunctionRecord, before: FunctionRecord | None
+    ) -> None:
+        both = namespace.environment.keys() | record.settings.environment.keys()
+        if len(both) > ENVIRONMENT_MAX_ENTRIES:
+            raise invalid(
+                "environment_variables",
+                f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries together with the namespace's",
+            )
+        more = _reserved(record.settings) - (_reserved(before.settings) if before else 0)
+        if more <= 0:
+            return
+        quota = self._context.quotas.memory_per_organization
+        current = self._context.store.functions.total(
+            "reserved_memory", {"organization_id": record.organization_id}
+        )
+        if current + more > quota:
+            raise quota_exceeded("functions_memory", quota, current)
+
+    def _view(self, record: FunctionRecord, fresh: frozenset[str] = frozenset()) -> Function:
+        return function_view(record, self._context.settings.domain_suffix, fresh)
+
+
+def _reserved(settings: FunctionSettings) -> int:
+    return settings.memory * settings.max_scale

@@ -1,0 +1,31 @@
+"""The names a function answers under."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+__all__ = ["domain_name", "path_prefix", "registry_endpoint", "served_hosts"]
+
+_CLOUD_SUFFIX: Final = "scw.cloud"
+
+
+def domain_name(host_label: str, region: str, suffix: str) -> str:
+    """``<label>-<name>.functions.fnc.<region>.<suffix>``, without port (2015 of 2015 recorded)."""
+    return f"{host_label}.functions.fnc.{region}.{suffix}"
+
+
+def served_hosts(host_label: str, region: str, suffix: str) -> tuple[str, ...]:
+    """The platform's own spelling, and the cloud's (decision 23)."""
+    names = (domain_name(host_label, region, suffix), domain_name(host_label, region, _CLOUD_SUFFIX))
+    return tuple(dict.fromkeys(name.lower() for name in names))
+
+
+def path_prefix(region: str, namespace: str, function: str) -> str:
+    """The path form: ``/<region>/<namespace>/<function>``, percent-encoded."""
+    return f"/{region}/{quote(namespace, safe='')}/{function}"
+
+
+def registry_endpoint(label: str, region: str) -> str:
+    """``rg.<region>.scw.cloud/funcscw<label>`` (1755 of 1755 recorded)."""
+    return f"rg.{region}.{_CLOUD_SUFFIX}/funcscw{label}"

@@ -1,0 +1,184 @@
+"""Namespaces: create, get, list, update, delete (with everything in them)."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.enums import Status
+from fnkit.contract.names import namespace_slug
+from fnkit.contract.requests import CreateNamespace, UpdateNamespace
+from fnkit.contract.resources import ListNamespacesResponse, Namespace
+from fnkit.platform.control import validation
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.functions import Functions
+from fnkit.platform.control.listing import BY_AGE_OR_NAME, read_listing
+from fnkit.platform.control.refusals import already_exists, not_found, quota_exceeded, transient_state
+from fnkit.platform.control.views import CREATED, UPDATED, namespace_view
+from fnkit.platform.records.namespace import NamespaceRecord
+from fnkit.platform.records.transitions import moved
+
+__all__ = ["Namespaces"]
+
+_SUFFIX_LETTERS: Final = string.ascii_lowercase + string.digits
+_SUFFIX_LENGTH: Final = 8
+_FILTERS: Final = ("name", "organization_id", "project_id")
+
+
+class Namespaces:
+    """The operations on namespaces."""
+
+    def __init__(self, context: ControlContext, functions: Functions) -> None:
+        self._context = context
+        self._functions = functions
+
+    async def create(self, region: str, request: CreateNamespace) -> Namespace:
+        """Answer ``pending``; the namespace is ready right after (recorded order)."""
+        context = self._context
+        name = validation.namespace_name(request.name)
+        project_id = validation.uuid_text("project_id", request.project_id)
+        namespace_id = str(uuid.uuid4())
+        environment = validation.environment(request.environment_variables or {})
+        tags = validation.tags(request.tags or [])
+        description = validation.text("description", request.description or "")
+        self._refuse_taken(region, project_id, name)
+        changes = await context.secrets.changes(namespace_id, request.secret_environment_variables, ())
+        now = context.clock.now_ns()
+        record = NamespaceRecord(
+            id=namespace_id,
+            region=region,
+            name=name,
+            project_id=project_id,
+            organization_id=context.settings.organization_id,
+            label=_label(name),
+            created_at=now,
+            updated_at=now,
+            environment=environment,
+            secrets=changes.merged(()),
+            description=description,
+            tags=tags,
+            vpc_integration_activated=request.activate_vpc_integration or False,
+        )
+        with context.store.transaction():
+            self._refuse_taken(region, project_id, name)
+            self._refuse_too_many(region, project_id)
+            context.store.namespaces.insert(record)
+        self.settle(record)
+        return namespace_view(record, CREATED)
+
+    def get(self, region: str, namespace_id: str) -> Namespace:
+        """Return one."""
+        return namespace_view(self._record(region, namespace_id))
+
+    def list(self, region: str, query: Mapping[str, str]) -> ListNamespacesResponse:
+        """Return a page."""
+        listing = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
+        filters = {"region": region, **listing.filters}
+        records = self._context.store.namespaces.page(filters, listing.order, listing.page)
+        return ListNamespacesResponse(
+            namespaces=[namespace_view(record) for record in records],
+            total_count=self._context.store.namespaces.count(filters),
+        )
+
+    async def update(self, region: str, namespace_id: str, request: UpdateNamespace) -> Namespace:
+        """``pending`` where variables or secrets change, until every function in it runs with them."""
+        context = self._context
+        before = self._writable(region, namespace_id)
+        variables = request.environment_variables
+        environment = None if variables is None else validation.environment(variables)
+        tags = None if request.tags is None else validation.tags(request.tags)
+        description = None if request.description is None else validation.text("description", request.description)
+        changes = await context.secrets.changes(namespace_id, request.secret_environment_variables, before.secrets)
+        with context.store.transaction():
+            now = self._writable(region, namespace_id)
+            record = msgspec.structs.replace(
+                now,
+                environment=now.environment if environment is None else environment,
+                secrets=changes.merged(now.secrets) if changes else now.secrets,
+                tags=now.tags if tags is None else tags,
+                description=now.description if description is None else description,
+                updated_at=context.clock.now_ns(),
+            )
+            redeploys = record.environment != now.environment or record.secrets != now.secrets
+            if redeploys:
+                record = moved(record, Status.PENDING)
+                self._functions.begin_with_namespace(record.id)
+            context.store.namespaces.update(record)
+        if redeploys:
+            self.settle(record)
+        return namespace_view(record, UPDATED)
+
+    async def delete(self, region: str, namespace_id: str) -> Namespace:
+        """Answer ``deleting`` once nothing in it is served any more; then it is gone with all of it (recorded)."""
+        context = self._context
+        with context.store.transaction():
+            record = moved(
+                self._writable(region, namespace_id),
+                Status.DELETING,
+                error_message=None,
+                updated_at=context.clock.now_ns(),
+            )
+            context.store.namespaces.update(record)
+            doomed = self._functions.begin_removal_of_all(record.id)
+        await self._functions.end_serving(doomed)
+        context.tasks.start(self.purge(record.id), f"removal of {record.id}")
+        return namespace_view(record, UPDATED)
+
+    def settle(self, record: NamespaceRecord) -> None:
+        """Bring a pending namespace to ready in the background."""
+        self._context.tasks.start(self._settle(record), f"namespace {record.id}")
+
+    async def purge(self, namespace_id: str) -> None:
+        """Forget a namespace that is being deleted, and what is in it."""
+        store = self._context.store
+        for function in list(store.functions.every(namespace_id=namespace_id)):
+            self._functions.purge(function.id)
+        with store.transaction():
+            store.namespaces.delete(namespace_id)
+
+    async def _settle(self, record: NamespaceRecord) -> None:
+        await self._functions.push_namespace(record.id)
+        store = self._context.store
+        with store.transaction():
+            now = store.namespaces.get(record.id)
+            if now is None or now.status is not Status.PENDING or now.updated_at != record.updated_at:
+                return
+            store.namespaces.update(
+                moved(
+                    now,
+                    Status.READY,
+                    registry_namespace_id=now.registry_namespace_id or str(uuid.uuid4()),
+                    updated_at=self._context.clock.now_ns(),
+                )
+            )
+
+    def _record(self, region: str, namespace_id: str) -> NamespaceRecord:
+        record = self._context.store.namespaces.get(namespace_id)
+        if record is None or record.region != region:
+            raise not_found("Namespace")
+        return record
+
+    def _writable(self, region: str, namespace_id: str) -> NamespaceRecord:
+        record = self._record(region, namespace_id)
+        if record.status is Status.DELETING:
+            raise transient_state("namespace", record.id, record.status)
+        return record
+
+    def _refuse_taken(self, region: str, project_id: str, name: str) -> None:
+        if self._context.store.namespaces.count({"region": region, "project_id": project_id, "name": name}):
+            raise already_exists("Namespace")
+
+    def _refuse_too_many(self, region: str, project_id: str) -> None:
+        quota = self._context.quotas.namespaces_per_project
+        current = self._context.store.namespaces.count({"region": region, "project_id": project_id})
+        if current >= quota:
+            raise quota_exceeded("function_namespaces", quota, current)
+
+
+def _label(name: str) -> str:
+    return namespace_slug(name) + "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))

@@ -1,0 +1,154 @@
+"""The control plane as one value: its operations, its link to the data plane, and how it starts and stops."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.enums import Status
+from fnkit.platform.builds.toolchain import Toolchains
+from fnkit.platform.clock import VirtualClock
+from fnkit.platform.control.context import ControlContext, Quotas
+from fnkit.platform.control.crons import Crons
+from fnkit.platform.control.deploys import Deploys
+from fnkit.platform.control.functions import Functions
+from fnkit.platform.control.leftovers import Leftovers
+from fnkit.platform.control.link import DataPlaneLink
+from fnkit.platform.control.namespaces import Namespaces
+from fnkit.platform.control.routes import serving_routes
+from fnkit.platform.control.secrets import SecretKeeper
+from fnkit.platform.control.uploads import Uploads
+from fnkit.platform.layout import Layout, ProcessSettings
+from fnkit.platform.routing import Clock
+from fnkit.platform.store.blobs import Blobs
+from fnkit.platform.store.database import Store
+from fnkit.platform.store.vault import Vault
+
+__all__ = ["ControlPlane", "assemble"]
+
+FUNCTION_UIDS: Final = range(40_000, 60_000)
+"""User ids of instances where the platform is root: beyond Debian's dynamic users, below its reserved ones."""
+
+CLOCK_FACT: Final = "clock"
+
+
+async def _nothing_due() -> None:
+    """No scheduler listens."""
+
+
+@dataclass(slots=True)
+class ControlPlane:
+    """What the API serves and the composition root runs. ``due`` starts everything that a moved clock made due."""
+
+    context: ControlContext
+    clock: VirtualClock
+    link: DataPlaneLink
+    toolchains: Toolchains
+    namespaces: Namespaces
+    functions: Functions
+    crons: Crons
+    uploads: Uploads
+    deploys: Deploys
+    leftovers: Leftovers
+    due: Callable[[], Awaitable[None]] = _nothing_due
+    version: str = field(default_factory=lambda: version("fnkit"))
+
+    async def open(self) -> None:
+        """Listen for the data plane and take up again what was in flight."""
+        await self.link.open()
+        await self._reconcile()
+        self.leftovers.sweep()
+
+    async def advance(self, seconds: float) -> float:
+        """Move the clock and start what became due; returns platform time in Unix seconds."""
+        state = self.clock.advance(seconds)
+        with self.context.store.transaction():
+            self.context.store.facts.put(CLOCK_FACT, state)
+        await self.link.move_clock()
+        await self.due()
+        return self.clock.now()
+
+    async def close(self) -> None:
+        """Stop the work under way; the store holds all that is needed to take it up again."""
+        await self.context.tasks.stop()
+        await self.link.close()
+        self.deploys.close()
+        self.context.secrets.close()
+        self.context.store.close()
+
+    async def _reconcile(self) -> None:
+        """What was deleting is removed, what was pending is begun again, code that is gone is built again."""
+        store = self.context.store
+        for namespace in list(store.namespaces.every(status=Status.DELETING.value)):
+            await self.namespaces.purge(namespace.id)
+        for function in list(store.functions.every(status=Status.DELETING.value)):
+            self.functions.purge(function.id)
+        for cron in list(store.crons.every(status=Status.DELETING.value)):
+            await self.crons.purge(cron.id)
+        for function in list(store.functions.every(serving=1)):
+            if (
+                function.status is not Status.PENDING
+                and function.serving
+                and not Path(function.serving.code).is_dir()
+            ):
+                again = self.deploys.begin(msgspec.structs.replace(function, serving=None))
+                with store.transaction():
+                    store.functions.update(again)
+        for function in list(store.functions.every(status=Status.PENDING.value)):
+            self.deploys.launch(function)
+        for namespace in list(store.namespaces.every(status=Status.PENDING.value)):
+            self.namespaces.settle(namespace)
+        for cron in list(store.crons.every(status=Status.PENDING.value)):
+            await self.crons.settle(cron)
+        with store.transaction():
+            for delivery in store.deliveries.unfinished():
+                store.deliveries.update(msgspec.structs.replace(delivery, status="failed"))
+
+
+def assemble(settings: ProcessSettings, quotas: Quotas | None = None) -> ControlPlane:
+    """Build the control plane over a data folder; nothing runs before ``open``.
+
+    Raises:
+        PlatformError: the store or its key cannot be used.
+        OSError: the folder cannot.
+    """
+    layout = Layout(Path(settings.home))
+    layout.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    vault = Vault(layout.keys / "platform.key")
+    store = Store(layout.database)
+    clock = VirtualClock.starting(store.facts.get(CLOCK_FACT, Clock), settings.speed)
+    with store.transaction():
+        store.facts.put(CLOCK_FACT, clock.state)
+    context = ControlContext(
+        settings=settings,
+        layout=layout,
+        clock=clock,
+        store=store,
+        blobs=Blobs(layout.blobs),
+        secrets=SecretKeeper(vault),
+        quotas=quotas or Quotas(),
+    )
+    link = DataPlaneLink(Path(settings.control_socket), lambda: serving_routes(context), lambda: clock.state)
+    toolchains = Toolchains(strict=settings.strict_runtimes)
+    leftovers = Leftovers(context)
+    deploys = Deploys(context, link, toolchains, leftovers)
+    uids = FUNCTION_UIDS if os.geteuid() == 0 else None
+    functions = Functions(context, link, deploys, leftovers, uids)
+    return ControlPlane(
+        context=context,
+        clock=clock,
+        link=link,
+        toolchains=toolchains,
+        namespaces=Namespaces(context, functions),
+        functions=functions,
+        crons=Crons(context, functions),
+        uploads=Uploads(context, functions, leftovers, vault.derive("signed URLs")),
+        deploys=deploys,
+        leftovers=leftovers,
+    )

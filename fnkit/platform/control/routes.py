@@ -1,0 +1,72 @@
+"""Records → the data plane's routes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fnkit.contract.enums import Status
+from fnkit.contract.runtimes import find_runtime
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.hosts import path_prefix, served_hosts
+from fnkit.platform.records.function import Deployment, FunctionRecord
+from fnkit.platform.records.namespace import NamespaceRecord
+from fnkit.platform.routing import Route
+
+__all__ = ["route_of", "serving_routes"]
+
+_SECOND: Final = 10**9
+
+
+def route_of(
+    context: ControlContext, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment
+) -> Route:
+    """Return a deployment's route; the function's own variables win over its namespace's, secrets over plain."""
+    settings = deployment.settings
+    runtime = find_runtime(settings.runtime)
+    environment = (
+        namespace.environment
+        | context.secrets.opened(namespace.id, namespace.secrets)
+        | settings.environment
+        | context.secrets.opened(record.id, settings.secrets)
+    )
+    return Route(
+        function_id=record.id,
+        generation=deployment.generation,
+        name=record.name,
+        namespace_id=namespace.id,
+        region=record.region,
+        project_id=record.project_id,
+        hosts=served_hosts(record.host_label, record.region, context.settings.domain_suffix),
+        path_prefix=path_prefix(record.region, namespace.name, record.name),
+        runtime=settings.runtime,
+        language=runtime.language if runtime else "",
+        interpreter=deployment.interpreter,
+        code=deployment.code,
+        handler=settings.handler,
+        memory=settings.memory,
+        cpu=settings.cpu,
+        timeout=settings.timeout / _SECOND,
+        min_scale=settings.min_scale,
+        max_scale=settings.max_scale,
+        privacy=settings.privacy,
+        http_option=settings.http_option,
+        sandbox=settings.sandbox,
+        environment=environment,
+        uid=record.uid,
+    )
+
+
+def serving_routes(context: ControlContext) -> tuple[Route, ...]:
+    """Return everything that serves, for the snapshot."""
+    namespaces: dict[str, NamespaceRecord] = {}
+    routes = []
+    for record in context.store.functions.every(serving=1):
+        if record.serving is None or record.status is Status.DELETING:
+            continue
+        if record.namespace_id not in namespaces:
+            found = context.store.namespaces.get(record.namespace_id)
+            if found is None:  # pragma: no cover  the foreign key forbids it
+                continue
+            namespaces[record.namespace_id] = found
+        routes.append(route_of(context, namespaces[record.namespace_id], record, record.serving))
+    return tuple(routes)

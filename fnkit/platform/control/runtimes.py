@@ -1,0 +1,62 @@
+"""The runtime table, and what its lifecycle allows (decision 27)."""
+
+from __future__ import annotations
+
+from fnkit.contract.enums import RuntimeStatus, is_unset
+from fnkit.contract.resources import ListRuntimesResponse, Runtime
+from fnkit.contract.runtimes import RUNTIMES, find_runtime
+from fnkit.platform.control.refusals import Refusal, invalid, required
+
+__all__ = ["creatable", "list_runtimes", "updatable"]
+
+
+def list_runtimes() -> ListRuntimesResponse:
+    """Return the whole table; it is not paged (recorded)."""
+    return ListRuntimesResponse(runtimes=list(RUNTIMES), total_count=len(RUNTIMES))
+
+
+def creatable(name: str | None) -> Runtime:
+    """Return the runtime of a new function.
+
+    Raises:
+        Refusal: it is unknown, or past its end of support, in the reported words.
+    """
+    if name is None or is_unset(name):
+        raise required("runtime")
+    runtime = _known(name)
+    if runtime.status == RuntimeStatus.END_OF_SUPPORT:
+        raise _ended(runtime, "runtime reached end of support, could not create new functions")
+    if runtime.status == RuntimeStatus.END_OF_LIFE:
+        raise _ended(runtime, "runtime reached end of life, could not create new functions")
+    return runtime
+
+
+def updatable(current: str, wanted: str | None) -> Runtime:
+    """Return the runtime of a function after an update: never another language, never past its end of life.
+
+    Raises:
+        Refusal: it may not be that.
+    """
+    runtime = _known(current if wanted is None or is_unset(wanted) else wanted)
+    before = _known(current)
+    if runtime.language != before.language:
+        raise invalid("runtime", f"cannot change from {before.language} to {runtime.language}")
+    if runtime.status == RuntimeStatus.END_OF_LIFE:
+        raise _ended(runtime, "runtime reached end of life, could not update functions")
+    if runtime.name != current and runtime.status == RuntimeStatus.END_OF_SUPPORT:
+        raise _ended(runtime, "runtime reached end of support, could not update functions to it")
+    return runtime
+
+
+def _known(name: str) -> Runtime:
+    runtime = find_runtime(name)
+    if runtime is None:
+        raise invalid("runtime", f"{name[:64]!r} is not one of this API's runtimes")
+    return runtime
+
+
+def _ended(runtime: Runtime, reason: str) -> Refusal:
+    return Refusal(
+        400,
+        f"message : {runtime.status_message}, error : rpc error: code = InvalidArgument desc = {reason}",
+    )

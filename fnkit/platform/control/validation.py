@@ -1,0 +1,175 @@
+"""Checks of single fields. Each returns the value to store, or refuses with a text that names the field."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Final
+
+from fnkit.contract.durations import parse_api_duration
+from fnkit.contract.enums import HttpOption, Privacy, Sandbox, is_unset
+from fnkit.contract.limits import (
+    CPU_BY_MEMORY,
+    ENVIRONMENT_MAX_ENTRIES,
+    ENVIRONMENT_VALUE_MAX_CHARS,
+    SCALE_MAX,
+    TIMEOUT_MAX_SECONDS,
+    TIMEOUT_MIN_SECONDS,
+)
+from fnkit.contract.names import function_name_fault
+from fnkit.platform.control.refusals import Refusal, invalid, required
+
+__all__ = [
+    "environment",
+    "function_name",
+    "handler",
+    "http_option",
+    "memory",
+    "namespace_name",
+    "privacy",
+    "private_network",
+    "sandbox",
+    "scale",
+    "tags",
+    "text",
+    "timeout",
+    "uuid_text",
+]
+
+_SECOND: Final = 10**9
+_NAMESPACE_NAME_MAX: Final = 100
+_TEXT_MAX: Final = 4096
+_TAGS_MAX: Final = 256
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_COMPILED: Final = ("Go", "Rust")
+
+
+def namespace_name(name: str | None) -> str:
+    """Any text of 1 to 100 characters: the real rule is unknown, recorded names are ``[a-z0-9-]``."""
+    if not name:
+        raise required("name")
+    if len(name) > _NAMESPACE_NAME_MAX:
+        raise Refusal(400, "Key: 'Namespace.Name' Error:Field validation for 'Name' failed on the 'max' tag")
+    if _CONTROL.search(name):
+        raise invalid("name", "must not contain control characters")
+    return name
+
+
+def function_name(name: str | None) -> str:
+    """The API's own rule and words."""
+    if not name:
+        raise required("name")
+    if fault := function_name_fault(name):
+        raise Refusal(400, fault)
+    return name
+
+
+def uuid_text(field: str, value: str | None) -> str:
+    """Return a UUID in lower case."""
+    if not value:
+        raise required(field)
+    if not _UUID.fullmatch(value):
+        raise invalid(field, "must be a UUID")
+    return str(uuid.UUID(value))
+
+
+def private_network(value: str) -> str | None:
+    """``""`` detaches; anything else is a UUID."""
+    return uuid_text("private_network_id", value) if value else None
+
+
+def text(field: str, value: str) -> str:
+    """Return free text, at most 4096 characters."""
+    if len(value) > _TEXT_MAX:
+        raise invalid(field, f"must be at most {_TEXT_MAX} characters long")
+    return value
+
+
+def tags(values: list[str]) -> tuple[str, ...]:
+    """Return the tags as they are."""
+    if len(values) > _TAGS_MAX:
+        raise invalid("tags", f"must be at most {_TAGS_MAX}")
+    return tuple(text("tags", value) for value in values)
+
+
+def environment(variables: dict[str, str]) -> dict[str, str]:
+    """At most 100 variables of at most 1000 characters, which a process can be given."""
+    field = "environment_variables"
+    if len(variables) > ENVIRONMENT_MAX_ENTRIES:
+        raise invalid(field, f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries")
+    for key, value in variables.items():
+        variable_name(field, key)
+        if "\0" in value:
+            raise invalid(field, f"{key!r} must not contain a NUL character")
+        if len(value) > ENVIRONMENT_VALUE_MAX_CHARS:
+            raise invalid(field, f"{key!r} must be at most {ENVIRONMENT_VALUE_MAX_CHARS} characters long")
+    return variables
+
+
+def variable_name(field: str, key: str) -> None:
+    """Refuse what no process can be given as a variable's name."""
+    if not key or "=" in key or "\0" in key or len(key) > ENVIRONMENT_VALUE_MAX_CHARS:
+        raise invalid(field, f"{key[:64]!r} cannot be the name of a variable")
+
+
+def memory(value: int) -> int:
+    """A closed list of tiers."""
+    if value not in CPU_BY_MEMORY:
+        raise invalid("memory_limit", f"must be one of {', '.join(map(str, CPU_BY_MEMORY))}")
+    return value
+
+
+def scale(minimum: int, maximum: int) -> None:
+    """``0 ≤ min_scale ≤ max_scale ≤ 50``, and at least one instance."""
+    if not 0 <= minimum <= SCALE_MAX:
+        raise invalid("min_scale", f"must be between 0 and {SCALE_MAX}")
+    if not 1 <= maximum <= SCALE_MAX:
+        raise invalid("max_scale", f"must be between 1 and {SCALE_MAX}")
+    if minimum > maximum:
+        raise invalid("min_scale", "must not be greater than max_scale")
+
+
+def timeout(value: str) -> int:
+    """Return nanoseconds of ``"30s"``, 10 s to 60 min."""
+    nanoseconds = parse_api_duration(value) if len(value) <= len("-315576000000.000000000s") else None
+    if nanoseconds is None:
+        raise invalid("timeout", f'must be a duration such as "300s", not {value[:64]!r}')
+    if not TIMEOUT_MIN_SECONDS * _SECOND <= nanoseconds <= TIMEOUT_MAX_SECONDS * _SECOND:
+        raise invalid("timeout", f"must be between {TIMEOUT_MIN_SECONDS}s and {TIMEOUT_MAX_SECONDS}s")
+    return nanoseconds
+
+
+def handler(value: str, language: str) -> str:
+    """``folder/file.function`` for interpreted languages; never out of the archive. The text is the API's own."""
+    fault = Refusal(400, "handler value is invalid")
+    if _CONTROL.search(value) or value.startswith("/") or ".." in value.split("/") or len(value) > _TEXT_MAX:
+        raise fault
+    if language not in _COMPILED:
+        module, dot, function = value.rpartition("/")[2].rpartition(".")
+        if not (module and dot and function):
+            raise fault
+    return value
+
+
+def privacy(value: str | None, default: str) -> str:
+    """``public`` or ``private``."""
+    return _choice("privacy", value, default, tuple(Privacy))
+
+
+def http_option(value: str | None, default: str) -> str:
+    """``enabled`` or ``redirected``."""
+    return _choice("http_option", value, default, tuple(HttpOption))
+
+
+def sandbox(value: str | None, default: str) -> str:
+    """``v1`` or ``v2``."""
+    return _choice("sandbox", value, default, tuple(Sandbox))
+
+
+def _choice(field: str, value: str | None, default: str, known: tuple[str, ...]) -> str:
+    if value is None or is_unset(value):
+        return default
+    if value not in known:
+        raise invalid(field, f"must be one of {', '.join(known)}")
+    return str(value)

@@ -1,0 +1,99 @@
+"""Records as the API shows them. ``fresh`` names the timestamps that the answered write has just set."""
+
+from __future__ import annotations
+
+from fnkit.contract.durations import format_duration
+from fnkit.contract.enums import RuntimeStatus
+from fnkit.contract.resources import Cron, Function, Namespace
+from fnkit.contract.runtimes import find_runtime
+from fnkit.platform.control.hosts import domain_name, registry_endpoint
+from fnkit.platform.control.secrets import shown
+from fnkit.platform.control.timestamps import exact, rounded
+from fnkit.platform.records.cron import CronRecord
+from fnkit.platform.records.function import FunctionRecord
+from fnkit.platform.records.namespace import NamespaceRecord
+
+__all__ = ["CREATED", "READ", "UPDATED", "cron_view", "function_view", "namespace_view"]
+
+READ: frozenset[str] = frozenset()
+UPDATED = frozenset({"updated_at"})
+CREATED = frozenset({"created_at", "updated_at"})
+
+
+def namespace_view(record: NamespaceRecord, fresh: frozenset[str] = READ) -> Namespace:
+    """Return the API's object."""
+    registered = bool(record.registry_namespace_id)
+    return Namespace(
+        id=record.id,
+        name=record.name,
+        environment_variables=record.environment,
+        organization_id=record.organization_id,
+        project_id=record.project_id,
+        status=record.status.value,
+        registry_namespace_id=record.registry_namespace_id,
+        error_message=record.error_message,
+        registry_endpoint=registry_endpoint(record.label, record.region) if registered else "",
+        description=record.description,
+        secret_environment_variables=shown(record.secrets),
+        tags=list(record.tags),
+        created_at=_time("created_at", record.created_at, fresh),
+        updated_at=_time("updated_at", record.updated_at, fresh),
+        vpc_integration_activated=record.vpc_integration_activated,
+        region=record.region,
+    )
+
+
+def function_view(record: FunctionRecord, suffix: str, fresh: frozenset[str] = READ) -> Function:
+    """Return the API's object; ``suffix`` ends the domain name."""
+    settings = record.settings
+    return Function(
+        id=record.id,
+        name=record.name,
+        namespace_id=record.namespace_id,
+        status=record.status.value,
+        environment_variables=settings.environment,
+        min_scale=settings.min_scale,
+        max_scale=settings.max_scale,
+        runtime=settings.runtime,
+        memory_limit=settings.memory,
+        cpu_limit=settings.cpu,
+        timeout=format_duration(settings.timeout),
+        handler=settings.handler,
+        error_message=record.error_message,
+        privacy=settings.privacy,
+        description=record.description,
+        domain_name=domain_name(record.host_label, record.region, suffix),
+        secret_environment_variables=shown(settings.secrets),
+        http_option=settings.http_option,
+        runtime_message=_runtime_message(settings.runtime),
+        build_message=record.build_message,
+        sandbox=settings.sandbox,
+        created_at=_time("created_at", record.created_at, fresh),
+        updated_at=_time("updated_at", record.updated_at, fresh),
+        ready_at=None if record.ready_at is None else rounded(record.ready_at),
+        tags=list(record.tags),
+        private_network_id=record.private_network_id,
+        region=record.region,
+    )
+
+
+def cron_view(record: CronRecord) -> Cron:
+    """Return the API's object."""
+    return Cron(
+        id=record.id,
+        function_id=record.function_id,
+        schedule=record.schedule,
+        args=record.args,
+        status=record.status.value,
+        name=record.name,
+    )
+
+
+def _time(name: str, nanoseconds: int, fresh: frozenset[str]) -> str:
+    return exact(nanoseconds) if name in fresh else rounded(nanoseconds)
+
+
+def _runtime_message(name: str) -> str:
+    runtime = find_runtime(name)
+    available = runtime is None or runtime.status in (RuntimeStatus.AVAILABLE, RuntimeStatus.BETA)
+    return "" if available or runtime is None else runtime.status_message

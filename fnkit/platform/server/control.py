@@ -1,0 +1,115 @@
+"""The control process: ``python -m fnkit.platform.server.control``, its settings as JSON on standard input.
+
+Order: settings, sockets, store, link to the data plane, what was in flight, schedulers, HTTP. SIGTERM and SIGINT
+undo it backwards. Exit codes: 0 stopped when asked, 1 could not start (one line on standard error says why).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+
+import msgspec
+import uvicorn
+
+from fnkit.errors import PlatformError
+from fnkit.platform.api.app import application
+from fnkit.platform.control.platform import ControlPlane, assemble
+from fnkit.platform.layout import ProcessSettings
+from fnkit.platform.schedulers.cron import CronScheduler
+from fnkit.platform.schedulers.expiry import ExpiryScheduler
+
+__all__ = ["main", "serve"]
+
+_BACKLOG = 512
+_DRAIN_SECONDS = 10
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the process answers signals once, in ``serve``."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: ProcessSettings, listener: socket.socket, stop: asyncio.Event | None = None) -> None:
+    """Run the control plane on a bound socket until ``stop`` is set, or until a signal without one."""
+    plane = assemble(settings)
+    crons = CronScheduler(plane.context)
+    plane.context.cron_changed = crons.changed
+    plane.due = _due(crons)
+    try:
+        await plane.open()
+        crons.load()
+        plane.context.tasks.start(crons.run(), "cron scheduler")
+        plane.context.tasks.start(ExpiryScheduler(plane.context, plane.functions).run(), "expiry scheduler")
+        await _serve_http(plane, listener, stop or _stopped_by_signal())
+    finally:
+        await plane.close()
+
+
+def _due(crons: CronScheduler) -> Callable[[], Awaitable[None]]:
+    async def due() -> None:
+        crons.fire_due()
+        await asyncio.sleep(0)
+
+    return due
+
+
+async def _serve_http(plane: ControlPlane, listener: socket.socket, stop: asyncio.Event) -> None:
+    config = uvicorn.Config(
+        application(plane),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+    server = _Server(config)
+
+    async def end() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    ending = asyncio.ensure_future(end())
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        ending.cancel()
+
+
+def _stopped_by_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def main() -> int:
+    """Run the process; returns its exit code."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
+        with socket.create_server((settings.host, settings.api_port), backlog=_BACKLOG) as listener:
+            asyncio.run(serve(settings, listener))
+    except msgspec.MsgspecError as error:
+        print(f"control: its settings cannot be read: {error}", file=sys.stderr)  # noqa: T201  a process's last word
+        return 1
+    except (PlatformError, OSError, sqlite3.Error) as error:
+        print(f"control: {error}", file=sys.stderr)  # noqa: T201  a process's last word
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

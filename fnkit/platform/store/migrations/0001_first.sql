@@ -1,0 +1,72 @@
+CREATE TABLE namespaces (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  region TEXT NOT NULL,
+  project_id TEXT NOT NULL,
+  organization_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  status TEXT NOT NULL,
+  record TEXT NOT NULL
+);
+CREATE UNIQUE INDEX namespaces_name ON namespaces (region, project_id, name);
+CREATE INDEX namespaces_organization ON namespaces (region, organization_id);
+CREATE INDEX namespaces_unsettled ON namespaces (status) WHERE status NOT IN ('ready', 'error');
+
+CREATE TABLE functions (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  region TEXT NOT NULL,
+  project_id TEXT NOT NULL,
+  organization_id TEXT NOT NULL,
+  namespace_id TEXT NOT NULL REFERENCES namespaces (id),
+  name TEXT NOT NULL,
+  status TEXT NOT NULL,
+  archive TEXT,
+  uid INTEGER NOT NULL,
+  reserved_memory INTEGER NOT NULL,
+  serving INTEGER NOT NULL,
+  expires_at INTEGER,
+  record TEXT NOT NULL
+);
+CREATE UNIQUE INDEX functions_name ON functions (namespace_id, name);
+CREATE INDEX functions_region ON functions (region, name);
+CREATE INDEX functions_project ON functions (region, project_id);
+CREATE INDEX functions_organization ON functions (organization_id, reserved_memory);
+CREATE INDEX functions_archive ON functions (archive) WHERE archive IS NOT NULL;
+CREATE UNIQUE INDEX functions_uid ON functions (uid) WHERE uid > 0;
+CREATE INDEX functions_serving ON functions (serving) WHERE serving = 1;
+CREATE INDEX functions_unsettled ON functions (status) WHERE status IN ('pending', 'deleting');
+CREATE INDEX functions_expiring ON functions (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE crons (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  region TEXT NOT NULL,
+  function_id TEXT NOT NULL REFERENCES functions (id),
+  name TEXT NOT NULL,
+  status TEXT NOT NULL,
+  record TEXT NOT NULL
+);
+CREATE INDEX crons_function ON crons (function_id);
+CREATE INDEX crons_unsettled ON crons (status) WHERE status NOT IN ('ready', 'error');
+
+-- The last tick that was begun; it commits together with its delivery, so that no tick is fired twice.
+CREATE TABLE ticks (
+  cron_id TEXT PRIMARY KEY REFERENCES crons (id) ON DELETE CASCADE,
+  at REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE deliveries (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  source_id TEXT NOT NULL,
+  status TEXT NOT NULL,
+  record TEXT NOT NULL
+);
+CREATE INDEX deliveries_source ON deliveries (source_id, seq);
+CREATE INDEX deliveries_pending ON deliveries (status) WHERE status = 'pending';
+
+CREATE TABLE facts (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) WITHOUT ROWID;

@@ -1,0 +1,1 @@
+"""Numbered SQL scripts; the store runs those above the file's ``user_version``, in order."""
