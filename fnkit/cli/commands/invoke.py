@@ -57,6 +57,7 @@ def invoke(  # noqa: PLR0913 - one parameter an option
         answer = invoke_there(common, api, name, request)
     else:
         answer = _call_here(common, name, request)
+    common.output.message(f"{answer.response.status} in {answer.duration_ms:.1f} ms")
     common.output.result(InvokeView(answer))
     return 1 if answer.response.status >= _FAILED else None
 

@@ -41,11 +41,8 @@ class InvokeView:
         }
 
     def render(self, console: Console) -> None:
-        """The status on stderr, the body's bytes on stdout: ready for a pipe."""
+        """The body's bytes as they are: ready for a pipe. A terminal gets its line break."""
         response = self.answer.response
-        status = f"{response.status} in {self.answer.duration_ms:.0f} ms"
-        sys.stderr.write(status + "\n")
-        sys.stderr.flush()
         console.file.flush()
         sys.stdout.buffer.write(response.body)
         if response.body and not response.body.endswith(b"\n") and console.is_terminal:

@@ -35,7 +35,7 @@ def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:
 
 def test_a_reader_gives_whole_lines_as_they_come_over_rotations_too(tmp_path: Path) -> None:
     layout = _layout(tmp_path)
-    log = PlatformLog(tmp_path / "logs/platform/control.log", max_bytes=12)
+    log = PlatformLog(tmp_path / "logs/platform/control.log", max_bytes=14)
     log.write(b"before\n")
     reader = LogReader(layout, "control")
     assert reader.new_lines() == []
