@@ -86,3 +86,5 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str
     strict_runtimes: bool = False
     memory_budget_mb: int = 0
+    scale_to_one_after: float = 30.0
+    scale_to_zero_after: float = 900.0

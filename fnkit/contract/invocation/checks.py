@@ -1,0 +1,50 @@
+"""What the core runtime answers by itself, before any handler is called.
+
+In this order: ``/favicon.ico`` and ``/robots.txt``, the declared length, the trigger type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from fnkit.contract.limits import PAYLOAD_MAX_BYTES
+
+__all__ = ["CORS_DEFAULTS", "Refusal", "refusal"]
+
+CORS_DEFAULTS: Final = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Headers", "Content-Type"),
+)
+"""On every response of the core runtime, errors included; a handler's own replace them one by one."""
+
+_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.ParseBool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A response that needs no handler. ``text`` is plain text, or empty."""
+
+    status: int
+    text: str
+
+
+_NOT_FOUND: Final = Refusal(404, "")
+_TOO_LARGE: Final = Refusal(413, f"request payload too large, max payload size = {PAYLOAD_MAX_BYTES} bytes\n")
+_TRIGGER: Final = Refusal(400, "trigger Type is not supported by Scaleway Functions Runtime")
+
+
+def refusal(path: str, declared_length: int, trigger_type: str, allow_favicon: str) -> Refusal | None:
+    """Return the core runtime's own answer, or ``None`` when the handler is to be called.
+
+    declared_length is the Content-Length, 0 without one: chunked bodies pass. trigger_type is the value of
+    ``SCW_TRIGGER_TYPE`` among the request's headers, allow_favicon that of ``SCW_ALLOW_FAVICON`` in the
+    function's environment.
+    """
+    if path == "/robots.txt" or (path == "/favicon.ico" and allow_favicon not in _TRUE):
+        return _NOT_FOUND
+    if declared_length > PAYLOAD_MAX_BYTES:
+        return _TOO_LARGE
+    if trigger_type and trigger_type != "http":
+        return _TRIGGER
+    return None

@@ -1,0 +1,137 @@
+"""The ``event`` and ``context`` that a handler is called with (Python, Node, PHP).
+
+The shape is that of the core runtime's JSON, oddities included: ``null`` for what it never fills, and
+``isBase64Encoded`` that is present only when the body happens to be standard base64.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from fnkit.contract.invocation.headers import canonical_header
+
+__all__ = ["build_context", "build_event", "decode_path", "decode_text", "is_base64"]
+
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+_LINE_BREAKS: Final = re.compile(rb"[\r\n]+")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_EACH_BYTE: Final = "fnkit-each-byte"
+
+
+def _replace_each_byte(error: UnicodeError) -> tuple[str, int]:
+    if isinstance(error, UnicodeDecodeError):
+        return "�", error.start + 1
+    raise error
+
+
+codecs.register_error(_EACH_BYTE, _replace_each_byte)
+
+
+def decode_text(raw: bytes) -> str:
+    """Return the bytes as Go's JSON writer does: UTF-8, each byte that is not becoming U+FFFD."""
+    return raw.decode("utf-8", _EACH_BYTE)
+
+
+def is_base64(body: bytes) -> bool:
+    """Say whether Go's ``base64.StdEncoding`` decodes the body: padded, line breaks skipped; so also ``""``."""
+    if _BASE64.fullmatch(body) is None:
+        if b"\n" not in body and b"\r" not in body:
+            return False
+        body = _LINE_BREAKS.sub(b"", body)
+        if _BASE64.fullmatch(body) is None:
+            return False
+    return len(body) % 4 == 0
+
+
+def decode_path(path: str) -> str:
+    """Return the URL path without its escapes. Raises ``ValueError`` on an escape that is none."""
+    if "%" not in path:
+        return path
+    if _BAD_ESCAPE.search(path):
+        raise ValueError(f"invalid URL escape in {path!r}")
+    return decode_text(unquote_to_bytes(path))
+
+
+def _unescape(text: str) -> str | None:
+    if _BAD_ESCAPE.search(text):
+        return None
+    return decode_text(unquote_to_bytes(text.replace("+", " ")))
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """Return the parameters, decoded, the last value winning; pairs that Go cannot parse are left out."""
+    parameters: dict[str, str] = {}
+    if not query:
+        return parameters
+    for pair in query.split("&"):
+        if not pair or ";" in pair:  # Go ≥ 1.17 refuses semicolons
+            continue
+        key, _, value = pair.partition("=")
+        name, text = _unescape(key), _unescape(value)
+        if name is not None and text is not None:
+            parameters[name] = text
+    return parameters
+
+
+def join_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the headers under their canonical names, repeated ones joined with ``,``; ``Host`` is not one."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        key = canonical_header(name)
+        if key in joined:
+            joined[key] = f"{joined[key]},{value}"
+        elif key != "Host":
+            joined[key] = value
+    return joined
+
+
+def build_event(
+    *, method: str, path: str, query: str, headers: Iterable[tuple[str, str]], body: bytes
+) -> dict[str, object]:
+    """Return the event of one HTTP request.
+
+    Args:
+        method: as the client wrote it.
+        path: decoded, without the query.
+        query: as the client wrote it, without ``?``.
+        headers: pairs in any spelling, repeated ones allowed.
+        body: the raw bytes; what is not UTF-8 is lost, as on the real platform.
+    """
+    event: dict[str, object] = {
+        "resource": "",
+        "path": path,
+        "httpMethod": method,
+        "headers": join_headers(headers),
+        "multiValueHeaders": None,
+        "queryStringParameters": parse_query(query),
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": {},
+        "requestContext": {
+            "accountId": "",
+            "resourceId": "",
+            "stage": "",
+            "requestId": "",
+            "resourcePath": "",
+            "authorizer": None,
+            "httpMethod": method,
+            "apiId": "",
+        },
+        "body": decode_text(body),
+    }
+    if is_base64(body):
+        event["isBase64Encoded"] = True
+    return event
+
+
+def build_context(*, memory_limit: int, function_name: str, function_version: str = "") -> dict[str, object]:
+    """Return the context: memory in MB, the function's name, and a version that the platform leaves empty."""
+    return {
+        "memoryLimitInMb": memory_limit,
+        "functionName": function_name,
+        "functionVersion": function_version,
+    }

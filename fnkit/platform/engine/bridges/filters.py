@@ -1,0 +1,116 @@
+"""The two filters that a process can put on itself without any privilege: landlock (files) and seccomp (calls).
+
+Standard library of Python 3.8 and later, Linux only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fnkit.platform.engine.bridges import kernel
+else:
+    import kernel
+
+
+_FILE_EXECUTE, _FILE_WRITE, _FILE_READ, _DIR_READ = 1, 2, 4, 8
+_READ = _FILE_EXECUTE | _FILE_READ | _DIR_READ
+_ALL_V1 = (1 << 13) - 1
+_REFER, _TRUNCATE, _IOCTL = 1 << 13, 1 << 14, 1 << 15
+_ONLY_FILES = _FILE_EXECUTE | _FILE_WRITE | _FILE_READ | _TRUNCATE | _IOCTL
+_SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 2
+_PATH_BENEATH = 1
+_VERSION_FLAG = 1
+
+
+def landlock_version() -> int:
+    """Return the kernel's landlock ABI, 0 without."""
+    try:
+        return kernel.syscall(kernel.LANDLOCK_CREATE_RULESET, None, 0, _VERSION_FLAG)
+    except OSError:
+        return 0
+
+
+def restrict_files(readable: list[str], writable: list[str], devices: tuple[str, ...]) -> None:
+    """Let this process reach these paths and no others, and signal no one outside (ABI 6)."""
+    version = landlock_version()
+    if version < 1:
+        raise OSError(errno.ENOSYS, "landlock is not available")
+    handled = _ALL_V1
+    for since, right in ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL)):
+        if version >= since:
+            handled |= right
+    attributes = struct.pack("=QQQ", handled, 0, _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    ruleset = kernel.syscall(kernel.LANDLOCK_CREATE_RULESET, ctypes.c_char_p(attributes), size, 0)
+    try:
+        for path in (*readable, *devices):
+            _allow(ruleset, path, _READ & handled)
+        for path in writable:
+            _allow(ruleset, path, handled)
+        kernel.syscall(kernel.LANDLOCK_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if not os.path.isdir(path):
+            rights &= _ONLY_FILES
+        rule = struct.pack("=Qi", rights, descriptor)
+        kernel.syscall(kernel.LANDLOCK_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.c_char_p(rule), 0)
+    finally:
+        os.close(descriptor)
+
+
+# Numbers by machine: (AUDIT_ARCH, clone, clone3, refused calls). The refused ones make namespaces, mounts,
+# kernel keys and modules, look into other processes, or set the machine's clock and name.
+_MACHINES = {
+    "x86_64": (
+        0xC000003E, 56, 435,
+        (101, 103, 155, 161, 163, 164, 165, 166, 167, 168, 169, 170, 171, 175, 176, 179, 227, 246, 248, 249, 250,
+         272, 298, 304, 308, 310, 311, 313, 320, 321, 323, 425, 428, 429, 430, 432, 442),
+    ),
+    "aarch64": (
+        0xC00000B7, 220, 435,
+        (117, 116, 41, 51, 89, 170, 40, 39, 224, 225, 142, 161, 162, 105, 106, 60, 112, 104, 217, 218, 219,
+         97, 241, 265, 268, 270, 271, 273, 294, 280, 282, 425, 428, 429, 430, 432, 442),
+    ),
+}  # fmt: skip
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+_X32_BIT = 0x40000000
+
+
+def _program() -> bytes:
+    architecture, clone, clone3, refused = _MACHINES[os.uname().machine]
+    code = [
+        (_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, 0), (_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
+        (_EQUAL, 0, 1, clone3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),  # the C library then uses clone
+    ]  # fmt: skip
+    for number in refused:
+        code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
+    code += [
+        (_EQUAL, 0, 3, clone), (_LOAD, 0, 0, 16), (_ANY_BIT, 0, 1, kernel.CLONE_NEWUSER),
+        (_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW),
+    ]  # fmt: skip
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+def restrict_calls() -> None:
+    """Refuse the calls above with EPERM; on a machine whose numbers are not known, ``OSError``."""
+    if os.uname().machine not in _MACHINES:
+        raise OSError(errno.ENOSYS, "no system-call filter for this machine")
+    program = _program()
+    code = ctypes.create_string_buffer(program, len(program))
+    header = ctypes.create_string_buffer(struct.pack("@HxxxxxxQ", len(program) // 8, ctypes.addressof(code)))
+    kernel.prctl(kernel.PR_SET_SECCOMP, kernel.SECCOMP_MODE_FILTER, header)

@@ -1,0 +1,118 @@
+"""The system calls that Python has no names for, through ctypes. Standard library of Python 3.8 and later.
+
+Imported by bare name inside a zygote (``bridges/python.py`` puts this folder on the path for that moment).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MS_RELATIME = 1 << 21
+MNT_DETACH = 2
+_SAME_IN_STATVFS = MS_NODEV | MS_NOEXEC | 1024 | 2048  # noatime and nodiratime have one number in both
+_STATVFS_RELATIME = 4096
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_SECCOMP = 22
+PR_SET_NO_NEW_PRIVS = 38
+SECCOMP_MODE_FILTER = 2
+_CAPABILITY_VERSION_3 = 0x20080522
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def syscall(number: int, *arguments: object) -> int:
+    """Call by number; ``OSError`` when it fails."""
+    converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    return _checked(int(_libc.syscall(ctypes.c_long(number), *converted)), f"system call {number}")
+
+
+def unshare(flags: int) -> None:
+    """Leave these namespaces for new ones."""
+    _checked(_libc.unshare(flags), "unshare")
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """Enter the namespace behind a descriptor."""
+    _checked(_libc.setns(descriptor, kind), "setns")
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    """mount(2)."""
+    result = _libc.mount(
+        os.fsencode(source) if source else None,
+        os.fsencode(target),
+        os.fsencode(kind) if kind else None,
+        ctypes.c_ulong(flags),
+        os.fsencode(data) if data else None,
+    )
+    _checked(result, f"mount {kind or source} on {target}")
+
+
+def bind(source: str, target: str, *, readonly: bool) -> None:
+    """Show ``source`` at ``target``; a read-only view keeps the flags that an outer namespace has locked."""
+    mount(source, target, None, MS_BIND | MS_REC)
+    if readonly:
+        present = os.statvfs(target).f_flag
+        flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | (present & _SAME_IN_STATVFS)
+        if present & _STATVFS_RELATIME:
+            flags |= MS_RELATIME
+        mount(None, target, None, flags)
+
+
+def change_root(new_root: str) -> None:
+    """Make ``new_root`` (a mount) the root and let go of the old one."""
+    number = _PIVOT_ROOT.get(os.uname().machine)
+    if number is None:
+        raise OSError(f"pivot_root has no known number on {os.uname().machine}")
+    os.chdir(new_root)
+    syscall(number, b".", b".")
+    _checked(_libc.umount2(b".", MNT_DETACH), "umount of the old root")
+    os.chdir("/")
+
+
+def sethostname(name: str) -> None:
+    """Name this uts namespace."""
+    encoded = name.encode()
+    _checked(_libc.sethostname(encoded, len(encoded)), "sethostname")
+
+
+def prctl(option: int, *arguments: object) -> None:
+    """prctl(2)."""
+    converted = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]
+    converted += [ctypes.c_ulong(0)] * (4 - len(converted))
+    _checked(_libc.prctl(option, *converted), f"prctl {option}")
+
+
+def drop_capabilities() -> None:
+    """Give up every capability of this process."""
+    header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0))
+    data = ctypes.create_string_buffer(24)
+    _checked(_libc.capset(header, data), "capset")

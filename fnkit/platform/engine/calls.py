@@ -1,0 +1,70 @@
+"""One request in the local engine: waiting, then on an instance, then over."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from fnkit.platform.engine.contract import Failure, Listener
+
+__all__ = ["LocalCall", "Server"]
+
+
+class Server(Protocol):
+    """What a call needs of the instance that serves it."""
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the request."""
+
+    def pause(self) -> None:
+        """Stop reading the answer."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+
+class LocalCall:
+    """See ``Call``. ``listener`` is ``None`` once nobody waits any more."""
+
+    __slots__ = ("listener", "request_id", "server", "timer")
+
+    def __init__(self, request_id: str, listener: Listener) -> None:
+        self.request_id = request_id
+        self.listener: Listener | None = listener
+        self.server: Server | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def send(self, data: bytes) -> None:
+        """Write a piece of the request to the instance."""
+        if self.server is not None:
+            self.server.write(data)
+
+    def pause(self) -> None:
+        """Stop reading the answer."""
+        if self.server is not None:
+            self.server.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.server is not None:
+            self.server.resume()
+
+    def end(self) -> None:
+        """The answer is complete."""
+        listener = self._settle()
+        if listener is not None:
+            listener.answer_ended()
+
+    def fail(self, failure: Failure) -> None:
+        """There is no answer."""
+        listener = self._settle()
+        if listener is not None:
+            listener.failed(failure)
+
+    def _settle(self) -> Listener | None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        self.server = None
+        listener, self.listener = self.listener, None
+        return listener

@@ -1,0 +1,136 @@
+"""Memory, processes and CPU of an instance through control groups, version 1 or 2 (root alone).
+
+::
+
+    <hierarchy>/fnkit-<pid of the data plane>/<instance>      one group per instance and hierarchy
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+__all__ = ["ControlGroups", "InstanceGroups"]
+
+_MOUNT: Final = Path("/sys/fs/cgroup")
+_CONTROLLERS: Final = ("memory", "pids", "cpu")
+_PREFIX: Final = "fnkit-"
+_MIB: Final = 1024 * 1024
+_SHARES_PER_CPU: Final = 1024  # v1's cpu.shares of one whole CPU
+_WEIGHT_PER_CPU: Final = 100  # v2's cpu.weight
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceGroups:
+    """The folders of one instance's groups, by controller; under version 2 they are one folder."""
+
+    folders: dict[str, Path]
+    unified: bool
+
+    @property
+    def joins(self) -> list[str]:
+        """The files that a process writes ``0`` to in order to join."""
+        return sorted({str(folder / "cgroup.procs") for folder in self.folders.values()})
+
+    def limit(self, *, memory: int, cpu: int, processes: int) -> None:
+        """Set the limits: MB, mVCPU as a weight, a number."""
+        size = memory * _MIB
+        if self.unified:
+            folder = self.folders["memory"]
+            _write(folder / "memory.max", size)
+            with contextlib.suppress(OSError):
+                _write(folder / "memory.swap.max", 0)
+            _write(folder / "pids.max", processes)
+            _write(folder / "cpu.weight", max(1, cpu * _WEIGHT_PER_CPU // 1000))
+            return
+        _write(self.folders["memory"] / "memory.limit_in_bytes", size)
+        with contextlib.suppress(OSError):  # only where swap is accounted
+            _write(self.folders["memory"] / "memory.memsw.limit_in_bytes", size)
+        _write(self.folders["pids"] / "pids.max", processes)
+        _write(self.folders["cpu"] / "cpu.shares", max(2, cpu * _SHARES_PER_CPU // 1000))
+
+    def ran_out_of_memory(self) -> bool:
+        """Say whether the kernel killed something in here because memory ran out."""
+        name = "memory.events" if self.unified else "memory.oom_control"
+        with contextlib.suppress(OSError, KeyError):
+            for line in (self.folders["memory"] / name).read_text().splitlines():
+                key, _, count = line.partition(" ")
+                if key == "oom_kill":
+                    return int(count) > 0
+        return False
+
+    def remove(self) -> bool:
+        """Remove the groups; ``False`` while a process of theirs is still ending."""
+        gone = True
+        for folder in set(self.folders.values()):
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                gone = False
+        return gone
+
+
+def _write(path: Path, value: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, str(value).encode())
+    finally:
+        os.close(descriptor)
+
+
+class ControlGroups:
+    """The groups of this data plane. ``OSError`` from the constructor where there are none to be had."""
+
+    def __init__(self) -> None:
+        self._unified = (_MOUNT / "cgroup.controllers").exists()
+        name = f"{_PREFIX}{os.getpid()}"
+        bases = [_MOUNT] if self._unified else [_MOUNT / controller for controller in _CONTROLLERS]
+        for base in bases:
+            _remove_abandoned(base)
+        self._parents = {
+            controller: (_MOUNT if self._unified else _MOUNT / controller) / name for controller in _CONTROLLERS
+        }
+        for base, parent in zip(bases, dict.fromkeys(self._parents.values()), strict=True):
+            if self._unified:
+                _enable(base)
+            parent.mkdir(exist_ok=True)
+            if self._unified:
+                _enable(parent)
+
+    def create(self, instance: str) -> InstanceGroups:
+        """Make the groups of one instance, without limits yet."""
+        folders = {controller: parent / instance for controller, parent in self._parents.items()}
+        for folder in dict.fromkeys(folders.values()):
+            folder.mkdir()
+        return InstanceGroups(folders, self._unified)
+
+    def close(self) -> None:
+        """Remove this data plane's groups, as far as they are empty."""
+        for parent in dict.fromkeys(self._parents.values()):
+            _remove_tree(parent)
+
+
+def _enable(folder: Path) -> None:
+    (folder / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+
+
+def _remove_tree(parent: Path) -> None:
+    with contextlib.suppress(OSError):
+        for child in parent.iterdir():
+            if child.is_dir():
+                with contextlib.suppress(OSError):
+                    child.rmdir()
+        parent.rmdir()
+
+
+def _remove_abandoned(base: Path) -> None:
+    """Remove the groups of data planes that were killed and could not do it themselves."""
+    for parent in base.glob(f"{_PREFIX}*"):
+        pid = parent.name.removeprefix(_PREFIX)
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            _remove_tree(parent)

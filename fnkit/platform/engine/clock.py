@@ -1,0 +1,35 @@
+"""The platform's time as the data plane reads it (decision 21)."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from fnkit.platform.routing import Clock
+
+__all__ = ["VirtualClock"]
+
+
+class VirtualClock:
+    """Virtual now, from the last clock that control sent; real time until it sent one."""
+
+    def __init__(self) -> None:
+        self._clock = Clock(epoch=0.0, real=0.0, speed=1.0)
+
+    @property
+    def speed(self) -> float:
+        """Virtual seconds per real second; 0 is the manual clock."""
+        return self._clock.speed
+
+    def set(self, clock: Clock) -> None:
+        """Follow another clock from now on."""
+        self._clock = clock
+
+    def now(self) -> float:
+        """Return the virtual time in Unix seconds."""
+        clock = self._clock
+        return clock.epoch + (time.time() - clock.real) * clock.speed
+
+    def timestamp(self) -> str:
+        """Return the virtual time as RFC 3339 in UTC with microseconds."""
+        return datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,43 @@
+"""The environment variables of an instance (pure): the platform's own, and the function's over them."""
+
+from __future__ import annotations
+
+from fnkit.contract.limits import PAYLOAD_MAX_BYTES
+from fnkit.platform.routing import Route
+
+__all__ = ["CODE_FOLDER", "HOME_FOLDER", "instance_environment"]
+
+HOME_FOLDER = "/home/app"
+CODE_FOLDER = "/home/app/function"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def instance_environment(route: Route, *, home: str, root: str) -> dict[str, str]:
+    """Return everything that an instance of this deployment finds in its environment, and nothing else.
+
+    home: the working directory; root: where the code lies, both as the instance sees them. A function's own
+    variables win, except over what the platform says of it (``SCW_*`` names are reserved, but users' keys are
+    accepted under ``SCW_SECRET_KEY`` and the like).
+    """
+    path, _, name = route.handler.rpartition(".")
+    return {
+        "PATH": _PATH,
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": f"{root}:{root}/package",
+        **route.environment,
+        "PORT": "8080",
+        "SCW_UPSTREAM_HOST": "http://127.0.0.1",
+        "SCW_UPSTREAM_PORT": "8081",
+        "SCW_HANDLER_PATH": f"{root}/{path}" if path else root,
+        "SCW_HANDLER_NAME": name,
+        "SCW_HANDLER_IS_BINARY": "true" if route.language in ("Go", "Rust") else "false",
+        "SCW_PAYLOAD_MAX_SIZE": str(PAYLOAD_MAX_BYTES),
+        "SCW_APPLICATION_ID": route.function_id,
+        "SCW_APPLICATION_NAME": route.name,
+        "SCW_APPLICATION_VERSION": "",
+        "SCW_APPLICATION_MEMORY": str(route.memory),
+        "SCW_NAMESPACE_ID": route.namespace_id,
+        "SCW_PUBLIC": "true" if route.privacy == "public" else "false",
+    }

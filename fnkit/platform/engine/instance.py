@@ -1,0 +1,283 @@
+"""One instance: a process that answers one request at a time over a socket of its own.
+
+Its life: *blank* (forked and half confined, nobody's), *starting* (its settings are sent, the handler is being
+imported), *idle*, *busy*, *ended*. It has ended when its socket is closed and its zygote has reaped it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+from collections.abc import Iterable
+from enum import Enum
+from typing import Final, Protocol, cast
+
+import httptools
+import msgspec
+
+from fnkit.platform.engine.capture import LineReader
+from fnkit.platform.engine.cgroups import InstanceGroups
+from fnkit.platform.engine.calls import LocalCall
+from fnkit.platform.engine.logs import LogWriter
+from fnkit.platform.engine.zygote import Zygote
+from fnkit.platform.log_lines import Stream
+
+__all__ = ["Instance", "InstanceOwner", "InstanceState", "forked_instance"]
+
+_EOF_GRACE_SECONDS: Final = 0.2  # between a process's end and its socket's, when something else holds the socket
+_LINE_MAX: Final = 65536
+
+
+class InstanceState(Enum):
+    """Where in its life an instance is."""
+
+    BLANK = "blank"
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    ENDED = "ended"
+
+
+class InstanceOwner(Protocol):
+    """The pool that an instance was given to."""
+
+    def instance_ready(self, instance: Instance) -> None:
+        """The handler is imported, or its import failed; either way it answers."""
+
+    def instance_free(self, instance: Instance) -> None:
+        """The answer is complete."""
+
+    def instance_ended(self, instance: Instance, reason: str) -> None:
+        """The process is gone; ``reason`` is a short sentence."""
+
+
+class _StartLine(msgspec.Struct):
+    ready: bool = False
+    error: str = ""
+
+
+class Instance(asyncio.Protocol):
+    """The data plane's end of one instance."""
+
+    def __init__(self, number: int, zygote: Zygote, groups: InstanceGroups | None, logs: LogWriter) -> None:
+        self.number = number
+        self.name = f"{number:08x}"
+        self.zygote = zygote
+        self.groups = groups
+        self.state = InstanceState.BLANK
+        self.owner: InstanceOwner | None = None
+        self.function_id = ""
+        self.home: str | None = None
+        self.idle_since = 0.0
+        self.call: LocalCall | None = None
+        self.reason = ""
+        self.was_ready = False
+        self.answering = False  # the head of the current answer has come
+        self._request_id = ""
+        self._logs = logs
+        self._reaped = False
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._start_line = b""
+        self._status: int | None = None
+        self._eof = False
+        self._ended = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parser = httptools.HttpResponseParser(self)
+        self._readers: dict[int, LineReader] = {}
+        self._written = select.poll()
+
+    # Its three descriptors
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is in the event loop's hands."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+
+    def capture(self, descriptor: int, stream: Stream) -> None:
+        """Read this pipe into the function's log."""
+        reader = LineReader(self._loop, descriptor, lambda lines: self._log(stream, lines))
+        self._readers[descriptor] = reader
+        self._written.register(descriptor, select.POLLIN)
+
+    def _log(self, stream: Stream, lines: Iterable[bytes]) -> None:
+        self._logs.write(self.function_id, self.name, self._request_id, stream, lines)
+
+    def _read_written(self) -> None:
+        """Take what the handler wrote during this request before the next one starts."""
+        for descriptor, _ in self._written.poll(0):
+            reader = self._readers[descriptor]
+            reader.read()
+            if reader.closed:
+                self._written.unregister(descriptor)
+
+    # Starting
+
+    def begin(self, owner: InstanceOwner, function_id: str, settings: bytes) -> None:
+        """Give it to a pool: from here it is this function's until it ends."""
+        self.owner = owner
+        self.function_id = function_id
+        self.state = InstanceState.STARTING
+        self.write_document(settings)
+
+    def write_document(self, document: bytes) -> None:
+        """Send a JSON document of the start."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(len(document).to_bytes(4, "big") + document)
+
+    def _hear_start(self, data: bytes) -> None:
+        self._start_line += data
+        line, separator, rest = self._start_line.partition(b"\n")
+        if not separator:
+            if len(self._start_line) > _LINE_MAX:
+                self.kill("it did not speak the start line")
+            return
+        try:
+            start = msgspec.json.decode(line, type=_StartLine)
+        except msgspec.DecodeError:
+            start = _StartLine(error="it did not speak the start line")
+        if rest or not start.ready:
+            self.kill(f"not started: {start.error}")
+        elif self.owner is not None:
+            self.state = InstanceState.IDLE
+            self.was_ready = True
+            self._read_written()
+            self.owner.instance_ready(self)
+
+    # Requests
+
+    def serve(self, call: LocalCall) -> None:
+        """Take a request; its bytes follow through ``write``."""
+        self.state = InstanceState.BUSY
+        self._request_id = call.request_id
+        self.call = call
+        self.answering = False
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the request."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def pause(self) -> None:
+        """Stop reading the answer."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: the start line, or a piece of an answer."""
+        if self.state is InstanceState.BUSY:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserError:
+                self.kill("its answer was not HTTP")
+        elif self.state is InstanceState.STARTING:
+            self._hear_start(data)
+        else:
+            self.kill("it spoke without being asked")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """The parser found a header."""
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The parser found the end of the head."""
+        headers, self._headers = self._headers, []
+        self.answering = True
+        if self.call is not None and self.call.listener is not None:
+            self.call.listener.answer_started(self._parser.get_status_code(), headers)
+
+    def on_body(self, data: bytes) -> None:
+        """The parser found a piece of the body."""
+        if self.call is not None and self.call.listener is not None:
+            self.call.listener.answer_data(data)
+
+    def on_message_complete(self) -> None:
+        """The parser found the end of the answer."""
+        if self.state is not InstanceState.BUSY:
+            return
+        self._read_written()
+        call, self.call = self.call, None
+        self.state = InstanceState.IDLE
+        if call is not None:
+            call.end()
+        if self.owner is not None:
+            self.owner.instance_free(self)
+
+    # The end
+
+    def kill(self, reason: str) -> None:
+        """End it. ``instance_ended`` follows."""
+        self.reason = self.reason or reason
+        self.zygote.kill(self.number)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The socket is closed: the process ended, or lets nobody talk to it any more."""
+        self._eof = True
+        if self._reaped:
+            self._end()
+        else:
+            self.zygote.kill(self.number)
+
+    def exited(self, status: int | None) -> None:
+        """The zygote has reaped the process, or has ended itself (``None``)."""
+        self._reaped = True
+        self._status = status
+        if self._eof:
+            self._end()
+        else:  # its last words may still lie in the socket
+            self._loop.call_later(_EOF_GRACE_SECONDS, self._end)
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self.state = InstanceState.ENDED
+        if self._transport is not None:
+            self._transport.abort()
+        for reader in self._readers.values():
+            if not reader.closed:
+                reader.read()
+            reader.close()
+        if self.groups is not None and self.groups.ran_out_of_memory():
+            self.reason = "out of memory"
+        if self.owner is not None:
+            self.owner.instance_ended(self, self.reason or describe_status(self._status))
+
+
+def describe_status(status: int | None) -> str:
+    """Return a wait status in words.
+
+    >>> describe_status(0x300)
+    'exit 3'
+    """
+    if status is None:
+        return "its zygote ended"
+    if os.WIFSIGNALED(status):
+        return f"killed by signal {os.WTERMSIG(status)}"
+    return f"exit {os.waitstatus_to_exitcode(status)}"
+
+
+async def forked_instance(number: int, zygote: Zygote, groups: InstanceGroups | None, logs: LogWriter) -> Instance:
+    """Fork a blank instance: it joins its groups and mounts its disk while it waits for settings."""
+    ours, theirs = socket.socketpair()
+    pipes = [os.pipe2(os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe() for _ in range(2)]
+    instance = Instance(number, zygote, groups, logs)
+    try:
+        zygote.fork(number, [theirs.fileno(), pipes[0][1], pipes[1][1]])
+    finally:
+        theirs.close()
+        for _, writing in pipes:
+            os.close(writing)
+    instance.capture(pipes[0][0], "stdout")
+    instance.capture(pipes[1][0], "stderr")
+    ours.setblocking(False)
+    await asyncio.get_running_loop().create_unix_connection(lambda: instance, sock=ours)
+    joins = groups.joins if groups is not None else []
+    instance.write_document(msgspec.json.encode({"cgroups": joins}))
+    return instance

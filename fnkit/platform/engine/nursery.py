@@ -1,0 +1,149 @@
+"""Where instances come from: one zygote per interpreter, and a few blank instances in hand.
+
+A blank instance has joined its control groups and mounted its disk, which takes milliseconds and needs to know
+nobody; taking one leaves only what depends on the function. It belonged to nobody before and is never reused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import shutil
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+from fnkit.platform.engine.cgroups import ControlGroups, InstanceGroups
+from fnkit.platform.engine.instance import Instance, InstanceState, forked_instance
+from fnkit.platform.engine.isolation import Level
+from fnkit.platform.engine.logs import LogWriter
+from fnkit.platform.engine.zygote import Zygote
+
+__all__ = ["Nursery"]
+
+_GROUP_TRIES: Final = 50
+_GROUP_SECONDS: Final = 0.1
+
+
+class Nursery:
+    """Forks instances. runtime_folder is short-lived, private and ours (roots and homes lie in it)."""
+
+    def __init__(
+        self,
+        level: Level,
+        groups: ControlGroups | None,
+        runtime_folder: Path,
+        logs: LogWriter,
+        *,
+        blanks: int,
+    ) -> None:
+        self.level = level
+        self._groups = groups
+        self._folder = runtime_folder
+        self._logs = logs
+        self._blanks_wanted = blanks
+        self._zygotes: dict[str, Zygote] = {}
+        self._blanks: dict[str, deque[Instance]] = {}
+        self._instances: dict[int, Instance] = {}
+        self._numbers = 0
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def take(self, interpreter: str) -> Instance:
+        """Return a blank instance of this interpreter, in hand or new. ``OSError`` when there can be none."""
+        blanks = self._blanks.setdefault(interpreter, deque())
+        while blanks:
+            instance = blanks.popleft()
+            if instance.state is InstanceState.BLANK:
+                return instance
+        return await self._fork(interpreter)
+
+    def refill(self, interpreter: str) -> None:
+        """Fork blanks for the next ones; called when nobody waits for it."""
+        blanks = self._blanks.setdefault(interpreter, deque())
+        if self._closed or len(blanks) >= self._blanks_wanted:
+            return
+        task = self._loop.create_task(self._add_blanks(interpreter, blanks))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _add_blanks(self, interpreter: str, blanks: deque[Instance]) -> None:
+        with contextlib.suppress(OSError):
+            while len(blanks) < self._blanks_wanted and not self._closed:
+                blanks.append(await self._fork(interpreter))
+
+    async def _fork(self, interpreter: str) -> Instance:
+        zygote = self._zygotes.get(interpreter)
+        if zygote is None:
+            root = self._folder / f"root-{len(self._zygotes)}"
+            zygote = Zygote(self._loop, interpreter, self.level, root, self)
+            self._zygotes[interpreter] = zygote
+        self._numbers += 1
+        number = self._numbers
+        groups = self._groups.create(f"{number:08x}") if self._groups is not None else None
+        try:
+            instance = await forked_instance(number, zygote, groups, self._logs)
+        except OSError:
+            if groups is not None:
+                groups.remove()
+            raise
+        self._instances[number] = instance
+        return instance
+
+    def home(self, instance: Instance) -> Path:
+        """Make a working folder for an instance that has no disk of its own."""
+        folder = self._folder / f"home-{instance.name}"
+        folder.mkdir(mode=0o700)
+        instance.home = str(folder)
+        return folder
+
+    # What zygotes report
+
+    def instance_exited(self, number: int, status: int) -> None:
+        """See ``ZygoteObserver``."""
+        self._clear(number, status)
+
+    def instance_not_forked(self, number: int, error: int) -> None:
+        """See ``ZygoteObserver``."""
+        instance = self._instances.get(number)
+        if instance is not None:
+            instance.reason = f"fork failed: {os.strerror(error) if error else errno.errorcode.get(error, '?')}"
+        self._clear(number, None)
+
+    def zygote_lost(self, zygote: Zygote) -> None:
+        """See ``ZygoteObserver``. The next instance starts another zygote."""
+        if self._zygotes.get(zygote.interpreter) is zygote:
+            del self._zygotes[zygote.interpreter]
+        for number, instance in list(self._instances.items()):
+            if instance.zygote is zygote:
+                self._clear(number, None)
+
+    def _clear(self, number: int, status: int | None) -> None:
+        instance = self._instances.pop(number, None)
+        if instance is None:
+            return
+        instance.exited(status)
+        if instance.state is InstanceState.BLANK:
+            instance.state = InstanceState.ENDED
+        if instance.groups is not None:
+            self._remove_groups(instance.groups, _GROUP_TRIES)
+        if instance.home is not None:
+            self._loop.run_in_executor(None, shutil.rmtree, instance.home, True)
+
+    def _remove_groups(self, groups: InstanceGroups, tries: int) -> None:
+        if not groups.remove() and tries and not self._closed:
+            self._loop.call_later(_GROUP_SECONDS, self._remove_groups, groups, tries - 1)
+
+    def close(self) -> None:
+        """End every zygote and with them every instance."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        for zygote in list(self._zygotes.values()):
+            zygote.close()
+            self.zygote_lost(zygote)
+        if self._groups is not None:
+            self._groups.close()

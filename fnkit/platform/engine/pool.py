@@ -1,0 +1,258 @@
+"""The instances of one deployment: who is idle, who waits, and when another one starts.
+
+One request at a time per instance. Idle instances are taken last in, first out, so that a few stay hot and the
+rest can end; requests wait first in, first out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from fnkit.platform.engine.calls import LocalCall
+from fnkit.platform.engine.contract import Failure, FailureKind, Listener
+from fnkit.platform.engine.instance import Instance, InstanceState
+from fnkit.platform.engine.scaling import ScaleDown
+from fnkit.platform.routing import Route
+
+__all__ = ["Pool", "PoolHost"]
+
+_BACKOFF_FIRST: Final = 0.1
+_BACKOFF_MAX: Final = 30.0
+
+
+class PoolHost(Protocol):
+    """What a pool needs of the engine."""
+
+    def now(self) -> float:
+        """Virtual time."""
+
+    def request_start(self, pool: Pool) -> None:
+        """Start an instance for this pool when there is room for it."""
+
+    def became_ready(self, instance: Instance) -> None:
+        """The instance has started."""
+
+    def became_idle(self, pool: Pool) -> None:
+        """The pool has an idle instance more."""
+
+    def ended(self, pool: Pool, instance: Instance, reason: str, *, prompted: bool) -> None:
+        """An instance of the pool is gone; ``prompted`` when we ended it for no fault of its own."""
+
+
+class Pool:
+    """One deployment's instances. ``first`` hears of the first start: ``None``, or why it failed."""
+
+    def __init__(self, route: Route, host: PoolHost, queue_limit: int, first: Callable[[str | None], None]) -> None:
+        self.route = route
+        self.idle: list[Instance] = []
+        self.members: set[Instance] = set()
+        self.waiting: deque[LocalCall] = deque()
+        self.starting = 0  # asked for, not ready yet
+        self.retired = False
+        self.said_starved = False
+        self._host = host
+        self._queue_limit = queue_limit
+        self._first: Callable[[str | None], None] | None = first
+        self._ending: set[Instance] = set()
+        self._failures = 0  # starts that failed, one after the other
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def busy(self) -> int:
+        """Instances that hold a request."""
+        return sum(1 for member in self.members if member.state is InstanceState.BUSY)
+
+    @property
+    def total(self) -> int:
+        """Instances that are ready or starting."""
+        return len(self.members) - len(self._ending) + self._requested
+
+    @property
+    def _requested(self) -> int:
+        """Starts that were asked for and have no process yet."""
+        return self.starting - sum(1 for member in self.members if member.state is InstanceState.STARTING)
+
+    @property
+    def has_minimum(self) -> bool:
+        """``min_scale`` instances are ready, or were tried and cannot be."""
+        ready = len(self.members) - len(self._ending) - (self.starting - self._requested)
+        return ready >= self.route.min_scale or self._failures > 0
+
+    # Requests
+
+    def acquire(self, request_id: str, listener: Listener) -> LocalCall | None:
+        """See ``Engine.acquire``."""
+        if not self.idle and len(self.waiting) >= self._queue_limit:
+            message = f"{self.route.name} is at its maximum scale and its queue is full"
+            listener.failed(Failure(FailureKind.QUEUE_FULL, message))
+            return None
+        call = LocalCall(request_id, listener)
+        call.timer = self._loop.call_later(self.route.timeout, self._expire, call)
+        if self.idle:
+            self._give(self.idle.pop(), call)
+        else:
+            self.waiting.append(call)
+            self.grow()
+        return call
+
+    def adopt(self, calls: deque[LocalCall]) -> None:
+        """Take over requests that waited for an older deployment; their clocks run on."""
+        for call in calls:
+            if call.timer is not None:
+                remaining = max(0.0, call.timer.when() - self._loop.time())
+                call.timer.cancel()
+                call.timer = self._loop.call_later(remaining, self._expire, call)
+            self.waiting.append(call)
+        while self.waiting and self.idle:
+            self._give(self.idle.pop(), self.waiting.popleft())
+        self.grow()
+
+    def forget(self, call: LocalCall) -> None:
+        """Drop a call that waits; one that is served ends by itself, unheard."""
+        call.listener = None
+        if call.server is None and call in self.waiting:
+            self.waiting.remove(call)
+            call.fail(Failure(FailureKind.STOPPING, "the client is gone"))
+
+    def _give(self, instance: Instance, call: LocalCall) -> None:
+        call.server = instance
+        instance.serve(call)
+        if call.listener is not None:
+            call.listener.granted(call)
+
+    def _expire(self, call: LocalCall) -> None:
+        seconds = f"{self.route.timeout:g} s"
+        instance = call.server
+        if isinstance(instance, Instance):
+            instance.kill(f"timed out after {seconds}")
+        elif call in self.waiting:
+            self.waiting.remove(call)
+        call.fail(Failure(FailureKind.TIMEOUT, f"{self.route.name} did not answer within {seconds}"))
+
+    # Growing
+
+    def grow(self) -> None:
+        """Start what the waiting requests and ``min_scale`` ask for, up to ``max_scale``."""
+        if self.retired:
+            return
+        for_requests = len(self.waiting) - self.starting
+        for_minimum = self.route.min_scale - self.total
+        wanted = min(max(for_requests, for_minimum), max(self.route.max_scale, 1) - self.total)
+        for _ in range(wanted):
+            self.starting += 1
+            self._host.request_start(self)
+
+    def start_one(self) -> None:
+        """Start one instance, whatever is asked for: the first of a deployment (decision 25)."""
+        self.starting += 1
+        self._host.request_start(self)
+
+    def start_failed(self, reason: str) -> None:
+        """A start that was asked for came to nothing. One waiting request pays for it, the others go on."""
+        self.starting -= 1
+        self._failures += 1
+        self._tell_first(reason)
+        if self.waiting:
+            message = f"{self.route.name} could not be started: {reason}"
+            self.waiting.popleft().fail(Failure(FailureKind.NOT_STARTED, message))
+            self.grow()
+        else:
+            self._replace_later()
+
+    def start_dropped(self) -> None:
+        """A start that was asked for is not needed any more."""
+        self.starting -= 1
+
+    def instance_ready(self, instance: Instance) -> None:
+        """See ``InstanceOwner``."""
+        self.starting -= 1
+        self.said_starved = False
+        self._tell_first(None)
+        self._offer(instance)
+        self._host.became_ready(instance)
+
+    def _tell_first(self, reason: str | None) -> None:
+        first, self._first = self._first, None
+        if first is not None:
+            first(reason)
+
+    def instance_free(self, instance: Instance) -> None:
+        """See ``InstanceOwner``."""
+        self._failures = 0
+        self._offer(instance)
+
+    def _offer(self, instance: Instance) -> None:
+        if instance in self._ending or instance.reason:
+            return  # it is being ended
+        if self.retired or len(self.members) - len(self._ending) > max(self.route.max_scale, 1):
+            self._end(instance)
+        elif self.waiting:
+            self._give(instance, self.waiting.popleft())
+        else:
+            instance.idle_since = self._host.now()
+            self.idle.append(instance)
+            self._host.became_idle(self)
+
+    # Shrinking
+
+    def sweep(self, rule: ScaleDown, now: float) -> None:
+        """End what has been idle for too long."""
+        since = [instance.idle_since for instance in self.idle]
+        surplus = rule.surplus(since, total=self.total, min_scale=self.route.min_scale, now=now)
+        for instance in self.idle[:surplus]:
+            self._end(instance)
+        del self.idle[:surplus]
+
+    def spare_idle(self) -> Instance | None:
+        """Return the longest idle instance, if ``min_scale`` does not keep it."""
+        return self.idle[0] if self.idle and self.total > self.route.min_scale else None
+
+    def evict(self, instance: Instance) -> None:
+        """End this idle instance: its memory is needed elsewhere."""
+        self.idle.remove(instance)
+        self._end(instance)
+
+    def _end(self, instance: Instance) -> None:
+        self._ending.add(instance)
+        instance.kill("no longer needed")
+
+    def retire(self, successor: Pool | None) -> None:
+        """Serve nothing new. What is held is answered first; what waits goes to the successor."""
+        self.retired = True
+        for instance in self.idle:
+            self._end(instance)
+        self.idle.clear()
+        waiting, self.waiting = self.waiting, deque()
+        if successor is not None:
+            successor.adopt(waiting)
+            return
+        for call in waiting:
+            call.fail(Failure(FailureKind.STOPPING, f"{self.route.name} is no longer served"))
+
+    def instance_ended(self, instance: Instance, reason: str) -> None:
+        """See ``InstanceOwner``."""
+        prompted = instance in self._ending
+        self.members.discard(instance)
+        self._ending.discard(instance)
+        if instance in self.idle:
+            self.idle.remove(instance)
+        call, instance.call = instance.call, None
+        if call is not None:
+            message = f"the instance of {self.route.name} ended while it answered: {reason}"
+            call.fail(Failure(FailureKind.DIED, message))
+        self._host.ended(self, instance, reason, prompted=prompted)
+        if not instance.was_ready:
+            self.start_failed(reason)
+        elif prompted or self.waiting:
+            self.grow()
+        else:
+            self._failures += 1
+            self._replace_later()
+
+    def _replace_later(self) -> None:
+        if self.total < self.route.min_scale and not self.retired:
+            delay = min(_BACKOFF_MAX, _BACKOFF_FIRST * 2 ** min(self._failures, 16))
+            self._loop.call_later(delay, self.grow)

@@ -1,0 +1,257 @@
+"""One client connection: HTTP/1.1 in, responses out in the order of the requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, cast
+
+import httptools
+
+from fnkit.contract.invocation import MappedResponse
+from fnkit.platform.gateway.exchange import Exchange
+from fnkit.platform.gateway.gateway import Gateway, Refused, Target
+from fnkit.platform.gateway.requests import BODY_MAX_BYTES, ClientRequest
+from fnkit.platform.gateway.responses import encode_response, message_response
+
+__all__ = ["ClientConnection"]
+
+_HEAD_MAX_BYTES: Final = 60 * 1024  # Envoy's max_request_headers_kb
+_LINGER_SECONDS: Final = 2.0
+_PIPELINE_MAX: Final = 16
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class ClientConnection(asyncio.Protocol):
+    """See the module. ``private`` connections come through the Unix socket and need no token (decision 18)."""
+
+    def __init__(self, gateway: Gateway, *, private: bool) -> None:
+        self.peer = "127.0.0.1"
+        self.exchange: Exchange | None = None
+        self._gateway = gateway
+        self._private = private
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._request = ClientRequest()
+        self._in_head = True
+        self._head_bytes = 0
+        self._waiting: deque[tuple[ClientRequest, Target | MappedResponse]] = deque()
+        self._current: ClientRequest | None = None
+        self._deaf = False  # nothing more is read from this client
+        self._paused = False
+        self._last = self._loop.time()
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is here."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self.peer = str(peer[0])
+        self._gateway.connections.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone: what it waited for is let go, or the instance would never be free again."""
+        self._gateway.connections.discard(self)
+        self._waiting.clear()
+        self._deaf = True
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.abandon()
+
+    def pause_writing(self) -> None:
+        """The client reads slowly."""
+        if self.exchange is not None:
+            self.exchange.pause()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        if self.exchange is not None:
+            self.exchange.resume()
+
+    def look(self, now: float, *, stalled: float, idle: float) -> None:
+        """Close when the client has stalled in the middle of a request, or is idle for long."""
+        quiet = now - self._last
+        if self._current is not None or self._waiting:
+            return
+        if self._head_bytes or not self._in_head:
+            if quiet > stalled:
+                self._refuse_all(message_response(408, "the request did not arrive in time"))
+        elif quiet > idle:
+            self.abort()
+
+    def stop(self) -> None:
+        """Close as soon as no request is held."""
+        if self._current is None and not self._waiting:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # Requests
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came from the client."""
+        if self._deaf:
+            return
+        self._last = self._loop.time()
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgraded(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            if not self._deaf:
+                self._refuse_all(message_response(400, "this is not an HTTP/1.1 request"))
+        else:
+            if self._in_head and self._head_bytes > _HEAD_MAX_BYTES and not self._deaf:
+                self._refuse_all(message_response(431, f"the headers exceed {_HEAD_MAX_BYTES} bytes"))
+
+    def _upgraded(self, rest: bytes) -> None:
+        """The parser stops at an upgrade that we did not accept: the request counts, the offer does not."""
+        self._parser = httptools.HttpRequestParser(self)
+        if rest and not self._deaf:
+            self.data_received(rest)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._request = ClientRequest()
+        self._in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request target."""
+        self._request.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._request.add_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is complete; what can be refused is refused before the body comes."""
+        self._in_head = False
+        self._head_bytes = 0
+        if self._deaf:
+            return
+        request = self._request
+        request.method = self._parser.get_method().decode("latin-1")
+        request.keep_alive = self._parser.should_keep_alive() and not self._gateway.is_stopping
+        try:
+            self._check_head(request)
+            target: Target | MappedResponse = self._gateway.target(request, private=self._private)
+        except Refused as refused:
+            target = refused.response
+        if isinstance(target, MappedResponse):
+            if self._has_body(request):
+                self._refuse_all(target)
+                return
+        elif request.expects_continue and self._current is None and not self._waiting:
+            self.respond(_CONTINUE)
+        self._waiting.append((request, target))
+
+    def _check_head(self, request: ClientRequest) -> None:
+        if self._parser.get_http_version() == "1.0":
+            request.keep_alive = False
+            raise Refused(message_response(426, "HTTP/1.1 or newer is required"))
+        if sum(len(name) + len(value) for name, value in request.headers) > _HEAD_MAX_BYTES:
+            raise Refused(message_response(431, f"the headers exceed {_HEAD_MAX_BYTES} bytes"))
+        if request.upgrade == b"websocket":
+            request.keep_alive = False
+            raise Refused(message_response(400, "WebSockets are not supported by Serverless Functions"))
+        if request.method == "CONNECT":
+            request.keep_alive = False
+            raise Refused(message_response(405, "CONNECT is not supported"))
+
+    @staticmethod
+    def _has_body(request: ClientRequest) -> bool:
+        return request.declared > 0 or any(name == b"transfer-encoding" for name, _ in request.headers)
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        request = self._request
+        if self._deaf:
+            return
+        request.size += len(data)
+        if request.size > BODY_MAX_BYTES:
+            self._waiting.pop()
+            self._refuse_all(message_response(413, f"the body exceeds {BODY_MAX_BYTES} bytes"))
+        else:
+            request.body.append(data)
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        self._in_head = True
+        if self._deaf:
+            return
+        self._request.complete = True
+        if self._current is None:
+            self._advance()
+        elif len(self._waiting) >= _PIPELINE_MAX and self._transport is not None and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _advance(self) -> None:
+        """Start the next complete request."""
+        while self._waiting and self._waiting[0][0].complete and self._current is None and self._is_open():
+            request, target = self._waiting.popleft()
+            self._current = request
+            if isinstance(target, MappedResponse):
+                self._answer(request, target)
+            else:
+                self._gateway.start(request, target, self)
+        if self._paused and len(self._waiting) < _PIPELINE_MAX and self._is_open():
+            self._paused = False
+            assert self._transport is not None
+            self._transport.resume_reading()
+
+    def _answer(self, request: ClientRequest, response: MappedResponse) -> None:
+        self.respond(encode_response(response, keep_alive=request.keep_alive, is_head=request.method == "HEAD"))
+        self.responded(complete=True)
+
+    def _refuse_all(self, response: MappedResponse) -> None:
+        """Answer what cannot be read on from here, after what is still owed, and close."""
+        self._deaf = True
+        request = ClientRequest()
+        request.method = self._request.method
+        request.keep_alive = False
+        request.complete = True
+        self._waiting.append((request, response))
+        if self._current is None:
+            self._advance()
+
+    # Responses (see ``Client``)
+
+    def _is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def respond(self, data: bytes) -> None:
+        """Write. A transport that is closing raises on writes: the client is gone, its answer too."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def responded(self, *, complete: bool) -> None:
+        """The response to the current request is over."""
+        request, self._current = self._current, None
+        self.exchange = None
+        self._last = self._loop.time()
+        if not complete:
+            if self._transport is not None:
+                self._transport.abort()
+        elif request is not None and not request.keep_alive:
+            self._close_gently()
+        elif self._waiting:
+            self._loop.call_soon(self._advance)
+
+    def _close_gently(self) -> None:
+        """Close after the client had time to read: with unread bytes of its own, closing would reset it."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._deaf and self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._loop.call_later(_LINGER_SECONDS, self.abort)
+        else:
+            self._transport.close()

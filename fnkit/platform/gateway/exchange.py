@@ -1,0 +1,192 @@
+"""One request from the moment it is complete until its response is written (decision 32)."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from fnkit.contract.invocation import map_failure, map_response, needs_whole_body
+from fnkit.platform.engine.contract import Call, Engine, Failure
+from fnkit.platform.gateway.responses import (
+    encode_response,
+    failure_response,
+    finish_head,
+    pass_through_head,
+)
+
+__all__ = ["Client", "Exchange"]
+
+_BUFFER_MAX: Final = 32 * 1024 * 1024
+_FAILED: Final = 500
+_EMPTY_LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class Client(Protocol):
+    """The connection that the response goes to."""
+
+    def respond(self, data: bytes) -> None:
+        """Write a piece of the response."""
+
+    def responded(self, *, complete: bool) -> None:
+        """The response is over; when it is not complete, the connection must show that by closing."""
+
+
+class Exchange:
+    """Hears an instance's answer and writes the response.
+
+    The answer is held back until its first byte that is not blank: only JSON that starts with an object, a
+    string or ``null`` is mapped as a whole, everything else is passed on as it comes.
+    """
+
+    __slots__ = (
+        "_call",
+        "_chunked",
+        "_client",
+        "_engine",
+        "_gone",
+        "_head_sent",
+        "_headers",
+        "_is_head",
+        "_keep_alive",
+        "_length",
+        "_parts",
+        "_payload",
+        "_size",
+        "_status",
+        "_whole",
+    )
+
+    def __init__(self, engine: Engine, client: Client, payload: bytes, *, is_head: bool, keep_alive: bool) -> None:
+        self._engine = engine
+        self._client = client
+        self._payload = payload
+        self._is_head = is_head
+        self._keep_alive = keep_alive
+        self._call: Call | None = None
+        self._gone = False
+        self._status = 0
+        self._headers: tuple[tuple[bytes, bytes], ...] = ()
+        self._length: int | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._whole: bool | None = None  # hold the body back for the mapping; unknown before its first byte
+        self._head_sent = False
+        self._chunked = False
+
+    def start(self, function_id: str, request_id: str) -> None:
+        """Ask the engine for an instance."""
+        call = self._engine.acquire(function_id, request_id, self)
+        if call is not None and not self._gone:
+            self._call = call
+
+    def abandon(self) -> None:
+        """The client is gone."""
+        self._gone = True
+        if self._call is not None:
+            self._engine.release(self._call)
+            self._call = None
+
+    def pause(self) -> None:
+        """The client reads more slowly than the instance writes."""
+        if self._call is not None and self._head_sent:
+            self._call.pause()
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        if self._call is not None:
+            self._call.resume()
+
+    # Listener
+
+    def granted(self, call: Call) -> None:
+        """See ``Listener``."""
+        self._call = call
+        payload, self._payload = self._payload, b""
+        call.send(payload)
+
+    def answer_started(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """See ``Listener``."""
+        self._status = status
+        self._headers = tuple(headers)
+        if status == _FAILED:
+            self._whole = True
+        for name, value in headers:
+            if name.lower() == b"content-length" and value.isdigit():
+                self._length = int(value)
+                self._headers = tuple(h for h in headers if h[0].lower() != b"content-length")
+
+    def answer_data(self, data: bytes) -> None:
+        """See ``Listener``."""
+        if self._head_sent:
+            self._pass_on(data)
+            return
+        self._parts.append(data)
+        self._size += len(data)
+        if self._whole is None:
+            start = data.lstrip(b" \t\r\n")
+            if not start:
+                return
+            self._whole = needs_whole_body(start[0])
+        if self._whole:
+            if self._size > _BUFFER_MAX:
+                self._stream()
+        elif self._size != self._length:  # else the end follows at once, and one write does it all
+            self._stream()
+
+    def answer_ended(self) -> None:
+        """See ``Listener``."""
+        self._call = None
+        if self._head_sent:
+            if self._chunked:
+                self._client.respond(_EMPTY_LAST_CHUNK)
+        elif self._status == _FAILED:
+            text = b"".join(self._parts).decode("utf-8", "replace")
+            self._respond_whole(
+                encode_response(map_failure(text), keep_alive=self._keep_alive, is_head=self._is_head)
+            )
+        elif self._whole:
+            self._map()
+        else:
+            self._pass_whole()
+        self._client.responded(complete=True)
+
+    def failed(self, failure: Failure) -> None:
+        """See ``Listener``."""
+        self._call = None
+        if self._gone:
+            return
+        if self._head_sent:
+            self._client.responded(complete=False)
+            return
+        response = failure_response(failure)
+        self._respond_whole(encode_response(response, keep_alive=self._keep_alive, is_head=self._is_head))
+        self._client.responded(complete=True)
+
+    # Writing
+
+    def _respond_whole(self, data: bytes) -> None:
+        self._head_sent = True
+        self._client.respond(data)
+
+    def _map(self) -> None:
+        headers = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in self._headers]
+        response = map_response(self._status, headers, b"".join(self._parts))
+        self._respond_whole(encode_response(response, keep_alive=self._keep_alive, is_head=self._is_head))
+
+    def _pass_whole(self) -> None:
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        status, head = pass_through_head(self._status, self._headers)
+        head = finish_head(head, status, len(body), keep_alive=self._keep_alive)
+        self._respond_whole(head if self._is_head else head + body)
+
+    def _stream(self) -> None:
+        status, head = pass_through_head(self._status, self._headers)
+        self._chunked = self._length is None and not self._is_head
+        self._head_sent = True
+        self._client.respond(finish_head(head, status, self._length, keep_alive=self._keep_alive))
+        parts, self._parts = self._parts, []
+        for part in parts:
+            self._pass_on(part)
+
+    def _pass_on(self, data: bytes) -> None:
+        if not self._is_head:
+            self._client.respond(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)

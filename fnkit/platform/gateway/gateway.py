@@ -1,0 +1,155 @@
+"""What happens to a complete request: routing, access, the core runtime's own answers, the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from fnkit.contract.invocation import MappedResponse, decode_path, refusal
+from fnkit.platform.engine.contract import Engine
+from fnkit.platform.gateway.access import Access
+from fnkit.platform.gateway.exchange import Exchange
+from fnkit.platform.gateway.requests import ClientRequest, envelope
+from fnkit.platform.gateway.responses import message_response, refusal_response
+from fnkit.platform.gateway.table import RoutingTable
+from fnkit.platform.routing import Route
+
+if TYPE_CHECKING:
+    from fnkit.platform.gateway.connection import ClientConnection
+
+__all__ = ["Gateway", "Refused"]
+
+_HEALTH: Final = "/healthz"
+_STALLED_SECONDS: Final = 60.0  # CRT23: ReadHeaderTimeout 1 min
+_IDLE_SECONDS: Final = 300.0
+_LOOK_SECONDS: Final = 5.0
+
+
+class Refused(Exception):  # noqa: N818  (a response, raised where it is decided)
+    """The answer is known without a handler."""
+
+    def __init__(self, response: MappedResponse) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+class Target:
+    """Where a request goes: the deployment, and path and query as the handler sees them."""
+
+    __slots__ = ("path", "query", "route")
+
+    def __init__(self, route: Route, path: str, query: str) -> None:
+        self.route = route
+        self.path = path
+        self.query = query
+
+
+class Gateway:
+    """The data plane's front. ``is_ready`` and ``is_healthy`` are set by the data plane."""
+
+    def __init__(self, engine: Engine, table: RoutingTable, access: Access) -> None:
+        self.engine = engine
+        self.table = table
+        self.access = access
+        self.has_snapshot = False
+        self.is_healthy = False
+        self.is_stopping = False
+        self.connections: set[ClientConnection] = set()
+        self._loop = asyncio.get_running_loop()
+        self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def target(self, request: ClientRequest, *, private: bool) -> Target:
+        """Return where the request goes. Raises ``Refused``."""
+        raw, _, query = request.target.partition(b"?")
+        if not raw.startswith(b"/"):
+            raw = self._absolute(request, raw)
+        path_text = raw.decode("latin-1")
+        route = self.table.by_host(request.host)
+        if route is None:
+            if private and path_text == _HEALTH:
+                raise Refused(self._health())
+            if not self.has_snapshot:
+                raise Refused(message_response(503, "the platform is starting"))
+            found = self.table.by_path(request.host, path_text)
+            if found is None:
+                host = request.host.decode("latin-1") or "(none)"
+                raise Refused(message_response(404, f"no function answers for {host}"))
+            route, path_text = found
+        if not private and not self.access.allows(route, request.token):
+            raise Refused(message_response(403, "this function is private: X-Auth-Token is missing or not valid"))
+        try:
+            path = decode_path(path_text)
+        except ValueError:
+            raise Refused(message_response(400, "the path has an escape that is none")) from None
+        own = refusal(
+            path,
+            request.declared,
+            request.trigger_type.decode("latin-1"),
+            route.environment.get("SCW_ALLOW_FAVICON", ""),
+        )
+        if own is not None:
+            raise Refused(refusal_response(own))
+        return Target(route, path, query.decode("latin-1"))
+
+    @staticmethod
+    def _absolute(request: ClientRequest, raw: bytes) -> bytes:
+        """Take the host out of ``GET http://host/path`` (a client that uses us as its proxy)."""
+        scheme, separator, rest = raw.partition(b"://")
+        if not separator or scheme.lower() not in (b"http", b"https"):
+            if raw == b"*":
+                return b"/"
+            raise Refused(message_response(400, "the request target is not a path"))
+        host, _, path = rest.partition(b"/")
+        request.host = host
+        return b"/" + path
+
+    def _health(self) -> MappedResponse:
+        if self.is_healthy and not self.is_stopping:
+            return message_response(200, "healthy")
+        return message_response(503, "stopping" if self.is_stopping else "starting")
+
+    def start(self, request: ClientRequest, target: Target, connection: ClientConnection) -> Exchange:
+        """Send a complete request on its way."""
+        route = target.route
+        request_id = request.identify()
+        hide = request.token is not None and (
+            route.privacy == "private" or self.access.is_secret_key(request.token)
+        )
+        payload = envelope(
+            request,
+            route,
+            target.path,
+            target.query,
+            request_id=request_id,
+            peer=connection.peer,
+            hide_token=hide,
+        )
+        exchange = Exchange(
+            self.engine,
+            connection,
+            payload,
+            is_head=request.method == "HEAD",
+            keep_alive=request.keep_alive,
+        )
+        connection.exchange = exchange
+        exchange.start(route.function_id, request_id)
+        return exchange
+
+    def _look(self) -> None:
+        """Close connections whose client stalls, and those that nobody has used for long."""
+        now = self._loop.time()
+        for connection in list(self.connections):
+            connection.look(now, stalled=_STALLED_SECONDS, idle=_IDLE_SECONDS)
+        self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def stop(self) -> None:
+        """Take no further requests; connections without one are closed."""
+        self.is_stopping = True
+        for connection in list(self.connections):
+            connection.stop()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._watch.cancel()
+        for connection in list(self.connections):
+            connection.abort()

@@ -1,0 +1,34 @@
+"""The gateway's doors: a TCP port for everybody, a private Unix socket for the platform's own schedulers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+from fnkit.platform.gateway.connection import ClientConnection
+from fnkit.platform.gateway.gateway import Gateway
+
+__all__ = ["open_doors"]
+
+_BACKLOG: Final = 2048
+
+
+async def open_doors(gateway: Gateway, host: str, port: int, private_socket: Path) -> list[asyncio.Server]:
+    """Listen. ``OSError`` when the port is taken or the socket's folder is not there."""
+    loop = asyncio.get_running_loop()
+    public = await loop.create_server(
+        lambda: ClientConnection(gateway, private=False), host, port, backlog=_BACKLOG, reuse_address=True
+    )
+    with contextlib.suppress(FileNotFoundError):
+        private_socket.unlink()
+    umask = os.umask(0o177)
+    try:
+        private = await loop.create_unix_server(
+            lambda: ClientConnection(gateway, private=True), str(private_socket), backlog=_BACKLOG
+        )
+    finally:
+        os.umask(umask)
+    return [public, private]

@@ -1,0 +1,136 @@
+"""One request as the client sent it, and as an instance gets it."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.invocation import build_context, build_event, decode_text
+from fnkit.platform.gateway.access import TOKEN_HEADERS
+from fnkit.platform.routing import Route
+
+__all__ = ["ClientRequest", "envelope", "new_request_id"]
+
+BODY_MAX_BYTES: Final = 32 * 1024 * 1024  # decision 32
+_ID: Final = re.compile(rb"[!-~]{1,128}")
+_REPLACED: Final = frozenset(
+    {b"x-forwarded-for", b"x-forwarded-proto", b"x-request-id", b"x-envoy-external-address"}
+)
+_encoder: Final = msgspec.json.Encoder()
+_contexts: Final[dict[tuple[int, str], msgspec.Raw]] = {}
+
+
+def new_request_id() -> str:
+    """Return a random UUID."""
+    digits = f"{random.getrandbits(128):032x}"  # noqa: S311  (an identifier, not a secret)
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+class ClientRequest:
+    """What the parser found. ``headers`` have lower-case names, in order."""
+
+    __slots__ = (
+        "body",
+        "complete",
+        "declared",
+        "expects_continue",
+        "forwarded_for",
+        "headers",
+        "host",
+        "keep_alive",
+        "method",
+        "refused",
+        "request_id",
+        "size",
+        "target",
+        "token",
+        "trigger_type",
+        "upgrade",
+    )
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.host = b""
+        self.token: bytes | None = None
+        self.forwarded_for = b""
+        self.request_id = b""
+        self.trigger_type = b""
+        self.upgrade = b""
+        self.declared = 0
+        self.expects_continue = False
+        self.body: list[bytes] = []
+        self.size = 0
+        self.complete = False
+        self.keep_alive = True
+        self.refused: bytes | None = None
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """Take one header, and remember those that the gateway itself reads."""
+        lowered = name.lower()
+        match lowered:
+            case b"host":
+                self.host = value
+            case b"content-length":
+                self.declared = int(value) if value.isdigit() else 0
+            case b"expect":
+                self.expects_continue = value.lower() == b"100-continue"
+            case b"x-forwarded-for":
+                self.forwarded_for = value
+            case b"x-request-id":
+                self.request_id = value
+            case b"scw_trigger_type":
+                self.trigger_type = value
+            case b"upgrade":
+                self.upgrade = value.lower()
+            case _:
+                if lowered in TOKEN_HEADERS:
+                    self.token = value
+        self.headers.append((lowered, value))
+
+    def identify(self) -> str:
+        """Return the request's id: the client's own where it is a sensible one, else a new one."""
+        if self.request_id and _ID.fullmatch(self.request_id):
+            return self.request_id.decode("ascii")
+        return new_request_id()
+
+
+def _context(route: Route) -> msgspec.Raw:
+    key = (route.memory, route.name)
+    context = _contexts.get(key)
+    if context is None:
+        context = msgspec.Raw(_encoder.encode(build_context(memory_limit=route.memory, function_name=route.name)))
+        _contexts[key] = context
+    return context
+
+
+def envelope(
+    request: ClientRequest, route: Route, path: str, query: str, *, request_id: str, peer: str, hide_token: bool
+) -> bytes:
+    """Return the HTTP request to a bridge: event and context as JSON.
+
+    hide_token: leave the credential out that the gateway has just checked; it is the caller's, and often the
+    platform's own key.
+    """
+    headers = [
+        (name.decode("latin-1"), decode_text(value))
+        for name, value in request.headers
+        if name not in _REPLACED and not (hide_token and name in TOKEN_HEADERS)
+    ]
+    chain = f"{decode_text(request.forwarded_for)}, {peer}" if request.forwarded_for else peer
+    headers += (
+        ("x-forwarded-for", chain),
+        ("x-forwarded-proto", "http"),
+        ("x-request-id", request_id),
+        ("x-envoy-external-address", peer),
+    )
+    body = request.body[0] if len(request.body) == 1 else b"".join(request.body)
+    event = build_event(method=request.method, path=path, query=query, headers=headers, body=body)
+    payload = _encoder.encode({"event": event, "context": _context(route)})
+    return (
+        b"POST / HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(payload) + payload
+    )

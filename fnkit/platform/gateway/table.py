@@ -1,0 +1,85 @@
+"""Which deployment answers for a Host and a path (decision 23)."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+from typing import Final
+
+from fnkit.platform.routing import Route
+
+__all__ = ["RoutingTable"]
+
+_MEMO_MAX: Final = 4096
+_PREFIX_PARTS: Final = 3  # /<region>/<namespace>/<function>
+
+
+def host_name(host: bytes) -> str:
+    """Return the name in a Host header: lower-case, without port and final dot."""
+    name = host.decode("latin-1").lower()
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.partition(":")[0].rstrip(".")
+
+
+class RoutingTable:
+    """Host → route, and ``/<region>/<namespace>/<function>`` → route under the gateway's own addresses."""
+
+    def __init__(self, own_names: Iterable[str] = ()) -> None:
+        self._routes: dict[str, Route] = {}
+        self._hosts: dict[str, Route] = {}
+        self._prefixes: dict[str, Route] = {}
+        self._memo: dict[bytes, Route] = {}
+        self._own = {"localhost", socket.gethostname().lower(), *own_names}
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def put(self, route: Route) -> None:
+        """Route to this deployment, and no longer to an earlier one of the same function."""
+        self.remove(route.function_id)
+        self._routes[route.function_id] = route
+        for host in route.hosts:
+            self._hosts[host] = route
+        self._prefixes[route.path_prefix] = route
+
+    def remove(self, function_id: str) -> None:
+        """Route nothing to this function."""
+        self._memo.clear()
+        route = self._routes.pop(function_id, None)
+        if route is None:
+            return
+        for host in route.hosts:
+            if self._hosts.get(host) is route:
+                del self._hosts[host]
+        if self._prefixes.get(route.path_prefix) is route:
+            del self._prefixes[route.path_prefix]
+
+    def by_host(self, host: bytes) -> Route | None:
+        """Return the deployment that this Host header names."""
+        route = self._memo.get(host)
+        if route is None:
+            route = self._hosts.get(host_name(host))
+            if route is not None and len(self._memo) < _MEMO_MAX:
+                self._memo[host] = route
+        return route
+
+    def by_path(self, host: bytes, path: str) -> tuple[Route, str] | None:
+        """Return the deployment that the path names, and the path without its prefix."""
+        if not self._is_own(host_name(host)):
+            return None
+        parts = path.split("/", _PREFIX_PARTS + 1)
+        route = self._prefixes.get("/".join(parts[: _PREFIX_PARTS + 1]))
+        if route is None:
+            return None
+        return route, "/" + (parts[_PREFIX_PARTS + 1] if len(parts) > _PREFIX_PARTS + 1 else "")
+
+    def _is_own(self, name: str) -> bool:
+        if name in self._own:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True

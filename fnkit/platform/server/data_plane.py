@@ -1,0 +1,182 @@
+"""The data-plane process: gateway and engine, fed by control (``python -m fnkit.platform.server.data_plane``).
+
+Its settings come as JSON on standard input. It serves what it knows while control is away, drains on SIGTERM for
+up to ten seconds, and takes every instance with it when it ends. It imports neither control nor the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fnkit.errors import PlatformError
+from fnkit.platform import routing
+from fnkit.platform.engine.clock import VirtualClock
+from fnkit.platform.engine.contract import Outcome
+from fnkit.platform.engine.isolation import Level, left_open
+from fnkit.platform.engine.local import EngineSettings, LocalEngine
+from fnkit.platform.engine.probe import best_level
+from fnkit.platform.engine.scaling import ScaleDown
+from fnkit.platform.gateway.access import Access
+from fnkit.platform.gateway.gateway import Gateway
+from fnkit.platform.gateway.listeners import open_doors
+from fnkit.platform.gateway.table import RoutingTable
+from fnkit.platform.layout import Layout, ProcessSettings
+from fnkit.platform.routing import Route
+from fnkit.platform.server.control_link import ControlLink
+
+__all__ = ["DataPlane", "main"]
+
+_DRAIN_SECONDS: Final = 10.0  # decision 17
+_LOOK_SECONDS: Final = 0.05
+_log = logging.getLogger(__name__)
+
+
+class DataPlane:
+    """Ties the line to control, the engine and the gateway together."""
+
+    def __init__(self, settings: ProcessSettings, level: Level, runtime_folder: Path) -> None:
+        self._settings = settings
+        self._level = level
+        self._clock = VirtualClock()
+        engine_settings = EngineSettings(
+            level=level,
+            runtime_folder=runtime_folder,
+            logs_folder=Layout(Path(settings.home)).logs,
+            memory_budget=settings.memory_budget_mb,
+            scale_down=ScaleDown(settings.scale_to_one_after, settings.scale_to_zero_after),
+        )
+        self._engine = LocalEngine(engine_settings, self._clock, self._exited)
+        self._table = RoutingTable((settings.host,))
+        self._gateway = Gateway(self._engine, self._table, Access(settings.secret_key))
+        self._link = ControlLink(settings.control_socket, self._hello, self)
+        self._rising: asyncio.Task[None] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set, then drain. ``OSError`` when a door cannot be opened."""
+        settings = self._settings
+        doors = await open_doors(self._gateway, settings.host, settings.gateway_port, Path(settings.gateway_socket))
+        link = asyncio.create_task(self._link.run())
+        await stop.wait()
+        for door in doors:
+            door.close()
+        self._gateway.stop()
+        await self._engine.drain(_DRAIN_SECONDS)
+        link.cancel()
+        if self._rising is not None:
+            self._rising.cancel()
+        self._gateway.close()
+        self._engine.close()
+        Path(settings.gateway_socket).unlink(missing_ok=True)
+
+    def _hello(self) -> routing.Hello:
+        return routing.Hello(pid=os.getpid(), gateway_port=self._settings.gateway_port, isolation=self._level.value)
+
+    # What control says (see ``Applier``)
+
+    def apply_snapshot(self, snapshot: routing.Snapshot) -> None:
+        """Serve exactly these routes. Deployments that run already run on."""
+        self._clock.set(snapshot.clock)
+        named = {route.function_id for route in snapshot.routes}
+        for observation in list(self._engine.observe()):
+            if observation.function_id not in named:
+                self._remove(observation.function_id)
+        for route in snapshot.routes:
+            if self._engine.route(route.function_id) is None:
+                self._table.put(route)
+                self._engine.restore(route)
+            else:
+                self._deploy(route)
+        self._gateway.has_snapshot = True
+        self._engine.sweep()
+        if self._rising is not None:
+            self._rising.cancel()
+        self._rising = asyncio.get_running_loop().create_task(self._rise(snapshot.version))
+
+    def apply_upsert(self, upsert: routing.Upsert) -> None:
+        """Start a deployment; ``Started`` or ``Failed`` follows."""
+        self._deploy(upsert.route)
+
+    def apply_remove(self, remove: routing.Remove) -> None:
+        """Serve this function no more."""
+        self._remove(remove.function_id)
+
+    def apply_clock(self, changed: routing.ClockChanged) -> None:
+        """Follow the clock, and end what is idle for too long by it."""
+        self._clock.set(changed.clock)
+        self._engine.sweep()
+
+    def _deploy(self, route: Route) -> None:
+        if self._engine.pending_route(route.function_id) != route:
+            self._engine.deploy(route, self._settled)
+
+    def _settled(self, outcome: Outcome) -> None:
+        route = outcome.route
+        if outcome.failure is None:
+            self._table.put(route)
+            self._link.report(routing.Started(function_id=route.function_id, generation=route.generation))
+            return
+        self._link.report(
+            routing.Failed(function_id=route.function_id, generation=route.generation, message=outcome.failure)
+        )
+
+    def _remove(self, function_id: str) -> None:
+        self._table.remove(function_id)
+        self._engine.remove(function_id)
+
+    def _exited(self, route: Route, reason: str) -> None:
+        self._link.report(routing.Exited(function_id=route.function_id, generation=route.generation, reason=reason))
+
+    async def _rise(self, version: int) -> None:
+        """Say ``Healthy`` when every ``min_scale`` instance is up (decision 25)."""
+        while not self._engine.minimum_is_up:
+            await asyncio.sleep(_LOOK_SECONDS)
+        self._gateway.is_healthy = True
+        self._link.report(routing.Healthy(version=version))
+
+
+async def _serve(settings: ProcessSettings) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    base = Path(settings.gateway_socket).parent
+    with tempfile.TemporaryDirectory(dir=base, prefix="instances-", ignore_cleanup_errors=True) as folder:
+        level = await best_level(settings.isolation, Path(folder))
+        open_aspects = ", ".join(aspect.value for aspect in left_open(level)) or "nothing"
+        _log.info("isolation: %s; not enforced: %s", level.value, open_aspects)
+        await DataPlane(settings, level, Path(folder)).run(stop)
+
+
+def main() -> int:
+    """Run the process. Returns its exit code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
+    except msgspec.MsgspecError:
+        _log.error("standard input must hold the process's settings as JSON")  # noqa: TRY400  (they hold a key)
+        return 2
+    try:
+        import uvloop
+    except ImportError:
+        run = asyncio.run
+    else:
+        run = uvloop.run
+    try:
+        run(_serve(settings))
+    except (OSError, PlatformError) as error:
+        _log.error("%s", error)  # noqa: TRY400  (the message is all its reader can use)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

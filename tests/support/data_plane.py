@@ -1,0 +1,371 @@
+"""A real data-plane process, driven the way control drives it: routing frames over a Unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from fnkit.platform import routing
+from fnkit.platform.layout import ProcessSettings
+from fnkit.platform.log_lines import LogLine
+from fnkit.platform.routing import Clock, Route
+
+SECRET_KEY = "11111111-2222-4333-8444-555555555555"
+DEADLINE = 20.0
+
+
+def wait_for(predicate: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
+    """Wait until the predicate holds; fail after the deadline, which no passing test comes near."""
+    end = time.monotonic() + deadline
+    while not predicate():
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        time.sleep(0.005)
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+    def json(self) -> object:
+        return json.loads(self.body)
+
+
+class FakeControl:
+    """Control's side of the line: listens, sends what a test wants sent, keeps what it hears."""
+
+    def __init__(self, path: Path) -> None:
+        self.heard: list[routing.FromDataPlane] = []
+        self.connections = 0
+        self.version = 0
+        self.greeting: Callable[[], routing.Snapshot] | None = None
+        self._path = path
+        self._condition = threading.Condition()
+        self._peer: socket.socket | None = None
+        self._listener: socket.socket | None = None
+        self.listen()
+
+    def listen(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self._path))
+        self._path.chmod(0o600)
+        self._listener.listen()
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with self._condition:
+                self._peer = peer
+                self.connections += 1
+                self._condition.notify_all()
+            if self.greeting is not None:
+                peer.sendall(routing.frame(self.greeting()))
+            self._read(peer)
+
+    def _read(self, peer: socket.socket) -> None:
+        stream = peer.makefile("rb")
+        while True:
+            try:
+                head = stream.read(4)
+                payload = stream.read(int.from_bytes(head, "big")) if len(head) == 4 else b""
+            except OSError:
+                payload = b""
+            if not payload:
+                return
+            with self._condition:
+                self.heard.append(routing.decode_from_data_plane(payload))
+                self._condition.notify_all()
+
+    def send(self, message: routing.FromControl) -> None:
+        with self._condition:
+            assert self._condition.wait_for(lambda: self._peer is not None, DEADLINE)
+            peer = self._peer
+        assert peer is not None
+        peer.sendall(routing.frame(message))
+
+    def wait(self, predicate: Callable[[routing.FromDataPlane], bool]) -> routing.FromDataPlane:
+        """Return the first message heard that the predicate holds for."""
+
+        def found() -> routing.FromDataPlane | None:
+            return next((message for message in self.heard if predicate(message)), None)
+
+        with self._condition:
+            message = self._condition.wait_for(found, DEADLINE)
+        assert message is not None, f"never heard; heard {self.heard}"
+        return message
+
+    def next_version(self) -> int:
+        self.version += 1
+        return self.version
+
+    def acknowledged(self, message: routing.FromControl) -> None:
+        self.send(message)
+        self.wait(lambda heard: isinstance(heard, routing.Ack) and heard.version == message.version)
+
+    def hang_up(self) -> None:
+        for end in (self._listener, self._peer):
+            if end is not None:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+        self._peer = None
+
+
+@dataclass
+class DataPlaneProcess:
+    """A running data plane and everything a test needs to talk to it."""
+
+    folder: Path
+    port: int
+    control: FakeControl
+    process: subprocess.Popen[bytes]
+    settings: ProcessSettings
+    interpreter: str
+    owner: int = 0
+    generations: dict[str, int] = field(default_factory=dict)
+
+    # Deploying
+
+    def route(self, name: str, code: Path, **changes: object) -> Route:
+        function_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
+        generation = self.generations[name] = self.generations.get(name, 0) + 1
+        values: dict[str, object] = {
+            "function_id": function_id,
+            "generation": generation,
+            "name": name,
+            "namespace_id": "00000000-0000-4000-8000-000000000001",
+            "region": "fr-par",
+            "project_id": "00000000-0000-4000-8000-000000000002",
+            "hosts": (f"{name}.test",),
+            "path_prefix": f"/fr-par/tests/{name}",
+            "runtime": "python311",
+            "language": "Python",
+            "interpreter": self.interpreter,
+            "code": str(code),
+            "handler": "handler.handle",
+            "memory": 256,
+            "cpu": 140,
+            "timeout": 30.0,
+            "min_scale": 0,
+            "max_scale": 5,
+            "privacy": "public",
+            "http_option": "enabled",
+            "sandbox": "v2",
+            "environment": {},
+            **changes,
+        }
+        return msgspec.convert(values, Route)
+
+    def write_code(self, name: str, files: Mapping[str, str]) -> Path:
+        folder = self.folder / "deployments" / f"{name}-{uuid.uuid4().hex[:8]}"
+        for path, text in files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755)
+            if self.owner:
+                os.chown(path, self.owner, self.owner)
+        return folder
+
+    def send_deploy(self, name: str, source: str | Mapping[str, str], **changes: object) -> Route:
+        files = {"handler.py": source} if isinstance(source, str) else source
+        route = self.route(name, self.write_code(name, files), **changes)
+        self.control.send(routing.Upsert(version=self.control.next_version(), route=route))
+        return route
+
+    def deploy(self, name: str, source: str | Mapping[str, str], **changes: object) -> Route:
+        route = self.send_deploy(name, source, **changes)
+        heard = self.control.wait(lambda message: _settles(message, route))
+        assert isinstance(heard, routing.Started), heard
+        return route
+
+    # Calling
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE)
+
+    def call(
+        self,
+        name: str,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        host: str | None = None,
+    ) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+        try:
+            connection.request(method, path, body, {"Host": host or f"{name}.test", **(headers or {})})
+            response = connection.getresponse()
+            return Reply(response.status, response.getheaders(), response.read())
+        finally:
+            connection.close()
+
+    def raw(self, data: bytes) -> bytes:
+        """Send bytes and return everything until the other end closes."""
+        with self.connect() as peer:
+            peer.sendall(data)
+            parts = []
+            while part := peer.recv(65536):
+                parts.append(part)
+            return b"".join(parts)
+
+    def private_call(self, host: str, path: str = "/", method: str = "GET") -> Reply:
+        connection = http.client.HTTPConnection("localhost", timeout=DEADLINE)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(DEADLINE)
+        connection.sock.connect(self.settings.gateway_socket)
+        try:
+            connection.request(method, path, headers={"Host": host})
+            response = connection.getresponse()
+            return Reply(response.status, response.getheaders(), response.read())
+        finally:
+            connection.close()
+
+    # Looking
+
+    def lines(self, route: Route) -> list[LogLine]:
+        folder = self.folder / "logs" / route.function_id
+        return [
+            msgspec.json.decode(line, type=LogLine)
+            for path in sorted(folder.glob("*.jsonl"))
+            for line in path.read_bytes().splitlines()
+        ]
+
+    def instances(self) -> list[int]:
+        """Return the pids of processes whose zygote is ours: blank and used instances."""
+        return [pid for zygote in self.zygotes() for pid in children(zygote)]
+
+    def zygotes(self) -> list[int]:
+        found = []
+        for pid in children(self.process.pid):
+            below = children(pid)
+            namespaced = below and os.readlink(f"/proc/{below[0]}/ns/pid") != os.readlink(f"/proc/{pid}/ns/pid")
+            found.append(below[0] if namespaced and len(below) == 1 else pid)
+        return found
+
+    # Ending
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(DEADLINE)
+        finally:
+            self.control.hang_up()
+
+
+def _settles(message: routing.FromDataPlane, route: Route) -> bool:
+    return (
+        isinstance(message, routing.Started | routing.Failed)
+        and message.function_id == route.function_id
+        and message.generation == route.generation
+    )
+
+
+def children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(child) for child in text.split()]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+@contextlib.contextmanager
+def running_data_plane(
+    *, isolation: str = "auto", speed: float = 0.0, user: int = 0, greet: bool = True, **settings: object
+) -> Iterator[DataPlaneProcess]:
+    """Start a data plane in a folder of its own, as another user when ``user`` is given, and end it."""
+    folder = Path(tempfile.mkdtemp(prefix="fnkit-dp-"))
+    control = FakeControl(folder / "control.sock")
+    if greet:
+        control.greeting = lambda: routing.Snapshot(
+            version=control.next_version(),
+            clock=Clock(epoch=time.time(), real=time.time(), speed=speed),
+            routes=(),
+        )
+    process_settings = ProcessSettings(
+        home=str(folder),
+        host="127.0.0.1",
+        api_port=1,
+        gateway_port=free_port(),
+        control_socket=str(folder / "control.sock"),
+        gateway_socket=str(folder / "gateway.sock"),
+        secret_key=SECRET_KEY,
+        access_key="SCWXXXXXXXXXXXXXXXXX",
+        project_id="p",
+        organization_id="o",
+        domain_suffix="localhost",
+        speed=speed,
+        isolation=isolation,
+        **settings,  # type: ignore[arg-type]  # a test names fields of ProcessSettings
+    )
+    interpreter = sys.executable
+    environment = {"PATH": os.environ["PATH"]}
+    if user:
+        interpreter = "/usr/bin/python3"
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        for path in (folder, folder / "control.sock"):
+            os.chown(path, user, user)
+    process = subprocess.Popen(
+        [interpreter, "-m", "fnkit.platform.server.data_plane"],
+        stdin=subprocess.PIPE,
+        stderr=(folder / "stderr.log").open("wb"),
+        env=environment,
+        cwd="/",
+        user=user or None,
+        group=user or None,
+        extra_groups=[] if user else None,
+    )
+    plane = DataPlaneProcess(
+        folder, process_settings.gateway_port, control, process, process_settings, interpreter, user
+    )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(process_settings))
+    process.stdin.close()
+    try:
+        if greet:
+            try:
+                control.wait(lambda message: isinstance(message, routing.Healthy))
+            except AssertionError:
+                raise AssertionError((folder / "stderr.log").read_text()) from None
+        yield plane
+    finally:
+        plane.stop()
+        shutil.rmtree(folder, ignore_errors=True)
