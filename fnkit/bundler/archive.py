@@ -22,7 +22,7 @@ from fnkit.bundler.zip_records import DEFLATED, STORED, Entry, central_record, e
 from fnkit.contract.limits import ARCHIVE_MAX_BYTES, UNPACKED_MAX_BYTES
 from fnkit.errors import BundleError
 
-__all__ = ["Archive", "plan_archive", "write_archive"]
+__all__ = ["Archive", "is_written", "plan_archive", "write_archive"]
 
 _DEFLATE_FROM = 256 * 1024
 _LEVEL = 6
@@ -74,14 +74,12 @@ def plan_archive(layer: Layer, files: Mapping[str, Content], cache: Path) -> Arc
     return Archive(layer=layer, pieces=pieces, size=size, unpacked=unpacked, tail=tail)
 
 
-def write_archive(archive: Archive, path: Path) -> bool:
-    """Write an archive unless it is there already; say whether it was written.
+def write_archive(archive: Archive, path: Path) -> None:
+    """Write an archive.
 
     Raises:
         BundleError: ``changed-while-bundling``, ``disk-full``, ``not-writable``.
     """
-    if _is_there(archive, path):
-        return False
     with atomic_file(path) as file:
         if archive.layer.path is not None:
             with archive.layer.path.open("rb") as source:
@@ -90,10 +88,9 @@ def write_archive(archive: Archive, path: Path) -> bool:
             file.write(local_record(piece.entry))
             _append(piece, file)
         file.write(archive.tail)
-    return True
 
 
-def _is_there(archive: Archive, path: Path) -> bool:
+def is_written(archive: Archive, path: Path) -> bool:
     """Compare an archive on disk by its length and its directory, which holds every file's CRC and place."""
     try:
         with path.open("rb") as file:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from fnkit.errors import BundleError
 
-__all__ = ["TEMPORARY_PREFIX", "atomic_file", "sweep_temporary"]
+__all__ = ["TEMPORARY_PREFIX", "atomic_file", "sweep_temporary", "unwritable"]
 
 TEMPORARY_PREFIX = ".fnkit-tmp-"
 """No reader ever looks at a name that starts so: a killed writer leaves nothing that could be mistaken."""

@@ -43,8 +43,8 @@ def bundle_project(
     Args:
         project: what to bundle.
         targets: runtime → where it runs; a runtime without an entry gets Scaleway's image.
-        out: folder for archives. cache: folder for wheels and layers, safe to share and to delete.
-        cache: see out.
+        out: folder for archives; the newest few of each runtime stay in it.
+        cache: folder for wheels and layers; processes may share it, and it may be deleted at any time.
         kind: which lock files to use.
         names: only these functions get slices, and only their archives are made; ``None`` for all.
         report: told of each step.

@@ -8,6 +8,7 @@ entered, so nothing under it can be taken back (gitignore(5)).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ from pathspec import GitIgnoreSpec
 
 from fnkit.errors import BundleError
 
-__all__ = ["BUILT_IN", "IgnoreLayer", "IgnoreRules", "layers_above", "read_layer"]
+__all__ = ["BUILT_IN", "IgnoreLayer", "IgnoreRules", "Pattern", "layers_above", "parse_patterns", "read_layer"]
+
+_FOLDER_MARK = "ps_d"
+"""The group that pathspec's expressions end with where a line may name a folder."""
 
 BUILT_IN = (
     # Settings, locks and other files for people and tools: no handler reads them, and each would otherwise be
@@ -34,6 +38,25 @@ BUILT_IN = (
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern:
+    """One line of an ignore file; ``include`` False takes back."""
+
+    regex: re.Pattern[str]
+    include: bool
+
+    def matches(self, path: str, *, folder: bool) -> bool:
+        """Say whether the line speaks of this very path.
+
+        pathspec's expressions also match whatever lies under a folder that they name. A pruned walk must not ask
+        that: below ``x.txt/``, a line ``!*.txt`` says nothing (found by comparing with git).
+        """
+        if _FOLDER_MARK not in self.regex.groupindex:
+            return self.regex.search(path) is not None
+        whole = path + "/" if folder else path
+        return any(found.end() == len(whole) for found in self.regex.finditer(whole))
+
+
+@dataclass(frozen=True, slots=True)
 class IgnoreLayer:
     """Patterns that hold under one folder.
 
@@ -42,7 +65,7 @@ class IgnoreLayer:
     """
 
     base: str
-    spec: GitIgnoreSpec
+    patterns: tuple[Pattern, ...]
     above: str = ""
 
     def verdict(self, path: str, *, folder: bool) -> bool | None:
@@ -51,7 +74,10 @@ class IgnoreLayer:
         ``path`` is relative to the project's root.
         """
         local = self.above + path[len(self.base) :]
-        return self.spec.check_file(local + "/" if folder else local).include
+        for pattern in reversed(self.patterns):
+            if pattern.matches(local, folder=folder):
+                return pattern.include
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +120,24 @@ def read_layer(file: Path, base: str, *, above: str = "") -> IgnoreLayer | None:
     return IgnoreLayer(base, parse_patterns(text.splitlines(), f"{base}{file.name}"), above)
 
 
-def parse_patterns(lines: Iterable[str], source: str) -> GitIgnoreSpec:
-    """Return the compiled patterns; a line that git would not take is refused with its text.
+def parse_patterns(lines: Iterable[str], source: str) -> tuple[Pattern, ...]:
+    """Return the patterns of an ignore file's lines; a line that git would not take is refused with its text.
 
     Raises:
         BundleError: ``ignore-file``.
     """
     kept = list(lines)
     try:
-        return GitIgnoreSpec.from_lines(kept)
+        compiled = GitIgnoreSpec.from_lines(kept).patterns
     except ValueError as error:
         raise BundleError(
             f"{source} holds a pattern that git would not accept: {error}.",
             code="ignore-file",
             hint="Write patterns as in a .gitignore file.",
         ) from error
+    return tuple(
+        Pattern(one.regex, one.include) for one in compiled if one.regex is not None and one.include is not None
+    )
 
 
 def layers_above(root: Path) -> tuple[IgnoreLayer, ...]:
@@ -131,8 +160,9 @@ def layers_above(root: Path) -> tuple[IgnoreLayer, ...]:
         layer = read_layer(parent / ".gitignore", "", above=above)
         if layer is not None:
             steps = above.rstrip("/").split("/")
-            prefixes = ["/".join(steps[: count + 1]) + "/" for count in range(len(steps))]
-            if any(layer.spec.check_file(prefix).include for prefix in prefixes):
+            prefixes = ["/".join(steps[: count + 1]) for count in range(len(steps))]
+            outside = IgnoreLayer("", layer.patterns)
+            if any(outside.verdict(prefix, folder=True) for prefix in prefixes):
                 return ()
             found.append(layer)
     return tuple(found)

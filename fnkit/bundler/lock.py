@@ -6,6 +6,7 @@ a PEP 751 ``pylock.toml`` with one table of ours; it holds no path of this machi
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ import msgspec
 from fnkit.bundler.atomic_file import atomic_file
 from fnkit.errors import BundleError
 
-__all__ = ["Lock", "LockedPackage", "lock_path", "read_lock", "write_lock"]
+__all__ = ["Lock", "LockedPackage", "format_lock", "lock_path", "read_lock", "write_lock"]
 
 _VERSION = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEADER = "# Written by fnkit. Commit it; `fnkit lock` writes it again.\n"
 
 
@@ -125,7 +127,7 @@ def read_lock(path: Path) -> Lock | None:
 def _package(path: Path, package: _Package) -> LockedPackage:
     file = package.wheels[0] if package.wheels else package.sdist
     sha256 = "" if file is None else file.hashes.get("sha256", "")
-    if file is None or len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):  # noqa: PLR2004 - sha256 hex
+    if file is None or _SHA256.fullmatch(sha256) is None:
         raise _unusable(path, f"{package.name} has no file with a sha256")
     return LockedPackage(
         name=package.name,

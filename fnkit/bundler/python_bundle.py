@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.bundler.archive import plan_archive, write_archive
+from fnkit.bundler.archive import is_written, plan_archive, write_archive
 from fnkit.bundler.bundle import Bundle, Slice
 from fnkit.bundler.contents import Contents, read_contents
 from fnkit.bundler.facts_cache import FactsCache
@@ -61,8 +61,9 @@ def bundle_python(
     digest = _digest(layer, files)
     archive = plan_archive(layer, files, cache)
     path = out / f"{target.runtime}-{kind}-{digest[:16]}.zip"
-    report(BundleProgress(stage="archive", runtime=target.runtime, detail=path.name))
-    write_archive(archive, path)
+    if not is_written(archive, path):
+        report(BundleProgress(stage="archive", runtime=target.runtime, detail=path.name))
+        write_archive(archive, path)
     _forget_older(path, f"{target.runtime}-{kind}-")
     return Bundle(
         path=path,

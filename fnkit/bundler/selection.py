@@ -70,8 +70,11 @@ class _Walk:
 
     def files(self, base: str, rules: IgnoreRules, linked: tuple[str, ...]) -> Iterator[str]:
         """Yield the selected files under ``base`` (``""`` or ``"a/b/"``); ``linked``: real folders come through."""
-        here = rules.entering(read_layer(Path(self._root, base, ".gitignore"), base))
-        for entry in self._entries(base):
+        entries = self._entries(base)
+        here = rules
+        if any(entry.name == ".gitignore" for entry in entries):
+            here = rules.entering(read_layer(Path(self._root, base, ".gitignore"), base))
+        for entry in entries:
             path = base + entry.name
             if entry.is_symlink():
                 yield from self._linked(path, here, linked)

@@ -1,0 +1,116 @@
+"""An edit that changes a function's answer changes its digest; one that it cannot see does not (decision 2)."""
+
+import tempfile
+import zipfile
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.bundle_projects import Bundling, a_function, a_project, call, write_files
+
+_MODULES = ("one", "two", "lib.three", "lib.four", "plain.five", "handlers.six", "lib")
+"""``lib`` is a package, ``plain`` and ``handlers`` are folders without ``__init__.py``."""
+_FORMS = (
+    "import {module} as m{index}",
+    "def late():\n    import {module} as found\n    return found\nm{index} = late()",
+    "import importlib\nm{index} = importlib.import_module('{start}' + '{end}')",
+    "m{index} = __import__('{module}', fromlist=['VALUE'])",
+    "try:\n    import {module} as m{index}\nexcept ImportError:\n    m{index} = None",
+)
+_FROM = "from {parent} import {leaf} as m{index}"
+_READ = "import pathlib\nDATA = (pathlib.Path(__file__).parent.parent / 'data.txt').read_text()"
+
+_edges = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.sampled_from((*_FORMS, _FROM))), max_size=9)
+_handlers = st.lists(
+    st.tuples(st.sampled_from(_MODULES), st.sampled_from((*_FORMS, _FROM))), min_size=0, max_size=3
+)
+
+
+def _place(module: str) -> str:
+    return "lib/__init__.py" if module == "lib" else module.replace(".", "/") + ".py"
+
+
+def _line(form: str, module: str, index: int) -> str:
+    parent, _, leaf = module.rpartition(".")
+    form = _FORMS[0] if form == _FROM and not parent else form
+    middle = len(module) // 2
+    return form.format(
+        module=module, index=index, parent=parent, leaf=leaf, start=module[:middle], end=module[middle:]
+    )
+
+
+def _source(value: int, imports: list[tuple[str, str]]) -> str:
+    lines = [_line(form, module, index) for index, (module, form) in enumerate(imports)]
+    seen = " + ".join([str(value), *(f"getattr(m{index}, 'VALUE', 0)" for index in range(len(imports)))])
+    return "\n".join([*lines, f"VALUE = {seen}", ""])
+
+
+def _project(edges: list[tuple[int, int, str]], wanted: list[tuple[str, str]], *, reads: bool) -> dict[str, str]:
+    files = {
+        # Edges go one way, so that no circle hides a value.
+        _place(module): _source(
+            10**index, [(_MODULES[to], form) for start, to, form in edges if start == index and to > start]
+        )
+        for index, module in enumerate(_MODULES)
+    }
+    handler = _source(0, wanted) + (_READ if reads else "DATA = ''")
+    files["handlers/h.py"] = handler + "\ndef handle(event, context):\n    return [VALUE, DATA]\n"
+    files["data.txt"] = "data"
+    return files
+
+
+def _bundled(folder: Path, files: dict[str, str]) -> tuple[str, str]:
+    """Return a function's digest and its answer, the latter from the archive itself."""
+    write_files(folder / "project", files)
+    project = a_project(folder / "project", a_function("h", "handlers/h.handle"))
+    bundle = Bundling(folder).bundle(project)
+    with zipfile.ZipFile(bundle.path) as archive:
+        archive.extractall(folder / "unpacked")
+    return bundle.slice_of("h").digest, call(folder / "unpacked", "handlers/h.handle")
+
+
+@settings(deadline=None, max_examples=25)
+@given(_edges, _handlers, st.sampled_from((*_MODULES, "data")), st.sampled_from(("read", "left")))
+def test_an_edit_that_changes_the_answer_changes_the_digest(
+    edges: list[tuple[int, int, str]], wanted: list[tuple[str, str]], edited: str, data: str
+) -> None:
+    before = _project(edges, wanted, reads=data == "read")
+    after = dict(before)
+    if edited == "data":
+        after["data.txt"] = "other"
+    else:
+        after[_place(edited)] += "VALUE += 5\n"
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        digest, answer = _bundled(Path(first), before)
+        digest_after, answer_after = _bundled(Path(second), after)
+    assert answer == answer_after or digest != digest_after
+
+
+def test_an_edit_out_of_reach_changes_nothing(tmp_path: Path) -> None:
+    files = _project([(0, 1, _FORMS[0])], [("lib.three", _FROM)], reads=False)
+    digest, _ = _bundled(tmp_path / "before", files)
+    digest_after, _ = _bundled(tmp_path / "after", files | {"one.py": "VALUE = 7\n", "new.py": ""})
+    assert digest == digest_after
+
+
+def test_each_kind_of_edit_that_counts_is_seen(tmp_path: Path) -> None:
+    files = _project([], [("lib.three", _FROM)], reads=True)
+    base, _ = _bundled(tmp_path / "base", files)
+    edits: dict[str, dict[str, str]] = {
+        "the module": {"lib/three.py": "VALUE = 7\n"},
+        "its package": {"lib/__init__.py": "VALUE = 7\n"},
+        "data": {"data.txt": "other"},
+        "new data": {"more.txt": ""},
+        "the handler": {"handlers/h.py": files["handlers/h.py"] + "\n"},
+        "a module that shadows the standard library's": {"json.py": ""},
+        "a module that shadows the one imported": {"handlers/lib/three.py": ""},
+    }
+    digests = {name: _bundled(tmp_path / name.replace(" ", "-"), files | edit)[0] for name, edit in edits.items()
+               if "shadows" not in name}  # fmt: skip
+    for name in ("a module that shadows the standard library's", "a module that shadows the one imported"):
+        folder = tmp_path / name.replace(" ", "-")
+        write_files(folder / "project", files | edits[name])
+        bundle = Bundling(folder).bundle(a_project(folder / "project", a_function("h", "handlers/h.handle")))
+        digests[name] = bundle.slice_of("h").digest
+    assert len({base, *digests.values()}) == len(edits) + 1, digests

@@ -1,0 +1,130 @@
+"""A package index on loopback (PEP 503), and wheels made for it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+def make_wheel(
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    *,
+    files: Mapping[str, str | bytes] | None = None,
+    tag: str = "py3-none-any",
+    requires: tuple[str, ...] = (),
+    pure: bool = True,
+) -> Path:
+    """Write a wheel whose only module, unless ``files`` says otherwise, holds its version."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{version}-{tag}.whl"
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += "".join(f"Requires-Dist: {one}\n" for one in requires)
+    contents: dict[str, str | bytes] = dict(files or {f"{name}/__init__.py": f"VERSION = {version!r}\n"})
+    contents[f"{info}/METADATA"] = metadata
+    contents[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nRoot-Is-Purelib: {str(pure).lower()}\nTag: {tag}\n"
+    contents[f"{info}/RECORD"] = ""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(member, (2024, 5, 6, 7, 8, 10)), content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+class PackageIndex:
+    """Serves a folder's wheels. ``requests`` lists the paths asked for.
+
+    ``credentials`` ("user:password") are wanted from everyone once set; ``replaced`` maps a file name to what
+    is sent in its place, under the true file's hash.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.requests: list[str] = []
+        self.credentials: str | None = None
+        self.replaced: dict[str, bytes] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/simple"
+
+    def url_for(self, credentials: str) -> str:
+        return self.url.replace("http://", f"http://{credentials}@")
+
+    def downloads(self) -> list[str]:
+        return [path for path in self.requests if path.startswith("/files/") and not path.endswith(".metadata")]
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _answer(self, path: str, authorization: str | None) -> tuple[int, str, bytes]:
+        if self.credentials is not None:
+            wanted = "Basic " + base64.b64encode(self.credentials.encode()).decode()
+            if authorization != wanted:
+                return 401, "text/plain", b"who are you?"
+        kind, _, name = path.strip("/").partition("/")
+        if kind == "simple":
+            return self._page(name.strip("/"))
+        place = self.folder / name
+        if kind == "files" and place.is_file():
+            return 200, "application/octet-stream", self.replaced.get(name, place.read_bytes())
+        return 404, "text/plain", b"nothing here"
+
+    def _page(self, project: str) -> tuple[int, str, bytes]:
+        found = sorted(
+            path for path in self.folder.iterdir() if path.name.split("-")[0].lower().replace("_", "-") == project
+        )
+        if not found:
+            return 404, "text/plain", b"no such project"
+        links = "".join(
+            f'<a href="/files/{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}">{path.name}</a>\n'
+            for path in found
+        )
+        return 200, "text/html", f"<!DOCTYPE html><html><body>{links}</body></html>".encode()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        index = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                index.requests.append(self.path)
+                status, kind, body = index._answer(self.path, self.headers.get("Authorization"))
+                self.send_response(status)
+                if status == 401:
+                    self.send_header("WWW-Authenticate", 'Basic realm="index"')
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+                """Write nothing."""
+
+        return Handler
+
+
+@contextmanager
+def package_index(folder: Path) -> Iterator[PackageIndex]:
+    folder.mkdir(parents=True, exist_ok=True)
+    index = PackageIndex(folder)
+    index.start()
+    try:
+        yield index
+    finally:
+        index.stop()

@@ -1,0 +1,104 @@
+"""What a file's syntax says about its imports."""
+
+import pytest
+
+from fnkit.bundler.module_facts import ImportFact, read_facts
+
+
+def test_imports_are_read_with_their_lines_and_dots() -> None:
+    source = b"import a.b as c\nfrom d import e, f\nfrom . import g\nfrom ..h.i import *\n"
+    assert read_facts(source).imports == (
+        ImportFact("a.b", (), 0, 1, needed=True),
+        ImportFact("d", ("e", "f"), 0, 2, needed=True),
+        ImportFact("", ("g",), 1, 3, needed=True),
+        ImportFact("h.i", ("*",), 2, 4, needed=True),
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "try:\n    import x\nexcept ImportError:\n    x = None",
+        "try:\n    import x\nexcept (ValueError, ModuleNotFoundError):\n    x = None",
+        "try:\n    import x\nexcept:\n    x = None",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import x",
+        "def f():\n    import x",
+        "async def f():\n    import x",
+        "import contextlib\nwith contextlib.suppress(ImportError):\n    import x",
+        "class A:\n    def f(self):\n        import x",
+    ],
+)
+def test_an_import_that_may_fail_or_wait_is_not_needed(source: str) -> None:
+    [fact] = [one for one in read_facts(source.encode()).imports if one.module == "x"]
+    assert fact.needed is False
+
+
+@pytest.mark.parametrize(
+    "source", ["import x", "class A:\n    import x", "try:\n    import x\nexcept ValueError: pass"]
+)
+def test_an_import_that_runs_with_the_file_is_needed(source: str) -> None:
+    assert read_facts(source.encode()).imports[0].needed is True
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("import importlib\n", "line 1 imports importlib, which imports by name"),
+        ("from importlib import import_module\n", "line 1 imports importlib, which imports by name"),
+        ("import importlib.resources\n", "line 1 imports importlib.resources, which imports by name"),
+        ("\nx = __import__('y')\n", "line 2 uses __import__"),
+        ("exec('import y')\n", "line 1 uses exec"),
+        ("f = eval\n", "line 1 uses eval"),
+        ("import sys\nsys.path.insert(0, 'x')\n", "line 2 uses sys.path"),
+        ("import sys as s\ns.modules['x'] = 1\n", "line 2 uses sys.modules"),
+        ("from sys import path\n", "line 1 changes where modules are found"),
+        ("import runpy\n", "line 1 imports runpy, which runs files by name"),
+        ("import pickle\n", "line 1 imports pickle, which imports the classes that pickled data names"),
+        ("x = open(here + '/plugin.py').read()\n", "line 1 names Python files in a string"),
+        ("x = f'{name}.py'\n", "line 1 names Python files in a string"),
+        ("app.config.from_object('settings')\n", "line 1 uses from_object"),
+        ("import os\nos.system('x')\n", "line 2 uses system"),
+        ("getattr(builtin, '__import__')('y')\n", "line 1 names __import__ in a string"),
+        ("def broken(:\n", "line 1 cannot be parsed by this Python"),
+        ("x = '\0'\n", "line 1 cannot be parsed by this Python"),
+    ],
+)
+def test_what_makes_imports_unknowable_is_told_with_its_line(source: str, why: str) -> None:
+    assert read_facts(source.encode()).dynamic == why
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import re\nx = re.compile('a')\n",
+        "frame.eval('a + b')\n",
+        "from importlib.metadata import version\n",
+        "from inspect import signature\n",
+        "headers = {'Access-Control-Allow-Origin': '*'}\n",
+        "import sys\nprint(sys.version, file=sys.stderr)\n",
+        '"""See other.py."""\n',
+        "import os\nx = os.environ['HOME']\n",
+    ],
+)
+def test_ordinary_code_is_not_called_dynamic(source: str) -> None:
+    assert read_facts(source.encode()).dynamic is None
+
+
+def test_a_file_in_another_encoding_is_read_as_python_reads_it() -> None:
+    source = "# -*- coding: latin-1 -*-\nimport café\n".encode("latin-1")
+    assert read_facts(source).imports[0].module == "café"
+
+
+def test_deep_nesting_is_told_and_not_a_crash() -> None:
+    deep = b"x = " + b"(" * 150 + b"1" + b")" * 150 + b"\n"
+    wide = b"x = " + b"+".join([b"1"] * 20000) + b"\n"
+    for source in (deep, wide):
+        facts = read_facts(source)
+        assert facts.dynamic is None or facts.dynamic.startswith("line 1 ")
+
+
+def test_strings_that_name_a_module_are_kept() -> None:
+    assert read_facts(b"a = 'app.tasks'\nb = 'app:run'\nc = 'single'\nd = 'not a.name'\n").named == (
+        "app.tasks",
+        "app:run",
+    )

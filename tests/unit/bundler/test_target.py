@@ -1,0 +1,61 @@
+"""Targets: Scaleway's images and what our platform says of its own."""
+
+import pytest
+
+from fnkit.bundler import Target
+from fnkit.errors import BundleError
+
+
+def test_scaleway_runs_python_on_musl() -> None:
+    target = Target.scaleway("python313")
+    assert (target.python, target.platform, target.language) == ((3, 13), "musllinux_1_2_x86_64", "python")
+    tags = {str(tag) for tag in target.tags()}
+    assert "cp313-cp313-musllinux_1_2_x86_64" in tags
+    assert "cp38-abi3-musllinux_1_1_x86_64" in tags
+    assert "py3-none-any" in tags
+    assert not any("manylinux" in tag for tag in tags)
+
+
+def test_our_platform_names_the_python_that_really_runs() -> None:
+    target = Target.parse("python313", "cpython-3.11-x86_64-linux-gnu")
+    assert target.python == (3, 11)
+    tags = [str(tag) for tag in target.tags()]
+    assert tags[0] == "cp311-cp311-manylinux_2_28_x86_64"
+    assert "cp311-cp311-manylinux2014_x86_64" in tags
+    assert not any("musllinux" in tag for tag in tags)
+
+
+@pytest.mark.parametrize(
+    ("description", "platform", "resolver"),
+    [
+        ("cpython-3.12-aarch64-linux-gnu", "manylinux_2_28_aarch64", "aarch64-unknown-linux-gnu"),
+        ("cpython-3.12-x86_64-linux-musl", "musllinux_1_2_x86_64", "x86_64-unknown-linux-musl"),
+        ("cpython-3.12-arm64-darwin-none", "macosx_13_0_arm64", "aarch64-apple-darwin"),
+        ("cpython-3.12.4-x86_64-darwin-none", "macosx_13_0_x86_64", "x86_64-apple-darwin"),
+    ],
+)
+def test_machines_are_known_in_both_spellings(description: str, platform: str, resolver: str) -> None:
+    target = Target.parse("python312", description)
+    assert (target.platform, target.uv_platform, target.python) == (platform, resolver, (3, 12))
+
+
+@pytest.mark.parametrize(
+    "description",
+    ["", "cpython", "cpython-3-x86_64-linux-gnu", "cpython-a.b-x86_64-linux-gnu", "cpython-3.12-vax-linux-gnu",
+     "cpython-3.12-x86_64-plan9-gnu", "cpython-3.12-x86_64-linux-bionic"],
+)  # fmt: skip
+def test_a_target_nobody_knows_is_refused(description: str) -> None:
+    with pytest.raises(BundleError) as refused:
+        Target.parse("python312", description)
+    assert refused.value.code == "unknown-target"
+
+
+def test_other_languages_have_a_target_without_a_python() -> None:
+    target = Target.parse("node22", "node-22-x86_64-linux-gnu")
+    assert (target.language, target.python, list(target.tags())) == ("node", None, [])
+
+
+def test_a_runtime_nobody_knows_is_refused() -> None:
+    with pytest.raises(BundleError) as refused:
+        Target.scaleway("python999")
+    assert refused.value.code == "unknown-runtime"
