@@ -1,0 +1,94 @@
+"""``python -m benchmarks``: one table of ratios.
+
+Only ratios of two things measured in the same run, in turns, are worth comparing between machines. ``--json`` gives
+every round's figure; ``--only`` picks benchmarks by name; ``--rounds`` says how often each is repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import bundling, cold_start, deploying, gateway_cpu, scanning, start_up
+from benchmarks.measuring import Comparison, Skipped
+
+BENCHMARKS: dict[str, Callable[[int, Path], list[Comparison]]] = {
+    "start-up": start_up.run,
+    "scan": scanning.run,
+    "bundle": bundling.run,
+    "deploy": deploying.run,
+    "cold-start": cold_start.run,
+    "gateway-cpu": gateway_cpu.run,
+}
+
+
+def main() -> int:
+    """Run what was asked for; print the table, or JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS), metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    progress = Console(stderr=True)
+    found: list[tuple[str, Comparison]] = []
+    skipped: dict[str, str] = {}
+    for name in options.only:
+        with progress.status(f"{name} …"), tempfile.TemporaryDirectory(prefix="fnkit-bench-") as folder:
+            try:
+                found += [(name, one) for one in BENCHMARKS[name](options.rounds, Path(folder))]
+            except Skipped as reason:
+                skipped[name] = str(reason)
+    if options.json:
+        print(json.dumps({"comparisons": [_to_json(*one) for one in found], "skipped": skipped}, indent=2))
+    else:
+        _show(found, skipped, options.rounds)
+    return 0
+
+
+def _to_json(name: str, one: Comparison) -> dict[str, object]:
+    return {
+        "benchmark": name,
+        "ours": one.ours,
+        "reference": one.reference,
+        "ratio": one.ratio,
+        "goal": one.goal,
+        "our_seconds": one.our_seconds,
+        "reference_seconds": one.reference_seconds,
+    }
+
+
+def _show(found: list[tuple[str, Comparison]], skipped: dict[str, str], rounds: int) -> None:
+    table = Table("", "median", "against", "median", "ratio", box=None, pad_edge=False)
+    for _, one in found:
+        goal = f" (goal ≤ {_times(one.goal)})" if one.goal is not None else ""
+        ratio = f"{_times(one.ratio)}{goal}"
+        table.add_row(one.ours, _time(one.our_median), one.reference, _time(one.reference_median), ratio)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    for name, reason in skipped.items():
+        console.print(f"{name}: skipped, {reason}")
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    console.print(f"\n{rounds} rounds in turns; {python}, {platform.system()} {platform.machine()}")
+
+
+def _times(ratio: float) -> str:
+    return f"1/{1 / ratio:.1f}" if ratio < 1 else f"{ratio:.2f}"
+
+
+def _time(value: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value * 1e6:.3g} µs"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
