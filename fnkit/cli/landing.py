@@ -6,24 +6,18 @@ from pathlib import Path
 
 import click
 
-from fnkit.cli.options import project_folder
-
 __all__ = ["next_commands", "show_next_commands"]
 
 
 def next_commands(folder: Path) -> tuple[tuple[str, str], ...]:
-    """Three commands with a word on each: for a project, for a folder of handlers, for an empty one."""
-    if project_folder(folder) is not None:
+    """Three commands with a word on each: inside a project, and outside."""
+    from fnkit.project import find_root
+
+    if find_root(folder) is not None:
         return (
             ("fnkit scan", "what this project declares"),
             ("fnkit deploy --local", "run it on this machine"),
             ("fnkit deploy", "make it so on Scaleway"),
-        )
-    if any(folder.glob("*.py")):
-        return (
-            ("fnkit scan", "the handlers in this folder, with every problem"),
-            ("fnkit deploy --local", "run them on this machine"),
-            ("fnkit new shop", "a project to compare with"),
         )
     return (
         ("fnkit new shop", "a project that deploys as it stands"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,18 @@ import click
 
 from fnkit.cli.output import Document, Output
 
-__all__ = ["ApiOptions", "CommonOptions", "Verb", "api_options", "common_options", "project_folder"]
+__all__ = ["ApiOptions", "CommonOptions", "Verb", "api_options", "common_options"]
 
 Verb: TypeAlias = Callable[..., int | None]
-
-_SETTINGS_TABLE = re.compile(rb"^\s*\[+\s*tool\.fnkit\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonOptions:
-    """What every verb knows: the project's folder (absolute), the stage (``""`` without one), its output."""
+    """What every verb knows: where to look for the project, the stage (``""`` without one), its output.
+
+    ``directory`` is absolute: the one given, else the current one. The project's folder is the nearest one
+    upward from it that holds settings; finding it is the library's work (``fnkit.project.find_root``).
+    """
 
     directory: Path
     stage: str
@@ -38,20 +39,6 @@ class ApiOptions:
     profile: str | None
     api_url: str | None
     local: bool
-
-
-def project_folder(start: Path) -> Path | None:
-    """The nearest folder, ``start`` or above, that holds a project's settings.
-
-    The settings are looked for, not read: a file that is not valid TOML must be found to be complained about.
-    """
-    for folder in (start, *start.parents):
-        if (folder / "fnkit.toml").is_file():
-            return folder
-        pyproject = folder / "pyproject.toml"
-        if pyproject.is_file() and _SETTINGS_TABLE.search(pyproject.read_bytes()):
-            return folder
-    return None
 
 
 def common_options(verb: Verb) -> Verb:
@@ -86,7 +73,7 @@ def common_options(verb: Verb) -> Verb:
         **rest: object,
     ) -> int | None:
         output = Output(document, as_json=as_json, verbosity=-1 if quiet else verbose, colour=not no_color)
-        folder = directory.resolve() if directory is not None else _default_folder()
+        folder = (directory or Path()).absolute()
         return verb(common=CommonOptions(directory=folder, stage=stage, output=output), **rest)
 
     return wrapped
@@ -114,11 +101,6 @@ def api_options(verb: Verb) -> Verb:
         return verb(api=options, **rest)
 
     return wrapped
-
-
-def _default_folder() -> Path:
-    here = Path.cwd()
-    return project_folder(here) or here
 
 
 def _checked_stage(context: click.Context, parameter: click.Parameter, value: str) -> str:

@@ -29,7 +29,7 @@ def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Req
     identity = load_identity(common.directory, stage=common.stage)
     with FunctionsApi(endpoint_for(common, api, project_region=identity.region)) as client:
         info = client.platform()
-        domain_name = _domain_name(client, identity.namespace.name, name)
+        domain_name = _domain_name(client, identity.namespace, name)
     began = time.perf_counter()
     answer = call_function(
         info,

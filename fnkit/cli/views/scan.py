@@ -17,23 +17,31 @@ if TYPE_CHECKING:
     from fnkit.project import FunctionSpec
     from fnkit.scanner import ScannedFunction
 
-__all__ = ["ScanView", "described", "sketched"]
+__all__ = ["FunctionRow", "ScanView", "described", "sketched"]
 
 _NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionRow:
+    """One function: its JSON object, and its cells in the table (name, runtime, handler, place, what fires it)."""
+
+    document: Mapping[str, object]
+    cells: tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class ScanView:
-    """functions: one JSON object each, from ``described`` or ``sketched``. problems: all of them."""
+    """functions: from ``described`` or ``sketched``. problems: all of them."""
 
     root: Path
-    functions: tuple[Mapping[str, object], ...]
+    functions: tuple[FunctionRow, ...]
     problems: tuple[Problem, ...]
 
     def to_json(self) -> dict[str, object]:
         """``functions[…], problems[{code,message,hint,file,line}]``."""
         return {
-            "functions": [dict(function) for function in self.functions],
+            "functions": [dict(function.document) for function in self.functions],
             "problems": [problem_to_json(problem) for problem in self.problems],
         }
 
@@ -46,7 +54,7 @@ class ScanView:
             for heading in ("FUNCTION", "RUNTIME", "HANDLER", "DECLARED IN", "FIRES"):
                 table.add_column(heading)
             for function in self.functions:
-                table.add_row(*_cells(function))
+                table.add_row(*function.cells)
             console.print(table)
         for problem in self.problems:
             _render_problem(console, problem)
@@ -57,9 +65,11 @@ class ScanView:
         console.print(f"{text} in {self.root}")
 
 
-def described(spec: FunctionSpec) -> dict[str, object]:
+def described(spec: FunctionSpec) -> FunctionRow:
     """A checked function: every setting as it would be deployed. ``timeout`` is in seconds."""
-    return {
+    fires = [f"cron {cron.schedule}" for cron in spec.crons]
+    fires += [f"{trigger.kind} {trigger.address}" for trigger in spec.triggers]
+    document: dict[str, object] = {
         "name": spec.name,
         "handler": spec.handler,
         "runtime": spec.runtime,
@@ -83,16 +93,19 @@ def described(spec: FunctionSpec) -> dict[str, object]:
             for trigger in spec.triggers
         ],
     }
+    place = f"{spec.source.file}:{spec.source.line}"
+    return FunctionRow(document, (spec.name, spec.runtime, spec.handler, place, ", ".join(fires)))
 
 
-def sketched(function: ScannedFunction) -> dict[str, object]:
+def sketched(function: ScannedFunction) -> FunctionRow:
     """A function of an invalid project: what its decorators say, unchecked; ``null`` where they do not."""
     declarations = [mark.declaration for mark in function.marks]
     own = next((found for found in declarations if isinstance(found, FunctionDeclaration)), FunctionDeclaration())
     crons = [found for found in declarations if isinstance(found, CronDeclaration)]
     triggers = [found for found in declarations if isinstance(found, TriggerDeclaration)]
-    return {
-        "name": own.name or function.python_name.replace("_", "-"),
+    name = own.name or function.python_name.replace("_", "-")
+    document: dict[str, object] = {
+        "name": name,
         "handler": function.handler,
         "runtime": own.runtime,
         "source": {"file": function.file, "line": function.line},
@@ -102,25 +115,10 @@ def sketched(function: ScannedFunction) -> dict[str, object]:
             for found in triggers
         ],
     }
-
-
-def _cells(function: Mapping[str, object]) -> tuple[str, str, str, str, str]:
-    match function:
-        case {
-            "name": name,
-            "handler": handler,
-            "runtime": runtime,
-            "source": {"file": file, "line": line},
-            "crons": [*crons],
-            "triggers": [*triggers],
-        }:
-            fires = [f"cron {cron['schedule']}" for cron in crons]
-            for trigger in triggers:
-                kind = "nats" if "nats" in trigger else "sqs"
-                fires.append(f"{kind} {trigger[kind]}")
-            return str(name), str(runtime or ""), str(handler), f"{file}:{line}", ", ".join(fires)
-        case _:
-            raise AssertionError(f"not one of ours: {function}")
+    fires = [f"cron {cron.schedule}" for cron in crons]
+    fires += [f"nats {found.nats}" if found.nats is not None else f"sqs {found.sqs}" for found in triggers]
+    place = f"{function.file}:{function.line}"
+    return FunctionRow(document, (name, own.runtime or "", function.handler, place, ", ".join(fires)))
 
 
 def _render_problem(console: Console, problem: Problem) -> None:
