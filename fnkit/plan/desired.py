@@ -55,7 +55,7 @@ class DesiredFunction:
     def declared(self) -> str:
         """16 hex over everything declared beneath the function."""
         parts = [
-            f"cron\0{cron.name}\0{cron.schedule}\0{json.dumps(cron.args, sort_keys=True)}"
+            f"cron\0{cron.name}\0{cron.schedule}\0{json.dumps(dict(cron.args), sort_keys=True)}"
             for cron in sorted(self.crons, key=lambda cron: cron.name)
         ]
         return digest_of(parts)
