@@ -20,6 +20,7 @@ from typing import Final
 from fnkit.authoring.declarations import (
     ATTRIBUTE,
     CronDeclaration,
+    Declaration,
     FunctionDeclaration,
     TriggerDeclaration,
 )
@@ -96,9 +97,9 @@ def _handler(name: str, value: object, path: Path) -> dict[str, object]:
     return {"name": name, "line": _line(value, path), "summary": summary, "marks": marks, **_signature(value)}
 
 
-def _arguments(declaration: object) -> dict[str, object]:
+def _arguments(declaration: Declaration) -> dict[str, object]:
     """What was given, with read-only mappings as plain ones."""
-    given = {field.name: getattr(declaration, field.name) for field in fields(declaration)}  # type: ignore[arg-type]
+    given = {field.name: getattr(declaration, field.name) for field in fields(declaration)}
     return {
         name: dict(value) if hasattr(value, "keys") else value for name, value in given.items() if value is not None
     }

@@ -1,0 +1,134 @@
+"""The documented rule, read minute by minute, against the schedule's own answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from cronsim import CronSim
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from fnkit.contract.cron import Schedule, schedule_fault
+
+RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+NAMES = ((), (), (), ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"),
+         ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))  # fmt: skip
+
+
+@st.composite
+def items(draw: st.DrawFn, position: int) -> str:
+    low, high = RANGES[position]
+    value = draw(st.integers(low, high))
+    step = draw(st.integers(1, 40))
+    names = NAMES[position]
+    shown = names[value - low] if names and value - low < len(names) and draw(st.booleans()) else str(value)
+    kind = draw(st.sampled_from(["*", "value", "range", "step", "range step", "open step"]))
+    last = draw(st.integers(value, high))
+    return {
+        "*": "*",
+        "value": shown,
+        "range": f"{value}-{last}",
+        "step": f"*/{step}",
+        "range step": f"{value}-{last}/{step}",
+        "open step": f"{value}/{step}",
+    }[kind]
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> str:
+    fields = [",".join(draw(st.lists(items(position), min_size=1, max_size=2))) for position in range(5)]
+    return " ".join(fields)
+
+
+STARTS = st.integers(0, 4_000_000_000)
+
+
+def allowed(field: str, position: int) -> set[int]:
+    """One field's values, by the plainest reading of its words."""
+    low, high = RANGES[position]
+    values: set[int] = set()
+    for item in field.split(","):
+        base, _, step = item.partition("/")
+        if base == "*":
+            first, last = low, 6 if position == 4 else high
+        else:
+            ends = [
+                NAMES[position].index(end) + low if end in NAMES[position] else int(end) for end in base.split("-")
+            ]
+            first, last = ends[0], ends[-1] if len(ends) > 1 or not step else high
+        values.update(range(first, last + 1, int(step or 1)))
+    return {value % 7 for value in values} if position == 4 else values
+
+
+def matches(schedule: str, moment: datetime) -> bool:
+    minute, hour, day, month, weekday = schedule.split()
+    free = [any(item in ("*", "*/1") for item in field.split(",")) for field in (day, weekday)]
+    on_day = moment.day in allowed(day, 2)
+    on_weekday = moment.isoweekday() % 7 in allowed(weekday, 4)
+    right_day = (on_day or on_weekday) if not any(free) else (on_day or free[0]) and (on_weekday or free[1])
+    return (
+        right_day
+        and moment.minute in allowed(minute, 0)
+        and moment.hour in allowed(hour, 1)
+        and moment.month in allowed(month, 3)
+    )
+
+
+@given(schedules(), STARTS)
+def test_the_next_tick_matches_and_no_earlier_minute_does(schedule: str, start: int) -> None:
+    tick = Schedule.parse(schedule).next_after(start)
+    scanned = datetime.fromtimestamp(start // 60 * 60 + 60, tz=UTC)
+    end = scanned + timedelta(hours=30)
+    if tick is not None:
+        assert tick > start
+        assert tick % 60 == 0
+        moment = datetime.fromtimestamp(tick, tz=UTC)
+        assert matches(schedule, moment)
+        end = min(end, moment)
+    while scanned < end:
+        assert not matches(schedule, scanned)
+        scanned += timedelta(minutes=1)
+
+
+@given(schedules(), STARTS)
+def test_the_days_between_two_ticks_hold_none(schedule: str, start: int) -> None:
+    """The same law over years: whole days that match are found by their date, whatever the minute."""
+    parsed = Schedule.parse(schedule)
+    tick = parsed.next_after(start)
+    _, _, day, month, weekday = schedule.split()
+    moment = datetime.fromtimestamp(start, tz=UTC).replace(hour=0, minute=0, second=0) + timedelta(days=1)
+    end = datetime.fromtimestamp(tick, tz=UTC) if tick is not None else moment + timedelta(days=9 * 366)
+    for _ in range(9 * 366):
+        if moment.date() >= end.date():
+            break
+        assert not matches(f"{moment.minute} {moment.hour} {day} {month} {weekday}", moment)
+        moment += timedelta(days=1)
+
+
+@given(schedules(), STARTS)
+def test_ticks_strictly_increase(schedule: str, start: int) -> None:
+    parsed = Schedule.parse(schedule)
+    ticks: list[float] = [start]
+    while len(ticks) < 6 and (tick := parsed.next_after(ticks[-1])) is not None:
+        ticks.append(tick)
+    assert ticks == sorted(set(ticks))
+
+
+@given(schedules(), STARTS)
+def test_cronsim_agrees_where_no_day_field_has_a_step(schedule: str, start: int) -> None:
+    fields = schedule.split()
+    assume("*" not in fields[2] or fields[2] == "*")
+    assume("*" not in fields[4] or fields[4] == "*")
+    assume(not any("-" in item and "/" in item for field in fields for item in field.split(",")))
+    tick = Schedule.parse(schedule).next_after(start)
+    assume(tick is not None)
+    assert tick == next(CronSim(schedule, datetime.fromtimestamp(start // 60 * 60, tz=UTC))).timestamp()
+
+
+@given(st.text() | st.text(alphabet="0123456789*-,/ LW#?@JANSUN"))
+def test_any_text_is_a_schedule_or_has_a_fault(text: str) -> None:
+    fault = schedule_fault(text)
+    if fault is None:
+        Schedule.parse(text).next_after(0)
+    else:
+        assert fault.endswith(".")

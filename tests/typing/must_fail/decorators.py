@@ -1,0 +1,41 @@
+"""Each marked line is one that mypy refuses, with the code behind the mark; checked by a test."""
+
+# ruff: noqa: ARG001, INP001 - signatures are the subject, and no package is
+
+from fnkit import Context, Event, cron, function, trigger
+
+
+@function(memory="256")  # refused: call-overload
+def wrong_type(event: Event, context: Context) -> str:
+    return event["method"]  # refused: typeddict-item
+
+
+@function(privacy="secret")  # refused: call-overload
+def wrong_word(event: Event, context: Context) -> str:
+    return ""
+
+
+@function  # refused: type-var
+def too_few(event: Event) -> str:
+    return ""
+
+
+@cron()  # refused: call-arg
+@trigger()  # refused: call-overload
+def nothing_given(event: Event, context: Context) -> str:
+    return ""
+
+
+@trigger(nats="a", sqs="b")  # refused: call-overload
+def both(event: Event, context: Context) -> str:
+    return ""
+
+
+@cron("* * * * *")
+@function(memory=256)
+def fine(event: Event, context: Context) -> str:
+    return ""
+
+
+fine({"path": 1})  # refused: call-arg
+fine(1, 2)  # refused: arg-type

@@ -1,0 +1,47 @@
+"""What a type checker sees of the decorators: signatures survive, and misuse is refused where it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.source_tree import REPOSITORY
+
+TYPING = REPOSITORY / "tests" / "typing"
+
+
+def refusals(path: Path) -> set[tuple[int, str]]:
+    """``(line, code)`` of every mypy error in a file."""
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context", str(path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.findall(rf"{re.escape(path.name)}:(\d+): error: .*\[([a-z-]+)\]", run.stdout)
+    assert run.returncode in (0, 1), run.stderr + run.stdout
+    return {(int(line), code) for line, code in found}
+
+
+@pytest.mark.slow
+def test_decorated_handlers_keep_their_types() -> None:
+    assert refusals(TYPING / "decorators.py") == set()
+
+
+@pytest.mark.slow
+def test_misuse_is_refused_where_it_stands() -> None:
+    path = TYPING / "must_fail" / "decorators.py"
+    marked = {
+        (number, mark[1])
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if (mark := re.search(r"# refused: ([a-z-]+)", line))
+    }
+    found = refusals(path)
+    assert found >= marked
+    # A refused decorator makes its function untyped; nothing but that is refused beside the marked lines.
+    assert {line for line, _ in found} == {line for line, _ in marked}
