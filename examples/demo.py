@@ -77,7 +77,9 @@ def show(folder: Path) -> None:
         console.print(Text(f"      {json.dumps(answer)}", style="cyan"))
         with step("heartbeat has run by itself", "every minute of that clock"):
             firing = first_firing(platform)
-        console.print(Text(f"      {json.dumps(firing)}", style="cyan"))
+        console.print(
+            Text(f"      POST {firing['body']} at {firing['at'][:19]} → {firing['http_status']}", style="cyan")
+        )
         tell_more(platform, hello)
         wait_for_reader()
     finally:
@@ -141,8 +143,12 @@ def step(title: str, how: str) -> Iterator[None]:
     with console.status(f"  {title} …"):
         yield
     seconds = time.perf_counter() - started
-    line = Text.assemble(("  ✓ ", "green"), (f"{title:<58}", "bold"), f"{seconds:>6.2f} s   ", (how, "dim"))
+    line = Text.assemble(("  ✓ ", "green"), (f"{title:<58}", "bold"), f"{_time(seconds):>8}   ", (how, "dim"))
     console.print(line)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
 def tell_more(platform: dict, hello: str) -> None:

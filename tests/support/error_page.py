@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from itertools import groupby
 
+from fnkit.project.problems import PROBLEMS
 from tests.support.error_codes import ErrorCode, distinct, error_codes
 from tests.support.source_tree import REPOSITORY
 
@@ -21,9 +22,14 @@ Exit codes: 0 done; 1 failed; 2 wrong use, or a project with problems; 130 inter
 
 This page is made from the source (`python -m tests.support.error_page`); `…` stands for what a message fills in.
 
-| code | says | hint |
+| code | means | what to do |
 |---|---|---|
 """
+
+UNTOLD = {
+    "operating-system": "The operating system refused something, in its own words; the message names the file.",
+}
+"""What the source itself cannot show, because the whole message is somebody else's."""
 
 SHOWN = 3
 """Messages of one code that are listed; the rest differ in detail."""
@@ -31,12 +37,15 @@ SHOWN = 3
 
 def page() -> str:
     """The page as it should be."""
-    rows = [_row(code, list(places)) for code, places in groupby(error_codes(), key=lambda one: one.code)]
-    return INTRODUCTION + "".join(rows)
+    found = {code: list(places) for code, places in groupby(error_codes(), key=lambda one: one.code)}
+    return INTRODUCTION + "".join(_row(code, found.get(code, [])) for code in sorted({*found, *PROBLEMS}))
 
 
 def _row(code: str, places: list[ErrorCode]) -> str:
-    messages = distinct([one.message for one in places])
+    explained = PROBLEMS.get(code)
+    if explained is not None:
+        return f"| `{code}` | {_cell([explained.meaning])} | {_cell([explained.remedy])} |\n"
+    messages = [UNTOLD[code]] if code in UNTOLD else distinct([one.message for one in places])
     hints = distinct([one.hint for one in places])
     return f"| `{code}` | {_cell(messages)} | {_cell(hints)} |\n"
 

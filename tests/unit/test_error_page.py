@@ -18,5 +18,10 @@ def test_every_error_class_has_a_code_on_the_page() -> None:
     assert {kind.default_code for kind in classes} <= {one.code for one in error_codes()}
 
 
+def test_every_row_says_what_its_code_means() -> None:
+    rows = [line.split(" | ") for line in page().splitlines() if line.startswith("| `")]
+    assert [row[0] for row in rows if not row[1].strip()] == []
+
+
 def test_every_code_is_lower_case_words_joined_with_dashes() -> None:
     assert [f"{one.code} ({one.place})" for one in error_codes() if not CODE.fullmatch(one.code)] == []
