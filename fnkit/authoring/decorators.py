@@ -236,4 +236,6 @@ def _mark(handler: Handler, declaration: Declaration) -> Handler:
 def _tuple(setting: str, values: Iterable[str] | None) -> tuple[str, ...] | None:
     if isinstance(values, str):
         raise TypeError(f"{setting} is a list of strings: {setting}=[{values!r}]")
+    if isinstance(values, set | frozenset):
+        return tuple(sorted(values))  # an order of its own would look like a change at the next deploy
     return None if values is None else tuple(values)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import json
 import os
 import sys
 import traceback
 from dataclasses import fields
+from json import dumps  # bound now: the module may do anything to json
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -40,7 +40,7 @@ def main(root: str, file: str, manifest: str) -> None:
         content: dict[str, object] = {"handlers": _handlers(module, path), "failures": _failures(module, path)}
     except BaseException as error:  # noqa: BLE001 - whatever a module raises, SystemExit included, is the answer
         content = {"handlers": [], "failures": [_failure(error, path)]}
-    Path(manifest).write_text(json.dumps(content), encoding="utf-8")
+    Path(manifest).write_text(dumps(content), encoding="utf-8")
     os._exit(0)
 
 
@@ -80,7 +80,7 @@ def _failures(module: ModuleType, path: Path) -> list[object]:
         for declaration in getattr(value, ATTRIBUTE):
             for argument, given in _arguments(declaration).items():
                 try:
-                    json.dumps(given, allow_nan=False)
+                    dumps(given, allow_nan=False)
                 except (TypeError, ValueError, RecursionError) as error:
                     message = f"{argument} of {name} cannot be written as JSON: {error}"
                     found.append({"code": "bad-argument", "message": message, "line": _line(value, path)})
@@ -109,7 +109,7 @@ def _writable(arguments: dict[str, object]) -> dict[str, object]:
     kept: dict[str, object] = {}
     for name, value in arguments.items():
         try:
-            json.dumps(value, allow_nan=False)
+            dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             continue
         kept[name] = value

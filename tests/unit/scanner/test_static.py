@@ -1,0 +1,256 @@
+"""What a scan knows without running anything, and what it says of the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
+from fnkit.scanner import ScannedFunction
+from tests.support.project_tree import places, scanned
+
+SIGNED = "def handler(event, context): ...\n"
+
+
+def one(tmp_path: Path, source: str) -> ScannedFunction:
+    """The one function that a module declares, without problems."""
+    report = scanned(tmp_path, {"app.py": source})
+    assert report.problems == ()
+    (function,) = report.functions
+    return function
+
+
+def memory_of(tmp_path: Path, source: str) -> object:
+    (mark,) = one(tmp_path, source).marks
+    assert isinstance(mark.declaration, FunctionDeclaration)
+    return mark.declaration.memory
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"from fnkit import function\n@function\n{SIGNED}",
+        f"from fnkit import function\n@function()\n{SIGNED}",
+        f"from fnkit import function as fn\n@fn\n{SIGNED}",
+        f"import fnkit\n@fnkit.function\n{SIGNED}",
+        f"import fnkit as fk\n@fk.function()\n{SIGNED}",
+        f"import fnkit.authoring\n@fnkit.authoring.function\n{SIGNED}",
+        f"import fnkit.authoring as a\n@a.function\n{SIGNED}",
+        f"from fnkit import authoring\n@authoring.function\n{SIGNED}",
+        f"from fnkit.authoring import function\n@function\n{SIGNED}",
+        f"from fnkit.authoring.decorators import function\n@function\n{SIGNED}",
+        f"from fnkit import *\n@function\n{SIGNED}",
+        f"import fnkit\nmark = fnkit.function\n@mark\n{SIGNED}",
+        f"from fnkit import function\nplain = function()\n@plain\n{SIGNED}",
+        f"try:\n    from fnkit import function\nexcept ImportError:\n    raise\n@function\n{SIGNED}",
+        f"import os, fnkit\n@fnkit.function\n{SIGNED}",
+    ],
+    ids=lambda source: source.split("def")[0].replace("\n", " | "),
+)
+def test_a_decorator_is_known_under_every_name_that_an_import_gives_it(tmp_path: Path, source: str) -> None:
+    function = one(tmp_path, source)
+    assert [mark.declaration for mark in function.marks] == [FunctionDeclaration()]
+    assert function.handler == "app.handler"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"from other import function\n@function\n{SIGNED}# fnkit",
+        f"from fnkit import function\nfrom other import function\n@function\n{SIGNED}",
+        f"from fnkit import function\ndef function(handler): ...\n@function\n{SIGNED}",
+        f"import fnkit\nfnkit = other\n@fnkit.function\n{SIGNED}",
+        f"from fnkit import Event\n{SIGNED}",
+        f"text = 'from fnkit import function; @function'\n{SIGNED}",
+        f"from fnkitten import function\n@function\n{SIGNED}",
+        f"from .fnkit import function\n@function\n{SIGNED}",
+    ],
+    ids=lambda source: source.split("def handler")[0].replace("\n", " | "),
+)
+def test_a_name_that_is_not_fnkit_s_marks_nothing(tmp_path: Path, source: str) -> None:
+    report = scanned(tmp_path, {"app.py": source})
+    assert report.functions == ()
+    assert report.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "expression", "value"),
+    [
+        ("", "128 * 2", 256),
+        ("BASE = 128", "BASE << 1", 256),
+        ("BASE = 128\nBASE = 512", "BASE", 512),
+        ("BASE: int = 128", "BASE", 128),
+        ("A = B = 128", "B", 128),
+        ("A, B = 128, 256", "B", 256),
+        ("SIZES = {'s': 128, 'l': 1024}", "SIZES['l']", 1024),
+        ("SIZES = [128, 256]", "SIZES[-1]", 256),
+        ("BIG = True", "1024 if BIG else 128", 1024),
+        ("", "-(-128)", 128),
+        ("", "None or 128", 128),
+    ],
+)
+def test_constants_are_folded(tmp_path: Path, before: str, expression: str, value: int) -> None:
+    source = f"from fnkit import function\n{before}\n@function(memory={expression})\n{SIGNED}"
+    assert memory_of(tmp_path, source) == value
+
+
+def test_every_kind_of_argument_reaches_the_declaration(tmp_path: Path) -> None:
+    function = one(
+        tmp_path,
+        """
+from fnkit import cron, function, trigger
+EVERY, COMMON = 5, {"LEVEL": "info"}
+SHARED = {"memory": 512, "secrets": ["KEY"]}
+
+@cron(f"*/{EVERY} * * * *", args={"full": False, "n": [1, 2]}, name="clean")
+@cron("*/%d 1 * * *" % EVERY)
+@trigger(nats="orders." + "created", description="d")
+@function(env={**COMMON, "A": "1"}, timeout="30s", **SHARED)
+def handler(event, context):
+    '''Clean up.
+
+    Every so often.
+    '''
+""",
+    )
+    assert [mark.declaration for mark in function.marks] == [
+        CronDeclaration(schedule="*/5 * * * *", args={"full": False, "n": [1, 2]}, name="clean"),
+        CronDeclaration(schedule="*/5 1 * * *"),
+        TriggerDeclaration(nats="orders.created", description="d"),
+        FunctionDeclaration(env={"LEVEL": "info", "A": "1"}, timeout="30s", memory=512, secrets=("KEY",)),
+    ]
+    assert [mark.line for mark in function.marks] == [6, 7, 8, 9]
+    assert (function.line, function.summary) == (10, "Clean up.")
+
+
+@pytest.mark.parametrize(
+    ("before", "expression"),
+    [
+        ("import os", "int(os.environ['MEM'])"),
+        ("from settings import BASE", "BASE"),
+        ("", "MISSING"),
+        ("if True:\n    BASE = 1", "BASE"),
+        ("for BASE in (1, 2): pass", "BASE"),
+        ("BASE = 1\nBASE += compute()", "BASE"),
+        ("BASE = 1\ndef set_base():\n    global BASE\n    BASE = 2", "BASE"),
+        ("SIZES = [1]\nSIZES.append(2)", "SIZES[0]"),
+        ("SIZES = {'a': 1}\nSIZES['a'] = 2", "SIZES['a']"),
+        ("SIZES = {'a': 1}\nALIAS = SIZES\nALIAS['a'] = 2", "SIZES['a']"),
+        ("SIZES = {'a': 1}\nregister(SIZES)", "SIZES['a']"),
+        ("SIZES = {'a': 1}\ndef grow():\n    SIZES['a'] = 2", "SIZES['a']"),
+        ("SIZES = {'a': 1}\ndef grow():\n    SIZES.update(a=2)", "SIZES['a']"),
+        ("INNER = [1]\nOUTER = (INNER, 2)\nchange(OUTER)", "INNER[0]"),
+        ("", "(lambda: 1)()"),
+        ("", "[x for x in (1, 2)][0]"),
+        ("", "1 // 0"),
+        ("", "[1][5]"),
+        ("", "10 ** 10 ** 10"),
+        ("", "1 << 10 ** 12"),
+        ("", "len('a' * 10 ** 12)"),
+        ("", "'%*d' % (10 ** 12, 1)"),
+        ("", "f'{1:999999999999}'"),
+    ],
+    ids=lambda text: text.replace("\n", " | "),
+)
+def test_what_only_running_would_tell_is_a_problem_with_its_line(
+    tmp_path: Path, before: str, expression: str
+) -> None:
+    source = f"from fnkit import function\n{before}\n@function(memory={expression})\n{SIGNED}"
+    report = scanned(tmp_path, {"app.py": source})
+    line = 3 + before.count("\n")
+    assert places(report.problems) == [f"computed-argument app.py:{line}"]
+    assert "--import" in (report.problems[0].hint or "")
+
+
+def test_a_container_that_is_only_read_stays_known(tmp_path: Path) -> None:
+    source = """
+from fnkit import function
+ENV = {"memory": 256}
+
+@function(memory=ENV["memory"])
+def handler(event, context):
+    return ENV.get("memory"), dict(ENV)
+"""
+    assert memory_of(tmp_path, source) == 256
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("@function(memroy=1)", "unknown-argument app.py:2"),
+        ("@function(memory='256')", "bad-argument app.py:2"),
+        ("@function(memory=True)", "bad-argument app.py:2"),
+        ("@function(secrets='KEY')", "bad-argument app.py:2"),
+        ("@function(env={'A': 1})", "bad-argument app.py:2"),
+        ("@function(env={1: 'a'})", "bad-argument app.py:2"),
+        ("@function('orders')", "positional-argument app.py:2"),
+        ("@function(**[1])", "bad-argument app.py:2"),
+        ("@cron", "bad-argument app.py:2"),
+        ("@cron()", "bad-argument app.py:2"),
+        ("@cron(5)", "bad-argument app.py:2"),
+        ("@cron('* * * * *', args=[1])", "bad-argument app.py:2"),
+        ("@cron('* * * * *', 'name')", "positional-argument app.py:2"),
+        ("@cron(*ARGS)", "positional-argument app.py:2"),
+        ("@trigger(queue='jobs')", "unknown-argument app.py:2"),
+    ],
+)
+def test_arguments_that_no_decorator_takes_are_told(tmp_path: Path, source: str, problem: str) -> None:
+    report = scanned(tmp_path, {"app.py": f"from fnkit import cron, function, trigger\n{source}\n{SIGNED}"})
+    assert problem in places(report.problems)
+
+
+def test_a_misspelt_argument_is_told_with_the_right_one(tmp_path: Path) -> None:
+    report = scanned(tmp_path, {"app.py": f"from fnkit import function\n@function(memroy=1)\n{SIGNED}"})
+    assert [one.hint for one in report.problems] == ["Did you mean memory?"]
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("class K:\n    @function\n    def handler(self, event): ...", "handler-nested app.py:4"),
+        ("def make():\n    @function\n    def handler(event, context): ...", "handler-nested app.py:4"),
+        ("if FLAG:\n    @function\n    def handler(event, context): ...", "handler-conditional app.py:4"),
+        ("for x in y:\n    @function()\n    def handler(event, context): ...", "handler-conditional app.py:4"),
+        ("try: ...\nexcept E:\n    @function\n    def h(event, context): ...", "handler-conditional app.py:5"),
+        ("match x:\n    case 1:\n        @function\n        def h(e, c): ...", "handler-conditional app.py:5"),
+        ("handler = function(memory=1)(other)", "decorator-called app.py:2"),
+        ("handlers = [function(h) for h in found]", "decorator-called app.py:2"),
+        ("register(function)", "decorator-called app.py:2"),
+        ("for h in found:\n    globals()[h] = function(h)", "decorator-called app.py:3"),
+    ],
+    ids=lambda text: text.replace("\n", " | "),
+)
+def test_a_handler_that_is_not_plainly_there_is_a_problem(tmp_path: Path, source: str, problem: str) -> None:
+    report = scanned(tmp_path, {"app.py": f"from fnkit import function\n{source}\n"})
+    assert places(report.problems) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("definition", "facts"),
+    [
+        ("def handler(event, context): ...", (2, 2, (), False, False)),
+        ("def handler(event, context, extra=1): ...", (2, 3, (), False, False)),
+        ("def handler(*args): ...", (0, None, (), False, False)),
+        ("def handler(event, /, context, *, key): ...", (2, 2, ("key",), False, False)),
+        ("async def handler(event, context): ...", (2, 2, (), True, False)),
+        ("def handler(event, context): yield 1", (2, 2, (), False, True)),
+        ("def handler(event, context):\n    for x in y:\n        z = yield from x", (2, 2, (), False, True)),
+        ("def handler(event, context):\n    def f(): yield 1\n    return lambda: (yield)", (2, 2, (), False, False)),
+    ],
+)  # fmt: skip
+def test_a_signature_s_facts_are_read(tmp_path: Path, definition: str, facts: tuple[object, ...]) -> None:
+    signature = one(tmp_path, f"from fnkit import function\n@function\n{definition}\n").signature
+    assert signature is not None
+    assert (
+        signature.required,
+        signature.positional,
+        signature.required_keywords,
+        signature.is_async,
+        signature.is_generator,
+    ) == facts
+
+
+def test_a_signature_is_unknown_behind_somebody_else_s_decorator(tmp_path: Path) -> None:
+    source = "from fnkit import function\n@function\n@retry(3)\ndef handler(event): ...\n"
+    assert one(tmp_path, source).signature is None
