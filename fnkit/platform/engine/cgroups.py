@@ -2,14 +2,17 @@
 
 ::
 
-    <hierarchy>/fnkit-<pid of the data plane>/<instance>      one group per instance and hierarchy
+    <hierarchy>/fnkit-<pid of the data plane>-<random>/<instance>    one group per instance and hierarchy
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import time
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +22,10 @@ _MOUNT: Final = Path("/sys/fs/cgroup")
 _CONTROLLERS: Final = ("memory", "pids", "cpu")
 _PREFIX: Final = "fnkit-"
 _MIB: Final = 1024 * 1024
+_engines: Final = count(1)
 _SHARES_PER_CPU: Final = 1024  # v1's cpu.shares of one whole CPU
+_CLOSE_SECONDS: Final = 2.0
+_CLOSE_PAUSE: Final = 0.005
 _WEIGHT_PER_CPU: Final = 100  # v2's cpu.weight
 
 
@@ -88,7 +94,7 @@ class ControlGroups:
 
     def __init__(self) -> None:
         self._unified = (_MOUNT / "cgroup.controllers").exists()
-        name = f"{_PREFIX}{os.getpid()}"
+        name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         bases = [_MOUNT] if self._unified else [_MOUNT / controller for controller in _CONTROLLERS]
         for base in bases:
             _remove_abandoned(base)
@@ -110,9 +116,13 @@ class ControlGroups:
         return InstanceGroups(folders, self._unified)
 
     def close(self) -> None:
-        """Remove this data plane's groups, as far as they are empty."""
+        """Remove this data plane's groups once the processes in them have ended, which takes milliseconds."""
+        deadline = time.monotonic() + _CLOSE_SECONDS
         for parent in dict.fromkeys(self._parents.values()):
             _remove_tree(parent)
+            while parent.exists() and time.monotonic() < deadline:
+                time.sleep(_CLOSE_PAUSE)
+                _remove_tree(parent)
 
 
 def _enable(folder: Path) -> None:
@@ -131,6 +141,6 @@ def _remove_tree(parent: Path) -> None:
 def _remove_abandoned(base: Path) -> None:
     """Remove the groups of data planes that were killed and could not do it themselves."""
     for parent in base.glob(f"{_PREFIX}*"):
-        pid = parent.name.removeprefix(_PREFIX)
+        pid = parent.name.removeprefix(_PREFIX).split(".")[0].partition("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             _remove_tree(parent)

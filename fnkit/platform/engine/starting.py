@@ -91,7 +91,7 @@ class Starter:
         except OSError as error:
             self._turns += 1
             self._budget.free(route.memory)
-            pool.start_failed(f"{route.interpreter}: {error.strerror or error}")
+            pool.start_failed(f"{route.interpreter}: {error}")
             self.advance()
             return
         pool.members.add(instance)
