@@ -71,7 +71,7 @@ def _show(found: list[tuple[str, Comparison]], skipped: dict[str, str], rounds: 
         goal = f" (goal ≤ {_times(one.goal)})" if one.goal is not None else ""
         ratio = f"{_times(one.ratio)}{goal}"
         table.add_row(one.ours, _time(one.our_median), one.reference, _time(one.reference_median), ratio)
-    console = Console(soft_wrap=True)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for name, reason in skipped.items():
         console.print(f"{name}: skipped, {reason}")

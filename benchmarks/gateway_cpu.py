@@ -7,6 +7,7 @@ connections, one client asks one request after another, and only the front proce
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import socket
 import subprocess
@@ -40,7 +41,7 @@ asyncio.run(main())
 """
 
 CONFIGURATION = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr error;
+{user} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr error;
 events {{ worker_connections 64; }}
 http {{
   access_log {folder}/access.log;
@@ -123,7 +124,9 @@ def _cpu_seconds(pid: int) -> float:
 def _nginx(nginx: str, folder: Path) -> Iterator[tuple[Path, int]]:
     """Start the upstream and nginx; yield nginx's socket and its worker's pid."""
     configuration = folder / "nginx.conf"
-    configuration.write_text(CONFIGURATION.format(folder=folder), encoding="utf-8")
+    # As root, nginx would hand its worker to a user who may not enter this folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    configuration.write_text(CONFIGURATION.format(folder=folder, user=user), encoding="utf-8")
     upstream = subprocess.Popen([sys.executable, "-c", UPSTREAM, str(folder / "upstream.sock")])
     front = subprocess.Popen([nginx, "-c", str(configuration), "-p", str(folder)])
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measuring import Comparison, in_turns
@@ -12,16 +13,13 @@ __all__ = ["run"]
 
 MODULES = 1000
 
-MODULE = '''"""Handlers for resource {number}."""
+PLAIN = '''"""What resource {number} is."""
 
 import json
 import logging
 from dataclasses import dataclass
 
-from fnkit import cron, function
-
 logger = logging.getLogger(__name__)
-MEMORY = 128
 
 
 @dataclass(frozen=True)
@@ -33,17 +31,28 @@ class Resource:
         return json.dumps({{"id": self.identifier, "name": self.name}})
 
 
+def find(name):
+    resource = Resource({number}, name)
+    logger.info("resource %s", resource.name)
+    return resource
+'''
+
+HANDLERS = """
+from fnkit import cron, function
+
+MEMORY = 128
+
+
 @function(memory=MEMORY * 2, timeout="30s", env={{"RESOURCE": "{number}"}})
 def resource_{number}(event, context):
-    resource = Resource({number}, event["queryStringParameters"].get("name", "none"))
-    logger.info("resource %s", resource.name)
-    return {{"statusCode": 200, "body": resource.to_json()}}
+    name = event["queryStringParameters"].get("name", "none")
+    return {{"statusCode": 200, "body": find(name).to_json()}}
 
 
 @cron("{minute} * * * *", args={{"full": False}})
 def sweep_{number}(event, context):
     return {{"swept": json.loads(event["body"])}}
-'''
+"""
 
 SCAN = """
 import sys, time
@@ -72,27 +81,30 @@ print(time.perf_counter() - started)
 
 def run(rounds: int, folder: Path) -> list[Comparison]:
     """Time what the processes themselves report, without the interpreter's own start."""
-    project = folder / "project"
+    found = []
+    for every in (10, 1):
+        project = folder / f"one-in-{every}"
+        functions = _write(project, every)
+        scan = partial(_reported, SCAN, project, functions)
+        what = f"scan of {MODULES:,} modules, {MODULES // every:,} with handlers"
+        fresh = in_turns(rounds, scan, partial(_reported, IMPORT, project, functions, "-B"))
+        found.append(Comparison(what, "importing them", *fresh))
+        _reported(IMPORT, project, functions)  # compiles every module, once
+        compiled = in_turns(rounds, scan, partial(_reported, IMPORT, project, functions))
+        found.append(Comparison(what, "importing them, already compiled", *compiled))
+    return found
+
+
+def _write(project: Path, every: int) -> int:
+    """Write the modules, one in ``every`` with handlers; return how many functions they declare."""
     project.mkdir()
     for number in range(MODULES):
-        text = MODULE.format(number=number, minute=number % 60)
-        (project / f"resource_{number}.py").write_text(text, encoding="utf-8")
-
-    def scan() -> float:
-        return _reported(SCAN, project)
-
-    def first_import() -> float:
-        return _reported(IMPORT, project, "-B")
-
-    ours, reference = in_turns(rounds, scan, first_import)
-    _reported(IMPORT, project)  # compiles every module, once
-    ours_again, compiled = in_turns(rounds, scan, lambda: _reported(IMPORT, project))
-    return [
-        Comparison(f"scan of {MODULES:,} modules", "importing them", ours, reference),
-        Comparison(f"scan of {MODULES:,} modules", "importing them, already compiled", ours_again, compiled),
-    ]
+        text = PLAIN + HANDLERS if number % every == 0 else PLAIN
+        written = text.format(number=number, minute=number % 60)
+        (project / f"resource_{number}.py").write_text(written, encoding="utf-8")
+    return 2 * MODULES // every
 
 
-def _reported(program: str, project: Path, *options: str) -> float:
-    command = [sys.executable, "-I", *options, "-c", program, str(project), str(2 * MODULES)]
+def _reported(program: str, project: Path, functions: int, *options: str) -> float:
+    command = [sys.executable, "-I", *options, "-c", program, str(project), str(functions)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
