@@ -17,6 +17,7 @@ from fnkit.deploy.slice_memory import remember_slices
 from fnkit.deploy.turn import take_turn
 from fnkit.errors import DeployError
 from fnkit.plan import Plan, plan_destroy
+from fnkit.plan.changes import encode_plan
 
 __all__ = ["deploy", "destroy"]
 
@@ -47,7 +48,7 @@ def deploy(
     subject = (api.endpoint.api_url, api.endpoint.region, str(wish.directory), wish.stage)
     with take_turn(cache.locks, subject=subject, wait=wait, report=report):
         prepared = prepare(wish, api, environ=environ, cache=cache, pace=pace, report=report)
-        if promised is not None and promised != prepared.plan:
+        if promised is not None and encode_plan(promised) != encode_plan(prepared.plan):
             raise DeployError(
                 "The saved plan no longer says what a deploy would do: the project or the platform changed since.",
                 code="stale-plan",

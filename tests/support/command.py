@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 __all__ = ["FNKIT", "Command", "Completed", "interrupt"]
 
@@ -25,7 +26,7 @@ class Completed:
     stdout: str
     stderr: str
 
-    def json(self) -> dict[str, object]:
+    def json(self) -> dict[str, Any]:
         """The one document on stdout; fails when there is anything else."""
         document = json.loads(self.stdout)
         assert isinstance(document, dict)

@@ -1,0 +1,174 @@
+"""The short path that everything hangs on: scaffold, deploy, call, change, deploy again, destroy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.calling import ask_api, call_function
+from tests.support.platform import PlatformUnderTest
+
+Json = dict[str, Any]  # JSON has no types
+
+
+def functions_of(document: Json) -> dict[str, Json]:
+    """A deploy's or status's functions by name."""
+    functions = document["functions"]
+    assert isinstance(functions, list)
+    return {str(one["name"]): one for one in functions}
+
+
+def actions_of(document: Json) -> dict[str, str]:
+    return {name: str(one["action"]) for name, one in functions_of(document).items()}
+
+
+@pytest.mark.slow
+def test_from_nothing_to_an_answer_and_back_to_nothing(platform: PlatformUnderTest, project: Path) -> None:
+    fnkit = platform.command
+    fnkit("new", "shop", "--template", "api").ok()
+    shop = project / "shop"
+    first = fnkit("deploy", "--local", "--json", cwd=shop).ok().json()
+    functions = functions_of(first)
+    assert set(actions_of(first).values()) == {"create"}
+    assert {one["status"] for one in functions.values()} == {"ready"}
+    name, one = next(iter(functions.items()))
+    assert call_function(platform, str(one["domain"])).status < 500
+
+    again = fnkit("deploy", "--local", "--json", cwd=shop).ok().json()
+    assert set(actions_of(again).values()) == {"keep"}
+    assert again["uploaded_bytes"] == 0
+    assert fnkit("plan", "--local", "--exit-code", cwd=shop).code == 0
+
+    state = functions_of(fnkit("status", "--local", "--json", cwd=shop).ok().json())
+    assert state[name]["status"] == "ready"
+    assert state[name]["drift"] == []
+
+    fnkit("destroy", "--local", "--yes", cwd=shop).ok()
+    assert ask_api(platform, "namespaces?name=shop")["total_count"] == 0
+    assert call_function(platform, str(one["domain"])).status == 404
+
+
+@pytest.mark.slow
+def test_a_changed_handler_updates_exactly_its_function(platform: PlatformUnderTest, project: Path) -> None:
+    fnkit = platform.command
+    (project / "fnkit.toml").write_text('name = "pair"\n')
+    (project / "left.py").write_text(
+        "from fnkit import function\n\n@function\ndef left(event, context):\n    return 'left one'\n"
+    )
+    (project / "right.py").write_text(
+        "from fnkit import function\n\n@function\ndef right(event, context):\n    return 'right'\n"
+    )
+    first = functions_of(fnkit("deploy", "--local", "--json").ok().json())
+    assert call_function(platform, str(first["left"]["domain"])).text == "left one"
+
+    left = project / "left.py"
+    left.write_text(left.read_text().replace("left one", "left two"))
+    planned = fnkit("plan", "--local", "--json", "--exit-code")
+    assert planned.code == 2
+    reasons = {
+        str(change["name"]): change["reasons"] for change in planned.json()["changes"] if change["action"] != "keep"
+    }
+    assert reasons == {"left": ["code: left.py changed"]}
+
+    second = fnkit("deploy", "--local", "--json").ok().json()
+    assert actions_of(second) == {"left": "update", "right": "keep"}
+    assert call_function(platform, str(first["left"]["domain"])).text == "left two"
+    assert call_function(platform, str(first["right"]["domain"])).text == "right"
+    fnkit("destroy", "--local", "--yes").ok()
+
+
+@pytest.mark.slow
+def test_what_leaves_the_code_leaves_the_platform(platform: PlatformUnderTest, project: Path) -> None:
+    fnkit = platform.command
+    (project / "fnkit.toml").write_text('name = "leaving"\n')
+    main = project / "main.py"
+    main.write_text(
+        "import os\nfrom fnkit import cron, function\n\n"
+        "@cron('0 4 * * *', args={'full': True})\n"
+        "@function(env={'LEVEL': 'debug'}, secrets=['API_KEY'], memory=128)\n"
+        "def report(event, context):\n"
+        "    return {'level': os.environ.get('LEVEL'), 'key': os.environ.get('API_KEY')}\n\n"
+        "@function\ndef extra(event, context):\n    return 'extra'\n"
+    )
+    first = functions_of(fnkit("deploy", "--local", "--json", API_KEY="k3y-one").ok().json())
+    answer = call_function(platform, str(first["report"]["domain"]))
+    assert answer.json() == {"level": "debug", "key": "k3y-one"}
+
+    second = fnkit("deploy", "--local", "--json", API_KEY="k3y-two").ok()
+    assert actions_of(second.json()) == {"report": "update", "extra": "keep"}
+    assert "k3y" not in second.stdout + second.stderr
+    assert call_function(platform, str(first["report"]["domain"])).json() == {"level": "debug", "key": "k3y-two"}
+
+    main.write_text(
+        "import os\nfrom fnkit import function\n\n@function\ndef report(event, context):\n"
+        "    return {'level': os.environ.get('LEVEL'), 'key': os.environ.get('API_KEY')}\n"
+    )
+    third = fnkit("deploy", "--local", "--json").ok().json()
+    assert actions_of(third) == {"report": "update", "extra": "delete"}
+    assert call_function(platform, str(first["report"]["domain"])).json() == {"level": None, "key": None}
+    listed = ask_api(platform, "functions?name=report")["functions"]
+    assert isinstance(listed, list)
+    (live,) = [one for one in listed if one["domain_name"] == first["report"]["domain"]]
+    assert (live["memory_limit"], live["environment_variables"]) == (256, {})
+    assert ask_api(platform, f"crons?function_id={live['id']}")["total_count"] == 0
+    assert call_function(platform, str(first["extra"]["domain"])).status == 404
+    fnkit("destroy", "--local", "--yes").ok()
+
+
+@pytest.mark.slow
+def test_stages_stand_side_by_side(platform: PlatformUnderTest, project: Path) -> None:
+    fnkit = platform.command
+    (project / "fnkit.toml").write_text('name = "staged"\n[stages.test.env]\nSTAGE = "test"\n')
+    (project / "main.py").write_text(
+        "import os\nfrom fnkit import function\n\n@function\n"
+        "def where(event, context):\n    return os.environ.get('STAGE', 'none')\n"
+    )
+    plain = functions_of(fnkit("deploy", "--local", "--json").ok().json())
+    staged = functions_of(fnkit("deploy", "--local", "--json", "--stage", "test").ok().json())
+    assert call_function(platform, str(plain["where"]["domain"])).text == "none"
+    assert call_function(platform, str(staged["where"]["domain"])).text == "test"
+    fnkit("destroy", "--local", "--yes").ok()
+    assert call_function(platform, str(staged["where"]["domain"])).text == "test"
+    fnkit("destroy", "--local", "--yes", "--stage", "test").ok()
+
+
+@pytest.mark.slow
+def test_a_saved_plan_is_done_or_refused(platform: PlatformUnderTest, project: Path) -> None:
+    fnkit = platform.command
+    (project / "fnkit.toml").write_text('name = "promised"\n')
+    main = project / "main.py"
+    main.write_text("from fnkit import function\n\n@function\ndef hello(event, context):\n    return 'one'\n")
+    fnkit("plan", "--local", "--out", "plan.json").ok()
+    applied = functions_of(fnkit("deploy", "--local", "--json", "--plan", "plan.json").ok().json())
+    assert applied["hello"]["status"] == "ready"
+    stale = fnkit("deploy", "--local", "--json", "--plan", "plan.json")
+    assert stale.code == 1
+    assert stale.json()["error"]["code"] == "stale-plan"
+    fnkit("destroy", "--local", "--yes").ok()
+
+
+@pytest.mark.slow
+def test_other_peoples_resources_are_left_alone(platform: PlatformUnderTest, project: Path) -> None:
+    fnkit = platform.command
+    (project / "fnkit.toml").write_text('name = "mine"\nnamespace = "common"\n')
+    (project / "main.py").write_text(
+        "from fnkit import function\n\n@function\ndef mine(event, context):\n    return 'mine'\n"
+    )
+    fnkit("deploy", "--local").ok()
+    other = project / "other"
+    other.mkdir()
+    (other / "fnkit.toml").write_text('name = "other"\nnamespace = "common"\n')
+    (other / "main.py").write_text(
+        "from fnkit import function\n\n@function\ndef theirs(event, context):\n    return 'theirs'\n"
+    )
+    refused = fnkit("deploy", "--local", "--json", cwd=other)
+    assert refused.code == 1
+    assert refused.json()["error"]["code"] == "namespace-not-owned"
+    (other / "fnkit.toml").write_text('name = "other"\nnamespace = { name = "common", shared = true }\n')
+    shared = functions_of(fnkit("deploy", "--local", "--json", cwd=other).ok().json())
+    gone = fnkit("destroy", "--local", "--yes", "--json").ok().json()
+    assert gone["deleted"] == [{"kind": "function", "name": "mine"}]
+    assert call_function(platform, str(shared["theirs"]["domain"])).text == "theirs"
+    fnkit("destroy", "--local", "--yes", cwd=other).ok()
