@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from fnkit.scanner.folding import NotConstant, Value, fold
+from fnkit.scanner.statements import DEFINITIONS, statements_within
 
-__all__ = ["ModuleNames", "statements_within"]
+__all__ = ["ModuleNames"]
 
 _DECORATOR: Final = re.compile(r"fnkit\.(?:authoring\.(?:decorators\.)?)?(function|cron|trigger)")
 _MUTATORS: Final = frozenset(
@@ -33,7 +34,8 @@ class ModuleNames:
         self._unknown: dict[str, str] = {}
         self._imported: dict[str, str] = {}
         self._touched: set[int] = set()
-        self._changed_in_functions: frozenset[str] | None = None
+        self._rebound: frozenset[str] | None = None
+        self._mutated: frozenset[str] | None = None
 
     def know_fnkit(self) -> bool:
         """Whether a name of fnkit is bound at all."""
@@ -74,7 +76,7 @@ class ModuleNames:
         name = node.id
         if name in self._values:
             value = self._values[name]
-            if name in self._changes_in_functions():
+            if self._changed_by_a_function(name, value):
                 raise NotConstant(node, f"{name}, which a function of this module changes")
             if self._touched and _holds_any(value, self._touched):
                 raise NotConstant(node, f"{name}, which may have been changed after its assignment")
@@ -188,25 +190,20 @@ class ModuleNames:
                 elif isinstance(part, ast.NamedExpr):
                     self._forget(part.target.id, f"is assigned inside an expression on line {part.lineno}")
 
-    def _changes_in_functions(self) -> frozenset[str]:
-        """Names that functions of this module rebind (``global``) or change in place."""
-        if self._changed_in_functions is None:
-            self._changed_in_functions = frozenset(_names_changed_by_functions(self._tree))
-        return self._changed_in_functions
+    def _changed_by_a_function(self, name: str, value: Value) -> bool:
+        """Whether a function of this module rebinds the name (``global``), or changes its container in place.
 
-
-def statements_within(statements: Iterable[ast.stmt], *, functions: bool = False) -> Iterator[ast.stmt]:
-    """Every statement, and those of its blocks; those of functions and classes only when asked."""
-    pending = list(statements)
-    while pending:
-        statement = pending.pop()
-        yield statement
-        if not functions and isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        for field in ("body", "orelse", "finalbody"):
-            pending.extend(getattr(statement, field, ()))
-        for block in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
-            pending.extend(block.body)
+        Functions are looked through once, and only as far as the value asks for: expressions are most of a tree.
+        """
+        if self._rebound is None:
+            self._rebound = frozenset(_names_declared_global(self._tree))
+        if name in self._rebound:
+            return True
+        if next(_changeable(value), None) is None:
+            return False
+        if self._mutated is None:
+            self._mutated = frozenset(_names_mutated_by_functions(self._tree))
+        return name in self._mutated
 
 
 def _is_ours(statement: ast.Import | ast.ImportFrom) -> bool:
@@ -215,17 +212,18 @@ def _is_ours(statement: ast.Import | ast.ImportFrom) -> bool:
     return any(alias.name.split(".")[0] == "fnkit" for alias in statement.names)
 
 
-def _names_changed_by_functions(tree: ast.Module) -> Iterator[str]:
-    functions = (
-        node
-        for node in statements_within(tree.body, functions=True)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
-    for function in functions:
-        for part in ast.walk(function):
+def _names_declared_global(tree: ast.Module) -> Iterator[str]:
+    for statement in statements_within(tree.body, functions=True):
+        if isinstance(statement, ast.Global):
+            yield from statement.names
+
+
+def _names_mutated_by_functions(tree: ast.Module) -> Iterator[str]:
+    for definition in statements_within(tree.body):
+        if not isinstance(definition, DEFINITIONS):
+            continue
+        for part in ast.walk(definition):
             match part:
-                case ast.Global(names=names):
-                    yield from names
                 case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
                     yield name
                 case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)) if method in _MUTATORS:

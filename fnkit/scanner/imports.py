@@ -11,26 +11,30 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, TypeAlias
 
 from fnkit.errors import Problem
-from fnkit.scanner.bindings import statements_within
+from fnkit.scanner.statements import statements_within
 
-__all__ = ["reached_problems", "runtime_imports", "unbundled_imports"]
+__all__ = ["ImportStatement", "reached_problems", "runtime_imports", "unbundled_imports"]
+
+ImportStatement: TypeAlias = ast.Import | ast.ImportFrom
 
 _BUNDLED: Final = re.compile(r"fnkit(\.errors(\..*)?|\.authoring(\..*)?)?")
 _ROOT_NAMES: Final = frozenset({"Context", "Event", "Response", "__version__", "cron", "function", "trigger"})
 _SUBMODULES: Final = frozenset({"authoring", "errors"})
 
 
-def runtime_imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
+def runtime_imports(tree: ast.Module) -> tuple[ImportStatement, ...]:
     """Every import statement, but for those that only a type checker reads."""
-    for statement in statements_within(_without_type_checking(tree.body), functions=True):
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            yield statement
+    return tuple(
+        statement
+        for statement in statements_within(_without_type_checking(tree.body), functions=True):
+        if isinstance(statement, ast.Import | ast.ImportFrom)
+    )
 
 
-def unbundled_imports(file: str, tree: ast.Module) -> tuple[Problem, ...]:
+def unbundled_imports(file: str, imports: Iterable[ImportStatement]) -> tuple[Problem, ...]:
     """Imports of parts of fnkit that a bundle does not carry."""
     return tuple(
         Problem(
@@ -40,7 +44,7 @@ def unbundled_imports(file: str, tree: ast.Module) -> tuple[Problem, ...]:
             file,
             statement.lineno,
         )
-        for statement in runtime_imports(tree)
+        for statement in imports
         for name in _fnkit_modules(statement)
     )
 
@@ -89,7 +93,7 @@ def _imported_files(root: Path, file: str, known: frozenset[str]) -> Iterator[st
                 yield from {f"{path}.py", f"{path}/__init__.py"} & known
 
 
-def _fnkit_modules(statement: ast.Import | ast.ImportFrom) -> Iterator[str]:
+def _fnkit_modules(statement: ImportStatement) -> Iterator[str]:
     if isinstance(statement, ast.Import):
         names = [alias.name for alias in statement.names]
     elif statement.level or statement.module is None:

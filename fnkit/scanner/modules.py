@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fnkit.authoring.declarations import Declaration
@@ -11,9 +11,11 @@ from fnkit.errors import Problem
 from fnkit.scanner.bindings import ModuleNames
 from fnkit.scanner.declaring import Fault, declare
 from fnkit.scanner.folding import NotConstant
+from fnkit.scanner.imports import ImportStatement
 from fnkit.scanner.placement import handler_of, placement_problems, relative_import_problems
 from fnkit.scanner.report import Marked, ScannedFunction
 from fnkit.scanner.signatures import Definition, signature_of, summary_of
+from fnkit.scanner.statements import DEFINITIONS, blocks_of
 
 __all__ = ["IMPORT_HINT", "ModuleScan", "scan_tree"]
 
@@ -30,19 +32,20 @@ class ModuleScan:
     computed: tuple[Problem, ...] = ()
 
 
-def scan_tree(file: str, tree: ast.Module) -> ModuleScan:
+def scan_tree(file: str, tree: ast.Module, imports: Iterable[ImportStatement]) -> ModuleScan:
     """Read a parsed module.
 
     Args:
         file: its path relative to the project, with ``/``.
         tree: what ``ast.parse`` made of it.
+        imports: its ``runtime_imports``.
     """
     reader = _Reader(file, ModuleNames(tree))
     for statement in tree.body:
         reader.read(statement)
     functions = tuple(reader.functions)
     if functions or reader.computed:
-        reader.problems.extend((*placement_problems(file), *relative_import_problems(file, tree)))
+        reader.problems.extend((*placement_problems(file), *relative_import_problems(file, imports)))
     return ModuleScan(file, functions, tuple(reader.problems), tuple(reader.computed))
 
 
@@ -204,9 +207,9 @@ class _Reader:
 
 def _definitions_below(statement: ast.stmt) -> Iterator[tuple[Definition, str | None]]:
     """Functions inside a statement, each with what encloses it; ``None`` for a mere branch or loop."""
-    is_definition = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    is_definition = isinstance(statement, DEFINITIONS)
     owner = _owner_name(statement) if is_definition else None
-    pending: list[tuple[ast.stmt, str | None]] = [(child, owner) for child in _blocks(statement)]
+    pending: list[tuple[ast.stmt, str | None]] = [(child, owner) for child in blocks_of(statement)]
     while pending:
         inner, enclosing = pending.pop()
         below = enclosing
@@ -215,14 +218,7 @@ def _definitions_below(statement: ast.stmt) -> Iterator[tuple[Definition, str | 
             below = _owner_name(inner)
         elif isinstance(inner, ast.ClassDef):
             below = _owner_name(inner)
-        pending.extend((child, below) for child in _blocks(inner))
-
-
-def _blocks(statement: ast.stmt) -> Iterator[ast.stmt]:
-    for name in ("body", "orelse", "finalbody"):
-        yield from getattr(statement, name, ())
-    for block in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
-        yield from block.body
+        pending.extend((child, below) for child in blocks_of(inner))
 
 
 def _owner_name(statement: ast.stmt) -> str:
@@ -242,7 +238,5 @@ def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
         node = pending.pop()
         yield node
         pending.extend(
-            child
-            for child in ast.iter_child_nodes(node)
-            if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda)
+            child for child in ast.iter_child_nodes(node) if not isinstance(child, (*DEFINITIONS, ast.Lambda))
         )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from fnkit.errors import Problem
-from fnkit.scanner.imports import runtime_imports
+from fnkit.scanner.imports import ImportStatement
 
 __all__ = ["handler_of", "placement_problems", "relative_import_problems", "shadowing_problems"]
 
@@ -49,9 +49,9 @@ def placement_problems(file: str) -> tuple[Problem, ...]:
     return ()
 
 
-def relative_import_problems(file: str, tree: ast.Module) -> Iterator[Problem]:
+def relative_import_problems(file: str, imports: Iterable[ImportStatement]) -> Iterator[Problem]:
     """Relative imports, which fail where a handler's module is imported by its bare name."""
-    for statement in runtime_imports(tree):
+    for statement in imports:
         if isinstance(statement, ast.ImportFrom) and statement.level:
             yield Problem(
                 "relative-import",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TypeAlias
 
-from fnkit.scanner.bindings import statements_within
 from fnkit.scanner.report import Signature
+from fnkit.scanner.statements import statements_within
 
 __all__ = ["Definition", "signature_of", "summary_of"]
 

@@ -236,7 +236,7 @@ def test_a_handler_that_is_not_plainly_there_is_a_problem(tmp_path: Path, source
         ("async def handler(event, context): ...", (2, 2, (), True, False)),
         ("def handler(event, context): yield 1", (2, 2, (), False, True)),
         ("def handler(event, context):\n    for x in y:\n        z = yield from x", (2, 2, (), False, True)),
-        ("def handler(event, context):\n    def f(): yield 1\n    return lambda: (yield)", (2, 2, (), False, False)),
+        ("def handler(event, context):\n    def f(): yield 1\n    lambda: (yield)", (2, 2, (), False, False)),
     ],
 )  # fmt: skip
 def test_a_signature_s_facts_are_read(tmp_path: Path, definition: str, facts: tuple[object, ...]) -> None:
