@@ -20,6 +20,7 @@ from fnkit.bundler.ignoring import (
     parse_patterns,
     read_layer,
 )
+from fnkit.bundler.saved_plans import is_saved_plan
 from fnkit.errors import BundleError
 
 __all__ = ["PRUNED", "select_files"]
@@ -43,7 +44,7 @@ def select_files(
 
     ``exclude`` holds further patterns in git's syntax; ``keep`` names pruned folders to enter after all (a
     Node function's ``node_modules``). Symbolic links inside the project are followed and shipped as what they
-    point to; files named ``.env*`` never are.
+    point to; files named ``.env*`` and saved plans never are.
 
     Raises:
         BundleError: ``link-outside``, ``link-broken``, ``link-loop``, ``link-secret``, ``file-name``,
@@ -58,7 +59,8 @@ def select_files(
         strongest=tuple(strongest if own is None else [*strongest, own]),
     )
     walk = _Walk(resolved, PRUNED - keep)
-    return tuple(sorted(walk.files("", rules, ()), key=os.fsencode))
+    files = (path for path in walk.files("", rules, ()) if not is_saved_plan(resolved, path))
+    return tuple(sorted(files, key=os.fsencode))
 
 
 class _Walk:

@@ -136,9 +136,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a deploy would do, in the order in which a reader wants it.
 
     foreign: resources inside what we own that are not ours and are left alone, as ``"cron nightly of orders"``.
-    notes: what a person should know, whole sentences.
+    notes: what a person should know, whole sentences. fnkit_plan: the format's version, first in the file: the
+    bundler knows a saved plan by it and leaves it out of archives.
     """
 
+    fnkit_plan: int = 1
     api_url: str
     region: str
     project_id: str
@@ -148,7 +150,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
     foreign: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    version: int = 1
 
     @property
     def summary(self) -> Summary:
