@@ -30,14 +30,6 @@ SECRET_KEY = "11111111-2222-4333-8444-555555555555"
 DEADLINE = 20.0
 
 
-def wait_for(predicate: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
-    """Wait until the predicate holds; fail after the deadline, which no passing test comes near."""
-    end = time.monotonic() + deadline
-    while not predicate():
-        assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.005)
-
-
 @dataclass(frozen=True)
 class Reply:
     status: int
@@ -97,6 +89,8 @@ class FakeControl:
             except OSError:
                 payload = b""
             if not payload:
+                stream.close()
+                peer.close()
                 return
             with self._condition:
                 self.heard.append(routing.decode_from_data_plane(payload))
@@ -343,16 +337,17 @@ def running_data_plane(
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         for path in (folder, folder / "control.sock"):
             os.chown(path, user, user)
-    process = subprocess.Popen(
-        [interpreter, "-m", "fnkit.platform.server.data_plane"],
-        stdin=subprocess.PIPE,
-        stderr=(folder / "stderr.log").open("wb"),
-        env=environment,
-        cwd="/",
-        user=user or None,
-        group=user or None,
-        extra_groups=[] if user else None,
-    )
+    with (folder / "stderr.log").open("wb") as errors:
+        process = subprocess.Popen(
+            [interpreter, "-m", "fnkit.platform.server.data_plane"],
+            stdin=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            cwd="/",
+            user=user or None,
+            group=user or None,
+            extra_groups=[] if user else None,
+        )
     plane = DataPlaneProcess(
         folder, process_settings.gateway_port, control, process, process_settings, interpreter, user
     )

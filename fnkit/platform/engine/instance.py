@@ -78,6 +78,7 @@ class Instance(asyncio.Protocol):
         self._request_id = ""
         self._logs = logs
         self._reaped = False
+        self._leaving = False
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._start_line = b""
@@ -203,10 +204,13 @@ class Instance(asyncio.Protocol):
             return
         self._read_written()
         call, self.call = self.call, None
+        if not self._parser.should_keep_alive():
+            # "connection: close": the handler asked for the process's end; nobody is to get it again
+            self._leaving = True
         self.state = InstanceState.IDLE
         if call is not None:
             call.end()
-        if self.owner is not None:
+        if self.owner is not None and not self._leaving:
             self.owner.instance_free(self)
 
     # The end

@@ -158,6 +158,7 @@ class ClientConnection(asyncio.Protocol):
             request.keep_alive = False
             raise Refused(message_response(426, "HTTP/1.1 or newer is required"))
         if sum(len(name) + len(value) for name, value in request.headers) > _HEAD_MAX_BYTES:
+            request.keep_alive = False
             raise Refused(message_response(431, f"the headers exceed {_HEAD_MAX_BYTES} bytes"))
         if request.upgrade == b"websocket":
             request.keep_alive = False

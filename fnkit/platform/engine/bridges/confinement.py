@@ -201,7 +201,7 @@ def confine(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None
     namespaces = has_namespaces(settings.level)
     if namespaces:
         kernel.bind(settings.code, root + CODE, readonly=True)
-        if settings.uid:
+        if settings.uid and os.geteuid() == 0:
             os.chown(root + HOME, settings.uid, settings.uid)
         kernel.sethostname(settings.hostname)
         kernel.change_root(root)

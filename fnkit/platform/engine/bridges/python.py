@@ -343,7 +343,7 @@ def respond(
     except BaseException as error:
         status, kind, body = 500, "text/plain; charset=utf-8", describe(error).encode("utf-8", "replace")
         complain()
-    answer(connection, status, kind, body)
+    answer(connection, status, kind, body, last=code is not None)
     return code
 
 
@@ -358,9 +358,10 @@ def encode(result: object) -> tuple[int, str, bytes]:
     return 200, "application/json", text.encode() + b"\n"
 
 
-def answer(connection: socket.socket, status: int, kind: str, body: bytes) -> None:
-    head = b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n"
-    connection.sendall(head % (status, REASONS[status], kind.encode(), len(body)) + body)
+def answer(connection: socket.socket, status: int, kind: str, body: bytes, *, last: bool = False) -> None:
+    head = b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d\r\n%s\r\n"
+    end = b"connection: close\r\n" if last else b""
+    connection.sendall(head % (status, REASONS[status], kind.encode(), len(body), end) + body)
 
 
 if __name__ == "__main__":

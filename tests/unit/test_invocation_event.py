@@ -1,0 +1,89 @@
+"""The event, field by field (functions-contract §1.3, §1.4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from fnkit.contract.invocation import build_context, build_event, canonical_header, decode_path, is_base64
+
+
+def event(**changes: object) -> dict[str, object]:
+    values: dict[str, object] = {"method": "GET", "path": "/", "query": "", "headers": [], "body": b"", **changes}
+    return build_event(**values)  # type: ignore[arg-type]
+
+
+def test_a_whole_event():
+    assert event(
+        method="POST",
+        path="/user/",
+        query="a=1&a=2&b=x%20y+z",
+        headers=[("x-request-id", "7"), ("content-type", "text/plain"), ("X-REQUEST-ID", "8"), ("host", "h")],
+        body=b"hello!",
+    ) == {
+        "resource": "",
+        "path": "/user/",
+        "httpMethod": "POST",
+        "headers": {"X-Request-Id": "7,8", "Content-Type": "text/plain"},
+        "multiValueHeaders": None,
+        "queryStringParameters": {"a": "2", "b": "x y z"},
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": {},
+        "requestContext": {
+            "accountId": "",
+            "resourceId": "",
+            "stage": "",
+            "requestId": "",
+            "resourcePath": "",
+            "authorizer": None,
+            "httpMethod": "POST",
+            "apiId": "",
+        },
+        "body": "hello!",
+    }
+
+
+@pytest.mark.parametrize("body", [b"", b"test", b"abcd", b"YQ==", b"YW Jj"[:2] + b"Jj", b"YW\nJj"])
+def test_a_body_that_happens_to_be_base64_says_so(body: bytes):
+    assert event(body=body)["isBase64Encoded"] is True
+
+
+@pytest.mark.parametrize("body", [b"tes", b"YQ=", b"a b ", b"{}", b"YQ===", b"=YQ=", "é".encode(), b"\n\n\n\na"])
+def test_any_other_body_has_no_such_key(body: bytes):
+    assert "isBase64Encoded" not in event(body=body)
+    assert not is_base64(body)
+
+
+def test_each_byte_that_is_no_utf8_becomes_one_replacement_character():
+    assert event(body=b"a\xe2\x82b\xff")["body"] == "a��b�"
+
+
+def test_a_query_pair_that_go_cannot_parse_is_left_out():
+    assert event(query="a=%zz&b=1&c&=d&;e=1&&f=%41")["queryStringParameters"] == {
+        "b": "1",
+        "c": "",
+        "": "d",
+        "f": "A",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [("x-request-id", "X-Request-Id"), ("ETAG", "Etag"), ("a", "A"), ("not a token", "not a token"), ("", "")],
+)
+def test_header_names_are_spelled_as_go_does(name: str, spelled: str):
+    assert canonical_header(name) == spelled
+
+
+def test_a_path_is_decoded_and_a_bad_escape_refused():
+    assert decode_path("/a%20b+c%2Fd%C3%A9") == "/a b+c/dé"
+    with pytest.raises(ValueError, match="escape"):
+        decode_path("/%zz")
+
+
+def test_the_context_has_three_fields():
+    assert build_context(memory_limit=256, function_name="shop") == {
+        "memoryLimitInMb": 256,
+        "functionName": "shop",
+        "functionVersion": "",
+    }

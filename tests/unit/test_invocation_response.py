@@ -1,0 +1,134 @@
+"""The response mapping, row by row (functions-contract §1.5, §1.6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from fnkit.contract.invocation import CORS_DEFAULTS, map_failure, map_response, refusal
+
+JSON = [("content-type", "application/json")]
+TEXT = [("content-type", "text/html; charset=utf-8")]
+
+
+def headers_of(body: bytes, name: str) -> list[str]:
+    return [value for key, value in map_response(200, JSON, body).headers if key == name]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "body"),
+    [
+        (b"hello", 200, b"hello"),
+        (b'{"body":{"a":1},"statusCode":200}\n', 200, b'{"a":1}'),
+        (b'{"message":"m"}\n', 200, b'{"message":"m"}\n'),
+        (b'{"statusCode":404}\n', 404, b'{"statusCode":404}\n'),
+        (b"null\n", 200, b""),
+        (b"5\n", 200, b"5\n"),
+        (b"true\n", 200, b"true\n"),
+        (b"[1,2]\n", 200, b"[1,2]\n"),
+        (b'{"body":5}', 200, b"5"),
+        (b'{"body":null}', 200, b""),
+        (b'"q"', 200, b"q"),
+        (b'{"statusCode":"201","body":"x"}', 200, b"x"),
+        (b'{"statusCode":201.0,"body":"x"}', 200, b"x"),
+        (b'{"statusCode":null,"body":"x"}', 200, b"x"),
+        (b'{"STATUScode":201,"BODY":"x"}', 201, b"x"),
+        (b'{"statusCode":201,"body":"x"', 200, b'{"statusCode":201,"body":"x"'),
+        (b'{"statusCode":204,"body":"x"}', 204, b""),
+        (b'{"statusCode":99,"body":"x"}', 500, b"invalid WriteHeader code 99"),
+        (b'{"statusCode":1000,"body":"x"}', 500, b"invalid WriteHeader code 1000"),
+        (b'{"body":"aGk=","isBase64Encoded":true}', 200, b"hi"),
+        (b'{"body":"aG\\r\\nk=","isBase64Encoded":true}', 200, b"hi"),
+        (b'{"body":"a*k=","isBase64Encoded":true}', 500, b"illegal base64 data at input byte 1"),
+        (b'{"body":{"a":1},"isBase64Encoded":true}', 500, None),
+        (b'{"a":1,"isBase64Encoded":true}', 500, None),
+        (b'{"body":"","isBase64Encoded":true}', 200, b""),
+        (b'{"body":"aGk=","isBase64Encoded":"true"}', 200, b"aGk="),
+        (b'{"body":"\\ud800x"}', 200, "�x".encode()),
+        (b'{"body":"\xffx"}', 200, "�x".encode()),
+        (b'  {"body":"x"}', 200, b"x"),
+        (b"", 200, b""),
+        (b'{"body":NaN}', 200, b'{"body":NaN}'),
+    ],
+)
+def test_an_answer_maps_to_status_and_body(answer: bytes, status: int, body: bytes | None):
+    mapped = map_response(200, JSON, answer)
+    assert mapped.status == status
+    if body is not None:
+        assert mapped.body == body
+
+
+def test_the_bridges_status_stays_without_a_status_code():
+    assert map_response(201, TEXT, b"made").status == 201
+
+
+def test_cors_defaults_come_first_and_on_failures_too():
+    assert tuple(map_response(200, TEXT, b"x").headers[:2]) == CORS_DEFAULTS
+    assert tuple(map_failure("boom").headers[:2]) == CORS_DEFAULTS
+
+
+def test_a_handlers_cors_header_replaces_its_default_alone():
+    body = b'{"headers":{"access-control-allow-origin":"https://a.test"},"body":""}'
+    assert headers_of(body, "Access-Control-Allow-Origin") == ["https://a.test"]
+    assert headers_of(body, "Access-Control-Allow-Headers") == ["Content-Type"]
+
+
+def test_a_list_of_values_gives_a_line_each():
+    assert headers_of(b'{"headers":{"X-A":["1","2"],"X-B":"3"},"body":""}', "X-A") == ["1", "2"]
+    assert headers_of(b'{"headers":{"X-A":["1","2"],"X-B":"3"},"body":""}', "X-B") == ["3"]
+
+
+def test_an_empty_list_and_values_of_other_types_are_left_out():
+    body = b'{"headers":{"X-A":[],"X-B":5,"X-C":null,"X-D":"d"},"body":""}'
+    assert [headers_of(body, f"X-{letter}") for letter in "ABCD"] == [[], [], [], ["d"]]
+
+
+def test_content_type_replaces_and_another_spelling_adds():
+    assert headers_of(b'{"headers":{"Content-Type":"a/b"},"body":""}', "Content-Type") == ["a/b"]
+    added = headers_of(b'{"headers":{"content-type":"a/b"},"body":""}', "Content-Type")
+    assert added == ["application/json", "a/b"]
+
+
+def test_a_value_cannot_start_another_header_line():
+    assert headers_of(b'{"headers":{"X-A":"1\\r\\nX-B: 2"},"body":""}', "X-A") == ["1  X-B: 2"]
+    assert headers_of(b'{"headers":{"X-A: 1\\r\\nX-B":"2"},"body":""}', "X-B") == []
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection", "server"])
+def test_headers_of_the_connection_are_not_the_handlers(name: str):
+    body = b'{"headers":{"%b":"7"},"body":""}' % name.encode()
+    assert "7" not in [value for _, value in map_response(200, JSON, body).headers]
+
+
+def test_a_failure_is_a_500_with_the_runtimes_words():
+    assert map_failure("boom").status == 500
+    assert map_failure("boom").body == b"An error occured during handler execution: boom"
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "trigger", "favicon", "status", "text"),
+    [
+        ("/favicon.ico", 0, "", "", 404, ""),
+        ("/robots.txt", 0, "", "true", 404, ""),
+        ("/", 6291457, "", "", 413, "request payload too large, max payload size = 6291456 bytes\n"),
+        ("/", 0, "mqtt", "", 400, "trigger Type is not supported by Scaleway Functions Runtime"),
+        ("/robots.txt", 6291457, "mqtt", "", 404, ""),
+    ],
+)
+def test_the_runtime_refuses(path: str, length: int, trigger: str, favicon: str, status: int, text: str):
+    refused = refusal(path, length, trigger, favicon)
+    assert refused is not None
+    assert (refused.status, refused.text) == (status, text)
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "trigger", "favicon"),
+    [
+        ("/", 6291456, "", ""),
+        ("/favicon.ico", 0, "", "true"),
+        ("/a/favicon.ico", 0, "", ""),
+        ("/favicon.ico/", 0, "", ""),
+        ("/", 0, "http", ""),
+    ],
+)
+def test_the_runtime_passes_on(path: str, length: int, trigger: str, favicon: str):
+    assert refusal(path, length, trigger, favicon) is None

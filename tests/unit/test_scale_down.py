@@ -1,0 +1,27 @@
+"""Down to one after 30 idle seconds, to none after 15 idle minutes, never below ``min_scale``."""
+
+from __future__ import annotations
+
+import pytest
+
+from fnkit.platform.engine.scaling import ScaleDown
+
+
+@pytest.mark.parametrize(
+    ("idle_for", "total", "min_scale", "ended"),
+    [
+        ([29.9, 29.9], 2, 0, 0),
+        ([30, 29], 2, 0, 1),
+        ([40, 40, 40], 3, 0, 2),
+        ([899], 1, 0, 0),
+        ([900], 1, 0, 1),
+        ([900, 900], 2, 0, 2),
+        ([9000, 9000], 2, 1, 1),
+        ([9000, 9000], 2, 2, 0),
+        ([40], 2, 0, 1),
+        ([], 3, 0, 0),
+    ],
+)
+def test_how_many_idle_instances_end(idle_for: list[float], total: int, min_scale: int, ended: int):
+    since = [1000.0 - seconds for seconds in idle_for]
+    assert ScaleDown().surplus(since, total=total, min_scale=min_scale, now=1000.0) == ended
