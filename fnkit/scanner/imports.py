@@ -29,7 +29,7 @@ def runtime_imports(tree: ast.Module) -> tuple[ImportStatement, ...]:
     """Every import statement, but for those that only a type checker reads."""
     return tuple(
         statement
-        for statement in statements_within(_without_type_checking(tree.body), functions=True):
+        for statement in statements_within(_without_type_checking(tree.body), functions=True)
         if isinstance(statement, ast.Import | ast.ImportFrom)
     )
 
