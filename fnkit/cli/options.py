@@ -50,7 +50,7 @@ def common_options(verb: Verb) -> Verb:
         "--directory",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         metavar="DIR",
-        help="The project's folder. [default: the nearest one upward with settings]",
+        help="Where to look for the project: the nearest folder upward with settings.  [default: here]",
     )
     @click.option(
         "--stage", default="", metavar="NAME", callback=_checked_stage, help="The stage: a namespace of its own."
