@@ -1,0 +1,161 @@
+"""What a newcomer tries first works as it stands: every template, every example, and the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.platform import PlatformUnderTest
+from tests.support.source_tree import REPOSITORY
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="the platform needs WSL 2")]
+
+
+def deployed(platform: PlatformUnderTest, project: Path) -> dict[str, str]:
+    """Deploy the project as it stands; return each function's address."""
+    answer = platform.command("deploy", "--local", "--yes", "--json", cwd=project).ok().json()
+    return {one["name"]: one["url"] for one in answer["functions"]}
+
+
+def call(url: str, body: object = None) -> Any:
+    """GET, or POST a JSON document; the body as JSON, or as text where it is none."""
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=30) as answer:
+        text = answer.read().decode()
+        return json.loads(text) if answer.headers.get_content_type() == "application/json" else text
+
+
+def made(platform: PlatformUnderTest, folder: Path, template: str) -> dict[str, str]:
+    platform.command("new", template, "--template", template, cwd=folder).ok()
+    return deployed(platform, folder / template)
+
+
+def copied(example: str, folder: Path) -> Path:
+    ignored = shutil.ignore_patterns("__pycache__", ".*_cache", ".fnkit", ".venv", ".env", "*.lock")
+    return Path(shutil.copytree(REPOSITORY / "examples" / example, folder / example, ignore=ignored))
+
+
+def test_the_template_http_answers(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    urls = made(platform, tmp_path, "http")
+    assert call(f"{urls['hello']}?name=Ada") == {"message": "Hello, Ada!"}
+
+
+def test_the_template_cron_answers_as_a_cron_calls_it(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    urls = made(platform, tmp_path, "cron")
+    assert call(urls["stand-up"], {"people": ["Ada"]})["on_duty"] == "Ada"
+
+
+def test_the_template_api_gives_a_quote_that_can_be_read_again(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    urls = made(platform, tmp_path, "api")
+    quoted = call(urls["quotes"], {"lines": [{"sku": "TEA", "quantity": 2}]})
+    assert call(f"{urls['quotes']}{quoted['token']}") == {"quote": quoted["quote"]}
+    assert call(f"{urls['products']}TEA")["sku"] == "TEA"
+
+
+@pytest.mark.parametrize("template", ["http", "cron", "api"])
+def test_every_template_is_bundled_for_scaleway(platform: PlatformUnderTest, tmp_path: Path, template: str) -> None:
+    platform.command("new", "shop", "--template", template, cwd=tmp_path).ok()
+    answer = platform.command("bundle", "--json", cwd=tmp_path / "shop").ok().json()
+    assert [bundle["dependencies"] for bundle in answer["bundles"]] == [[]]
+
+
+def test_the_example_hello_uses_its_compiled_wheel(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    urls = deployed(platform, copied("hello", tmp_path))
+    answer = call(f"{urls['hello']}?name=Ada")
+    assert answer["message"] == "Hello, Ada!"
+    assert answer["orjson"]
+
+
+def test_the_example_invoices_makes_an_invoice_that_its_link_shows(
+    platform: PlatformUnderTest, tmp_path: Path
+) -> None:
+    project = copied("invoices", tmp_path)
+    (project / ".env.example").rename(project / ".env")
+    urls = deployed(platform, project)
+    invoice = {
+        "number": "2026-005",
+        "customer": "Hopper Compilers",
+        "due": "2026-04-30",
+        "lines": [{"text": "Review", "quantity": 1.5, "price": 80}, {"text": "Travel", "price": "12.35"}],
+    }
+    answer = call(urls["invoices"], invoice)
+    assert answer["total"] == "158.82"
+    assert "158.82 €" in call(urls["invoices"].rstrip("/") + answer["link"])
+    assert call(urls["reminders"], {"today": "2026-03-01", "grace_days": 14}) == {"overdue": ["2026-002"]}
+
+
+def test_the_example_invoices_says_which_secret_it_misses(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    refused = platform.command("plan", "--local", "--json", cwd=copied("invoices", tmp_path))
+    assert refused.code == 2
+    assert [problem["code"] for problem in refused.json()["problems"]] == ["missing-secret"]
+
+
+@pytest.mark.parametrize("example", ["hello", "invoices"])
+def test_an_example_passes_its_own_tests(tmp_path: Path, example: str) -> None:
+    project = copied(example, tmp_path)
+    uv = Path(sys.executable).with_name("uv")
+    environment = tmp_path / "env"
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, environment], check=True)
+    python = environment / "bin" / "python"
+    wanted = ["--editable", str(REPOSITORY), "--requirements", str(project / "pyproject.toml"), "pytest"]
+    subprocess.run([uv, "pip", "install", "-q", "--python", python, *wanted], check=True)
+    run = subprocess.run([python, "-m", "pytest", "-q"], cwd=project, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+
+
+def demo(**variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "examples" / "demo.py")],
+        cwd=REPOSITORY,
+        env={**os.environ, "CI": "true", **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def processes_using(folder: Path) -> list[str]:
+    """The command lines and environments that mention the folder, of processes that still run."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(folder) in told:
+            found.append(told.replace(b"\0", b" ").decode(errors="replace")[:200])
+    return found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+def test_the_demo_shows_an_answer_and_a_firing_and_leaves_nothing(tmp_path: Path) -> None:
+    process = demo(TMPDIR=str(tmp_path))
+    shown, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, shown
+    assert '"message": "Hello, Ada!"' in shown
+    assert 'POST {"say":"tick"}' in shown
+    assert processes_using(tmp_path) == []
+    assert list(tmp_path.glob("fnkit-demo-*")) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+def test_the_demo_stops_what_it_started_on_ctrl_c(tmp_path: Path) -> None:
+    process = demo(TMPDIR=str(tmp_path))
+    wait_until(lambda: list(tmp_path.glob("fnkit-demo-*/platform/run.json")), what="the demo's platform")
+    os.killpg(process.pid, signal.SIGINT)
+    shown, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, shown
+    assert processes_using(tmp_path) == []
+    assert list(tmp_path.glob("fnkit-demo-*")) == []
