@@ -12,7 +12,7 @@ from typing import Final
 
 from fnkit.errors import PlatformError
 
-__all__ = ["default_home", "make_home", "socket_folder"]
+__all__ = ["default_home", "is_private", "make_home", "socket_folder"]
 
 KNOWN_NAMES: Final = frozenset(
     {"platform.json", "platform.lock", "run.json", "platform.db", "logs", "blobs", "keys"}
@@ -90,17 +90,25 @@ def socket_folder(home: Path) -> Path:
         if not parent or not Path(parent).is_absolute():
             continue
         folder = Path(parent) / name
-        if len(os.fsencode(folder)) + _LONGEST_SOCKET_NAME <= _SOCKET_PATH_LIMIT and _private(folder):
+        if len(os.fsencode(folder)) + _LONGEST_SOCKET_NAME <= _SOCKET_PATH_LIMIT and _make_private(folder):
             return folder
     return Path(tempfile.mkdtemp(prefix="fnkit-", dir="/tmp"))
 
 
-def _private(folder: Path) -> bool:
-    """Make the folder, or accept it where it is ours and nobody else's. ``lstat``: a link is not."""
+def is_private(folder: Path) -> bool:
+    """Whether it is a folder, ours, and closed to everybody else. ``lstat``: a link is not."""
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError:
         return False
     mode = found.st_mode
     return stat.S_ISDIR(mode) and found.st_uid == os.geteuid() and stat.S_IMODE(mode) & 0o077 == 0
+
+
+def _make_private(folder: Path) -> bool:
+    """Make the folder, or accept it where it is ours and nobody else's."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError:
+        return False
+    return is_private(folder)

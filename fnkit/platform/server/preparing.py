@@ -5,13 +5,13 @@ Done by the supervisor itself, holding the platform's lock, so that two starts a
 
 from __future__ import annotations
 
-import contextlib
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from fnkit.platform.layout import Layout, ProcessSettings
-from fnkit.platform.server.home import make_home, socket_folder
+from fnkit.platform.server.home import is_private, make_home, socket_folder
 from fnkit.platform.server.identity import Identity, make_identity
 from fnkit.platform.server.lock import take_lock
 from fnkit.platform.server.options import StartOptions
@@ -100,9 +100,6 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the sockets that a killed platform left; we hold its lock, so nobody uses them."""
-    if not folder.name.startswith("fnkit-"):
-        return
-    with contextlib.suppress(OSError):
-        for socket in folder.glob("*.sock"):
-            socket.unlink()
+    """Remove what a killed platform left among its sockets; we hold its lock, so nobody uses them."""
+    if folder.name.startswith("fnkit-") and is_private(folder):
+        shutil.rmtree(folder, ignore_errors=True)
