@@ -33,9 +33,10 @@ _MAGIC = b"fnklayr1"
 class CorruptWheel(Exception):
     """A cached wheel that is not what its name says; ``distribution`` names whose."""
 
-    def __init__(self, distribution: str) -> None:
+    def __init__(self, distribution: str, wheel: Path) -> None:
         super().__init__(distribution)
         self.distribution = distribution
+        self.wheel = wheel
 
 
 class _Index(msgspec.Struct, frozen=True, array_like=True):
@@ -150,9 +151,9 @@ def _mapped(package: LockedPackage, wheel: Path) -> mmap.mmap | bytes:
         with wheel.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
-        raise CorruptWheel(package.name) from error
+        raise CorruptWheel(package.name, wheel) from error
     if package.kind == "wheel" and hashlib.sha256(data).hexdigest() != package.sha256:
-        raise CorruptWheel(package.name)
+        raise CorruptWheel(package.name, wheel)
     return data
 
 

@@ -95,24 +95,35 @@ def _user_files(project: Project) -> Contents:
 
 def _layer(lock: Lock, cache: Path, report: Report) -> Layer:
     """Return the layer of a lock's packages; a cached wheel that went bad is fetched once more."""
-    for again in (False, True):
-        layer = open_layer(lock.packages, cache)
-        if layer is not None:
-            return layer
-        wheels = _wheels(lock, cache, report)
-        report(BundleProgress(stage="layer", runtime=lock.runtime, total=len(wheels)))
+    found = open_layer(lock.packages, cache)
+    if found is not None:
+        return found
+    try:
+        _make_layer(lock, cache, report)
+    except CorruptWheel as corrupt:
+        corrupt.wheel.unlink(missing_ok=True)
         try:
-            write_layer(lock.packages, wheels, cache)
-        except CorruptWheel as corrupt:
-            if again:
-                raise BundleError(
-                    f"The cached wheel of {corrupt.distribution} does not have the locked sha256.",
-                    code="hash-mismatch",
-                    hint="Do not use it before you know why; an upgrade of the lock takes what is there now.",
-                ) from corrupt
-            wheels[corrupt.distribution].unlink(missing_ok=True)
-    raise BundleError("The layer of dependencies could not be kept in the cache.", code="cache-unusable",
-                      hint=f"Empty {cache} and try again.")  # fmt: skip
+            _make_layer(lock, cache, report)
+        except CorruptWheel as again:
+            raise BundleError(
+                f"The wheel of {again.distribution} does not have the locked sha256.",
+                code="hash-mismatch",
+                hint="Do not use it before you know why; an upgrade of the lock takes what is there now.",
+            ) from again
+    made = open_layer(lock.packages, cache)
+    if made is None:
+        raise BundleError(
+            "The layer of dependencies vanished from the cache while it was used.",
+            code="cache-unusable",
+            hint=f"See what else writes to {cache}, then run the command again.",
+        )
+    return made
+
+
+def _make_layer(lock: Lock, cache: Path, report: Report) -> None:
+    wheels = _wheels(lock, cache, report)
+    report(BundleProgress(stage="layer", runtime=lock.runtime, total=len(wheels)))
+    write_layer(lock.packages, wheels, cache)
 
 
 def _wheels(lock: Lock, cache: Path, report: Report) -> dict[str, Path]:

@@ -28,6 +28,12 @@ class _Case:
 
 _CASES = (
     _Case(
+        "disk-full",
+        r"No space left on device|File too large|Disk quota exceeded",
+        "There is no room for what resolving the requirements needs: {reason}",
+        "Make room for uv's cache, or choose another place for it with UV_CACHE_DIR.",
+    ),
+    _Case(
         "offline",
         r"network (?:was|is) disabled|was not found in the cache",
         "The requirements cannot be resolved without the network: {reason}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 import tomllib
 from pathlib import Path
@@ -88,7 +89,9 @@ def _compile(question: Resolution, platform: str) -> _Answer:
             output.write_text(_preferences(question.preferred), "utf-8")
         command = [
             *(uv_program(), "pip", "compile", "--no-header", "--no-annotate", "--color", "never", "--no-progress"),
-            *("--python-version", target.python_name, "--python-platform", platform),
+            # Naming an interpreter spares uv its search for one of the target's minor (measured: 0.75 → 0.12 s);
+            # it serves source builds only, the answer is for --python-version.
+            *("--python", sys.executable, "--python-version", target.python_name, "--python-platform", platform),
             *("--only-binary", ":all:", "--format", "pylock.toml", "--output-file", str(output), "--quiet"),
         ]
         for name in question.source_builds:

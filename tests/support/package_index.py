@@ -1,4 +1,4 @@
-"""A package index on loopback (PEP 503), and wheels made for it."""
+"""A package index on loopback (PEP 503, PEP 658), and wheels made for it."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ def make_wheel(
         for member, content in contents.items():
             archive.writestr(zipfile.ZipInfo(member, (2024, 5, 6, 7, 8, 10)), content, zipfile.ZIP_DEFLATED)
     return path
+
+
+def _metadata(wheel: Path) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return archive.read(name)
 
 
 class PackageIndex:
@@ -80,6 +86,8 @@ class PackageIndex:
         if kind == "simple":
             return self._page(name.strip("/"))
         place = self.folder / name
+        if kind == "files" and name.endswith(".metadata"):
+            return 200, "text/plain", _metadata(self.folder / name.removesuffix(".metadata"))
         if kind == "files" and place.is_file():
             return 200, "application/octet-stream", self.replaced.get(name, place.read_bytes())
         return 404, "text/plain", b"nothing here"
@@ -91,7 +99,8 @@ class PackageIndex:
         if not found:
             return 404, "text/plain", b"no such project"
         links = "".join(
-            f'<a href="/files/{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}">{path.name}</a>\n'
+            f'<a href="/files/{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}" '
+            f'data-core-metadata="sha256={hashlib.sha256(_metadata(path)).hexdigest()}">{path.name}</a>\n'
             for path in found
         )
         return 200, "text/html", f"<!DOCTYPE html><html><body>{links}</body></html>".encode()
