@@ -113,7 +113,7 @@ def read_layer(file: Path, base: str, *, above: str = "") -> IgnoreLayer | None:
         return None
     except OSError as error:
         raise BundleError(
-            f"{base}{file.name} cannot be read: {error.strerror}.",
+            f"{base}{file.name} cannot be read: {(error.strerror or str(error)).lower()}.",
             code="unreadable-file",
             hint="Give yourself the right to read it, or remove it.",
         ) from error

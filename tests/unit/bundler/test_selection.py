@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -168,15 +169,16 @@ except BundleError as error:
 
 
 @pytest.mark.parametrize("closed", ["a.py", "folder"])
-def test_what_cannot_be_read_is_named(tmp_path: Path, closed: str) -> None:
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
-    write_files(tmp_path, {"a.py": "", "folder/b.py": ""})
-    (tmp_path / closed).chmod(0)
-    done = subprocess.run(
-        [sys.executable, "-c", _AS_NOBODY, str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    (tmp_path / closed).chmod(0o700)
+def test_what_cannot_be_read_is_named(closed: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other users
+        root = Path(folder)
+        root.chmod(0o755)
+        write_files(root, {"a.py": "", "folder/b.py": ""})
+        (root / closed).chmod(0)
+        done = subprocess.run(
+            [sys.executable, "-c", _AS_NOBODY, folder], capture_output=True, text=True, check=False
+        )
+        (root / closed).chmod(0o700)
     assert done.stdout == f"unreadable-file {closed} cannot be read: permission denied.\n", done.stderr
 
 
