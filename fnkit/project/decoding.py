@@ -64,7 +64,7 @@ class _Decoder:
             values[known[key].name] = self._value(known[key].type, value, (*path, key))
         for key, one in known.items():
             if one.required and key not in raw:
-                self._add("setting-missing", f"{_shown((*path, key))} is missing.", path, None)
+                self._problem("setting-missing", f"{_shown((*path, key))} is missing.", None, path)
         return kind(**values) if len(self.problems) == count else None
 
     def _value(self, kind: object, raw: object, path: KeyPath) -> object:
@@ -80,15 +80,15 @@ class _Decoder:
         try:
             return msgspec.convert(raw, kind, strict=True)
         except msgspec.ValidationError as error:
-            self._add("setting-type", f"{_shown(path)}: {_in_words(str(error))}.", path, None)
+            self._problem("setting-type", f"{_shown(path)}: {_in_words(str(error))}.", None, path)
             return None
 
     def _unknown(self, key: str, known: tuple[str, ...], path: KeyPath) -> None:
         close = difflib.get_close_matches(key, known, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
-        self._add("unknown-setting", f"There is no setting {_shown((*path, key))}.", (*path, key), hint)
+        self._problem("unknown-setting", f"There is no setting {_shown((*path, key))}.", hint, (*path, key))
 
-    def _add(self, code: str, message: str, path: KeyPath, hint: str | None) -> None:
+    def _problem(self, code: str, message: str, hint: str | None, path: KeyPath) -> None:
         self.problems.append(Problem(code, message, hint, self.file, self.lines.line(*path)))
 
 

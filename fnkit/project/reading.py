@@ -102,8 +102,9 @@ def _load(root: Path, file: str) -> dict[str, object] | None:
         return tomllib.loads(_text(root, file))
     except ValueError as error:  # TOMLDecodeError, and Python's own for a number of thousands of digits
         found = _AT_LINE.search(str(error))
-        line = int(found.group(1)) if found else 1
-        message = f"{file} is not valid TOML: {_AT_LINE.sub('', str(error)).strip()}."
+        at_end = "(at end of document)" in str(error)
+        line = int(found.group(1)) if found else max(1, len(_text(root, file).splitlines())) if at_end else 1
+        message = f"{file} is not valid TOML: {re.sub(r' *[(]at .*[)]$', '', str(error))}."
         raise ProjectInvalid((Problem("toml-syntax", message, None, file, line),)) from None
     except RecursionError:
         raise ProjectInvalid((Problem("toml-syntax", f"{file} is nested too deeply.", None, file, 1),)) from None

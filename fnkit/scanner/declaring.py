@@ -28,9 +28,9 @@ class Fault:
     """Why an argument cannot be used; ``argument`` is ``""`` when the whole call is meant."""
 
     code: str
-    argument: str
     message: str
     hint: str | None = None
+    argument: str = ""
 
 
 def _is_text(value: object) -> bool:
@@ -117,7 +117,7 @@ def declare(kind: str, arguments: Mapping[str, object]) -> tuple[Declaration | N
                 faults.append(_mistyped(name, value, wanted))
     if kind == "cron" and "schedule" not in good:
         if not any(fault.argument == "schedule" for fault in faults):
-            faults.append(Fault("bad-argument", "schedule", "there is no schedule", _SCHEDULE_HINT))
+            faults.append(Fault("bad-argument", "there is no schedule", _SCHEDULE_HINT, "schedule"))
         return None, tuple(faults)
     return _build(kind, good), tuple(faults)
 
@@ -139,7 +139,7 @@ def _frozen(value: object) -> object:
 def _unknown(kind: str, name: str, known: tuple[str, ...]) -> Fault:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]}?" if close else f"@{kind} takes {', '.join(known)}."
-    return Fault("unknown-argument", name, f"there is no argument {name!r}", hint)
+    return Fault("unknown-argument", f"there is no argument {name!r}", hint, name)
 
 
 def _mistyped(name: str, value: object, wanted: str) -> Fault:
@@ -149,6 +149,7 @@ def _mistyped(name: str, value: object, wanted: str) -> Fault:
     if wanted == _VARIABLES[1] and isinstance(value, Mapping):
         odd = next((key for key, text in value.items() if not isinstance(text, str)), None)
         hint = f"The value of {reprlib.repr(odd)} is not a string; put it in quotes."
-        return Fault("bad-argument", name, f"{name} is {wanted}", hint)
+        return Fault("bad-argument", f"{name} is {wanted}", hint, name)
     shown = reprlib.repr(value)
-    return Fault("bad-argument", name, f"{name} is {wanted}, and this is {shown} ({type(value).__name__})", hint)
+    message = f"{name} is {wanted}, and this is {shown} ({type(value).__name__})"
+    return Fault("bad-argument", message, hint, name)

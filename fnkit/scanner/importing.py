@@ -80,16 +80,17 @@ def _import(root: Path, one: ModuleScan, seconds: float) -> ModuleScan:
     ended = _run_child(root, one.file, seconds)
     if ended.status is None:
         message = f"Importing {one.file} did not end within {seconds:g} s and was stopped."
-        return _failed(one, "import-timeout", message, "Keep work out of the module's top level.")
+        return _problem("import-timeout", message, "Keep work out of the module's top level.", one)
     try:
         manifest = msgspec.json.decode(ended.manifest, type=_Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError):
         message = f"Importing {one.file} ended the process{_status_text(ended.status)} before it was done."
-        return _failed(one, "import-failed", message, "Keep exits out of the module's top level.")
+        return _problem("import-failed", message, "Keep exits out of the module's top level.", one)
     return _read_manifest(one, manifest)
 
 
-def _failed(one: ModuleScan, code: str, message: str, hint: str) -> ModuleScan:
+def _problem(code: str, message: str, hint: str, one: ModuleScan) -> ModuleScan:
+    """The module's scan with this in place of what importing it should have told."""
     return replace(one, computed=(), problems=(*one.problems, Problem(code, message, hint, one.file, 1)))
 
 

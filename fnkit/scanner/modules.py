@@ -126,7 +126,7 @@ class _Reader:
                 self._fold_into(arguments, "schedule", node, kind, subject)
                 continue
             hint = "Give every setting by its name, as in memory=256."
-            fault = Fault("positional-argument", "", "it takes no positional argument here", hint)
+            fault = Fault("positional-argument", "it takes no positional argument here", hint)
             self._fault(kind, fault, node.lineno, subject)
         for keyword in call.keywords:
             if keyword.arg is not None:
@@ -138,7 +138,7 @@ class _Reader:
             if isinstance(inner, Mapping):
                 arguments.update({str(name): value for name, value in inner.items()})
             elif "**" in unpacked:
-                fault = Fault("bad-argument", "", "what is unpacked with ** is not a dictionary")
+                fault = Fault("bad-argument", "what is unpacked with ** is not a dictionary")
                 self._fault(kind, fault, keyword.value.lineno, subject)
         return arguments
 

@@ -1,0 +1,210 @@
+"""From settings and handlers to the model: defaults, precedence, names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fnkit.project import CronSpec, FunctionSpec, NamespaceSpec, Source, TriggerSpec
+from tests.support.project_tree import HANDLER, SETTINGS, built
+
+APP = """from fnkit import cron, function, trigger
+
+@cron("*/5 * * * *", args={"full": False})
+@trigger(nats="orders.created")
+@trigger(sqs="jobs", name="work")
+@function(env={"LEVEL": "info", "OWN": "1"}, secrets=["KEY"], tags=["team=a"])
+def clean_up(event, context):
+    '''Remove what is old.'''
+"""
+
+
+def only(root: Path, files: dict[str, str], **options: str) -> FunctionSpec:
+    (function,) = built(root, files, stage=options.get("stage", "")).functions
+    return function
+
+
+def test_every_default_is_the_platform_s_own(tmp_path: Path) -> None:
+    assert only(tmp_path, {"app.py": HANDLER}) == FunctionSpec(
+        name="hello",
+        runtime="python311",
+        handler="app.hello",
+        source=Source("app.py", 3),
+        memory=256,
+        min_scale=0,
+        max_scale=5,
+        timeout=300 * 10**9,
+        privacy="public",
+        http_option="enabled",
+        sandbox="v2",
+        description="",
+        env={},
+        secrets=(),
+        tags=(),
+        domains=(),
+        private_network_id="",
+        crons=(),
+        triggers=(),
+        slice=True,
+        preload=True,
+        root=".",
+    )
+
+
+def trigger(name: str, kind: str, address: str, *, line: int) -> TriggerSpec:
+    return TriggerSpec(
+        name=name,
+        kind=kind,
+        address=address,
+        description="",
+        account=None,
+        project_id=None,
+        region=None,
+        source=Source("h/app.py", line),
+    )
+
+
+def test_a_handler_s_links_and_settings_come_into_the_model(tmp_path: Path) -> None:
+    function = only(tmp_path, {"h/app.py": APP})
+    assert (function.name, function.handler, function.description) == (
+        "clean-up",
+        "h/app.clean_up",
+        "Remove what is old.",
+    )
+    assert function.crons == (
+        CronSpec(name="cron-1", schedule="*/5 * * * *", args={"full": False}, source=Source("h/app.py", 3)),
+    )
+    assert function.triggers == (
+        trigger("nats-orders-created", "nats", "orders.created", line=4),
+        trigger("work", "sqs", "jobs", line=5),
+    )
+
+
+SETTINGS_WITH_STAGE = """
+name = "shop"
+region = "fr-par"
+[defaults]
+memory = 512
+max_scale = 9
+env = { LEVEL = "default", BASE = "b" }
+secrets = ["ALL"]
+[stages.prod]
+region = "nl-ams"
+env = { LEVEL = "prod" }
+secrets = ["PROD_KEY"]
+[stages.prod.defaults]
+max_scale = 20
+runtime = "python313"
+[stages.prod.functions.clean-up]
+memory = 1024
+timeout = 60
+"""
+
+
+def test_a_stage_is_laid_over_the_function_and_the_function_over_defaults(tmp_path: Path) -> None:
+    files = {"app.py": APP, "fnkit.toml": SETTINGS_WITH_STAGE}
+    plain, prod = only(tmp_path, files), only(tmp_path, files, stage="prod")
+    assert (plain.memory, plain.max_scale, plain.runtime) == (512, 9, "python311")
+    assert plain.env == {"LEVEL": "info", "BASE": "b", "OWN": "1"}
+    assert plain.secrets == ("ALL", "KEY")
+    assert (prod.memory, prod.max_scale, prod.timeout, prod.runtime) == (1024, 20, 60 * 10**9, "python313")
+    assert prod.env == {"LEVEL": "prod", "BASE": "b", "OWN": "1"}
+    assert prod.secrets == ("ALL", "KEY", "PROD_KEY")
+
+
+def test_a_stage_has_its_own_namespace_and_region(tmp_path: Path) -> None:
+    files = {"app.py": APP, "fnkit.toml": SETTINGS_WITH_STAGE}
+    plain, prod = built(tmp_path, files), built(tmp_path, files, stage="prod")
+    assert (plain.namespace.name, plain.region, plain.stage) == ("shop", "fr-par", "")
+    assert (prod.namespace.name, prod.region, prod.stage) == ("shop-prod", "nl-ams", "prod")
+    assert [one.name for one in prod.functions] == [one.name for one in plain.functions]
+
+
+@pytest.mark.parametrize(
+    ("settings", "namespace"),
+    [
+        ("", "shop"),
+        ('namespace = "store"', "store"),
+        ('[namespace]\nname = "store"\nshared = true', "store"),
+        ('[namespace]\ndescription = "d"', "shop"),
+    ],
+)
+def test_a_namespace_is_a_name_or_a_table(tmp_path: Path, settings: str, namespace: str) -> None:
+    project = built(tmp_path, {"app.py": HANDLER, "fnkit.toml": SETTINGS + settings})
+    assert isinstance(project.namespace, NamespaceSpec)
+    assert project.namespace.name == namespace
+    assert project.namespace.shared is ("shared" in settings)
+
+
+def test_a_project_s_name_becomes_a_namespace_s(tmp_path: Path) -> None:
+    assert built(tmp_path, {"fnkit.toml": 'name = "My_Shop.eu"'}).namespace.name == "my-shop-eu"
+
+
+@pytest.mark.parametrize(
+    ("host", "available", "runtime"),
+    [
+        ((3, 12), None, "python312"),
+        ((3, 10), None, "python314"),
+        ((3, 99), None, "python314"),
+        ((3, 12), frozenset({"python311", "python39", "node24"}), "python311"),
+        ((3, 15), frozenset({"python315", "python314"}), "python315"),
+        ((3, 11), frozenset({"python315", "python314"}), "python315"),
+    ],
+)
+def test_the_default_runtime_is_this_python_s_or_the_newest(
+    tmp_path: Path, host: tuple[int, int], available: frozenset[str] | None, runtime: str
+) -> None:
+    project = built(tmp_path, {"app.py": HANDLER}, host_python=host, available=available)
+    assert [function.runtime for function in project.functions] == [runtime]
+
+
+@pytest.mark.parametrize(
+    ("table", "files", "handler"),
+    [
+        ('runtime = "node24"\npath = "web"', {"web/handler.js": ""}, "handler.handle"),
+        ('runtime = "node24"\npath = "./web/"\nhandler = "src/x.go"', {"web/src/x.mjs": ""}, "src/x.go"),
+        ('runtime = "php84"\npath = "web"', {"web/handler.php": ""}, "handler.handle"),
+        ('runtime = "go126"\npath = "web"', {"web/go.mod": ""}, "Handle"),
+        ('runtime = "go126"\npath = "web"\nhandler = "sub/Do"', {"web/sub/go.mod": ""}, "sub/Do"),
+        ('runtime = "rust196"\npath = "web"', {"web/Cargo.toml": "", "web/src/lib.rs": ""}, "handle"),
+        ('runtime = "rust196"\npath = "web"',
+         {"web/Cargo.toml": "[lib]\npath = 'src/handler.rs'", "web/src/handler.rs": ""}, "handle"),
+        ('runtime = "python313"\nhandler = "old/code.run"', {"old/code.py": "def run(event, context): ..."},
+         "old/code.run"),
+    ],
+)  # fmt: skip
+def test_functions_without_decorators_come_from_settings(
+    tmp_path: Path, table: str, files: dict[str, str], handler: str
+) -> None:
+    settings = f"""{SETTINGS}
+[[function]]
+name = "web"
+memory = 1024
+{table}
+[[function.crons]]
+schedule = "0 0 * * *"
+[[function.triggers]]
+sqs = "jobs"
+"""
+    function = only(tmp_path, {"fnkit.toml": settings, **files})
+    assert (function.name, function.memory, function.handler) == ("web", 1024, handler)
+    assert function.root == ("." if "python" in table else "web")
+    assert [(cron.name, cron.source.line) for cron in function.crons] == [("cron-1", settings.splitlines().index("[[function.crons]]") + 1)]  # fmt: skip  # noqa: E501 - one value
+    assert [trigger.name for trigger in function.triggers] == ["sqs-jobs"]
+    assert function.source.file == "fnkit.toml"
+
+
+def test_functions_are_sorted_by_name(tmp_path: Path) -> None:
+    project = built(tmp_path, {"a.py": HANDLER.replace("hello", "zebra"), "b.py": HANDLER.replace("hello", "ant")})
+    assert [function.name for function in project.functions] == ["ant", "zebra"]
+
+
+def test_trigger_names_tell_different_addresses_apart(tmp_path: Path) -> None:
+    addresses = ("a.b", "a.*", "a.>", "a-b.*", "x" * 200)
+    source = "from fnkit import trigger\n" + "".join(f"@trigger(nats={one!r})\n" for one in addresses)
+    function = only(tmp_path, {"app.py": source + "def hello(event, context): ...\n"})
+    names = [trigger.name for trigger in function.triggers]
+    assert names[0] == "nats-a-b"
+    assert len(set(names)) == len(addresses)
+    assert max(map(len, names)) <= 100
