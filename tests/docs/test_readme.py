@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.cli.application import VERBS
-from fnkit.scanner import scan
+from fnkit.deploy.loading import load_project
 from tests.support.source_tree import REPOSITORY
 
 PAGES = [
@@ -22,6 +22,11 @@ def named(page: Path) -> str:
     return page.relative_to(REPOSITORY).as_posix()
 
 
+def blocks(page: Path) -> list[str]:
+    """The page's blocks of commands: fenced, in no language."""
+    return re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_link_inside_the_repository_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
@@ -31,28 +36,22 @@ def test_every_link_inside_the_repository_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_command_that_a_page_shows_exists(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    shown = set(re.findall(r"^(?:\$ )?fnkit ([a-z]+)", text, re.MULTILINE)) | set(
-        re.findall(r"&& fnkit ([a-z]+)", text)
-    )
+    shown = {
+        verb for block in blocks(page) for verb in re.findall(r"(?:^|&& |\$ )fnkit ([a-z]+)", block, re.MULTILINE)
+    }
     assert shown <= set(VERBS)
-
-
-def test_the_readme_s_first_code_declares_what_it_says(tmp_path: Path) -> None:
-    code = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0]
-    (tmp_path / "main.py").write_text(code, encoding="utf-8")
-    report = scan(tmp_path, [tmp_path / "main.py"])
-    assert report.problems == ()
-    assert [function.name for function in report.functions] == ["orders", "cleanup"]
 
 
 def test_every_make_target_that_is_shown_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    shown = {
-        target for page in PAGES for target in re.findall(r"\bmake ([a-z]+)\b", page.read_text(encoding="utf-8"))
-    }
-    assert shown & {"demo", "test", "check", "bench"} <= targets
-    assert (
-        set(re.findall(r"^make ([a-z]+)", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
-        <= targets
-    )
+    commands = [block for page in PAGES for block in blocks(page)]
+    assert {name for block in commands for name in re.findall(r"^make ([a-z]+)", block, re.MULTILINE)} <= targets
+
+
+def test_the_readme_s_first_code_declares_what_it_says(tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+    (tmp_path / "fnkit.toml").write_text('name = "shop"\n', encoding="utf-8")
+    (tmp_path / "main.py").write_text(code, encoding="utf-8")
+    functions = {function.name: function for function in load_project(tmp_path).functions}
+    assert functions["orders"].secrets == ("DATABASE_URL",)
+    assert [cron.schedule for cron in functions["cleanup"].crons] == ["*/5 * * * *"]
