@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,56 +28,63 @@ SERVES = "this host serves the Functions API under /functions/v1beta1/regions/{f
 _PREFIX = "/functions/v1beta1/regions/{region}"
 _logger = logging.getLogger(__name__)
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+Work: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
 
 
 def application(plane: ControlPlane) -> Starlette:
     """Return the ASGI application over a control plane."""
-    secret_key = plane.context.settings.secret_key.encode()
-
-    def guarded(work: Callable[[Request], Awaitable[object]]) -> Endpoint:
-        async def endpoint(request: Request) -> Response:
-            try:
-                given = request.headers.get("x-auth-token", "").encode("latin-1", "replace")
-                if not hmac.compare_digest(given, secret_key):
-                    raise unauthenticated()
-                return json_answer(await work(request))
-            except Exception as error:  # noqa: BLE001  the table of failures is the one place that knows them
-                return _failed(error)
-
-        return endpoint
-
-    def open_door(work: Endpoint) -> Endpoint:
-        async def endpoint(request: Request) -> Response:
-            try:
-                return await work(request)
-            except Exception as error:  # noqa: BLE001  see above
-                return _failed(error)
-
-        return endpoint
-
-    def served(operation: Operation) -> Route:
-        async def work(request: Request) -> object:
-            call = Call(request, operation.name)
-            if call.region not in REGIONS:
-                raise Refusal(404, f"unknown region {call.region[:64]!r}: {SERVES}")
-            return await operation.handler(plane, call)
-
-        return Route(_PREFIX + operation.path, guarded(work), methods=[operation.method], name=operation.name)
-
-    history = Route(own.HISTORY_PATH, guarded(lambda request: own.history(plane, request)), methods=["GET"])
-    routes: list[BaseRoute] = [served(operation) for operation in OPERATIONS]
+    routes: list[BaseRoute] = [_served(plane, operation) for operation in OPERATIONS]
     routes += [
-        Route(PLATFORM_PATH, guarded(lambda request: own.platform(plane, request)), methods=["GET"]),
-        Route(own.CLOCK_PATH, guarded(lambda request: own.clock(plane, request)), methods=["POST"]),
-        history,
-        Route(own.HEALTH_PATH, open_door(lambda request: own.health(plane, request)), methods=["GET"]),
-        Route(archives.PATH, open_door(lambda request: archives.put(plane, request)), methods=["PUT"]),
-        Route(archives.PATH, open_door(lambda request: archives.get(plane, request)), methods=["GET"]),
+        Route(PLATFORM_PATH, _guarded(plane, own.platform), methods=["GET"]),
+        Route(own.CLOCK_PATH, _guarded(plane, own.clock), methods=["POST"]),
+        Route(own.HISTORY_PATH, _guarded(plane, own.history), methods=["GET"]),
+        Route(own.HEALTH_PATH, _open(plane, own.health), methods=["GET"]),
+        Route(archives.PATH, _open(plane, archives.put), methods=["PUT"]),
+        Route(archives.PATH, _open(plane, archives.get), methods=["GET"]),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _elsewhere})
     app.router.redirect_slashes = False
     return app
+
+
+def _served(plane: ControlPlane, operation: Operation) -> Route:
+    async def work(_plane: ControlPlane, request: Request) -> object:
+        call = Call(request, operation.name)
+        if call.region not in REGIONS:
+            raise Refusal(404, f"unknown region {call.region[:64]!r}: {SERVES}")
+        return await operation.handler(plane, call)
+
+    path = _PREFIX + operation.path
+    return Route(path, _guarded(plane, work), methods=[operation.method], name=operation.name)
+
+
+def _guarded(plane: ControlPlane, work: Work) -> Endpoint:
+    """Require the platform's key, compared in constant time."""
+    secret_key = plane.context.settings.secret_key.encode()
+
+    async def endpoint(request: Request) -> Response:
+        given = request.headers.get("x-auth-token", "").encode("latin-1", "replace")
+        if not hmac.compare_digest(given, secret_key):
+            return failure(unauthenticated())
+        try:
+            return json_answer(await work(plane, request))
+        except Exception as error:  # noqa: BLE001  the table of failures is the one place that knows them
+            return _failed(error)
+
+    return endpoint
+
+
+def _open(plane: ControlPlane, work: Callable[[ControlPlane, Request], Awaitable[Response]]) -> Endpoint:
+    """Serve without the key."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await work(plane, request)
+        except Exception as error:  # noqa: BLE001  the table of failures is the one place that knows them
+            return _failed(error)
+
+    return endpoint
 
 
 async def _elsewhere(_request: Request, error: Exception) -> Response:

@@ -25,7 +25,7 @@ HISTORY_PATH: Final = "/fnkit/v1/regions/{region}/crons/{id}/history"
 _MAX_ADVANCE: Final = 10 * 366 * 24 * 3600
 
 
-class Advance(msgspec.Struct, frozen=True, kw_only=True):
+class _Advance(msgspec.Struct, frozen=True, kw_only=True):
     """POST /fnkit/v1/clock: how many seconds of platform time to let pass."""
 
     advance: float
@@ -55,7 +55,7 @@ async def platform(plane: ControlPlane, _request: Request) -> PlatformInfo:
 
 async def clock(plane: ControlPlane, request: Request) -> dict[str, float]:
     """Move the clock; answers when everything that became due has started (decision 21)."""
-    wanted = await Call(request, "clock").body(Advance)
+    wanted = await Call(request, "clock").body(_Advance)
     if not (math.isfinite(wanted.advance) and 0 <= wanted.advance <= _MAX_ADVANCE):
         raise invalid("advance", f"must be between 0 and {_MAX_ADVANCE} seconds")
     return {"now": await plane.advance(wanted.advance)}

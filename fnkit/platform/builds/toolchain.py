@@ -77,7 +77,7 @@ class Toolchains:
         """Return what runs a Python runtime.
 
         Raises:
-            PlatformError: ``no-toolchain`` where nothing does, or where decision 28's strictness refuses the nearest.
+            PlatformError: ``no-toolchain`` where nothing does, or only the nearest and that is refused.
         """
         wanted = python_version(runtime) or (3, sys.version_info.minor)
         found = self._interpreters()

@@ -54,7 +54,7 @@ class Connection:
         if not self._closed:
             self._writer.write(frame(message))
 
-    async def acked(self, messages: Sequence[FromControl], timeout: float) -> bool:
+    async def acked(self, messages: Sequence[FromControl], seconds: float) -> bool:
         """Send messages; whether all of them were acked in that many seconds of real time."""
         if self._closed:
             return False
@@ -64,7 +64,7 @@ class Connection:
         for message in messages:
             self.send(message)
         try:
-            _, late = await asyncio.wait(waiting.values(), timeout=timeout)
+            _, late = await asyncio.wait(waiting.values(), timeout=seconds)
             return not late
         finally:
             for version in waiting:
@@ -96,7 +96,7 @@ class Connection:
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         except msgspec.MsgspecError as error:
-            _logger.error("The data plane sent what is not a message: %s", error)
+            _logger.warning("The data plane sent what is not a message: %s", error)
 
     def close(self) -> None:
         """End it; everyone who waits for an answer learns so."""

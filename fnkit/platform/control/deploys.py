@@ -21,7 +21,7 @@ import msgspec
 from fnkit.contract.enums import Status
 from fnkit.errors import PlatformError
 from fnkit.platform.builds.builder import build
-from fnkit.platform.builds.job import BuildFailed, BuildJob, BuildStopped
+from fnkit.platform.builds.job import BuildFailed, BuildJob
 from fnkit.platform.builds.log import BuildLog
 from fnkit.platform.builds.toolchain import Toolchains
 from fnkit.platform.control.context import ControlContext
@@ -172,8 +172,6 @@ class Deploys:
                 await asyncio.gather(building, return_exceptions=True)
                 self._leftovers.now(target)
                 raise
-            except BuildStopped:  # pragma: no cover  only ever told to by the branch above
-                raise _Failed(INTERNAL_ERROR) from None
         return str(target)
 
     async def _started(self, record: FunctionRecord, deployment: Deployment, log: BuildLog) -> None:

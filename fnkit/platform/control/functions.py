@@ -170,7 +170,7 @@ class Functions:
         return record
 
     def begin_with_namespace(self, namespace_id: str) -> None:
-        """Give every deployment of a namespace its next generation; within a transaction, before ``push_namespace``."""
+        """Give every deployment of a namespace its next generation; within a transaction."""
         store = self._context.store
         for record in store.functions.every(namespace_id=namespace_id):
             if record.status is Status.DELETING:

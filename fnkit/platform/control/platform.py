@@ -25,6 +25,7 @@ from fnkit.platform.control.routes import serving_routes
 from fnkit.platform.control.secrets import SecretKeeper
 from fnkit.platform.control.uploads import Uploads
 from fnkit.platform.layout import Layout, ProcessSettings
+from fnkit.platform.records.function import Deployment
 from fnkit.platform.routing import Clock
 from fnkit.platform.store.blobs import Blobs
 from fnkit.platform.store.database import Store
@@ -92,11 +93,7 @@ class ControlPlane:
         for cron in list(store.crons.every(status=Status.DELETING.value)):
             await self.crons.purge(cron.id)
         for function in list(store.functions.every(serving=1)):
-            if (
-                function.status is not Status.PENDING
-                and function.serving
-                and not Path(function.serving.code).is_dir()
-            ):
+            if function.status is not Status.PENDING and _lost(function.serving):
                 again = self.deploys.begin(msgspec.structs.replace(function, serving=None))
                 with store.transaction():
                     store.functions.update(again)
@@ -109,6 +106,10 @@ class ControlPlane:
         with store.transaction():
             for delivery in store.deliveries.unfinished():
                 store.deliveries.update(msgspec.structs.replace(delivery, status="failed"))
+
+
+def _lost(deployment: Deployment | None) -> bool:
+    return deployment is not None and not Path(deployment.code).is_dir()
 
 
 def assemble(settings: ProcessSettings, quotas: Quotas | None = None) -> ControlPlane:

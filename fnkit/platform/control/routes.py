@@ -65,7 +65,7 @@ def serving_routes(context: ControlContext) -> tuple[Route, ...]:
             continue
         if record.namespace_id not in namespaces:
             found = context.store.namespaces.get(record.namespace_id)
-            if found is None:  # pragma: no cover  the foreign key forbids it
+            if found is None:
                 continue
             namespaces[record.namespace_id] = found
         routes.append(route_of(context, namespaces[record.namespace_id], record, record.serving))

@@ -61,12 +61,7 @@ class Uploads:
         self._alive(function_id)
         writer = self._context.blobs.writer()
         try:
-            async for chunk in body:
-                if writer.size + len(chunk) > size:
-                    raise Refusal(400, f"the body is larger than the announced content_length of {size} bytes")
-                writer.write(chunk)
-            if writer.size != size:
-                raise Refusal(400, f"the body has {writer.size} bytes, not the announced {size}")
+            await _fill(writer, body, size)
             blob = await asyncio.get_running_loop().run_in_executor(None, writer.finish)
             self._keep(function_id, writer, blob)
         except BaseException:
@@ -116,6 +111,15 @@ class Uploads:
     def _signature(self, method: str, function_id: str, signed: Mapping[str, str]) -> str:
         text = "\n".join((method, function_id, signed["size"], signed["expires"]))
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+
+
+async def _fill(writer: BlobWriter, body: AsyncIterator[bytes], size: int) -> None:
+    async for chunk in body:
+        if writer.size + len(chunk) > size:
+            raise Refusal(400, f"the body is larger than the announced content_length of {size} bytes")
+        writer.write(chunk)
+    if writer.size != size:
+        raise Refusal(400, f"the body has {writer.size} bytes, not the announced content_length of {size}")
 
 
 def _content_length(text: str | None) -> int:

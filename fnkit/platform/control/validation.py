@@ -34,6 +34,7 @@ __all__ = [
     "text",
     "timeout",
     "uuid_text",
+    "variable_name",
 ]
 
 _SECOND: Final = 10**9

@@ -25,8 +25,8 @@ class Outcome:
     duration_ms: float
 
 
-async def post(door: str, host: str, body: bytes, content_type: str, timeout: float) -> Outcome:
-    """POST ``body`` to ``/`` of the function that answers under ``host``; waits ``timeout`` real seconds at most.
+async def post(door: str, host: str, body: bytes, content_type: str, seconds: float) -> Outcome:
+    """POST ``body`` to ``/`` of the function that answers under ``host``; waits that many real seconds at most.
 
     Raises:
         Unreachable: the gateway could not be reached.
@@ -42,7 +42,7 @@ async def post(door: str, host: str, body: bytes, content_type: str, timeout: fl
     )
     status: int | None = None
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             writer.write(head.encode("latin-1") + body)
             await writer.drain()
             status = await _status(reader)

@@ -1,0 +1,20 @@
+"""Wiring: one control process for tests that only add to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.control_process import ControlProcess, running_control
+from tests.support.data_plane_peer import connected_peer
+
+
+@pytest.fixture(scope="session")
+def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlProcess]:
+    """A control process whose data plane starts everything at once; each test uses its own namespace."""
+    with (
+        running_control(tmp_path_factory.mktemp("c")) as process,
+        connected_peer(process.settings.control_socket),
+    ):
+        yield process

@@ -1,0 +1,88 @@
+"""Crons over HTTP, as recorded."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from tests.support.control_process import API, ControlProcess
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def function(control: ControlProcess) -> dict[str, object]:
+    return control.function(control.namespace(f"crons-{uuid.uuid4().hex[:6]}")["id"])
+
+
+def test_a_cron_may_be_made_for_a_function_that_was_never_deployed(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    args = {"nested": {"n": [1, 2.5, True, None]}}
+    body = {"function_id": function["id"], "schedule": "*/5 * * * *", "args": args, "name": "five"}
+    created = control.request("POST", f"{API}/crons", body).ok()
+
+    assert list(created) == ["id", "function_id", "schedule", "args", "status", "name"]
+    assert (created["status"], created["args"]) == ("pending", args)
+    assert control.settled("crons", created["id"])["status"] == "ready"
+
+
+def test_a_patch_keeps_what_is_not_given(control: ControlProcess, function: dict[str, object]) -> None:
+    body = {"function_id": function["id"], "schedule": "0 0 * * *", "args": {"a": 1}}
+    created = control.request("POST", f"{API}/crons", body).ok()
+    patched = control.request("PATCH", f"{API}/crons/{created['id']}", {"schedule": "0 4 * * MON"}).ok()
+
+    assert created["name"] == ""
+    assert (patched["schedule"], patched["args"], patched["status"]) == ("0 4 * * MON", {"a": 1}, "pending")
+
+
+def test_a_deleted_cron_is_gone(control: ControlProcess, function: dict[str, object]) -> None:
+    created = control.request(
+        "POST", f"{API}/crons", {"function_id": function["id"], "schedule": "0 0 * * *"}
+    ).ok()
+    deleted = control.request("DELETE", f"{API}/crons/{created['id']}").ok()
+    wait_until(lambda: control.gone("crons", created["id"]), 10)
+    again = control.request("DELETE", f"{API}/crons/{created['id']}")
+
+    assert deleted["status"] == "deleting"
+    assert (again.status, again.json) == (404, {"message": "Cron was not found"})
+
+
+def test_a_list_needs_its_function_and_holds_only_its_crons(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    other = control.function(function["namespace_id"], f"other-{uuid.uuid4().hex[:6]}")
+    cron = control.request("POST", f"{API}/crons", {"function_id": other["id"], "schedule": "0 0 * * *"}).ok()
+    listed = control.request("GET", f"{API}/crons", query={"function_id": other["id"]}).ok()
+
+    assert [one["id"] for one in _crons(listed)] == [cron["id"]]
+    assert listed["total_count"] == 1
+    assert control.request("GET", f"{API}/crons").message == "function_id is required"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"schedule": "every day"}, "schedule"),
+        ({"schedule": "0 0 L * *"}, "schedule"),
+        ({"schedule": ""}, "schedule is required"),
+        ({"args": [1]}, "args"),
+        ({"function_id": "x"}, "function_id"),
+        ({"name": "x" * 5000}, "name"),
+    ],
+    ids=str,
+)
+def test_a_field_that_cannot_be_is_named(
+    control: ControlProcess, function: dict[str, object], fields: dict[str, object], words: str
+) -> None:
+    body = {"function_id": function["id"], "schedule": "0 0 * * *", **fields}
+    answer = control.request("POST", f"{API}/crons", body)
+
+    assert answer.status == 400
+    assert words in answer.message
+
+
+def _crons(listed: dict[str, object]) -> list[dict[str, object]]:
+    crons = listed["crons"]
+    assert isinstance(crons, list)
+    return crons

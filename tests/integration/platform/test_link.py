@@ -1,0 +1,156 @@
+"""Control's side of the socket to the data plane (decisions 18, 25, 26)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fnkit.platform.routing import Remove
+from tests.support.control_process import API, ControlProcess, archive, running_control
+from tests.support.data_plane_peer import connected_peer
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[ControlProcess]:
+    """A control process without a data plane."""
+    with running_control(tmp_path) as process:
+        yield process
+
+
+def test_a_deployment_waits_for_a_data_plane_and_is_ready_once_it_started(alone: ControlProcess) -> None:
+    function = alone.function(alone.namespace()["id"])
+    alone.upload(function["id"], archive())
+    alone.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
+    folder = Path(alone.settings.home, "deployments", f"{function['id']}-1")
+    wait_until(folder.exists, 10)
+    assert alone.get("functions", function["id"])["status"] == "pending"
+    assert alone.request("GET", "/healthz").status == 503
+
+    with connected_peer(alone.settings.control_socket, hold=True) as peer:
+        upsert = wait_until(lambda: peer.upserts, 10)[0]
+        assert peer.snapshot.routes == ()
+        assert alone.get("functions", function["id"])["status"] == "pending"
+        peer.answer(upsert)
+        assert alone.settled("functions", function["id"])["status"] == "ready"
+        assert alone.request("GET", "/healthz").status == 200
+
+    wait_until(lambda: alone.request("GET", "/healthz").status == 503, 10)
+
+
+def test_a_route_carries_everything_that_runs_a_function(alone: ControlProcess) -> None:
+    namespace = alone.namespace(
+        "routes", environment_variables={"A": "ns", "B": "ns"}, secret_environment_variables=[{"key": "C", "value": "ns"}]
+    )
+    function = alone.function(
+        namespace["id"],
+        environment_variables={"B": "fn"},
+        secret_environment_variables=[{"key": "C", "value": "fn"}, {"key": "D", "value": "fn"}],
+        privacy="private",
+        min_scale=1,
+        max_scale=3,
+        memory_limit=512,
+        timeout="30s",
+    )
+    with connected_peer(alone.settings.control_socket) as peer:
+        alone.deployed(function["id"], archive())
+        route = peer.upserts[0].route
+
+    label = str(function["domain_name"]).partition(".")[0]
+    assert route.hosts == (f"{label}.functions.fnc.fr-par.localhost", f"{label}.functions.fnc.fr-par.scw.cloud")
+    assert route.path_prefix == "/fr-par/routes/hello"
+    assert route.environment == {"A": "ns", "B": "fn", "C": "fn", "D": "fn"}
+    assert (route.min_scale, route.max_scale, route.memory, route.cpu, route.timeout) == (1, 3, 512, 280, 30.0)
+    assert (route.runtime, route.language, route.handler, route.privacy) == (
+        "python311",
+        "Python",
+        "handler.handle",
+        "private",
+    )
+    assert Path(route.code, "handler.py").is_file()
+    assert "shims" not in route.interpreter
+    assert "fn" not in repr(route)
+
+
+def test_a_start_that_fails_is_told_and_the_old_version_stays_in_the_snapshot(alone: ControlProcess) -> None:
+    function = alone.function(alone.namespace()["id"])
+    with connected_peer(alone.settings.control_socket) as peer:
+        alone.deployed(function["id"], archive())
+        peer.refusal = lambda _route: "the interpreter cannot be run"
+        alone.upload(function["id"], archive({"handler.py": "# another\n"}))
+        alone.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
+        failed = alone.settled("functions", function["id"])
+    with connected_peer(alone.settings.control_socket) as peer:
+        routes = peer.snapshot.routes
+
+    assert (failed["status"], failed["error_message"]) == ("error", "the interpreter cannot be run")
+    assert [route.generation for route in routes] == [1]
+
+
+def test_a_newer_deploy_supersedes_a_pending_one(alone: ControlProcess) -> None:
+    function = alone.function(alone.namespace()["id"])
+    with connected_peer(alone.settings.control_socket, hold=True) as peer:
+        alone.upload(function["id"], archive())
+        alone.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
+        old = wait_until(lambda: peer.upserts, 10)[0]
+        alone.request("PATCH", f"{API}/functions/{function['id']}", {"max_scale": 2}).ok()
+        new = wait_until(lambda: peer.upserts[1:], 10)[0]
+        peer.answer(old)
+        assert alone.get("functions", function["id"])["status"] == "pending"
+        peer.answer(new)
+        ready = alone.settled("functions", function["id"])
+
+    assert (old.route.generation, new.route.generation) == (1, 2)
+    assert (ready["status"], ready["max_scale"]) == ("ready", 2)
+
+
+def test_a_data_plane_that_comes_back_gets_the_pending_deployment_again(alone: ControlProcess) -> None:
+    function = alone.function(alone.namespace()["id"])
+    alone.upload(function["id"], archive())
+    with connected_peer(alone.settings.control_socket, hold=True) as peer:
+        alone.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
+        wait_until(lambda: peer.upserts, 10)
+    with connected_peer(alone.settings.control_socket) as peer:
+        assert alone.settled("functions", function["id"])["status"] == "ready"
+
+
+def test_a_function_is_no_longer_routed_when_its_delete_is_answered(alone: ControlProcess) -> None:
+    function = alone.function(alone.namespace()["id"])
+    with connected_peer(alone.settings.control_socket) as peer:
+        alone.deployed(function["id"], archive())
+        alone.request("DELETE", f"{API}/functions/{function['id']}").ok()
+        removed = [message.function_id for message in peer.received if isinstance(message, Remove)]
+
+    assert removed == [function["id"]]
+
+
+def test_a_namespace_s_new_variables_reach_its_functions_as_a_new_generation(alone: ControlProcess) -> None:
+    namespace = alone.namespace()
+    function = alone.function(namespace["id"])
+    with connected_peer(alone.settings.control_socket) as peer:
+        alone.deployed(function["id"], archive())
+        alone.request("PATCH", f"{API}/namespaces/{namespace['id']}", {"environment_variables": {"NEW": "1"}}).ok()
+        assert alone.settled("namespaces", namespace["id"])["status"] == "ready"
+        first, second = (one.route for one in peer.upserts)
+
+    assert (first.generation, second.generation) == (1, 2)
+    assert second.environment == {"NEW": "1"}
+    assert second.code == first.code
+    assert alone.get("functions", function["id"])["status"] == "ready"
+
+
+def test_a_data_plane_that_never_acks_holds_a_delete_for_two_seconds_only(alone: ControlProcess) -> None:
+    function = alone.function(alone.namespace()["id"])
+    with connected_peer(alone.settings.control_socket) as peer:
+        peer.deaf = True
+        begun = time.monotonic()
+        alone.request("DELETE", f"{API}/functions/{function['id']}").ok()
+
+    assert 1.5 < time.monotonic() - begun < 15
+
+
+def test_the_socket_is_its_owner_s_alone(alone: ControlProcess) -> None:
+    assert Path(alone.settings.control_socket).stat().st_mode & 0o777 == 0o600

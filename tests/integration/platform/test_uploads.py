@@ -1,0 +1,113 @@
+"""Archives through signed URLs (decision 24)."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import uuid
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.control_process import API, ControlProcess, archive
+
+LIMIT = 100 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def namespace(control: ControlProcess) -> dict[str, object]:
+    return control.namespace(f"uploads-{uuid.uuid4().hex[:6]}")
+
+
+@pytest.fixture
+def function(control: ControlProcess, namespace: dict[str, object]) -> dict[str, object]:
+    return control.function(namespace["id"], f"f-{uuid.uuid4().hex[:8]}")
+
+
+def signed(control: ControlProcess, function: dict[str, object], size: int) -> tuple[str, dict[str, str]]:
+    answer = control.request("GET", f"{API}/functions/{function['id']}/upload-url", query={"content_length": size}).ok()
+    url, headers = str(answer["url"]), answer["headers"]
+    assert isinstance(headers, dict)
+    split = urlsplit(url)
+    assert split.netloc == f"127.0.0.1:{control.settings.api_port}"
+    assert split.path == f"/uploads/function-{function['id']}.zip"
+    return f"{split.path}?{split.query}", {name: values[0] for name, values in headers.items()}
+
+
+def test_an_archive_comes_back_as_it_was_sent(control: ControlProcess, function: dict[str, object]) -> None:
+    content = archive()
+    target, headers = signed(control, function, len(content))
+    assert headers == {"content-length": str(len(content)), "content-type": "application/octet-stream"}
+
+    # Terraform sends its token, the Serverless Framework a header of its own invention.
+    put = control.request("PUT", target, content, headers={**headers, "content_length": "780"})
+    url = str(control.request("GET", f"{API}/functions/{function['id']}/download-url").ok()["url"])
+    split = urlsplit(url)
+    got = control.request("GET", f"{split.path}?{split.query}", headers={"X-Auth-Token": ""})
+
+    assert (put.status, put.body) == (200, b"")
+    assert put.headers["etag"] == f'"{hashlib.md5(content).hexdigest()}"'  # noqa: S324 - what S3 shows
+    assert (got.status, got.body) == (200, content)
+
+
+def test_a_url_may_be_used_again_and_the_last_upload_counts(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    first, second = (archive({"handler.py": f"# {n}\n"}) for n in "12")
+    target, _ = signed(control, function, len(first))
+    assert len(first) == len(second)
+    for content in (first, second):
+        assert control.request("PUT", target, content).status == 200
+
+    blobs = Path(control.settings.home, "blobs")
+    assert (blobs / hashlib.sha256(second).hexdigest()).read_bytes() == second
+    assert not (blobs / hashlib.sha256(first).hexdigest()).exists()
+
+
+@pytest.mark.parametrize("change", ["size=1", "expires=1", "signature=0", "expires=%F0%9F%90%88"])
+def test_a_changed_url_is_refused(control: ControlProcess, function: dict[str, object], change: str) -> None:
+    target, _ = signed(control, function, 10)
+    path, _, query = target.partition("?")
+    name = change.partition("=")[0]
+    changed = "&".join(change if part.startswith(f"{name}=") else part for part in query.split("&"))
+
+    assert control.request("PUT", f"{path}?{changed}", b"x" * 10).status == 403
+    assert control.request("PUT", path, b"x" * 10).status == 403
+    assert control.request("GET", target).status == 403, "a URL to put with does not read"
+
+
+@pytest.mark.parametrize("size", [9, 11])
+def test_another_size_than_announced_changes_nothing(
+    control: ControlProcess, function: dict[str, object], size: int
+) -> None:
+    target, _ = signed(control, function, 10)
+
+    assert control.request("PUT", target, b"x" * size).status == 400
+    assert control.request("GET", f"{API}/functions/{function['id']}/download-url").status == 404
+
+
+@pytest.mark.parametrize(
+    ("size", "status"), [(LIMIT, 200), (LIMIT + 1, 400), (10**40, 400), (0, 400), (-1, 400), ("x", 400), ("", 400)]
+)
+def test_a_hundred_mebibytes_are_the_most(
+    control: ControlProcess, function: dict[str, object], size: object, status: int
+) -> None:
+    answer = control.request("GET", f"{API}/functions/{function['id']}/upload-url", query={"content_length": size})
+
+    assert answer.status == status
+    assert status == 200 or "content_length" in answer.message
+
+
+def test_a_connection_that_breaks_in_the_middle_leaves_nothing(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    target, _ = signed(control, function, 1000)
+    connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=10)
+    connection.putrequest("PUT", target)
+    connection.putheader("Content-Length", "1000")
+    connection.endheaders(b"x" * 500)
+    connection.close()
+
+    assert control.request("GET", f"{API}/functions/{function['id']}/download-url").status == 404
+    assert control.request("PUT", target, b"x" * 1000).status == 200
