@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fnkit.bundler.atomic_file import atomic_file
-from fnkit.bundler.contents import Content
+from fnkit.bundler.contents import Content, read_again
 from fnkit.bundler.layer import Layer
 from fnkit.bundler.zip_records import DEFLATED, STORED, Entry, central_record, end_record, local_record
 from fnkit.contract.limits import ARCHIVE_MAX_BYTES, UNPACKED_MAX_BYTES
@@ -114,25 +114,19 @@ def _piece(name: str, content: Content, cache: Path) -> _Piece:
 
 def _deflate(name: str, content: Content, place: Path) -> None:
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    crc, size = 0, 0
-    with atomic_file(place) as file, content.source.open("rb") as source:
-        while chunk := source.read(_CHUNK):
-            crc, size = zlib.crc32(chunk, crc), size + len(chunk)
-            file.write(packer.compress(chunk))
+    data = memoryview(read_again(content, name))
+    with atomic_file(place) as file:
+        for start in range(0, len(data), _CHUNK):
+            file.write(packer.compress(data[start : start + _CHUNK]))
         file.write(packer.flush())
-        if (crc, size) != (content.crc32, content.size):
-            raise _changed(name)
 
 
 def _append(piece: _Piece, file: BinaryIO) -> None:
     if piece.entry.method == DEFLATED:
         with piece.packed.open("rb") as source:
             shutil.copyfileobj(source, file, _CHUNK)
-        return
-    data = piece.content.source.read_bytes()
-    if (zlib.crc32(data), len(data)) != (piece.entry.crc32, piece.entry.size):
-        raise _changed(piece.entry.name)
-    file.write(data)
+    else:
+        file.write(read_again(piece.content, piece.entry.name))
 
 
 def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
@@ -153,15 +147,13 @@ def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
     while copied < length:
         chunk = source.read(min(_CHUNK, length - copied))
         if not chunk:
-            raise OSError("the layer ended early")
+            raise BundleError(
+                "The layer of dependencies was cut off while it was copied.",
+                code="cache-unusable",
+                hint="Run the command again; it makes the layer anew.",
+            )
         target.write(chunk)
         copied += len(chunk)
-
-
-def _changed(name: str) -> BundleError:
-    return BundleError(
-        f"{name} changed while it was bundled.", code="changed-while-bundling", hint="Run the command again."
-    )
 
 
 def _too_large(what: str, size: int, limit: int, layer: Layer, files: Mapping[str, Content]) -> BundleError:

@@ -42,7 +42,7 @@ def bundle_project(
 
     Args:
         project: what to bundle.
-        targets: runtime → where it runs; a runtime without an entry gets Scaleway's image.
+        targets: runtime → where it runs; on Scaleway a runtime without an entry is its own image.
         out: folder for archives; the newest few of each runtime stay in it.
         cache: folder for wheels and layers; processes may share it, and it may be deleted at any time.
         kind: which lock files to use.
@@ -58,7 +58,7 @@ def bundle_project(
             by_runtime.setdefault(function.runtime, []).append(function)
     bundles: list[Bundle] = []
     for runtime in sorted(by_runtime):
-        target = targets.get(runtime) or Target.scaleway(runtime)
+        target = _target(runtime, targets, kind)
         functions = tuple(by_runtime[runtime])
         bundles += _bundle(project, functions, target, kind=kind, out=out, cache=cache, report=report or silent)
     return tuple(bundles)
@@ -86,7 +86,7 @@ def lock_project(
     return tuple(
         lock_target(
             project,
-            targets.get(runtime) or Target.scaleway(runtime),
+            _target(runtime, targets, kind),
             kind,
             upgrade=upgrade,
             backend=backend,
@@ -94,6 +94,24 @@ def lock_project(
         )
         for runtime in runtimes
     )
+
+
+def _target(runtime: str, targets: Mapping[str, Target], kind: Kind) -> Target:
+    """Return where a runtime runs.
+
+    Raises:
+        BundleError: ``unknown-runtime``; ``unknown-target`` when a local platform does not offer the runtime.
+    """
+    found = targets.get(runtime)
+    if found is not None:
+        return found
+    if kind == "local":
+        raise BundleError(
+            f"The local platform does not say what runs {runtime}.",
+            code="unknown-target",
+            hint="Install that language on this machine, or choose a runtime that the platform offers.",
+        )
+    return Target.scaleway(runtime)
 
 
 def _bundle(

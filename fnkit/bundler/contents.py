@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fnkit.errors import BundleError
 
-__all__ = ["Content", "Contents", "read_content", "read_contents"]
+__all__ = ["Content", "Contents", "changed", "read_again", "read_content", "read_contents"]
 
 _CHUNK = 1 << 20
 
@@ -54,6 +54,28 @@ def read_content(source: Path, name: str) -> Content:
             hint="Give yourself the right to read it, or name it in .fnkitignore.",
         ) from error
     return Content(source, digest.hexdigest(), crc, size, executable)
+
+
+def read_again(content: Content, name: str) -> bytes:
+    """Return a file's bytes, which must be the ones that were hashed.
+
+    Raises:
+        BundleError: ``changed-while-bundling``.
+    """
+    try:
+        data = content.source.read_bytes()
+    except OSError as error:
+        raise changed(name) from error
+    if hashlib.sha256(data).hexdigest() != content.sha256:
+        raise changed(name)
+    return data
+
+
+def changed(name: str) -> BundleError:
+    """Return the error for a file that is no longer what was hashed."""
+    return BundleError(
+        f"{name} changed while it was bundled.", code="changed-while-bundling", hint="Run the command again."
+    )
 
 
 def read_contents(root: Path, paths: tuple[str, ...]) -> dict[str, Content]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from fnkit.bundler.atomic_file import atomic_file
-from fnkit.bundler.contents import Contents
+from fnkit.bundler.contents import Contents, read_again
 from fnkit.bundler.module_facts import ModuleFacts, read_facts
 from fnkit.errors import BundleError
 
@@ -42,19 +42,12 @@ class FactsCache:
         """Return the facts of a file of the project.
 
         Raises:
-            BundleError: ``unreadable-file``, ``changed-while-bundling``.
+            BundleError: ``changed-while-bundling``.
         """
         content = self._contents[path]
         found = self._used.get(content.sha256) or self._known.get(content.sha256)
         if found is None:
-            source = content.source.read_bytes()
-            if hashlib.sha256(source).hexdigest() != content.sha256:
-                raise BundleError(
-                    f"{path} changed while it was bundled.",
-                    code="changed-while-bundling",
-                    hint="Run the command again.",
-                )
-            found = read_facts(source)
+            found = read_facts(read_again(content, path))
         self._used[content.sha256] = found
         return found
 

@@ -24,9 +24,7 @@ from fnkit.bundler.reach import ProjectTree
 from fnkit.bundler.runtime_part import runtime_part
 from fnkit.bundler.selection import select_files
 from fnkit.bundler.slices import SliceContext, slice_function
-from fnkit.bundler.source_builds import built_wheel
 from fnkit.bundler.target import Target
-from fnkit.bundler.wheels import fetch_files
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 
@@ -127,6 +125,10 @@ def _make_layer(lock: Lock, cache: Path, report: Report) -> None:
 
 
 def _wheels(lock: Lock, cache: Path, report: Report) -> dict[str, Path]:
+    # Only a run that lacks something pays for loading the HTTP client.
+    from fnkit.bundler.source_builds import built_wheel
+    from fnkit.bundler.wheels import fetch_files
+
     files = dict(fetch_files(lock.packages, cache, runtime=lock.runtime, report=report))
     for package in lock.packages:
         if package.kind == "sdist":
