@@ -74,6 +74,7 @@ class LocalEngine:
         self._retired: set[Pool] = set()
         self._shrinking: set[Pool] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._evicted: set[Instance] = set()
 
     # The five verbs
 
@@ -219,9 +220,11 @@ class LocalEngine:
             self._shrinking.add(pool)
             if self._sweeper is None:
                 self._schedule_sweep()
+        self._starter.advance()  # somebody may wait for the memory of an idle instance
 
     def ended(self, pool: Pool, instance: Instance, reason: str, *, prompted: bool) -> None:
         """See ``PoolHost``."""
+        self._evicted.discard(instance)
         self._starter.turn_over(instance)
         self._starter.memory_freed(pool.route.memory)
         if pool.retired and not pool.members:
@@ -250,12 +253,18 @@ class LocalEngine:
         pool.retire(successor)
 
     def _evict_one(self) -> bool:
-        """End the instance that has been idle for longest, so that another function can start."""
+        """End the instance that has been idle for longest, so that another function can start.
+
+        One at a time: what it gives back is enough for most, and the next start asks again.
+        """
+        if self._evicted:
+            return True
         idle = [(instance.idle_since, pool, instance) for pool in self._shrinking
                 if (instance := pool.spare_idle()) is not None]  # fmt: skip
         if not idle:
             return False
         _, pool, instance = min(idle, key=lambda entry: entry[0])
+        self._evicted.add(instance)
         pool.evict(instance)
         return True
 

@@ -76,6 +76,14 @@ class Pool:
         return self.starting - sum(1 for member in self.members if member.state is InstanceState.STARTING)
 
     @property
+    def needs_start(self) -> bool:
+        """A start that was asked for is still wanted: others may have answered everything meanwhile."""
+        if self.retired:
+            return False
+        ready = len(self.members) - len(self._ending)
+        return self._first is not None or bool(self.waiting) or ready < self.route.min_scale
+
+    @property
     def has_minimum(self) -> bool:
         """``min_scale`` instances are ready, or were tried and cannot be."""
         ready = len(self.members) - len(self._ending) - (self.starting - self._requested)

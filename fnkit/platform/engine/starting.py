@@ -66,7 +66,7 @@ class Starter:
             if self._turns == 0 or not self._queue:
                 return
             pool = self._queue.popleft()
-            if pool.retired:
+            if not pool.needs_start:
                 pool.start_dropped()
             elif pool.route.memory > self._budget.limit:
                 pool.start_failed(f"its {pool.route.memory} MB are more than the memory budget allows")
@@ -74,9 +74,10 @@ class Starter:
                 self._turns -= 1
                 self._launch(pool)
             else:
-                self._queue.append(pool)
+                self._queue.appendleft(pool)
                 if not self._evict():
                     self._starved(pool)
+                return  # in turn: a small one that fits must not overtake a large one for ever
 
     def _launch(self, pool: Pool) -> None:
         task = self._loop.create_task(self._start(pool))

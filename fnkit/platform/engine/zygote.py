@@ -21,7 +21,7 @@ __all__ = ["Zygote", "ZygoteObserver"]
 
 _MESSAGE: Final = struct.Struct("!4sIi")
 _BRIDGE: Final = Path(__file__).parent / "bridges" / "python.py"
-_STOP_SECONDS: Final = 5.0
+_STOP_SECONDS: Final = 2.0
 
 
 class ZygoteObserver(Protocol):
@@ -120,6 +120,9 @@ class Zygote:
             return
         self._closed = True
         self._loop.remove_reader(self._control.fileno())
-        self._control.close()
-        self._process.kill()
-        self._process.wait(_STOP_SECONDS)
+        self._control.close()  # it ends its instances, buries them and itself
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

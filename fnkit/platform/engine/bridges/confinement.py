@@ -220,13 +220,14 @@ def confine(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if settings.level == "landlock":
-        readable = [f"/{name}" for name in _SYSTEM] + ["/etc", "/proc", settings.code, *interpreter_folders()]
+        readable = [f"/{name}" for name in _SYSTEM] + ["/etc", *_PROC, settings.code, *interpreter_folders()]
         filters.restrict_files(readable, [settings.home, "/dev/null", "/dev/zero", "/dev/full"], _RANDOM)
     if settings.filter:
         filters.restrict_calls()
 
 
 _RANDOM = ("/dev/random", "/dev/urandom")
+_PROC = tuple("/proc/" + name for name in ("self", "cpuinfo", "loadavg", "meminfo", "stat", "sys", "uptime", "version"))
 
 
 def _limit(settings: Settings) -> None:

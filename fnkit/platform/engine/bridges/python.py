@@ -101,6 +101,7 @@ class Zygote:
                     woken.recv(4096)
                     self.reap()
                 elif not self.hear(woken, wake):
+                    self.end_all()
                     return
 
     def tell(self, kind: bytes, number: int, value: int) -> None:
@@ -144,6 +145,13 @@ class Zygote:
                     except OSError:
                         pass  # it has not called setsid yet
                 os.kill(pid, signal.SIGKILL)
+
+    def end_all(self) -> None:
+        """The data plane is gone or lets go: end every instance, and be the one who buries them."""
+        for number in list(self.numbers.values()):
+            self.kill(number)
+        for pid in self.numbers:
+            os.waitpid(pid, 0)
 
     def fork(self, number: int, descriptors: list[int], ours: tuple[socket.socket, ...]) -> None:
         try:

@@ -1,0 +1,208 @@
+"""The data-plane process: what control tells it, what it does without control, how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fnkit.platform import routing
+from fnkit.platform.routing import Clock, Snapshot
+from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
+from tests.support.waiting import wait_until
+
+HELLO = "def handle(e, c):\n    return 'hello'\n"
+SLOW = "import time\ndef handle(e, c):\n    time.sleep(0.5)\n    return 'done'\n"
+
+
+def snapshot(plane: DataPlaneProcess, *routes: routing.Route) -> Snapshot:
+    clock = Clock(epoch=time.time(), real=time.time(), speed=0.0)
+    return Snapshot(version=plane.control.next_version(), clock=clock, routes=routes)
+
+
+def test_it_imports_neither_control_nor_the_store():
+    code = (
+        "import sys, fnkit.platform.server.data_plane\n"
+        "print('\\n'.join(name for name in sys.modules if name.startswith('fnkit.')))\n"
+    )
+    listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    allowed = (
+        "fnkit.authoring",
+        "fnkit.contract",
+        "fnkit.errors",
+        "fnkit.platform.engine",
+        "fnkit.platform.gateway",
+        "fnkit.platform.layout",
+        "fnkit.platform.log_lines",
+        "fnkit.platform.routing",
+        "fnkit.platform.server.control_link",
+        "fnkit.platform.server.data_plane",
+    )
+    parents = ("fnkit.platform", "fnkit.platform.server")
+    assert [name for name in listed if not name.startswith(allowed) and name not in parents] == []
+
+
+def test_without_a_snapshot_every_request_is_a_503_and_its_health_says_starting():
+    with running_data_plane(greet=False) as plane:
+        plane.control.wait(lambda m: isinstance(m, routing.Hello))
+        assert plane.call("hello").status == 503
+        assert plane.private_call("localhost", "/healthz").status == 503
+        plane.control.acknowledged(snapshot(plane))
+        plane.control.wait(lambda m: isinstance(m, routing.Healthy))
+        assert plane.call("hello").status == 404
+        assert plane.private_call("localhost", "/healthz").status == 200
+
+
+def test_it_introduces_itself_and_is_healthy_once_the_minimum_is_up():
+    with running_data_plane(greet=False) as plane:
+        hello = plane.control.wait(lambda m: isinstance(m, routing.Hello))
+        assert isinstance(hello, routing.Hello)
+        assert hello.pid == plane.process.pid
+        assert hello.gateway_port == plane.port
+        route = plane.route("warm", plane.write_code("warm", {"handler.py": HELLO}), min_scale=2)
+        plane.control.send(snapshot(plane, route))
+        plane.control.wait(lambda m: isinstance(m, routing.Healthy))
+        assert len(plane.instances()) >= 2
+        assert plane.call("warm").body == b"hello"
+
+
+def test_a_minimum_that_cannot_be_started_does_not_keep_it_from_being_healthy():
+    with running_data_plane(greet=False) as plane:
+        dying = plane.route("dying", plane.write_code("dying", {"handler.py": "import os; os._exit(1)"}), min_scale=1)
+        plane.control.send(snapshot(plane, dying))
+        plane.control.wait(lambda m: isinstance(m, routing.Healthy))
+        assert plane.call("dying").status == 502
+
+
+def test_it_serves_on_while_control_is_away_and_finds_it_again():
+    with running_data_plane() as plane:
+        plane.deploy("steady", HELLO)
+        plane.control.hang_up()
+        assert plane.call("steady").body == b"hello"
+        plane.control.greeting = None
+        before = plane.control.connections
+        plane.control.listen()
+        wait_until(lambda: plane.control.connections > before)
+        assert plane.call("steady").body == b"hello"
+        plane.deploy("later", HELLO)
+        assert plane.call("later").body == b"hello"
+
+
+def test_a_snapshot_is_the_whole_truth_and_what_runs_unchanged_runs_on():
+    with running_data_plane() as plane:
+        source = "import uuid\nME = uuid.uuid4().hex\ndef handle(e, c):\n    return ME\n"
+        kept = plane.deploy("kept", source)
+        plane.deploy("dropped", HELLO)
+        me = plane.call("kept").body
+        new = plane.route("new", plane.write_code("new", {"handler.py": HELLO}))
+        plane.control.acknowledged(snapshot(plane, kept, new))
+        assert plane.call("kept").body == me
+        assert plane.call("dropped").status == 404
+        assert plane.call("new").body == b"hello"
+
+
+def test_garbage_on_the_line_breaks_the_line_and_nothing_else():
+    with running_data_plane() as plane:
+        plane.deploy("steady", HELLO)
+        before = plane.control.connections
+        peer = plane.control._peer
+        assert peer is not None
+        peer.sendall(b"\x00\x00\x00\x04junk")
+        wait_until(lambda: plane.control.connections > before)
+        assert plane.call("steady").status in (200, 404)  # the greeting of this test's control names no routes
+
+
+def test_on_sigterm_it_answers_what_it_holds_and_leaves_nothing_behind():
+    with running_data_plane() as plane:
+        plane.deploy("slow", SLOW)
+        pids = [plane.process.pid, *plane.zygotes(), *plane.instances(), *children(plane.process.pid)]
+        with plane.connect() as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: slow.test\r\n\r\n")
+            wait_until(lambda: any(busy(pid) for pid in plane.instances()))
+            plane.process.send_signal(signal.SIGTERM)
+            assert peer.recv(65536).endswith(b"done")
+        assert plane.stop() == 0
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+        assert not Path(plane.settings.gateway_socket).exists()
+        assert not list(plane.folder.glob("instances-*"))
+
+
+def busy(pid: int) -> bool:
+    """Say whether the process sleeps in the handler and not in its read of the next request."""
+    try:
+        return Path(f"/proc/{pid}/wchan").read_text() not in ("0", "") and "nanosleep" in Path(
+            f"/proc/{pid}/wchan"
+        ).read_text()
+    except OSError:
+        return False
+
+
+def test_killed_outright_it_takes_every_instance_with_it():
+    with running_data_plane() as plane:
+        plane.deploy("here", HELLO, min_scale=2)
+        pids = [*plane.zygotes(), *plane.instances()]
+        assert pids
+        plane.process.kill()
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+@pytest.mark.parametrize("isolation", ["strongest", "cgroups"])
+def test_an_isolation_that_does_not_exist_is_refused_with_the_names_that_do(isolation: str):
+    with running_data_plane(isolation=isolation, greet=False) as plane:
+        assert plane.process.wait(20) == 1
+        assert "Choose auto" in (plane.folder / "stderr.log").read_text() or isolation in (
+            plane.folder / "stderr.log"
+        ).read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_level_that_was_asked_for_is_not_lowered_in_silence():
+    with running_data_plane(isolation="cgroup", user=54321, greet=False) as plane:
+        assert plane.process.wait(20) == 1
+        assert "isolation" in (plane.folder / "stderr.log").read_text()
+
+
+def test_a_port_in_use_ends_it_with_a_sentence():
+    with running_data_plane() as first:
+        settings = first.settings
+        command = [sys.executable, "-m", "fnkit.platform.server.data_plane"]
+        import msgspec
+
+        second = msgspec.structs.replace(settings, gateway_socket=settings.gateway_socket + "2", isolation="none")
+        done = subprocess.run(
+            command, input=msgspec.json.encode(second), capture_output=True, check=False, timeout=30
+        )
+        assert done.returncode == 1
+        assert b"in use" in done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+def test_settings_that_are_none_are_refused_without_showing_them():
+    command = [sys.executable, "-m", "fnkit.platform.server.data_plane"]
+    done = subprocess.run(command, input=b'{"secret_key": "x-x-x"}', capture_output=True, check=False, timeout=30)
+    assert done.returncode == 2
+    assert b"x-x-x" not in done.stderr
+
+
+def test_memory_of_all_instances_stays_within_the_budget():
+    with running_data_plane(memory_budget_mb=300) as plane:
+        plane.deploy("one", HELLO, memory=256)
+        two = plane.deploy("two", HELLO, memory=256)  # the idle instance of `one` makes room
+        assert plane.call("two").body == b"hello"
+        assert plane.call("one").body == b"hello"
+        route = plane.send_deploy("big", HELLO, memory=512)
+        failed = plane.control.wait(lambda m: isinstance(m, routing.Failed) and m.function_id == route.function_id)
+        assert isinstance(failed, routing.Failed)
+        assert "memory budget" in failed.message
+        plane.deploy("holder", SLOW, memory=256)
+        with plane.connect() as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: holder.test\r\n\r\n")
+            wait_until(lambda: any(busy(pid) for pid in plane.instances()))
+            assert plane.call("two").body == b"hello"
+            assert peer.recv(65536).endswith(b"done")
+        assert any("memory budget" in line.message for line in plane.lines(two))

@@ -1,0 +1,265 @@
+"""From none to ``max_scale`` and back, queues, timeouts, replaced instances, rolling updates, kills."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fnkit.platform import routing
+from fnkit.platform.routing import Clock
+from tests.support.data_plane import DataPlaneProcess, Reply, children, running_data_plane
+from tests.support.waiting import wait_until
+
+GATE = """
+import os, time, uuid
+ME = uuid.uuid4().hex
+
+def handle(event, context):
+    until = float(event["headers"].get("X-Until", "0"))
+    while time.time() < until:
+        time.sleep(0.005)
+    return {"body": {"me": ME}}
+"""
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[DataPlaneProcess]:
+    with running_data_plane() as running:
+        yield running
+
+
+def gather(plane: DataPlaneProcess, name: str, count: int, seconds: float) -> list[Reply]:
+    """Call so many times at once; each call is held until the same moment."""
+    until = {"X-Until": str(time.time() + seconds)}
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(lambda _: plane.call(name, headers=until), range(count)))
+
+
+def who(reply: Reply) -> str:
+    document = reply.json()
+    assert isinstance(document, dict)
+    return str(document["me"])
+
+
+def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
+    heard = plane.control.heard
+    return [m.reason for m in heard if isinstance(m, routing.Exited) and m.function_id == function_id]
+
+
+def test_each_concurrent_request_gets_an_instance_up_to_the_maximum_and_the_rest_wait(plane: DataPlaneProcess):
+    plane.deploy("gate", GATE, max_scale=3)
+    replies = gather(plane, "gate", 8, 0.4)
+    assert [reply.status for reply in replies] == [200] * 8
+    assert len({who(reply) for reply in replies}) == 3
+
+
+def test_requests_one_after_the_other_stay_on_one_instance(plane: DataPlaneProcess):
+    plane.deploy("serial", GATE, max_scale=5)
+    assert len({who(plane.call("serial")) for _ in range(10)}) == 1
+
+
+def test_a_full_queue_is_a_503(plane: DataPlaneProcess):
+    plane.deploy("narrow", GATE, max_scale=1)
+    statuses = [reply.status for reply in gather(plane, "narrow", 110, 0.6)]
+    assert set(statuses) == {200, 503}
+    assert statuses.count(503) <= 9  # one runs, a hundred wait
+
+
+def test_a_request_that_takes_too_long_is_a_504_and_its_instance_is_killed(plane: DataPlaneProcess):
+    source = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "def handle(e, c):\n    if e['path'] == '/hang':\n        time.sleep(60)\n    return 'fine'\n"
+    )
+    route = plane.deploy("hang", source, timeout=0.3, max_scale=1)
+    reply = plane.call("hang", "/hang")
+    assert reply.status == 504
+    assert reply.json() == {"message": "hang did not answer within 0.3 s"}
+    wait_until(lambda: exits(plane, route.function_id) == ["timed out after 0.3 s"])
+    assert plane.call("hang").body == b"fine"
+
+
+def test_a_request_that_waits_too_long_for_its_turn_is_a_504(plane: DataPlaneProcess):
+    plane.deploy("turn", GATE, timeout=0.5, max_scale=1)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(plane.call, "turn", headers={"X-Until": str(time.time() + 30)})
+        second = pool.submit(plane.call, "turn", headers={"X-Until": str(time.time() + 30)})
+        assert {first.result().status, second.result().status} == {504}
+
+
+def test_an_instance_without_memory_ends_alone_and_the_log_says_so(plane: DataPlaneProcess):
+    source = "def handle(e, c):\n    if e['path'] == '/eat':\n        x = b'x' * (400 << 20)\n    return 'fine'\n"
+    route = plane.deploy("eater", source, memory=128)
+    assert plane.call("eater", "/eat").status in (500, 502)
+    assert plane.call("eater").body == b"fine"
+    assert plane.call("eater", "/eat").status in (500, 502)
+    if os.geteuid() == 0:
+        assert any("out of memory" in line.message for line in plane.lines(route) if line.stream == "system")
+
+
+def test_a_killed_instance_is_replaced(plane: DataPlaneProcess):
+    plane.deploy("victim", GATE, min_scale=1, max_scale=1)
+    before = who(plane.call("victim"))
+    [victim] = instances_of(plane, "victim")
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{victim}").exists())
+    assert who(plane.call("victim")) != before
+
+
+def test_a_killed_zygote_takes_its_instances_and_is_replaced(plane: DataPlaneProcess):
+    plane.deploy("orphan", GATE, min_scale=1)
+    before = who(plane.call("orphan"))
+    for zygote in plane.zygotes():
+        os.kill(zygote, signal.SIGKILL)
+    wait_until(lambda: after_a_kill(plane, "orphan", before))
+
+
+def after_a_kill(plane: DataPlaneProcess, name: str, before: str) -> bool:
+    reply = plane.call(name)
+    return reply.status == 200 and who(reply) != before
+
+
+def test_a_zygotes_death_ends_what_a_handler_left_running(plane: DataPlaneProcess):
+    source = (
+        "import os, sys, time\n"
+        "def handle(e, c):\n"
+        "    if os.fork() == 0:\n        os.setsid()\n"
+        "        if os.fork() == 0:\n            time.sleep(300)\n        os._exit(0)\n"
+        "    return 'daemonised'\n"
+    )
+    plane.deploy("daemon", source)
+    assert plane.call("daemon").body == b"daemonised"
+    zygote = plane.zygotes()[0]
+    below = descendants(zygote)
+    os.kill(zygote, signal.SIGKILL)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
+
+
+def descendants(pid: int) -> list[int]:
+    found = children(pid)
+    return found + [below for child in found for below in descendants(child)]
+
+
+def test_a_start_that_dies_is_reported_and_what_served_before_still_serves(plane: DataPlaneProcess):
+    plane.deploy("steady", "def handle(e, c):\n    return 'one'\n")
+    route = plane.send_deploy("steady", "import os\nos._exit(7)\n")
+    failed = plane.control.wait(
+        lambda m: isinstance(m, routing.Failed) and m.function_id == route.function_id and m.generation == 2
+    )
+    assert isinstance(failed, routing.Failed)
+    assert "exit 7" in failed.message
+    assert plane.call("steady").body == b"one"
+
+
+def test_a_program_that_is_no_interpreter_is_a_failed_start(plane: DataPlaneProcess):
+    route = plane.send_deploy("nothing", "x = 1\n", interpreter="/no/such/python")
+    failed = plane.control.wait(lambda m: isinstance(m, routing.Failed) and m.function_id == route.function_id)
+    assert isinstance(failed, routing.Failed)
+    assert "/no/such/python" in failed.message
+
+
+def test_an_update_under_load_loses_no_request(plane: DataPlaneProcess):
+    plane.deploy("rolling", "def handle(e, c):\n    return 'v1'\n", max_scale=3)
+    stop = threading.Event()
+    seen: list[tuple[int, bytes]] = []
+
+    def client() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=20)
+        while not stop.is_set():
+            connection.request("GET", "/", headers={"Host": "rolling.test"})
+            response = connection.getresponse()
+            seen.append((response.status, response.read()))
+        connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        clients = [pool.submit(client) for _ in range(6)]
+        for version in range(2, 8):
+            plane.deploy("rolling", f"def handle(e, c):\n    return 'v{version}'\n", max_scale=3)
+            assert plane.call("rolling").body == f"v{version}".encode()
+        stop.set()
+        for running in clients:
+            running.result()
+    assert {status for status, _ in seen} == {200}
+
+
+def test_a_request_that_is_held_ends_on_the_version_that_began_it(plane: DataPlaneProcess):
+    source = GATE.replace('{"me": ME}', '{"me": "old"}').replace("    until =", "    print('held')\n    until =")
+    route = plane.deploy("held", source, max_scale=1)
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(plane.call, "held", headers={"X-Until": str(time.time() + 0.5)})
+        wait_until(lambda: [line for line in plane.lines(route) if line.message == "held"])
+        plane.deploy("held", GATE.replace('{"me": ME}', '{"me": "new"}'), max_scale=1)
+        assert who(plane.call("held")) == "new"
+        assert who(held.result()) == "old"
+
+
+def test_a_change_that_instances_do_not_see_restarts_none(plane: DataPlaneProcess):
+    route = plane.deploy("kept", GATE)
+    before = who(plane.call("kept"))
+    changed = msgspec.structs.replace(route, hosts=("kept.test", "kept.example"), max_scale=2)
+    plane.control.acknowledged(routing.Upsert(version=plane.control.next_version(), route=changed))
+    assert who(plane.call("kept", host="kept.example")) == before
+
+
+def test_a_removed_function_is_a_404(plane: DataPlaneProcess):
+    route = plane.deploy("removed", GATE)
+    assert plane.call("removed").status == 200
+    plane.control.acknowledged(
+        routing.Remove(version=plane.control.next_version(), function_id=route.function_id)
+    )
+    assert plane.call("removed").status == 404
+
+
+def test_idle_instances_end_on_the_platforms_clock(plane: DataPlaneProcess):
+    plane.deploy("idle", GATE, max_scale=4)
+    epoch = time.time() + 1_000_000
+
+    def move(seconds: float) -> None:
+        clock = Clock(epoch=epoch + seconds, real=time.time(), speed=0.0)
+        plane.control.acknowledged(routing.ClockChanged(version=plane.control.next_version(), clock=clock))
+
+    move(0)
+    first = {who(reply) for reply in gather(plane, "idle", 3, 0.4)}
+    assert len(first) == 3
+    move(29)
+    assert len({who(reply) for reply in gather(plane, "idle", 3, 0.3)} | first) == 3
+    move(60)
+    wait_until(lambda: len(instances_of(plane, "idle")) == 1)
+    survivor = who(plane.call("idle"))
+    assert survivor in first
+    move(60 + 899)
+    assert len(instances_of(plane, "idle")) == 1
+    move(60 + 900)
+    wait_until(lambda: not instances_of(plane, "idle"))
+    assert who(plane.call("idle")) not in first
+
+
+def instances_of(plane: DataPlaneProcess, name: str) -> list[int]:
+    """Return the pids of a function's instances: each is named like its function."""
+    return [pid for pid in plane.instances() if host_name(pid) == name]
+
+
+def host_name(pid: int) -> str:
+    command = ["nsenter", f"--uts=/proc/{pid}/ns/uts", "hostname"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def test_many_functions_called_at_once_are_all_answered(plane: DataPlaneProcess):
+    names = [f"many-{number}" for number in range(60)]
+    code = plane.write_code("many", {"handler.py": "def handle(e, c):\n    return c['functionName']\n"})
+    routes = [plane.route(name, code, max_scale=1, memory=128) for name in names]
+    for route in routes:
+        plane.control.send(routing.Upsert(version=plane.control.next_version(), route=route))
+    expected = {route.function_id for route in routes}
+    wait_until(lambda: expected <= {m.function_id for m in plane.control.heard if isinstance(m, routing.Started)})
+    with ThreadPoolExecutor(30) as pool:
+        assert list(pool.map(lambda name: plane.call(name).body.decode(), names)) == names

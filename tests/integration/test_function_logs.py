@@ -1,0 +1,134 @@
+"""What handlers write, line by line, with the request that wrote it (decision 38)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fnkit.platform.engine.logs import LogWriter
+from fnkit.platform.log_lines import LINE_MAX_BYTES, SEGMENT_MAX_BYTES, SEGMENTS_KEPT, segment_number
+from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[DataPlaneProcess]:
+    with running_data_plane() as running:
+        yield running
+
+
+def test_each_line_has_its_stream_its_instance_and_its_request(plane: DataPlaneProcess):
+    source = (
+        "import subprocess, sys\nprint('importing')\n"
+        "def handle(e, c):\n"
+        "    print('hello', e['path'])\n    print('to stderr', file=sys.stderr)\n"
+        "    subprocess.run(['/bin/echo', 'from a child'])\n    return 'ok'\n"
+    )
+    route = plane.deploy("writer", source, max_scale=1)
+    for number in range(3):
+        plane.call("writer", f"/{number}", headers={"X-Request-Id": f"id-{number}"})
+    lines = plane.lines(route)
+    assert [(line.message, line.stream, line.request_id) for line in lines if line.stream == "stdout"] == [
+        ("importing", "stdout", ""),
+        *(
+            entry
+            for number in range(3)
+            for entry in (
+                (f"hello /{number}", "stdout", f"id-{number}"),
+                ("from a child", "stdout", f"id-{number}"),
+            )
+        ),
+    ]
+    assert [line.request_id for line in lines if line.stream == "stderr"] == ["id-0", "id-1", "id-2"]
+    assert len({line.instance for line in lines}) == 1
+    assert {line.function_id for line in lines} == {route.function_id}
+    assert all(line.time.endswith("Z") for line in lines)
+
+
+def test_what_is_printed_shows_before_the_handler_returns(plane: DataPlaneProcess):
+    source = "import time\ndef handle(e, c):\n    print('now')\n    time.sleep(0.5)\n    return 'ok'\n"
+    route = plane.deploy("early", source)
+    with plane.connect() as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: early.test\r\n\r\n")
+        wait_until(lambda: [line for line in plane.lines(route) if line.message == "now"])
+        peer.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            peer.recv(1)
+
+
+def test_a_traceback_names_the_users_lines_and_not_the_bridges(plane: DataPlaneProcess):
+    route = plane.deploy("raiser", "def handle(e, c):\n    raise ValueError('boom')\n")
+    plane.call("raiser")
+    text = "\n".join(line.message for line in plane.lines(route))
+    assert "/home/app/function/handler.py" in text
+    assert "ValueError: boom" in text
+    assert "bridges" not in text
+
+
+def test_an_unfinished_line_is_kept_when_the_instance_ends(plane: DataPlaneProcess):
+    source = "import os\ndef handle(e, c):\n    print('last words', end='')\n    os._exit(5)\n"
+    route = plane.deploy("leaver", source)
+    assert plane.call("leaver").status == 502
+    wait_until(lambda: {line.message for line in plane.lines(route)} >= {"last words", "instance ended: exit 5"})
+
+
+def test_a_line_without_end_is_cut_and_the_next_one_is_whole(plane: DataPlaneProcess):
+    source = f"def handle(e, c):\n    print('x' * {3 * LINE_MAX_BYTES})\n    print('next')\n    return 'ok'\n"
+    route = plane.deploy("long", source)
+    plane.call("long")
+    messages = [line.message for line in plane.lines(route)]
+    assert [len(message) for message in messages] == [LINE_MAX_BYTES, 4]
+
+
+def test_lines_beyond_the_rate_are_dropped_and_counted(plane: DataPlaneProcess):
+    source = "def handle(e, c):\n    print('\\n'.join(['x'] * 50_000))\n    return 'ok'\n"
+    route = plane.deploy("flood", source)
+    assert plane.call("flood").status == 200
+    assert sum(1 for line in plane.lines(route) if line.message == "x") == 30_000
+
+
+def test_a_handler_that_prints_without_end_hinders_nobody(plane: DataPlaneProcess):
+    source = "def handle(e, c):\n    while True:\n        print('y' * 1000)\n"
+    plane.deploy("endless", source, timeout=1.0)
+    plane.deploy("quiet", "def handle(e, c):\n    return 'fine'\n")
+    with plane.connect() as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
+        assert plane.call("quiet").body == b"fine"
+        assert peer.recv(100).startswith(b"HTTP/1.1 504 ")
+
+
+def test_a_minute_later_the_log_says_how_many_lines_were_dropped(tmp_path: Path):
+    seconds = [0.0]
+    writer = LogWriter(tmp_path, lambda: "t", lambda: seconds[0])
+    writer.write("f", "i", "r", "stdout", [b"x"] * 30_005)
+    seconds[0] = 60.0
+    writer.write("f", "i", "r", "stdout", [b"y"])
+    writer.close()
+    last = (tmp_path / "f" / "00000001.jsonl").read_text().splitlines()[-2:]
+    assert '"dropped 5 lines (more than 30000 a minute)"' in last[0]
+    assert '"y"' in last[1]
+
+
+def test_segments_are_bounded_in_size_and_number(tmp_path: Path):
+    seconds = [0.0]
+    writer = LogWriter(tmp_path, lambda: "t", lambda: seconds[0])
+    line = b"x" * LINE_MAX_BYTES
+    for _ in range(SEGMENTS_KEPT + 3):
+        seconds[0] += 60
+        for _ in range(SEGMENT_MAX_BYTES // LINE_MAX_BYTES):
+            writer.write("f", "i", "r", "stdout", [line])
+    writer.close()
+    segments = sorted((tmp_path / "f").iterdir())
+    assert len(segments) == SEGMENTS_KEPT
+    assert all(path.stat().st_size <= SEGMENT_MAX_BYTES for path in segments)
+    assert (segment_number(segments[-1].name) or 0) > SEGMENTS_KEPT
+
+
+def test_a_restarted_writer_goes_on_in_the_newest_segment(tmp_path: Path):
+    for message in (b"one", b"two"):
+        writer = LogWriter(tmp_path, lambda: "t", lambda: 0.0)
+        writer.write("f", "i", "r", "stdout", [message])
+        writer.close()
+    assert len((tmp_path / "f" / "00000001.jsonl").read_text().splitlines()) == 2

@@ -1,0 +1,318 @@
+"""A hostile handler, at every level this machine gives, as root and as a fresh unprivileged user.
+
+Each enforced cell of ``isolation.TABLE`` is tried from inside a handler.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fnkit.platform.engine.isolation import TABLE, Aspect, Level, candidates, left_open
+from tests.support.data_plane import SECRET_KEY, DataPlaneProcess, running_data_plane
+
+USER = 54321
+
+HOSTILE = '''
+import ctypes, glob, os, resource, signal, socket, subprocess, threading
+
+def attempt(action):
+    try:
+        return {"ok": action()}
+    except BaseException as error:
+        return {"error": type(error).__name__}
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read(4096).decode("latin-1")
+
+def walk(path):
+    return sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+
+def environs():
+    found = []
+    for path in glob.glob("/proc/[0-9]*/environ"):
+        if path == "/proc/%d/environ" % os.getpid():
+            continue
+        try:
+            found.append(read(path))
+        except OSError:
+            pass
+    return found
+
+def memories(pids):
+    opened = []
+    for pid in pids:
+        for name in ("mem", "maps", "root", "cwd", "fd"):
+            path = "/proc/%d/%s" % (pid, name)
+            try:
+                os.listdir(path) if name in ("root", "cwd", "fd") else open(path, "rb").read(1)
+                opened.append(path)
+            except OSError:
+                pass
+    return opened
+
+def connect(path):
+    peer = socket.socket(socket.AF_UNIX)
+    peer.settimeout(2)
+    peer.connect(path)
+    return "connected"
+
+def fill(path, size):
+    block = b"x" * (1 << 20)
+    written = 0
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while written < size:
+                written += file.write(block)
+        except OSError:
+            pass
+    os.unlink(path)
+    return written
+
+def forks(count):
+    pids = []
+    try:
+        for _ in range(count):
+            pid = os.fork()
+            if pid == 0:
+                signal.pause()
+            pids.append(pid)
+    except OSError:
+        pass
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return len(pids)
+
+def descriptors(count):
+    opened = []
+    try:
+        for _ in range(count):
+            opened.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        pass
+    for descriptor in opened:
+        os.close(descriptor)
+    return len(opened)
+
+def libc(name, *arguments):
+    result = getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments)
+    if result != 0:
+        raise OSError(ctypes.get_errno(), name)
+    return result
+
+def handle(event, context):
+    ask = event["queryStringParameters"]
+    path = ask.get("path", "")
+    what = event["path"][1:]
+    actions = {
+        "read": lambda: read(path),
+        "list": lambda: os.listdir(path),
+        "walk": lambda: walk(path),
+        "write": lambda: open(path, "w").write("x"),
+        "environs": environs,
+        "memories": lambda: memories([int(pid) for pid in ask["pids"].split(",")]),
+        "pids": lambda: sorted(int(name) for name in os.listdir("/proc") if name.isdigit()),
+        "kill": lambda: [attempt(lambda pid=int(pid): os.kill(pid, 0)) for pid in ask["pids"].split(",")],
+        "connect": lambda: connect(path),
+        "fill": lambda: fill(path, int(ask["size"])),
+        "forks": lambda: forks(int(ask["count"])),
+        "descriptors": lambda: descriptors(int(ask["count"])),
+        "identity": lambda: {"uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups(),
+                             "status": dict(line.rstrip().split(":\\t", 1) for line in open("/proc/self/status")
+                                            if line.startswith(("Cap", "NoNewPrivs", "Seccomp:")))},
+        "unshare": lambda: libc("unshare", 0x10000000),
+        "mount": lambda: libc("mount", b"none", b"/tmp", b"tmpfs", 0, None),
+        "setuid": lambda: os.setuid(0),
+        "environment": lambda: dict(os.environ),
+        "raise-limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100000, 100000)),
+    }
+    return {"body": attempt(actions[what])}
+'''
+
+OTHER = "SECRET = 'code of another function'\ndef handle(e, c):\n    return 'other'\n"
+
+
+def levels() -> list[tuple[int, str]]:
+    found = [(0, level.value) for level in candidates("auto", is_root=True)] if os.geteuid() == 0 else []
+    user = USER if os.geteuid() == 0 else 0
+    return found + [(user, level.value) for level in candidates("auto", is_root=False)]
+
+
+@pytest.fixture(scope="module", params=levels(), ids=lambda value: f"{value[0] or 'root'}-{value[1]}")
+def plane(request: pytest.FixtureRequest) -> Iterator[DataPlaneProcess]:
+    user, level = request.param
+    if user and not Path("/usr/bin/python3").exists():
+        pytest.skip("an unprivileged user needs an interpreter outside the developer's home folder")
+    with running_data_plane(isolation=level, user=user) as running:
+        (running.folder / "keys").mkdir(mode=0o700)
+        for name in ("platform.json", "keys/secret"):
+            path = running.folder / name
+            path.write_text(SECRET_KEY)
+            path.chmod(0o600)
+        for path in running.folder.rglob("*"):
+            if user:
+                os.chown(path, user, user)
+        running.folder.chmod(0o700)
+        # the memory lets Python start a hundred processes; what it may take is tried elsewhere
+        running.deploy("hostile", HOSTILE, memory=512)
+        running.deploy("other", OTHER, environment={"PASSWORD": "secret of another"}, min_scale=1)
+        assert running.call("other").body == b"other"
+        yield running
+
+
+def enforced(plane: DataPlaneProcess, aspect: Aspect) -> bool:
+    return aspect in TABLE[Level(plane.settings.isolation)]
+
+
+def ask(plane: DataPlaneProcess, what: str, **query: object) -> dict[str, object]:
+    text = "&".join(f"{key}={value}" for key, value in query.items())
+    reply = plane.call("hostile", f"/{what}?{text}")
+    assert reply.status == 200, reply.body
+    answer = reply.json()
+    assert isinstance(answer, dict)
+    return answer
+
+
+@pytest.mark.parametrize("name", ["platform.json", "keys/secret", "logs", "deployments", "stderr.log", ""])
+def test_the_data_folder_cannot_be_read(plane: DataPlaneProcess, name: str):
+    assert enforced(plane, Aspect.DATA_FOLDER)
+    for what in ("read", "list"):
+        assert "ok" not in ask(plane, what, path=plane.folder / name)
+
+
+def test_nothing_can_be_written_outside_the_instances_own_disk(plane: DataPlaneProcess):
+    for path in ("/etc/x", "/usr/x", plane.folder / "x", "/x", "/dev/x", "/home/app/function/x"):
+        assert "ok" not in ask(plane, "write", path=path)
+
+
+def test_other_functions_code_cannot_be_found(plane: DataPlaneProcess):
+    assert enforced(plane, Aspect.OTHER_CODE)
+    other = next(path for path in (plane.folder / "deployments").iterdir() if path.name.startswith("other"))
+    assert "ok" not in ask(plane, "read", path=other / "handler.py")
+    assert "ok" not in ask(plane, "list", path=other)
+
+
+def platform_pids(plane: DataPlaneProcess) -> str:
+    return ",".join(map(str, {plane.process.pid, os.getpid(), *plane.zygotes(), *plane.instances()}))
+
+
+def test_no_other_process_can_be_looked_into(plane: DataPlaneProcess):
+    assert enforced(plane, Aspect.PROCESSES)
+    assert ask(plane, "environs") == {"ok": []}
+    if Level(plane.settings.isolation) is Level.LANDLOCK:
+        pids = ",".join(map(str, {plane.process.pid, os.getpid(), *plane.zygotes()}))
+        assert ask(plane, "memories", pids=pids) == {"ok": []}
+    else:
+        assert ask(plane, "pids") == {"ok": [1]}
+
+
+def test_no_other_process_can_be_signalled(plane: DataPlaneProcess):
+    if not enforced(plane, Aspect.SIGNALS):
+        pytest.skip("not enforced at this level, and said so at start-up")
+    foreign = [pid for pid in platform_pids(plane).split(",") if pid != "1"]
+    answer = ask(plane, "kill", pids=",".join(foreign))["ok"]
+    assert answer == [{"error": "ProcessLookupError"}] * len(foreign)
+
+
+def test_the_platforms_private_sockets_cannot_be_connected_to(plane: DataPlaneProcess):
+    if not enforced(plane, Aspect.PLATFORM_SOCKETS):
+        pytest.skip("not enforced at this level, and said so at start-up")
+    for path in (plane.settings.control_socket, plane.settings.gateway_socket):
+        assert "ok" not in ask(plane, "connect", path=path)
+
+
+def test_the_environment_is_the_functions_own(plane: DataPlaneProcess):
+    text = str(ask(plane, "environment"))
+    assert SECRET_KEY not in text
+    assert "secret of another" not in text
+    assert SECRET_KEY not in str(ask(plane, "read", path="/proc/self/environ"))
+
+
+def test_privileges_are_gone_for_good(plane: DataPlaneProcess):
+    identity = ask(plane, "identity")["ok"]
+    assert isinstance(identity, dict)
+    status = identity["status"]
+    assert status["CapEff"] == status["CapPrm"] == status["CapInh"] == status["CapAmb"] == "0" * 16
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+    for what in ("unshare", "mount"):
+        assert ask(plane, what) == {"error": "PermissionError"}
+    if identity["uid"] != 0:
+        assert "ok" not in ask(plane, "setuid")
+
+
+def test_deployments_have_users_of_their_own_when_the_platform_is_root(plane: DataPlaneProcess):
+    if plane.settings.isolation != "cgroup":
+        pytest.skip("users of their own need root and namespaces")
+    plane.deploy("neighbour", HOSTILE)
+    reply = plane.call("neighbour", "/identity").json()
+    assert isinstance(reply, dict)
+    mine = ask(plane, "identity")["ok"]
+    assert isinstance(mine, dict)
+    assert mine["uid"] not in (0, reply["ok"]["uid"])
+    assert mine["groups"] == []
+
+
+def test_the_disk_has_an_end(plane: DataPlaneProcess):
+    if not enforced(plane, Aspect.DISK):
+        pytest.skip("not enforced at this level, and said so at start-up")
+    plane.deploy("filler", HOSTILE, memory=2048)
+    reply = plane.call("filler", f"/fill?path=/tmp/x&size={2 << 30}").json()
+    assert isinstance(reply, dict)
+    assert reply["ok"] <= 1 << 30
+    assert reply["ok"] > 900 << 20
+
+
+def test_the_instances_own_disk_is_writable_and_its_own(plane: DataPlaneProcess):
+    if not enforced(plane, Aspect.DISK):
+        pytest.skip("there is no disk of its own at this level")
+    for path in ("/tmp/x", "/home/app/x", "/var/tmp/y", "/dev/shm/z"):
+        assert ask(plane, "write", path=path) == {"ok": 1}
+    plane.deploy("disk-neighbour", HOSTILE)
+    for path in ("/tmp", "/dev/shm"):
+        reply = plane.call("disk-neighbour", f"/list?path={path}").json()
+        assert reply == {"ok": []}
+
+
+def test_processes_have_an_end(plane: DataPlaneProcess):
+    if not enforced(plane, Aspect.PIDS):
+        pytest.skip("not enforced at this level, and said so at start-up")
+    forked = ask(plane, "forks", count=700)["ok"]
+    assert isinstance(forked, int)
+    assert forked < 520
+
+
+def test_descriptors_have_an_end(plane: DataPlaneProcess):
+    assert enforced(plane, Aspect.DESCRIPTORS)
+    opened = ask(plane, "descriptors", count=5000)["ok"]
+    assert isinstance(opened, int)
+    assert 3000 < opened < 4096
+    assert ask(plane, "raise-limit") == {"error": "ValueError"}
+
+
+def test_memory_has_an_end(plane: DataPlaneProcess):
+    """At the best level of the whole instance, below it of each process (``left_open`` says so)."""
+    source = "def handle(e, c):\n    x = bytearray(300 << 20)\n    return 'got it'\n"
+    plane.deploy("hungry", source, memory=128)
+    assert plane.call("hungry").status in (500, 502)
+
+
+def test_start_up_names_what_is_not_enforced(plane: DataPlaneProcess):
+    log = (plane.folder / "stderr.log").read_text()
+    for aspect in left_open(Level(plane.settings.isolation)):
+        assert aspect.value in log
+
+
+def test_a_level_that_does_not_hide_the_data_folder_is_only_taken_when_asked_for():
+    for is_root in (True, False):
+        for level in candidates("auto", is_root=is_root):
+            assert Aspect.DATA_FOLDER in TABLE[level]
+    assert candidates("none", is_root=True) == (Level.NONE,)
+    assert sys.platform == "linux"
