@@ -21,10 +21,12 @@ T = TypeVar("T")
 
 _SUCCESSES_TO_GROW: Final = 8
 _ATTEMPTS: Final = 12
+_UNANSWERED_ATTEMPTS: Final = 4
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 8.0
 _TOO_MANY: Final = 429
 _CONFLICT: Final = 409
+_UNAVAILABLE: Final = (502, 503, 504)
 
 
 class Stopped(DeployError):
@@ -80,7 +82,7 @@ class Pace:
                 with self._slot():
                     answer = request()
             except ApiError as error:
-                if attempt == _ATTEMPTS or not _passing(error, repeatable=repeatable):
+                if attempt >= _attempts(error, repeatable=repeatable):
                     raise
                 if error.status == _TOO_MANY:
                     self._shrink()
@@ -130,11 +132,12 @@ class Pace:
                 self._changed.notify_all()
 
 
-def _passing(error: ApiError, *, repeatable: bool) -> bool:
-    """Whether the same request may well succeed a little later."""
+def _attempts(error: ApiError, *, repeatable: bool) -> int:
+    """Return how often in all a request is made that ends like this; 1 when it would only end so again."""
     if error.status == _TOO_MANY:
-        return True
+        return _ATTEMPTS
     if error.status == _CONFLICT:
-        return error.body_type == "transient_state" or "transient" in error.message
+        moving = error.body_type == "transient_state" or "transient" in error.message
+        return _ATTEMPTS if moving else 1
     no_answer = isinstance(error, ApiUnreachable) and error.code in ("api-unreachable", "api-timeout")
-    return repeatable and (no_answer or error.status in (502, 503, 504))
+    return _UNANSWERED_ATTEMPTS if repeatable and (no_answer or error.status in _UNAVAILABLE) else 1
