@@ -32,7 +32,7 @@ from fnkit.errors import Problem, ProjectInvalid, UsageError
 from fnkit.plan import Desired, Observed, Plan, desired_state, make_plan
 from fnkit.project import Project, read_secret_values
 
-__all__ = ["Prepared", "Wish", "bundle_for", "check_names", "lock_for", "prepare"]
+__all__ = ["Prepared", "Wish", "bundle_for", "check_names", "lock_for", "prepare", "refuse_unsupported"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

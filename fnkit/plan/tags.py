@@ -23,7 +23,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Ownership", "child_hash", "digest_of", "is_ours", "owner_tags", "read_ownership", "without_ours"]
+__all__ = [
+    "Ownership",
+    "child_hash",
+    "child_tags",
+    "code_tag",
+    "digest_of",
+    "is_ours",
+    "links_tag",
+    "owner_tags",
+    "owner_value",
+    "read_ownership",
+    "without_ours",
+]
 
 MARK: Final = "fnkit"
 TAG_MAX: Final = 64

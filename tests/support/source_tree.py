@@ -70,10 +70,16 @@ def module_names() -> tuple[str, ...]:
     return tuple(module.name for module in modules())
 
 
-def imports_of(module: Module) -> Iterator[Import]:
-    """Every import of fnkit in the module, wherever it stands; relative ones are resolved."""
+def imports_of(module: Module, *, at_run_time: bool = False) -> Iterator[Import]:
+    """Every import of fnkit in the module, wherever it stands; relative ones are resolved.
+
+    at_run_time: without those that only a type checker follows (``if TYPE_CHECKING``).
+    """
     known = set(module_names())
+    unseen = _type_checking_nodes(module) if at_run_time else set()
     for node in ast.walk(module.tree):
+        if node in unseen:
+            continue
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == "fnkit":
@@ -88,6 +94,18 @@ def imports_of(module: Module) -> Iterator[Import]:
                     yield Import(f"{base}.{alias.name}", (), node.lineno)
             if plain:
                 yield Import(base, plain, node.lineno)
+
+
+def _type_checking_nodes(module: Module) -> set[ast.AST]:
+    """Everything under ``if TYPE_CHECKING``."""
+    tests = [node for node in ast.walk(module.tree) if isinstance(node, ast.If)]
+    return {
+        below
+        for one in tests
+        if ast.unparse(one.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+        for statement in one.body
+        for below in ast.walk(statement)
+    }
 
 
 def _absolute(module: Module, node: ast.ImportFrom) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from fnkit.contract.invocation.headers import canonical_header
 
-__all__ = ["build_context", "build_event", "decode_path", "decode_text", "is_base64"]
+__all__ = ["build_context", "build_event", "decode_path", "decode_text", "is_base64", "join_headers", "parse_query"]
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _LINE_BREAKS: Final = re.compile(rb"[\r\n]+")
