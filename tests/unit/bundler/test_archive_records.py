@@ -1,0 +1,51 @@
+"""What stands in an archive beside the files' bytes, read back by zipfile and unzip's rules."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from fnkit.bundler.zip_records import ENTRIES_MAX, end_record
+from fnkit.errors import BundleError
+from tests.support.bundle_projects import Bundling, a_function, a_project, write_files
+
+
+def test_times_modes_and_order_are_fixed(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    write_files(
+        root,
+        {"h.py": "def handle(event, context): ...\n", "run.sh": "", "é.txt": "", "Z": "", "a/b": "x" * 300_000},
+    )
+    (root / "run.sh").chmod(0o711)
+    (root / "Z").chmod(0o666)
+    bundle = Bundling(tmp_path).bundle(a_project(root, a_function("h", "h.handle")))
+    with zipfile.ZipFile(bundle.path) as archive:
+        infos = {info.filename: info for info in archive.infolist()}
+        names = archive.namelist()
+    assert names == sorted(names, key=str.encode)
+    assert {info.date_time for info in infos.values()} == {(1980, 1, 1, 0, 0, 0)}
+    assert {name for name, info in infos.items() if info.external_attr >> 16 == 0o100755} == {"run.sh"}
+    assert {info.external_attr >> 16 for name, info in infos.items() if name != "run.sh"} == {0o100644}
+    assert {info.create_system for info in infos.values()} == {3}
+    assert {info.flag_bits for name, info in infos.items() if name != "é.txt"} == {0}
+    assert all(info.extra == b"" and info.comment == b"" for info in infos.values())
+    assert {name for name, info in infos.items() if info.compress_type == zipfile.ZIP_DEFLATED} == {"a/b"}
+
+
+def test_an_archive_of_known_content_has_known_bytes(tmp_path: Path) -> None:
+    write_files(tmp_path / "project", {"h.py": "def handle(event, context):\n    return 1\n", "data.txt": "data"})
+    bundling = Bundling(tmp_path)
+    bundle = bundling.bundle(a_project(tmp_path / "project", a_function("h", "h.handle")))
+    with zipfile.ZipFile(bundle.path) as archive:
+        ours = min(info.header_offset for info in archive.infolist() if info.filename.startswith("package/"))
+    # fnkit's own part changes with fnkit; what stands before it does not.
+    head = bundle.path.read_bytes()[:ours]
+    assert hashlib.sha256(head).hexdigest() == ""
+
+
+def test_more_files_than_every_unpacker_reads_are_refused() -> None:
+    assert len(end_record(ENTRIES_MAX, 0, 0)) == 22
+    with pytest.raises(BundleError) as refused:
+        end_record(ENTRIES_MAX + 1, 0, 0)
+    assert refused.value.code == "too-many-files"
