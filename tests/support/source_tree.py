@@ -78,22 +78,24 @@ def imports_of(module: Module, *, at_run_time: bool = False) -> Iterator[Import]
     known = set(module_names())
     unseen = _type_checking_nodes(module) if at_run_time else set()
     for node in ast.walk(module.tree):
-        if node in unseen:
-            continue
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.split(".")[0] == "fnkit":
-                    yield Import(alias.name, (), node.lineno)
-        elif isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.Import) and node not in unseen:
+            yield from (Import(one.name, (), node.lineno) for one in node.names if _is_ours(one.name))
+        elif isinstance(node, ast.ImportFrom) and node not in unseen:
             base = _absolute(module, node)
-            if base.split(".")[0] != "fnkit":
-                continue
-            plain = tuple(alias.name for alias in node.names if f"{base}.{alias.name}" not in known)
-            for alias in node.names:
-                if f"{base}.{alias.name}" in known:
-                    yield Import(f"{base}.{alias.name}", (), node.lineno)
-            if plain:
-                yield Import(base, plain, node.lineno)
+            if _is_ours(base):
+                yield from _taken_from(base, node, known)
+
+
+def _is_ours(name: str) -> bool:
+    return name.split(".")[0] == "fnkit"
+
+
+def _taken_from(base: str, node: ast.ImportFrom, known: set[str]) -> Iterator[Import]:
+    """``from base import …``: a submodule counts as itself, other names as names of ``base``."""
+    submodules = [alias.name for alias in node.names if f"{base}.{alias.name}" in known]
+    yield from (Import(f"{base}.{name}", (), node.lineno) for name in submodules)
+    if names := tuple(alias.name for alias in node.names if alias.name not in submodules):
+        yield Import(base, names, node.lineno)
 
 
 def _type_checking_nodes(module: Module) -> set[ast.AST]:
