@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 from fnkit.cli.output import Output
 from fnkit.deploy.events import Event, Finished, Report, Started, Step, Waiting
 
-__all__ = ["deploy_progress"]
+__all__ = ["DeployProgress", "deploy_progress"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeployProgress:
+    """report: to hand to the library. paused: to stand around a question."""
+
+    report: Report
+    paused: Callable[[], AbstractContextManager[None]]
 
 
 @contextmanager
-def deploy_progress(output: Output, title: str) -> Iterator[Report]:
-    """Give a ``Report`` that shows what it hears while the block runs."""
+def deploy_progress(output: Output, title: str) -> Iterator[DeployProgress]:
+    """Show what ``report`` hears while the block runs."""
     with output.progress(title) as progress:
 
         def report(event: Event) -> None:
@@ -29,4 +38,4 @@ def deploy_progress(output: Output, title: str) -> Iterator[Report]:
                 case Waiting():
                     output.message(f"Waiting for {event.whom} …")
 
-        yield report
+        yield DeployProgress(report, progress.paused)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -31,6 +33,10 @@ class Progress(Protocol):
         """There are ``steps`` more to do than was known."""
         ...
 
+    def paused(self) -> AbstractContextManager[None]:
+        """Keep out of the way while somebody is asked something."""
+        ...
+
 
 class SilentProgress:
     """Nobody is watching."""
@@ -40,6 +46,10 @@ class SilentProgress:
 
     def grow(self, steps: int) -> None:
         """Do nothing."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
 
 
 class _PlainText(ProgressColumn):
@@ -84,3 +94,12 @@ class LiveProgress:
         """Raise the number of steps by ``steps``."""
         task = self._rich.tasks[0]
         self._rich.update(self._task, total=(task.total or 0) + steps)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Clear the line while the block runs, so that a question stands alone."""
+        self._rich.stop()
+        try:
+            yield
+        finally:
+            self._rich.start()

@@ -42,7 +42,7 @@ def bundle(common: CommonOptions, *, names: tuple[str, ...], out: Path | None, t
     wanted = frozenset(names) or None
     check_names(project, wanted)
     folder = out.absolute() if out is not None else project.root / ".fnkit" / "archives"
-    with deploy_progress(common.output, "Bundling") as report:
-        bundles = bundle_for(project, site, cache_folder(os.environ), wanted, report, out=folder)
+    with deploy_progress(common.output, "Bundling") as progress:
+        bundles = bundle_for(project, site, cache_folder(os.environ), wanted, progress.report, out=folder)
     common.output.result(BundleView(bundles))
     return None

@@ -13,6 +13,7 @@ import click
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
 if TYPE_CHECKING:
+    from fnkit.cli.deploy_progress import DeployProgress
     from fnkit.cli.output import Output
     from fnkit.deploy.preparing import Prepared
     from fnkit.deploy.results import Applied
@@ -67,14 +68,14 @@ def deploy(
         prune=prune,
         refresh=refresh,
     )
-    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Deploying") as report:
+    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Deploying") as progress:
         prepared, applied = deploying.deploy(
             wish,
             client,
             environ=os.environ,
             cache=cache_folder(os.environ),
-            report=report,
-            approve=lambda plan: _approve(plan, common.output, yes=yes or promised is not None),
+            report=progress.report,
+            approve=lambda plan: _approve(plan, common.output, progress, yes=yes or promised is not None),
             promised=promised,
             wait=not no_wait,
         )
@@ -92,7 +93,7 @@ def deploy(
     return 1 if applied.failed else None
 
 
-def _approve(plan: Plan, output: Output, *, yes: bool) -> bool:
+def _approve(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
     """Ask before functions go, where someone is there to answer; a script said what it wants with --prune."""
     from fnkit.plan import Action, FunctionChange
 
@@ -103,7 +104,8 @@ def _approve(plan: Plan, output: Output, *, yes: bool) -> bool:
     ]
     if not going or yes or output.as_json or not sys.stdin.isatty():
         return True
-    return output.confirm(f"This deletes {', '.join(going)}. Go on?", yes=False)
+    with progress.paused():
+        return output.confirm(f"This deletes {', '.join(going)}. Go on?", yes=False)
 
 
 def _read_plan(file: Path) -> Plan:

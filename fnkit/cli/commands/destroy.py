@@ -10,6 +10,7 @@ import click
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
 if TYPE_CHECKING:
+    from fnkit.cli.deploy_progress import DeployProgress
     from fnkit.cli.output import Output
     from fnkit.deploy.results import Applied
     from fnkit.errors import FnkitError
@@ -34,13 +35,13 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
 
     identity = load_identity(common.directory, stage=common.stage)
     endpoint = endpoint_for(common, api, project_region=identity.region)
-    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Destroying") as report:
+    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Destroying") as progress:
         plan, applied = deploying.destroy(
             identity,
             client,
             cache=cache_folder(os.environ),
-            report=report,
-            approve=lambda plan: _approve(plan, common.output, yes=yes),
+            report=progress.report,
+            approve=lambda plan: _approve(plan, common.output, progress, yes=yes),
         )
     if applied is None and not plan.is_empty:
         common.output.message("Nothing was removed.")
@@ -51,9 +52,10 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
     return 1 if applied is not None and applied.failed else None
 
 
-def _approve(plan: Plan, output: Output, *, yes: bool) -> bool:
+def _approve(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
     names = ", ".join(change.name for change in plan.changes)
-    return output.confirm(f"This deletes {names} in {plan.region} at {plan.api_url}. Go on?", yes=yes)
+    with progress.paused():
+        return output.confirm(f"This deletes {names} in {plan.region} at {plan.api_url}. Go on?", yes=yes)
 
 
 def _deleted(plan: Plan, applied: Applied | None) -> tuple[tuple[str, str], ...]:

@@ -38,7 +38,7 @@ def lock(common: CommonOptions, *, upgrade: bool, backend: Literal["uv", "pip-to
 
     site = site_for(common, target)
     project = load_project(common.directory, stage=common.stage, available=site.available)
-    with deploy_progress(common.output, "Locking") as report:
-        locks = lock_for(project, site, report, upgrade=upgrade, backend=backend)
+    with deploy_progress(common.output, "Locking") as progress:
+        locks = lock_for(project, site, progress.report, upgrade=upgrade, backend=backend)
     common.output.result(LockView(locks))
     return None

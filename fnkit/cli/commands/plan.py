@@ -68,13 +68,13 @@ def _make(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: bool)
 
     endpoint = endpoint_for(common, api, project_region=project_region(common.directory, common.stage))
     wish = Wish(directory=common.directory, stage=common.stage, refresh=refresh, prune=prune)
-    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Planning") as report:
+    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Planning") as progress:
         prepared = prepare(
             wish,
             client,
             environ=os.environ,
             cache=cache_folder(os.environ),
             pace=Pace(),
-            report=report,
+            report=progress.report,
         )
     return prepared.plan

@@ -26,9 +26,9 @@ def status(common: CommonOptions, api: ApiOptions) -> int | None:
 
     identity = load_identity(common.directory, stage=common.stage)
     endpoint = endpoint_for(common, api, project_region=identity.region)
-    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Looking") as report:
+    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Looking") as progress:
         inspection = inspect_project(
-            identity, client, environ=os.environ, cache=cache_folder(os.environ), report=report
+            identity, client, environ=os.environ, cache=cache_folder(os.environ), report=progress.report
         )
     common.output.result(StatusView(inspection))
     return 1 if inspection.in_error else None
