@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
 from functools import cache
+from typing import Final
 from urllib.parse import urlsplit
 
 from fnkit.contract.platform import PlatformInfo
 
 __all__ = ["function_url", "resolves_here"]
+
+_PATIENCE_SECONDS: Final = 0.5
 
 
 def function_url(info: PlatformInfo | None, domain_name: str, *, region: str, namespace: str, function: str) -> str:
@@ -28,9 +32,20 @@ def function_url(info: PlatformInfo | None, domain_name: str, *, region: str, na
 
 @cache
 def resolves_here(hostname: str) -> bool:
-    """Whether this machine's own resolver knows the name: asked, never assumed."""
-    try:
-        socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return False
-    return True
+    """Whether this machine's own resolver knows the name: asked, never assumed.
+
+    A resolver that thinks longer than half a second (no network, a dead name server) counts as a no.
+    """
+    answers: list[bool] = []
+
+    def ask() -> None:
+        try:
+            socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return
+        answers.append(True)
+
+    asking = threading.Thread(target=ask, name="resolve", daemon=True)
+    asking.start()
+    asking.join(_PATIENCE_SECONDS)
+    return bool(answers)
