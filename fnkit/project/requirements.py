@@ -26,7 +26,8 @@ REQUIREMENTS_TXT: Final = "requirements.txt"
 _COMMENT: Final = re.compile(r"(^|\s+)#.*$")
 _HASH: Final = re.compile(r"\s+--hash[= ]\S+")
 _INCLUDE: Final = re.compile(r"(?:-r|--requirement)[ =]?\s*(\S.*)")
-_PATH_LIKE: Final = re.compile(r"[.~]{0,2}[/\\]|[a-z+]+:|[^\s@]+\.(whl|zip|tar\.gz)$", re.IGNORECASE)
+_PATH_LIKE: Final = re.compile(r"[.~]{0,2}[/\\]|[a-z+]+:", re.IGNORECASE)
+_ARCHIVE: Final = re.compile(r"[^\s@;]+\.(whl|zip|tar\.gz)$", re.IGNORECASE)  # also a valid name, never a package's
 
 _INDEX_HINT: Final = "Set UV_DEFAULT_INDEX or UV_INDEX in the environment."
 _OPTIONS: Final = (
@@ -123,6 +124,9 @@ def _tell_option(line: str, source: Source, findings: Findings) -> None:
 
 def _checked(text: str, source: Source, findings: Findings) -> str | None:
     """One requirement as PEP 508 writes it; ``None`` for fnkit itself and for what was told."""
+    if _ARCHIVE.match(text):
+        _tell_place("A requirement here is a file.", source, findings)
+        return None
     try:
         requirement = Requirement(text)
     except InvalidRequirement:

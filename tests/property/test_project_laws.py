@@ -1,0 +1,168 @@
+"""Laws of settings, names, and .env files."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from pathlib import Path
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fnkit.contract.names import function_name_fault
+from fnkit.errors import Problem, ProjectInvalid
+from fnkit.project import read_settings
+from fnkit.project.decoding import decode_table
+from fnkit.project.dotenv import DotenvFault, parse_dotenv
+from fnkit.project.settings import SettingsTable
+from fnkit.project.toml_lines import TomlLines
+from tests.support.project_tree import problems_of
+
+WORDS = st.text(max_size=8)
+NAMES = st.lists(WORDS, max_size=3)
+VARIABLES = st.dictionaries(WORDS, WORDS, max_size=3)
+DEFAULTS = {
+    **dict.fromkeys(("runtime", "privacy", "http_option", "sandbox", "private_network_id"), WORDS),
+    **dict.fromkeys(("memory", "min_scale", "max_scale"), st.integers(-(2**63), 2**63 - 1)),
+    **dict.fromkeys(("slice", "preload"), st.booleans()),
+    **dict.fromkeys(("secrets", "tags"), NAMES),
+    "timeout": WORDS | st.integers(0, 10**6) | st.floats(0, 10**6),
+    "env": VARIABLES,
+}
+OVERRIDES = {**DEFAULTS, "description": WORDS, "domains": NAMES}
+CRON = st.fixed_dictionaries({"schedule": WORDS}, optional={"args": VARIABLES, "name": WORDS})
+TRIGGER = st.fixed_dictionaries({}, optional=dict.fromkeys(("nats", "sqs", "name", "region"), WORDS))
+FUNCTION = st.fixed_dictionaries(
+    {"name": WORDS},
+    optional={
+        **OVERRIDES,
+        "path": WORDS,
+        "handler": WORDS,
+        "crons": st.lists(CRON, max_size=2),
+        "triggers": st.lists(TRIGGER, max_size=2),
+    },
+)
+NAMESPACE = st.fixed_dictionaries(
+    {}, optional={"name": WORDS, "shared": st.booleans(), "env": VARIABLES, "secrets": NAMES, "tags": NAMES}
+)
+STAGE = st.fixed_dictionaries(
+    {},
+    optional={
+        "region": WORDS,
+        "env": VARIABLES,
+        "secrets": NAMES,
+        "defaults": st.fixed_dictionaries({}, optional=DEFAULTS),
+        "functions": st.dictionaries(WORDS, st.fixed_dictionaries({}, optional=OVERRIDES), max_size=1),
+    },
+)
+TABLES = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": WORDS,
+        "namespace": WORDS | NAMESPACE,
+        "region": WORDS,
+        "defaults": st.fixed_dictionaries({}, optional=DEFAULTS),
+        "stages": st.dictionaries(WORDS, STAGE, max_size=2),
+        "exclude": NAMES,
+        "source_builds": NAMES,
+        "function": st.lists(FUNCTION, max_size=2),
+    },
+)
+
+
+@given(st.text() | st.from_regex(r"[a-z0-9-]{1,40}", fullmatch=True))
+def test_any_text_as_a_name_is_taken_or_refused_as_the_contract_says(name: str) -> None:
+    table = {"name": name, "runtime": "go126"}
+    with tempfile.TemporaryDirectory() as folder:
+        text = f'name = "shop"\n[[function]]\nname = {toml_string(name)}\nruntime = "{table["runtime"]}"\n'
+        codes = [one.code for one in problems_of(Path(folder), {"fnkit.toml": text, "go.mod": ""})]
+    assert ("bad-name" in codes) == (function_name_fault(name) is not None)
+
+
+def toml_string(text: str) -> str:
+    """A basic TOML string: every character by its number, which no reader can misread."""
+    return '"' + "".join(f"\\U{ord(character):08x}" for character in text) + '"'
+
+
+@given(TABLES)
+def test_settings_that_are_written_out_are_read_back(raw: dict[str, object]) -> None:
+    table, problems = decode_table(SettingsTable, raw, "fnkit.toml", TomlLines({}))
+    assert problems == ()
+    again, problems = decode_table(SettingsTable, msgspec.to_builtins(table), "fnkit.toml", TomlLines({}))
+    assert problems == ()
+    assert again == table
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+KNOWN = st.sampled_from(
+    ["name", "namespace", "defaults", "stages", "function", "exclude", "env", "crons", "memory"]
+)
+
+
+@given(st.dictionaries(KNOWN, JSON | st.dictionaries(KNOWN, JSON) | st.lists(st.dictionaries(KNOWN, JSON))))
+def test_any_table_is_settings_or_has_problems(raw: dict[str, object]) -> None:
+    table, problems = decode_table(SettingsTable, raw, "fnkit.toml", TomlLines({}))
+    assert (table is None) == bool(problems)
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_any_file_is_settings_or_an_error_of_ours(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "fnkit.toml").write_bytes(content)
+        found: tuple[Problem, ...] = ()
+        try:
+            read_settings(Path(folder))
+        except ProjectInvalid as invalid:
+            found = invalid.problems
+        assert all(problem.file and problem.line for problem in found)
+
+
+KEYS = st.from_regex(r"[a-z]{1,4}", fullmatch=True)
+TOML_VALUES = st.sampled_from(
+    [
+        "1",
+        '"a"',
+        "'''\nx = 1\n[y]\n'''",
+        '"""\n\\"""\nz = 2 """',
+        "[\n  1, # ]\n  2,\n]",
+        "{ q = [1] }",
+        "[[1], ['#']]",
+    ]
+)
+
+
+@given(st.dictionaries(KEYS, st.dictionaries(KEYS, TOML_VALUES, min_size=1), min_size=1))
+def test_every_key_s_line_is_the_one_it_stands_on(document: dict[str, dict[str, str]]) -> None:
+    text, expected = "", {}
+    for table, values in document.items():
+        text += f"\n[{table}] # table\n"
+        for key, value in values.items():
+            expected[table, key] = text.count("\n") + 1
+            text += f"{key} = {value}\n"
+    tomllib.loads(text)
+    lines = TomlLines.of(text)
+    assert {path: lines.line(*path) for path in expected} == expected
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True), st.text().filter(lambda t: "'" not in t)
+    )
+)
+def test_values_in_single_quotes_are_read_back(values: dict[str, str]) -> None:
+    assert parse_dotenv("".join(f"{name}='{value}'\n" for name, value in values.items())) == values
+
+
+@given(st.text(alphabet=st.sampled_from("AB=#'\"\\\n\r\t $ex")))
+def test_any_text_is_an_env_file_or_has_a_line_at_fault(text: str) -> None:
+    line = 1
+    try:
+        parse_dotenv(text)
+    except DotenvFault as fault:
+        line = fault.line
+    assert 1 <= line <= text.count("\n") + 1

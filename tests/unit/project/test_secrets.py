@@ -1,0 +1,113 @@
+"""Secret values: where they come from, and that nothing shows them."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from fnkit.errors import ProjectInvalid
+from fnkit.project import Project, SecretValues, read_secret_values
+from fnkit.project.dotenv import DotenvFault, parse_dotenv
+from tests.support.project_tree import SETTINGS, built, places, write
+
+APP = "from fnkit import function\n@function(secrets=['KEY'])\ndef hello(event, context): ...\n"
+
+
+def project(root: Path, *, stage: str = "", settings: str = "") -> Project:
+    return built(root, {"app.py": APP, "fnkit.toml": SETTINGS + settings}, stage=stage)
+
+
+def faults(one: Project, environ: dict[str, str]) -> ProjectInvalid:
+    with pytest.raises(ProjectInvalid) as caught:
+        read_secret_values(one, environ)
+    return caught.value
+
+
+def test_the_environment_wins_over_the_stage_s_file_and_that_over_env(tmp_path: Path) -> None:
+    prod = project(tmp_path, stage="prod")
+    write(tmp_path, {".env": "KEY=plain\n"})
+    assert dict(read_secret_values(prod, {})) == {"KEY": "plain"}
+    write(tmp_path, {".env.prod": "KEY=staged\n"})
+    assert dict(read_secret_values(prod, {})) == {"KEY": "staged"}
+    assert dict(read_secret_values(prod, {"KEY": "set"})) == {"KEY": "set"}
+    assert dict(read_secret_values(project(tmp_path), {})) == {"KEY": "plain"}
+
+
+def test_the_namespace_s_secrets_are_read_too_unless_it_is_shared(tmp_path: Path) -> None:
+    one = project(tmp_path, settings="[namespace]\nsecrets = ['SPACE']\n")
+    assert dict(read_secret_values(one, {"KEY": "a", "SPACE": "b", "OTHER": "c"})) == {"KEY": "a", "SPACE": "b"}
+
+
+def test_a_missing_secret_is_told_where_it_is_asked_for(tmp_path: Path) -> None:
+    error = faults(project(tmp_path, stage="prod", settings="[namespace]\nsecrets = ['SPACE']\n"), {})
+    assert places(error.problems) == ["missing-secret app.py:3", "missing-secret fnkit.toml:2"]
+    assert error.problems[0].hint == "Set it in the environment or .env.prod or .env."
+
+
+def test_an_empty_value_is_a_value(tmp_path: Path) -> None:
+    assert dict(read_secret_values(project(tmp_path), {"KEY": ""})) == {"KEY": ""}
+
+
+def test_no_text_form_shows_a_value(tmp_path: Path) -> None:
+    values = read_secret_values(project(tmp_path), {"KEY": "hunter2"})
+    assert repr(values) == str(values) == f"{values}" == "SecretValues(KEY)"
+    try:
+        values["hunter3"]
+    except KeyError:
+        assert "hunter2" not in traceback.format_exc()
+    assert isinstance(values, SecretValues)
+
+
+def test_a_value_that_is_too_large_is_told_without_it(tmp_path: Path) -> None:
+    error = faults(project(tmp_path), {"KEY": "é" * 40_000})
+    assert places(error.problems) == ["secret-too-long app.py:3"]
+    assert "é" not in str(error.problems)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [(b"KEY=1\nhunter2\n", 2), (b"KEY='hunter2\nmore\n", 1), (b"KEY='hunter2' hunter3\n", 1), (b"\xff", 1)],
+    ids=["no name", "open quote", "behind a quote", "not utf-8"],
+)
+def test_a_file_that_cannot_be_read_is_told_without_its_text(tmp_path: Path, content: bytes, line: int) -> None:
+    one = project(tmp_path)
+    (tmp_path / ".env").write_bytes(content)
+    error = faults(one, {"KEY": "x"})
+    assert places(error.problems) == [f"bad-dotenv .env:{line}"]
+    assert "hunter" not in str(error.problems)
+
+
+def test_a_folder_in_the_file_s_place_is_told(tmp_path: Path) -> None:
+    one = project(tmp_path)
+    (tmp_path / ".env").mkdir()
+    assert places(faults(one, {"KEY": "x"}).problems) == ["bad-dotenv .env:1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("A=1\nB=2", {"A": "1", "B": "2"}),
+        ("  export A = 1 \r\nB=\r\n", {"A": "1", "B": ""}),
+        ("# A=1\n\n\tB=2 # two\n", {"B": "2"}),
+        ("A=a#b\nB=# nothing", {"A": "a#b", "B": ""}),
+        ("A='x # y' # z", {"A": "x # y"}),
+        ("A='it\\n'\nB=\"it\\n\"", {"A": "it\\n", "B": "it\n"}),
+        ('A="say \\"hi\\" \\$HOME \\\\ \\q"', {"A": 'say "hi" $HOME \\ \\q'}),
+        ("A='-----BEGIN\nKEY-----\n'\nB=1", {"A": "-----BEGIN\nKEY-----\n", "B": "1"}),
+        ("A=postgres://u:p=1@h/d?x=$y", {"A": "postgres://u:p=1@h/d?x=$y"}),
+        ("A=1\nA=2", {"A": "2"}),
+        ("A=it's", {"A": "it's"}),
+        ("", {}),
+    ],
+)
+def test_env_files_are_read_as_the_field_reads_them(text: str, values: dict[str, str]) -> None:
+    assert parse_dotenv(text) == values
+
+
+@pytest.mark.parametrize(("text", "line"), [("A=1\n=2", 2), ("A=1\n\n1A=2", 3), ("A='x\ny' z", 2), ('A="x', 1)])
+def test_a_line_that_cannot_be_read_has_its_number(text: str, line: int) -> None:
+    with pytest.raises(DotenvFault) as caught:
+        parse_dotenv(text)
+    assert caught.value.line == line
