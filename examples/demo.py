@@ -155,14 +155,15 @@ def tell_more(platform: dict, hello: str) -> None:
     console.print()
     for name, url in (("hello", hello), ("API", platform["api_url"]), ("gateway", platform["gateway_url"])):
         console.print(Text.assemble(f"  {name:<9}", (url, "underline")))
-    command = ".venv/bin/fnkit" if Path(FNKIT).is_relative_to(Path.cwd()) else "fnkit"
     console.print("\n  Try next:")
-    for line in (
-        f"{command} new shop",
-        "cd shop",
-        "fnkit deploy --local    # its own platform, kept running until `fnkit platform stop`",
+    lines = [
+        "fnkit new shop && cd shop && fnkit deploy --local",
+        "fnkit platform stop     # --local keeps its platform running until then",
         "fnkit --help",
-    ):
+    ]
+    if Path(FNKIT).is_relative_to(Path.cwd()):
+        lines.insert(0, f"source {Path(FNKIT).parent.relative_to(Path.cwd())}/activate")
+    for line in lines:
         console.print(Text(f"    {line}", style="bold"))
 
 

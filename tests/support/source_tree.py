@@ -87,7 +87,7 @@ def imports_of(module: Module, *, at_run_time: bool = False) -> Iterator[Import]
 
 
 def _is_ours(name: str) -> bool:
-    return name.split(".")[0] == "fnkit"
+    return name.split(".", maxsplit=1)[0] == "fnkit"
 
 
 def _taken_from(base: str, node: ast.ImportFrom, known: set[str]) -> Iterator[Import]:
