@@ -16,7 +16,9 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 def settings_schema() -> dict[str, object]:
     """The schema of ``fnkit.toml``, which is also that of ``[tool.fnkit]``, made from the settings' own types."""
     schema = msgspec.json.schema(SettingsTable, schema_hook=_anything)
-    return {"$schema": _DIALECT, "title": "fnkit settings", **schema}
+    # Through JSON once, so that defaults are lists and tables, as a reader of the written schema sees them.
+    plain = msgspec.json.decode(msgspec.json.encode(schema), type=dict[str, object])
+    return {"$schema": _DIALECT, "title": "fnkit settings", **plain}
 
 
 def _anything(kind: type) -> dict[str, object]:
