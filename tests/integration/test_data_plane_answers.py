@@ -92,20 +92,22 @@ def plane() -> Iterator[DataPlaneProcess]:
         ("base64", 200, b"\x00\x01\x02\xff"),
     ],
 )
-def test_a_returned_value_becomes_a_response(plane: DataPlaneProcess, returned: str, status: int, body: bytes):
+def test_a_returned_value_becomes_a_response(
+    plane: DataPlaneProcess, returned: str, status: int, body: bytes
+) -> None:
     reply = plane.call("answers", f"/{returned}")
     assert (reply.status, reply.body) == (status, body)
     assert reply.header("Content-Length") == str(len(body))
 
 
 @pytest.mark.parametrize("returned", ["bytes", "set", "date", "surrogate"])
-def test_a_value_that_is_no_json_is_a_500(plane: DataPlaneProcess, returned: str):
+def test_a_value_that_is_no_json_is_a_500(plane: DataPlaneProcess, returned: str) -> None:
     reply = plane.call("answers", f"/{returned}")
     assert reply.status == 500
     assert reply.body.decode().startswith(FAILED)
 
 
-def test_content_types_headers_and_the_servers_name(plane: DataPlaneProcess):
+def test_content_types_headers_and_the_servers_name(plane: DataPlaneProcess) -> None:
     assert plane.call("answers", "/text").header("Content-Type") == "text/html; charset=utf-8"
     assert plane.call("answers", "/five").header("Content-Type") == "application/json"
     assert plane.call("answers", "/base64").header("Content-Type") == "image/png"
@@ -127,7 +129,7 @@ def test_content_types_headers_and_the_servers_name(plane: DataPlaneProcess):
         ("unprintable", "Bad"),
     ],
 )
-def test_an_exception_is_a_500_with_its_message(plane: DataPlaneProcess, what: str, message: str):
+def test_an_exception_is_a_500_with_its_message(plane: DataPlaneProcess, what: str, message: str) -> None:
     reply = plane.call("raises", f"/{what}")
     assert reply.status == 500
     assert reply.body.decode().startswith(FAILED + message)
@@ -138,7 +140,7 @@ def test_an_exception_is_a_500_with_its_message(plane: DataPlaneProcess, what: s
 @pytest.mark.parametrize(("what", "reason"), [("os-exit", "exit 3"), ("kill", "signal"), ("close-all", "")])
 def test_an_instance_that_ends_while_it_answers_is_a_502_and_is_replaced(
     plane: DataPlaneProcess, what: str, reason: str
-):
+) -> None:
     reply = plane.call("raises", f"/{what}")
     assert reply.status == 502
     message = reply.json()
@@ -147,17 +149,17 @@ def test_an_instance_that_ends_while_it_answers_is_a_502_and_is_replaced(
     assert plane.call("raises", "/").body == b"fine"
 
 
-def test_a_handler_that_closes_its_stdout_is_told_so_and_answers_on(plane: DataPlaneProcess):
+def test_a_handler_that_closes_its_stdout_is_told_so_and_answers_on(plane: DataPlaneProcess) -> None:
     assert plane.call("raises", "/close-1").status == 500
     assert plane.call("raises", "/").status == 200
 
 
-def test_a_thread_left_behind_does_not_hold_the_next_request(plane: DataPlaneProcess):
+def test_a_thread_left_behind_does_not_hold_the_next_request(plane: DataPlaneProcess) -> None:
     assert plane.call("raises", "/thread").body == b"left behind"
     assert plane.call("raises", "/").body == b"fine"
 
 
-def test_the_event_arrives_as_the_client_sent_it(plane: DataPlaneProcess):
+def test_the_event_arrives_as_the_client_sent_it(plane: DataPlaneProcess) -> None:
     plane.deploy("echo", "def handle(event, context):\n    return {'body': [event, context]}\n")
     reply = plane.call(
         "echo",
@@ -181,7 +183,7 @@ def test_the_event_arrives_as_the_client_sent_it(plane: DataPlaneProcess):
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "PATCH"])
-def test_every_method_reaches_the_handler(plane: DataPlaneProcess, method: str):
+def test_every_method_reaches_the_handler(plane: DataPlaneProcess, method: str) -> None:
     plane.deploy(f"method-{method.lower()}", "def handle(event, context):\n    return event['httpMethod']\n")
     reply = plane.call(f"method-{method.lower()}", method=method)
     assert reply.status == 200
@@ -202,7 +204,7 @@ def test_every_method_reaches_the_handler(plane: DataPlaneProcess, method: str):
 )
 def test_a_module_that_cannot_be_used_is_started_and_shows_at_request_time(
     plane: DataPlaneProcess, source: str, message: str
-):
+) -> None:
     route = plane.deploy("broken", source)
     for _ in range(2):
         reply = plane.call("broken")
@@ -211,7 +213,9 @@ def test_a_module_that_cannot_be_used_is_started_and_shows_at_request_time(
     assert any("Error" in line.message or "Exit" in line.message for line in plane.lines(route))
 
 
-def test_handlers_are_imported_by_bare_file_name_and_find_the_archives_root_and_package(plane: DataPlaneProcess):
+def test_handlers_are_imported_by_bare_file_name_and_find_the_archives_root_and_package(
+    plane: DataPlaneProcess,
+) -> None:
     files = {
         "handlers/calendar.py": (
             "import os, dependency, shared.names\n"
@@ -231,9 +235,11 @@ def test_handlers_are_imported_by_bare_file_name_and_find_the_archives_root_and_
     ]
 
 
-def test_an_environment_is_the_functions_and_nothing_of_ours(plane: DataPlaneProcess):
+def test_an_environment_is_the_functions_and_nothing_of_ours(plane: DataPlaneProcess) -> None:
     source = "import os\ndef handle(event, context):\n    return {'body': dict(os.environ)}\n"
-    plane.deploy("environment", source, environment={"LEVEL": "info", "SCW_SECRET_KEY": "theirs", "SCW_PUBLIC": "no"})
+    plane.deploy(
+        "environment", source, environment={"LEVEL": "info", "SCW_SECRET_KEY": "theirs", "SCW_PUBLIC": "no"}
+    )
     found = plane.call("environment").json()
     assert isinstance(found, dict)
     assert (found["LEVEL"], found["SCW_SECRET_KEY"]) == ("info", "theirs")
@@ -244,7 +250,7 @@ def test_an_environment_is_the_functions_and_nothing_of_ours(plane: DataPlanePro
     assert {name for name in found if not name.startswith("SCW_")} == ours
 
 
-def test_a_body_the_size_of_the_limit_goes_in_and_out(plane: DataPlaneProcess):
+def test_a_body_the_size_of_the_limit_goes_in_and_out(plane: DataPlaneProcess) -> None:
     plane.deploy("size", "def handle(event, context):\n    return event['body'] * 2\n")
     body = b"x" * 6291456
     assert plane.call("size", method="POST", body=body).body == body * 2

@@ -25,7 +25,7 @@ def snapshot(plane: DataPlaneProcess, *routes: routing.Route) -> Snapshot:
     return Snapshot(version=plane.control.next_version(), clock=clock, routes=routes)
 
 
-def test_it_imports_neither_control_nor_the_store():
+def test_it_imports_neither_control_nor_the_store() -> None:
     code = (
         "import sys, fnkit.platform.server.data_plane\n"
         "print('\\n'.join(name for name in sys.modules if name.startswith('fnkit.')))\n"
@@ -47,7 +47,7 @@ def test_it_imports_neither_control_nor_the_store():
     assert [name for name in listed if not name.startswith(allowed) and name not in parents] == []
 
 
-def test_without_a_snapshot_every_request_is_a_503_and_its_health_says_starting():
+def test_without_a_snapshot_every_request_is_a_503_and_its_health_says_starting() -> None:
     with running_data_plane(greet=False) as plane:
         plane.control.wait(lambda m: isinstance(m, routing.Hello))
         assert plane.call("hello").status == 503
@@ -58,7 +58,7 @@ def test_without_a_snapshot_every_request_is_a_503_and_its_health_says_starting(
         assert plane.private_call("localhost", "/healthz").status == 200
 
 
-def test_it_introduces_itself_and_is_healthy_once_the_minimum_is_up():
+def test_it_introduces_itself_and_is_healthy_once_the_minimum_is_up() -> None:
     with running_data_plane(greet=False) as plane:
         hello = plane.control.wait(lambda m: isinstance(m, routing.Hello))
         assert isinstance(hello, routing.Hello)
@@ -71,15 +71,17 @@ def test_it_introduces_itself_and_is_healthy_once_the_minimum_is_up():
         assert plane.call("warm").body == b"hello"
 
 
-def test_a_minimum_that_cannot_be_started_does_not_keep_it_from_being_healthy():
+def test_a_minimum_that_cannot_be_started_does_not_keep_it_from_being_healthy() -> None:
     with running_data_plane(greet=False) as plane:
-        dying = plane.route("dying", plane.write_code("dying", {"handler.py": "import os; os._exit(1)"}), min_scale=1)
+        dying = plane.route(
+            "dying", plane.write_code("dying", {"handler.py": "import os; os._exit(1)"}), min_scale=1
+        )
         plane.control.send(snapshot(plane, dying))
         plane.control.wait(lambda m: isinstance(m, routing.Healthy))
         assert plane.call("dying").status == 502
 
 
-def test_it_serves_on_while_control_is_away_and_finds_it_again():
+def test_it_serves_on_while_control_is_away_and_finds_it_again() -> None:
     with running_data_plane() as plane:
         plane.deploy("steady", HELLO)
         plane.control.hang_up()
@@ -93,7 +95,7 @@ def test_it_serves_on_while_control_is_away_and_finds_it_again():
         assert plane.call("later").body == b"hello"
 
 
-def test_a_snapshot_is_the_whole_truth_and_what_runs_unchanged_runs_on():
+def test_a_snapshot_is_the_whole_truth_and_what_runs_unchanged_runs_on() -> None:
     with running_data_plane() as plane:
         source = "import uuid\nME = uuid.uuid4().hex\ndef handle(e, c):\n    return ME\n"
         kept = plane.deploy("kept", source)
@@ -106,7 +108,7 @@ def test_a_snapshot_is_the_whole_truth_and_what_runs_unchanged_runs_on():
         assert plane.call("new").body == b"hello"
 
 
-def test_garbage_on_the_line_breaks_the_line_and_nothing_else():
+def test_garbage_on_the_line_breaks_the_line_and_nothing_else() -> None:
     with running_data_plane() as plane:
         plane.deploy("steady", HELLO)
         before = plane.control.connections
@@ -117,7 +119,7 @@ def test_garbage_on_the_line_breaks_the_line_and_nothing_else():
         assert plane.call("steady").status in (200, 404)  # the greeting of this test's control names no routes
 
 
-def test_on_sigterm_it_answers_what_it_holds_and_leaves_nothing_behind():
+def test_on_sigterm_it_answers_what_it_holds_and_leaves_nothing_behind() -> None:
     with running_data_plane() as plane:
         plane.deploy("slow", SLOW)
         pids = [plane.process.pid, *plane.zygotes(), *plane.instances(), *children(plane.process.pid)]
@@ -135,14 +137,15 @@ def test_on_sigterm_it_answers_what_it_holds_and_leaves_nothing_behind():
 def busy(pid: int) -> bool:
     """Say whether the process sleeps in the handler and not in its read of the next request."""
     try:
-        return Path(f"/proc/{pid}/wchan").read_text() not in ("0", "") and "nanosleep" in Path(
-            f"/proc/{pid}/wchan"
-        ).read_text()
+        return (
+            Path(f"/proc/{pid}/wchan").read_text() not in ("0", "")
+            and "nanosleep" in Path(f"/proc/{pid}/wchan").read_text()
+        )
     except OSError:
         return False
 
 
-def test_killed_outright_it_takes_every_instance_with_it():
+def test_killed_outright_it_takes_every_instance_with_it() -> None:
     with running_data_plane() as plane:
         plane.deploy("here", HELLO, min_scale=2)
         pids = [*plane.zygotes(), *plane.instances()]
@@ -152,22 +155,23 @@ def test_killed_outright_it_takes_every_instance_with_it():
 
 
 @pytest.mark.parametrize("isolation", ["strongest", "cgroups"])
-def test_an_isolation_that_does_not_exist_is_refused_with_the_names_that_do(isolation: str):
+def test_an_isolation_that_does_not_exist_is_refused_with_the_names_that_do(isolation: str) -> None:
     with running_data_plane(isolation=isolation, greet=False) as plane:
         assert plane.process.wait(20) == 1
-        assert "Choose auto" in (plane.folder / "stderr.log").read_text() or isolation in (
-            plane.folder / "stderr.log"
-        ).read_text()
+        assert (
+            "Choose auto" in (plane.folder / "stderr.log").read_text()
+            or isolation in (plane.folder / "stderr.log").read_text()
+        )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_level_that_was_asked_for_is_not_lowered_in_silence():
+def test_a_level_that_was_asked_for_is_not_lowered_in_silence() -> None:
     with running_data_plane(isolation="cgroup", user=54321, greet=False) as plane:
         assert plane.process.wait(20) == 1
         assert "isolation" in (plane.folder / "stderr.log").read_text()
 
 
-def test_a_port_in_use_ends_it_with_a_sentence():
+def test_a_port_in_use_ends_it_with_a_sentence() -> None:
     with running_data_plane() as first:
         settings = first.settings
         command = [sys.executable, "-m", "fnkit.platform.server.data_plane"]
@@ -182,14 +186,14 @@ def test_a_port_in_use_ends_it_with_a_sentence():
         assert b"Traceback" not in done.stderr
 
 
-def test_settings_that_are_none_are_refused_without_showing_them():
+def test_settings_that_are_none_are_refused_without_showing_them() -> None:
     command = [sys.executable, "-m", "fnkit.platform.server.data_plane"]
     done = subprocess.run(command, input=b'{"secret_key": "x-x-x"}', capture_output=True, check=False, timeout=30)
     assert done.returncode == 2
     assert b"x-x-x" not in done.stderr
 
 
-def test_memory_of_all_instances_stays_within_the_budget():
+def test_memory_of_all_instances_stays_within_the_budget() -> None:
     with running_data_plane(memory_budget_mb=300) as plane:
         plane.deploy("one", HELLO, memory=256)
         two = plane.deploy("two", HELLO, memory=256)  # the idle instance of `one` makes room

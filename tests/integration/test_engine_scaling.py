@@ -56,26 +56,28 @@ def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
     return [m.reason for m in heard if isinstance(m, routing.Exited) and m.function_id == function_id]
 
 
-def test_each_concurrent_request_gets_an_instance_up_to_the_maximum_and_the_rest_wait(plane: DataPlaneProcess):
+def test_each_concurrent_request_gets_an_instance_up_to_the_maximum_and_the_rest_wait(
+    plane: DataPlaneProcess,
+) -> None:
     plane.deploy("gate", GATE, max_scale=3)
     replies = gather(plane, "gate", 8, 0.4)
     assert [reply.status for reply in replies] == [200] * 8
     assert len({who(reply) for reply in replies}) == 3
 
 
-def test_requests_one_after_the_other_stay_on_one_instance(plane: DataPlaneProcess):
+def test_requests_one_after_the_other_stay_on_one_instance(plane: DataPlaneProcess) -> None:
     plane.deploy("serial", GATE, max_scale=5)
     assert len({who(plane.call("serial")) for _ in range(10)}) == 1
 
 
-def test_a_full_queue_is_a_503(plane: DataPlaneProcess):
+def test_a_full_queue_is_a_503(plane: DataPlaneProcess) -> None:
     plane.deploy("narrow", GATE, max_scale=1)
     statuses = [reply.status for reply in gather(plane, "narrow", 110, 0.6)]
     assert set(statuses) == {200, 503}
     assert statuses.count(503) <= 9  # one runs, a hundred wait
 
 
-def test_a_request_that_takes_too_long_is_a_504_and_its_instance_is_killed(plane: DataPlaneProcess):
+def test_a_request_that_takes_too_long_is_a_504_and_its_instance_is_killed(plane: DataPlaneProcess) -> None:
     source = (
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "def handle(e, c):\n    if e['path'] == '/hang':\n        time.sleep(60)\n    return 'fine'\n"
@@ -88,7 +90,7 @@ def test_a_request_that_takes_too_long_is_a_504_and_its_instance_is_killed(plane
     assert plane.call("hang").body == b"fine"
 
 
-def test_a_request_that_waits_too_long_for_its_turn_is_a_504(plane: DataPlaneProcess):
+def test_a_request_that_waits_too_long_for_its_turn_is_a_504(plane: DataPlaneProcess) -> None:
     plane.deploy("turn", GATE, timeout=0.5, max_scale=1)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(plane.call, "turn", headers={"X-Until": str(time.time() + 30)})
@@ -96,7 +98,7 @@ def test_a_request_that_waits_too_long_for_its_turn_is_a_504(plane: DataPlanePro
         assert {first.result().status, second.result().status} == {504}
 
 
-def test_an_instance_without_memory_ends_alone_and_the_log_says_so(plane: DataPlaneProcess):
+def test_an_instance_without_memory_ends_alone_and_the_log_says_so(plane: DataPlaneProcess) -> None:
     source = "def handle(e, c):\n    if e['path'] == '/eat':\n        x = b'x' * (400 << 20)\n    return 'fine'\n"
     route = plane.deploy("eater", source, memory=128)
     assert plane.call("eater", "/eat").status in (500, 502)
@@ -106,7 +108,7 @@ def test_an_instance_without_memory_ends_alone_and_the_log_says_so(plane: DataPl
         assert any("out of memory" in line.message for line in plane.lines(route) if line.stream == "system")
 
 
-def test_a_killed_instance_is_replaced(plane: DataPlaneProcess):
+def test_a_killed_instance_is_replaced(plane: DataPlaneProcess) -> None:
     plane.deploy("victim", GATE, min_scale=1, max_scale=1)
     before = who(plane.call("victim"))
     [victim] = instances_of(plane, "victim")
@@ -115,7 +117,7 @@ def test_a_killed_instance_is_replaced(plane: DataPlaneProcess):
     assert who(plane.call("victim")) != before
 
 
-def test_a_killed_zygote_takes_its_instances_and_is_replaced(plane: DataPlaneProcess):
+def test_a_killed_zygote_takes_its_instances_and_is_replaced(plane: DataPlaneProcess) -> None:
     plane.deploy("orphan", GATE, min_scale=1)
     before = who(plane.call("orphan"))
     for zygote in plane.zygotes():
@@ -128,7 +130,7 @@ def after_a_kill(plane: DataPlaneProcess, name: str, before: str) -> bool:
     return reply.status == 200 and who(reply) != before
 
 
-def test_a_zygotes_death_ends_what_a_handler_left_running(plane: DataPlaneProcess):
+def test_a_zygotes_death_ends_what_a_handler_left_running(plane: DataPlaneProcess) -> None:
     source = (
         "import os, sys, time\n"
         "def handle(e, c):\n"
@@ -149,7 +151,7 @@ def descendants(pid: int) -> list[int]:
     return found + [below for child in found for below in descendants(child)]
 
 
-def test_a_start_that_dies_is_reported_and_what_served_before_still_serves(plane: DataPlaneProcess):
+def test_a_start_that_dies_is_reported_and_what_served_before_still_serves(plane: DataPlaneProcess) -> None:
     plane.deploy("steady", "def handle(e, c):\n    return 'one'\n")
     route = plane.send_deploy("steady", "import os\nos._exit(7)\n")
     failed = plane.control.wait(
@@ -160,14 +162,14 @@ def test_a_start_that_dies_is_reported_and_what_served_before_still_serves(plane
     assert plane.call("steady").body == b"one"
 
 
-def test_a_program_that_is_no_interpreter_is_a_failed_start(plane: DataPlaneProcess):
+def test_a_program_that_is_no_interpreter_is_a_failed_start(plane: DataPlaneProcess) -> None:
     route = plane.send_deploy("nothing", "x = 1\n", interpreter="/no/such/python")
     failed = plane.control.wait(lambda m: isinstance(m, routing.Failed) and m.function_id == route.function_id)
     assert isinstance(failed, routing.Failed)
     assert "/no/such/python" in failed.message
 
 
-def test_an_update_under_load_loses_no_request(plane: DataPlaneProcess):
+def test_an_update_under_load_loses_no_request(plane: DataPlaneProcess) -> None:
     plane.deploy("rolling", "def handle(e, c):\n    return 'v1'\n", max_scale=3)
     stop = threading.Event()
     seen: list[tuple[int, bytes]] = []
@@ -191,7 +193,7 @@ def test_an_update_under_load_loses_no_request(plane: DataPlaneProcess):
     assert {status for status, _ in seen} == {200}
 
 
-def test_a_request_that_is_held_ends_on_the_version_that_began_it(plane: DataPlaneProcess):
+def test_a_request_that_is_held_ends_on_the_version_that_began_it(plane: DataPlaneProcess) -> None:
     source = GATE.replace('{"me": ME}', '{"me": "old"}').replace("    until =", "    print('held')\n    until =")
     route = plane.deploy("held", source, max_scale=1)
     with ThreadPoolExecutor(1) as pool:
@@ -202,7 +204,7 @@ def test_a_request_that_is_held_ends_on_the_version_that_began_it(plane: DataPla
         assert who(held.result()) == "old"
 
 
-def test_a_change_that_instances_do_not_see_restarts_none(plane: DataPlaneProcess):
+def test_a_change_that_instances_do_not_see_restarts_none(plane: DataPlaneProcess) -> None:
     route = plane.deploy("kept", GATE)
     before = who(plane.call("kept"))
     changed = msgspec.structs.replace(route, hosts=("kept.test", "kept.example"), max_scale=2)
@@ -210,16 +212,14 @@ def test_a_change_that_instances_do_not_see_restarts_none(plane: DataPlaneProces
     assert who(plane.call("kept", host="kept.example")) == before
 
 
-def test_a_removed_function_is_a_404(plane: DataPlaneProcess):
+def test_a_removed_function_is_a_404(plane: DataPlaneProcess) -> None:
     route = plane.deploy("removed", GATE)
     assert plane.call("removed").status == 200
-    plane.control.acknowledged(
-        routing.Remove(version=plane.control.next_version(), function_id=route.function_id)
-    )
+    plane.control.acknowledged(routing.Remove(version=plane.control.next_version(), function_id=route.function_id))
     assert plane.call("removed").status == 404
 
 
-def test_idle_instances_end_on_the_platforms_clock(plane: DataPlaneProcess):
+def test_idle_instances_end_on_the_platforms_clock(plane: DataPlaneProcess) -> None:
     plane.deploy("idle", GATE, max_scale=4)
     epoch = time.time() + 1_000_000
 
@@ -253,7 +253,7 @@ def host_name(pid: int) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def test_many_functions_called_at_once_are_all_answered(plane: DataPlaneProcess):
+def test_many_functions_called_at_once_are_all_answered(plane: DataPlaneProcess) -> None:
     names = [f"many-{number}" for number in range(60)]
     code = plane.write_code("many", {"handler.py": "def handle(e, c):\n    return c['functionName']\n"})
     routes = [plane.route(name, code, max_scale=1, memory=128) for name in names]

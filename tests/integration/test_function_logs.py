@@ -19,7 +19,7 @@ def plane() -> Iterator[DataPlaneProcess]:
         yield running
 
 
-def test_each_line_has_its_stream_its_instance_and_its_request(plane: DataPlaneProcess):
+def test_each_line_has_its_stream_its_instance_and_its_request(plane: DataPlaneProcess) -> None:
     source = (
         "import subprocess, sys\nprint('importing')\n"
         "def handle(e, c):\n"
@@ -47,18 +47,18 @@ def test_each_line_has_its_stream_its_instance_and_its_request(plane: DataPlaneP
     assert all(line.time.endswith("Z") for line in lines)
 
 
-def test_what_is_printed_shows_before_the_handler_returns(plane: DataPlaneProcess):
+def test_what_is_printed_shows_before_the_handler_returns(plane: DataPlaneProcess) -> None:
     source = "import time\ndef handle(e, c):\n    print('now')\n    time.sleep(0.5)\n    return 'ok'\n"
     route = plane.deploy("early", source)
     with plane.connect() as peer:
         peer.sendall(b"GET / HTTP/1.1\r\nHost: early.test\r\n\r\n")
         wait_until(lambda: [line for line in plane.lines(route) if line.message == "now"])
-        peer.setblocking(False)
+        peer.settimeout(0)
         with pytest.raises(BlockingIOError):
             peer.recv(1)
 
 
-def test_a_traceback_names_the_users_lines_and_not_the_bridges(plane: DataPlaneProcess):
+def test_a_traceback_names_the_users_lines_and_not_the_bridges(plane: DataPlaneProcess) -> None:
     route = plane.deploy("raiser", "def handle(e, c):\n    raise ValueError('boom')\n")
     plane.call("raiser")
     text = "\n".join(line.message for line in plane.lines(route))
@@ -67,14 +67,14 @@ def test_a_traceback_names_the_users_lines_and_not_the_bridges(plane: DataPlaneP
     assert "bridges" not in text
 
 
-def test_an_unfinished_line_is_kept_when_the_instance_ends(plane: DataPlaneProcess):
+def test_an_unfinished_line_is_kept_when_the_instance_ends(plane: DataPlaneProcess) -> None:
     source = "import os\ndef handle(e, c):\n    print('last words', end='')\n    os._exit(5)\n"
     route = plane.deploy("leaver", source)
     assert plane.call("leaver").status == 502
     wait_until(lambda: {line.message for line in plane.lines(route)} >= {"last words", "instance ended: exit 5"})
 
 
-def test_a_line_without_end_is_cut_and_the_next_one_is_whole(plane: DataPlaneProcess):
+def test_a_line_without_end_is_cut_and_the_next_one_is_whole(plane: DataPlaneProcess) -> None:
     source = f"def handle(e, c):\n    print('x' * {3 * LINE_MAX_BYTES})\n    print('next')\n    return 'ok'\n"
     route = plane.deploy("long", source)
     plane.call("long")
@@ -82,14 +82,14 @@ def test_a_line_without_end_is_cut_and_the_next_one_is_whole(plane: DataPlanePro
     assert [len(message) for message in messages] == [LINE_MAX_BYTES, 4]
 
 
-def test_lines_beyond_the_rate_are_dropped_and_counted(plane: DataPlaneProcess):
+def test_lines_beyond_the_rate_are_dropped_and_counted(plane: DataPlaneProcess) -> None:
     source = "def handle(e, c):\n    print('\\n'.join(['x'] * 50_000))\n    return 'ok'\n"
     route = plane.deploy("flood", source)
     assert plane.call("flood").status == 200
     assert sum(1 for line in plane.lines(route) if line.message == "x") == 30_000
 
 
-def test_a_handler_that_prints_without_end_hinders_nobody(plane: DataPlaneProcess):
+def test_a_handler_that_prints_without_end_hinders_nobody(plane: DataPlaneProcess) -> None:
     source = "def handle(e, c):\n    while True:\n        print('y' * 1000)\n"
     plane.deploy("endless", source, timeout=1.0)
     plane.deploy("quiet", "def handle(e, c):\n    return 'fine'\n")
@@ -99,7 +99,7 @@ def test_a_handler_that_prints_without_end_hinders_nobody(plane: DataPlaneProces
         assert peer.recv(100).startswith(b"HTTP/1.1 504 ")
 
 
-def test_a_minute_later_the_log_says_how_many_lines_were_dropped(tmp_path: Path):
+def test_a_minute_later_the_log_says_how_many_lines_were_dropped(tmp_path: Path) -> None:
     seconds = [0.0]
     writer = LogWriter(tmp_path, lambda: "t", lambda: seconds[0])
     writer.write("f", "i", "r", "stdout", [b"x"] * 30_005)
@@ -111,7 +111,7 @@ def test_a_minute_later_the_log_says_how_many_lines_were_dropped(tmp_path: Path)
     assert '"y"' in last[1]
 
 
-def test_segments_are_bounded_in_size_and_number(tmp_path: Path):
+def test_segments_are_bounded_in_size_and_number(tmp_path: Path) -> None:
     seconds = [0.0]
     writer = LogWriter(tmp_path, lambda: "t", lambda: seconds[0])
     line = b"x" * LINE_MAX_BYTES
@@ -126,7 +126,7 @@ def test_segments_are_bounded_in_size_and_number(tmp_path: Path):
     assert (segment_number(segments[-1].name) or 0) > SEGMENTS_KEPT
 
 
-def test_a_restarted_writer_goes_on_in_the_newest_segment(tmp_path: Path):
+def test_a_restarted_writer_goes_on_in_the_newest_segment(tmp_path: Path) -> None:
     for message in (b"one", b"two"):
         writer = LogWriter(tmp_path, lambda: "t", lambda: 0.0)
         writer.write("f", "i", "r", "stdout", [message])

@@ -23,7 +23,7 @@ def plane() -> Iterator[DataPlaneProcess]:
 
 
 @pytest.mark.parametrize("host", ["echo.test", "echo.test:8481", "ECHO.Test", "www.shop.example", "echo.test."])
-def test_a_host_in_any_spelling_and_with_any_port_is_found(plane: DataPlaneProcess, host: str):
+def test_a_host_in_any_spelling_and_with_any_port_is_found(plane: DataPlaneProcess, host: str) -> None:
     assert plane.call("echo", "/x", host=host).body == b"/x|"
 
 
@@ -38,39 +38,44 @@ def test_a_host_in_any_spelling_and_with_any_port_is_found(plane: DataPlaneProce
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:80", "[::1]:80"])
 def test_the_path_form_answers_under_the_gateways_own_address(
     plane: DataPlaneProcess, path: str, seen: bytes, host: str
-):
+) -> None:
     assert plane.call("echo", path, host=host).body == seen
 
 
 @pytest.mark.parametrize(
     ("host", "path"),
-    [("nobody.test", "/"), ("127.0.0.1", "/"), ("127.0.0.1", "/fr-par/tests/nobody"), ("x.test", "/fr-par/tests/echo")],
+    [
+        ("nobody.test", "/"),
+        ("127.0.0.1", "/"),
+        ("127.0.0.1", "/fr-par/tests/nobody"),
+        ("x.test", "/fr-par/tests/echo"),
+    ],
 )
-def test_what_nobody_answers_for_is_a_404_with_a_message(plane: DataPlaneProcess, host: str, path: str):
+def test_what_nobody_answers_for_is_a_404_with_a_message(plane: DataPlaneProcess, host: str, path: str) -> None:
     reply = plane.call("echo", path, host=host)
     assert reply.status == 404
     assert reply.json() == {"message": f"no function answers for {host}"}
 
 
-def test_a_client_that_uses_the_gateway_as_its_proxy_is_served(plane: DataPlaneProcess):
+def test_a_client_that_uses_the_gateway_as_its_proxy_is_served(plane: DataPlaneProcess) -> None:
     raw = plane.raw(b"GET http://echo.test/x HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n")
     assert raw.endswith(b"/x|")
 
 
-def test_favicon_and_robots_are_not_the_handlers_unless_asked_for(plane: DataPlaneProcess):
+def test_favicon_and_robots_are_not_the_handlers_unless_asked_for(plane: DataPlaneProcess) -> None:
     for path in ("/favicon.ico", "/robots.txt"):
         reply = plane.call("echo", path)
         assert (reply.status, reply.body, reply.header("Access-Control-Allow-Origin")) == (404, b"", "*")
     assert plane.call("icons", "/favicon.ico").body == b"/favicon.ico|"
 
 
-def test_a_declared_length_over_the_limit_is_a_413(plane: DataPlaneProcess):
+def test_a_declared_length_over_the_limit_is_a_413(plane: DataPlaneProcess) -> None:
     raw = plane.raw(b"POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 6291457\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 413 ")
     assert raw.endswith(b"request payload too large, max payload size = 6291456 bytes\n")
 
 
-def test_a_chunked_body_is_put_together(plane: DataPlaneProcess):
+def test_a_chunked_body_is_put_together(plane: DataPlaneProcess) -> None:
     raw = plane.raw(
         b"POST / HTTP/1.1\r\nHost: echo.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
         b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
@@ -78,7 +83,7 @@ def test_a_chunked_body_is_put_together(plane: DataPlaneProcess):
     assert raw.endswith(b"/|abcde")
 
 
-def test_a_chunked_body_without_end_is_cut(plane: DataPlaneProcess):
+def test_a_chunked_body_without_end_is_cut(plane: DataPlaneProcess) -> None:
     chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
     with plane.connect() as peer:
         peer.sendall(b"POST / HTTP/1.1\r\nHost: echo.test\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -87,34 +92,38 @@ def test_a_chunked_body_without_end_is_cut(plane: DataPlaneProcess):
         assert peer.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_http_1_0_is_a_426(plane: DataPlaneProcess):
+def test_http_1_0_is_a_426(plane: DataPlaneProcess) -> None:
     raw = plane.raw(b"GET / HTTP/1.0\r\nHost: echo.test\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 426 ")
 
 
-@pytest.mark.parametrize("lines", [b"X-A: " + b"a" * 70_000, b"\r\n".join(b"X-%d: aaaaaaaaaa" % n for n in range(5000))])
-def test_headers_without_end_are_a_431(plane: DataPlaneProcess, lines: bytes):
+@pytest.mark.parametrize(
+    "lines", [b"X-A: " + b"a" * 70_000, b"\r\n".join(b"X-%d: aaaaaaaaaa" % n for n in range(5000))]
+)
+def test_headers_without_end_are_a_431(plane: DataPlaneProcess, lines: bytes) -> None:
     raw = plane.raw(b"GET / HTTP/1.1\r\nHost: echo.test\r\n" + lines + b"\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 431 ")
 
 
-@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"\x00" * 100, b"GET / HTTP/1.1\r\nA B: c\r\n\r\n"])
-def test_garbage_is_a_400_and_the_end_of_the_connection(plane: DataPlaneProcess, data: bytes):
+@pytest.mark.parametrize(
+    "data", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"\x00" * 100, b"GET / HTTP/1.1\r\nA B: c\r\n\r\n"]
+)
+def test_garbage_is_a_400_and_the_end_of_the_connection(plane: DataPlaneProcess, data: bytes) -> None:
     assert plane.raw(data).startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize("target", [b"/%zz", b"nothing"])
-def test_a_target_that_is_no_path_is_a_400(plane: DataPlaneProcess, target: bytes):
+def test_a_target_that_is_no_path_is_a_400(plane: DataPlaneProcess, target: bytes) -> None:
     raw = plane.raw(b"GET " + target + b" HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 400 ")
 
 
-def test_an_unsupported_trigger_type_is_a_400(plane: DataPlaneProcess):
+def test_an_unsupported_trigger_type_is_a_400(plane: DataPlaneProcess) -> None:
     assert plane.call("echo", headers={"SCW_TRIGGER_TYPE": "mqtt"}).status == 400
     assert plane.call("echo", headers={"SCW_TRIGGER_TYPE": "http"}).status == 200
 
 
-def test_websockets_are_refused_politely(plane: DataPlaneProcess):
+def test_websockets_are_refused_politely(plane: DataPlaneProcess) -> None:
     raw = plane.raw(
         b"GET / HTTP/1.1\r\nHost: echo.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -123,7 +132,7 @@ def test_websockets_are_refused_politely(plane: DataPlaneProcess):
     assert b"WebSockets are not supported" in raw
 
 
-def test_an_offer_of_http2_is_ignored(plane: DataPlaneProcess):
+def test_an_offer_of_http2_is_ignored(plane: DataPlaneProcess) -> None:
     raw = plane.raw(
         b"GET /a HTTP/1.1\r\nHost: echo.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
         b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
@@ -133,7 +142,7 @@ def test_an_offer_of_http2_is_ignored(plane: DataPlaneProcess):
     assert raw.endswith(b"/b|")
 
 
-def test_expect_100_continue_is_answered_before_the_body(plane: DataPlaneProcess):
+def test_expect_100_continue_is_answered_before_the_body(plane: DataPlaneProcess) -> None:
     with plane.connect() as peer:
         peer.sendall(b"POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
         assert peer.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -141,7 +150,7 @@ def test_expect_100_continue_is_answered_before_the_body(plane: DataPlaneProcess
         assert peer.recv(65536).endswith(b"/|hi")
 
 
-def test_pipelined_requests_are_answered_in_order(plane: DataPlaneProcess):
+def test_pipelined_requests_are_answered_in_order(plane: DataPlaneProcess) -> None:
     count = 50
     requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: echo.test\r\n\r\n" % n for n in range(count))
     last = b"GET /last HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n"
@@ -150,14 +159,14 @@ def test_pipelined_requests_are_answered_in_order(plane: DataPlaneProcess):
     assert positions == sorted(positions)
 
 
-def test_a_connection_stays_open_between_requests(plane: DataPlaneProcess):
+def test_a_connection_stays_open_between_requests(plane: DataPlaneProcess) -> None:
     with plane.connect() as peer:
         for path in (b"/1", b"/2"):
             peer.sendall(b"GET %b HTTP/1.1\r\nHost: echo.test\r\n\r\n" % path)
             assert peer.recv(65536).endswith(path + b"|")
 
 
-def test_a_request_that_arrives_byte_by_byte_is_a_request(plane: DataPlaneProcess):
+def test_a_request_that_arrives_byte_by_byte_is_a_request(plane: DataPlaneProcess) -> None:
     with plane.connect() as peer:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in b"POST /slow HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 2\r\n\r\nhi":
@@ -165,7 +174,7 @@ def test_a_request_that_arrives_byte_by_byte_is_a_request(plane: DataPlaneProces
         assert peer.recv(65536).endswith(b"/slow|hi")
 
 
-def test_a_client_that_sends_half_a_request_and_leaves_is_forgotten(plane: DataPlaneProcess):
+def test_a_client_that_sends_half_a_request_and_leaves_is_forgotten(plane: DataPlaneProcess) -> None:
     for _ in range(20):
         with plane.connect() as peer:
             peer.sendall(b"POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 10\r\n\r\nhalf")
@@ -175,33 +184,37 @@ def test_a_client_that_sends_half_a_request_and_leaves_is_forgotten(plane: DataP
 @pytest.mark.parametrize("headers", [{}, {"X-Auth-Token": "wrong"}, {"X-Auth-Token": ""}])
 def test_a_private_function_without_a_valid_token_is_a_403_and_nothing_wakes(
     plane: DataPlaneProcess, headers: dict[str, str]
-):
+) -> None:
     reply = plane.call("secret", headers=headers)
     assert reply.status == 403
     assert isinstance(reply.json(), dict)
 
 
 @pytest.mark.parametrize("name", ["X-Auth-Token", "SCW-Functions-Token"])
-def test_the_secret_key_opens_a_private_function_and_is_not_shown_to_it(plane: DataPlaneProcess, name: str):
+def test_the_secret_key_opens_a_private_function_and_is_not_shown_to_it(plane: DataPlaneProcess, name: str) -> None:
     reply = plane.call("secret", headers={name: SECRET_KEY})
     assert reply.status == 200
     assert SECRET_KEY not in json.dumps(reply.json())
 
 
-def test_a_public_function_gets_a_token_of_its_own_kind_but_never_the_platforms_key(plane: DataPlaneProcess):
+def test_a_public_function_gets_a_token_of_its_own_kind_but_never_the_platforms_key(
+    plane: DataPlaneProcess,
+) -> None:
     plane.deploy("tokens", "def handle(e, c):\n    return {'body': e['headers'].get('X-Auth-Token')}\n")
     assert plane.call("tokens", headers={"X-Auth-Token": "mine"}).body == b"mine"
     assert plane.call("tokens", headers={"X-Auth-Token": SECRET_KEY}).body == b""
 
 
-def test_the_private_door_asks_for_no_token_and_tells_its_health(plane: DataPlaneProcess):
+def test_the_private_door_asks_for_no_token_and_tells_its_health(plane: DataPlaneProcess) -> None:
     assert plane.private_call("secret.test").status == 200
     assert plane.private_call("localhost", "/healthz").status == 200
     assert plane.call("echo", "/healthz", host="127.0.0.1").status == 404
 
 
-def test_a_client_that_leaves_in_the_middle_frees_the_instance(plane: DataPlaneProcess):
-    source = "import time\ndef handle(e, c):\n    time.sleep(0.2 if e['path'] == '/slow' else 0)\n    return 'done'\n"
+def test_a_client_that_leaves_in_the_middle_frees_the_instance(plane: DataPlaneProcess) -> None:
+    source = (
+        "import time\ndef handle(e, c):\n    time.sleep(0.2 if e['path'] == '/slow' else 0)\n    return 'done'\n"
+    )
     plane.deploy("leaver", source, max_scale=1)
     for _ in range(3):
         with plane.connect() as peer:
@@ -209,10 +222,11 @@ def test_a_client_that_leaves_in_the_middle_frees_the_instance(plane: DataPlaneP
     assert plane.call("leaver").body == b"done"
 
 
-def test_a_client_that_leaves_the_queue_takes_no_turn(plane: DataPlaneProcess):
+def test_a_client_that_leaves_the_queue_takes_no_turn(plane: DataPlaneProcess) -> None:
     source = (
         "import time\nCALLS = []\n"
-        "def handle(e, c):\n    CALLS.append(e['path'])\n    time.sleep(0.3 if e['path'] == '/slow' else 0)\n    return CALLS\n"
+        "def handle(e, c):\n    CALLS.append(e['path'])\n"
+        "    time.sleep(0.3 if e['path'] == '/slow' else 0)\n    return CALLS\n"
     )
     plane.deploy("queue-leaver", source, max_scale=1)
     with plane.connect() as first:
@@ -224,7 +238,7 @@ def test_a_client_that_leaves_the_queue_takes_no_turn(plane: DataPlaneProcess):
     assert calls == ["/slow", "/last"]
 
 
-def test_a_response_larger_than_what_a_slow_client_takes_arrives_whole(plane: DataPlaneProcess):
+def test_a_response_larger_than_what_a_slow_client_takes_arrives_whole(plane: DataPlaneProcess) -> None:
     plane.deploy("large", "def handle(e, c):\n    return 'x' * 6_000_000\n", max_scale=1)
     with plane.connect() as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)

@@ -17,7 +17,7 @@ from tests.support.data_plane import SECRET_KEY, DataPlaneProcess, running_data_
 
 USER = 54321
 
-HOSTILE = '''
+HOSTILE = """
 import ctypes, glob, os, resource, signal, socket, subprocess, threading
 
 def attempt(action):
@@ -134,7 +134,7 @@ def handle(event, context):
         "raise-limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100000, 100000)),
     }
     return {"body": attempt(actions[what])}
-'''
+"""
 
 OTHER = "SECRET = 'code of another function'\ndef handle(e, c):\n    return 'other'\n"
 
@@ -181,18 +181,18 @@ def ask(plane: DataPlaneProcess, what: str, **query: object) -> dict[str, object
 
 
 @pytest.mark.parametrize("name", ["platform.json", "keys/secret", "logs", "deployments", "stderr.log", ""])
-def test_the_data_folder_cannot_be_read(plane: DataPlaneProcess, name: str):
+def test_the_data_folder_cannot_be_read(plane: DataPlaneProcess, name: str) -> None:
     assert enforced(plane, Aspect.DATA_FOLDER)
     for what in ("read", "list"):
         assert "ok" not in ask(plane, what, path=plane.folder / name)
 
 
-def test_nothing_can_be_written_outside_the_instances_own_disk(plane: DataPlaneProcess):
+def test_nothing_can_be_written_outside_the_instances_own_disk(plane: DataPlaneProcess) -> None:
     for path in ("/etc/x", "/usr/x", plane.folder / "x", "/x", "/dev/x", "/home/app/function/x"):
         assert "ok" not in ask(plane, "write", path=path)
 
 
-def test_other_functions_code_cannot_be_found(plane: DataPlaneProcess):
+def test_other_functions_code_cannot_be_found(plane: DataPlaneProcess) -> None:
     assert enforced(plane, Aspect.OTHER_CODE)
     other = next(path for path in (plane.folder / "deployments").iterdir() if path.name.startswith("other"))
     assert "ok" not in ask(plane, "read", path=other / "handler.py")
@@ -203,7 +203,7 @@ def platform_pids(plane: DataPlaneProcess) -> str:
     return ",".join(map(str, {plane.process.pid, os.getpid(), *plane.zygotes(), *plane.instances()}))
 
 
-def test_no_other_process_can_be_looked_into(plane: DataPlaneProcess):
+def test_no_other_process_can_be_looked_into(plane: DataPlaneProcess) -> None:
     assert enforced(plane, Aspect.PROCESSES)
     assert ask(plane, "environs") == {"ok": []}
     if Level(plane.settings.isolation) is Level.LANDLOCK:
@@ -213,7 +213,7 @@ def test_no_other_process_can_be_looked_into(plane: DataPlaneProcess):
         assert ask(plane, "pids") == {"ok": [1]}
 
 
-def test_no_other_process_can_be_signalled(plane: DataPlaneProcess):
+def test_no_other_process_can_be_signalled(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Aspect.SIGNALS):
         pytest.skip("not enforced at this level, and said so at start-up")
     foreign = [pid for pid in platform_pids(plane).split(",") if pid != "1"]
@@ -221,21 +221,21 @@ def test_no_other_process_can_be_signalled(plane: DataPlaneProcess):
     assert answer == [{"error": "ProcessLookupError"}] * len(foreign)
 
 
-def test_the_platforms_private_sockets_cannot_be_connected_to(plane: DataPlaneProcess):
+def test_the_platforms_private_sockets_cannot_be_connected_to(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Aspect.PLATFORM_SOCKETS):
         pytest.skip("not enforced at this level, and said so at start-up")
     for path in (plane.settings.control_socket, plane.settings.gateway_socket):
         assert "ok" not in ask(plane, "connect", path=path)
 
 
-def test_the_environment_is_the_functions_own(plane: DataPlaneProcess):
+def test_the_environment_is_the_functions_own(plane: DataPlaneProcess) -> None:
     text = str(ask(plane, "environment"))
     assert SECRET_KEY not in text
     assert "secret of another" not in text
     assert SECRET_KEY not in str(ask(plane, "read", path="/proc/self/environ"))
 
 
-def test_privileges_are_gone_for_good(plane: DataPlaneProcess):
+def test_privileges_are_gone_for_good(plane: DataPlaneProcess) -> None:
     identity = ask(plane, "identity")["ok"]
     assert isinstance(identity, dict)
     status = identity["status"]
@@ -248,7 +248,7 @@ def test_privileges_are_gone_for_good(plane: DataPlaneProcess):
         assert "ok" not in ask(plane, "setuid")
 
 
-def test_deployments_have_users_of_their_own_when_the_platform_is_root(plane: DataPlaneProcess):
+def test_deployments_have_users_of_their_own_when_the_platform_is_root(plane: DataPlaneProcess) -> None:
     if plane.settings.isolation != "cgroup":
         pytest.skip("users of their own need root and namespaces")
     plane.deploy("neighbour", HOSTILE)
@@ -260,7 +260,7 @@ def test_deployments_have_users_of_their_own_when_the_platform_is_root(plane: Da
     assert mine["groups"] == []
 
 
-def test_the_disk_has_an_end(plane: DataPlaneProcess):
+def test_the_disk_has_an_end(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Aspect.DISK):
         pytest.skip("not enforced at this level, and said so at start-up")
     plane.deploy("filler", HOSTILE, memory=2048)
@@ -270,7 +270,7 @@ def test_the_disk_has_an_end(plane: DataPlaneProcess):
     assert reply["ok"] > 900 << 20
 
 
-def test_the_instances_own_disk_is_writable_and_its_own(plane: DataPlaneProcess):
+def test_the_instances_own_disk_is_writable_and_its_own(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Aspect.DISK):
         pytest.skip("there is no disk of its own at this level")
     for path in ("/tmp/x", "/home/app/x", "/var/tmp/y", "/dev/shm/z"):
@@ -281,7 +281,7 @@ def test_the_instances_own_disk_is_writable_and_its_own(plane: DataPlaneProcess)
         assert reply == {"ok": []}
 
 
-def test_processes_have_an_end(plane: DataPlaneProcess):
+def test_processes_have_an_end(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Aspect.PIDS):
         pytest.skip("not enforced at this level, and said so at start-up")
     forked = ask(plane, "forks", count=700)["ok"]
@@ -289,7 +289,7 @@ def test_processes_have_an_end(plane: DataPlaneProcess):
     assert forked < 520
 
 
-def test_descriptors_have_an_end(plane: DataPlaneProcess):
+def test_descriptors_have_an_end(plane: DataPlaneProcess) -> None:
     assert enforced(plane, Aspect.DESCRIPTORS)
     opened = ask(plane, "descriptors", count=5000)["ok"]
     assert isinstance(opened, int)
@@ -297,20 +297,20 @@ def test_descriptors_have_an_end(plane: DataPlaneProcess):
     assert ask(plane, "raise-limit") == {"error": "ValueError"}
 
 
-def test_memory_has_an_end(plane: DataPlaneProcess):
+def test_memory_has_an_end(plane: DataPlaneProcess) -> None:
     """At the best level of the whole instance, below it of each process (``left_open`` says so)."""
     source = "def handle(e, c):\n    x = bytearray(300 << 20)\n    return 'got it'\n"
     plane.deploy("hungry", source, memory=128)
     assert plane.call("hungry").status in (500, 502)
 
 
-def test_start_up_names_what_is_not_enforced(plane: DataPlaneProcess):
+def test_start_up_names_what_is_not_enforced(plane: DataPlaneProcess) -> None:
     log = (plane.folder / "stderr.log").read_text()
     for aspect in left_open(Level(plane.settings.isolation)):
         assert aspect.value in log
 
 
-def test_a_level_that_does_not_hide_the_data_folder_is_only_taken_when_asked_for():
+def test_a_level_that_does_not_hide_the_data_folder_is_only_taken_when_asked_for() -> None:
     for is_root in (True, False):
         for level in candidates("auto", is_root=is_root):
             assert Aspect.DATA_FOLDER in TABLE[level]

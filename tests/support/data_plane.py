@@ -182,10 +182,10 @@ class DataPlaneProcess:
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-        for path in [folder, *folder.rglob("*")]:
-            path.chmod(0o755)
+        for entry in [folder, *folder.rglob("*")]:
+            entry.chmod(0o755)
             if self.owner:
-                os.chown(path, self.owner, self.owner)
+                os.chown(entry, self.owner, self.owner)
         return folder
 
     def send_deploy(self, name: str, source: str | Mapping[str, str], **changes: object) -> Route:
@@ -262,7 +262,7 @@ class DataPlaneProcess:
         found = []
         for pid in children(self.process.pid):
             below = children(pid)
-            namespaced = below and os.readlink(f"/proc/{below[0]}/ns/pid") != os.readlink(f"/proc/{pid}/ns/pid")
+            namespaced = below and namespace_of(below[0]) != namespace_of(pid)
             found.append(below[0] if namespaced and len(below) == 1 else pid)
         return found
 
@@ -283,6 +283,10 @@ def _settles(message: routing.FromDataPlane, route: Route) -> bool:
         and message.function_id == route.function_id
         and message.generation == route.generation
     )
+
+
+def namespace_of(pid: int) -> Path:
+    return Path(f"/proc/{pid}/ns/pid").readlink()
 
 
 def children(pid: int) -> list[int]:

@@ -12,7 +12,7 @@ def event(**changes: object) -> dict[str, object]:
     return build_event(**values)  # type: ignore[arg-type]
 
 
-def test_a_whole_event():
+def test_a_whole_event() -> None:
     assert event(
         method="POST",
         path="/user/",
@@ -44,21 +44,21 @@ def test_a_whole_event():
 
 
 @pytest.mark.parametrize("body", [b"", b"test", b"abcd", b"YQ==", b"YW Jj"[:2] + b"Jj", b"YW\nJj"])
-def test_a_body_that_happens_to_be_base64_says_so(body: bytes):
+def test_a_body_that_happens_to_be_base64_says_so(body: bytes) -> None:
     assert event(body=body)["isBase64Encoded"] is True
 
 
 @pytest.mark.parametrize("body", [b"tes", b"YQ=", b"a b ", b"{}", b"YQ===", b"=YQ=", "é".encode(), b"\n\n\n\na"])
-def test_any_other_body_has_no_such_key(body: bytes):
+def test_any_other_body_has_no_such_key(body: bytes) -> None:
     assert "isBase64Encoded" not in event(body=body)
     assert not is_base64(body)
 
 
-def test_each_byte_that_is_no_utf8_becomes_one_replacement_character():
+def test_each_byte_that_is_no_utf8_becomes_one_replacement_character() -> None:
     assert event(body=b"a\xe2\x82b\xff")["body"] == "a��b�"
 
 
-def test_a_query_pair_that_go_cannot_parse_is_left_out():
+def test_a_query_pair_that_go_cannot_parse_is_left_out() -> None:
     assert event(query="a=%zz&b=1&c&=d&;e=1&&f=%41")["queryStringParameters"] == {
         "b": "1",
         "c": "",
@@ -71,17 +71,17 @@ def test_a_query_pair_that_go_cannot_parse_is_left_out():
     ("name", "spelled"),
     [("x-request-id", "X-Request-Id"), ("ETAG", "Etag"), ("a", "A"), ("not a token", "not a token"), ("", "")],
 )
-def test_header_names_are_spelled_as_go_does(name: str, spelled: str):
+def test_header_names_are_spelled_as_go_does(name: str, spelled: str) -> None:
     assert canonical_header(name) == spelled
 
 
-def test_a_path_is_decoded_and_a_bad_escape_refused():
+def test_a_path_is_decoded_and_a_bad_escape_refused() -> None:
     assert decode_path("/a%20b+c%2Fd%C3%A9") == "/a b+c/dé"
     with pytest.raises(ValueError, match="escape"):
         decode_path("/%zz")
 
 
-def test_the_context_has_three_fields():
+def test_the_context_has_three_fields() -> None:
     assert build_context(memory_limit=256, function_name="shop") == {
         "memoryLimitInMb": 256,
         "functionName": "shop",

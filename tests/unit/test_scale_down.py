@@ -22,6 +22,6 @@ from fnkit.platform.engine.scaling import ScaleDown
         ([], 3, 0, 0),
     ],
 )
-def test_how_many_idle_instances_end(idle_for: list[float], total: int, min_scale: int, ended: int):
+def test_how_many_idle_instances_end(idle_for: list[float], total: int, min_scale: int, ended: int) -> None:
     since = [1000.0 - seconds for seconds in idle_for]
     assert ScaleDown().surplus(since, total=total, min_scale=min_scale, now=1000.0) == ended

@@ -57,9 +57,13 @@ class _Document:
     is_base64: bool = False
 
 
+_DIGITS_MAX: Final = 10
+_PLAIN_MAX: Final = 256
+_plain: Final[dict[tuple[tuple[str, str], ...], Headers]] = {}
+"""The headers of answers whose handler adds none: bridges send few different ones."""
+
 _objects: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _texts: Final = msgspec.json.Decoder(str)
-_integers: Final = msgspec.json.Decoder(int, strict=True)
 _anything: Final = msgspec.json.Decoder(object)
 
 
@@ -108,7 +112,7 @@ def _read_document(members: dict[str, msgspec.Raw]) -> _Document:
             case "statuscode":
                 # Go leaves the field alone on anything but an integer literal: "201", 201.0 and null say nothing
                 if raw.lstrip(b"-").isdigit():
-                    document.status = _integers.decode(raw)
+                    document.status = int(raw) if len(raw) < _DIGITS_MAX else 0
             case "body":
                 document.body = raw
             case "headers":
@@ -145,6 +149,16 @@ def _response_headers(own: Iterable[tuple[str, str]], added: dict[str, str | lis
     The bridge's are a map under canonical names: a handler's ``Content-Type`` replaces, ``content-type`` is
     another key and comes as a second line.
     """
+    own = tuple(own)
+    if not added and own in _plain:
+        return _plain[own].copy()
+    lines = _header_lines(own, added)
+    if not added and len(_plain) < _PLAIN_MAX:
+        _plain[own] = lines.copy()
+    return lines
+
+
+def _header_lines(own: tuple[tuple[str, str], ...], added: dict[str, str | list[str]]) -> Headers:
     merged: dict[str, str | list[str]] = {canonical_header(name): value for name, value in own}
     merged.update(added)
     lines: Headers = []

@@ -17,9 +17,9 @@ from typing import Final, Protocol, cast
 import httptools
 import msgspec
 
+from fnkit.platform.engine.calls import LocalCall
 from fnkit.platform.engine.capture import LineReader
 from fnkit.platform.engine.cgroups import InstanceGroups
-from fnkit.platform.engine.calls import LocalCall
 from fnkit.platform.engine.logs import LogWriter
 from fnkit.platform.engine.zygote import Zygote
 from fnkit.platform.log_lines import Stream
@@ -220,7 +220,7 @@ class Instance(asyncio.Protocol):
         self.reason = self.reason or reason
         self.zygote.kill(self.number)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         """The socket is closed: the process ended, or lets nobody talk to it any more."""
         self._eof = True
         if self._reaped:
@@ -280,7 +280,7 @@ async def forked_instance(number: int, zygote: Zygote, groups: InstanceGroups | 
             os.close(writing)
     instance.capture(pipes[0][0], "stdout")
     instance.capture(pipes[1][0], "stderr")
-    ours.setblocking(False)
+    ours.settimeout(0)
     await asyncio.get_running_loop().create_unix_connection(lambda: instance, sock=ours)
     joins = groups.joins if groups is not None else []
     instance.write_document(msgspec.json.encode({"cgroups": joins}))

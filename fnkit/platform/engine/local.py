@@ -14,7 +14,7 @@ from fnkit.platform.engine.calls import LocalCall
 from fnkit.platform.engine.cgroups import ControlGroups
 from fnkit.platform.engine.clock import VirtualClock
 from fnkit.platform.engine.contract import Call, Failure, FailureKind, Listener, Observation, Outcome
-from fnkit.platform.engine.instance import Instance, InstanceState
+from fnkit.platform.engine.instance import Instance
 from fnkit.platform.engine.isolation import Level
 from fnkit.platform.engine.logs import LogWriter
 from fnkit.platform.engine.nursery import Nursery
@@ -107,6 +107,10 @@ class LocalEngine:
     def restore(self, route: Route) -> None:
         """Serve a deployment that ran before: no instance is needed to know that it does."""
         self._switch(self._pool(route, lambda _: None))
+
+    def warm(self, interpreters: Iterable[str]) -> None:
+        """Make ready what every instance of these interpreters shares."""
+        self._nursery.warm(interpreters)
 
     def remove(self, function_id: str) -> None:
         """See ``Engine.remove``."""

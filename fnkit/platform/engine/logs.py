@@ -35,7 +35,7 @@ class _Segment:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
-        numbers = [n for n in (segment_number(entry) for entry in os.listdir(folder)) if n is not None]
+        numbers = [n for n in (segment_number(entry.name) for entry in folder.iterdir()) if n is not None]
         self.number = max(numbers, default=1)
         self._open()
 

@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +52,11 @@ class Nursery:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    def warm(self, interpreters: Iterable[str]) -> None:
+        """Start the zygotes of these interpreters before anybody waits for one."""
+        for interpreter in interpreters:
+            self.refill(interpreter)
 
     async def take(self, interpreter: str) -> Instance:
         """Return a blank instance of this interpreter, in hand or new. ``OSError`` when there can be none."""
@@ -131,7 +137,7 @@ class Nursery:
         if instance.groups is not None:
             self._remove_groups(instance.groups, _GROUP_TRIES)
         if instance.home is not None:
-            self._loop.run_in_executor(None, shutil.rmtree, instance.home, True)
+            self._loop.run_in_executor(None, _remove_folder, instance.home)
 
     def _remove_groups(self, groups: InstanceGroups, tries: int) -> None:
         if not groups.remove() and tries and not self._closed:
@@ -147,3 +153,7 @@ class Nursery:
             self.zygote_lost(zygote)
         if self._groups is not None:
             self._groups.close()
+
+
+def _remove_folder(path: str) -> None:
+    shutil.rmtree(path, ignore_errors=True)

@@ -68,7 +68,7 @@ class Zygote:
             raise
         finally:
             theirs.close()
-        ours.setblocking(False)
+        ours.settimeout(0)
         self._control = ours
         loop.add_reader(ours.fileno(), self._hear)
 

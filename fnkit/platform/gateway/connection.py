@@ -52,7 +52,7 @@ class ClientConnection(asyncio.Protocol):
             self.peer = str(peer[0])
         self._gateway.connections.add(self)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         """The client is gone: what it waited for is let go, or the instance would never be free again."""
         self._gateway.connections.discard(self)
         self._waiting.clear()
@@ -204,10 +204,10 @@ class ClientConnection(asyncio.Protocol):
                 self._answer(request, target)
             else:
                 self._gateway.start(request, target, self)
-        if self._paused and len(self._waiting) < _PIPELINE_MAX and self._is_open():
+        if self._paused and len(self._waiting) < _PIPELINE_MAX and self._transport is not None:
             self._paused = False
-            assert self._transport is not None
-            self._transport.resume_reading()
+            if self._is_open():
+                self._transport.resume_reading()
 
     def _answer(self, request: ClientRequest, response: MappedResponse) -> None:
         self.respond(encode_response(response, keep_alive=request.keep_alive, is_head=request.method == "HEAD"))

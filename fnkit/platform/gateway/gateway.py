@@ -25,7 +25,7 @@ _IDLE_SECONDS: Final = 300.0
 _LOOK_SECONDS: Final = 5.0
 
 
-class Refused(Exception):  # noqa: N818  (a response, raised where it is decided)
+class Refused(Exception):
     """The answer is known without a handler."""
 
     def __init__(self, response: MappedResponse) -> None:

@@ -23,7 +23,7 @@ async def open_doors(gateway: Gateway, host: str, port: int, private_socket: Pat
         lambda: ClientConnection(gateway, private=False), host, port, backlog=_BACKLOG, reuse_address=True
     )
     with contextlib.suppress(FileNotFoundError):
-        private_socket.unlink()
+        os.unlink(private_socket)  # noqa: PTH108  (one call on a local folder, before anything is served)
     umask = os.umask(0o177)
     try:
         private = await loop.create_unix_server(

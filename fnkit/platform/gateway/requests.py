@@ -25,7 +25,7 @@ _contexts: Final[dict[tuple[int, str], msgspec.Raw]] = {}
 
 def new_request_id() -> str:
     """Return a random UUID."""
-    digits = f"{random.getrandbits(128):032x}"  # noqa: S311  (an identifier, not a secret)
+    digits = f"{random.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 

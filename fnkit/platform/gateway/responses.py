@@ -15,14 +15,14 @@ from fnkit.platform.engine.contract import Failure, FailureKind
 __all__ = [
     "Head",
     "encode_response",
-    "finish_head",
     "failure_response",
+    "finish_head",
     "message_response",
     "pass_through_head",
     "refusal_response",
 ]
 
-_REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+_REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 _HEADS_MAX: Final = 1024
 _BODILESS: Final = (204, 304)
 _STATUS: Final = {
@@ -48,9 +48,9 @@ def _now() -> bytes:
 
 
 def _head(response: MappedResponse) -> bytes:
-    lines = [b"HTTP/1.1 %d %s\r\n" % (response.status, _REASONS.get(response.status, b"Unknown"))]
-    lines += [f"{name}: {value}\r\n".encode("utf-8", "replace") for name, value in response.headers]
-    return b"".join(lines)
+    lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in response.headers]
+    return "".join(lines).encode("utf-8", "replace")
 
 
 def pass_through_head(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> tuple[int, bytes]:

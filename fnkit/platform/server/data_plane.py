@@ -7,6 +7,7 @@ up to ten seconds, and takes every instance with it when it ends. It imports nei
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -75,7 +76,8 @@ class DataPlane:
             self._rising.cancel()
         self._gateway.close()
         self._engine.close()
-        Path(settings.gateway_socket).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.unlink(settings.gateway_socket)  # noqa: PTH108  (one call, after everything else)
 
     def _hello(self) -> routing.Hello:
         return routing.Hello(pid=os.getpid(), gateway_port=self._settings.gateway_port, isolation=self._level.value)
@@ -95,6 +97,7 @@ class DataPlane:
                 self._engine.restore(route)
             else:
                 self._deploy(route)
+        self._engine.warm({route.interpreter for route in snapshot.routes if route.language == "Python"})
         self._gateway.has_snapshot = True
         self._engine.sweep()
         if self._rising is not None:
@@ -137,7 +140,7 @@ class DataPlane:
 
     async def _rise(self, version: int) -> None:
         """Say ``Healthy`` when every ``min_scale`` instance is up (decision 25)."""
-        while not self._engine.minimum_is_up:
+        while not self._engine.minimum_is_up:  # noqa: ASYNC110  (some pools make it true together)
             await asyncio.sleep(_LOOK_SECONDS)
         self._gateway.is_healthy = True
         self._link.report(routing.Healthy(version=version))
@@ -162,7 +165,7 @@ def main() -> int:
     try:
         settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
     except msgspec.MsgspecError:
-        _log.error("standard input must hold the process's settings as JSON")  # noqa: TRY400  (they hold a key)
+        _log.error("standard input must hold the process's settings as JSON")
         return 2
     try:
         import uvloop
@@ -173,7 +176,7 @@ def main() -> int:
     try:
         run(_serve(settings))
     except (OSError, PlatformError) as error:
-        _log.error("%s", error)  # noqa: TRY400  (the message is all its reader can use)
+        _log.error("%s", error)
         return 1
     return 0
 

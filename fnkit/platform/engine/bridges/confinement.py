@@ -102,8 +102,8 @@ def interpreter_folders() -> list[str]:
     with open("/proc/self/maps") as maps:
         for line in maps:
             fields = line.split(None, 5)
-            if len(fields) == 6 and fields[5].startswith("/") and "x" in fields[1]:
-                folders.add(os.path.dirname(fields[5].strip()))
+            if fields[-1].startswith("/") and "x" in fields[1]:
+                folders.add(os.path.dirname(fields[-1].strip()))
     covered = tuple(f"/{name}/" for name in _SYSTEM)
     wanted = sorted(f for f in folders if f != "/" and not (f + "/").startswith(covered))
     return [f for f in wanted if not any(f != g and f.startswith(g + "/") for g in wanted)]
@@ -227,13 +227,15 @@ def confine(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None
 
 
 _RANDOM = ("/dev/random", "/dev/urandom")
-_PROC = tuple("/proc/" + name for name in ("self", "cpuinfo", "loadavg", "meminfo", "stat", "sys", "uptime", "version"))
+_PROC = tuple(
+    "/proc/" + name for name in ("self", "cpuinfo", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
+)
 
 
 def _limit(settings: Settings) -> None:
     """Set the limits that hold per process; where there are cgroups, memory and processes are theirs."""
     limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _DESCRIPTORS, resource.RLIMIT_FSIZE: settings.disk}
-    if settings.level != "cgroup" and settings.level != "none":
+    if settings.level not in ("cgroup", "none"):
         limits[resource.RLIMIT_DATA] = settings.memory
     if settings.level == "namespaces" and _counts_processes_by_namespace():
         limits[resource.RLIMIT_NPROC] = settings.processes

@@ -23,6 +23,7 @@ _ALL_V1 = (1 << 13) - 1
 _REFER, _TRUNCATE, _IOCTL = 1 << 13, 1 << 14, 1 << 15
 _ONLY_FILES = _FILE_EXECUTE | _FILE_WRITE | _FILE_READ | _TRUNCATE | _IOCTL
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 2
+_ATTRIBUTE_SIZES = ((6, 24), (4, 16), (1, 8))  # by ABI: files; and ports; and scopes
 _PATH_BENEATH = 1
 _VERSION_FLAG = 1
 
@@ -45,7 +46,7 @@ def restrict_files(readable: list[str], writable: list[str], devices: tuple[str,
         if version >= since:
             handled |= right
     attributes = struct.pack("=QQQ", handled, 0, _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
-    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    size = next(size for since, size in _ATTRIBUTE_SIZES if version >= since)
     ruleset = kernel.syscall(kernel.LANDLOCK_CREATE_RULESET, ctypes.c_char_p(attributes), size, 0)
     try:
         for path in (*readable, *devices):

@@ -65,7 +65,7 @@ def setns(descriptor: int, kind: int) -> None:
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    """mount(2)."""
+    """Mount, or change a mount."""
     result = _libc.mount(
         os.fsencode(source) if source else None,
         os.fsencode(target),
@@ -105,7 +105,7 @@ def sethostname(name: str) -> None:
 
 
 def prctl(option: int, *arguments: object) -> None:
-    """prctl(2)."""
+    """Change a property of this process."""
     converted = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]
     converted += [ctypes.c_ulong(0)] * (4 - len(converted))
     _checked(_libc.prctl(option, *converted), f"prctl {option}")

@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio  # noqa: F401  (this and the next lines: what most handlers import, paid for once)
 import base64  # noqa: F401
 import concurrent.futures  # noqa: F401
+import contextlib
 import dataclasses  # noqa: F401
-import datetime  # noqa: F401
+import datetime  # noqa: F401, ICN001
 import decimal  # noqa: F401
 import email.message  # noqa: F401
 import gc
@@ -38,7 +39,7 @@ import struct
 import subprocess  # noqa: F401
 import sys
 import traceback
-import typing  # noqa: F401
+import typing
 import urllib.request  # noqa: F401
 import uuid  # noqa: F401
 
@@ -77,15 +78,16 @@ class Zygote:
         self.own_pids = -1
 
     def run(self) -> None:
+        """Serve until the data plane closes its end."""
         confinement.enter_zygote(self.level)
         if confinement.has_namespaces(self.level):
             self.late = confinement.build_root(self.root)
             self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
         woken, wake = socket.socketpair()
-        wake.setblocking(False)
-        woken.setblocking(False)
+        for end in (wake, woken):
+            end.settimeout(0)
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         site.setquit()
         site.setcopyright()
         site.sethelper()
@@ -105,9 +107,11 @@ class Zygote:
                     return
 
     def tell(self, kind: bytes, number: int, value: int) -> None:
+        """Send one message."""
         self.control.sendall(MESSAGE.pack(kind, number, value))
 
     def reap(self) -> None:
+        """Report every instance that has ended."""
         while self.numbers:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -120,6 +124,7 @@ class Zygote:
                 self.tell(b"EXIT", number, status)
 
     def hear(self, woken: socket.socket, wake: socket.socket) -> bool:
+        """Take one message; ``False`` when there will be no more."""
         received, ancillary, _, _ = self.control.recvmsg(MESSAGE.size, socket.CMSG_SPACE(12))
         while received and len(received) < MESSAGE.size:
             received += self.control.recv(MESSAGE.size - len(received))
@@ -128,7 +133,7 @@ class Zygote:
         kind, number, _ = MESSAGE.unpack(received)
         descriptors = []  # type: list[int]
         for _, _, data in ancillary:
-            descriptors += struct.unpack("%di" % (len(data) // 4), data)
+            descriptors += struct.unpack(f"{len(data) // 4}i", data)
         if kind == b"KILL":
             self.kill(number)
         elif kind == b"FORK":
@@ -140,10 +145,8 @@ class Zygote:
         for pid, known in self.numbers.items():
             if known == number:
                 if not confinement.has_namespaces(self.level):
-                    try:
+                    with contextlib.suppress(OSError):  # it may not have called setsid yet
                         os.killpg(pid, signal.SIGKILL)
-                    except OSError:
-                        pass  # it has not called setsid yet
                 os.kill(pid, signal.SIGKILL)
 
     def end_all(self) -> None:
@@ -154,6 +157,7 @@ class Zygote:
             os.waitpid(pid, 0)
 
     def fork(self, number: int, descriptors: list[int], ours: tuple[socket.socket, ...]) -> None:
+        """Fork an instance that gets these descriptors and none of ours."""
         try:
             if self.own_pids >= 0:
                 confinement.separate_processes()
@@ -187,7 +191,7 @@ def become_instance(level: str, root: str, late: list[str], descriptors: list[in
             settings = receive_document(connection)
             confine(settings, root, descriptors[1:])
         except Exception as error:
-            say(connection, {"error": "%s: %s" % (type(error).__name__, error)})
+            say(connection, {"error": f"{type(error).__name__}: {error}"})
             return
         code = live(connection, settings)
     except (EOFError, OSError):
@@ -197,13 +201,14 @@ def become_instance(level: str, root: str, late: list[str], descriptors: list[in
 
 
 def receive_document(connection: socket.socket) -> dict[str, typing.Any]:
+    """Read one JSON document of the start."""
     length = LENGTH.unpack(receive(connection, LENGTH.size))[0]
     document = json.loads(receive(connection, length))
-    assert isinstance(document, dict)
-    return document
+    return document if isinstance(document, dict) else {}
 
 
 def receive(connection: socket.socket, size: int) -> bytes:
+    """Read exactly so many bytes; ``EOFError`` when the other end closes before."""
     parts = []
     while size:
         part = connection.recv(size)
@@ -215,6 +220,7 @@ def receive(connection: socket.socket, size: int) -> bytes:
 
 
 def say(connection: socket.socket, line: dict[str, object]) -> None:
+    """Write the start line."""
     connection.sendall(json.dumps(line).encode() + b"\n")
 
 
@@ -225,12 +231,12 @@ def confine(settings: dict[str, typing.Any], root: str, pipes: list[int]) -> Non
     for descriptor, standard in ((nothing, 0), (pipes[0], 1), (pipes[1], 2)):
         os.dup2(descriptor, standard)
         os.close(descriptor)
-    sys.stdin = open(0, closefd=False)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  (it stays open as long as the process)
     for name, standard in (("stdout", 1), ("stderr", 2)):
         raw = io.FileIO(standard, "wb", closefd=False)
         text = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)
         setattr(sys, name, text)
-        setattr(sys, "__%s__" % name, text)
+        setattr(sys, f"__{name}__", text)
     os.environ.clear()
     os.environ.update(settings["environment"])
     os.chdir(settings["home"])
@@ -242,7 +248,7 @@ def live(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
     try:
         handler = load(settings["handler"], settings["root"])
     except SystemExit as error:
-        failure = "SystemExit: %s" % error
+        failure = f"SystemExit: {error}"
         traceback.print_exc()
     except BaseException as error:
         failure = describe(error)
@@ -269,13 +275,12 @@ def complain() -> None:
         "<frozen importlib._bootstrap_external>",
     ):
         trace = trace.tb_next
-    try:
+    with contextlib.suppress(Exception):  # the handler may have closed its stderr
         sys.stderr.write("".join(traceback.format_exception(kind, error, trace)))
-    except Exception:
-        pass  # the handler closed its stderr
 
 
 def describe(error: BaseException) -> str:
+    """Return the exception's message, its name where it has none."""
     try:
         return str(error) or type(error).__name__
     except Exception:
@@ -292,7 +297,8 @@ def load(handler: str, root: str) -> typing.Callable[[object, object], object]:
     path = os.path.join(own, module_name + ".py")
     if os.path.isfile(path):
         spec = importlib.util.spec_from_file_location(module_name, path)
-        assert spec is not None and spec.loader is not None
+        if spec is None or spec.loader is None:
+            raise HandlerMissing(MISSING)
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         spec.loader.exec_module(module)
@@ -316,6 +322,7 @@ class Requests:
         self.buffer = b""
 
     def next(self) -> bytes | None:
+        """Return the body of the next request, ``None`` when there will be none."""
         while True:
             head, separator, rest = self.buffer.partition(b"\r\n\r\n")
             if separator:
@@ -332,6 +339,7 @@ class Requests:
         return rest[:size]
 
     def more(self) -> bool:
+        """Read what has come; ``False`` at the end."""
         received = self.connection.recv(262144)
         self.buffer += received
         return bool(received)
@@ -346,7 +354,7 @@ def respond(
         call = json.loads(request)
         status, kind, body = encode(handler(call["event"], call["context"]))
     except SystemExit as error:
-        status, kind, body = 500, "text/plain; charset=utf-8", ("SystemExit: %s" % error).encode("utf-8", "replace")
+        status, kind, body = 500, "text/plain; charset=utf-8", f"SystemExit: {error}".encode("utf-8", "replace")
         code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     except BaseException as error:
         status, kind, body = 500, "text/plain; charset=utf-8", describe(error).encode("utf-8", "replace")
@@ -367,6 +375,7 @@ def encode(result: object) -> tuple[int, str, bytes]:
 
 
 def answer(connection: socket.socket, status: int, kind: str, body: bytes, *, last: bool = False) -> None:
+    """Write an answer; after the last one the process ends."""
     head = b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d\r\n%s\r\n"
     end = b"connection: close\r\n" if last else b""
     connection.sendall(head % (status, REASONS[status], kind.encode(), len(body), end) + body)
