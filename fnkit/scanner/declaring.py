@@ -151,5 +151,7 @@ def _mistyped(name: str, value: object, wanted: str) -> Fault:
         hint = f"The value of {reprlib.repr(odd)} is not a string; put it in quotes."
         return Fault("bad-argument", f"{name} is {wanted}", hint, name)
     shown = reprlib.repr(value)
-    message = f"{name} is {wanted}, and this is {shown} ({type(value).__name__})"
+    # What was meant for the environment may be a secret by mistake; its kind is enough.
+    what = type(value).__name__ if name == "env" else f"{shown} ({type(value).__name__})"
+    message = f"{name} is {wanted}, and this is {what}"
     return Fault("bad-argument", message, hint, name)

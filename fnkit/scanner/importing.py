@@ -31,6 +31,8 @@ __all__ = ["IMPORT_SECONDS", "import_modules_apart"]
 IMPORT_SECONDS: Final = 30.0
 _MANIFEST_MAX_BYTES: Final = 16 * 1024 * 1024
 _CHILDREN: Final = 4
+_SECRET_LENGTH: Final = 6
+"""Shorter values stand in ordinary words; taking them out would only garble the message."""
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -94,6 +96,14 @@ def _problem(code: str, message: str, hint: str, one: ModuleScan) -> ModuleScan:
     return replace(one, computed=(), problems=(*one.problems, Problem(code, message, hint, one.file, 1)))
 
 
+def _without_values(text: str) -> str:
+    """An error's text with names in place of environment values that it quotes: any of them may be a secret."""
+    for name, value in sorted(os.environ.items(), key=lambda item: -len(item[1])):
+        if len(value) >= _SECRET_LENGTH and not value.startswith("/"):
+            text = text.replace(value, f"<{name}>")
+    return text
+
+
 def _status_text(status: int) -> str:
     if status >= 0:
         return f" with status {status}"
@@ -107,7 +117,8 @@ def _read_manifest(one: ModuleScan, manifest: _Manifest) -> ModuleScan:
     problems = list(one.problems)
     for failure in manifest.failures:
         hint = "It must import on this machine for --import to help." if failure.code == "import-failed" else None
-        problems.append(Problem(failure.code, f"{one.file}: {failure.message}", hint, one.file, failure.line or 1))
+        message = f"{one.file}: {_without_values(failure.message)}"
+        problems.append(Problem(failure.code, message, hint, one.file, failure.line or 1))
     functions: list[ScannedFunction] = []
     for handler in manifest.handlers:
         marks: list[Marked] = []

@@ -83,6 +83,16 @@ def test_a_module_that_fails_is_a_problem_and_never_a_traceback(tmp_path: Path, 
     assert places(report.problems) == [problem]
 
 
+def test_an_error_that_quotes_an_environment_value_shows_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://user:hunter2@host/db")
+    source = COMPUTED + "raise ValueError('bad dsn ' + os.environ['DATABASE_URL'])\n"
+    (problem,) = scanned(tmp_path, {"app.py": source}, import_modules=True).problems
+    assert "hunter2" not in str(problem)
+    assert problem.message.endswith("ValueError: bad dsn <DATABASE_URL>")
+
+
 @pytest.mark.parametrize(
     "first",
     [
