@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["invoke"]
 
 _FAILED = 500
+_NO_MODULE = re.compile(rb"No module named '([A-Za-z0-9_.]+)'")
 _CARRIED = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
 
 
@@ -57,6 +59,7 @@ def invoke(  # noqa: PLR0913 - one parameter an option
         answer = invoke_there(common, api, name, request)
     else:
         answer = _call_here(common, name, request)
+        _hint_at_missing_package(common, answer)
     common.output.message(f"{answer.response.status} in {answer.duration_ms:.1f} ms")
     common.output.result(InvokeView(answer))
     return 1 if answer.response.status >= _FAILED else None
@@ -79,6 +82,17 @@ def _call_here(common: CommonOptions, name: str, request: Request) -> Answer:
     values = read_secret_values(replace(project, functions=(spec,)), environ)
     on_line = (lambda _: None) if common.output.as_json else common.output.message
     return invoke_here(project, spec, request, values, on_line)
+
+
+def _hint_at_missing_package(common: CommonOptions, answer: Answer) -> None:
+    """The handler runs with this Python's packages, which may lack what a deploy would vendor."""
+    missing = _NO_MODULE.search(answer.response.body)
+    if answer.response.status == _FAILED and missing is not None:
+        common.output.warning(
+            f"{missing.group(1).decode()} is not installed for {sys.executable}. Install the project's "
+            "requirements there, or run the function as it is deployed: `fnkit deploy --local`, then "
+            "`fnkit invoke --remote --local`."
+        )
 
 
 def _request(
