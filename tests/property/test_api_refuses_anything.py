@@ -13,15 +13,35 @@ from hypothesis import strategies as st
 from tests.support.control_process import API, PROJECT, ControlProcess, running_control
 
 FIELDS = (
-    *("name", "project_id", "namespace_id", "function_id", "environment_variables", "description", "tags", "schedule"),
-    *("secret_environment_variables", "activate_vpc_integration", "min_scale", "max_scale", "runtime", "memory_limit"),
+    *(
+        "name",
+        "project_id",
+        "namespace_id",
+        "function_id",
+        "environment_variables",
+        "description",
+        "tags",
+        "schedule",
+    ),
+    *(
+        "secret_environment_variables",
+        "activate_vpc_integration",
+        "min_scale",
+        "max_scale",
+        "runtime",
+        "memory_limit",
+    ),
     *("timeout", "handler", "privacy", "http_option", "sandbox", "private_network_id", "redeploy", "args", "key"),
 )
-WORDS = st.sampled_from(("python311", "go126", "a", "public", "v2", "300s", "0 0 * * *", PROJECT, "", "\0", "\ud800", "é"))
+WORDS = st.sampled_from(
+    ("python311", "go126", "a", "public", "v2", "300s", "0 0 * * *", PROJECT, "", "\0", "\ud800", "é")
+)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | WORDS
 ANYTHING = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 BODIES = st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=8) | ANYTHING
@@ -47,7 +67,10 @@ def sane(status: int, body: bytes) -> None:
 @QUICK
 @given(kind=st.sampled_from(("namespaces", "functions", "crons")), body=BODIES, patch=st.booleans())
 def test_any_json_in_a_body(
-    ids: tuple[ControlProcess, dict[str, str]], kind: str, body: object, patch: bool  # noqa: FBT001 - hypothesis gives it
+    ids: tuple[ControlProcess, dict[str, str]],
+    kind: str,
+    body: object,
+    patch: bool,  # noqa: FBT001 - hypothesis gives it
 ) -> None:
     control, known = ids
     if isinstance(body, dict) and not patch:
@@ -101,5 +124,3 @@ def test_a_body_that_is_nested_very_deeply(ids: tuple[ControlProcess, dict[str, 
     deep = b'{"args":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001
     answer = control.request("PATCH", f"{API}/crons/{known['crons']}", deep)
     assert answer.status == 400
-
-

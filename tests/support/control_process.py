@@ -19,9 +19,20 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from fnkit.platform.layout import ProcessSettings
+from tests.support.platform import PlatformUnderTest
 from tests.support.waiting import wait_until
 
-__all__ = ["API", "PROJECT", "SECRET_KEY", "Answer", "ControlProcess", "archive", "control_settings", "running_control"]
+__all__ = [
+    "API",
+    "PROJECT",
+    "SECRET_KEY",
+    "Answer",
+    "ControlProcess",
+    "api_of",
+    "archive",
+    "control_settings",
+    "running_control",
+]
 
 SECRET_KEY = "11111111-1111-1111-1111-111111111111"
 PROJECT = "22222222-2222-2222-2222-222222222222"
@@ -123,7 +134,7 @@ class ControlProcess:
         connection = http.client.HTTPConnection("127.0.0.1", self.settings.api_port, timeout=30)
         target = f"{path}?{urlencode(query)}" if query else path
         try:
-            connection.request(method, target, raw, {"X-Auth-Token": SECRET_KEY, **(headers or {})})
+            connection.request(method, target, raw, {"X-Auth-Token": self.settings.secret_key, **(headers or {})})
             answer = connection.getresponse()
             return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
         finally:
@@ -131,7 +142,9 @@ class ControlProcess:
 
     def namespace(self, name: str = "shop", **fields: object) -> dict[str, object]:
         """Create a namespace and wait until it is ready."""
-        created = self.request("POST", f"{API}/namespaces", {"name": name, "project_id": PROJECT, **fields}).ok()
+        created = self.request(
+            "POST", f"{API}/namespaces", {"name": name, "project_id": self.settings.project_id, **fields}
+        ).ok()
         return self.settled("namespaces", created["id"])
 
     def function(self, namespace_id: object, name: str = "hello", **fields: object) -> dict[str, object]:
@@ -171,6 +184,10 @@ class ControlProcess:
         """Whether the object answers 404."""
         return self.request("GET", f"{API}/{kind}/{record_id}").status == 404
 
+    def wait_gone(self, kind: str, record_id: object) -> None:
+        """Wait until the object answers 404."""
+        wait_until(lambda: self.gone(kind, record_id), 10)
+
     def _answers(self) -> bool:
         try:
             return self.request("GET", "/healthz").status in (200, 503)
@@ -178,6 +195,15 @@ class ControlProcess:
             assert self.process is not None
             assert self.process.poll() is None, Path(self.settings.home, "control.log").read_text()
             return False
+
+
+def api_of(platform: PlatformUnderTest) -> ControlProcess:
+    """Requests to a whole platform that the real command started."""
+    port = urlsplit(platform.api_url).port
+    settings = control_settings(
+        platform.home, api_port=port, secret_key=platform.secret_key, project_id=platform.project_id
+    )
+    return ControlProcess(settings)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ __all__ = ["DataPlanePeer", "connected_peer"]
 
 @dataclass(slots=True)
 class DataPlanePeer:
-    """``refusal`` says why a route cannot start, or ``None``; ``hold`` keeps starts unanswered, ``deaf`` everything."""
+    """``refusal`` says why a route cannot start; ``hold`` keeps starts unanswered, ``deaf`` everything."""
 
     path: str
     refusal: Callable[[Route], str | None] = lambda _route: None

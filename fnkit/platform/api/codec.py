@@ -47,7 +47,7 @@ def decode(body: bytes, kind: type[T]) -> T:
 def _wrong_type(text: str) -> str:
     match = _FIELD.search(text)
     if match is None:
-        return f"the body is not what is expected: {text}"
+        return f"invalid value for the body: {text}"
     return f"invalid value for {match.group(1) or 'the body'}: {text[: match.start()]}"
 
 

@@ -81,7 +81,7 @@ def _file(job: BuildJob, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path
         target = path.open("wb")
     except IsADirectoryError:
         raise BuildFailed(f"{member.filename!r} is both a file and a folder.") from None
-    with archive.open(member) as source, target:
+    with target, archive.open(member) as source:
         while chunk := source.read(_CHUNK):
             job.check()
             total += len(chunk)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from fnkit.platform.clock import PlatformClock
 from fnkit.platform.control.secrets import SecretKeeper
@@ -13,8 +15,10 @@ from fnkit.platform.layout import Layout, ProcessSettings
 from fnkit.platform.store.blobs import Blobs
 from fnkit.platform.store.database import Store
 
-__all__ = ["BackgroundTasks", "ControlContext", "Quotas"]
+__all__ = ["BackgroundTasks", "ControlContext", "Quotas", "persistently"]
 
+T = TypeVar("T")
+_AGAIN_SECONDS: Final = 1.0
 _logger = logging.getLogger(__name__)
 
 
@@ -51,6 +55,16 @@ class BackgroundTasks:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             _logger.error("%s failed", task.get_name(), exc_info=error)
+
+
+async def persistently(write: Callable[[], T]) -> T:
+    """Do a write that no client waits for, again and again until the disk takes it."""
+    while True:
+        try:
+            return write()
+        except sqlite3.OperationalError as error:
+            _logger.error("The store does not take a write, trying again: %s", error)  # noqa: TRY400  no stack needed
+            await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def _nobody(_id: str) -> None:

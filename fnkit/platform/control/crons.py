@@ -13,7 +13,7 @@ from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateCron, UpdateCron
 from fnkit.contract.resources import Cron, ListCronsResponse
 from fnkit.platform.control import validation
-from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.context import ControlContext, persistently
 from fnkit.platform.control.functions import Functions
 from fnkit.platform.control.listing import BY_AGE, read_listing, whole_number
 from fnkit.platform.control.refusals import invalid, not_found, required, transient_state
@@ -118,19 +118,26 @@ class Crons:
 
     async def settle(self, record: CronRecord) -> None:
         """Bring a pending cron to ready."""
-        store = self._context.store
-        with store.transaction():
-            now = store.crons.get(record.id)
-            if now is None or now.status is not Status.PENDING:
-                return
-            store.crons.update(moved(now, Status.READY))
+        await persistently(lambda: self._settled(record))
         self._context.cron_changed(record.id)
 
     async def purge(self, cron_id: str) -> None:
         """Forget a cron that is being deleted."""
-        with self._context.store.transaction():
-            self._context.store.deliveries.drop(cron_id)
-            self._context.store.crons.delete(cron_id)
+        store = self._context.store
+
+        def forget() -> None:
+            with store.transaction():
+                store.deliveries.drop(cron_id)
+                store.crons.delete(cron_id)
+
+        await persistently(forget)
+
+    def _settled(self, record: CronRecord) -> None:
+        store = self._context.store
+        with store.transaction():
+            now = store.crons.get(record.id)
+            if now is not None and now.status is Status.PENDING:
+                store.crons.update(moved(now, Status.READY))
 
     def _record(self, region: str, cron_id: str) -> CronRecord:
         record = self._context.store.crons.get(cron_id)

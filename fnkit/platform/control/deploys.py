@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -24,7 +26,7 @@ from fnkit.platform.builds.builder import build
 from fnkit.platform.builds.job import BuildFailed, BuildJob
 from fnkit.platform.builds.log import BuildLog
 from fnkit.platform.builds.toolchain import Toolchains
-from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.context import ControlContext, persistently
 from fnkit.platform.control.leftovers import Leftovers
 from fnkit.platform.control.link import DataPlaneLink
 from fnkit.platform.control.routes import route_of
@@ -95,12 +97,13 @@ class Deploys:
             deployment = await self._built(record, log)
             await self._started(record, deployment, log)
         except _Failed as failure:
-            self._fail(record, str(failure))
+            text = str(failure)
+            await persistently(lambda: self._fail(record, text))
         except asyncio.CancelledError:
             raise
         except Exception as error:
             log.write(f"The platform failed: {error}")
-            self._fail(record, INTERNAL_ERROR)
+            await persistently(lambda: self._fail(record, INTERNAL_ERROR))
             raise
 
     def _log(self, record: FunctionRecord) -> BuildLog:
@@ -175,7 +178,7 @@ class Deploys:
         return str(target)
 
     async def _started(self, record: FunctionRecord, deployment: Deployment, log: BuildLog) -> None:
-        self._change(record, lambda now: msgspec.structs.replace(now, build_message=None))
+        self._progress(record, None)
         namespace = self._context.store.namespaces.get(record.namespace_id)
         if namespace is None:
             return
@@ -183,7 +186,7 @@ class Deploys:
         if fault is not None:
             log.write(f"No instance could be started: {fault}")
             raise _Failed(fault)
-        self._ready(record, deployment)
+        await persistently(lambda: self._ready(record, deployment))
 
     def _ready(self, record: FunctionRecord, deployment: Deployment) -> None:
         moment = self._context.clock.now_ns()
@@ -217,8 +220,9 @@ class Deploys:
         )
         self._leftovers.unused(record.id)
 
-    def _progress(self, record: FunctionRecord, step: str) -> None:
-        self._change(record, lambda now: msgspec.structs.replace(now, build_message=step))
+    def _progress(self, record: FunctionRecord, step: str | None) -> None:
+        with suppress(sqlite3.OperationalError):  # a step that is not shown
+            self._change(record, lambda now: msgspec.structs.replace(now, build_message=step))
 
     def _change(self, record: FunctionRecord, change: Callable[[FunctionRecord], FunctionRecord]) -> bool:
         """Change the stored record, unless a newer generation or a deletion came in between."""

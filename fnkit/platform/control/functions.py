@@ -15,7 +15,7 @@ from fnkit.contract.limits import ENVIRONMENT_MAX_ENTRIES
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function, ListFunctionsResponse
 from fnkit.platform.control import validation
-from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.context import ControlContext, persistently
 from fnkit.platform.control.deploys import Deploys
 from fnkit.platform.control.function_settings import new_settings, updated_settings
 from fnkit.platform.control.leftovers import Leftovers
@@ -152,7 +152,7 @@ class Functions:
         with self._context.store.transaction():
             record = self._begin_removal(self.writable(region, function_id))
         await self.end_serving([record])
-        self._context.tasks.start(self._purge(record.id), f"removal of {record.id}")
+        self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
         return self._view(record, UPDATED)
 
     def record(self, region: str, function_id: str) -> FunctionRecord:
@@ -215,17 +215,21 @@ class Functions:
                 self._context.cron_changed(cron.id)
         await self._link.remove(*ids)
 
-    def purge(self, function_id: str) -> None:
+    async def purge(self, function_id: str) -> None:
         """Forget a function that is being deleted, with its crons, code, archive and logs."""
         store = self._context.store
         record = store.functions.get(function_id)
         if record is None:
             return
-        with store.transaction():
-            for cron in list(store.crons.every(function_id=function_id)):
-                store.deliveries.drop(cron.id)
-                store.crons.delete(cron.id)
-            store.functions.delete(function_id)
+
+        def forget() -> None:
+            with store.transaction():
+                for cron in list(store.crons.every(function_id=function_id)):
+                    store.deliveries.drop(cron.id)
+                    store.crons.delete(cron.id)
+                store.functions.delete(function_id)
+
+        await persistently(forget)
         self._leftovers.archive(record.archive)
         grace = record.settings.timeout / _NANOSECONDS if record.serving else 0.0
         if record.serving is not None:
@@ -245,9 +249,6 @@ class Functions:
         for record in ended:
             if record.serving is not None:
                 self._leftovers.later(record.serving.code, record.settings.timeout / _NANOSECONDS)
-
-    async def _purge(self, function_id: str) -> None:
-        self.purge(function_id)
 
     def _begin_removal(self, record: FunctionRecord) -> FunctionRecord:
         store = self._context.store

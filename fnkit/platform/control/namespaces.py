@@ -15,7 +15,7 @@ from fnkit.contract.names import namespace_slug
 from fnkit.contract.requests import CreateNamespace, UpdateNamespace
 from fnkit.contract.resources import ListNamespacesResponse, Namespace
 from fnkit.platform.control import validation
-from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.context import ControlContext, persistently
 from fnkit.platform.control.functions import Functions
 from fnkit.platform.control.listing import BY_AGE_OR_NAME, read_listing
 from fnkit.platform.control.refusals import already_exists, not_found, quota_exceeded, transient_state
@@ -137,12 +137,19 @@ class Namespaces:
         """Forget a namespace that is being deleted, and what is in it."""
         store = self._context.store
         for function in list(store.functions.every(namespace_id=namespace_id)):
-            self._functions.purge(function.id)
-        with store.transaction():
-            store.namespaces.delete(namespace_id)
+            await self._functions.purge(function.id)
+
+        def forget() -> None:
+            with store.transaction():
+                store.namespaces.delete(namespace_id)
+
+        await persistently(forget)
 
     async def _settle(self, record: NamespaceRecord) -> None:
         await self._functions.push_namespace(record.id)
+        await persistently(lambda: self._settled(record))
+
+    def _settled(self, record: NamespaceRecord) -> None:
         store = self._context.store
         with store.transaction():
             now = store.namespaces.get(record.id)

@@ -89,7 +89,7 @@ class ControlPlane:
         for namespace in list(store.namespaces.every(status=Status.DELETING.value)):
             await self.namespaces.purge(namespace.id)
         for function in list(store.functions.every(status=Status.DELETING.value)):
-            self.functions.purge(function.id)
+            await self.functions.purge(function.id)
         for cron in list(store.crons.every(status=Status.DELETING.value)):
             await self.crons.purge(cron.id)
         for function in list(store.functions.every(serving=1)):

@@ -10,7 +10,6 @@ import pytest
 
 from tests.support.control_process import API, PROJECT, ControlProcess, archive, control_settings
 from tests.support.data_plane_peer import connected_peer
-from tests.support.waiting import wait_until
 
 Step = Callable[[ControlProcess, dict[str, str]], None]
 
@@ -75,7 +74,7 @@ def test_nothing_accepted_is_lost_however_often_control_is_killed(tmp_path: Path
         control.kill()
         control.start()
         for kind, one in made.items():
-            wait_until(lambda kind=kind, one=one: control.gone(kind, one), 10)
+            control.wait_gone(kind, one)
         assert control.stop() == 0
     finally:
         control.kill()

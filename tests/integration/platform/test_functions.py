@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -98,7 +99,13 @@ def test_a_patch_deploys_and_without_code_that_ends_in_the_recorded_error(
 
 def test_what_is_not_given_stays(control: ControlProcess, namespace: dict[str, object]) -> None:
     function = control.function(
-        namespace["id"], "unset", privacy="private", http_option="redirected", sandbox="v1", tags=["t"], memory_limit=512
+        namespace["id"],
+        "unset",
+        privacy="private",
+        http_option="redirected",
+        sandbox="v1",
+        tags=["t"],
+        memory_limit=512,
     )
     unset = {
         "runtime": "unknown_runtime",
@@ -122,12 +129,11 @@ def test_an_archive_that_is_no_zip_ends_in_the_recorded_build_error(
 ) -> None:
     function = control.function(namespace["id"], "broken")
     failed = control.deployed(function["id"], b"this is not a zip")
-    log = f"{control.settings.home}/logs/{function['id']}/build.jsonl"
+    log = Path(control.settings.home, "logs", str(function["id"]), "build.jsonl")
 
     assert failed["status"] == "error"
     assert failed["error_message"] == "an error occurred during function source code build step"
-    with open(log) as lines:
-        assert "not a zip" in lines.read()
+    assert "not a zip" in log.read_text()
 
 
 def test_a_runtime_of_a_language_that_this_platform_lacks_says_so(

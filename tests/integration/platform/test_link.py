@@ -43,7 +43,9 @@ def test_a_deployment_waits_for_a_data_plane_and_is_ready_once_it_started(alone:
 
 def test_a_route_carries_everything_that_runs_a_function(alone: ControlProcess) -> None:
     namespace = alone.namespace(
-        "routes", environment_variables={"A": "ns", "B": "ns"}, secret_environment_variables=[{"key": "C", "value": "ns"}]
+        "routes",
+        environment_variables={"A": "ns", "B": "ns"},
+        secret_environment_variables=[{"key": "C", "value": "ns"}],
     )
     function = alone.function(
         namespace["id"],

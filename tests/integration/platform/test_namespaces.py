@@ -9,7 +9,6 @@ import pytest
 from argon2 import PasswordHasher
 
 from tests.support.control_process import API, PROJECT, ControlProcess
-from tests.support.waiting import wait_until
 
 NANOSECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 MICROSECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -25,7 +24,14 @@ def test_a_new_namespace_is_pending_with_every_field_in_the_recorded_order(contr
     assert list(created) == [
         *("id", "name", "environment_variables", "organization_id", "project_id", "status"),
         *("registry_namespace_id", "error_message", "registry_endpoint", "description"),
-        *("secret_environment_variables", "tags", "created_at", "updated_at", "vpc_integration_activated", "region"),
+        *(
+            "secret_environment_variables",
+            "tags",
+            "created_at",
+            "updated_at",
+            "vpc_integration_activated",
+            "region",
+        ),
     ]
     assert created["status"] == "pending"
     assert created["registry_endpoint"] == created["registry_namespace_id"] == created["description"] == ""
@@ -38,8 +44,10 @@ def test_a_namespace_becomes_ready_with_its_registry(control: ControlProcess) ->
     ready = control.namespace("TF func.objective-panini")
 
     assert ready["status"] == "ready"
-    assert re.fullmatch(r"rg\.fr-par\.scw\.cloud/funcscwtffuncobjectivepanin[a-z0-9]{8}", str(ready["registry_endpoint"]))
-    assert uuid.UUID(str(ready["registry_namespace_id"]))
+    assert re.fullmatch(
+        r"rg\.fr-par\.scw\.cloud/funcscwtffuncobjectivepanin[a-z0-9]{8}", str(ready["registry_endpoint"])
+    )
+    assert str(uuid.UUID(str(ready["registry_namespace_id"]))) == ready["registry_namespace_id"]
     assert MICROSECONDS.fullmatch(str(ready["created_at"]))
 
 
@@ -88,7 +96,9 @@ def test_variables_replace_and_secrets_merge(control: ControlProcess) -> None:
 
 def test_a_description_alone_leaves_a_namespace_ready(control: ControlProcess) -> None:
     namespace = control.namespace("described")
-    patched = control.request("PATCH", f"{API}/namespaces/{namespace['id']}", {"description": "d", "tags": ["a"]}).ok()
+    patched = control.request(
+        "PATCH", f"{API}/namespaces/{namespace['id']}", {"description": "d", "tags": ["a"]}
+    ).ok()
 
     assert (patched["status"], patched["description"], patched["tags"]) == ("ready", "d", ["a"])
     assert NANOSECONDS.fullmatch(str(patched["updated_at"]))
@@ -110,7 +120,7 @@ def test_deleting_a_namespace_takes_its_functions_and_crons_along(control: Contr
 
     assert deleted["status"] == "deleting"
     for kind, one in (("namespaces", namespace), ("functions", function), ("crons", cron)):
-        wait_until(lambda kind=kind, one=one: control.gone(kind, one["id"]), 10)
+        control.wait_gone(kind, one["id"])
     again = control.request("DELETE", f"{API}/namespaces/{namespace['id']}")
     assert (again.status, again.json) == (404, {"message": "Namespace was not found"})
 

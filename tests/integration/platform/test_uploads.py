@@ -26,7 +26,9 @@ def function(control: ControlProcess, namespace: dict[str, object]) -> dict[str,
 
 
 def signed(control: ControlProcess, function: dict[str, object], size: int) -> tuple[str, dict[str, str]]:
-    answer = control.request("GET", f"{API}/functions/{function['id']}/upload-url", query={"content_length": size}).ok()
+    answer = control.request(
+        "GET", f"{API}/functions/{function['id']}/upload-url", query={"content_length": size}
+    ).ok()
     url, headers = str(answer["url"]), answer["headers"]
     assert isinstance(headers, dict)
     split = urlsplit(url)

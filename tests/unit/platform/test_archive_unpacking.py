@@ -1,0 +1,170 @@
+"""Unpacking strangers' archives: nothing outside, nothing too large, nothing half."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from fnkit.platform.builds import archive as archive_module
+from fnkit.platform.builds.builder import build
+from fnkit.platform.builds.job import STEPS, BuildFailed, BuildJob, BuildStopped
+from fnkit.platform.builds.log import BuildLog
+
+
+def zipped(*members: tuple[str, bytes, int]) -> bytes:
+    """Name, content, Unix mode (0: none)."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, data, mode in members:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            target.writestr(info, data)
+    return content.getvalue()
+
+
+def job(tmp_path: Path, content: bytes, *, runtime: str = "python311", steps: list[str] | None = None) -> BuildJob:
+    return BuildJob(
+        function_id="f",
+        generation=1,
+        runtime=runtime,
+        handler="handler.handle",
+        archive=io.BytesIO(content),
+        target=tmp_path / "deployments" / "f-1",
+        uid=0,
+        log=BuildLog(tmp_path / "logs", 1, lambda: "2026-01-01T00:00:00.000000Z"),
+        progress=(steps if steps is not None else []).append,
+    )
+
+
+def test_files_folders_and_modes_arrive(tmp_path: Path) -> None:
+    steps: list[str] = []
+    one = job(
+        tmp_path,
+        zipped(
+            ("handler.py", b"x", 0o600), ("bin/run", b"#!", 0o755), ("empty/", b"", 0), ("package/a.py", b"", 0)
+        ),
+        steps=steps,
+    )
+    build(one)
+
+    assert (one.target / "handler.py").stat().st_mode & 0o777 == 0o644
+    assert (one.target / "bin/run").stat().st_mode & 0o777 == 0o755
+    assert (one.target / "empty").is_dir()
+    assert one.target.stat().st_mode & 0o777 == 0o700
+    assert steps == list(STEPS)
+    assert [entry.name for entry in one.target.parent.iterdir()] == ["f-1"]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        (("/etc/passwd", b"", 0),),
+        (("../up", b"", 0),),
+        (("a/../../up", b"", 0),),
+        (("link", b"/etc", stat.S_IFLNK | 0o777),),
+        (("link", b"..", stat.S_IFLNK | 0o777),),
+        (("here", b".", stat.S_IFLNK | 0o777), ("here/up", b"..", stat.S_IFLNK | 0o777)),
+        (("a/b/c", b"", 0), ("one", b"a/b", stat.S_IFLNK | 0o777), ("two", b"one/../../..", stat.S_IFLNK | 0o777)),
+        (("pipe", b"", stat.S_IFIFO | 0o644),),
+        (("both", b"", 0), ("both/in", b"", 0)),
+        (("both/in", b"", 0), ("both", b"", 0)),
+        (("link", b"\xff\xfe", stat.S_IFLNK | 0o777),),
+        (("n" * 300, b"", 0),),
+    ],
+    ids=lambda members: members[-1][0][:20],
+)
+def test_what_reaches_outside_or_cannot_be_is_refused_and_leaves_nothing(
+    tmp_path: Path, members: tuple[tuple[str, bytes, int], ...]
+) -> None:
+    one = job(tmp_path, zipped(*members))
+
+    with pytest.raises((BuildFailed, OSError)):
+        build(one)
+
+    assert list((tmp_path / "deployments").iterdir()) == []
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"deployments", "logs"}
+
+
+def test_links_that_stay_inside_are_made(tmp_path: Path) -> None:
+    one = job(tmp_path, zipped(("lib/tool.js", b"x", 0), ("bin/tool", b"../lib/tool.js", stat.S_IFLNK | 0o777)))
+    build(one)
+
+    assert os.readlink(one.target / "bin/tool") == "../lib/tool.js"  # noqa: PTH115 - the text itself is what counts
+
+
+def test_a_bomb_is_stopped_where_the_limit_is_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_module, "UNPACKED_MAX_BYTES", 1024 * 1024)
+    content = zipped(("a", bytes(600 * 1024), 0), ("b", bytes(600 * 1024), 0))
+    assert len(content) < 5000
+
+    with pytest.raises(BuildFailed) as failure:
+        build(job(tmp_path, content))
+
+    assert "larger than" in failure.value.detail
+    assert list((tmp_path / "deployments").iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["cut", "flipped", "none", "empty"])
+def test_a_damaged_archive_fails_with_the_recorded_text(tmp_path: Path, change: str) -> None:
+    whole = zipped(("handler.py", os.urandom(5000), 0))
+    damaged = {
+        "cut": whole[:-40],
+        "flipped": whole[:200] + bytes(200) + whole[400:],
+        "none": b"PK but not a zip",
+        "empty": b"",
+    }[change]
+
+    with pytest.raises(BuildFailed) as failure:
+        build(job(tmp_path, damaged))
+
+    assert failure.value.message == "an error occurred during function source code build step"
+    assert failure.value.detail
+
+
+def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
+    content = bytearray(zipped(("handler.py", b"x", 0)))
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + offset] |= 1
+
+    with pytest.raises(BuildFailed):
+        build(job(tmp_path, bytes(content)))
+
+
+def test_a_build_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    one = job(tmp_path, zipped(("handler.py", b"x", 0)))
+    one.stop.set()
+
+    with pytest.raises(BuildStopped):
+        build(one)
+
+    assert list((tmp_path / "deployments").iterdir()) == []
+
+
+def test_another_language_is_refused_in_words_that_name_the_runtime(tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match="the runtime go126 is not available on this platform"):
+        build(job(tmp_path, zipped(("a", b"", 0)), runtime="go126"))
+
+
+def test_a_handler_that_is_missing_is_told_in_the_log_and_builds(tmp_path: Path) -> None:
+    build(job(tmp_path, zipped(("main.py", b"", 0))))
+
+    assert "handler.py, which is not in the archive" in (tmp_path / "logs/build.jsonl").read_text()
+
+
+def test_the_log_keeps_its_size(tmp_path: Path) -> None:
+    log = BuildLog(tmp_path, 1, lambda: "now")
+    for _ in range(40):
+        log.write("x" * 60_000)
+
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2.3 * 1024 * 1024

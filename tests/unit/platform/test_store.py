@@ -1,0 +1,140 @@
+"""The store: constraints, transactions, pages, seals."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fnkit.contract.enums import Status
+from fnkit.errors import PlatformError
+from fnkit.platform.records.cron import Delivery
+from fnkit.platform.records.namespace import NamespaceRecord
+from fnkit.platform.records.transitions import ImpossibleTransition, moved
+from fnkit.platform.store.blobs import Blobs
+from fnkit.platform.store.collection import Order, Page
+from fnkit.platform.store.database import Store
+from fnkit.platform.store.deliveries import KEPT_PER_SOURCE
+from fnkit.platform.store.vault import Vault
+
+
+def record(number: int, **changes: object) -> NamespaceRecord:
+    base = NamespaceRecord(
+        id=f"id-{number}",
+        region="fr-par",
+        name=f"n{number:03}",
+        project_id="p",
+        organization_id="o",
+        label="l",
+        created_at=1,
+        updated_at=1,
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    one = Store(tmp_path / "platform.db")
+    yield one
+    one.close()
+
+
+def test_a_transaction_is_all_or_nothing(store: Store) -> None:
+    def both() -> None:
+        with store.transaction():
+            store.namespaces.insert(record(1))
+            store.namespaces.insert(record(2, name="n001"))
+
+    with pytest.raises(sqlite3.IntegrityError):
+        both()
+
+    assert list(store.namespaces.every()) == []
+
+
+def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
+    first = Store(tmp_path / "platform.db")
+    with first.transaction():
+        first.namespaces.insert(record(1, environment={"é": "\n"}, tags=("a",)))
+    second = Store(tmp_path / "platform.db")  # the first never closed: as after kill -9
+    found = second.namespaces.get("id-1")
+    second.close()
+    first.close()
+
+    assert found == record(1, environment={"é": "\n"}, tags=("a",))
+
+
+def test_pages_cover_everything_once_in_either_order(store: Store) -> None:
+    with store.transaction():
+        for number in (3, 1, 2, 5, 4):
+            store.namespaces.insert(record(number))
+
+    for order, expected in (
+        (Order(), ["n003", "n001", "n002", "n005", "n004"]),
+        (Order(descending=True), ["n004", "n005", "n002", "n001", "n003"]),
+        (Order("name"), ["n001", "n002", "n003", "n004", "n005"]),
+    ):
+        pages = [store.namespaces.page({"region": "fr-par"}, order, Page(number, 2)) for number in (1, 2, 3, 4)]
+        assert [one.name for page in pages for one in page] == expected
+        assert pages[3] == []
+
+
+def test_deliveries_beyond_the_kept_ones_go(store: Store) -> None:
+    with store.transaction():
+        for number in range(KEPT_PER_SOURCE + 5):
+            store.deliveries.begin("cron", _delivery(number))
+        store.deliveries.begin("other", _delivery(-1))
+
+    assert store.deliveries.count("cron") == KEPT_PER_SOURCE
+    assert store.deliveries.of("cron", limit=1)[0].id == str(KEPT_PER_SOURCE + 4)
+    assert store.deliveries.count("other") == 1
+
+
+def test_a_sealed_value_opens_only_for_its_owner_and_name(tmp_path: Path) -> None:
+    vault = Vault(tmp_path / "keys" / "platform.key")
+    sealed = vault.seal("f1", "KEY", "value")
+
+    assert Vault(tmp_path / "keys" / "platform.key").open("f1", "KEY", sealed) == "value"
+    assert b"value" not in sealed
+    for owner, key in (("f2", "KEY"), ("f1", "OTHER")):
+        with pytest.raises(PlatformError, match="cannot be opened"):
+            vault.open(owner, key, sealed)
+    with pytest.raises(PlatformError, match="cannot be opened"):
+        Vault(tmp_path / "other" / "platform.key").open("f1", "KEY", sealed)
+
+
+def test_an_archive_appears_only_when_it_is_kept(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    writer = blobs.writer()
+    writer.write(b"content")
+    blob = writer.finish()
+    assert blobs.names() == set()
+    writer.keep()
+    assert blobs.names() == {blob.sha256}
+
+    (tmp_path / "blobs" / ".incoming-half").write_bytes(b"what a killed process left")
+    assert Blobs(tmp_path / "blobs").names() == {blob.sha256}
+    assert len(list((tmp_path / "blobs").iterdir())) == 1
+
+
+def test_a_full_disk_leaves_the_store_as_it_was(store: Store) -> None:
+    with store.transaction():
+        store.namespaces.insert(record(1))
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count={pages}")
+
+    with pytest.raises(sqlite3.OperationalError, match="full"), store.transaction():
+        store.namespaces.insert(record(2, description="x" * 10**6))
+
+    assert [one.id for one in store.namespaces.every()] == ["id-1"]
+
+
+def test_a_status_that_may_not_follow_is_a_fault() -> None:
+    with pytest.raises(ImpossibleTransition, match="cannot go from deleting to ready"):
+        moved(record(1, status=Status.DELETING), Status.READY)
+
+
+def _delivery(number: int) -> Delivery:
+    return Delivery(id=str(number), kind="cron", name="n", function="f", at="now", attempts=1, status="succeeded")

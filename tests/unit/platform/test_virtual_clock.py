@@ -1,0 +1,54 @@
+"""Platform time (decision 21)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from fnkit.platform.clock import VirtualClock
+from fnkit.platform.routing import Clock
+
+
+def test_a_new_clock_is_real_time() -> None:
+    assert abs(VirtualClock.starting(None, 1.0).now() - time.time()) < 5
+
+
+def test_a_manual_clock_stands_until_it_is_moved() -> None:
+    clock = VirtualClock.starting(Clock(epoch=1000.0, real=0.0, speed=0.0), 0.0)
+    assert clock.now() == clock.now() == 1000.0
+
+    state = clock.advance(90)
+
+    assert clock.now() == 1090.0
+    assert state.epoch == 1090.0
+
+
+def test_a_stored_clock_goes_on_where_it_was_at_its_new_speed() -> None:
+    ahead = VirtualClock.starting(None, 1.0)
+    ahead.advance(10**6)
+    again = VirtualClock.starting(ahead.state, 60.0)
+
+    assert abs(again.now() - (time.time() + 10**6)) < 120
+    assert again.state.speed == 60.0
+
+
+def test_whoever_waits_looks_again_when_the_clock_is_moved() -> None:
+    async def scenario() -> float:
+        clock = VirtualClock.starting(Clock(epoch=0.0, real=0.0, speed=0.0), 0.0)
+        waiting = asyncio.ensure_future(clock.wait_until(60.0))
+        await asyncio.sleep(0)
+        clock.advance(60)
+        await asyncio.wait_for(waiting, 5)
+        return clock.now()
+
+    assert asyncio.run(scenario()) == 60.0
+
+
+def test_a_fast_clock_shortens_the_wait() -> None:
+    async def scenario() -> float:
+        clock = VirtualClock.starting(None, 36_000.0)
+        begun = time.monotonic()
+        await clock.wait_until(clock.now() + 3600)
+        return time.monotonic() - begun
+
+    assert asyncio.run(scenario()) < 5
