@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import IO, Final, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -131,4 +132,4 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def _short(url: str) -> str:
     """Return the path's part that tells a person what was asked."""
-    return url.split("/regions/", 1)[-1].split("/", 1)[-1].split("?", 1)[0]
+    return urlsplit(url).path.split("/regions/", 1)[-1].split("/", 1)[-1]

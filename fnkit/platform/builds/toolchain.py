@@ -131,9 +131,12 @@ def _candidates() -> Iterator[str]:
     pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
     uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or home / ".local/share/uv/python")
     for root in (pyenv / "versions", uv):
-        if root.is_dir():
-            for version in sorted(root.iterdir(), reverse=True):
-                yield from _pythons(version / "bin")
+        try:
+            versions = sorted(root.iterdir(), reverse=True)
+        except OSError:
+            continue  # there is none, or it is another user's: PYENV_ROOT survives `su`
+        for version in versions:
+            yield from _pythons(version / "bin")
     yield sys.executable
 
 
