@@ -92,6 +92,11 @@ def test_a_chunked_body_without_end_is_cut(plane: DataPlaneProcess) -> None:
         assert peer.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_broken_chunk_is_a_400(plane: DataPlaneProcess) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: echo.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert plane.raw(head + b"3\r\nabc\r\nzz\r\n").startswith(b"HTTP/1.1 400 ")
+
+
 def test_http_1_0_is_a_426(plane: DataPlaneProcess) -> None:
     raw = plane.raw(b"GET / HTTP/1.0\r\nHost: echo.test\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 426 ")
@@ -236,6 +241,15 @@ def test_a_client_that_leaves_the_queue_takes_no_turn(plane: DataPlaneProcess) -
         assert first.recv(65536).endswith(b'["/slow"]\n')
     calls = plane.call("queue-leaver", "/last").json()
     assert calls == ["/slow", "/last"]
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_large_response_frees_the_instance(plane: DataPlaneProcess) -> None:
+    plane.deploy("hasty", "def handle(e, c):\n    return 'x' * int(e['path'][1:])\n", max_scale=1)
+    with plane.connect() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.sendall(b"GET /30000000 HTTP/1.1\r\nHost: hasty.test\r\n\r\n")
+        assert peer.recv(10)
+    assert plane.call("hasty", "/2").body == b"xx"
 
 
 def test_a_response_larger_than_what_a_slow_client_takes_arrives_whole(plane: DataPlaneProcess) -> None:

@@ -316,3 +316,13 @@ def test_a_level_that_does_not_hide_the_data_folder_is_only_taken_when_asked_for
             assert Aspect.DATA_FOLDER in TABLE[level]
     assert candidates("none", is_root=True) == (Level.NONE,)
     assert sys.platform == "linux"
+
+
+def test_the_isolation_page_shows_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "isolation.md").read_text()
+    order = (Level.CGROUP, Level.NAMESPACES, Level.LANDLOCK, Level.NONE)
+    for aspect in Aspect:
+        row = next(line for line in page.splitlines() if line.startswith(f"| {aspect.value}"))
+        cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
+        shown = [level for level, cell in zip(order, cells, strict=True) if cell.startswith("yes")]
+        assert shown == [level for level in order if aspect in TABLE[level]], row

@@ -132,6 +132,7 @@ class LocalEngine:
         """See ``Engine.release``."""
         if isinstance(call, LocalCall):
             call.listener = None
+            call.resume()  # a slow client may have paused the answer that nobody reads now
             if call.server is None:
                 for pool in (*self._pools.values(), *self._pending.values()):
                     if call in pool.waiting:

@@ -24,6 +24,7 @@ from fnkit.platform.engine.zygote import Zygote
 
 __all__ = ["Nursery"]
 
+_REFILL_SECONDS: Final = 0.01
 _GROUP_TRIES: Final = 50
 _GROUP_SECONDS: Final = 0.1
 
@@ -68,7 +69,10 @@ class Nursery:
         return await self._fork(interpreter)
 
     def refill(self, interpreter: str) -> None:
-        """Fork blanks for the next ones; called when nobody waits for it."""
+        """Fork blanks for the next ones, a moment later: whoever has just got one is answered first."""
+        self._loop.call_later(_REFILL_SECONDS, self._refill, interpreter)
+
+    def _refill(self, interpreter: str) -> None:
         blanks = self._blanks.setdefault(interpreter, deque())
         if self._closed or len(blanks) >= self._blanks_wanted:
             return

@@ -71,16 +71,19 @@ class ClientConnection(asyncio.Protocol):
         if self.exchange is not None:
             self.exchange.resume()
 
-    def look(self, now: float, *, stalled: float, idle: float) -> None:
-        """Close when the client has stalled in the middle of a request, or is idle for long."""
+    def look(self, now: float, *, stalled: float, idle: float) -> bool:
+        """Close when the client has stalled in the middle of a request, or is idle for long; say whether."""
         quiet = now - self._last
-        if self._current is not None or self._waiting:
-            return
+        if self._current is not None or (self._waiting and self._waiting[0][0].complete):
+            return False
         if self._head_bytes or not self._in_head:
             if quiet > stalled:
                 self._refuse_all(message_response(408, "the request did not arrive in time"))
+                return True
         elif quiet > idle:
             self.abort()
+            return True
+        return False
 
     def stop(self) -> None:
         """Close as soon as no request is held."""
@@ -178,7 +181,6 @@ class ClientConnection(asyncio.Protocol):
             return
         request.size += len(data)
         if request.size > BODY_MAX_BYTES:
-            self._waiting.pop()
             self._refuse_all(message_response(413, f"the body exceeds {BODY_MAX_BYTES} bytes"))
         else:
             request.body.append(data)
@@ -216,6 +218,8 @@ class ClientConnection(asyncio.Protocol):
     def _refuse_all(self, response: MappedResponse) -> None:
         """Answer what cannot be read on from here, after what is still owed, and close."""
         self._deaf = True
+        if self._waiting and not self._waiting[-1][0].complete:
+            self._waiting.pop()  # it will never be complete
         request = ClientRequest()
         request.method = self._request.method
         request.keep_alive = False

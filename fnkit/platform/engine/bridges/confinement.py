@@ -60,6 +60,8 @@ def enter_zygote(level: str) -> None:
     The process that was started stays behind as its parent and ends with it. When process 1 ends, the kernel
     ends every process in the namespace: no instance outlives its zygote, whatever it did.
     """
+    if sys.platform != "linux":
+        return
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if not has_namespaces(level):
         return

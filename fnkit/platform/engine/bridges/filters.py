@@ -107,11 +107,13 @@ def _program() -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
+_PROGRAM = _program() if os.uname().machine in _MACHINES else b""  # once per zygote, not per instance
+
+
 def restrict_calls() -> None:
     """Refuse the calls above with EPERM; on a machine whose numbers are not known, ``OSError``."""
-    if os.uname().machine not in _MACHINES:
+    if not _PROGRAM:
         raise OSError(errno.ENOSYS, "no system-call filter for this machine")
-    program = _program()
-    code = ctypes.create_string_buffer(program, len(program))
-    header = ctypes.create_string_buffer(struct.pack("@HxxxxxxQ", len(program) // 8, ctypes.addressof(code)))
+    code = ctypes.create_string_buffer(_PROGRAM, len(_PROGRAM))
+    header = ctypes.create_string_buffer(struct.pack("@HxxxxxxQ", len(_PROGRAM) // 8, ctypes.addressof(code)))
     kernel.prctl(kernel.PR_SET_SECCOMP, kernel.SECCOMP_MODE_FILTER, header)

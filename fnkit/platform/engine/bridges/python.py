@@ -340,7 +340,7 @@ class Requests:
 
     def more(self) -> bool:
         """Read what has come; ``False`` at the end."""
-        received = self.connection.recv(262144)
+        received = self.connection.recv(65536)
         self.buffer += received
         return bool(received)
 

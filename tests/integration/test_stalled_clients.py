@@ -1,0 +1,61 @@
+"""Clients that stop in the middle of a request, or keep a connection for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from fnkit.platform.engine.clock import VirtualClock
+from fnkit.platform.engine.isolation import Level
+from fnkit.platform.engine.local import EngineSettings, LocalEngine
+from fnkit.platform.gateway.access import Access
+from fnkit.platform.gateway.gateway import Gateway
+from fnkit.platform.gateway.listeners import open_doors
+from fnkit.platform.gateway.table import RoutingTable
+from tests.support.data_plane import free_port
+
+
+async def what_a_client_gets(folder: Path, sent: bytes, quiet: float) -> bytes:
+    """Send, let so many seconds pass on the gateway's watch, and return what comes until the end."""
+    settings = EngineSettings(level=Level.NONE, runtime_folder=folder, logs_folder=folder / "logs", blanks=0)
+    engine = LocalEngine(settings, VirtualClock(), lambda _route, _reason: None)
+    gateway = Gateway(engine, RoutingTable(), Access("key"))
+    gateway.has_snapshot = True
+    port = free_port()
+    doors = await open_doors(gateway, "127.0.0.1", port, folder / "private.sock")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    while not any(connection._head_bytes == len(sent) for connection in gateway.connections):
+        assert loop.time() < before + 10
+        await asyncio.sleep(0)
+    [connection] = gateway.connections
+    closed = connection.look(loop.time() + quiet, stalled=60, idle=300)
+    answer = await asyncio.wait_for(reader.read(), 10) if closed else b"open"
+    writer.close()
+    for door in doors:
+        door.close()
+    gateway.close()
+    engine.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "quiet", "got"),
+    [
+        (b"GET / HT", 61, b"HTTP/1.1 408 "),
+        (b"GET / HTTP/1.1\r\nHost: a", 61, b"HTTP/1.1 408 "),
+        (b"GET / HT", 59, b"open"),
+        (b"", 299, b"open"),
+        (b"", 301, b""),
+    ],
+)
+def test_a_client_that_stalls_is_told_and_an_idle_connection_closed(
+    tmp_path: Path, sent: bytes, quiet: float, got: bytes
+) -> None:
+    answer = asyncio.run(what_a_client_gets(tmp_path, sent, quiet))
+    assert answer.startswith(got)
+    assert (answer == b"") == (got == b"")
