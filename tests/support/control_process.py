@@ -142,12 +142,11 @@ class ControlProcess:
 
     def namespace(self, name: str = "shop", **fields: object) -> dict[str, object]:
         """Create a namespace and wait until it is ready."""
-        created = self.request(
-            "POST", f"{API}/namespaces", {"name": name, "project_id": self.settings.project_id, **fields}
-        ).ok()
+        body = {"name": name, "project_id": self.settings.project_id, **fields}
+        created = self.request("POST", f"{API}/namespaces", body).ok()
         return self.settled("namespaces", created["id"])
 
-    def function(self, namespace_id: object, name: str = "hello", **fields: object) -> dict[str, object]:
+    def function(self, namespace_id: object, name: object = "hello", **fields: object) -> dict[str, object]:
         """Create a function."""
         body = {"name": name, "namespace_id": namespace_id, "runtime": "python311", **fields}
         return self.request("POST", f"{API}/functions", body).ok()

@@ -11,12 +11,13 @@ import msgspec
 from fnkit.contract.cron import schedule_fault
 from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateCron, UpdateCron
-from fnkit.contract.resources import Cron, ListCronsResponse
+from fnkit.contract.resources import Cron
 from fnkit.platform.control import validation
 from fnkit.platform.control.context import ControlContext, persistently
 from fnkit.platform.control.functions import Functions
 from fnkit.platform.control.listing import BY_AGE, read_listing, whole_number
 from fnkit.platform.control.refusals import invalid, not_found, required, transient_state
+from fnkit.platform.control.showcase import Shelf, Showcase
 from fnkit.platform.control.views import cron_view
 from fnkit.platform.records.cron import CronRecord, Delivery
 from fnkit.platform.records.transitions import moved
@@ -41,6 +42,7 @@ class Crons:
     def __init__(self, context: ControlContext, functions: Functions) -> None:
         self._context = context
         self._functions = functions
+        self._showcase = Showcase(context.store.crons, cron_view)
 
     def create(self, region: str, request: CreateCron) -> Cron:
         """Answer ``pending``; it is ready right after. The function need not have been deployed (recorded)."""
@@ -61,21 +63,18 @@ class Crons:
         self._context.tasks.start(self.settle(record), f"cron {record.id}")
         return cron_view(record)
 
-    def get(self, region: str, cron_id: str) -> Cron:
-        """Return one."""
-        return cron_view(self._record(region, cron_id))
+    def get(self, region: str, cron_id: str) -> msgspec.Raw:
+        """Return one, ready to send."""
+        if (shown := self._showcase.show(region, cron_id)) is None:
+            raise not_found("Cron")
+        return shown
 
-    def list(self, region: str, query: Mapping[str, str]) -> ListCronsResponse:
+    def list(self, region: str, query: Mapping[str, str]) -> Shelf:
         """Return a page of a function's crons."""
         if not query.get("function_id"):
             raise required("function_id")
         listing = read_listing(query, BY_AGE, ("function_id",))
-        filters = {"region": region, **listing.filters}
-        records = self._context.store.crons.page(filters, listing.order, listing.page)
-        return ListCronsResponse(
-            crons=[cron_view(record) for record in records],
-            total_count=self._context.store.crons.count(filters),
-        )
+        return self._showcase.page("crons", region, listing)
 
     def update(self, region: str, cron_id: str, request: UpdateCron) -> Cron:
         """Answer ``pending``; ``args`` replaces, what is not given stays."""

@@ -13,7 +13,7 @@ import msgspec
 from fnkit.contract.enums import Status
 from fnkit.contract.limits import ENVIRONMENT_MAX_ENTRIES
 from fnkit.contract.requests import CreateFunction, UpdateFunction
-from fnkit.contract.resources import Function, ListFunctionsResponse
+from fnkit.contract.resources import Function
 from fnkit.platform.control import validation
 from fnkit.platform.control.context import ControlContext, persistently
 from fnkit.platform.control.deploys import Deploys
@@ -23,6 +23,7 @@ from fnkit.platform.control.link import DataPlaneLink
 from fnkit.platform.control.listing import BY_AGE_OR_NAME, read_listing
 from fnkit.platform.control.refusals import already_exists, invalid, not_found, quota_exceeded, transient_state
 from fnkit.platform.control.routes import route_of
+from fnkit.platform.control.showcase import Shelf, Showcase
 from fnkit.platform.control.views import CREATED, UPDATED, function_view
 from fnkit.platform.records.function import FunctionRecord, FunctionSettings
 from fnkit.platform.records.namespace import NamespaceRecord
@@ -51,6 +52,7 @@ class Functions:
         self._deploys = deploys
         self._leftovers = leftovers
         self._uids = uids
+        self._showcase = Showcase(context.store.functions, self._view)
 
     async def create(self, region: str, request: CreateFunction) -> Function:
         """Answer ``created``; nothing is deployed yet (recorded)."""
@@ -87,19 +89,16 @@ class Functions:
             context.store.functions.insert(record)
         return self._view(record, CREATED)
 
-    def get(self, region: str, function_id: str) -> Function:
-        """Return one."""
-        return self._view(self.record(region, function_id))
+    def get(self, region: str, function_id: str) -> msgspec.Raw:
+        """Return one, ready to send."""
+        if (shown := self._showcase.show(region, function_id)) is None:
+            raise not_found("Function")
+        return shown
 
-    def list(self, region: str, query: Mapping[str, str]) -> ListFunctionsResponse:
+    def list(self, region: str, query: Mapping[str, str]) -> Shelf:
         """Return a page."""
         listing = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
-        filters = {"region": region, **listing.filters}
-        records = self._context.store.functions.page(filters, listing.order, listing.page)
-        return ListFunctionsResponse(
-            functions=[self._view(record) for record in records],
-            total_count=self._context.store.functions.count(filters),
-        )
+        return self._showcase.page("functions", region, listing)
 
     async def update(self, region: str, function_id: str, request: UpdateFunction) -> Function:
         """Store what is given and deploy it, unless ``redeploy`` is false."""

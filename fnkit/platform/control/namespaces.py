@@ -13,12 +13,13 @@ import msgspec
 from fnkit.contract.enums import Status
 from fnkit.contract.names import namespace_slug
 from fnkit.contract.requests import CreateNamespace, UpdateNamespace
-from fnkit.contract.resources import ListNamespacesResponse, Namespace
+from fnkit.contract.resources import Namespace
 from fnkit.platform.control import validation
 from fnkit.platform.control.context import ControlContext, persistently
 from fnkit.platform.control.functions import Functions
 from fnkit.platform.control.listing import BY_AGE_OR_NAME, read_listing
 from fnkit.platform.control.refusals import already_exists, not_found, quota_exceeded, transient_state
+from fnkit.platform.control.showcase import Shelf, Showcase
 from fnkit.platform.control.views import CREATED, UPDATED, namespace_view
 from fnkit.platform.records.namespace import NamespaceRecord
 from fnkit.platform.records.transitions import moved
@@ -36,6 +37,7 @@ class Namespaces:
     def __init__(self, context: ControlContext, functions: Functions) -> None:
         self._context = context
         self._functions = functions
+        self._showcase = Showcase(context.store.namespaces, namespace_view)
 
     async def create(self, region: str, request: CreateNamespace) -> Namespace:
         """Answer ``pending``; the namespace is ready right after (recorded order)."""
@@ -71,19 +73,16 @@ class Namespaces:
         self.settle(record)
         return namespace_view(record, CREATED)
 
-    def get(self, region: str, namespace_id: str) -> Namespace:
-        """Return one."""
-        return namespace_view(self._record(region, namespace_id))
+    def get(self, region: str, namespace_id: str) -> msgspec.Raw:
+        """Return one, ready to send."""
+        if (shown := self._showcase.show(region, namespace_id)) is None:
+            raise not_found("Namespace")
+        return shown
 
-    def list(self, region: str, query: Mapping[str, str]) -> ListNamespacesResponse:
+    def list(self, region: str, query: Mapping[str, str]) -> Shelf:
         """Return a page."""
         listing = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
-        filters = {"region": region, **listing.filters}
-        records = self._context.store.namespaces.page(filters, listing.order, listing.page)
-        return ListNamespacesResponse(
-            namespaces=[namespace_view(record) for record in records],
-            total_count=self._context.store.namespaces.count(filters),
-        )
+        return self._showcase.page("namespaces", region, listing)
 
     async def update(self, region: str, namespace_id: str, request: UpdateNamespace) -> Namespace:
         """``pending`` where variables or secrets change, until every function in it runs with them."""

@@ -35,6 +35,13 @@ class Stored(Protocol):
 R = TypeVar("R", bound=Stored)
 
 
+_COUNTS_KEPT: Final = 1024
+
+
+def _nobody(_id: str) -> None:
+    """Nobody listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """A column to sort by; creation order decides between equals."""
@@ -52,7 +59,10 @@ class Page:
 
 
 class Collection(Generic[R]):
-    """The records of one table. Table and column names are this code's own, never a caller's text."""
+    """The records of one table. Table and column names are this code's own, never a caller's text.
+
+    ``on_change`` is called with a record's id before each write to it.
+    """
 
     def __init__(
         self,
@@ -71,6 +81,8 @@ class Collection(Generic[R]):
         self._insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608  own names
         sets = ", ".join(f"{name} = ?" for name in (*self._columns, "record"))
         self._update = f"UPDATE {table} SET {sets} WHERE id = ?"  # noqa: S608  own names
+        self._counts: dict[tuple[tuple[str, Value], ...], int] = {}
+        self.on_change: Callable[[str], None] = _nobody
         self._get = f"SELECT record FROM {table} WHERE id = ?"  # noqa: S608  own names
 
     def get(self, record_id: str) -> R | None:
@@ -80,23 +92,32 @@ class Collection(Generic[R]):
 
     def insert(self, record: R) -> None:
         """Add a record; ``sqlite3.IntegrityError`` where a constraint says no."""
+        self._changing(record.id)
         values = [column(record) for column in self._columns.values()]
         self._connection.execute(self._insert, (record.id, record.region, *values, self._text(record)))
 
     def update(self, record: R) -> None:
         """Replace the record of that id; nothing happens where there is none."""
+        self._changing(record.id)
         values = [column(record) for column in self._columns.values()]
         self._connection.execute(self._update, (*values, self._text(record), record.id))
 
     def delete(self, record_id: str) -> None:
         """Remove the record of that id, if there is one."""
+        self._changing(record_id)
         self._connection.execute(f"DELETE FROM {self._table} WHERE id = ?", (record_id,))  # noqa: S608  own names
 
     def count(self, filters: Mapping[str, Value]) -> int:
         """How many records match every filter (column → value)."""
+        key = tuple(filters.items())
+        if (known := self._counts.get(key)) is not None:
+            return known
         where, values = self._where(filters)
         row = self._connection.execute(f"SELECT COUNT(*) FROM {self._table}{where}", values).fetchone()  # noqa: S608  own names
-        return int(row[0])
+        number = int(row[0])
+        if not self.in_transaction and len(self._counts) < _COUNTS_KEPT:
+            self._counts[key] = number
+        return number
 
     def total(self, column: str, filters: Mapping[str, Value]) -> int:
         """Return the sum of a column over what matches."""
@@ -104,16 +125,16 @@ class Collection(Generic[R]):
         query = f"SELECT COALESCE(SUM({column}), 0) FROM {self._table}{where}"  # noqa: S608  own names
         return int(self._connection.execute(query, values).fetchone()[0])
 
-    def page(self, filters: Mapping[str, Value], order: Order, page: Page) -> list[R]:
-        """Return one page of what matches; empty past the end."""
+    def ids(self, filters: Mapping[str, Value], order: Order, page: Page) -> list[str]:
+        """Return the ids of one page of what matches; empty past the end."""
         where, values = self._where(filters)
         way = "DESC" if order.descending else "ASC"
         query = (
-            f"SELECT record FROM {self._table}{where} "  # noqa: S608  own names
+            f"SELECT id FROM {self._table}{where} "  # noqa: S608  own names
             f"ORDER BY {order.column} {way}, seq {way} LIMIT ? OFFSET ?"
         )
         rows = self._connection.execute(query, (*values, page.size, (page.number - 1) * page.size))
-        return [self._decoder.decode(row[0]) for row in rows.fetchall()]
+        return [row[0] for row in rows.fetchall()]
 
     def every(self, **filters: Value) -> Iterator[R]:
         """Return all that match, in creation order."""
@@ -123,6 +144,15 @@ class Collection(Generic[R]):
             values,
         ).fetchall()
         return (self._decoder.decode(row[0]) for row in rows)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether what is read now may still be rolled back, and so must not be remembered."""
+        return self._connection.in_transaction
+
+    def _changing(self, record_id: str) -> None:
+        self._counts.clear()
+        self.on_change(record_id)
 
     def _text(self, record: R) -> str:
         return self._encoder.encode(record).decode()

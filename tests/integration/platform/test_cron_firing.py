@@ -35,7 +35,7 @@ def api(manual_clock_platform: PlatformUnderTest) -> ControlProcess:
 
 def deployed_function(api: ControlProcess, **fields: object) -> dict[str, object]:
     namespace = api.namespace(f"firing-{uuid.uuid4().hex[:6]}")
-    function = api.function(namespace["id"], max_scale=1, **fields)
+    function = api.function(namespace["id"], **{"max_scale": 1, **fields})
     ready = api.deployed(function["id"], archive({"handler.py": HANDLER}))
     assert ready["status"] == "ready", ready
     return function
@@ -58,9 +58,8 @@ def fired(api: ControlProcess, cron: dict[str, object]) -> list[dict[str, object
 def finished(api: ControlProcess, cron: dict[str, object], count: int) -> list[dict[str, object]]:
     def done() -> list[dict[str, object]] | None:
         deliveries = fired(api, cron)
-        return (
-            deliveries if len(deliveries) == count and all(d["status"] != "pending" for d in deliveries) else None
-        )
+        settled = len(deliveries) == count and all(one["status"] != "pending" for one in deliveries)
+        return deliveries if settled else None
 
     return wait_until(done, 30) or []
 

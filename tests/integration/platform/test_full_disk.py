@@ -45,16 +45,11 @@ def test_a_full_disk_is_told_and_leaves_everything_as_it_was(small_disk: Path) -
                 pass
 
         query = {"content_length": 3_000_000}
-        url = urlsplit(
-            str(control.request("GET", f"{API}/functions/{function['id']}/upload-url", query=query).ok()["url"])
-        )
+        asked = control.request("GET", f"{API}/functions/{function['id']}/upload-url", query=query).ok()
+        url = urlsplit(str(asked["url"]))
         upload = control.request("PUT", f"{url.path}?{url.query}", os.urandom(3_000_000))
-        refused = [
-            control.request(
-                "POST", f"{API}/namespaces", {"name": f"n{n}", "project_id": PROJECT, "tags": ["x" * 4000] * 50}
-            )
-            for n in range(40)
-        ]
+        large = {"project_id": PROJECT, "tags": ["x" * 4000] * 50}
+        refused = [control.request("POST", f"{API}/namespaces", {"name": f"n{n}", **large}) for n in range(40)]
         told = {answer.status for answer in refused}
         filler.unlink()
 

@@ -9,7 +9,9 @@ CREATE TABLE namespaces (
   record TEXT NOT NULL
 );
 CREATE UNIQUE INDEX namespaces_name ON namespaces (region, project_id, name);
-CREATE INDEX namespaces_organization ON namespaces (region, organization_id);
+CREATE INDEX namespaces_region ON namespaces (region);
+CREATE INDEX namespaces_project ON namespaces (project_id, region);
+CREATE INDEX namespaces_organization ON namespaces (organization_id, region);
 CREATE INDEX namespaces_unsettled ON namespaces (status) WHERE status NOT IN ('ready', 'error');
 
 CREATE TABLE functions (
@@ -28,10 +30,16 @@ CREATE TABLE functions (
   expires_at INTEGER,
   record TEXT NOT NULL
 );
+-- Every index ends in the row's number, which is creation order; so each list comes sorted, and is counted, from
+-- an index alone.
 CREATE UNIQUE INDEX functions_name ON functions (namespace_id, name);
-CREATE INDEX functions_region ON functions (region, name);
-CREATE INDEX functions_project ON functions (region, project_id);
-CREATE INDEX functions_organization ON functions (organization_id, reserved_memory);
+CREATE INDEX functions_namespace ON functions (namespace_id, region);
+CREATE INDEX functions_namespace_name ON functions (namespace_id, region, name);
+CREATE INDEX functions_region ON functions (region);
+CREATE INDEX functions_region_name ON functions (region, name);
+CREATE INDEX functions_project ON functions (project_id, region);
+CREATE INDEX functions_organization ON functions (organization_id, region);
+CREATE INDEX functions_memory ON functions (organization_id, reserved_memory);
 CREATE INDEX functions_archive ON functions (archive) WHERE archive IS NOT NULL;
 CREATE UNIQUE INDEX functions_uid ON functions (uid) WHERE uid > 0;
 CREATE INDEX functions_serving ON functions (serving) WHERE serving = 1;
@@ -47,7 +55,7 @@ CREATE TABLE crons (
   status TEXT NOT NULL,
   record TEXT NOT NULL
 );
-CREATE INDEX crons_function ON crons (function_id);
+CREATE INDEX crons_function ON crons (function_id, region);
 CREATE INDEX crons_unsettled ON crons (status) WHERE status NOT IN ('ready', 'error');
 
 -- The last tick that was begun; it commits together with its delivery, so that no tick is fired twice.
