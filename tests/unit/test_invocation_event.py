@@ -9,7 +9,7 @@ from fnkit.contract.invocation import build_context, build_event, canonical_head
 
 def event(**changes: object) -> dict[str, object]:
     values: dict[str, object] = {"method": "GET", "path": "/", "query": "", "headers": [], "body": b"", **changes}
-    return build_event(**values)  # type: ignore[arg-type]
+    return build_event(**values)  # type: ignore[arg-type]  # a test names what it changes
 
 
 def test_a_whole_event() -> None:

@@ -251,13 +251,13 @@ class Instance(asyncio.Protocol):
         if self.groups is not None and self.groups.ran_out_of_memory():
             self.reason = "out of memory"
         if self.owner is not None:
-            self.owner.instance_ended(self, self.reason or describe_status(self._status))
+            self.owner.instance_ended(self, self.reason or _describe_status(self._status))
 
 
-def describe_status(status: int | None) -> str:
+def _describe_status(status: int | None) -> str:
     """Return a wait status in words.
 
-    >>> describe_status(0x300)
+    >>> _describe_status(0x300)
     'exit 3'
     """
     if status is None:

@@ -17,7 +17,7 @@ from fnkit.platform.routing import Route
 if TYPE_CHECKING:
     from fnkit.platform.gateway.connection import ClientConnection
 
-__all__ = ["Gateway", "Refused"]
+__all__ = ["Gateway", "Refused", "Target"]
 
 _HEALTH: Final = "/healthz"
 _STALLED_SECONDS: Final = 60.0  # CRT23: ReadHeaderTimeout 1 min

@@ -15,7 +15,7 @@ _MEMO_MAX: Final = 4096
 _PREFIX_PARTS: Final = 3  # /<region>/<namespace>/<function>
 
 
-def host_name(host: bytes) -> str:
+def _host_name(host: bytes) -> str:
     """Return the name in a Host header: lower-case, without port and final dot."""
     name = host.decode("latin-1").lower()
     if name.startswith("["):
@@ -60,14 +60,14 @@ class RoutingTable:
         """Return the deployment that this Host header names."""
         route = self._memo.get(host)
         if route is None:
-            route = self._hosts.get(host_name(host))
+            route = self._hosts.get(_host_name(host))
             if route is not None and len(self._memo) < _MEMO_MAX:
                 self._memo[host] = route
         return route
 
     def by_path(self, host: bytes, path: str) -> tuple[Route, str] | None:
         """Return the deployment that the path names, and the path without its prefix."""
-        if not self._is_own(host_name(host)):
+        if not self._is_own(_host_name(host)):
             return None
         parts = path.split("/", _PREFIX_PARTS + 1)
         route = self._prefixes.get("/".join(parts[: _PREFIX_PARTS + 1]))
