@@ -18,6 +18,7 @@ from fnkit.contract.platform import PLATFORM_PATH
 from fnkit.platform.api import archives, own
 from fnkit.platform.api.answers import failure, json_answer
 from fnkit.platform.api.call import Call
+from fnkit.platform.api.document import route as document
 from fnkit.platform.api.operations import OPERATIONS, Operation
 from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.control.refusals import Refusal, unauthenticated
@@ -40,6 +41,7 @@ def application(plane: ControlPlane) -> Starlette:
         Route(own.CLOCK_PATH, _guarded(plane, own.clock), methods=["POST"]),
         Route(own.HISTORY_PATH, _guarded(plane, own.history), methods=["GET"]),
         Route(own.HEALTH_PATH, _open(plane, own.health), methods=["GET"]),
+        Route(document.PATH, _open(plane, document.get), methods=["GET"]),
         Route(archives.PATH, _open(plane, archives.put), methods=["PUT"]),
         Route(archives.PATH, _open(plane, archives.get), methods=["GET"]),
     ]

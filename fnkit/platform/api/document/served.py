@@ -1,0 +1,47 @@
+"""The document at ``/openapi.json``: the given one, the overlay, and its cURL samples."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+import yaml
+
+from fnkit.platform.api.document.overlay import Entry, apply, places
+
+__all__ = ["given_document", "overlay_entries", "samples", "served_document"]
+
+
+@cache
+def served_document() -> dict[str, object]:
+    """Return the whole OpenAPI document. It is built once and shared: whoever changes it copies it first."""
+    document = apply(given_document(), overlay_entries())
+    _add_samples(document)
+    return document
+
+
+def given_document() -> dict[str, object]:
+    """Return the document as it was given."""
+    return msgspec.convert(_read("functions-api.openapi.yaml"), dict[str, object])
+
+
+def overlay_entries() -> list[Entry]:
+    """Return every place where the API behaves otherwise, with its evidence."""
+    return msgspec.convert(_read("overlay.yaml"), list[Entry])
+
+
+def samples() -> dict[str, str]:
+    """Return the document's cURL samples by operation."""
+    return msgspec.convert(_read("samples.yaml"), dict[str, str])
+
+
+def _add_samples(document: dict[str, object]) -> None:
+    sources = samples()
+    for operation in places(document, "/paths/*/*"):
+        if isinstance(operation, dict):
+            operation["x-codeSamples"] = [{"lang": "cURL", "source": sources[operation["operationId"]]}]
+
+
+def _read(name: str) -> object:
+    return yaml.safe_load(files("fnkit.platform.api.document").joinpath(name).read_text(encoding="utf-8"))
