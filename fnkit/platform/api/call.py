@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 
@@ -14,6 +15,7 @@ from fnkit.platform.control.refusals import Refusal
 __all__ = ["Call"]
 
 T = TypeVar("T")
+_HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(:\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,12 @@ class Call:
 
     @property
     def base(self) -> str:
-        """This API's address as the caller wrote it."""
-        return f"{self.request.url.scheme}://{self.request.url.netloc}"
+        """This API's address as the caller wrote it, or as this host knows itself."""
+        host = self.request.headers.get("host", "")
+        if not _HOST.fullmatch(host):
+            name, port = self.request.scope["server"]
+            host = f"{name}:{port}"
+        return f"{self.request.scope['scheme']}://{host}"
 
     async def body(self, kind: type[T]) -> T:
         """Read the body as JSON, whatever its Content-Type.

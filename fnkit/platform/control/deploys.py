@@ -190,7 +190,6 @@ class Deploys:
 
     def _ready(self, record: FunctionRecord, deployment: Deployment) -> None:
         moment = self._context.clock.now_ns()
-        before = self._context.store.functions.get(record.id)
         done = self._change(
             record,
             lambda now: moved(
@@ -202,13 +201,12 @@ class Deploys:
                 expires_at=None,
             ),
         )
-        old = before.serving.code if before and before.serving else None
-        if done and old and old != deployment.code:
-            self._leftovers.later(old, record.settings.timeout / _NANOSECONDS)
+        if done:
+            self._leftovers.superseded(record, deployment.code, record.settings.timeout / _NANOSECONDS)
 
     def _fail(self, record: FunctionRecord, message: str) -> None:
         deadline = self._context.clock.now_ns() + OUTLIVES_SECONDS * _NANOSECONDS
-        self._change(
+        failed = self._change(
             record,
             lambda now: moved(
                 now,
@@ -218,7 +216,9 @@ class Deploys:
                 expires_at=(now.expires_at or deadline) if now.serving else None,
             ),
         )
-        self._leftovers.unused(record.id)
+        now = self._context.store.functions.get(record.id)
+        if failed and now is not None:
+            self._leftovers.superseded(record, now.serving.code if now.serving else None, 0.0)
 
     def _progress(self, record: FunctionRecord, step: str | None) -> None:
         with suppress(sqlite3.OperationalError):  # a step that is not shown

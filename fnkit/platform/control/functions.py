@@ -231,8 +231,7 @@ class Functions:
         await persistently(forget)
         self._leftovers.archive(record.archive)
         grace = record.settings.timeout / _NANOSECONDS if record.serving else 0.0
-        if record.serving is not None:
-            self._leftovers.later(record.serving.code, grace)
+        self._leftovers.superseded(record, None, grace)
         self._leftovers.later(str(self._context.layout.logs / function_id), grace)
 
     async def expire(self) -> None:
@@ -246,8 +245,7 @@ class Functions:
                 store.functions.update(msgspec.structs.replace(record, serving=None, expires_at=None))
         await self._link.remove(*(record.id for record in ended))
         for record in ended:
-            if record.serving is not None:
-                self._leftovers.later(record.serving.code, record.settings.timeout / _NANOSECONDS)
+            self._leftovers.superseded(record, None, record.settings.timeout / _NANOSECONDS)
 
     def _begin_removal(self, record: FunctionRecord) -> FunctionRecord:
         store = self._context.store

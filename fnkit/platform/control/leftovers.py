@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.records.function import FunctionRecord
 
 __all__ = ["Leftovers"]
 
@@ -41,13 +42,20 @@ class Leftovers:
         if sha256 is not None and not self._context.store.functions.count({"archive": sha256}):
             self._context.blobs.remove(sha256)
 
-    def unused(self, function_id: str) -> None:
-        """Remove what a failed build left of a function's folders, beside the one that serves."""
-        record = self._context.store.functions.get(function_id)
-        kept = record.serving.code if record and record.serving else None
-        newest = self._context.layout.deployments / f"{function_id}-{record.generation}" if record else None
-        if newest is not None and str(newest) != kept and newest.exists():
-            self.now(newest)
+    def superseded(self, record: FunctionRecord, kept: str | None, seconds: float) -> None:
+        """Remove a function's built code up to its generation, beside what is kept, after real seconds."""
+
+        def remove() -> None:
+            for folder in self._context.layout.deployments.glob(f"{record.id}-*"):
+                number = folder.name.rpartition("-")[2]
+                if str(folder) != kept and number.isdecimal() and int(number) <= record.generation:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(remove)
+
+        self._context.tasks.start(wait(), f"removal of older code of {record.id}")
 
     def sweep(self) -> None:
         """At start: remove archives nobody has, half-built folders, and, later, folders nobody refers to."""

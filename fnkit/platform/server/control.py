@@ -45,7 +45,7 @@ async def serve(settings: ProcessSettings, listener: socket.socket, stop: asynci
     plane = assemble(settings)
     crons = CronScheduler(plane.context, Ticks(plane.context))
     plane.context.cron_changed = crons.changed
-    plane.due = _due(crons)
+    plane.due = _due(crons, plane)
     try:
         await plane.open()
         crons.load()
@@ -56,10 +56,11 @@ async def serve(settings: ProcessSettings, listener: socket.socket, stop: asynci
         await plane.close()
 
 
-def _due(crons: CronScheduler) -> Callable[[], Awaitable[None]]:
+def _due(crons: CronScheduler, plane: ControlPlane) -> Callable[[], Awaitable[None]]:
     async def due() -> None:
         crons.fire_due()
-        await asyncio.sleep(0)
+        await plane.functions.expire()
+        await asyncio.sleep(0)  # what was begun takes its first step
 
     return due
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.routing import Remove
+from fnkit.platform.routing import ClockChanged, Remove
 from tests.support.control_process import API, ControlProcess, archive, running_control
 from tests.support.data_plane_peer import connected_peer
 from tests.support.waiting import wait_until
@@ -85,6 +85,8 @@ def test_a_start_that_fails_is_told_and_the_old_version_stays_in_the_snapshot(al
         alone.upload(function["id"], archive({"handler.py": "# another\n"}))
         alone.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
         failed = alone.settled("functions", function["id"])
+    folders = Path(alone.settings.home, "deployments")
+    wait_until(lambda: [folder.name for folder in folders.iterdir()] == [f"{function['id']}-1"], 10)
     with connected_peer(alone.settings.control_socket) as peer:
         routes = peer.snapshot.routes
 
@@ -156,3 +158,27 @@ def test_a_data_plane_that_never_acks_holds_a_delete_for_two_seconds_only(alone:
 
 def test_the_socket_is_its_owner_s_alone(alone: ControlProcess) -> None:
     assert Path(alone.settings.control_socket).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_version_outlives_a_failed_deploy_by_a_day(tmp_path: Path) -> None:
+    with running_control(tmp_path, speed=0.0) as control, connected_peer(control.settings.control_socket) as peer:
+        function = control.function(control.namespace()["id"])
+        control.deployed(function["id"], archive())
+        assert control.deployed(function["id"], b"not a zip")["status"] == "error"
+
+        def removed() -> list[str]:
+            return [message.function_id for message in peer.received if isinstance(message, Remove)]
+
+        control.request("POST", "/fnkit/v1/clock", {"advance": 24 * 3600 - 1}).ok()
+        assert removed() == []
+        control.request("POST", "/fnkit/v1/clock", {"advance": 2}).ok()
+        assert removed() == [function["id"]]
+
+
+def test_the_clock_travels_and_its_move_is_acked(tmp_path: Path) -> None:
+    with running_control(tmp_path, speed=0.0) as control, connected_peer(control.settings.control_socket) as peer:
+        before = peer.snapshot.clock
+        control.request("POST", "/fnkit/v1/clock", {"advance": 90}).ok()
+        moved = [message.clock for message in peer.received if isinstance(message, ClockChanged)]
+
+    assert (before.speed, [clock.epoch for clock in moved]) == (0.0, [before.epoch + 90])

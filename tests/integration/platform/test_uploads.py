@@ -113,3 +113,14 @@ def test_a_connection_that_breaks_in_the_middle_leaves_nothing(
 
     assert control.request("GET", f"{API}/functions/{function['id']}/download-url").status == 404
     assert control.request("PUT", target, b"x" * 1000).status == 200
+
+
+@pytest.mark.parametrize("host", ["[", "a b", "x" * 300, "/evil"])
+def test_a_host_that_is_none_is_not_repeated(
+    control: ControlProcess, function: dict[str, object], host: str
+) -> None:
+    answer = control.request(
+        "GET", f"{API}/functions/{function['id']}/upload-url", query={"content_length": 1}, headers={"Host": host}
+    )
+
+    assert str(answer.ok()["url"]).startswith(f"http://127.0.0.1:{control.settings.api_port}/uploads/")
