@@ -69,6 +69,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     control_socket: control listens here for the data plane. gateway_socket: the gateway's private door, which
     skips the token check (decision 18). Ports are what was chosen, never 0. ``speed`` 0 is the manual clock.
+    scale_to_one_after, scale_to_zero_after: idle seconds of virtual time.
     """
 
     home: str

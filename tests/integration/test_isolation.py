@@ -130,6 +130,9 @@ def handle(event, context):
         "unshare": lambda: libc("unshare", 0x10000000),
         "mount": lambda: libc("mount", b"none", b"/tmp", b"tmpfs", 0, None),
         "setuid": lambda: os.setuid(0),
+        "open": lambda: sorted(os.readlink("/proc/self/fd/" + name).partition(":")[0]
+                               for name in os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd/" + name)
+                               or os.path.islink("/proc/self/fd/" + name)),
         "environment": lambda: dict(os.environ),
         "raise-limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100000, 100000)),
     }
@@ -233,6 +236,10 @@ def test_the_environment_is_the_functions_own(plane: DataPlaneProcess) -> None:
     assert SECRET_KEY not in text
     assert "secret of another" not in text
     assert SECRET_KEY not in str(ask(plane, "read", path="/proc/self/environ"))
+
+
+def test_an_instance_holds_its_own_socket_and_pipes_and_nothing_of_its_zygote(plane: DataPlaneProcess) -> None:
+    assert ask(plane, "open") == {"ok": ["/dev/null", "pipe", "pipe", "socket"]}
 
 
 def test_privileges_are_gone_for_good(plane: DataPlaneProcess) -> None:

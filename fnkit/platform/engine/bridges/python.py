@@ -173,6 +173,8 @@ class Zygote:
                 for sock in ours:
                     sock.close()
                 self.control.close()
+                if self.own_pids >= 0:
+                    os.close(self.own_pids)
                 become_instance(self.level, self.root, self.late, descriptors)
             self.numbers[pid] = number
         except OSError as error:
