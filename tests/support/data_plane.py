@@ -17,9 +17,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from fnkit.platform import routing
 from fnkit.platform.layout import ProcessSettings
@@ -305,6 +307,33 @@ def free_port() -> int:
         return port
 
 
+_SEARCHED = os.pathsep.join(path for path in sys.path if path)
+
+
+@cache
+def interpreter_for(user: int) -> str:
+    """Return a Python of this minor version that the user may run with our packages; skip where there is none.
+
+    The developer's own interpreter, or the clone itself, often lies in a folder that others cannot enter.
+    """
+    candidates = (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}")
+    for candidate in candidates:
+        with contextlib.suppress(OSError):
+            asked = subprocess.run(
+                [candidate, "-c", "import msgspec, fnkit"],
+                env={"PYTHONPATH": _SEARCHED},
+                cwd="/",
+                user=user,
+                group=user,
+                extra_groups=[],
+                capture_output=True,
+                check=False,
+            )
+            if asked.returncode == 0:
+                return candidate
+    pytest.skip(f"user {user} can run no Python 3.{sys.version_info.minor} with fnkit's packages here")
+
+
 @contextlib.contextmanager
 def running_data_plane(
     *, isolation: str = "auto", speed: float = 0.0, user: int = 0, greet: bool = True, **settings: object
@@ -334,11 +363,10 @@ def running_data_plane(
         isolation=isolation,
         **settings,  # type: ignore[arg-type]  # a test names fields of ProcessSettings
     )
-    interpreter = sys.executable
+    interpreter = interpreter_for(user) if user else sys.executable
     environment = {"PATH": os.environ["PATH"]}
     if user:
-        interpreter = "/usr/bin/python3"
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        environment["PYTHONPATH"] = _SEARCHED
         for path in (folder, folder / "control.sock"):
             os.chown(path, user, user)
     with (folder / "stderr.log").open("wb") as errors:
