@@ -12,14 +12,14 @@ __all__ = ["Entry", "Evidence", "Json", "Source", "apply", "places"]
 Json: TypeAlias = object
 """What JSON can say; told apart where it is looked into."""
 
-Source: TypeAlias = Literal["recorded", "document", "docs", "sdk", "ours"]
+Source: TypeAlias = Literal["recorded", "sibling", "document", "published", "ours"]
 
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a change is right.
 
-    ``source`` ranks it: recorded traffic, the document's own prose, published documentation, the official SDKs, or
-    a decision of ours where nothing is known.
+    ``source`` is recorded traffic of this API, or of a sibling behind the same gateway, the document's own prose,
+    what is published (documentation, SDKs, reports), or a choice of ours where nothing is known.
     """
 
     source: Source
