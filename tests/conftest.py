@@ -82,9 +82,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnder
 
 
 @pytest.fixture(scope="session")
-def manual_clock_platform(
-    tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PlatformUnderTest]:
+def manual_clock_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
     """A real platform whose clock moves only when a test moves it (``advance``)."""
     with running_platform(tmp_path_factory.mktemp("manual"), "--manual-clock") as running:
         yield running
