@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from fnkit.errors import PlatformError
-from fnkit.platform.server.files import write_private
+from fnkit.platform.store.private_file import write_private
 
 __all__ = ["Identity", "load_identity", "make_identity"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.platform.server.files import write_private
+from fnkit.platform.store.private_file import write_private
 
 __all__ = ["RunFile", "process_started", "read_run_file", "write_run_file"]
 
