@@ -15,6 +15,7 @@ __all__ = [
     "DEFAULT_MIN_SCALE",
     "DEFAULT_TIMEOUT_SECONDS",
     "DISK_MAX_BYTES",
+    "DOMAINS_MAX",
     "ENVIRONMENT_MAX_ENTRIES",
     "ENVIRONMENT_VALUE_MAX_CHARS",
     "FUNCTION_NAME_MAX",
@@ -49,6 +50,7 @@ TIMEOUT_MAX_SECONDS: Final = 3600  # DOC: 60 min since 2025
 SCALE_TO_ONE_AFTER_SECONDS: Final = 30  # DOC: functions-autoscaling
 SCALE_TO_ZERO_AFTER_SECONDS: Final = 900  # DOC: functions-autoscaling
 
+DOMAINS_MAX: Final = 50  # DOC: custom domains per function
 ENVIRONMENT_MAX_ENTRIES: Final = 100  # DOC: per function and namespace together
 ENVIRONMENT_VALUE_MAX_CHARS: Final = 1000  # DOC
 SECRETS_MAX_ENTRIES: Final = 100  # DOC: per function and namespace together

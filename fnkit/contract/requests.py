@@ -11,12 +11,19 @@ import msgspec
 
 __all__ = [
     "CreateCron",
+    "CreateDomain",
     "CreateFunction",
     "CreateNamespace",
+    "CreateTrigger",
+    "NatsInput",
+    "QueueInput",
     "Secret",
+    "SqsInput",
+    "SqsKeys",
     "UpdateCron",
     "UpdateFunction",
     "UpdateNamespace",
+    "UpdateTrigger",
 ]
 
 
@@ -109,3 +116,70 @@ class UpdateCron(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: str | None = None
     args: dict[str, object] | None = None
     name: str | None = None
+
+
+class CreateDomain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /domains."""
+
+    hostname: str | None = None
+    function_id: str | None = None
+
+
+class QueueInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``scw_sqs_config``: a queue of Scaleway's."""
+
+    queue: str | None = None
+    mnq_project_id: str | None = None
+    mnq_region: str | None = None
+
+
+class NatsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``scw_nats_config``: a subject of a NATS account of Scaleway's."""
+
+    subject: str | None = None
+    mnq_nats_account_id: str | None = None
+    mnq_project_id: str | None = None
+    mnq_region: str | None = None
+
+
+class SqsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``sqs_config``: a queue anywhere (in the SDKs, not in the document)."""
+
+    endpoint: str | None = None
+    queue_url: str | None = None
+    access_key: str | None = None
+    secret_key: str | None = None
+
+    def __repr__(self) -> str:
+        """Show the queue alone."""
+        return f"SqsInput(queue_url={self.queue_url!r})"
+
+
+class SqsKeys(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``sqs_config`` of an update: keys can be changed, the queue cannot."""
+
+    access_key: str | None = None
+    secret_key: str | None = None
+
+    def __repr__(self) -> str:
+        """Show nothing: both are credentials."""
+        return "SqsKeys()"
+
+
+class CreateTrigger(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /triggers. Exactly one of the configurations."""
+
+    name: str | None = None
+    function_id: str | None = None
+    description: str | None = None
+    scw_sqs_config: QueueInput | None = None
+    scw_nats_config: NatsInput | None = None
+    sqs_config: SqsInput | None = None
+
+
+class UpdateTrigger(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """PATCH /triggers/{id}."""
+
+    name: str | None = None
+    description: str | None = None
+    sqs_config: SqsKeys | None = None

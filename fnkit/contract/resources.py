@@ -11,15 +11,22 @@ import msgspec
 
 __all__ = [
     "Cron",
+    "Domain",
     "DownloadUrl",
     "Function",
     "ListCronsResponse",
+    "ListDomainsResponse",
     "ListFunctionsResponse",
     "ListNamespacesResponse",
     "ListRuntimesResponse",
+    "ListTriggersResponse",
     "Namespace",
+    "NatsConfig",
+    "QueueConfig",
     "Runtime",
     "SecretHashedValue",
+    "SqsConfig",
+    "Trigger",
     "UploadUrl",
 ]
 
@@ -95,6 +102,60 @@ class Cron(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
 
 
+class Domain(msgspec.Struct, frozen=True, kw_only=True):
+    """A hostname bound to a function. ``url`` is empty until it is ready (recorded)."""
+
+    id: str
+    hostname: str
+    function_id: str
+    url: str
+    status: str
+    error_message: str | None = None
+
+
+class QueueConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``scw_sqs_config``; the credential is made by the platform, ``None`` until then (recorded)."""
+
+    queue: str
+    mnq_project_id: str
+    mnq_region: str
+    mnq_credential_id: str | None = None
+
+
+class NatsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``scw_nats_config``."""
+
+    subject: str
+    mnq_nats_account_id: str
+    mnq_project_id: str
+    mnq_region: str
+    mnq_credential_id: str | None = None
+
+
+class SqsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``sqs_config``; the secret key is never shown."""
+
+    endpoint: str
+    queue_url: str
+    access_key: str
+    secret_key: str = ""
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue or subject whose messages are POSTed to a function. The configurations it has not are absent."""
+
+    id: str
+    name: str
+    description: str = ""
+    function_id: str
+    input_type: str
+    status: str
+    error_message: str | None = None
+    scw_sqs_config: QueueConfig | msgspec.UnsetType | None = msgspec.UNSET
+    scw_nats_config: NatsConfig | msgspec.UnsetType | None = msgspec.UNSET
+    sqs_config: SqsConfig | msgspec.UnsetType | None = msgspec.UNSET
+
+
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """A language version that functions can be written for. All fields are strings (recorded)."""
 
@@ -150,3 +211,17 @@ class ListRuntimesResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     runtimes: list[Runtime]
     total_count: int
+
+
+class ListDomainsResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of domains; ``total_count`` counts all pages."""
+
+    domains: list[Domain]
+    total_count: int
+
+
+class ListTriggersResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of triggers; ``total_count`` counts all pages."""
+
+    total_count: int
+    triggers: list[Trigger]

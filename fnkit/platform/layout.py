@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["Layout", "ProcessSettings"]
+__all__ = ["Layout", "ProcessSettings", "Quotas"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,25 @@ class Layout:
         return self.home / "keys"
 
 
+class Quotas(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account may have; ``None`` is no limit. The defaults are the published figures (decision 37).
+
+    namespaces: per project. functions: per organization. memory: MB, the sum of memory × max_scale of all
+    functions of an organization.
+    """
+
+    namespaces: int | None = 100
+    functions: int | None = 1000
+    memory: int | None = 600 * 1024
+
+
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervisor hands to control and the data plane, as JSON on standard input.
 
     control_socket: control listens here for the data plane. gateway_socket: the gateway's private door, which
     skips the token check (decision 18). Ports are what was chosen, never 0. ``speed`` 0 is the manual clock.
     scale_to_one_after, scale_to_zero_after: idle seconds of virtual time.
+    verify_domains: whether a custom domain must lead to this machine before it is ready.
     """
 
     home: str
@@ -89,3 +102,5 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     memory_budget_mb: int = 0
     scale_to_one_after: float = 30.0
     scale_to_zero_after: float = 900.0
+    verify_domains: bool = False
+    quotas: Quotas = Quotas()

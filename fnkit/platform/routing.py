@@ -24,6 +24,7 @@ __all__ = [
     "FromDataPlane",
     "Healthy",
     "Hello",
+    "Hosts",
     "Remove",
     "Route",
     "Snapshot",
@@ -112,6 +113,14 @@ class Remove(msgspec.Struct, frozen=True, kw_only=True, tag="remove"):
     function_id: str
 
 
+class Hosts(msgspec.Struct, frozen=True, kw_only=True, tag="hosts"):
+    """This function answers under exactly these names from now on, whichever of its deployments serves."""
+
+    version: int
+    function_id: str
+    hosts: tuple[str, ...]
+
+
 class ClockChanged(msgspec.Struct, frozen=True, kw_only=True, tag="clock"):
     """The clock was moved or its speed changed. The ack means: every task that became due has started."""
 
@@ -119,7 +128,7 @@ class ClockChanged(msgspec.Struct, frozen=True, kw_only=True, tag="clock"):
     clock: Clock
 
 
-FromControl: TypeAlias = Snapshot | Upsert | Remove | ClockChanged
+FromControl: TypeAlias = Snapshot | Upsert | Remove | Hosts | ClockChanged
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):

@@ -9,16 +9,12 @@ from typing import Final
 
 from fnkit.authoring.declarations import TriggerDeclaration
 from fnkit.contract.limits import REGIONS
-from fnkit.contract.names import TRIGGER_NAME_RULE
+from fnkit.contract.names import NATS_ACCOUNT_RULE, TRIGGER_NAME_RULE, is_nats_subject, is_queue_name
 from fnkit.project.findings import Findings, did_you_mean
 from fnkit.project.model import Source, TriggerSpec
 
 __all__ = ["trigger_specs"]
 
-_QUEUE: Final = re.compile(r"[a-zA-Z0-9_-]{1,80}(\.fifo)?")
-_QUEUE_MAX: Final = 80
-_SUBJECT_WORD: Final = re.compile(r"[^\s.*>\x00-\x1f\x7f]+")
-_ACCOUNT: Final = re.compile(r"[A-Z0-9]{56}")  # Serverless Framework plugin, validate.js
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -54,10 +50,10 @@ def trigger_specs(
 
 
 def _trigger_faults(kind: str, address: str, trigger: TriggerDeclaration) -> Iterator[tuple[str, str, str | None]]:
-    if kind == "sqs" and (not _QUEUE.fullmatch(address) or len(address) > _QUEUE_MAX):
+    if kind == "sqs" and not is_queue_name(address):
         hint = "The queue's name, not its URL: at most 80 letters, digits, - and _, a FIFO queue's with .fifo"
         yield "bad-trigger", f"{address[:80]!r} is not the name of an SQS queue.", hint
-    if kind == "nats" and not _is_subject(address):
+    if kind == "nats" and not is_nats_subject(address):
         hint = "Words joined with dots; * stands for one word, > for all the rest."
         yield "bad-trigger", f"{address[:80]!r} is not a NATS subject.", hint
     if trigger.name is not None and not TRIGGER_NAME_RULE.fullmatch(trigger.name):
@@ -68,7 +64,7 @@ def _trigger_faults(kind: str, address: str, trigger: TriggerDeclaration) -> Ite
         )
     if trigger.account is not None and kind == "sqs":
         yield "bad-trigger", "an SQS trigger has no account.", "account goes with nats."
-    elif trigger.account is not None and not _ACCOUNT.fullmatch(trigger.account):
+    elif trigger.account is not None and not NATS_ACCOUNT_RULE.fullmatch(trigger.account):
         hint = "56 capital letters and digits, as the platform shows it."
         yield "bad-trigger", f"{trigger.account[:80]!r} is not a NATS account's id.", hint
     if trigger.project_id is not None and not _UUID.fullmatch(trigger.project_id):
@@ -76,13 +72,6 @@ def _trigger_faults(kind: str, address: str, trigger: TriggerDeclaration) -> Ite
     if trigger.region is not None and trigger.region not in REGIONS:
         hint = did_you_mean(trigger.region, REGIONS) or f"The regions are {', '.join(REGIONS)}."
         yield "bad-region", f"there is no region {trigger.region[:80]!r}.", hint
-
-
-def _is_subject(subject: str) -> bool:
-    *inner, last = subject.split(".")
-    return all(word == "*" or _SUBJECT_WORD.fullmatch(word) for word in inner) and (
-        last in ("*", ">") or _SUBJECT_WORD.fullmatch(last) is not None
-    )
 
 
 def _trigger_name(kind: str, address: str) -> str:

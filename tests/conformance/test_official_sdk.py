@@ -12,7 +12,7 @@ import pytest
 from tests.support.oracles import conformance_folder
 from tests.support.platform import PlatformUnderTest
 
-NOT_YET = {"tokens (no exception)", "domains (no exception)", "triggers (no exception)"}
+NOT_YET = {"tokens (no exception)"}
 """Steps of the driver whose operations this platform does not serve yet."""
 
 _CLIENTS = Path.home() / ".cache" / "fnkit-clients"  # read before the tests move HOME: the SDK is kept between runs

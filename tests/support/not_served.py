@@ -7,12 +7,8 @@ __all__ = ["NOT_SERVED"]
 NOT_SERVED = frozenset(
     f"{verb}{kind}"
     for kind, verbs in {
-        "Domain": ("Create", "Get", "Delete"),
-        "Domains": ("List",),
         "Token": ("Create", "Get", "Delete"),
         "Tokens": ("List",),
-        "Trigger": ("Create", "Get", "Update", "Delete"),
-        "Triggers": ("List",),
     }.items()
     for verb in verbs
 )

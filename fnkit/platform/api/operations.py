@@ -8,11 +8,14 @@ from typing import Final, TypeAlias
 
 from fnkit.contract.requests import (
     CreateCron,
+    CreateDomain,
     CreateFunction,
     CreateNamespace,
+    CreateTrigger,
     UpdateCron,
     UpdateFunction,
     UpdateNamespace,
+    UpdateTrigger,
 )
 from fnkit.platform.api.call import Call
 from fnkit.platform.control.platform import ControlPlane
@@ -110,6 +113,42 @@ async def _delete_cron(plane: ControlPlane, call: Call) -> object:
     return plane.crons.delete(call.region, call.id)
 
 
+async def _create_domain(plane: ControlPlane, call: Call) -> object:
+    return plane.domains.create(call.region, await call.body(CreateDomain))
+
+
+async def _get_domain(plane: ControlPlane, call: Call) -> object:
+    return plane.domains.get(call.region, call.id)
+
+
+async def _list_domains(plane: ControlPlane, call: Call) -> object:
+    return plane.domains.list(call.region, call.query)
+
+
+async def _delete_domain(plane: ControlPlane, call: Call) -> object:
+    return await plane.domains.delete(call.region, call.id)
+
+
+async def _create_trigger(plane: ControlPlane, call: Call) -> object:
+    return plane.triggers.create(call.region, await call.body(CreateTrigger))
+
+
+async def _get_trigger(plane: ControlPlane, call: Call) -> object:
+    return plane.triggers.get(call.region, call.id)
+
+
+async def _list_triggers(plane: ControlPlane, call: Call) -> object:
+    return plane.triggers.list(call.region, call.query)
+
+
+async def _update_trigger(plane: ControlPlane, call: Call) -> object:
+    return plane.triggers.update(call.region, call.id, await call.body(UpdateTrigger))
+
+
+async def _delete_trigger(plane: ControlPlane, call: Call) -> object:
+    return plane.triggers.delete(call.region, call.id)
+
+
 async def _not_here(_plane: ControlPlane, call: Call) -> object:
     raise Refusal(501, f"this platform does not serve {call.operation}")
 
@@ -134,18 +173,18 @@ OPERATIONS: Final = (
     Operation("GetCron", "GET", "/crons/{id}", _get_cron),
     Operation("UpdateCron", "PATCH", "/crons/{id}", _update_cron),
     Operation("DeleteCron", "DELETE", "/crons/{id}", _delete_cron),
-    Operation("ListDomains", "GET", "/domains", _not_here),
-    Operation("CreateDomain", "POST", "/domains", _not_here),
-    Operation("GetDomain", "GET", "/domains/{id}", _not_here),
-    Operation("DeleteDomain", "DELETE", "/domains/{id}", _not_here),
+    Operation("ListDomains", "GET", "/domains", _list_domains),
+    Operation("CreateDomain", "POST", "/domains", _create_domain),
+    Operation("GetDomain", "GET", "/domains/{id}", _get_domain),
+    Operation("DeleteDomain", "DELETE", "/domains/{id}", _delete_domain),
     Operation("ListTokens", "GET", "/tokens", _not_here),
     Operation("CreateToken", "POST", "/tokens", _not_here),
     Operation("GetToken", "GET", "/tokens/{id}", _not_here),
     Operation("DeleteToken", "DELETE", "/tokens/{id}", _not_here),
-    Operation("ListTriggers", "GET", "/triggers", _not_here),
-    Operation("CreateTrigger", "POST", "/triggers", _not_here),
-    Operation("GetTrigger", "GET", "/triggers/{id}", _not_here),
-    Operation("UpdateTrigger", "PATCH", "/triggers/{id}", _not_here),
-    Operation("DeleteTrigger", "DELETE", "/triggers/{id}", _not_here),
+    Operation("ListTriggers", "GET", "/triggers", _list_triggers),
+    Operation("CreateTrigger", "POST", "/triggers", _create_trigger),
+    Operation("GetTrigger", "GET", "/triggers/{id}", _get_trigger),
+    Operation("UpdateTrigger", "PATCH", "/triggers/{id}", _update_trigger),
+    Operation("DeleteTrigger", "DELETE", "/triggers/{id}", _delete_trigger),
 )
-"""The API document's 32. Domains, tokens and triggers answer 501 until their operations are in control."""
+"""The API document's 32. Tokens answer 501 until their operations are in control."""

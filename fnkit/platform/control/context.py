@@ -15,20 +15,11 @@ from fnkit.platform.layout import Layout, ProcessSettings
 from fnkit.platform.store.blobs import Blobs
 from fnkit.platform.store.database import Store
 
-__all__ = ["BackgroundTasks", "ControlContext", "Quotas", "persistently"]
+__all__ = ["BackgroundTasks", "ControlContext", "persistently"]
 
 T = TypeVar("T")
 _AGAIN_SECONDS: Final = 1.0
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Quotas:
-    """Account quotas at their published figures (functions-limitations page); memory in MB."""
-
-    namespaces_per_project: int = 100
-    functions_per_organization: int = 1000
-    memory_per_organization: int = 600 * 1024
 
 
 class BackgroundTasks:
@@ -81,6 +72,5 @@ class ControlContext:
     store: Store
     blobs: Blobs
     secrets: SecretKeeper
-    quotas: Quotas = field(default_factory=Quotas)
     tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     cron_changed: Callable[[str], None] = _nobody

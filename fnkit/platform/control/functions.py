@@ -16,6 +16,7 @@ from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function
 from fnkit.platform.control import validation
 from fnkit.platform.control.context import ControlContext, persistently
+from fnkit.platform.control.dependants import begin_removal_of_dependants, forget_dependants
 from fnkit.platform.control.deploys import Deploys
 from fnkit.platform.control.function_settings import new_settings, updated_settings
 from fnkit.platform.control.leftovers import Leftovers
@@ -215,7 +216,7 @@ class Functions:
         await self._link.remove(*ids)
 
     async def purge(self, function_id: str) -> None:
-        """Forget a function that is being deleted, with its crons, code, archive and logs."""
+        """Forget a function that is being deleted, with what hangs on it, its code, archive and logs."""
         store = self._context.store
         record = store.functions.get(function_id)
         if record is None:
@@ -223,9 +224,7 @@ class Functions:
 
         def forget() -> None:
             with store.transaction():
-                for cron in list(store.crons.every(function_id=function_id)):
-                    store.deliveries.drop(cron.id)
-                    store.crons.delete(cron.id)
+                forget_dependants(store, function_id)
                 store.functions.delete(function_id)
 
         await persistently(forget)
@@ -257,9 +256,7 @@ class Functions:
             updated_at=self._context.clock.now_ns(),
         )
         store.functions.update(doomed)
-        for cron in list(store.crons.every(function_id=record.id)):
-            if cron.status is not Status.DELETING:
-                store.crons.update(moved(cron, Status.DELETING))
+        begin_removal_of_dependants(store, record.id)
         return doomed
 
     def _namespace(self, region: str, namespace_id: str) -> NamespaceRecord:
@@ -269,12 +266,12 @@ class Functions:
         return namespace
 
     def _refuse_new(self, namespace: NamespaceRecord, record: FunctionRecord) -> None:
-        store, quotas = self._context.store, self._context.quotas
+        store, quota = self._context.store, self._context.settings.quotas.functions
         if store.functions.count({"namespace_id": namespace.id, "name": record.name}):
             raise already_exists("Function")
-        current = store.functions.count({"organization_id": record.organization_id})
-        if current >= quotas.functions_per_organization:
-            raise quota_exceeded("functions", quotas.functions_per_organization, current)
+        current = store.usage.of(record.organization_id).functions
+        if quota is not None and current >= quota:
+            raise quota_exceeded("functions", quota, current)
         self._refuse_too_much(namespace, record, None)
 
     def _refuse_too_much(
@@ -287,12 +284,10 @@ class Functions:
                 f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries together with the namespace's",
             )
         more = _reserved(record.settings) - (_reserved(before.settings) if before else 0)
-        if more <= 0:
+        quota = self._context.settings.quotas.memory
+        if more <= 0 or quota is None:
             return
-        quota = self._context.quotas.memory_per_organization
-        current = self._context.store.functions.total(
-            "reserved_memory", {"organization_id": record.organization_id}
-        )
+        current = self._context.store.usage.of(record.organization_id).memory
         if current + more > quota:
             raise quota_exceeded("functions_memory", quota, current)
 

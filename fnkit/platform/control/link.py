@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from fnkit.platform.control.connection import Connection, Lost
-from fnkit.platform.routing import Clock, ClockChanged, Failed, Remove, Route, Snapshot, Upsert
+from fnkit.platform.routing import Clock, ClockChanged, Failed, Hosts, Remove, Route, Snapshot, Upsert
 
 __all__ = ["ACK_SECONDS", "DataPlaneLink"]
 
@@ -28,6 +30,7 @@ class DataPlaneLink:
         self._routes = routes
         self._clock = clock
         self._version = 0
+        self._hosts: dict[str, tuple[str, ...]] = {}  # the newest names of functions whose names changed
         self._server: asyncio.Server | None = None
         self._current: Connection | None = None
         self._arrived = asyncio.Event()
@@ -73,6 +76,8 @@ class DataPlaneLink:
         """
         while True:
             connection = await self._connection()
+            if (hosts := self._hosts.get(route.function_id)) is not None:
+                route = msgspec.structs.replace(route, hosts=hosts)
             outcome = await connection.start(Upsert(version=self._next(), route=route))
             match outcome:
                 case Lost():
@@ -82,8 +87,17 @@ class DataPlaneLink:
                 case _:
                     return None
 
+    async def rename(self, function_id: str, hosts: tuple[str, ...]) -> None:
+        """Have a function answer under these names; returns after the ack, or 2 s."""
+        self._hosts[function_id] = hosts
+        if (connection := self._current) is not None:
+            message = Hosts(version=self._next(), function_id=function_id, hosts=hosts)
+            await connection.acked([message], ACK_SECONDS)
+
     async def remove(self, *function_ids: str) -> None:
         """Have functions no longer served; returns after the acks, or 2 s."""
+        for function_id in function_ids:
+            self._hosts.pop(function_id, None)
         messages = [Remove(version=self._next(), function_id=function_id) for function_id in function_ids]
         if (connection := self._current) is not None and messages:
             await connection.acked(messages, ACK_SECONDS)

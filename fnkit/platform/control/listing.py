@@ -10,7 +10,7 @@ from fnkit.contract.enums import is_unset
 from fnkit.platform.control.refusals import invalid
 from fnkit.platform.store.collection import Order, Page
 
-__all__ = ["BY_AGE", "BY_AGE_OR_NAME", "Listing", "read_listing", "whole_number"]
+__all__ = ["BY_AGE", "BY_AGE_OR_HOSTNAME", "BY_AGE_OR_NAME", "Listing", "read_listing", "whole_number"]
 
 DEFAULT_PAGE_SIZE: Final = 20  # the Python SDK's drive: pages of 20 where none is asked for
 MAX_PAGE_SIZE: Final = 100
@@ -18,6 +18,10 @@ MAX_PAGE: Final = 2**31 - 1  # int32 in the API document
 
 BY_AGE: Final = {"created_at_asc": Order(), "created_at_desc": Order(descending=True)}
 BY_AGE_OR_NAME: Final = BY_AGE | {"name_asc": Order("name"), "name_desc": Order("name", descending=True)}
+BY_AGE_OR_HOSTNAME: Final = BY_AGE | {
+    "hostname_asc": Order("hostname"),
+    "hostname_desc": Order("hostname", descending=True),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class Namespaces:
         )
         with context.store.transaction():
             self._refuse_taken(region, project_id, name)
-            self._refuse_too_many(region, project_id)
+            self._refuse_too_many(project_id)
             context.store.namespaces.insert(record)
         self.settle(record)
         return namespace_view(record, CREATED)
@@ -179,9 +179,11 @@ class Namespaces:
         if self._context.store.namespaces.count({"region": region, "project_id": project_id, "name": name}):
             raise already_exists("Namespace")
 
-    def _refuse_too_many(self, region: str, project_id: str) -> None:
-        quota = self._context.quotas.namespaces_per_project
-        current = self._context.store.namespaces.count({"region": region, "project_id": project_id})
+    def _refuse_too_many(self, project_id: str) -> None:
+        quota = self._context.settings.quotas.namespaces
+        if quota is None:
+            return
+        current = self._context.store.namespaces.count({"project_id": project_id})
         if current >= quota:
             raise quota_exceeded("function_namespaces", quota, current)
 

@@ -14,15 +14,19 @@ import msgspec
 from fnkit.contract.enums import Status
 from fnkit.platform.builds.toolchain import Toolchains
 from fnkit.platform.clock import VirtualClock
-from fnkit.platform.control.context import ControlContext, Quotas
+from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.crons import Crons
 from fnkit.platform.control.deploys import Deploys
+from fnkit.platform.control.domains import Domains
 from fnkit.platform.control.functions import Functions
 from fnkit.platform.control.leftovers import Leftovers
 from fnkit.platform.control.link import DataPlaneLink
 from fnkit.platform.control.namespaces import Namespaces
+from fnkit.platform.control.pointing import Pointing
 from fnkit.platform.control.routes import serving_routes
 from fnkit.platform.control.secrets import SecretKeeper
+from fnkit.platform.control.trigger_sources import TriggerSources
+from fnkit.platform.control.triggers import Triggers
 from fnkit.platform.control.uploads import Uploads
 from fnkit.platform.layout import Layout, ProcessSettings
 from fnkit.platform.records.function import Deployment
@@ -54,9 +58,12 @@ class ControlPlane:
     namespaces: Namespaces
     functions: Functions
     crons: Crons
+    domains: Domains
+    triggers: Triggers
     uploads: Uploads
     deploys: Deploys
     leftovers: Leftovers
+    pointing: Pointing
     due: Callable[[], Awaitable[None]] = _nothing_due
     version: str = field(default_factory=lambda: version("fnkit"))
 
@@ -80,39 +87,57 @@ class ControlPlane:
         await self.context.tasks.stop()
         await self.link.close()
         self.deploys.close()
+        self.pointing.close()
         self.context.secrets.close()
         self.context.store.close()
 
     async def _reconcile(self) -> None:
         """What was deleting is removed, what was pending is begun again, code that is gone is built again."""
+        await self._remove_what_was_deleting()
         store = self.context.store
-        for namespace in list(store.namespaces.every(status=Status.DELETING.value)):
-            await self.namespaces.purge(namespace.id)
-        for function in list(store.functions.every(status=Status.DELETING.value)):
-            await self.functions.purge(function.id)
-        for cron in list(store.crons.every(status=Status.DELETING.value)):
-            await self.crons.purge(cron.id)
         for function in list(store.functions.every(serving=1)):
             if function.status is not Status.PENDING and _lost(function.serving):
                 again = self.deploys.begin(msgspec.structs.replace(function, serving=None))
                 with store.transaction():
                     store.functions.update(again)
-        for function in list(store.functions.every(status=Status.PENDING.value)):
-            self.deploys.launch(function)
-        for namespace in list(store.namespaces.every(status=Status.PENDING.value)):
-            self.namespaces.settle(namespace)
-        for cron in list(store.crons.every(status=Status.PENDING.value)):
-            await self.crons.settle(cron)
+        await self._begin_what_was_pending()
         with store.transaction():
             for delivery in store.deliveries.unfinished():
                 store.deliveries.update(msgspec.structs.replace(delivery, status="failed"))
+
+    async def _remove_what_was_deleting(self) -> None:
+        store, deleting = self.context.store, Status.DELETING.value
+        for namespace in list(store.namespaces.every(status=deleting)):
+            await self.namespaces.purge(namespace.id)
+        for function in list(store.functions.every(status=deleting)):
+            await self.functions.purge(function.id)
+        for cron in list(store.crons.every(status=deleting)):
+            await self.crons.purge(cron.id)
+        for domain in list(store.domains.every(status=deleting)):
+            await self.domains.purge(domain.id)
+        for trigger in list(store.triggers.every(status=deleting)):
+            await self.triggers.purge(trigger.id)
+
+    async def _begin_what_was_pending(self) -> None:
+        store, pending = self.context.store, Status.PENDING.value
+        for function in list(store.functions.every(status=pending)):
+            self.deploys.launch(function)
+        for namespace in list(store.namespaces.every(status=pending)):
+            self.namespaces.settle(namespace)
+        for cron in list(store.crons.every(status=pending)):
+            await self.crons.settle(cron)
+        for domain in list(store.domains.every(status=pending)):
+            self.context.tasks.start(self.domains.settle(domain), f"domain {domain.id}")
+        for status in (Status.CREATING, Status.PENDING):
+            for trigger in list(store.triggers.every(status=status.value)):
+                await self.triggers.settle(trigger)
 
 
 def _lost(deployment: Deployment | None) -> bool:
     return deployment is not None and not Path(deployment.code).is_dir()
 
 
-def assemble(settings: ProcessSettings, quotas: Quotas | None = None) -> ControlPlane:
+def assemble(settings: ProcessSettings) -> ControlPlane:
     """Build the control plane over a data folder; nothing runs before ``open``.
 
     Raises:
@@ -133,13 +158,13 @@ def assemble(settings: ProcessSettings, quotas: Quotas | None = None) -> Control
         store=store,
         blobs=Blobs(layout.blobs),
         secrets=SecretKeeper(vault),
-        quotas=quotas or Quotas(),
     )
     link = DataPlaneLink(Path(settings.control_socket), lambda: serving_routes(context), lambda: clock.state)
     toolchains = Toolchains(strict=settings.strict_runtimes)
     leftovers = Leftovers(context)
     deploys = Deploys(context, link, toolchains, leftovers)
     uids = FUNCTION_UIDS if os.geteuid() == 0 else None
+    pointing = Pointing()
     functions = Functions(context, link, deploys, leftovers, uids)
     return ControlPlane(
         context=context,
@@ -149,7 +174,10 @@ def assemble(settings: ProcessSettings, quotas: Quotas | None = None) -> Control
         namespaces=Namespaces(context, functions),
         functions=functions,
         crons=Crons(context, functions),
+        domains=Domains(context, link, functions, pointing),
+        triggers=Triggers(context, functions, TriggerSources(vault)),
         uploads=Uploads(context, functions, leftovers, vault.derive("signed URLs")),
         deploys=deploys,
         leftovers=leftovers,
+        pointing=pointing,
     )

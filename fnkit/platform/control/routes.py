@@ -12,9 +12,16 @@ from fnkit.platform.records.function import Deployment, FunctionRecord
 from fnkit.platform.records.namespace import NamespaceRecord
 from fnkit.platform.routing import Route
 
-__all__ = ["route_of", "serving_routes"]
+__all__ = ["hosts_of", "route_of", "serving_routes"]
 
 _SECOND: Final = 10**9
+
+
+def hosts_of(context: ControlContext, record: FunctionRecord) -> tuple[str, ...]:
+    """Return every name that a function answers under: its own spellings, and its domains that are routed."""
+    own = served_hosts(record.host_label, record.region, context.settings.domain_suffix)
+    domains = context.store.domains.every(function_id=record.id, routed=1)
+    return (*own, *(domain.hostname for domain in domains))
 
 
 def route_of(
@@ -36,7 +43,7 @@ def route_of(
         namespace_id=namespace.id,
         region=record.region,
         project_id=record.project_id,
-        hosts=served_hosts(record.host_label, record.region, context.settings.domain_suffix),
+        hosts=hosts_of(context, record),
         path_prefix=path_prefix(record.region, namespace.name, record.name),
         runtime=settings.runtime,
         language=runtime.language if runtime else "",

@@ -16,13 +16,14 @@ from fnkit.contract.limits import (
     TIMEOUT_MAX_SECONDS,
     TIMEOUT_MIN_SECONDS,
 )
-from fnkit.contract.names import function_name_fault
+from fnkit.contract.names import TRIGGER_NAME_RULE, function_name_fault, is_hostname
 from fnkit.platform.control.refusals import Refusal, invalid, required
 
 __all__ = [
     "environment",
     "function_name",
     "handler",
+    "hostname",
     "http_option",
     "memory",
     "namespace_name",
@@ -33,6 +34,7 @@ __all__ = [
     "tags",
     "text",
     "timeout",
+    "trigger_name",
     "uuid_text",
     "variable_name",
 ]
@@ -40,6 +42,7 @@ __all__ = [
 _SECOND: Final = 10**9
 _NAMESPACE_NAME_MAX: Final = 100
 _TEXT_MAX: Final = 4096
+_HOSTNAME_SHOWN: Final = 253
 _TAGS_MAX: Final = 256
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -63,6 +66,24 @@ def function_name(name: str | None) -> str:
         raise required("name")
     if fault := function_name_fault(name):
         raise Refusal(400, fault)
+    return name
+
+
+def hostname(name: str | None) -> str:
+    """A host's name in lower case; the words are the API's own (recorded)."""
+    if not name:
+        raise required("hostname")
+    if not is_hostname(name):
+        raise Refusal(400, f"could not validate domain [{name[:_HOSTNAME_SHOWN]}]")
+    return name
+
+
+def trigger_name(name: str | None) -> str:
+    """2 to 100 letters, digits and dashes."""
+    if not name:
+        raise required("name")
+    if not TRIGGER_NAME_RULE.fullmatch(name):
+        raise invalid("name", "must consist of 2 to 100 letters, digits and dashes")
     return name
 
 

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
+import msgspec
+
 from fnkit.contract.durations import format_duration
 from fnkit.contract.enums import RuntimeStatus
-from fnkit.contract.resources import Cron, Function, Namespace
+from fnkit.contract.resources import (
+    Cron,
+    Domain,
+    Function,
+    Namespace,
+    NatsConfig,
+    QueueConfig,
+    SqsConfig,
+    Trigger,
+)
 from fnkit.contract.runtimes import find_runtime
 from fnkit.platform.control.hosts import domain_name, registry_endpoint
 from fnkit.platform.control.secrets import shown
 from fnkit.platform.control.timestamps import exact, rounded
 from fnkit.platform.records.cron import CronRecord
+from fnkit.platform.records.domain import DomainRecord
 from fnkit.platform.records.function import FunctionRecord
 from fnkit.platform.records.namespace import NamespaceRecord
+from fnkit.platform.records.trigger import NatsSource, QueueSource, SqsSource, TriggerRecord
 
-__all__ = ["CREATED", "READ", "UPDATED", "cron_view", "function_view", "namespace_view"]
+__all__ = [
+    "CREATED",
+    "READ",
+    "UPDATED",
+    "cron_view",
+    "domain_view",
+    "function_view",
+    "namespace_view",
+    "trigger_view",
+]
 
 READ: frozenset[str] = frozenset()
 UPDATED = frozenset({"updated_at"})
@@ -86,6 +110,61 @@ def cron_view(record: CronRecord) -> Cron:
         args=record.args,
         status=record.status.value,
         name=record.name,
+    )
+
+
+def domain_view(record: DomainRecord) -> Domain:
+    """Return the API's object; the URL is there once the domain was ready, and stays while it is deleted."""
+    return Domain(
+        id=record.id,
+        hostname=record.hostname,
+        function_id=record.function_id,
+        url=f"https://{record.hostname}" if record.was_ready else "",
+        status=record.status.value,
+        error_message=record.error_message,
+    )
+
+
+def trigger_view(record: TriggerRecord) -> Trigger:
+    """Return the API's object with its one configuration, secrets left out."""
+    source = record.source
+    queue: QueueConfig | msgspec.UnsetType = msgspec.UNSET
+    nats: NatsConfig | msgspec.UnsetType = msgspec.UNSET
+    sqs: SqsConfig | msgspec.UnsetType = msgspec.UNSET
+    match source:
+        case QueueSource():
+            kind = "scw_sqs"
+            queue = QueueConfig(
+                queue=source.queue,
+                mnq_project_id=source.project_id,
+                mnq_region=source.region,
+                mnq_credential_id=source.credential_id,
+            )
+        case NatsSource():
+            kind = "scw_nats"
+            nats = NatsConfig(
+                subject=source.subject,
+                mnq_nats_account_id=source.account_id,
+                mnq_project_id=source.project_id,
+                mnq_region=source.region,
+                mnq_credential_id=source.credential_id,
+            )
+        case SqsSource():
+            kind = "sqs"
+            sqs = SqsConfig(endpoint=source.endpoint, queue_url=source.queue_url, access_key=source.access_key)
+        case _:
+            assert_never(source)
+    return Trigger(
+        id=record.id,
+        name=record.name,
+        description=record.description,
+        function_id=record.function_id,
+        input_type=kind,
+        status=record.status.value,
+        error_message=record.error_message,
+        scw_sqs_config=queue,
+        scw_nats_config=nats,
+        sqs_config=sqs,
     )
 
 

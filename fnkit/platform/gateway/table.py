@@ -7,6 +7,8 @@ import socket
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from fnkit.platform.routing import Route
 
 __all__ = ["RoutingTable"]
@@ -43,6 +45,11 @@ class RoutingTable:
         for host in route.hosts:
             self._hosts[host] = route
         self._prefixes[route.path_prefix] = route
+
+    def rename(self, function_id: str, hosts: tuple[str, ...]) -> None:
+        """Route to this function under these names alone; nothing happens where it is not routed to."""
+        if (route := self._routes.get(function_id)) is not None:
+            self.put(msgspec.structs.replace(route, hosts=hosts))
 
     def remove(self, function_id: str) -> None:
         """Route nothing to this function."""

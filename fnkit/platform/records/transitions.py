@@ -9,12 +9,14 @@ import msgspec
 from fnkit.contract.enums import Status
 from fnkit.errors import PlatformError
 from fnkit.platform.records.cron import CronRecord
+from fnkit.platform.records.domain import DomainRecord
 from fnkit.platform.records.function import FunctionRecord
 from fnkit.platform.records.namespace import NamespaceRecord
+from fnkit.platform.records.trigger import TriggerRecord
 
 __all__ = ["ImpossibleTransition", "Stateful", "may_become", "moved"]
 
-Stateful = TypeVar("Stateful", NamespaceRecord, FunctionRecord, CronRecord)
+Stateful = TypeVar("Stateful", NamespaceRecord, FunctionRecord, CronRecord, DomainRecord, TriggerRecord)
 
 _SETTLED: Final = frozenset({Status.PENDING, Status.DELETING})
 _WORKING: Final = frozenset({Status.PENDING, Status.READY, Status.ERROR, Status.DELETING})
@@ -38,6 +40,19 @@ _TABLE: Final[dict[type, dict[Status, frozenset[Status]]]] = {
         Status.ERROR: _SETTLED,
         Status.DELETING: frozenset(),
     },
+    DomainRecord: {
+        Status.PENDING: frozenset({Status.READY, Status.ERROR, Status.DELETING}),
+        Status.READY: frozenset({Status.DELETING}),
+        Status.ERROR: frozenset({Status.DELETING}),
+        Status.DELETING: frozenset(),
+    },
+    TriggerRecord: {
+        Status.CREATING: _WORKING,
+        Status.PENDING: _WORKING,
+        Status.READY: frozenset({Status.PENDING, Status.ERROR, Status.DELETING}),
+        Status.ERROR: frozenset({Status.PENDING, Status.READY, Status.DELETING}),
+        Status.DELETING: frozenset(),
+    },
 }
 
 
@@ -47,7 +62,7 @@ class ImpossibleTransition(PlatformError):
     default_code = "impossible-transition"
 
 
-def may_become(record: NamespaceRecord | FunctionRecord | CronRecord, status: Status) -> bool:
+def may_become(record: Stateful, status: Status) -> bool:
     """Whether ``status`` may follow the record's own."""
     return status in _TABLE[type(record)].get(record.status, frozenset())
 

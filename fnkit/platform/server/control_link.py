@@ -33,6 +33,9 @@ class Applier(Protocol):
     def apply_remove(self, remove: routing.Remove) -> None:
         """Serve this function no more."""
 
+    def apply_hosts(self, changed: routing.Hosts) -> None:
+        """Let this function answer under these names."""
+
     def apply_clock(self, changed: routing.ClockChanged) -> None:
         """Follow this clock."""
 
@@ -92,6 +95,8 @@ class ControlLink:
                 self._applier.apply_upsert(message)
             case routing.Remove():
                 self._applier.apply_remove(message)
+            case routing.Hosts():
+                self._applier.apply_hosts(message)
             case routing.ClockChanged():
                 self._applier.apply_clock(message)
             case _:

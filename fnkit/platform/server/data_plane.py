@@ -60,6 +60,7 @@ class DataPlane:
         self._gateway = Gateway(self._engine, self._table, Access(settings.secret_key))
         self._link = ControlLink(settings.control_socket, self._hello, self)
         self._rising: asyncio.Task[None] | None = None
+        self._hosts: dict[str, tuple[str, ...]] = {}  # what was said of names since a function's last route
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then drain. ``OSError`` when a door cannot be opened."""
@@ -87,6 +88,7 @@ class DataPlane:
     def apply_snapshot(self, snapshot: routing.Snapshot) -> None:
         """Serve exactly these routes. Deployments that run already run on."""
         self._clock.set(snapshot.clock)
+        self._hosts.clear()
         named = {route.function_id for route in snapshot.routes}
         for observation in list(self._engine.observe()):
             if observation.function_id not in named:
@@ -106,11 +108,17 @@ class DataPlane:
 
     def apply_upsert(self, upsert: routing.Upsert) -> None:
         """Start a deployment; ``Started`` or ``Failed`` follows."""
+        self._hosts.pop(upsert.route.function_id, None)
         self._deploy(upsert.route)
 
     def apply_remove(self, remove: routing.Remove) -> None:
         """Serve this function no more."""
         self._remove(remove.function_id)
+
+    def apply_hosts(self, changed: routing.Hosts) -> None:
+        """Let a function answer under these names, also with a deployment that is still being started."""
+        self._hosts[changed.function_id] = changed.hosts
+        self._table.rename(changed.function_id, changed.hosts)
 
     def apply_clock(self, changed: routing.ClockChanged) -> None:
         """Follow the clock, and end what is idle for too long by it."""
@@ -125,6 +133,8 @@ class DataPlane:
         route = outcome.route
         if outcome.failure is None:
             self._table.put(route)
+            if (hosts := self._hosts.get(route.function_id)) is not None:
+                self._table.rename(route.function_id, hosts)
             self._link.report(routing.Started(function_id=route.function_id, generation=route.generation))
             return
         self._link.report(
@@ -132,6 +142,7 @@ class DataPlane:
         )
 
     def _remove(self, function_id: str) -> None:
+        self._hosts.pop(function_id, None)
         self._table.remove(function_id)
         self._engine.remove(function_id)
 

@@ -119,12 +119,6 @@ class Collection(Generic[R]):
             self._counts[key] = number
         return number
 
-    def total(self, column: str, filters: Mapping[str, Value]) -> int:
-        """Return the sum of a column over what matches."""
-        where, values = self._where(filters)
-        query = f"SELECT COALESCE(SUM({column}), 0) FROM {self._table}{where}"  # noqa: S608  own names
-        return int(self._connection.execute(query, values).fetchone()[0])
-
     def ids(self, filters: Mapping[str, Value], order: Order, page: Page) -> list[str]:
         """Return the ids of one page of what matches; empty past the end."""
         where, values = self._where(filters)

@@ -14,11 +14,14 @@ from pathlib import Path
 
 from fnkit.errors import PlatformError
 from fnkit.platform.records.cron import CronRecord
+from fnkit.platform.records.domain import DomainRecord
 from fnkit.platform.records.function import FunctionRecord
 from fnkit.platform.records.namespace import NamespaceRecord
+from fnkit.platform.records.trigger import TriggerRecord
 from fnkit.platform.store.collection import Collection
 from fnkit.platform.store.deliveries import Deliveries
 from fnkit.platform.store.facts import Facts
+from fnkit.platform.store.usage import UsageCounters
 
 __all__ = ["Store"]
 
@@ -76,8 +79,31 @@ class Store:
                 "status": lambda record: record.status.value,
             },
         )
+        self.domains = Collection(
+            self._connection,
+            "domains",
+            DomainRecord,
+            {
+                "function_id": lambda record: record.function_id,
+                "hostname": lambda record: record.hostname,
+                "status": lambda record: record.status.value,
+                "routed": lambda record: int(record.routed),
+            },
+        )
+        self.triggers = Collection(
+            self._connection,
+            "triggers",
+            TriggerRecord,
+            {
+                "project_id": lambda record: record.project_id,
+                "namespace_id": lambda record: record.namespace_id,
+                "function_id": lambda record: record.function_id,
+                "status": lambda record: record.status.value,
+            },
+        )
         self.deliveries = Deliveries(self._connection)
         self.facts = Facts(self._connection)
+        self.usage = UsageCounters(self._connection)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -1,0 +1,183 @@
+"""Domains: create, get, list, delete; and how a hostname becomes one of its function's hosts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.enums import Status
+from fnkit.contract.limits import DOMAINS_MAX, REGIONS
+from fnkit.contract.requests import CreateDomain
+from fnkit.contract.resources import Domain
+from fnkit.platform.control import validation
+from fnkit.platform.control.context import ControlContext, persistently
+from fnkit.platform.control.functions import Functions
+from fnkit.platform.control.hosts import domain_name, is_native
+from fnkit.platform.control.link import DataPlaneLink
+from fnkit.platform.control.listing import BY_AGE_OR_HOSTNAME, read_listing
+from fnkit.platform.control.pointing import Pointing
+from fnkit.platform.control.refusals import (
+    Refusal,
+    already_exists,
+    not_found,
+    quota_exceeded,
+    required,
+    transient_state,
+)
+from fnkit.platform.control.routes import hosts_of
+from fnkit.platform.control.showcase import Shelf, Showcase
+from fnkit.platform.control.views import domain_view
+from fnkit.platform.records.domain import DomainRecord
+from fnkit.platform.records.function import FunctionRecord
+from fnkit.platform.records.transitions import moved
+
+__all__ = ["Domains"]
+
+VERIFY_SECONDS: Final = 180  # published: 3 minutes; recorded: an error after 184 s
+_LOOK_AGAIN_SECONDS: Final = 5.0
+_NANOSECONDS: Final = 10**9
+
+
+class Domains:
+    """The operations on domains."""
+
+    def __init__(
+        self, context: ControlContext, link: DataPlaneLink, functions: Functions, pointing: Pointing
+    ) -> None:
+        self._context = context
+        self._link = link
+        self._functions = functions
+        self._pointing = pointing
+        self._showcase = Showcase(context.store.domains, domain_view)
+
+    def create(self, region: str, request: CreateDomain) -> Domain:
+        """Answer ``pending``. The function may be in any state but ``deleting``, ``error`` too (recorded)."""
+        store = self._context.store
+        hostname = validation.hostname(request.hostname)
+        function_id = validation.uuid_text("function_id", request.function_id)
+        self._refuse_native(hostname)
+        with store.transaction():
+            function = self._functions.record(region, function_id)
+            if function.status is Status.DELETING:
+                raise not_found("Function")
+            self._refuse_taken(function, hostname)
+            record = DomainRecord(
+                id=str(uuid.uuid4()),
+                region=region,
+                function_id=function.id,
+                hostname=hostname,
+                created_at=self._context.clock.now_ns(),
+            )
+            store.domains.insert(record)
+        self._context.tasks.start(self.settle(record), f"domain {record.id}")
+        return domain_view(record)
+
+    def get(self, region: str, domain_id: str) -> msgspec.Raw:
+        """Return one, ready to send."""
+        if (shown := self._showcase.show(region, domain_id)) is None:
+            raise not_found("Domain")
+        return shown
+
+    def list(self, region: str, query: Mapping[str, str]) -> Shelf:
+        """Return a page of a function's domains."""
+        if not query.get("function_id"):
+            raise required("function_id")
+        listing = read_listing(query, BY_AGE_OR_HOSTNAME, ("function_id",))
+        return self._showcase.page("domains", region, listing)
+
+    async def delete(self, region: str, domain_id: str) -> Domain:
+        """Answer ``deleting`` once the function no longer answers there; then it is gone."""
+        store = self._context.store
+        with store.transaction():
+            now = self._writable(region, domain_id)
+            record = moved(now, Status.DELETING, routed=False, error_message=None)
+            store.domains.update(record)
+        if now.routed:
+            await self._push(record.function_id)
+        self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
+        return domain_view(record)
+
+    async def settle(self, record: DomainRecord) -> None:
+        """Bring a pending domain to ready, or to ``error`` where it has to lead here and does not."""
+        if self._context.settings.verify_domains and not record.routed and not await self._leads_here(record):
+            await persistently(lambda: self._fail(record))
+            return
+        # First a host of the function, then ready: whoever sees it ready is answered there.
+        if await persistently(lambda: self._change(record, lambda now: msgspec.structs.replace(now, routed=True))):
+            await self._push(record.function_id)
+            await persistently(lambda: self._change(record, lambda now: moved(now, Status.READY, was_ready=True)))
+
+    async def purge(self, domain_id: str) -> None:
+        """Forget a domain that is being deleted."""
+        store = self._context.store
+
+        def forget() -> None:
+            with store.transaction():
+                store.domains.delete(domain_id)
+
+        await persistently(forget)
+
+    async def _push(self, function_id: str) -> None:
+        function = self._context.store.functions.get(function_id)
+        if function is not None and function.status is not Status.DELETING:
+            await self._link.rename(function.id, hosts_of(self._context, function))
+
+    async def _leads_here(self, record: DomainRecord) -> bool:
+        """Look until it does, for three minutes of platform time."""
+        clock, store = self._context.clock, self._context.store
+        end = record.created_at / _NANOSECONDS + VERIFY_SECONDS
+        while (now := store.domains.get(record.id)) is not None and now.status is Status.PENDING:
+            function = self._functions.record(record.region, record.function_id)
+            if await self._pointing.leads_here(record.hostname, self._native(function)):
+                return True
+            if clock.now() >= end:
+                return False
+            await clock.wait_until(min(end, clock.now() + _LOOK_AGAIN_SECONDS))
+        return False
+
+    def _fail(self, record: DomainRecord) -> None:
+        function = self._context.store.functions.get(record.function_id)
+        if function is None:
+            return
+        text = (
+            "failed to create domain: check that the domain correctly points to the function URL "
+            f"(https://{self._native(function)})"
+        )
+        self._change(record, lambda now: moved(now, Status.ERROR, error_message=text))
+
+    def _change(self, record: DomainRecord, change: Callable[[DomainRecord], DomainRecord]) -> bool:
+        """Change the stored record, unless it was deleted in between."""
+        store = self._context.store
+        with store.transaction():
+            now = store.domains.get(record.id)
+            if now is None or now.status is not Status.PENDING:
+                return False
+            store.domains.update(change(now))
+        return True
+
+    def _native(self, function: FunctionRecord) -> str:
+        return domain_name(function.host_label, function.region, self._context.settings.domain_suffix)
+
+    def _writable(self, region: str, domain_id: str) -> DomainRecord:
+        record = self._context.store.domains.get(domain_id)
+        if record is None or record.region != region:
+            raise not_found("Domain")
+        if record.status is Status.DELETING:
+            raise transient_state("domain", record.id, record.status)
+        return record
+
+    def _refuse_native(self, hostname: str) -> None:
+        """No function may take the name of another one that is still to come."""
+        if any(is_native(hostname, region, self._context.settings.domain_suffix) for region in REGIONS):
+            raise Refusal(400, f"could not validate domain [{hostname}]")
+
+    def _refuse_taken(self, function: FunctionRecord, hostname: str) -> None:
+        domains = self._context.store.domains
+        if any(one.status is not Status.DELETING for one in domains.every(hostname=hostname)):
+            raise already_exists("Domain")
+        current = domains.count({"function_id": function.id, "region": function.region})
+        if current >= DOMAINS_MAX:
+            raise quota_exceeded("function_domains", DOMAINS_MAX, current)
