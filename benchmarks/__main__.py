@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bundling, cold_start, deploying, gateway_cpu, scanning, start_up
+from benchmarks import api, bundling, cold_start, deploying, gateway_cpu, scanning, start_up
 from benchmarks.measuring import Comparison, Skipped
 
 BENCHMARKS: dict[str, Callable[[int, Path], list[Comparison]]] = {
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[int, Path], list[Comparison]]] = {
     "deploy": deploying.run,
     "cold-start": cold_start.run,
     "gateway-cpu": gateway_cpu.run,
+    "api": api.run,
 }
 
 

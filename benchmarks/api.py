@@ -1,0 +1,182 @@
+"""The platform's API beside a bare starlette endpoint that answers the same bytes, with few and many functions.
+
+One client, one connection each, one request after another; a figure is the median of ``REQUESTS``. The bare
+endpoint runs under uvicorn with the same event loop and parser, and does nothing but answer.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from benchmarks.local_platform import LocalPlatform, local_platform
+from benchmarks.measuring import Comparison, in_turns
+from fnkit.platform.layout import Layout
+from fnkit.platform.store.database import Store
+
+__all__ = ["run"]
+
+REQUESTS = 400
+IN_A_NAMESPACE = 100
+SIZES = (100, 10_000)
+API = "/functions/v1beta1/regions/fr-par"
+
+BARE = """
+import socket, sys, uvicorn
+from pathlib import Path
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+BODIES = {f"/{path.name}": path.read_bytes() for path in Path(sys.argv[1]).iterdir()}
+async def answer(request):
+    return Response(BODIES[request.url.path], media_type="application/json")
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+app = Starlette(routes=[Route(path, answer) for path in BODIES])
+config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
+uvicorn.Server(config).run(sockets=[listener])
+"""
+
+
+def run(rounds: int, folder: Path) -> list[Comparison]:
+    """Get one, a page of a hundred, the last page, and one by name."""
+    found: list[Comparison] = []
+    for size in SIZES:
+        home = folder / f"platform-{size}"
+        namespace, function = _filled(home, size)
+        with local_platform(home) as platform:
+            found += _compared(rounds, platform, folder, size, _questions(size, namespace, function))
+    return found
+
+
+def _questions(size: int, namespace: str, function: str) -> dict[str, tuple[str, float]]:
+    """What is asked: name → (path, goal)."""
+    last = size // IN_A_NAMESPACE
+    return {
+        "get": (f"{API}/functions/{function}", 3.0),
+        "list of 100": (f"{API}/functions?namespace_id={namespace}&page_size=100", 6.0),
+        "last page of 100": (f"{API}/functions?page_size=100&page={last}", 6.0),
+        "one by name": (f"{API}/functions?name=f-50&namespace_id={namespace}", 6.0),
+    }
+
+
+def _compared(
+    rounds: int, platform: LocalPlatform, folder: Path, size: int, questions: dict[str, tuple[str, float]]
+) -> list[Comparison]:
+    ours = _Client(int(urlsplit(platform.facts["api_url"]).port or 0), platform.facts["secret_key"])
+    answers = folder / f"answers-{size}"
+    answers.mkdir()
+    for name, (path, _) in questions.items():
+        (answers / name.replace(" ", "-")).write_bytes(ours.get(path))
+    comparisons = []
+    with _bare(answers) as port:
+        bare = _Client(port, platform.facts["secret_key"])
+        for name, (path, goal) in questions.items():
+            same = f"/{name.replace(' ', '-')}"
+            figures = in_turns(rounds, partial(ours.median, path), partial(bare.median, same))
+            kilobytes = len(ours.get(path)) / 1000
+            label = f"API: {name}, {size:,} functions"
+            comparisons.append(Comparison(label, f"bare endpoint, {kilobytes:.1f} kB", *figures, goal=goal))
+        bare.close()
+    ours.close()
+    return comparisons
+
+
+def _filled(home: Path, size: int) -> tuple[str, str]:
+    """Make a platform with so many functions; returns one namespace and one function in it.
+
+    One of each is made through the API; its copies go straight into the store, which no quota limits.
+    """
+    with local_platform(home) as platform:
+        project = platform.facts["project_id"]
+        namespace = _made(platform, "namespaces", {"name": "n-0", "project_id": project})
+        function = _made(platform, "functions", {"name": "f-0", "namespace_id": namespace, "runtime": "python313"})
+    store = Store(Layout(home).database)
+    with store.transaction():
+        first, model = store.namespaces.get(namespace), store.functions.get(function)
+        if first is None or model is None:
+            raise RuntimeError("what the API made is not in the store")
+        for number in range(1, size):
+            group, member = divmod(number, IN_A_NAMESPACE)
+            if member == 0:
+                first = msgspec.structs.replace(first, id=str(uuid.uuid4()), name=f"n-{group}")
+                store.namespaces.insert(first)
+            copy = msgspec.structs.replace(
+                model, id=str(uuid.uuid4()), name=f"f-{member}", namespace_id=first.id, uid=0
+            )
+            store.functions.insert(copy)
+    store.close()
+    return namespace, function
+
+
+def _made(platform: LocalPlatform, kind: str, body: dict[str, object]) -> str:
+    connection = http.client.HTTPConnection(urlsplit(platform.facts["api_url"]).netloc, timeout=30)
+    connection.request("POST", f"{API}/{kind}", json.dumps(body), {"X-Auth-Token": platform.facts["secret_key"]})
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return str(answer["id"])
+
+
+class _Client:
+    """As little HTTP as will do, so that the servers' time is what is seen."""
+
+    def __init__(self, port: int, key: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._key = key
+
+    def get(self, path: str) -> bytes:
+        """Return the body of a 200."""
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {self._key}\r\n\r\n".encode())
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += self._socket.recv(1 << 20)
+        head, _, body = received.partition(b"\r\n\r\n")
+        lines = head.lower().split(b"\r\n")
+        if not lines[0].startswith(b"http/1.1 200"):
+            raise RuntimeError(f"{path} answered {lines[0].decode()}")
+        length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
+        parts = [body]
+        missing = length - len(body)
+        while missing:
+            parts.append(self._socket.recv(1 << 20))
+            missing -= len(parts[-1])
+        return b"".join(parts)
+
+    def median(self, path: str) -> float:
+        """Seconds of the middle one of many requests."""
+        times = []
+        for _ in range(REQUESTS):
+            started = time.perf_counter()
+            self.get(path)
+            times.append(time.perf_counter() - started)
+        return statistics.median(times)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+
+@contextmanager
+def _bare(answers: Path) -> Iterator[int]:
+    """Start the bare endpoint; yield its port."""
+    process = subprocess.Popen([sys.executable, "-c", BARE, str(answers)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.wait()
