@@ -16,6 +16,7 @@ from fnkit.platform.api.document.overlay import apply, places
 from fnkit.platform.api.document.served import given_document, overlay_entries, samples, served_document
 from fnkit.platform.api.operations import OPERATIONS
 from tests.conformance.fuzz.generated import Operation, name_of
+from tests.conformance.fuzz.ground import Ground
 from tests.conformance.fuzz.run import operations
 from tests.support.control_process import API, api_of
 from tests.support.not_served import NOT_SERVED
@@ -27,6 +28,12 @@ GIVEN = given_document()
 ENTRIES = overlay_entries()
 MASK = "xxxxxxxx-xxxx-xxxx-xxxxxxxxxxxxxxxx"
 """What the recorder of 2026 wrote in place of every token, hidden ones too."""
+
+
+@pytest.fixture(scope="module")
+def ground(platform: PlatformUnderTest) -> Iterator[Ground]:
+    with Ground(platform) as there:
+        yield there
 
 
 def operation_ids(document: dict[str, object]) -> list[str]:
@@ -87,6 +94,18 @@ def test_what_is_listed_as_not_served_is_not_served(platform: PlatformUnderTest,
     answer = api_of(platform).request(operation.method, f"{API}{operation.path}", body)
 
     assert answer.status == 501, f"{name} is served now: take it out of tests/support/not_served.py"
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"3", b'"x"', b"{", b"nonsense"])
+@pytest.mark.conformance
+def test_what_is_no_json_object_is_no_body(ground: Ground, platform: PlatformUnderTest, body: bytes) -> None:
+    api = api_of(platform)
+    for operation in operations():
+        if "requestBody" in operation.definition.raw and name_of(operation) not in NOT_SERVED:
+            path = operation.path.format_map({**ground.ids, "region": "fr-par"})
+            answer = api.request(operation.method.upper(), path, body)
+            assert answer.status == 400, (name_of(operation), answer.body)
+            assert answer.message.startswith(("proto: syntax error (line 1:", "invalid value for the body: "))
 
 
 def table() -> str:

@@ -54,11 +54,10 @@ def _wrong_type(text: str) -> str:
 def _malformed(body: bytes, text: str) -> str:
     """Say where, in protojson's form (reported: ``proto: syntax error (line 1:183): unexpected token …``)."""
     match = _BYTE.search(text)
-    if match is None:
-        return f"proto: syntax error: {text}"
     start = len(body) - len(body.lstrip())
-    before = body[: start + int(match.group(1))]
+    # Without a byte, it is the end that came too early.
+    before = body.rstrip() if match is None else body[: start + int(match.group(1))]
     line = before.count(b"\n") + 1
     column = len(before) - (before.rfind(b"\n") + 1) + 1
-    what = text[: match.start()].removeprefix("JSON is malformed: ")
+    what = (text if match is None else text[: match.start()]).removeprefix("JSON is malformed: ")
     return f"proto: syntax error (line {line}:{column}): {what}"

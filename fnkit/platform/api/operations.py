@@ -78,6 +78,7 @@ async def _delete_function(plane: ControlPlane, call: Call) -> object:
 
 
 async def _deploy_function(plane: ControlPlane, call: Call) -> object:
+    await call.body(dict[str, object])  # it has no fields, but what is no object is refused
     return plane.functions.deploy(call.region, call.id)
 
 

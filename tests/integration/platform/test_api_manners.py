@@ -76,7 +76,7 @@ def test_what_is_not_served_says_so(
     ("body", "message"),
     [
         (b'{"name": "x",\n "project_id" 3}', "proto: syntax error (line 2:15): "),
-        (b'{"name": "x"', "proto: syntax error"),
+        (b'{"name": "x"', "proto: syntax error (line 1:13): Input data was truncated"),
         (b"name=x", "proto: syntax error (line 1:"),
         (b"\n\n  {]", "proto: syntax error (line 3:4): "),
         (b'{"name": "\xff"}', "proto: syntax error"),
