@@ -14,6 +14,7 @@ __all__ = [
     "CreateDomain",
     "CreateFunction",
     "CreateNamespace",
+    "CreateToken",
     "CreateTrigger",
     "NatsInput",
     "QueueInput",
@@ -164,6 +165,15 @@ class SqsKeys(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def __repr__(self) -> str:
         """Show nothing: both are credentials."""
         return "SqsKeys()"
+
+
+class CreateToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /tokens. Exactly one of the ids; ``expires_at`` is RFC 3339."""
+
+    function_id: str | None = None
+    namespace_id: str | None = None
+    description: str | None = None
+    expires_at: str | None = None
 
 
 class CreateTrigger(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -19,6 +19,7 @@ __all__ = [
     "ListFunctionsResponse",
     "ListNamespacesResponse",
     "ListRuntimesResponse",
+    "ListTokensResponse",
     "ListTriggersResponse",
     "Namespace",
     "NatsConfig",
@@ -26,6 +27,7 @@ __all__ = [
     "Runtime",
     "SecretHashedValue",
     "SqsConfig",
+    "Token",
     "Trigger",
     "UploadUrl",
 ]
@@ -141,6 +143,26 @@ class SqsConfig(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str = ""
 
 
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """Permission to call a function, or all of a namespace: the other id is absent (recorded).
+
+    ``token`` and ``public_key`` are in the answer that creates it; afterwards ``"<hidden>"`` and ``""`` (recorded).
+    """
+
+    id: str
+    token: str
+    function_id: str | msgspec.UnsetType = msgspec.UNSET
+    namespace_id: str | msgspec.UnsetType = msgspec.UNSET
+    public_key: str
+    status: str
+    description: str
+    expires_at: str | None
+
+    def __repr__(self) -> str:
+        """Show the id alone: the token is a credential."""
+        return f"Token({self.id!r})"
+
+
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """A queue or subject whose messages are POSTed to a function. The configurations it has not are absent."""
 
@@ -217,6 +239,13 @@ class ListDomainsResponse(msgspec.Struct, frozen=True, kw_only=True):
     """One page of domains; ``total_count`` counts all pages."""
 
     domains: list[Domain]
+    total_count: int
+
+
+class ListTokensResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of tokens; ``total_count`` counts all pages."""
+
+    tokens: list[Token]
     total_count: int
 
 

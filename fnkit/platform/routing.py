@@ -18,6 +18,8 @@ __all__ = [
     "Ack",
     "Clock",
     "ClockChanged",
+    "Credentials",
+    "CredentialsChanged",
     "Exited",
     "Failed",
     "FromControl",
@@ -25,6 +27,7 @@ __all__ = [
     "Healthy",
     "Hello",
     "Hosts",
+    "KeyGrant",
     "Remove",
     "Route",
     "Snapshot",
@@ -91,12 +94,32 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         return f"Route({self.function_id}@{self.generation})"
 
 
+class KeyGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key that may call private functions: the SHA-256 of its secret, and its one project or ``None``."""
+
+    sha256: bytes
+    project_id: str | None = None
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """What opens private functions, beside the platform's own key.
+
+    public_key: PEM, what tokens are signed with; empty as long as there is none. tokens: ids of those that were
+    not deleted; what each is for, and when it ends, it says itself.
+    """
+
+    public_key: str = ""
+    tokens: tuple[str, ...] = ()
+    keys: tuple[KeyGrant, ...] = ()
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
     """Everything that is in force. Routes it does not name are gone."""
 
     version: int
     clock: Clock
     routes: tuple[Route, ...]
+    credentials: Credentials = Credentials()
 
 
 class Upsert(msgspec.Struct, frozen=True, kw_only=True, tag="upsert"):
@@ -121,6 +144,16 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True, tag="hosts"):
     hosts: tuple[str, ...]
 
 
+class CredentialsChanged(msgspec.Struct, frozen=True, kw_only=True, tag="credentials"):
+    """Tokens were issued or revoked, or the keys are others now. What is ``None`` stays."""
+
+    version: int
+    public_key: str | None = None
+    issued: tuple[str, ...] = ()
+    revoked: tuple[str, ...] = ()
+    keys: tuple[KeyGrant, ...] | None = None
+
+
 class ClockChanged(msgspec.Struct, frozen=True, kw_only=True, tag="clock"):
     """The clock was moved or its speed changed. The ack means: every task that became due has started."""
 
@@ -128,7 +161,7 @@ class ClockChanged(msgspec.Struct, frozen=True, kw_only=True, tag="clock"):
     clock: Clock
 
 
-FromControl: TypeAlias = Snapshot | Upsert | Remove | Hosts | ClockChanged
+FromControl: TypeAlias = Snapshot | Upsert | Remove | Hosts | CredentialsChanged | ClockChanged
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):

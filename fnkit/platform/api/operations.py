@@ -11,6 +11,7 @@ from fnkit.contract.requests import (
     CreateDomain,
     CreateFunction,
     CreateNamespace,
+    CreateToken,
     CreateTrigger,
     UpdateCron,
     UpdateFunction,
@@ -19,7 +20,6 @@ from fnkit.contract.requests import (
 )
 from fnkit.platform.api.call import Call
 from fnkit.platform.control.platform import ControlPlane
-from fnkit.platform.control.refusals import Refusal
 from fnkit.platform.control.runtimes import list_runtimes
 
 __all__ = ["OPERATIONS", "Operation"]
@@ -130,6 +130,22 @@ async def _delete_domain(plane: ControlPlane, call: Call) -> object:
     return await plane.domains.delete(call.region, call.id)
 
 
+async def _create_token(plane: ControlPlane, call: Call) -> object:
+    return await plane.tokens.create(call.region, await call.body(CreateToken))
+
+
+async def _get_token(plane: ControlPlane, call: Call) -> object:
+    return plane.tokens.get(call.region, call.id)
+
+
+async def _list_tokens(plane: ControlPlane, call: Call) -> object:
+    return plane.tokens.list(call.region, call.query)
+
+
+async def _delete_token(plane: ControlPlane, call: Call) -> object:
+    return await plane.tokens.delete(call.region, call.id)
+
+
 async def _create_trigger(plane: ControlPlane, call: Call) -> object:
     return plane.triggers.create(call.region, await call.body(CreateTrigger))
 
@@ -148,10 +164,6 @@ async def _update_trigger(plane: ControlPlane, call: Call) -> object:
 
 async def _delete_trigger(plane: ControlPlane, call: Call) -> object:
     return plane.triggers.delete(call.region, call.id)
-
-
-async def _not_here(_plane: ControlPlane, call: Call) -> object:
-    raise Refusal(501, f"this platform does not serve {call.operation}")
 
 
 OPERATIONS: Final = (
@@ -178,14 +190,14 @@ OPERATIONS: Final = (
     Operation("CreateDomain", "POST", "/domains", _create_domain),
     Operation("GetDomain", "GET", "/domains/{id}", _get_domain),
     Operation("DeleteDomain", "DELETE", "/domains/{id}", _delete_domain),
-    Operation("ListTokens", "GET", "/tokens", _not_here),
-    Operation("CreateToken", "POST", "/tokens", _not_here),
-    Operation("GetToken", "GET", "/tokens/{id}", _not_here),
-    Operation("DeleteToken", "DELETE", "/tokens/{id}", _not_here),
+    Operation("ListTokens", "GET", "/tokens", _list_tokens),
+    Operation("CreateToken", "POST", "/tokens", _create_token),
+    Operation("GetToken", "GET", "/tokens/{id}", _get_token),
+    Operation("DeleteToken", "DELETE", "/tokens/{id}", _delete_token),
     Operation("ListTriggers", "GET", "/triggers", _list_triggers),
     Operation("CreateTrigger", "POST", "/triggers", _create_trigger),
     Operation("GetTrigger", "GET", "/triggers/{id}", _get_trigger),
     Operation("UpdateTrigger", "PATCH", "/triggers/{id}", _update_trigger),
     Operation("DeleteTrigger", "DELETE", "/triggers/{id}", _delete_trigger),
 )
-"""The API document's 32. Tokens answer 501 until their operations are in control."""
+"""The API document's 32."""

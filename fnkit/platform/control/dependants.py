@@ -1,4 +1,4 @@
-"""What hangs on a function and goes with it: its crons, domains and triggers.
+"""What hangs on a function and goes with it: its crons, domains, tokens and triggers.
 
 Both steps belong into the transaction that does the same to the function.
 """
@@ -9,7 +9,7 @@ from fnkit.contract.enums import Status
 from fnkit.platform.records.transitions import moved
 from fnkit.platform.store.database import Store
 
-__all__ = ["begin_removal_of_dependants", "forget_dependants"]
+__all__ = ["begin_removal_of_dependants", "begin_removal_of_tokens", "forget_dependants", "forget_tokens"]
 
 
 def begin_removal_of_dependants(store: Store, function_id: str) -> None:
@@ -20,6 +20,7 @@ def begin_removal_of_dependants(store: Store, function_id: str) -> None:
     for domain in store.domains.every(function_id=function_id):
         if domain.status is not Status.DELETING:
             store.domains.update(moved(domain, Status.DELETING, routed=False, error_message=None))
+    begin_removal_of_tokens(store, function_id=function_id)
     for trigger in store.triggers.every(function_id=function_id):
         if trigger.status is not Status.DELETING:
             store.triggers.update(moved(trigger, Status.DELETING, error_message=None))
@@ -32,6 +33,20 @@ def forget_dependants(store: Store, function_id: str) -> None:
         store.crons.delete(cron.id)
     for domain in store.domains.every(function_id=function_id):
         store.domains.delete(domain.id)
+    forget_tokens(store, function_id=function_id)
     for trigger in store.triggers.every(function_id=function_id):
         store.deliveries.drop(trigger.id)
         store.triggers.delete(trigger.id)
+
+
+def begin_removal_of_tokens(store: Store, **scope: str) -> None:
+    """Mark the tokens of a function or a namespace as ``deleting``. What they opened is not served any more."""
+    for token in store.tokens.every(**scope):
+        if token.status is not Status.DELETING:
+            store.tokens.update(moved(token, Status.DELETING))
+
+
+def forget_tokens(store: Store, **scope: str) -> None:
+    """Remove the tokens of a function or a namespace."""
+    for token in store.tokens.every(**scope):
+        store.tokens.delete(token.id)

@@ -12,7 +12,19 @@ from typing import Final
 import msgspec
 
 from fnkit.platform.control.connection import Connection, Lost
-from fnkit.platform.routing import Clock, ClockChanged, Failed, Hosts, Remove, Route, Snapshot, Upsert
+from fnkit.platform.routing import (
+    Clock,
+    ClockChanged,
+    Credentials,
+    CredentialsChanged,
+    Failed,
+    Hosts,
+    KeyGrant,
+    Remove,
+    Route,
+    Snapshot,
+    Upsert,
+)
 
 __all__ = ["ACK_SECONDS", "DataPlaneLink"]
 
@@ -23,12 +35,16 @@ _logger = logging.getLogger(__name__)
 
 
 class DataPlaneLink:
-    """The newest data plane that connected. Without one, starts wait and the rest is told by the next snapshot."""
+    """The newest data plane that connected. Without one, starts wait and the rest is told by the next snapshot.
+
+    ``credentials`` says what opens private functions; whoever keeps them sets it before ``open``.
+    """
 
     def __init__(self, path: Path, routes: Callable[[], tuple[Route, ...]], clock: Callable[[], Clock]) -> None:
         self._path = path
         self._routes = routes
         self._clock = clock
+        self.credentials: Callable[[], Credentials] = Credentials
         self._version = 0
         self._hosts: dict[str, tuple[str, ...]] = {}  # the newest names of functions whose names changed
         self._server: asyncio.Server | None = None
@@ -102,6 +118,21 @@ class DataPlaneLink:
         if (connection := self._current) is not None and messages:
             await connection.acked(messages, ACK_SECONDS)
 
+    async def change_credentials(
+        self,
+        *,
+        public_key: str | None = None,
+        issued: tuple[str, ...] = (),
+        revoked: tuple[str, ...] = (),
+        keys: tuple[KeyGrant, ...] | None = None,
+    ) -> None:
+        """Tell what opens private functions now; returns after the ack, or 2 s."""
+        if (connection := self._current) is not None:
+            message = CredentialsChanged(
+                version=self._next(), public_key=public_key, issued=issued, revoked=revoked, keys=keys
+            )
+            await connection.acked([message], ACK_SECONDS)
+
     async def move_clock(self) -> None:
         """Tell of a moved clock; returns when what became due there has started, or after 2 s."""
         if (connection := self._current) is not None:
@@ -117,7 +148,11 @@ class DataPlaneLink:
         connection = Connection(reader, writer)
         if self._current is not None:
             self._current.close()
-        connection.send(Snapshot(version=self._next(), clock=self._clock(), routes=self._routes()))
+        connection.send(
+            Snapshot(
+                version=self._next(), clock=self._clock(), routes=self._routes(), credentials=self.credentials()
+            )
+        )
         self._current = connection
         self._arrived.set()
         _logger.info("The data plane connected.")

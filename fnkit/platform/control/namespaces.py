@@ -16,6 +16,7 @@ from fnkit.contract.requests import CreateNamespace, UpdateNamespace
 from fnkit.contract.resources import Namespace
 from fnkit.platform.control import validation
 from fnkit.platform.control.context import ControlContext, persistently
+from fnkit.platform.control.dependants import begin_removal_of_tokens, forget_tokens
 from fnkit.platform.control.functions import Functions
 from fnkit.platform.control.listing import BY_AGE_OR_NAME, read_listing
 from fnkit.platform.control.refusals import already_exists, not_found, quota_exceeded, transient_state
@@ -123,6 +124,7 @@ class Namespaces:
                 updated_at=context.clock.now_ns(),
             )
             context.store.namespaces.update(record)
+            begin_removal_of_tokens(context.store, namespace_id=record.id)
             doomed = self._functions.begin_removal_of_all(record.id)
         await self._functions.end_serving(doomed)
         context.tasks.start(self.purge(record.id), f"removal of {record.id}")
@@ -140,6 +142,7 @@ class Namespaces:
 
         def forget() -> None:
             with store.transaction():
+                forget_tokens(store, namespace_id=namespace_id)
                 store.namespaces.delete(namespace_id)
 
         await persistently(forget)
@@ -163,14 +166,15 @@ class Namespaces:
                 )
             )
 
-    def _record(self, region: str, namespace_id: str) -> NamespaceRecord:
+    def record(self, region: str, namespace_id: str) -> NamespaceRecord:
+        """Return the stored namespace, whatever its state."""
         record = self._context.store.namespaces.get(namespace_id)
         if record is None or record.region != region:
             raise not_found("Namespace")
         return record
 
     def _writable(self, region: str, namespace_id: str) -> NamespaceRecord:
-        record = self._record(region, namespace_id)
+        record = self.record(region, namespace_id)
         if record.status is Status.DELETING:
             raise transient_state("namespace", record.id, record.status)
         return record

@@ -25,12 +25,14 @@ from fnkit.platform.control.namespaces import Namespaces
 from fnkit.platform.control.pointing import Pointing
 from fnkit.platform.control.routes import serving_routes
 from fnkit.platform.control.secrets import SecretKeeper
+from fnkit.platform.control.token_key import TokenKeyKeeper
+from fnkit.platform.control.tokens import Tokens
 from fnkit.platform.control.trigger_sources import TriggerSources
 from fnkit.platform.control.triggers import Triggers
 from fnkit.platform.control.uploads import Uploads
 from fnkit.platform.layout import Layout, ProcessSettings
 from fnkit.platform.records.function import Deployment
-from fnkit.platform.routing import Clock
+from fnkit.platform.routing import Clock, Credentials
 from fnkit.platform.store.blobs import Blobs
 from fnkit.platform.store.database import Store
 from fnkit.platform.store.vault import Vault
@@ -59,11 +61,13 @@ class ControlPlane:
     functions: Functions
     crons: Crons
     domains: Domains
+    tokens: Tokens
     triggers: Triggers
     uploads: Uploads
     deploys: Deploys
     leftovers: Leftovers
     pointing: Pointing
+    token_keys: TokenKeyKeeper
     due: Callable[[], Awaitable[None]] = _nothing_due
     version: str = field(default_factory=lambda: version("fnkit"))
 
@@ -72,6 +76,7 @@ class ControlPlane:
         await self.link.open()
         await self._reconcile()
         self.leftovers.sweep()
+        self.context.tasks.start(self.token_keys.prepare(), "the token key")
 
     async def advance(self, seconds: float) -> float:
         """Move the clock and start what became due; returns platform time in Unix seconds."""
@@ -85,6 +90,7 @@ class ControlPlane:
     async def close(self) -> None:
         """Stop the work under way; the store holds all that is needed to take it up again."""
         await self.context.tasks.stop()
+        await self.token_keys.close()
         await self.link.close()
         self.deploys.close()
         self.pointing.close()
@@ -115,6 +121,8 @@ class ControlPlane:
             await self.crons.purge(cron.id)
         for domain in list(store.domains.every(status=deleting)):
             await self.domains.purge(domain.id)
+        for token in list(store.tokens.every(status=deleting)):
+            await self.tokens.purge(token.id)
         for trigger in list(store.triggers.every(status=deleting)):
             await self.triggers.purge(trigger.id)
 
@@ -128,6 +136,8 @@ class ControlPlane:
             await self.crons.settle(cron)
         for domain in list(store.domains.every(status=pending)):
             self.context.tasks.start(self.domains.settle(domain), f"domain {domain.id}")
+        for token in list(store.tokens.every(status=Status.CREATING.value)):
+            await self.tokens.settle(token)
         for status in (Status.CREATING, Status.PENDING):
             for trigger in list(store.triggers.every(status=status.value)):
                 await self.triggers.settle(trigger)
@@ -166,18 +176,24 @@ def assemble(settings: ProcessSettings) -> ControlPlane:
     uids = FUNCTION_UIDS if os.geteuid() == 0 else None
     pointing = Pointing()
     functions = Functions(context, link, deploys, leftovers, uids)
+    namespaces = Namespaces(context, functions)
+    token_keys = TokenKeyKeeper(layout.keys / "tokens.pem")
+    tokens = Tokens(context, link, namespaces, functions, token_keys)
+    link.credentials = lambda: Credentials(public_key=token_keys.public_pem, tokens=tokens.live())
     return ControlPlane(
         context=context,
         clock=clock,
         link=link,
         toolchains=toolchains,
-        namespaces=Namespaces(context, functions),
+        namespaces=namespaces,
         functions=functions,
         crons=Crons(context, functions),
         domains=Domains(context, link, functions, pointing),
+        tokens=tokens,
         triggers=Triggers(context, functions, TriggerSources(vault)),
         uploads=Uploads(context, functions, leftovers, vault.derive("signed URLs")),
         deploys=deploys,
         leftovers=leftovers,
         pointing=pointing,
+        token_keys=token_keys,
     )

@@ -16,16 +16,19 @@ from fnkit.contract.resources import (
     NatsConfig,
     QueueConfig,
     SqsConfig,
+    Token,
     Trigger,
 )
 from fnkit.contract.runtimes import find_runtime
 from fnkit.platform.control.hosts import domain_name, registry_endpoint
 from fnkit.platform.control.secrets import shown
 from fnkit.platform.control.timestamps import exact, rounded
+from fnkit.platform.control.token_expiry import format_expiry
 from fnkit.platform.records.cron import CronRecord
 from fnkit.platform.records.domain import DomainRecord
 from fnkit.platform.records.function import FunctionRecord
 from fnkit.platform.records.namespace import NamespaceRecord
+from fnkit.platform.records.token import TokenRecord
 from fnkit.platform.records.trigger import NatsSource, QueueSource, SqsSource, TriggerRecord
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "domain_view",
     "function_view",
     "namespace_view",
+    "token_view",
     "trigger_view",
 ]
 
@@ -122,6 +126,20 @@ def domain_view(record: DomainRecord) -> Domain:
         url=f"https://{record.hostname}" if record.was_ready else "",
         status=record.status.value,
         error_message=record.error_message,
+    )
+
+
+def token_view(record: TokenRecord, shown: str = "<hidden>", public_key: str = "") -> Token:
+    """Return the API's object; only the answer that creates it says the token and the key (recorded)."""
+    return Token(
+        id=record.id,
+        token=shown,
+        function_id=record.function_id or msgspec.UNSET,
+        namespace_id=record.namespace_id or msgspec.UNSET,
+        public_key=public_key,
+        status=record.status.value,
+        description=record.description,
+        expires_at=None if record.expires_at is None else format_expiry(record.expires_at),
     )
 
 

@@ -1,29 +1,96 @@
-"""Who may call a private function (functions-contract §5)."""
+"""Who may call a private function (functions-contract §5), decided before anything wakes."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
-from typing import Final
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
 
-from fnkit.platform.routing import Route
+from fnkit.platform.routing import Credentials, KeyGrant, Route
+
+if TYPE_CHECKING:
+    from fnkit.platform.gateway.tokens import TokenReader
 
 __all__ = ["TOKEN_HEADERS", "Access"]
 
-TOKEN_HEADERS: Final = frozenset({b"x-auth-token", b"scw-functions-token"})
-"""Today's header and the older one."""
+TOKEN_HEADERS: Final = {b"x-auth-token": 0, b"scw-functions-token": 1, b"scw_functions_token": 2}
+"""Today's header and the older runtime's two, in the order in which they count."""
+
+_MISSING: Final = "this function is private: X-Auth-Token is missing"
+_INVALID: Final = "this function is private: X-Auth-Token is not valid"
+_ENDED: Final = "this function is private: the token in X-Auth-Token has expired"
+_FOREIGN: Final = "this function is private: X-Auth-Token is for something else"
 
 
 class Access:
-    """Checks credentials. Holds the hash of the secret key, never the key."""
+    """Checks credentials. Of keys it holds hashes, of tokens their ids and the key that they are signed with.
 
-    def __init__(self, secret_key: str) -> None:
-        self._secret = hashlib.sha256(secret_key.encode()).digest()
+    now: platform time in Unix seconds.
+    """
+
+    def __init__(self, secret_key: str, now: Callable[[], float] = time.time) -> None:
+        self._own = KeyGrant(sha256=_digest(secret_key.encode()))
+        self._now = now
+        self._projects: dict[bytes, str | None] = {}
+        self._live: set[str] = set()
+        self._reader: TokenReader | None = None
+        self.replace_keys(())
+
+    def replace(self, credentials: Credentials) -> None:
+        """Accept exactly these from now on, beside the platform's own key."""
+        self.replace_keys(credentials.keys)
+        self.trust(credentials.public_key)
+        self._live = set(credentials.tokens)
+
+    def replace_keys(self, keys: Iterable[KeyGrant]) -> None:
+        """Accept exactly these API keys from now on, beside the platform's own."""
+        self._projects = {grant.sha256: grant.project_id for grant in (*keys, self._own)}
+
+    def change_tokens(self, issued: Iterable[str], revoked: Iterable[str]) -> None:
+        """Accept further tokens, and others no more."""
+        self._live.update(issued)
+        self._live.difference_update(revoked)
+
+    def trust(self, public_key: str) -> None:
+        """Read tokens with this key (PEM); empty where there are none."""
+        if not public_key:
+            self._reader = None
+        elif self._reader is None or self._reader.public_key != public_key:
+            from fnkit.platform.gateway.tokens import TokenReader  # only tokens are worth its 50 ms
+
+            self._reader = TokenReader(public_key)
 
     def is_secret_key(self, token: bytes) -> bool:
-        """Say whether this is the platform's secret key, in constant time."""
-        return hmac.compare_digest(hashlib.sha256(token).digest(), self._secret)
+        """Say whether this is an API key of the platform."""
+        return _digest(token) in self._projects
 
-    def allows(self, route: Route, token: bytes | None) -> bool:
-        """Say whether a request with this token may call the function; checked before anything wakes."""
-        return route.privacy != "private" or (token is not None and self.is_secret_key(token))
+    def denial(self, route: Route, token: bytes | None) -> str | None:
+        """Say why a request with this credential may not call the function; ``None`` where it may.
+
+        Keys are found by their hash: who can choose hashes at will could choose the key, so the time that a
+        look-up takes tells nobody anything.
+        """
+        if route.privacy != "private":
+            return None
+        if token is None:
+            return _MISSING
+        digest = _digest(token)
+        if digest in self._projects:
+            project = self._projects[digest]
+            return None if project is None or project == route.project_id else _FOREIGN
+        return self._token_denial(route, token, digest)
+
+    def _token_denial(self, route: Route, text: bytes, digest: bytes) -> str | None:
+        token = self._reader.read(text, digest) if self._reader is not None else None
+        if token is None or token.jti not in self._live:
+            return _INVALID
+        if not token.is_for(route.function_id, route.namespace_id):
+            return _FOREIGN
+        if token.exp is not None and self._now() >= token.exp:
+            return _ENDED
+        return None
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).digest()

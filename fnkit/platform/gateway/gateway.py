@@ -75,8 +75,8 @@ class Gateway:
                 host = request.host.decode("latin-1") or "(none)"
                 raise Refused(message_response(404, f"no function answers for {host}"))
             route, path_text = found
-        if not private and not self.access.allows(route, request.token):
-            raise Refused(message_response(403, "this function is private: X-Auth-Token is missing or not valid"))
+        if not private and (denial := self.access.denial(route, request.token)) is not None:
+            raise Refused(message_response(403, denial))
         try:
             path = decode_path(path_text)
         except ValueError:

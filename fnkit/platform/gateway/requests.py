@@ -47,6 +47,7 @@ class ClientRequest:
         "size",
         "target",
         "token",
+        "token_rank",
         "trigger_type",
         "upgrade",
     )
@@ -57,6 +58,7 @@ class ClientRequest:
         self.headers: list[tuple[bytes, bytes]] = []
         self.host = b""
         self.token: bytes | None = None
+        self.token_rank = len(TOKEN_HEADERS)
         self.forwarded_for = b""
         self.request_id = b""
         self.trigger_type = b""
@@ -88,8 +90,8 @@ class ClientRequest:
             case b"upgrade":
                 self.upgrade = value.lower()
             case _:
-                if lowered in TOKEN_HEADERS:
-                    self.token = value
+                if value and (rank := TOKEN_HEADERS.get(lowered, self.token_rank)) < self.token_rank:
+                    self.token, self.token_rank = value, rank
         self.headers.append((lowered, value))
 
     def identify(self) -> str:

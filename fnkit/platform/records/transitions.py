@@ -12,11 +12,14 @@ from fnkit.platform.records.cron import CronRecord
 from fnkit.platform.records.domain import DomainRecord
 from fnkit.platform.records.function import FunctionRecord
 from fnkit.platform.records.namespace import NamespaceRecord
+from fnkit.platform.records.token import TokenRecord
 from fnkit.platform.records.trigger import TriggerRecord
 
 __all__ = ["ImpossibleTransition", "Stateful", "may_become", "moved"]
 
-Stateful = TypeVar("Stateful", NamespaceRecord, FunctionRecord, CronRecord, DomainRecord, TriggerRecord)
+Stateful = TypeVar(
+    "Stateful", NamespaceRecord, FunctionRecord, CronRecord, DomainRecord, TokenRecord, TriggerRecord
+)
 
 _SETTLED: Final = frozenset({Status.PENDING, Status.DELETING})
 _WORKING: Final = frozenset({Status.PENDING, Status.READY, Status.ERROR, Status.DELETING})
@@ -44,6 +47,11 @@ _TABLE: Final[dict[type, dict[Status, frozenset[Status]]]] = {
         Status.PENDING: frozenset({Status.READY, Status.ERROR, Status.DELETING}),
         Status.READY: frozenset({Status.DELETING}),
         Status.ERROR: frozenset({Status.DELETING}),
+        Status.DELETING: frozenset(),
+    },
+    TokenRecord: {
+        Status.CREATING: frozenset({Status.READY, Status.DELETING}),
+        Status.READY: frozenset({Status.DELETING}),
         Status.DELETING: frozenset(),
     },
     TriggerRecord: {

@@ -36,6 +36,9 @@ class Applier(Protocol):
     def apply_hosts(self, changed: routing.Hosts) -> None:
         """Let this function answer under these names."""
 
+    def apply_credentials(self, changed: routing.CredentialsChanged) -> None:
+        """Accept what control accepts now."""
+
     def apply_clock(self, changed: routing.ClockChanged) -> None:
         """Follow this clock."""
 
@@ -97,6 +100,8 @@ class ControlLink:
                 self._applier.apply_remove(message)
             case routing.Hosts():
                 self._applier.apply_hosts(message)
+            case routing.CredentialsChanged():
+                self._applier.apply_credentials(message)
             case routing.ClockChanged():
                 self._applier.apply_clock(message)
             case _:

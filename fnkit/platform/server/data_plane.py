@@ -57,7 +57,8 @@ class DataPlane:
         )
         self._engine = LocalEngine(engine_settings, self._clock, self._exited)
         self._table = RoutingTable((settings.host,))
-        self._gateway = Gateway(self._engine, self._table, Access(settings.secret_key))
+        self._access = Access(settings.secret_key, self._clock.now)
+        self._gateway = Gateway(self._engine, self._table, self._access)
         self._link = ControlLink(settings.control_socket, self._hello, self)
         self._rising: asyncio.Task[None] | None = None
         self._hosts: dict[str, tuple[str, ...]] = {}  # what was said of names since a function's last route
@@ -88,6 +89,7 @@ class DataPlane:
     def apply_snapshot(self, snapshot: routing.Snapshot) -> None:
         """Serve exactly these routes. Deployments that run already run on."""
         self._clock.set(snapshot.clock)
+        self._access.replace(snapshot.credentials)
         self._hosts.clear()
         named = {route.function_id for route in snapshot.routes}
         for observation in list(self._engine.observe()):
@@ -119,6 +121,14 @@ class DataPlane:
         """Let a function answer under these names, also with a deployment that is still being started."""
         self._hosts[changed.function_id] = changed.hosts
         self._table.rename(changed.function_id, changed.hosts)
+
+    def apply_credentials(self, changed: routing.CredentialsChanged) -> None:
+        """Accept what control accepts now."""
+        if changed.public_key is not None:
+            self._access.trust(changed.public_key)
+        if changed.keys is not None:
+            self._access.replace_keys(changed.keys)
+        self._access.change_tokens(changed.issued, changed.revoked)
 
     def apply_clock(self, changed: routing.ClockChanged) -> None:
         """Follow the clock, and end what is idle for too long by it."""

@@ -17,6 +17,7 @@ from fnkit.platform.records.cron import CronRecord
 from fnkit.platform.records.domain import DomainRecord
 from fnkit.platform.records.function import FunctionRecord
 from fnkit.platform.records.namespace import NamespaceRecord
+from fnkit.platform.records.token import TokenRecord
 from fnkit.platform.records.trigger import TriggerRecord
 from fnkit.platform.store.collection import Collection
 from fnkit.platform.store.deliveries import Deliveries
@@ -88,6 +89,17 @@ class Store:
                 "hostname": lambda record: record.hostname,
                 "status": lambda record: record.status.value,
                 "routed": lambda record: int(record.routed),
+            },
+        )
+        self.tokens = Collection(
+            self._connection,
+            "tokens",
+            TokenRecord,
+            {
+                "project_id": lambda record: record.project_id,
+                "function_id": lambda record: record.function_id,
+                "namespace_id": lambda record: record.namespace_id,
+                "status": lambda record: record.status.value,
             },
         )
         self.triggers = Collection(

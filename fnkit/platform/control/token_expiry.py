@@ -1,0 +1,42 @@
+"""RFC 3339 dates in requests, and back: a token's end in whole seconds of UTC (recorded)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from fnkit.platform.control.refusals import invalid
+
+__all__ = ["format_expiry", "read_expiry"]
+
+_DATE: Final = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
+_LONGEST: Final = 64
+_SECOND: Final = timedelta(seconds=1)
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+
+def read_expiry(field: str, text: str) -> int:
+    """Return Unix seconds; fractions are dropped, a date in the past is accepted: such a token is never valid.
+
+    Raises:
+        Refusal: no RFC 3339 date with an offset, or out of the calendar.
+    """
+    match = _DATE.fullmatch(text)
+    if match is None:
+        raise invalid(field, f'must be an RFC 3339 date such as "2030-01-31T12:00:00Z", not {text[:_LONGEST]!r}')
+    seconds, _, offset = match.groups()
+    try:
+        moment = datetime.fromisoformat(seconds + ("+00:00" if offset == "Z" else offset)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise invalid(field, f"is not a date: {text[:_LONGEST]!r}") from None
+    return (moment - _EPOCH) // _SECOND
+
+
+def format_expiry(seconds: int) -> str:
+    """Return ``2026-07-04T16:49:39Z``.
+
+    >>> format_expiry(1_783_183_779)
+    '2026-07-04T16:49:39Z'
+    """
+    return (_EPOCH + seconds * _SECOND).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")

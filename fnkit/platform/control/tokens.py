@@ -1,0 +1,166 @@
+"""Tokens: create, get, list, delete. What a private function makes of them is the gateway's to decide."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.enums import Status
+from fnkit.contract.requests import CreateToken
+from fnkit.contract.resources import Token
+from fnkit.platform.control import validation
+from fnkit.platform.control.context import ControlContext, persistently
+from fnkit.platform.control.functions import Functions
+from fnkit.platform.control.link import DataPlaneLink
+from fnkit.platform.control.listing import BY_AGE, read_listing
+from fnkit.platform.control.namespaces import Namespaces
+from fnkit.platform.control.refusals import Refusal, not_found, transient_state
+from fnkit.platform.control.showcase import Shelf, Showcase
+from fnkit.platform.control.token_expiry import read_expiry
+from fnkit.platform.control.token_key import TokenKeyKeeper
+from fnkit.platform.control.views import token_view
+from fnkit.platform.records.token import TokenRecord
+from fnkit.platform.records.transitions import moved
+
+__all__ = ["Tokens"]
+
+_FILTERS: Final = ("function_id", "namespace_id", "project_id")
+_SECOND: Final = 10**9
+
+
+class Tokens:
+    """The operations on tokens. The token itself is in the answer that makes it and nowhere else."""
+
+    def __init__(
+        self,
+        context: ControlContext,
+        link: DataPlaneLink,
+        namespaces: Namespaces,
+        functions: Functions,
+        keeper: TokenKeyKeeper,
+    ) -> None:
+        self._context = context
+        self._link = link
+        self._namespaces = namespaces
+        self._functions = functions
+        self._keeper = keeper
+        self._showcase = Showcase(context.store.tokens, token_view)
+
+    async def create(self, region: str, request: CreateToken) -> Token:
+        """Answer ``creating`` with the token, which the gateway accepts from now on; it is ready right after."""
+        expires_at = None if request.expires_at is None else read_expiry("expires_at", request.expires_at)
+        description = validation.text("description", request.description or "")
+        scope = _scope(request)
+        self._project(region, scope)
+        key = await self._keeper.key()
+        token_id = str(uuid.uuid4())
+        now = self._context.clock.now_ns()
+        token = await asyncio.to_thread(key.signed, _claims(token_id, scope, now // _SECOND, expires_at))
+        store = self._context.store
+        with store.transaction():
+            record = TokenRecord(
+                id=token_id,
+                region=region,
+                project_id=self._project(region, scope),
+                function_id=scope.get("function_id"),
+                namespace_id=scope.get("namespace_id"),
+                created_at=now,
+                expires_at=expires_at,
+                description=description,
+            )
+            store.tokens.insert(record)
+        await self._link.change_credentials(public_key=key.public_pem, issued=(record.id,))
+        self._context.tasks.start(self.settle(record), f"token {record.id}")
+        return token_view(record, token, key.public_pem)
+
+    def get(self, region: str, token_id: str) -> msgspec.Raw:
+        """Return one, ready to send, the token hidden."""
+        if (shown := self._showcase.show(region, token_id)) is None:
+            raise not_found("Token")
+        return shown
+
+    def list(self, region: str, query: Mapping[str, str]) -> Shelf:
+        """Return a page, of one function's, one namespace's, or all."""
+        return self._showcase.page("tokens", region, read_listing(query, BY_AGE, _FILTERS))
+
+    async def delete(self, region: str, token_id: str) -> Token:
+        """Answer ``deleting`` once the gateway refuses it; then it is gone."""
+        store = self._context.store
+        with store.transaction():
+            record = store.tokens.get(token_id)
+            if record is None or record.region != region:
+                raise not_found("Token")
+            if record.status is Status.DELETING:
+                raise transient_state("token", record.id, record.status)
+            record = moved(record, Status.DELETING)
+            store.tokens.update(record)
+        await self._link.change_credentials(revoked=(record.id,))
+        self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
+        return token_view(record)
+
+    async def settle(self, record: TokenRecord) -> None:
+        """Bring a token that is being created to ready."""
+        await persistently(lambda: self._settled(record))
+
+    async def purge(self, token_id: str) -> None:
+        """Forget a token that is being deleted."""
+        store = self._context.store
+
+        def forget() -> None:
+            with store.transaction():
+                store.tokens.delete(token_id)
+
+        await persistently(forget)
+
+    def live(self) -> tuple[str, ...]:
+        """Return the ids of all tokens that were not deleted, also of those that have expired."""
+        tokens = self._context.store.tokens.every()
+        return tuple(record.id for record in tokens if record.status is not Status.DELETING)
+
+    def _settled(self, record: TokenRecord) -> None:
+        store = self._context.store
+        with store.transaction():
+            now = store.tokens.get(record.id)
+            if now is not None and now.status is Status.CREATING:
+                store.tokens.update(moved(now, Status.READY))
+
+    def _project(self, region: str, scope: Mapping[str, str]) -> str:
+        """Return the project of what a token is for, which must exist and stay."""
+        if (function_id := scope.get("function_id")) is not None:
+            function = self._functions.record(region, function_id)
+            if function.status is Status.DELETING:
+                raise not_found("Function")
+            return function.project_id
+        namespace = self._namespaces.record(region, scope["namespace_id"])
+        if namespace.status is Status.DELETING:
+            raise not_found("Namespace")
+        return namespace.project_id
+
+
+def _scope(request: CreateToken) -> dict[str, str]:
+    """Return the one id that is given, under its field's name."""
+    given = {"function_id": request.function_id, "namespace_id": request.namespace_id}
+    scope = {name: validation.uuid_text(name, value) for name, value in given.items() if value}
+    if len(scope) != 1:
+        raise Refusal(400, "exactly one of function_id and namespace_id must be given")
+    return scope
+
+
+def _claims(token_id: str, scope: Mapping[str, str], issued: int, expires: int | None) -> dict[str, object]:
+    """Return the recorded claims, in the recorded order; seconds of platform time."""
+    application = {"namespace_id": scope.get("namespace_id", ""), "application_id": scope.get("function_id", "")}
+    return {
+        "application_claim": [application],
+        "version": 2,
+        "aud": "functions",
+        **({} if expires is None else {"exp": expires}),
+        "jti": token_id,
+        "iat": issued,
+        "iss": "SCALEWAY",
+        "nbf": issued,
+        "sub": "token",
+    }
