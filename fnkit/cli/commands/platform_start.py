@@ -11,6 +11,7 @@ import click
 from fnkit.cli.commands.platform import data_option
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.cli.output import Output
+from fnkit.cli.quotas import read_quotas
 from fnkit.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ _PORT = click.IntRange(0, 65535)
     help="How functions are walled off from each other and from this machine.",
 )
 @click.option("--strict-runtimes", is_flag=True, help="Refuse a runtime that this machine has no exact match for.")
+@click.option("--verify-domains", is_flag=True, help="A custom domain must lead to this machine to be ready.")
+@click.option(
+    "--quota",
+    "quotas",
+    callback=read_quotas,
+    metavar="functions=N,namespaces=N,memory=SIZE|none",
+    help="What an account may have. [default: functions=1000,namespaces=100,memory=600GiB]",
+)
 @data_option
 @common_options
 def start(
@@ -70,6 +79,7 @@ def start(
     detach: bool,
     speed: float | None,
     manual_clock: bool,
+    quotas: dict[str, int | None] | None,
     **given: object,
 ) -> None:
     """Start the platform.
@@ -85,10 +95,11 @@ def start(
     if manual_clock and speed is not None:
         raise UsageError("--speed and --manual-clock exclude each other.")
     clock = 0.0 if manual_clock else speed if speed is not None else 1.0
-    options = msgspec.convert({**given, "home": str(home), "speed": clock}, StartOptions)
+    options = msgspec.convert({**given, "home": str(home), "speed": clock, "quotas": quotas or {}}, StartOptions)
     found = running(home)
     if found is not None:
         _check_same(found, options, clock_given=manual_clock or speed is not None)
+        _check_same_quotas(found, options, given=quotas is not None)
     if found is None and not detach:
         _run_here(common.output, options)
         return
@@ -143,3 +154,20 @@ def _check_same(found: RunningPlatform, options: StartOptions, *, clock_given: b
                 code="platform-differs",
                 hint="Run `fnkit platform stop` first, or give another --data folder.",
             )
+
+
+def _check_same_quotas(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:
+    """Refuse likewise where other quotas run, or no domain is verified.
+
+    Raises:
+        PlatformError: ``platform-differs``.
+    """
+    differs = given and found.run.quotas != options.quotas
+    unverified = options.verify_domains and not found.run.verify_domains
+    if differs or unverified:
+        what = "with other quotas" if differs else "without --verify-domains"
+        raise PlatformError(
+            f"The platform is running already, {what}.",
+            code="platform-differs",
+            hint="Run `fnkit platform stop` first, or give another --data folder.",
+        )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from fnkit.platform.layout import Quotas
+
 __all__ = ["StartOptions"]
 
 
@@ -12,6 +14,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     home: absolute. speed: of the clock, 0 for the manual one. isolation: ``auto`` or a level's name.
     wait: seconds until it must be healthy.
+    verify_domains: whether custom domains must lead to this machine.
     domain_suffix: what follows ``functions.fnc.<region>.`` in functions' host names.
     """
 
@@ -24,3 +27,5 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str = "auto"
     strict_runtimes: bool = False
     wait: float = 30.0
+    verify_domains: bool = False
+    quotas: Quotas = Quotas()

@@ -49,6 +49,8 @@ class Prepared:
             speed=self.run.speed,
             isolation=self.run.isolation,
             strict_runtimes=self.run.strict_runtimes,
+            verify_domains=self.run.verify_domains,
+            quotas=self.run.quotas,
         )
 
 
@@ -95,6 +97,8 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
         speed=options.speed,
         isolation=options.isolation,
         strict_runtimes=options.strict_runtimes,
+        verify_domains=options.verify_domains,
+        quotas=options.quotas,
         socket_folder=str(socket_folder(Path(options.home))),
     )
 

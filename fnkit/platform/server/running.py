@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from fnkit.platform.layout import Quotas
 from fnkit.platform.store.private_file import write_private
 
 __all__ = ["RunFile", "process_started", "read_run_file", "write_run_file"]
@@ -31,6 +32,8 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     socket_folder: str
     control: int = 0
     data_plane: int = 0
+    verify_domains: bool = False
+    quotas: Quotas = Quotas()
 
 
 def read_run_file(file: Path) -> RunFile | None:

@@ -1,0 +1,45 @@
+"""What ``--quota`` says: ``functions=N,namespaces=N,memory=SIZE``, each a number or ``none``, or ``none`` alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import click
+
+__all__ = ["read_quotas"]
+
+_NAMES: Final = ("functions", "namespaces", "memory")
+_SIZE: Final = re.compile(r"(\d{1,12}) ?(?:([mgt])i?b?)?", re.IGNORECASE | re.ASCII)
+_NUMBER: Final = re.compile(r"\d{1,12}", re.ASCII)
+_UNITS: Final = {"m": 1, "g": 1024, "t": 1024 * 1024}
+
+
+def read_quotas(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> dict[str, int | None] | None:
+    """Return ``{name: number or None}``, memory in MB; what is not named keeps its published figure.
+
+    Raises:
+        click.BadParameter: it says something else.
+    """
+    if text is None:
+        return None
+    if text == "none":
+        return dict.fromkeys(_NAMES)
+    quotas: dict[str, int | None] = {}
+    for part in text.split(","):
+        name, equals, amount = part.strip().partition("=")
+        if name not in _NAMES or not equals:
+            raise click.BadParameter(f"{part.strip()!r} is not one of {', '.join(f'{one}=N' for one in _NAMES)}.")
+        quotas[name] = None if amount == "none" else _amount(name, amount)
+    return quotas
+
+
+def _amount(name: str, amount: str) -> int:
+    if name == "memory" and (found := _SIZE.fullmatch(amount)):
+        return int(found[1]) * _UNITS[(found[2] or "m").lower()]
+    if name != "memory" and _NUMBER.fullmatch(amount):
+        return int(amount)
+    wanted = "a size such as 600GiB" if name == "memory" else "a whole number"
+    raise click.BadParameter(f"{name} is {amount!r}, not {wanted} or none.")
