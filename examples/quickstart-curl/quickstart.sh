@@ -142,5 +142,5 @@ farewell() {
 }
 
 quickstart
-[[ "${1:-}" == --without-tokens ]] || tokens
+tokens
 farewell

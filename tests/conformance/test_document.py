@@ -18,8 +18,7 @@ from fnkit.platform.api.operations import OPERATIONS
 from tests.conformance.fuzz.generated import Operation, name_of
 from tests.conformance.fuzz.ground import Ground
 from tests.conformance.fuzz.run import operations
-from tests.support.control_process import API, api_of
-from tests.support.not_served import NOT_SERVED
+from tests.support.control_process import api_of
 from tests.support.oracles import conformance_folder
 from tests.support.platform import PlatformUnderTest
 from tests.support.source_tree import REPOSITORY
@@ -86,22 +85,12 @@ def test_an_entry_that_leads_nowhere_is_refused() -> None:
         apply(GIVEN, [entry])
 
 
-@pytest.mark.parametrize("name", sorted(NOT_SERVED))
-@pytest.mark.conformance
-def test_what_is_listed_as_not_served_is_not_served(platform: PlatformUnderTest, name: str) -> None:
-    (operation,) = (one for one in OPERATIONS if one.name == name)
-    body: dict[str, object] | None = None if operation.method == "GET" else {}
-    answer = api_of(platform).request(operation.method, f"{API}{operation.path}", body)
-
-    assert answer.status == 501, f"{name} is served now: take it out of tests/support/not_served.py"
-
-
 @pytest.mark.parametrize("body", [b"[]", b"null", b"3", b'"x"', b"{", b"nonsense"])
 @pytest.mark.conformance
 def test_what_is_no_json_object_is_no_body(ground: Ground, platform: PlatformUnderTest, body: bytes) -> None:
     api = api_of(platform)
     for operation in operations():
-        if "requestBody" in operation.definition.raw and name_of(operation) not in NOT_SERVED:
+        if "requestBody" in operation.definition.raw:
             path = operation.path.format_map({**ground.ids, "region": "fr-par"})
             answer = api.request(operation.method.upper(), path, body)
             assert answer.status == 400, (name_of(operation), answer.body)

@@ -16,7 +16,6 @@ from fnkit.platform.api.document.served import given_document, samples
 from tests.conformance.fuzz.ground import Ground
 from tests.support.command import FNKIT
 from tests.support.control_process import API, api_of
-from tests.support.not_served import NOT_SERVED
 from tests.support.platform import PlatformUnderTest
 from tests.support.source_tree import REPOSITORY
 
@@ -28,7 +27,6 @@ pytestmark = [
 ]
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart-curl" / "quickstart.sh"
-TOKENS = "CreateToken" not in NOT_SERVED
 PRINTED = re.findall(
     r"-d '(\{.*?\})'", "\n".join(map(str, places(given_document(), "/info/description"))), re.DOTALL
 )
@@ -57,7 +55,7 @@ def quickstart(platform: PlatformUnderTest, **variables: str) -> subprocess.Comp
     """Run the example as its README says."""
     settings = "".join(f"export {name}={value}\n" for name, value in variables.items())
     script = f'{settings}eval "$({FNKIT} platform env --format shell)"\n{QUICKSTART}'
-    return shell(platform, script if TOKENS else f"{script} --without-tokens")
+    return shell(platform, script)
 
 
 @pytest.mark.slow
@@ -65,7 +63,7 @@ def test_the_quickstart_runs_to_its_end(platform: PlatformUnderTest) -> None:
     done = quickstart(platform)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("\n200 hello, curl!\n") == (2 if TOKENS else 1)
+    assert done.stdout.count("\n200 hello, curl!\n") == 2
     assert "11. Destroy" in done.stdout
     (namespace,) = re.findall(r'== 2\..*\n\{"id":"([0-9a-f-]{36})"', done.stdout)
     api_of(platform).wait_gone("namespaces", namespace)
@@ -91,9 +89,6 @@ def test_what_the_document_prints_as_a_body_is_refused_with_its_position(
     kind = operation.removeprefix("Create").lower()
     answer = api_of(platform).request("POST", f"{API}/{kind}s", body.encode())
 
-    if operation in NOT_SERVED:
-        assert answer.status == 501
-        return
     line = next(number for number, text in enumerate(body.split("\n"), 1) if text.strip(" {"))
     assert answer.status == 400
     assert re.match(rf"proto: syntax error \(line {line}:\d+\): ", answer.message), answer.message
@@ -106,7 +101,7 @@ def test_a_sample_of_the_document_answers_200_once_its_ids_are_filled_in(
     body = platform.home / "sample.json"
     done = shell(platform, f"{filled_in(operation, ground)} -sS -o {body} -w '%{{http_code}}'")
 
-    assert done.stdout == ("501" if operation in NOT_SERVED else "200"), body.read_text() + done.stderr
+    assert done.stdout == "200", body.read_text() + done.stderr
     if operation == "CreateNamespace":
         ground.delete("namespace", json.loads(body.read_text())["id"])
 

@@ -52,7 +52,7 @@ def fuzz(operation: Operation, ground: Ground, cases: int, *, derandomize: bool 
             reject()
         statuses[answer.status_code] += 1
         _clean_up(operation, ground, sent, answer)
-        judge(operation, sent, answer)
+        judge(sent, answer)
 
     one()
     return statuses
