@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from fnkit.client.endpoint import Endpoint
-from fnkit.client.resources import Crons, Functions, Namespaces, Runtimes
+from fnkit.client.resources import Crons, Domains, Functions, Namespaces, Runtimes, Triggers
 from fnkit.client.transport import Transport
 from fnkit.contract.platform import PLATFORM_PATH, PlatformInfo
 from fnkit.errors import ApiUnreachable, NotFoundError
@@ -23,6 +23,8 @@ class FunctionsApi:
         self.namespaces = Namespaces(self.transport)
         self.functions = Functions(self.transport)
         self.crons = Crons(self.transport)
+        self.domains = Domains(self.transport)
+        self.triggers = Triggers(self.transport)
         self.runtimes = Runtimes(self.transport)
 
     def __enter__(self) -> Self:

@@ -9,25 +9,32 @@ from typing import Final, TypeVar
 from fnkit.client.transport import Query, Transport
 from fnkit.contract.requests import (
     CreateCron,
+    CreateDomain,
     CreateFunction,
     CreateNamespace,
+    CreateTrigger,
     UpdateCron,
     UpdateFunction,
     UpdateNamespace,
+    UpdateTrigger,
 )
 from fnkit.contract.resources import (
     Cron,
+    Domain,
     Function,
     ListCronsResponse,
+    ListDomainsResponse,
     ListFunctionsResponse,
     ListNamespacesResponse,
     ListRuntimesResponse,
+    ListTriggersResponse,
     Namespace,
     Runtime,
+    Trigger,
     UploadUrl,
 )
 
-__all__ = ["Crons", "Functions", "Namespaces", "Runtimes"]
+__all__ = ["Crons", "Domains", "Functions", "Namespaces", "Runtimes", "Triggers"]
 
 T = TypeVar("T")
 PAGE_SIZE: Final = 100  # the largest the API takes
@@ -151,6 +158,68 @@ class Crons:
     def delete(self, cron_id: str) -> Cron:
         """Delete a cron."""
         return self._transport.write("DELETE", f"crons/{cron_id}", Cron)
+
+
+class Domains:
+    """``/domains``. A hostname cannot be changed, only deleted and made again."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, function_id: str) -> list[Domain]:
+        """Return all domains of a function."""
+
+        def fetch(page: int) -> tuple[list[Domain], int]:
+            query: Query = {"function_id": function_id, "page": page, "page_size": PAGE_SIZE}
+            answer = self._transport.get("domains", ListDomainsResponse, query)
+            return answer.domains, answer.total_count
+
+        return list(_pages(fetch))
+
+    def get(self, domain_id: str) -> Domain:
+        """Return one domain."""
+        return self._transport.get(f"domains/{domain_id}", Domain)
+
+    def create(self, request: CreateDomain) -> Domain:
+        """Bind a hostname; its DNS must point to the function first."""
+        return self._transport.write("POST", "domains", Domain, request)
+
+    def delete(self, domain_id: str) -> Domain:
+        """Delete a domain."""
+        return self._transport.write("DELETE", f"domains/{domain_id}", Domain)
+
+
+class Triggers:
+    """``/triggers``."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, function_id: str) -> list[Trigger]:
+        """Return all triggers of a function."""
+
+        def fetch(page: int) -> tuple[list[Trigger], int]:
+            query: Query = {"function_id": function_id, "page": page, "page_size": PAGE_SIZE}
+            answer = self._transport.get("triggers", ListTriggersResponse, query)
+            return answer.triggers, answer.total_count
+
+        return list(_pages(fetch))
+
+    def get(self, trigger_id: str) -> Trigger:
+        """Return one trigger."""
+        return self._transport.get(f"triggers/{trigger_id}", Trigger)
+
+    def create(self, request: CreateTrigger) -> Trigger:
+        """Create a trigger."""
+        return self._transport.write("POST", "triggers", Trigger, request)
+
+    def update(self, trigger_id: str, request: UpdateTrigger) -> Trigger:
+        """Change a trigger's name or description."""
+        return self._transport.write("PATCH", f"triggers/{trigger_id}", Trigger, request)
+
+    def delete(self, trigger_id: str) -> Trigger:
+        """Delete a trigger."""
+        return self._transport.write("DELETE", f"triggers/{trigger_id}", Trigger)
 
 
 class Runtimes:

@@ -98,8 +98,8 @@ def _side_by_side(
     futures: dict[Future[FunctionResult], FunctionChange] = {}
     try:
         for change in chosen:
-            crons = plan.crons_of(change.name)
-            futures[pool.submit(apply_function, change, crons, live.get(change.name), work)] = change
+            children = plan.children_of(change.name)
+            futures[pool.submit(apply_function, change, children, live.get(change.name), work)] = change
         for future in as_completed(futures):
             _tell_finished(future.result(), work.report)
     except BaseException:

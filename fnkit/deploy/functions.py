@@ -17,14 +17,14 @@ from fnkit.contract.requests import CreateFunction
 from fnkit.contract.resources import Function
 from fnkit.deploy import requests
 from fnkit.deploy.archives import Archives, send_archive
-from fnkit.deploy.crons import apply_crons
+from fnkit.deploy.children import apply_children
 from fnkit.deploy.events import Report, Step
 from fnkit.deploy.pacing import Pace
 from fnkit.deploy.restoring import restore
 from fnkit.deploy.results import FunctionResult
 from fnkit.deploy.waiting import until_function_gone, until_function_settled
 from fnkit.errors import ApiError, ConflictError, DeployError, FnkitError, NotFoundError
-from fnkit.plan.changes import Action, CronChange, FunctionChange, FunctionSettings
+from fnkit.plan.changes import Action, ChildChange, FunctionChange, FunctionSettings
 from fnkit.plan.tags import read_ownership
 
 __all__ = ["FunctionWork", "apply_function"]
@@ -54,7 +54,7 @@ class FunctionWork:
 
 
 def apply_function(
-    change: FunctionChange, crons: tuple[CronChange, ...], live: Function | None, work: FunctionWork
+    change: FunctionChange, children: tuple[ChildChange, ...], live: Function | None, work: FunctionWork
 ) -> FunctionResult:
     """Do what the change says; a failure is in the result, not raised.
 
@@ -73,7 +73,7 @@ def apply_function(
                 function = None
             case Action.CREATE | Action.UPDATE | Action.REPLACE:
                 _let_settle(live, work)
-                function, sent = _make(change, crons, work)
+                function, sent = _make(change, children, work)
                 failure = _verdict(function, work)
                 if failure is not None and live is not None:
                     function, failure = _restore(live, function, failure, work)
@@ -97,7 +97,7 @@ def _let_settle(live: Function | None, work: FunctionWork) -> None:
         until_function_settled(work.api, live, work.pace, work.tell(live.name))
 
 
-def _make(change: FunctionChange, crons: tuple[CronChange, ...], work: FunctionWork) -> tuple[Function, int]:
+def _make(change: FunctionChange, children: tuple[ChildChange, ...], work: FunctionWork) -> tuple[Function, int]:
     settings = change.settings
     if settings is None:
         raise DeployError(f"The plan says to make {change.name}, but not how.", code="bad-plan")
@@ -114,9 +114,9 @@ def _make(change: FunctionChange, crons: tuple[CronChange, ...], work: FunctionW
     if change.archive is not None:
         tell("uploading")
         sent = send_archive(work.api, function_id, work.archives[change.archive], work.pace)
-    cron_ids = apply_crons(work.api, work.pace, function_id, crons)
+    child_ids = apply_children(work.api, work.pace, function_id, children)
     tell("deploying")
-    body = requests.update_function(change, settings, cron_ids, work.secrets)
+    body = requests.update_function(change, settings, child_ids, work.secrets)
     updated = work.pace.ask(lambda: work.api.functions.update(function_id, body), repeatable=True)
     return until_function_settled(work.api, updated, work.pace, tell), sent
 

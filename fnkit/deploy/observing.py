@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
-from fnkit.contract.resources import Cron, Namespace
+from fnkit.contract.resources import Namespace
 from fnkit.deploy.pacing import Pace
 from fnkit.deploy.waiting import until_namespace_gone
 from fnkit.plan.desired import Desired
-from fnkit.plan.observed import Observed
-from fnkit.plan.planning import undecided_crons
+from fnkit.plan.observed import LiveChildren, Observed
+from fnkit.plan.planning import undecided_children
 
-__all__ = ["observe", "observe_crons"]
+__all__ = ["observe", "observe_children"]
 
 
 def observe(api: FunctionsApi, namespace: str, pace: Pace) -> Observed:
@@ -28,23 +28,27 @@ def observe(api: FunctionsApi, namespace: str, pace: Pace) -> Observed:
     return Observed(namespace=holder, functions=tuple(one for one in functions if one.status != Status.DELETING))
 
 
-def observe_crons(
+def observe_children(
     api: FunctionsApi, observed: Observed, desired: Desired, pace: Pace, *, refresh: bool = False
 ) -> Observed:
-    """Return the same with the cron lists that planning needs; with ``refresh``, all of them."""
+    """Return the same with the lists beneath functions that planning needs; with ``refresh``, all of them."""
     wanted = {function.name for function in desired.functions}
     ids = (
         tuple(one.id for one in observed.functions if one.name in wanted)
         if refresh
-        else undecided_crons(desired, observed)
+        else undecided_children(desired, observed)
     )
 
-    def fetch(function_id: str) -> tuple[str, tuple[Cron, ...]]:
-        return function_id, tuple(pace.ask(lambda: api.crons.list(function_id), repeatable=True))
+    def fetch(function_id: str) -> tuple[str, LiveChildren]:
+        return function_id, LiveChildren(
+            crons=tuple(pace.ask(lambda: api.crons.list(function_id), repeatable=True)),
+            domains=tuple(pace.ask(lambda: api.domains.list(function_id), repeatable=True)),
+            triggers=tuple(pace.ask(lambda: api.triggers.list(function_id), repeatable=True)),
+        )
 
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="observe") as pool:
-        crons = dict(pool.map(fetch, ids))
-    return Observed(namespace=observed.namespace, functions=observed.functions, crons=crons)
+        children = dict(pool.map(fetch, ids))
+    return Observed(namespace=observed.namespace, functions=observed.functions, children=children)
 
 
 def _namespace(api: FunctionsApi, name: str, pace: Pace) -> Namespace | None:

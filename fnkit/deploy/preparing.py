@@ -22,17 +22,17 @@ from fnkit.client.api import FunctionsApi
 from fnkit.deploy.archives import Archives
 from fnkit.deploy.events import Report, Step
 from fnkit.deploy.loading import load_project
-from fnkit.deploy.observing import observe, observe_crons
+from fnkit.deploy.observing import observe, observe_children
 from fnkit.deploy.pacing import Pace
 from fnkit.deploy.places import CacheFolder
 from fnkit.deploy.site import Site, ask_site
 from fnkit.deploy.slice_memory import recall_slices, with_slices
 from fnkit.deploy.verdicts import judge_secrets
-from fnkit.errors import Problem, ProjectInvalid, UsageError
+from fnkit.errors import UsageError
 from fnkit.plan import Desired, Observed, Plan, desired_state, make_plan
 from fnkit.project import Project, read_secret_values
 
-__all__ = ["Prepared", "Wish", "bundle_for", "check_names", "lock_for", "prepare", "refuse_unsupported"]
+__all__ = ["Prepared", "Wish", "bundle_for", "check_names", "lock_for", "prepare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +88,13 @@ def prepare(
     site = ask_site(api, pace)
     project = load_project(wish.directory, stage=wish.stage, available=site.available)
     check_names(project, wish.names)
-    refuse_unsupported(project)
     secrets = read_secret_values(project, environ)
     bundles = bundle_for(project, site, cache, wish.names, report)
-    desired = desired_state(project, bundles, names=wish.names)
+    desired = desired_state(
+        project, bundles, names=wish.names, project_id=api.endpoint.project_id, region=api.endpoint.region
+    )
     observed = observe(api, project.namespace.name, pace)
-    observed = observe_crons(api, observed, desired, pace, refresh=wish.refresh)
+    observed = observe_children(api, observed, desired, pace, refresh=wish.refresh)
     remembered = recall_slices(observed, cache.slices)
     observed = with_slices(observed, remembered)
     plan = make_plan(
@@ -115,38 +116,6 @@ def prepare(
         last_good={digest: Path(slice_.archive) for digest, slice_ in remembered.items()},
         secrets=secrets,
     )
-
-
-def refuse_unsupported(project: Project) -> None:
-    """Refuse what neither this kit nor its platform can do yet, before anything is built.
-
-    Raises:
-        ProjectInvalid: naming each trigger and domain.
-    """
-    problems = [
-        Problem(
-            code="not-supported-yet",
-            message=f"{spec.name} listens to {trigger.address}; {trigger.kind} triggers are not deployed yet.",
-            hint="Remove the trigger, or wait for the version that has it.",
-            file=trigger.source.file,
-            line=trigger.source.line,
-        )
-        for spec in project.functions
-        for trigger in spec.triggers
-    ]
-    problems += [
-        Problem(
-            code="not-supported-yet",
-            message=f"{spec.name} has the custom domain {domain}; custom domains are not deployed yet.",
-            hint="Remove the domain, or wait for the version that has it.",
-            file=spec.source.file,
-            line=spec.source.line,
-        )
-        for spec in project.functions
-        for domain in spec.domains
-    ]
-    if problems:
-        raise ProjectInvalid(tuple(problems))
 
 
 def bundle_for(

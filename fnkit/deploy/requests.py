@@ -6,23 +6,40 @@ from collections.abc import Iterable, Mapping
 
 from fnkit.contract.requests import (
     CreateCron,
+    CreateDomain,
     CreateFunction,
     CreateNamespace,
+    CreateTrigger,
+    NatsInput,
+    QueueInput,
     Secret,
     UpdateCron,
     UpdateFunction,
     UpdateNamespace,
+    UpdateTrigger,
 )
-from fnkit.plan.changes import CronChange, FunctionChange, FunctionSettings, NamespaceChange, SecretChanges
-from fnkit.plan.tags import code_tag, links_tag
+from fnkit.plan.changes import (
+    CronChange,
+    DomainChange,
+    FunctionChange,
+    FunctionSettings,
+    NamespaceChange,
+    SecretChanges,
+    TriggerChange,
+    TriggerSettings,
+)
+from fnkit.plan.tags import code_tag, links_tag, live_links
 
 __all__ = [
     "create_cron",
+    "create_domain",
     "create_function",
     "create_namespace",
+    "create_trigger",
     "update_cron",
     "update_function",
     "update_namespace",
+    "update_trigger",
 ]
 
 
@@ -63,10 +80,11 @@ def create_function(change: FunctionChange, settings: FunctionSettings, namespac
 
 
 def update_function(
-    change: FunctionChange, settings: FunctionSettings, cron_ids: Iterable[str], secrets: Mapping[str, str]
+    change: FunctionChange, settings: FunctionSettings, child_ids: Iterable[str], secrets: Mapping[str, str]
 ) -> UpdateFunction:
     """PATCH /functions/{id}: every setting, the tags with the new digest, and the deploy, in one."""
-    tags = [*change.tags, code_tag(change.code), links_tag(change.declared, cron_ids)]
+    links = change.live_links if change.live_links is not None else live_links(child_ids)
+    tags = [*change.tags, code_tag(change.code), links_tag(change.declared, links)]
     return UpdateFunction(
         environment_variables=settings.environment,
         min_scale=settings.min_scale,
@@ -89,6 +107,37 @@ def update_function(
 def create_cron(change: CronChange, function_id: str) -> CreateCron:
     """POST /crons."""
     return CreateCron(function_id=function_id, schedule=change.schedule, args=change.args, name=change.name)
+
+
+def create_domain(change: DomainChange, function_id: str) -> CreateDomain:
+    """POST /domains."""
+    return CreateDomain(function_id=function_id, hostname=change.name)
+
+
+def create_trigger(change: TriggerChange, settings: TriggerSettings, function_id: str) -> CreateTrigger:
+    """POST /triggers."""
+    queue = nats = None
+    if settings.source == "sqs":
+        queue = QueueInput(queue=settings.address, mnq_project_id=settings.project_id, mnq_region=settings.region)
+    else:
+        nats = NatsInput(
+            subject=settings.address,
+            mnq_nats_account_id=settings.account or None,
+            mnq_project_id=settings.project_id,
+            mnq_region=settings.region,
+        )
+    return CreateTrigger(
+        name=change.name,
+        function_id=function_id,
+        description=settings.description,
+        scw_sqs_config=queue,
+        scw_nats_config=nats,
+    )
+
+
+def update_trigger(settings: TriggerSettings) -> UpdateTrigger:
+    """PATCH /triggers/{id}: all that can be changed of one."""
+    return UpdateTrigger(description=settings.description)
 
 
 def update_cron(change: CronChange) -> UpdateCron:

@@ -40,7 +40,7 @@ def with_slices(observed: Observed, known: Mapping[str, Remembered]) -> Observed
     return Observed(
         namespace=observed.namespace,
         functions=observed.functions,
-        crons=observed.crons,
+        children=observed.children,
         slices={digest: slice_.files for digest, slice_ in known.items()},
     )
 

@@ -1,7 +1,7 @@
 """A plan as plain data: what would be done, to what, and why. It goes to JSON and back unchanged.
 
-A plan holds digests, never bytes; secrets appear by name, never by value. A function's crons follow it in
-``changes``; applying takes a function and its crons together.
+A plan holds digests, never bytes; secrets appear by name, never by value. A function's crons, domains and
+triggers follow it in ``changes``; applying takes a function and them together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import msgspec
 __all__ = [
     "Action",
     "Change",
+    "ChildChange",
     "CronChange",
+    "DomainChange",
     "FunctionChange",
     "FunctionSettings",
     "NamespaceChange",
@@ -22,6 +24,8 @@ __all__ = [
     "Plan",
     "SecretChanges",
     "Summary",
+    "TriggerChange",
+    "TriggerSettings",
     "decode_plan",
     "encode_plan",
 ]
@@ -90,9 +94,10 @@ class NamespaceChange(msgspec.Struct, frozen=True, kw_only=True, tag="namespace"
 class FunctionChange(msgspec.Struct, frozen=True, kw_only=True, tag="function", tag_field="kind"):
     """One function.
 
-    tags: all of them but code and links, which are known once the archive is up and the crons are made.
+    tags: all of them but code and links, which are known once the archive is up and its children are made.
     code: the slice's digest; archive: the content digest of the bundle to upload, ``None`` for no upload.
-    declared: 16 hex over the declared crons (see ``fnkit.plan.tags``).
+    declared: 16 hex over what is declared beneath it (see ``fnkit.plan.tags``). live_links: the other half of
+    ``fnkit.links`` as it is, where the lists were not fetched and it stays so.
     """
 
     action: Action
@@ -105,6 +110,7 @@ class FunctionChange(msgspec.Struct, frozen=True, kw_only=True, tag="function", 
     code: str = ""
     archive: str | None = None
     declared: str = ""
+    live_links: str | None = None
 
 
 class CronChange(msgspec.Struct, frozen=True, kw_only=True, tag="cron", tag_field="kind"):
@@ -119,7 +125,43 @@ class CronChange(msgspec.Struct, frozen=True, kw_only=True, tag="cron", tag_fiel
     args: dict[str, object] = {}
 
 
-Change: TypeAlias = NamespaceChange | FunctionChange | CronChange
+class DomainChange(msgspec.Struct, frozen=True, kw_only=True, tag="domain", tag_field="kind"):
+    """One custom hostname of ``function``; ``name`` is the hostname."""
+
+    action: Action
+    function: str
+    name: str
+    id: str | None = None
+    reasons: tuple[str, ...] = ()
+
+
+class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trigger listens to. source: ``nats`` or ``sqs``; address: the subject or the queue's name.
+
+    account is a NATS account's id, empty for SQS. A trigger's name and description can be changed, the rest not.
+    """
+
+    source: str
+    address: str
+    description: str
+    account: str
+    project_id: str
+    region: str
+
+
+class TriggerChange(msgspec.Struct, frozen=True, kw_only=True, tag="trigger", tag_field="kind"):
+    """One trigger of ``function``; ``settings`` is ``None`` where it is only deleted."""
+
+    action: Action
+    function: str
+    name: str
+    id: str | None = None
+    reasons: tuple[str, ...] = ()
+    settings: TriggerSettings | None = None
+
+
+ChildChange: TypeAlias = CronChange | DomainChange | TriggerChange
+Change: TypeAlias = NamespaceChange | FunctionChange | ChildChange
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,10 +206,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Whether there is nothing to do."""
         return all(change.action is Action.KEEP for change in self.changes)
 
-    def crons_of(self, function: str) -> tuple[CronChange, ...]:
-        """Return the cron changes of one function."""
+    def children_of(self, function: str) -> tuple[ChildChange, ...]:
+        """Return the changes of what lies beneath one function."""
         return tuple(
-            change for change in self.changes if isinstance(change, CronChange) and change.function == function
+            change
+            for change in self.changes
+            if isinstance(change, CronChange | DomainChange | TriggerChange) and change.function == function
         )
 
 

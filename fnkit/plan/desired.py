@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from fnkit.bundler.bundle import Bundle, Slice
 from fnkit.contract.durations import format_duration
-from fnkit.plan.changes import FunctionSettings, NamespaceSettings
+from fnkit.plan.changes import FunctionSettings, NamespaceSettings, TriggerSettings
 from fnkit.plan.tags import child_hash, child_tags, digest_of, owner_tags
-from fnkit.project.model import CronSpec, FunctionSpec, Project
+from fnkit.project.model import CronSpec, FunctionSpec, Project, TriggerSpec
 
-__all__ = ["Desired", "DesiredCron", "DesiredFunction", "DesiredNamespace", "desired_state"]
+__all__ = ["Desired", "DesiredCron", "DesiredFunction", "DesiredNamespace", "DesiredTrigger", "desired_state"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,14 @@ class DesiredCron:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredTrigger:
+    """A queue or subject of a function, by its name."""
+
+    name: str
+    settings: TriggerSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredFunction:
     """A function with its code.
 
@@ -47,6 +57,8 @@ class DesiredFunction:
     secrets: tuple[str, ...]
     tags: tuple[str, ...]
     crons: tuple[DesiredCron, ...]
+    domains: tuple[str, ...] = ()
+    triggers: tuple[DesiredTrigger, ...] = ()
     code: str
     archive: str
     files: tuple[tuple[str, str], ...] = ()
@@ -57,6 +69,11 @@ class DesiredFunction:
         parts = [
             f"cron\0{cron.name}\0{cron.schedule}\0{json.dumps(dict(cron.args), sort_keys=True)}"
             for cron in sorted(self.crons, key=lambda cron: cron.name)
+        ]
+        parts += [f"domain\0{hostname}" for hostname in sorted(self.domains)]
+        parts += [
+            f"trigger\0{trigger.name}\0{msgspec.json.encode(trigger.settings, order='deterministic').decode()}"
+            for trigger in sorted(self.triggers, key=lambda trigger: trigger.name)
         ]
         return digest_of(parts)
 
@@ -77,8 +94,19 @@ class Desired:
     notes: tuple[str, ...] = ()
 
 
-def desired_state(project: Project, bundles: Iterable[Bundle], *, names: frozenset[str] | None = None) -> Desired:
-    """Return what the project wants. ``names`` picks functions; every one of them is in a bundle."""
+def desired_state(
+    project: Project,
+    bundles: Iterable[Bundle],
+    *,
+    project_id: str,
+    region: str,
+    names: frozenset[str] | None = None,
+) -> Desired:
+    """Return what the project wants.
+
+    project_id, region: where it deploys to, for triggers that do not say where they listen. names picks
+    functions; every one of them is in a bundle.
+    """
     by_function: dict[str, tuple[Bundle, Slice]] = {}
     notes: list[str] = []
     for bundle in bundles:
@@ -90,7 +118,9 @@ def desired_state(project: Project, bundles: Iterable[Bundle], *, names: frozens
         project=project.name,
         stage=project.stage,
         namespace=_namespace(project, owner),
-        functions=tuple(_function(spec, *by_function[spec.name], owner) for spec in chosen),
+        functions=tuple(
+            _function(spec, *by_function[spec.name], owner, _Place(project_id, region)) for spec in chosen
+        ),
         partial=names is not None,
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -112,9 +142,23 @@ def _namespace(project: Project, owner: tuple[str, ...]) -> DesiredNamespace:
     )
 
 
-def _function(spec: FunctionSpec, bundle: Bundle, one: Slice, owner: tuple[str, ...]) -> DesiredFunction:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    project_id: str
+    region: str
+
+
+def _function(
+    spec: FunctionSpec, bundle: Bundle, one: Slice, owner: tuple[str, ...], place: _Place
+) -> DesiredFunction:
     crons = tuple(_cron(cron) for cron in spec.crons)
-    made = [child_hash("cron", cron.name) for cron in crons] + [child_hash("tag", tag) for tag in spec.tags]
+    triggers = tuple(_trigger(trigger, place) for trigger in spec.triggers)
+    made = [
+        *(child_hash("cron", cron.name) for cron in crons),
+        *(child_hash("domain", hostname) for hostname in spec.domains),
+        *(child_hash("trigger", trigger.name) for trigger in triggers),
+        *(child_hash("tag", tag) for tag in spec.tags),
+    ]
     return DesiredFunction(
         name=spec.name,
         settings=FunctionSettings(
@@ -134,6 +178,8 @@ def _function(spec: FunctionSpec, bundle: Bundle, one: Slice, owner: tuple[str, 
         secrets=spec.secrets,
         tags=(*spec.tags, *owner, *child_tags(made)),
         crons=crons,
+        domains=spec.domains,
+        triggers=triggers,
         code=one.digest,
         archive=bundle.digest,
         files=one.files,
@@ -142,3 +188,15 @@ def _function(spec: FunctionSpec, bundle: Bundle, one: Slice, owner: tuple[str, 
 
 def _cron(spec: CronSpec) -> DesiredCron:
     return DesiredCron(name=spec.name, schedule=spec.schedule, args=spec.args)
+
+
+def _trigger(spec: TriggerSpec, place: _Place) -> DesiredTrigger:
+    settings = TriggerSettings(
+        source=spec.kind,
+        address=spec.address,
+        description=spec.description,
+        account=spec.account or "",
+        project_id=spec.project_id or place.project_id,
+        region=spec.region or place.region,
+    )
+    return DesiredTrigger(name=spec.name, settings=settings)

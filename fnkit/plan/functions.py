@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fnkit.contract.enums import Status
-from fnkit.contract.resources import Cron, Function
+from fnkit.contract.resources import Function
 from fnkit.contract.runtimes import find_runtime
-from fnkit.plan.changes import Action, Change, CronChange, FunctionChange, SecretChanges
+from fnkit.plan.changes import Action, Change, ChildChange, FunctionChange, SecretChanges
+from fnkit.plan.children import new_children, plan_children
 from fnkit.plan.comparing import code_reason, function_reasons, merged_tags, secret_changes, secret_reasons
-from fnkit.plan.desired import DesiredCron, DesiredFunction
+from fnkit.plan.desired import DesiredFunction
 from fnkit.plan.observed import Observed, SecretVerdicts
-from fnkit.plan.tags import child_hash, digest_of, is_ours, read_ownership
+from fnkit.plan.tags import LINKS_HALF, digest_of, is_ours, read_ownership
 
 __all__ = ["drop_function", "plan_function"]
 
@@ -24,16 +25,16 @@ def plan_function(
     if _language(live.runtime) != _language(wanted.settings.runtime):
         reason = f"runtime {live.runtime} → {wanted.settings.runtime}: a function cannot change its language"
         return _created(wanted, Action.REPLACE, (reason,), live), []
-    crons = observed.crons.get(live.id)
-    cron_changes, foreign = ([], []) if crons is None else _plan_crons(wanted, live, crons)
+    found = observed.children.get(live.id)
+    children, foreign = ([], []) if found is None else plan_children(wanted, live, found)
     secrets = secret_changes(live.secret_environment_variables, wanted.secrets, verdicts)
     tags = merged_tags(live.tags, wanted.tags)
     deployed = read_ownership(live.tags).code
     code_changed = deployed != wanted.code
     reasons = [code_reason(observed.slices.get(deployed or ""), wanted.files)] if code_changed else []
     reasons += _reasons(wanted, live, secrets, tags)
-    if not reasons and _links_differ(wanted, live, crons, cron_changes):
-        reasons.append("its crons change")
+    if not reasons and _links_differ(wanted, live, children):
+        reasons.append(f"its {_kinds(children) or 'children'} change")
     change = FunctionChange(
         action=Action.UPDATE if reasons else Action.KEEP,
         name=wanted.name,
@@ -45,8 +46,9 @@ def plan_function(
         code=wanted.code,
         archive=wanted.archive if code_changed or live.status != Status.READY else None,
         declared=wanted.declared,
+        live_links=read_ownership(live.tags).live_half if found is None else None,
     )
-    return [change, *cron_changes], foreign
+    return [change, *children], foreign
 
 
 def drop_function(live: Function, reason: str) -> FunctionChange:
@@ -69,7 +71,7 @@ def _created(
         archive=wanted.archive,
         declared=wanted.declared,
     )
-    return [function, *(_cron_change(Action.CREATE, wanted.name, cron, None, ("new",)) for cron in wanted.crons)]
+    return [function, *new_children(wanted)]
 
 
 def _reasons(
@@ -88,79 +90,21 @@ def _reasons(
     return reasons
 
 
-def _links_differ(
-    wanted: DesiredFunction, live: Function, crons: tuple[Cron, ...] | None, changes: list[CronChange]
-) -> bool:
+def _links_differ(wanted: DesiredFunction, live: Function, children: list[ChildChange]) -> bool:
     """Whether ``fnkit.links`` must be written anew: something beneath changes, or was made again elsewhere."""
     links = read_ownership(live.tags).links
-    if any(change.action is not Action.KEEP for change in changes):
+    if links is None or links[:LINKS_HALF] != wanted.declared:
         return True
-    if links is None:
+    if any(change.action is not Action.KEEP for change in children):
         return True
-    if links[:16] != wanted.declared:
-        return True
-    if crons is None:
-        return False
-    names = {cron.name for cron in wanted.crons}
-    return links[16:] != digest_of(sorted(cron.id for cron in crons if cron.name in names))
+    ids = sorted(change.id for change in children if change.id is not None)
+    return bool(children) and links[LINKS_HALF:] != digest_of(ids)
 
 
-def _plan_crons(
-    wanted: DesiredFunction, live: Function, crons: tuple[Cron, ...]
-) -> tuple[list[CronChange], list[str]]:
-    """Return changes for the crons beneath a function whose list is known.
-
-    A live cron with a declared name is the declared one. Of several with one name the first is kept; the
-    others are left behind by a deploy that was cut off, and go.
-    """
-    ours = read_ownership(live.tags).children
-    by_name: dict[str, Cron] = {}
-    changes: list[CronChange] = []
-    foreign: list[str] = []
-    declared = {cron.name: cron for cron in wanted.crons}
-    for cron in crons:
-        name = cron.name or ""
-        if cron.status == Status.DELETING:
-            continue
-        if name in declared and name not in by_name:
-            by_name[name] = cron
-            changes.append(_compare_cron(wanted.name, declared[name], cron))
-        elif name in declared or child_hash("cron", name) in ours:
-            reason = "there are two of that name" if name in declared else "no longer in the code"
-            changes.append(
-                CronChange(action=Action.DELETE, function=wanted.name, name=name, id=cron.id, reasons=(reason,))
-            )
-        else:
-            foreign.append(f"cron {name or cron.id} of {wanted.name}")
-    missing = [cron for name, cron in declared.items() if name not in by_name]
-    changes += [_cron_change(Action.CREATE, wanted.name, cron, None, ("new",)) for cron in missing]
-    return changes, foreign
-
-
-def _compare_cron(function: str, wanted: DesiredCron, live: Cron) -> CronChange:
-    reasons = []
-    if live.schedule != wanted.schedule:
-        reasons.append(f"schedule {live.schedule} → {wanted.schedule}")
-    if live.args != dict(wanted.args):
-        reasons.append("args")
-    if live.status == Status.ERROR:
-        reasons.append("status is error")
-    action = Action.UPDATE if reasons else Action.KEEP
-    return _cron_change(action, function, wanted, live.id, tuple(reasons))
-
-
-def _cron_change(
-    action: Action, function: str, cron: DesiredCron, cron_id: str | None, reasons: tuple[str, ...]
-) -> CronChange:
-    return CronChange(
-        action=action,
-        function=function,
-        name=cron.name,
-        id=cron_id,
-        reasons=reasons,
-        schedule=cron.schedule,
-        args=dict(cron.args),
-    )
+def _kinds(children: list[ChildChange]) -> str:
+    """Name the kinds that change, as ``crons and domains``."""
+    changed = {f"{change.__struct_config__.tag}s" for change in children if change.action is not Action.KEEP}
+    return " and ".join(sorted(changed))
 
 
 def _language(runtime: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fnkit.contract.resources import Cron, Function, Namespace
+from fnkit.contract.resources import Cron, Domain, Function, Namespace, Trigger
 
-__all__ = ["Observed", "SecretVerdicts"]
+__all__ = ["LiveChildren", "Observed", "SecretVerdicts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +25,26 @@ class SecretVerdicts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiveChildren:
+    """What lies beneath one function."""
+
+    crons: tuple[Cron, ...] = ()
+    domains: tuple[Domain, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """The live state of one namespace by name.
 
-    namespace: ``None`` when there is none. functions: all in it. crons: by function id, for those whose list
-    was fetched; a function that is not a key was not asked about. slices: what this machine remembers of
+    namespace: ``None`` when there is none. functions: all in it. children: by function id, for those whose lists
+    were fetched; a function that is not a key was not asked about. slices: what this machine remembers of
     deployed slices, (path, sha256) by digest, so that a change of code can name its files.
     """
 
     namespace: Namespace | None = None
     functions: tuple[Function, ...] = ()
-    crons: Mapping[str, tuple[Cron, ...]] = field(default_factory=dict)
+    children: Mapping[str, LiveChildren] = field(default_factory=dict)
     slices: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def function(self, name: str) -> Function | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from fnkit.contract.enums import Status
+from fnkit.contract.resources import Function
 from fnkit.errors import DeployError
 from fnkit.plan.changes import Action, Change, NamespaceChange, Plan
 from fnkit.plan.comparing import merged_tags, namespace_reasons, secret_changes, secret_reasons
@@ -17,7 +18,7 @@ from fnkit.plan.functions import drop_function, plan_function
 from fnkit.plan.observed import Observed, SecretVerdicts
 from fnkit.plan.tags import read_ownership
 
-__all__ = ["make_plan", "undecided_crons"]
+__all__ = ["make_plan", "undecided_children"]
 
 
 def make_plan(
@@ -57,24 +58,25 @@ def make_plan(
     )
 
 
-def undecided_crons(desired: Desired, observed: Observed) -> tuple[str, ...]:
-    """Return the ids of live functions whose cron lists planning needs (decision 10).
+def undecided_children(desired: Desired, observed: Observed) -> tuple[str, ...]:
+    """Return the ids of live functions whose lists of crons, domains and triggers planning needs (decision 10).
 
-    A function whose ``fnkit.links`` already says what is declared need not be asked.
+    A function whose ``fnkit.links`` already says what is declared need not be asked; but triggers are made anew
+    when a function changes its privacy, and for that their ids are needed.
     """
     wanted = {function.name: function for function in desired.functions}
     return tuple(
-        live.id
-        for live in observed.functions
-        if live.name in wanted
-        and read_ownership(live.tags).declared_half != wanted[live.name].declared
-        and not _nothing_beneath(live.tags, wanted[live.name])
+        live.id for live in observed.functions if live.name in wanted and _must_be_asked(live, wanted[live.name])
     )
 
 
-def _nothing_beneath(tags: list[str], wanted: DesiredFunction) -> bool:
-    """Whether neither the code nor the platform has anything of ours beneath the function."""
-    return not wanted.crons and not read_ownership(tags).children and read_ownership(tags).links is None
+def _must_be_asked(live: Function, wanted: DesiredFunction) -> bool:
+    owner = read_ownership(live.tags)
+    if owner.links is None and not owner.children and not (wanted.crons or wanted.domains or wanted.triggers):
+        return False  # neither the code nor the platform has anything of ours beneath it
+    if wanted.triggers and live.privacy != wanted.settings.privacy:
+        return True
+    return owner.declared_half != wanted.declared
 
 
 def _check_ownership(desired: Desired, observed: Observed) -> None:

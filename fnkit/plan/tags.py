@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
+    "LINKS_HALF",
     "Ownership",
     "child_hash",
     "child_tags",
@@ -31,6 +32,7 @@ __all__ = [
     "digest_of",
     "is_ours",
     "links_tag",
+    "live_links",
     "owner_tags",
     "owner_value",
     "read_ownership",
@@ -43,7 +45,7 @@ _PREFIX: Final = MARK + "."
 _HASHES_PER_TAG: Final = 6  # "fnkit.own=" + 6 × 8 + 5 dots = 63
 _PLAIN: Final = re.compile(r"[a-zA-Z0-9._-]+")
 _DEFAULT_STAGE: Final = "default"
-_HALF: Final = 16
+LINKS_HALF: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,12 @@ class Ownership:
     @property
     def declared_half(self) -> str | None:
         """The half of ``links`` that covers what was declared."""
-        return self.links[:_HALF] if self.links else None
+        return self.links[:LINKS_HALF] if self.links else None
+
+    @property
+    def live_half(self) -> str | None:
+        """The half of ``links`` that covers the live ids."""
+        return self.links[LINKS_HALF:] if self.links else None
 
 
 def is_ours(tag: str) -> bool:
@@ -105,9 +112,14 @@ def code_tag(digest: str) -> str:
     return f"{_PREFIX}code={digest}"
 
 
-def links_tag(declared: str, live_ids: Iterable[str]) -> str:
-    """Return the tag that records what was declared (16 hex) and the ids made from it."""
-    return f"{_PREFIX}links={declared}{digest_of(sorted(live_ids))}"
+def links_tag(declared: str, live: str) -> str:
+    """Return the tag that records what was declared and what was made from it: 16 hex each."""
+    return f"{_PREFIX}links={declared}{live}"
+
+
+def live_links(live_ids: Iterable[str]) -> str:
+    """Return 16 hex over the ids of what was made beneath a function."""
+    return digest_of(sorted(live_ids))
 
 
 def child_hash(kind: str, name: str) -> str:
@@ -121,7 +133,7 @@ def digest_of(parts: Sequence[str]) -> str:
     for part in parts:
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
-    return digest.hexdigest()[:_HALF]
+    return digest.hexdigest()[:LINKS_HALF]
 
 
 def read_ownership(tags: Iterable[str]) -> Ownership:

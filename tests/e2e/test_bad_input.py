@@ -147,17 +147,6 @@ def test_a_missing_secret_is_named_and_its_value_never_shown(platform: PlatformU
     platform.command("destroy", "--local", "--yes").ok()
 
 
-@pytest.mark.slow
-def test_what_the_platform_cannot_do_yet_is_refused_by_the_plan(platform: PlatformUnderTest, project: Path) -> None:
-    source = HELLO.replace("import function", "import function, trigger").replace(
-        "@function\n", "@trigger(nats='orders.created')\n@function\n"
-    )
-    make_project(project, "early", source)
-    refused = platform.command("plan", "--local", "--json", "--exit-code")
-    assert refused.code == 1
-    assert [problem["code"] for problem in refused.json()["problems"]] == ["not-supported-yet"]
-
-
 def test_a_broken_plan_file_is_refused(fnkit: Command, project: Path) -> None:
     make_project(project, "planless")
     (project / "plan.json").write_text(json.dumps({"changes": 3}))

@@ -172,3 +172,44 @@ def test_other_peoples_resources_are_left_alone(platform: PlatformUnderTest, pro
     assert gone["deleted"] == [{"kind": "function", "name": "mine"}]
     assert call_function(platform, str(shared["theirs"]["domain"])).text == "theirs"
     fnkit("destroy", "--local", "--yes", cwd=other).ok()
+
+
+@pytest.mark.slow
+def test_domains_and_triggers_follow_the_code(platform: PlatformUnderTest, project: Path) -> None:
+    fnkit = platform.command
+    (project / "fnkit.toml").write_text('name = "links"\n')
+    main = project / "main.py"
+    main.write_text(
+        "from fnkit import function, trigger\n\n"
+        f"@trigger(nats='orders.created', account='{'A' * 56}')\n"
+        "@trigger(sqs='jobs')\n"
+        "@function(domains=['www.links.example'])\n"
+        "def hello(event, context):\n    return 'hello'\n"
+    )
+    fnkit("deploy", "--local").ok()
+    (live,) = ask_api(platform, "functions?name=hello&page_size=100")["functions"]  # type: ignore[misc] - JSON
+    assert call_function(platform, "www.links.example").text == "hello"
+    assert ask_api(platform, f"triggers?function_id={live['id']}")["total_count"] == 2
+    assert fnkit("plan", "--local", "--exit-code").code == 0
+    assert fnkit("plan", "--local", "--exit-code", "--refresh").code == 0
+
+    main.write_text(
+        "from fnkit import function, trigger\n\n@trigger(sqs='later', name='sqs-jobs')\n@function\n"
+        "def hello(event, context):\n    return 'hello'\n"
+    )
+    changes = {
+        str(change["name"]): str(change["action"])
+        for change in fnkit("plan", "--local", "--json").ok().json()["changes"]
+    }
+    assert changes == {
+        "links": "keep",
+        "hello": "update",
+        "www.links.example": "delete",
+        "nats-orders-created": "delete",
+        "sqs-jobs": "replace",
+    }
+    fnkit("deploy", "--local").ok()
+    assert call_function(platform, "www.links.example").status == 404
+    assert ask_api(platform, f"triggers?function_id={live['id']}")["total_count"] == 1
+    assert fnkit("plan", "--local", "--exit-code", "--refresh").code == 0
+    fnkit("destroy", "--local", "--yes").ok()

@@ -13,11 +13,13 @@ from fnkit.plan import (
     DesiredCron,
     DesiredFunction,
     DesiredNamespace,
+    DesiredTrigger,
     FunctionChange,
     Plan,
+    TriggerSettings,
     make_plan,
     plan_destroy,
-    undecided_crons,
+    undecided_children,
 )
 from fnkit.plan.changes import FunctionSettings, NamespaceSettings, decode_plan, encode_plan
 from fnkit.plan.tags import TAG_MAX, child_hash, child_tags, is_ours, owner_tags
@@ -43,7 +45,27 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
         for cron in sorted(draw(st.sets(st.sampled_from(["nightly", "hourly"]))))
     )
     tags = draw(TAGS)
-    made = [child_hash("cron", cron.name) for cron in crons] + [child_hash("tag", tag) for tag in tags]
+    domains = tuple(sorted(draw(st.sets(st.sampled_from(["www.example.com", "api.example.com"])))))
+    triggers = tuple(
+        DesiredTrigger(
+            name=trigger,
+            settings=TriggerSettings(
+                source="nats",
+                address=draw(st.sampled_from(["orders.created", "orders.>"])),
+                description=draw(st.sampled_from(["", "Orders"])),
+                account="A" * 56,
+                project_id="p",
+                region="fr-par",
+            ),
+        )
+        for trigger in sorted(draw(st.sets(st.sampled_from(["created", "all"]))))
+    )
+    made = [
+        *(child_hash("cron", cron.name) for cron in crons),
+        *(child_hash("domain", hostname) for hostname in domains),
+        *(child_hash("trigger", trigger.name) for trigger in triggers),
+        *(child_hash("tag", tag) for tag in tags),
+    ]
     return DesiredFunction(
         name=name,
         settings=FunctionSettings(
@@ -63,6 +85,8 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
         secrets=tuple(sorted(draw(SECRETS))),
         tags=(*sorted(tags), *owner_tags("shop", ""), *child_tags(made)),
         crons=crons,
+        domains=domains,
+        triggers=triggers,
         code=draw(st.sampled_from(["a" * 32, "b" * 32])),
         archive="c" * 64,
     )
@@ -90,7 +114,7 @@ def projects(draw: st.DrawFn) -> Desired:
 
 def plan(desired: Desired, api: ModelApi, values: dict[str, str]) -> Plan:
     return make_plan(
-        desired, api.observe(), api.verdicts(values), api_url="http://api", region="fr-par", project_id="p"
+        desired, api.observe(desired), api.verdicts(values), api_url="http://api", region="fr-par", project_id="p"
     )
 
 
@@ -100,13 +124,20 @@ def deploy(desired: Desired, api: ModelApi, values: dict[str, str]) -> Plan:
     return made
 
 
+def refreshed(desired: Desired, api: ModelApi, values: dict[str, str]) -> Plan:
+    """As with --refresh: every list is fetched."""
+    return make_plan(
+        desired, api.observe(), api.verdicts(values), api_url="http://api", region="fr-par", project_id="p"
+    )
+
+
 def contents(api: ModelApi) -> object:
     """Everything but ids, and but what is recorded of ids."""
     blank = {"id": "", "function_id": "", "namespace_id": ""}
-    crons = {
+    children = {
         function.name: sorted(
-            msgspec.json.encode(msgspec.structs.replace(cron, id="", function_id=""))
-            for cron in api.crons.get(function.id, {}).values()
+            msgspec.json.encode(msgspec.structs.replace(child, id="", function_id=""))
+            for child in api.children.get(function.id, {}).values()
         )
         for function in api.functions.values()
     }
@@ -120,7 +151,7 @@ def contents(api: ModelApi) -> object:
         )
         for name, one in api.functions.items()
     }
-    return crons, listed
+    return children, listed
 
 
 @given(projects(), VALUES)
@@ -129,7 +160,8 @@ def test_after_a_deploy_everything_is_kept(desired: Desired, values: dict[str, s
     deploy(desired, api, values)
     again = plan(desired, api, values)
     assert again.is_empty, again
-    assert undecided_crons(desired, api.observe()) == (), "links tell that no list need be fetched"
+    assert undecided_children(desired, api.observe()) == (), "links tell that no list need be fetched"
+    assert refreshed(desired, api, values).is_empty, "nor does fetching all of them find anything"
 
 
 @given(projects(), projects(), VALUES, VALUES)
@@ -142,6 +174,7 @@ def test_deploying_a_then_b_leaves_what_b_leaves(
     deploy(b, fresh, then)
     assert contents(api) == contents(fresh)
     assert plan(b, api, then).is_empty
+    assert refreshed(b, api, then).is_empty
 
 
 def foreign_function(name: str) -> Function:
@@ -197,7 +230,7 @@ def test_nothing_that_is_not_ours_is_changed_or_deleted(a: Desired, b: Desired, 
     api.functions["theirs"] = stranger
     for function in a.functions[:1]:
         function_id = api.functions[function.name].id
-        api.crons[function_id]["foreign-cron"] = Cron(
+        api.children[function_id]["foreign-cron"] = Cron(
             id="foreign-cron", function_id=function_id, schedule="1 1 1 1 1", args={}, status="ready", name="theirs"
         )
     made = deploy(b, api, values)
@@ -207,7 +240,7 @@ def test_nothing_that_is_not_ours_is_changed_or_deleted(a: Desired, b: Desired, 
     for name in kept:
         change = next(one for one in made.changes if isinstance(one, FunctionChange) and one.name == name)
         if change.action is not Action.REPLACE:
-            assert "foreign-cron" in api.crons[api.functions[name].id]
+            assert "foreign-cron" in api.children[api.functions[name].id]
     gone = plan_destroy(
         api.observe(), project="shop", stage="", namespace="shop", api_url="", region="", project_id=""
     )

@@ -9,10 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 
-from fnkit.contract.resources import Cron, Function, Namespace, SecretHashedValue
-from fnkit.plan import Action, CronChange, FunctionChange, NamespaceChange, Observed, Plan, SecretVerdicts
+from fnkit.contract.resources import Cron, Domain, Function, Namespace, NatsConfig, SecretHashedValue, Trigger
+from fnkit.plan import (
+    Action,
+    ChildChange,
+    CronChange,
+    DomainChange,
+    FunctionChange,
+    LiveChildren,
+    NamespaceChange,
+    Observed,
+    Plan,
+    SecretVerdicts,
+    TriggerChange,
+    undecided_children,
+)
 from fnkit.plan.changes import SecretChanges
-from fnkit.plan.tags import code_tag, links_tag
+from fnkit.plan.desired import Desired
+from fnkit.plan.tags import code_tag, links_tag, live_links
+
+Child = Cron | Domain | Trigger
 
 __all__ = ["ModelApi"]
 
@@ -21,12 +37,26 @@ __all__ = ["ModelApi"]
 class ModelApi:
     namespace: Namespace | None = None
     functions: dict[str, Function] = field(default_factory=dict)
-    crons: dict[str, dict[str, Cron]] = field(default_factory=dict)
+    children: dict[str, dict[str, Child]] = field(default_factory=dict)
     ids: count[int] = field(default_factory=lambda: count(1))
 
-    def observe(self) -> Observed:
-        crons = {one.id: tuple(self.crons.get(one.id, {}).values()) for one in self.functions.values()}
-        return Observed(namespace=self.namespace, functions=tuple(self.functions.values()), crons=crons)
+    def observe(self, desired: Desired | None = None) -> Observed:
+        """Everything; with ``desired``, only the lists that planning asks for."""
+        plain = Observed(namespace=self.namespace, functions=tuple(self.functions.values()))
+        asked = undecided_children(desired, plain) if desired else [one.id for one in self.functions.values()]
+        return Observed(
+            namespace=plain.namespace,
+            functions=plain.functions,
+            children={function_id: self._beneath(function_id) for function_id in asked},
+        )
+
+    def _beneath(self, function_id: str) -> LiveChildren:
+        live = self.children.get(function_id, {}).values()
+        return LiveChildren(
+            crons=tuple(one for one in live if isinstance(one, Cron)),
+            domains=tuple(one for one in live if isinstance(one, Domain)),
+            triggers=tuple(one for one in live if isinstance(one, Trigger)),
+        )
 
     def verdicts(self, values: dict[str, str]) -> SecretVerdicts:
         """Hashes are spelled ``#value`` here."""
@@ -38,8 +68,8 @@ class ModelApi:
                 case NamespaceChange():
                     self._namespace(change, values)
                 case FunctionChange():
-                    self._function(change, plan.crons_of(change.name), values)
-                case CronChange():
+                    self._function(change, plan.children_of(change.name), values)
+                case _:
                     pass  # goes with its function
 
     def _new_id(self) -> str:
@@ -47,7 +77,7 @@ class ModelApi:
 
     def _namespace(self, change: NamespaceChange, values: dict[str, str]) -> None:
         if change.action is Action.DELETE:
-            self.namespace, self.functions, self.crons = None, {}, {}
+            self.namespace, self.functions, self.children = None, {}, {}
             return
         if change.settings is None or change.action is Action.KEEP:
             return
@@ -67,21 +97,21 @@ class ModelApi:
             region="fr-par",
         )
 
-    def _function(self, change: FunctionChange, crons: tuple[CronChange, ...], values: dict[str, str]) -> None:
+    def _function(self, change: FunctionChange, children: tuple[ChildChange, ...], values: dict[str, str]) -> None:
         if change.action is Action.KEEP:
-            assert all(cron.action is Action.KEEP for cron in crons), "a kept function's crons are kept"
+            assert all(child.action is Action.KEEP for child in children), "a kept function's children are kept"
             return
         old = self.functions.get(change.name)
         if change.action in (Action.DELETE, Action.REPLACE) and old is not None:
-            self.crons.pop(old.id, None)
+            self.children.pop(old.id, None)
             del self.functions[change.name]
             old = None
         if change.action is Action.DELETE:
             return
         assert change.settings is not None
         function_id = old.id if old else self._new_id()
-        self._crons(function_id, crons)
-        ids = [cron.id for cron in self.crons[function_id].values() if cron.name in {one.name for one in crons}]
+        ids = self._apply_children(function_id, children)
+        links = change.live_links if change.live_links is not None else live_links(ids)
         wanted = change.settings
         self.functions[change.name] = Function(
             id=function_id,
@@ -104,26 +134,59 @@ class ModelApi:
             ),
             http_option=wanted.http_option,
             sandbox=wanted.sandbox,
-            tags=[*change.tags, code_tag(change.code), links_tag(change.declared, ids)],
+            tags=[*change.tags, code_tag(change.code), links_tag(change.declared, links)],
             private_network_id=wanted.private_network_id or None,
             region="fr-par",
         )
 
-    def _crons(self, function_id: str, changes: tuple[CronChange, ...]) -> None:
-        live = self.crons.setdefault(function_id, {})
+    def _apply_children(self, function_id: str, changes: tuple[ChildChange, ...]) -> list[str]:
+        live = self.children.setdefault(function_id, {})
+        ids = []
         for change in changes:
-            cron_id = change.id or self._new_id()
+            if change.action in (Action.DELETE, Action.REPLACE) and change.id is not None:
+                del live[change.id]
             if change.action is Action.DELETE:
-                del live[cron_id]
-            elif change.action is not Action.KEEP:
-                live[cron_id] = Cron(
-                    id=cron_id,
-                    function_id=function_id,
-                    schedule=change.schedule,
-                    args=change.args,
-                    status="ready",
-                    name=change.name,
-                )
+                continue
+            replaced = change.action is Action.REPLACE
+            child_id = self._new_id() if change.id is None or replaced else change.id
+            if change.action is not Action.KEEP:
+                live[child_id] = _child(change, child_id, function_id)
+            ids.append(child_id)
+        return ids
+
+
+def _child(change: ChildChange, child_id: str, function_id: str) -> Child:
+    match change:
+        case CronChange():
+            return Cron(
+                id=child_id,
+                function_id=function_id,
+                schedule=change.schedule,
+                args=change.args,
+                status="ready",
+                name=change.name,
+            )
+        case DomainChange():
+            return Domain(
+                id=child_id, hostname=change.name, function_id=function_id, url="https://x", status="ready"
+            )
+        case TriggerChange():
+            assert change.settings is not None
+            assert change.settings.source == "nats"
+            return Trigger(
+                id=child_id,
+                name=change.name,
+                description=change.settings.description,
+                function_id=function_id,
+                input_type="scw_nats",
+                status="ready",
+                scw_nats_config=NatsConfig(
+                    subject=change.settings.address,
+                    mnq_nats_account_id=change.settings.account,
+                    mnq_project_id=change.settings.project_id,
+                    mnq_region=change.settings.region,
+                ),
+            )
 
 
 def _merge(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fnkit.plan import Action, Change, CronChange, Plan, Summary
+from fnkit.plan import Action, Change, CronChange, DomainChange, Plan, Summary, TriggerChange
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +21,9 @@ _MARKS = {
     Action.DELETE: ("-", "red"),
     Action.KEEP: (" ", "dim"),
 }
+
+
+_CHILDREN = (CronChange, DomainChange, TriggerChange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ def _change_to_json(change: Change) -> dict[str, object]:
         "name": change.name,
         "reasons": list(change.reasons),
     }
-    if isinstance(change, CronChange):
+    if isinstance(change, _CHILDREN):
         document["function"] = change.function
     return document
 
@@ -96,7 +99,7 @@ def _kind(change: Change) -> str:
 
 
 def _name(change: Change) -> str:
-    return f"{change.function}/{change.name}" if isinstance(change, CronChange) else change.name
+    return f"{change.function}/{change.name}" if isinstance(change, _CHILDREN) else change.name
 
 
 def _markdown(plan: Plan) -> str:
