@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -14,14 +13,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from fnkit.contract.limits import REGIONS
-from fnkit.contract.platform import PLATFORM_PATH
-from fnkit.platform.api import archives, own
+from fnkit.contract.platform import KEYS_PATH, PLATFORM_PATH
+from fnkit.platform.api import archives, keys, own
 from fnkit.platform.api.answers import failure, json_answer
-from fnkit.platform.api.call import Call
+from fnkit.platform.api.call import Call, caller_of
 from fnkit.platform.api.document import route as document
+from fnkit.platform.api.legacy import LEGACY
 from fnkit.platform.api.operations import OPERATIONS, Operation
 from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.control.refusals import Refusal, unauthenticated
+from fnkit.platform.control.visibility import Visibility, resource_name
 
 __all__ = ["SERVES", "application"]
 
@@ -35,10 +36,13 @@ Work: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
 
 def application(plane: ControlPlane) -> Starlette:
     """Return the ASGI application over a control plane."""
-    routes: list[BaseRoute] = [_served(plane, operation) for operation in OPERATIONS]
+    routes: list[BaseRoute] = [_served(plane, operation) for operation in (*OPERATIONS, *LEGACY)]
     routes += [
         Route(PLATFORM_PATH, _guarded(plane, own.platform), methods=["GET"]),
         Route(own.CLOCK_PATH, _guarded(plane, own.clock), methods=["POST"]),
+        Route(KEYS_PATH, _guarded(plane, keys.create), methods=["POST"]),
+        Route(KEYS_PATH, _guarded(plane, keys.every), methods=["GET"]),
+        Route(keys.KEY_PATH, _guarded(plane, keys.delete), methods=["DELETE"]),
         Route(own.HISTORY_PATH, _guarded(plane, own.history), methods=["GET"]),
         Route(own.HEALTH_PATH, _open(plane, own.health), methods=["GET"]),
         Route(document.PATH, _open(plane, document.get), methods=["GET"]),
@@ -52,9 +56,12 @@ def application(plane: ControlPlane) -> Starlette:
 
 def _served(plane: ControlPlane, operation: Operation) -> Route:
     async def work(_plane: ControlPlane, request: Request) -> object:
-        call = Call(request, operation.name)
+        caller = caller_of(request)
+        call = Call(request, operation.kind, Visibility(plane.context.store, caller))
         if call.region not in REGIONS:
             raise Refusal(404, f"unknown region {call.region[:64]!r}: {SERVES}")
+        if operation.writes:
+            caller.require_write(resource_name(operation.kind))
         return await operation.handler(plane, call)
 
     path = _PREFIX + operation.path
@@ -62,13 +69,13 @@ def _served(plane: ControlPlane, operation: Operation) -> Route:
 
 
 def _guarded(plane: ControlPlane, work: Work) -> Endpoint:
-    """Require the platform's key, compared in constant time."""
-    secret_key = plane.context.settings.secret_key.encode()
+    """Require a key of the platform; what it may do is asked where it is done."""
 
     async def endpoint(request: Request) -> Response:
         given = request.headers.get("x-auth-token", "").encode("latin-1", "replace")
-        if not hmac.compare_digest(given, secret_key):
+        if (caller := plane.keys.caller(given)) is None:
             return failure(unauthenticated())
+        request.state.caller = caller
         try:
             return json_answer(await work(plane, request))
         except Exception as error:  # noqa: BLE001  the table of failures is the one place that knows them

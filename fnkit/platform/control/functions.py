@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ from fnkit.platform.control import validation
 from fnkit.platform.control.context import ControlContext, persistently
 from fnkit.platform.control.dependants import begin_removal_of_dependants, forget_dependants
 from fnkit.platform.control.deploys import Deploys
+from fnkit.platform.control.function_logs import FunctionLogs, newest_lines
 from fnkit.platform.control.function_settings import new_settings, updated_settings
 from fnkit.platform.control.leftovers import Leftovers
 from fnkit.platform.control.link import DataPlaneLink
@@ -29,10 +31,12 @@ from fnkit.platform.control.views import CREATED, UPDATED, function_view
 from fnkit.platform.records.function import FunctionRecord, FunctionSettings
 from fnkit.platform.records.namespace import NamespaceRecord
 from fnkit.platform.records.transitions import moved
+from fnkit.platform.store.collection import Page
 
 __all__ = ["Functions"]
 
 _FILTERS: Final = ("namespace_id", "name", "organization_id", "project_id")
+_ALL: Final = 2**31 - 1
 _NANOSECONDS: Final = 10**9
 _PUSH_SECONDS: Final = 30.0
 
@@ -100,6 +104,18 @@ class Functions:
         """Return a page."""
         listing = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
         return self._showcase.page("functions", region, listing)
+
+    def list_all_in(self, region: str, namespace_id: str, query: Mapping[str, str]) -> Shelf:
+        """Return all functions of a namespace, or a page where a ``page_size`` is given (older clients)."""
+        listing = read_listing({**query, "namespace_id": namespace_id}, BY_AGE_OR_NAME, _FILTERS)
+        if not query.get("page_size"):
+            listing = dataclasses.replace(listing, page=Page(size=_ALL))
+        return self._showcase.page("functions", region, listing)
+
+    async def logs(self, region: str, function_id: str) -> FunctionLogs:
+        """Return what a function wrote, newest first (older clients)."""
+        record = self.record(region, function_id)
+        return await asyncio.to_thread(newest_lines, self._context.layout.logs / record.id)
 
     async def update(self, region: str, function_id: str, request: UpdateFunction) -> Function:
         """Store what is given and deploy it, unless ``redeploy`` is false."""

@@ -85,6 +85,10 @@ class Namespaces:
         listing = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
         return self._showcase.page("namespaces", region, listing)
 
+    def functions(self, region: str, namespace_id: str, query: Mapping[str, str]) -> Shelf:
+        """Return the functions in a namespace, all of them where no ``page_size`` is given."""
+        return self._functions.list_all_in(region, self.record(region, namespace_id).id, query)
+
     async def update(self, region: str, namespace_id: str, request: UpdateNamespace) -> Namespace:
         """``pending`` where variables or secrets change, until every function in it runs with them."""
         context = self._context
