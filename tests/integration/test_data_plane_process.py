@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fnkit.platform import routing
@@ -210,3 +211,26 @@ def test_memory_of_all_instances_stays_within_the_budget() -> None:
             assert plane.call("two").body == b"hello"
             assert peer.recv(65536).endswith(b"done")
         assert any("memory budget" in line.message for line in plane.lines(two))
+
+
+def test_a_function_answers_under_the_names_it_was_last_given() -> None:
+    with running_data_plane() as plane:
+        first = plane.deploy("hello", HELLO)
+        named = routing.Hosts(
+            version=plane.control.next_version(),
+            function_id=first.function_id,
+            hosts=(*first.hosts, "a.example.com"),
+        )
+        plane.control.acknowledged(named)
+
+        assert plane.call("", host="a.example.com").body == b"hello"
+        assert sum(isinstance(message, routing.Started) for message in plane.control.heard) == 1
+        # A deployment that is still being started when names change has them too, whatever its route said.
+        second = plane.send_deploy("hello", HELLO.replace("hello", "again"), generation=2)
+        renamed = msgspec.structs.replace(
+            named, version=plane.control.next_version(), hosts=(*first.hosts, "b.example.com")
+        )
+        plane.control.acknowledged(renamed)
+        plane.control.wait(lambda m: isinstance(m, routing.Started) and m.generation == second.generation)
+        assert plane.call("", host="a.example.com").status == 404
+        assert plane.call("", host="b.example.com").body == b"again"
