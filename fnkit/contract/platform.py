@@ -1,12 +1,16 @@
-"""What our platform says of itself at ``GET /fnkit/v1/platform``; a 404 there means Scaleway's own API."""
+"""What our platform says of itself at ``GET /fnkit/v1/platform``; a 404 there means Scaleway's own API.
+
+And its API keys, at ``/fnkit/v1/keys``.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
-__all__ = ["PLATFORM_PATH", "PlatformInfo"]
+__all__ = ["KEYS_PATH", "PLATFORM_PATH", "ApiKey", "ApiKeyList", "CreateApiKey", "PlatformInfo"]
 
 PLATFORM_PATH = "/fnkit/v1/platform"
+KEYS_PATH = "/fnkit/v1/keys"
 
 
 class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,3 +26,33 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     gateway_tls_url: str = ""
     console_url: str = ""
     targets: dict[str, str] = {}
+
+
+class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """POST /fnkit/v1/keys. Without a project the key sees all of them."""
+
+    read_only: bool | None = None
+    project_id: str | None = None
+    description: str | None = None
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A further key of the platform. ``secret_key`` is in the answer that makes it alone, ``None`` afterwards."""
+
+    access_key: str
+    secret_key: str | None
+    read_only: bool
+    project_id: str | None
+    description: str
+    created_at: str
+
+    def __repr__(self) -> str:
+        """Show its name alone."""
+        return f"ApiKey({self.access_key!r})"
+
+
+class ApiKeyList(msgspec.Struct, frozen=True, kw_only=True):
+    """All further keys; there are no pages."""
+
+    keys: list[ApiKey]
+    total_count: int

@@ -4,12 +4,13 @@
 
     $FNKIT_HOME/                 0700; default: the user's data folder
       platform.json              identity: secret key, access key, project and organization id (0600)
+      api-keys.json              further API keys: hashes and rights (0600)
       run.json                   the running platform: pids, ports (0600)
       platform.db                the store
       blobs/<sha256>             uploaded archives
       deployments/<id>-<gen>/    built code, one folder a deployment
       logs/<function id>/        JSONL segments;   logs/platform/{supervisor,control,data-plane}.log
-      keys/                      the key that encrypts secrets at rest (0600)
+      keys/                      the keys that encrypt secrets at rest and sign tokens (0600)
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ class Layout:
     def identity(self) -> Path:
         """Identity of this platform, made once."""
         return self.home / "platform.json"
+
+    @property
+    def api_keys(self) -> Path:
+        """Further API keys."""
+        return self.home / "api-keys.json"
 
     @property
     def run(self) -> Path:

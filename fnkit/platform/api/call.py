@@ -10,9 +10,11 @@ from typing import Final, TypeVar
 from starlette.requests import Request
 
 from fnkit.platform.api.codec import MAX_BODY_BYTES, decode
+from fnkit.platform.control.callers import Caller
 from fnkit.platform.control.refusals import Refusal
+from fnkit.platform.control.visibility import Visibility
 
-__all__ = ["Call"]
+__all__ = ["Call", "caller_of", "read_body"]
 
 T = TypeVar("T")
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(:\d{1,5})?")
@@ -20,10 +22,14 @@ _HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(:\d{
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``id`` is the path's, or empty. ``operation`` is the API document's name for what was asked."""
+    """One request, as far as its caller sees.
+
+    kind: what the path is about, as it spells it: ``namespaces``, ``tokens``. sight: what the caller's key sees.
+    """
 
     request: Request
-    operation: str
+    kind: str
+    sight: Visibility
 
     @property
     def region(self) -> str:
@@ -32,13 +38,13 @@ class Call:
 
     @property
     def id(self) -> str:
-        """The resource of the path; ids are lower-case."""
-        return str(self.request.path_params.get("id", "")).lower()
+        """The resource of the path, or empty; ids are lower-case."""
+        return self.sight.id(self.kind, str(self.request.path_params.get("id", "")).lower())
 
     @property
     def query(self) -> Mapping[str, str]:
         """The query; the last of repeated parameters counts."""
-        return self.request.query_params
+        return self.sight.query(self.kind, self.request.query_params)
 
     @property
     def base(self) -> str:
@@ -53,11 +59,24 @@ class Call:
         """Read the body as JSON, whatever its Content-Type.
 
         Raises:
-            Refusal: too large, not JSON, or a wrong type.
+            Refusal: too large, not JSON, a wrong type, or about what the caller may not touch.
         """
-        received = bytearray()
-        async for chunk in self.request.stream():
-            received += chunk
-            if len(received) > MAX_BODY_BYTES:
-                raise Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
-        return decode(bytes(received), kind)
+        return self.sight.body(await read_body(self.request, kind))
+
+
+async def read_body(request: Request, kind: type[T]) -> T:
+    """Read a body as JSON, whatever its Content-Type; ``Refusal`` where it is too large or cannot be read."""
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > MAX_BODY_BYTES:
+            raise Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    return decode(bytes(received), kind)
+
+
+def caller_of(request: Request) -> Caller:
+    """Return whose request this is; whoever serves guarded paths has put it there."""
+    caller = request.state.caller
+    if not isinstance(caller, Caller):
+        raise TypeError("a request without its caller")
+    return caller

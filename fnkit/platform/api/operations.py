@@ -29,12 +29,26 @@ Handler: TypeAlias = Callable[[ControlPlane, Call], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: its id in the API document, and how it is reached below ``/regions/{region}``."""
+    """One operation: its id in the API document, and how it is reached below ``/regions/{region}``.
+
+    changes: whether it changes something although it is a GET, or lets its caller do so.
+    """
 
     name: str
     method: str
     path: str
     handler: Handler
+    changes: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The kind of resource, as the path spells it."""
+        return self.path.split("/")[1]
+
+    @property
+    def writes(self) -> bool:
+        """Whether a key that may only read is refused."""
+        return self.changes or self.method != "GET"
 
 
 async def _create_namespace(plane: ControlPlane, call: Call) -> object:
@@ -178,7 +192,7 @@ OPERATIONS: Final = (
     Operation("UpdateFunction", "PATCH", "/functions/{id}", _update_function),
     Operation("DeleteFunction", "DELETE", "/functions/{id}", _delete_function),
     Operation("DeployFunction", "POST", "/functions/{id}/deploy", _deploy_function),
-    Operation("GetFunctionUploadURL", "GET", "/functions/{id}/upload-url", _upload_url),
+    Operation("GetFunctionUploadURL", "GET", "/functions/{id}/upload-url", _upload_url, changes=True),
     Operation("GetFunctionDownloadURL", "GET", "/functions/{id}/download-url", _download_url),
     Operation("ListFunctionRuntimes", "GET", "/runtimes", _list_runtimes),
     Operation("ListCrons", "GET", "/crons", _list_crons),

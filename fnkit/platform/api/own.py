@@ -13,9 +13,10 @@ from starlette.responses import Response
 from fnkit.contract.limits import REGIONS
 from fnkit.contract.platform import PlatformInfo
 from fnkit.platform.api.answers import json_answer
-from fnkit.platform.api.call import Call
+from fnkit.platform.api.call import Call, caller_of, read_body
 from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.control.refusals import Refusal, invalid
+from fnkit.platform.control.visibility import Visibility
 
 __all__ = ["CLOCK_PATH", "HEALTH_PATH", "HISTORY_PATH", "clock", "health", "history", "platform"]
 
@@ -55,7 +56,8 @@ async def platform(plane: ControlPlane, _request: Request) -> PlatformInfo:
 
 async def clock(plane: ControlPlane, request: Request) -> dict[str, float]:
     """Move the clock; answers when everything that became due has started (decision 21)."""
-    wanted = await Call(request, "clock").body(_Advance)
+    caller_of(request).require_whole("write", "platform_clock")
+    wanted = await read_body(request, _Advance)
     if not (math.isfinite(wanted.advance) and 0 <= wanted.advance <= _MAX_ADVANCE):
         raise invalid("advance", f"must be between 0 and {_MAX_ADVANCE} seconds")
     return {"now": await plane.advance(wanted.advance)}
@@ -63,7 +65,7 @@ async def clock(plane: ControlPlane, request: Request) -> dict[str, float]:
 
 async def history(plane: ControlPlane, request: Request) -> object:
     """Return what a cron fired, newest first."""
-    call = Call(request, "history")
+    call = Call(request, "crons", Visibility(plane.context.store, caller_of(request)))
     if call.region not in REGIONS:
         raise Refusal(404, f"unknown region {call.region[:64]!r}")
     return plane.crons.history(call.region, call.id, call.query)

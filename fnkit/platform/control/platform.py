@@ -19,6 +19,7 @@ from fnkit.platform.control.crons import Crons
 from fnkit.platform.control.deploys import Deploys
 from fnkit.platform.control.domains import Domains
 from fnkit.platform.control.functions import Functions
+from fnkit.platform.control.keys import Keys
 from fnkit.platform.control.leftovers import Leftovers
 from fnkit.platform.control.link import DataPlaneLink
 from fnkit.platform.control.namespaces import Namespaces
@@ -33,6 +34,7 @@ from fnkit.platform.control.uploads import Uploads
 from fnkit.platform.layout import Layout, ProcessSettings
 from fnkit.platform.records.function import Deployment
 from fnkit.platform.routing import Clock, Credentials
+from fnkit.platform.store.api_keys import ApiKeys
 from fnkit.platform.store.blobs import Blobs
 from fnkit.platform.store.database import Store
 from fnkit.platform.store.vault import Vault
@@ -62,6 +64,7 @@ class ControlPlane:
     crons: Crons
     domains: Domains
     tokens: Tokens
+    keys: Keys
     triggers: Triggers
     uploads: Uploads
     deploys: Deploys
@@ -179,7 +182,10 @@ def assemble(settings: ProcessSettings) -> ControlPlane:
     namespaces = Namespaces(context, functions)
     token_keys = TokenKeyKeeper(layout.keys / "tokens.pem")
     tokens = Tokens(context, link, namespaces, functions, token_keys)
-    link.credentials = lambda: Credentials(public_key=token_keys.public_pem, tokens=tokens.live())
+    keys = Keys(context, link, ApiKeys(layout.api_keys))
+    link.credentials = lambda: Credentials(
+        public_key=token_keys.public_pem, tokens=tokens.live(), keys=keys.grants()
+    )
     return ControlPlane(
         context=context,
         clock=clock,
@@ -190,6 +196,7 @@ def assemble(settings: ProcessSettings) -> ControlPlane:
         crons=Crons(context, functions),
         domains=Domains(context, link, functions, pointing),
         tokens=tokens,
+        keys=keys,
         triggers=Triggers(context, functions, TriggerSources(vault)),
         uploads=Uploads(context, functions, leftovers, vault.derive("signed URLs")),
         deploys=deploys,

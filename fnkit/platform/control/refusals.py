@@ -11,6 +11,7 @@ __all__ = [
     "already_exists",
     "invalid",
     "not_found",
+    "permissions_denied",
     "quota_exceeded",
     "required",
     "transient_state",
@@ -70,6 +71,16 @@ def quota_exceeded(resource: str, quota: int, current: int) -> Refusal:
         "quota(s) exceeded for this resource",
         type="quotas_exceeded",
         details=[{"resource": resource, "quota": quota, "current": current}],
+    )
+
+
+def permissions_denied(action: str, resource: str) -> Refusal:
+    """403, recorded for the gateway's other APIs; ``action`` is ``read`` or ``write``."""
+    return Refusal(
+        403,
+        "insufficient permissions",
+        type="permissions_denied",
+        details=[{"action": action, "resource": resource}],
     )
 
 

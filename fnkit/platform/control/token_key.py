@@ -82,7 +82,7 @@ class TokenKeyKeeper:
 
     async def _make(self) -> None:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "fnkit.platform.control.key_making"),
+            *(sys.executable, "-P", "-m", "fnkit.platform.server.key_making"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
         )

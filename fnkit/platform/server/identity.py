@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
-import string
 import uuid
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from fnkit.errors import PlatformError
+from fnkit.platform.store.api_keys import make_access_key
 from fnkit.platform.store.private_file import write_private
 
 __all__ = ["Identity", "load_identity", "make_identity"]
-
-_ACCESS_KEY_LETTERS: Final = string.ascii_uppercase + string.digits
-_ACCESS_KEY_LENGTH: Final = 17
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +53,7 @@ def make_identity(file: Path) -> Identity:
     project_id = str(uuid.uuid4())
     made = Identity(
         secret_key=str(uuid.uuid4()),
-        access_key="SCW" + "".join(secrets.choice(_ACCESS_KEY_LETTERS) for _ in range(_ACCESS_KEY_LENGTH)),
+        access_key=make_access_key(),
         project_id=project_id,
         organization_id=project_id,
     )

@@ -38,7 +38,7 @@ __all__ = [
 
 _POLL: Final = 0.02
 _STOP_SECONDS: Final = 15.0
-_KEPT_BY_RESET: Final = frozenset({"platform.json", "platform.lock", "run.json"})
+_KEPT_BY_RESET: Final = frozenset({"platform.json", "api-keys.json", "platform.lock", "run.json"})
 
 
 @dataclass(frozen=True, slots=True)

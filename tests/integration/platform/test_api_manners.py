@@ -56,7 +56,6 @@ def test_a_missing_key_is_no_better(control: ControlProcess) -> None:
         ("GET", f"{API}/nothing", 404, "/functions/v1beta1/regions/"),
         ("GET", "/functions/v1beta1/regions/us-east/namespaces", 404, "unknown region 'us-east'"),
         ("PUT", f"{API}/namespaces", 405, "not allowed"),
-        ("GET", f"{API}/tokens", 501, "ListTokens"),
     ],
 )
 def test_what_is_not_served_says_so(

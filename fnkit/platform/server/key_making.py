@@ -1,4 +1,4 @@
-"""``python -m fnkit.platform.control.key_making``: makes one RSA key and writes it to standard output.
+"""``python -m fnkit.platform.server.key_making``: makes one RSA key and writes it to standard output.
 
 A process of its own: 4096 bits take a second or two, which nobody should have to wait for at a stop.
 """

@@ -1,0 +1,88 @@
+"""API keys: whose request this is, and the platform's further keys: create, list, delete."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import uuid
+
+from fnkit.contract.platform import ApiKey, ApiKeyList, CreateApiKey
+from fnkit.platform.control import validation
+from fnkit.platform.control.callers import Caller
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.link import DataPlaneLink
+from fnkit.platform.control.refusals import not_found
+from fnkit.platform.control.timestamps import rounded
+from fnkit.platform.records.api_key import ApiKeyRecord
+from fnkit.platform.routing import KeyGrant
+from fnkit.platform.store.api_keys import ApiKeys, make_access_key
+
+__all__ = ["Keys"]
+
+
+class Keys:
+    """The operations on keys. A secret is in the answer that makes it and nowhere else."""
+
+    def __init__(self, context: ControlContext, link: DataPlaneLink, keys: ApiKeys) -> None:
+        self._context = context
+        self._link = link
+        self._keys = keys
+        self._own = context.settings.secret_key.encode()
+
+    def caller(self, secret_key: bytes) -> Caller | None:
+        """Return who has this key, or ``None``."""
+        if hmac.compare_digest(secret_key, self._own):
+            return Caller(is_owner=True)
+        key = self._keys.by_hash(_sha256(secret_key))
+        return Caller(read_only=key.read_only, project_id=key.project_id) if key else None
+
+    async def create(self, request: CreateApiKey) -> ApiKey:
+        """Answer with the secret; API and gateway accept it from now on."""
+        project_id = validation.uuid_text("project_id", request.project_id) if request.project_id else None
+        description = validation.text("description", request.description or "")
+        secret_key = str(uuid.uuid4())
+        record = ApiKeyRecord(
+            access_key=make_access_key(),
+            sha256=_sha256(secret_key.encode()),
+            created_at=rounded(self._context.clock.now_ns()),
+            read_only=request.read_only or False,
+            project_id=project_id,
+            description=description,
+        )
+        self._keys.add(record)
+        await self._link.change_credentials(keys=self.grants())
+        return _view(record, secret_key)
+
+    def list(self) -> ApiKeyList:
+        """Return all further keys, without their secrets."""
+        keys = [_view(key) for key in self._keys.every()]
+        return ApiKeyList(keys=keys, total_count=len(keys))
+
+    async def delete(self, access_key: str) -> ApiKey:
+        """Answer once neither API nor gateway accept it any more."""
+        record = self._keys.remove(access_key)
+        if record is None:
+            raise not_found("API key")
+        await self._link.change_credentials(keys=self.grants())
+        return _view(record)
+
+    def grants(self) -> tuple[KeyGrant, ...]:
+        """Return what the gateway is told of them."""
+        return tuple(
+            KeyGrant(sha256=bytes.fromhex(key.sha256), project_id=key.project_id) for key in self._keys.every()
+        )
+
+
+def _view(record: ApiKeyRecord, secret_key: str | None = None) -> ApiKey:
+    return ApiKey(
+        access_key=record.access_key,
+        secret_key=secret_key,
+        read_only=record.read_only,
+        project_id=record.project_id,
+        description=record.description,
+        created_at=record.created_at,
+    )
+
+
+def _sha256(secret_key: bytes) -> str:
+    return hashlib.sha256(secret_key).hexdigest()
