@@ -1,0 +1,161 @@
+"""Account quotas: the published figures, other figures, none; and counters that are always right."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fnkit.platform.layout import Quotas
+from fnkit.platform.store.database import Store
+from fnkit.platform.store.usage import Usage
+from tests.support.command import Command
+from tests.support.control_process import API, PROJECT, Answer, ControlProcess, control_settings, running_control
+
+LIMITED = Quotas(namespaces=2, functions=3, memory=4096)
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[ControlProcess]:
+    with running_control(tmp_path, quotas=LIMITED) as control:
+        yield control
+
+
+def refused(answer: Answer, resource: str, quota: int, current: int) -> None:
+    assert answer.status == 403, answer
+    assert answer.json == {
+        "message": "quota(s) exceeded for this resource",
+        "type": "quotas_exceeded",
+        "details": [{"resource": resource, "quota": quota, "current": current}],
+    }
+
+
+def test_namespaces_of_a_project(limited: ControlProcess) -> None:
+    first = limited.namespace("a")
+    limited.namespace("b")
+    other = API.replace("fr-par", "nl-ams")
+    for path in (API, other):
+        body = {"name": "c", "project_id": PROJECT}
+        refused(limited.request("POST", f"{path}/namespaces", body), "function_namespaces", 2, 2)
+    limited.request("POST", f"{API}/namespaces", {"name": "c", "project_id": str(uuid.uuid4())}).ok()
+
+    limited.request("DELETE", f"{API}/namespaces/{first['id']}").ok()
+    limited.wait_gone("namespaces", first["id"])
+    limited.namespace("c")
+
+
+def test_functions_of_an_organization(limited: ControlProcess) -> None:
+    namespace = limited.namespace("a")
+    made = [limited.function(namespace["id"], name) for name in ("x", "y", "z")]
+    body = {"name": "w", "namespace_id": namespace["id"], "runtime": "python311"}
+    refused(limited.request("POST", f"{API}/functions", body), "functions", 3, 3)
+
+    limited.request("DELETE", f"{API}/functions/{made[0]['id']}").ok()
+    limited.wait_gone("functions", made[0]["id"])
+    limited.function(namespace["id"], "w")
+
+
+def test_memory_times_max_scale_of_an_organization(limited: ControlProcess) -> None:
+    namespace = limited.namespace("a")
+    big = limited.function(namespace["id"], "x", memory_limit=512, max_scale=6)
+    body = {"name": "y", "namespace_id": namespace["id"], "runtime": "python311"}
+    refused(limited.request("POST", f"{API}/functions", body), "functions_memory", 4096, 3072)
+    small = limited.function(namespace["id"], "y", memory_limit=128, max_scale=8)
+
+    path = f"{API}/functions/{small['id']}"
+    refused(limited.request("PATCH", path, {"max_scale": 9, "redeploy": False}), "functions_memory", 4096, 4096)
+    limited.request("PATCH", path, {"max_scale": 8, "description": "as big as before"}).ok()
+    limited.request("PATCH", f"{API}/functions/{big['id']}", {"max_scale": 5, "redeploy": False}).ok()
+    limited.request("PATCH", path, {"max_scale": 12, "redeploy": False}).ok()
+
+
+def test_without_quotas_nothing_is_counted(tmp_path: Path) -> None:
+    none = Quotas(namespaces=None, functions=None, memory=None)
+    with running_control(tmp_path, quotas=none) as control:
+        for number in range(101):
+            control.request("POST", f"{API}/namespaces", {"name": f"n{number}", "project_id": PROJECT}).ok()
+        namespace = control.namespace("last")
+        for number in range(4):
+            control.function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
+
+
+def test_the_published_figures_hold_unless_something_else_is_said(tmp_path: Path) -> None:
+    with running_control(tmp_path) as control:
+        namespace = control.namespace("a")
+        for number in range(3):
+            control.function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
+        body = {"name": "x", "namespace_id": namespace["id"], "runtime": "python311", "memory_limit": 4096}
+        answer = control.request("POST", f"{API}/functions", {**body, "max_scale": 5})
+        refused(answer, "functions_memory", 600 * 1024, 600 * 1024)
+
+
+def test_counters_are_what_a_scan_would_say(limited: ControlProcess) -> None:
+    namespace = limited.namespace("a")
+    for name, memory, scale in (("x", 256, 2), ("y", 512, 1), ("z", 128, 4)):
+        limited.function(namespace["id"], name, memory_limit=memory, max_scale=scale)
+    found = limited.request("GET", f"{API}/functions", query={"name": "y"}).ok()["functions"]
+    assert isinstance(found, list)
+    limited.request("PATCH", f"{API}/functions/{found[0]['id']}", {"max_scale": 3, "redeploy": False}).ok()
+    found = limited.request("GET", f"{API}/functions", query={"name": "x"}).ok()["functions"]
+    assert isinstance(found, list)
+    limited.request("DELETE", f"{API}/functions/{found[0]['id']}").ok()
+    limited.wait_gone("functions", found[0]["id"])
+    limited.kill()
+    store = Store(Path(limited.settings.home, "platform.db"))
+    functions = list(store.functions.every())
+    usage = store.usage.of(PROJECT)
+    store.close()
+
+    assert usage == Usage(2, sum(one.settings.memory * one.settings.max_scale for one in functions))
+    assert usage == Usage(2, 512 * 3 + 128 * 4)
+
+
+def test_functions_that_were_there_before_the_counters_are_counted(tmp_path: Path) -> None:
+    control = ControlProcess(control_settings(tmp_path))
+    control.start()
+    try:
+        control.function(control.namespace("a")["id"], "x", memory_limit=512, max_scale=2)
+    finally:
+        control.kill()
+    file = tmp_path / "platform.db"
+    _back_to_the_first_schema(file)
+    store = Store(file)
+    usage = store.usage.of(PROJECT)
+    store.close()
+
+    assert usage == Usage(1, 1024)
+
+
+def _back_to_the_first_schema(file: Path) -> None:
+    with sqlite3.connect(file) as store:
+        names = store.execute(
+            "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' AND (type = 'trigger' OR "
+            "(type = 'table' AND name NOT IN ('namespaces', 'functions', 'crons', 'ticks', 'deliveries', 'facts')))"
+        ).fetchall()
+        for kind, name in sorted(names, reverse=True):
+            store.execute(f"DROP {kind} {name}")
+        store.execute("CREATE INDEX functions_memory ON functions (organization_id, reserved_memory)")
+        store.execute("PRAGMA user_version=1")
+    store.close()
+
+
+@pytest.mark.slow
+def test_the_command_says_the_quotas_and_a_second_start_does_not_pass_others_off(tmp_path: Path) -> None:
+    fnkit = Command({"FNKIT_HOME": str(tmp_path / "home")})
+    start = ("platform", "start", "--detach", "--api-port", "0", "--gateway-port", "0")
+    try:
+        fnkit(*start, "--quota", "functions=1,memory=none").ok()
+        again = fnkit(*start, "--quota", "none")
+        assert again.code == 1
+        assert "running already, with other quotas" in again.stderr
+        fnkit(*start, "--quota", "functions=1,memory=none").ok()
+        fnkit(*start).ok()
+        assert "without --verify-domains" in fnkit(*start, "--verify-domains").stderr
+        wrong = fnkit(*start, "--quota", "functions=many")
+        assert wrong.code == 2
+        assert "not a whole number or none" in wrong.stderr
+    finally:
+        fnkit("platform", "stop").ok()
