@@ -8,10 +8,8 @@ import sys
 import click
 import pytest
 
-from fnkit.cli.application import VERBS
-from fnkit.cli.commands.platform import PLATFORM_VERBS
 from fnkit.platform.engine.isolation import Level
-from tests.support.cli_pages import command_for, every_verb
+from tests.support.cli_pages import command_for, every_verb, is_group, table_line
 
 _COMMON = {"--json", "--directory", "--stage", "--quiet", "--verbose", "--no-color"}
 _API = {"--project-id", "--region", "--profile", "--api-url", "--local"}
@@ -19,12 +17,11 @@ _API = {"--project-id", "--region", "--profile", "--api-url", "--local"}
 
 @pytest.mark.parametrize("verb", every_verb(), ids=" ".join)
 def test_the_tables_line_is_the_commands_own(verb: tuple[str, ...]) -> None:
-    table = VERBS if len(verb) == 1 else PLATFORM_VERBS
     help_text = command_for(verb).help or ""
-    assert help_text.splitlines()[0] == table[verb[-1]][1]
+    assert help_text.splitlines()[0] == table_line(verb)
 
 
-@pytest.mark.parametrize("verb", [verb for verb in every_verb() if verb != ("platform",)], ids=" ".join)
+@pytest.mark.parametrize("verb", [verb for verb in every_verb() if not is_group(verb)], ids=" ".join)
 def test_every_verb_takes_the_common_options(verb: tuple[str, ...]) -> None:
     assert _options(verb) >= _COMMON
 

@@ -1,0 +1,80 @@
+"""The platform's further API keys: one that was just made, all of them, one that is gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fnkit.contract.platform import ApiKey, ApiKeyList
+
+__all__ = ["CreatedKeyView", "DeletedKeyView", "KeysView"]
+
+
+def _to_json(key: ApiKey) -> dict[str, object]:
+    return {
+        "access_key": key.access_key,
+        "read_only": key.read_only,
+        "project_id": key.project_id,
+        "description": key.description,
+        "created_at": key.created_at,
+    }
+
+
+def _rights(key: ApiKey) -> str:
+    verb = "reads" if key.read_only else "reads and writes"
+    return f"{verb} {f'project {key.project_id}' if key.project_id else 'everything'}"
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedKeyView:
+    """``create``: the one time that the secret is shown."""
+
+    key: ApiKey
+
+    def to_json(self) -> dict[str, object]:
+        """The key with its secret."""
+        return {**_to_json(self.key), "secret_key": self.key.secret_key}
+
+    def render(self, console: Console) -> None:
+        """What tools need, and that it is shown once."""
+        console.print(f"access key  {self.key.access_key}")
+        console.print(f"secret key  {self.key.secret_key}", style="bold", end="")
+        console.print("   shown this once")
+        console.print(f"It {_rights(self.key)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class KeysView:
+    """``list``."""
+
+    found: ApiKeyList
+
+    def to_json(self) -> dict[str, object]:
+        """All keys, without secrets."""
+        return {"keys": [_to_json(key) for key in self.found.keys]}
+
+    def render(self, console: Console) -> None:
+        """One line each."""
+        for key in self.found.keys:
+            note = f"   {key.description}" if key.description else ""
+            console.print(f"{key.access_key}  {key.created_at[:19]}Z  {_rights(key)}{note}")
+        if not self.found.keys:
+            console.print("There are no keys but the platform's own.")
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedKeyView:
+    """``delete``."""
+
+    key: ApiKey
+
+    def to_json(self) -> dict[str, object]:
+        """The key that is gone."""
+        return _to_json(self.key)
+
+    def render(self, console: Console) -> None:
+        """One line."""
+        console.print(f"{self.key.access_key} is no longer accepted.")

@@ -1,0 +1,66 @@
+"""Asking the running platform for API keys: ``/fnkit/v1/keys``, with the platform's own key."""
+
+from __future__ import annotations
+
+import http.client
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from fnkit.contract.platform import KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey
+from fnkit.errors import PlatformError
+from fnkit.platform.server.health import reachable_host
+from fnkit.platform.server.lifecycle import RunningPlatform
+
+__all__ = ["create_key", "delete_key", "list_keys"]
+
+T = TypeVar("T")
+_SECONDS: Final = 10.0
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """An error as the API tells it."""
+
+    message: str = "no reason given"
+
+
+def create_key(platform: RunningPlatform, request: CreateApiKey) -> ApiKey:
+    """Make a key; its secret is in the answer and nowhere else.
+
+    Raises:
+        PlatformError: ``key-refused`` or ``platform-no-answer``.
+    """
+    return _ask(platform, "POST", KEYS_PATH, ApiKey, msgspec.json.encode(request))
+
+
+def list_keys(platform: RunningPlatform) -> ApiKeyList:
+    """Return all keys but the platform's own; ``PlatformError`` as above."""
+    return _ask(platform, "GET", KEYS_PATH, ApiKeyList)
+
+
+def delete_key(platform: RunningPlatform, access_key: str) -> ApiKey:
+    """Make a key worthless; ``PlatformError`` as above."""
+    return _ask(platform, "DELETE", f"{KEYS_PATH}/{quote(access_key, safe='')}", ApiKey)
+
+
+def _ask(platform: RunningPlatform, method: str, path: str, kind: type[T], body: bytes | None = None) -> T:
+    host, port = reachable_host(platform.run.host), platform.run.api_port
+    connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
+    try:
+        connection.request(method, path, body, {"X-Auth-Token": platform.secret_key})
+        answer = connection.getresponse()
+        content = answer.read()
+        if answer.status == http.client.OK:
+            return msgspec.json.decode(content, type=kind)
+        told = msgspec.json.decode(content, type=_Told)
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError):
+        raise PlatformError(
+            f"The platform at {platform.api_url} gives no answer about its keys.",
+            code="platform-no-answer",
+            hint="`fnkit platform status` and `fnkit platform logs` say more.",
+        ) from None
+    finally:
+        connection.close()
+    hint = "`fnkit platform key list` shows them." if answer.status == http.client.NOT_FOUND else ""
+    raise PlatformError(f"The platform says no: {told.message}.", code="key-refused", hint=hint)
