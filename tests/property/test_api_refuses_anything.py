@@ -32,9 +32,15 @@ FIELDS = (
         "memory_limit",
     ),
     *("timeout", "handler", "privacy", "http_option", "sandbox", "private_network_id", "redeploy", "args", "key"),
+    *("hostname", "scw_sqs_config", "scw_nats_config", "sqs_config", "queue", "subject", "mnq_nats_account_id"),
+    *("mnq_project_id", "mnq_region", "endpoint", "queue_url", "access_key", "secret_key"),
 )
+KINDS = ("namespaces", "functions", "crons", "domains", "triggers")
 WORDS = st.sampled_from(
-    ("python311", "go126", "a", "public", "v2", "300s", "0 0 * * *", PROJECT, "", "\0", "\ud800", "é")
+    (
+        *("python311", "go126", "a", "public", "v2", "300s", "0 0 * * *", PROJECT, "", "\0", "\ud800", "é"),
+        *("shop.example.com", "orders.>", "A" * 56, "https://a/b", "https://[", "jobs.fifo", "fr-par"),
+    )
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | WORDS
 ANYTHING = st.recursive(
@@ -45,6 +51,7 @@ ANYTHING = st.recursive(
     max_leaves=8,
 )
 BODIES = st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=8) | ANYTHING
+QUEUE = {"scw_sqs_config": {"queue": "jobs"}}
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -54,7 +61,12 @@ def ids(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ControlProce
         namespace = str(control.namespace()["id"])
         function = str(control.function(namespace)["id"])
         cron = control.request("POST", f"{API}/crons", {"function_id": function, "schedule": "0 0 * * *"}).ok()
-        yield control, {"namespaces": namespace, "functions": function, "crons": str(cron["id"])}
+        domain = control.request("POST", f"{API}/domains", {"function_id": function, "hostname": "a.b"}).ok()
+        trigger = control.request(
+            "POST", f"{API}/triggers", {"function_id": function, "name": "jobs", **QUEUE}
+        ).ok()
+        ids = (namespace, function, str(cron["id"]), str(domain["id"]), str(trigger["id"]))
+        yield control, dict(zip(KINDS, ids, strict=True))
         assert "Traceback" not in control.log
 
 
@@ -65,7 +77,7 @@ def sane(status: int, body: bytes) -> None:
 
 
 @QUICK
-@given(kind=st.sampled_from(("namespaces", "functions", "crons")), body=BODIES, patch=st.booleans())
+@given(kind=st.sampled_from(KINDS), body=BODIES, patch=st.booleans())
 def test_any_json_in_a_body(
     ids: tuple[ControlProcess, dict[str, str]],
     kind: str,
@@ -82,7 +94,7 @@ def test_any_json_in_a_body(
 
 
 @QUICK
-@given(body=st.binary(max_size=60), kind=st.sampled_from(("namespaces", "functions", "crons")))
+@given(body=st.binary(max_size=60), kind=st.sampled_from(KINDS))
 def test_any_bytes_in_a_body(ids: tuple[ControlProcess, dict[str, str]], body: bytes, kind: str) -> None:
     control, _ = ids
     answer = control.request("POST", f"{API}/{kind}", body)
@@ -93,7 +105,7 @@ def test_any_bytes_in_a_body(ids: tuple[ControlProcess, dict[str, str]], body: b
 @QUICK
 @given(
     record_id=st.text(min_size=1, max_size=40),
-    kind=st.sampled_from(("namespaces", "functions", "crons", "domains", "runtimes", "nothing")),
+    kind=st.sampled_from((*KINDS, "runtimes", "nothing")),
     method=st.sampled_from(("GET", "PATCH", "DELETE", "POST", "PUT")),
 )
 def test_any_id(ids: tuple[ControlProcess, dict[str, str]], record_id: str, kind: str, method: str) -> None:
@@ -106,11 +118,11 @@ def test_any_id(ids: tuple[ControlProcess, dict[str, str]], record_id: str, kind
 @QUICK
 @given(
     query=st.dictionaries(
-        st.sampled_from(("page", "page_size", "order_by", "name", "project_id", "organization_id", "function_id")),
+        st.sampled_from(("page", "page_size", "order_by", "name", "project_id", "namespace_id", "function_id")),
         st.text(max_size=20) | st.integers().map(str) | st.just("created_at_asc"),
         max_size=4,
     ),
-    kind=st.sampled_from(("namespaces", "functions", "crons")),
+    kind=st.sampled_from(KINDS),
 )
 def test_any_query(ids: tuple[ControlProcess, dict[str, str]], query: dict[str, str], kind: str) -> None:
     control, _ = ids
@@ -124,3 +136,54 @@ def test_a_body_that_is_nested_very_deeply(ids: tuple[ControlProcess, dict[str, 
     deep = b'{"args":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001
     answer = control.request("PATCH", f"{API}/crons/{known['crons']}", deep)
     assert answer.status == 400
+
+
+SOUND: dict[str, dict[str, object]] = {
+    "domains": {"hostname": "b.example.com"},
+    "queue triggers": {"name": "jobs", "description": "", "scw_sqs_config": {"queue": "q", "mnq_region": "fr-par"}},
+    "subject triggers": {
+        "name": "jobs",
+        "scw_nats_config": {"subject": "a.b", "mnq_nats_account_id": "A" * 56, "mnq_project_id": PROJECT},
+    },
+    "triggers from anywhere": {
+        "name": "jobs",
+        "sqs_config": {"endpoint": "http://a", "queue_url": "http://a/b", "access_key": "k", "secret_key": "s"},
+    },
+}
+
+
+@QUICK
+@given(data=st.data(), what=st.sampled_from(sorted(SOUND)), value=ANYTHING)
+def test_one_field_that_cannot_be_is_named_and_changes_nothing(
+    ids: tuple[ControlProcess, dict[str, str]], data: st.DataObject, what: str, value: object
+) -> None:
+    control, known = ids
+    kind = "domains" if what == "domains" else "triggers"
+    body: dict[str, object] = {**SOUND[what], "function_id": known["functions"]}
+    field = inner = data.draw(st.sampled_from(sorted(body)))
+    config = body[field]
+    if isinstance(config, dict) and data.draw(st.booleans()):
+        inner = data.draw(st.sampled_from(sorted(config)))
+        body[field] = {**config, inner: value}
+    else:
+        body[field] = value
+    count = _count(control, kind, known)
+    answer = control.request("POST", f"{API}/{kind}", body)
+
+    if answer.status == 200:
+        control.request("DELETE", f"{API}/{kind}/{answer.json['id']}").ok()
+        control.wait_gone(kind, answer.json["id"])
+    elif answer.status == 400 and answer.message.startswith(("proto: ", "exactly one of ")):
+        text = json.dumps(value)
+        no_json = any(word in text for word in ("\\ud", "NaN", "Infinity"))
+        assert no_json if answer.message.startswith("proto: ") else field.endswith("_config")
+    elif answer.status == 400:
+        assert inner in answer.message or (inner == "hostname" and "could not validate domain" in answer.message)
+    else:
+        assert (answer.status, inner) == (404, "function_id")
+    assert _count(control, kind, known) == count
+
+
+def _count(control: ControlProcess, kind: str, known: dict[str, str]) -> object:
+    listed = control.request("GET", f"{API}/{kind}", query={"function_id": known["functions"]}).ok()
+    return listed["total_count"]
