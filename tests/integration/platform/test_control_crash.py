@@ -40,6 +40,16 @@ def make_cron(control: ControlProcess, made: dict[str, str]) -> None:
     made["crons"] = str(control.request("POST", f"{API}/crons", body).ok()["id"])
 
 
+def make_domain(control: ControlProcess, made: dict[str, str]) -> None:
+    body = {"function_id": made["functions"], "hostname": "shop.example.com"}
+    made["domains"] = str(control.request("POST", f"{API}/domains", body).ok()["id"])
+
+
+def make_trigger(control: ControlProcess, made: dict[str, str]) -> None:
+    body = {"function_id": made["functions"], "name": "jobs", "scw_sqs_config": {"queue": "jobs"}}
+    made["triggers"] = str(control.request("POST", f"{API}/triggers", body).ok()["id"])
+
+
 def change(control: ControlProcess, made: dict[str, str]) -> None:
     control.request("PATCH", f"{API}/functions/{made['functions']}", {"max_scale": 7}).ok()
 
@@ -49,7 +59,10 @@ def change_namespace(control: ControlProcess, made: dict[str, str]) -> None:
     control.request("PATCH", f"{API}/namespaces/{made['namespaces']}", body).ok()
 
 
-STEPS: tuple[Step, ...] = (make_namespace, make_function, upload, deploy, make_cron, change, change_namespace)
+STEPS: tuple[Step, ...] = (
+    *(make_namespace, make_function, upload, deploy, make_cron, make_domain, make_trigger),
+    *(change, change_namespace),
+)
 
 
 @pytest.mark.slow
@@ -69,7 +82,9 @@ def test_nothing_accepted_is_lost_however_often_control_is_killed(tmp_path: Path
             assert (function["status"], function["max_scale"]) == ("ready", 7)
             assert peer.upserts[-1].route.environment == {"A": "1", "S": "s"}
             assert control.settled("namespaces", made["namespaces"])["status"] == "ready"
-            assert control.settled("crons", made["crons"])["status"] == "ready"
+            for kind in ("crons", "domains", "triggers"):
+                assert control.settled(kind, made[kind])["status"] == "ready"
+            assert "shop.example.com" in peer.upserts[-1].route.hosts
         control.request("DELETE", f"{API}/namespaces/{made['namespaces']}").ok()
         control.kill()
         control.start()
