@@ -54,4 +54,4 @@ WHEN NEW.reserved_memory <> OLD.reserved_memory BEGIN
   UPDATE organization_usage SET memory = memory + NEW.reserved_memory - OLD.reserved_memory
     WHERE organization_id = NEW.organization_id;
 END;
-DROP INDEX functions_memory;
+DROP INDEX IF EXISTS functions_memory;
