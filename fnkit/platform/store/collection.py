@@ -120,15 +120,25 @@ class Collection(Generic[R]):
         return number
 
     def ids(self, filters: Mapping[str, Value], order: Order, page: Page) -> list[str]:
-        """Return the ids of one page of what matches; empty past the end."""
+        """Return the ids of one page of what matches; empty past the end.
+
+        SQLite walks to a page's beginning, so a page past the middle is read from the other end and turned round.
+        """
+        total, before = self.count(filters), (page.number - 1) * page.size
+        size = min(page.size, total - before)
+        if size <= 0:
+            return []
+        after = total - before - size
+        from_the_end = after < before
         where, values = self._where(filters)
-        way = "DESC" if order.descending else "ASC"
+        way = "DESC" if order.descending != from_the_end else "ASC"
         query = (
             f"SELECT id FROM {self._table}{where} "  # noqa: S608  own names
             f"ORDER BY {order.column} {way}, seq {way} LIMIT ? OFFSET ?"
         )
-        rows = self._connection.execute(query, (*values, page.size, (page.number - 1) * page.size))
-        return [row[0] for row in rows.fetchall()]
+        rows = self._connection.execute(query, (*values, size, after if from_the_end else before)).fetchall()
+        ids = [row[0] for row in rows]
+        return ids[::-1] if from_the_end else ids
 
     def every(self, **filters: Value) -> Iterator[R]:
         """Return all that match, in creation order."""

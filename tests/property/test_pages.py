@@ -1,0 +1,38 @@
+"""Paging a collection gives every record once, in order, whichever end a page is read from."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fnkit.platform.store.collection import Collection, Order, Page
+
+
+class Thing(msgspec.Struct, frozen=True):
+    id: str
+    region: str
+    name: str
+
+
+@given(
+    names=st.lists(st.sampled_from("abc"), max_size=40),
+    size=st.integers(1, 15),
+    order=st.builds(Order, st.sampled_from(["seq", "name"]), st.booleans()),
+)
+def test_pages_cover_each_record_once_and_in_order(names: list[str], size: int, order: Order) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute(
+        "CREATE TABLE things (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, region TEXT, name TEXT, record TEXT)"
+    )
+    things = Collection(connection, "things", Thing, {"name": lambda thing: thing.name})
+    for number, name in enumerate(names):
+        things.insert(Thing(f"{number:03d}", "fr-par", name))
+    pages = [things.ids({"region": "fr-par"}, order, Page(number, size)) for number in range(1, 43)]
+    key = (lambda at: (names[at], at)) if order.column == "name" else (lambda at: ("", at))
+    expected = [f"{at:03d}" for at in sorted(range(len(names)), key=key, reverse=order.descending)]
+    assert [one for page in pages for one in page] == expected
+    assert all(len(page) == size for page in pages[: len(names) // size])
+    connection.close()
