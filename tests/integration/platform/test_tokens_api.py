@@ -1,0 +1,244 @@
+"""Tokens over HTTP, as recorded: fields, claims, ends, statuses; and what survives ``kill -9``."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+import uuid
+from pathlib import Path
+from threading import Thread
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from fnkit.platform.routing import CredentialsChanged
+from tests.support.control_process import API, ControlProcess, running_control
+from tests.support.data_plane_peer import connected_peer
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def function(control: ControlProcess) -> dict[str, object]:
+    return control.function(control.namespace(f"tokens-{uuid.uuid4().hex[:6]}")["id"])
+
+
+def create(control: ControlProcess, **body: object) -> dict[str, object]:
+    return control.request("POST", f"{API}/tokens", body).ok()
+
+
+def listed(control: ControlProcess, **query: object) -> list[object]:
+    page = control.request("GET", f"{API}/tokens", query=query).ok()
+    tokens = page["tokens"]
+    assert isinstance(tokens, list)
+    return [token["id"] for token in tokens]
+
+
+def test_a_token_is_shown_once_and_hidden_afterwards(control: ControlProcess, function: dict[str, object]) -> None:
+    created = create(control, function_id=function["id"], description=None)
+    read = control.settled("tokens", created["id"])
+
+    assert list(created) == ["id", "token", "function_id", "public_key", "status", "description", "expires_at"]
+    assert (created["status"], created["description"], created["expires_at"]) == ("creating", "", None)
+    assert read == {**created, "status": "ready", "token": "<hidden>", "public_key": ""}
+
+
+def test_it_is_signed_by_the_key_that_comes_with_it_and_says_what_was_recorded(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    created = create(control, function_id=function["id"])
+    header, payload, _ = str(created["token"]).split(".")
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    public_key = load_pem_public_key(str(created["public_key"]).encode())
+
+    assert str(created["public_key"]).startswith("-----BEGIN RSA PUBLIC KEY-----\n")
+    assert str(created["public_key"]).endswith("-----END RSA PUBLIC KEY-----\n")
+    assert isinstance(public_key, RSAPublicKey)
+    assert public_key.key_size == 4096
+    assert jwt.decode(str(created["token"]), public_key, algorithms=["RS256"], audience="functions") == claims
+    assert base64.urlsafe_b64decode(header + "==") == b'{"alg":"RS256","typ":"JWT"}'
+    assert list(claims) == ["application_claim", "version", "aud", "jti", "iat", "iss", "nbf", "sub"]
+    assert claims["application_claim"] == [{"namespace_id": "", "application_id": function["id"]}]
+    assert (claims["version"], claims["aud"], claims["iss"], claims["sub"]) == (2, "functions", "SCALEWAY", "token")
+    assert claims["jti"] == created["id"]
+    assert claims["iat"] == claims["nbf"]
+
+
+def test_a_namespaces_token_has_no_function_and_an_end_in_utc(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    created = create(control, namespace_id=function["namespace_id"], expires_at="2126-07-04T18:49:39.987+02:00")
+    claims = json.loads(base64.urlsafe_b64decode(str(created["token"]).split(".")[1] + "=="))
+
+    assert "function_id" not in created
+    assert created["namespace_id"] == function["namespace_id"]
+    assert created["expires_at"] == "2126-07-04T16:49:39Z"
+    assert list(claims)[3] == "exp"
+    assert claims["exp"] == 4_938_857_379
+    assert claims["application_claim"] == [{"namespace_id": function["namespace_id"], "application_id": ""}]
+
+
+def test_lists_are_by_function_by_namespace_or_all_and_paged(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    other = control.function(function["namespace_id"], f"f-{uuid.uuid4().hex[:6]}")
+    tokens = [create(control, function_id=other["id"])["id"] for _ in range(3)]
+    own = create(control, namespace_id=function["namespace_id"])["id"]
+
+    assert listed(control, function_id=other["id"]) == tokens
+    assert listed(control, function_id=other["id"], order_by="created_at_desc") == tokens[::-1]
+    assert listed(control, function_id=other["id"], page=2, page_size=2) == tokens[2:]
+    assert own in listed(control, namespace_id=function["namespace_id"])
+    assert tokens[0] not in listed(control, namespace_id=function["namespace_id"], page_size=100)
+    assert listed(control, function_id=str(uuid.uuid4())) == []
+    assert {own, *tokens} <= set(listed(control, page_size=100))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({}, 400, "exactly one of function_id and namespace_id"),
+        ({"function_id": None, "namespace_id": ""}, 400, "exactly one of function_id and namespace_id"),
+        ({"function_id": NOBODY, "namespace_id": NOBODY}, 400, "exactly one of"),
+        ({"function_id": "x"}, 400, "function_id must be a UUID"),
+        ({"function_id": NOBODY}, 404, "Function was not found"),
+        ({"namespace_id": NOBODY}, 404, "Namespace was not found"),
+        ({"namespace_id": NOBODY, "expires_at": "tomorrow"}, 400, "expires_at must be an RFC 3339 date"),
+        ({"namespace_id": NOBODY, "expires_at": ""}, 400, "expires_at must be an RFC 3339 date"),
+        (
+            {"namespace_id": NOBODY, "expires_at": "2022-02-30T00:00:00Z"},
+            400,
+            "expires_at is not a date",
+        ),
+        (
+            {"namespace_id": NOBODY, "expires_at": "0001-01-01T00:00:00+01:00"},
+            400,
+            "expires_at is not a date",
+        ),
+        ({"namespace_id": NOBODY, "expires_at": 7}, 400, "invalid value for expires_at"),
+        ({"namespace_id": NOBODY, "description": "x" * 4097}, 400, "description must be at most"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_what_cannot_be_is_refused_and_says_why(
+    control: ControlProcess, body: dict[str, object], status: int, words: str
+) -> None:
+    answer = control.request("POST", f"{API}/tokens", body)
+
+    assert (answer.status, words in answer.message) == (status, True), answer
+
+
+def test_a_deleted_token_is_gone_and_the_gateway_was_told_first(
+    control: ControlProcess, function: dict[str, object]
+) -> None:
+    created = create(control, function_id=function["id"])
+    deleted = control.request("DELETE", f"{API}/tokens/{created['id']}").ok()
+    control.wait_gone("tokens", created["id"])
+    again = control.request("DELETE", f"{API}/tokens/{created['id']}")
+
+    assert deleted == {**created, "status": "deleting", "token": "<hidden>", "public_key": ""}
+    assert (again.status, again.json) == (404, {"message": "Token was not found"})
+
+
+def test_tokens_go_with_what_they_are_for(control: ControlProcess) -> None:
+    namespace = control.namespace(f"tokens-{uuid.uuid4().hex[:6]}")
+    first, second = (control.function(namespace["id"], name) for name in ("first", "second"))
+    of_first = create(control, function_id=first["id"])["id"]
+    of_second = create(control, function_id=second["id"])["id"]
+    of_namespace = create(control, namespace_id=namespace["id"])["id"]
+
+    control.request("DELETE", f"{API}/functions/{first['id']}").ok()
+    control.wait_gone("tokens", of_first)
+    assert control.request("POST", f"{API}/tokens", {"function_id": first["id"]}).status == 404
+    assert not control.gone("tokens", of_second)
+
+    control.request("DELETE", f"{API}/namespaces/{namespace['id']}").ok()
+    control.wait_gone("tokens", of_second)
+    control.wait_gone("tokens", of_namespace)
+    assert listed(control, namespace_id=namespace["id"]) == []
+
+
+def test_each_region_has_its_own(control: ControlProcess, function: dict[str, object]) -> None:
+    created = create(control, function_id=function["id"])
+    elsewhere = API.replace("fr-par", "nl-ams")
+
+    assert control.request("GET", f"{elsewhere}/tokens/{created['id']}").message == "Token was not found"
+    assert control.request("DELETE", f"{elsewhere}/tokens/{created['id']}").message == "Token was not found"
+    assert control.request("POST", f"{elsewhere}/tokens", {"function_id": function["id"]}).status == 404
+
+
+@pytest.mark.parametrize("parameter", ["expiration_date", "expires_at"])
+@pytest.mark.parametrize("ends", ["2126-01-02T00:00:00Z", "2126-01-02T01:00:00 01:00"])
+def test_older_clients_ask_for_a_token_with_a_get(
+    control: ControlProcess, function: dict[str, object], parameter: str, ends: str
+) -> None:
+    answer = control.request(
+        "GET", f"{API}/issue-jwt", query={"namespace_id": function["namespace_id"], parameter: ends}
+    ).ok()
+    claims = jwt.decode(str(answer["token"]), options={"verify_signature": False})
+
+    assert list(answer) == ["token"]
+    assert claims["exp"] == 4_922_985_600
+    assert claims["application_claim"] == [{"namespace_id": function["namespace_id"], "application_id": ""}]
+    assert claims["jti"] in listed(control, namespace_id=function["namespace_id"], page_size=100)
+
+
+def test_a_token_survives_kill_9_and_its_text_is_kept_nowhere(tmp_path: Path) -> None:
+    with running_control(tmp_path) as control:
+        with connected_peer(control.settings.control_socket) as peer:
+            namespace = control.namespace()
+            created = create(control, namespace_id=namespace["id"])
+            control.kill()
+            changes = [one for one in peer.received if isinstance(one, CredentialsChanged)]
+            assert [one.issued for one in changes] == [(created["id"],)]
+        control.start()
+        with connected_peer(control.settings.control_socket) as peer:
+            credentials = peer.snapshot.credentials
+            assert credentials.tokens == (created["id"],)
+            assert credentials.public_key == created["public_key"]
+            assert control.settled("tokens", created["id"])["status"] == "ready"
+            second = create(control, namespace_id=namespace["id"])
+            assert second["public_key"] == created["public_key"]
+            control.request("DELETE", f"{API}/tokens/{second['id']}").ok()
+            revoked = [one.revoked for one in peer.received if isinstance(one, CredentialsChanged)]
+            assert revoked[-1] == (second["id"],)
+        kept = [file for file in tmp_path.rglob("*") if file.is_file()]
+        for text in (created["token"], second["token"]):
+            assert not any(str(text).split(".")[2].encode() in file.read_bytes() for file in kept)
+    key = tmp_path / "keys" / "tokens.pem"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+def test_what_was_deleting_when_control_was_killed_is_gone_at_its_next_start(tmp_path: Path) -> None:
+    with running_control(tmp_path) as control:
+        created = create(control, namespace_id=control.namespace()["id"])
+        control.request("DELETE", f"{API}/tokens/{created['id']}").ok()
+        control.kill()
+        control.start()
+        control.wait_gone("tokens", created["id"])
+
+
+def test_a_stop_does_not_wait_for_a_key_that_is_being_made(tmp_path: Path) -> None:
+    with running_control(tmp_path) as control:
+        namespace = control.namespace()
+        answers: list[int] = []
+
+        def ask() -> None:
+            body = {"namespace_id": namespace["id"]}
+            answers.append(control.request("POST", f"{API}/tokens", body).status)
+
+        thread = Thread(target=ask)
+        thread.start()
+        assert control.stop() == 0
+        thread.join(20)
+    assert not (tmp_path / "keys" / "tokens.pem").exists() or answers == [200]
+
+
+def test_a_key_file_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir(mode=0o700)
+    (tmp_path / "keys" / "tokens.pem").write_text("no key")
+    with pytest.raises(AssertionError, match="is not a key of this platform"), running_control(tmp_path):
+        pass
