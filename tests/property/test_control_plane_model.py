@@ -1,0 +1,281 @@
+"""Law: whatever is asked, in whatever order, ``kill -9`` in between: the control plane is what the model says."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import ClassVar, TypeAlias
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from fnkit.platform.layout import Quotas
+from tests.support.control_model import KINDS, ControlModel, Thing
+from tests.support.control_process import Answer, ControlProcess, archive, control_settings
+from tests.support.data_plane_peer import connected_peer
+from tests.support.waiting import wait_until
+
+REGIONS = st.sampled_from(("fr-par", "fr-par", "pl-waw"))
+NAMES = st.sampled_from(("a", "b", "shop", "orders-2"))
+WORDS = st.text(st.characters(codec="utf-8"), max_size=8)
+VARIABLES = st.dictionaries(
+    st.sampled_from(("A", "B", "LEVEL")),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
+    max_size=2,
+)
+MOVING = ("pending", "creating", "deleting")
+Fields: TypeAlias = dict[str, object]
+
+CHILDREN: dict[str, st.SearchStrategy[Fields]] = {
+    "crons": st.fixed_dictionaries(
+        {"schedule": st.sampled_from(("0 0 * * *", "*/5 * * * MON"))},
+        optional={"args": st.dictionaries(WORDS, st.integers(-9, 9) | WORDS, max_size=2), "name": WORDS},
+    ),
+    "domains": st.fixed_dictionaries({"hostname": NAMES.map(lambda name: f"{name}.example.com")}),
+    "triggers": st.fixed_dictionaries(
+        {"name": st.sampled_from(("jobs", "orders")), "scw_sqs_config": st.just({"queue": "q"})},
+        optional={"description": WORDS},
+    ),
+    "tokens": st.fixed_dictionaries({}, optional={"description": WORDS}),
+}
+DEFAULTS: dict[str, Fields] = {
+    "namespaces": {"description": "", "environment_variables": {}, "tags": []},
+    "functions": {"description": "", "environment_variables": {}, "memory_limit": 256, "max_scale": 5},
+    "crons": {"args": {}, "name": ""},
+    "domains": {"error_message": None},
+    "triggers": {"description": "", "input_type": "scw_sqs"},
+    "tokens": {"description": "", "token": "<hidden>", "expires_at": None},
+}
+
+
+class Platform:
+    """A control process with a data plane that starts everything; both can be killed and started again."""
+
+    def __init__(self, home: Path) -> None:
+        quotas = Quotas(namespaces=None, functions=None, memory=None)
+        self.control = ControlProcess(control_settings(home, quotas=quotas))
+        self._peer = ExitStack()
+
+    def start(self) -> None:
+        self.control.start()
+        self._peer.enter_context(connected_peer(self.control.settings.control_socket))
+
+    def kill(self) -> None:
+        self.control.kill()
+        self._peer.close()
+
+    def ask(self, method: str, region: str, path: str, body: object = None, **query: object) -> Answer:
+        target = f"/functions/v1beta1/regions/{region}/{path}"
+        return self.control.request(method, target, body, query=query or None)
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    with tempfile.TemporaryDirectory(prefix="fnkit-model-") as home:
+        one = Platform(Path(home))
+        one.start()
+        try:
+            yield one
+        finally:
+            one.kill()
+
+
+class ControlPlane(RuleBasedStateMachine):
+    """Each run has a project of its own, and leaves nothing behind."""
+
+    platform: ClassVar[Platform]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = ControlModel()
+        self.project = str(uuid.uuid4())
+
+    # What is asked
+
+    @rule(region=REGIONS, name=NAMES, variables=VARIABLES, words=WORDS)
+    def create_a_namespace(self, region: str, name: str, variables: Fields, words: str) -> None:
+        fields: Fields = {"name": name, "environment_variables": variables, "description": words}
+        self.create("namespaces", region, "", fields, {"project_id": self.project})
+
+    @rule(data=st.data(), name=NAMES, variables=VARIABLES, memory=st.sampled_from((None, 128, 1024)))
+    def create_a_function(self, data: st.DataObject, name: str, variables: Fields, memory: int | None) -> None:
+        if parent := self.any_of(data, "namespaces"):
+            fields: Fields = {"name": name, "environment_variables": variables}
+            fields |= {} if memory is None else {"memory_limit": memory}
+            more: Fields = {"namespace_id": parent.id, "runtime": "python311"}
+            self.create("functions", parent.region, parent.id, fields, more)
+
+    @rule(data=st.data(), kind=st.sampled_from(sorted(CHILDREN)))
+    def create_what_hangs_on_a_function(self, data: st.DataObject, kind: str) -> None:
+        if parent := self.any_of(data, "functions"):
+            fields = dict(data.draw(CHILDREN[kind]))
+            given = {"scw_sqs_config": config} if (config := fields.pop("scw_sqs_config", None)) else {}
+            self.create(kind, parent.region, parent.id, fields, {"function_id": parent.id, **given})
+
+    @rule(data=st.data(), variables=st.none() | VARIABLES, words=st.none() | WORDS)
+    def change_a_namespace(self, data: st.DataObject, variables: Fields | None, words: str | None) -> None:
+        self.change(data, "namespaces", {"environment_variables": variables, "description": words})
+
+    @rule(data=st.data(), words=st.none() | WORDS, scale=st.none() | st.integers(-1, 60), deploy=st.booleans())
+    def change_a_function(self, data: st.DataObject, words: str | None, scale: int | None, *, deploy: bool) -> None:
+        fields: Fields = {"description": words, "max_scale": scale}
+        fine = scale is None or 1 <= scale <= 50
+        changed = self.change(data, "functions", fields, {"redeploy": deploy}, fine=fine)
+        if changed and deploy:
+            self.model.deployed(changed)
+
+    @rule(data=st.data(), schedule=st.sampled_from((None, "1 2 3 4 5", "every day")))
+    def change_a_cron(self, data: st.DataObject, schedule: str | None) -> None:
+        self.change(data, "crons", {"schedule": schedule}, fine=schedule != "every day")
+
+    @rule(data=st.data(), words=st.none() | WORDS)
+    def change_a_trigger(self, data: st.DataObject, words: str | None) -> None:
+        self.change(data, "triggers", {"description": words})
+
+    @rule(data=st.data())
+    def upload_and_deploy(self, data: st.DataObject) -> None:
+        functions = self.model.of("functions", region="fr-par")
+        if functions:
+            function = data.draw(st.sampled_from(functions))
+            self.platform.control.upload(function.id, archive())
+            self.platform.ask("POST", function.region, f"functions/{function.id}/deploy", {}).ok()
+            function.has_code = True
+            self.model.deployed(function)
+
+    @rule(data=st.data(), kind=st.sampled_from(KINDS))
+    def delete(self, data: st.DataObject, kind: str) -> None:
+        if thing := self.any_of(data, kind):
+            answer = self.platform.ask("DELETE", thing.region, f"{kind}/{thing.id}")
+            assert answer.status == (200 if thing.id in self.model.things else 404), answer
+            if answer.status == 200:
+                assert answer.json["status"] == "deleting"
+                self.model.remove(thing)
+                self.gone(thing)
+
+    @rule()
+    def kill_and_start_again(self) -> None:
+        self.platform.kill()
+        self.platform.start()
+
+    # What is seen
+
+    @rule(data=st.data(), kind=st.sampled_from(KINDS))
+    def look_at_one(self, data: st.DataObject, kind: str) -> None:
+        if thing := self.any_of(data, kind):
+            self.compare(thing)
+
+    @rule(data=st.data(), kind=st.sampled_from(KINDS))
+    def look_in_another_region(self, data: st.DataObject, kind: str) -> None:
+        if thing := self.any_of(data, kind):
+            assert self.platform.ask("GET", "nl-ams", f"{kind}/{thing.id}").status == 404
+
+    @precondition(lambda self: self.model.things)
+    @rule(size=st.integers(1, 4), descending=st.booleans())
+    def page_through_everything(self, size: int, *, descending: bool) -> None:
+        for kind, parents in self.lists():
+            for parent, query in parents:
+                expected = [one.id for one in self.model.of(kind, region=parent.region, parent=parent.id)]
+                found = self.pages(kind, parent.region, query, size, descending=descending)
+                assert found == (expected[::-1] if descending else expected)
+
+    def teardown(self) -> None:
+        for thing in list(self.model.things.values()):
+            self.compare(thing)
+        everything = list(self.model.things.values())
+        for namespace in self.model.of("namespaces"):
+            self.platform.ask("DELETE", namespace.region, f"namespaces/{namespace.id}").ok()
+        for thing in everything:
+            self.gone(thing)
+
+    # How
+
+    def any_of(self, data: st.DataObject, kind: str) -> Thing | None:
+        """Something of a kind, sometimes gone."""
+        there = self.model.of(kind)
+        away = [thing for thing in self.model.gone.values() if thing.kind == kind][-2:]
+        return data.draw(st.sampled_from([*there, *away])) if there or away else None
+
+    def create(self, kind: str, region: str, parent: str, fields: Fields, more: Fields) -> None:
+        refusal = self.model.refusal(kind, region, parent, fields)
+        answer = self.platform.ask("POST", region, kind, {**fields, **more})
+        assert answer.status == refusal, answer
+        if refusal == 200:
+            status = {"functions": "created"}.get(kind, "ready")
+            shown = {**DEFAULTS[kind], **fields, "status": status}
+            self.model.add(Thing(str(answer.json["id"]), kind, region, parent, shown))
+
+    def change(
+        self, data: st.DataObject, kind: str, fields: Fields, more: Fields | None = None, *, fine: bool = True
+    ) -> Thing | None:
+        thing = self.any_of(data, kind)
+        if thing is None:
+            return None
+        there = thing.id in self.model.things
+        answer = self.platform.ask("PATCH", thing.region, f"{kind}/{thing.id}", {**fields, **(more or {})})
+        if not there:
+            assert answer.status in ((404,) if fine else (400, 404)), answer
+            return None
+        assert answer.status == (200 if fine else 400), answer
+        if fine:
+            thing.shown |= {name: value for name, value in fields.items() if value is not None}
+        return thing if fine else None
+
+    def compare(self, thing: Thing) -> None:
+        path = f"{thing.kind}/{thing.id}"
+        if thing.id in self.model.gone:
+            assert self.platform.ask("GET", thing.region, path).status == 404
+            return
+        wait_until(lambda: self.platform.ask("GET", thing.region, path).ok()["status"] not in MOVING, 20, what=path)
+        found = self.platform.ask("GET", thing.region, path).ok()
+        assert {name: found[name] for name in thing.shown} == thing.shown
+        if thing.kind == "functions":
+            thing.ready_at = thing.ready_at or found["ready_at"]
+            assert found["ready_at"] == thing.ready_at, "set once"
+
+    def gone(self, thing: Thing) -> None:
+        path = f"{thing.kind}/{thing.id}"
+        wait_until(lambda: self.platform.ask("GET", thing.region, path).status == 404, 20, what=path)
+
+    def lists(self) -> Iterator[tuple[str, list[tuple[Thing, Fields]]]]:
+        regions = sorted({thing.region for thing in self.model.things.values()})
+        roots = [Thing("", "projects", region, "", {}) for region in regions]
+        yield "namespaces", [(root, {"project_id": self.project}) for root in roots]
+        namespaces = self.model.of("namespaces")
+        yield "functions", [(one, {"namespace_id": one.id}) for one in namespaces]
+        for kind in CHILDREN:
+            yield kind, [(one, {"function_id": one.id}) for one in self.model.of("functions")]
+
+    def pages(self, kind: str, region: str, query: Fields, size: int, *, descending: bool) -> list[object]:
+        order = "created_at_desc" if descending else "created_at_asc"
+        found: list[object] = []
+        for number in range(1, 100):
+            listed = self.platform.ask(
+                "GET", region, kind, page=number, page_size=size, order_by=order, **query
+            ).ok()
+            page = listed[kind]
+            assert isinstance(page, list)
+            if not page:
+                assert listed["total_count"] == len(found)
+                return found
+            found += [one["id"] for one in page]
+        raise AssertionError("the pages never end")
+
+
+@pytest.mark.slow
+def test_the_control_plane_is_what_the_model_says(platform: Platform) -> None:
+    run_state_machine_as_test(
+        type("OnThisPlatform", (ControlPlane,), {"platform": platform}),
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+        ),
+    )
+    assert "Traceback" not in platform.control.log
