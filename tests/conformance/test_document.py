@@ -85,6 +85,18 @@ def test_an_entry_that_leads_nowhere_is_refused() -> None:
         apply(GIVEN, [entry])
 
 
+@pytest.mark.parametrize("key", ["", "wrong", None])
+@pytest.mark.conformance
+def test_no_operation_works_without_the_key(ground: Ground, platform: PlatformUnderTest, key: str | None) -> None:
+    headers = {} if key is None else {"X-Auth-Token": key}
+    for operation in operations():
+        url = platform.api_url + operation.path.format_map({**ground.ids, "region": "fr-par"})
+        body = ground.good_body(name_of(operation))
+        answer = ground.session.request(operation.method, url, headers=headers, json=body, timeout=30)
+        assert answer.status_code == 401, (name_of(operation), answer.text)
+        assert answer.json()["type"] == "denied_authentication"
+
+
 @pytest.mark.parametrize("body", [b"[]", b"null", b"3", b'"x"', b"{", b"nonsense"])
 @pytest.mark.conformance
 def test_what_is_no_json_object_is_no_body(ground: Ground, platform: PlatformUnderTest, body: bytes) -> None:

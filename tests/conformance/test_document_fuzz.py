@@ -31,8 +31,7 @@ def ground(platform: PlatformUnderTest) -> Iterator[Ground]:
 def test_no_answer_is_outside_the_document(operation: Operation, ground: Ground) -> None:
     statuses = fuzz(operation, ground, CASES, derandomize=True)
 
-    assert statuses[200], statuses
-    assert statuses[401], statuses
+    assert statuses.total() >= CASES / 2, "most of what was generated could not be sent"
 
 
 def without_overlay() -> dict[str, object]:

@@ -29,10 +29,11 @@ class Credential(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """One request to send."""
+    """One request to send. A ``grounded`` one names what exists."""
 
     case: Case[Any]
     credential: Credential
+    grounded: bool
 
 
 def name_of(operation: Operation) -> str:
@@ -47,25 +48,21 @@ def generated(operation: Operation, ground: Ground) -> st.SearchStrategy[Generat
 
     @st.composite
     def one(draw: st.DrawFn) -> Generated:
-        case = draw(cases)
-        if draw(st.booleans()):
+        case, grounded = draw(cases), draw(st.booleans())
+        if grounded:
             _ground(draw, case, name_of(operation), ground)
         credential = draw(credentials)
         headers = CaseInsensitiveDict(case.headers)
         headers.pop("X-Auth-Token", None)
         headers.update(_header(credential, ground.platform.secret_key, draw))
         case.headers = headers
-        return Generated(case, credential)
+        return Generated(case, credential, grounded)
 
     return one()
 
 
 def _ground(draw: st.DrawFn, case: Case[Any], operation: str, ground: Ground) -> None:
     path = {name: ground.ids.get(name, value) for name, value in case.path_parameters.items()}
-    if path.keys() != {"region"} and operation.startswith("Delete"):
-        kind = operation.removeprefix("Delete").lower()
-        if f"{kind}_id" in ground.ids:
-            path[f"{kind}_id"] = ground.create(kind)
     case.path_parameters = path | {"region": "fr-par"}
     if isinstance(case.query, dict):
         case.query = {

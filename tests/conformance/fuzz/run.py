@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 
 import requests
@@ -46,16 +48,31 @@ def fuzz(operation: Operation, ground: Ground, cases: int, *, derandomize: bool 
     )
     @given(generated(operation, ground))
     def one(sent: Generated) -> None:
-        try:
-            answer = sent.case.call(base_url=ground.platform.api_url, session=ground.session, timeout=60)
-        except _UNSENDABLE:
-            reject()
+        with _something_to_delete(name_of(operation), ground, sent):
+            try:
+                answer = sent.case.call(base_url=ground.platform.api_url, session=ground.session, timeout=60)
+            except _UNSENDABLE:
+                reject()
         statuses[answer.status_code] += 1
         _clean_up(operation, ground, sent, answer)
         judge(sent, answer)
 
     one()
     return statuses
+
+
+@contextmanager
+def _something_to_delete(name: str, ground: Ground, sent: Generated) -> Iterator[None]:
+    """Have a grounded deletion find something of its own; it is gone afterwards, whatever was answered."""
+    if not (name.startswith("Delete") and sent.grounded):
+        yield
+        return
+    kind = name.removeprefix("Delete").lower()
+    doomed = sent.case.path_parameters[f"{kind}_id"] = ground.create(kind)
+    try:
+        yield
+    finally:
+        ground.delete(kind, doomed)
 
 
 def _clean_up(operation: Operation, ground: Ground, sent: Generated, answer: Response) -> None:
