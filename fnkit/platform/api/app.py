@@ -57,11 +57,12 @@ def application(plane: ControlPlane) -> Starlette:
 def _served(plane: ControlPlane, operation: Operation) -> Route:
     async def work(_plane: ControlPlane, request: Request) -> object:
         caller = caller_of(request)
-        call = Call(request, operation.kind, Visibility(plane.context.store, caller))
-        if call.region not in REGIONS:
-            raise Refusal(404, f"unknown region {call.region[:64]!r}: {SERVES}")
+        region = str(request.path_params["region"])
+        if region not in REGIONS:
+            raise Refusal(404, f"unknown region {region[:64]!r}: {SERVES}")
         if operation.writes:
             caller.require_write(resource_name(operation.kind))
+        call = Call(request, operation.kind, Visibility(plane.context.store, caller))
         return await operation.handler(plane, call)
 
     path = _PREFIX + operation.path

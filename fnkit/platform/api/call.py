@@ -17,6 +17,7 @@ from fnkit.platform.control.visibility import Visibility
 __all__ = ["Call", "caller_of", "read_body"]
 
 T = TypeVar("T")
+_NOWHERE: Final = "nowhere"
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(:\d{1,5})?")
 
 
@@ -33,13 +34,17 @@ class Call:
 
     @property
     def region(self) -> str:
-        """The region of the path; it was checked."""
-        return str(self.request.path_params["region"])
+        """The region of the path, which was checked; nowhere, where the caller does not see the resource."""
+        return str(self.request.path_params["region"]) if self._seen else _NOWHERE
 
     @property
     def id(self) -> str:
         """The resource of the path, or empty; ids are lower-case."""
-        return self.sight.id(self.kind, str(self.request.path_params.get("id", "")).lower())
+        return str(self.request.path_params.get("id", "")).lower()
+
+    @property
+    def _seen(self) -> bool:
+        return not self.id or self.sight.sees(self.kind, self.id)
 
     @property
     def query(self) -> Mapping[str, str]:

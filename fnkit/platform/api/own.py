@@ -65,7 +65,8 @@ async def clock(plane: ControlPlane, request: Request) -> dict[str, float]:
 
 async def history(plane: ControlPlane, request: Request) -> object:
     """Return what a cron fired, newest first."""
+    region = str(request.path_params["region"])
+    if region not in REGIONS:
+        raise Refusal(404, f"unknown region {region[:64]!r}")
     call = Call(request, "crons", Visibility(plane.context.store, caller_of(request)))
-    if call.region not in REGIONS:
-        raise Refusal(404, f"unknown region {call.region[:64]!r}")
     return plane.crons.history(call.region, call.id, call.query)

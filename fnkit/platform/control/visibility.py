@@ -1,7 +1,7 @@
 """What a key that is bound to a project sees: other projects' resources are not there for it.
 
-An id of somebody else's is replaced by one that nothing has, before any operation looks at it. So such a key
-learns nothing from an answer, not even whether that id exists, and no operation needs to know about keys.
+What a request names of others is turned into what is nowhere, before any operation looks at it. So such a key
+learns nothing from an answer, not even whether an id exists, and no operation needs to know about keys.
 """
 
 from __future__ import annotations
@@ -41,11 +41,9 @@ class Visibility:
         self._store = store
         self._project = caller.project_id
 
-    def id(self, kind: str, record_id: str) -> str:
-        """Return the id, or one that nothing has."""
-        if self._project is None or self._project_of(kind, record_id) == self._project:
-            return record_id
-        return _NOBODY
+    def sees(self, kind: str, record_id: str) -> bool:
+        """Whether the caller sees this resource; nobody sees what is not there."""
+        return self._project is None or self._project_of(kind, record_id) == self._project
 
     def query(self, kind: str, query: Mapping[str, str]) -> Mapping[str, str]:
         """Return a list's query, narrowed to what is seen."""
@@ -53,7 +51,8 @@ class Visibility:
             return query
         if kind in _OF_A_FUNCTION:
             function_id = query.get("function_id", "")
-            return {**query, "function_id": self.id("functions", function_id)} if function_id else query
+            sees = not function_id or self.sees("functions", function_id)
+            return query if sees else {**query, "function_id": _NOBODY}
         asked = query.get("project_id") or self._project
         return {**query, "project_id": asked if asked == self._project else _NOBODY}
 
@@ -71,7 +70,7 @@ class Visibility:
         hidden = {}
         for field, kind in (("function_id", "functions"), ("namespace_id", "namespaces")):
             given = getattr(body, field, None)
-            if given and self.id(kind, given.lower()) != given.lower():
+            if given and not self.sees(kind, given.lower()):
                 hidden[field] = _NOBODY
         return msgspec.structs.replace(body, **hidden) if hidden else body
 
