@@ -1,0 +1,95 @@
+"""A private function on a real platform: tokens and keys, over restarts, the end of a token, and kill -9."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support.calling import call_function
+from tests.support.control_process import API, ControlProcess, api_of, archive
+from tests.support.platform import PlatformUnderTest, running_platform
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def private_function(platform: PlatformUnderTest) -> dict[str, object]:
+    api = api_of(platform)
+    function = api.function(api.namespace("private")["id"], privacy="private")
+    return api.deployed(function["id"], archive())
+
+
+def token(api: ControlProcess, **body: object) -> str:
+    return str(api.request("POST", f"{API}/tokens", body).ok()["token"])
+
+
+def status(platform: PlatformUnderTest, function: dict[str, object], credential: str) -> int:
+    return call_function(platform, str(function["domain_name"]), headers={"X-Auth-Token": credential}).status
+
+
+def test_tokens_and_keys_open_a_private_function_and_outlive_restarts(tmp_path: Path) -> None:
+    with running_platform(tmp_path / "home") as first:
+        function = private_function(first)
+        api = api_of(first)
+        made = first.command("platform", "key", "create", "--read-only", "--json").ok().json()
+        foreign = first.command(
+            *("platform", "key", "create", "--json", "--project-id", "33333333-3333-3333-3333-333333333333")
+        ).ok()
+        good = [
+            token(api, function_id=function["id"]),
+            token(api, namespace_id=function["namespace_id"]),
+            str(made["secret_key"]),
+            first.secret_key,
+        ]
+        bad = ["", "nope", str(foreign.json()["secret_key"])]
+        assert [status(first, function, one) for one in good] == [200] * 4
+        assert [status(first, function, one) for one in bad] == [403] * 3
+    with running_platform(tmp_path / "home") as second:
+        assert [status(second, function, one) for one in good] == [200] * 4
+        assert [status(second, function, one) for one in bad] == [403] * 3
+        second.command("platform", "key", "delete", str(made["access_key"])).ok()
+        assert [status(second, function, one) for one in good] == [200, 200, 403, 200]
+    kept = [file.read_bytes() for file in (tmp_path / "home").rglob("*") if file.is_file()]
+    assert not any(one.encode() in content for one in good[:3] for content in kept)
+
+
+def test_control_killed_right_after_a_token_was_made(tmp_path: Path) -> None:
+    with running_platform(tmp_path / "home") as platform:
+        function = private_function(platform)
+        api = api_of(platform)
+        made = token(api, function_id=function["id"])
+        processes = platform.command("platform", "status", "--json").ok().json()["processes"]
+        assert isinstance(processes, dict)
+        os.kill(int(processes["control"]), signal.SIGKILL)
+
+        assert status(platform, function, made) == 200
+        wait_until(lambda: _answers(api))
+        assert status(platform, function, made) == 200
+        assert api.request("GET", f"{API}/tokens", query={"function_id": function["id"]}).ok()["total_count"] == 1
+
+
+def test_a_token_ends_when_the_platforms_clock_says_so(tmp_path: Path) -> None:
+    with running_platform(tmp_path / "home", "--manual-clock") as platform:
+        function = private_function(platform)
+        api = api_of(platform)
+        now = float(str(api.request("POST", "/fnkit/v1/clock", {"advance": 0}).ok()["now"]))
+        ends = datetime.fromtimestamp(now, UTC) + timedelta(hours=1)
+        made = token(api, function_id=function["id"], expires_at=ends.isoformat())
+        gone = token(api, function_id=function["id"], expires_at="2020-01-01T00:00:00Z")
+
+        assert (status(platform, function, made), status(platform, function, gone)) == (200, 403)
+        platform.advance(3599)
+        assert status(platform, function, made) == 200
+        platform.advance(2)
+        assert status(platform, function, made) == 403
+
+
+def _answers(api: ControlProcess) -> bool:
+    try:
+        return api.request("GET", "/healthz").status == 200
+    except OSError:
+        return False
