@@ -28,6 +28,7 @@ MODULES = {
     "msgspec": "msgspec",
     "packaging": "packaging.markers",
     "pathspec": "pathspec",
+    "pyjwt": "jwt",
     "pyyaml": "yaml",
     "requests": "requests",
     "rich": "rich.console",

@@ -33,13 +33,22 @@ FIELDS = (
     ),
     *("timeout", "handler", "privacy", "http_option", "sandbox", "private_network_id", "redeploy", "args", "key"),
     *("hostname", "scw_sqs_config", "scw_nats_config", "sqs_config", "queue", "subject", "mnq_nats_account_id"),
-    *("mnq_project_id", "mnq_region", "endpoint", "queue_url", "access_key", "secret_key"),
+    *("mnq_project_id", "mnq_region", "endpoint", "queue_url", "access_key", "secret_key", "expires_at"),
 )
-KINDS = ("namespaces", "functions", "crons", "domains", "triggers")
+KINDS = ("namespaces", "functions", "crons", "domains", "triggers", "tokens")
 WORDS = st.sampled_from(
     (
         *("python311", "go126", "a", "public", "v2", "300s", "0 0 * * *", PROJECT, "", "\0", "\ud800", "é"),
-        *("shop.example.com", "orders.>", "A" * 56, "https://a/b", "https://[", "jobs.fifo", "fr-par"),
+        *(
+            "shop.example.com",
+            "orders.>",
+            "A" * 56,
+            "https://a/b",
+            "https://[",
+            "jobs.fifo",
+            "fr-par",
+            "2030-01-01T00:00:00Z",
+        ),
     )
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | WORDS
@@ -65,7 +74,8 @@ def ids(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ControlProce
         trigger = control.request(
             "POST", f"{API}/triggers", {"function_id": function, "name": "jobs", **QUEUE}
         ).ok()
-        ids = (namespace, function, str(cron["id"]), str(domain["id"]), str(trigger["id"]))
+        token = control.request("POST", f"{API}/tokens", {"function_id": function}).ok()
+        ids = (namespace, function, *(str(one["id"]) for one in (cron, domain, trigger, token)))
         yield control, dict(zip(KINDS, ids, strict=True))
         assert "Traceback" not in control.log
 
