@@ -1,0 +1,116 @@
+"""Other people's clients, installed by their own package managers into a folder outside the repository.
+
+``$FNKIT_CLIENTS``, else ``~/.cache/fnkit-clients``. Versions are fixed here; changing a line tries a new release. A
+client whose toolchain or registry is not to be had skips its tests, and says which.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.platform import PlatformUnderTest
+
+__all__ = ["client_environment", "go_sdk", "javascript_sdk", "scw_serverless", "serverless_framework"]
+
+SCW_SERVERLESS = "1.2.0"
+JAVASCRIPT_SDK = ("@scaleway/sdk-function@1.7.0", "@scaleway/sdk-client@1.3.3")
+SERVERLESS = ("serverless@3.40.0", "serverless-scaleway-functions@0.5.0")
+GO_SDK = "1.39.0"
+
+# Read before the tests move HOME and take proxies away: package managers keep their own settings and caches.
+_DEVELOPERS_OWN = dict(os.environ)
+_FOLDER = Path(os.environ.get("FNKIT_CLIENTS") or Path.home() / ".cache" / "fnkit-clients")
+_NPM_INSTALL = ("npm", "install", "--no-package-lock", "--no-fund", "--no-audit", "--ignore-scripts")
+
+
+def client_environment(platform: PlatformUnderTest) -> dict[str, str]:
+    """Return the environment of a client's process: the platform's variables, no proxy before loopback."""
+    return {**os.environ, **platform.environment, "NO_PROXY": "127.0.0.1,localhost"}
+
+
+def scw_serverless() -> Path:
+    """Return the ``bin`` folder of a virtual environment that has scw-serverless."""
+    folder = _FOLDER / f"scw-serverless-{SCW_SERVERLESS}"
+    if not _complete(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _run((sys.executable, "-m", "venv", "--clear", str(folder)), folder)
+        pip = str(folder / "bin" / "pip")
+        _run((pip, "install", "--quiet", f"scw-serverless=={SCW_SERVERLESS}"), folder)
+        _mark_complete(folder)
+    return folder / "bin"
+
+
+def javascript_sdk() -> Path:
+    """Return a folder whose ``node_modules`` has Scaleway's JavaScript SDK."""
+    return _node_packages("scaleway-sdk-js", JAVASCRIPT_SDK)
+
+
+def serverless_framework() -> Path:
+    """Return a folder whose ``node_modules`` has the Serverless Framework and Scaleway's plugin."""
+    return _node_packages("serverless", SERVERLESS)
+
+
+def go_sdk(driver: Path) -> Path:
+    """Build ``driver`` with Scaleway's Go SDK; return the program."""
+    _need("go")
+    folder = _FOLDER / f"scaleway-sdk-go-{GO_SDK}"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / "main.go"
+    if not source.is_file() or source.read_text() != driver.read_text() or not _complete(folder):
+        (folder / ".complete").unlink(missing_ok=True)
+        shutil.copyfile(driver, source)
+        (folder / "go.mod").write_text(
+            f"module driver\n\ngo 1.24\n\nrequire github.com/scaleway/scaleway-sdk-go v{GO_SDK}\n"
+        )
+        _run(("go", "mod", "tidy"), folder)
+        _run(("go", "build", "-o", "driver", "."), folder)
+        _mark_complete(folder)
+    return folder / "driver"
+
+
+def _node_packages(name: str, packages: Sequence[str]) -> Path:
+    _need("node")
+    _need("npm")
+    folder = _FOLDER / "-".join([name, *(package.rpartition("@")[2] for package in packages)])
+    if not _complete(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.json").write_text('{"private": true}\n')
+        _run((*_NPM_INSTALL, *packages), folder)
+        _mark_complete(folder)
+    return folder
+
+
+def _need(program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+
+
+def _complete(folder: Path) -> bool:
+    return (folder / ".complete").is_file()
+
+
+def _mark_complete(folder: Path) -> None:
+    (folder / ".complete").touch()
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=_DEVELOPERS_OWN,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=480,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        pytest.skip(f"{' '.join(command[:3])} failed: {said[-1] if said else done.returncode}")

@@ -1,0 +1,28 @@
+"""Scaleway's JavaScript SDK on Node."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.clients.driving import ARCHIVE, drive
+from tests.conformance.clients.installing import client_environment, javascript_sdk
+from tests.support.platform import PlatformUnderTest
+
+pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(900)]
+
+DRIVER = Path(__file__).parent / "drivers" / "sdk.mjs"
+
+
+def test_the_javascript_sdk_is_served(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    (tmp_path / "node_modules").symlink_to(javascript_sdk() / "node_modules")
+    shutil.copy(DRIVER, tmp_path)
+    runtime = f"python3{sys.version_info.minor}"
+    steps = drive(
+        ["node", DRIVER.name, platform.gateway_url, ARCHIVE, runtime], client_environment(platform), tmp_path
+    )
+
+    assert len(steps) == 12

@@ -1,0 +1,98 @@
+"""scw-serverless, the tool whose users fnkit is for: deployed twice and called."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.clients.installing import client_environment, scw_serverless
+from tests.support.calling import ask_api, call_function
+from tests.support.platform import PlatformUnderTest
+
+pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(600)]
+
+PROJECT = Path(__file__).parents[2] / "projects" / "scw_serverless" / "app.py"
+RUNTIME = "python311"  # the newest that its SDK knows, the oldest that the API still takes
+
+
+def run_deploy(platform: PlatformUnderTest, folder: Path, source: str, runtime: str = RUNTIME) -> str:
+    """Run ``scw-serverless deploy``; return what it said. It exits with 0 whatever happens, so its words count."""
+    (folder / "app.py").write_text(source)
+    done = subprocess.run(
+        [str(scw_serverless() / "scw-serverless"), "deploy", "--runtime", runtime, "app.py"],
+        cwd=folder,
+        env=client_environment(platform),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def deploy(platform: PlatformUnderTest, folder: Path, source: str) -> str:
+    said = run_deploy(platform, folder, source)
+    assert "Could not deploy" not in said, said
+    return said
+
+
+def deployed(platform: PlatformUnderTest, namespace: str) -> dict[str, Any]:
+    found: Any = ask_api(platform, f"namespaces?name={namespace}")
+    (one,) = found["namespaces"]
+    listed: Any = ask_api(platform, f"functions?namespace_id={one['id']}")
+    return {function["name"]: function for function in listed["functions"]}
+
+
+def crons(platform: PlatformUnderTest, function: dict[str, Any]) -> list[dict[str, Any]]:
+    listed: Any = ask_api(platform, f"crons?function_id={function['id']}")
+    return [cron for cron in listed["crons"] if cron["status"] != "deleting"]
+
+
+def test_an_app_is_deployed_called_changed_and_deployed_again(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    namespace = f"scwsls-{uuid.uuid4().hex[:8]}"
+    source = PROJECT.read_text().replace("NAMESPACE", namespace)
+    said = deploy(platform, tmp_path, source)
+    first = deployed(platform, namespace)
+
+    assert sorted(first) == ["clean-up", "hello-world"]
+    assert "Function hello-world deployed to: https://" in said
+    assert {function["status"] for function in first.values()} == {"ready"}
+    hello = first["hello-world"]
+    assert (hello["memory_limit"], hello["timeout"], hello["description"]) == (256, "30s", "Says hello.")
+    answer = call_function(platform, hello["domain_name"], "/path")
+    assert (answer.status, answer.text) == (200, "hello s3cret everywhere hidden /path")
+    assert call_function(platform, first["clean-up"]["domain_name"]).status == 403
+    (cron,) = crons(platform, first["clean-up"])
+    assert (cron["schedule"], cron["args"]) == ("*/5 * * * *", {"table": "orders"})
+
+    deploy(platform, tmp_path, source.replace('"hello"', '"changed"').replace("*/5 *", "*/7 *"))
+    second = deployed(platform, namespace)
+
+    assert second["hello-world"]["id"] == hello["id"]
+    assert call_function(platform, hello["domain_name"]).text == "changed s3cret everywhere hidden /"
+    (cron,) = crons(platform, second["clean-up"])
+    assert cron["schedule"] == "*/7 * * * *"
+
+
+def test_a_function_that_left_the_code_is_removed(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    namespace = f"scwsls-{uuid.uuid4().hex[:8]}"
+    source = PROJECT.read_text().replace("NAMESPACE", namespace)
+    deploy(platform, tmp_path, source)
+    assert len(deployed(platform, namespace)) == 2
+
+    deploy(platform, tmp_path, source.partition("@app.schedule")[0])
+    left = [name for name, one in deployed(platform, namespace).items() if one["status"] != "deleting"]
+    assert left == ["hello-world"]
+
+
+def test_a_runtime_past_its_end_is_refused_in_the_api_s_words(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    source = PROJECT.read_text().replace("NAMESPACE", f"scwsls-{uuid.uuid4().hex[:8]}")
+    said = run_deploy(platform, tmp_path, source, "python310")
+
+    assert "CRITICAL: Could not deploy the application" in said
+    assert "runtime reached end of support, could not create new functions" in said
