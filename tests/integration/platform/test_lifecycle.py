@@ -244,10 +244,37 @@ def test_reset_needs_a_yes_and_keeps_keys_and_ports(fnkit: Command, home: Path, 
     refused = fnkit("platform", "reset", "--json")
     assert (refused.code, _error(refused)["code"]) == (2, "confirmation-needed")
     assert (home / "platform.db").exists()
+    key = fnkit("platform", "key", "create", "--json").ok().json()
     assert fnkit("platform", "reset", "--yes", "--json").ok().json()["removed"] is True
-    assert {entry.name for entry in home.iterdir()} == {"platform.json", "platform.lock", "run.json"}
+    kept = {"api-keys.json", "platform.json", "platform.lock", "run.json"}
+    assert {entry.name for entry in home.iterdir()} == kept
     again = fnkit("platform", "start", "--detach", "--json").ok().json()
     assert (again["secret_key"], again["api_url"]) == (started["secret_key"], started["api_url"])
+    shown = fnkit("platform", "key", "list", "--json").ok()
+    assert shown.json() == {"keys": [{name: value for name, value in key.items() if name != "secret_key"}]}
+
+
+def test_a_key_is_shown_once_and_deleted_by_its_name(fnkit: Command, started: dict[str, object]) -> None:
+    assert started["running"]
+    assert fnkit("platform", "key", "list").ok().stdout == "There are no keys but the platform's own.\n"
+    bound = ("--read-only", "--project-id", str(started["project_id"]), "--description", "the builds")
+    created = fnkit("platform", "key", "create", *bound).ok().stdout
+    name, secret = (line.split()[2] for line in created.splitlines()[:2])
+    listed = fnkit("platform", "key", "list").ok().stdout
+
+    assert created.endswith(f"It reads project {started['project_id']}.\n")
+    assert (name in listed, "the builds" in listed, secret in listed) == (True, True, False)
+    assert fnkit("platform", "key", "delete", name).ok().stdout == f"{name} is no longer accepted.\n"
+    again = fnkit("platform", "key", "delete", name, "--json")
+    assert (again.code, _error(again)["code"]) == (1, "key-refused")
+    wrong = fnkit("platform", "key", "create", "--project-id", "shop", "--json")
+    assert (wrong.code, _error(wrong)["message"]) == (1, "The platform says no: project_id must be a UUID.")
+
+
+def test_keys_need_a_running_platform(fnkit: Command) -> None:
+    for verb in (("create",), ("list",), ("delete", "SCWX")):
+        done = fnkit("platform", "key", *verb, "--json")
+        assert (done.code, _error(done)["code"]) == (1, "platform-not-running")
 
 
 def test_logs_are_shown_and_followed(fnkit: Command, started: dict[str, object]) -> None:
