@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from fnkit.platform.layout import Quotas
 from tests.support.control_model import KINDS, ControlModel, Thing
@@ -28,6 +34,8 @@ VARIABLES = st.dictionaries(
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
     max_size=2,
 )
+KILLS = 3
+"""In one run; each takes half a second."""
 MOVING = ("pending", "creating", "deleting")
 Fields: TypeAlias = dict[str, object]
 
@@ -36,12 +44,18 @@ CHILDREN: dict[str, st.SearchStrategy[Fields]] = {
         {"schedule": st.sampled_from(("0 0 * * *", "*/5 * * * MON"))},
         optional={"args": st.dictionaries(WORDS, st.integers(-9, 9) | WORDS, max_size=2), "name": WORDS},
     ),
-    "domains": st.fixed_dictionaries({"hostname": NAMES.map(lambda name: f"{name}.example.com")}),
+    "domains": st.fixed_dictionaries({"hostname": NAMES}),
     "triggers": st.fixed_dictionaries(
         {"name": st.sampled_from(("jobs", "orders")), "scw_sqs_config": st.just({"queue": "q"})},
         optional={"description": WORDS},
     ),
     "tokens": st.fixed_dictionaries({}, optional={"description": WORDS}),
+}
+FIRST: dict[str, Fields] = {
+    "crons": {"schedule": "0 0 * * *"},
+    "domains": {"hostname": "first"},
+    "triggers": {"name": "first"},
+    "tokens": {},
 }
 DEFAULTS: dict[str, Fields] = {
     "namespaces": {"description": "", "environment_variables": {}, "tags": []},
@@ -94,6 +108,18 @@ class ControlPlane(RuleBasedStateMachine):
         super().__init__()
         self.model = ControlModel()
         self.project = str(uuid.uuid4())
+        self.kills = 0
+
+    @initialize(region=REGIONS, name=NAMES)
+    def begin_with_a_function_and_what_can_hang_on_it(self, region: str, name: str) -> None:
+        self.create("namespaces", region, "", {"name": name}, {"project_id": self.project})
+        (namespace,) = self.model.of("namespaces")
+        more: Fields = {"namespace_id": namespace.id, "runtime": "python311"}
+        self.create("functions", region, namespace.id, {"name": name}, more)
+        (function,) = self.model.of("functions")
+        for kind, fields in FIRST.items():
+            config: Fields = {"scw_sqs_config": {"queue": "q"}} if kind == "triggers" else {}
+            self.create(kind, region, function.id, fields, {"function_id": function.id, **config})
 
     # What is asked
 
@@ -157,8 +183,10 @@ class ControlPlane(RuleBasedStateMachine):
                 self.model.remove(thing)
                 self.gone(thing)
 
+    @precondition(lambda self: self.kills < KILLS)
     @rule()
     def kill_and_start_again(self) -> None:
+        self.kills += 1
         self.platform.kill()
         self.platform.start()
 
@@ -184,11 +212,13 @@ class ControlPlane(RuleBasedStateMachine):
                 assert found == (expected[::-1] if descending else expected)
 
     def teardown(self) -> None:
-        for thing in list(self.model.things.values()):
-            self.compare(thing)
         everything = list(self.model.things.values())
-        for namespace in self.model.of("namespaces"):
-            self.platform.ask("DELETE", namespace.region, f"namespaces/{namespace.id}").ok()
+        try:
+            for thing in everything:
+                self.compare(thing)
+        finally:
+            for namespace in self.model.of("namespaces"):
+                self.platform.ask("DELETE", namespace.region, f"namespaces/{namespace.id}")
         for thing in everything:
             self.gone(thing)
 
@@ -201,6 +231,8 @@ class ControlPlane(RuleBasedStateMachine):
         return data.draw(st.sampled_from([*there, *away])) if there or away else None
 
     def create(self, kind: str, region: str, parent: str, fields: Fields, more: Fields) -> None:
+        if kind == "domains":
+            fields = {"hostname": f"{fields['hostname']}.{self.project}.example.com"}
         refusal = self.model.refusal(kind, region, parent, fields)
         answer = self.platform.ask("POST", region, kind, {**fields, **more})
         assert answer.status == refusal, answer
@@ -267,13 +299,15 @@ class ControlPlane(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_control_plane_is_what_the_model_says(platform: Platform) -> None:
     run_state_machine_as_test(
         type("OnThisPlatform", (ControlPlane,), {"platform": platform}),
         settings=settings(
-            max_examples=12,
-            stateful_step_count=40,
+            max_examples=20,
+            stateful_step_count=50,
             deadline=None,
+            phases=(Phase.generate,),  # a shorter sequence would take minutes of restarts to find
             suppress_health_check=list(HealthCheck),
             report_multiple_bugs=False,
         ),
