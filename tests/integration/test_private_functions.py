@@ -163,6 +163,14 @@ def test_an_api_key_opens_it_where_it_sees_its_project(route: Route, plane: Data
     assert status(plane, "all") == 403
 
 
+def test_no_header_shows_an_api_key_to_a_public_function(plane: DataPlaneProcess) -> None:
+    plane.deploy("public", "def handle(event, context):\n    return {'body': event['headers']}\n")
+    headers = {"X-Auth-Token": "my own", "SCW-Functions-Token": SECRET_KEY}
+
+    assert SECRET_KEY not in plane.call("public", headers=headers).body.decode()
+    assert "my own" in plane.call("public", headers={"X-Auth-Token": "my own"}).body.decode()
+
+
 def snapshot(plane: DataPlaneProcess, route: Route, credentials: Credentials) -> Snapshot:
     clock = Clock(epoch=time.time(), real=time.time(), speed=0.0)
     return Snapshot(version=plane.control.next_version(), clock=clock, routes=(route,), credentials=credentials)

@@ -113,7 +113,7 @@ class Gateway:
         route = target.route
         request_id = request.identify()
         hide = request.token is not None and (
-            route.privacy == "private" or self.access.is_secret_key(request.token)
+            route.privacy == "private" or any(map(self.access.is_secret_key, request.credentials))
         )
         payload = envelope(
             request,

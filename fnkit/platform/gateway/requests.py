@@ -94,6 +94,11 @@ class ClientRequest:
                     self.token, self.token_rank = value, rank
         self.headers.append((lowered, value))
 
+    @property
+    def credentials(self) -> list[bytes]:
+        """What stands in every header that may hold a credential; ``token`` is the one that counts."""
+        return [value for name, value in self.headers if name in TOKEN_HEADERS]
+
     def identify(self) -> str:
         """Return the request's id: the client's own where it is a sensible one, else a new one."""
         if self.request_id and _ID.fullmatch(self.request_id):
