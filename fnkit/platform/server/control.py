@@ -30,6 +30,9 @@ __all__ = ["main", "serve"]
 
 _BACKLOG = 512
 _DRAIN_SECONDS = 10
+# An idle connection outlives the longest pause between two polls: 5 s (the Serverless plugin, Go), up to 30 s (the
+# other SDKs). One that is closed at the moment of the next request shows at Node clients as "socket hang up".
+_IDLE_SECONDS = 75
 
 
 class _Server(uvicorn.Server):
@@ -73,6 +76,7 @@ async def _serve_http(plane: ControlPlane, listener: socket.socket, stop: asynci
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
+        timeout_keep_alive=_IDLE_SECONDS,
     )
     server = _Server(config)
 
