@@ -53,8 +53,11 @@ def javascript_sdk() -> Path:
 
 
 def serverless_framework() -> Path:
-    """Return a folder whose ``node_modules`` has the Serverless Framework and Scaleway's plugin."""
-    return _node_packages("serverless", SERVERLESS)
+    """Return a folder whose ``node_modules`` has the Serverless Framework and Scaleway's plugin.
+
+    The plugin verifies secrets with argon2, which npm does not bring compiled: it is compiled here.
+    """
+    return _node_packages("serverless", SERVERLESS, native="argon2")
 
 
 def go_sdk(driver: Path) -> Path:
@@ -75,7 +78,7 @@ def go_sdk(driver: Path) -> Path:
     return folder / "driver"
 
 
-def _node_packages(name: str, packages: Sequence[str]) -> Path:
+def _node_packages(name: str, packages: Sequence[str], native: str = "") -> Path:
     _need("node")
     _need("npm")
     folder = _FOLDER / "-".join([name, *(package.rpartition("@")[2] for package in packages)])
@@ -83,6 +86,8 @@ def _node_packages(name: str, packages: Sequence[str]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "package.json").write_text('{"private": true}\n')
         _run((*_NPM_INSTALL, *packages), folder)
+        if native:
+            _run(("npm", "rebuild", native, "--build-from-source"), folder)
         _mark_complete(folder)
     return folder
 
