@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -123,6 +124,16 @@ def test_a_killed_zygote_takes_its_instances_and_is_replaced(plane: DataPlanePro
     for zygote in plane.zygotes():
         os.kill(zygote, signal.SIGKILL)
     wait_until(lambda: after_a_kill(plane, "orphan", before))
+
+
+def test_zygotes_killed_while_they_fork_leave_no_request_waiting(plane: DataPlaneProcess) -> None:
+    plane.deploy("hunted", "def handle(e, c):\n    return 'alive'\n", min_scale=1, max_scale=3)
+    for _ in range(60):
+        for zygote in plane.zygotes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(zygote, signal.SIGKILL)
+        assert plane.call("hunted").status in (200, 500, 502)
+    wait_until(lambda: plane.call("hunted").body == b"alive")
 
 
 def after_a_kill(plane: DataPlaneProcess, name: str, before: str) -> bool:

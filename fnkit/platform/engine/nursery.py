@@ -26,6 +26,7 @@ __all__ = ["Nursery"]
 
 _REFILL_SECONDS: Final = 0.01
 _GROUP_TRIES: Final = 50
+_ZYGOTE_TRIES: Final = 3
 _GROUP_SECONDS: Final = 0.1
 
 
@@ -60,12 +61,18 @@ class Nursery:
             self.refill(interpreter)
 
     async def take(self, interpreter: str) -> Instance:
-        """Return a blank instance of this interpreter, in hand or new. ``OSError`` when there can be none."""
+        """Return a blank instance of this interpreter, in hand or new. ``OSError`` when there can be none.
+
+        A zygote that is killed while it forks is started again.
+        """
         blanks = self._blanks.setdefault(interpreter, deque())
         while blanks:
             instance = blanks.popleft()
             if instance.state is InstanceState.BLANK:
                 return instance
+        for _ in range(_ZYGOTE_TRIES - 1):
+            with contextlib.suppress(ChildProcessError):
+                return await self._fork(interpreter)
         return await self._fork(interpreter)
 
     def refill(self, interpreter: str) -> None:
@@ -101,6 +108,9 @@ class Nursery:
                 groups.remove()
             raise
         self._instances[number] = instance
+        if zygote.closed:  # it ended meanwhile, when this instance was not among those to be told
+            self._clear(number, None)
+            raise ChildProcessError(errno.ECHILD, "the zygote ended while it forked")
         return instance
 
     def home(self, instance: Instance) -> Path:

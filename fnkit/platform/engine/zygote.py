@@ -77,6 +77,11 @@ class Zygote:
         """The process that was started; its only child is the zygote where there are namespaces."""
         return self._process.pid
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended, and with it every instance it was asked for."""
+        return self._closed
+
     def fork(self, number: int, descriptors: list[int]) -> None:
         """Ask for an instance that gets these descriptors: its socket, stdout, stderr."""
         rights = array.array("i", descriptors)
