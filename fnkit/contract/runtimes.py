@@ -1,4 +1,4 @@
-"""The runtime table: 41 rows as recorded from GET /runtimes on 2026-07-03, in the API's order.
+"""The runtime tables: 41 rows as recorded from GET /runtimes on 2026-07-03, and the 34 of 2025-12-15.
 
 Names are open strings in every request and checked against this table. Code samples are our own. Lifecycle
 rules (decision 27): ``deprecated`` is accepted with a message, ``end_of_support`` refuses creation,
@@ -7,12 +7,22 @@ rules (decision 27): ``deprecated`` is accepted with a message, ``end_of_support
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from fnkit.contract.enums import RuntimeStatus
 from fnkit.contract.resources import Runtime
 
-__all__ = ["RUNTIMES", "find_runtime", "python_runtime", "python_version"]
+__all__ = [
+    "RUNTIMES",
+    "RUNTIME_TABLES",
+    "RuntimeTable",
+    "find_runtime",
+    "python_runtime",
+    "python_version",
+]
 
 _LOGOS: Final = "https://scw-serverless-runtimes-logos-fr-par.s3.fr-par.scw.cloud"
 _EXTENSIONS: Final = {"Node": "js", "Python": "py", "PHP": "php", "Go": "go", "Rust": "rs"}
@@ -154,6 +164,37 @@ def _runtime(name: str, language: str, version: str, status: RuntimeStatus, mess
 
 RUNTIMES: Final[tuple[Runtime, ...]] = tuple(_runtime(*row) for row in _ROWS)
 _BY_NAME: Final = {runtime.name: runtime for runtime in RUNTIMES}
+
+_ADDED_SINCE_2025: Final = frozenset({"node26", "node24", "python314", "php85", "go126", "go125", "rust196"})
+_AVAILABLE_IN_2025: Final = frozenset(
+    {"node20", "python310", "php83", "php82", "go124", "go123", "go122", "rust185"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeTable:
+    """The table of one day: which runtimes there are, and where each stands in its life."""
+
+    runtimes: tuple[Runtime, ...]
+
+    def find(self, name: str) -> Runtime | None:
+        """Return the row of that name, or ``None``."""
+        return next((runtime for runtime in self.runtimes if runtime.name == name), None)
+
+
+def _as_of_2025(runtime: Runtime) -> Runtime:
+    if runtime.name not in _AVAILABLE_IN_2025:
+        return runtime
+    return msgspec.structs.replace(runtime, status=_AVAILABLE.value, status_message="")
+
+
+RUNTIME_TABLES: Final = {
+    "2026-07-03": RuntimeTable(RUNTIMES),
+    "2025-12-15": RuntimeTable(
+        tuple(_as_of_2025(runtime) for runtime in RUNTIMES if runtime.name not in _ADDED_SINCE_2025)
+    ),
+}
+"""By the day they were recorded, the newest first. The older one is exactly the API document's enumeration."""
 
 
 def find_runtime(name: str) -> Runtime | None:

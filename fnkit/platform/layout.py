@@ -89,6 +89,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     skips the token check (decision 18). Ports are what was chosen, never 0. ``speed`` 0 is the manual clock.
     scale_to_one_after, scale_to_zero_after: idle seconds of virtual time.
     verify_domains: whether a custom domain must lead to this machine before it is ready.
+    runtime_table: the day of the runtime table in force (``fnkit.contract.runtimes.RUNTIME_TABLES``).
     """
 
     home: str
@@ -109,4 +110,5 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     scale_to_one_after: float = 30.0
     scale_to_zero_after: float = 900.0
     verify_domains: bool = False
+    runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()

@@ -62,6 +62,13 @@ _PORT = click.IntRange(0, 65535)
     help="How functions are walled off from each other and from this machine.",
 )
 @click.option("--strict-runtimes", is_flag=True, help="Refuse a runtime that this machine has no exact match for.")
+@click.option(
+    "--runtime-table",
+    type=click.Choice(["2026-07-03", "2025-12-15"]),
+    default="2026-07-03",
+    show_default=True,
+    help="The runtimes of which day there are.",
+)
 @click.option("--verify-domains", is_flag=True, help="A custom domain must lead to this machine to be ready.")
 @click.option(
     "--quota",

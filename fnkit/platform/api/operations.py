@@ -104,8 +104,8 @@ async def _download_url(plane: ControlPlane, call: Call) -> object:
     return plane.uploads.download_url(call.region, call.id, call.base)
 
 
-async def _list_runtimes(_plane: ControlPlane, _call: Call) -> object:
-    return list_runtimes()
+async def _list_runtimes(plane: ControlPlane, _call: Call) -> object:
+    return list_runtimes(plane.context.runtimes)
 
 
 async def _create_cron(plane: ControlPlane, call: Call) -> object:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from fnkit.contract.runtimes import RUNTIME_TABLES, RuntimeTable
 from fnkit.platform.clock import PlatformClock
 from fnkit.platform.control.secrets import SecretKeeper
 from fnkit.platform.layout import Layout, ProcessSettings
@@ -74,3 +75,8 @@ class ControlContext:
     secrets: SecretKeeper
     tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     cron_changed: Callable[[str], None] = _nobody
+
+    @property
+    def runtimes(self) -> RuntimeTable:
+        """The runtime table in force."""
+        return RUNTIME_TABLES[self.settings.runtime_table]

@@ -15,6 +15,7 @@ from fnkit.contract.limits import (
     DEFAULT_TIMEOUT_SECONDS,
 )
 from fnkit.contract.requests import CreateFunction, UpdateFunction
+from fnkit.contract.runtimes import RuntimeTable
 from fnkit.platform.control import validation
 from fnkit.platform.control.runtimes import creatable, updatable
 from fnkit.platform.records.function import FunctionSettings
@@ -24,13 +25,13 @@ __all__ = ["new_settings", "updated_settings"]
 _DEFAULT_TIMEOUT: Final = DEFAULT_TIMEOUT_SECONDS * 10**9
 
 
-def new_settings(request: CreateFunction) -> FunctionSettings:
+def new_settings(request: CreateFunction, runtimes: RuntimeTable) -> FunctionSettings:
     """Return what a new function starts with; its secrets are added once they are hashed.
 
     Raises:
         Refusal: a field that cannot be.
     """
-    runtime = creatable(request.runtime)
+    runtime = creatable(runtimes, request.runtime)
     defaults = FunctionSettings(
         runtime=runtime.name,
         handler=runtime.default_handler,
@@ -46,13 +47,15 @@ def new_settings(request: CreateFunction) -> FunctionSettings:
     return _with(defaults, request, runtime.language)
 
 
-def updated_settings(settings: FunctionSettings, request: UpdateFunction) -> FunctionSettings:
+def updated_settings(
+    settings: FunctionSettings, request: UpdateFunction, runtimes: RuntimeTable
+) -> FunctionSettings:
     """Return the settings with what is given; null, absent and ``unknown_*`` change nothing.
 
     Raises:
         Refusal: a field that cannot be.
     """
-    runtime = updatable(settings.runtime, request.runtime)
+    runtime = updatable(runtimes, settings.runtime, request.runtime)
     return _with(msgspec.structs.replace(settings, runtime=runtime.name), request, runtime.language)
 
 

@@ -64,7 +64,7 @@ class Functions:
         context = self._context
         name = validation.function_name(request.name)
         function_id = str(uuid.uuid4())
-        settings = new_settings(request)
+        settings = new_settings(request, self._context.runtimes)
         description = validation.text("description", request.description or "")
         tags = validation.tags(request.tags or [])
         network = validation.private_network(request.private_network_id or "")
@@ -121,7 +121,7 @@ class Functions:
         """Store what is given and deploy it, unless ``redeploy`` is false."""
         context = self._context
         before = self.writable(region, function_id)
-        updated_settings(before.settings, request)
+        updated_settings(before.settings, request, self._context.runtimes)
         description = None if request.description is None else validation.text("description", request.description)
         tags = None if request.tags is None else validation.tags(request.tags)
         network = request.private_network_id
@@ -132,7 +132,7 @@ class Functions:
         )
         with context.store.transaction():
             now = self.writable(region, function_id)
-            settings = updated_settings(now.settings, request)
+            settings = updated_settings(now.settings, request, self._context.runtimes)
             if changes:
                 settings = msgspec.structs.replace(settings, secrets=changes.merged(settings.secrets))
             record = msgspec.structs.replace(
@@ -308,7 +308,7 @@ class Functions:
             raise quota_exceeded("functions_memory", quota, current)
 
     def _view(self, record: FunctionRecord, fresh: frozenset[str] = frozenset()) -> Function:
-        return function_view(record, self._context.settings.domain_suffix, fresh)
+        return function_view(record, self._context.settings.domain_suffix, self._context.runtimes, fresh)
 
 
 def _reserved(settings: FunctionSettings) -> int:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from fnkit.contract.enums import RuntimeStatus, is_unset
 from fnkit.contract.resources import ListRuntimesResponse, Runtime
-from fnkit.contract.runtimes import RUNTIMES, find_runtime
+from fnkit.contract.runtimes import RuntimeTable
 from fnkit.platform.control.refusals import Refusal, invalid, required
 
 __all__ = ["creatable", "list_runtimes", "updatable"]
 
 
-def list_runtimes() -> ListRuntimesResponse:
+def list_runtimes(table: RuntimeTable) -> ListRuntimesResponse:
     """Return the whole table; it is not paged (recorded)."""
-    return ListRuntimesResponse(runtimes=list(RUNTIMES), total_count=len(RUNTIMES))
+    return ListRuntimesResponse(runtimes=list(table.runtimes), total_count=len(table.runtimes))
 
 
-def creatable(name: str | None) -> Runtime:
+def creatable(table: RuntimeTable, name: str | None) -> Runtime:
     """Return the runtime of a new function.
 
     Raises:
@@ -23,7 +23,7 @@ def creatable(name: str | None) -> Runtime:
     """
     if name is None or is_unset(name):
         raise required("runtime")
-    runtime = _known(name)
+    runtime = _known(table, name)
     if runtime.status == RuntimeStatus.END_OF_SUPPORT:
         raise _ended(runtime, "runtime reached end of support, could not create new functions")
     if runtime.status == RuntimeStatus.END_OF_LIFE:
@@ -31,14 +31,14 @@ def creatable(name: str | None) -> Runtime:
     return runtime
 
 
-def updatable(current: str, wanted: str | None) -> Runtime:
+def updatable(table: RuntimeTable, current: str, wanted: str | None) -> Runtime:
     """Return the runtime of a function after an update: never another language, never past its end of life.
 
     Raises:
         Refusal: it may not be that.
     """
-    runtime = _known(current if wanted is None or is_unset(wanted) else wanted)
-    before = _known(current)
+    runtime = _known(table, current if wanted is None or is_unset(wanted) else wanted)
+    before = _known(table, current)
     if runtime.language != before.language:
         raise invalid("runtime", f"cannot change from {before.language} to {runtime.language}")
     if runtime.status == RuntimeStatus.END_OF_LIFE:
@@ -48,8 +48,8 @@ def updatable(current: str, wanted: str | None) -> Runtime:
     return runtime
 
 
-def _known(name: str) -> Runtime:
-    runtime = find_runtime(name)
+def _known(table: RuntimeTable, name: str) -> Runtime:
+    runtime = table.find(name)
     if runtime is None:
         raise invalid("runtime", f"{name[:64]!r} is not one of this API's runtimes")
     return runtime

@@ -15,11 +15,12 @@ from fnkit.contract.resources import (
     Namespace,
     NatsConfig,
     QueueConfig,
+    Runtime,
     SqsConfig,
     Token,
     Trigger,
 )
-from fnkit.contract.runtimes import find_runtime
+from fnkit.contract.runtimes import RuntimeTable
 from fnkit.platform.control.hosts import domain_name, registry_endpoint
 from fnkit.platform.control.secrets import shown
 from fnkit.platform.control.timestamps import exact, rounded
@@ -71,7 +72,9 @@ def namespace_view(record: NamespaceRecord, fresh: frozenset[str] = READ) -> Nam
     )
 
 
-def function_view(record: FunctionRecord, suffix: str, fresh: frozenset[str] = READ) -> Function:
+def function_view(
+    record: FunctionRecord, suffix: str, runtimes: RuntimeTable, fresh: frozenset[str] = READ
+) -> Function:
     """Return the API's object; ``suffix`` ends the domain name."""
     settings = record.settings
     return Function(
@@ -93,7 +96,7 @@ def function_view(record: FunctionRecord, suffix: str, fresh: frozenset[str] = R
         domain_name=domain_name(record.host_label, record.region, suffix),
         secret_environment_variables=shown(settings.secrets),
         http_option=settings.http_option,
-        runtime_message=_runtime_message(settings.runtime),
+        runtime_message=_runtime_message(runtimes.find(settings.runtime)),
         build_message=record.build_message,
         sandbox=settings.sandbox,
         created_at=_time("created_at", record.created_at, fresh),
@@ -190,7 +193,6 @@ def _time(name: str, nanoseconds: int, fresh: frozenset[str]) -> str:
     return exact(nanoseconds) if name in fresh else rounded(nanoseconds)
 
 
-def _runtime_message(name: str) -> str:
-    runtime = find_runtime(name)
+def _runtime_message(runtime: Runtime | None) -> str:
     available = runtime is None or runtime.status in (RuntimeStatus.AVAILABLE, RuntimeStatus.BETA)
     return "" if available or runtime is None else runtime.status_message

@@ -15,6 +15,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     home: absolute. speed: of the clock, 0 for the manual one. isolation: ``auto`` or a level's name.
     wait: seconds until it must be healthy.
     verify_domains: whether custom domains must lead to this machine.
+    runtime_table: the day of the runtime table.
     domain_suffix: what follows ``functions.fnc.<region>.`` in functions' host names.
     """
 
@@ -28,4 +29,5 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     strict_runtimes: bool = False
     wait: float = 30.0
     verify_domains: bool = False
+    runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()

@@ -50,6 +50,7 @@ class Prepared:
             isolation=self.run.isolation,
             strict_runtimes=self.run.strict_runtimes,
             verify_domains=self.run.verify_domains,
+            runtime_table=self.run.runtime_table,
             quotas=self.run.quotas,
         )
 
@@ -98,6 +99,7 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
         isolation=options.isolation,
         strict_runtimes=options.strict_runtimes,
         verify_domains=options.verify_domains,
+        runtime_table=options.runtime_table,
         quotas=options.quotas,
         socket_folder=str(socket_folder(Path(options.home))),
     )

@@ -33,6 +33,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     control: int = 0
     data_plane: int = 0
     verify_domains: bool = False
+    runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()
 
 

@@ -1,0 +1,22 @@
+"""A platform with the runtime table of another day."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.calling import ask_api
+from tests.support.platform import running_platform
+
+
+@pytest.mark.slow
+def test_an_older_table_brings_its_own_runtimes(tmp_path: Path) -> None:
+    with running_platform(tmp_path / "home", "--runtime-table", "2025-12-15") as platform:
+        runtimes = ask_api(platform, "runtimes")
+        listed = runtimes["runtimes"]
+        assert isinstance(listed, list)
+        statuses = {one["name"]: one["status"] for one in listed}
+    assert runtimes["total_count"] == 34
+    assert statuses["python310"] == "available"
+    assert "node26" not in statuses
