@@ -46,7 +46,7 @@ class PlatformEnvView:
                 return "\n".join(f"{name}={value}" for name, value in self._variables())
 
     def _variables(self) -> tuple[tuple[str, str], ...]:
-        """The names that Scaleway's own tools read (SDKs, ``scw``, Terraform)."""
+        """The names that Scaleway's tools read: SDKs, ``scw``, Terraform, and the Serverless plugin its own URL."""
         found = self.description
         return (
             ("SCW_API_URL", found.api_url),
@@ -56,6 +56,7 @@ class PlatformEnvView:
             ("SCW_DEFAULT_ORGANIZATION_ID", found.organization_id),
             ("SCW_DEFAULT_REGION", REGIONS[0]),
             ("SCW_DEFAULT_ZONE", f"{REGIONS[0]}-1"),
+            ("SCW_FUNCTION_URL", f"{found.api_url}/functions/v1beta1/regions/{REGIONS[0]}"),
             ("FNKIT_GATEWAY_URL", found.gateway_url),
         )
 

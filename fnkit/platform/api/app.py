@@ -45,6 +45,7 @@ def application(plane: ControlPlane) -> Starlette:
         Route(keys.KEY_PATH, _guarded(plane, keys.delete), methods=["DELETE"]),
         Route(own.HISTORY_PATH, _guarded(plane, own.history), methods=["GET"]),
         Route(own.HEALTH_PATH, _open(plane, own.health), methods=["GET"]),
+        Route(own.METADATA_PATH, _open(plane, own.metadata), methods=["GET"]),
         Route(document.PATH, _open(plane, document.get), methods=["GET"]),
         Route(archives.PATH, _open(plane, archives.put), methods=["PUT"]),
         Route(archives.PATH, _open(plane, archives.get), methods=["GET"]),

@@ -1,4 +1,4 @@
-"""What our platform serves beside the Functions API: its health, itself, its clock, and what crons fired."""
+"""What our platform serves beside the Functions API: health, itself, its clock, what crons fired, which cloud."""
 
 from __future__ import annotations
 
@@ -18,9 +18,20 @@ from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.control.refusals import Refusal, invalid
 from fnkit.platform.control.visibility import Visibility
 
-__all__ = ["CLOCK_PATH", "HEALTH_PATH", "HISTORY_PATH", "clock", "health", "history", "platform"]
+__all__ = [
+    "CLOCK_PATH",
+    "HEALTH_PATH",
+    "HISTORY_PATH",
+    "METADATA_PATH",
+    "clock",
+    "health",
+    "history",
+    "metadata",
+    "platform",
+]
 
 HEALTH_PATH: Final = "/healthz"
+METADATA_PATH: Final = "/metadata"
 CLOCK_PATH: Final = "/fnkit/v1/clock"
 HISTORY_PATH: Final = "/fnkit/v1/regions/{region}/crons/{id}/history"
 _MAX_ADVANCE: Final = 10 * 366 * 24 * 3600
@@ -42,6 +53,14 @@ async def health(plane: ControlPlane, _request: Request) -> Response:
     if link.isolation is not None:
         body["isolation"] = link.isolation
     return json_answer(body, 200 if link.healthy else 503)
+
+
+async def metadata(_plane: ControlPlane, _request: Request) -> Response:
+    """Return what the Go SDK builds resource names (``srn://``) with, as its own tests have it of the real API.
+
+    It asks after every object it is shown, again and again until it is told.
+    """
+    return json_answer({"platform": "external", "partition": "scw", "domain": "scw.eu"}, 200)
 
 
 async def platform(plane: ControlPlane, _request: Request) -> PlatformInfo:

@@ -31,8 +31,10 @@ _NPM_INSTALL = ("npm", "install", "--no-package-lock", "--no-fund", "--no-audit"
 
 
 def client_environment(platform: PlatformUnderTest) -> dict[str, str]:
-    """Return the environment of a client's process: the platform's variables, no proxy before loopback."""
-    return {**os.environ, **platform.environment, "NO_PROXY": "127.0.0.1,localhost"}
+    """Return a client's environment: what ``fnkit platform env`` prints, and no proxy before loopback."""
+    printed = platform.command("platform", "env", "--format", "dotenv").ok().stdout
+    variables = dict(line.split("=", 1) for line in printed.splitlines())
+    return {**os.environ, **variables, "NO_PROXY": "127.0.0.1,localhost"}
 
 
 def scw_serverless() -> Path:

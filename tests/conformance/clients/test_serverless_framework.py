@@ -41,7 +41,6 @@ def serverless(platform: PlatformUnderTest, tmp_path: Path) -> Serverless:
     (tmp_path / "node_modules").symlink_to(packages)
     environment = {
         **client_environment(platform),
-        "SCW_FUNCTION_URL": f"{platform.api_url}/functions/v1beta1/regions/fr-par",
         "SLS_TELEMETRY_DISABLED": "1",
         "SLS_NOTIFICATIONS_MODE": "off",
         "CI": "true",

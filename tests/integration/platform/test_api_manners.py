@@ -135,3 +135,23 @@ def test_a_clock_is_moved_forward_by_a_number_only(control: ControlProcess, adva
 
     assert answer.status == 400
     assert "advance" in answer.message
+
+
+def test_the_go_sdk_is_told_which_cloud_it_names_resources_in(control: ControlProcess) -> None:
+    answer = control.request("GET", "/metadata", headers={"X-Auth-Token": ""})
+
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json == {"platform": "external", "partition": "scw", "domain": "scw.eu"}
+
+
+@pytest.mark.slow
+def test_an_idle_connection_outlives_the_pause_between_two_polls(control: ControlProcess) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=10)
+    try:
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+        connection.sock.settimeout(6)
+        with pytest.raises(TimeoutError):
+            connection.sock.recv(1)
+    finally:
+        connection.close()

@@ -107,6 +107,7 @@ func (d *driver) makeFunction() {
 		SecretEnvironmentVariables: []*function.Secret{{Key: "SECRET", Value: scw.StringPtr("s3cret")}},
 	}))
 	expect("status", d.function.Status, function.FunctionStatusCreated)
+	expect("name", d.function.Srn, "srn://functions.scw.eu/regions/fr-par/functions/"+d.function.ID)
 	expect("timeout", *d.function.Timeout, scw.Duration{Seconds: 30})
 }
 
