@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +18,14 @@ from packaging.utils import canonicalize_name
 
 from fnkit.bundler.interpreters import find_interpreter
 from fnkit.bundler.lock import LockedPackage
-from fnkit.bundler.resolver import Resolution, filename_of, index_environment, not_lockable, shareable_url
+from fnkit.bundler.resolver import (
+    Resolution,
+    filename_of,
+    index_environment,
+    not_lockable,
+    run_resolver,
+    shareable_url,
+)
 from fnkit.bundler.uv_failures import condensed
 from fnkit.errors import BundleError
 
@@ -104,7 +110,7 @@ def _compile(question: Resolution, interpreter: Path, folder: Path) -> Path:
     if interpreter != Path(sys.executable):
         # pip-tools and what it needs are pure Python: our installed copy runs under any supported minor.
         environment["PYTHONPATH"] = _site_packages()
-    done = _run(command, question, environment)
+    done = run_resolver(command, question.root, environment, seconds=_SECONDS)
     if done.returncode != 0:
         raise _failed(question, done.stderr)
     return pins
@@ -123,7 +129,7 @@ def _wheels_of(question: Resolution, pins: Path) -> tuple[LockedPackage, ...]:
         *("--require-hashes", "--report", "-", "--target", str(pins.parent / "nowhere")),
         *(*pip_options(target.python_name, target.platforms), "-r", str(pins)),
     ]
-    done = _run(command, question, index_environment())
+    done = run_resolver(command, question.root, index_environment(), seconds=_SECONDS)
     if done.returncode != 0:
         raise _failed(question, done.stderr)
     report = msgspec.json.decode(done.stdout.encode("utf-8", "replace"), type=_Report)
@@ -143,27 +149,6 @@ def _locked(question: Resolution, item: _Item) -> LockedPackage:
         url=shareable_url(item.download_info.url),
         sha256=sha256,
     )
-
-
-def _run(command: list[str], question: Resolution, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            cwd=question.root,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BundleError(
-            f"Resolving the requirements took longer than {_SECONDS // 60} minutes.",
-            code="lock-timeout",
-            hint="Check the connection to the package index, then try again.",
-        ) from error
 
 
 def _failed(question: Resolution, stderr: str) -> BundleError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from fnkit.bundler.lock import LockedPackage
 from fnkit.bundler.target import Target
 from fnkit.errors import BundleError
 
-__all__ = ["Resolution", "filename_of", "index_environment", "not_lockable", "shareable_url"]
+__all__ = ["Resolution", "filename_of", "index_environment", "not_lockable", "run_resolver", "shareable_url"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +81,31 @@ def not_lockable(name: str, place: str, why: str) -> BundleError:
         code="requirement-not-lockable",
         hint="Name a version from an index or the URL of a wheel; code of your own belongs into the project.",
     )
+
+
+def run_resolver(
+    command: list[str], root: Path, environment: dict[str, str], *, seconds: int
+) -> subprocess.CompletedProcess[str]:
+    """Run a resolver in the project's folder, with nobody to ask.
+
+    Raises:
+        BundleError: ``lock-timeout``.
+    """
+    try:
+        return subprocess.run(
+            command,
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(
+            f"Resolving the requirements took longer than {seconds // 60} minutes.",
+            code="lock-timeout",
+            hint="Check the connection to the package index, then try again.",
+        ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -12,7 +11,14 @@ import msgspec
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from fnkit.bundler.lock import Lock, LockedPackage, format_lock
-from fnkit.bundler.resolver import Resolution, filename_of, index_environment, not_lockable, shareable_url
+from fnkit.bundler.resolver import (
+    Resolution,
+    filename_of,
+    index_environment,
+    not_lockable,
+    run_resolver,
+    shareable_url,
+)
 from fnkit.bundler.target import Target
 from fnkit.bundler.uv_failures import explain_failure
 from fnkit.errors import BundleError
@@ -98,31 +104,10 @@ def _compile(question: Resolution, platform: str) -> _Answer:
             command += ["--no-binary", name]
         if question.upgrade:
             command.append("--upgrade")
-        done = _run([*command, str(asked)], question.root)
+        done = run_resolver([*command, str(asked)], question.root, index_environment(), seconds=_SECONDS)
         if done.returncode != 0:
             raise explain_failure(done.stderr, question)
         return _decode(output)
-
-
-def _run(command: list[str], root: Path) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            cwd=root,
-            env=index_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BundleError(
-            f"Resolving the requirements took longer than {_SECONDS // 60} minutes.",
-            code="lock-timeout",
-            hint="Check the connection to the package index, then try again.",
-        ) from error
 
 
 def _decode(output: Path) -> _Answer:

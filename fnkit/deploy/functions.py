@@ -23,7 +23,7 @@ from fnkit.deploy.pacing import Pace
 from fnkit.deploy.restoring import restore
 from fnkit.deploy.results import FunctionResult
 from fnkit.deploy.waiting import until_function_gone, until_function_settled
-from fnkit.errors import ApiError, ConflictError, DeployError, FnkitError, NotFoundError
+from fnkit.errors import ConflictError, DeployError, FnkitError, NotFoundError
 from fnkit.plan.changes import Action, ChildChange, FunctionChange, FunctionSettings
 from fnkit.plan.tags import read_ownership
 
@@ -188,6 +188,4 @@ def _restore(
 def _status(change: FunctionChange, function: Function | None, failure: FnkitError | None) -> str:
     if function is not None:
         return function.status
-    if change.action is Action.DELETE and failure is None:
-        return "deleted"
-    return "missing" if isinstance(failure, ApiError | DeployError) else "unknown"
+    return "deleted" if change.action is Action.DELETE and failure is None else "unknown"

@@ -16,7 +16,7 @@ from fnkit.deploy.places import CacheFolder
 from fnkit.deploy.preparing import Wish, prepare
 from fnkit.deploy.site import Site, ask_site
 from fnkit.errors import BundleError, DeployError, Problem, ProjectError, ProjectInvalid
-from fnkit.plan import Action, FunctionChange
+from fnkit.plan import Action, FunctionChange, Observed
 from fnkit.plan.tags import read_ownership
 
 __all__ = ["FunctionState", "Inspection", "inspect_project"]
@@ -70,9 +70,32 @@ def inspect_project(
         ApiError: the endpoint refused or could not be reached.
     """
     pace = Pace()
-    site = ask_site(api, pace)
-    observed = observe(api, identity.namespace, pace)
-    drift, obstacle = _drift(identity, api, environ=environ, cache=cache, pace=pace, report=report)
+    wish = Wish(directory=identity.root, stage=identity.stage)
+    try:
+        prepared = prepare(wish, api, environ=environ, cache=cache, pace=pace, report=report)
+    except (ProjectError, BundleError, DeployError) as error:
+        # What is live can be shown all the same; only what a deploy would change cannot be said.
+        site, observed = ask_site(api, pace), observe(api, identity.namespace, pace)
+        return _inspection(identity, api, site, observed, None, _obstacle(error))
+    functions = [change for change in prepared.plan.changes if isinstance(change, FunctionChange)]
+    drift = {one.name: () if one.action is Action.KEEP else one.reasons for one in functions}
+    return _inspection(identity, api, prepared.site, prepared.observed, drift, None)
+
+
+def _obstacle(error: ProjectError | BundleError | DeployError) -> Problem:
+    if isinstance(error, ProjectInvalid):
+        return error.problems[0]
+    return Problem(error.code, error.message, error.hint, error.file, error.line)
+
+
+def _inspection(
+    identity: Identity,
+    api: FunctionsApi,
+    site: Site,
+    observed: Observed,
+    drift: Mapping[str, tuple[str, ...]] | None,
+    obstacle: Problem | None,
+) -> Inspection:
     live = {one.name: one for one in observed.functions}
     ours = {
         name for name, one in live.items() if read_ownership(one.tags).belongs_to(identity.project, identity.stage)
@@ -87,27 +110,6 @@ def inspect_project(
         foreign=tuple(sorted(set(live) - ours)),
         obstacle=obstacle,
     )
-
-
-def _drift(
-    identity: Identity,
-    api: FunctionsApi,
-    *,
-    environ: Mapping[str, str],
-    cache: CacheFolder,
-    pace: Pace,
-    report: Report,
-) -> tuple[dict[str, tuple[str, ...]] | None, Problem | None]:
-    """Return what a deploy would change by function, or why that cannot be said."""
-    wish = Wish(directory=identity.root, stage=identity.stage)
-    try:
-        prepared = prepare(wish, api, environ=environ, cache=cache, pace=pace, report=report)
-    except ProjectInvalid as error:
-        return None, error.problems[0]
-    except (ProjectError, BundleError, DeployError) as error:
-        return None, Problem(error.code, error.message, error.hint, error.file, error.line)
-    functions = [change for change in prepared.plan.changes if isinstance(change, FunctionChange)]
-    return {one.name: () if one.action is Action.KEEP else one.reasons for one in functions}, None
 
 
 def _state(

@@ -14,7 +14,8 @@ __all__ = ["Applied", "FunctionResult"]
 class FunctionResult:
     """One function after the deploy.
 
-    status: the API's, or ``deleted``; domain: its ``domain_name``; seconds: what this change took.
+    status: the API's, ``deleted``, or ``unknown`` when creating it failed. domain: its ``domain_name``.
+    seconds: what this change took.
     failure: why it is not as the plan wanted it, or ``None``.
     """
 

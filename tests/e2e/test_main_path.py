@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.calling import ask_api, call_function
+from tests.support.command import Command
+from tests.support.deadly_proxy import deadly_proxy
 from tests.support.platform import PlatformUnderTest
 
 Json = dict[str, Any]  # JSON has no types
@@ -215,3 +217,26 @@ def test_domains_and_triggers_follow_the_code(platform: PlatformUnderTest, proje
     assert ask_api(platform, f"triggers?function_id={live['id']}")["total_count"] == 1
     assert fnkit("plan", "--local", "--exit-code", "--refresh").code == 0
     fnkit("destroy", "--local", "--yes").ok()
+
+
+@pytest.mark.slow
+def test_a_plan_without_changes_makes_four_requests(platform: PlatformUnderTest, project: Path) -> None:
+    (project / "fnkit.toml").write_text('name = "sparing"\n')
+    (project / "main.py").write_text(
+        "from fnkit import cron, function\n\n"
+        + "".join(
+            f"@cron('0 4 * * *')\n@function\ndef job{number}(event, context):\n    return 'done'\n\n"
+            for number in range(5)
+        )
+    )
+    platform.command("deploy", "--local").ok()
+    with deadly_proxy(platform.api_url, after=None, kill=lambda: None) as proxy:
+        planned = Command({**platform.environment, "SCW_API_URL": proxy.url})("plan", "--exit-code")
+    assert planned.code == 0, planned.stdout
+    assert [request.rpartition("/")[2] for request in proxy.requests] == [
+        "platform",
+        "runtimes",
+        "namespaces",
+        "functions",
+    ]
+    platform.command("destroy", "--local", "--yes").ok()
