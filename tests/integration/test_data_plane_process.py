@@ -40,6 +40,7 @@ def test_it_imports_neither_control_nor_the_store() -> None:
         "fnkit.platform.gateway",
         "fnkit.platform.layout",
         "fnkit.platform.log_lines",
+        "fnkit.platform.measurements",
         "fnkit.platform.routing",
         "fnkit.platform.server.control_link",
         "fnkit.platform.server.data_plane",

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.source_tree import REPOSITORY, Module, imports_of, modules
 
-_VALUES = "platform.routing platform.layout platform.clock platform.log_lines"
+_VALUES = "platform.routing platform.layout platform.clock platform.log_lines platform.measurements"
 
 ALLOWED: dict[str, str] = {
     "errors": "",
@@ -25,10 +25,11 @@ ALLOWED: dict[str, str] = {
     "platform.routing": "contract errors",
     "platform.clock": "platform.routing contract errors",
     "platform.log_lines": "contract errors",
+    "platform.measurements": "contract errors",
     "platform.store": "platform.records platform.layout contract errors",
     "platform.builds": "platform.records platform.layout contract errors",
     "platform.control": f"platform.records {_VALUES} platform.store platform.builds contract errors",
-    "platform.api": "platform.control contract errors",
+    "platform.api": "platform.control platform.measurements contract errors",
     "platform.console": "platform.control contract errors",
     "platform.schedulers": "platform.control platform.clock contract errors",
     "platform.engine": f"{_VALUES} contract errors",

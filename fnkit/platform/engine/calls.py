@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from fnkit.platform.engine.contract import Failure, Listener
+from fnkit.platform.engine.contract import ColdStart, Failure, Listener
 
 __all__ = ["LocalCall", "Server"]
 
 
 class Server(Protocol):
     """What a call needs of the instance that serves it."""
+
+    name: str
 
     def write(self, data: bytes) -> None:
         """Send a piece of the request."""
@@ -26,13 +28,20 @@ class Server(Protocol):
 class LocalCall:
     """See ``Call``. ``listener`` is ``None`` once nobody waits any more."""
 
-    __slots__ = ("listener", "request_id", "server", "timer")
+    __slots__ = ("cold_start", "listener", "request_id", "server", "timer", "waiting_since")
 
     def __init__(self, request_id: str, listener: Listener) -> None:
         self.request_id = request_id
         self.listener: Listener | None = listener
         self.server: Server | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.waiting_since = 0.0  # time.monotonic; 0 where it found an idle instance
+        self.cold_start: ColdStart | None = None
+
+    @property
+    def instance(self) -> str:
+        """See ``Call``."""
+        return self.server.name if self.server is not None else ""
 
     def send(self, data: bytes) -> None:
         """Write a piece of the request to the instance."""

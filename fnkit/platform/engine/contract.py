@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from fnkit.platform.engine.meters import Meters
 from fnkit.platform.routing import Route
 
-__all__ = ["Call", "Engine", "Failure", "FailureKind", "Listener", "Observation", "Outcome"]
+__all__ = ["Call", "ColdStart", "Engine", "Failure", "FailureKind", "Listener", "Observation", "Outcome"]
 
 
 class FailureKind(Enum):
@@ -56,8 +57,24 @@ class Listener(Protocol):
         """There will be no answer, or not the rest of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """The start of an instance, in seconds of ``time.monotonic``: from its first step to its imported handler."""
+
+    began: float
+    ended: float
+
+
 class Call(Protocol):
     """One request on its way."""
+
+    @property
+    def instance(self) -> str:
+        """The instance that serves it, by name; ``""`` before there is one."""
+
+    @property
+    def cold_start(self) -> ColdStart | None:
+        """The start that this request waited for; ``None`` where its instance was there before."""
 
     def send(self, data: bytes) -> None:
         """Write a piece of the HTTP/1.1 request to the instance."""
@@ -90,7 +107,11 @@ class Observation:
 
 
 class Engine(Protocol):
-    """Runs deployments."""
+    """Runs deployments. ``meters`` hold what is counted of each function; whoever asks adds the requests."""
+
+    @property
+    def meters(self) -> Meters:
+        """See above."""
 
     def deploy(self, route: Route, settled: Callable[[Outcome], None]) -> None:
         """Start one instance; when it runs, switch to this deployment and say so through ``settled``.

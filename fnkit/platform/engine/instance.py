@@ -12,6 +12,7 @@ import select
 import socket
 from collections.abc import Iterable
 from enum import Enum
+from time import monotonic
 from typing import Final, Protocol, cast
 
 import httptools
@@ -71,6 +72,10 @@ class Instance(asyncio.Protocol):
         self.function_id = ""
         self.home: str | None = None
         self.idle_since = 0.0
+        self.began = 0.0  # these three in seconds of time.monotonic
+        self.ready_at = 0.0
+        self.busy_since = 0.0  # 0 while it holds no request
+        self.has_served = False
         self.call: LocalCall | None = None
         self.reason = ""
         self.was_ready = False
@@ -120,6 +125,7 @@ class Instance(asyncio.Protocol):
         self.owner = owner
         self.function_id = function_id
         self.state = InstanceState.STARTING
+        self.began = monotonic()
         self.write_document(settings)
 
     def write_document(self, document: bytes) -> None:
@@ -143,6 +149,7 @@ class Instance(asyncio.Protocol):
         elif self.owner is not None:
             self.state = InstanceState.IDLE
             self.was_ready = True
+            self.ready_at = monotonic()
             self._read_written()
             self.owner.instance_ready(self)
 
@@ -151,6 +158,8 @@ class Instance(asyncio.Protocol):
     def serve(self, call: LocalCall) -> None:
         """Take a request; its bytes follow through ``write``."""
         self.state = InstanceState.BUSY
+        self.busy_since = monotonic()
+        self.has_served = True
         self._request_id = call.request_id
         self.call = call
         self.answering = False

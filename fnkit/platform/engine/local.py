@@ -17,6 +17,7 @@ from fnkit.platform.engine.contract import Call, Failure, FailureKind, Listener,
 from fnkit.platform.engine.instance import Instance
 from fnkit.platform.engine.isolation import Level
 from fnkit.platform.engine.logs import LogWriter
+from fnkit.platform.engine.meters import Meters, ending_kind
 from fnkit.platform.engine.nursery import Nursery
 from fnkit.platform.engine.pool import Pool
 from fnkit.platform.engine.scaling import ScaleDown
@@ -58,6 +59,7 @@ class LocalEngine:
         self._settings = settings
         self._clock = clock
         self._exited = exited
+        self.meters = Meters()
         self.logs = LogWriter(settings.logs_folder, clock.timestamp, self._loop.time)
         groups = ControlGroups() if settings.level is Level.CGROUP else None
         self._nursery = Nursery(settings.level, groups, settings.runtime_folder, self.logs, blanks=settings.blanks)
@@ -119,6 +121,7 @@ class LocalEngine:
             if pool is not None:
                 self._retire(pool, None)
         self.logs.forget(function_id)
+        self.meters.forget(function_id)
 
     def acquire(self, function_id: str, request_id: str, listener: Listener) -> Call | None:
         """See ``Engine.acquire``."""
@@ -230,6 +233,7 @@ class LocalEngine:
     def ended(self, pool: Pool, instance: Instance, reason: str, *, prompted: bool) -> None:
         """See ``PoolHost``."""
         self._evicted.discard(instance)
+        pool.meter.ended[ending_kind(reason, prompted=prompted)] += 1
         self._starter.turn_over(instance)
         self._starter.memory_freed(pool.route.memory)
         if pool.retired and not pool.members:
@@ -242,7 +246,7 @@ class LocalEngine:
 
     def _pool(self, route: Route, first: Callable[[str | None], None]) -> Pool:
         queue = self._settings.queue_per_instance * max(1, route.max_scale)
-        return Pool(route, self, queue, first)
+        return Pool(route, self, self.meters.of(route), queue, first)
 
     def _switch(self, pool: Pool) -> None:
         old = self._pools.get(pool.route.function_id)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Final, Protocol
 
 from fnkit.platform.engine.calls import LocalCall
-from fnkit.platform.engine.contract import Failure, FailureKind, Listener
+from fnkit.platform.engine.contract import ColdStart, Failure, FailureKind, Listener
 from fnkit.platform.engine.instance import Instance, InstanceState
+from fnkit.platform.engine.meters import FunctionMeter
 from fnkit.platform.engine.scaling import ScaleDown
 from fnkit.platform.routing import Route
 
@@ -21,6 +23,7 @@ __all__ = ["Pool", "PoolHost"]
 
 _BACKOFF_FIRST: Final = 0.1
 _BACKOFF_MAX: Final = 30.0
+_MEGABYTES: Final = 1024  # of the gigabyte in which memory × time is billed: 128 MB are 0.125 GB
 
 
 class PoolHost(Protocol):
@@ -45,8 +48,16 @@ class PoolHost(Protocol):
 class Pool:
     """One deployment's instances. ``first`` hears of the first start: ``None``, or why it failed."""
 
-    def __init__(self, route: Route, host: PoolHost, queue_limit: int, first: Callable[[str | None], None]) -> None:
+    def __init__(
+        self,
+        route: Route,
+        host: PoolHost,
+        meter: FunctionMeter,
+        queue_limit: int,
+        first: Callable[[str | None], None],
+    ) -> None:
         self.route = route
+        self.meter = meter
         self.idle: list[Instance] = []
         self.members: set[Instance] = set()
         self.waiting: deque[LocalCall] = deque()
@@ -100,8 +111,10 @@ class Pool:
         call = LocalCall(request_id, listener)
         call.timer = self._loop.call_later(self.route.timeout, self._expire, call)
         if self.idle:
+            self.meter.at_once += 1
             self._give(self.idle.pop(), call)
         else:
+            call.waiting_since = monotonic()
             self.waiting.append(call)
             self.grow()
         return call
@@ -126,10 +139,18 @@ class Pool:
             call.fail(Failure(FailureKind.STOPPING, "the client is gone"))
 
     def _give(self, instance: Instance, call: LocalCall) -> None:
+        if call.waiting_since:
+            self._end_waiting(instance, call)
         call.server = instance
         instance.serve(call)
         if call.listener is not None:
             call.listener.granted(call)
+
+    def _end_waiting(self, instance: Instance, call: LocalCall) -> None:
+        """Whoever waits and gets a new instance has waited for its start."""
+        if not instance.has_served:
+            call.cold_start = ColdStart(instance.began, instance.ready_at)
+        self.meter.waited(monotonic() - call.waiting_since, cold=not instance.has_served)
 
     def _expire(self, call: LocalCall) -> None:
         seconds = f"{self.route.timeout:g} s"
@@ -162,6 +183,7 @@ class Pool:
         """A start that was asked for came to nothing. One waiting request pays for it, the others go on."""
         self.starting -= 1
         self._failures += 1
+        self.meter.starts["failed"] += 1
         self._tell_first(reason)
         if self.waiting:
             message = f"{self.route.name} could not be started: {reason}"
@@ -177,6 +199,7 @@ class Pool:
     def instance_ready(self, instance: Instance) -> None:
         """See ``InstanceOwner``."""
         self.starting -= 1
+        self.meter.starts["ready"] += 1
         self.said_starved = False
         self._tell_first(None)
         self._offer(instance)
@@ -190,7 +213,13 @@ class Pool:
     def instance_free(self, instance: Instance) -> None:
         """See ``InstanceOwner``."""
         self._failures = 0
+        self._bill(instance)
         self._offer(instance)
+
+    def _bill(self, instance: Instance) -> None:
+        """Count the time in which the instance held a request: memory × duration, as the real platform bills."""
+        self.meter.gigabyte_seconds += (monotonic() - instance.busy_since) * self.route.memory / _MEGABYTES
+        instance.busy_since = 0.0
 
     def _offer(self, instance: Instance) -> None:
         if instance in self._ending or instance.reason:
@@ -243,6 +272,8 @@ class Pool:
     def instance_ended(self, instance: Instance, reason: str) -> None:
         """See ``InstanceOwner``."""
         prompted = instance in self._ending
+        if instance.busy_since:
+            self._bill(instance)
         self.members.discard(instance)
         self._ending.discard(instance)
         if instance in self.idle:

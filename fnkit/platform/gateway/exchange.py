@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Final, Protocol
 
 from fnkit.contract.invocation import map_failure, map_response, needs_whole_body
 from fnkit.platform.engine.contract import Call, Engine, Failure
+from fnkit.platform.engine.meters import FunctionMeter
 from fnkit.platform.gateway.responses import (
     encode_response,
     failure_response,
@@ -17,6 +19,7 @@ __all__ = ["Client", "Exchange"]
 
 _BUFFER_MAX: Final = 32 * 1024 * 1024
 _FAILED: Final = 500
+_GONE: Final = 499  # nginx's number for a client that did not wait for its answer
 _EMPTY_LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
@@ -38,6 +41,8 @@ class Exchange:
     """
 
     __slots__ = (
+        "_answered",
+        "_began",
         "_call",
         "_chunked",
         "_client",
@@ -48,6 +53,7 @@ class Exchange:
         "_is_head",
         "_keep_alive",
         "_length",
+        "_meter",
         "_parts",
         "_payload",
         "_size",
@@ -55,9 +61,21 @@ class Exchange:
         "_whole",
     )
 
-    def __init__(self, engine: Engine, client: Client, payload: bytes, *, is_head: bool, keep_alive: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        meter: FunctionMeter,
+        client: Client,
+        payload: bytes,
+        *,
+        is_head: bool,
+        keep_alive: bool,
+    ) -> None:
         self._engine = engine
+        self._meter = meter
         self._client = client
+        self._began = monotonic()
+        self._answered = 0  # the status that the client gets
         self._payload = payload
         self._is_head = is_head
         self._keep_alive = keep_alive
@@ -81,6 +99,7 @@ class Exchange:
     def abandon(self) -> None:
         """The client is gone."""
         self._gone = True
+        self._count(_GONE)
         if self._call is not None:
             self._engine.release(self._call)
             self._call = None
@@ -139,6 +158,7 @@ class Exchange:
             if self._chunked:
                 self._client.respond(_EMPTY_LAST_CHUNK)
         elif self._status == _FAILED:
+            self._answered = _FAILED
             text = b"".join(self._parts).decode("utf-8", "replace")
             self._respond_whole(
                 encode_response(map_failure(text), keep_alive=self._keep_alive, is_head=self._is_head)
@@ -147,6 +167,7 @@ class Exchange:
             self._map()
         else:
             self._pass_whole()
+        self._count(self._answered)
         self._client.responded(complete=True)
 
     def failed(self, failure: Failure) -> None:
@@ -154,12 +175,16 @@ class Exchange:
         self._call = None
         if self._gone:
             return
+        response = failure_response(failure)
+        self._count(response.status)
         if self._head_sent:
             self._client.responded(complete=False)
             return
-        response = failure_response(failure)
         self._respond_whole(encode_response(response, keep_alive=self._keep_alive, is_head=self._is_head))
         self._client.responded(complete=True)
+
+    def _count(self, status: int) -> None:
+        self._meter.answered(status, monotonic() - self._began)
 
     # Writing
 
@@ -170,16 +195,19 @@ class Exchange:
     def _map(self) -> None:
         headers = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in self._headers]
         response = map_response(self._status, headers, b"".join(self._parts))
+        self._answered = response.status
         self._respond_whole(encode_response(response, keep_alive=self._keep_alive, is_head=self._is_head))
 
     def _pass_whole(self) -> None:
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         status, head = pass_through_head(self._status, self._headers)
+        self._answered = status
         head = finish_head(head, status, len(body), keep_alive=self._keep_alive)
         self._respond_whole(head if self._is_head else head + body)
 
     def _stream(self) -> None:
         status, head = pass_through_head(self._status, self._headers)
+        self._answered = status
         self._chunked = self._length is None and not self._is_head
         self._head_sent = True
         self._client.respond(finish_head(head, status, self._length, keep_alive=self._keep_alive))

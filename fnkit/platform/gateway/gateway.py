@@ -9,9 +9,11 @@ from fnkit.contract.invocation import MappedResponse, decode_path, refusal
 from fnkit.platform.engine.contract import Engine
 from fnkit.platform.gateway.access import Access
 from fnkit.platform.gateway.exchange import Exchange
+from fnkit.platform.gateway.redirects import redirect_response
 from fnkit.platform.gateway.requests import ClientRequest, envelope
 from fnkit.platform.gateway.responses import message_response, refusal_response
 from fnkit.platform.gateway.table import RoutingTable
+from fnkit.platform.gateway.tunnels import Tunnel, Tunnels
 from fnkit.platform.routing import Route
 
 if TYPE_CHECKING:
@@ -45,7 +47,10 @@ class Target:
 
 
 class Gateway:
-    """The data plane's front. ``is_ready`` and ``is_healthy`` are set by the data plane."""
+    """The data plane's front.
+
+    The data plane sets ``has_snapshot`` and ``is_healthy``, and ``tls_port`` and ``tunnels`` where there are such.
+    """
 
     def __init__(self, engine: Engine, table: RoutingTable, access: Access) -> None:
         self.engine = engine
@@ -54,12 +59,14 @@ class Gateway:
         self.has_snapshot = False
         self.is_healthy = False
         self.is_stopping = False
+        self.tls_port = 0
+        self.tunnels: Tunnels | None = None
         self.connections: set[ClientConnection] = set()
         self._loop = asyncio.get_running_loop()
         self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
 
-    def target(self, request: ClientRequest, *, private: bool) -> Target:
-        """Return where the request goes. Raises ``Refused``."""
+    def target(self, request: ClientRequest, *, private: bool, scheme: str = "http") -> Target:
+        """Return where a request that came by this scheme goes. Raises ``Refused``."""
         raw, _, query = request.target.partition(b"?")
         if not raw.startswith(b"/"):
             raw = self._absolute(request, raw)
@@ -75,8 +82,11 @@ class Gateway:
                 host = request.host.decode("latin-1") or "(none)"
                 raise Refused(message_response(404, f"no function answers for {host}"))
             route, path_text = found
-        if not private and (denial := self.access.denial(route, request.token)) is not None:
-            raise Refused(message_response(403, denial))
+        if not private:
+            if route.http_option == "redirected" and scheme == "http" and self.tls_port:
+                raise Refused(redirect_response(request, self.tls_port))
+            if (denial := self.access.denial(route, request.token)) is not None:
+                raise Refused(message_response(403, denial))
         try:
             path = decode_path(path_text)
         except ValueError:
@@ -103,6 +113,17 @@ class Gateway:
         request.host = host
         return b"/" + path
 
+    def tunnel(self, request: ClientRequest, *, private: bool) -> Tunnel:
+        """Return what CONNECT leads to. Raises ``Refused``."""
+        if private or self.tunnels is None:
+            raise Refused(message_response(405, "CONNECT is not supported"))
+        if not self.has_snapshot:
+            raise Refused(message_response(503, "the platform is starting"))
+        found = self.tunnels.decide(request.target)
+        if isinstance(found, MappedResponse):
+            raise Refused(found)
+        return found
+
     def _health(self) -> MappedResponse:
         if self.is_healthy and not self.is_stopping:
             return message_response(200, "healthy")
@@ -123,9 +144,11 @@ class Gateway:
             request_id=request_id,
             peer=connection.peer,
             hide_token=hide,
+            scheme=connection.scheme,
         )
         exchange = Exchange(
             self.engine,
+            self.engine.meters.of(route),
             connection,
             payload,
             is_head=request.method == "HEAD",
@@ -151,5 +174,7 @@ class Gateway:
     def close(self) -> None:
         """Close every connection."""
         self._watch.cancel()
+        if self.tunnels is not None:
+            self.tunnels.close()
         for connection in list(self.connections):
             connection.abort()
