@@ -29,6 +29,8 @@ __all__ = ["Instance", "InstanceOwner", "InstanceState", "forked_instance"]
 
 _EOF_GRACE_SECONDS: Final = 0.2  # between a process's end and its socket's, when something else holds the socket
 _LINE_MAX: Final = 65536
+_HEAD_MAX: Final = 1024 * 1024  # of an answer: Go's limit, which the core runtime's client has
+_FIRST_FINAL_STATUS: Final = 200
 
 
 class InstanceState(Enum):
@@ -80,6 +82,9 @@ class Instance(asyncio.Protocol):
         self.reason = ""
         self.was_ready = False
         self.answering = False  # the head of the current answer has come
+        self._answered = False  # and its end
+        self._spoke_on = False  # and something behind it
+        self._head_bytes = 0
         self._request_id = ""
         self._logs = logs
         self._reaped = False
@@ -163,6 +168,7 @@ class Instance(asyncio.Protocol):
         self._request_id = call.request_id
         self.call = call
         self.answering = False
+        self._head_bytes = 0
 
     def write(self, data: bytes) -> None:
         """Send a piece of the request."""
@@ -181,15 +187,32 @@ class Instance(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came: the start line, or a piece of an answer."""
+        if self.reason:
+            return  # it is being ended, whatever it says
         if self.state is InstanceState.BUSY:
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserError:
-                self.kill("its answer was not HTTP")
+            self._hear_answer(data)
         elif self.state is InstanceState.STARTING:
             self._hear_start(data)
         else:
             self.kill("it spoke without being asked")
+
+    def _hear_answer(self, data: bytes) -> None:
+        if not self.answering:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._spoke_on = True
+            if not self._answered:
+                self.kill("its answer was not HTTP")
+        if self._answered:
+            self._end_answer()
+        elif not self.answering and self._head_bytes > _HEAD_MAX:
+            self.kill(f"the head of its answer exceeds {_HEAD_MAX} bytes")
+
+    def on_message_begin(self) -> None:
+        """The parser found the beginning of an answer, of which there is to be one."""
+        self._spoke_on = self._answered
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """The parser found a header."""
@@ -198,27 +221,35 @@ class Instance(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The parser found the end of the head."""
         headers, self._headers = self._headers, []
+        status = self._parser.get_status_code()
+        if status < _FIRST_FINAL_STATUS:
+            raise httptools.HttpParserError("an interim answer")
         self.answering = True
-        if self.call is not None and self.call.listener is not None:
-            self.call.listener.answer_started(self._parser.get_status_code(), headers)
+        if not self._answered and self.call is not None and self.call.listener is not None:
+            self.call.listener.answer_started(status, headers)
 
     def on_body(self, data: bytes) -> None:
         """The parser found a piece of the body."""
-        if self.call is not None and self.call.listener is not None:
+        if not self._answered and self.call is not None and self.call.listener is not None:
             self.call.listener.answer_data(data)
 
     def on_message_complete(self) -> None:
         """The parser found the end of the answer."""
-        if self.state is not InstanceState.BUSY:
-            return
-        self._read_written()
-        call, self.call = self.call, None
-        if not self._parser.should_keep_alive():
+        if not self._answered and not self._parser.should_keep_alive():
             # "connection: close": the handler asked for the process's end; nobody is to get it again
             self._leaving = True
+        self._answered = True
+
+    def _end_answer(self) -> None:
+        """Free it once all that came was read: what lies behind an answer must not answer the next request."""
+        self._answered = False
+        self._read_written()
+        call, self.call = self.call, None
         self.state = InstanceState.IDLE
         if call is not None:
             call.end()
+        if self._spoke_on:
+            self.kill("it spoke without being asked")
         if self.owner is not None and not self._leaving:
             self.owner.instance_free(self)
 
