@@ -253,6 +253,7 @@ def confine(settings: dict[str, typing.Any], root: str, pipes: list[int]) -> Non
 def live(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
     """Import the handler, say so, answer until the other end closes. Returns the exit code."""
     handler, failure, code = None, "", None
+    own = os.getpid()
     try:
         handler = load(settings["handler"], settings["root"])
     except SystemExit as error:
@@ -261,6 +262,7 @@ def live(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
     except BaseException as error:
         failure = describe(error)
         complain()
+    leave_to(own)
     say(connection, {"ready": True})
     reader = Requests(connection)
     while code is None:
@@ -272,6 +274,12 @@ def live(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
         else:
             code = respond(connection, handler, request)
     return code
+
+
+def leave_to(own: int) -> None:
+    """End here in a process that the handler forked and that came back with it: ``own`` alone answers."""
+    if os.getpid() != own:
+        os._exit(0)
 
 
 def complain() -> None:
@@ -357,7 +365,7 @@ def respond(
     connection: socket.socket, handler: typing.Callable[[object, object], object], request: bytes
 ) -> int | None:
     """Answer one request. Returns an exit code when the handler asked for the end of the process."""
-    code = None
+    code, own = None, os.getpid()
     try:
         call = json.loads(request)
         status, kind, body = encode(handler(call["event"], call["context"]))
@@ -367,6 +375,7 @@ def respond(
     except BaseException as error:
         status, kind, body = 500, "text/plain; charset=utf-8", describe(error).encode("utf-8", "replace")
         complain()
+    leave_to(own)
     answer(connection, status, kind, body, last=code is not None)
     return code
 
