@@ -91,7 +91,7 @@ def _json_text(raw: bytes) -> str | None:
 def _read_headers(raw: bytes, headers: dict[str, str | list[str]]) -> None:
     try:
         values = _anything.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     if not isinstance(values, dict):
         return
@@ -128,7 +128,7 @@ def _read_document(members: dict[str, msgspec.Raw]) -> _Document:
 def _members(body: bytes) -> dict[str, msgspec.Raw] | None:
     try:
         return _objects.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:  # valid for Go, not for a strict reader: bad UTF-8, half surrogate pairs
         loose = json.loads(decode_text(body), parse_constant=_refuse_constant)
