@@ -142,9 +142,10 @@ class Exchange:
         self._size += len(data)
         if self._whole is None:
             start = data.lstrip(b" \t\r\n")
-            if not start:
+            if start:
+                self._whole = needs_whole_body(start[0])
+            elif self._size <= _BUFFER_MAX:
                 return
-            self._whole = needs_whole_body(start[0])
         if self._whole:
             if self._size > _BUFFER_MAX:
                 self._stream()
