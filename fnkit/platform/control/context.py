@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from fnkit.contract.runtimes import RUNTIME_TABLES, RuntimeTable
 from fnkit.platform.clock import PlatformClock
+from fnkit.platform.control.metering import ControlMeter
 from fnkit.platform.control.secrets import SecretKeeper
 from fnkit.platform.layout import Layout, ProcessSettings
 from fnkit.platform.store.blobs import Blobs
@@ -74,6 +75,7 @@ class ControlContext:
     blobs: Blobs
     secrets: SecretKeeper
     tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
+    meter: ControlMeter = field(default_factory=ControlMeter)
     cron_changed: Callable[[str], None] = _nobody
 
     @property

@@ -67,6 +67,12 @@ class DataPlaneLink:
         hello = self._current.hello if self._current else None
         return hello.isolation if hello else None
 
+    @property
+    def data_plane_pid(self) -> int:
+        """Its process, 0 while it is away."""
+        hello = self._current.hello if self._current else None
+        return hello.pid if hello else 0
+
     async def open(self) -> None:
         """Listen on the socket (0600)."""
         self._path.unlink(missing_ok=True)

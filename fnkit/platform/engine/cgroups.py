@@ -58,6 +58,13 @@ class InstanceGroups:
         _write(self.folders["pids"] / "pids.max", processes)
         _write(self.folders["cpu"] / "cpu.shares", max(2, cpu * _SHARES_PER_CPU // 1000))
 
+    def memory_bytes(self) -> int | None:
+        """Return what the group takes now; ``None`` where the kernel does not say."""
+        name = "memory.current" if self.unified else "memory.usage_in_bytes"
+        with contextlib.suppress(OSError, ValueError), open(self.folders["memory"] / name, "rb") as file:  # noqa: PTH123
+            return int(file.read())
+        return None
+
     def ran_out_of_memory(self) -> bool:
         """Say whether the kernel killed something in here because memory ran out."""
         name = "memory.events" if self.unified else "memory.oom_control"

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Protocol
 
 from fnkit.platform.engine.meters import Meters
+from fnkit.platform.measurements import EngineMeasurements
 from fnkit.platform.routing import Route
 
 __all__ = ["Call", "ColdStart", "Engine", "Failure", "FailureKind", "Listener", "Observation", "Outcome"]
@@ -127,6 +128,9 @@ class Engine(Protocol):
 
     def release(self, call: Call) -> None:
         """Nobody waits for this call any more. The instance answers into the void and is free again."""
+
+    def measure(self) -> EngineMeasurements:
+        """Return what was counted, for whoever watches."""
 
     def observe(self) -> Iterable[Observation]:
         """Return every function's instances."""

@@ -78,6 +78,7 @@ class Instance(asyncio.Protocol):
         self.ready_at = 0.0
         self.busy_since = 0.0  # 0 while it holds no request
         self.has_served = False
+        self.output_inode = 0  # of the pipe that its stdout is
         self.call: LocalCall | None = None
         self.reason = ""
         self.was_ready = False
@@ -110,6 +111,8 @@ class Instance(asyncio.Protocol):
         """Read this pipe into the function's log."""
         reader = LineReader(self._loop, descriptor, lambda lines: self._log(stream, lines))
         self._readers[descriptor] = reader
+        if stream == "stdout":
+            self.output_inode = os.fstat(descriptor).st_ino
         self._written.register(descriptor, select.POLLIN)
 
     def _log(self, stream: Stream, lines: Iterable[bytes]) -> None:

@@ -17,11 +17,13 @@ from fnkit.platform.engine.contract import Call, Failure, FailureKind, Listener,
 from fnkit.platform.engine.instance import Instance
 from fnkit.platform.engine.isolation import Level
 from fnkit.platform.engine.logs import LogWriter
+from fnkit.platform.engine.measuring import Measuring
 from fnkit.platform.engine.meters import Meters, ending_kind
 from fnkit.platform.engine.nursery import Nursery
 from fnkit.platform.engine.pool import Pool
 from fnkit.platform.engine.scaling import ScaleDown
 from fnkit.platform.engine.starting import Starter
+from fnkit.platform.measurements import EngineMeasurements
 from fnkit.platform.routing import Route
 
 __all__ = ["EngineSettings", "LocalEngine"]
@@ -72,6 +74,7 @@ class LocalEngine:
             starved=self._say_starved,
         )
         self._pools: dict[str, Pool] = {}
+        self._measuring = Measuring(self.meters, self._pools, self.logs)
         self._pending: dict[str, Pool] = {}
         self._retired: set[Pool] = set()
         self._shrinking: set[Pool] = set()
@@ -141,6 +144,13 @@ class LocalEngine:
                     if call in pool.waiting:
                         pool.forget(call)
                         return
+
+    def measure(self) -> EngineMeasurements:
+        """See ``Engine.measure``."""
+        functions = self._measuring.functions(self._loop.time())
+        return EngineMeasurements(
+            functions=functions, memory_used=self._budget.used, memory_limit=self._budget.limit
+        )
 
     def observe(self) -> Iterable[Observation]:
         """See ``Engine.observe``."""

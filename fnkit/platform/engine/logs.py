@@ -81,6 +81,7 @@ class LogWriter:
         self._seconds = seconds
         self._segments: OrderedDict[str, _Segment] = OrderedDict()
         self._rates: dict[str, _Rate] = {}
+        self.dropped: dict[str, int] = {}  # lines of each function, since the beginning
 
     def write(
         self, function_id: str, instance: str, request_id: str, stream: Stream, messages: Iterable[bytes]
@@ -92,6 +93,7 @@ class LogWriter:
         for message in messages:
             if rate.written >= _LINES_PER_MINUTE:
                 rate.dropped += 1
+                self.dropped[function_id] = self.dropped.get(function_id, 0) + 1
                 continue
             rate.written += 1
             text = message[:LINE_MAX_BYTES].decode("utf-8", "replace")
@@ -140,6 +142,7 @@ class LogWriter:
         if segment is not None:
             segment.close()
         self._rates.pop(function_id, None)
+        self.dropped.pop(function_id, None)
 
     def close(self) -> None:
         """Say what was dropped and close every file."""

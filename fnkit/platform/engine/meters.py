@@ -7,15 +7,14 @@ of the clock, one look-up by status and three additions.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from fnkit.platform.measurements import COLD_START_BOUNDS, DURATION_BOUNDS, WAIT_BOUNDS, HistogramValue
+from fnkit.platform.measurements import COLD_START_BOUNDS, DURATION_BOUNDS, WAIT_BOUNDS, Histogram, HistogramValue
 from fnkit.platform.routing import Route
 
-__all__ = ["FunctionMeter", "Histogram", "Meters", "ending_kind"]
+__all__ = ["FunctionMeter", "Meters", "ending_kind"]
 
 _ENDINGS: Final = (
     ("out of memory", "oom"),
@@ -23,26 +22,6 @@ _ENDINGS: Final = (
     ("exit ", "exit"),
     ("killed by signal", "killed"),
 )
-
-
-class Histogram:
-    """Observations by bucket; a value that equals a bound counts below it, as ``le`` says."""
-
-    __slots__ = ("_bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count one observation."""
-        self.counts[bisect_left(self._bounds, value)] += 1
-        self.total += value
-
-    def value(self) -> HistogramValue:
-        """Return what was counted so far."""
-        return HistogramValue(tuple(self.counts), self.total)
 
 
 class FunctionMeter:

@@ -1,0 +1,65 @@
+"""Everything there is to measure, gathered at one moment: control's own numbers and the data plane's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.link import DataPlaneLink
+from fnkit.platform.control.metering import ControlMeter
+from fnkit.platform.control.process_usage import ProcessUsage, process_usage
+from fnkit.platform.measurements import METRICS_PATH, DataPlaneMeasurements
+
+__all__ = ["Measurements", "gather"]
+
+_SECONDS: Final = 5.0  # within Prometheus' usual timeout of ten
+_REQUEST: Final = f"GET {METRICS_PATH} HTTP/1.1\r\nHost: data-plane\r\nConnection: close\r\n\r\n".encode()
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurements:
+    """data_plane: ``None`` while it is away. processes: by name; those that can be read."""
+
+    version: str
+    isolation: str
+    control: ControlMeter
+    data_plane: DataPlaneMeasurements | None
+    processes: dict[str, ProcessUsage] = field(default_factory=dict)
+
+
+async def gather(context: ControlContext, link: DataPlaneLink, version: str) -> Measurements:
+    """Ask the data plane, five seconds at most, and read the rest."""
+    data_plane = await _ask(context.settings.gateway_socket)
+    pids = {"control": os.getpid(), "supervisor": os.getppid(), "data-plane": link.data_plane_pid}
+    usages = {name: process_usage(pid) for name, pid in pids.items() if pid}
+    return Measurements(
+        version=version,
+        isolation=link.isolation or "",
+        control=context.meter,
+        data_plane=data_plane,
+        processes={name: usage for name, usage in usages.items() if usage is not None},
+    )
+
+
+async def _ask(door: str) -> DataPlaneMeasurements | None:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            reader, writer = await asyncio.open_unix_connection(door)
+            try:
+                writer.write(_REQUEST)
+                head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
+            finally:
+                writer.close()
+        if not head.startswith(b"HTTP/1.1 200 "):
+            return None
+        return msgspec.msgpack.decode(body, type=DataPlaneMeasurements)
+    except (OSError, TimeoutError, msgspec.MsgspecError) as error:
+        _logger.debug("The data plane was not measured: %s", error)
+        return None
