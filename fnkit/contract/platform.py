@@ -18,12 +18,14 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     ``targets`` maps a runtime to what runs it, as ``cpython-3.11-x86_64-linux-gnu``: implementation, version,
     machine, operating system, libc. The ``*_url`` fields have no trailing slash and are empty where the
-    platform has no such door.
+    platform has no such door. ``ca_certificate`` (PEM) is the authority that the TLS door's certificates are
+    signed by, empty where there is no such door or everybody trusts it anyway.
     """
 
     version: str
     gateway_url: str
     gateway_tls_url: str = ""
+    ca_certificate: str = ""
     console_url: str = ""
     targets: dict[str, str] = {}
 

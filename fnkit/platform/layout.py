@@ -10,6 +10,7 @@
       blobs/<sha256>             uploaded archives
       deployments/<id>-<gen>/    built code, one folder a deployment
       logs/<function id>/        JSONL segments;   logs/platform/{supervisor,control,data-plane}.log
+      tls/                       the authority that signs the gateway's certificates: key (0600), certificate
       keys/                      the keys that encrypt secrets at rest and sign tokens (0600)
 """
 
@@ -65,6 +66,21 @@ class Layout:
         return self.home / "logs"
 
     @property
+    def tls(self) -> Path:
+        """The certificate authority's folder."""
+        return self.home / "tls"
+
+    @property
+    def authority(self) -> Path:
+        """Key and certificate of the authority."""
+        return self.tls / "authority.pem"
+
+    @property
+    def authority_certificate(self) -> Path:
+        """The authority's certificate, for those who are to trust it."""
+        return self.tls / "authority.crt"
+
+    @property
     def keys(self) -> Path:
         """Keys."""
         return self.home / "keys"
@@ -85,6 +101,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervisor hands to control and the data plane, as JSON on standard input.
 
+    tls_port: 0 where TLS is switched off.
     control_socket: control listens here for the data plane. gateway_socket: the gateway's private door, which
     skips the token check (decision 18). Ports are what was chosen, never 0. ``speed`` 0 is the manual clock.
     scale_to_one_after, scale_to_zero_after: idle seconds of virtual time.
@@ -96,6 +113,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     api_port: int
     gateway_port: int
+    tls_port: int = 0
     control_socket: str
     gateway_socket: str
     secret_key: str

@@ -13,6 +13,7 @@ from fnkit.platform.gateway.exchange import Exchange
 from fnkit.platform.gateway.gateway import Gateway, Refused, Target
 from fnkit.platform.gateway.requests import BODY_MAX_BYTES, ClientRequest
 from fnkit.platform.gateway.responses import encode_response, message_response
+from fnkit.platform.gateway.tunnels import ESTABLISHED, Tunnel
 
 __all__ = ["ClientConnection"]
 
@@ -23,9 +24,13 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class ClientConnection(asyncio.Protocol):
-    """See the module. ``private`` connections come through the Unix socket and need no token (decision 18)."""
+    """See the module. ``private`` connections come through the Unix socket and need no token (decision 18).
 
-    def __init__(self, gateway: Gateway, *, private: bool) -> None:
+    scheme: ``https`` where the transport is a TLS one.
+    """
+
+    def __init__(self, gateway: Gateway, *, private: bool, scheme: str = "http") -> None:
+        self.scheme = scheme
         self.peer = "127.0.0.1"
         self.exchange: Exchange | None = None
         self._gateway = gateway
@@ -36,7 +41,7 @@ class ClientConnection(asyncio.Protocol):
         self._request = ClientRequest()
         self._in_head = True
         self._head_bytes = 0
-        self._waiting: deque[tuple[ClientRequest, Target | MappedResponse]] = deque()
+        self._waiting: deque[tuple[ClientRequest, Target | Tunnel | MappedResponse]] = deque()
         self._current: ClientRequest | None = None
         self._deaf = False  # nothing more is read from this client
         self._paused = False
@@ -145,7 +150,7 @@ class ClientConnection(asyncio.Protocol):
         request.keep_alive = self._parser.should_keep_alive() and not self._gateway.is_stopping
         try:
             self._check_head(request)
-            target: Target | MappedResponse = self._gateway.target(request, private=self._private)
+            target: Target | Tunnel | MappedResponse = self._find(request)
         except Refused as refused:
             target = refused.response
         if isinstance(target, MappedResponse):
@@ -166,9 +171,14 @@ class ClientConnection(asyncio.Protocol):
         if request.upgrade == b"websocket":
             request.keep_alive = False
             raise Refused(message_response(400, "WebSockets are not supported by Serverless Functions"))
-        if request.method == "CONNECT":
-            request.keep_alive = False
-            raise Refused(message_response(405, "CONNECT is not supported"))
+
+    def _find(self, request: ClientRequest) -> Target | Tunnel:
+        if request.method != "CONNECT":
+            return self._gateway.target(request, private=self._private, scheme=self.scheme)
+        request.keep_alive = False
+        tunnel = self._gateway.tunnel(request, private=self._private)
+        request.keep_alive = True
+        return tunnel
 
     @staticmethod
     def _has_body(request: ClientRequest) -> bool:
@@ -202,18 +212,35 @@ class ClientConnection(asyncio.Protocol):
         while self._waiting and self._waiting[0][0].complete and self._current is None and self._is_open():
             request, target = self._waiting.popleft()
             self._current = request
-            if isinstance(target, MappedResponse):
+            if isinstance(target, Target):
+                self._gateway.start(request, target, self)
+            elif isinstance(target, MappedResponse):
                 self._answer(request, target)
             else:
-                self._gateway.start(request, target, self)
+                self._open(target)
         if self._paused and len(self._waiting) < _PIPELINE_MAX and self._transport is not None:
             self._paused = False
             if self._is_open():
                 self._transport.resume_reading()
 
     def _answer(self, request: ClientRequest, response: MappedResponse) -> None:
+        if not self._private:
+            self._gateway.meter.answers[response.status] += 1
         self.respond(encode_response(response, keep_alive=request.keep_alive, is_head=request.method == "HEAD"))
         self.responded(complete=True)
+
+    def _open(self, tunnel: Tunnel) -> None:
+        """Go on as the end of a tunnel: with plain requests, or as another connection over TLS."""
+        if not tunnel.is_tls:
+            self.respond(ESTABLISHED)
+            self.responded(complete=True)
+        elif self._transport is not None and self._gateway.tunnels is not None:
+            gateway = self._gateway
+            self._deaf = True
+            gateway.connections.discard(self)
+            self._gateway.tunnels.serve_tls(
+                self._transport, lambda: ClientConnection(gateway, private=False, scheme="https")
+            )
 
     def _refuse_all(self, response: MappedResponse) -> None:
         """Answer what cannot be read on from here, after what is still owed, and close."""

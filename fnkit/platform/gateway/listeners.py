@@ -6,17 +6,24 @@ import asyncio
 import contextlib
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from fnkit.platform.gateway.connection import ClientConnection
 from fnkit.platform.gateway.gateway import Gateway
 
-__all__ = ["open_doors"]
+__all__ = ["Door", "open_doors"]
 
 _BACKLOG: Final = 2048
 
 
-async def open_doors(gateway: Gateway, host: str, port: int, private_socket: Path) -> list[asyncio.Server]:
+class Door(Protocol):
+    """Where clients come in."""
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+
+
+async def open_doors(gateway: Gateway, host: str, port: int, private_socket: Path) -> list[Door]:
     """Listen. ``OSError`` when the port is taken or the socket's folder is not there."""
     loop = asyncio.get_running_loop()
     public = await loop.create_server(

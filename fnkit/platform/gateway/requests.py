@@ -17,7 +17,11 @@ __all__ = ["ClientRequest", "envelope", "new_request_id"]
 BODY_MAX_BYTES: Final = 32 * 1024 * 1024  # decision 32
 _ID: Final = re.compile(rb"[!-~]{1,128}")
 _REPLACED: Final = frozenset(
-    {b"x-forwarded-for", b"x-forwarded-proto", b"x-request-id", b"x-envoy-external-address"}
+    {
+        *(b"x-forwarded-for", b"x-forwarded-proto", b"x-request-id", b"x-envoy-external-address"),
+        # For us as somebody's proxy; and "Proxy", which CGI-like runtimes take for a setting of their own.
+        *(b"proxy-authorization", b"proxy-connection", b"proxy-authenticate", b"proxy"),
+    }
 )
 _encoder: Final = msgspec.json.Encoder()
 _contexts: Final[dict[tuple[int, str], msgspec.Raw]] = {}
@@ -116,10 +120,19 @@ def _context(route: Route) -> msgspec.Raw:
 
 
 def envelope(
-    request: ClientRequest, route: Route, path: str, query: str, *, request_id: str, peer: str, hide_token: bool
+    request: ClientRequest,
+    route: Route,
+    path: str,
+    query: str,
+    *,
+    request_id: str,
+    peer: str,
+    hide_token: bool,
+    scheme: str = "http",
 ) -> bytes:
     """Return the HTTP request to a bridge: event and context as JSON.
 
+    scheme: how the client came, ``http`` or ``https``.
     hide_token: leave the credential out that the gateway has just checked; it is the caller's, and often the
     platform's own key.
     """
@@ -131,7 +144,7 @@ def envelope(
     chain = f"{decode_text(request.forwarded_for)}, {peer}" if request.forwarded_for else peer
     headers += (
         ("x-forwarded-for", chain),
-        ("x-forwarded-proto", "http"),
+        ("x-forwarded-proto", scheme),
         ("x-request-id", request_id),
         ("x-envoy-external-address", peer),
     )

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -27,9 +28,12 @@ from fnkit.platform.engine.local import EngineSettings, LocalEngine
 from fnkit.platform.engine.probe import best_level
 from fnkit.platform.engine.scaling import ScaleDown
 from fnkit.platform.gateway.access import Access
+from fnkit.platform.gateway.certificates import Certificates
 from fnkit.platform.gateway.gateway import Gateway
 from fnkit.platform.gateway.listeners import open_doors
 from fnkit.platform.gateway.table import RoutingTable
+from fnkit.platform.gateway.tls_door import TlsDoor
+from fnkit.platform.gateway.tunnels import Tunnels
 from fnkit.platform.layout import Layout, ProcessSettings
 from fnkit.platform.routing import Route
 from fnkit.platform.server.control_link import ControlLink
@@ -38,6 +42,7 @@ __all__ = ["DataPlane", "main"]
 
 _DRAIN_SECONDS: Final = 10.0  # decision 17
 _LOOK_SECONDS: Final = 0.05
+_EVERY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared, not bound)
 _log = logging.getLogger(__name__)
 
 
@@ -67,6 +72,11 @@ class DataPlane:
         """Serve until ``stop`` is set, then drain. ``OSError`` when a door cannot be opened."""
         settings = self._settings
         doors = await open_doors(self._gateway, settings.host, settings.gateway_port, Path(settings.gateway_socket))
+        certificates = self._certificates() if settings.tls_port else None
+        self._gateway.tls_port = settings.tls_port
+        self._gateway.tunnels = Tunnels(self._table, settings.gateway_port, certificates)
+        if certificates is not None:
+            doors.append(TlsDoor(self._gateway, certificates, settings.host, settings.tls_port))
         link = asyncio.create_task(self._link.run())
         await stop.wait()
         for door in doors:
@@ -80,6 +90,16 @@ class DataPlane:
         self._engine.close()
         with contextlib.suppress(OSError):
             os.unlink(settings.gateway_socket)  # noqa: PTH108  (one call, after everything else)
+
+    def _certificates(self) -> Certificates:
+        settings = self._settings
+        names = ["localhost", "127.0.0.1", "::1", socket.gethostname()]
+        return Certificates(
+            Layout(Path(settings.home)).authority,
+            Path(settings.gateway_socket).parent,
+            own_names=names if settings.host in _EVERY_ADDRESS else [*names, settings.host],
+            is_routed=self._table.by_host,
+        )
 
     def _hello(self) -> routing.Hello:
         return routing.Hello(pid=os.getpid(), gateway_port=self._settings.gateway_port, isolation=self._level.value)
@@ -97,7 +117,7 @@ class DataPlane:
                 self._remove(observation.function_id)
         for route in snapshot.routes:
             if self._engine.route(route.function_id) is None:
-                self._table.put(route)
+                self._put(route)
                 self._engine.restore(route)
             else:
                 self._deploy(route)
@@ -142,7 +162,7 @@ class DataPlane:
     def _settled(self, outcome: Outcome) -> None:
         route = outcome.route
         if outcome.failure is None:
-            self._table.put(route)
+            self._put(route)
             if (hosts := self._hosts.get(route.function_id)) is not None:
                 self._table.rename(route.function_id, hosts)
             self._link.report(routing.Started(function_id=route.function_id, generation=route.generation))
@@ -150,6 +170,13 @@ class DataPlane:
         self._link.report(
             routing.Failed(function_id=route.function_id, generation=route.generation, message=outcome.failure)
         )
+
+    def _put(self, route: Route) -> None:
+        if route.http_option == "redirected" and not self._settings.tls_port:
+            _log.warning(
+                "%s asks that plain HTTP be redirected to https, but there is no TLS port: it is served", route.name
+            )
+        self._table.put(route)
 
     def _remove(self, function_id: str) -> None:
         self._hosts.pop(function_id, None)

@@ -38,7 +38,7 @@ __all__ = [
 
 _POLL: Final = 0.02
 _STOP_SECONDS: Final = 15.0
-_KEPT_BY_RESET: Final = frozenset({"platform.json", "api-keys.json", "platform.lock", "run.json"})
+_KEPT_BY_RESET: Final = frozenset({"platform.json", "api-keys.json", "platform.lock", "run.json", "tls"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,18 @@ class RunningPlatform:
         """Where functions answer, without a trailing slash."""
         return _url(self.run.host, self.run.gateway_port)
 
+    @property
+    def gateway_tls_url(self) -> str:
+        """Where they answer over TLS; empty where that is switched off."""
+        return _url(self.run.host, self.run.tls_port, "https") if self.run.tls_port else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """All that is known of the platform in a data folder. Doors that it has not are ``""``, dead pids 0."""
+    """All that is known of the platform in a data folder. Doors that it has not are ``""``, dead pids 0.
+
+    ca_certificate: the file that those must trust who use the TLS door.
+    """
 
     running: bool
     healthy: bool
@@ -80,6 +88,7 @@ class Description:
     api_url: str = ""
     gateway_url: str = ""
     gateway_tls_url: str = ""
+    ca_certificate: str = ""
     console_url: str = ""
     nats_url: str = ""
     secret_key: str = field(default="", repr=False)
@@ -138,7 +147,8 @@ def describe(home: Path | None = None) -> Description:
         data_dir=found.home,
         api_url=found.api_url,
         gateway_url=found.gateway_url,
-        gateway_tls_url=info.gateway_tls_url if info is not None else "",
+        gateway_tls_url=found.gateway_tls_url,
+        ca_certificate=str(Layout(found.home).authority_certificate) if run.tls_port else "",
         console_url=info.console_url if info is not None else "",
         secret_key=identity.secret_key,
         access_key=identity.access_key,
@@ -280,6 +290,6 @@ def _remove(entry: Path) -> None:
     shutil.rmtree(entry)
 
 
-def _url(host: str, port: int) -> str:
+def _url(host: str, port: int, scheme: str = "http") -> str:
     address = reachable_host(host)
-    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from fnkit.platform.layout import Quotas
@@ -13,6 +15,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to start. ``None`` is "as before, else the usual": ports are kept from one start to the next.
 
     home: absolute. speed: of the clock, 0 for the manual one. isolation: ``auto`` or a level's name.
+    tls_port: with ``None`` it is any free one where the gateway may have any.
     wait: seconds until it must be healthy.
     verify_domains: whether custom domains must lead to this machine.
     runtime_table: the day of the runtime table.
@@ -23,6 +26,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     api_port: int | None = None
     gateway_port: int | None = None
+    tls_port: int | Literal["none"] | None = None
     domain_suffix: str = "localhost"
     speed: float = 1.0
     isolation: str = "auto"

@@ -8,10 +8,11 @@ from typing import Final
 
 from fnkit.errors import PlatformError
 
-__all__ = ["API_PORT", "GATEWAY_PORT", "choose_port"]
+__all__ = ["API_PORT", "GATEWAY_PORT", "TLS_PORT", "choose_port"]
 
 API_PORT: Final = 8480
 GATEWAY_PORT: Final = 8481
+TLS_PORT: Final = 8482
 
 _TRIES: Final = 100
 

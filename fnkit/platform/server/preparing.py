@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fnkit.platform.layout import Layout, ProcessSettings
+from fnkit.platform.server.authority import make_authority
 from fnkit.platform.server.home import is_private, make_home, socket_folder
 from fnkit.platform.server.identity import Identity, make_identity
 from fnkit.platform.server.lock import take_lock
 from fnkit.platform.server.options import StartOptions
-from fnkit.platform.server.ports import API_PORT, GATEWAY_PORT, choose_port
+from fnkit.platform.server.ports import API_PORT, GATEWAY_PORT, TLS_PORT, choose_port
 from fnkit.platform.server.running import RunFile, process_started, read_run_file, write_run_file
 
 __all__ = ["Prepared", "prepare"]
@@ -39,6 +40,7 @@ class Prepared:
             host=self.run.host,
             api_port=self.run.api_port,
             gateway_port=self.run.gateway_port,
+            tls_port=self.run.tls_port,
             control_socket=str(folder / "control.sock"),
             gateway_socket=str(folder / "gateway.sock"),
             secret_key=self.identity.secret_key,
@@ -72,6 +74,8 @@ def prepare(options: StartOptions) -> Prepared:
         if before is not None:
             _sweep(Path(before.socket_folder))
         run = _run_file(options, before)
+        if run.tls_port:
+            make_authority(layout)
         write_run_file(layout.run, run)
     except BaseException:
         os.close(lock)
@@ -83,17 +87,23 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
     usual_api = before.api_port if before is not None else API_PORT
     usual_gateway = before.gateway_port if before is not None else GATEWAY_PORT
     # A port that was asked for is not to be taken by the other door, which may have any.
-    asked = frozenset(port for port in (options.api_port, options.gateway_port) if port)
+    asked = frozenset(
+        port
+        for port in (options.api_port, options.gateway_port, options.tls_port)
+        if isinstance(port, int) and port
+    )
     api = choose_port(options.host, options.api_port, usual=usual_api, taken=asked, flag="--api-port")
     gateway = choose_port(
         options.host, options.gateway_port, usual=usual_gateway, taken=asked | {api}, flag="--gateway-port"
     )
+    tls = 0 if options.tls_port == "none" else _tls_port(options, before, asked | {api, gateway})
     return RunFile(
         pid=os.getpid(),
         started=process_started(os.getpid()) or "",
         host=options.host,
         api_port=api,
         gateway_port=gateway,
+        tls_port=tls,
         domain_suffix=options.domain_suffix,
         speed=options.speed,
         isolation=options.isolation,
@@ -103,6 +113,15 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
         quotas=options.quotas,
         socket_folder=str(socket_folder(Path(options.home))),
     )
+
+
+def _tls_port(options: StartOptions, before: RunFile | None, taken: frozenset[int]) -> int:
+    wanted = options.tls_port
+    if wanted is None and options.gateway_port == 0:
+        wanted = 0  # who takes any port for functions starts several platforms: the usual port would be fought over
+    usual = before.tls_port if before is not None and before.tls_port else TLS_PORT
+    number = wanted if isinstance(wanted, int) else None
+    return choose_port(options.host, number, usual=usual, taken=taken, flag="--tls-port")
 
 
 def _sweep(folder: Path) -> None:

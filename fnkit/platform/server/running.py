@@ -18,6 +18,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: the supervisor's. started: what the system says of that process' start, so that a process that got
     the same id later is not mistaken for it. control, data_plane: their pids, 0 while they are not running.
+    tls_port: 0 without TLS.
     """
 
     pid: int
@@ -30,6 +31,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str
     strict_runtimes: bool
     socket_folder: str
+    tls_port: int = 0
     control: int = 0
     data_plane: int = 0
     verify_domains: bool = False

@@ -1,0 +1,92 @@
+"""Certificates for names, signed by the platform's authority. Imported when the first TLS client comes.
+
+One key for all of them, made anew in every data plane and never kept: only the certificates differ.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+__all__ = ["LIFETIME", "LeafIssuer"]
+
+LIFETIME: Final = timedelta(days=90)
+"""Clients take no leaf of more than 398 days."""
+
+_SKEW: Final = timedelta(days=1)
+_USAGE: Final = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
+class LeafIssuer:
+    """Signs with the authority in ``file`` (PEM: key and certificate).
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it holds something else.
+    """
+
+    def __init__(self, file: Path) -> None:
+        pem = file.read_bytes()
+        key = load_pem_private_key(pem, None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("not a key on an elliptic curve")  # noqa: TRY004  (a file's content, not an argument)
+        self._authority_key = key
+        self._authority = x509.load_pem_x509_certificate(pem)
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._private = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    def issue(self, names: Sequence[str], now: float) -> tuple[bytes, float]:
+        """Return key and certificate (PEM) for these host names and addresses, and when it ends (Unix seconds)."""
+        at = datetime.fromtimestamp(now, UTC)
+        end = min(at + LIFETIME, self._authority.not_valid_after_utc)
+        public = self._key.public_key()
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "fnkit platform")]))
+            .issuer_name(self._authority.subject)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(at - _SKEW)
+            .not_valid_after(end)
+            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_USAGE, critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._authority_key.public_key()), critical=False
+            )
+            .sign(self._authority_key, hashes.SHA256())
+        )
+        return self._private + certificate.public_bytes(Encoding.PEM), end.timestamp()
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

@@ -1,0 +1,34 @@
+"""``http_option: redirected``: plain HTTP is sent to the same place by https, before anything wakes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fnkit.contract.invocation import MappedResponse
+from fnkit.platform.gateway.requests import ClientRequest
+
+__all__ = ["redirect_response"]
+
+_HTTPS_PORT: Final = 443
+_FIRST: Final = 0x21
+_LAST: Final = 0x7E
+
+
+def redirect_response(request: ClientRequest, tls_port: int) -> MappedResponse:
+    """Return the 301, bare as Envoy's.
+
+    A client that uses the gateway as its proxy is sent to the name as written: it will ask for a tunnel there.
+    """
+    host, _, port = request.host.decode("latin-1").rpartition(":")
+    if not host or not port.isdigit():
+        host = request.host.decode("latin-1")
+    target = bytes(request.target)
+    if not target.startswith(b"/"):
+        target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
+    elif tls_port != _HTTPS_PORT:
+        host = f"{host}:{tls_port}"
+    return MappedResponse(301, [("Location", f"https://{host}{_escaped(target)}")], b"")
+
+
+def _escaped(target: bytes) -> str:
+    return "".join(chr(byte) if _FIRST <= byte <= _LAST else f"%{byte:02X}" for byte in target)
