@@ -101,6 +101,11 @@ class Instance(asyncio.Protocol):
         self._readers: dict[int, LineReader] = {}
         self._written = select.poll()
 
+    @property
+    def is_leaving(self) -> bool:
+        """It is being ended, or has ended and is about to be reported: nothing is to be given to it."""
+        return bool(self.reason) or self._eof or self._reaped
+
     # Its three descriptors
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

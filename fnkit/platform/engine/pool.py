@@ -127,9 +127,16 @@ class Pool:
                 call.timer.cancel()
                 call.timer = self._loop.call_later(remaining, self._expire, call)
             self.waiting.append(call)
-        while self.waiting and self.idle:
-            self._give(self.idle.pop(), self.waiting.popleft())
+        while self.waiting and (instance := self._take_idle()) is not None:
+            self._give(instance, self.waiting.popleft())
         self.grow()
+
+    def _take_idle(self) -> Instance | None:
+        while self.idle:
+            instance = self.idle.pop()
+            if not instance.is_leaving:
+                return instance
+        return None
 
     def forget(self, call: LocalCall) -> None:
         """Drop a call that waits; one that is served ends by itself, unheard."""
@@ -222,8 +229,8 @@ class Pool:
         instance.busy_since = 0.0
 
     def _offer(self, instance: Instance) -> None:
-        if instance in self._ending or instance.reason:
-            return  # it is being ended
+        if instance in self._ending or instance.is_leaving:
+            return
         if self.retired or len(self.members) - len(self._ending) > max(self.route.max_scale, 1):
             self._end(instance)
         elif self.waiting:
