@@ -110,9 +110,9 @@ class Pool:
             return None
         call = LocalCall(request_id, listener)
         call.timer = self._loop.call_later(self.route.timeout, self._expire, call)
-        if self.idle:
+        if (instance := self._take_idle()) is not None:
             self.meter.at_once += 1
-            self._give(self.idle.pop(), call)
+            self._give(instance, call)
         else:
             call.waiting_since = monotonic()
             self.waiting.append(call)
