@@ -21,6 +21,11 @@ _LONGEST_WAIT: Final = 60.0
 class PlatformClock(Protocol):
     """What the control plane asks of time."""
 
+    @property
+    def speed(self) -> float:
+        """Seconds of platform time in a real one; 0: it stands until it is moved."""
+        ...
+
     def now(self) -> float:
         """Return platform time in Unix seconds."""
         ...
@@ -55,6 +60,11 @@ class VirtualClock:
     def state(self) -> Clock:
         """The clock as the data plane reads it."""
         return Clock(epoch=self._epoch / _NANOSECONDS, real=self._real / _NANOSECONDS, speed=self._speed)
+
+    @property
+    def speed(self) -> float:
+        """See ``PlatformClock``."""
+        return self._speed
 
     def now_ns(self) -> int:
         """Return platform time in Unix nanoseconds; exact real time where nobody moved the clock."""

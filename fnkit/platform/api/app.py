@@ -14,11 +14,12 @@ from starlette.routing import BaseRoute, Route
 
 from fnkit.contract.limits import REGIONS
 from fnkit.contract.platform import KEYS_PATH, PLATFORM_PATH
-from fnkit.platform.api import archives, keys, own
+from fnkit.platform.api import archives, deliveries, keys, own
 from fnkit.platform.api.answers import failure, json_answer
 from fnkit.platform.api.call import Call, caller_of
 from fnkit.platform.api.document import route as document
 from fnkit.platform.api.legacy import LEGACY
+from fnkit.platform.api.metrics import route as metrics
 from fnkit.platform.api.operations import OPERATIONS, Operation
 from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.control.refusals import Refusal, unauthenticated
@@ -43,13 +44,15 @@ def application(plane: ControlPlane) -> Starlette:
         Route(KEYS_PATH, _guarded(plane, keys.create), methods=["POST"]),
         Route(KEYS_PATH, _guarded(plane, keys.every), methods=["GET"]),
         Route(keys.KEY_PATH, _guarded(plane, keys.delete), methods=["DELETE"]),
-        Route(own.HISTORY_PATH, _guarded(plane, own.history), methods=["GET"]),
         Route(own.HEALTH_PATH, _open(plane, own.health), methods=["GET"]),
+        Route(metrics.PATH, _open(plane, metrics.get), methods=["GET"]),
         Route(own.METADATA_PATH, _open(plane, own.metadata), methods=["GET"]),
         Route(document.PATH, _open(plane, document.get), methods=["GET"]),
         Route(archives.PATH, _open(plane, archives.put), methods=["PUT"]),
         Route(archives.PATH, _open(plane, archives.get), methods=["GET"]),
     ]
+    routes += [Route(path, _guarded(plane, work), methods=[method]) for method, path, work in deliveries.ROUTES]
+    routes = [metrics.metered(route, plane.context.meter) for route in routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _elsewhere})
     app.router.redirect_slashes = False
     return app

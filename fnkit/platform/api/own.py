@@ -1,4 +1,4 @@
-"""What our platform serves beside the Functions API: health, itself, its clock, what crons fired, which cloud."""
+"""What our platform serves beside the Functions API: health, itself, its clock, which cloud."""
 
 from __future__ import annotations
 
@@ -10,22 +10,19 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fnkit.contract.limits import REGIONS
 from fnkit.contract.platform import PlatformInfo
 from fnkit.platform.api.answers import json_answer
-from fnkit.platform.api.call import Call, caller_of, read_body
+from fnkit.platform.api.call import caller_of, read_body
+from fnkit.platform.control.doors import ca_certificate, gateway_tls_url, gateway_url
 from fnkit.platform.control.platform import ControlPlane
-from fnkit.platform.control.refusals import Refusal, invalid
-from fnkit.platform.control.visibility import Visibility
+from fnkit.platform.control.refusals import invalid
 
 __all__ = [
     "CLOCK_PATH",
     "HEALTH_PATH",
-    "HISTORY_PATH",
     "METADATA_PATH",
     "clock",
     "health",
-    "history",
     "metadata",
     "platform",
 ]
@@ -33,7 +30,6 @@ __all__ = [
 HEALTH_PATH: Final = "/healthz"
 METADATA_PATH: Final = "/metadata"
 CLOCK_PATH: Final = "/fnkit/v1/clock"
-HISTORY_PATH: Final = "/fnkit/v1/regions/{region}/crons/{id}/history"
 _MAX_ADVANCE: Final = 10 * 366 * 24 * 3600
 
 
@@ -68,7 +64,9 @@ async def platform(plane: ControlPlane, _request: Request) -> PlatformInfo:
     settings = plane.context.settings
     return PlatformInfo(
         version=plane.version,
-        gateway_url=f"http://{settings.host}:{settings.gateway_port}",
+        gateway_url=gateway_url(settings),
+        gateway_tls_url=gateway_tls_url(settings),
+        ca_certificate=await asyncio.to_thread(ca_certificate, settings),
         targets=await asyncio.to_thread(plane.toolchains.targets),
     )
 
@@ -80,12 +78,3 @@ async def clock(plane: ControlPlane, request: Request) -> dict[str, float]:
     if not (math.isfinite(wanted.advance) and 0 <= wanted.advance <= _MAX_ADVANCE):
         raise invalid("advance", f"must be between 0 and {_MAX_ADVANCE} seconds")
     return {"now": await plane.advance(wanted.advance)}
-
-
-async def history(plane: ControlPlane, request: Request) -> object:
-    """Return what a cron fired, newest first."""
-    region = str(request.path_params["region"])
-    if region not in REGIONS:
-        raise Refusal(404, f"unknown region {region[:64]!r}")
-    call = Call(request, "crons", Visibility(plane.context.store, caller_of(request)))
-    return plane.crons.history(call.region, call.id, call.query)

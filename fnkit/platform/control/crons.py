@@ -1,4 +1,4 @@
-"""Crons: create, get, list, update, delete, and what fired."""
+"""Crons: create, get, list, update, delete."""
 
 from __future__ import annotations
 
@@ -15,25 +15,16 @@ from fnkit.contract.resources import Cron
 from fnkit.platform.control import validation
 from fnkit.platform.control.context import ControlContext, persistently
 from fnkit.platform.control.functions import Functions
-from fnkit.platform.control.listing import BY_AGE, read_listing, whole_number
+from fnkit.platform.control.listing import BY_AGE, read_listing
 from fnkit.platform.control.refusals import invalid, not_found, required, transient_state
 from fnkit.platform.control.showcase import Shelf, Showcase
 from fnkit.platform.control.views import cron_view
-from fnkit.platform.records.cron import CronRecord, Delivery
+from fnkit.platform.records.cron import CronRecord
 from fnkit.platform.records.transitions import moved
 
-__all__ = ["CronHistory", "Crons"]
+__all__ = ["Crons"]
 
-_HISTORY_DEFAULT: Final = 20
-_HISTORY_MAX: Final = 1000
 _ARGS_MAX_BYTES: Final = 1024 * 1024
-
-
-class CronHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cron fired, newest first; ``total`` counts what is kept."""
-
-    deliveries: list[Delivery]
-    total: int
 
 
 class Crons:
@@ -91,6 +82,7 @@ class Crons:
                 args=now.args if args is None else args,
                 name=now.name if name is None else name,
                 function_id=function_id,
+                since=now.since if schedule in (None, now.schedule) else self._context.clock.now_ns(),
             )
             self._context.store.crons.update(record)
         self._context.tasks.start(self.settle(record), f"cron {record.id}")
@@ -104,16 +96,6 @@ class Crons:
         self._context.cron_changed(record.id)
         self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
         return cron_view(record)
-
-    def history(self, region: str, cron_id: str, query: Mapping[str, str]) -> CronHistory:
-        """Return what a cron fired."""
-        record = self._record(region, cron_id)
-        limit = whole_number(query, "limit", _HISTORY_DEFAULT, _HISTORY_MAX)
-        failed = query.get("failed", "").lower() in ("1", "true")
-        deliveries = self._context.store.deliveries
-        return CronHistory(
-            deliveries=deliveries.of(record.id, limit=limit, failed=failed), total=deliveries.count(record.id)
-        )
 
     async def settle(self, record: CronRecord) -> None:
         """Bring a pending cron to ready."""

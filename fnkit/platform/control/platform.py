@@ -16,9 +16,11 @@ from fnkit.platform.builds.toolchain import Toolchains
 from fnkit.platform.clock import VirtualClock
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.crons import Crons
+from fnkit.platform.control.deliveries import DeliveryLog
 from fnkit.platform.control.deploys import Deploys
 from fnkit.platform.control.domains import Domains
 from fnkit.platform.control.functions import Functions
+from fnkit.platform.control.history import History
 from fnkit.platform.control.keys import Keys
 from fnkit.platform.control.leftovers import Leftovers
 from fnkit.platform.control.link import DataPlaneLink
@@ -26,6 +28,7 @@ from fnkit.platform.control.namespaces import Namespaces
 from fnkit.platform.control.pointing import Pointing
 from fnkit.platform.control.routes import serving_routes
 from fnkit.platform.control.secrets import SecretKeeper
+from fnkit.platform.control.ticks import Ticks
 from fnkit.platform.control.token_key import TokenKeyKeeper
 from fnkit.platform.control.tokens import Tokens
 from fnkit.platform.control.trigger_sources import TriggerSources
@@ -62,6 +65,9 @@ class ControlPlane:
     namespaces: Namespaces
     functions: Functions
     crons: Crons
+    ticks: Ticks
+    deliveries: DeliveryLog
+    history: History
     domains: Domains
     tokens: Tokens
     keys: Keys
@@ -93,6 +99,7 @@ class ControlPlane:
     async def close(self) -> None:
         """Stop the work under way; the store holds all that is needed to take it up again."""
         await self.context.tasks.stop()
+        self.deliveries.close()
         await self.token_keys.close()
         await self.link.close()
         self.deploys.close()
@@ -111,8 +118,7 @@ class ControlPlane:
                     store.functions.update(again)
         await self._begin_what_was_pending()
         with store.transaction():
-            for delivery in store.deliveries.unfinished():
-                store.deliveries.update(msgspec.structs.replace(delivery, status="failed"))
+            self.deliveries.reconcile()
 
     async def _remove_what_was_deleting(self) -> None:
         store, deleting = self.context.store, Status.DELETING.value
@@ -183,6 +189,8 @@ def assemble(settings: ProcessSettings) -> ControlPlane:
     token_keys = TokenKeyKeeper(layout.keys / "tokens.pem")
     tokens = Tokens(context, link, namespaces, functions, token_keys)
     keys = Keys(context, link, ApiKeys(layout.api_keys))
+    deliveries = DeliveryLog(store)
+    ticks = Ticks(context, deliveries)
     link.credentials = lambda: Credentials(
         public_key=token_keys.public_pem, tokens=tokens.live(), keys=keys.grants()
     )
@@ -194,6 +202,9 @@ def assemble(settings: ProcessSettings) -> ControlPlane:
         namespaces=namespaces,
         functions=functions,
         crons=Crons(context, functions),
+        ticks=ticks,
+        deliveries=deliveries,
+        history=History(context, deliveries, ticks),
         domains=Domains(context, link, functions, pointing),
         tokens=tokens,
         keys=keys,

@@ -1,4 +1,4 @@
-"""A cron and its deliveries as the store keeps them."""
+"""A cron as the store keeps it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import msgspec
 
 from fnkit.contract.enums import Status
 
-__all__ = ["CronRecord", "Delivery"]
+__all__ = ["CronRecord"]
 
 
 class CronRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule that POSTs ``args`` to a function. ``created_at`` is platform time in Unix nanoseconds."""
+    """A schedule that POSTs ``args`` to a function. Times are platform time in Unix nanoseconds.
+
+    since: ticks count from here: the last change of the schedule; 0: from ``created_at``.
+    """
 
     id: str
     region: str
@@ -20,22 +23,4 @@ class CronRecord(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created_at: int
     status: Status = Status.PENDING
-
-
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One firing of a cron or trigger.
-
-    status: ``pending``, ``succeeded``, ``failed`` or ``dead``. at: the tick it belongs to, RFC 3339.
-    http_status: what the function answered, or ``None``. duration_ms: real time of the last attempt.
-    """
-
-    id: str
-    kind: str
-    name: str
-    function: str
-    at: str
-    attempts: int
-    status: str
-    http_status: int | None = None
-    duration_ms: float | None = None
-    body: str = ""
+    since: int = 0

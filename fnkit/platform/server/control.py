@@ -21,10 +21,10 @@ import uvicorn
 from fnkit.errors import PlatformError
 from fnkit.platform.api.app import application
 from fnkit.platform.control.platform import ControlPlane, assemble
-from fnkit.platform.control.ticks import Ticks
 from fnkit.platform.layout import ProcessSettings
 from fnkit.platform.schedulers.cron import CronScheduler
 from fnkit.platform.schedulers.expiry import ExpiryScheduler
+from fnkit.platform.schedulers.hand_over import HandOver
 
 __all__ = ["main", "serve"]
 
@@ -46,7 +46,9 @@ class _Server(uvicorn.Server):
 async def serve(settings: ProcessSettings, listener: socket.socket, stop: asyncio.Event | None = None) -> None:
     """Run the control plane on a bound socket until ``stop`` is set, or until a signal without one."""
     plane = assemble(settings)
-    crons = CronScheduler(plane.context, Ticks(plane.context))
+    hand_over = HandOver(plane.context, plane.deliveries)
+    crons = CronScheduler(plane.context, plane.ticks, hand_over)
+    plane.history.deliver = hand_over.deliver
     plane.context.cron_changed = crons.changed
     plane.due = _due(crons, plane)
     try:
@@ -61,7 +63,7 @@ async def serve(settings: ProcessSettings, listener: socket.socket, stop: asynci
 
 def _due(crons: CronScheduler, plane: ControlPlane) -> Callable[[], Awaitable[None]]:
     async def due() -> None:
-        crons.fire_due()
+        await crons.fire_due()
         await plane.functions.expire()
         await asyncio.sleep(0)  # what was begun takes its first step
 

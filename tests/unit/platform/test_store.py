@@ -11,13 +11,11 @@ import pytest
 
 from fnkit.contract.enums import Status
 from fnkit.errors import PlatformError
-from fnkit.platform.records.cron import Delivery
 from fnkit.platform.records.namespace import NamespaceRecord
 from fnkit.platform.records.transitions import ImpossibleTransition, moved
 from fnkit.platform.store.blobs import Blobs
 from fnkit.platform.store.collection import Order, Page
 from fnkit.platform.store.database import Store
-from fnkit.platform.store.deliveries import KEPT_PER_SOURCE
 from fnkit.platform.store.vault import Vault
 
 
@@ -81,17 +79,6 @@ def test_pages_cover_everything_once_in_either_order(store: Store) -> None:
         assert pages[3] == []
 
 
-def test_deliveries_beyond_the_kept_ones_go(store: Store) -> None:
-    with store.transaction():
-        for number in range(KEPT_PER_SOURCE + 5):
-            store.deliveries.begin("cron", _delivery(number))
-        store.deliveries.begin("other", _delivery(-1))
-
-    assert store.deliveries.count("cron") == KEPT_PER_SOURCE
-    assert store.deliveries.of("cron", limit=1)[0].id == str(KEPT_PER_SOURCE + 4)
-    assert store.deliveries.count("other") == 1
-
-
 def test_a_sealed_value_opens_only_for_its_owner_and_name(tmp_path: Path) -> None:
     vault = Vault(tmp_path / "keys" / "platform.key")
     sealed = vault.seal("f1", "KEY", "value")
@@ -134,7 +121,3 @@ def test_a_full_disk_leaves_the_store_as_it_was(store: Store) -> None:
 def test_a_status_that_may_not_follow_is_a_fault() -> None:
     with pytest.raises(ImpossibleTransition, match="cannot go from deleting to ready"):
         moved(record(1, status=Status.DELETING), Status.READY)
-
-
-def _delivery(number: int) -> Delivery:
-    return Delivery(id=str(number), kind="cron", name="n", function="f", at="now", attempts=1, status="succeeded")

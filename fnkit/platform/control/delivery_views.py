@@ -1,0 +1,52 @@
+"""A delivery as clients see it."""
+
+from __future__ import annotations
+
+from fnkit.contract.deliveries import DeliveryAttempt, DeliveryView, shown_body
+from fnkit.platform.records.delivery import Delivery
+
+__all__ = ["delivery_view"]
+
+_LONGEST_CHARACTER = 4  # bytes, in UTF-8
+
+
+def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
+    """Return a delivery with its body, or with the beginning of it."""
+    is_truncated = len(body) < delivery.body_size
+    text, is_base64 = shown_body(_whole_characters(body) if is_truncated else body)
+    return DeliveryView(
+        id=delivery.id,
+        kind=delivery.kind,
+        name=delivery.name,
+        function=delivery.function,
+        at=delivery.at,
+        attempts=delivery.attempts,
+        status=delivery.status,
+        http_status=delivery.http_status,
+        duration_ms=delivery.duration_ms,
+        error=delivery.error,
+        cause=delivery.cause,
+        message_id=delivery.message_id,
+        body=text,
+        is_base64=is_base64,
+        is_truncated=is_truncated,
+        body_size=delivery.body_size,
+        replay_of=delivery.replay_of,
+        replayed_by=delivery.replayed_by,
+        tries=tuple(
+            DeliveryAttempt(http_status=one.http_status, duration_ms=one.duration_ms, error=one.error)
+            for one in delivery.tries
+        ),
+    )
+
+
+def _whole_characters(body: bytes) -> bytes:
+    """Leave out a character that was cut in the middle; what is no text stays as it is."""
+    for spare in range(_LONGEST_CHARACTER):
+        beginning = body[: len(body) - spare]
+        try:
+            beginning.decode()
+        except UnicodeDecodeError:
+            continue
+        return beginning
+    return body

@@ -1,0 +1,181 @@
+"""What crons and triggers fired, as clients ask for it; and firing again, or by hand."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from fnkit.contract.deliveries import (
+    DELIVERY_STATUSES,
+    LISTED_BODY_MAX,
+    REPLAYS_MAX,
+    DeliveryPage,
+    DeliveryView,
+    Replay,
+    ReplayAnswer,
+    ReplayRequest,
+    Unreplayed,
+)
+from fnkit.contract.enums import Status
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.deliveries import DeliveryLog
+from fnkit.platform.control.delivery_views import delivery_view
+from fnkit.platform.control.firing import Firing, firing_for
+from fnkit.platform.control.listing import whole_number
+from fnkit.platform.control.refusals import Refusal, invalid, not_found, transient_state
+from fnkit.platform.control.ticks import Ticks
+from fnkit.platform.control.timestamps import rounded
+from fnkit.platform.records.cron import CronRecord
+from fnkit.platform.records.delivery import FAILED, Delivery, DeliveryStatus
+from fnkit.platform.records.trigger import TriggerRecord
+
+__all__ = ["History"]
+
+_PAGE_DEFAULT: Final = 20
+_PAGE_MAX: Final = 1000
+_MAX_BODY: Final = 2**31 - 1
+_NOTHING_DEPLOYED: Final = "nothing is deployed that could answer it"
+_UNDER_WAY: Final = "it is still under way"
+_CUT: Final = "its body is kept in part only"
+
+
+def _nobody(_firing: Firing) -> None:
+    """No scheduler listens."""
+
+
+class History:
+    """The operations on deliveries. ``deliver`` takes what is to be called; a scheduler sets it."""
+
+    def __init__(self, context: ControlContext, log: DeliveryLog, ticks: Ticks) -> None:
+        self._context = context
+        self._log = log
+        self._ticks = ticks
+        self.deliver: Callable[[Firing], None] = _nobody
+
+    def page(self, region: str, kind: str, source_id: str, query: Mapping[str, str]) -> DeliveryPage:
+        """Return a source's deliveries, newest first: ``status`` (several with commas), ``limit``, ``before``."""
+        source = self._source(region, kind, source_id)
+        statuses = _statuses(query)
+        limit = whole_number(query, "limit", _PAGE_DEFAULT, _PAGE_MAX)
+        found = self._log.page(
+            source.id,
+            limit=limit + 1,
+            statuses=statuses,
+            before=query.get("before") or None,
+            body_bytes=LISTED_BODY_MAX,
+        )
+        shown = found[:limit]
+        return DeliveryPage(
+            deliveries=[delivery_view(delivery, body) for delivery, body in shown],
+            total=self._log.count(source.id, statuses),
+            next=shown[-1][0].id if len(found) > limit else None,
+        )
+
+    def one(self, region: str, kind: str, source_id: str, delivery_id: str) -> DeliveryView:
+        """Return one with as much of its body as is kept."""
+        found = self._log.one(self._source(region, kind, source_id).id, delivery_id)
+        if found is None:
+            raise not_found("Delivery")
+        return delivery_view(*found)
+
+    def fire(self, region: str, cron_id: str) -> DeliveryView:
+        """Fire a cron now, whatever its schedule says; it does not count as a tick.
+
+        Raises:
+            Refusal: 409 where nothing is deployed that it could call.
+        """
+        cron = self._source(region, "crons", cron_id)
+        if not isinstance(cron, CronRecord) or (firing := self._ticks.by_hand(cron)) is None:
+            raise Refusal(409, f"the cron cannot fire: {_NOTHING_DEPLOYED}")
+        self.deliver(firing)
+        return delivery_view(firing.delivery, firing.body)
+
+    def replay(self, region: str, kind: str, source_id: str, request: ReplayRequest) -> ReplayAnswer:
+        """Deliver again what was delivered before: by id, or everything that failed and was not repeated yet."""
+        source = self._source(region, kind, source_id)
+        if source.status is Status.DELETING:
+            raise transient_state(kind.removesuffix("s"), source.id, source.status)
+        originals, skipped = self._chosen(source.id, request)
+        begun: list[tuple[Delivery, Firing]] = []
+        for original, body in originals:
+            outcome = self._again(source, original, body)
+            if isinstance(outcome, str):
+                skipped.append(Unreplayed(id=original.id, reason=outcome))
+            else:
+                begun.append((original, outcome))
+        with self._context.store.transaction():
+            for original, firing in begun:
+                self._log.repeat(source.id, original, firing.delivery, firing.body)
+        for _, firing in begun:
+            self.deliver(firing)
+        return ReplayAnswer(replayed=[_replay(*one) for one in begun], skipped=skipped)
+
+    def _chosen(
+        self, source_id: str, request: ReplayRequest
+    ) -> tuple[list[tuple[Delivery, bytes]], list[Unreplayed]]:
+        """Return what is to be repeated, oldest first, and what is not there."""
+        if (request.ids is None) == (request.status is None):
+            raise Refusal(400, "exactly one of ids and status is required")
+        if request.ids is None:
+            statuses = FAILED if request.status == "any" else (request.status or "",)
+            if not set(statuses) <= set(FAILED):
+                raise invalid("status", "must be one of failed, dead, any")
+            found = self._log.page(
+                source_id, limit=REPLAYS_MAX, statuses=statuses, replayed=False, body_bytes=_MAX_BODY
+            )
+            return found[::-1], []
+        if len(request.ids) > REPLAYS_MAX:
+            raise invalid("ids", f"must be at most {REPLAYS_MAX}")
+        chosen, missing = [], []
+        for name in dict.fromkeys(request.ids):
+            one = self._log.one(source_id, name)
+            if one is None:
+                missing.append(Unreplayed(id=name, reason="it is not kept (any more)"))
+            else:
+                chosen.append(one)
+        return chosen, missing
+
+    def _again(self, source: CronRecord | TriggerRecord, original: Delivery, body: bytes) -> Firing | str:
+        """Return the repetition, or why there is none."""
+        if original.status == DeliveryStatus.PENDING:
+            return _UNDER_WAY
+        if len(body) < original.body_size:
+            return _CUT
+        function = self._context.store.functions.get(source.function_id)
+        delivery = Delivery(
+            id=str(uuid.uuid4()),
+            kind=original.kind,
+            name=source.name,
+            function=original.function if function is None else function.name,
+            at=rounded(self._context.clock.now_ns()),
+            cause="replay",
+            body_size=original.body_size,
+            replay_of=original.id,
+        )
+        firing = None if function is None else firing_for(self._context, source.id, function, delivery, body)
+        return firing or _NOTHING_DEPLOYED
+
+    def _source(self, region: str, kind: str, source_id: str) -> CronRecord | TriggerRecord:
+        if kind == "crons":
+            cron = self._context.store.crons.get(source_id)
+            if cron is None or cron.region != region:
+                raise not_found("Cron")
+            return cron
+        trigger = self._context.store.triggers.get(source_id)
+        if trigger is None or trigger.region != region:
+            raise Refusal(404, "trigger does not exist")
+        return trigger
+
+
+def _statuses(query: Mapping[str, str]) -> tuple[str, ...]:
+    if query.get("failed", "").lower() in ("1", "true"):
+        return FAILED
+    asked = tuple(one for one in query.get("status", "").split(",") if one)
+    if not set(asked) <= set(DELIVERY_STATUSES):
+        raise invalid("status", f"must be of {', '.join(DELIVERY_STATUSES)}")
+    return asked
+
+
+def _replay(original: Delivery, firing: Firing) -> Replay:
+    return Replay(id=original.id, delivery=delivery_view(firing.delivery, firing.body[:LISTED_BODY_MAX]))

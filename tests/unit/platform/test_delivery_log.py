@@ -1,0 +1,211 @@
+"""The delivery log over a real store: what is kept, for how long, and when it is on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+
+import pytest
+
+from fnkit.platform.control.deliveries import DeliveryLog
+from fnkit.platform.records.delivery import TRIES_KEPT, Delivery
+from fnkit.platform.store.database import Store
+from fnkit.platform.store.deliveries import BODY_KEPT, KEPT_PER_SOURCE, WHOLE_BODIES_PER_SOURCE
+from tests.support.stored_cron import store_cron
+
+SOURCE = "cron-1"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "platform.db")
+    store_cron(opened, SOURCE)
+    yield opened
+    opened.close()
+
+
+def delivery(number: int = 0, **fields: object) -> Delivery:
+    known: dict[str, object] = {"kind": "cron", "name": "n", "function": "f", "at": "now", "status": "succeeded"}
+    return Delivery(id=f"d-{number}", **{**known, **fields})  # type: ignore[arg-type]  # msgspec checks them
+
+
+def in_a_loop(work: Callable[[], Coroutine[None, None, None]]) -> None:
+    asyncio.run(work())
+
+
+def ids(log: DeliveryLog, **choice: object) -> list[str]:
+    found = log.page(SOURCE, **{"limit": 10_000, **choice})  # type: ignore[arg-type]  # the test's own words
+    return [one.id for one, _ in found]
+
+
+def test_what_is_said_is_read_at_once_and_written_within_a_moment(store: Store, tmp_path: Path) -> None:
+    async def work() -> None:
+        log = DeliveryLog(store)
+        log.put(SOURCE, delivery(1, status="pending"), b"body")
+        assert store.deliveries.count(SOURCE) == 0
+        assert ids(log) == ["d-1"]
+        log.put(SOURCE, delivery(2), b"body")
+        other = sqlite3.connect(tmp_path / "platform.db")
+        async with asyncio.timeout(10):
+            while other.execute("SELECT status FROM deliveries").fetchall() != [("pending",), ("succeeded",)]:  # noqa: ASYNC110  another process would look so too
+                await asyncio.sleep(0)
+        other.close()
+
+    in_a_loop(work)
+
+
+def test_after_a_commit_another_process_sees_everything(store: Store, tmp_path: Path) -> None:
+    async def work() -> None:
+        log = DeliveryLog(store)
+        for number in range(3):
+            log.put(SOURCE, delivery(number), b"")
+        await log.commit()
+        other = sqlite3.connect(tmp_path / "platform.db")
+        assert other.execute("SELECT COUNT(*) FROM deliveries").fetchone()[0] == 3
+        other.close()
+
+    in_a_loop(work)
+
+
+def test_the_newest_thousand_are_kept_and_dead_ones_are_not_displaced(store: Store) -> None:
+    async def work() -> None:
+        log = DeliveryLog(store)
+        log.put(SOURCE, delivery(-1, status="dead"), b"precious")
+        log.flush()
+        for number in range(KEPT_PER_SOURCE + 500):
+            log.put(SOURCE, delivery(number), b"")
+            if number % 100 == 0:
+                log.flush()
+        kept = ids(log)
+        assert KEPT_PER_SOURCE < len(kept) <= KEPT_PER_SOURCE + 100
+        assert kept[0] == f"d-{KEPT_PER_SOURCE + 499}"
+        assert kept[-1] == "d--1"
+
+    in_a_loop(work)
+
+
+@pytest.mark.parametrize(("status", "kept"), [("succeeded", BODY_KEPT), ("failed", 100_000), ("dead", 100_000)])
+def test_the_body_of_what_failed_is_kept_whole(store: Store, status: str, kept: int) -> None:
+    async def work() -> None:
+        log = DeliveryLog(store)
+        body = bytes(range(256)) * 1000
+        log.put(SOURCE, delivery(1, status="pending", body_size=100_000), body[:100_000])
+        log.flush()
+        log.put(SOURCE, delivery(1, status=status, body_size=100_000), body[:100_000])
+        found = log.one(SOURCE, "d-1")
+        assert found is not None
+        assert found[1] == body[:kept]
+
+    in_a_loop(work)
+
+
+def test_whole_bodies_have_an_allowance_and_dead_ones_are_the_last_to_be_cut(store: Store) -> None:
+    async def work() -> None:
+        log = DeliveryLog(store)
+        large = b"x" * (WHOLE_BODIES_PER_SOURCE // 4)
+        for number, status in enumerate(["dead", "failed", "failed", "failed", "failed"]):
+            log.put(SOURCE, delivery(number, status=status, body_size=len(large)), large)
+            log.flush()
+        sizes = {one.id: len(body) for one, body in log.page(SOURCE, limit=9, body_bytes=2**31 - 1)}
+        assert [sizes[f"d-{number}"] == len(large) for number in range(5)] == [True, False, True, True, True]
+        assert sizes["d-1"] == BODY_KEPT
+
+    in_a_loop(work)
+
+
+def test_a_source_that_is_gone_takes_nothing_in(store: Store) -> None:
+    async def work() -> None:
+        log = DeliveryLog(store)
+        log.put("gone", delivery(1), b"")
+        log.put(SOURCE, delivery(2), b"")
+        log.flush()
+        assert store.deliveries.count("gone") == 0
+        assert store.deliveries.count(SOURCE) == 1
+
+    in_a_loop(work)
+
+
+def test_a_message_that_comes_again_is_found_before_and_after_it_is_written(store: Store) -> None:
+    async def work() -> None:
+        log = DeliveryLog(store)
+        one = delivery(1, status="pending", message_id="m").tried(http_status=500, duration_ms=1.0, error="no")
+        log.put(SOURCE, one, b"x")
+        assert log.of_message(SOURCE, "m") == one
+        log.flush()
+        assert log.of_message(SOURCE, "m") == one
+        assert log.of_message(SOURCE, "other") is None
+
+    in_a_loop(work)
+
+
+def test_what_was_under_way_when_a_process_died_is_said_to_be_unknown_or_to_come_again(store: Store) -> None:
+    async def work() -> None:
+        log = DeliveryLog(store)
+        log.put(SOURCE, delivery(1, status="pending"), b"a")
+        log.put(SOURCE, delivery(2, status="pending", cause="message", message_id="m"), b"b")
+        log.put(SOURCE, delivery(3), b"c")
+        log.flush()
+        with store.transaction():
+            DeliveryLog(store).reconcile()
+        found = {one.id: (one.status, bool(one.error)) for one, _ in log.page(SOURCE, limit=9)}
+        assert found == {"d-1": ("failed", True), "d-2": ("pending", True), "d-3": ("succeeded", False)}
+
+    in_a_loop(work)
+
+
+def test_a_full_disk_loses_no_failure_and_is_tried_again(store: Store) -> None:
+    async def work() -> None:
+        log = DeliveryLog(store)
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count={pages}")
+        log.put(SOURCE, delivery(1, status="dead"), b"x" * 10**6)
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            log.flush()
+        store._connection.execute("PRAGMA max_page_count=1000000")
+        await log.commit()
+        found = log.one(SOURCE, "d-1")
+        assert found is not None
+        assert len(found[1]) == 10**6
+
+    in_a_loop(work)
+
+
+def test_attempts_are_all_counted_and_the_newest_kept() -> None:
+    one = delivery(1, status="pending")
+    for number in range(TRIES_KEPT + 2):
+        one = one.tried(http_status=500 + number, duration_ms=1.0, error="e" * 1000)
+
+    assert one.attempts == TRIES_KEPT + 2
+    assert [made.http_status for made in one.tries] == list(range(502, 502 + TRIES_KEPT))
+    assert (one.http_status, len(one.error)) == (501 + TRIES_KEPT, 500)
+
+
+def test_deliveries_of_an_older_store_keep_their_bodies(tmp_path: Path) -> None:
+    file = tmp_path / "platform.db"
+    Store(file).close()
+    old = sqlite3.connect(file)
+    old.executescript(
+        """
+        DROP INDEX deliveries_message; DROP INDEX deliveries_source;
+        ALTER TABLE deliveries DROP COLUMN body; ALTER TABLE deliveries DROP COLUMN message_id;
+        ALTER TABLE deliveries DROP COLUMN replayed_by;
+        CREATE INDEX deliveries_source ON deliveries (source_id, seq);
+        PRAGMA user_version = 3;
+        """
+    )
+    record = (
+        '{"id":"d","kind":"cron","name":"n","function":"f","at":"t","attempts":1,"status":"failed",'
+        '"http_status":500,"duration_ms":1.5,"body":"{\\"k\\":\\"é\\"}"}'
+    )
+    old.execute("INSERT INTO deliveries (id, source_id, status, record) VALUES ('d', 's', 'failed', ?)", (record,))
+    old.commit()
+    old.close()
+    store = Store(file)
+    found = store.deliveries.one("s", "d")
+    store.close()
+
+    assert found is not None
+    assert found[1] == '{"k":"é"}'.encode()
+    assert (found[0].status, found[0].http_status, found[0].body_size) == ("failed", 500, len(found[1]))
