@@ -28,6 +28,7 @@ MODULES = {
     "msgspec": "msgspec",
     "packaging": "packaging.markers",
     "pathspec": "pathspec",
+    "prometheus-client": "prometheus_client.exposition",
     "pyjwt": "jwt",
     "pyyaml": "yaml",
     "requests": "requests",

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from dataclasses import dataclass
 
-from fnkit.platform.measurements import BUILD_BOUNDS, REQUEST_BOUNDS, Histogram
+from fnkit.platform.measurements import BUILD_BOUNDS, REQUEST_BOUNDS, Histogram, HistogramValue
 
-__all__ = ["UNKNOWN_OPERATION", "ControlMeter"]
+__all__ = ["ControlMeasurements", "ControlMeter"]
 
-UNKNOWN_OPERATION: Final = "unknown"
-"""The label of requests for paths that are none: what a client makes up names no series."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlMeasurements:
+    """What a ``ControlMeter`` had counted at one moment."""
+
+    requests: dict[tuple[str, int], int]
+    request_durations: dict[str, HistogramValue]
+    builds: dict[str, HistogramValue]
+    deliveries: dict[tuple[str, str], int]
 
 
 class ControlMeter:
@@ -45,3 +52,12 @@ class ControlMeter:
     def delivered(self, kind: str, *, succeeded: bool) -> None:
         """Count what came of one firing, all its attempts together."""
         self.deliveries[kind, "succeeded" if succeeded else "failed"] += 1
+
+    def read(self) -> ControlMeasurements:
+        """Return what was counted so far; the counters go on."""
+        return ControlMeasurements(
+            requests=dict(self.requests),
+            request_durations={name: histogram.value() for name, histogram in self.request_durations.items()},
+            builds={name: histogram.value() for name, histogram in self.builds.items()},
+            deliveries=dict(self.deliveries),
+        )

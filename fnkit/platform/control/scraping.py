@@ -12,7 +12,7 @@ import msgspec
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.link import DataPlaneLink
-from fnkit.platform.control.metering import ControlMeter
+from fnkit.platform.control.metering import ControlMeasurements
 from fnkit.platform.control.process_usage import ProcessUsage, process_usage
 from fnkit.platform.measurements import METRICS_PATH, DataPlaneMeasurements
 
@@ -29,7 +29,7 @@ class Measurements:
 
     version: str
     isolation: str
-    control: ControlMeter
+    control: ControlMeasurements
     data_plane: DataPlaneMeasurements | None
     processes: dict[str, ProcessUsage] = field(default_factory=dict)
 
@@ -42,7 +42,7 @@ async def gather(context: ControlContext, link: DataPlaneLink, version: str) -> 
     return Measurements(
         version=version,
         isolation=link.isolation or "",
-        control=context.meter,
+        control=context.meter.read(),
         data_plane=data_plane,
         processes={name: usage for name, usage in usages.items() if usage is not None},
     )

@@ -1,0 +1,51 @@
+"""Metric families under construction: a name, a help text, and one sample per set of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+from fnkit.platform.measurements import HistogramValue
+
+__all__ = ["counter", "gauge", "histogram"]
+
+Row = tuple[Sequence[str], float]
+
+
+def counter(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> CounterMetricFamily:
+    """Return a counter; ``name`` without ``_total``, which the format adds."""
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family
+
+
+def gauge(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> GaugeMetricFamily:
+    """Return a gauge."""
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family
+
+
+def histogram(
+    name: str,
+    text: str,
+    labels: Sequence[str],
+    bounds: Sequence[float],
+    rows: Iterable[tuple[Sequence[str], HistogramValue | None]],
+) -> HistogramMetricFamily:
+    """Return a histogram: counts per bucket become counts up to each bound. Rows without a value are left out."""
+    family = HistogramMetricFamily(name, text, labels=labels)
+    edges = [*(repr(float(bound)) for bound in bounds), "+Inf"]
+    for values, value in rows:
+        if value is None:
+            continue
+        buckets: list[tuple[str, float]] = []
+        so_far = 0
+        for edge, count in zip(edges, value.counts, strict=True):
+            so_far += count
+            buckets.append((edge, so_far))
+        family.add_metric(values, buckets=buckets, sum_value=value.total)
+    return family
