@@ -9,11 +9,13 @@ from fnkit.contract.invocation import MappedResponse, decode_path, refusal
 from fnkit.platform.engine.contract import Engine
 from fnkit.platform.gateway.access import Access
 from fnkit.platform.gateway.exchange import Exchange
+from fnkit.platform.gateway.measuring import GatewayMeter
 from fnkit.platform.gateway.redirects import redirect_response
 from fnkit.platform.gateway.requests import ClientRequest, envelope
 from fnkit.platform.gateway.responses import message_response, refusal_response
 from fnkit.platform.gateway.table import RoutingTable
 from fnkit.platform.gateway.tunnels import Tunnel, Tunnels
+from fnkit.platform.measurements import METRICS_PATH
 from fnkit.platform.routing import Route
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class Gateway:
         self.engine = engine
         self.table = table
         self.access = access
+        self.meter = GatewayMeter(engine)
         self.has_snapshot = False
         self.is_healthy = False
         self.is_stopping = False
@@ -73,15 +76,7 @@ class Gateway:
         path_text = raw.decode("latin-1")
         route = self.table.by_host(request.host)
         if route is None:
-            if private and path_text == _HEALTH:
-                raise Refused(self._health())
-            if not self.has_snapshot:
-                raise Refused(message_response(503, "the platform is starting"))
-            found = self.table.by_path(request.host, path_text)
-            if found is None:
-                host = request.host.decode("latin-1") or "(none)"
-                raise Refused(message_response(404, f"no function answers for {host}"))
-            route, path_text = found
+            route, path_text = self._by_path(request, path_text, private=private)
         if not private:
             if route.http_option == "redirected" and scheme == "http" and self.tls_port:
                 raise Refused(redirect_response(request, self.tls_port))
@@ -100,6 +95,20 @@ class Gateway:
         if own is not None:
             raise Refused(refusal_response(own))
         return Target(route, path, query.decode("latin-1"))
+
+    def _by_path(self, request: ClientRequest, path: str, *, private: bool) -> tuple[Route, str]:
+        """Return what the path names where the host is nobody, and the path that is left. Raises ``Refused``."""
+        if private and path == _HEALTH:
+            raise Refused(self._health())
+        if private and path == METRICS_PATH:
+            raise Refused(self.meter.response(len(self.connections)))
+        if not self.has_snapshot:
+            raise Refused(message_response(503, "the platform is starting"))
+        found = self.table.by_path(request.host, path)
+        if found is None:
+            host = request.host.decode("latin-1") or "(none)"
+            raise Refused(message_response(404, f"no function answers for {host}"))
+        return found
 
     @staticmethod
     def _absolute(request: ClientRequest, raw: bytes) -> bytes:
