@@ -60,11 +60,9 @@ def enter_zygote(level: str) -> None:
     The process that was started stays behind as its parent and ends with it. When process 1 ends, the kernel
     ends every process in the namespace: no instance outlives its zygote, whatever it did.
     """
-    if sys.platform != "linux":
-        return
+    if sys.platform != "linux" or not has_namespaces(level):
+        return  # it hears of its parent's end on its socket, and ends what an instance has left behind
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if not has_namespaces(level):
-        return
     uid, gid = os.geteuid(), os.getegid()
     flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID
     if uid != 0:
@@ -161,6 +159,21 @@ def _bind_file(source: str, root: str, *, readonly: bool) -> None:
     os.makedirs(os.path.dirname(root + source), exist_ok=True)
     os.close(os.open(root + source, os.O_CREAT | os.O_WRONLY, 0o644))
     kernel.bind(os.path.realpath(source), root + source, readonly=readonly)
+
+
+def adopt_orphans() -> None:
+    """Let the children of what ends below this process become its own, and not the system's."""
+    if sys.platform == "linux":
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+
+
+def children() -> list[int]:
+    """Return this process's children, those it has adopted included; nothing where the system cannot say."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return []
 
 
 def separate_processes() -> None:
