@@ -53,6 +53,7 @@ class Nursery:
         self._numbers = 0
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._refilling: set[str] = set()
         self._closed = False
 
     def warm(self, interpreters: Iterable[str]) -> None:
@@ -81,16 +82,21 @@ class Nursery:
 
     def _refill(self, interpreter: str) -> None:
         blanks = self._blanks.setdefault(interpreter, deque())
-        if self._closed or len(blanks) >= self._blanks_wanted:
+        if self._closed or interpreter in self._refilling or len(blanks) >= self._blanks_wanted:
             return
+        self._refilling.add(interpreter)
         task = self._loop.create_task(self._add_blanks(interpreter, blanks))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _add_blanks(self, interpreter: str, blanks: deque[Instance]) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while len(blanks) < self._blanks_wanted and not self._closed:
                 blanks.append(await self._fork(interpreter))
+        except OSError:
+            return  # the next start tries again, and says why it cannot
+        finally:
+            self._refilling.discard(interpreter)
 
     async def _fork(self, interpreter: str) -> Instance:
         zygote = self._zygotes.get(interpreter)
