@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from fnkit.platform.control.context import persistently
+from fnkit.platform.control.metering import ControlMeter
 from fnkit.platform.records.delivery import Delivery, DeliveryStatus
 from fnkit.platform.store.database import Store
 from fnkit.platform.store.deliveries import BODY_KEPT, KEPT_PER_SOURCE
@@ -34,8 +35,9 @@ _logger = logging.getLogger(__name__)
 class DeliveryLog:
     """Everybody's deliveries. Lives on control's event loop."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, meter: ControlMeter | None = None) -> None:
         self._store = store
+        self._meter = meter or ControlMeter()
         self._said: dict[str, tuple[str, Delivery, bytes]] = {}
         self._counts: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -47,6 +49,8 @@ class DeliveryLog:
 
         ``body`` is the whole one each time; it is kept whole unless the delivery succeeded.
         """
+        if delivery.status != DeliveryStatus.PENDING:
+            self._meter.delivered(delivery.kind, delivery.status)
         self._said[delivery.id] = (source_id, delivery, body)
         self._write_within(_GATHER_SECONDS)
 

@@ -24,8 +24,8 @@ class ControlMeter:
     """Counters of one control process, from zero.
 
     requests: by operation and status. request_durations: by operation. builds: by result, ``succeeded``,
-    ``failed`` or ``cancelled``. deliveries: by kind (``cron``, ``sqs``, ``nats``) and result, ``succeeded`` or
-    ``failed``.
+    ``failed`` or ``cancelled``. deliveries: by kind (``cron``, ``sqs``, ``nats``) and result:
+    ``succeeded``, ``failed``, ``dead``.
     """
 
     def __init__(self) -> None:
@@ -49,9 +49,9 @@ class ControlMeter:
             durations = self.builds[result] = Histogram(BUILD_BOUNDS)
         durations.observe(seconds)
 
-    def delivered(self, kind: str, *, succeeded: bool) -> None:
+    def delivered(self, kind: str, result: str) -> None:
         """Count what came of one firing, all its attempts together."""
-        self.deliveries[kind, "succeeded" if succeeded else "failed"] += 1
+        self.deliveries[kind, result] += 1
 
     def read(self) -> ControlMeasurements:
         """Return what was counted so far; the counters go on."""

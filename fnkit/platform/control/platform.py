@@ -189,7 +189,7 @@ def assemble(settings: ProcessSettings) -> ControlPlane:
     token_keys = TokenKeyKeeper(layout.keys / "tokens.pem")
     tokens = Tokens(context, link, namespaces, functions, token_keys)
     keys = Keys(context, link, ApiKeys(layout.api_keys))
-    deliveries = DeliveryLog(store)
+    deliveries = DeliveryLog(store, context.meter)
     ticks = Ticks(context, deliveries)
     link.credentials = lambda: Credentials(
         public_key=token_keys.public_pem, tokens=tokens.live(), keys=keys.grants()

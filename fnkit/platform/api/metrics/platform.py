@@ -89,7 +89,7 @@ def _control(measurements: Measurements) -> Iterator[Metric]:
     )
     yield counter(
         "fnkit_deliveries",
-        "Firings of crons and triggers that are over, by kind and result: succeeded, failed.",
+        "Firings of crons and triggers that are over, by kind and result: succeeded, failed, dead.",
         ("kind", "result"),
         (((kind, result), count) for (kind, result), count in sorted(control.deliveries.items())),
     )
