@@ -11,6 +11,7 @@ from fnkit.cli.options import ApiOptions, CommonOptions
 from fnkit.client import FunctionsApi
 from fnkit.client.calling import call_function
 from fnkit.contract.invocation import MappedResponse
+from fnkit.contract.resources import Function
 from fnkit.deploy.loading import load_identity
 from fnkit.errors import NotFoundError
 
@@ -29,29 +30,30 @@ def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Req
     identity = load_identity(common.directory, stage=common.stage)
     with FunctionsApi(endpoint_for(common, api, project_region=identity.region)) as client:
         info = client.platform()
-        domain_name = _domain_name(client, identity.namespace, name)
+        function = _function(client, identity.namespace, name)
     began = time.perf_counter()
     answer = call_function(
         info,
-        domain_name,
+        function.domain_name,
         method=request.method,
         target=request.target,
         headers=request.headers,
         body=request.body,
         timeout=_LONGEST_TIMEOUT,
+        over_tls=function.http_option == "redirected",
     )
     milliseconds = round((time.perf_counter() - began) * 1000, 3)
     response = MappedResponse(answer.status, list(answer.headers), answer.body)
     return Answer(response=response, duration_ms=milliseconds, logs=())
 
 
-def _domain_name(client: FunctionsApi, namespace_name: str, name: str) -> str:
+def _function(client: FunctionsApi, namespace_name: str, name: str) -> Function:
     project_id = client.endpoint.project_id
     for namespace in client.namespaces.list(name=namespace_name, project_id=project_id):
         if namespace.name == namespace_name:  # the API's filter may match more
             for function in client.functions.list(namespace.id):
                 if function.name == name:
-                    return function.domain_name
+                    return function
     raise NotFoundError(
         f"There is no function {name} in the namespace {namespace_name}.",
         code="not-deployed",

@@ -11,6 +11,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from fnkit.client.endpoint import is_loopback
+from fnkit.client.tls_by_name import ByName
 from fnkit.contract.platform import PlatformInfo
 from fnkit.errors import InvokeError
 
@@ -37,15 +38,17 @@ def call_function(
     headers: Sequence[tuple[str, str]],
     body: bytes,
     timeout: float,
+    over_tls: bool = False,
 ) -> FunctionAnswer:
     """Send one request to a function: to its own name at Scaleway, through the gateway at our platform.
 
     target: path with query, starting with ``/``, sent as it is. timeout: seconds without a byte.
+    over_tls: use our platform's TLS door where it has one, as a function needs that redirects plain HTTP.
 
     Raises:
         InvokeError: no answer came.
     """
-    base = f"https://{domain_name}" if info is None else info.gateway_url
+    base = _base(info, domain_name, over_tls=over_tls)
     # What requests would add or change by itself is not what the user asked the function.
     sent: dict[str, str] = {"Host": domain_name, "Accept-Encoding": "identity"}
     for name, value in headers:
@@ -54,6 +57,8 @@ def call_function(
         session.trust_env = not is_loopback(base)
         session.auth = _no_auth
         session.mount("http://", HTTPAdapter(max_retries=0))
+        if info is not None and info.ca_certificate:
+            session.mount("https://", ByName(domain_name, info.ca_certificate))
         request = session.prepare_request(requests.Request(method, base, headers=sent, data=body or None))
         request.url = base + target
         settings = session.merge_environment_settings(base, {}, None, None, None)
@@ -68,6 +73,12 @@ def call_function(
             ) from None
     raw = answer.raw.headers
     return FunctionAnswer(answer.status_code, tuple((str(k), str(v)) for k, v in raw.items()), answer.content)
+
+
+def _base(info: PlatformInfo | None, domain_name: str, *, over_tls: bool) -> str:
+    if info is None:
+        return f"https://{domain_name}"
+    return info.gateway_tls_url if over_tls and info.gateway_tls_url else info.gateway_url
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -1,4 +1,4 @@
-"""``fnkit platform``: start, stop, status, reset, logs, env, key."""
+"""``fnkit platform``: start, stop, status, reset, logs, env, trust, key."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ PLATFORM_VERBS: Final[dict[str, tuple[str, str]]] = {
     "reset": (f"{_HERE}:reset", "Stop it and remove everything deployed on it."),
     "logs": (f"{_HERE}_logs:logs", "Show what the platform's own processes wrote."),
     "env": (f"{_HERE}_env:env", "Print what other tools need to talk to it."),
+    "trust": (f"{_HERE}_trust:trust", "Show the authority behind its https addresses, and how to trust it."),
     "key": (f"{_HERE}_key:key", "Manage further API keys."),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -40,4 +41,5 @@ def env(common: CommonOptions, *, home: Path, form: str) -> None:
             code="platform-not-running",
             hint="Start it with `fnkit platform start --detach`.",
         )
-    common.output.result(PlatformEnvView(description, form))
+    own = os.environ.get("NODE_EXTRA_CA_CERTS", description.ca_certificate) != description.ca_certificate
+    common.output.result(PlatformEnvView(description, form, node_has_its_own=own))

@@ -12,6 +12,7 @@ from fnkit.cli.commands.platform import data_option
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.cli.output import Output
 from fnkit.cli.quotas import read_quotas
+from fnkit.cli.tls_port import read_tls_port
 from fnkit.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ _PORT = click.IntRange(0, 65535)
     type=_PORT,
     metavar="N",
     help="The functions' port; 0 is any. [default: 8481 or the next free]",
+)
+@click.option(
+    "--tls-port",
+    callback=read_tls_port,
+    metavar="N|none",
+    help="The functions' port for https; 0 is any. [default: 8482 or the next free]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen on.")
 @click.option(
@@ -152,15 +159,20 @@ def _check_same(found: RunningPlatform, options: StartOptions, *, clock_given: b
     asked = (
         ("--api-port", options.api_port or None, run.api_port),
         ("--gateway-port", options.gateway_port or None, run.gateway_port),
+        ("--tls-port", options.tls_port or None, run.tls_port or "none"),
         ("--speed", options.speed if clock_given else None, run.speed),
     )
     for flag, wanted, actual in asked:
         if wanted is not None and wanted != actual:
             raise PlatformError(
-                f"The platform is running already, with {flag} {actual:g} instead of {wanted:g}.",
+                f"The platform is running already, with {flag} {_short(actual)} instead of {_short(wanted)}.",
                 code="platform-differs",
                 hint="Run `fnkit platform stop` first, or give another --data folder.",
             )
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _check_same_quotas(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:

@@ -22,6 +22,7 @@ def description_to_json(description: Description) -> dict[str, object]:
         "api_url": description.api_url,
         "gateway_url": description.gateway_url,
         "gateway_tls_url": description.gateway_tls_url,
+        "ca_certificate": description.ca_certificate,
         "console_url": description.console_url,
         "nats_url": description.nats_url,
         "secret_key": description.secret_key,

@@ -20,10 +20,14 @@ __all__ = ["PlatformEnvView"]
 
 @dataclass(frozen=True, slots=True)
 class PlatformEnvView:
-    """form: ``shell``, ``dotenv``, ``github``, ``json`` or ``terraform``."""
+    """form: ``shell``, ``dotenv``, ``github``, ``json`` or ``terraform``.
+
+    node_has_its_own: the user has Node trust something of their own already.
+    """
 
     description: Description
     form: str
+    node_has_its_own: bool = False
 
     def to_json(self) -> dict[str, object]:
         """See ``description_to_json``; the same for every form."""
@@ -39,9 +43,13 @@ class PlatformEnvView:
             case "json":
                 return json.dumps(self.to_json(), indent=2)
             case "shell":
-                return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in self._variables())
+                lines = [f"export {name}={shlex.quote(value)}" for name, value in self._variables()]
+                return "\n".join(lines + [f"# export {name}={shlex.quote(value)}" for name, value in self._hints()])
             case "terraform":
                 return self._provider()
+            case "dotenv":
+                lines = [f"{name}={value}" for name, value in self._variables()]
+                return "\n".join(lines + [f"# {name}={value}" for name, value in self._hints()])
             case _:
                 return "\n".join(f"{name}={value}" for name, value in self._variables())
 
@@ -58,7 +66,23 @@ class PlatformEnvView:
             ("SCW_DEFAULT_ZONE", f"{REGIONS[0]}-1"),
             ("SCW_FUNCTION_URL", f"{found.api_url}/functions/v1beta1/regions/{REGIONS[0]}"),
             ("FNKIT_GATEWAY_URL", found.gateway_url),
+            *self._tls(),
         )
+
+    def _tls(self) -> tuple[tuple[str, str], ...]:
+        """Node's variable adds an authority to those that Node trusts; one of the user's own is left alone."""
+        found = self.description
+        if not found.gateway_tls_url:
+            return ()
+        tls = (("FNKIT_GATEWAY_TLS_URL", found.gateway_tls_url), ("FNKIT_CA_CERTIFICATE", found.ca_certificate))
+        return tls if self.node_has_its_own else (*tls, ("NODE_EXTRA_CA_CERTS", found.ca_certificate))
+
+    def _hints(self) -> tuple[tuple[str, str], ...]:
+        """What would stand instead of all other authorities, as comments: for what talks to this platform alone."""
+        if not self.description.gateway_tls_url:
+            return ()
+        names = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+        return tuple((name, self.description.ca_certificate) for name in names)
 
     def _provider(self) -> str:
         found = self.description
