@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from fnkit.contract.runtimes import find_runtime
+from fnkit.platform.builds.bytecode import compile_sources
 from fnkit.platform.builds.job import STEPS, BuildFailed, BuildJob
 from fnkit.platform.builds.python import build_python
 
@@ -38,6 +39,7 @@ def build(job: BuildJob) -> None:
         builder(job, aside)
         if job.uid:
             _give(aside, job.uid)
+        compile_sources(job, aside)
         job.progress(STEPS[2])
         job.check()
         shutil.rmtree(job.target, ignore_errors=True)

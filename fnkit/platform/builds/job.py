@@ -42,6 +42,7 @@ class BuildStopped(Exception):
 class BuildJob:
     """What a builder works on. ``archive`` is open; ``target`` does not exist yet; ``uid`` 0 changes no owner.
 
+    ``interpreter``: the Python that will run it and that compiles it now; ``None`` compiles nothing.
     ``progress`` may be called from any thread with one of ``STEPS``.
     """
 
@@ -54,6 +55,7 @@ class BuildJob:
     uid: int
     log: BuildLog
     progress: Callable[[str], None]
+    interpreter: str | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:

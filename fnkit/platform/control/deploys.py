@@ -13,6 +13,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -117,9 +118,12 @@ class Deploys:
             log.write("There is no code: nothing was uploaded.")
             raise _Failed(INTERNAL_ERROR)
         try:
-            code = self._reusable(record, archive) or await self._build(record, archive, log)
             toolchain = await asyncio.get_running_loop().run_in_executor(
                 self._threads, self._toolchains.resolve, record.settings.runtime
+            )
+            interpreter = toolchain.interpreter.path
+            code = self._reusable(record, archive) or await self._measured_build(
+                record, archive, interpreter, log
             )
         except BuildFailed as failure:
             log.write(failure.detail)
@@ -136,7 +140,7 @@ class Deploys:
             generation=record.generation,
             settings=record.settings,
             code=code,
-            interpreter=toolchain.interpreter.path,
+            interpreter=interpreter,
             archive=archive,
         )
 
@@ -149,7 +153,20 @@ class Deploys:
             return None
         return serving.code
 
-    async def _build(self, record: FunctionRecord, archive: str, log: BuildLog) -> str:
+    async def _measured_build(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> str:
+        began = time.monotonic()
+        result = "failed"
+        try:
+            code = await self._build(record, archive, interpreter, log)
+            result = "succeeded"
+        except asyncio.CancelledError:
+            result = "cancelled"
+            raise
+        finally:
+            self._context.meter.built(result, time.monotonic() - began)
+        return code
+
+    async def _build(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> str:
         loop = asyncio.get_running_loop()
         stop = threading.Event()
         target = self._context.layout.deployments / f"{record.id}-{record.generation}"
@@ -162,6 +179,7 @@ class Deploys:
                 archive=stream,
                 target=target,
                 uid=record.uid,
+                interpreter=interpreter,
                 log=log,
                 progress=lambda step: _call(loop, lambda: self._progress(record, step)),
                 stop=stop,

@@ -1,0 +1,120 @@
+"""A build leaves bytecode beside the sources, compiled by the function's own interpreter."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import subprocess
+import sys
+import threading
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fnkit.platform.builds.builder import build
+from fnkit.platform.builds.bytecode import compile_sources
+from fnkit.platform.builds.job import BuildJob, BuildStopped
+from fnkit.platform.builds.log import BuildLog
+
+
+def job(tmp_path: Path, files: dict[str, str], interpreter: str | None = sys.executable) -> BuildJob:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+        link = zipfile.ZipInfo("linked.py")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "main.py")
+    return BuildJob(
+        function_id="f",
+        generation=1,
+        runtime="python311",
+        handler="main.handle",
+        archive=content,
+        target=tmp_path / "f-1",
+        uid=0,
+        interpreter=interpreter,
+        log=BuildLog(tmp_path / "logs", 1, lambda: "2026-01-01T00:00:00.000000Z"),
+        progress=lambda _: None,
+    )
+
+
+def compiled(folder: Path) -> set[str]:
+    tag = sys.implementation.cache_tag
+    return {
+        f"{path.parent.parent.relative_to(folder)}/{path.name.removesuffix(f'.{tag}.pyc')}"
+        for path in folder.rglob("*.pyc")
+    }
+
+
+def test_every_module_but_packages_own_tests_has_bytecode(tmp_path: Path) -> None:
+    one = job(
+        tmp_path,
+        {
+            "main.py": "import other",
+            "lib/other.py": "",
+            "package/p/__init__.py": "",
+            "package/p/tests/test_p.py": "",
+            "broken.py": "def (",
+            "nul.py": "\0",
+            "not-a-package/data.py": "",
+        },
+    )
+    build(one)
+
+    assert compiled(one.target) == {"./main", "lib/other", "package/p/__init__"}
+
+
+def test_an_import_takes_the_bytecode_and_writes_none(tmp_path: Path) -> None:
+    one = job(tmp_path, {"main.py": "import os\nprint(os.path.basename(__cached__), __file__)\n"})
+    build(one)
+    source = one.target / "main.py"
+    source.write_text("raise SystemExit('compiled again')")
+
+    run = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import main", str(one.target)]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+
+    assert done.stdout.split() == [f"main.{sys.implementation.cache_tag}.pyc", str(source)], done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives deployments users of their own")
+def test_the_compiler_is_the_function_s_user(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o711)
+    one = replace(job(tmp_path, {"main.py": "", "a/b.py": ""}), uid=54321)
+    build(one)
+
+    owners = {path.stat().st_uid for path in one.target.rglob("*.pyc")}
+    assert (compiled(one.target), owners) == ({"./main", "a/b"}, {54321})
+
+
+def test_without_an_interpreter_there_is_no_bytecode(tmp_path: Path) -> None:
+    one = job(tmp_path, {"main.py": ""}, interpreter=None)
+    build(one)
+
+    assert compiled(one.target) == set()
+
+
+def test_an_interpreter_that_cannot_be_run_is_said_in_the_log_and_fails_nothing(tmp_path: Path) -> None:
+    one = job(tmp_path, {"main.py": ""}, interpreter=str(tmp_path / "nobody"))
+    build(one)
+
+    assert compiled(one.target) == set()
+    assert "Compiled nothing" in "".join(path.read_text() for path in (tmp_path / "logs").rglob("*.jsonl"))
+
+
+def test_a_build_that_is_told_to_stop_does_not_wait_for_the_compiler(tmp_path: Path) -> None:
+    program = tmp_path / "slow"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    one = job(tmp_path, {}, interpreter=str(program))
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "main.py").touch()
+    threading.Timer(0.1, one.stop.set).start()
+
+    with pytest.raises(BuildStopped):
+        compile_sources(one, folder)
