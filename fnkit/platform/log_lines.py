@@ -3,12 +3,15 @@
 The data plane appends, control reads (decision 38). A function's lines lie in
 ``<home>/logs/<function id>/<eight digits>.jsonl``, one JSON object a line, oldest first in each segment and from
 the lowest number to the highest. A segment that reached 8 MiB is followed by the next number; the newest eight
-are kept. Builds append to segments of their own: ``build-<eight digits>.jsonl``.
+are kept. Builds append to a file of their own, ``build.jsonl``, the one before it is ``build.1.jsonl``
+(``fnkit.platform.builds.log``).
 """
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -19,6 +22,8 @@ __all__ = [
     "SEGMENT_MAX_BYTES",
     "LogLine",
     "Stream",
+    "format_time",
+    "parse_time",
     "segment_name",
     "segment_number",
 ]
@@ -28,11 +33,17 @@ SEGMENTS_KEPT: Final = 8
 LINE_MAX_BYTES: Final = 64 * 1024
 
 Stream: TypeAlias = Literal["stdout", "stderr", "system"]
+_SECOND: Final = 10**9
+_DIGITS: Final = 9
 _SEGMENT: Final = re.compile(r"(\d{8})\.jsonl")
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line. ``time`` is virtual, RFC 3339 in UTC with microseconds; ``request_id`` is ``""`` outside one."""
+    """One line.
+
+    time: virtual, RFC 3339 in UTC with nine digits; each line of a function is later than the one before, so a
+    time names one line. request_id: ``""`` outside a request.
+    """
 
     time: str
     function_id: str
@@ -55,3 +66,39 @@ def segment_number(name: str) -> int | None:
     """Return the number in a segment's file name, ``None`` for any other file."""
     found = _SEGMENT.fullmatch(name)
     return int(found.group(1)) if found else None
+
+
+def format_time(nanoseconds: int) -> str:
+    """Return a moment as lines have it.
+
+    >>> format_time(1_782_997_433_828_896_696)
+    '2026-07-02T13:03:53.828896696Z'
+    """
+    seconds, fraction = divmod(nanoseconds, _SECOND)
+    return f"{_written(seconds)}.{fraction:09d}Z"
+
+
+def parse_time(text: str) -> int | None:
+    """Read a line's moment, in Unix nanoseconds; ``None`` for what is none.
+
+    >>> parse_time("2026-07-02T13:03:53.828896Z"), parse_time("yesterday")
+    (1782997433828896000, None)
+    """
+    fraction = text[20:-1]
+    seconds = _read(text[:19])
+    if seconds is None or text[-1:] != "Z" or not fraction.isdecimal() or len(fraction) > _DIGITS:
+        return None
+    return seconds * _SECOND + int(fraction.ljust(_DIGITS, "0"))
+
+
+@lru_cache(maxsize=64)
+def _written(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str) -> int | None:
+    try:
+        return int(datetime.fromisoformat(f"{text}+00:00").timestamp())
+    except ValueError:
+        return None

@@ -101,7 +101,7 @@ def test_a_handler_that_prints_without_end_hinders_nobody(plane: DataPlaneProces
 
 def test_a_minute_later_the_log_says_how_many_lines_were_dropped(tmp_path: Path) -> None:
     seconds = [0.0]
-    writer = LogWriter(tmp_path, lambda: "t", lambda: seconds[0])
+    writer = LogWriter(tmp_path, lambda: 0, lambda: seconds[0])
     writer.write("f", "i", "r", "stdout", [b"x"] * 30_005)
     seconds[0] = 60.0
     writer.write("f", "i", "r", "stdout", [b"y"])
@@ -113,7 +113,7 @@ def test_a_minute_later_the_log_says_how_many_lines_were_dropped(tmp_path: Path)
 
 def test_segments_are_bounded_in_size_and_number(tmp_path: Path) -> None:
     seconds = [0.0]
-    writer = LogWriter(tmp_path, lambda: "t", lambda: seconds[0])
+    writer = LogWriter(tmp_path, lambda: 0, lambda: seconds[0])
     line = b"x" * LINE_MAX_BYTES
     for _ in range(SEGMENTS_KEPT + 3):
         seconds[0] += 60
@@ -128,7 +128,7 @@ def test_segments_are_bounded_in_size_and_number(tmp_path: Path) -> None:
 
 def test_a_restarted_writer_goes_on_in_the_newest_segment(tmp_path: Path) -> None:
     for message in (b"one", b"two"):
-        writer = LogWriter(tmp_path, lambda: "t", lambda: 0.0)
+        writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)
         writer.write("f", "i", "r", "stdout", [message])
         writer.close()
     assert len((tmp_path / "f" / "00000001.jsonl").read_text().splitlines()) == 2

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from typing import Final
 
 from fnkit.platform.routing import Clock
 
 __all__ = ["VirtualClock"]
+
+_NANOSECONDS: Final = 10**9
 
 
 class VirtualClock:
@@ -30,6 +32,6 @@ class VirtualClock:
         clock = self._clock
         return clock.epoch + (time.time() - clock.real) * clock.speed
 
-    def timestamp(self) -> str:
-        """Return the virtual time as RFC 3339 in UTC with microseconds."""
-        return datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    def now_ns(self) -> int:
+        """Return the virtual time in Unix nanoseconds."""
+        return int(self.now() * _NANOSECONDS)

@@ -62,7 +62,7 @@ class LocalEngine:
         self._clock = clock
         self._exited = exited
         self.meters = Meters()
-        self.logs = LogWriter(settings.logs_folder, clock.timestamp, self._loop.time)
+        self.logs = LogWriter(settings.logs_folder, clock.now_ns, self._loop.time)
         groups = ControlGroups() if settings.level is Level.CGROUP else None
         self._nursery = Nursery(settings.level, groups, settings.runtime_folder, self.logs, blanks=settings.blanks)
         self._budget = MemoryBudget(settings.memory_budget or default_budget())

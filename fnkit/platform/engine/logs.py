@@ -17,6 +17,8 @@ from fnkit.platform.log_lines import (
     SEGMENTS_KEPT,
     LogLine,
     Stream,
+    format_time,
+    parse_time,
     segment_name,
     segment_number,
 )
@@ -26,18 +28,22 @@ __all__ = ["LogWriter"]
 _LINES_PER_MINUTE: Final = 30_000  # Scaleway's published rate
 _MINUTE: Final = 60.0
 _OPEN_FILES: Final = 128
+_LONGEST_WRITTEN: Final = 6 * LINE_MAX_BYTES + 1024  # every character escaped as \\u00XX
 _encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(LogLine)
 
 
 class _Segment:
-    """The open segment of one function."""
+    """The open segment of one function. ``last``: the time of its last line, in Unix nanoseconds."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         numbers = [n for n in (segment_number(entry.name) for entry in folder.iterdir()) if n is not None]
         self.number = max(numbers, default=1)
+        self.last = 0
         self._open()
+        self._recover()
 
     def _open(self) -> None:
         path = self.folder / segment_name(self.number)
@@ -51,8 +57,32 @@ class _Segment:
             self._open()
             with contextlib.suppress(FileNotFoundError):
                 (self.folder / segment_name(self.number - SEGMENTS_KEPT)).unlink()
-        os.write(self.descriptor, data)
-        self.size += len(data)
+        written = os.write(self.descriptor, data)
+        if written < len(data):  # a full disk: half a line would spoil the next one
+            os.ftruncate(self.descriptor, self.size)
+            return
+        self.size += written
+
+    def moments(self, now: int, count: int) -> range:
+        """Return the times of the next lines: now, and each later than any before, whatever the clock does."""
+        first = max(now, self.last + 1)
+        self.last = first + count - 1
+        return range(first, first + count)
+
+    def _recover(self) -> None:
+        """Take up the time of the last line, and end one that a crash cut off."""
+        if not self.size:
+            return
+        with Path(self.folder / segment_name(self.number)).open("rb") as file:
+            file.seek(max(0, self.size - 2 * _LONGEST_WRITTEN))
+            content = file.read()
+        for line in reversed(content.splitlines()):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                self.last = parse_time(_decoder.decode(line).time) or 0
+                break
+        if not content.endswith(b"\n"):
+            os.write(self.descriptor, b"\n")
+            self.size += 1
 
     def close(self) -> None:
         os.close(self.descriptor)
@@ -72,12 +102,12 @@ class _Rate:
 class LogWriter:
     """Appends lines. A full disk loses lines, never a request.
 
-    timestamp gives the virtual time of a line, seconds the real time that the rate is measured in.
+    now_ns gives virtual time in Unix nanoseconds, seconds the real time that the rate is measured in.
     """
 
-    def __init__(self, folder: Path, timestamp: Callable[[], str], seconds: Callable[[], float]) -> None:
+    def __init__(self, folder: Path, now_ns: Callable[[], int], seconds: Callable[[], float]) -> None:
         self._folder = folder
-        self._timestamp = timestamp
+        self._now_ns = now_ns
         self._seconds = seconds
         self._segments: OrderedDict[str, _Segment] = OrderedDict()
         self._rates: dict[str, _Rate] = {}
@@ -87,23 +117,21 @@ class LogWriter:
         self, function_id: str, instance: str, request_id: str, stream: Stream, messages: Iterable[bytes]
     ) -> None:
         """Append these lines of one stream; longer ones than 64 KiB are cut."""
-        time = self._timestamp()
         rate = self._rate(function_id)
-        lines: list[LogLine] = []
+        texts: list[str] = []
         for message in messages:
             if rate.written >= _LINES_PER_MINUTE:
                 rate.dropped += 1
                 self.dropped[function_id] = self.dropped.get(function_id, 0) + 1
                 continue
             rate.written += 1
-            text = message[:LINE_MAX_BYTES].decode("utf-8", "replace")
-            lines.append(_line(time, function_id, instance, request_id, stream, text))
-        if lines:
-            self._append(function_id, lines)
+            texts.append(message[:LINE_MAX_BYTES].decode("utf-8", "replace"))
+        if texts:
+            self._append(function_id, instance, request_id, stream, texts)
 
     def system(self, function_id: str, message: str, *, instance: str = "", request_id: str = "") -> None:
         """Append a line of the platform's own; it is never dropped."""
-        self._append(function_id, [_line(self._timestamp(), function_id, instance, request_id, "system", message)])
+        self._append(function_id, instance, request_id, "system", [message])
 
     def _rate(self, function_id: str) -> _Rate:
         now = self._seconds()
@@ -122,10 +150,23 @@ class LogWriter:
             if rate.dropped:
                 self.system(function_id, f"dropped {rate.dropped} lines (more than {_LINES_PER_MINUTE} a minute)")
 
-    def _append(self, function_id: str, lines: list[LogLine]) -> None:
-        data = b"".join(_encoder.encode(line) + b"\n" for line in lines)
+    def _append(
+        self, function_id: str, instance: str, request_id: str, stream: Stream, messages: list[str]
+    ) -> None:
         with contextlib.suppress(OSError):
-            self._segment(function_id).append(data)
+            segment = self._segment(function_id)
+            lines = (
+                LogLine(
+                    time=format_time(moment),
+                    function_id=function_id,
+                    instance=instance,
+                    request_id=request_id,
+                    stream=stream,
+                    message=message,
+                )
+                for moment, message in zip(segment.moments(self._now_ns(), len(messages)), messages, strict=True)
+            )
+            segment.append(b"".join(_encoder.encode(line) + b"\n" for line in lines))
 
     def _segment(self, function_id: str) -> _Segment:
         segment = self._segments.get(function_id)
@@ -151,14 +192,3 @@ class LogWriter:
                 self.system(function_id, f"dropped {rate.dropped} lines (more than {_LINES_PER_MINUTE} a minute)")
         for function_id in list(self._segments):
             self.forget(function_id)
-
-
-def _line(time: str, function_id: str, instance: str, request_id: str, stream: Stream, message: str) -> LogLine:
-    return LogLine(
-        time=time,
-        function_id=function_id,
-        instance=instance,
-        request_id=request_id,
-        stream=stream,
-        message=message,
-    )
