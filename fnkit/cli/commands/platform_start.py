@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +85,12 @@ _PORT = click.IntRange(0, 65535)
     metavar="functions=N,namespaces=N,memory=SIZE|none",
     help="What an account may have. [default: functions=1000,namespaces=100,memory=600GiB]",
 )
+@click.option(
+    "--otlp",
+    "otlp_url",
+    metavar="URL",
+    help="Send traces to this OTLP/HTTP collector. [default: OTEL_EXPORTER_OTLP_ENDPOINT, if set]",
+)
 @data_option
 @common_options
 def start(
@@ -94,6 +101,7 @@ def start(
     speed: float | None,
     manual_clock: bool,
     quotas: dict[str, int | None] | None,
+    otlp_url: str | None,
     **given: object,
 ) -> None:
     """Start the platform.
@@ -104,16 +112,19 @@ def start(
 
     from fnkit.platform.server.lifecycle import check_machine, ensure_running, running
     from fnkit.platform.server.options import StartOptions
+    from fnkit.platform.server.otlp import otlp_settings
 
     check_machine()
     if manual_clock and speed is not None:
         raise UsageError("--speed and --manual-clock exclude each other.")
     clock = 0.0 if manual_clock else speed if speed is not None else 1.0
     options = msgspec.convert({**given, "home": str(home), "speed": clock, "quotas": quotas or {}}, StartOptions)
+    options = msgspec.structs.replace(options, otlp=otlp_settings(otlp_url, os.environ))
     found = running(home)
     if found is not None:
         _check_same(found, options, clock_given=manual_clock or speed is not None)
         _check_same_quotas(found, options, given=quotas is not None)
+        _check_same_otlp(found, options, given=otlp_url is not None)
     if found is None and not detach:
         _run_here(common.output, options)
         return
@@ -173,6 +184,20 @@ def _check_same(found: RunningPlatform, options: StartOptions, *, clock_given: b
 
 def _short(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
+
+
+def _check_same_otlp(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:
+    """Refuse likewise where traces go elsewhere, or nowhere. What only a variable says is no reason.
+
+    Raises:
+        PlatformError: ``platform-differs``.
+    """
+    if given and options.otlp is not None and found.run.otlp != options.otlp.traces_url:
+        raise PlatformError(
+            f"The platform is running already, with traces going to {found.run.otlp or 'nobody'}.",
+            code="platform-differs",
+            hint="Run `fnkit platform stop` first, or give another --data folder.",
+        )
 
 
 def _check_same_quotas(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:

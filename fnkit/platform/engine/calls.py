@@ -43,6 +43,11 @@ class LocalCall:
         """See ``Call``."""
         return self.server.name if self.server is not None else ""
 
+    @property
+    def has_waited(self) -> bool:
+        """See ``Call``."""
+        return self.waiting_since > 0
+
     def send(self, data: bytes) -> None:
         """Write a piece of the request to the instance."""
         if self.server is not None:

@@ -74,6 +74,10 @@ class Call(Protocol):
         """The instance that serves it, by name; ``""`` before there is one."""
 
     @property
+    def has_waited(self) -> bool:
+        """Whether it found no idle instance."""
+
+    @property
     def cold_start(self) -> ColdStart | None:
         """The start that this request waited for; ``None`` where its instance was there before."""
 

@@ -14,6 +14,7 @@ from fnkit.platform.gateway.responses import (
     finish_head,
     pass_through_head,
 )
+from fnkit.platform.gateway.tracing import Trace
 
 __all__ = ["Client", "Exchange"]
 
@@ -58,6 +59,7 @@ class Exchange:
         "_payload",
         "_size",
         "_status",
+        "_trace",
         "_whole",
     )
 
@@ -70,10 +72,12 @@ class Exchange:
         *,
         is_head: bool,
         keep_alive: bool,
+        trace: Trace | None = None,
     ) -> None:
         self._engine = engine
         self._meter = meter
         self._client = client
+        self._trace = trace
         self._began = monotonic()
         self._answered = 0  # the status that the client gets
         self._payload = payload
@@ -119,6 +123,8 @@ class Exchange:
     def granted(self, call: Call) -> None:
         """See ``Listener``."""
         self._call = call
+        if self._trace is not None:
+            self._trace.granted(call)
         payload, self._payload = self._payload, b""
         call.send(payload)
 
@@ -186,6 +192,8 @@ class Exchange:
 
     def _count(self, status: int) -> None:
         self._meter.answered(status, monotonic() - self._began)
+        if self._trace is not None:
+            self._trace.finished(status)
 
     # Writing
 

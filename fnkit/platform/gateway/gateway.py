@@ -14,6 +14,7 @@ from fnkit.platform.gateway.redirects import redirect_response
 from fnkit.platform.gateway.requests import ClientRequest, envelope
 from fnkit.platform.gateway.responses import message_response, refusal_response
 from fnkit.platform.gateway.table import RoutingTable
+from fnkit.platform.gateway.tracing import Trace, Tracer, pass_on
 from fnkit.platform.gateway.tunnels import Tunnel, Tunnels
 from fnkit.platform.measurements import METRICS_PATH
 from fnkit.platform.routing import Route
@@ -59,6 +60,7 @@ class Gateway:
         self.table = table
         self.access = access
         self.meter = GatewayMeter(engine)
+        self.tracer: Tracer | None = None
         self.has_snapshot = False
         self.is_healthy = False
         self.is_stopping = False
@@ -145,6 +147,11 @@ class Gateway:
         hide = request.token is not None and (
             route.privacy == "private" or any(map(self.access.is_secret_key, request.credentials))
         )
+        trace: Trace | None = None
+        if self.tracer is not None:
+            trace = self.tracer.begin(request, route, request_id, peer=connection.peer, scheme=connection.scheme)
+        elif request.is_traced:
+            pass_on(request)
         payload = envelope(
             request,
             route,
@@ -162,6 +169,7 @@ class Gateway:
             payload,
             is_head=request.method == "HEAD",
             keep_alive=request.keep_alive,
+            trace=trace,
         )
         connection.exchange = exchange
         exchange.start(route.function_id, request_id)

@@ -44,6 +44,7 @@ class ClientRequest:
         "forwarded_for",
         "headers",
         "host",
+        "is_traced",
         "keep_alive",
         "method",
         "refused",
@@ -69,6 +70,7 @@ class ClientRequest:
         self.upgrade = b""
         self.declared = 0
         self.expects_continue = False
+        self.is_traced = False
         self.body: list[bytes] = []
         self.size = 0
         self.complete = False
@@ -93,6 +95,8 @@ class ClientRequest:
                 self.trigger_type = value
             case b"upgrade":
                 self.upgrade = value.lower()
+            case b"traceparent" | b"tracestate":
+                self.is_traced = True
             case _:
                 if value and (rank := TOKEN_HEADERS.get(lowered, self.token_rank)) < self.token_rank:
                     self.token, self.token_rank = value, rank

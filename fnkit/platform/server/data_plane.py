@@ -14,8 +14,9 @@ import signal
 import socket
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -33,15 +34,20 @@ from fnkit.platform.gateway.gateway import Gateway
 from fnkit.platform.gateway.listeners import open_doors
 from fnkit.platform.gateway.table import RoutingTable
 from fnkit.platform.gateway.tls_door import TlsDoor
+from fnkit.platform.gateway.tracing import Tracer
 from fnkit.platform.gateway.tunnels import Tunnels
-from fnkit.platform.layout import Layout, ProcessSettings
+from fnkit.platform.layout import Layout, OtlpSettings, ProcessSettings
 from fnkit.platform.routing import Route
 from fnkit.platform.server.control_link import ControlLink
+
+if TYPE_CHECKING:
+    from fnkit.platform.gateway.span_export import SpanExporter
 
 __all__ = ["DataPlane", "main"]
 
 _DRAIN_SECONDS: Final = 10.0  # decision 17
 _LOOK_SECONDS: Final = 0.05
+_FLUSH_SECONDS: Final = 3.0
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared, not bound)
 _log = logging.getLogger(__name__)
 
@@ -65,6 +71,7 @@ class DataPlane:
         self._access = Access(settings.secret_key, self._clock.now)
         self._gateway = Gateway(self._engine, self._table, self._access)
         self._link = ControlLink(settings.control_socket, self._hello, self)
+        self._exporter = _exporter(settings.otlp, self._gateway) if settings.otlp is not None else None
         self._rising: asyncio.Task[None] | None = None
         self._hosts: dict[str, tuple[str, ...]] = {}  # what was said of names since a function's last route
 
@@ -87,6 +94,8 @@ class DataPlane:
         if self._rising is not None:
             self._rising.cancel()
         self._gateway.close()
+        if self._exporter is not None:
+            await asyncio.to_thread(self._exporter.close, _FLUSH_SECONDS)
         self._engine.close()
         with contextlib.suppress(OSError):
             os.unlink(settings.gateway_socket)  # noqa: PTH108  (one call, after everything else)
@@ -192,6 +201,19 @@ class DataPlane:
             await asyncio.sleep(_LOOK_SECONDS)
         self._gateway.is_healthy = True
         self._link.report(routing.Healthy(version=version))
+
+
+def _exporter(settings: OtlpSettings, gateway: Gateway) -> SpanExporter:
+    """Have every request's spans sent to a collector from now on. What that needs is imported only here."""
+    from fnkit import __version__
+    from fnkit.platform.gateway.otlp import encode_spans
+    from fnkit.platform.gateway.span_export import SpanExporter
+
+    encode = partial(encode_spans, service=settings.service_name, version=__version__)
+    exporter = SpanExporter(settings, encode)
+    gateway.tracer = Tracer(exporter.put)
+    gateway.meter.spans = lambda: exporter.counts
+    return exporter
 
 
 async def _serve(settings: ProcessSettings) -> None:

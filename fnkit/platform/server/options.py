@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from fnkit.platform.layout import Quotas
+from fnkit.platform.layout import OtlpSettings, Quotas
 
 __all__ = ["StartOptions"]
 
@@ -19,6 +19,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     wait: seconds until it must be healthy.
     verify_domains: whether custom domains must lead to this machine.
     runtime_table: the day of the runtime table.
+    otlp: where traces are exported to.
     domain_suffix: what follows ``functions.fnc.<region>.`` in functions' host names.
     """
 
@@ -35,3 +36,4 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     verify_domains: bool = False
     runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()
+    otlp: OtlpSettings | None = None

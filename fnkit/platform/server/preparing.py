@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnkit.platform.layout import Layout, ProcessSettings
+from fnkit.platform.layout import Layout, OtlpSettings, ProcessSettings
 from fnkit.platform.server.authority import make_authority
 from fnkit.platform.server.home import is_private, make_home, socket_folder
 from fnkit.platform.server.identity import Identity, make_identity
@@ -24,12 +24,16 @@ __all__ = ["Prepared", "prepare"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Ready to run. ``lock`` is the descriptor that holds the platform as long as this process lives."""
+    """Ready to run. ``lock`` is the descriptor that holds the platform as long as this process lives.
+
+    otlp: in no file, since its headers are secrets.
+    """
 
     layout: Layout
     identity: Identity
     run: RunFile
     lock: int
+    otlp: OtlpSettings | None = None
 
     @property
     def settings(self) -> ProcessSettings:
@@ -54,6 +58,7 @@ class Prepared:
             verify_domains=self.run.verify_domains,
             runtime_table=self.run.runtime_table,
             quotas=self.run.quotas,
+            otlp=self.otlp,
         )
 
 
@@ -80,7 +85,7 @@ def prepare(options: StartOptions) -> Prepared:
     except BaseException:
         os.close(lock)
         raise
-    return Prepared(layout, identity, run, lock)
+    return Prepared(layout, identity, run, lock, options.otlp)
 
 
 def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
@@ -111,6 +116,7 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
         verify_domains=options.verify_domains,
         runtime_table=options.runtime_table,
         quotas=options.quotas,
+        otlp=options.otlp.traces_url if options.otlp is not None else "",
         socket_folder=str(socket_folder(Path(options.home))),
     )
 

@@ -18,6 +18,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: the supervisor's. started: what the system says of that process' start, so that a process that got
     the same id later is not mistaken for it. control, data_plane: their pids, 0 while they are not running.
+    otlp: the URL that traces go to, without credentials.
     tls_port: 0 without TLS.
     """
 
@@ -37,6 +38,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     verify_domains: bool = False
     runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()
+    otlp: str = ""
 
 
 def read_run_file(file: Path) -> RunFile | None:

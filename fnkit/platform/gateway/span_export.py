@@ -1,0 +1,150 @@
+"""Sends spans to an OTLP collector over HTTP, from a thread of its own.
+
+Requests hand their spans over and go on: a queue of 2,048 takes them, every five seconds or 512 spans one export
+goes out. What does not fit, and what the collector does not take after its retries, is dropped and counted; the log
+says so once for each time that the collector is away.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import urllib3
+from urllib3.util import Retry
+
+from fnkit.platform.gateway.tracing import RequestSpan
+from fnkit.platform.layout import OtlpSettings
+from fnkit.platform.measurements import SpanCounts
+
+__all__ = ["SpanExporter"]
+
+QUEUE_MAX: Final = 2048  # these three are the defaults of OTEL_BSP_*
+BATCH_MAX: Final = 512
+_PAUSE_SECONDS: Final = 5.0
+_ANSWER_MAX: Final = 64 * 1024
+_OK: Final = 200
+_REDIRECTS: Final = 300
+_RETRY_AFTER_MAX: Final = 30
+_log = logging.getLogger(__name__)
+
+
+class _PartialSuccess(msgspec.Struct, rename="camel"):
+    rejected_spans: int | str = 0
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    partial_success: _PartialSuccess = msgspec.field(default_factory=_PartialSuccess)
+
+
+class _Patience(Retry):
+    """Tries again what OTLP calls retryable; waits as long as the collector asks, within reason."""
+
+    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        asked = super().get_retry_after(response)
+        return None if asked is None else min(asked, _RETRY_AFTER_MAX)
+
+
+_RETRIES: Final = _Patience(
+    total=3,
+    redirect=False,
+    status_forcelist=(429, 502, 503, 504),
+    allowed_methods=None,
+    backoff_factor=0.5,
+    raise_on_status=False,
+)
+
+
+class SpanExporter:
+    """``put`` from the event loop, everything else happens in the thread. ``encode`` makes one export's body."""
+
+    def __init__(self, settings: OtlpSettings, encode: Callable[[Sequence[RequestSpan]], bytes]) -> None:
+        self._settings = settings
+        self._encode = encode
+        self._queue: deque[RequestSpan] = deque()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._away = False
+        self._exported = 0
+        self._unsent = 0
+        self._overflowed = 0
+        self._http = urllib3.PoolManager(retries=_RETRIES, timeout=settings.timeout)
+        self._thread = threading.Thread(target=self._run, name="span export", daemon=True)
+        self._thread.start()
+
+    @property
+    def counts(self) -> SpanCounts:
+        """What became of the spans so far."""
+        return SpanCounts(exported=self._exported, dropped=self._unsent + self._overflowed)
+
+    def put(self, span: RequestSpan) -> None:
+        """Take a span, or drop it; never waits."""
+        queue = self._queue
+        if len(queue) >= QUEUE_MAX:
+            self._overflowed += 1
+            return
+        queue.append(span)
+        if len(queue) >= BATCH_MAX:
+            self._wake.set()
+
+    def close(self, seconds: float) -> None:
+        """Send what is there; give up after that many seconds."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(seconds)
+        left = len(self._queue)
+        if left:
+            _log.warning("%d spans were not exported before the end", left)
+
+    def _run(self) -> None:
+        while not self._stopping or self._queue:
+            if not self._stopping and len(self._queue) < BATCH_MAX:
+                self._wake.wait(_PAUSE_SECONDS)
+            self._wake.clear()
+            batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
+            if batch:
+                self._send(batch)
+
+    def _send(self, batch: Sequence[RequestSpan]) -> None:
+        headers = {"Content-Type": "application/json", "User-Agent": "fnkit", **dict(self._settings.headers)}
+        try:
+            answer = self._http.request(
+                "POST",
+                self._settings.traces_url,
+                body=self._encode(batch),
+                headers=headers,
+                redirect=False,
+                preload_content=False,
+            )
+            body = answer.read(_ANSWER_MAX)
+            answer.close()
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            self._lost(len(batch), type(error).__name__)
+            return
+        if not _OK <= answer.status < _REDIRECTS:
+            self._lost(len(batch), f"status {answer.status}")
+            return
+        rejected = min(len(batch), _rejected(body))
+        self._unsent += rejected
+        self._exported += len(batch) - rejected
+        if self._away:
+            self._away = False
+            _log.info("The OTLP collector takes spans again.")
+
+    def _lost(self, number: int, reason: str) -> None:
+        """The URL stands in no message: it may hold a key."""
+        self._unsent += number
+        if not self._away:
+            self._away = True
+            _log.warning("The OTLP collector takes no spans (%s); they are dropped until it does.", reason)
+
+
+def _rejected(body: bytes) -> int:
+    try:
+        return max(0, int(msgspec.json.decode(body, type=_Answer).partial_success.rejected_spans))
+    except (msgspec.MsgspecError, ValueError):
+        return 0  # an answer that is no JSON: the status alone counts

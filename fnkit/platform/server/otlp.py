@@ -1,0 +1,110 @@
+"""Where traces go: ``--otlp``, else what OpenTelemetry's own variables say (OTLP exporter specification).
+
+::
+
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT   the whole URL;   OTEL_EXPORTER_OTLP_ENDPOINT   ``/v1/traces`` is added
+    OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS     name=value,name=value; percent-encoded
+    OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT     milliseconds of one export
+    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL   ``grpc``: the endpoint is none of ours
+    OTEL_SERVICE_NAME                    the service of every function's spans
+    OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER   ``true`` and anything without ``otlp`` switch the variables off
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from fnkit.errors import UsageError
+from fnkit.platform.layout import OtlpSettings
+
+__all__ = ["otlp_settings"]
+
+_TRACES: Final = "/v1/traces"
+_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
+_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_MILLISECONDS: Final = 1000
+
+
+def otlp_settings(given: str | None, environ: Mapping[str, str]) -> OtlpSettings | None:
+    """Return where traces go, ``None`` for nowhere. given: what the command line says.
+
+    Raises:
+        UsageError: a URL or a variable that is none. Values of headers stand in no message.
+    """
+    if given is not None:
+        url = _checked(given, "--otlp")
+        traces_url = url if url.endswith(_TRACES) else url.rstrip("/") + _TRACES
+    elif not _is_off(environ) and (found := _from(environ)) is not None:
+        traces_url = found
+    else:
+        return None
+    return OtlpSettings(
+        traces_url=traces_url,
+        headers=_headers(environ),
+        service_name=environ.get("OTEL_SERVICE_NAME", "").strip(),
+        timeout=_timeout(environ),
+    )
+
+
+def _is_off(environ: Mapping[str, str]) -> bool:
+    exporters = environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
+    disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    return disabled or "otlp" not in exporters.split(",") or _variable(environ, "PROTOCOL")[1] == "grpc"
+
+
+def _from(environ: Mapping[str, str]) -> str | None:
+    name, url = _variable(environ, "ENDPOINT")
+    if not url:
+        return None
+    url = _checked(url, name)
+    return url if name == f"{_PREFIX}TRACES_ENDPOINT" else url.rstrip("/") + _TRACES
+
+
+def _variable(environ: Mapping[str, str], what: str) -> tuple[str, str]:
+    """Return the variable that counts, and its value: the one for traces before the one for everything."""
+    special, general = f"{_PREFIX}TRACES_{what}", f"{_PREFIX}{what}"
+    value = environ.get(special, "").strip()
+    return (special, value) if value else (general, environ.get(general, "").strip())
+
+
+def _checked(url: str, source: str) -> str:
+    hint = "Give the collector's address, for example http://127.0.0.1:4318."
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+        parts = urlsplit("")
+    if not valid or not url.isascii() or any(character.isspace() for character in url) or parts.fragment:
+        raise UsageError(f"{source} is not the URL of an OTLP/HTTP collector.", hint=hint)
+    if parts.username is not None or parts.query:
+        raise UsageError(
+            f"{source} holds a user or a query.", hint=f"Put credentials into {_PREFIX}HEADERS, as name=value."
+        )
+    return url
+
+
+def _headers(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    source, text = _variable(environ, "HEADERS")
+    headers = []
+    for number, pair in enumerate(filter(None, map(str.strip, text.split(","))), 1):
+        name, equals, value = pair.partition("=")
+        name, value = name.strip(), unquote(value.strip())
+        if not equals or not _NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
+            raise UsageError(
+                f"{source}: the entry {number} is not name=value.", hint="Encode what is special: %20."
+            )
+        headers.append((name, value))
+    return tuple(headers)
+
+
+def _timeout(environ: Mapping[str, str]) -> float:
+    source, text = _variable(environ, "TIMEOUT")
+    if not text:
+        return OtlpSettings(traces_url="").timeout
+    if not text.isdecimal() or int(text) == 0:
+        raise UsageError(f"{source} is not a number of milliseconds.", hint="The default is 10000.")
+    return int(text) / _MILLISECONDS
