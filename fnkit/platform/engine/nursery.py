@@ -176,4 +176,14 @@ class Nursery:
 
 
 def _remove_folder(path: str) -> None:
+    """Remove it, with folders in it that a handler has locked: they belong to the user that we are."""
+    shutil.rmtree(path, ignore_errors=True)
+    if not os.path.lexists(path):
+        return
+    with contextlib.suppress(OSError):
+        for folder, names, _ in os.walk(path):
+            for name in names:
+                inner = Path(folder, name)
+                if not inner.is_symlink():
+                    inner.chmod(0o700)
     shutil.rmtree(path, ignore_errors=True)
