@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -109,6 +109,48 @@ def test_a_minute_later_the_log_says_how_many_lines_were_dropped(tmp_path: Path)
     last = (tmp_path / "f" / "00000001.jsonl").read_text().splitlines()[-2:]
     assert '"dropped 5 lines (more than 30000 a minute)"' in last[0]
     assert '"y"' in last[1]
+
+
+def test_what_was_dropped_is_said_when_the_minute_is_over_whether_more_is_written_or_not(tmp_path: Path) -> None:
+    seconds = [0.0]
+    timers: list[tuple[float, Callable[[], None]]] = []
+    writer = LogWriter(tmp_path, lambda: 0, lambda: seconds[0], lambda delay, call: timers.append((delay, call)))
+    writer.write("f", "i", "r", "stdout", [b"x"] * 30_001)
+    seconds[0] = 5.0
+    writer.write("f", "i", "r", "stdout", [b"x"] * 10)
+    [(delay, settle)] = timers
+    assert delay == 60.0
+    seconds[0] = 60.0
+    settle()
+    assert '"dropped 11 lines (more than 30000 a minute)"' in (tmp_path / "f/00000001.jsonl").read_text()
+    writer.close()
+    settle()  # a timer that comes late
+
+
+@pytest.mark.parametrize("end", [lambda writer: writer.forget("f"), LogWriter.close], ids=["forget", "close"])
+def test_what_was_dropped_is_said_in_the_end(tmp_path: Path, end: Callable[[LogWriter], None]) -> None:
+    writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)
+    writer.write("f", "i", "r", "stdout", [b"x"] * 30_001)
+    end(writer)
+    assert '"dropped 1 lines (more than 30000 a minute)"' in (tmp_path / "f/00000001.jsonl").read_text()
+
+
+def test_a_segment_that_cannot_be_opened_costs_lines_and_no_other_file(tmp_path: Path) -> None:
+    """A descriptor that was closed too early would be another file's by now."""
+    seconds = [0.0]
+    writer = LogWriter(tmp_path, lambda: 0, lambda: seconds[0])
+    line = b"x" * LINE_MAX_BYTES
+    writer.write("f", "i", "r", "stdout", [line])
+    (tmp_path / "f" / "00000002.jsonl").mkdir()  # in the next segment's place
+    for _ in range(SEGMENT_MAX_BYTES // LINE_MAX_BYTES + 1):
+        writer.write("f", "i", "r", "stdout", [line])
+    with (tmp_path / "other").open("wb") as other:
+        writer.write("f", "i", "r", "stdout", [b"late"])
+        assert other.seek(0, 2) == 0
+    (tmp_path / "f" / "00000002.jsonl").rmdir()
+    writer.write("f", "i", "r", "stdout", [line])
+    assert (tmp_path / "f" / "00000002.jsonl").is_file()
+    writer.close()
 
 
 def test_segments_are_bounded_in_size_and_number(tmp_path: Path) -> None:

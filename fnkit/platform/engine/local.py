@@ -62,7 +62,7 @@ class LocalEngine:
         self._clock = clock
         self._exited = exited
         self.meters = Meters()
-        self.logs = LogWriter(settings.logs_folder, clock.now_ns, self._loop.time)
+        self.logs = LogWriter(settings.logs_folder, clock.now_ns, self._loop.time, self._loop.call_later)
         groups = ControlGroups() if settings.level is Level.CGROUP else None
         self._nursery = Nursery(settings.level, groups, settings.runtime_folder, self.logs, blanks=settings.blanks)
         self._budget = MemoryBudget(settings.memory_budget or default_budget())
@@ -251,6 +251,11 @@ class LocalEngine:
         if not prompted:
             self.logs.system(pool.route.function_id, f"instance ended: {reason}", instance=instance.name)
             self._exited(pool.route, reason)
+        if pool.retired and not pool.members and not self._is_served(pool.route.function_id):
+            self.logs.forget(pool.route.function_id)  # its last words opened the log once more
+
+    def _is_served(self, function_id: str) -> bool:
+        return function_id in self._pools or function_id in self._pending
 
     # Inside
 

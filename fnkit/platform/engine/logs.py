@@ -40,21 +40,25 @@ class _Segment:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         numbers = [n for n in (segment_number(entry.name) for entry in folder.iterdir()) if n is not None]
-        self.number = max(numbers, default=1)
         self.last = 0
-        self._open()
-        self._recover()
+        self._open(max(numbers, default=1))
+        try:
+            self._recover()
+        except OSError:
+            self.close()
+            raise
 
-    def _open(self) -> None:
-        path = self.folder / segment_name(self.number)
+    def _open(self, number: int) -> None:
+        path = self.folder / segment_name(number)
         self.descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.number = number
         self.size = os.fstat(self.descriptor).st_size
 
     def append(self, data: bytes) -> None:
         if self.size and self.size + len(data) > SEGMENT_MAX_BYTES:
-            self.close()
-            self.number += 1
-            self._open()
+            before = self.descriptor
+            self._open(self.number + 1)  # when it cannot be opened, the old one must stay open: lines go on there
+            os.close(before)
             with contextlib.suppress(FileNotFoundError):
                 (self.folder / segment_name(self.number - SEGMENTS_KEPT)).unlink()
         written = os.write(self.descriptor, data)
@@ -102,13 +106,22 @@ class _Rate:
 class LogWriter:
     """Appends lines. A full disk loses lines, never a request.
 
-    now_ns gives virtual time in Unix nanoseconds, seconds the real time that the rate is measured in.
+    now_ns gives virtual time in Unix nanoseconds, seconds the real time that the rate is measured in. later calls
+    back after so many real seconds.
     """
 
-    def __init__(self, folder: Path, now_ns: Callable[[], int], seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        now_ns: Callable[[], int],
+        seconds: Callable[[], float],
+        later: Callable[[float, Callable[[], None]], object] = lambda _delay, _callback: None,
+    ) -> None:
         self._folder = folder
         self._now_ns = now_ns
         self._seconds = seconds
+        self._later = later
+        self._closed = False
         self._segments: OrderedDict[str, _Segment] = OrderedDict()
         self._rates: dict[str, _Rate] = {}
         self.dropped: dict[str, int] = {}  # lines of each function, since the beginning
@@ -121,6 +134,8 @@ class LogWriter:
         texts: list[str] = []
         for message in messages:
             if rate.written >= _LINES_PER_MINUTE:
+                if not rate.dropped:
+                    self._later(max(0.0, rate.since + _MINUTE - self._seconds()), self.settle)
                 rate.dropped += 1
                 self.dropped[function_id] = self.dropped.get(function_id, 0) + 1
                 continue
@@ -137,18 +152,22 @@ class LogWriter:
         now = self._seconds()
         rate = self._rates.get(function_id)
         if rate is None or now - rate.since >= _MINUTE:
-            if rate is not None and rate.dropped:
-                self.system(function_id, f"dropped {rate.dropped} lines (more than {_LINES_PER_MINUTE} a minute)")
+            if rate is not None:
+                self._say_dropped(function_id, rate)
             rate = self._rates[function_id] = _Rate(now)
         return rate
 
+    def _say_dropped(self, function_id: str, rate: _Rate) -> None:
+        if rate.dropped:
+            self.system(function_id, f"dropped {rate.dropped} lines (more than {_LINES_PER_MINUTE} a minute)")
+
     def settle(self) -> None:
         """Say what was dropped in minutes that have passed; called now and then."""
+        if self._closed:
+            return
         now = self._seconds()
         for function_id in [f for f, r in self._rates.items() if now - r.since >= _MINUTE]:
-            rate = self._rates.pop(function_id)
-            if rate.dropped:
-                self.system(function_id, f"dropped {rate.dropped} lines (more than {_LINES_PER_MINUTE} a minute)")
+            self._say_dropped(function_id, self._rates.pop(function_id))
 
     def _append(
         self, function_id: str, instance: str, request_id: str, stream: Stream, messages: list[str]
@@ -178,17 +197,16 @@ class LogWriter:
         return segment
 
     def forget(self, function_id: str) -> None:
-        """Close the files of a function that is gone."""
+        """Close the files of a function that is gone; what was dropped is said."""
+        if (rate := self._rates.pop(function_id, None)) is not None:
+            self._say_dropped(function_id, rate)
         segment = self._segments.pop(function_id, None)
         if segment is not None:
             segment.close()
-        self._rates.pop(function_id, None)
         self.dropped.pop(function_id, None)
 
     def close(self) -> None:
         """Say what was dropped and close every file."""
-        for function_id, rate in list(self._rates.items()):
-            if rate.dropped:
-                self.system(function_id, f"dropped {rate.dropped} lines (more than {_LINES_PER_MINUTE} a minute)")
-        for function_id in list(self._segments):
+        for function_id in [*self._rates, *self._segments]:
             self.forget(function_id)
+        self._closed = True
