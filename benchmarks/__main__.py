@@ -1,7 +1,8 @@
 """``python -m benchmarks``: one table of ratios.
 
-Only ratios of two things measured in the same run, in turns, are worth comparing between machines. ``--json`` gives
-every round's figure; ``--only`` picks benchmarks by name; ``--rounds`` says how often each is repeated.
+``python -m benchmarks NAME …`` runs some of them. Only ratios of two things measured in the same run, in turns,
+are worth comparing between machines. ``--json`` gives every round's figure; ``--rounds`` says how often each is
+repeated.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import api, bundling, cold_start, deploying, gateway_cpu, scanning, start_up
+from benchmarks import api, bundling, cold_start, deploying, gateway_cpu, peers, scanning, start_up
 from benchmarks.measuring import Comparison, Skipped
 
 BENCHMARKS: dict[str, Callable[[int, Path], list[Comparison]]] = {
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[int, Path], list[Comparison]]] = {
     "deploy": deploying.run,
     "cold-start": cold_start.run,
     "gateway-cpu": gateway_cpu.run,
+    "peers": peers.run,
     "api": api.run,
 }
 
@@ -34,14 +36,14 @@ BENCHMARKS: dict[str, Callable[[int, Path], list[Comparison]]] = {
 def main() -> int:
     """Run what was asked for; print the table, or JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS), metavar="NAME")
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     progress = Console(stderr=True)
     found: list[tuple[str, Comparison]] = []
     skipped: dict[str, str] = {}
-    for name in options.only:
+    for name in options.names or BENCHMARKS:
         with progress.status(f"{name} …"), tempfile.TemporaryDirectory(prefix="fnkit-bench-") as folder:
             try:
                 found += [(name, one) for one in BENCHMARKS[name](options.rounds, Path(folder))]

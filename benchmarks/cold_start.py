@@ -1,47 +1,88 @@
-"""A function's first answer from zero instances, against a fresh ``python -m http.server``'s first answer."""
+"""A first answer from zero instances, against fresh interpreters that answer one request over HTTP.
+
+Cold is scaled to zero: between two rounds the platform's clock moves past the 15 minutes after which the last
+instance goes, then a moment of real time passes in which the platform comes to rest. Isolation is on. What is timed
+is all that a client sees: connection, request, answer.
+"""
 
 from __future__ import annotations
 
-import http.client
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from benchmarks.environments import environment
 from benchmarks.http_server import answered_after
-from benchmarks.local_platform import local_platform
-from benchmarks.measuring import Comparison, in_turns, seconds
+from benchmarks.local_platform import HELLO, local_platform, sleeping, written_project
+from benchmarks.measuring import Comparison, in_turns
+from benchmarks.servers import Server, first_answer
 
 __all__ = ["run"]
 
-IDLE_SECONDS = 1000
-"""Past the 15 minutes after which the last instance goes."""
+PANDAS = ("pandas==3.1.1",)
+CLIENT = ("requests==2.34.2", "pydantic==2.14.3")
+SETTLED = 5.0
+"""Seconds after a deploy with heavy imports: what is prepared for its next start is prepared by then."""
+
+_IMPORTING = """
+import {modules}
+from fnkit import function
+
+
+@function(memory=512)
+def hello(event, context):
+    return "hello"
+"""
+
+_SERVER = """
+import sys
+import {modules}
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
 
 
 def run(rounds: int, folder: Path) -> list[Comparison]:
-    """Request in, answer out. Between two rounds the platform's clock moves until the function sleeps."""
-    project = folder / "project"
-    project.mkdir()
-    (project / "fnkit.toml").write_text('name = "cold"\n', encoding="utf-8")
-    (project / "main.py").write_text(
-        'from fnkit import function\n\n\n@function(memory=128)\ndef hello(event, context):\n    return "hello"\n',
-        encoding="utf-8",
-    )
+    """An empty handler, one that imports pandas, and one that imports requests and pydantic."""
+    pandas, client = environment(*PANDAS), environment(*CLIENT)
     with local_platform(folder / "platform", "--manual-clock") as platform:
-        deployed = platform.fnkit("deploy", "--local", "--yes", folder=project)
-        gateway = urlsplit(platform.facts["gateway_url"]).netloc
-        domain = deployed["functions"][0]["domain"]
+        domain = platform.deployed(written_project(folder / "empty", HELLO))[0]
+        ours = partial(sleeping, platform, domain)
+        ours()
+        figures = in_turns(rounds, ours, answered_after)
+        found = [Comparison("cold start, empty handler", "python -m http.server", *figures, goal=1 / 5)]
+        for name, packages, programs, goal in (
+            ("pandas", PANDAS, pandas, 1 / 10),
+            ("requests, pydantic", CLIENT, client, None),
+        ):
+            project = _project(folder, name, packages)
+            domain = platform.deployed(project)[0]
+            ours = partial(sleeping, platform, domain)
+            sleeping(platform, domain, rest=SETTLED)
+            reference = _reference(folder, name, programs)
+            first_answer(reference)  # its bytecode is in the page cache, as ours is
+            figures = in_turns(rounds, ours, partial(first_answer, reference))
+            found.append(Comparison(f"cold start, {name}", "fresh python importing the same", *figures, goal=goal))
+    return found
 
-        def cold() -> float:
-            platform.advance(IDLE_SECONDS)
-            return seconds(lambda: _call(gateway, domain))
 
-        figures = in_turns(rounds, cold, answered_after)
-    return [Comparison("cold start of a Python function", "python -m http.server", *figures, goal=0.2)]
+def _project(folder: Path, modules: str, packages: tuple[str, ...]) -> Path:
+    name = modules.replace(", ", "-")
+    project = written_project(folder / name, _IMPORTING.format(modules=modules), f'name = "{name}"\n')
+    (project / "requirements.txt").write_text("\n".join(packages) + "\n", encoding="utf-8")
+    return project
 
 
-def _call(gateway: str, domain: str) -> None:
-    connection = http.client.HTTPConnection(gateway, timeout=30)
-    connection.request("GET", "/", headers={"Host": domain})
-    answer = connection.getresponse()
-    if (answer.status, answer.read()) != (200, b"hello"):
-        raise RuntimeError(f"the function answered {answer.status}")
-    connection.close()
+def _reference(folder: Path, modules: str, programs: Path) -> Server:
+    file = folder / f"{modules.replace(', ', '_')}_server.py"
+    file.write_text(_SERVER.format(modules=modules), encoding="utf-8")
+    return Server(f"python importing {modules}", folder, [str(programs / "python"), file.name, "{port}"])

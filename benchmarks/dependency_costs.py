@@ -23,6 +23,7 @@ MODULES = {
     "cronsim": "cronsim",
     "cryptography": "cryptography.hazmat.primitives.ciphers.aead",
     "fnkit": "fnkit",
+    "google-re2": "re2",
     "httptools": "httptools",
     "jinja2": "jinja2",
     "msgspec": "msgspec",
@@ -37,6 +38,7 @@ MODULES = {
     "urllib3": "urllib3",
     "uvicorn": "uvicorn",
     "uvloop": "uvloop",
+    "wsproto": "wsproto",
 }
 """Distribution → what fnkit imports of it. uv and pip-tools are run, not imported."""
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import subprocess
 import sys
 import time
+
+from benchmarks.servers import free_port
 
 __all__ = ["answered_after"]
 
 
 def answered_after() -> float:
     """Seconds from starting the process to its first whole answer."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -32,10 +33,3 @@ def answered_after() -> float:
     finally:
         process.kill()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

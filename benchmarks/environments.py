@@ -1,0 +1,34 @@
+"""Virtual environments with packages from PyPI, made once and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from benchmarks.measuring import Skipped
+
+__all__ = ["environment"]
+
+
+def environment(*packages: str) -> Path:
+    """Return the ``bin`` of an environment that has these packages (``name==version``).
+
+    ``Skipped`` when it cannot be made here.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fnkit" / "benchmarks"
+    folder = cache / "-".join([*(package.replace("==", "-") for package in packages), _TAG])
+    ready = folder / "ready"
+    if not ready.exists():
+        venv.create(folder, with_pip=True, clear=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        done = subprocess.run([*pip, *packages], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Skipped(f"{' and '.join(packages)} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+        ready.touch()
+    return folder / "bin"
+
+
+_TAG = sys.implementation.cache_tag or "python"
