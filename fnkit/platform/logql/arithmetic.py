@@ -1,0 +1,155 @@
+"""Operators between numbers, between series and a number, and between series that match one to one."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Final
+
+from fnkit.platform.logql.frames import Frame, Moments, Series, grouped
+from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.syntax import BinaryOperation, Grouping, Matching
+
+__all__ = ["calculate", "combine"]
+
+
+def _divide(left: float, right: float) -> float:
+    return left / right if right else math.nan
+
+
+def _remainder(left: float, right: float) -> float:
+    return math.fmod(left, right) if right and math.isfinite(left) else math.nan
+
+
+def _power(left: float, right: float) -> float:
+    try:
+        return math.pow(left, right)
+    except OverflowError:
+        return math.inf
+    except ValueError:
+        return math.inf if left == 0 else math.nan
+
+
+_ARITHMETIC: Final[dict[str, Callable[[float, float], float]]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": _divide,
+    "%": _remainder,
+    "^": _power,
+}
+_COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+
+
+def calculate(name: str, left: float, right: float) -> float:
+    """Return what an operator makes of two numbers; a comparison gives 0 or 1."""
+    if name in _COMPARISONS:
+        return float(_COMPARISONS[name](left, right))
+    return _ARITHMETIC[name](left, right)
+
+
+def combine(query: BinaryOperation, left: Frame | float, right: Frame | float, moments: Moments) -> Frame:
+    """Return what an operator makes of series, where one side at least is series.
+
+    Raises:
+        QueryRefused: several series of one side match the same one of the other.
+    """
+    if isinstance(left, float) or isinstance(right, float):
+        return _with_number(query, left, right)
+    if query.operator in ("and", "or", "unless"):
+        return _set_operation(query, left, right, moments)
+    others = _by_signature(right, query.matching)
+    made: Frame = []
+    seen: set[frozenset[tuple[str, str]]] = set()
+    for series in left:
+        signature = _signature(series, query.matching)
+        other = others.get(signature)
+        if other is None:
+            continue
+        if signature in seen:
+            raise _ambiguous()
+        seen.add(signature)
+        pairs = zip(series.values, other.values, strict=True)
+        labels = grouped(series.labels, _kept(query.matching))
+        made.append(Series(labels, [_value(query, one, another) for one, another in pairs]))
+    return made
+
+
+def _with_number(query: BinaryOperation, left: Frame | float, right: Frame | float) -> Frame:
+    if isinstance(right, float):
+        frame = left if isinstance(left, list) else []
+        return [Series(s.labels, [_value(query, value, right) for value in s.values]) for s in frame]
+    number = left if isinstance(left, float) else math.nan
+    made = []
+    for series in right:
+        values = [_value(query, number, value) for value in series.values]
+        if query.operator in _COMPARISONS and not query.as_bool:
+            # What stays of a comparison is the series' value, on whichever side it stands.
+            values = [None if kept is None else value for kept, value in zip(values, series.values, strict=True)]
+        made.append(Series(series.labels, values))
+    return made
+
+
+def _value(query: BinaryOperation, left: float | None, right: float | None) -> float | None:
+    if left is None or right is None:
+        return None
+    if query.operator in _COMPARISONS and not query.as_bool:
+        return left if _COMPARISONS[query.operator](left, right) else None
+    return calculate(query.operator, left, right)
+
+
+def _set_operation(query: BinaryOperation, left: Frame, right: Frame, moments: Moments) -> Frame:
+    matching = query.matching
+    there = [_present(right, matching, index) for index in range(moments.count)]
+    if query.operator == "or":
+        before = [_present(left, matching, index) for index in range(moments.count)]
+        return [*left, *(_where(series, matching, before, wanted=False) for series in right)]
+    return [_where(series, matching, there, wanted=query.operator == "and") for series in left]
+
+
+def _present(frame: Frame, matching: Matching, index: int) -> set[frozenset[tuple[str, str]]]:
+    return {_signature(series, matching) for series in frame if series.values[index] is not None}
+
+
+def _where(
+    series: Series, matching: Matching, present: list[set[frozenset[tuple[str, str]]]], *, wanted: bool
+) -> Series:
+    signature = _signature(series, matching)
+    values = [
+        value if (signature in there) is wanted else None
+        for value, there in zip(series.values, present, strict=True)
+    ]
+    return Series(series.labels, values)
+
+
+def _by_signature(frame: Frame, matching: Matching) -> dict[frozenset[tuple[str, str]], Series]:
+    found: dict[frozenset[tuple[str, str]], Series] = {}
+    for series in frame:
+        signature = _signature(series, matching)
+        if signature in found:
+            raise _ambiguous()
+        found[signature] = series
+    return found
+
+
+def _signature(series: Series, matching: Matching) -> frozenset[tuple[str, str]]:
+    return frozenset(grouped(series.labels, _kept(matching)).items())
+
+
+def _kept(matching: Matching) -> Grouping:
+    return Grouping(matching.labels, without=not matching.on)
+
+
+def _ambiguous() -> QueryRefused:
+    return QueryRefused(
+        "multiple matches for labels: several series match the same one; group_left and group_right are not "
+        "supported here, so aggregate one side first"
+    )

@@ -1,0 +1,99 @@
+"""Fields of a JSON line: all of them, or those at given paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from fnkit.platform.logql.entries import Entry, label_name
+from fnkit.platform.logql.json_paths import read_json_path
+from fnkit.platform.logql.syntax import JsonParser
+
+__all__ = ["json_parser"]
+
+_DEPTH_MAX: Final = 64
+_ERROR: Final = "JSONParserErr"
+_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_array: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_string: Final = msgspec.json.Decoder(str)
+_FAULTS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def json_parser(stage: JsonParser) -> Callable[[Entry], bool]:
+    """Return the step that takes the fields; a line that is no JSON object gets ``__error__`` and stays."""
+    if stage.extractions:
+        paths = [(one.label, read_json_path(one.expression) or ()) for one in stage.extractions]
+        return lambda entry: _some(entry, paths)
+    return _every
+
+
+def _every(entry: Entry) -> bool:
+    try:
+        fields = list(_fields(_object.decode(entry.line), (), 0))
+    except _FAULTS as error:
+        entry.fail(_ERROR, str(error))
+        return True
+    for name, value in fields:
+        entry.extract(name, value)
+    return True
+
+
+def _fields(parent: dict[str, msgspec.Raw], prefix: tuple[str, ...], depth: int) -> Iterator[tuple[str, str]]:
+    """Yield names and texts; names of nested fields are joined with ``_``, arrays and nulls are left out."""
+    for key, raw in parent.items():
+        first = bytes(memoryview(raw)[:1])
+        if first == b"{":
+            if depth == _DEPTH_MAX:
+                raise RecursionError("nested too deeply")
+            yield from _fields(_object.decode(raw), (*prefix, key), depth + 1)
+        elif first not in (b"[", b"n") and (name := _joined(prefix, key)):
+            yield name, _text(raw, first)
+
+
+def _joined(prefix: tuple[str, ...], key: str) -> str:
+    if not prefix:
+        return label_name(key)
+    return label_name("_".join(part.strip() for part in (*prefix, key) if part.strip()))
+
+
+def _text(raw: msgspec.Raw, first: bytes) -> str:
+    if first == b'"':
+        return _string.decode(raw).replace("\ufffd", " ")
+    return bytes(raw).decode()
+
+
+def _some(entry: Entry, paths: list[tuple[str, tuple[str | int, ...]]]) -> bool:
+    if not entry.line:
+        return True
+    try:
+        found = [(label, _at(msgspec.Raw(entry.line.encode()), path)) for label, path in paths]
+    except _FAULTS as error:
+        entry.fail(_ERROR, str(error))
+        found = [(label, None) for label, _ in paths]
+    for label, value in found:
+        if value is not None:
+            entry.extract(label, value)
+        elif entry.get(label) is None:
+            entry.set(label, "")
+    return True
+
+
+def _at(raw: msgspec.Raw, path: tuple[str | int, ...]) -> str | None:
+    """Return the text at a path; objects and arrays as they stand there; ``None`` where there is nothing."""
+    for step in path:
+        here: msgspec.Raw | None = None
+        first = bytes(memoryview(raw)).lstrip()[:1]
+        if isinstance(step, str) and first == b"{":
+            here = _object.decode(raw).get(step)
+        elif isinstance(step, int) and first == b"[":
+            values = _array.decode(raw)
+            here = values[step] if step < len(values) else None
+        elif first not in (b"{", b"["):
+            msgspec.json.decode(raw)  # what is no JSON at all is told
+        if here is None:
+            return None
+        raw = here
+    first = bytes(memoryview(raw)[:1])
+    return "" if first == b"n" else _text(raw, first)

@@ -1,0 +1,36 @@
+"""``request.headers["User-Agent"][0]``: where in a JSON line a field lies."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["read_json_path"]
+
+_STEP: Final = re.compile(
+    r"""\s*(?:(?P<dot>\.)?(?P<field>[A-Za-z_][A-Za-z0-9_-]*)|\["(?P<key>[^"]*)"\]|\[(?P<index>\d{1,9})\])"""
+)
+
+
+def read_json_path(text: str) -> tuple[str | int, ...] | None:
+    """Return the steps, names and indexes; ``None`` for what is no such path.
+
+    >>> read_json_path('a.b["c d"][2]'), read_json_path("a..b")
+    (('a', 'b', 'c d', 2), None)
+    """
+    steps: list[str | int] = []
+    end = 0
+    while end < len(text.rstrip()):
+        found = _STEP.match(text, end)
+        if found is None:
+            return None
+        if found["field"] is not None:
+            if (found["dot"] is None) != (not steps):
+                return None  # a dot stands between fields, and only there
+            steps.append(found["field"])
+        elif found["key"] is not None:
+            steps.append(found["key"])
+        else:
+            steps.append(int(found["index"]))
+        end = found.end()
+    return tuple(steps) or None

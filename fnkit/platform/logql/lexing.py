@@ -1,0 +1,145 @@
+"""A query's text → tokens. Every token knows where it begins."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, cast
+
+from fnkit.platform.logql.refusal import Place, QueryRefused, parse_error
+from fnkit.platform.logql.units import parse_duration, parse_size
+
+__all__ = ["QUERY_MAX_CHARACTERS", "Kind", "Token", "place_in", "read_tokens"]
+
+QUERY_MAX_CHARACTERS: Final = 128 * 1024
+"""Loki's own bound."""
+
+Kind: TypeAlias = Literal["name", "string", "number", "duration", "size", "range", "flag", "symbol", "end"]
+
+_NUMBER: Final = r"(?:\d+\.?\d*|\.\d+)"
+_DURATION: Final = rf"(?:{_NUMBER}(?:ns|us|µs|μs|ms|[smhdwy]))+"
+_TOKEN: Final = re.compile(
+    rf"""
+    (?P<space>\s+|\#[^\n]*)
+    | (?P<string>"(?:[^"\\\n]|\\[^\n])*"|`[^`]*`)
+    | (?P<range>\[[^\]]*\])
+    | (?P<flag>--[a-z-]+)
+    | (?P<duration>{_DURATION})(?![\w.])
+    | (?P<size>{_NUMBER}(?:[kKmMgGtTpP]?i?[bB]|[kKMGTP]i?))(?![\w.])
+    | (?P<number>{_NUMBER}(?:[eE][+-]?\d+)?)(?![\w.])
+    | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+    | (?P<symbol>\|=|\|~|\|>|!=|!~|!>|=~|==|>=|<=|[=<>+\-*/%^|(){{}},])
+    """,
+    re.VERBOSE,
+)
+_ESCAPE: Final = re.compile(
+    r"\\(?:([abfnrtv\\\"'])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3}))"
+)
+_PLAIN: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_LAST_CHARACTER: Final = 0x10FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token: ``text`` as it stands there (a string's is what it means), ``value`` what a number says."""
+
+    kind: Kind
+    text: str
+    start: int
+    value: float = 0.0
+
+
+def place_in(text: str, offset: int) -> Place:
+    """Return the line and column of a character."""
+    before = text[:offset]
+    return Place(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+
+
+def read_tokens(text: str) -> list[Token]:
+    """Return a query's tokens, ``end`` last.
+
+    Raises:
+        QueryRefused: too long, or something that begins no token.
+    """
+    if len(text) > QUERY_MAX_CHARACTERS:
+        raise parse_error(f"input size too long ({len(text)} > {QUERY_MAX_CHARACTERS})")
+    tokens: list[Token] = []
+    offset = 0
+    while offset < len(text):
+        found = _TOKEN.match(text, offset)
+        if found is None:
+            raise parse_error(_unreadable(text, offset), place_in(text, offset))
+        if found.lastgroup != "space":
+            tokens.append(_token(text, found))
+        offset = found.end()
+    tokens.append(Token("end", "", len(text)))
+    return tokens
+
+
+def _token(text: str, found: re.Match[str]) -> Token:
+    written, start = found[0], found.start()
+    kind = cast("Kind", found.lastgroup)
+    match kind:
+        case "string":
+            return Token(kind, _unquoted(text, written, start), start)
+        case "number":
+            return Token(kind, written, start, _number(text, written, start))
+        case "size":
+            return Token(kind, written, start, parse_size(written) or 0)
+        case "duration" | "range":
+            duration = written[1:-1].strip() if kind == "range" else written
+            return Token(kind, written, start, _duration(text, duration, start))
+        case _:
+            return Token(kind, written, start)
+
+
+def _number(text: str, written: str, start: int) -> float:
+    number = float(written)
+    if math.isinf(number):
+        raise parse_error(f"value out of range: {written[:64]}", place_in(text, start))
+    return number
+
+
+def _duration(text: str, written: str, start: int) -> int:
+    duration = parse_duration(written)
+    if duration is None:
+        raise parse_error(f'not a valid duration string: "{written[:64]}"', place_in(text, start))
+    return duration
+
+
+def _unquoted(text: str, written: str, start: int) -> str:
+    if written[0] == "`":
+        return written[1:-1]
+
+    def character(found: re.Match[str]) -> str:
+        plain, *codes, octal = found.groups()
+        if plain:
+            return _PLAIN.get(plain, plain)
+        code = int(octal, 8) if octal else int(next(c for c in codes if c), 16)
+        if code > _LAST_CHARACTER or 0xD800 <= code <= 0xDFFF:  # noqa: PLR2004  half a pair of UTF-16
+            raise _bad_escape(text, start)
+        return chr(code)
+
+    inner = written[1:-1]
+    if "\\" in _ESCAPE.sub("", inner):
+        raise _bad_escape(text, start)
+    return _ESCAPE.sub(character, inner)
+
+
+def _bad_escape(text: str, start: int) -> QueryRefused:
+    return parse_error("invalid char escape", place_in(text, start))
+
+
+def _unreadable(text: str, offset: int) -> str:
+    match text[offset]:
+        case '"' | "`":
+            return "literal not terminated"
+        case "[":
+            return "missing closing ']' in duration"
+        case character:
+            return (
+                f"syntax error: unexpected {text[offset : offset + 16]!r}"
+                if character.isdigit()
+                else (f"syntax error: unexpected character {character!r}")
+            )

@@ -1,0 +1,57 @@
+"""Reads a selector and the stages behind it."""
+
+from __future__ import annotations
+
+from fnkit.platform.logql.conditions import read_matcher
+from fnkit.platform.logql.patterns import whole
+from fnkit.platform.logql.reading import TokenReader
+from fnkit.platform.logql.stages import begins_stage, read_stage
+from fnkit.platform.logql.syntax import LogQuery, Matcher
+
+__all__ = ["read_log_query", "read_selector"]
+
+
+def read_log_query(reader: TokenReader) -> LogQuery:
+    """Read a query for lines; brackets may stand around it."""
+    if reader.accept("("):
+        reader.enter()
+        query = read_log_query(reader)
+        reader.expect(")")
+        reader.leave()
+        return query
+    selector = read_selector(reader)
+    stages = []
+    while begins_stage(reader):
+        stages.append(read_stage(reader))
+    return LogQuery(selector, tuple(stages))
+
+
+def read_selector(reader: TokenReader) -> tuple[Matcher, ...]:
+    """Read ``{a="b", c=~"d"}``; one matcher at least must refuse the empty text."""
+    start = reader.expect("{")
+    matchers: list[Matcher] = []
+    while not reader.at("}"):
+        matchers.append(read_matcher(reader))
+        if not reader.accept(","):
+            break
+    reader.expect("}")
+    if all(_matches_empty(matcher) for matcher in matchers):
+        raise reader.refused(
+            "queries require at least one regexp or equality matcher that does not have an empty-compatible value. "
+            'For instance, app=~".*" does not meet this requirement, but app=~".+" will',
+            start,
+        )
+    return tuple(matchers)
+
+
+def _matches_empty(matcher: Matcher) -> bool:
+    """Whether a matcher takes what has no such label."""
+    match matcher.operator:
+        case "=":
+            return not matcher.value
+        case "!=":
+            return bool(matcher.value)
+        case "=~":
+            return whole(matcher.value)("")
+        case _:
+            return not whole(matcher.value)("")

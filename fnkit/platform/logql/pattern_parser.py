@@ -1,0 +1,51 @@
+"""``<ip> - <user> [<_>] "<method> <path>"``: fields between the texts that stand around them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["check_pattern_parser", "pattern_fields"]
+
+_CAPTURE: Final = re.compile(r"<([A-Za-z_][A-Za-z0-9_]*)>")
+
+
+def check_pattern_parser(pattern: str) -> str:
+    """Return what is wrong with a pattern, or ``""``."""
+    parts = _CAPTURE.split(pattern)
+    names = [name for name in parts[1::2] if name != "_"]
+    if not names:
+        return "at least one capture is required"
+    if len(set(names)) != len(names):
+        return f"duplicate capture name ({next(n for n in names if names.count(n) > 1)})"
+    if "" in parts[2:-1:2]:
+        return "consecutive captures are not allowed: there must be text between them"
+    return ""
+
+
+def pattern_fields(pattern: str) -> Callable[[str], list[tuple[str, str]]]:
+    """Return what a line holds in the places of the captures, up to the first text that it has not.
+
+    >>> pattern_fields("<method> <path> <_>")("GET /a HTTP/1.1")
+    [('method', 'GET'), ('path', '/a')]
+    """
+    first, *rest = _CAPTURE.split(pattern)
+    captures = list(zip(rest[::2], rest[1::2], strict=True))
+
+    def fields(line: str) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        if not line or not line.startswith(first):
+            return found
+        at = len(first)
+        for name, text in captures:
+            end = line.find(text, at) if text else -1
+            value = line[at:] if end < 0 else line[at:end]
+            if name != "_":
+                found.append((name, value))
+            if end < 0:
+                break
+            at = end + len(text)
+        return found
+
+    return fields

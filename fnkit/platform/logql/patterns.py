@@ -1,0 +1,80 @@
+"""Regular expressions in RE2's syntax, which is Go's and so Loki's, in linear time whatever they say.
+
+Python's own engine takes exponential time for some patterns and cannot be stopped; here patterns come from
+whoever may ask, and lines from whoever may call a function.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import re2
+
+    from fnkit.platform.logql.refusal import QueryRefused
+
+__all__ = ["capture_names", "check_pattern", "groups", "search", "whole"]
+
+_MEMORY: Final = 8 * 1024 * 1024  # of one compiled pattern
+_PLAIN: Final = re.compile(r"[^\\.+*?()|\[\]{}^$]*")
+
+
+def _compiled(pattern: str) -> re2._Regexp[bytes]:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _MEMORY
+    return re2.compile(pattern.encode("utf-8", "replace"), options)
+
+
+def check_pattern(pattern: str, refused: Callable[[str], QueryRefused]) -> None:
+    """Refuse what is no pattern.
+
+    Raises:
+        QueryRefused: made by ``refused`` from what is wrong.
+    """
+    import re2
+
+    try:
+        _compiled(pattern)
+    except re2.error as error:
+        reason = error.args[0] if error.args else b""
+        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        raise refused(f"error parsing regexp: {text}") from None
+
+
+def search(pattern: str) -> Callable[[str], bool]:
+    """Return whether a text has a match somewhere. A pattern without operators is looked for as it stands."""
+    if _PLAIN.fullmatch(pattern):
+        return lambda text: pattern in text
+    found = _compiled(pattern).search
+    return lambda text: found(text.encode("utf-8", "replace")) is not None
+
+
+def whole(pattern: str) -> Callable[[str], bool]:
+    """Return whether a text matches from end to end; here a dot also matches a line break, as Prometheus has it."""
+    if _PLAIN.fullmatch(pattern):
+        return lambda text: pattern == text
+    found = _compiled(f"(?s:{pattern})").fullmatch
+    return lambda text: found(text.encode("utf-8", "replace")) is not None
+
+
+def capture_names(pattern: str) -> tuple[str, ...]:
+    """Return the names of a pattern's groups."""
+    return tuple(_compiled(pattern).groupindex)
+
+
+def groups(pattern: str) -> Callable[[str], dict[str, str]]:
+    """Return what the named groups of the first match hold; nothing where there is no match."""
+    compiled = _compiled(pattern)
+
+    def take(text: str) -> dict[str, str]:
+        found = compiled.search(text.encode("utf-8", "replace"))
+        if found is None:
+            return {}
+        return {name: (value or b"").decode("utf-8", "replace") for name, value in found.groupdict().items()}
+
+    return take

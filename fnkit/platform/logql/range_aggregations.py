@@ -1,0 +1,91 @@
+"""Reads ``rate({…} | … [5m] offset 1h)`` and its relatives."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fnkit.platform.logql.groupings import read_grouping
+from fnkit.platform.logql.lexing import Token
+from fnkit.platform.logql.log_queries import read_selector
+from fnkit.platform.logql.reading import TokenReader
+from fnkit.platform.logql.stages import begins_stage, begins_unwrap, read_stage, read_unwrap
+from fnkit.platform.logql.syntax import LogQuery, LogRange, RangeAggregation, Stage, Unwrap
+
+__all__ = ["RANGE_FUNCTIONS", "read_range_aggregation"]
+
+_OF_LINES: Final = frozenset({"count_over_time", "bytes_over_time", "bytes_rate"})
+_OF_EITHER: Final = frozenset({"rate", "absent_over_time"})
+_OF_SAMPLES: Final = frozenset(
+    f"{name}_over_time" for name in ("sum", "avg", "min", "max", "stdvar", "stddev", "quantile", "first", "last")
+)
+_NOT_GROUPED: Final = _OF_LINES | _OF_EITHER | {"sum_over_time"}
+RANGE_FUNCTIONS: Final = _OF_LINES | _OF_EITHER | _OF_SAMPLES
+
+
+class _Parts:
+    """What has been read of a range, in whatever order it was written."""
+
+    def __init__(self) -> None:
+        self.query: LogQuery | None = None
+        self.stages: list[Stage] = []
+        self.unwrap: Unwrap | None = None
+        self.interval: int | None = None
+        self.offset = 0
+
+
+def read_range_aggregation(reader: TokenReader, name: str, at: Token) -> RangeAggregation:
+    """Read what stands behind the function's name."""
+    reader.expect("(")
+    parameter = None
+    if name == "quantile_over_time":
+        parameter = reader.expect_kind("number").value
+        reader.expect(",")
+    log_range = _log_range(reader)
+    reader.expect(")")
+    grouping = read_grouping(reader)
+    if grouping and name in _NOT_GROUPED:
+        raise reader.refused(f"grouping not allowed for {name} aggregation", at)
+    if log_range.unwrap is None and name in _OF_SAMPLES:
+        raise reader.refused(f"invalid aggregation {name} without unwrap", at)
+    if log_range.unwrap is not None and name in _OF_LINES:
+        raise reader.refused(f"invalid aggregation {name} with unwrap", at)
+    return RangeAggregation(name, log_range, parameter, grouping)
+
+
+def _log_range(reader: TokenReader) -> LogRange:
+    parts = _Parts()
+    _read_parts(reader, parts)
+    if parts.query is None or parts.interval is None:
+        raise reader.unexpected("RANGE")
+    query = LogQuery(parts.query.selector, tuple(parts.stages))
+    return LogRange(query, parts.interval, parts.offset, parts.unwrap)
+
+
+def _read_parts(reader: TokenReader, parts: _Parts) -> None:
+    """Read a selector with stages and range behind it; brackets may stand around any beginning of that."""
+    if reader.accept("("):
+        reader.enter()
+        _read_parts(reader, parts)
+        reader.expect(")")
+        reader.leave()
+    else:
+        parts.query = LogQuery(read_selector(reader))
+    while True:
+        if begins_unwrap(reader) and parts.unwrap is None:
+            parts.unwrap = read_unwrap(reader)
+        elif begins_stage(reader) and parts.unwrap is None:
+            parts.stages.append(read_stage(reader))
+        elif reader.token.kind == "range" and parts.interval is None:
+            if not reader.token.value:
+                raise reader.refused("a range must be longer than nothing")
+            parts.interval = int(reader.take().value)
+            parts.offset = _offset(reader)
+        else:
+            return
+
+
+def _offset(reader: TokenReader) -> int:
+    if not reader.accept_word("offset"):
+        return 0
+    sign = -1 if reader.accept("-") else 1
+    return sign * int(reader.expect_kind("duration").value)

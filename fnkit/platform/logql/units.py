@@ -1,0 +1,98 @@
+"""Durations and sizes, as queries write them and as log lines do. Durations are nanoseconds, sizes bytes."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["format_duration", "parse_duration", "parse_go_duration", "parse_size"]
+
+_NANOSECONDS: Final = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "μs": 10**3,  # the other mu
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": 86400 * 10**9,
+    "w": 7 * 86400 * 10**9,
+    "y": 365 * 86400 * 10**9,
+}
+_PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|[smhdwy])")
+_GO_UNITS: Final = frozenset({"ns", "us", "µs", "μs", "ms", "s", "m", "h"})
+_LONGEST: Final = 2**63 - 1
+_MOST_DIGITS: Final = 19
+
+_SIZE: Final = re.compile(r"(\d[\d,]*\.?\d*|\.\d+)\s*([a-zA-Z]*)")
+_SIZES: Final = {"": 1, "b": 1} | {
+    prefix + rest: base**power
+    for power, prefix in enumerate("kmgtp", start=1)
+    for rest, base in (("", 1000), ("b", 1000), ("i", 1024), ("ib", 1024))
+}
+
+
+def parse_duration(text: str) -> int | None:
+    """Read a query's duration: Go's form, and days, weeks and years.
+
+    >>> parse_duration("1h30m"), parse_duration("2d"), parse_duration("soon")
+    (5400000000000, 172800000000000, None)
+    """
+    return _duration(text, frozenset(_NANOSECONDS))
+
+
+def parse_go_duration(text: str) -> int | None:
+    """Read a duration that a program wrote into its log, as Go prints them.
+
+    >>> parse_go_duration("1.5s"), parse_go_duration("0"), parse_go_duration("2d")
+    (1500000000, 0, None)
+    """
+    unsigned = text[1:] if text[:1] in ("-", "+") else text
+    return 0 if unsigned == "0" else _duration(text, _GO_UNITS)
+
+
+def _duration(text: str, units: frozenset[str]) -> int | None:
+    unsigned = text[1:] if text[:1] in ("-", "+") else text
+    total, end = 0, 0
+    for part in _PART.finditer(unsigned):
+        if part.start() != end or part[2] not in units or len(part[1]) > _MOST_DIGITS:
+            return None
+        number = part[1]
+        total += int(number) * _NANOSECONDS[part[2]] if number.isdecimal() else _fraction(number, part[2])
+        end = part.end()
+    if end == 0 or end != len(unsigned) or total > _LONGEST:
+        return None
+    return -total if text.startswith("-") else total
+
+
+def _fraction(number: str, unit: str) -> int:
+    return int(float(number) * _NANOSECONDS[unit])
+
+
+def parse_size(text: str) -> int | None:
+    """Read a size: decimal units, and binary ones with an ``i``; case does not count.
+
+    >>> parse_size("20kB"), parse_size("1.5 KiB"), parse_size("much")
+    (20000, 1536, None)
+    """
+    found = _SIZE.fullmatch(text.strip())
+    factor = _SIZES.get(found[2].lower()) if found else None
+    if found is None or factor is None or len(found[1]) > _MOST_DIGITS:
+        return None
+    number = found[1].replace(",", "")
+    return int(number) * factor if number.isdecimal() else int(float(number) * factor)
+
+
+def format_duration(nanoseconds: int) -> str:
+    """Write a duration so that it reads as the same one.
+
+    >>> format_duration(5_400_000_000_000), format_duration(1_500_000_000), format_duration(0)
+    ('1h30m', '1s500ms', '0s')
+    """
+    rest, text = abs(nanoseconds), "-" if nanoseconds < 0 else ""
+    for unit in ("h", "m", "s", "ms", "us", "ns"):
+        count, rest = divmod(rest, _NANOSECONDS[unit])
+        if count:
+            text += f"{count}{unit}"
+    return text if nanoseconds else "0s"

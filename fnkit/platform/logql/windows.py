@@ -1,0 +1,139 @@
+"""Samples → one number for each moment's window."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+from typing import Final
+
+from fnkit.platform.logql.frames import Frame, Moments, Series, Spend, check_size
+from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.samples import Sample
+
+__all__ = ["SERIES_MAX", "add_up", "fold", "quantile", "safely", "variance"]
+
+SERIES_MAX: Final = 50_000
+"""Series that one query may tell apart while it reads."""
+
+_SAMPLES_MAX: Final = 5_000_000
+
+
+class _Sums:
+    """Sums that change at the edges of windows, so that a sample costs two steps however many windows hold it."""
+
+    __slots__ = ("counts", "labels", "sums")
+
+    def __init__(self, labels: dict[str, str]) -> None:
+        self.labels = labels
+        self.counts: dict[int, int] = {}
+        self.sums: dict[int, float] = {}
+
+    def add(self, window: tuple[int, int], value: float) -> None:
+        for index, sign in zip(window, (1, -1), strict=True):
+            self.counts[index] = self.counts.get(index, 0) + sign
+            self.sums[index] = self.sums.get(index, 0.0) + sign * value
+
+    def series(self, moments: Moments, factor: float) -> Series:
+        indexes = range(moments.count)
+        counts = accumulate(self.counts.get(index, 0) for index in indexes)
+        sums = accumulate(self.sums.get(index, 0.0) for index in indexes)
+        values = [total / factor if count else None for count, total in zip(counts, sums, strict=True)]
+        return Series(self.labels, values)
+
+
+def add_up(samples: Iterable[Sample], moments: Moments, interval: int, factor: float) -> Frame:
+    """Return the sum of each window, divided by ``factor``. Exact for whole numbers: lines and bytes."""
+    found: dict[frozenset[tuple[str, str]], _Sums] = {}
+    for time, labels, value in samples:
+        window = moments.window(time, interval)
+        if window[0] < window[1]:
+            key = frozenset(labels.items())
+            sums = found.get(key)
+            if sums is None:
+                _check_series(len(found))
+                sums = found[key] = _Sums(labels)
+            sums.add(window, value)
+    check_size(len(found), moments)
+    return [sums.series(moments, factor) for sums in found.values()]
+
+
+def fold(
+    samples: Iterable[Sample],
+    moments: Moments,
+    interval: int,
+    function: Callable[[Sequence[float]], float],
+    spend: Spend,
+) -> Frame:
+    """Return what ``function`` makes of each window's values, oldest first."""
+    found: dict[frozenset[tuple[str, str]], tuple[dict[str, str], list[tuple[int, float]]]] = {}
+    for count, (time, labels, value) in enumerate(samples):
+        key = frozenset(labels.items())
+        if key not in found:
+            _check_series(len(found))
+            found[key] = (labels, [])
+        found[key][1].append((time, value))
+        if count == _SAMPLES_MAX:
+            raise QueryRefused(f"more than {_SAMPLES_MAX} samples; shorten the time range or narrow the selector")
+    check_size(len(found), moments)
+    return [
+        Series(labels, _folded(values, moments, interval, function, spend)) for labels, values in found.values()
+    ]
+
+
+def _folded(
+    samples: list[tuple[int, float]],
+    moments: Moments,
+    interval: int,
+    function: Callable[[Sequence[float]], float],
+    spend: Spend,
+) -> list[float | None]:
+    samples.sort(key=lambda sample: sample[0])
+    times = array("q", (time for time, _ in samples))
+    values = array("d", (value for _, value in samples))
+    made: list[float | None] = []
+    for index in range(moments.count):
+        moment = moments[index]
+        first, end = bisect_right(times, moment - interval), bisect_right(times, moment)
+        spend(end - first)
+        made.append(safely(function, values[first:end]) if first < end else None)
+    return made
+
+
+def _check_series(count: int) -> None:
+    if count >= SERIES_MAX:
+        raise QueryRefused(
+            f"more than {SERIES_MAX} series while reading; narrow the selector, or aggregate with sum by (…)"
+        )
+
+
+def safely(function: Callable[[Sequence[float]], float], values: Sequence[float]) -> float:
+    """Return the function's value; sums of opposite infinities, and what is too large, have none."""
+    try:
+        return function(values)
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def quantile(share: float) -> Callable[[Sequence[float]], float]:
+    """Return the function that finds a quantile; between two samples it weighs them."""
+    if not 0 <= share <= 1:
+        return lambda _values: math.copysign(math.inf, share)
+
+    def function(values: Sequence[float]) -> float:
+        ordered = sorted(values)
+        rank = share * (len(ordered) - 1)
+        lower = math.floor(rank)
+        upper = min(lower + 1, len(ordered) - 1)
+        weight = rank - lower
+        return ordered[lower] * (1 - weight) + ordered[upper] * weight
+
+    return function
+
+
+def variance(values: Sequence[float]) -> float:
+    """Return the variance of all values there are (divided by their number)."""
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values) / len(values)
