@@ -27,6 +27,7 @@ _SHARES_PER_CPU: Final = 1024  # v1's cpu.shares of one whole CPU
 _CLOSE_SECONDS: Final = 2.0
 _CLOSE_PAUSE: Final = 0.005
 _WEIGHT_PER_CPU: Final = 100  # v2's cpu.weight
+_PERIOD_MICROSECONDS: Final = 100_000  # the kernel's own default
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ class InstanceGroups:
         """The files that a process writes ``0`` to in order to join."""
         return sorted({str(folder / "cgroup.procs") for folder in self.folders.values()})
 
-    def limit(self, *, memory: int, cpu: int, processes: int) -> None:
-        """Set the limits: MB, mVCPU as a weight, a number."""
+    def limit(self, *, memory: int, cpu: int, processes: int, hard_cpu: bool = False) -> None:
+        """Set the limits: MB, mVCPU as a weight (and, ``hard_cpu``, as what it gets at most), a number."""
         size = memory * _MIB
         if self.unified:
             folder = self.folders["memory"]
@@ -51,12 +52,23 @@ class InstanceGroups:
                 _write(folder / "memory.swap.max", 0)
             _write(folder / "pids.max", processes)
             _write(folder / "cpu.weight", max(1, cpu * _WEIGHT_PER_CPU // 1000))
+            if hard_cpu:
+                _write(folder / "cpu.max", f"{_quota(cpu)} {_PERIOD_MICROSECONDS}")
             return
         _write(self.folders["memory"] / "memory.limit_in_bytes", size)
         with contextlib.suppress(OSError):  # only where swap is accounted
             _write(self.folders["memory"] / "memory.memsw.limit_in_bytes", size)
         _write(self.folders["pids"] / "pids.max", processes)
         _write(self.folders["cpu"] / "cpu.shares", max(2, cpu * _SHARES_PER_CPU // 1000))
+        if hard_cpu:
+            _write(self.folders["cpu"] / "cpu.cfs_period_us", _PERIOD_MICROSECONDS)
+            _write(self.folders["cpu"] / "cpu.cfs_quota_us", _quota(cpu))
+
+    def take(self, pid: int) -> None:
+        """Move a process in that cannot reach these files itself. Blocks for milliseconds."""
+        for path in self.joins:
+            with contextlib.suppress(ProcessLookupError):  # it has ended already
+                _write(Path(path), pid)
 
     def memory_bytes(self) -> int | None:
         """Return what the group takes now; ``None`` where the kernel does not say."""
@@ -88,7 +100,12 @@ class InstanceGroups:
         return gone
 
 
-def _write(path: Path, value: int) -> None:
+def _quota(cpu: int) -> int:
+    """Return the microseconds of a period that so many mVCPU are; the kernel takes no less than 1,000."""
+    return max(1000, cpu * _PERIOD_MICROSECONDS // 1000)
+
+
+def _write(path: Path, value: int | str) -> None:
     descriptor = os.open(path, os.O_WRONLY)
     try:
         os.write(descriptor, str(value).encode())

@@ -10,6 +10,8 @@ import asyncio
 import os
 import select
 import socket
+import struct
+import sys
 from collections.abc import Iterable
 from enum import Enum
 from time import monotonic
@@ -21,14 +23,15 @@ import msgspec
 from fnkit.platform.engine.calls import LocalCall
 from fnkit.platform.engine.capture import LineReader
 from fnkit.platform.engine.cgroups import InstanceGroups
+from fnkit.platform.engine.forking import Forker
 from fnkit.platform.engine.logs import LogWriter
-from fnkit.platform.engine.zygote import Zygote
 from fnkit.platform.log_lines import Stream
 
-__all__ = ["Instance", "InstanceOwner", "InstanceState", "forked_instance"]
+__all__ = ["Instance", "InstanceOwner", "InstanceState", "fork_instance", "who_says_hello"]
 
 _EOF_GRACE_SECONDS: Final = 0.2  # between a process's end and its socket's, when something else holds the socket
 _LINE_MAX: Final = 65536
+_CREDENTIALS: Final = struct.Struct("3i")  # ucred: process, user, group
 _HEAD_MAX: Final = 1024 * 1024  # of an answer: Go's limit, which the core runtime's client has
 _FIRST_FINAL_STATUS: Final = 200
 
@@ -64,7 +67,7 @@ class _StartLine(msgspec.Struct):
 class Instance(asyncio.Protocol):
     """The data plane's end of one instance."""
 
-    def __init__(self, number: int, zygote: Zygote, groups: InstanceGroups | None, logs: LogWriter) -> None:
+    def __init__(self, number: int, zygote: Forker, groups: InstanceGroups | None, logs: LogWriter) -> None:
         self.number = number
         self.name = f"{number:08x}"
         self.zygote = zygote
@@ -73,12 +76,12 @@ class Instance(asyncio.Protocol):
         self.owner: InstanceOwner | None = None
         self.function_id = ""
         self.home: str | None = None
+        self.pid = 0  # as the data plane sees it, 0 where the kernel does not say
         self.idle_since = 0.0
         self.began = 0.0  # these three in seconds of time.monotonic
         self.ready_at = 0.0
         self.busy_since = 0.0  # 0 while it holds no request
         self.has_served = False
-        self.output_inode = 0  # of the pipe that its stdout is
         self.call: LocalCall | None = None
         self.reason = ""
         self.was_ready = False
@@ -116,8 +119,6 @@ class Instance(asyncio.Protocol):
         """Read this pipe into the function's log."""
         reader = LineReader(self._loop, descriptor, lambda lines: self._log(stream, lines))
         self._readers[descriptor] = reader
-        if stream == "stdout":
-            self.output_inode = os.fstat(descriptor).st_ino
         self._written.register(descriptor, select.POLLIN)
 
     def _log(self, stream: Stream, lines: Iterable[bytes]) -> None:
@@ -315,13 +316,21 @@ def _describe_status(status: int | None) -> str:
     return f"exit {os.waitstatus_to_exitcode(status)}"
 
 
-async def forked_instance(number: int, zygote: Zygote, groups: InstanceGroups | None, logs: LogWriter) -> Instance:
-    """Fork a blank instance: it joins its groups and mounts its disk while it waits for settings."""
+async def fork_instance(instance: Instance, owner: int = 0) -> None:
+    """Have a blank instance forked: it joins its groups and mounts its disk while it waits for settings.
+
+    owner: the user that the pipes are given to, where the instance itself has no right to (it may reopen them).
+    """
+    zygote, groups = instance.zygote, instance.groups
     ours, theirs = socket.socketpair()
+    if sys.platform == "linux":
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     pipes = [os.pipe2(os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe() for _ in range(2)]
-    instance = Instance(number, zygote, groups, logs)
     try:
-        zygote.fork(number, [theirs.fileno(), pipes[0][1], pipes[1][1]])
+        if owner:
+            for _, writing in pipes:
+                os.fchown(writing, owner, owner)
+        zygote.fork(instance.number, [theirs.fileno(), pipes[0][1], pipes[1][1]])
     finally:
         theirs.close()
         for _, writing in pipes:
@@ -329,7 +338,29 @@ async def forked_instance(number: int, zygote: Zygote, groups: InstanceGroups | 
     instance.capture(pipes[0][0], "stdout")
     instance.capture(pipes[1][0], "stderr")
     ours.settimeout(0)
-    await asyncio.get_running_loop().create_unix_connection(lambda: instance, sock=ours)
-    joins = groups.joins if groups is not None else []
+    loop = asyncio.get_running_loop()
+    instance.pid = await who_says_hello(loop, ours)
+    if groups is not None and not zygote.joins_itself and instance.pid:
+        await loop.run_in_executor(None, groups.take, instance.pid)
+    await loop.create_unix_connection(lambda: instance, sock=ours)
+    joins = groups.joins if groups is not None and zygote.joins_itself else []
     instance.write_document(msgspec.json.encode({"cgroups": joins}))
-    return instance
+
+
+async def who_says_hello(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> int:
+    """Wait for the first byte and return its sender's process id, which the kernel vouches for; 0 unknown."""
+    came = asyncio.Event()
+    loop.add_reader(connection.fileno(), came.set)
+    try:
+        await came.wait()
+        _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
+    except OSError:
+        return 0  # it ended at once; whoever reads next hears of it
+    finally:
+        loop.remove_reader(connection.fileno())
+    if sys.platform == "linux":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+                return int(_CREDENTIALS.unpack(data)[0])
+    return 0

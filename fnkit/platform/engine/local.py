@@ -40,7 +40,8 @@ class EngineSettings:
 
     queue_per_instance: requests that may wait per instance of ``max_scale`` before 503. blanks: prepared
     instances in hand per interpreter. start_seconds: what an import may take (the core runtime waits 5 minutes).
-    memory_budget: MB for all instances, 0 for half of the machine's.
+    memory_budget: MB for all instances, 0 for half of the machine's. hard_cpu: a function's mVCPU are what it gets
+    at most, not its weight alone. disks_folder: where disks that are not in memory lie; ``None``: beside the rest.
     """
 
     level: Level
@@ -51,6 +52,8 @@ class EngineSettings:
     blanks: int = 2
     start_seconds: float = 300.0
     memory_budget: int = 0
+    hard_cpu: bool = False
+    disks_folder: Path | None = None
 
 
 class LocalEngine:
@@ -64,7 +67,14 @@ class LocalEngine:
         self.meters = Meters()
         self.logs = LogWriter(settings.logs_folder, clock.now_ns, self._loop.time, self._loop.call_later)
         groups = ControlGroups() if settings.level is Level.CGROUP else None
-        self._nursery = Nursery(settings.level, groups, settings.runtime_folder, self.logs, blanks=settings.blanks)
+        self._nursery = Nursery(
+            settings.level,
+            groups,
+            settings.runtime_folder,
+            settings.disks_folder or settings.runtime_folder / "disks",
+            self.logs,
+            blanks=settings.blanks,
+        )
         self._budget = MemoryBudget(settings.memory_budget or default_budget())
         self._starter = Starter(
             self._nursery,
@@ -72,7 +82,10 @@ class LocalEngine:
             start_seconds=settings.start_seconds,
             evict=self._evict_one,
             starved=self._say_starved,
+            logs=self.logs,
+            hard_cpu=settings.hard_cpu,
         )
+        self._nursery.tell_of_losses(self._starter.preloads.lost)
         self._pools: dict[str, Pool] = {}
         self._measuring = Measuring(self.meters, self._pools, self.logs)
         self._pending: dict[str, Pool] = {}
@@ -215,6 +228,7 @@ class LocalEngine:
             self._sweeper.cancel()
         for function_id in list(self._pools) + list(self._pending):
             self.remove(function_id)
+        self._starter.close()
         self._nursery.close()
         self.logs.close()
 
@@ -228,9 +242,9 @@ class LocalEngine:
         """See ``PoolHost``."""
         self._starter.request(pool)
 
-    def became_ready(self, instance: Instance) -> None:
+    def became_ready(self, pool: Pool, instance: Instance) -> None:
         """See ``PoolHost``."""
-        self._starter.turn_over(instance)
+        self._starter.became_ready(pool.route, instance)
 
     def became_idle(self, pool: Pool) -> None:
         """See ``PoolHost``."""
@@ -272,6 +286,7 @@ class LocalEngine:
 
     def _retire(self, pool: Pool, successor: Pool | None) -> None:
         self._shrinking.discard(pool)
+        self._starter.preloads.forget(pool.route)
         if pool.members:
             self._retired.add(pool)
         pool.retire(successor)
@@ -279,8 +294,11 @@ class LocalEngine:
     def _evict_one(self) -> bool:
         """End the instance that has been idle for longest, so that another function can start.
 
-        One at a time: what it gives back is enough for most, and the next start asks again.
+        One at a time: what it gives back is enough for most, and the next start asks again. What is only preloaded
+        goes first.
         """
+        if self._starter.preloads.evict():
+            return True
         if self._evicted:
             return True
         idle = [(instance.idle_since, pool, instance) for pool in self._shrinking

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fnkit.platform.engine.logs import LogWriter
-from fnkit.platform.engine.memory import MemoryReader
+from fnkit.platform.engine.memory import memory_of
 from fnkit.platform.engine.meters import FunctionMeter, Meters
 from fnkit.platform.engine.pool import Pool
 from fnkit.platform.measurements import FunctionMeasurements
@@ -23,7 +23,6 @@ class Measuring:
         self._meters = meters
         self._pools = pools
         self._logs = logs
-        self._memory = MemoryReader()
         self._bytes: dict[str, int | None] = {}
         self._read_at = float("-inf")
 
@@ -31,8 +30,7 @@ class Measuring:
         """Return every function's numbers. now: real seconds of a steady clock."""
         if now - self._read_at >= _FRESH_SECONDS:
             self._read_at = now
-            self._bytes = {name: self._memory.total(pool.members) for name, pool in self._pools.items()}
-            self._memory.forget_ended({one.number for pool in self._pools.values() for one in pool.members})
+            self._bytes = {name: memory_of(pool.members) for name, pool in self._pools.items()}
         return tuple(self._function(function_id, meter) for function_id, meter in self._meters.every())
 
     def _function(self, function_id: str, meter: FunctionMeter) -> FunctionMeasurements:

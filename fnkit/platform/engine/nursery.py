@@ -12,15 +12,18 @@ import errno
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from fnkit.platform.engine.cgroups import ControlGroups, InstanceGroups
-from fnkit.platform.engine.instance import Instance, InstanceState, forked_instance
+from fnkit.platform.engine.deployment_zygote import DeploymentZygote
+from fnkit.platform.engine.forking import Forker
+from fnkit.platform.engine.instance import Instance, InstanceState, fork_instance
 from fnkit.platform.engine.isolation import Level
 from fnkit.platform.engine.logs import LogWriter
 from fnkit.platform.engine.zygote import Zygote
+from fnkit.platform.log_lines import Stream
 
 __all__ = ["Nursery"]
 
@@ -30,14 +33,37 @@ _ZYGOTE_TRIES: Final = 3
 _GROUP_SECONDS: Final = 0.1
 
 
+class _Child(Protocol):
+    """What a zygote was asked for: an instance, or a deployment's own zygote."""
+
+    @property
+    def zygote(self) -> Forker:
+        """Whose child it is."""
+
+    @property
+    def groups(self) -> InstanceGroups | None:
+        """Its control groups."""
+
+    @property
+    def home(self) -> str | None:
+        """Its folder, where it has no disk of its own."""
+
+    def exited(self, status: int | None) -> None:
+        """It is reaped."""
+
+
 class Nursery:
-    """Forks instances. runtime_folder is short-lived, private and ours (roots and homes lie in it)."""
+    """Forks instances. runtime_folder is short-lived, private and ours (roots and homes lie in it).
+
+    disks_folder: where the disks of ``sandbox: v1`` lie; on a disk, and ours alone.
+    """
 
     def __init__(
         self,
         level: Level,
         groups: ControlGroups | None,
         runtime_folder: Path,
+        disks_folder: Path,
         logs: LogWriter,
         *,
         blanks: int,
@@ -45,11 +71,14 @@ class Nursery:
         self.level = level
         self._groups = groups
         self._folder = runtime_folder
+        self._disks = disks_folder
+        shutil.rmtree(disks_folder, ignore_errors=True)  # of a data plane that was killed
         self._logs = logs
         self._blanks_wanted = blanks
         self._zygotes: dict[str, Zygote] = {}
         self._blanks: dict[str, deque[Instance]] = {}
-        self._instances: dict[int, Instance] = {}
+        self._children: dict[int, _Child] = {}
+        self._lost: Callable[[Forker], None] = lambda _zygote: None
         self._numbers = 0
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,8 +102,28 @@ class Nursery:
                 return instance
         for _ in range(_ZYGOTE_TRIES - 1):
             with contextlib.suppress(ChildProcessError):
-                return await self._fork(interpreter)
-        return await self._fork(interpreter)
+                return await self._fork(self._zygote(interpreter))
+        return await self._fork(self._zygote(interpreter))
+
+    async def take_preloaded(self, zygote: DeploymentZygote, owner: int) -> Instance:
+        """Return an instance of this deployment's zygote, for this user. ``OSError`` when the zygote is no more."""
+        return await self._fork(zygote, owner=owner)
+
+    def tell_of_losses(self, lost: Callable[[Forker], None]) -> None:
+        """Say to ``lost`` which zygotes ended by themselves."""
+        self._lost = lost
+
+    def new_deployment_zygote(
+        self, interpreter: str, hear: Callable[[Stream, Iterable[bytes]], None]
+    ) -> DeploymentZygote:
+        """Return one that is not started yet; ``hear`` gets what its imports write."""
+        parent = self._zygote(interpreter)
+        self._numbers += 1
+        number = self._numbers
+        groups = self._groups.create(f"{number:08x}") if self._groups is not None else None
+        zygote = DeploymentZygote(self._loop, parent, number, groups, self, hear)
+        self._children[number] = zygote
+        return zygote
 
     def refill(self, interpreter: str) -> None:
         """Fork blanks for the next ones, a moment later: whoever has just got one is answered first."""
@@ -92,36 +141,49 @@ class Nursery:
     async def _add_blanks(self, interpreter: str, blanks: deque[Instance]) -> None:
         try:
             while len(blanks) < self._blanks_wanted and not self._closed:
-                blanks.append(await self._fork(interpreter))
+                blanks.append(await self._fork(self._zygote(interpreter)))
         except OSError:
             return  # the next start tries again, and says why it cannot
         finally:
             self._refilling.discard(interpreter)
 
-    async def _fork(self, interpreter: str) -> Instance:
+    def _zygote(self, interpreter: str) -> Zygote:
         zygote = self._zygotes.get(interpreter)
         if zygote is None:
             root = self._folder / f"root-{len(self._zygotes)}"
-            zygote = Zygote(self._loop, interpreter, self.level, root, self)
-            self._zygotes[interpreter] = zygote
+            zygote = self._zygotes[interpreter] = Zygote(self._loop, interpreter, self.level, root, self)
+        return zygote
+
+    async def _fork(self, zygote: Forker, *, owner: int = 0) -> Instance:
         self._numbers += 1
         number = self._numbers
         groups = self._groups.create(f"{number:08x}") if self._groups is not None else None
+        instance = Instance(number, zygote, groups, self._logs)
+        self._children[number] = instance
         try:
-            instance = await forked_instance(number, zygote, groups, self._logs)
+            await fork_instance(instance, owner)
         except OSError:
-            if groups is not None:
-                groups.remove()
+            self._clear(number, None)
             raise
-        self._instances[number] = instance
-        if zygote.closed:  # it ended meanwhile, when this instance was not among those to be told
+        if zygote.closed or instance.state is InstanceState.ENDED:
             self._clear(number, None)
             raise ChildProcessError(errno.ECHILD, "the zygote ended while it forked")
         return instance
 
-    def home(self, instance: Instance) -> Path:
-        """Make a working folder for an instance that has no disk of its own."""
-        folder = self._folder / f"home-{instance.name}"
+    def disk(self, child: Instance | DeploymentZygote) -> Path:
+        """Make the folder on disk that becomes ``/tmp`` and the working folder of an instance with a root."""
+        folder = self._disks / child.name
+        folder.mkdir(mode=0o700, parents=True)
+        for name, mode in (("tmp", 0o1777), ("app", 0o755)):
+            (folder / name).mkdir()
+            (folder / name).chmod(mode)
+        child.home = str(folder)
+        return folder
+
+    def home(self, instance: Instance | DeploymentZygote, *, on_disk: bool = False) -> Path:
+        """Make a working folder for an instance that has no root of its own."""
+        folder = (self._disks if on_disk else self._folder) / f"home-{instance.name}"
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
         instance.home = str(folder)
         return folder
@@ -129,35 +191,36 @@ class Nursery:
     # What zygotes report
 
     def instance_exited(self, number: int, status: int) -> None:
-        """See ``ZygoteObserver``."""
+        """See ``ForkObserver``."""
         self._clear(number, status)
 
     def instance_not_forked(self, number: int, error: int) -> None:
-        """See ``ZygoteObserver``."""
-        instance = self._instances.get(number)
-        if instance is not None:
+        """See ``ForkObserver``."""
+        instance = self._children.get(number)
+        if isinstance(instance, Instance):
             instance.reason = f"fork failed: {os.strerror(error) if error else errno.errorcode.get(error, '?')}"
         self._clear(number, None)
 
-    def zygote_lost(self, zygote: Zygote) -> None:
-        """See ``ZygoteObserver``. The next instance starts another zygote."""
+    def zygote_lost(self, zygote: Forker) -> None:
+        """See ``ForkObserver``. The next instance starts another zygote."""
         if self._zygotes.get(zygote.interpreter) is zygote:
             del self._zygotes[zygote.interpreter]
-        for number, instance in list(self._instances.items()):
-            if instance.zygote is zygote:
+        for number, child in list(self._children.items()):
+            if child.zygote is zygote:
                 self._clear(number, None)
+        self._lost(zygote)
 
     def _clear(self, number: int, status: int | None) -> None:
-        instance = self._instances.pop(number, None)
-        if instance is None:
+        child = self._children.pop(number, None)
+        if child is None:
             return
-        instance.exited(status)
-        if instance.state is InstanceState.BLANK:
-            instance.state = InstanceState.ENDED
-        if instance.groups is not None:
-            self._remove_groups(instance.groups, _GROUP_TRIES)
-        if instance.home is not None:
-            self._loop.run_in_executor(None, _remove_folder, instance.home)
+        child.exited(status)
+        if isinstance(child, Instance) and child.state is InstanceState.BLANK:
+            child.state = InstanceState.ENDED
+        if child.groups is not None:
+            self._remove_groups(child.groups, _GROUP_TRIES)
+        if child.home is not None:
+            self._loop.run_in_executor(None, _remove_folder, child.home)
 
     def _remove_groups(self, groups: InstanceGroups, tries: int) -> None:
         if not groups.remove() and tries and not self._closed:

@@ -35,7 +35,7 @@ class PoolHost(Protocol):
     def request_start(self, pool: Pool) -> None:
         """Start an instance for this pool when there is room for it."""
 
-    def became_ready(self, instance: Instance) -> None:
+    def became_ready(self, pool: Pool, instance: Instance) -> None:
         """The instance has started."""
 
     def became_idle(self, pool: Pool) -> None:
@@ -210,7 +210,7 @@ class Pool:
         self.said_starved = False
         self._tell_first(None)
         self._offer(instance)
-        self._host.became_ready(instance)
+        self._host.became_ready(self, instance)
 
     def _tell_first(self, reason: str | None) -> None:
         first, self._first = self._first, None

@@ -7,28 +7,30 @@ from thrashing, they are no reason to wait for somebody's slow import.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
-
-import msgspec
 
 from fnkit.contract.limits import DISK_MAX_BYTES
 from fnkit.platform.engine.budget import MemoryBudget
-from fnkit.platform.engine.environment import CODE_FOLDER, HOME_FOLDER, instance_environment
+from fnkit.platform.engine.deployment_zygote import DeploymentZygote, Preloaded
 from fnkit.platform.engine.instance import Instance, InstanceState
+from fnkit.platform.engine.instance_settings import SettingsWriter
 from fnkit.platform.engine.isolation import Level
+from fnkit.platform.engine.logs import LogWriter
 from fnkit.platform.engine.nursery import Nursery
 from fnkit.platform.engine.pool import Pool
+from fnkit.platform.engine.preloads import Preloads
+from fnkit.platform.engine.watcher import Watcher
+from fnkit.platform.log_lines import Stream
 from fnkit.platform.routing import Route
 
 __all__ = ["Starter"]
 
 _TURNS: Final = 4  # decision 25
 _TURN_SECONDS: Final = 1.0
-_PROCESSES: Final = 512
 _MIB: Final = 1024 * 1024
-_FIRST_OWN_UID: Final = 0x1000_0000  # far from people's and services' users
 
 
 class Starter:
@@ -42,8 +44,15 @@ class Starter:
         start_seconds: float,
         evict: Callable[[], bool],
         starved: Callable[[Pool], None],
+        logs: LogWriter,
+        hard_cpu: bool,
     ) -> None:
         self._nursery = nursery
+        self._settings = SettingsWriter(nursery, hard_cpu=hard_cpu)
+        self._watcher = Watcher(counts_memory=nursery.level is not Level.CGROUP)
+        self._logs = logs
+        possible = nursery.level is not Level.LANDLOCK
+        self.preloads = Preloads(self, budget, possible=possible, freed=self.memory_freed, said=self._say)
         self._budget = budget
         self._start_seconds = start_seconds
         self._evict = evict
@@ -51,7 +60,6 @@ class Starter:
         self._queue: deque[Pool] = deque()
         self._turns = _TURNS
         self._holding: set[Instance] = set()
-        self._uids: dict[str, int] = {}
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,8 +95,8 @@ class Starter:
     async def _start(self, pool: Pool) -> None:
         route = pool.route
         try:
-            instance = await self._nursery.take(route.interpreter)
-            settings = self._settings(route, instance)
+            instance = await self._instance_for(route)
+            settings = self._settings.of_instance(route, instance)
         except OSError as error:
             self._turns += 1
             self._budget.free(route.memory)
@@ -98,8 +106,36 @@ class Starter:
         pool.members.add(instance)
         self._holding.add(instance)
         instance.begin(pool, route.function_id, settings)
+        on_disk = DISK_MAX_BYTES if route.sandbox == "v1" else None
+        self._watcher.watch(instance, memory=route.memory * _MIB, disk=on_disk)
         self._loop.call_later(_TURN_SECONDS, self.turn_over, instance)
         self._loop.call_later(self._start_seconds, self._give_up, instance)
+
+    async def _instance_for(self, route: Route) -> Instance:
+        zygote = self.preloads.ready(route)
+        if zygote is not None:
+            with contextlib.suppress(OSError):
+                return await self._nursery.take_preloaded(zygote, self._settings.changes_user(route))
+        return await self._nursery.take(route.interpreter)
+
+    async def preload(self, route: Route, left_out: frozenset[str]) -> tuple[DeploymentZygote, Preloaded]:
+        """See ``ZygoteMaker``."""
+
+        def hear(stream: Stream, lines: Iterable[bytes]) -> None:
+            self._logs.write(route.function_id, zygote.name, "", stream, lines)
+
+        zygote = self._nursery.new_deployment_zygote(route.interpreter, hear)
+        try:
+            return zygote, await zygote.start(self._settings.of_zygote(route, zygote, left_out))
+        except BaseException:
+            zygote.close()
+            raise
+
+    def became_ready(self, route: Route, instance: Instance) -> None:
+        """An instance has started: the next one may, and the next one of its deployment may start faster."""
+        self.turn_over(instance)
+        if not isinstance(instance.zygote, DeploymentZygote):
+            self.preloads.consider(route, instance.ready_at - instance.began)
 
     def _give_up(self, instance: Instance) -> None:
         if instance.state is InstanceState.STARTING:
@@ -118,33 +154,10 @@ class Starter:
         self._budget.free(memory)
         self.advance()
 
-    def _settings(self, route: Route, instance: Instance) -> bytes:
-        """Return the settings of one instance (``Settings`` in ``bridges/confinement.py``), secrets included."""
-        namespaces = self._nursery.level in (Level.CGROUP, Level.NAMESPACES)
-        root = CODE_FOLDER if namespaces else route.code
-        home = HOME_FOLDER if namespaces else str(self._nursery.home(instance))
-        if instance.groups is not None:
-            instance.groups.limit(memory=route.memory, cpu=route.cpu, processes=_PROCESSES)
-        environment = instance_environment(route, home=home, root=root)
-        if not namespaces:
-            environment["TMPDIR"] = home
-        return msgspec.json.encode(
-            {
-                "level": self._nursery.level.value,
-                "code": route.code,
-                "root": root,
-                "home": home,
-                "handler": route.handler,
-                "memory": route.memory,
-                "disk": DISK_MAX_BYTES // _MIB,
-                "processes": _PROCESSES,
-                "uid": route.uid or self._own_uid(route.function_id),
-                "hostname": route.name,
-                "filter": route.sandbox != "v1" and self._nursery.level is not Level.NONE,
-                "environment": environment,
-            }
-        )
+    def _say(self, route: Route, message: str) -> None:
+        self._logs.system(route.function_id, message)
 
-    def _own_uid(self, function_id: str) -> int:
-        """Return a user id that no other function has, for a deployment that control gave none."""
-        return self._uids.setdefault(function_id, _FIRST_OWN_UID + len(self._uids))
+    def close(self) -> None:
+        """Start nothing more, watch nobody."""
+        self.preloads.close()
+        self._watcher.close()

@@ -47,6 +47,7 @@ class Settings:
         self.uid = int(str(values["uid"]))
         self.hostname = str(values["hostname"])
         self.filter = bool(values["filter"])
+        self.disk_folder = str(values.get("disk_folder") or "")
 
 
 def has_namespaces(level: str) -> bool:
@@ -63,15 +64,24 @@ def enter_zygote(level: str) -> None:
     if sys.platform != "linux" or not has_namespaces(level):
         return  # it hears of its parent's end on its socket, and ends what an instance has left behind
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.geteuid() != 0:
+        _enter_user_namespace()
+    kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
+    _go_on_as_process_1()
+    kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
+
+
+def _enter_user_namespace() -> None:
+    """Enter a user namespace of this process's own, in which its user keeps its number and has every capability."""
     uid, gid = os.geteuid(), os.getegid()
-    flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID
-    if uid != 0:
-        flags |= kernel.CLONE_NEWUSER
-    kernel.unshare(flags)
-    if uid != 0:
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{uid} {uid} 1")
-        _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    kernel.unshare(kernel.CLONE_NEWUSER)
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{uid} {uid} 1")
+    _write("/proc/self/gid_map", f"{gid} {gid} 1")
+
+
+def _go_on_as_process_1() -> None:
+    """Fork, after ``CLONE_NEWPID``: the child goes on, this process waits for its end."""
     child = os.fork()
     if child:
         for descriptor in range(3, 64):
@@ -82,7 +92,6 @@ def enter_zygote(level: str) -> None:
         _, status = os.waitpid(child, 0)
         os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
 
 
 def _write(path: str, text: str) -> None:
@@ -194,18 +203,26 @@ def prepare(level: str, root: str, cgroups: list[str], late: list[str]) -> None:
     if not has_namespaces(level):
         return
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS)
+    _mount_disk(root)
+    os.mkdir(root + CODE)
+    for folder in late:
+        _bind_folder(folder, root)
+    _mount_processes(root)
+
+
+def _mount_disk(root: str) -> None:
+    """Mount a disk in memory of this instance's own, and show it where an instance may write."""
     scratch = root + SCRATCH
-    private = kernel.MS_NOSUID | kernel.MS_NODEV
-    kernel.mount("tmpfs", scratch, "tmpfs", private, "size=1024m,mode=0755")
+    kernel.mount("tmpfs", scratch, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1024m,mode=0755")
     for name, mode, place in (("tmp", 0o1777, "/tmp"), ("app", 0o755, HOME), ("shm", 0o1777, "")):
         os.mkdir(f"{scratch}/{name}")
         os.chmod(f"{scratch}/{name}", mode)
         if place:
             kernel.bind(f"{scratch}/{name}", root + place, readonly=False)
-    os.mkdir(root + CODE)
-    for folder in late:
-        _bind_folder(folder, root)
-    kernel.mount("proc", root + "/proc", "proc", private | kernel.MS_NOEXEC)
+
+
+def _mount_processes(root: str) -> None:
+    kernel.mount("proc", root + "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
 
 
 def confine(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None:
@@ -213,8 +230,68 @@ def confine(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None
 
     descriptors: the pipes of stdout and stderr, which become the instance's own so that it can reopen them.
     """
+    _enter(settings, root, descriptors)
+    _close(settings)
+
+
+def confine_zygote(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None:
+    """Close the walls around a deployment zygote: an instance's, in which it can still give each fork its own.
+
+    Not for ``landlock``, whose rules name ``/proc/self``: in a fork of the process that made them that is another.
+
+    For that it gets capabilities over a user namespace of its own, which has nothing in it but itself and its
+    forks; of the system calls that an instance may not use it keeps those that forks are confined with.
+    """
+    _enter(settings, root, descriptors)
+    if sys.platform != "linux":
+        return
+    _keep_down()
+    if has_namespaces(settings.level):
+        _enter_user_namespace()
+        kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
+        _go_on_as_process_1()
+        _mount_processes("")
+    if settings.level == "namespaces" and _counts_processes_by_namespace():
+        resource.setrlimit(
+            resource.RLIMIT_NPROC, (settings.processes, resource.getrlimit(resource.RLIMIT_NPROC)[1])
+        )
+    if settings.filter:
+        filters.restrict_calls(may_confine=True)
+
+
+def prepare_fork(level: str, late: list[str]) -> None:
+    """Do for a fork of a deployment zygote what ``prepare`` does: a disk, ``/proc``, namespaces of its own."""
+    os.setsid()
+    if not has_namespaces(level):
+        return
+    kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS)
+    hidden = [(folder, os.open(folder, os.O_PATH | os.O_CLOEXEC)) for folder in (CODE, *late)]
+    _mount_disk("")
+    for folder, descriptor in hidden:
+        os.makedirs(folder, exist_ok=True)
+        kernel.bind(f"/proc/self/fd/{descriptor}", folder, readonly=True)
+        os.close(descriptor)
+    _mount_processes("")
+
+
+def confine_fork(settings: Settings) -> None:
+    """Close the walls around a fork of a deployment zygote: what its zygote could still do ends here."""
+    if sys.platform != "linux":
+        return
+    _keep_down()
+    if settings.level == "namespaces" and _counts_processes_by_namespace():
+        hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
+    _close(settings)
+
+
+def _enter(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None:
+    """Go where the function's code is, with its limits, as its user."""
     namespaces = has_namespaces(settings.level)
     if namespaces:
+        if settings.disk_folder:
+            for name, place in (("tmp", "/tmp"), ("app", HOME)):
+                kernel.bind(f"{settings.disk_folder}/{name}", root + place, readonly=False)
         kernel.bind(settings.code, root + CODE, readonly=True)
         if settings.uid and os.geteuid() == 0:
             os.chown(root + HOME, settings.uid, settings.uid)
@@ -227,20 +304,38 @@ def confine(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None
         os.setgroups([])
         os.setresgid(settings.uid, settings.uid, settings.uid)
         os.setresuid(settings.uid, settings.uid, settings.uid)
-    elif sys.platform == "linux":
-        kernel.drop_capabilities()
-    if sys.platform != "linux":
-        return
+    if sys.platform == "linux":
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # changing users took it, and with it the right to /proc/self
+
+
+def _keep_down() -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _close(settings: Settings) -> None:
+    """Give up what is left: capabilities, then files and system calls, as the level has it."""
+    if sys.platform != "linux":
+        return
+    if settings.level == "namespaces" and _counts_processes_by_namespace():
+        # The kernel counts a user's processes per user namespace: in one of its own an instance's are its alone.
+        # The limit is set inside: set before, it would also bound what all instances have together.
+        _enter_user_namespace()
+        _lower(resource.RLIMIT_NPROC, settings.processes)
+    kernel.drop_capabilities()
+    _keep_down()
     if settings.level == "landlock":
-        readable = [f"/{name}" for name in _SYSTEM] + ["/etc", *_PROC, settings.code, *interpreter_folders()]
-        filters.restrict_files(readable, [settings.home, "/dev/null", "/dev/zero", "/dev/full"], _RANDOM)
+        filters.restrict_files(_readable(settings), [settings.home, *_SINKS], _RANDOM)
     if settings.filter:
         filters.restrict_calls()
 
 
+def _readable(settings: Settings) -> list[str]:
+    return [f"/{name}" for name in _SYSTEM] + ["/etc", *_PROC, settings.code, *interpreter_folders()]
+
+
+_SINKS = ("/dev/null", "/dev/zero", "/dev/full")
 _RANDOM = ("/dev/random", "/dev/urandom")
 _PROC = tuple(
     "/proc/" + name for name in ("self", "cpuinfo", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
@@ -252,12 +347,15 @@ def _limit(settings: Settings) -> None:
     limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _DESCRIPTORS, resource.RLIMIT_FSIZE: settings.disk}
     if settings.level not in ("cgroup", "none"):
         limits[resource.RLIMIT_DATA] = settings.memory
-    if settings.level == "namespaces" and _counts_processes_by_namespace():
-        limits[resource.RLIMIT_NPROC] = settings.processes
     for kind, wanted in limits.items():
-        hard = resource.getrlimit(kind)[1]
-        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(kind, (value, value))
+        _lower(kind, wanted)
+
+
+def _lower(kind: int, wanted: int) -> None:
+    """Set a limit for good, no higher than it is."""
+    hard = resource.getrlimit(kind)[1]
+    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(kind, (value, value))
 
 
 def _counts_processes_by_namespace() -> bool:

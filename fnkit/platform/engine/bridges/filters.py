@@ -74,6 +74,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 # Numbers by machine: (AUDIT_ARCH, clone, clone3, refused calls). The refused ones make namespaces, mounts,
 # kernel keys and modules, look into other processes, or set the machine's clock and name.
+# ``_CONFINING``: mount, setns, unshare, which a deployment zygote needs for its forks.
 _MACHINES = {
     "x86_64": (
         0xC000003E, 56, 435,
@@ -91,7 +92,10 @@ _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32_BIT = 0x40000000
 
 
-def _program() -> bytes:
+_CONFINING = {"x86_64": (165, 308, 272), "aarch64": (40, 268, 97)}
+
+
+def _program(allowed: tuple[int, ...] = ()) -> bytes:
     architecture, clone, clone3, refused = _MACHINES[os.uname().machine]
     code = [
         (_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL),
@@ -99,6 +103,8 @@ def _program() -> bytes:
         (_EQUAL, 0, 1, clone3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),  # the C library then uses clone
     ]  # fmt: skip
     for number in refused:
+        if number in allowed:
+            continue
         code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
     code += [
         (_EQUAL, 0, 3, clone), (_LOAD, 0, 0, 16), (_ANY_BIT, 0, 1, kernel.CLONE_NEWUSER),
@@ -107,13 +113,16 @@ def _program() -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-_PROGRAM = _program() if os.uname().machine in _MACHINES else b""  # once per zygote, not per instance
+_KNOWN = os.uname().machine in _MACHINES
+_PROGRAM = _program() if _KNOWN else b""  # once per zygote, not per instance
+_ZYGOTE_PROGRAM = _program(_CONFINING[os.uname().machine]) if _KNOWN else b""
 
 
-def restrict_calls() -> None:
+def restrict_calls(*, may_confine: bool = False) -> None:
     """Refuse the calls above with EPERM; on a machine whose numbers are not known, ``OSError``."""
-    if not _PROGRAM:
+    program = _ZYGOTE_PROGRAM if may_confine else _PROGRAM
+    if not program:
         raise OSError(errno.ENOSYS, "no system-call filter for this machine")
-    code = ctypes.create_string_buffer(_PROGRAM, len(_PROGRAM))
-    header = ctypes.create_string_buffer(struct.pack("@HxxxxxxQ", len(_PROGRAM) // 8, ctypes.addressof(code)))
+    code = ctypes.create_string_buffer(program, len(program))
+    header = ctypes.create_string_buffer(struct.pack("@HxxxxxxQ", len(program) // 8, ctypes.addressof(code)))
     kernel.prctl(kernel.PR_SET_SECCOMP, kernel.SECCOMP_MODE_FILTER, header)

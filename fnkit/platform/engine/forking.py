@@ -1,0 +1,116 @@
+"""The data plane's end of anything that forks instances: a socket on which numbers and descriptors travel.
+
+Its messages are those of ``bridges/forking.py``. No setting is ever among them: what travels to an instance goes
+over the instance's own socket.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import socket
+import struct
+from typing import Final, Protocol
+
+__all__ = ["ForkObserver", "Forker"]
+
+_MESSAGE: Final = struct.Struct("!4sIi")
+
+
+class ForkObserver(Protocol):
+    """Who hears what became of instances."""
+
+    def instance_exited(self, number: int, status: int) -> None:
+        """The instance ended with this wait status."""
+
+    def instance_not_forked(self, number: int, error: int) -> None:
+        """The kernel refused a fork; ``error`` is an errno."""
+
+    def zygote_lost(self, zygote: Forker) -> None:
+        """The zygote ended, and with it all its instances."""
+
+
+class Forker:
+    """A zygote as its users see it. ``joins_itself``: its forks can reach their control groups and join them."""
+
+    joins_itself = True
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, interpreter: str, observer: ForkObserver) -> None:
+        self.interpreter = interpreter
+        self._loop = loop
+        self._observer = observer
+        self._buffer = b""
+        self._closed = False
+        self._control: socket.socket | None = None
+
+    def _listen(self, control: socket.socket) -> None:
+        control.settimeout(0)
+        self._control = control
+        self._loop.add_reader(control.fileno(), self._hear)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended, and with it every instance it was asked for."""
+        return self._closed
+
+    def fork(self, number: int, descriptors: list[int]) -> None:
+        """Ask for an instance that gets these descriptors: its socket, stdout, stderr."""
+        rights = array.array("i", descriptors)
+        self._say(b"FORK", number, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+    def kill(self, number: int) -> None:
+        """End an instance, if it has not ended."""
+        self._say(b"KILL", number, [])
+
+    def _say(self, kind: bytes, number: int, ancillary: list[tuple[int, int, array.array[int]]]) -> None:
+        if self._closed or self._control is None:
+            return
+        try:
+            self._control.sendmsg([_MESSAGE.pack(kind, number, 0)], ancillary)
+        except OSError:  # ended, or stopped listening while thousands of messages piled up: useless either way
+            self._destroy()
+
+    def _hear(self) -> None:
+        if self._control is None:
+            return
+        try:
+            data = self._control.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            self._observer.zygote_lost(self)
+            return
+        self._buffer += data
+        while len(self._buffer) >= _MESSAGE.size:
+            kind, number, value = _MESSAGE.unpack(self._buffer[: _MESSAGE.size])
+            self._buffer = self._buffer[_MESSAGE.size :]
+            if kind == b"EXIT":
+                self._forget(number)
+                self._observer.instance_exited(number, value)
+            elif kind == b"LOST":
+                self._forget(number)
+                self._observer.instance_not_forked(number, value)
+
+    def _forget(self, number: int) -> None:
+        """This instance is over."""
+
+    def close(self) -> None:
+        """End the zygote and every instance of it."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._control is not None:
+            self._loop.remove_reader(self._control.fileno())
+            self._control.close()  # it ends its instances, buries them and itself
+        self._bury()
+
+    def _destroy(self) -> None:
+        """End it although it does not listen."""
+        raise NotImplementedError
+
+    def _bury(self) -> None:
+        """Its socket is closed: see to it that it ends."""
+        raise NotImplementedError
