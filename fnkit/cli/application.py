@@ -26,6 +26,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "deploy": ("fnkit.cli.commands.deploy:deploy", "Make the platform match the project."),
     "status": ("fnkit.cli.commands.status:status", "Show the live state beside the project's."),
     "invoke": ("fnkit.cli.commands.invoke:invoke", "Run one handler: here, or on the platform with --remote."),
+    "cron": ("fnkit.cli.commands.cron:cron", "Crons: when they fire, what they fired, and firing now."),
+    "trigger": ("fnkit.cli.commands.trigger:trigger", "Triggers: what they delivered, and delivering again."),
     "destroy": ("fnkit.cli.commands.destroy:destroy", "Remove what this project and stage own."),
     "platform": ("fnkit.cli.commands.platform:platform", "Run the platform on this machine."),
 }

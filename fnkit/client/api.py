@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from fnkit.client.deliveries import Deliveries
 from fnkit.client.endpoint import Endpoint
 from fnkit.client.resources import Crons, Domains, Functions, Namespaces, Runtimes, Triggers
 from fnkit.client.transport import Transport
@@ -26,6 +27,7 @@ class FunctionsApi:
         self.domains = Domains(self.transport)
         self.triggers = Triggers(self.transport)
         self.runtimes = Runtimes(self.transport)
+        self.deliveries = Deliveries(self.transport)
 
     def __enter__(self) -> Self:
         return self

@@ -58,9 +58,14 @@ class Transport:
         """GET a path under the region and decode the answer; raises ``ApiError``."""
         return self._decode(self._send("GET", self._regional(path), query=query), kind)
 
-    def get_absolute(self, path: str, kind: type[T]) -> T:
-        """GET a path of the API host that belongs to no region; raises ``ApiError``."""
-        return self._decode(self._send("GET", self.endpoint.api_url + path), kind)
+    def get_absolute(self, path: str, kind: type[T], query: Query | None = None) -> T:
+        """GET a path of the API host, beside the Functions API; raises ``ApiError``."""
+        return self._decode(self._send("GET", self.endpoint.api_url + path, query=query), kind)
+
+    def post_absolute(self, path: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
+        """POST to a path of the API host, beside the Functions API; raises ``ApiError``."""
+        payload = b"{}" if body is None else msgspec.json.encode(body)
+        return self._decode(self._send("POST", self.endpoint.api_url + path, payload=payload), kind)
 
     def write(self, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
         """POST, PATCH or DELETE a path under the region and decode the answer; raises ``ApiError``."""

@@ -1,0 +1,69 @@
+"""``fnkit trigger``: list, deliveries."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from fnkit.cli.application import LazyGroup
+from fnkit.cli.delivery_options import delivery_options
+from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
+
+__all__ = ["TRIGGER_VERBS", "deliveries", "every", "trigger"]
+
+_HERE: Final = "fnkit.cli.commands.trigger"
+
+TRIGGER_VERBS: Final[dict[str, tuple[str, str]]] = {
+    "list": (f"{_HERE}:every", "Show the triggers on the platform, with their last delivery."),
+    "deliveries": (f"{_HERE}:deliveries", "Show what a trigger delivered, and deliver failed messages again."),
+}
+
+
+@click.group(cls=LazyGroup, verbs=TRIGGER_VERBS)
+def trigger() -> None:
+    """Triggers: what they delivered, and delivering again."""
+
+
+@click.command()
+@api_options
+@common_options
+def every(common: CommonOptions, api: ApiOptions) -> int | None:
+    """Show the triggers on the platform, with their last delivery."""
+    from fnkit.cli.firing import open_api
+    from fnkit.cli.views.triggers import TriggersView
+    from fnkit.deploy.sources import last_deliveries, live_triggers
+
+    with open_api(common, api) as (client, identity):
+        found = live_triggers(client, identity.namespace)
+        last = last_deliveries(client, "triggers", [one.source.id for one in found])
+    common.output.result(TriggersView.of(found, last))
+    return 1 if any(one.source.status == "error" for one in found) else None
+
+
+@click.command()
+@click.argument("name")
+@delivery_options
+@api_options
+@common_options
+def deliveries(
+    common: CommonOptions,
+    api: ApiOptions,
+    *,
+    name: str,
+    failed: bool,
+    limit: int,
+    replay: tuple[str, ...],
+    replay_failed: bool,
+) -> int | None:
+    """Show what a trigger delivered, and deliver failed messages again.
+
+    NAME is a trigger's name, its function's, function/name, or its id.
+    """
+    from fnkit.cli.firing import Asked, open_api, show_deliveries
+    from fnkit.deploy.sources import chosen, live_triggers
+
+    asked = Asked(failed=failed, limit=limit, replay=replay, replay_failed=replay_failed)
+    with open_api(common, api) as (client, identity):
+        firer = chosen(live_triggers(client, identity.namespace), name, "trigger")
+        return show_deliveries(common.output, client, "triggers", firer.source.id, asked)

@@ -1,0 +1,87 @@
+"""Deliveries asked of a platform: shown, repeated and waited for, as the ``cron`` and ``trigger`` verbs do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from fnkit.cli.calling_as_cron import call_as_the_cron
+from fnkit.cli.endpoints import endpoint_for
+from fnkit.cli.options import ApiOptions, CommonOptions
+from fnkit.cli.output import Output
+from fnkit.cli.views.deliveries import DeliveriesView
+from fnkit.client import FunctionsApi
+from fnkit.contract.deliveries import DeliveryView, ReplayRequest
+from fnkit.contract.resources import Cron
+from fnkit.deploy.loading import Identity, load_identity
+from fnkit.deploy.sources import Firer
+from fnkit.errors import UsageError
+
+__all__ = ["Asked", "fire_now", "open_api", "show_deliveries"]
+
+_LOOK_SECONDS: Final = 0.1
+_PAGE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be shown, or repeated."""
+
+    failed: bool
+    limit: int
+    replay: tuple[str, ...]
+    replay_failed: bool
+
+
+@contextmanager
+def open_api(common: CommonOptions, api: ApiOptions) -> Iterator[tuple[FunctionsApi, Identity]]:
+    """Open the API that a project's resources live at."""
+    identity = load_identity(common.directory, stage=common.stage)
+    with FunctionsApi(endpoint_for(common, api, project_region=identity.region)) as client:
+        yield client, identity
+
+
+def show_deliveries(output: Output, api: FunctionsApi, kind: str, source_id: str, asked: Asked) -> int | None:
+    """Show a source's deliveries, or repeat some and show what became of them; returns the exit code."""
+    if asked.replay and asked.replay_failed:
+        raise UsageError("--replay and --replay-failed exclude each other.")
+    if asked.replay or asked.replay_failed:
+        return _replay(output, api, kind, source_id, asked)
+    statuses = ("failed", "dead") if asked.failed else ()
+    page = api.deliveries.page(kind, source_id, statuses=statuses, limit=asked.limit)
+    output.result(DeliveriesView(tuple(page.deliveries), page.total))
+    return None
+
+
+def fire_now(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
+    """Fire a cron and return what became of it; where the API cannot, call its function as it would."""
+    if api.deliveries.kept:
+        begun = api.deliveries.fire(firer.source.id)
+        return _ended(api, "crons", firer.source.id, [begun])[0]
+    return call_as_the_cron(api, firer)
+
+
+def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, asked: Asked) -> int | None:
+    request = ReplayRequest(ids=list(asked.replay)) if asked.replay else ReplayRequest(status="any")
+    answer = api.deliveries.replay(kind, source_id, request)
+    begun = [one.delivery for one in answer.replayed]
+    with output.progress("Delivering again"):
+        ended = _ended(api, kind, source_id, begun)
+    total = api.deliveries.page(kind, source_id, limit=1).total
+    output.result(DeliveriesView(tuple(ended), total, skipped=tuple(answer.skipped), is_replay=True))
+    succeeded = all(one.status == "succeeded" for one in ended) and not answer.skipped
+    return None if succeeded else 1
+
+
+def _ended(api: FunctionsApi, kind: str, source_id: str, begun: list[DeliveryView]) -> list[DeliveryView]:
+    """Wait until none of these is under way: each ends, since the platform gives every one up in time."""
+    waiting = {one.id for one in begun}
+    while waiting:
+        page = api.deliveries.page(kind, source_id, statuses=("pending",), limit=_PAGE)
+        waiting &= {one.id for one in page.deliveries}
+        if waiting:
+            time.sleep(_LOOK_SECONDS)
+    return [api.deliveries.get(kind, source_id, one.id) for one in begun]

@@ -1,0 +1,116 @@
+"""Crons: those on a platform, and when schedules fire next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fnkit.cli.views.deliveries import delivery_line, delivery_style
+from fnkit.contract.cron import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+
+    from fnkit.cli.preview import Preview
+    from fnkit.contract.deliveries import DeliveryView
+    from fnkit.contract.resources import Cron
+    from fnkit.deploy.sources import Firer
+
+__all__ = ["CronsView", "UpcomingView"]
+
+
+def _utc(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _local(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).astimezone().isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class CronsView:
+    """Live crons with their next tick (Unix seconds, real time) and their newest delivery."""
+
+    crons: tuple[tuple[Firer[Cron], float | None, DeliveryView | None], ...]
+
+    @classmethod
+    def of(cls, crons: Sequence[Firer[Cron]], last: Mapping[str, DeliveryView]) -> CronsView:
+        """Look up each cron's next tick."""
+        now = time.time()
+        return cls(tuple((one, _next(one.source.schedule, now), last.get(one.source.id)) for one in crons))
+
+    def to_json(self) -> dict[str, object]:
+        """``crons[{id, name, function, schedule, args, status, next, last}]``."""
+        return {
+            "crons": [
+                {
+                    "id": one.source.id,
+                    "name": one.source.name,
+                    "function": one.function.name,
+                    "schedule": one.source.schedule,
+                    "args": one.source.args,
+                    "status": one.source.status,
+                    "next": None if tick is None else _utc(tick),
+                    "last": None if last is None else msgspec.to_builtins(last),
+                }
+                for one, tick, last in self.crons
+            ]
+        }
+
+    def render(self, console: Console) -> None:
+        """A line a cron, its last firing beneath."""
+        width = max((len(one.path) for one, _, _ in self.crons), default=0)
+        for one, tick, last in self.crons:
+            following = "never fires" if tick is None else f"next {_utc(tick)}"
+            console.print(f"{one.path:<{width}}  {one.source.schedule:<16}  {following}", markup=False)
+            if last is not None:
+                console.print(f"  last {delivery_line(last)}", style=delivery_style(last.status))
+        if not self.crons:
+            console.print("There are no crons.")
+
+
+@dataclass(frozen=True, slots=True)
+class UpcomingView:
+    """When schedules fire: from the project, or one that was typed."""
+
+    previews: tuple[Preview, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """``crons[{function, name, schedule, next[{utc, local}]}]``; an expression has no function."""
+        return {
+            "crons": [
+                {
+                    "function": one.function,
+                    "name": one.name,
+                    "schedule": one.schedule,
+                    "next": [{"utc": _utc(tick), "local": _local(tick)} for tick in one.ticks],
+                }
+                for one in self.previews
+            ]
+        }
+
+    def render(self, console: Console) -> None:
+        """Each schedule with its times, in UTC and as the clock on this wall shows them."""
+        for one in self.previews:
+            title = f"{one.function}/{one.name}  " if one.function else ""
+            console.print(f"{title}{one.schedule}", style="bold", markup=False)
+            for tick in one.ticks:
+                here = datetime.fromtimestamp(tick, UTC).astimezone()
+                console.print(f"  {_utc(tick)}   {here:%a %d %b %H:%M %Z}")
+            if not one.ticks:
+                console.print("  It never fires.", style="yellow")
+        if not self.previews:
+            console.print("The project has no crons.")
+
+
+def _next(schedule: str, now: float) -> float | None:
+    try:
+        return Schedule.parse(schedule).next_after(now)
+    except ValueError:  # another platform may take what this grammar does not
+        return None

@@ -1,0 +1,83 @@
+"""Triggers on a platform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fnkit.cli.views.deliveries import delivery_line, delivery_style
+from fnkit.contract.resources import NatsConfig, QueueConfig, SqsConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+
+    from fnkit.contract.deliveries import DeliveryView
+    from fnkit.contract.resources import Trigger
+    from fnkit.deploy.sources import Firer
+
+__all__ = ["TriggersView"]
+
+
+@dataclass(frozen=True, slots=True)
+class TriggersView:
+    """Live triggers with their newest delivery."""
+
+    triggers: tuple[tuple[Firer[Trigger], DeliveryView | None], ...]
+
+    @classmethod
+    def of(cls, triggers: Sequence[Firer[Trigger]], last: Mapping[str, DeliveryView]) -> TriggersView:
+        """Put both together."""
+        return cls(tuple((one, last.get(one.source.id)) for one in triggers))
+
+    def to_json(self) -> dict[str, object]:
+        """``triggers[{id, name, function, kind, address, status, error_message, last}]``."""
+        return {
+            "triggers": [
+                {
+                    "id": one.source.id,
+                    "name": one.source.name,
+                    "function": one.function.name,
+                    "kind": _kind(one.source),
+                    "address": _address(one.source),
+                    "status": one.source.status,
+                    "error_message": one.source.error_message,
+                    "last": None if last is None else msgspec.to_builtins(last),
+                }
+                for one, last in self.triggers
+            ]
+        }
+
+    def render(self, console: Console) -> None:
+        """A line a trigger, its last delivery beneath."""
+        width = max((len(one.path) for one, _ in self.triggers), default=0)
+        for one, last in self.triggers:
+            line = f"{one.path:<{width}}  {_kind(one.source):<4}  {_address(one.source)}  {one.source.status}"
+            console.print(line, style="red" if one.source.status == "error" else "", markup=False)
+            if one.source.error_message:
+                console.print(f"  {one.source.error_message}", style="red", markup=False)
+            if last is not None:
+                console.print(f"  last {delivery_line(last)}", style=delivery_style(last.status))
+        if not self.triggers:
+            console.print("There are no triggers.")
+
+
+def _kind(trigger: Trigger) -> str:
+    return "nats" if trigger.input_type.endswith("nats") else "sqs"
+
+
+def _address(trigger: Trigger) -> str:
+    for config in (trigger.scw_nats_config, trigger.scw_sqs_config, trigger.sqs_config):
+        match config:
+            case NatsConfig():
+                return config.subject
+            case QueueConfig():
+                return config.queue
+            case SqsConfig():
+                return config.queue_url
+            case _:
+                continue
+    return ""

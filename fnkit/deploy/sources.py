@@ -1,0 +1,110 @@
+"""What fires a project's functions on the platform: its live crons and triggers, and which one a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.deliveries import DeliveryView
+from fnkit.contract.enums import Status
+from fnkit.contract.resources import Cron, Function, Trigger
+from fnkit.deploy.observing import observe
+from fnkit.deploy.pacing import Pace
+from fnkit.errors import NotFoundError, UsageError
+
+__all__ = ["Firer", "chosen", "last_deliveries", "live_crons", "live_triggers"]
+
+T = TypeVar("T", Cron, Trigger)
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Firer(Generic[T]):
+    """A live cron or trigger, and the function that it calls."""
+
+    function: Function
+    source: T
+
+    @property
+    def name(self) -> str:
+        """The source's name, or its id where it has none."""
+        return self.source.name or self.source.id
+
+    @property
+    def path(self) -> str:
+        """``function/name``: what tells it from all others for a person."""
+        return f"{self.function.name}/{self.name}"
+
+
+def live_crons(api: FunctionsApi, namespace: str) -> list[Firer[Cron]]:
+    """Return the crons of all functions of the namespace; ``NotFoundError`` where nothing is deployed."""
+    return _live(api, namespace, api.crons.list)
+
+
+def live_triggers(api: FunctionsApi, namespace: str) -> list[Firer[Trigger]]:
+    """Return the triggers of all functions of the namespace; ``NotFoundError`` where nothing is deployed."""
+    return _live(api, namespace, api.triggers.list)
+
+
+def last_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -> dict[str, DeliveryView]:
+    """Return the newest delivery of each cron or trigger that has one; nothing where nobody keeps a log."""
+    if not api.deliveries.kept:
+        return {}
+    pace = Pace()
+
+    def newest(source_id: str) -> list[DeliveryView]:
+        return pace.ask(lambda: api.deliveries.page(kind, source_id, limit=1), repeatable=True).deliveries
+
+    with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="sources") as pool:
+        found = zip(source_ids, pool.map(newest, source_ids), strict=True)
+        return {source_id: deliveries[0] for source_id, deliveries in found if deliveries}
+
+
+def chosen(firers: Sequence[Firer[T]], name: str, kind: str) -> Firer[T]:
+    """Return the one that a name means: its own, its function's, ``function/name``, or its id.
+
+    Raises:
+        NotFoundError: none is called so.
+        UsageError: ``ambiguous-name``, naming all that are.
+    """
+    for exact in (
+        [one for one in firers if name in (one.source.id, one.path)],
+        [one for one in firers if name in (one.source.name, one.function.name)],
+    ):
+        if len(exact) == 1:
+            return exact[0]
+        if exact:
+            candidates = ", ".join(f"{one.path} ({one.source.id})" for one in exact)
+            raise UsageError(
+                f"{name} could be any of {len(exact)} {kind}s.",
+                code="ambiguous-name",
+                hint=f"Say which one, by function/name or by id: {candidates}.",
+            )
+    known = ", ".join(one.path for one in firers) or "none"
+    raise NotFoundError(
+        f"There is no {kind} {name} on the platform.", code="no-such-source", hint=f"There are: {known}."
+    )
+
+
+def _live(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[T]]) -> list[Firer[T]]:
+    pace = Pace()
+    observed = observe(api, namespace, pace)
+    if observed.namespace is None:
+        raise NotFoundError(
+            f"There is no namespace {namespace} in {api.endpoint.region}.",
+            code="not-deployed",
+            hint="Deploy the project first.",
+        )
+    functions = sorted(observed.functions, key=lambda one: one.name)
+    with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="sources") as pool:
+        lists = list(pool.map(lambda one: pace.ask(lambda: fetch(one.id), repeatable=True), functions))
+    found = [
+        Firer(function, source)
+        for function, sources in zip(functions, lists, strict=True)
+        for source in sources
+        if source.status != Status.DELETING
+    ]
+    return sorted(found, key=lambda one: one.path)
