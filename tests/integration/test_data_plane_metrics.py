@@ -1,0 +1,240 @@
+"""What the data plane counts, against what was driven: exact numbers, over real sockets."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+
+from fnkit.platform import routing
+from fnkit.platform.measurements import DataPlaneMeasurements, FunctionMeasurements, HistogramValue
+from fnkit.platform.routing import Clock, Route
+from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.waiting import wait_until
+
+HANDLER = """
+import os, time
+
+def handle(event, context):
+    match event["path"]:
+        case "/boom":
+            raise RuntimeError("no")
+        case "/missing":
+            return {"statusCode": 404, "body": "none"}
+        case "/sleep":
+            time.sleep(float(event["body"]))
+        case "/exit":
+            os._exit(3)
+        case "/print":
+            print("line\\n" * int(event["body"]))
+        case "/eat":
+            return str(len(b"x" * (400 * 1024 * 1024)))
+        case "/grow":
+            global held
+            held = b"x" * (64 * 1024 * 1024)
+    return "ok"
+"""
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[DataPlaneProcess]:
+    with running_data_plane() as running:
+        yield running
+
+
+def measure(plane: DataPlaneProcess) -> DataPlaneMeasurements:
+    reply = plane.private_call("data-plane", "/metrics")
+    assert reply.status == 200
+    return msgspec.msgpack.decode(reply.body, type=DataPlaneMeasurements)
+
+
+def of(plane: DataPlaneProcess, route: Route) -> FunctionMeasurements:
+    return next(one for one in measure(plane).engine.functions if one.function_id == route.function_id)
+
+
+def count(histogram: HistogramValue | None) -> int:
+    return sum(histogram.counts) if histogram is not None else 0
+
+
+def test_every_request_is_counted_once_under_the_status_that_its_client_got(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("counted", HANDLER)
+    for path, times in (("/", 7), ("/boom", 3), ("/missing", 2), ("/exit", 1)):
+        for _ in range(times):
+            plane.call("counted", path)
+    now = of(plane, route)
+    assert now.requests == {200: 7, 500: 3, 404: 2, 502: 1}
+    assert count(now.durations) == count(now.waits) == 13
+    assert now.ended == {"exit": 1}
+    assert (now.name, now.namespace, now.region) == ("counted", "tests", "fr-par")
+
+
+def test_a_function_that_was_never_called_has_no_histograms(plane: DataPlaneProcess) -> None:
+    now = of(plane, plane.deploy("quiet", HANDLER))
+    assert (now.requests, now.durations, now.waits, now.cold_starts) == ({}, None, None, None)
+    assert (now.idle, now.busy, now.starting, now.waiting) == (1, 0, 0, 0)
+    assert now.starts == {"ready": 1}
+
+
+def test_only_requests_that_waited_for_their_instance_are_cold_starts(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("cold", HANDLER, max_scale=3)
+    plane.call("cold")  # the instance of the deployment is there
+    assert count(of(plane, route).cold_starts) == 0
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda _: plane.call("cold", "/sleep", method="POST", body=b"0.3"), range(3)))
+    now = of(plane, route)
+    assert count(now.cold_starts) == 2
+    assert now.starts == {"ready": 3}
+    assert now.cold_starts is not None
+    assert now.waits is not None
+    assert now.cold_starts.total == pytest.approx(now.waits.total)
+
+
+def test_a_request_that_waited_for_a_busy_instance_is_no_cold_start(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("queued", HANDLER, max_scale=1)
+    with ThreadPoolExecutor(3) as threads:
+        calls = [threads.submit(plane.call, "queued", "/sleep", method="POST", body=b"0.2") for _ in range(3)]
+        wait_until(lambda: of(plane, route).waiting == 2, 10)
+        assert of(plane, route).busy == 1
+        assert [call.result().status for call in calls] == [200, 200, 200]
+    now = of(plane, route)
+    assert count(now.cold_starts) == 0
+    assert now.waits is not None
+    assert now.waits.total > 0.2
+    assert now.durations is not None
+    assert now.durations.total >= now.waits.total
+
+
+def test_gigabyte_seconds_are_memory_times_the_time_that_instances_were_busy(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("billed", HANDLER, memory=512)
+    for _ in range(2):
+        plane.call("billed", "/sleep", method="POST", body=b"0.25")
+    now = of(plane, route)
+    assert now.durations is not None
+    assert 0.5 * 0.5 <= now.gigabyte_seconds <= 0.5 * now.durations.total + 0.05
+
+
+def test_a_client_that_goes_away_is_a_499_and_its_instance_is_billed_until_it_is_free(
+    plane: DataPlaneProcess,
+) -> None:
+    route = plane.deploy("left", HANDLER, max_scale=1, memory=1024)
+    connection = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=10)
+    connection.request("POST", "/sleep", b"0.4", {"Host": "left.test"})
+    wait_until(lambda: of(plane, route).busy == 1, 10)
+    connection.close()
+    wait_until(lambda: of(plane, route).requests == {499: 1}, 10)
+    assert plane.call("left").body == b"ok"
+    now = of(plane, route)
+    assert now.requests == {499: 1, 200: 1}
+    assert now.gigabyte_seconds >= 0.4
+
+
+def test_a_timeout_is_a_504_and_ends_its_instance(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("late", HANDLER, timeout=0.3)
+    assert plane.call("late", "/sleep", method="POST", body=b"30").status == 504
+    wait_until(lambda: of(plane, route).ended == {"timeout": 1}, 10)
+    assert of(plane, route).requests == {504: 1}
+
+
+def test_a_full_queue_is_a_503(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("full", HANDLER, max_scale=1)
+    connections = []
+    for path, body in (("/sleep", b"0.8"), *(("/", b""),) * 100):
+        connection = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=20)
+        connection.request("POST", path, body, {"Host": "full.test"})
+        connections.append(connection)
+    wait_until(lambda: of(plane, route).waiting == 100, 10)
+    assert plane.call("full").status == 503
+    for connection in connections:
+        assert connection.getresponse().status == 200
+        connection.close()
+    now = of(plane, route)
+    assert now.requests == {200: 101, 503: 1}
+    assert (count(now.durations), count(now.waits)) == (102, 101)
+
+
+def test_what_the_gateway_answers_itself_is_no_functions_request(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("closed", HANDLER, privacy="private")
+    before = measure(plane).answers
+    plane.call("closed")
+    plane.call("closed")
+    plane.call("nobody")
+    plane.private_call("data-plane", "/healthz")
+    after = measure(plane).answers
+    assert {code: after[code] - before.get(code, 0) for code in after if after[code] != before.get(code, 0)} == {
+        403: 2,
+        404: 1,
+    }
+    assert of(plane, route).requests == {}
+
+
+def test_lines_beyond_the_rate_are_counted(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("loud", HANDLER)
+    plane.call("loud", "/print", method="POST", body=b"29000")
+    plane.call("loud", "/print", method="POST", body=b"29000")
+    wait_until(lambda: of(plane, route).log_lines_dropped >= 28_000, 10)
+
+
+def test_counters_go_on_over_a_redeploy_and_end_with_the_function(plane: DataPlaneProcess) -> None:
+    plane.deploy("again", HANDLER)
+    plane.call("again")
+    route = plane.deploy("again", HANDLER, memory=128)
+    plane.call("again")
+    now = of(plane, route)
+    assert now.requests == {200: 2}
+    assert now.starts == {"ready": 2}
+    plane.control.acknowledged(routing.Remove(version=plane.control.next_version(), function_id=route.function_id))
+    assert all(one.function_id != route.function_id for one in measure(plane).engine.functions)
+
+
+def test_memory_is_that_of_the_instances(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("heavy", HANDLER)
+    before = of(plane, route).memory_bytes
+    assert before is not None
+    plane.call("heavy", "/grow")
+
+    def grown() -> bool:
+        now = of(plane, route).memory_bytes
+        return now is not None and now > before + 60 * 1024 * 1024
+
+    wait_until(grown, 10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups are root's")
+def test_an_instance_that_ran_out_of_memory_is_counted_as_such(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("greedy", HANDLER, memory=128)
+    assert plane.call("greedy", "/eat").status == 502
+    assert of(plane, route).ended == {"oom": 1}
+
+
+def test_the_memory_budget_is_what_live_instances_reserve() -> None:
+    with running_data_plane(memory_budget_mb=1000) as plane:
+        plane.deploy("a", HANDLER, memory=256)
+        plane.deploy("b", HANDLER, memory=512)
+        engine = measure(plane).engine
+        assert (engine.memory_used, engine.memory_limit) == (768, 1000)
+
+
+@pytest.mark.parametrize("isolation", ["none", "landlock"])
+def test_without_control_groups_memory_is_the_resident_set(isolation: str) -> None:
+    with running_data_plane(isolation=isolation) as plane:
+        route = plane.deploy("plain", HANDLER)
+        resident = of(plane, route).memory_bytes
+        assert resident is not None
+        assert 4 * 1024 * 1024 < resident < 200 * 1024 * 1024
+
+
+def test_idle_instances_that_end_are_scaled_down() -> None:
+    with running_data_plane() as plane:
+        route = plane.deploy("brief", HANDLER)
+        plane.call("brief")
+        later = Clock(epoch=time.time() + 10_000, real=time.time(), speed=0.0)
+        plane.control.send(routing.ClockChanged(version=plane.control.next_version(), clock=later))
+        wait_until(lambda: of(plane, route).ended == {"scaled-down": 1}, 10)
+        assert of(plane, route).idle == 0
+        assert plane.call("brief").status == 200
+        assert count(of(plane, route).cold_starts) == 1
