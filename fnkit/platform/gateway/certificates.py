@@ -30,7 +30,8 @@ class Certificates:
 
     authority: key and certificate, PEM. folder: private, for a file that exists for a moment, since OpenSSL
     takes certificates from files alone. own_names: the gateway's names and addresses. is_routed: whether a
-    function answers for a name. now: real time in Unix seconds.
+    function answers for a name. now: real time in Unix seconds. kept: how many
+    certificates at a time.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Certificates:
         own_names: Iterable[str],
         is_routed: Callable[[bytes], object],
         now: Callable[[], float] = time.time,
+        kept: int = _KEPT,
     ) -> None:
         self._authority = authority
         self._folder = folder
         self._own_names = tuple(dict.fromkeys(own_names))
         self._is_routed = is_routed
         self._now = now
+        self._most = kept
         self._issuer: LeafIssuer | None = None
         self._loading: asyncio.Future[LeafIssuer] | None = None
         self._doors: dict[str, ssl.SSLContext] = {}
@@ -114,7 +117,7 @@ class Certificates:
             file.flush()
             context.load_cert_chain(file.name)
         self._kept[names[0]] = context, end
-        if len(self._kept) > _KEPT:
+        if len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return context
 

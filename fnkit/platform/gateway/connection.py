@@ -162,7 +162,8 @@ class ClientConnection(asyncio.Protocol):
         self._waiting.append((request, target))
 
     def _check_head(self, request: ClientRequest) -> None:
-        if self._parser.get_http_version() == "1.0":
+        # Python's and other clients open their tunnels by HTTP/1.0: what comes through them is what counts.
+        if self._parser.get_http_version() == "1.0" and request.method != "CONNECT":
             request.keep_alive = False
             raise Refused(message_response(426, "HTTP/1.1 or newer is required"))
         if sum(len(name) + len(value) for name, value in request.headers) > _HEAD_MAX_BYTES:
