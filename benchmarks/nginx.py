@@ -24,7 +24,7 @@ __all__ = ["Front", "nginx_before_bridges"]
 
 BRIDGE = """
 import socket, sys
-from fnkit.platform.engine.bridges import python as bridge
+from fnkit.platform.engine.bridges import serving as bridge
 listener = socket.socket(fileno=int(sys.argv[1]))
 handler = bridge.load(sys.argv[2], sys.argv[3])
 while True:

@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 
-from fnkit.platform.engine.bridges.python import live
+from fnkit.platform.engine.bridges.serving import live
 
 __all__ = ["main"]
 

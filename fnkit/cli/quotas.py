@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-__all__ = ["read_quotas"]
+__all__ = ["read_quotas", "read_size"]
 
 _NAMES: Final = ("functions", "namespaces", "memory")
 _SIZE: Final = re.compile(r"(\d{1,12}) ?(?:([mgt])i?b?)?", re.IGNORECASE | re.ASCII)
@@ -36,9 +36,27 @@ def read_quotas(
     return quotas
 
 
+def read_size(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    """Return what ``--memory-budget`` says in MB.
+
+    Raises:
+        click.BadParameter: it is no size.
+    """
+    if text is None:
+        return None
+    found = _SIZE.fullmatch(text.strip())
+    if not found or int(found[1]) == 0:
+        raise click.BadParameter(f"{text!r} is not a size such as 4GiB or 4096.")
+    return _megabytes(found)
+
+
+def _megabytes(found: re.Match[str]) -> int:
+    return int(found[1]) * _UNITS[(found[2] or "m").lower()]
+
+
 def _amount(name: str, amount: str) -> int:
     if name == "memory" and (found := _SIZE.fullmatch(amount)):
-        return int(found[1]) * _UNITS[(found[2] or "m").lower()]
+        return _megabytes(found)
     if name != "memory" and _NUMBER.fullmatch(amount):
         return int(amount)
     wanted = "a size such as 600GiB" if name == "memory" else "a whole number"

@@ -11,6 +11,7 @@
       deployments/<id>-<gen>/    built code, one folder a deployment
       logs/<function id>/        JSONL segments;   logs/platform/{supervisor,control,data-plane}.log
       tls/                       the authority that signs the gateway's certificates: key (0600), certificate
+      disks/                     disks of instances that run, where they are not in memory
       keys/                      the keys that encrypt secrets at rest and sign tokens (0600)
 """
 
@@ -18,10 +19,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-__all__ = ["Layout", "ProcessSettings", "Quotas"]
+__all__ = ["Layout", "OtlpSettings", "ProcessSettings", "Quotas", "Scaling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,11 @@ class Layout:
         return self.tls / "authority.crt"
 
     @property
+    def disks(self) -> Path:
+        """Disks of running instances that are not in memory (``sandbox: v1``); emptied at each start."""
+        return self.home / "disks"
+
+    @property
     def keys(self) -> Path:
         """Keys."""
         return self.home / "keys"
@@ -98,15 +105,47 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     memory: int | None = 600 * 1024
 
 
+class OtlpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where traces go, over OTLP/HTTP in JSON.
+
+    traces_url: complete, with its path. headers: sent with every export; their values are secrets. service_name:
+    one for all functions, or ``""`` for each function's own. timeout: seconds of one export.
+    """
+
+    traces_url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    service_name: str = ""
+    timeout: float = 10.0
+
+    def __repr__(self) -> str:
+        """Name nothing: both the URL and the headers may hold keys."""
+        return "OtlpSettings()"
+
+
+class Scaling(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of this machine functions get, and for how long they keep it.
+
+    memory_budget: MB for all instances, 0 is half of the machine's. cpu_limits: ``weights``, or ``hard``: a
+    function's mVCPU are all that it gets. to_one_after, to_zero_after: idle seconds of virtual time.
+    """
+
+    memory_budget: int = 0
+    cpu_limits: Literal["weights", "hard"] = "weights"
+    to_one_after: float = 30.0
+    to_zero_after: float = 900.0
+
+
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervisor hands to control and the data plane, as JSON on standard input.
 
     tls_port: 0 where TLS is switched off.
     control_socket: control listens here for the data plane. gateway_socket: the gateway's private door, which
     skips the token check (decision 18). Ports are what was chosen, never 0. ``speed`` 0 is the manual clock.
+    memory_budget_mb, cpu_limits: see ``Scaling``.
     scale_to_one_after, scale_to_zero_after: idle seconds of virtual time.
     verify_domains: whether a custom domain must lead to this machine before it is ready.
     runtime_table: the day of the runtime table in force (``fnkit.contract.runtimes.RUNTIME_TABLES``).
+    otlp: where traces are exported to, ``None`` for nowhere.
     """
 
     home: str
@@ -125,8 +164,10 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str
     strict_runtimes: bool = False
     memory_budget_mb: int = 0
+    cpu_limits: Literal["weights", "hard"] = "weights"
     scale_to_one_after: float = 30.0
     scale_to_zero_after: float = 900.0
     verify_domains: bool = False
     runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()
+    otlp: OtlpSettings | None = None

@@ -12,7 +12,7 @@ import click
 from fnkit.cli.commands.platform import data_option
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.cli.output import Output
-from fnkit.cli.quotas import read_quotas
+from fnkit.cli.quotas import read_quotas, read_size
 from fnkit.cli.tls_port import read_tls_port
 from fnkit.errors import PlatformError, UsageError
 
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["start"]
 
+_SCALING = {
+    "memory_budget": "--memory-budget",
+    "cpu_limits": "--cpu-limits",
+    "to_one_after": "--scale-to-one-after",
+    "to_zero_after": "--scale-to-zero-after",
+}
 _PORT = click.IntRange(0, 65535)
 
 
@@ -91,6 +97,29 @@ _PORT = click.IntRange(0, 65535)
     metavar="URL",
     help="Send traces to this OTLP/HTTP collector. [default: OTEL_EXPORTER_OTLP_ENDPOINT, if set]",
 )
+@click.option(
+    "--memory-budget",
+    callback=read_size,
+    metavar="SIZE",
+    help="How much memory all functions may have, such as 4GiB. [default: half of this machine's]",
+)
+@click.option(
+    "--cpu-limits",
+    type=click.Choice(["weights", "hard"]),
+    help="Whether a function's mVCPU are its share, or all it gets. [default: weights]",
+)
+@click.option(
+    "--scale-to-one-after",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="How long spare instances stay idle. [default: 30]",
+)
+@click.option(
+    "--scale-to-zero-after",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="How long the last instance stays idle. [default: 900]",
+)
 @data_option
 @common_options
 def start(
@@ -118,12 +147,16 @@ def start(
     if manual_clock and speed is not None:
         raise UsageError("--speed and --manual-clock exclude each other.")
     clock = 0.0 if manual_clock else speed if speed is not None else 1.0
-    options = msgspec.convert({**given, "home": str(home), "speed": clock, "quotas": quotas or {}}, StartOptions)
+    asked = {field: given.pop(flag.removeprefix("--").replace("-", "_")) for field, flag in _SCALING.items()}
+    scaling = {field: value for field, value in asked.items() if value is not None}
+    wanted = {**given, "home": str(home), "speed": clock, "quotas": quotas or {}, "scaling": scaling}
+    options = msgspec.convert(wanted, StartOptions)
     options = msgspec.structs.replace(options, otlp=otlp_settings(otlp_url, os.environ))
     found = running(home)
     if found is not None:
         _check_same(found, options, clock_given=manual_clock or speed is not None)
         _check_same_quotas(found, options, given=quotas is not None)
+        _check_same_scaling(found, options, frozenset(scaling))
         _check_same_otlp(found, options, given=otlp_url is not None)
     if found is None and not detach:
         _run_here(common.output, options)
@@ -198,6 +231,21 @@ def _check_same_otlp(found: RunningPlatform, options: StartOptions, *, given: bo
             code="platform-differs",
             hint="Run `fnkit platform stop` first, or give another --data folder.",
         )
+
+
+def _check_same_scaling(found: RunningPlatform, options: StartOptions, given: frozenset[str]) -> None:
+    """Refuse likewise where functions get another part of the machine, or keep it for another time.
+
+    Raises:
+        PlatformError: ``platform-differs``.
+    """
+    for name in sorted(given):
+        if getattr(found.run.scaling, name) != getattr(options.scaling, name):
+            raise PlatformError(
+                f"The platform is running already, with another {_SCALING[name]}.",
+                code="platform-differs",
+                hint="Run `fnkit platform stop` first, or give another --data folder.",
+            )
 
 
 def _check_same_quotas(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:

@@ -50,6 +50,8 @@ class InstanceGroups:
             _write(folder / "memory.max", size)
             with contextlib.suppress(OSError):
                 _write(folder / "memory.swap.max", 0)
+            with contextlib.suppress(OSError):  # Linux 4.19: not one process of it, but all
+                _write(folder / "memory.oom.group", 1)
             _write(folder / "pids.max", processes)
             _write(folder / "cpu.weight", max(1, cpu * _WEIGHT_PER_CPU // 1000))
             if hard_cpu:

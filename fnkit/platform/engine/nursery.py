@@ -174,7 +174,7 @@ class Nursery:
         """Make the folder on disk that becomes ``/tmp`` and the working folder of an instance with a root."""
         folder = self._disks / child.name
         folder.mkdir(mode=0o700, parents=True)
-        for name, mode in (("tmp", 0o1777), ("app", 0o755)):
+        for name, mode in (("tmp", 0o1777), ("app", 0o755), ("app/function", 0o755)):
             (folder / name).mkdir()
             (folder / name).chmod(mode)
         child.home = str(folder)

@@ -1,4 +1,4 @@
-"""Watches what the kernel does not bound at this level: memory without control groups, and disks that are folders.
+"""Watches what the kernel does not bound or does not end: memory without control groups, disks that are folders.
 
 Looks four times a second at the instances that run, and ends what is over its limit. Between two looks an instance
 can take more; each of its processes alone is bounded by the kernel all the same (``RLIMIT_DATA`` and
@@ -43,19 +43,16 @@ class Watcher:
         self._measuring = False
 
     def watch(self, instance: Instance, *, memory: int, disk: int | None) -> None:
-        """Hold an instance to these limits until it ends: bytes; ``disk`` of the folder that is its disk, if any.
-
-        Where neither is given, the kernel holds it.
-        """
-        bounds = _Bounds(memory if self._counts_memory and instance.pid else None, disk)
-        if bounds != _Bounds(None, None):
-            self._watched[instance] = bounds
-            if self._timer is None:
-                self._timer = self._loop.call_later(_SECONDS, self._look)
+        """Hold an instance to these limits to its end, in bytes; ``disk``: of the folder that is its disk, if any."""
+        self._watched[instance] = _Bounds(memory if self._counts_memory and instance.pid else None, disk)
+        if self._timer is None:
+            self._timer = self._loop.call_later(_SECONDS, self._look)
 
     def _look(self) -> None:
         self._watched = {i: b for i, b in self._watched.items() if i.state is not InstanceState.ENDED}
         for instance, bounds in self._watched.items():
+            if instance.groups is not None and instance.groups.ran_out_of_memory():
+                instance.kill(_OUT_OF_MEMORY)  # a child of its was killed, and it goes on without
             if bounds.memory is not None and memory_below(instance.pid, bounds.memory) > bounds.memory:
                 instance.kill(_OUT_OF_MEMORY)
         if any(bounds.disk is not None for bounds in self._watched.values()) and not self._measuring:

@@ -64,6 +64,8 @@ class DataPlane:
             runtime_folder=runtime_folder,
             logs_folder=Layout(Path(settings.home)).logs,
             memory_budget=settings.memory_budget_mb,
+            hard_cpu=settings.cpu_limits == "hard",
+            disks_folder=Layout(Path(settings.home)).disks,
             scale_down=ScaleDown(settings.scale_to_one_after, settings.scale_to_zero_after),
         )
         self._engine = LocalEngine(engine_settings, self._clock, self._exited)
@@ -226,6 +228,8 @@ async def _serve(settings: ProcessSettings) -> None:
         level = await best_level(settings.isolation, Path(folder))
         open_aspects = ", ".join(aspect.value for aspect in left_open(level)) or "nothing"
         _log.info("isolation: %s; not enforced: %s", level.value, open_aspects)
+        if settings.cpu_limits == "hard" and level is not Level.CGROUP:
+            _log.warning("--cpu-limits=hard is not enforced: isolation %s has no control groups", level.value)
         await DataPlane(settings, level, Path(folder)).run(stop)
 
 

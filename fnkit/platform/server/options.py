@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from fnkit.platform.layout import OtlpSettings, Quotas
+from fnkit.platform.layout import OtlpSettings, Quotas, Scaling
 
 __all__ = ["StartOptions"]
 
@@ -36,4 +36,5 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     verify_domains: bool = False
     runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()
+    scaling: Scaling = Scaling()
     otlp: OtlpSettings | None = None

@@ -58,6 +58,10 @@ class Prepared:
             verify_domains=self.run.verify_domains,
             runtime_table=self.run.runtime_table,
             quotas=self.run.quotas,
+            memory_budget_mb=self.run.scaling.memory_budget,
+            cpu_limits=self.run.scaling.cpu_limits,
+            scale_to_one_after=self.run.scaling.to_one_after,
+            scale_to_zero_after=self.run.scaling.to_zero_after,
             otlp=self.otlp,
         )
 
@@ -116,6 +120,7 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
         verify_domains=options.verify_domains,
         runtime_table=options.runtime_table,
         quotas=options.quotas,
+        scaling=options.scaling,
         otlp=options.otlp.traces_url if options.otlp is not None else "",
         socket_folder=str(socket_folder(Path(options.home))),
     )

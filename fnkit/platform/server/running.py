@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.platform.layout import Quotas
+from fnkit.platform.layout import Quotas, Scaling
 from fnkit.platform.store.private_file import write_private
 
 __all__ = ["RunFile", "process_started", "read_run_file", "write_run_file"]
@@ -38,6 +38,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     verify_domains: bool = False
     runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()
+    scaling: Scaling = Scaling()
     otlp: str = ""
 
 
