@@ -12,16 +12,16 @@ import json
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import api, bundling, cold_start, deploying, gateway_cpu, peers, scanning, start_up
-from benchmarks.measuring import Comparison, Skipped
+from benchmarks import api, bundling, cold_start, deploying, gateway_cpu, many_functions, peers, scanning, start_up
+from benchmarks.measuring import Comparison, Figure, Skipped
 
-BENCHMARKS: dict[str, Callable[[int, Path], list[Comparison]]] = {
+BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
     "start-up": start_up.run,
     "scan": scanning.run,
     "bundle": bundling.run,
@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[int, Path], list[Comparison]]] = {
     "cold-start": cold_start.run,
     "gateway-cpu": gateway_cpu.run,
     "peers": peers.run,
+    "many-functions": many_functions.run,
     "api": api.run,
 }
 
@@ -41,7 +42,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     progress = Console(stderr=True)
-    found: list[tuple[str, Comparison]] = []
+    found: list[tuple[str, Comparison | Figure]] = []
     skipped: dict[str, str] = {}
     for name in options.names or BENCHMARKS:
         with progress.status(f"{name} …"), tempfile.TemporaryDirectory(prefix="fnkit-bench-") as folder:
@@ -50,13 +51,25 @@ def main() -> int:
             except Skipped as reason:
                 skipped[name] = str(reason)
     if options.json:
-        print(json.dumps({"comparisons": [_to_json(*one) for one in found], "skipped": skipped}, indent=2))
+        print(json.dumps(_to_json(found, skipped), indent=2))
     else:
         _show(found, skipped, options.rounds)
     return 0
 
 
-def _to_json(name: str, one: Comparison) -> dict[str, object]:
+def _to_json(found: Sequence[tuple[str, Comparison | Figure]], skipped: dict[str, str]) -> dict[str, object]:
+    return {
+        "comparisons": [_comparison(name, one) for name, one in found if isinstance(one, Comparison)],
+        "figures": [
+            {"benchmark": name, "what": one.what, "value": one.value, "unit": one.unit}
+            for name, one in found
+            if isinstance(one, Figure)
+        ],
+        "skipped": skipped,
+    }
+
+
+def _comparison(name: str, one: Comparison) -> dict[str, object]:
     return {
         "benchmark": name,
         "ours": one.ours,
@@ -68,9 +81,12 @@ def _to_json(name: str, one: Comparison) -> dict[str, object]:
     }
 
 
-def _show(found: list[tuple[str, Comparison]], skipped: dict[str, str], rounds: int) -> None:
+def _show(found: Sequence[tuple[str, Comparison | Figure]], skipped: dict[str, str], rounds: int) -> None:
     table = Table("", "median", "against", "median", "ratio", box=None, pad_edge=False)
     for _, one in found:
+        if isinstance(one, Figure):
+            table.add_row(one.what, f"{one.value:.3g} {one.unit}")
+            continue
         goal = f" (goal ≤ {_times(one.goal)})" if one.goal is not None else ""
         ratio = f"{_times(one.ratio)}{goal}"
         table.add_row(one.ours, _time(one.our_median), one.reference, _time(one.reference_median), ratio)

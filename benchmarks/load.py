@@ -14,7 +14,7 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Address", "Load", "call", "generate"]
+__all__ = ["Address", "Client", "Load", "call", "generate"]
 
 Address = tuple[str, int] | Path
 
@@ -45,7 +45,7 @@ class Load:
         return self.latencies[min(self.requests - 1, int(self.requests * part))]
 
 
-class _Client:
+class Client:
     """One connection. ``hear`` gives whether the answer is complete."""
 
     def __init__(self, address: Address, request: bytes) -> None:
@@ -103,11 +103,11 @@ def _connected(address: Address) -> socket.socket:
 def generate(address: Address, request: bytes, *, connections: int, seconds: float) -> Load:
     """Ask for so many seconds. ``RuntimeError`` for an answer that is not a 200, or none within a minute."""
     poller = select.epoll()
-    clients: dict[int, _Client] = {}
+    clients: dict[int, Client] = {}
     latencies = array("d")
     started = time.perf_counter()
     for _ in range(connections):
-        client = _Client(address, request)
+        client = Client(address, request)
         clients[client.socket.fileno()] = client
         poller.register(client.socket, select.EPOLLIN)
         client.ask()
@@ -138,7 +138,7 @@ def generate(address: Address, request: bytes, *, connections: int, seconds: flo
 def call(address: Address, request: bytes) -> float:
     """Seconds from opening a connection to one whole answer. ``ConnectionError`` while nobody listens."""
     started = time.perf_counter()
-    client = _Client(address, request)
+    client = Client(address, request)
     client.ask()
     while not client.hear():
         pass

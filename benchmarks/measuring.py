@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Comparison", "Skipped", "in_turns", "seconds"]
+__all__ = ["Comparison", "Figure", "Skipped", "in_turns", "seconds"]
 
 
 class Skipped(Exception):
@@ -42,6 +42,15 @@ class Comparison:
     def ratio(self) -> float:
         """Ours as a part of the reference: below 1 is faster."""
         return self.our_median / self.reference_median
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Something measured that stands beside nothing."""
+
+    what: str
+    value: float
+    unit: str
 
 
 def seconds(work: Callable[[], object]) -> float:
