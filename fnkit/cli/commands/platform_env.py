@@ -41,5 +41,5 @@ def env(common: CommonOptions, *, home: Path, form: str) -> None:
             code="platform-not-running",
             hint="Start it with `fnkit platform start --detach`.",
         )
-    own = os.environ.get("NODE_EXTRA_CA_CERTS", description.ca_certificate) != description.ca_certificate
+    own = os.environ.get("NODE_EXTRA_CA_CERTS", "") not in ("", description.ca_certificate)
     common.output.result(PlatformEnvView(description, form, node_has_its_own=own))

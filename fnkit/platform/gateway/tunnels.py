@@ -37,13 +37,22 @@ class Tunnel:
 class Tunnels:
     """Decides about tunnels and serves TLS in them.
 
-    plain_port: the gateway's own. certificates: ``None`` where TLS is switched off.
+    plain_port: the gateway's own. certificates: ``None`` where TLS is switched off. quiet: seconds that
+    a handshake may take.
     """
 
-    def __init__(self, table: RoutingTable, plain_port: int, certificates: Certificates | None) -> None:
+    def __init__(
+        self,
+        table: RoutingTable,
+        plain_port: int,
+        certificates: Certificates | None,
+        *,
+        quiet: float = _HANDSHAKE_SECONDS,
+    ) -> None:
         self._table = table
         self._plain_ports = (_HTTP_PORT, plain_port)
         self._certificates = certificates
+        self._quiet = quiet
         self._shaking: set[asyncio.Task[None]] = set()
 
     def decide(self, authority: bytes) -> Tunnel | MappedResponse:
@@ -86,7 +95,7 @@ class Tunnels:
                 first,
                 context,
                 server_side=True,
-                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                ssl_handshake_timeout=self._quiet,
                 ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
             )
         except (OSError, ValueError):

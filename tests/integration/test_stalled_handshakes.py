@@ -1,0 +1,145 @@
+"""Clients that connect to the TLS door, or open a tunnel, and then say nothing, or half of something."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from fnkit.platform.engine.clock import VirtualClock
+from fnkit.platform.engine.isolation import Level
+from fnkit.platform.engine.local import EngineSettings, LocalEngine
+from fnkit.platform.gateway.access import Access
+from fnkit.platform.gateway.certificates import Certificates
+from fnkit.platform.gateway.gateway import Gateway
+from fnkit.platform.gateway.listeners import open_doors
+from fnkit.platform.gateway.table import RoutingTable
+from fnkit.platform.gateway.tls_door import TlsDoor
+from fnkit.platform.gateway.tunnels import Tunnels
+from fnkit.platform.layout import Layout
+from fnkit.platform.routing import Route
+from fnkit.platform.server.authority import make_authority
+from tests.support.data_plane import free_port
+
+QUIET = 0.2
+PATIENCE = 10.0
+ROUTE = Route(
+    function_id="f",
+    generation=1,
+    name="f",
+    namespace_id="n",
+    region="fr-par",
+    project_id="p",
+    hosts=("f.test",),
+    path_prefix="/fr-par/n/f",
+    runtime="python311",
+    language="Python",
+    interpreter="",
+    code="",
+    handler="",
+    memory=256,
+    cpu=140,
+    timeout=30.0,
+    min_scale=0,
+    max_scale=1,
+    privacy="public",
+    http_option="enabled",
+    sandbox="v2",
+    environment={},
+)
+
+
+@asynccontextmanager
+async def doors(folder: Path) -> AsyncIterator[tuple[int, int, TlsDoor]]:
+    """A gateway with a plain and a TLS port, at which nobody may be quiet for long."""
+    make_authority(Layout(folder))
+    settings = EngineSettings(level=Level.NONE, runtime_folder=folder, logs_folder=folder / "logs", blanks=0)
+    engine = LocalEngine(settings, VirtualClock(), lambda _route, _reason: None)
+    table = RoutingTable()
+    table.put(ROUTE)
+    gateway = Gateway(engine, table, Access("key"))
+    gateway.has_snapshot = True
+    certificates = Certificates(Layout(folder).authority, folder, own_names=("localhost",), is_routed=table.by_host)
+    plain, tls = free_port(), free_port()
+    gateway.tunnels = Tunnels(table, plain, certificates, quiet=QUIET)
+    opened = await open_doors(gateway, "127.0.0.1", plain, folder / "private.sock")
+    door = TlsDoor(gateway, certificates, "127.0.0.1", tls, quiet=QUIET)
+    try:
+        yield plain, tls, door
+    finally:
+        for one in (*opened, door):
+            one.close()
+        gateway.close()
+        engine.close()
+
+
+def hello() -> bytes:
+    """What a client sends first."""
+    outgoing = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="f.test")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+async def until_closed(port: int, sent: bytes) -> None:
+    """Send, say nothing more, and wait for the other end to close."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    try:
+        await asyncio.wait_for(reader.read(), PATIENCE)
+    except ConnectionResetError:
+        pass
+    finally:
+        writer.close()
+
+
+CONNECT = b"CONNECT f.test:443 HTTP/1.1\r\nHost: f.test:443\r\n\r\n"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 1.0])
+def test_whoever_is_quiet_at_the_tls_door_is_let_go(tmp_path: Path, share: float) -> None:
+    async def run() -> None:
+        async with doors(tmp_path) as (_, tls, _):
+            data = hello()
+            await until_closed(tls, data[: round(len(data) * share)])
+
+    asyncio.run(run())
+
+
+def test_whoever_is_quiet_in_a_tunnel_is_let_go(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with doors(tmp_path) as (plain, _, _):
+            await until_closed(plain, CONNECT)
+
+    asyncio.run(run())
+
+
+def test_a_door_that_closes_lets_those_go_that_have_said_nothing_yet(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with doors(tmp_path) as (_, tls, door):
+            reader, writer = await asyncio.open_connection("127.0.0.1", tls)
+            await until_closed(tls, b"GET / HTTP/1.1\r\n\r\n")  # who came later was heard, so the first is inside
+            door.close()
+            assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
+            writer.close()
+
+    asyncio.run(run())
+
+
+def test_many_quiet_clients_keep_nobody_else_out(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with doors(tmp_path) as (_, tls, _):
+            quiet = [await asyncio.open_connection("127.0.0.1", tls) for _ in range(200)]
+            trusting = ssl.create_default_context(cafile=Layout(tmp_path).authority_certificate)
+            reader, writer = await asyncio.open_connection("127.0.0.1", tls, ssl=trusting, server_hostname="f.test")
+            writer.write(b"GET /favicon.ico HTTP/1.1\r\nHost: f.test\r\nConnection: close\r\n\r\n")
+            assert (await asyncio.wait_for(reader.read(), PATIENCE)).startswith(b"HTTP/1.1 404 ")
+            for _, one in (*quiet, (reader, writer)):
+                one.close()
+
+    asyncio.run(run())
