@@ -28,6 +28,7 @@ class Aspect(Enum):
     OTHER_CODE = "other functions' code"
     PROCESSES = "other processes' environment and /proc"
     SIGNALS = "signals to other processes"
+    ATTRIBUTES = "modes and owners of files outside"
     PLATFORM_SOCKETS = "the platform's private sockets"
     MEMORY = "memory of the whole instance"
     CPU = "CPU by weight"
@@ -42,6 +43,7 @@ _NAMESPACED: Final = frozenset(
         Aspect.OTHER_CODE,
         Aspect.PROCESSES,
         Aspect.SIGNALS,
+        Aspect.ATTRIBUTES,
         Aspect.PLATFORM_SOCKETS,
         Aspect.DISK,
         Aspect.PIDS,
