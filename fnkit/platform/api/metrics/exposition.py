@@ -34,7 +34,7 @@ def exposition(measurements: Measurements, accept: str, encoding: str) -> tuple[
     """Return body and headers. accept, encoding: ``Accept`` and ``Accept-Encoding`` of the scraper."""
     try:
         encode, content_type = choose_encoder(accept)
-    except ValueError:  # a version that is none
+    except (ValueError, TypeError):  # a version that is none
         encode, content_type = choose_encoder("")
     body = encode(_Families(measurements))
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}

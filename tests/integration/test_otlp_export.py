@@ -1,0 +1,332 @@
+"""Trace context at the handler, and spans at a real collector over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+
+from fnkit.platform.layout import OtlpSettings
+from fnkit.platform.measurements import DataPlaneMeasurements, SpanCounts
+from tests.support.collector import Collector, ReceivedSpan, running_collector
+from tests.support.data_plane import DataPlaneProcess, free_port, running_data_plane
+from tests.support.waiting import wait_until
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+CALLER = "b7ad6b7169203331"
+PARENT = f"00-{TRACE}-{CALLER}-01"
+
+SHOW = """
+import time
+
+def handle(event, context):
+    if event["path"] == "/boom":
+        raise RuntimeError("no")
+    if event["path"] == "/sleep":
+        time.sleep(float(event["body"]))
+    names = ("Traceparent", "Tracestate")
+    return {"body": {name: event["headers"].get(name) for name in names}}
+"""
+
+
+@contextmanager
+def exporting(collector_url: str, **settings: object) -> Iterator[DataPlaneProcess]:
+    otlp = msgspec.convert({"traces_url": f"{collector_url}/v1/traces", **settings}, OtlpSettings)
+    with running_data_plane(otlp=otlp) as plane:
+        yield plane
+
+
+def seen(plane: DataPlaneProcess, headers: dict[str, str], name: str = "show") -> tuple[str | None, str | None]:
+    document = plane.call(name, headers=headers).json()
+    assert isinstance(document, dict)
+    return document["Traceparent"], document["Tracestate"]
+
+
+def span_counts(plane: DataPlaneProcess) -> SpanCounts | None:
+    reply = plane.private_call("data-plane", "/metrics")
+    return msgspec.msgpack.decode(reply.body, type=DataPlaneMeasurements).spans
+
+
+# Without an export
+
+
+@pytest.fixture(scope="module")
+def silent() -> Iterator[DataPlaneProcess]:
+    with running_data_plane() as plane:
+        plane.deploy("show", SHOW)
+        yield plane
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, (None, None)),
+        ({"traceparent": PARENT}, (PARENT, None)),
+        ({"TraceParent": PARENT, "TraceState": "a=1, b=2"}, (PARENT, "a=1,b=2")),
+        ({"traceparent": f"cc-{TRACE}-{CALLER}-01-later"}, (f"cc-{TRACE}-{CALLER}-01-later", None)),
+        ({"traceparent": "garbage", "tracestate": "a=1"}, (None, None)),
+        ({"traceparent": f"ff-{TRACE}-{CALLER}-01"}, (None, None)),
+        ({"tracestate": "a=1"}, (None, None)),
+        ({"traceparent": PARENT, "tracestate": "NO=1"}, (PARENT, None)),
+    ],
+)
+def test_a_trace_context_reaches_the_handler_and_none_is_made_up(
+    silent: DataPlaneProcess, headers: dict[str, str], expected: tuple[str | None, str | None]
+) -> None:
+    assert seen(silent, headers) == expected
+
+
+def test_two_traceparents_are_none(silent: DataPlaneProcess) -> None:
+    answer = silent.raw(
+        f"GET / HTTP/1.1\r\nHost: show.test\r\ntraceparent: {PARENT}\r\nTraceparent: {PARENT}\r\n"
+        "Connection: close\r\n\r\n".encode()
+    )
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"Traceparent": None, "Tracestate": None}
+
+
+def test_without_an_export_no_spans_are_counted(silent: DataPlaneProcess) -> None:
+    assert span_counts(silent) is None
+
+
+# With one
+
+
+@pytest.fixture(scope="module")
+def traced() -> Iterator[tuple[DataPlaneProcess, Collector]]:
+    """Everything is driven first and read after the data plane has ended, which flushes."""
+    with running_collector() as collector:
+        with exporting(collector.url, headers=[["x-key", "s3cret"]]) as plane:
+            plane.deploy("show", SHOW, max_scale=1)
+            plane.deploy("cold", SHOW, memory=512, max_scale=2)
+            plane.forwarded = seen(  # type: ignore[attr-defined]  # what tests compare with
+                plane, {"traceparent": PARENT, "tracestate": "a=1", "x-request-id": "req-1", "user-agent": "test"}
+            )
+            plane.made = seen(plane, {"traceparent": "garbage", "tracestate": "a=1"})  # type: ignore[attr-defined]
+            plane.unsampled = seen(plane, {"traceparent": PARENT[:-1] + "0"})  # type: ignore[attr-defined]
+            plane.call("show", "/boom?token=hidden")
+            threads = [
+                threading.Thread(
+                    target=plane.call,
+                    args=(name, "/sleep"),
+                    kwargs={"method": "POST", "body": b"0.2", "headers": {"x-request-id": f"{name}-{number}"}},
+                )
+                for name in ("show", "cold")
+                for number in range(2)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            leaving = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=10)
+            leaving.request("POST", "/sleep", b"0.3", {"Host": "show.test", "x-request-id": "left"})
+            time.sleep(0)
+            wait_until(lambda: plane.call("cold").status == 200, 10)
+            leaving.close()
+            wait_until(lambda: plane.call("show").status == 200, 10)
+        yield plane, collector
+
+
+def by_request(collector: Collector, request_id: str) -> ReceivedSpan:
+    return next(span for span in collector.servers() if span.attributes["faas.invocation_id"] == request_id)
+
+
+def below(collector: Collector, parent: ReceivedSpan) -> dict[str, ReceivedSpan]:
+    return {
+        span.name: span
+        for span in collector.spans
+        if span.document.get("parentSpanId") == parent.document["spanId"] and span.document["kind"] == 1
+    }
+
+
+def test_exports_go_to_the_right_place_with_their_headers(traced: tuple[DataPlaneProcess, Collector]) -> None:
+    export = traced[1].exports[0]
+    assert export.path == "/v1/traces"
+    assert export.headers["Content-Type"] == "application/json"
+    assert export.headers["x-key"] == "s3cret"
+
+
+def test_a_request_is_a_server_span_of_its_callers_trace(traced: tuple[DataPlaneProcess, Collector]) -> None:
+    plane, collector = traced
+    span = by_request(collector, "req-1")
+    document = span.document
+    assert (document["name"], document["kind"]) == ("show", 2)
+    assert (document["traceId"], document["parentSpanId"]) == (TRACE, CALLER)
+    assert document["traceState"] == "a=1"
+    assert document["flags"] == 0x301
+    assert "status" not in document
+    began, ended = span.interval
+    assert 0 < began <= ended <= time.time_ns()
+    assert ended - began < 10 * 10**9
+    assert span.attributes == {
+        "http.request.method": "GET",
+        "url.path": "/",
+        "url.scheme": "http",
+        "server.address": "show.test",
+        "client.address": "127.0.0.1",
+        "user_agent.original": "test",
+        "network.protocol.name": "http",
+        "network.protocol.version": "1.1",
+        "http.response.status_code": 200,
+        "faas.trigger": "http",
+        "faas.invocation_id": "req-1",
+        "faas.coldstart": False,
+        "faas.instance": span.attributes["faas.instance"],
+    }
+    assert span.resource["service.name"] == span.resource["faas.name"] == "show"
+    assert span.resource["service.namespace"] == "tests"
+    assert span.resource["cloud.region"] == "fr-par"
+    assert span.resource["faas.max_memory"] == 256 * 1024 * 1024
+    assert plane.forwarded == (f"00-{TRACE}-{document['spanId']}-01", "a=1")  # type: ignore[attr-defined]
+
+
+def test_a_malformed_context_begins_a_new_trace(traced: tuple[DataPlaneProcess, Collector]) -> None:
+    plane, collector = traced
+    parent, state = plane.made  # type: ignore[attr-defined]
+    found = re.fullmatch(r"00-([0-9a-f]{32})-([0-9a-f]{16})-01", parent)
+    assert found is not None
+    assert state is None
+    assert found[1] != TRACE
+    span = next(span for span in collector.servers() if span.document["traceId"] == found[1])
+    assert span.document["spanId"] == found[2]
+    assert "parentSpanId" not in span.document
+    assert span.document["flags"] == 0x101
+
+
+def test_what_its_caller_does_not_sample_is_passed_on_and_not_exported(
+    traced: tuple[DataPlaneProcess, Collector],
+) -> None:
+    plane, collector = traced
+    assert plane.unsampled == (PARENT[:-1] + "0", None)  # type: ignore[attr-defined]
+    assert sum(span.document["traceId"] == TRACE for span in collector.servers()) == 1
+
+
+def test_an_error_of_the_handler_is_an_error_of_its_span_and_no_query_is_exported(
+    traced: tuple[DataPlaneProcess, Collector],
+) -> None:
+    collector = traced[1]
+    span = next(span for span in collector.servers() if span.attributes["url.path"] == "/boom")
+    assert span.document["status"] == {"code": 2}
+    assert span.attributes["http.response.status_code"] == 500
+    assert span.attributes["error.type"] == "500"
+    assert not any(b"hidden" in export.body for export in collector.exports)
+
+
+def test_waiting_is_a_span_of_its_own(traced: tuple[DataPlaneProcess, Collector]) -> None:
+    collector = traced[1]
+    spans = [by_request(collector, f"show-{number}") for number in range(2)]
+    waits = [below(collector, span) for span in spans]
+    assert sorted(map(set, waits), key=len) == [set(), {"queue"}]
+    (waited,) = [(span, children["queue"]) for span, children in zip(spans, waits, strict=True) if children]
+    whole, queue = waited[0].interval, waited[1].interval
+    assert whole[0] == queue[0]
+    assert queue[1] <= whole[1]
+    assert queue[1] - queue[0] > 50_000_000
+    assert waited[1].document["traceId"] == waited[0].document["traceId"]
+
+
+def test_a_cold_start_is_a_span_within_its_requests(traced: tuple[DataPlaneProcess, Collector]) -> None:
+    collector = traced[1]
+    spans = [by_request(collector, f"cold-{number}") for number in range(2)]
+    (cold,) = [span for span in spans if span.attributes["faas.coldstart"]]
+    children = below(collector, cold)
+    assert set(children) == {"queue", "cold start"}
+    start, queue = children["cold start"].interval, children["queue"].interval
+    assert queue[0] <= start[0] < start[1] <= queue[1]
+
+
+def test_a_client_that_left_has_no_status(traced: tuple[DataPlaneProcess, Collector]) -> None:
+    span = by_request(traced[1], "left")
+    assert "http.response.status_code" not in span.attributes
+    assert span.attributes["error.type"] == "client_disconnected"
+
+
+def test_ids_are_hexadecimal_and_unique(traced: tuple[DataPlaneProcess, Collector]) -> None:
+    ids = [span.document["spanId"] for span in traced[1].spans]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[0-9a-f]{16}", one) for one in ids)
+    assert all(re.fullmatch(r"[0-9a-f]{32}", span.document["traceId"]) for span in traced[1].spans)
+
+
+def test_one_service_name_for_all_where_one_is_given() -> None:
+    with running_collector() as collector:
+        with exporting(collector.url, service_name="mine") as plane:
+            plane.deploy("show", SHOW)
+            plane.call("show")
+        assert [span.resource["service.name"] for span in collector.servers()] == ["mine"]
+
+
+# A collector that is not what it should be
+
+
+def drive(plane: DataPlaneProcess, number: int) -> None:
+    """Send requests over one connection; all are answered."""
+    connection = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=10)
+    for _ in range(number):
+        connection.request("GET", "/", headers={"Host": "show.test"})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200
+    connection.close()
+
+
+def log_of(plane: DataPlaneProcess) -> str:
+    return (plane.folder / "stderr.log").read_text()
+
+
+def test_a_collector_that_is_away_costs_no_request_and_one_line() -> None:
+    with exporting(f"http://127.0.0.1:{free_port()}") as plane:
+        plane.deploy("show", SHOW)
+        drive(plane, 1100)  # two batches
+        wait_until(lambda: (span_counts(plane) or SpanCounts(exported=0, dropped=0)).dropped >= 512, 30)
+        assert log_of(plane).count("The OTLP collector takes no spans") == 1
+
+
+def test_a_collector_that_never_answers_holds_nobody_up_not_even_the_end() -> None:
+    with running_collector() as collector:
+        over = threading.Event()
+        collector.answer = lambda _: (200, b"" if over.wait(20) else b"late")
+        with exporting(collector.url) as plane:
+            plane.deploy("show", SHOW)
+            drive(plane, 600)
+            wait_until(lambda: collector.exports, 20)
+            drive(plane, 10)
+            began = time.monotonic()
+            assert plane.stop() == 0
+            assert time.monotonic() - began < 8
+            over.set()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, b"\xff garbage", SpanCounts(exported=512, dropped=0)),
+        (200, b'{"partialSuccess":{"rejectedSpans":"12"}}', SpanCounts(exported=500, dropped=12)),
+        (400, b"{}", SpanCounts(exported=0, dropped=512)),
+        (301, b"", SpanCounts(exported=0, dropped=512)),
+    ],
+)
+def test_what_the_collector_answers_decides_what_counts(status: int, body: bytes, expected: SpanCounts) -> None:
+    with running_collector() as collector:
+        collector.answer = lambda _: (status, body)
+        with exporting(collector.url) as plane:
+            plane.deploy("show", SHOW)
+            drive(plane, 512)
+            wait_until(lambda: span_counts(plane) == expected, 20)
+            assert len(collector.exports) == 1
+
+
+def test_what_is_retryable_is_tried_again() -> None:
+    with running_collector() as collector:
+        collector.answer = lambda _: (503, b"") if len(collector.exports) < 2 else (200, b"{}")
+        with exporting(collector.url) as plane:
+            plane.deploy("show", SHOW)
+            plane.call("show")
+        assert len(collector.exports) == 2
+        assert collector.exports[0].body == collector.exports[1].body
