@@ -10,6 +10,7 @@ import msgspec
 
 from fnkit.bundler.bundle import Bundle, Slice
 from fnkit.contract.durations import format_duration
+from fnkit.contract.preloading import PRELOAD_OFF_TAG
 from fnkit.plan.changes import FunctionSettings, NamespaceSettings, TriggerSettings
 from fnkit.plan.tags import child_hash, child_tags, digest_of, owner_tags
 from fnkit.project.model import CronSpec, FunctionSpec, Project, TriggerSpec
@@ -176,7 +177,7 @@ def _function(
             private_network_id=spec.private_network_id,
         ),
         secrets=spec.secrets,
-        tags=(*spec.tags, *owner, *child_tags(made)),
+        tags=(*spec.tags, *owner, *child_tags(made), *(() if spec.preload else (PRELOAD_OFF_TAG,))),
         crons=crons,
         domains=spec.domains,
         triggers=triggers,

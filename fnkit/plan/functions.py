@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnkit.contract.enums import Status
+from fnkit.contract.preloading import wants_preload
 from fnkit.contract.resources import Function
 from fnkit.contract.runtimes import find_runtime
 from fnkit.plan.changes import Action, Change, ChildChange, FunctionChange, SecretChanges
@@ -85,6 +86,8 @@ def _reasons(
     # Our own tags are rewritten with any other change; alone they matter only where ownership moved.
     if {tag for tag in tags if not is_ours(tag)} != {tag for tag in live.tags if not is_ours(tag)}:
         reasons.append("tags")
+    if wants_preload(tags) != wants_preload(live.tags):
+        reasons.append(f"preload {'off' if wants_preload(live.tags) else 'on'}")
     if live.status != Status.READY:
         reasons.append(f"status is {live.status}" + (f": {live.error_message}" if live.error_message else ""))
     return reasons

@@ -7,6 +7,7 @@
     fnkit.stage=<stage>       and this stage ("default" for none)
     fnkit.code=<32 hex>       a function's slice digest, written only once its archive is uploaded
     fnkit.links=<32 hex>      16 of what was declared (crons, …) and 16 of the live ids made from it
+    fnkit.preload=false       its third-party modules are not imported ahead of a cold start
     fnkit.own=<8 hex>.<8 hex>…  what we made under a function, by hash of its kind and name; and which of the
                               other tags came from the code, so that they go when they leave it
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fnkit.contract.enums import Status
+from fnkit.contract.preloading import wants_preload
 from fnkit.contract.runtimes import find_runtime
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.hosts import path_prefix, served_hosts
@@ -30,12 +31,10 @@ def route_of(
     """Return a deployment's route; the function's own variables win over its namespace's, secrets over plain."""
     settings = deployment.settings
     runtime = find_runtime(settings.runtime)
-    environment = (
-        namespace.environment
-        | context.secrets.opened(namespace.id, namespace.secrets)
-        | settings.environment
-        | context.secrets.opened(record.id, settings.secrets)
-    )
+    shared_secrets = context.secrets.opened(namespace.id, namespace.secrets)
+    own_secrets = context.secrets.opened(record.id, settings.secrets)
+    environment = namespace.environment | shared_secrets | settings.environment | own_secrets
+    secret_names = (shared_secrets.keys() - settings.environment.keys()) | own_secrets.keys()
     return Route(
         function_id=record.id,
         generation=deployment.generation,
@@ -60,6 +59,8 @@ def route_of(
         sandbox=settings.sandbox,
         environment=environment,
         uid=record.uid,
+        secret_names=tuple(sorted(secret_names)),
+        preload=wants_preload(record.tags),
     )
 
 

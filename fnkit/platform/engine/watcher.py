@@ -43,7 +43,7 @@ class Watcher:
         self._measuring = False
 
     def watch(self, instance: Instance, *, memory: int, disk: int | None) -> None:
-        """Hold an instance to these limits to its end, in bytes; ``disk``: of the folder that is its disk, if any."""
+        """Hold an instance to these limits, in bytes, to its end; ``disk``: of the folder that is its disk."""
         self._watched[instance] = _Bounds(memory if self._counts_memory and instance.pid else None, disk)
         if self._timer is None:
             self._timer = self._loop.call_later(_SECONDS, self._look)
