@@ -56,7 +56,9 @@ class CronScheduler:
     def load(self) -> None:
         """Plan every cron that fires. What was missed while nobody ran is said, and left."""
         now, speed = self._context.clock.now(), self._context.clock.speed
-        known = min(now, self._ticks.decided() or now)
+        if (decided := self._ticks.decided()) is None:
+            self._ticks.decide(decided := now)
+        known = min(now, decided)
         self._decided = self._floor = max(known, now - LATE_SECONDS * speed) if speed else known
         missed = 0
         for cron_id in self._ticks.ready():

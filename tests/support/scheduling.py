@@ -1,0 +1,193 @@
+"""The cron scheduler over a real store and a real socket, in the test's own process, so that it can die anywhere.
+
+The clock is the test's: ``wall`` is what this machine's clock shows, platform time is that too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.deliveries import DeliveryLog
+from fnkit.platform.control.firing import Firing
+from fnkit.platform.control.history import History
+from fnkit.platform.control.secrets import SecretKeeper
+from fnkit.platform.control.ticks import Ticks
+from fnkit.platform.layout import Layout
+from fnkit.platform.records.delivery import Delivery
+from fnkit.platform.schedulers.cron import CronScheduler
+from fnkit.platform.schedulers.hand_over import HandOver
+from fnkit.platform.store.blobs import Blobs
+from fnkit.platform.store.database import Store
+from fnkit.platform.store.vault import Vault
+from tests.support.control_process import control_settings
+
+__all__ = ["Crash", "FakeGateway", "MachineClock", "SchedulerUnderTest", "fake_gateway"]
+
+_ANSWER = b"HTTP/1.1 %s\r\n%sContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+_OF_FUNCTION = b"Access-Control-Allow-Origin: *\r\n"
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+@dataclass(slots=True)
+class MachineClock:
+    """What the machine's clock shows, in Unix seconds; moves when the test sets it."""
+
+    wall: float
+    speed: float = 1.0
+
+    def now(self) -> float:
+        return self.wall
+
+    def now_ns(self) -> int:
+        return int(self.wall * 10**9)
+
+    async def wait_until(self, moment: float | None) -> None:
+        del moment
+        await asyncio.Event().wait()
+
+
+@dataclass(slots=True)
+class FakeGateway:
+    """What arrived, by body; ``mode`` says what the next ones are answered: ok, full, fails or breaks."""
+
+    mode: str = "ok"
+    arrived: list[bytes] = field(default_factory=list)
+    handled: Counter[bytes] = field(default_factory=Counter)
+    under_way: int = 0
+    most_at_once: int = 0
+    held: asyncio.Event | None = None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        body = await reader.readexactly(length)
+        self.arrived.append(body)
+        mode = self.mode
+        if mode == "full":
+            writer.write(_ANSWER % (b"503 Service Unavailable", b""))
+        else:
+            self.handled[body] += 1
+            await self._handle()
+            if mode != "breaks":
+                writer.write(_ANSWER % (b"500 No" if mode == "fails" else b"200 OK", _OF_FUNCTION))
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    async def _handle(self) -> None:
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
+        if self.held is not None:
+            await self.held.wait()
+        self.under_way -= 1
+
+
+@asynccontextmanager
+async def fake_gateway(home: Path) -> AsyncIterator[FakeGateway]:
+    """Listen where the gateway's private door of a platform in ``home`` is."""
+    gateway = FakeGateway()
+    server = await asyncio.start_unix_server(gateway.serve, str(home / "gateway.sock"))
+    try:
+        yield gateway
+    finally:
+        server.close()
+
+
+class _DyingTicks(Ticks):
+    """Ticks whose process dies right before, or right after, they are committed."""
+
+    dies = ""
+
+    def begin(self, due: Sequence[tuple[str, float]]) -> list[Firing]:
+        if due and self.dies == "before commit":
+            raise Crash
+        begun = super().begin(due)
+        if begun and self.dies == "after commit":
+            raise Crash
+        return begun
+
+
+class SchedulerUnderTest:
+    """One control process' worth of scheduling over the store in ``home``; ``kill`` it and make another."""
+
+    def __init__(self, home: Path, clock: MachineClock) -> None:
+        layout = Layout(home)
+        self.clock = clock
+        self.store = Store(layout.database)
+        self.context = ControlContext(
+            settings=control_settings(home),
+            layout=layout,
+            clock=clock,
+            store=self.store,
+            blobs=Blobs(layout.blobs),
+            secrets=SecretKeeper(Vault(layout.keys / "platform.key")),
+        )
+        self.log = DeliveryLog(self.store)
+        self.ticks = _DyingTicks(self.context, self.log)
+        self.hand_over = HandOver(self.context, self.log)
+        self.scheduler = CronScheduler(self.context, self.ticks, self.hand_over, real=lambda: self.clock.wall)
+        self.history = History(self.context, self.log, self.ticks)
+        self.history.deliver = self.hand_over.deliver
+        with self.store.transaction():
+            self.log.reconcile()
+
+    async def start(self) -> None:
+        """Plan, and fire what a short down time left behind."""
+        self.scheduler.load()
+        await self.scheduler.fire_due()
+
+    async def at(self, moment: float) -> None:
+        """The machine's clock shows this, and the scheduler looks."""
+        self.clock.wall = moment
+        await self.scheduler.fire_due()
+
+    async def dies_at(self, moment: float, step: str) -> None:
+        """As ``at``, but the process dies at this step, if it comes to it."""
+        self.ticks.dies = step
+        try:
+            await self.at(moment)
+        except Crash:
+            pass
+        finally:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """Everything in memory is gone; nothing more is written."""
+        self.log._said.clear()
+        await self.context.tasks.stop()
+        self.log._said.clear()
+        if self.log._timer is not None:
+            self.log._timer.cancel()
+        self.context.secrets.close()
+        self.store.close()
+
+    async def quiet(self) -> None:
+        """Return when nothing is under way any more."""
+        while tasks := list(self.context.tasks._tasks):
+            await asyncio.wait(tasks)
+
+    def fired(self, cron_id: str, cause: str = "tick") -> list[Delivery]:
+        """A cron's deliveries, oldest first."""
+        found = self.log.page(cron_id, limit=10_000)
+        return [one for one, _ in reversed(found) if one.cause == cause]
+
+    def change(self, cron_id: str, *, tell: bool = True, **fields: object) -> None:
+        """Change a cron's record, and tell the scheduler, as the API does once a change has settled."""
+        record = self.store.crons.get(cron_id)
+        assert record is not None
+        with self.store.transaction():
+            self.store.crons.update(msgspec.structs.replace(record, **fields))
+        if tell:
+            self.scheduler.changed(cron_id)
