@@ -150,7 +150,11 @@ class ClientConnection(asyncio.Protocol):
         request.keep_alive = self._parser.should_keep_alive() and not self._gateway.is_stopping
         try:
             self._check_head(request)
-            target: Target | Tunnel | MappedResponse = self._find(request)
+            target: Target | Tunnel | MappedResponse = (
+                self._gateway.target(request, private=self._private, scheme=self.scheme)
+                if request.method != "CONNECT"
+                else self._tunnel(request)
+            )
         except Refused as refused:
             target = refused.response
         if isinstance(target, MappedResponse):
@@ -173,9 +177,7 @@ class ClientConnection(asyncio.Protocol):
             request.keep_alive = False
             raise Refused(message_response(400, "WebSockets are not supported by Serverless Functions"))
 
-    def _find(self, request: ClientRequest) -> Target | Tunnel:
-        if request.method != "CONNECT":
-            return self._gateway.target(request, private=self._private, scheme=self.scheme)
+    def _tunnel(self, request: ClientRequest) -> Tunnel:
         request.keep_alive = False
         tunnel = self._gateway.tunnel(request, private=self._private)
         request.keep_alive = True
