@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from cronsim import CronSim
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fnkit.contract.cron import Schedule, schedule_fault
@@ -132,3 +134,76 @@ def test_any_text_is_a_schedule_or_has_a_fault(text: str) -> None:
         Schedule.parse(text).next_after(0)
     else:
         assert fault.endswith(".")
+
+
+FIRST_YEAR, LAST_YEAR = 2023, 2028  # two leap years, every weekday on a 29 February's neighbours
+
+
+@st.composite
+def day_schedules(draw: st.DrawFn) -> str:
+    """Schedules of all fields, most of them rare enough that every tick of six years can be compared."""
+    minute = draw(st.one_of(items(0), st.integers(0, 59).map(str)))
+    hour = draw(st.one_of(items(1), st.integers(0, 23).map(str)))
+    return " ".join([minute, hour, draw(items(2)), draw(items(3)), draw(items(4))])
+
+
+@settings(max_examples=60, deadline=None)
+@given(day_schedules() | schedules(), st.lists(st.integers(0, 6 * 366 * 1440), max_size=40))
+def test_six_years_hold_exactly_the_ticks_of_the_rule(schedule: str, offsets: list[int]) -> None:
+    minute, hour, *rest = schedule.split()
+    begin = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
+    days = [begin + timedelta(days=number) for number in range((LAST_YEAR - FIRST_YEAR + 1) * 366)]
+    right_days = [day for day in days if matches(" ".join(["*", "*", *rest]), day)]
+    right_minutes = [60 * h + m for h in sorted(allowed(hour, 1)) for m in sorted(allowed(minute, 0))]
+    parsed, sparse = Schedule.parse(schedule), len(right_days) * len(right_minutes) <= 1500
+    if sparse:
+        expected = [day.timestamp() + 60 * one for day in right_days for one in right_minutes]
+        found: list[float] = []
+        at = begin.timestamp() - 1
+        while len(found) < len(expected) and (tick := parsed.next_after(at)) is not None:
+            found.append(tick)
+            at = tick
+        assert found == expected
+    starts = [begin.timestamp() + 60 * offset for offset in offsets]
+    for start in [moment + step for moment in starts for step in (-1, 0, 1)]:
+        following = _first_after(start, right_days, right_minutes)
+        if following is not None:
+            assert parsed.next_after(start) == following
+
+
+def _first_after(start: float, right_days: list[datetime], right_minutes: list[int]) -> float | None:
+    today = datetime.fromtimestamp(start, tz=UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for day in right_days[bisect_left(right_days, today) :][:2]:
+        for one in right_minutes:
+            if (tick := day.timestamp() + 60 * one) > start:
+                return tick
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "schedule",
+    ["1 1 1 1 1", "*/17 5-9/2 */2 * MON-FRI", "59 23 28-31 2 *", "0 0 29 FEB SUN,3", "5/15 */7 * 3,11 */2"],
+)
+def test_each_minute_of_a_leap_year_and_the_next_is_read_by_the_rule(schedule: str) -> None:
+    fields = [allowed(field, position) for position, field in enumerate(schedule.split())]
+    _, _, day_field, _, weekday_field = schedule.split()
+    free_day = any(item in ("*", "*/1") for item in day_field.split(","))
+    free_weekday = any(item in ("*", "*/1") for item in weekday_field.split(","))
+    moment = datetime(2024, 1, 1, tzinfo=UTC)
+    expected: list[float] = []
+    while moment.year < 2026:
+        on_day, on_weekday = moment.day in fields[2], moment.isoweekday() % 7 in fields[4]
+        if free_day or free_weekday:
+            right = (on_day or free_day) and (on_weekday or free_weekday)
+        else:
+            right = on_day or on_weekday
+        if right and moment.minute in fields[0] and moment.hour in fields[1] and moment.month in fields[3]:
+            expected.append(moment.timestamp())
+        moment += timedelta(minutes=1)
+    parsed, at = Schedule.parse(schedule), datetime(2024, 1, 1, tzinfo=UTC).timestamp() - 1
+    found: list[float] = []
+    while (tick := parsed.next_after(at)) is not None and tick < moment.timestamp():
+        found.append(tick)
+        at = tick
+    assert found == expected

@@ -68,8 +68,22 @@ class FakeGateway:
     under_way: int = 0
     most_at_once: int = 0
     held: asyncio.Event | None = None
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await self._serve(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            self.tasks.discard(task)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
         body = await reader.readexactly(length)
@@ -82,9 +96,7 @@ class FakeGateway:
             await self._handle()
             if mode != "breaks":
                 writer.write(_ANSWER % (b"500 No" if mode == "fails" else b"200 OK", _OF_FUNCTION))
-        with contextlib.suppress(ConnectionError):
-            await writer.drain()
-        writer.close()
+        await writer.drain()
 
     async def _handle(self) -> None:
         self.under_way += 1
@@ -103,6 +115,8 @@ async def fake_gateway(home: Path) -> AsyncIterator[FakeGateway]:
         yield gateway
     finally:
         server.close()
+        while gateway.tasks:
+            await asyncio.wait(set(gateway.tasks))
 
 
 class _DyingTicks(Ticks):
@@ -167,6 +181,8 @@ class SchedulerUnderTest:
         """Everything in memory is gone; nothing more is written."""
         self.log._said.clear()
         await self.context.tasks.stop()
+        for _ in range(3):  # until the sockets are closed
+            await asyncio.sleep(0)
         self.log._said.clear()
         if self.log._timer is not None:
             self.log._timer.cancel()
