@@ -40,7 +40,12 @@ class ClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._request = ClientRequest()
         self._in_head = True
+        self._in_request = False
+        self._began = 0.0  # the request that is arriving
         self._head_bytes = 0
+        self._excess = 0  # bytes of a body's framing since its last byte
+        self._body_follows = False  # the parser takes what is behind an offer to upgrade for no body
+        self._resuming = False  # another parser reads on in the same request
         self._waiting: deque[tuple[ClientRequest, Target | Tunnel | MappedResponse]] = deque()
         self._current: ClientRequest | None = None
         self._deaf = False  # nothing more is read from this client
@@ -73,20 +78,24 @@ class ClientConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The client has caught up."""
+        self._last = self._loop.time()
         if self.exchange is not None:
             self.exchange.resume()
 
     def look(self, now: float, *, stalled: float, idle: float) -> bool:
-        """Close when the client has stalled in the middle of a request, or is idle for long; say whether."""
+        """Close when the client has stalled in the middle of a request, or is idle for long; say whether.
+
+        A head has ``stalled`` seconds as a whole: a byte now and then would hold a connection for ever.
+        """
         quiet = now - self._last
         if self._current is not None or (self._waiting and self._waiting[0][0].complete):
             return False
-        if self._head_bytes or not self._in_head:
-            if quiet > stalled:
+        if self._in_request:
+            if not self._deaf and (now - self._began if self._in_head else quiet) > stalled:
                 self._refuse_all(message_response(408, "the request did not arrive in time"))
                 return True
-        elif quiet > idle:
-            self.abort()
+        elif quiet > idle and self._transport is not None:
+            self._transport.abort()  # closing waits for a client that does not read
             return True
         return False
 
@@ -109,6 +118,7 @@ class ClientConnection(asyncio.Protocol):
         self._last = self._loop.time()
         if self._in_head:
             self._head_bytes += len(data)
+        request, size = self._request, self._request.size
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -119,28 +129,48 @@ class ClientConnection(asyncio.Protocol):
         else:
             if self._in_head and self._head_bytes > _HEAD_MAX_BYTES and not self._deaf:
                 self._refuse_all(message_response(431, f"the headers exceed {_HEAD_MAX_BYTES} bytes"))
+            elif not self._in_head and request is self._request:
+                self._excess = self._excess + len(data) if size == request.size else 0
+                if self._excess > _HEAD_MAX_BYTES and not self._deaf:
+                    self._refuse_all(message_response(400, "the body's chunks say more of themselves than they hold"))
 
     def _upgraded(self, rest: bytes) -> None:
-        """The parser stops at an upgrade that we did not accept: the request counts, the offer does not."""
+        """The parser stops at an upgrade that we did not accept: the request counts, the offer does not.
+
+        It also takes a body for what comes after the upgrade, where it would be read as another request.
+        """
         self._parser = httptools.HttpRequestParser(self)
+        if self._body_follows and not self._deaf:
+            self._body_follows = False
+            self._resuming = True
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % self._request.framing)
         if rest and not self._deaf:
             self.data_received(rest)
 
     def on_message_begin(self) -> None:
         """A request begins."""
+        if self._resuming:
+            return
         self._request = ClientRequest()
-        self._in_head = True
+        self._in_head = self._in_request = True
+        self._began = self._last
+        self._excess = 0
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request target."""
-        self._request.target += url
+        if not self._resuming:
+            self._request.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self._request.add_header(name, value)
+        """One header. Trailers are none: what was checked in the head must not change behind it."""
+        if self._in_head:
+            self._request.add_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is complete; what can be refused is refused before the body comes."""
+        if self._resuming:
+            self._resuming = False
+            return
         self._in_head = False
         self._head_bytes = 0
         if self._deaf:
@@ -158,11 +188,12 @@ class ClientConnection(asyncio.Protocol):
         except Refused as refused:
             target = refused.response
         if isinstance(target, MappedResponse):
-            if self._has_body(request):
+            if request.has_body:
                 self._refuse_all(target)
                 return
         elif request.expects_continue and self._current is None and not self._waiting:
             self.respond(_CONTINUE)
+        self._body_follows = bool(request.upgrade) and request.has_body and self._parser.should_upgrade()
         self._waiting.append((request, target))
 
     def _check_head(self, request: ClientRequest) -> None:
@@ -173,6 +204,12 @@ class ClientConnection(asyncio.Protocol):
         if sum(len(name) + len(value) for name, value in request.headers) > _HEAD_MAX_BYTES:
             request.keep_alive = False
             raise Refused(message_response(431, f"the headers exceed {_HEAD_MAX_BYTES} bytes"))
+        if request.hosts != 1 and request.method != "CONNECT":
+            request.keep_alive = False
+            raise Refused(message_response(400, "a request has one Host header"))
+        if request.coding not in (b"", b"chunked"):
+            request.keep_alive = False
+            raise Refused(message_response(501, "the only transfer encoding is chunked"))
         if request.upgrade == b"websocket":
             request.keep_alive = False
             raise Refused(message_response(400, "WebSockets are not supported by Serverless Functions"))
@@ -182,10 +219,6 @@ class ClientConnection(asyncio.Protocol):
         tunnel = self._gateway.tunnel(request, private=self._private)
         request.keep_alive = True
         return tunnel
-
-    @staticmethod
-    def _has_body(request: ClientRequest) -> bool:
-        return request.declared > 0 or any(name == b"transfer-encoding" for name, _ in request.headers)
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -200,7 +233,10 @@ class ClientConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request is complete."""
+        if self._body_follows:
+            return
         self._in_head = True
+        self._in_request = False
         if self._deaf:
             return
         self._request.complete = True

@@ -38,12 +38,14 @@ class ClientRequest:
 
     __slots__ = (
         "body",
+        "coding",
         "complete",
         "declared",
         "expects_continue",
         "forwarded_for",
         "headers",
         "host",
+        "hosts",
         "is_traced",
         "keep_alive",
         "method",
@@ -62,6 +64,8 @@ class ClientRequest:
         self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.host = b""
+        self.hosts = 0
+        self.coding = b""
         self.token: bytes | None = None
         self.token_rank = len(TOKEN_HEADERS)
         self.forwarded_for = b""
@@ -83,8 +87,9 @@ class ClientRequest:
         match lowered:
             case b"host":
                 self.host = value
-            case b"content-length":
-                self.declared = int(value) if value.isdigit() else 0
+                self.hosts += 1
+            case b"content-length" | b"transfer-encoding":
+                self._frame(lowered, value)
             case b"expect":
                 self.expects_continue = value.lower() == b"100-continue"
             case b"x-forwarded-for":
@@ -101,6 +106,22 @@ class ClientRequest:
                 if value and (rank := TOKEN_HEADERS.get(lowered, self.token_rank)) < self.token_rank:
                     self.token, self.token_rank = value, rank
         self.headers.append((lowered, value))
+
+    def _frame(self, name: bytes, value: bytes) -> None:
+        if name == b"content-length":
+            self.declared = int(value) if value.isdigit() else 0
+        else:
+            self.coding += (b"," if self.coding else b"") + value.lower()
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows the head."""
+        return self.declared > 0 or bool(self.coding)
+
+    @property
+    def framing(self) -> bytes:
+        """The header that says how long the body is."""
+        return b"transfer-encoding: chunked" if self.coding else b"content-length: %d" % self.declared
 
     @property
     def credentials(self) -> list[bytes]:
