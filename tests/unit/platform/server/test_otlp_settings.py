@@ -1,0 +1,94 @@
+"""``--otlp`` and OpenTelemetry's variables: where traces go."""
+
+from __future__ import annotations
+
+import pytest
+
+from fnkit.errors import UsageError
+from fnkit.platform.layout import OtlpSettings
+from fnkit.platform.server.otlp import otlp_settings
+
+OTLP = "OTEL_EXPORTER_OTLP_"
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "url"),
+    [
+        ("http://c:4318", {}, "http://c:4318/v1/traces"),
+        ("http://c:4318/", {}, "http://c:4318/v1/traces"),
+        ("https://c/otlp", {}, "https://c/otlp/v1/traces"),
+        ("https://c/otlp/v1/traces", {}, "https://c/otlp/v1/traces"),
+        ("http://c", {f"{OTLP}ENDPOINT": "http://other", "OTEL_SDK_DISABLED": "true"}, "http://c/v1/traces"),
+        (None, {f"{OTLP}ENDPOINT": "http://c:4318"}, "http://c:4318/v1/traces"),
+        (None, {f"{OTLP}TRACES_ENDPOINT": "http://c/mine", f"{OTLP}ENDPOINT": "http://d"}, "http://c/mine"),
+        (None, {f"{OTLP}ENDPOINT": "http://c", "OTEL_TRACES_EXPORTER": "console,otlp"}, "http://c/v1/traces"),
+        (None, {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}PROTOCOL": "http/protobuf"}, "http://c/v1/traces"),
+    ],
+)
+def test_the_urls_path_is_completed_as_the_specification_says(
+    given: str | None, environ: dict[str, str], url: str
+) -> None:
+    settings = otlp_settings(given, environ)
+    assert settings is not None
+    assert settings.traces_url == url
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {f"{OTLP}ENDPOINT": ""},
+        {f"{OTLP}ENDPOINT": "http://c", "OTEL_SDK_DISABLED": "TRUE"},
+        {f"{OTLP}ENDPOINT": "http://c", "OTEL_TRACES_EXPORTER": "none"},
+        {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}PROTOCOL": "grpc"},
+        {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}TRACES_PROTOCOL": "grpc", f"{OTLP}PROTOCOL": "http/json"},
+        {f"{OTLP}HEADERS": "a=b", "OTEL_SERVICE_NAME": "x"},
+    ],
+)
+def test_without_an_endpoint_of_ours_nothing_is_exported(environ: dict[str, str]) -> None:
+    assert otlp_settings(None, environ) is None
+
+
+def test_headers_service_and_timeout_come_from_the_variables() -> None:
+    environ = {
+        f"{OTLP}HEADERS": "Authorization=Basic%20abc=, x-key = 1 ,",
+        f"{OTLP}TRACES_TIMEOUT": "2500",
+        "OTEL_SERVICE_NAME": " mine ",
+    }
+    assert otlp_settings("http://c", environ) == OtlpSettings(
+        traces_url="http://c/v1/traces",
+        headers=(("Authorization", "Basic abc="), ("x-key", "1")),
+        service_name="mine",
+        timeout=2.5,
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["", "c:4318", "ftp://c", "http://", "http://c:99999", "http://c/#x", "http://a b", "http://ü", "//c"]
+)
+def test_what_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="--otlp is not the URL"):
+        otlp_settings(url, {})
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {f"{OTLP}ENDPOINT": "http://user:s3cret@c"},
+        {f"{OTLP}ENDPOINT": "http://c?key=s3cret"},
+        {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}HEADERS": "s3cret"},
+        {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}HEADERS": "a=s3cret%0d%0ax: y"},
+        {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}TRACES_HEADERS": "a b=s3cret"},
+        {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}TIMEOUT": "s3cret"},
+    ],
+)
+def test_what_cannot_be_used_is_refused_without_being_repeated(environ: dict[str, str]) -> None:
+    with pytest.raises(UsageError) as refused:
+        otlp_settings(None, environ)
+    assert "s3cret" not in f"{refused.value} {refused.value.hint}"
+    assert OTLP in refused.value.message
+
+
+def test_it_shows_nothing_of_itself() -> None:
+    settings = OtlpSettings(traces_url="http://c/k3y", headers=(("a", "s3cret"),))
+    assert repr(settings) == str(settings) == "OtlpSettings()"
