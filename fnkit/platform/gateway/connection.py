@@ -132,7 +132,7 @@ class ClientConnection(asyncio.Protocol):
             elif not self._in_head and request is self._request:
                 self._excess = self._excess + len(data) if size == request.size else 0
                 if self._excess > _HEAD_MAX_BYTES and not self._deaf:
-                    self._refuse_all(message_response(400, "the body's chunks say more of themselves than they hold"))
+                    self._refuse_all(message_response(400, "the body's chunks are longer than what they hold"))
 
     def _upgraded(self, rest: bytes) -> None:
         """The parser stops at an upgrade that we did not accept: the request counts, the offer does not.
