@@ -38,6 +38,8 @@ def decode_text(raw: bytes) -> str:
 
 def is_base64(body: bytes) -> bool:
     """Say whether Go's ``base64.StdEncoding`` decodes the body: padded, line breaks skipped; so also ``""``."""
+    if not body:
+        return True
     if _BASE64.fullmatch(body) is None:
         if b"\n" not in body and b"\r" not in body:
             return False

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from fnkit.platform.engine.answers import AnswerHeaders
 from fnkit.platform.engine.meters import Meters
 from fnkit.platform.measurements import EngineMeasurements
 from fnkit.platform.routing import Route
@@ -45,7 +46,7 @@ class Listener(Protocol):
     def granted(self, call: Call) -> None:
         """An instance is this call's alone: send the request now."""
 
-    def answer_started(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def answer_started(self, status: int, headers: AnswerHeaders) -> None:
         """The status line and headers came."""
 
     def answer_data(self, data: bytes) -> None:

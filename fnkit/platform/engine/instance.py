@@ -20,6 +20,7 @@ from typing import Final, Protocol, cast
 import httptools
 import msgspec
 
+from fnkit.platform.engine.answers import AnswerHeaders, KnownHead, known_answer, remember_answer
 from fnkit.platform.engine.calls import LocalCall
 from fnkit.platform.engine.capture import LineReader
 from fnkit.platform.engine.cgroups import InstanceGroups
@@ -100,6 +101,7 @@ class Instance(asyncio.Protocol):
         self._eof = False
         self._ended = False
         self._headers: list[tuple[bytes, bytes]] = []
+        self._head: tuple[int, AnswerHeaders] | None = None  # of the current answer
         self._parser = httptools.HttpResponseParser(self)
         self._readers: dict[int, LineReader] = {}
         self._written = select.poll()
@@ -177,6 +179,7 @@ class Instance(asyncio.Protocol):
         self._request_id = call.request_id
         self.call = call
         self.answering = False
+        self._head = None
         self._head_bytes = 0
 
     def write(self, data: bytes) -> None:
@@ -206,6 +209,10 @@ class Instance(asyncio.Protocol):
             self.kill("it spoke without being asked")
 
     def _hear_answer(self, data: bytes) -> None:
+        is_first = self._head_bytes == 0
+        if is_first and (known := known_answer(data)) is not None:
+            self._pass_known(*known)
+            return
         if not self.answering:
             self._head_bytes += len(data)
         try:
@@ -215,9 +222,20 @@ class Instance(asyncio.Protocol):
             if not self._answered:
                 self.kill("its answer was not HTTP")
         if self._answered:
+            if is_first and self._head is not None and not self._spoke_on and not self._leaving:
+                remember_answer(data, *self._head)
             self._end_answer()
         elif not self.answering and self._head_bytes > _HEAD_MAX:
             self.kill(f"the head of its answer exceeds {_HEAD_MAX} bytes")
+
+    def _pass_known(self, head: KnownHead, body: bytes) -> None:
+        self.answering = True
+        listener = self.call.listener if self.call is not None else None
+        if listener is not None:
+            listener.answer_started(head.status, head.headers)
+            if body:
+                listener.answer_data(body)
+        self._end_answer()
 
     def on_message_begin(self) -> None:
         """The parser found the beginning of an answer, of which there is to be one."""
@@ -229,11 +247,12 @@ class Instance(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The parser found the end of the head."""
-        headers, self._headers = self._headers, []
+        headers, self._headers = tuple(self._headers), []
         status = self._parser.get_status_code()
         if status < _FIRST_FINAL_STATUS:
             raise httptools.HttpParserError("an interim answer")
         self.answering = True
+        self._head = (status, headers)
         if not self._answered and self.call is not None and self.call.listener is not None:
             self.call.listener.answer_started(status, headers)
 

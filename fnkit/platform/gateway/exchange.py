@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from fnkit.contract.invocation import map_failure, map_response, needs_whole_body
+from fnkit.platform.engine.answers import AnswerHeaders
 from fnkit.platform.engine.contract import Call, Engine, Failure
 from fnkit.platform.engine.meters import FunctionMeter
 from fnkit.platform.gateway.responses import (
@@ -13,6 +14,7 @@ from fnkit.platform.gateway.responses import (
     failure_response,
     finish_head,
     pass_through_head,
+    without_length,
 )
 from fnkit.platform.gateway.tracing import Trace
 
@@ -128,16 +130,12 @@ class Exchange:
         payload, self._payload = self._payload, b""
         call.send(payload)
 
-    def answer_started(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def answer_started(self, status: int, headers: AnswerHeaders) -> None:
         """See ``Listener``."""
         self._status = status
-        self._headers = tuple(headers)
+        self._length, self._headers = without_length(headers)
         if status == _FAILED:
             self._whole = True
-        for name, value in headers:
-            if name.lower() == b"content-length" and value.isdigit():
-                self._length = int(value)
-                self._headers = tuple(h for h in headers if h[0].lower() != b"content-length")
 
     def answer_data(self, data: bytes) -> None:
         """See ``Listener``."""

@@ -23,6 +23,13 @@ _REPLACED: Final = frozenset(
         *(b"proxy-authorization", b"proxy-connection", b"proxy-authenticate", b"proxy"),
     }
 )
+_NOTED: Final = frozenset(
+    {
+        b"content-length", b"expect", b"host", b"scw_trigger_type", b"traceparent", b"tracestate", b"upgrade",
+        b"x-forwarded-for", b"x-request-id", *TOKEN_HEADERS,
+    }
+)  # fmt: skip
+"""Headers that the gateway itself reads."""
 _encoder: Final = msgspec.json.Encoder()
 _contexts: Final[dict[tuple[int, str], msgspec.Raw]] = {}
 
@@ -43,6 +50,7 @@ class ClientRequest:
         "declared",
         "expects_continue",
         "forwarded_for",
+        "head_size",
         "headers",
         "host",
         "hosts",
@@ -63,6 +71,7 @@ class ClientRequest:
         self.method = ""
         self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.head_size = 0  # bytes of names and values
         self.host = b""
         self.hosts = 0
         self.coding = b""
@@ -84,6 +93,12 @@ class ClientRequest:
     def add_header(self, name: bytes, value: bytes) -> None:
         """Take one header, and remember those that the gateway itself reads."""
         lowered = name.lower()
+        self.head_size += len(name) + len(value)
+        self.headers.append((lowered, value))
+        if lowered in _NOTED:
+            self._note(lowered, value)
+
+    def _note(self, lowered: bytes, value: bytes) -> None:
         match lowered:
             case b"host":
                 self.host = value
@@ -105,7 +120,6 @@ class ClientRequest:
             case _:
                 if value and (rank := TOKEN_HEADERS.get(lowered, self.token_rank)) < self.token_rank:
                     self.token, self.token_rank = value, rank
-        self.headers.append((lowered, value))
 
     def _frame(self, name: bytes, value: bytes) -> None:
         if name == b"content-length":

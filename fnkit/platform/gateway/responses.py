@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.invocation import CORS_DEFAULTS, MappedResponse, Refusal, map_response
+from fnkit.platform.engine.answers import AnswerHeaders
 from fnkit.platform.engine.contract import Failure, FailureKind
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "message_response",
     "pass_through_head",
     "refusal_response",
+    "without_length",
 ]
 
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
@@ -36,6 +38,7 @@ _STATUS: Final = {
 
 Head = tuple[int, tuple[tuple[bytes, bytes], ...]]
 _heads: Final[dict[Head, tuple[int, bytes]]] = {}
+_framed: Final[dict[AnswerHeaders, tuple[int | None, AnswerHeaders]]] = {}
 _date: tuple[int, bytes] = (0, b"")
 
 
@@ -51,6 +54,18 @@ def _head(response: MappedResponse) -> bytes:
     lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in response.headers]
     return "".join(lines).encode("utf-8", "replace")
+
+
+def without_length(headers: AnswerHeaders) -> tuple[int | None, AnswerHeaders]:
+    """Return the Content-Length, ``None`` without one, and the other headers; remembered, since few differ."""
+    known = _framed.get(headers)
+    if known is None:
+        lengths = [value for name, value in headers if name.lower() == b"content-length" and value.isdigit()]
+        others = tuple(header for header in headers if header[0].lower() != b"content-length")
+        known = (int(lengths[-1]), others) if lengths else (None, headers)
+        if len(_framed) < _HEADS_MAX:
+            _framed[headers] = known
+    return known
 
 
 def pass_through_head(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> tuple[int, bytes]:

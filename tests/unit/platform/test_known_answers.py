@@ -1,0 +1,64 @@
+"""What is remembered of answers, and when it may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from fnkit.platform.engine import answers
+from fnkit.platform.engine.answers import KnownHead, known_answer, remember_answer
+
+HEADERS = ((b"content-type", b"text/html"), (b"Content-Length", b"5"))
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nContent-Length: 5\r\n\r\nhello"
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> Iterator[None]:
+    answers._known.clear()
+    yield
+    answers._known.clear()
+
+
+def test_an_answer_is_known_by_its_head_whatever_its_body() -> None:
+    assert known_answer(ANSWER) is None
+
+    remember_answer(ANSWER, 200, HEADERS)
+
+    assert known_answer(ANSWER) == (KnownHead(200, HEADERS, 5), b"hello")
+    assert known_answer(ANSWER.replace(b"hello", b"\r\n\r\n!")) == (KnownHead(200, HEADERS, 5), b"\r\n\r\n!")
+
+
+@pytest.mark.parametrize("data", [ANSWER[:-1], ANSWER + b"H", ANSWER[:40], b"", ANSWER.replace(b"200", b"201")])
+def test_what_is_not_one_whole_answer_with_that_head_is_the_parser_s(data: bytes) -> None:
+    remember_answer(ANSWER, 200, HEADERS)
+
+    assert known_answer(data) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (200, HEADERS[:1]),
+        (200, (*HEADERS, (b"transfer-encoding", b"chunked"))),
+        (200, (*HEADERS, (b"content-length", b"5"))),
+        (200, (HEADERS[0], (b"content-length", b"05"))),
+        (200, (HEADERS[0], (b"content-length", b"6"))),
+        (204, HEADERS),
+        (304, HEADERS),
+    ],
+)
+def test_what_does_not_say_its_length_plainly_is_not_remembered(
+    status: int, headers: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    remember_answer(ANSWER, status, headers)
+
+    assert known_answer(ANSWER) is None
+
+
+def test_handlers_cannot_make_it_grow_without_end() -> None:
+    for number in range(3000):
+        remember_answer(b"HTTP/1.1 200 OK\r\nx: %d\r\n\r\nhello" % number, 200, HEADERS)
+    remember_answer(b"HTTP/1.1 200 OK\r\n" + b"x" * 2000 + b"\r\n\r\nhello", 200, HEADERS)
+
+    assert len(answers._known) == answers._HEADS_MAX
