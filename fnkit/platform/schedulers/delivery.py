@@ -1,24 +1,32 @@
-"""One POST to a function through the gateway's private door, which skips the token check (decision 18)."""
+"""POSTs to functions through the gateway's private door, which skips the token check (decision 18).
+
+A connection is kept for the next message: opening one costs more than a message does. Whether a kept one is still
+whole is looked up in its socket before it is used, so that a gateway that went away meanwhile is seen as what it
+is, unreachable, and not as a message of which nobody knows whether it arrived.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import httptools
 import msgspec
 
-__all__ = ["REFUSED", "USER_AGENT", "Outcome", "Unreachable", "post"]
+__all__ = ["REFUSED", "USER_AGENT", "Door", "Outcome", "Unreachable"]
 
 USER_AGENT: Final = "ScalewayServerlessOrchestrator/1.0"  # recorded
 REFUSED: Final = 300
 """Published for triggers: an answer of 300 and more is a failure."""
 
-_CHUNK: Final = 64 * 1024
 _WORDS: Final = 300  # of a refusal's body, for the log
-_UNAVAILABLE: Final = 503
+_IDLE_KEPT: Final = 64
+# The gateway's own: it has no room, or it does not know the function (yet). No handler saw the message.
+_TURNED_AWAY: Final = frozenset({404, 503})
 _OF_FUNCTIONS: Final = (
     b"access-control-allow-origin"  # every answer of a function has it, none of the gateway's own
 )
@@ -46,66 +54,143 @@ class Outcome:
         return self.http_status is not None and self.http_status < REFUSED
 
 
-class _Answer:
-    """What a parser has read; the names are httptools'."""
+class _Line(asyncio.Protocol):
+    """One connection, one request at a time. Methods with ``on_`` are httptools' names."""
 
-    def __init__(self) -> None:
-        self.parser = httptools.HttpResponseParser(self)
-        self.ended = False
+    def __init__(self, peer: socket.socket) -> None:
+        self.answered: asyncio.Future[int] | None = None  # the status
         self.of_function = False
         self.words = b""
+        self.is_reusable = True
+        self._peer = peer
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        del value
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.is_reusable = False
+        if self.answered is not None and not self.answered.done():
+            self.answered.set_exception(ConnectionError("the connection ended before the answer's end"))
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.close()
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
         self.of_function |= name.lower() == _OF_FUNCTIONS
 
     def on_body(self, body: bytes) -> None:
-        self.words = (self.words + body[:_WORDS])[:_WORDS]
+        if len(self.words) < _WORDS:
+            self.words = (self.words + body)[:_WORDS]
 
     def on_message_complete(self) -> None:
-        self.ended = True
+        self.is_reusable = self.is_reusable and self._parser.should_keep_alive()
+        if self.answered is not None and not self.answered.done():
+            self.answered.set_result(self._parser.get_status_code())
+
+    def is_whole(self) -> bool:
+        """Whether the other end is still there: an end of file, or bytes that nobody asked for, say it is not."""
+        if not self.is_reusable or self._transport is None or self._transport.is_closing():
+            return False
+        try:
+            self._peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    async def ask(self, request: bytes) -> int:
+        """Send a request; returns the status when its answer is complete. ``ConnectionError`` where it breaks."""
+        if self._transport is None:
+            raise ConnectionError("never connected")
+        self.answered = asyncio.get_running_loop().create_future()
+        self.of_function, self.words = False, b""
+        self._transport.write(request)
+        return await self.answered
+
+    def close(self) -> None:
+        self.is_reusable = False
+        if self._transport is not None:
+            self._transport.close()
 
 
-async def post(door: str, host: str, body: bytes, content_type: str, seconds: float) -> Outcome:
-    """POST ``body`` to ``/`` of the function that answers under ``host``; waits that many real seconds at most.
+class Door:
+    """The gateway's private door, at this socket. Lives on one event loop."""
 
-    Raises:
-        Unreachable: the gateway could not be reached.
-    """
-    started = time.monotonic()
-    try:
-        reader, writer = await asyncio.open_unix_connection(door)
-    except OSError as error:
-        raise Unreachable(str(error)) from None
-    head = (
-        f"POST / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nContent-Type: {content_type}\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    answer, fault = _Answer(), ""
-    try:
-        async with asyncio.timeout(seconds):
-            writer.write(head.encode("latin-1") + body)
-            await writer.drain()
-            while not answer.ended and (data := await reader.read(_CHUNK)):
-                answer.parser.feed_data(data)
-    except TimeoutError:
-        fault = f"no answer came within {seconds:g} s"
-    except (OSError, httptools.HttpParserError):
-        fault = "the connection broke before the answer's end"
-    finally:
-        writer.close()
-    duration = round((time.monotonic() - started) * 1000, 3)
-    if not answer.ended:
-        return Outcome(None, duration, fault or "the connection ended before the answer's end")
-    status = answer.parser.get_status_code()
-    if status < REFUSED:
-        return Outcome(status, duration)
-    return Outcome(
-        status,
-        duration,
-        error=f"it answered {status}: {_said(answer.words)}".removesuffix(": "),
-        turned_away=status == _UNAVAILABLE and not answer.of_function,
-    )
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._idle: list[_Line] = []
+
+    async def post(self, host: str, body: bytes, content_type: str, seconds: float) -> Outcome:
+        """POST ``body`` to ``/`` of the function that answers under ``host``; waits so many real seconds.
+
+        Raises:
+            Unreachable: the gateway could not be reached.
+        """
+        started = time.monotonic()
+        line = await self._line()
+        head = (
+            f"POST / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nContent-Type: {content_type}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        status, fault = None, ""
+        try:
+            async with asyncio.timeout(seconds):
+                status = await line.ask(head.encode("latin-1") + body)
+        except TimeoutError:
+            fault = f"no answer came within {seconds:g} s"
+        except ConnectionError as error:
+            fault = str(error)
+        finally:
+            self._give_back(line, used=status is None)
+        duration = round((time.monotonic() - started) * 1000, 3)
+        if status is None:
+            return Outcome(None, duration, fault)
+        if status < REFUSED:
+            return Outcome(status, duration)
+        return Outcome(
+            status,
+            duration,
+            error=f"it answered {status}: {_said(line.words)}".removesuffix(": "),
+            turned_away=status in _TURNED_AWAY and not line.of_function,
+        )
+
+    def close(self) -> None:
+        """Let go of the connections that are kept."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _line(self) -> _Line:
+        while self._idle:
+            line = self._idle.pop()
+            if line.is_whole():
+                return line
+            line.close()
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        peer.settimeout(0)
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_connect(peer, self._path)
+            _, line = await loop.create_unix_connection(lambda: _Line(peer), sock=peer)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                peer.close()
+            if isinstance(error, OSError):
+                raise Unreachable(str(error)) from None
+            raise
+        return line
+
+    def _give_back(self, line: _Line, *, used: bool) -> None:
+        """Keep a connection whose answer is complete; ``used``: it is not, so that it is of no use any more."""
+        if used or not line.is_reusable or len(self._idle) >= _IDLE_KEPT:
+            line.close()
+        else:
+            self._idle.append(line)
 
 
 def _said(words: bytes) -> str:

@@ -17,7 +17,7 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.deliveries import DeliveryLog
 from fnkit.platform.control.firing import Firing
 from fnkit.platform.records.delivery import DeliveryStatus
-from fnkit.platform.schedulers.delivery import Outcome, Unreachable, post
+from fnkit.platform.schedulers.delivery import Door, Outcome, Unreachable
 from fnkit.platform.schedulers.turns import Turns
 
 __all__ = ["PATIENCE_SECONDS", "HandOver"]
@@ -37,8 +37,9 @@ _logger = logging.getLogger(__name__)
 class HandOver:
     """Everything that is under way to functions."""
 
-    def __init__(self, context: ControlContext, log: DeliveryLog) -> None:
+    def __init__(self, context: ControlContext, log: DeliveryLog, door: Door | None = None) -> None:
         self._context = context
+        self._door = door or Door(context.settings.gateway_socket)
         self._log = log
         self._turns = Turns()
         self._number = 0
@@ -72,12 +73,12 @@ class HandOver:
         self._log.put(firing.source_id, done, firing.body)
 
     async def _handed_over(self, firing: Firing) -> Outcome:
-        door, kind = self._context.settings.gateway_socket, firing.delivery.kind
+        kind = firing.delivery.kind
         content, seconds = _CONTENT_TYPES.get(kind, _ANY_CONTENT), firing.timeout + _GRACE_SECONDS
         deadline, pause = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE
         while True:
             try:
-                outcome = await post(door, firing.host, firing.body, content, seconds)
+                outcome = await self._door.post(firing.host, firing.body, content, seconds)
             except Unreachable as error:
                 outcome = Outcome(None, 0.0, f"the gateway cannot be reached: {error}", turned_away=True)
             if not outcome.turned_away or time.monotonic() >= deadline:
