@@ -22,7 +22,8 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 KEYS = [
-    *("running", "healthy", "api_url", "gateway_url", "gateway_tls_url", "console_url", "nats_url"),
+    *("running", "healthy", "api_url", "gateway_url", "gateway_tls_url", "ca_certificate"),
+    *("console_url", "nats_url"),
     *("secret_key", "access_key", "project_id", "organization_id", "data_dir", "pid", "processes", "isolation"),
 ]
 START = ("platform", "start", "--json", "--api-port", "0", "--gateway-port", "0")
@@ -246,7 +247,7 @@ def test_reset_needs_a_yes_and_keeps_keys_and_ports(fnkit: Command, home: Path, 
     assert (home / "platform.db").exists()
     key = fnkit("platform", "key", "create", "--json").ok().json()
     assert fnkit("platform", "reset", "--yes", "--json").ok().json()["removed"] is True
-    kept = {"api-keys.json", "platform.json", "platform.lock", "run.json"}
+    kept = {"api-keys.json", "platform.json", "platform.lock", "run.json", "tls"}
     assert {entry.name for entry in home.iterdir()} == kept
     again = fnkit("platform", "start", "--detach", "--json").ok().json()
     assert (again["secret_key"], again["api_url"]) == (started["secret_key"], started["api_url"])
