@@ -160,7 +160,7 @@ def test_while_the_data_plane_is_away_control_answers_for_itself(tmp_path: Path)
         control.request("GET", "/functions/v1beta1/regions/fr-par/runtimes").ok()
         found = scrape(f"http://127.0.0.1:{control.settings.api_port}")
     assert found.value("fnkit_data_plane_up") == 0
-    assert found.value("fnkit_api_requests_total", operation="ListRuntimes", code="200") == 1
+    assert found.value("fnkit_api_requests_total", operation="ListFunctionRuntimes", code="200") == 1
     assert not any("fnkit_function" in family.name or "gateway" in family.name for family in found.families)
 
 

@@ -219,9 +219,10 @@ def test_the_memory_budget_is_what_live_instances_reserve() -> None:
         assert (engine.memory_used, engine.memory_limit) == (768, 1000)
 
 
-@pytest.mark.parametrize("isolation", ["none", "landlock"])
+@pytest.mark.parametrize("isolation", ["none", "landlock", "namespaces"])
 def test_without_control_groups_memory_is_the_resident_set(isolation: str) -> None:
-    with running_data_plane(isolation=isolation) as plane:
+    user = 54321 if os.geteuid() == 0 else 0
+    with running_data_plane(isolation=isolation, user=user) as plane:
         route = plane.deploy("plain", HANDLER)
         resident = of(plane, route).memory_bytes
         assert resident is not None
