@@ -19,6 +19,7 @@ from fnkit.platform.api.answers import failure, json_answer
 from fnkit.platform.api.call import Call, caller_of
 from fnkit.platform.api.document import route as document
 from fnkit.platform.api.legacy import LEGACY
+from fnkit.platform.api.loki import routes as loki
 from fnkit.platform.api.metrics import route as metrics
 from fnkit.platform.api.metrics import route as metrics
 from fnkit.platform.api.operations import OPERATIONS, Operation
@@ -56,6 +57,7 @@ def application(plane: ControlPlane) -> Starlette:
     routes += [Route(path, _guarded(plane, work), methods=[method]) for method, path, work in deliveries.ROUTES]
     routes = [metrics.metered(route, plane.context.meter) for route in routes]
     routes = [metrics.metered(route, plane.context.meter) for route in routes]
+    routes += loki.routes(plane)
     app = Starlette(routes=routes, exception_handlers={HTTPException: _elsewhere})
     app.router.redirect_slashes = False
     return app

@@ -24,6 +24,7 @@ from fnkit.platform.control.history import History
 from fnkit.platform.control.keys import Keys
 from fnkit.platform.control.leftovers import Leftovers
 from fnkit.platform.control.link import DataPlaneLink
+from fnkit.platform.control.logs.queries import LogQueries
 from fnkit.platform.control.namespaces import Namespaces
 from fnkit.platform.control.pointing import Pointing
 from fnkit.platform.control.routes import serving_routes
@@ -77,6 +78,7 @@ class ControlPlane:
     leftovers: Leftovers
     pointing: Pointing
     token_keys: TokenKeyKeeper
+    logs: LogQueries
     due: Callable[[], Awaitable[None]] = _nothing_due
     version: str = field(default_factory=lambda: version("fnkit"))
 
@@ -103,6 +105,7 @@ class ControlPlane:
         await self.token_keys.close()
         await self.link.close()
         self.deploys.close()
+        self.logs.close()
         self.pointing.close()
         self.context.secrets.close()
         self.context.store.close()
@@ -214,4 +217,5 @@ def assemble(settings: ProcessSettings) -> ControlPlane:
         leftovers=leftovers,
         pointing=pointing,
         token_keys=token_keys,
+        logs=LogQueries(context),
     )

@@ -111,8 +111,20 @@ def _set_operation(query: BinaryOperation, left: Frame, right: Frame, moments: M
     there = [_present(right, matching, index) for index in range(moments.count)]
     if query.operator == "or":
         before = [_present(left, matching, index) for index in range(moments.count)]
-        return [*left, *(_where(series, matching, before, wanted=False) for series in right)]
+        return _merged([*left, *(_where(series, matching, before, wanted=False) for series in right)])
     return [_where(series, matching, there, wanted=query.operator == "and") for series in left]
+
+
+def _merged(frame: Frame) -> Frame:
+    """Return each set of labels once: what stands on both sides is there at different moments."""
+    made: dict[frozenset[tuple[str, str]], Series] = {}
+    for series in frame:
+        there = made.setdefault(frozenset(series.labels.items()), series)
+        if there is not series:
+            pairs = zip(there.values, series.values, strict=True)
+            merged: list[float | None] = [other if value is None else value for value, other in pairs]
+            made[frozenset(series.labels.items())] = Series(series.labels, merged)
+    return list(made.values())
 
 
 def _present(frame: Frame, matching: Matching, index: int) -> set[frozenset[tuple[str, str]]]:

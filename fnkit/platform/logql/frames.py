@@ -8,15 +8,18 @@ from typing import TypeAlias
 
 from fnkit.platform.logql.entries import Entry
 from fnkit.platform.logql.refusal import QueryRefused
-from fnkit.platform.logql.syntax import Grouping, Matcher
+from fnkit.platform.logql.syntax import Grouping, LogQuery
 
 __all__ = ["POINTS_MAX", "Frame", "Moments", "ReadEntries", "Series", "Spend", "check_size", "grouped"]
 
 POINTS_MAX = 5_000_000
 """Of all series of one answer together, which is some 200 MB."""
 
-ReadEntries: TypeAlias = Callable[[tuple[Matcher, ...], int, int], Iterable[Entry]]
-"""Reads the lines of a selector after one moment, up to and with another (Unix nanoseconds)."""
+ReadEntries: TypeAlias = Callable[[LogQuery, int, int], Iterable[Entry]]
+"""Reads the lines of a query's selector after one moment, up to and with another (Unix nanoseconds).
+
+It may leave out lines that the query's stages would take out anyway, and does none of the stages.
+"""
 
 Spend: TypeAlias = Callable[[int], None]
 """Is told of work about to be done, in lines or numbers; refuses where it is too much, or too late."""

@@ -67,10 +67,12 @@ def _text(raw: msgspec.Raw, first: bytes) -> str:
 def _some(entry: Entry, paths: list[tuple[str, tuple[str | int, ...]]]) -> bool:
     if not entry.line:
         return True
+    if entry.line[0] not in '{["':
+        entry.fail(_ERROR, "the line is no JSON")
+        return True
     try:
         found = [(label, _at(msgspec.Raw(entry.line.encode()), path)) for label, path in paths]
-    except _FAULTS as error:
-        entry.fail(_ERROR, str(error))
+    except _FAULTS:  # what only begins like JSON has no such fields, and is no error to Loki either
         found = [(label, None) for label, _ in paths]
     for label, value in found:
         if value is not None:
@@ -90,8 +92,6 @@ def _at(raw: msgspec.Raw, path: tuple[str | int, ...]) -> str | None:
         elif isinstance(step, int) and first == b"[":
             values = _array.decode(raw)
             here = values[step] if step < len(values) else None
-        elif first not in (b"{", b"["):
-            msgspec.json.decode(raw)  # what is no JSON at all is told
         if here is None:
             return None
         raw = here

@@ -64,17 +64,25 @@ def whole(pattern: str) -> Callable[[str], bool]:
 
 def capture_names(pattern: str) -> tuple[str, ...]:
     """Return the names of a pattern's groups."""
-    return tuple(_compiled(pattern).groupindex)
+    return tuple(_names(_compiled(pattern)))
 
 
 def groups(pattern: str) -> Callable[[str], dict[str, str]]:
     """Return what the named groups of the first match hold; nothing where there is no match."""
     compiled = _compiled(pattern)
+    names = _names(compiled)
 
     def take(text: str) -> dict[str, str]:
         found = compiled.search(text.encode("utf-8", "replace"))
         if found is None:
             return {}
-        return {name: (value or b"").decode("utf-8", "replace") for name, value in found.groupdict().items()}
+        return {name: (found[group] or b"").decode("utf-8", "replace") for name, group in names.items()}
 
     return take
+
+
+def _names(compiled: re2._Regexp[bytes]) -> dict[str, int]:
+    """Return the groups' numbers by their names, which a pattern of bytes has in bytes."""
+    return {
+        name.decode() if isinstance(name, bytes) else name: group for name, group in compiled.groupindex.items()
+    }

@@ -26,7 +26,7 @@ from fnkit.platform.logql.syntax import (
 from fnkit.platform.logql.templates import template_text
 from fnkit.platform.logql.text_fields import logfmt_parser, pattern_parser, regexp_parser
 
-__all__ = ["Step", "pipeline"]
+__all__ = ["Step", "pipeline", "required_texts"]
 
 Step: TypeAlias = Callable[[Entry], bool]
 """Changes an entry; False where it does not stay."""
@@ -131,3 +131,18 @@ def _choice(stage: Drop | Keep) -> Step:
         return True
 
     return step
+
+
+def required_texts(stages: tuple[Stage, ...]) -> tuple[str, ...]:
+    """Return texts without which no line stays, so that most lines need not be looked at any closer.
+
+    >>> required_texts((LineFilter("|=", ("a",)), LineFilter("!=", ("b",)), LineFilter("|=", ("c", "d"))))
+    ('a',)
+    """
+    texts = []
+    for stage in stages:
+        if isinstance(stage, LineFormat | Decolorize):
+            break
+        if isinstance(stage, LineFilter) and stage.operator == "|=" and len(stage.texts) == 1:
+            texts.append(stage.texts[0])
+    return tuple(text for text in texts if text)

@@ -52,7 +52,7 @@ def read_samples(
     step = pipeline(_needed(query.stages, grouping, log_range.unwrap))
     value = _value(function, log_range.unwrap)
     labels = _labels(grouping, log_range.unwrap)
-    for entry in read(query.selector, span[0] - offset, span[1] - offset):
+    for entry in read(query, span[0] - offset, span[1] - offset):
         if not step(entry):
             continue
         number = value(entry)

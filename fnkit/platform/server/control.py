@@ -77,6 +77,7 @@ async def _serve_http(plane: ControlPlane, listener: socket.socket, stop: asynci
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="wsproto",
         timeout_graceful_shutdown=_DRAIN_SECONDS,
         timeout_keep_alive=_IDLE_SECONDS,
     )

@@ -1,0 +1,1 @@
+"""Loki's HTTP API over functions' logs, as Grafana, ``logcli`` and Cockpit's users call it: ``/loki/api/v1``."""

@@ -1,0 +1,35 @@
+"""Whose request this is: Loki's clients bring a key in more ways than the Functions API's."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from starlette.datastructures import Headers
+
+from fnkit.platform.control.callers import Caller
+from fnkit.platform.control.platform import ControlPlane
+
+__all__ = ["caller_of"]
+
+
+def caller_of(plane: ControlPlane, headers: Headers) -> Caller | None:
+    """Return who has the key in ``X-Auth-Token``, ``X-Token`` (Cockpit's), as bearer token or as password."""
+    for key in _keys(headers):
+        if (caller := plane.keys.caller(key)) is not None:
+            return caller
+    return None
+
+
+def _keys(headers: Headers) -> list[bytes]:
+    given = [value for name in ("x-auth-token", "x-token") if (value := headers.get(name))]
+    keys = [value.encode("latin-1", "replace") for value in given]
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        keys.append(value.strip().encode("latin-1", "replace"))
+    elif scheme.lower() == "basic":
+        try:
+            keys.append(base64.b64decode(value.strip(), validate=True).partition(b":")[2])
+        except (binascii.Error, ValueError):
+            return keys
+    return keys

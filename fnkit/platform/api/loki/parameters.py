@@ -1,0 +1,167 @@
+"""A request's parameters, from its query and from a form, read as Loki reads them."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime
+from typing import Final, Literal
+from urllib.parse import parse_qsl
+
+from starlette.requests import HTTPConnection, Request
+
+from fnkit.platform.control.logs.queries import LINES_MAX
+from fnkit.platform.control.logs.segments import Span
+from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.units import parse_duration
+
+__all__ = ["Parameters", "parameters_of", "read_form"]
+
+_SECOND: Final = 10**9
+_LIMIT: Final = 100
+_SINCE: Final = 3600 * _SECOND
+_POINTS: Final = 250  # of a series, where no step is given
+_BODY_MAX: Final = 1024 * 1024
+_DIGITS_OF_SECONDS: Final = 10
+_LONGEST: Final = 2**63 - 1
+_ZONE: Final = re.compile(r"(Z|[+-]\d\d:\d\d)$")
+_FRACTION: Final = re.compile(r"\.(\d{1,9})(?=Z|[+-]|$)")
+
+
+class Parameters:
+    """Named values; ``now`` is platform time in Unix nanoseconds."""
+
+    def __init__(self, values: list[tuple[str, str]], now: int) -> None:
+        self._values = values
+        self._now = now
+
+    def text(self, name: str) -> str:
+        """Return a value, the first of repeated ones, or nothing."""
+        return next((value for key, value in self._values if key == name), "")
+
+    def every(self, *names: str) -> list[str]:
+        """Return all values under any of these names."""
+        return [value for key, value in self._values if key in names and value]
+
+    def moment(self, name: str = "time") -> int:
+        """Return a moment, by default now."""
+        return self._moment(name, self._now)
+
+    def span(self, since: int = _SINCE) -> Span:
+        """Return from when until when.
+
+        Raises:
+            QueryRefused: they cannot be read, or the end comes before the beginning.
+        """
+        if text := self.text("since"):
+            since = self._length("since", text)
+        end = self._moment("end", self._now)
+        start = self._moment("start", min(end, self._now) - since)
+        if end < start:
+            raise QueryRefused("end timestamp must not be before or equal to start time")
+        return Span(start, end)
+
+    def step(self, span: Span) -> int:
+        """Return the time from one number to the next."""
+        if text := self.text("step"):
+            step = self._length("step", text)
+            if step <= 0:
+                raise QueryRefused(
+                    "zero or negative query resolution step widths are not accepted. Try a positive integer"
+                )
+            return step
+        return max((span.end - span.start) // _SECOND // _POINTS, 1) * _SECOND
+
+    def interval(self) -> int:
+        """Return the least time between two lines."""
+        text = self.text("interval")
+        interval = self._length("interval", text) if text else 0
+        if interval < 0:
+            raise QueryRefused("interval must be >= 0")
+        return interval
+
+    def limit(self, most: int = LINES_MAX) -> int:
+        """Return how many lines at most."""
+        text = self.text("limit")
+        if not re.fullmatch(r"[+-]?\d{1,12}", text or str(_LIMIT)):
+            raise QueryRefused(f'invalid limit: parsing "{text[:64]}": invalid syntax')
+        limit = int(text or _LIMIT)
+        if limit <= 0:
+            raise QueryRefused("limit must be a positive value")
+        if limit > most:
+            raise QueryRefused(
+                f"max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {most})"
+            )
+        return limit
+
+    def direction(self) -> Literal["forward", "backward"]:
+        """Return which lines come first."""
+        match self.text("direction").lower():
+            case "" | "backward":
+                return "backward"
+            case "forward":
+                return "forward"
+            case other:
+                raise QueryRefused(f"invalid direction '{other[:64]}'")
+
+    def _moment(self, name: str, otherwise: int) -> int:
+        text = self.text(name)
+        if not text:
+            return otherwise
+        moment = _moment(text)
+        if moment is None or abs(moment) > _LONGEST:
+            raise QueryRefused(f"could not parse '{name}' parameter: {text[:64]!r} is no time")
+        return moment
+
+    def _length(self, name: str, text: str) -> int:
+        length = _seconds(text)
+        if length is None:
+            length = parse_duration(text)
+        if length is None or abs(length) > _LONGEST:
+            raise QueryRefused(
+                f"could not parse '{name}' parameter: cannot parse {text[:64]!r} to a valid duration"
+            )
+        return length
+
+
+def _moment(text: str) -> int | None:
+    """Read Unix seconds (with or without a fraction), Unix nanoseconds, or RFC 3339."""
+    if re.fullmatch(r"[+-]?\d{1,19}", text):
+        return int(text) * (_SECOND if len(text) <= _DIGITS_OF_SECONDS else 1)
+    if "." in text and (seconds := _seconds(text)) is not None:
+        return seconds
+    zone, fraction = _ZONE.search(text), _FRACTION.search(text)
+    if zone is None:
+        return None
+    try:
+        whole = datetime.fromisoformat(_FRACTION.sub("", text))
+        return int(whole.timestamp()) * _SECOND + (int(fraction[1].ljust(9, "0")) if fraction else 0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _seconds(text: str) -> int | None:
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", text[:64]):
+        return None
+    seconds = float(text[:64])
+    return round(seconds * _SECOND) if math.isfinite(seconds) and abs(seconds) < _LONGEST / _SECOND else None
+
+
+async def read_form(request: Request, now: int) -> Parameters:
+    """Return the parameters of a GET or of a POST with a form.
+
+    Raises:
+        QueryRefused: a body of more than a megabyte.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _BODY_MAX:
+            raise QueryRefused("the form is larger than a megabyte")
+    return parameters_of(request, now, bytes(body))
+
+
+def parameters_of(connection: HTTPConnection, now: int, body: bytes = b"") -> Parameters:
+    """Return the parameters of a connection, a form's before the address's."""
+    form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)
+    return Parameters([*form, *connection.query_params.multi_items()], now)

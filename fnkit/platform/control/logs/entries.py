@@ -1,0 +1,80 @@
+"""Selected lines as queries take them, in order of time over several functions."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+
+from fnkit.platform.control.logs.build_lines import BuildLine, build_lines
+from fnkit.platform.control.logs.segments import Span, lines_backward, lines_forward
+from fnkit.platform.control.logs.sources import STREAMS, LogSource, Selection
+from fnkit.platform.log_lines import LogLine
+from fnkit.platform.logql.entries import Entry
+
+__all__ = ["entries_of", "entry_of", "in_order", "needles_for"]
+
+_decoder: Final = msgspec.json.Decoder(LogLine)
+_encoder: Final = msgspec.json.Encoder()
+_WRITTEN: Final = frozenset(STREAMS) - {"build"}
+
+
+def needles_for(texts: Iterable[str]) -> tuple[bytes, ...]:
+    """Return texts as they stand in a segment, to be looked for before a line is decoded."""
+    return tuple(_encoder.encode(text)[1:-1] for text in texts)
+
+
+def entries_of(selection: Selection, span: Span, needles: tuple[bytes, ...], *, backward: bool) -> Iterator[Entry]:
+    """Yield one function's selected lines between two moments."""
+    written = selection.streams & _WRITTEN
+    parts: list[Iterable[Entry]] = []
+    if written:
+        parts.append(_written(selection, written, span, needles, backward=backward))
+    if "build" in selection.streams:
+        lines = build_lines(selection.source.folder, span.builds)
+        builds = [line for line in lines if span.start <= line.time < span.end]
+        made = [_build_entry(selection.source, line) for line in builds]
+        parts.append(reversed(made) if backward else made)
+    return in_order(parts, backward=backward)
+
+
+def in_order(parts: list[Iterable[Entry]], *, backward: bool) -> Iterator[Entry]:
+    """Yield the entries of several parts, each in order, in one order."""
+    if len(parts) == 1:
+        return iter(parts[0])
+    return heapq.merge(*parts, key=attrgetter("time"), reverse=backward)
+
+
+def entry_of(source: LogSource, time: int, raw: bytes, streams: frozenset[str] = _WRITTEN) -> Entry | None:
+    """Return a raw line as an entry; ``None`` where it is of another stream, or a crash cut it off."""
+    try:
+        line = _decoder.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if line.stream not in streams:
+        return None
+    metadata = {}
+    if line.instance:
+        metadata["resource_instance"] = line.instance
+    if line.request_id:
+        metadata["request_id"] = line.request_id
+    return Entry(time, line.message, source.labels[line.stream], metadata)
+
+
+def _written(
+    selection: Selection, streams: frozenset[str], span: Span, needles: tuple[bytes, ...], *, backward: bool
+) -> Iterator[Entry]:
+    source = selection.source
+    if len(streams) == 1:
+        needles = (b'"stream":"%s"' % next(iter(streams)).encode(), *needles)
+    read = lines_backward if backward else lines_forward
+    for time, raw in read(source.folder, span):
+        if all(needle in raw for needle in needles) and (entry := entry_of(source, time, raw, streams)) is not None:
+            yield entry
+
+
+def _build_entry(source: LogSource, line: BuildLine) -> Entry:
+    return Entry(line.time, line.message, source.labels["build"], {"generation": str(line.generation)})

@@ -1,0 +1,104 @@
+"""One function's log from a place on, as it is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fnkit.platform.control.logs.build_lines import BuildPlace, build_end, builds_after
+from fnkit.platform.control.logs.entries import entry_of
+from fnkit.platform.control.logs.segments import PIECE_BYTES, end_of, segments_of, time_of
+from fnkit.platform.control.logs.sources import LogSource
+from fnkit.platform.log_lines import segment_name
+from fnkit.platform.logql.entries import Entry
+
+__all__ = ["BEGINNING", "Followed", "Follower", "current_end"]
+
+_LONGEST_LINE: Final = 8 * PIECE_BYTES  # 64 KiB, every character escaped
+
+
+class Followed(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a function's log was read: a segment's number and an offset, and the builds' file and an offset."""
+
+    segment: int = 0
+    offset: int = 0
+    build_inode: int = 0
+    build_offset: int = 0
+
+
+BEGINNING: Final = Followed()
+
+
+def current_end(folder: Path) -> Followed:
+    """Return the place behind everything that is there."""
+    place, build = end_of(folder), build_end(folder)
+    return Followed(segment=place.segment, offset=place.offset, build_inode=build.inode, build_offset=build.offset)
+
+
+class Follower:
+    """Reads what was written since the last time. ``lost``: segments that were dropped before they were read."""
+
+    def __init__(self, source: LogSource, place: Followed = BEGINNING) -> None:
+        self.source = source
+        self.place = place
+        self.lost = 0
+
+    def read(self, size: int) -> list[Entry]:
+        """Return the next entries, about ``size`` bytes of them, and go on behind them. Blocks on the disk."""
+        entries = self._builds()
+        left = size
+        while left > 0 and (raw := self._next_lines(left)) is not None:
+            left -= len(raw)
+            for line in raw.split(b"\n"):
+                time = time_of(line)
+                if time is not None and (entry := entry_of(self.source, time, line)) is not None:
+                    entries.append(entry)
+        return entries
+
+    def _builds(self) -> list[Entry]:
+        before = BuildPlace(self.place.build_inode, self.place.build_offset)
+        lines, after = builds_after(self.source.folder, before)
+        if after != before:
+            self.place = msgspec.structs.replace(self.place, build_inode=after.inode, build_offset=after.offset)
+        labels = self.source.labels["build"]
+        return [Entry(line.time, line.message, labels, {"generation": str(line.generation)}) for line in lines]
+
+    def _next_lines(self, size: int) -> bytes | None:
+        """Return whole lines, and ``None`` where there are none; a segment that is read to its end is left."""
+        numbers = segments_of(self.source.folder)
+        if not numbers:
+            return None
+        if self.place.segment not in numbers:
+            newer = [number for number in numbers if number > self.place.segment]
+            if not newer:
+                return None
+            if self.place.segment:
+                self.lost += max(1, newer[0] - self.place.segment - 1)
+            self._go(newer[0], 0)
+        # The next one is looked for before this one is read: once it is there, this one is complete.
+        following = next((number for number in numbers if number > self.place.segment), None)
+        raw = self._read(max(size, _LONGEST_LINE))
+        cut = raw.rfind(b"\n") + 1
+        if cut:
+            self._go(self.place.segment, self.place.offset + cut)
+            return raw[:cut]
+        if following is None:
+            return None
+        self._go(following, 0)
+        return b""
+
+    def _read(self, size: int) -> bytes:
+        try:
+            descriptor = os.open(self.source.folder / segment_name(self.place.segment), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return b""
+        try:
+            return os.pread(descriptor, size, self.place.offset)
+        finally:
+            os.close(descriptor)
+
+    def _go(self, segment: int, offset: int) -> None:
+        self.place = msgspec.structs.replace(self.place, segment=segment, offset=offset)

@@ -1,0 +1,50 @@
+"""Which streams wrote something in a span of time, and how much, without decoding a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fnkit.platform.control.logs.answers import IndexStats
+from fnkit.platform.control.logs.build_lines import build_lines
+from fnkit.platform.control.logs.segments import Span, pieces
+from fnkit.platform.control.logs.sources import Selection
+
+__all__ = ["present_streams", "sizes"]
+
+
+def present_streams(folder: Path, streams: frozenset[str], span: Span) -> set[str]:
+    """Return those streams that wrote something. Quotes in messages are escaped, so a mark is never a message's."""
+    missing = {stream: _mark(stream) for stream in streams if stream != "build"}
+    found: set[str] = set()
+    for piece in pieces(folder, span) if missing else ():
+        found |= {stream for stream, mark in missing.items() if mark in piece}
+        missing = {stream: mark for stream, mark in missing.items() if stream not in found}
+        if not missing:
+            break
+    if "build" in streams and any(span.start <= line.time < span.end for line in build_lines(folder)):
+        found.add("build")
+    return found
+
+
+def sizes(selections: list[Selection], span: Span) -> IndexStats:
+    """Return how many streams, lines and bytes there are; bytes with what surrounds a line on disk."""
+    streams = entries = size = 0
+    for selection in selections:
+        there: set[str] = set()
+        for piece in pieces(selection.source.folder, span):
+            for stream in selection.streams:
+                if count := piece.count(_mark(stream)):
+                    there.add(stream)
+                    entries += count
+                    size += len(piece) * count // max(1, piece.count(b"\n"))
+        builds = [line for line in build_lines(selection.source.folder) if span.start <= line.time < span.end]
+        if builds and "build" in selection.streams:
+            there.add("build")
+            entries += len(builds)
+            size += sum(len(line.message) for line in builds)
+        streams += len(there)
+    return IndexStats(streams=streams, chunks=streams, entries=entries, bytes=size)
+
+
+def _mark(stream: str) -> bytes:
+    return b'"stream":"%s"' % stream.encode()
