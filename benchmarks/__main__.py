@@ -20,6 +20,7 @@ from rich.table import Table
 
 from benchmarks import api, bundling, cold_start, deploying, gateway_cpu, many_functions, peers, scanning, start_up
 from benchmarks.measuring import Comparison, Figure, Skipped
+from benchmarks.pictures import draw
 
 BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
     "start-up": start_up.run,
@@ -40,6 +41,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw bar charts of the figures into it")
     options = parser.parse_args()
     progress = Console(stderr=True)
     found: list[tuple[str, Comparison | Figure]] = []
@@ -50,6 +52,8 @@ def main() -> int:
                 found += [(name, one) for one in BENCHMARKS[name](options.rounds, Path(folder))]
             except Skipped as reason:
                 skipped[name] = str(reason)
+    if options.pictures:
+        draw(found, options.pictures)
     if options.json:
         print(json.dumps(_to_json(found, skipped), indent=2))
     else:
