@@ -18,7 +18,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import api, bundling, cold_start, deploying, gateway_cpu, many_functions, peers, scanning, start_up
+from benchmarks import (
+    api,
+    bundling,
+    cold_start,
+    crons,
+    deploying,
+    gateway_cpu,
+    many_functions,
+    peers,
+    scanning,
+    start_up,
+)
 from benchmarks.measuring import Comparison, Figure, Skipped
 from benchmarks.pictures import draw
 
@@ -32,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
     "peers": peers.run,
     "many-functions": many_functions.run,
     "api": api.run,
+    "crons": crons.run,
 }
 
 

@@ -70,6 +70,7 @@ def call_as_the_cron(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
         body_size=len(body),
         replay_of=None,
         replayed_by=None,
+        lag_ms=None,
         tries=(DeliveryAttempt(http_status=answer.status, duration_ms=taken, error=error),),
     )
 

@@ -46,7 +46,8 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
 
     status: ``pending`` (under way, or between two attempts), ``succeeded``, ``failed``, or ``dead`` (given up, and
     the broker has forgotten the message). cause: ``tick``, ``message``, ``fire`` or ``replay``. body: text, or
-    base64 where ``is_base64``; ``is_truncated``: only its beginning is shown. tries: the newest ten attempts.
+    base64 where ``is_base64``; ``is_truncated``: only its beginning is shown. lag_ms: real
+    milliseconds from a tick's moment to its hand-over. tries: the newest ten attempts.
     """
 
     id: str
@@ -67,6 +68,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     body_size: int
     replay_of: str | None
     replayed_by: str | None
+    lag_ms: float | None
     tries: tuple[DeliveryAttempt, ...]
 
 

@@ -33,6 +33,7 @@ def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
         body_size=delivery.body_size,
         replay_of=delivery.replay_of,
         replayed_by=delivery.replayed_by,
+        lag_ms=delivery.lag_ms,
         tries=tuple(
             DeliveryAttempt(http_status=one.http_status, duration_ms=one.duration_ms, error=one.error)
             for one in delivery.tries

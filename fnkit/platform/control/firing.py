@@ -20,7 +20,8 @@ class Firing:
     """A delivery that was begun.
 
     source_id: the cron or trigger. host: what the function answers under. timeout: the function's own, in real
-    seconds. at_once: how many requests the function takes at a time.
+    seconds. at_once: how many requests the function takes at a time. tick: the moment that it belongs to, in Unix
+    seconds of platform time, ``None`` where it is no tick.
     """
 
     source_id: str
@@ -30,6 +31,7 @@ class Firing:
     host: str
     timeout: float
     at_once: int
+    tick: float | None = None
 
 
 def firing_for(

@@ -6,6 +6,7 @@ between never fires a tick twice. All ticks of one moment are one commit: five h
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class Ticks:
                     store.deliveries.begin_tick(cron_id, tick)
                     store.deliveries.put(cron_id, firing.delivery, firing.body)
                     self._log.wrote(cron_id)
-                    firings.append(firing)
+                    firings.append(dataclasses.replace(firing, tick=tick))
         return firings
 
     def decided(self) -> float | None:

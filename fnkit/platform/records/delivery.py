@@ -46,7 +46,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     time of the tick, or of the first attempt of a message. cause: ``tick``, ``message``, ``fire`` (by hand) or
     ``replay``. http_status, duration_ms, error: of the last attempt. message_id: what the broker calls it.
     body_size: bytes of the whole body. replay_of: the delivery that this one repeats; replayed_by: the newest one
-    that repeats this.
+    that repeats this. lag_ms: real milliseconds from a tick's moment to its hand-over; ``None``: it is no tick.
     """
 
     id: str
@@ -64,6 +64,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     body_size: int = 0
     replay_of: str | None = None
     replayed_by: str | None = None
+    lag_ms: float | None = None
     tries: tuple[Try, ...] = ()
 
     def tried(self, *, http_status: int | None, duration_ms: float, error: str = "") -> Delivery:

@@ -13,6 +13,8 @@ import logging
 import time
 from typing import Final
 
+import msgspec
+
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.deliveries import DeliveryLog
 from fnkit.platform.control.firing import Firing
@@ -63,6 +65,7 @@ class HandOver:
 
     async def _deliver(self, firing: Firing) -> None:
         await self._turns.take(firing.function_id, firing.at_once)
+        lag = self._lag(firing)
         try:
             outcome = await self._handed_over(firing)
         finally:
@@ -70,7 +73,13 @@ class HandOver:
         done = firing.delivery.tried(
             http_status=outcome.http_status, duration_ms=outcome.duration_ms, error=outcome.error
         ).ended(DeliveryStatus.SUCCEEDED if outcome.succeeded else DeliveryStatus.FAILED)
-        self._log.put(firing.source_id, done, firing.body)
+        self._log.put(firing.source_id, msgspec.structs.replace(done, lag_ms=lag), firing.body)
+
+    def _lag(self, firing: Firing) -> float | None:
+        """Real milliseconds since the tick's moment; a clock that stands until it is moved says nothing of that."""
+        if firing.tick is None or not self._context.clock.speed:
+            return None
+        return round((self._context.clock.now() - firing.tick) / self._context.clock.speed * 1000, 3)
 
     async def _handed_over(self, firing: Firing) -> Outcome:
         kind = firing.delivery.kind
