@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import msgspec
 import pytest
@@ -98,18 +99,31 @@ def test_without_an_export_no_spans_are_counted(silent: DataPlaneProcess) -> Non
 # With one
 
 
+Headers = tuple[str | None, str | None]
+
+
+@dataclass
+class Driven:
+    """What was driven: trace headers as the handler saw them, by what its caller had sent."""
+
+    collector: Collector
+    forwarded: Headers
+    made: Headers
+    unsampled: Headers
+
+
 @pytest.fixture(scope="module")
-def traced() -> Iterator[tuple[DataPlaneProcess, Collector]]:
+def traced() -> Iterator[Driven]:
     """Everything is driven first and read after the data plane has ended, which flushes."""
     with running_collector() as collector:
         with exporting(collector.url, headers=[["x-key", "s3cret"]]) as plane:
             plane.deploy("show", SHOW, max_scale=1)
             plane.deploy("cold", SHOW, memory=512, max_scale=2)
-            plane.forwarded = seen(  # type: ignore[attr-defined]  # what tests compare with
+            forwarded = seen(
                 plane, {"traceparent": PARENT, "tracestate": "a=1", "x-request-id": "req-1", "user-agent": "test"}
             )
-            plane.made = seen(plane, {"traceparent": "garbage", "tracestate": "a=1"})  # type: ignore[attr-defined]
-            plane.unsampled = seen(plane, {"traceparent": PARENT[:-1] + "0"})  # type: ignore[attr-defined]
+            made = seen(plane, {"traceparent": "garbage", "tracestate": "a=1"})
+            unsampled = seen(plane, {"traceparent": PARENT[:-1] + "0"})
             plane.call("show", "/boom?token=hidden")
             threads = [
                 threading.Thread(
@@ -130,7 +144,7 @@ def traced() -> Iterator[tuple[DataPlaneProcess, Collector]]:
             wait_until(lambda: plane.call("cold").status == 200, 10)
             leaving.close()
             wait_until(lambda: plane.call("show").status == 200, 10)
-        yield plane, collector
+        yield Driven(collector, forwarded, made, unsampled)
 
 
 def by_request(collector: Collector, request_id: str) -> ReceivedSpan:
@@ -145,15 +159,15 @@ def below(collector: Collector, parent: ReceivedSpan) -> dict[str, ReceivedSpan]
     }
 
 
-def test_exports_go_to_the_right_place_with_their_headers(traced: tuple[DataPlaneProcess, Collector]) -> None:
-    export = traced[1].exports[0]
+def test_exports_go_to_the_right_place_with_their_headers(traced: Driven) -> None:
+    export = traced.collector.exports[0]
     assert export.path == "/v1/traces"
     assert export.headers["Content-Type"] == "application/json"
     assert export.headers["x-key"] == "s3cret"
 
 
-def test_a_request_is_a_server_span_of_its_callers_trace(traced: tuple[DataPlaneProcess, Collector]) -> None:
-    plane, collector = traced
+def test_a_request_is_a_server_span_of_its_callers_trace(traced: Driven) -> None:
+    collector = traced.collector
     span = by_request(collector, "req-1")
     document = span.document
     assert (document["name"], document["kind"]) == ("show", 2)
@@ -183,13 +197,13 @@ def test_a_request_is_a_server_span_of_its_callers_trace(traced: tuple[DataPlane
     assert span.resource["service.namespace"] == "tests"
     assert span.resource["cloud.region"] == "fr-par"
     assert span.resource["faas.max_memory"] == 256 * 1024 * 1024
-    assert plane.forwarded == (f"00-{TRACE}-{document['spanId']}-01", "a=1")  # type: ignore[attr-defined]
+    assert traced.forwarded == (f"00-{TRACE}-{document['spanId']}-01", "a=1")
 
 
-def test_a_malformed_context_begins_a_new_trace(traced: tuple[DataPlaneProcess, Collector]) -> None:
-    plane, collector = traced
-    parent, state = plane.made  # type: ignore[attr-defined]
-    found = re.fullmatch(r"00-([0-9a-f]{32})-([0-9a-f]{16})-01", parent)
+def test_a_malformed_context_begins_a_new_trace(traced: Driven) -> None:
+    collector = traced.collector
+    parent, state = traced.made
+    found = re.fullmatch(r"00-([0-9a-f]{32})-([0-9a-f]{16})-01", parent or "")
     assert found is not None
     assert state is None
     assert found[1] != TRACE
@@ -200,17 +214,17 @@ def test_a_malformed_context_begins_a_new_trace(traced: tuple[DataPlaneProcess, 
 
 
 def test_what_its_caller_does_not_sample_is_passed_on_and_not_exported(
-    traced: tuple[DataPlaneProcess, Collector],
+    traced: Driven,
 ) -> None:
-    plane, collector = traced
-    assert plane.unsampled == (PARENT[:-1] + "0", None)  # type: ignore[attr-defined]
+    collector = traced.collector
+    assert traced.unsampled == (PARENT[:-1] + "0", None)
     assert sum(span.document["traceId"] == TRACE for span in collector.servers()) == 1
 
 
 def test_an_error_of_the_handler_is_an_error_of_its_span_and_no_query_is_exported(
-    traced: tuple[DataPlaneProcess, Collector],
+    traced: Driven,
 ) -> None:
-    collector = traced[1]
+    collector = traced.collector
     span = next(span for span in collector.servers() if span.attributes["url.path"] == "/boom")
     assert span.document["status"] == {"code": 2}
     assert span.attributes["http.response.status_code"] == 500
@@ -218,8 +232,8 @@ def test_an_error_of_the_handler_is_an_error_of_its_span_and_no_query_is_exporte
     assert not any(b"hidden" in export.body for export in collector.exports)
 
 
-def test_waiting_is_a_span_of_its_own(traced: tuple[DataPlaneProcess, Collector]) -> None:
-    collector = traced[1]
+def test_waiting_is_a_span_of_its_own(traced: Driven) -> None:
+    collector = traced.collector
     spans = [by_request(collector, f"show-{number}") for number in range(2)]
     waits = [below(collector, span) for span in spans]
     assert sorted(map(set, waits), key=len) == [set(), {"queue"}]
@@ -231,8 +245,8 @@ def test_waiting_is_a_span_of_its_own(traced: tuple[DataPlaneProcess, Collector]
     assert waited[1].document["traceId"] == waited[0].document["traceId"]
 
 
-def test_a_cold_start_is_a_span_within_its_requests(traced: tuple[DataPlaneProcess, Collector]) -> None:
-    collector = traced[1]
+def test_a_cold_start_is_a_span_within_its_requests(traced: Driven) -> None:
+    collector = traced.collector
     spans = [by_request(collector, f"cold-{number}") for number in range(2)]
     (cold,) = [span for span in spans if span.attributes["faas.coldstart"]]
     children = below(collector, cold)
@@ -241,17 +255,17 @@ def test_a_cold_start_is_a_span_within_its_requests(traced: tuple[DataPlaneProce
     assert queue[0] <= start[0] < start[1] <= queue[1]
 
 
-def test_a_client_that_left_has_no_status(traced: tuple[DataPlaneProcess, Collector]) -> None:
-    span = by_request(traced[1], "left")
+def test_a_client_that_left_has_no_status(traced: Driven) -> None:
+    span = by_request(traced.collector, "left")
     assert "http.response.status_code" not in span.attributes
     assert span.attributes["error.type"] == "client_disconnected"
 
 
-def test_ids_are_hexadecimal_and_unique(traced: tuple[DataPlaneProcess, Collector]) -> None:
-    ids = [span.document["spanId"] for span in traced[1].spans]
+def test_ids_are_hexadecimal_and_unique(traced: Driven) -> None:
+    ids = [span.document["spanId"] for span in traced.collector.spans]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[0-9a-f]{16}", one) for one in ids)
-    assert all(re.fullmatch(r"[0-9a-f]{32}", span.document["traceId"]) for span in traced[1].spans)
+    assert all(re.fullmatch(r"[0-9a-f]{32}", span.document["traceId"]) for span in traced.collector.spans)
 
 
 def test_one_service_name_for_all_where_one_is_given() -> None:

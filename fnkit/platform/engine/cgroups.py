@@ -75,8 +75,8 @@ class InstanceGroups:
     def memory_bytes(self) -> int | None:
         """Return what the group takes now; ``None`` where the kernel does not say."""
         name = "memory.current" if self.unified else "memory.usage_in_bytes"
-        with contextlib.suppress(OSError, ValueError), open(self.folders["memory"] / name, "rb") as file:  # noqa: PTH123
-            return int(file.read())
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.folders["memory"] / name).read_bytes())
         return None
 
     def ran_out_of_memory(self) -> bool:
