@@ -6,6 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fnkit.contract.preloading import PRELOAD_OFF_TAG
 from fnkit.contract.resources import Cron, Function
 from fnkit.plan import (
     Action,
@@ -29,6 +30,7 @@ NAMES = st.sampled_from(["orders", "cleanup", "hello", "report", "sync"])
 SECRETS = st.sets(st.sampled_from(["DATABASE_URL", "API_KEY", "TOKEN"]))
 ENVIRONMENTS = st.dictionaries(st.sampled_from(["LEVEL", "MODE", "URL"]), st.sampled_from(["a", "b"]))
 TAGS = st.sets(st.sampled_from(["team=shop", "blue", "v2"]))
+PRELOAD = st.sampled_from([(), (PRELOAD_OFF_TAG,)])
 VALUES = st.fixed_dictionaries(
     {name: st.sampled_from(["one", "two"]) for name in ("DATABASE_URL", "API_KEY", "TOKEN")}
 )
@@ -83,7 +85,7 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
             private_network_id=draw(st.sampled_from(["", "11111111-1111-1111-1111-111111111111"])),
         ),
         secrets=tuple(sorted(draw(SECRETS))),
-        tags=(*sorted(tags), *owner_tags("shop", ""), *child_tags(made)),
+        tags=(*sorted(tags), *owner_tags("shop", ""), *child_tags(made), *draw(PRELOAD)),
         crons=crons,
         domains=domains,
         triggers=triggers,

@@ -16,7 +16,7 @@ import msgspec
 from fnkit.platform.engine.capture import LineReader
 from fnkit.platform.engine.cgroups import InstanceGroups
 from fnkit.platform.engine.forking import Forker, ForkObserver
-from fnkit.platform.engine.instance import who_says_hello
+from fnkit.platform.engine.instance import Instance, who_says_hello
 from fnkit.platform.log_lines import Stream
 
 __all__ = ["DeploymentZygote", "Preloaded"]
@@ -41,7 +41,7 @@ class Preloaded(msgspec.Struct, frozen=True):
 
 
 class DeploymentZygote(Forker):
-    """The data plane's end. ``parent`` ends it; hear gets what the imports write."""
+    """The data plane's end. ``parent`` ends it; hear gets what the imports write; owner: its user, 0 is ours."""
 
     joins_itself = False
 
@@ -53,14 +53,17 @@ class DeploymentZygote(Forker):
         groups: InstanceGroups | None,
         observer: ForkObserver,
         hear: Callable[[Stream, Iterable[bytes]], None],
+        owner: int,
     ) -> None:
         super().__init__(loop, parent.interpreter, observer)
         self.number = number
+        self.owner = owner
         self.zygote = parent
         self.groups = groups
         self.home: str | None = None
         self.pid = 0
-        self.live: set[int] = set()
+        self.spare: Instance | None = None  # forked and in its groups, which takes longest; nobody's yet
+        self._claimed: set[int] = set()
         self._unwanted = False
         self._hear_lines = hear
         self._readers: list[LineReader] = []
@@ -117,21 +120,30 @@ class DeploymentZygote(Forker):
         except msgspec.DecodeError:
             raise ChildProcessError("it did not say what it imported") from None
 
-    def fork(self, number: int, descriptors: list[int]) -> None:
-        """See ``Forker``."""
-        self.live.add(number)
-        super().fork(number, descriptors)
+    def claim(self, instance: Instance) -> Instance:
+        """Note that this instance is somebody's from now on, and return it."""
+        self._claimed.add(instance.number)
+        return instance
 
     def _forget(self, number: int) -> None:
-        self.live.discard(number)
-        if self._unwanted and not self.live:
+        self._claimed.discard(number)
+        if self._unwanted and not self._claimed:
             self.close()
 
     def close_when_unused(self) -> None:
-        """End it, after the last of its instances: its death would be theirs."""
+        """End it, after the last of its instances."""
         self._unwanted = True
-        if not self.live:
+        if not self.is_used:
             self.close()
+
+    def wants_forks(self) -> bool:
+        """Whether instances are still to be forked from it."""
+        return not self._unwanted and not self._closed
+
+    @property
+    def is_used(self) -> bool:
+        """Whether an instance of it is somebody's: that one's end would be its own."""
+        return bool(self._claimed)
 
     def exited(self, _status: int | None) -> None:
         """Its own zygote has reaped it, or is gone too; its socket says the same to whom it concerns."""

@@ -86,6 +86,7 @@ class Instance(asyncio.Protocol):
         self.call: LocalCall | None = None
         self.reason = ""
         self.was_ready = False
+        self.lost_its_zygote = False  # which is no fault of its own
         self.answering = False  # the head of the current answer has come
         self._answered = False  # and its end
         self._spoke_on = False  # and something behind it
@@ -300,6 +301,7 @@ class Instance(asyncio.Protocol):
         """The zygote has reaped the process, or has ended itself (``None``)."""
         self._reaped = True
         self._status = status
+        self.lost_its_zygote = status is None and not self.reason
         if self._eof:
             self._end()
         else:  # its last words may still lie in the socket

@@ -92,7 +92,6 @@ class LocalEngine:
         self._retired: set[Pool] = set()
         self._shrinking: set[Pool] = set()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._evicted: set[Instance] = set()
 
     # The five verbs
 
@@ -256,7 +255,6 @@ class LocalEngine:
 
     def ended(self, pool: Pool, instance: Instance, reason: str, *, prompted: bool) -> None:
         """See ``PoolHost``."""
-        self._evicted.discard(instance)
         pool.meter.ended[ending_kind(reason, prompted=prompted)] += 1
         self._starter.turn_over(instance)
         self._starter.memory_freed(pool.route.memory)
@@ -294,19 +292,18 @@ class LocalEngine:
     def _evict_one(self) -> bool:
         """End the instance that has been idle for longest, so that another function can start.
 
-        One at a time: what it gives back is enough for most, and the next start asks again. What is only preloaded
-        goes first.
+        One at a time: what it gives back is enough for most, and the next start asks again. Nobody else goes while
+        one is ending; what is only preloaded goes first.
         """
-        if self._starter.preloads.evict():
+        if any(pool.gives_memory_back for pool in (*self._pools.values(), *self._retired)):
             return True
-        if self._evicted:
+        if self._starter.preloads.evict():
             return True
         idle = [(instance.idle_since, pool, instance) for pool in self._shrinking
                 if (instance := pool.spare_idle()) is not None]  # fmt: skip
         if not idle:
             return False
         _, pool, instance = min(idle, key=lambda entry: entry[0])
-        self._evicted.add(instance)
         pool.evict(instance)
         return True
 

@@ -105,23 +105,37 @@ class Nursery:
                 return await self._fork(self._zygote(interpreter))
         return await self._fork(self._zygote(interpreter))
 
-    async def take_preloaded(self, zygote: DeploymentZygote, owner: int) -> Instance:
-        """Return an instance of this deployment's zygote, for this user. ``OSError`` when the zygote is no more."""
-        return await self._fork(zygote, owner=owner)
+    async def take_preloaded(self, zygote: DeploymentZygote) -> Instance:
+        """Return an instance of this deployment's zygote. ``OSError`` when the zygote is no more."""
+        spare, zygote.spare = zygote.spare, None
+        if _is_blank(spare) and spare is not None:
+            return zygote.claim(spare)
+        return zygote.claim(await self._fork(zygote, owner=zygote.owner))
+
+    async def add_spare(self, zygote: DeploymentZygote) -> None:
+        """Have one fork of it in hand: joining control groups takes longer than all else together."""
+        if not zygote.wants_forks() or _is_blank(zygote.spare):
+            return
+        with contextlib.suppress(OSError):
+            spare = await self._fork(zygote, owner=zygote.owner)
+            if not zygote.wants_forks() or _is_blank(zygote.spare):
+                spare.kill("not needed any more")
+            else:
+                zygote.spare = spare
 
     def tell_of_losses(self, lost: Callable[[Forker], None]) -> None:
         """Say to ``lost`` which zygotes ended by themselves."""
         self._lost = lost
 
     def new_deployment_zygote(
-        self, interpreter: str, hear: Callable[[Stream, Iterable[bytes]], None]
+        self, interpreter: str, hear: Callable[[Stream, Iterable[bytes]], None], owner: int
     ) -> DeploymentZygote:
-        """Return one that is not started yet; ``hear`` gets what its imports write."""
+        """Return one that is not started yet; ``hear`` gets what its imports write, for the user ``owner``."""
         parent = self._zygote(interpreter)
         self._numbers += 1
         number = self._numbers
         groups = self._groups.create(f"{number:08x}") if self._groups is not None else None
-        zygote = DeploymentZygote(self._loop, parent, number, groups, self, hear)
+        zygote = DeploymentZygote(self._loop, parent, number, groups, self, hear, owner)
         self._children[number] = zygote
         return zygote
 
@@ -236,6 +250,10 @@ class Nursery:
             self.zygote_lost(zygote)
         if self._groups is not None:
             self._groups.close()
+
+
+def _is_blank(instance: Instance | None) -> bool:
+    return instance is not None and instance.state is InstanceState.BLANK
 
 
 def _remove_folder(path: str) -> None:

@@ -23,6 +23,7 @@ __all__ = ["Pool", "PoolHost"]
 
 _BACKOFF_FIRST: Final = 0.1
 _BACKOFF_MAX: Final = 30.0
+_LOST_STARTS_MAX: Final = 3
 _MEGABYTES: Final = 1024  # of the gigabyte in which memory × time is billed: 128 MB are 0.125 GB
 
 
@@ -69,6 +70,7 @@ class Pool:
         self._first: Callable[[str | None], None] | None = first
         self._ending: set[Instance] = set()
         self._failures = 0  # starts that failed, one after the other
+        self._lost_starts = 0  # of them, for no fault of their own
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -99,6 +101,11 @@ class Pool:
         """``min_scale`` instances are ready, or were tried and cannot be."""
         ready = len(self.members) - len(self._ending) - (self.starting - self._requested)
         return ready >= self.route.min_scale or self._failures > 0
+
+    @property
+    def gives_memory_back(self) -> bool:
+        """An instance of it is being ended."""
+        return bool(self._ending)
 
     # Requests
 
@@ -208,6 +215,7 @@ class Pool:
         self.starting -= 1
         self.meter.starts["ready"] += 1
         self.said_starved = False
+        self._lost_starts = 0
         self._tell_first(None)
         self._offer(instance)
         self._host.became_ready(self, instance)
@@ -290,7 +298,10 @@ class Pool:
             message = f"the instance of {self.route.name} ended while it answered: {reason}"
             call.fail(Failure(FailureKind.DIED, message))
         self._host.ended(self, instance, reason, prompted=prompted)
-        if not instance.was_ready:
+        if not instance.was_ready and instance.lost_its_zygote and self._lost_starts < _LOST_STARTS_MAX:
+            self._lost_starts += 1
+            self._host.request_start(self)
+        elif not instance.was_ready:
             self.start_failed(reason)
         elif prompted or self.waiting:
             self.grow()

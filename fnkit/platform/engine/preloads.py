@@ -28,6 +28,7 @@ _FAILURES_MAX: Final = 3
 _BACKOFF_FIRST: Final = 0.5
 _BACKOFF_MAX: Final = 300.0
 _SHARE: Final = 4  # of the memory budget: a quarter
+_SPARE_MB: Final = 8  # what its spare fork has for itself
 _MIB: Final = 1024 * 1024
 _Key = tuple[str, int]
 
@@ -128,7 +129,7 @@ class Preloads:
             return True
         if preloaded.ready and preloaded.seconds >= _WORTH_SECONDS and self._entries.get(_key(route)) is entry:
             entry.zygote = zygote
-            self._shrink(entry, preloaded.memory // _MIB + 1)
+            self._shrink(entry, preloaded.memory // _MIB + _SPARE_MB)
             return True
         zygote.close()
         if preloaded.left_out:
@@ -169,7 +170,7 @@ class Preloads:
     def evict(self, *, but: _Entry | None = None) -> bool:
         """End the least recently used that has no instances, whose death would be theirs; ``False`` without one."""
         for key, entry in self._entries.items():
-            if entry.zygote is not None and entry is not but and not entry.zygote.live:
+            if entry.zygote is not None and entry is not but and not entry.zygote.is_used:
                 del self._entries[key]
                 self._end(entry)
                 return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Final
 
 from fnkit.contract.limits import DISK_MAX_BYTES
@@ -88,7 +88,10 @@ class Starter:
                 return  # in turn: a small one that fits must not overtake a large one for ever
 
     def _launch(self, pool: Pool) -> None:
-        task = self._loop.create_task(self._start(pool))
+        self._run(self._start(pool))
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -115,7 +118,7 @@ class Starter:
         zygote = self.preloads.ready(route)
         if zygote is not None:
             with contextlib.suppress(OSError):
-                return await self._nursery.take_preloaded(zygote, self._settings.changes_user(route))
+                return await self._nursery.take_preloaded(zygote)
         return await self._nursery.take(route.interpreter)
 
     async def preload(self, route: Route, left_out: frozenset[str]) -> tuple[DeploymentZygote, Preloaded]:
@@ -124,12 +127,16 @@ class Starter:
         def hear(stream: Stream, lines: Iterable[bytes]) -> None:
             self._logs.write(route.function_id, zygote.name, "", stream, lines)
 
-        zygote = self._nursery.new_deployment_zygote(route.interpreter, hear)
+        owner = self._settings.changes_user(route)
+        zygote = self._nursery.new_deployment_zygote(route.interpreter, hear, owner)
         try:
-            return zygote, await zygote.start(self._settings.of_zygote(route, zygote, left_out))
+            preloaded = await zygote.start(self._settings.of_zygote(route, zygote, left_out))
+            if preloaded.ready:
+                await self._nursery.add_spare(zygote)
         except BaseException:
             zygote.close()
             raise
+        return zygote, preloaded
 
     def became_ready(self, route: Route, instance: Instance) -> None:
         """An instance has started: the next one may, and the next one of its deployment may start faster."""
@@ -146,7 +153,10 @@ class Starter:
         if instance in self._holding:
             self._holding.discard(instance)
             self._turns += 1
-            self._nursery.refill(instance.zygote.interpreter)
+            if isinstance(instance.zygote, DeploymentZygote):
+                self._run(self._nursery.add_spare(instance.zygote))
+            else:
+                self._nursery.refill(instance.zygote.interpreter)
             self.advance()
 
     def memory_freed(self, memory: int) -> None:

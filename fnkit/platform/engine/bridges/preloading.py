@@ -81,7 +81,11 @@ def preload(settings: dict[str, typing.Any], *, keeps_files: bool) -> Preloaded:
                 continue
             before = set(sys.modules)
             started = time.process_time()
-            _import(wanted)
+            try:
+                _import(wanted)
+            except LeftOut:
+                watch.check(wanted.name)  # the cause is worth more than the effect
+                raise
             if any("/package/" in (getattr(sys.modules[name], "__file__", None) or "") for name in
                    set(sys.modules) - before if name in sys.modules):  # fmt: skip
                 done.seconds += time.process_time() - started
