@@ -49,7 +49,7 @@ def explain(error: BaseException) -> Failure:
             return Failure(error.exit_code, Problem(error.code, error.message), error.problems)
         case FnkitError():
             problem = Problem(error.code, error.message, error.hint, error.file, error.line)
-            return Failure(error.exit_code, problem)
+            return Failure(error.exit_code, problem, getattr(error, "problems", ()))
         case click.ClickException():
             return Failure(error.exit_code, _from_click(error))
         case click.Abort() | KeyboardInterrupt():

@@ -31,7 +31,7 @@ class Showcase(Generic[R]):
         self._view = view
         self._encoder = msgspec.json.Encoder()
         self._rendered: dict[str, tuple[str, msgspec.Raw]] = {}
-        collection.on_change = self._forget
+        collection.listen(self._forget)
 
     def show(self, region: str, record_id: str) -> msgspec.Raw | None:
         """Return the JSON of a record of that region, or ``None`` where it has none of that id."""

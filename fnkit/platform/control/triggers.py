@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Mapping
 from typing import Final
@@ -27,7 +26,7 @@ __all__ = ["Triggers"]
 
 _MISSING: Final = "trigger does not exist"  # recorded, as the longer form for writes is
 _FILTERS: Final = ("function_id", "namespace_id", "project_id")
-_logger = logging.getLogger(__name__)
+_LIVE: Final = (Status.READY, Status.ERROR)
 
 
 class Triggers:
@@ -72,8 +71,22 @@ class Triggers:
         return shown
 
     def live(self) -> list[TriggerRecord]:
-        """Return the triggers whose queue or subject is to be listened to: those that are ready."""
-        return list(self._context.store.triggers.every(status=Status.READY.value))
+        """Return the triggers whose queue or subject is to be listened to."""
+        return [record for record in self._context.store.triggers.every() if record.status in _LIVE]
+
+    def live_one(self, trigger_id: str) -> TriggerRecord | None:
+        """Return that trigger where it is one to be listened to."""
+        record = self._context.store.triggers.get(trigger_id)
+        return record if record is not None and record.status in _LIVE else None
+
+    def secret_key(self, record: TriggerRecord) -> str:
+        """Return the secret key of a trigger on a queue anywhere, in clear; ``""`` where it has none."""
+        source = record.source
+        return self._sources.secret_key(record.id, source) if isinstance(source, SqsSource) else ""
+
+    async def listened(self, trigger_id: str, fault: str | None) -> None:
+        """Say how listening goes: ``None``, or what the broker says (decision 29)."""
+        await persistently(lambda: self._heard(trigger_id, fault))
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
         """Return a page: of a region, a project, a namespace or a function."""
@@ -111,8 +124,7 @@ class Triggers:
 
     async def settle(self, record: TriggerRecord) -> None:
         """Bring a new or changed trigger to ready. Without a broker it stays so, and idle (decision 29)."""
-        if await persistently(lambda: self._settled(record)):
-            _logger.info("Trigger %s (%s) is idle: no broker is configured for it.", record.id, record.name)
+        await persistently(lambda: self._settled(record))
 
     async def purge(self, trigger_id: str) -> None:
         """Forget a trigger that is being deleted."""
@@ -125,14 +137,23 @@ class Triggers:
 
         await persistently(forget)
 
-    def _settled(self, record: TriggerRecord) -> bool:
+    def _settled(self, record: TriggerRecord) -> None:
         store = self._context.store
         with store.transaction():
             now = store.triggers.get(record.id)
-            if now is None or now.status not in (Status.CREATING, Status.PENDING):
-                return False
-            store.triggers.update(moved(now, Status.READY, source=_with_credential(now.source)))
-        return True
+            if now is not None and now.status in (Status.CREATING, Status.PENDING):
+                store.triggers.update(moved(now, Status.READY, source=_with_credential(now.source)))
+
+    def _heard(self, trigger_id: str, fault: str | None) -> None:
+        now = self.live_one(trigger_id)
+        if now is None or now.error_message == fault:
+            return
+        store, status = self._context.store, Status.READY if fault is None else Status.ERROR
+        with store.transaction():
+            if now.status is status:
+                store.triggers.update(msgspec.structs.replace(now, error_message=fault))
+            else:
+                store.triggers.update(moved(now, status, error_message=fault))
 
     def _writable(self, region: str, trigger_id: str) -> TriggerRecord:
         record = self._context.store.triggers.get(trigger_id)

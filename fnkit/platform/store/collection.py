@@ -38,10 +38,6 @@ R = TypeVar("R", bound=Stored)
 _COUNTS_KEPT: Final = 1024
 
 
-def _nobody(_id: str) -> None:
-    """Nobody listens."""
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
     """A column to sort by; creation order decides between equals."""
@@ -61,7 +57,7 @@ class Page:
 class Collection(Generic[R]):
     """The records of one table. Table and column names are this code's own, never a caller's text.
 
-    ``on_change`` is called with a record's id before each write to it.
+    Whoever listens is called with a record's id before each write to it.
     """
 
     def __init__(
@@ -82,8 +78,12 @@ class Collection(Generic[R]):
         sets = ", ".join(f"{name} = ?" for name in (*self._columns, "record"))
         self._update = f"UPDATE {table} SET {sets} WHERE id = ?"  # noqa: S608  own names
         self._counts: dict[tuple[tuple[str, Value], ...], int] = {}
-        self.on_change: Callable[[str], None] = _nobody
+        self._listeners: list[Callable[[str], None]] = []
         self._get = f"SELECT record FROM {table} WHERE id = ?"  # noqa: S608  own names
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Have this called too. It is inside the write's transaction, so what it reads is what was before."""
+        self._listeners.append(listener)
 
     def get(self, record_id: str) -> R | None:
         """Return the record of that id, whatever its region."""
@@ -156,7 +156,8 @@ class Collection(Generic[R]):
 
     def _changing(self, record_id: str) -> None:
         self._counts.clear()
-        self.on_change(record_id)
+        for listener in self._listeners:
+            listener(record_id)
 
     def _text(self, record: R) -> str:
         return self._encoder.encode(record).decode()

@@ -1,0 +1,150 @@
+"""One entry of ``brokers.toml``, checked. A value is never shown: a secret may stand in the wrong place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from fnkit.contract.limits import REGIONS
+from fnkit.contract.names import NATS_ACCOUNT_RULE
+from fnkit.errors import Problem
+from fnkit.platform.brokers.model import NatsBroker, Selector, SqsBroker
+from fnkit.platform.brokers.places import Places
+
+__all__ = ["Findings", "nats_broker", "sqs_broker"]
+
+_SELECTORS: Final = ("account", "project", "region")
+_NATS_KEYS: Final = (*_SELECTORS, "url", "user", "password", "token", "credentials", "nkey", "certificate")
+_SQS_KEYS: Final = ("project", "region", "endpoint", "region_name", "access_key", "secret_key", "queue_url")
+_NATS_SCHEMES: Final = ("nats", "tls", "ws", "wss")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PLACEHOLDERS: Final = re.compile(r"\{(?!queue\}|project\}|region\})")
+
+
+@dataclass(slots=True)
+class Findings:
+    """The problems of one file so far."""
+
+    file: str
+    places: Places
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, code: str, message: str, path: tuple[str | int, ...], *, hint: str | None = None) -> None:
+        """One more, at that key's line."""
+        self.problems.append(Problem(code, message, hint, self.file, self.places.line(path)))
+
+
+class _Entry:
+    """Reads one entry's keys."""
+
+    def __init__(self, kind: str, raw: Mapping[str, object], number: int, findings: Findings) -> None:
+        self._raw = raw
+        self._path = (kind, number)
+        self._findings = findings
+        self._before = len(findings.problems)
+
+    @property
+    def is_fine(self) -> bool:
+        return len(self._findings.problems) == self._before and None not in self._raw.values()
+
+    def check_keys(self, known: tuple[str, ...]) -> None:
+        for key, value in self._raw.items():
+            if key not in known:
+                self.add(
+                    "broker-unknown-key", f"{key} is no setting here.", key, hint=f"There are {', '.join(known)}."
+                )
+            elif value is not None and (not isinstance(value, str) or not value or not value.isprintable()):
+                self.add("broker-type", f"{key} is not a text of printable characters.", key)
+
+    def text(self, key: str) -> str:
+        value = self._raw.get(key)
+        return value if isinstance(value, str) else ""
+
+    def require(self, key: str) -> str:
+        if key not in self._raw:
+            self.add("broker-missing", f"{key} is missing.", key)
+        return self.text(key)
+
+    def add(self, code: str, message: str, key: str, hint: str | None = None) -> None:
+        self._findings.add(code, message, (*self._path, key), hint=hint)
+
+    def selector(self) -> Selector:
+        account, project, region = (self.text(key) or None for key in _SELECTORS)
+        if account is not None and not NATS_ACCOUNT_RULE.fullmatch(account):
+            self.add("broker-invalid", "account is not 56 capital letters and digits.", "account")
+        if project is not None and not _UUID.fullmatch(project):
+            self.add("broker-invalid", "project is not a UUID.", "project")
+        if region is not None and region not in REGIONS:
+            self.add(
+                "broker-invalid", "region is none of Scaleway's.", "region", f"There are {', '.join(REGIONS)}."
+            )
+        return Selector(account=account, project=project, region=region)
+
+    def check_file(self, key: str) -> None:
+        path = self.text(key)
+        if path and not Path(path).expanduser().is_file():
+            self.add("broker-invalid", f"{key} does not name a file.", key)
+
+
+def nats_broker(raw: Mapping[str, object], number: int, findings: Findings) -> NatsBroker | None:
+    """Return the broker that an entry describes, ``None`` where it has problems."""
+    entry = _Entry("nats", raw, number, findings)
+    entry.check_keys(_NATS_KEYS)
+    url = entry.require("url")
+    if url and not all(_is_url(one.strip(), _NATS_SCHEMES) for one in url.split(",")):
+        entry.add(
+            "broker-invalid", "url is not the address of a NATS server.", "url", "Example: nats://127.0.0.1:4222"
+        )
+    if "user" in raw and "password" not in raw:
+        entry.add("broker-missing", "user needs a password.", "user")
+    kinds = [key for key in ("user", "token", "credentials", "nkey") if key in raw]
+    if len(kinds) > 1:
+        entry.add("broker-invalid", f"{' and '.join(kinds)} exclude each other.", kinds[1])
+    entry.check_file("credentials")
+    entry.check_file("certificate")
+    selector = entry.selector()
+    if not entry.is_fine:
+        return None
+    values = {key: entry.text(key) for key in _NATS_KEYS if key not in _SELECTORS}
+    return NatsBroker(selector=selector, **values)
+
+
+def sqs_broker(raw: Mapping[str, object], number: int, findings: Findings) -> SqsBroker | None:
+    """Return the service that an entry describes, ``None`` where it has problems."""
+    entry = _Entry("sqs", raw, number, findings)
+    entry.check_keys(_SQS_KEYS)
+    endpoint = entry.require("endpoint")
+    if endpoint and not _is_url(endpoint, ("http", "https")):
+        entry.add("broker-invalid", "endpoint is not an http or https URL.", "endpoint")
+    access_key, secret_key = entry.require("access_key"), entry.require("secret_key")
+    queue_url = entry.text("queue_url")
+    if queue_url and (_PLACEHOLDERS.search(queue_url) or not _is_url(queue_url, ("http", "https"))):
+        entry.add(
+            "broker-invalid",
+            "queue_url is not an http or https URL.",
+            "queue_url",
+            "{queue}, {project} and {region} are filled in.",
+        )
+    selector = entry.selector()
+    if not entry.is_fine:
+        return None
+    return SqsBroker(
+        selector=selector,
+        endpoint=endpoint,
+        region_name=entry.text("region_name") or entry.text("region") or REGIONS[0],
+        access_key=access_key,
+        secret_key=secret_key,
+        queue_url=queue_url,
+    )
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
