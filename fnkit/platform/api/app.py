@@ -21,7 +21,6 @@ from fnkit.platform.api.document import route as document
 from fnkit.platform.api.legacy import LEGACY
 from fnkit.platform.api.loki import routes as loki
 from fnkit.platform.api.metrics import route as metrics
-from fnkit.platform.api.metrics import route as metrics
 from fnkit.platform.api.operations import OPERATIONS, Operation
 from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.control.refusals import Refusal, unauthenticated
@@ -48,16 +47,14 @@ def application(plane: ControlPlane) -> Starlette:
         Route(keys.KEY_PATH, _guarded(plane, keys.delete), methods=["DELETE"]),
         Route(own.HEALTH_PATH, _open(plane, own.health), methods=["GET"]),
         Route(metrics.PATH, _open(plane, metrics.get), methods=["GET"]),
-        Route(metrics.PATH, _open(plane, metrics.get), methods=["GET"]),
         Route(own.METADATA_PATH, _open(plane, own.metadata), methods=["GET"]),
         Route(document.PATH, _open(plane, document.get), methods=["GET"]),
         Route(archives.PATH, _open(plane, archives.put), methods=["PUT"]),
         Route(archives.PATH, _open(plane, archives.get), methods=["GET"]),
     ]
     routes += [Route(path, _guarded(plane, work), methods=[method]) for method, path, work in deliveries.ROUTES]
-    routes = [metrics.metered(route, plane.context.meter) for route in routes]
-    routes = [metrics.metered(route, plane.context.meter) for route in routes]
     routes += loki.routes(plane)
+    routes = [metrics.metered(route, plane.context.meter) for route in routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _elsewhere})
     app.router.redirect_slashes = False
     return app

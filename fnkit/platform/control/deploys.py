@@ -122,9 +122,7 @@ class Deploys:
                 self._threads, self._toolchains.resolve, record.settings.runtime
             )
             interpreter = toolchain.interpreter.path
-            code = self._reusable(record, archive) or await self._measured_build(
-                record, archive, interpreter, log
-            )
+            code = self._reusable(record, archive) or await self._measured_build(record, archive, interpreter, log)
         except BuildFailed as failure:
             log.write(failure.detail)
             raise _Failed(failure.message) from None
