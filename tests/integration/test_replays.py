@@ -1,0 +1,188 @@
+"""Deliveries of every kind delivered again: same bytes, a new delivery, each original once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from fnkit.contract.deliveries import LISTED_BODY_MAX, DeliveryView, ReplayRequest, body_bytes
+from fnkit.contract.enums import Status
+from fnkit.platform.control.refusals import Refusal
+from fnkit.platform.records.delivery import Delivery
+from fnkit.platform.records.trigger import NatsSource, TriggerRecord
+from fnkit.platform.store.deliveries import BODY_KEPT
+from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
+from tests.support.stored_cron import store_function
+
+BINARY = bytes(range(256)) * 10
+
+Scenario = Callable[[SchedulerUnderTest, FakeGateway], Awaitable[None]]
+
+
+def play(home: Path, scenario: Scenario, *, serving: bool = True) -> None:
+    """Run a scenario with one trigger, ``t``, of a function."""
+
+    async def run() -> None:
+        under_test = SchedulerUnderTest(home, MachineClock(1_800_000_000.0))
+        store_function(under_test.store, "f-1", serving=serving)
+        source = NatsSource(subject="orders", account_id="A", project_id="p", region="fr-par")
+        with under_test.store.transaction():
+            under_test.store.triggers.insert(
+                TriggerRecord(
+                    id="t",
+                    region="fr-par",
+                    function_id="f-1",
+                    namespace_id="n-f-1",
+                    project_id="p",
+                    name="orders",
+                    description="",
+                    source=source,
+                    created_at=0,
+                    status=Status.READY,
+                )
+            )
+        async with fake_gateway(home) as gateway:
+            await scenario(under_test, gateway)
+            await under_test.kill()
+
+    asyncio.run(run())
+
+
+def log(under_test: SchedulerUnderTest, name: str, body: bytes, status: str = "dead") -> None:
+    one = Delivery(
+        id=name, kind="nats", name="orders", function="hello", at="t", cause="message", body_size=len(body)
+    ).tried(http_status=500, duration_ms=1.0, error="it answered 500")
+    under_test.log.put("t", one.ended(status), body)
+
+
+def replay(under_test: SchedulerUnderTest, **request: object) -> tuple[dict[str, str], dict[str, str]]:
+    """Original → new delivery, and original → why not."""
+    answer = under_test.history.replay("fr-par", "triggers", "t", ReplayRequest(**request))  # type: ignore[arg-type]  # the test's own
+    return (
+        {one.id: one.delivery.id for one in answer.replayed},
+        {one.id: one.reason for one in answer.skipped},
+    )
+
+
+def view(under_test: SchedulerUnderTest, name: str) -> DeliveryView:
+    return under_test.history.one("fr-par", "triggers", "t", name)
+
+
+@pytest.mark.parametrize("body", [b"", b"plain", "é\0".encode(), BINARY, b"x" * (BODY_KEPT * 4)], ids=len)
+def test_a_dead_message_goes_to_the_function_as_the_bytes_that_it_was(tmp_path: Path, body: bytes) -> None:
+    async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
+        log(under_test, "d", body)
+        assert body_bytes(view(under_test, "d")) == body
+        begun, skipped = replay(under_test, ids=["d"])
+        await under_test.quiet()
+        assert (gateway.arrived, skipped) == ([body], {})
+        again = view(under_test, begun["d"])
+        assert (again.status, again.cause, again.replay_of, again.kind) == ("succeeded", "replay", "d", "nats")
+        original = view(under_test, "d")
+        assert (original.status, original.replayed_by) == ("dead", again.id)
+
+    play(tmp_path, scenario)
+
+
+def test_by_status_only_what_was_not_repeated_yet_oldest_first(tmp_path: Path) -> None:
+    async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
+        for number, status in enumerate(["dead", "failed", "succeeded", "pending", "failed"]):
+            log(under_test, f"d-{number}", b"%d" % number, status)
+        assert list(replay(under_test, status="dead")[0]) == ["d-0"]
+        assert list(replay(under_test, status="any")[0]) == ["d-1", "d-4"]
+        await under_test.quiet()
+        assert replay(under_test, status="any") == ({}, {})
+        assert sorted(gateway.arrived) == [b"0", b"1", b"4"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_replay_that_fails_is_what_the_next_one_repeats(tmp_path: Path) -> None:
+    async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
+        gateway.mode = "fails"
+        log(under_test, "d", b"x")
+        first = replay(under_test, status="any")[0]["d"]
+        await under_test.quiet()
+        assert view(under_test, first).status == "failed"
+        gateway.mode = "ok"
+        assert list(replay(under_test, status="any")[0]) == [first]
+        await under_test.quiet()
+        assert replay(under_test, status="any") == ({}, {})
+
+    play(tmp_path, scenario)
+
+
+def test_what_cannot_be_repeated_says_why_and_the_others_go(tmp_path: Path) -> None:
+    async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
+        log(under_test, "cut", b"x" * (BODY_KEPT + 1), "succeeded")
+        log(under_test, "busy", b"x", "pending")
+        log(under_test, "fine", b"x", "succeeded")
+        assert view(under_test, "cut").is_truncated
+        begun, skipped = replay(under_test, ids=["cut", "busy", "gone", "fine", "fine"])
+        await under_test.quiet()
+        assert list(begun) == ["fine"]
+        assert {name: reason[:20] for name, reason in skipped.items()} == {
+            "cut": "its body is kept in ",
+            "busy": "it is still under wa",
+            "gone": "it is not kept (any ",
+        }
+        assert gateway.arrived == [b"x"]
+
+    play(tmp_path, scenario)
+
+
+def test_nothing_is_repeated_where_nothing_is_deployed(tmp_path: Path) -> None:
+    async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
+        log(under_test, "d", b"x")
+        begun, skipped = replay(under_test, ids=["d"])
+        assert (begun, list(skipped)) == ({}, ["d"])
+        assert view(under_test, "d").replayed_by is None
+        assert gateway.arrived == []
+
+    play(tmp_path, scenario, serving=False)
+
+
+@pytest.mark.parametrize(
+    "request_", [{}, {"ids": [], "status": "any"}, {"status": "succeeded"}, {"status": ""}, {"ids": ["x"] * 1001}]
+)
+def test_a_request_that_cannot_be_is_refused(tmp_path: Path, request_: dict[str, object]) -> None:
+    async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
+        with pytest.raises(Refusal) as refused:
+            replay(under_test, **request_)
+        assert refused.value.status == 400
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("body", ["é" * LISTED_BODY_MAX, "a" + "é" * LISTED_BODY_MAX, "😀" * LISTED_BODY_MAX])
+def test_a_list_cuts_long_texts_between_two_characters(tmp_path: Path, body: str) -> None:
+    async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
+        log(under_test, "d", body.encode())
+        (one,) = under_test.history.page("fr-par", "triggers", "t", {}).deliveries
+        assert one.is_truncated
+        assert not one.is_base64
+        assert body.startswith(one.body)
+        assert LISTED_BODY_MAX - 4 < len(one.body.encode()) <= LISTED_BODY_MAX
+
+    play(tmp_path, scenario)
+
+
+def test_pages_cover_every_delivery_once(tmp_path: Path) -> None:
+    async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
+        for number in range(25):
+            log(under_test, f"d-{number:02}", b"", "failed" if number % 2 else "dead")
+        for query, expected in (({}, 25), ({"status": "failed"}, 12), ({"failed": "true"}, 25)):
+            seen: list[str] = []
+            before: str | None = ""
+            while before is not None:
+                page = under_test.history.page("fr-par", "triggers", "t", {**query, "limit": "4", "before": before})
+                assert page.total == expected
+                seen += [one.id for one in page.deliveries]
+                before = page.next
+            assert len(seen) == len(set(seen)) == expected
+            assert seen == sorted(seen, reverse=True)
+
+    play(tmp_path, scenario)
