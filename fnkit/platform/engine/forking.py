@@ -15,6 +15,7 @@ from typing import Final, Protocol
 __all__ = ["ForkObserver", "Forker"]
 
 _MESSAGE: Final = struct.Struct("!4sIi")
+_STUCK_SECONDS: Final = 15.0  # a zygote forks in a millisecond, and starts in a tenth of a second
 
 
 class ForkObserver(Protocol):
@@ -34,6 +35,7 @@ class Forker:
     """A zygote as its users see it. ``joins_itself``: its forks can reach their control groups and join them."""
 
     joins_itself = True
+    stuck_seconds = _STUCK_SECONDS
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interpreter: str, observer: ForkObserver) -> None:
         self.interpreter = interpreter
@@ -42,6 +44,8 @@ class Forker:
         self._buffer = b""
         self._closed = False
         self._control: socket.socket | None = None
+        self._living: set[int] = set()
+        self._unheard: set[tuple[bytes, int]] = set()  # what it was asked to do, and has not done
 
     def _listen(self, control: socket.socket) -> None:
         control.settimeout(0)
@@ -56,11 +60,25 @@ class Forker:
     def fork(self, number: int, descriptors: list[int]) -> None:
         """Ask for an instance that gets these descriptors: its socket, stdout, stderr."""
         rights = array.array("i", descriptors)
+        self._living.add(number)
+        self._expect(b"FORK", number)
         self._say(b"FORK", number, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
     def kill(self, number: int) -> None:
         """End an instance, if it has not ended."""
-        self._say(b"KILL", number, [])
+        if number in self._living:
+            self._expect(b"KILL", number)
+            self._say(b"KILL", number, [])
+
+    def _expect(self, kind: bytes, number: int) -> None:
+        if (kind, number) not in self._unheard:
+            self._unheard.add((kind, number))
+            self._loop.call_later(self.stuck_seconds, self._suspect, kind, number)
+
+    def _suspect(self, kind: bytes, number: int) -> None:
+        """It was asked for something long ago: a zygote that does not listen is of no use to anybody."""
+        if (kind, number) in self._unheard and not self._closed:
+            self._destroy()
 
     def _say(self, kind: bytes, number: int, ancillary: list[tuple[int, int, array.array[int]]]) -> None:
         if self._closed or self._control is None:
@@ -87,6 +105,10 @@ class Forker:
         while len(self._buffer) >= _MESSAGE.size:
             kind, number, value = _MESSAGE.unpack(self._buffer[: _MESSAGE.size])
             self._buffer = self._buffer[_MESSAGE.size :]
+            self._unheard.discard((b"FORK", number))
+            if kind in (b"EXIT", b"LOST"):
+                self._living.discard(number)
+                self._unheard.discard((b"KILL", number))
             if kind == b"EXIT":
                 self._forget(number)
                 self._observer.instance_exited(number, value)

@@ -1,8 +1,9 @@
 """The loop of a zygote: fork on demand, bury, report. Standard library of Python 3.8 and later.
 
 It hears twelve-byte messages: ``FORK`` with an instance's number and three descriptors (its socket, the pipes of
-stdout and stderr), ``KILL`` with a number. It says ``BORN`` once it can fork, ``EXIT`` with a number and a wait
-status, and ``LOST`` with an error number when a fork failed.
+stdout and stderr), ``KILL`` with a number. It says ``BORN`` once it can fork, ``FORK`` with the number of an
+instance that it has forked, ``EXIT`` with a number and a wait status, and ``LOST`` with an error number when a fork
+failed.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Zygote:
         poller = select.poll()
         poller.register(self.control, select.POLLIN)
         poller.register(woken, select.POLLIN)
-        self.tell(b"BORN", os.getpid(), 0)
+        self.tell(b"BORN", 0, 0)
         while True:
             for descriptor, _ in poller.poll():
                 if descriptor == woken.fileno():
@@ -158,6 +159,7 @@ class Zygote:
                     os.close(self.own_pids)
                 self.become(descriptors)
             self.numbers[pid] = number
+            self.tell(b"FORK", number, pid)
         except OSError as error:
             self.tell(b"LOST", number, error.errno or 0)
         finally:
