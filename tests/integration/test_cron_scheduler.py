@@ -227,6 +227,22 @@ def test_a_function_gets_as_many_ticks_at_a_time_as_it_scales_and_the_rest_in_or
     play(tmp_path, scenario)
 
 
+def test_two_ticks_of_one_cron_overlap_where_the_function_scales(tmp_path: Path) -> None:
+    async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
+        gateway.held = asyncio.Event()
+        await cron.at(NOON + MINUTE)
+        await cron.at(NOON + 2 * MINUTE)
+        async with asyncio.timeout(10):
+            while gateway.under_way < 2:  # noqa: ASYNC110  the gateway is another process elsewhere
+                await asyncio.sleep(0)
+        gateway.held.set()
+        await cron.quiet()
+        assert [one.status for one in cron.fired("c")] == ["succeeded"] * 2
+        await cron.kill()
+
+    play(tmp_path, scenario)
+
+
 def test_a_tick_in_the_instant_of_a_change_waits_for_its_end(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         cron.clock.wall = NOON + MINUTE - 0.001

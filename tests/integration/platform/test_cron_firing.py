@@ -138,6 +138,33 @@ def test_a_cron_of_a_function_that_was_never_deployed_is_silent(
 
 
 @pytest.mark.slow
+def test_a_failed_deploy_keeps_the_old_version_firing(
+    manual_clock_platform: PlatformUnderTest, api: ControlProcess
+) -> None:
+    function = deployed_function(api)
+    cron = make_cron(api, function)
+    assert api.deployed(function["id"], b"no archive at all")["status"] == "error"
+    manual_clock_platform.advance(MINUTE)
+
+    assert finished(api, cron, 1)[0]["status"] == "succeeded"
+
+
+@pytest.mark.slow
+def test_a_deleted_namespace_ends_its_crons(manual_clock_platform: PlatformUnderTest, api: ControlProcess) -> None:
+    function = deployed_function(api)
+    cron, witness = make_cron(api, function), make_cron(api, deployed_function(api))
+    manual_clock_platform.advance(MINUTE)
+    finished(api, cron, 1)
+    api.request("DELETE", f"{API}/namespaces/{function['namespace_id']}").ok()
+    api.wait_gone("namespaces", function["namespace_id"])
+    manual_clock_platform.advance(MINUTE)
+    finished(api, witness, 2)
+
+    assert api.gone("crons", cron["id"])
+    assert api.request("GET", f"/fnkit/v1/regions/fr-par/crons/{cron['id']}/deliveries").status == 404
+
+
+@pytest.mark.slow
 def test_a_killed_control_process_fires_no_tick_twice_and_keeps_the_time(
     manual_clock_platform: PlatformUnderTest, api: ControlProcess
 ) -> None:
