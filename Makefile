@@ -1,4 +1,4 @@
-# One line each: make demo, make test, make check, make clients, make fuzz, make bench. First use makes .venv.
+# One line each: make demo, make test, make check, make clients, make fuzz, make soak, make bench. First use makes .venv.
 
 # The first of these that really runs: a name on PATH may be a shim that leads nowhere.
 PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -6,13 +6,14 @@ PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python
 IN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check clients fuzz bench clean
-help: ; @echo "make demo | test | check | clients | fuzz | bench | clean"
+.PHONY: help demo test check clients fuzz soak bench clean
+help: ; @echo "make demo | test | check | clients | fuzz | soak | bench | clean"
 demo: $(READY) ; @$(IN)/python examples/demo.py
 test: $(READY) ; @$(IN)/python -m pytest
 check: $(READY) ; @$(IN)/ruff check && $(IN)/ruff format --check && $(IN)/mypy fnkit tests benchmarks
 clients: $(READY) ; @$(IN)/python -m pytest -m clients tests/conformance/clients
 fuzz: $(READY) ; @$(IN)/python -m tests.conformance.fuzz
+soak: $(READY) ; @$(IN)/python -m tests.soak
 bench: $(READY) ; @$(IN)/python -m benchmarks
 clean: ; rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 

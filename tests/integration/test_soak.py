@@ -1,0 +1,102 @@
+"""``make soak`` for a moment, and that its oracle sees what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.soak.oracle import Function, Observed, Oracle, Span
+from tests.soak.run import soak
+
+
+@pytest.mark.slow
+def test_a_platform_under_load_answers_right_whatever_is_killed_and_leaves_nothing() -> None:
+    report = soak(seconds=12, seed=7, clients=4)
+    assert report.is_good, report.text()
+    assert set(report.rolling) == {"200"}
+
+
+def known() -> Function:
+    """Version 1 until 10, then version 2; private from 20; gone from 30."""
+    return Function(
+        "f",
+        "id",
+        "f.test",
+        versions=[Span(1, 0, 10), Span(2, 9)],
+        access=[Span("public", 0, 20), Span("private", 20)],
+        presence=[Span(True, 0, 30), Span(False, 30)],  # noqa: FBT003  (values, not switches)
+    )
+
+
+def observed(began: float, ended: float, status: int, **changes: object) -> Observed:
+    body: dict[str, object] = {"version": 1, "name": "f", "nonce": "n"}
+    seen = Observed(known(), began, ended, status, "n", None, body)
+    return dataclasses.replace(seen, **changes)  # type: ignore[arg-type]  # a test names fields of Observed
+
+
+def body(**changes: object) -> dict[str, object]:
+    return {"version": 1, "name": "f", "nonce": "n", **changes}
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        observed(1, 2, 200),
+        observed(9, 9.5, 200, body=body(version=2)),
+        observed(21, 22, 403),
+        observed(21, 22, 200, body=body(version=2), token=Span("t", 0)),
+        observed(19, 21, 200, body=body(version=2)),
+        observed(31, 32, 404),
+        observed(29, 31, 404),
+    ],
+)
+def test_the_oracle_lets_pass_what_is_right(seen: Observed) -> None:
+    oracle = Oracle()
+    oracle.judge(seen)
+    assert oracle.faults == []
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        observed(11, 12, 200),  # the version before
+        observed(1, 2, 200, body=body(version=2)),  # one that is not there yet
+        observed(1, 2, 200, body=body(nonce="another")),
+        observed(1, 2, 200, body=body(name="g")),
+        observed(1, 2, 200, body=None),
+        observed(21, 22, 200, body=body(version=2)),  # private, without a token
+        observed(1, 2, 403),
+        observed(21, 22, 403, token=Span("t", 0)),
+        observed(1, 2, 404),
+        observed(31, 32, 200, body=body(version=2)),
+        observed(1, 2, 500),
+        observed(1, 2, 502),
+        observed(1, 2, 504),
+        observed(1, 2, 0),
+    ],
+)
+def test_the_oracle_sees_what_is_wrong(seen: Observed) -> None:
+    oracle = Oracle()
+    oracle.judge(seen)
+    assert len(oracle.faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "is_right"),
+    [
+        ("instance", 502, True),
+        ("instance", 503, False),
+        ("zygote", 502, True),
+        ("data plane", 0, True),
+        ("control", 502, False),
+        ("pause", 502, False),
+    ],
+)
+def test_what_was_killed_excuses_what_it_must_and_no_more(kind: str, status: int, *, is_right: bool) -> None:
+    oracle = Oracle()
+    disturbance = oracle.disturb(kind)
+    disturbance.since, disturbance.until = 1, 2
+    oracle.judge(observed(1.5, 1.6, status))
+    oracle.judge(observed(2.5, 2.6, status))
+    assert len(oracle.faults) == (1 if is_right else 2)

@@ -1,0 +1,116 @@
+"""The platform that is soaked: started, asked, looked at and stopped by this very interpreter."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.support.processes import alive
+
+__all__ = ["Answer", "Subject", "start"]
+
+API = "/functions/v1beta1/regions/fr-par"
+_COMMAND = ["-c", "import sys; from fnkit.cli import main; sys.exit(main())"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API said."""
+
+    status: int
+    document: dict[str, Any]
+
+
+class Subject:
+    """A running platform. ``OSError`` and ``http.client.HTTPException`` while control is away."""
+
+    def __init__(self, home: Path, found: Mapping[str, Any]) -> None:
+        self.home = home
+        self.pid = int(found["pid"])
+        self.secret_key = str(found["secret_key"])
+        self.project_id = str(found["project_id"])
+        self.isolation = str(found["isolation"])
+        self.gateway = _address(str(found["gateway_url"]))
+        self._api = _address(str(found["api_url"]))
+
+    def ask(self, method: str, path: str, body: object = None) -> Answer:
+        """Send one request to the API."""
+        data = None if body is None else json.dumps(body).encode()
+        return self._send(method, path if path.startswith(("/fnkit", "/healthz")) else API + path, data)
+
+    def _send(self, method: str, path: str, data: bytes | None) -> Answer:
+        connection = http.client.HTTPConnection(*self._api, timeout=60)
+        try:
+            headers = {"X-Auth-Token": self.secret_key, "Content-Type": "application/json"}
+            connection.request(method, path, data, headers)
+            response = connection.getresponse()
+            content = response.read()
+        finally:
+            connection.close()
+        document = json.loads(content) if content[:1] == b"{" else {}
+        return Answer(response.status, document)
+
+    def upload(self, function_id: str, source: str) -> None:
+        """Put an archive of one module in the function's place."""
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("handler.py", source)
+        content = packed.getvalue()
+        where = self.ask("GET", f"/functions/{function_id}/upload-url?content_length={len(content)}")
+        target = urlsplit(str(where.document["url"]))
+        self._send("PUT", f"{target.path}?{target.query}", content)
+
+    def processes(self) -> dict[str, int]:
+        """Return the pids of control and the data plane, 0 for one that does not run."""
+        run = json.loads((self.home / "run.json").read_text())
+        return {"control": int(run["control"]), "data plane": int(run["data_plane"])}
+
+    def is_healthy(self) -> bool:
+        """Whether control and the data plane are there and in touch."""
+        try:
+            return self._send("GET", "/healthz", None).status == 200 and all(map(alive, self.processes().values()))
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+
+    def become_healthy(self, seconds: float = 60.0) -> None:
+        """Wait until it is. ``AssertionError`` when it never is."""
+        end = time.monotonic() + seconds
+        while not self.is_healthy():
+            assert time.monotonic() < end, f"the platform was not healthy within {seconds:g} s"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop it in good order."""
+        _run(self.home, "platform", "stop")
+
+
+def _address(url: str) -> tuple[str, int]:
+    split = urlsplit(url)
+    return "127.0.0.1", split.port or 80
+
+
+def _run(home: Path, *arguments: str) -> str:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home.parent), "FNKIT_HOME": str(home)}
+    if "PYTHONPATH" in os.environ:
+        environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    command = [sys.executable, *_COMMAND, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, f"{arguments} → {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def start(home: Path, *options: str) -> Subject:
+    """Start a platform on free ports."""
+    ports = ("--api-port", "0", "--gateway-port", "0")
+    return Subject(home, json.loads(_run(home, "platform", "start", "--detach", "--json", *ports, *options)))
