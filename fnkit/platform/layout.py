@@ -12,6 +12,7 @@
       logs/<function id>/        JSONL segments;   logs/platform/{supervisor,control,data-plane}.log
       tls/                       the authority that signs the gateway's certificates: key (0600), certificate
       disks/                     disks of instances that run, where they are not in memory
+      log-push.json              how far logs were sent to a Loki (0600)
       keys/                      the keys that encrypt secrets at rest and sign tokens (0600)
 """
 
@@ -23,7 +24,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Layout", "OtlpSettings", "ProcessSettings", "Quotas", "Scaling"]
+__all__ = ["Layout", "LogPushSettings", "OtlpSettings", "ProcessSettings", "Quotas", "Scaling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,11 @@ class Layout:
         return self.home / "disks"
 
     @property
+    def log_push(self) -> Path:
+        """How far functions' logs were sent (``--logs-push``)."""
+        return self.home / "log-push.json"
+
+    @property
     def keys(self) -> Path:
         """Keys."""
         return self.home / "keys"
@@ -122,6 +128,17 @@ class OtlpSettings(msgspec.Struct, frozen=True, kw_only=True):
         return "OtlpSettings()"
 
 
+class LogPushSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where functions' logs are sent. url: whole, without credentials; headers: their values are secrets."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        """Name the address alone."""
+        return f"LogPushSettings(url={self.url!r})"
+
+
 class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     """How much of this machine functions get, and for how long they keep it.
 
@@ -146,6 +163,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     verify_domains: whether a custom domain must lead to this machine before it is ready.
     runtime_table: the day of the runtime table in force (``fnkit.contract.runtimes.RUNTIME_TABLES``).
     otlp: where traces are exported to, ``None`` for nowhere.
+    log_push: where logs are sent to, ``None`` for nowhere.
     """
 
     home: str
@@ -171,3 +189,4 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()
     otlp: OtlpSettings | None = None
+    log_push: LogPushSettings | None = None

@@ -33,7 +33,9 @@ ALLOWED: dict[str, str] = {
     "platform.control": f"platform.records {_VALUES} platform.logql platform.store platform.builds contract errors",
     "platform.api": "platform.control platform.measurements platform.logql contract errors",
     "platform.console": "platform.control contract errors",
-    "platform.schedulers": "platform.control platform.records platform.clock platform.brokers contract errors",
+    "platform.schedulers": (
+        "platform.control platform.records platform.layout platform.clock platform.logql platform.brokers contract errors"
+    ),
     "platform.engine": f"{_VALUES} contract errors",
     "platform.gateway": f"{_VALUES} platform.engine contract errors",
     "platform.server": "platform.* contract errors",

@@ -97,6 +97,7 @@ _PORT = click.IntRange(0, 65535)
     metavar="URL",
     help="Send traces to this OTLP/HTTP collector. [default: OTEL_EXPORTER_OTLP_ENDPOINT, if set]",
 )
+@click.option("--logs-push", "logs_push", metavar="URL", help="Send functions' logs to this Loki.")
 @click.option(
     "--memory-budget",
     callback=read_size,
@@ -131,6 +132,7 @@ def start(
     manual_clock: bool,
     quotas: dict[str, int | None] | None,
     otlp_url: str | None,
+    logs_push: str | None,
     **given: object,
 ) -> None:
     """Start the platform.
@@ -140,6 +142,7 @@ def start(
     import msgspec
 
     from fnkit.platform.server.lifecycle import check_machine, ensure_running, running
+    from fnkit.platform.server.log_receiver import log_push_settings
     from fnkit.platform.server.options import StartOptions
     from fnkit.platform.server.otlp import otlp_settings
 
@@ -151,7 +154,9 @@ def start(
     scaling = {field: value for field, value in asked.items() if value is not None}
     wanted = {**given, "home": str(home), "speed": clock, "quotas": quotas or {}, "scaling": scaling}
     options = msgspec.convert(wanted, StartOptions)
-    options = msgspec.structs.replace(options, otlp=otlp_settings(otlp_url, os.environ))
+    options = msgspec.structs.replace(
+        options, otlp=otlp_settings(otlp_url, os.environ), log_push=log_push_settings(logs_push, os.environ)
+    )
     found = running(home)
     if found is not None:
         _check_same(found, options, clock_given=manual_clock or speed is not None)
@@ -220,7 +225,7 @@ def _short(value: float | str) -> str:
 
 
 def _check_same_otlp(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:
-    """Refuse likewise where traces go elsewhere, or nowhere. What only a variable says is no reason.
+    """Refuse likewise where traces or logs go elsewhere, or nowhere. What only a variable says is no reason.
 
     Raises:
         PlatformError: ``platform-differs``.
@@ -228,6 +233,12 @@ def _check_same_otlp(found: RunningPlatform, options: StartOptions, *, given: bo
     if given and options.otlp is not None and found.run.otlp != options.otlp.traces_url:
         raise PlatformError(
             f"The platform is running already, with traces going to {found.run.otlp or 'nobody'}.",
+            code="platform-differs",
+            hint="Run `fnkit platform stop` first, or give another --data folder.",
+        )
+    if options.log_push is not None and found.run.log_push != options.log_push.url:
+        raise PlatformError(
+            f"The platform is running already, with logs going to {found.run.log_push or 'nobody'}.",
             code="platform-differs",
             hint="Run `fnkit platform stop` first, or give another --data folder.",
         )

@@ -25,6 +25,7 @@ from fnkit.platform.layout import ProcessSettings
 from fnkit.platform.schedulers.cron import CronScheduler
 from fnkit.platform.schedulers.expiry import ExpiryScheduler
 from fnkit.platform.schedulers.hand_over import HandOver
+from fnkit.platform.schedulers.log_push import LogPush
 
 __all__ = ["main", "serve"]
 
@@ -56,6 +57,8 @@ async def serve(settings: ProcessSettings, listener: socket.socket, stop: asynci
         crons.load()
         plane.context.tasks.start(crons.run(), "cron scheduler")
         plane.context.tasks.start(ExpiryScheduler(plane.context, plane.functions).run(), "expiry scheduler")
+        if settings.log_push is not None:
+            plane.context.tasks.start(LogPush(plane.context, plane.logs, settings.log_push).run(), "log push")
         await _serve_http(plane, listener, stop or _stopped_by_signal())
     finally:
         await plane.close()

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from fnkit.platform.layout import OtlpSettings, Quotas, Scaling
+from fnkit.platform.layout import LogPushSettings, OtlpSettings, Quotas, Scaling
 
 __all__ = ["StartOptions"]
 
@@ -20,6 +20,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     verify_domains: whether custom domains must lead to this machine.
     runtime_table: the day of the runtime table.
     otlp: where traces are exported to.
+    log_push: where logs are sent to.
     domain_suffix: what follows ``functions.fnc.<region>.`` in functions' host names.
     """
 
@@ -38,3 +39,4 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     quotas: Quotas = Quotas()
     scaling: Scaling = Scaling()
     otlp: OtlpSettings | None = None
+    log_push: LogPushSettings | None = None

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnkit.platform.layout import Layout, OtlpSettings, ProcessSettings
+from fnkit.platform.layout import Layout, LogPushSettings, OtlpSettings, ProcessSettings
 from fnkit.platform.server.authority import make_authority
 from fnkit.platform.server.home import is_private, make_home, socket_folder
 from fnkit.platform.server.identity import Identity, make_identity
@@ -26,7 +26,7 @@ __all__ = ["Prepared", "prepare"]
 class Prepared:
     """Ready to run. ``lock`` is the descriptor that holds the platform as long as this process lives.
 
-    otlp: in no file, since its headers are secrets.
+    otlp, log_push: in no file, since their headers are secrets.
     """
 
     layout: Layout
@@ -34,6 +34,7 @@ class Prepared:
     run: RunFile
     lock: int
     otlp: OtlpSettings | None = None
+    log_push: LogPushSettings | None = None
 
     @property
     def settings(self) -> ProcessSettings:
@@ -63,6 +64,7 @@ class Prepared:
             scale_to_one_after=self.run.scaling.to_one_after,
             scale_to_zero_after=self.run.scaling.to_zero_after,
             otlp=self.otlp,
+            log_push=self.log_push,
         )
 
 
@@ -89,7 +91,7 @@ def prepare(options: StartOptions) -> Prepared:
     except BaseException:
         os.close(lock)
         raise
-    return Prepared(layout, identity, run, lock, options.otlp)
+    return Prepared(layout, identity, run, lock, options.otlp, options.log_push)
 
 
 def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
@@ -122,6 +124,7 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
         quotas=options.quotas,
         scaling=options.scaling,
         otlp=options.otlp.traces_url if options.otlp is not None else "",
+        log_push=options.log_push.url if options.log_push is not None else "",
         socket_folder=str(socket_folder(Path(options.home))),
     )
 

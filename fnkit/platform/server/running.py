@@ -19,6 +19,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     pid: the supervisor's. started: what the system says of that process' start, so that a process that got
     the same id later is not mistaken for it. control, data_plane: their pids, 0 while they are not running.
     otlp: the URL that traces go to, without credentials.
+    log_push: the URL that logs are sent to, likewise.
     tls_port: 0 without TLS.
     """
 
@@ -40,6 +41,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     quotas: Quotas = Quotas()
     scaling: Scaling = Scaling()
     otlp: str = ""
+    log_push: str = ""
 
 
 def read_run_file(file: Path) -> RunFile | None:

@@ -11,10 +11,12 @@ import msgspec
 
 from fnkit.platform.log_lines import parse_time
 
-__all__ = ["BuildLine", "BuildPlace", "build_end", "build_lines", "builds_after"]
+__all__ = ["BUILD_FILE", "BuildLine", "BuildPlace", "build_end", "build_lines", "builds_after"]
 
-BUILD_FILES: Final = ("build.1.jsonl", "build.jsonl")
-"""The older one, and the one that is written to (``fnkit.platform.builds.log``)."""
+BUILD_FILE: Final = "build.jsonl"
+"""The file that is written to (``fnkit.platform.builds.log``)."""
+
+BUILD_FILES: Final = ("build.1.jsonl", BUILD_FILE)
 
 
 class _Written(msgspec.Struct, frozen=True):
@@ -75,7 +77,7 @@ def _read_file(file: Path, limit: BuildPlace | None) -> list[BuildLine]:
 def build_end(folder: Path) -> BuildPlace:
     """Return the end of what was written until now."""
     try:
-        found = folder.joinpath(BUILD_FILES[-1]).stat()
+        found = folder.joinpath(BUILD_FILE).stat()
     except OSError:
         return BuildPlace(0, 0)
     return BuildPlace(found.st_ino, found.st_size)
@@ -91,7 +93,7 @@ def builds_after(folder: Path, place: BuildPlace) -> tuple[list[BuildLine], Buil
         try:
             with folder.joinpath(name).open("rb") as opened:
                 inode = os.fstat(opened.fileno()).st_ino
-                if inode != place.inode and name != BUILD_FILES[-1] and place.inode:
+                if inode != place.inode and name != BUILD_FILE and place.inode:
                     continue
                 offset = place.offset if inode == place.inode else 0
                 opened.seek(offset)

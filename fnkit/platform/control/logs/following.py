@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from fnkit.platform.control.logs.build_lines import BuildPlace, build_end, builds_after
+from fnkit.platform.control.logs.build_lines import BUILD_FILE, BuildPlace, build_end, builds_after
 from fnkit.platform.control.logs.entries import entry_of
 from fnkit.platform.control.logs.segments import PIECE_BYTES, end_of, segments_of, time_of
 from fnkit.platform.control.logs.sources import LogSource
@@ -45,6 +45,18 @@ class Follower:
         self.source = source
         self.place = place
         self.lost = 0
+
+    def has_more(self) -> bool:
+        """Whether there is something to read, as far as three files' sizes say."""
+        folder, place = self.source.folder, self.place
+        if place.segment == 0:
+            return bool(segments_of(folder)) or (_size(folder / BUILD_FILE) or 0) != place.build_offset
+        written = _size(folder / segment_name(place.segment))
+        return (
+            written != place.offset
+            or _size(folder / segment_name(place.segment + 1)) is not None
+            or (_size(folder / BUILD_FILE) or 0) != place.build_offset
+        )
 
     def read(self, size: int) -> list[Entry]:
         """Return the next entries, about ``size`` bytes of them, and go on behind them. Blocks on the disk."""
@@ -102,3 +114,10 @@ class Follower:
 
     def _go(self, segment: int, offset: int) -> None:
         self.place = msgspec.structs.replace(self.place, segment=segment, offset=offset)
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None

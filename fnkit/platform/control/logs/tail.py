@@ -89,6 +89,7 @@ def _new(request: TailRequest, step: Step, followers: list[Follower]) -> list[St
     entries = [
         entry
         for follower in followers
+        if follower.has_more()
         for entry in follower.read(_BYTES_A_LOOK)
         if chosen(entry.stream) and step(entry)
     ]
