@@ -49,7 +49,7 @@ class EngineSettings:
     logs_folder: Path
     scale_down: ScaleDown = field(default_factory=ScaleDown)
     queue_per_instance: int = 100
-    blanks: int = 2
+    blanks: int = 4
     start_seconds: float = 300.0
     memory_budget: int = 0
     hard_cpu: bool = False

@@ -27,7 +27,7 @@ from fnkit.platform.log_lines import Stream
 
 __all__ = ["Nursery"]
 
-_REFILL_SECONDS: Final = 0.01
+_REFILL_SECONDS: Final = 0.05
 _GROUP_TRIES: Final = 50
 _ZYGOTE_TRIES: Final = 3
 _GROUP_SECONDS: Final = 0.1
@@ -83,6 +83,7 @@ class Nursery:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refilling: set[str] = set()
+        self._refills: dict[str, asyncio.TimerHandle] = {}
         self._closed = False
 
     def warm(self, interpreters: Iterable[str]) -> None:
@@ -140,8 +141,17 @@ class Nursery:
         return zygote
 
     def refill(self, interpreter: str) -> None:
-        """Fork blanks for the next ones, a moment later: whoever has just got one is answered first."""
-        self._loop.call_later(_REFILL_SECONDS, self._refill, interpreter)
+        """Fork blanks for the next ones once nobody has taken one for a moment; at once when there is none left.
+
+        Whoever has just got one is answered first, and so is the next, as long as there are some in hand.
+        """
+        waiting = self._refills.pop(interpreter, None)
+        if waiting is not None:
+            waiting.cancel()
+        if self._blanks.get(interpreter):
+            self._refills[interpreter] = self._loop.call_later(_REFILL_SECONDS, self._refill, interpreter)
+        else:
+            self._refill(interpreter)
 
     def _refill(self, interpreter: str) -> None:
         blanks = self._blanks.setdefault(interpreter, deque())
@@ -232,12 +242,12 @@ class Nursery:
         if isinstance(child, Instance) and child.state is InstanceState.BLANK:
             child.state = InstanceState.ENDED
         if child.groups is not None:
-            self._remove_groups(child.groups, _GROUP_TRIES)
+            self._loop.call_later(_GROUP_SECONDS, self._remove_groups, child.groups, _GROUP_TRIES)
         if child.home is not None:
             self._loop.run_in_executor(None, _remove_folder, child.home)
 
     def _remove_groups(self, groups: InstanceGroups, tries: int) -> None:
-        if not groups.remove() and tries and not self._closed:
+        if not self._closed and not groups.remove() and tries:
             self._loop.call_later(_GROUP_SECONDS, self._remove_groups, groups, tries - 1)
 
     def close(self) -> None:
