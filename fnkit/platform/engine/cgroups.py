@@ -149,6 +149,7 @@ class ControlGroups:
             while parent.exists() and time.monotonic() < deadline:
                 time.sleep(_CLOSE_PAUSE)
                 _remove_tree(parent)
+            _remove_abandoned(parent.parent)  # processes in them may have ended only since we began
 
 
 def _enable(folder: Path) -> None:

@@ -206,6 +206,11 @@ class Pool:
         else:
             self._replace_later()
 
+    def begun(self, instance: Instance) -> None:
+        """An instance that was asked for is being started; it ends at once where nobody wants it any more."""
+        if self.retired:
+            self._end(instance)
+
     def start_dropped(self) -> None:
         """A start that was asked for is not needed any more."""
         self.starting -= 1
@@ -277,6 +282,9 @@ class Pool:
         for instance in self.idle:
             self._end(instance)
         self.idle.clear()
+        for instance in self.members:
+            if instance.state is InstanceState.STARTING:  # its import may take for ever
+                self._end(instance)
         waiting, self.waiting = self.waiting, deque()
         if successor is not None:
             successor.adopt(waiting)

@@ -109,6 +109,7 @@ class Starter:
         pool.members.add(instance)
         self._holding.add(instance)
         instance.begin(pool, route.function_id, settings)
+        pool.begun(instance)
         on_disk = DISK_MAX_BYTES if route.sandbox == "v1" else None
         self._watcher.watch(instance, memory=route.memory * _MIB, disk=on_disk)
         self._loop.call_later(_TURN_SECONDS, self.turn_over, instance)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DataPlane", "main"]
 
+_FOLDER: Final = "instances-"
 _DRAIN_SECONDS: Final = 10.0  # decision 17
 _LOOK_SECONDS: Final = 0.05
 _FLUSH_SECONDS: Final = 3.0
@@ -218,13 +220,28 @@ def _exporter(settings: OtlpSettings, gateway: Gateway) -> SpanExporter:
     return exporter
 
 
+def _remove_abandoned(base: Path) -> None:
+    """Remove the folders of data planes that were killed and could not do it themselves."""
+    for folder in base.glob(f"{_FOLDER}*"):
+        pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        if pid.isdigit():
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
+            except PermissionError:
+                continue  # somebody else's process has that number now
+
+
 async def _serve(settings: ProcessSettings) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     base = Path(settings.gateway_socket).parent
-    with tempfile.TemporaryDirectory(dir=base, prefix="instances-", ignore_cleanup_errors=True) as folder:
+    _remove_abandoned(base)
+    prefix = f"{_FOLDER}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(dir=base, prefix=prefix, ignore_cleanup_errors=True) as folder:
         level = await best_level(settings.isolation, Path(folder))
         open_aspects = ", ".join(aspect.value for aspect in left_open(level)) or "nothing"
         _log.info("isolation: %s; not enforced: %s", level.value, open_aspects)
