@@ -1,0 +1,108 @@
+"""A data plane that is killed while its instances are busy, and one that runs out of descriptors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fnkit.platform import routing
+from tests.integration.test_hostile_handlers import levels
+from tests.support.data_plane import running_data_plane
+from tests.support.leftovers import marked_processes
+from tests.support.waiting import wait_until
+
+BUSY = """
+import os, time
+
+def handle(event, context):
+    if event["path"] == "/":
+        return "hello"
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(1000)
+        os._exit(0)
+    while True:
+        time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize(("user", "isolation"), levels())
+def test_its_instances_and_what_they_left_behind_end_with_it(user: int, isolation: str) -> None:
+    with running_data_plane(isolation=isolation, user=user) as plane:
+        plane.deploy("busy", BUSY, environment={"MARK": plane.folder.name})
+        before = len(marked_processes(plane.folder.name))
+        with plane.connect() as peer:
+            peer.sendall(b"GET /busy HTTP/1.1\r\nHost: busy.test\r\n\r\n")
+            wait_until(lambda: len(marked_processes(plane.folder.name)) > before)
+            plane.process.kill()
+            with contextlib.suppress(ConnectionError):
+                assert peer.recv(1) == b""
+        plane.process.wait()
+        wait_until(lambda: not marked_processes(plane.folder.name), what="every process is gone")
+
+
+def test_what_a_killed_one_left_in_its_folder_is_removed_by_the_next() -> None:
+    with running_data_plane() as plane:
+        [own] = plane.folder.glob("instances-*")
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        left = plane.folder / f"instances-{ended.pid}-x" / "home-00000001"
+        left.mkdir(parents=True)
+        (left / "data").write_text("x")
+        other = plane.folder / f"instances-{os.getpid()}-x"
+        other.mkdir()
+        settings = msgspec.structs.replace(plane.settings, isolation="none")  # its port is taken: it ends again
+        command = [sys.executable, "-m", "fnkit.platform.server.data_plane"]
+        subprocess.run(command, input=msgspec.json.encode(settings), capture_output=True, check=False, timeout=30)
+        assert {*plane.folder.glob("instances-*")} == {own, other}
+
+
+def test_an_import_that_never_ends_ends_with_its_deployment() -> None:
+    with running_data_plane() as plane:
+        hanging = "import time\ntime.sleep(1000)\ndef handle(e, c):\n    return 'never'\n"
+        mark = {"MARK": plane.folder.name}
+        before = len(marked_processes(plane.folder.name))
+        plane.send_deploy("hangs", hanging, environment=mark)
+        wait_until(lambda: len(marked_processes(plane.folder.name)) > before)
+        plane.deploy("hangs", "def handle(e, c):\n    return 'next'\n", environment=mark)
+        assert plane.call("hangs").body == b"next"
+        again = plane.send_deploy("also", hanging, environment=mark)
+        plane.control.send(routing.Remove(version=plane.control.next_version(), function_id=again.function_id))
+        # the zygote (two processes where there are namespaces), two blanks, one instance of the next deployment
+        wait_until(lambda: len(plane.instances()) <= 3, what=f"{plane.instances()}")
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process's limits can be set on Linux only")
+def test_out_of_descriptors_it_refuses_politely_and_recovers() -> None:
+    with running_data_plane() as plane:
+        plane.deploy("echo", "def handle(e, c):\n    return e['path']\n")
+        assert plane.call("echo", "/before").body == b"/before"
+        held = len(list(Path(f"/proc/{plane.process.pid}/fd").iterdir()))
+        resource.prlimit(plane.process.pid, resource.RLIMIT_NOFILE, (held + 20, held + 20))
+        with contextlib.ExitStack() as stack:
+            for _ in range(100):
+                peer = stack.enter_context(plane.connect())
+                peer.sendall(b"GET /held HTTP/1.1\r\nHost: echo.test\r\n\r\n")
+                peer.settimeout(0.01)
+                with contextlib.suppress(TimeoutError, ConnectionError):
+                    answer = peer.recv(65536)
+                    assert not answer or answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 50"))
+            assert plane.process.poll() is None
+        wait_until(lambda: answered(plane.port), 20, what="it serves again")
+        assert "Traceback" not in (plane.folder / "stderr.log").read_text()
+
+
+def answered(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+        peer.sendall(b"GET /after HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n")
+        return peer.recv(65536).endswith(b"/after")
+    return False
