@@ -115,6 +115,8 @@ async def fake_gateway(home: Path) -> AsyncIterator[FakeGateway]:
         yield gateway
     finally:
         server.close()
+        if gateway.held is not None:
+            gateway.held.set()  # a test that failed leaves nobody waiting
         while gateway.tasks:
             await asyncio.wait(set(gateway.tasks))
 
