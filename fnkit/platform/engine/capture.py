@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import sys
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 from fnkit.platform.log_lines import LINE_MAX_BYTES
 
-__all__ = ["LineReader"]
+__all__ = ["LineReader", "open_line"]
 
 _CHUNK = 65536  # a pipe's capacity: one read empties it
+
+
+def open_line() -> tuple[socket.socket, socket.socket, list[tuple[int, int]]]:
+    """Return both ends of a new instance's socket, and the pipes of its stdout and stderr: all of them, or none.
+
+    ``OSError`` when this process has no descriptors left.
+    """
+    ours, theirs = socket.socketpair()
+    pipes: list[tuple[int, int]] = []
+    try:
+        if sys.platform == "linux":
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        pipes += [os.pipe()]
+        pipes += [os.pipe()]
+    except OSError:
+        ours.close()
+        theirs.close()
+        for descriptor in chain.from_iterable(pipes):
+            os.close(descriptor)
+        raise
+    return ours, theirs, pipes
 
 
 class LineReader:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from fnkit.platform.engine.capture import LineReader
+from fnkit.platform.engine.capture import LineReader, open_line
 from fnkit.platform.engine.cgroups import InstanceGroups
 from fnkit.platform.engine.forking import Forker, ForkObserver
 from fnkit.platform.engine.instance import Instance, who_says_hello
@@ -75,10 +75,7 @@ class DeploymentZygote(Forker):
 
     async def start(self, settings: bytes) -> Preloaded:
         """Fork it and let it import. ``OSError`` when it ends before it has said what came of that."""
-        ours, theirs = socket.socketpair()
-        if hasattr(socket, "SO_PASSCRED"):
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        pipes = [os.pipe() for _ in range(2)]
+        ours, theirs, pipes = open_line()
         try:
             self.zygote.fork(self.number, [theirs.fileno(), pipes[0][1], pipes[1][1]])
         finally:

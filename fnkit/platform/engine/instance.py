@@ -22,7 +22,7 @@ import msgspec
 
 from fnkit.platform.engine.answers import AnswerHeaders, KnownHead, known_answer, remember_answer
 from fnkit.platform.engine.calls import LocalCall
-from fnkit.platform.engine.capture import LineReader
+from fnkit.platform.engine.capture import LineReader, open_line
 from fnkit.platform.engine.cgroups import InstanceGroups
 from fnkit.platform.engine.forking import Forker
 from fnkit.platform.engine.logs import LogWriter
@@ -343,10 +343,7 @@ async def fork_instance(instance: Instance, owner: int = 0) -> None:
     owner: the user that the pipes are given to, where the instance itself has no right to (it may reopen them).
     """
     zygote, groups = instance.zygote, instance.groups
-    ours, theirs = socket.socketpair()
-    if sys.platform == "linux":
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    pipes = [os.pipe2(os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe() for _ in range(2)]
+    ours, theirs, pipes = open_line()
     try:
         if owner:
             for _, writing in pipes:
