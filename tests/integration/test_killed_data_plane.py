@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from fnkit.platform import routing
 from tests.integration.test_hostile_handlers import levels
-from tests.support.data_plane import running_data_plane
+from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.leftovers import marked_processes
 from tests.support.waiting import wait_until
 
@@ -83,11 +83,13 @@ def test_an_import_that_never_ends_ends_with_its_deployment() -> None:
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process's limits can be set on Linux only")
 def test_out_of_descriptors_it_refuses_politely_and_recovers() -> None:
+    """Each of a hundred requests wants an instance of its own, and each instance three descriptors."""
+    slow = "import time\ndef handle(e, c):\n    time.sleep(0.05)\n    return e['path']\n"
     with running_data_plane() as plane:
-        plane.deploy("echo", "def handle(e, c):\n    return e['path']\n")
+        plane.deploy("echo", slow, max_scale=50)
         assert plane.call("echo", "/before").body == b"/before"
-        held = len(list(Path(f"/proc/{plane.process.pid}/fd").iterdir()))
-        resource.prlimit(plane.process.pid, resource.RLIMIT_NOFILE, (held + 20, held + 20))
+        held = descriptors(plane)
+        resource.prlimit(plane.process.pid, resource.RLIMIT_NOFILE, (held + 20, 4096))
         with contextlib.ExitStack() as stack:
             for _ in range(100):
                 peer = stack.enter_context(plane.connect())
@@ -98,7 +100,16 @@ def test_out_of_descriptors_it_refuses_politely_and_recovers() -> None:
                     assert not answer or answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 50"))
             assert plane.process.poll() is None
         wait_until(lambda: answered(plane.port), 20, what="it serves again")
+        for pid in plane.instances():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: answered(plane.port), 20, what="it starts instances again")
+        wait_until(lambda: descriptors(plane) <= held + 1, 20, what=f"no more than {held} descriptors")
         assert "Traceback" not in (plane.folder / "stderr.log").read_text()
+
+
+def descriptors(plane: DataPlaneProcess) -> int:
+    return len(os.listdir(f"/proc/{plane.process.pid}/fd"))  # noqa: PTH208  (names are enough)
 
 
 def answered(port: int) -> bool:
