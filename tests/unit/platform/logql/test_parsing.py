@@ -1,0 +1,102 @@
+"""What is read, what is refused, and where a refusal points."""
+
+from __future__ import annotations
+
+import pytest
+
+from fnkit.platform.logql.lexing import QUERY_MAX_CHARACTERS
+from fnkit.platform.logql.parsing import parse_log_query, parse_query, parse_selector
+from fnkit.platform.logql.printing import print_query
+from fnkit.platform.logql.reading import NESTING_MAX
+from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.syntax import AllOf, AnyOf, LabelFilter, LogQuery, Matcher
+
+NEEDS_A_VALUE = "parse error at line 1, col 1: queries require at least one regexp or equality matcher"
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(QueryRefused) as refused:
+        parse_query(text)
+    return refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ('{a="b"}', '{a="b"}'),
+        ('( ( {a=~"b+", c!=`d"`} ) )', '{a=~"b+", c!="d\\""}'),
+        ('{a="b"}|="x"or"y"!="z"|~`\\d`', '{a="b"} |= "x" or "y" != "z" |~ "\\\\d"'),
+        ('{a="b"} # a comment\n| json', '{a="b"} | json'),
+        ('{a="b"} | json x="y.z[0]", w', '{a="b"} | json x="y.z[0]", w="w"'),
+        ('{a="b"} | logfmt --keep-empty', '{a="b"} | logfmt --keep-empty'),
+        ('{a="b"} | took > 1h30m, size<=2KiB', '{a="b"} | (took > 1h30m and size <= 2048B)'),
+        ('{a="b"} | status = 500', '{a="b"} | status == 500'),
+        ('{a="b"} | drop __error__, c="d"', '{a="b"} | drop __error__, c="d"'),
+        ('count_over_time(({a="b"} |= "c") [5m] offset 1d)', 'count_over_time({a="b"} |= "c" [5m] offset 24h)'),
+        ('rate({a="b"}[1m] | json)', 'rate({a="b"} | json [1m])'),
+        ('sum(rate({a="b"}[1m])) by (c)', 'sum by (c) (rate({a="b"} [1m]))'),
+        ('max_over_time({a="b"} | unwrap bytes(c) | d="e" [1m]) by ()',
+         'max_over_time({a="b"} | unwrap bytes(c) | d="e" [1m]) by ()'),
+        ("1 + 2 * 3 ^ 2 ^ 1 == bool 4", "((1 + (2 * (3 ^ (2 ^ 1)))) == bool 4)"),
+        ("vector(1) unless vector(2) or vector(3)", "((vector(1) unless vector(2)) or vector(3))"),
+        ("vector(1) / on (a, b) vector(2)", "(vector(1) / on (a, b) vector(2))"),
+        ("-1.5", "-1.5"),
+    ],
+)  # fmt: skip
+def test_a_query_is_read_and_printed(text: str, printed: str) -> None:
+    assert print_query(parse_query(text)) == printed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "parse error at line 1, col 1: syntax error: unexpected end of query, expecting a query"),
+        ('{a="b"', "parse error at line 1, col 7: syntax error: unexpected end of query, expecting }"),
+        ('{a="b"} |', "parse error at line 1, col 10: syntax error: unexpected end of query, expecting a stage"),
+        ('{a="b"}\n  | unpack', "parse error at line 2, col 5: the stage unpack is not supported here"),
+        ('{a="b"} |> "x"', "parse error at line 1, col 9: the pattern filter |> is not supported here"),
+        ('{a="b"} |= ip("x")', "parse error at line 1, col 12: ip() is not supported here"),
+        ("label_replace(x)", "parse error at line 1, col 1: the function label_replace is not supported here"),
+        ("vector(1) / on (a) group_left 1", "parse error at line 1, col 20: group_left is not supported here"),
+        ('{a="b"} |~ "(?=x)"', "parse error at line 1, col 12: error parsing regexp: invalid perl operator: (?="),
+        ('{a="b', "parse error at line 1, col 4: literal not terminated"),
+        ('{a="\\q"}', "parse error at line 1, col 4: invalid char escape"),
+        ('rate({a="b"}[5])', 'parse error at line 1, col 13: not a valid duration string: "5"'),
+        ('rate({a="b"}[0s])', "parse error at line 1, col 13: a range must be longer than nothing"),
+        ('avg_over_time({a="b"}[1m])',
+         "parse error at line 1, col 1: invalid aggregation avg_over_time without unwrap"),
+        ("1e999", "parse error at line 1, col 1: value out of range: 1e999"),
+        ('{a="b"} € ', "parse error at line 1, col 9: syntax error: unexpected character '€'"),
+        ('{a="b"} | line_format "{{ if x }}"',
+         "parse error at line 1, col 23: the template action {{ if x }} is not supported here, only {{.label}} is"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_and_where(text: str, message: str) -> None:
+    assert refusal(text) == message
+
+
+@pytest.mark.parametrize("selector", ["{}", '{a=~".*"}', '{a!="b"}', '{a=""}', '{a!~"b"}'])
+def test_a_selector_must_name_something(selector: str) -> None:
+    assert refusal(selector).startswith(NEEDS_A_VALUE)
+
+
+def test_depth_length_and_number_of_operators_are_bounded() -> None:
+    assert refusal("(" * (NESTING_MAX + 1)).endswith(f"nested more than {NESTING_MAX} deep")
+    assert refusal("1" + "+1" * 501).endswith("more than 500 operators")
+    assert refusal("x" * (QUERY_MAX_CHARACTERS + 1)).startswith("parse error : input size too long")
+
+
+def test_a_comma_takes_everything_behind_it_as_loki_reads_it() -> None:
+    query = parse_query('{a="b"} | x="1" or y="2", z="3" or w="4"')
+    x, y, z, w = (Matcher(name, "=", str(value)) for value, name in enumerate("xyzw", 1))
+
+    assert isinstance(query, LogQuery)
+    assert query.stages == (LabelFilter(AnyOf(x, AllOf(y, AnyOf(z, w)))),)
+
+
+def test_lists_take_a_selector_and_following_takes_lines() -> None:
+    assert parse_selector('{a="b"}') == (Matcher("a", "=", "b"),)
+    with pytest.raises(QueryRefused, match="only label matchers are supported"):
+        parse_selector('{a="b"} | json')
+    with pytest.raises(QueryRefused, match="only log queries are supported"):
+        parse_log_query("vector(1)")

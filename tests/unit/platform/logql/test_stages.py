@@ -1,0 +1,132 @@
+"""What each stage makes of a line. Loki itself is asked the same in tests/conformance/clients/test_loki.py."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fnkit.platform.logql.entries import Entry
+from fnkit.platform.logql.parsing import parse_log_query
+from fnkit.platform.logql.pipeline import pipeline
+
+STREAM = {"resource_name": "orders", "stream": "stdout"}
+JSON = (
+    '{"level":"error","status":503,"took":"1.5s","user":{"id":7,"n-o":null},"list":[1],"stream":"mine","ok":true}'
+)
+LOGFMT = 'level=info msg="hello \\"you\\"" took=5ms empty= flag n=3 bad="x'
+
+
+def after(stages: str, line: str) -> tuple[str, dict[str, str]] | None:
+    """The line and the labels that it got or lost; ``None`` where it does not stay."""
+    entry = Entry(1, line, STREAM, {"request_id": "r1"})
+    step = pipeline(parse_log_query('{a="b"} ' + stages).stages)
+    if not step(entry):
+        return None
+    known = STREAM | {"request_id": "r1"}
+    labels = entry.labels() | {name: "" for name in known if name not in entry.labels()}
+    return entry.line, {name: value for name, value in labels.items() if known.get(name) != value}
+
+
+@pytest.mark.parametrize(
+    ("stages", "line", "stays"),
+    [
+        ('|= "b"', "abc", True),
+        ('|= "B"', "abc", False),
+        ('|= "x" or "b"', "abc", True),
+        ('!= "x" or "b"', "abc", False),
+        ('|~ "^a.c$"', "abc", True),
+        ('!~ "b+"', "abc", False),
+        ("|= ``", "abc", True),
+        ('| stream="stdout"', "", True),
+        ('| stream=~"std"', "", False),
+        ('| request_id="r1"', "", True),
+        ('| nothing=""', "", True),
+        ("| nothing > 1", "", False),
+        ("| json | status >= 500", JSON, True),
+        ('| json | status < 500 or level="error"', JSON, True),
+        ("| json | took > 1s and took <= 1500ms", JSON, True),
+        ('| json | ok="true", user_id == 7', JSON, True),
+        ('| json | __error__=""', "no json", False),
+        ("| logfmt | took < 10ms", LOGFMT, True),
+    ],
+)  # fmt: skip
+def test_a_line_stays_or_goes(stages: str, line: str, *, stays: bool) -> None:
+    assert (after(stages, line) is not None) is stays
+
+
+def test_json_gives_every_field_but_arrays_and_nulls() -> None:
+    assert after("| json", JSON) == (
+        JSON,
+        {
+            "level": "error",
+            "status": "503",
+            "took": "1.5s",
+            "user_id": "7",
+            "stream_extracted": "mine",
+            "ok": "true",
+        },
+    )
+
+
+def test_json_with_expressions_gives_those_fields_alone() -> None:
+    assert after('| json id="user.id", first="list[0]", all="user", none="x.y"', JSON) == (
+        JSON,
+        {"id": "7", "first": "1", "all": '{"id":7,"n-o":null}', "none": ""},
+    )
+
+
+@pytest.mark.parametrize("line", ["no json", "[1]", "", "{broken", '{"a":1} rest', '{"a":' * 70 + "1" + "}" * 70])
+def test_a_line_that_is_no_json_object_stays_in_error(line: str) -> None:
+    found = after("| json", line)
+    assert found is not None
+    assert found[1]["__error__"] == "JSONParserErr"
+
+
+def test_a_label_that_is_no_number_leaves_the_line_in_error() -> None:
+    found = after("| json | level > 5", JSON)
+    assert found is not None
+    assert found[1]["__error__"] == "LabelFilterErr"
+
+
+def test_logfmt_passes_over_what_is_no_pair_unless_it_is_strict() -> None:
+    assert after("| logfmt", LOGFMT) == (
+        LOGFMT,
+        {"level": "info", "msg": 'hello "you"', "took": "5ms", "n": "3"},
+    )
+    strict = after("| logfmt --strict --keep-empty", LOGFMT)
+    assert strict is not None
+    assert strict[1]["__error__"] == "LogfmtParserErr"
+    assert strict[1]["flag"] == ""
+
+
+def test_regexp_and_pattern_take_what_their_names_stand_for() -> None:
+    line = "10.0.0.1 GET /a 200"
+    wanted = (line, {"ip": "10.0.0.1", "method": "GET"})
+    assert after(r'| regexp "(?P<ip>\\S+) (?P<method>[A-Z]+)"', line) == wanted
+    assert after('| pattern "<ip> <method> <_>"', line) == wanted
+    assert after('| pattern "<a>:<b>"', line) == (line, {"a": line})
+
+
+def test_formats_make_lines_and_labels() -> None:
+    assert after('| json | line_format "{{.level}}: {{ .status }}{{.none}}" | keep level', JSON) == (
+        "error: 503",
+        {"level": "error", "resource_name": "", "stream": "", "request_id": ""},
+    )
+    assert after('| json | label_format lv=level, both="{{.status}}-{{.lv}}" | drop took, ok="false"', JSON) == (
+        JSON,
+        {
+            "lv": "error",
+            "both": "503-error",
+            "status": "503",
+            "user_id": "7",
+            "stream_extracted": "mine",
+            "ok": "true",
+        },
+    )
+    assert after("| decolorize", "\x1b[31mred\x1b[0m") == ("red", {})
+
+
+def test_a_hostile_pattern_takes_no_longer_than_another() -> None:
+    line = json.dumps({"a": "a" * 60_000})
+    assert after('|~ "(a+)+$" |~ "(.*)*(.*)*(.*)*x"', line) is None
