@@ -45,6 +45,7 @@ _NAMESPACED: Final = frozenset(
         Aspect.SIGNALS,
         Aspect.ATTRIBUTES,
         Aspect.PLATFORM_SOCKETS,
+        Aspect.MEMORY,
         Aspect.DISK,
         Aspect.PIDS,
         Aspect.DESCRIPTORS,
@@ -52,12 +53,14 @@ _NAMESPACED: Final = frozenset(
 )
 
 TABLE: Final[dict[Level, frozenset[Aspect]]] = {
-    Level.CGROUP: _NAMESPACED | {Aspect.MEMORY, Aspect.CPU},
+    Level.CGROUP: _NAMESPACED | {Aspect.CPU},
     Level.NAMESPACES: _NAMESPACED,
-    Level.LANDLOCK: frozenset({Aspect.DATA_FOLDER, Aspect.OTHER_CODE, Aspect.PROCESSES, Aspect.DESCRIPTORS}),
+    Level.LANDLOCK: frozenset(
+        {Aspect.DATA_FOLDER, Aspect.OTHER_CODE, Aspect.PROCESSES, Aspect.MEMORY, Aspect.DESCRIPTORS}
+    ),
     Level.NONE: frozenset({Aspect.DESCRIPTORS}),
 }
-"""Per level, what is enforced. Below ``CGROUP`` memory is bounded per process (RLIMIT_DATA), not per instance."""
+"""Per level, what is enforced. Below ``CGROUP`` the kernel bounds each process' memory, ``watcher.py`` the sum."""
 
 
 def left_open(level: Level) -> tuple[Aspect, ...]:

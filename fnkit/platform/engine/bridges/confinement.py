@@ -201,6 +201,7 @@ def prepare(level: str, root: str, cgroups: list[str], late: list[str]) -> None:
         _write(path, "0")
     os.setsid()
     if not has_namespaces(level):
+        _keep_descendants()
         return
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS)
     _mount_disk(root)
@@ -208,6 +209,12 @@ def prepare(level: str, root: str, cgroups: list[str], late: list[str]) -> None:
     for folder in late:
         _bind_folder(folder, root)
     _mount_processes(root)
+
+
+def _keep_descendants() -> None:
+    """Stay the ancestor of everything below, daemons too, as process 1 of a namespace is: their memory counts."""
+    if sys.platform == "linux":
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _mount_disk(root: str) -> None:
@@ -263,6 +270,7 @@ def prepare_fork(level: str, late: list[str]) -> None:
     """Do for a fork of a deployment zygote what ``prepare`` does: a disk, ``/proc``, namespaces of its own."""
     os.setsid()
     if not has_namespaces(level):
+        _keep_descendants()
         return
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS)
     hidden = [(folder, os.open(folder, os.O_PATH | os.O_CLOEXEC)) for folder in (CODE, *late)]
