@@ -256,7 +256,7 @@ class LocalEngine:
     def ended(self, pool: Pool, instance: Instance, reason: str, *, prompted: bool) -> None:
         """See ``PoolHost``."""
         pool.meter.ended[ending_kind(reason, prompted=prompted)] += 1
-        self._starter.turn_over(instance)
+        self._starter.settled(instance)
         self._starter.memory_freed(pool.route.memory)
         if pool.retired and not pool.members:
             self._retired.discard(pool)

@@ -60,6 +60,7 @@ class Starter:
         self._queue: deque[Pool] = deque()
         self._turns = _TURNS
         self._holding: set[Instance] = set()
+        self._patience: dict[Instance, asyncio.TimerHandle] = {}
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -113,7 +114,7 @@ class Starter:
         on_disk = DISK_MAX_BYTES if route.sandbox == "v1" else None
         self._watcher.watch(instance, memory=route.memory * _MIB, disk=on_disk)
         self._loop.call_later(_TURN_SECONDS, self.turn_over, instance)
-        self._loop.call_later(self._start_seconds, self._give_up, instance)
+        self._patience[instance] = self._loop.call_later(self._start_seconds, self._give_up, instance)
 
     async def _instance_for(self, route: Route) -> Instance:
         zygote = self.preloads.ready(route)
@@ -141,13 +142,19 @@ class Starter:
 
     def became_ready(self, route: Route, instance: Instance) -> None:
         """An instance has started: the next one may, and the next one of its deployment may start faster."""
-        self.turn_over(instance)
+        self.settled(instance)
         if not isinstance(instance.zygote, DeploymentZygote):
             self.preloads.consider(route, instance.ready_at - instance.began)
 
     def _give_up(self, instance: Instance) -> None:
         if instance.state is InstanceState.STARTING:
             instance.kill(f"its handler was not imported within {self._start_seconds:g} s")
+
+    def settled(self, instance: Instance) -> None:
+        """The instance is ready or has ended: nothing more is expected of its start."""
+        if (timer := self._patience.pop(instance, None)) is not None:
+            timer.cancel()
+        self.turn_over(instance)
 
     def turn_over(self, instance: Instance) -> None:
         """The instance is ready, has ended or takes too long: the next one may start."""
