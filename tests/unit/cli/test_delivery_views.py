@@ -1,0 +1,81 @@
+"""What people read of deliveries and previews, whole."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from fnkit.cli.output import View
+from fnkit.cli.preview import Preview
+from fnkit.cli.views.cron import UpcomingView
+from fnkit.cli.views.deliveries import DeliveriesView, FiredView
+from fnkit.contract.deliveries import DeliveryView, Unreplayed
+
+
+def shown(view: View) -> str:
+    text = io.StringIO()
+    view.render(Console(file=text, width=200, color_system=None))
+    return text.getvalue()
+
+
+def delivery(**fields: object) -> DeliveryView:
+    known: dict[str, object] = {
+        "id": "d-1",
+        "kind": "nats",
+        "name": "orders",
+        "function": "on-order",
+        "at": "2026-11-23T10:04:12.000000Z",
+        "attempts": 4,
+        "status": "dead",
+        "http_status": 500,
+        "duration_ms": 3.14,
+        "error": "it answered 500: no [stock] for 17",
+        "cause": "message",
+        "message_id": "7",
+        "body": "{}",
+        "is_base64": False,
+        "is_truncated": False,
+        "body_size": 2,
+        "replay_of": None,
+        "replayed_by": None,
+        "lag_ms": None,
+        "tries": (),
+    }
+    return DeliveryView(**{**known, **fields})  # type: ignore[arg-type]  # the test's own fields
+
+
+def test_a_failure_is_a_line_and_its_reason() -> None:
+    assert shown(DeliveriesView((delivery(replayed_by="d-2"),), 3)) == (
+        "2026-11-23T10:04:12Z  dead       500  4 attempts        3.1 ms  d-1   (repeated since)\n"
+        "  it answered 500: no [stock] for 17\n"
+        "1 of 3; --limit shows more.\n"
+    )
+
+
+def test_a_replay_says_what_was_left_out() -> None:
+    fine = delivery(status="succeeded", http_status=200, attempts=1, error="", cause="replay")
+    view = DeliveriesView((fine,), 9, skipped=(Unreplayed(id="x", reason="it is still under way"),), is_replay=True)
+    assert shown(view) == (
+        "2026-11-23T10:04:12Z  succeeded  200  1 attempt         3.1 ms  d-1   (replay)\n"
+        "x: not repeated: it is still under way\n"
+    )
+
+
+def test_nothing_is_said_to_be_nothing() -> None:
+    assert shown(DeliveriesView((), 0)) == "Nothing was delivered.\n"
+    assert shown(DeliveriesView((), 5, is_replay=True)) == "There is nothing to repeat.\n"
+    assert shown(UpcomingView(())) == "The project has no crons.\n"
+
+
+def test_a_firing_that_got_no_answer_says_so() -> None:
+    view = FiredView(delivery(http_status=None, duration_ms=None, error="the connection broke"))
+    assert shown(view) == "on-order gave no answer.\nthe connection broke\n"
+
+
+def test_a_preview_names_its_cron_and_says_when_there_is_none() -> None:
+    text = shown(
+        UpcomingView((Preview("report", "yearly", "0 0 31 2 *", ()), Preview("", "", "* * * * *", (0.0,))))
+    )
+    assert text.splitlines()[:3] == ["report/yearly  0 0 31 2 *", "  It never fires.", "* * * * *"]
+    assert text.splitlines()[3].startswith("  1970-01-01T00:00:00Z   ")
