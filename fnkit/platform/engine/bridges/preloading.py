@@ -218,7 +218,7 @@ class _Watch:
 
             def __iter__(self) -> typing.Iterator[str]:
                 watch.read |= watch.names
-                return super().__iter__()  # type: ignore[no-any-return]
+                return super().__iter__()  # type: ignore[no-any-return]  # of a private class
 
         self._plain = plain
         os.environ.__class__ = Watched

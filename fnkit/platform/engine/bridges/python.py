@@ -186,7 +186,8 @@ def start_afresh(settings: dict[str, typing.Any], connection: socket.socket, sou
         os.set_inheritable(descriptor, True)  # noqa: FBT003  (it takes no names)
     signal.set_wakeup_fd(-1)
     program = [sys.executable, "-I", "-S", "-c", serving.FRESH, str(source), str(connection.fileno())]
-    os.execve(sys.executable, [*program, settings["handler"], settings["root"]], settings["environment"])  # noqa: S606  (none)
+    # No shell, and none wanted.
+    os.execve(sys.executable, [*program, settings["handler"], settings["root"]], settings["environment"])  # noqa: S606
 
 
 if __name__ == "__main__":
