@@ -13,6 +13,8 @@
       tls/                       the authority that signs the gateway's certificates: key (0600), certificate
       disks/                     disks of instances that run, where they are not in memory
       log-push.json              how far logs were sent to a Loki (0600)
+      brokers.toml               where triggers listen, unless --brokers names another file (0600)
+      nats.json, nats/           the platform's own NATS broker: its credentials (0600), its streams
       keys/                      the keys that encrypt secrets at rest and sign tokens (0600)
 """
 
@@ -24,7 +26,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Layout", "LogPushSettings", "OtlpSettings", "ProcessSettings", "Quotas", "Scaling"]
+__all__ = ["Layout", "LogPushSettings", "OtlpSettings", "ProcessSettings", "QueueSettings", "Quotas", "Scaling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,21 @@ class Layout:
         return self.home / "log-push.json"
 
     @property
+    def brokers(self) -> Path:
+        """Where triggers listen."""
+        return self.home / "brokers.toml"
+
+    @property
+    def nats_identity(self) -> Path:
+        """The credentials of the platform's own NATS broker."""
+        return self.home / "nats.json"
+
+    @property
+    def nats(self) -> Path:
+        """The configuration and the streams of that broker."""
+        return self.home / "nats"
+
+    @property
     def keys(self) -> Path:
         """Keys."""
         return self.home / "keys"
@@ -152,6 +169,23 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     to_zero_after: float = 900.0
 
 
+class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where triggers listen.
+
+    nats_url: the platform's own broker with its credentials, ``""`` where there is none; why_no_nats says why.
+    brokers: the file of others. variables: of the environment of whoever started the platform, those that it names.
+    """
+
+    nats_url: str = ""
+    why_no_nats: str = ""
+    brokers: str = ""
+    variables: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Name the file alone."""
+        return f"QueueSettings({self.brokers!r})"
+
+
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervisor hands to control and the data plane, as JSON on standard input.
 
@@ -164,6 +198,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     runtime_table: the day of the runtime table in force (``fnkit.contract.runtimes.RUNTIME_TABLES``).
     otlp: where traces are exported to, ``None`` for nowhere.
     log_push: where logs are sent to, ``None`` for nowhere.
+    queues: where triggers listen; empty for the data plane.
     """
 
     home: str
@@ -190,3 +225,4 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     quotas: Quotas = Quotas()
     otlp: OtlpSettings | None = None
     log_push: LogPushSettings | None = None
+    queues: QueueSettings = QueueSettings()

@@ -13,7 +13,7 @@ from fnkit.cli.output import Output
 
 __all__ = ["logs"]
 
-_PROCESSES = ("supervisor", "control", "data-plane")
+_PROCESSES = ("supervisor", "control", "data-plane", "nats")
 _INTERVAL = 0.2
 
 

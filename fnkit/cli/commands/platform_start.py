@@ -47,6 +47,18 @@ _PORT = click.IntRange(0, 65535)
     metavar="N|none",
     help="The functions' port for https; 0 is any. [default: 8482 or the next free]",
 )
+@click.option(
+    "--nats-port",
+    callback=read_tls_port,
+    metavar="N|none",
+    help="The port of its own NATS broker; 0 is any. [default: 8483 or the next free]",
+)
+@click.option(
+    "--brokers",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    help="Where triggers listen. [default: brokers.toml in the data folder]",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen on.")
 @click.option(
     "--domain-suffix",
@@ -152,6 +164,7 @@ def start(
     clock = 0.0 if manual_clock else speed if speed is not None else 1.0
     asked = {field: given.pop(flag.removeprefix("--").replace("-", "_")) for field, flag in _SCALING.items()}
     scaling = {field: value for field, value in asked.items() if value is not None}
+    given["brokers"] = given["brokers"] or ""
     wanted = {**given, "home": str(home), "speed": clock, "quotas": quotas or {}, "scaling": scaling}
     options = msgspec.convert(wanted, StartOptions)
     options = msgspec.structs.replace(
@@ -173,6 +186,7 @@ def start(
 
 
 def _run_here(output: Output, options: StartOptions) -> None:
+    from fnkit.platform.server.broker_options import with_variables
     from fnkit.platform.server.lifecycle import ensure_running
     from fnkit.platform.server.lock import TakenError
     from fnkit.platform.server.preparing import prepare
@@ -180,7 +194,7 @@ def _run_here(output: Output, options: StartOptions) -> None:
 
     home = Path(options.home)
     try:
-        prepared = prepare(options)
+        prepared = prepare(with_variables(options, os.environ))
     except TakenError:
         ensure_running(options)
         output.message("The platform was started by another command just now.")
@@ -209,6 +223,8 @@ def _check_same(found: RunningPlatform, options: StartOptions, *, clock_given: b
         ("--api-port", options.api_port or None, run.api_port),
         ("--gateway-port", options.gateway_port or None, run.gateway_port),
         ("--tls-port", options.tls_port or None, run.tls_port or "none"),
+        ("--nats-port", options.nats_port or None, run.nats_port or "none"),
+        ("--brokers", options.brokers or None, run.brokers or "the data folder's"),
         ("--speed", options.speed if clock_given else None, run.speed),
     )
     for flag, wanted, actual in asked:

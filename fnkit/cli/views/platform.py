@@ -31,7 +31,11 @@ def description_to_json(description: Description) -> dict[str, object]:
         "organization_id": description.organization_id,
         "data_dir": str(description.data_dir),
         "pid": description.pid,
-        "processes": {"control": description.control, "data_plane": description.data_plane},
+        "processes": {
+            "control": description.control,
+            "data_plane": description.data_plane,
+            "nats": description.nats,
+        },
         "isolation": description.isolation,
     }
 
@@ -62,11 +66,11 @@ class PlatformView:
             ("Functions", found.gateway_url),
             ("TLS", found.gateway_tls_url),
             ("Console", found.console_url),
-            ("NATS", found.nats_url),
+            ("NATS", _without_password(found.nats_url)),
             ("Data", str(found.data_dir)),
             ("Project", found.project_id),
             ("Isolation", found.isolation),
-            ("Processes", f"control {found.control or 'down'}, data plane {found.data_plane or 'down'}"),
+            ("Processes", _processes(found)),
         )
         for name, value in rows:
             if value:
@@ -77,6 +81,17 @@ class PlatformView:
             console.print('  eval "$(fnkit platform env)"', style="bold", end="")
             console.print("   for scw, Terraform and the SDKs")
             console.print("Ctrl-C stops it." if self.foreground else "`fnkit platform stop` stops it.")
+
+
+def _without_password(url: str) -> str:
+    """Return a broker's address; `fnkit platform env` is what shows credentials."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if url else ""
+
+
+def _processes(found: Description) -> str:
+    own = f"control {found.control or 'down'}, data plane {found.data_plane or 'down'}"
+    return f"{own}, nats {found.nats or 'down'}" if found.nats_url else own
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class PlatformEnvView:
             ("SCW_FUNCTION_URL", f"{found.api_url}/functions/v1beta1/regions/{REGIONS[0]}"),
             ("FNKIT_GATEWAY_URL", found.gateway_url),
             *self._tls(),
+            *((("NATS_URL", found.nats_url),) if found.nats_url else ()),
         )
 
     def _tls(self) -> tuple[tuple[str, str], ...]:

@@ -81,6 +81,9 @@ class Listener(Protocol):
     async def keep(self, messages: Sequence[Message]) -> None:
         """Those are still held: the broker must not hand them out to anybody else."""
 
+    async def close(self) -> None:
+        """Nobody listens here any more, and nothing that was heard here is held."""
+
 
 class Intake:
     """Hands that are free, and messages for them. ``wanted``: how many messages a listener may ask the broker for.

@@ -25,6 +25,7 @@ from fnkit.platform.schedulers.targets import target_of
 __all__ = ["BrokerKind", "QueueScheduler"]
 
 _DRAIN_SECONDS: Final = 8.0  # less than the supervisor gives the whole process
+_NO_KIND: Final = "nothing here listens to its kind of broker"
 _logger = logging.getLogger(__name__)
 
 
@@ -132,8 +133,8 @@ class QueueScheduler:
                 for kind in self._kinds:
                     kind.gone(trigger_id)
             return
-        kind = next(one for one in self._kinds if one.covers(record))
-        place = kind.place(record)
+        kind = next((one for one in self._kinds if one.covers(record)), None)
+        place = _NO_KIND if kind is None else kind.place(record)
         if followed is None or followed.place != place:
             if followed is not None:
                 self._end(followed)
@@ -141,11 +142,11 @@ class QueueScheduler:
         followed.record = record
         self._refresh(followed)
 
-    def _begin(self, kind: BrokerKind, record: TriggerRecord, place: Hashable | str) -> _Followed:
-        if isinstance(place, str):
+    def _begin(self, kind: BrokerKind | None, record: TriggerRecord, place: Hashable | str) -> _Followed:
+        if kind is None or isinstance(place, str):
             _logger.info("Trigger %s (%s) is idle: %s", record.id, record.name, place)
             self._say(record.id, None)
-            return _Followed(record, place, Report("idle", place))
+            return _Followed(record, place, Report("idle", str(place)))
         followed = _Followed(record, place, Report("trouble", "not connected yet"))
 
         def report(new: Report) -> None:

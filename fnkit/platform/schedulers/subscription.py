@@ -106,6 +106,7 @@ class Subscription:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._listener.close()
 
     async def retry_due(self) -> None:
         """Hand back what is due for its next attempt."""

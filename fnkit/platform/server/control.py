@@ -23,9 +23,11 @@ from fnkit.platform.api.app import application
 from fnkit.platform.control.platform import ControlPlane, assemble
 from fnkit.platform.layout import ProcessSettings
 from fnkit.platform.schedulers.cron import CronScheduler
+from fnkit.platform.schedulers.delivery import Door
 from fnkit.platform.schedulers.expiry import ExpiryScheduler
 from fnkit.platform.schedulers.hand_over import HandOver
 from fnkit.platform.schedulers.log_push import LogPush
+from fnkit.platform.server.queueing import Queueing
 
 __all__ = ["main", "serve"]
 
@@ -47,26 +49,32 @@ class _Server(uvicorn.Server):
 async def serve(settings: ProcessSettings, listener: socket.socket, stop: asyncio.Event | None = None) -> None:
     """Run the control plane on a bound socket until ``stop`` is set, or until a signal without one."""
     plane = assemble(settings)
-    hand_over = HandOver(plane.context, plane.deliveries)
+    door = Door(settings.gateway_socket)
+    hand_over = HandOver(plane.context, plane.deliveries, door)
+    queues = Queueing(plane, door, settings.queues)
     crons = CronScheduler(plane.context, plane.ticks, hand_over)
     plane.history.deliver = hand_over.deliver
     plane.context.cron_changed = crons.changed
-    plane.due = _due(crons, plane)
+    plane.due = _due(crons, queues, plane)
     try:
         await plane.open()
         crons.load()
         plane.context.tasks.start(crons.run(), "cron scheduler")
         plane.context.tasks.start(ExpiryScheduler(plane.context, plane.functions).run(), "expiry scheduler")
+        queues.start()
         if settings.log_push is not None:
             plane.context.tasks.start(LogPush(plane.context, plane.logs, settings.log_push).run(), "log push")
         await _serve_http(plane, listener, stop or _stopped_by_signal())
     finally:
+        await queues.stop()
         await plane.close()
+        door.close()
 
 
-def _due(crons: CronScheduler, plane: ControlPlane) -> Callable[[], Awaitable[None]]:
+def _due(crons: CronScheduler, queues: Queueing, plane: ControlPlane) -> Callable[[], Awaitable[None]]:
     async def due() -> None:
         await crons.fire_due()
+        await queues.scheduler.retry_due()
         await plane.functions.expire()
         await asyncio.sleep(0)  # what was begun takes its first step
 

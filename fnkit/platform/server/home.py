@@ -15,7 +15,10 @@ from fnkit.errors import PlatformError
 __all__ = ["default_home", "is_private", "make_home", "socket_folder"]
 
 KNOWN_NAMES: Final = frozenset(
-    {"platform.json", "api-keys.json", "platform.lock", "run.json", "platform.db", "logs", "blobs", "keys"}
+    {
+        *("platform.json", "api-keys.json", "platform.lock", "run.json", "platform.db", "logs", "blobs", "keys"),
+        "brokers.toml",
+    }
 )
 """What marks a folder as a platform's, also one whose first start was cut off."""
 

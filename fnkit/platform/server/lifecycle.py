@@ -16,10 +16,12 @@ import msgspec
 
 from fnkit.errors import PlatformError
 from fnkit.platform.layout import Layout
+from fnkit.platform.server.broker_options import with_variables
 from fnkit.platform.server.environment import platform_environment
 from fnkit.platform.server.health import ask_health, ask_info, reachable_host
 from fnkit.platform.server.home import default_home, make_home
 from fnkit.platform.server.identity import Identity, load_identity
+from fnkit.platform.server.nats_server import make_nats_identity, nats_url
 from fnkit.platform.server.options import StartOptions
 from fnkit.platform.server.platform_log import not_healthy
 from fnkit.platform.server.running import RunFile, process_started, read_run_file
@@ -38,7 +40,9 @@ __all__ = [
 
 _POLL: Final = 0.02
 _STOP_SECONDS: Final = 15.0
-_KEPT_BY_RESET: Final = frozenset({"platform.json", "api-keys.json", "platform.lock", "run.json", "tls"})
+_KEPT_BY_RESET: Final = frozenset(
+    {"platform.json", "api-keys.json", "platform.lock", "run.json", "tls", "nats.json", "brokers.toml"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Description:
     pid: int = 0
     control: int = 0
     data_plane: int = 0
+    nats: int = 0
     isolation: str = ""
 
 
@@ -138,7 +143,7 @@ def describe(home: Path | None = None) -> Description:
     found = running(home)
     if found is None:
         return Description(running=False, healthy=False, data_dir=home or default_home())
-    run, identity = found.run, found.identity
+    run, identity, layout = found.run, found.identity, Layout(found.home)
     health = ask_health(run.host, run.api_port)
     info = ask_info(run.host, run.api_port, identity.secret_key)
     return Description(
@@ -158,7 +163,14 @@ def describe(home: Path | None = None) -> Description:
         control=run.control,
         data_plane=run.data_plane,
         isolation=health.isolation or run.isolation,
+        nats=run.nats,
+        nats_url=_nats_url(layout, run),
     )
+
+
+def _nats_url(layout: Layout, run: RunFile) -> str:
+    """Return the own broker's address with its credentials, as tools need it."""
+    return nats_url(make_nats_identity(layout.nats_identity), run.nats_port) if run.nats_port else ""
 
 
 def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
@@ -182,7 +194,7 @@ def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
         if found is None and started:
             raise not_healthy(layout, "it ended again")
         if found is None:
-            started = _start(options)
+            started = _start(with_variables(options, os.environ))
         if time.monotonic() > deadline:
             if started:
                 stop(layout.home)

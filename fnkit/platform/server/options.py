@@ -21,6 +21,9 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     runtime_table: the day of the runtime table.
     otlp: where traces are exported to.
     log_push: where logs are sent to.
+    nats_port: of the platform's own NATS broker; as tls_port.
+    brokers: the file that says where triggers listen, absolute; ``""``: the data folder's, if there is one.
+    broker_variables: what that file takes from the environment.
     domain_suffix: what follows ``functions.fnc.<region>.`` in functions' host names.
     """
 
@@ -40,3 +43,6 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     scaling: Scaling = Scaling()
     otlp: OtlpSettings | None = None
     log_push: LogPushSettings | None = None
+    nats_port: int | Literal["none"] | None = None
+    brokers: str = ""
+    broker_variables: dict[str, str] = {}

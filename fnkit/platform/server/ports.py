@@ -8,11 +8,12 @@ from typing import Final
 
 from fnkit.errors import PlatformError
 
-__all__ = ["API_PORT", "GATEWAY_PORT", "TLS_PORT", "choose_port"]
+__all__ = ["API_PORT", "GATEWAY_PORT", "NATS_PORT", "TLS_PORT", "choose_port"]
 
 API_PORT: Final = 8480
 GATEWAY_PORT: Final = 8481
 TLS_PORT: Final = 8482
+NATS_PORT: Final = 8483
 
 _TRIES: Final = 100
 

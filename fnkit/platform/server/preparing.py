@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnkit.platform.layout import Layout, LogPushSettings, OtlpSettings, ProcessSettings
+from fnkit.platform.layout import Layout, LogPushSettings, OtlpSettings, ProcessSettings, QueueSettings
 from fnkit.platform.server.authority import make_authority
+from fnkit.platform.server.broker_options import brings_nats, queue_settings
 from fnkit.platform.server.home import is_private, make_home, socket_folder
 from fnkit.platform.server.identity import Identity, make_identity
 from fnkit.platform.server.lock import take_lock
+from fnkit.platform.server.nats_server import NATS_HOST
 from fnkit.platform.server.options import StartOptions
-from fnkit.platform.server.ports import API_PORT, GATEWAY_PORT, TLS_PORT, choose_port
+from fnkit.platform.server.ports import API_PORT, GATEWAY_PORT, NATS_PORT, TLS_PORT, choose_port
 from fnkit.platform.server.running import RunFile, process_started, read_run_file, write_run_file
 
 __all__ = ["Prepared", "prepare"]
@@ -26,7 +28,7 @@ __all__ = ["Prepared", "prepare"]
 class Prepared:
     """Ready to run. ``lock`` is the descriptor that holds the platform as long as this process lives.
 
-    otlp, log_push: in no file, since their headers are secrets.
+    otlp, log_push, queues: in no file, since secrets are in them.
     """
 
     layout: Layout
@@ -35,6 +37,7 @@ class Prepared:
     lock: int
     otlp: OtlpSettings | None = None
     log_push: LogPushSettings | None = None
+    queues: QueueSettings = field(default_factory=QueueSettings)
 
     @property
     def settings(self) -> ProcessSettings:
@@ -65,6 +68,7 @@ class Prepared:
             scale_to_zero_after=self.run.scaling.to_zero_after,
             otlp=self.otlp,
             log_push=self.log_push,
+            queues=self.queues,
         )
 
 
@@ -87,11 +91,12 @@ def prepare(options: StartOptions) -> Prepared:
         run = _run_file(options, before)
         if run.tls_port:
             make_authority(layout)
+        queues = queue_settings(options, layout, run.nats_port)
         write_run_file(layout.run, run)
     except BaseException:
         os.close(lock)
         raise
-    return Prepared(layout, identity, run, lock, options.otlp, options.log_push)
+    return Prepared(layout, identity, run, lock, options.otlp, options.log_push, queues)
 
 
 def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
@@ -100,7 +105,7 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
     # A port that was asked for is not to be taken by the other door, which may have any.
     asked = frozenset(
         port
-        for port in (options.api_port, options.gateway_port, options.tls_port)
+        for port in (options.api_port, options.gateway_port, options.tls_port, options.nats_port)
         if isinstance(port, int) and port
     )
     api = choose_port(options.host, options.api_port, usual=usual_api, taken=asked, flag="--api-port")
@@ -108,6 +113,7 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
         options.host, options.gateway_port, usual=usual_gateway, taken=asked | {api}, flag="--gateway-port"
     )
     tls = 0 if options.tls_port == "none" else _tls_port(options, before, asked | {api, gateway})
+    nats = _nats_port(options, before, asked | {api, gateway, tls}) if brings_nats(options) else 0
     return RunFile(
         pid=os.getpid(),
         started=process_started(os.getpid()) or "",
@@ -125,6 +131,8 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
         scaling=options.scaling,
         otlp=options.otlp.traces_url if options.otlp is not None else "",
         log_push=options.log_push.url if options.log_push is not None else "",
+        nats_port=nats,
+        brokers=options.brokers,
         socket_folder=str(socket_folder(Path(options.home))),
     )
 
@@ -136,6 +144,16 @@ def _tls_port(options: StartOptions, before: RunFile | None, taken: frozenset[in
     usual = before.tls_port if before is not None and before.tls_port else TLS_PORT
     number = wanted if isinstance(wanted, int) else None
     return choose_port(options.host, number, usual=usual, taken=taken, flag="--tls-port")
+
+
+def _nats_port(options: StartOptions, before: RunFile | None, taken: frozenset[int]) -> int:
+    """As the port for TLS, but on loopback alone."""
+    wanted = options.nats_port
+    if wanted is None and options.gateway_port == 0:
+        wanted = 0
+    usual = before.nats_port if before is not None and before.nats_port else NATS_PORT
+    number = wanted if isinstance(wanted, int) else None
+    return choose_port(NATS_HOST, number, usual=usual, taken=taken, flag="--nats-port")
 
 
 def _sweep(folder: Path) -> None:

@@ -21,6 +21,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     otlp: the URL that traces go to, without credentials.
     log_push: the URL that logs are sent to, likewise.
     tls_port: 0 without TLS.
+    nats_port: of the platform's own NATS broker, 0 without one; nats: its pid. brokers: the file that was named.
     """
 
     pid: int
@@ -42,6 +43,9 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     scaling: Scaling = Scaling()
     otlp: str = ""
     log_push: str = ""
+    nats_port: int = 0
+    nats: int = 0
+    brokers: str = ""
 
 
 def read_run_file(file: Path) -> RunFile | None:

@@ -1,4 +1,4 @@
-"""The platform's first process: it keeps control and the data plane running, and ends them in good order.
+"""The platform's first process: it keeps control, the data plane and a NATS broker running, and ends them in order.
 
 Its pid is the platform's. ``supervise`` runs in the foreground, inside ``fnkit platform start``; ``--detach``
 and ``--local`` start this module as a process of its own, which says on standard output in one line of JSON
@@ -25,9 +25,11 @@ from typing import Final
 import msgspec
 
 from fnkit.errors import PlatformError
+from fnkit.platform.layout import QueueSettings
 from fnkit.platform.server.environment import platform_environment
 from fnkit.platform.server.health import ask_health
 from fnkit.platform.server.lock import TakenError
+from fnkit.platform.server.nats_server import NATS_HOST
 from fnkit.platform.server.options import StartOptions
 from fnkit.platform.server.platform_log import PlatformLog, not_healthy
 from fnkit.platform.server.preparing import Prepared, prepare
@@ -41,6 +43,9 @@ DRAIN_SECONDS: Final = 10.0
 
 _DEATHS_BEFORE_GIVING_UP: Final = 3
 _HEALTH_INTERVAL: Final = 0.05
+_BROKER_SECONDS: Final = 2.0
+_OWN: Final = 2  # control and the data plane come first, then the broker, if there is one
+_FIELDS: Final = {"control": "control", "data_plane": "data_plane", "broker": "nats"}
 
 
 class _Platform:
@@ -51,21 +56,25 @@ class _Platform:
         self._on_healthy = on_healthy
         self._run = prepared.run
         self._asked_to_stop = asyncio.Event()
-        settings = msgspec.json.encode(prepared.settings)
+        settings = prepared.settings
+        blind = msgspec.structs.replace(settings, queues=QueueSettings())
         environment = platform_environment(os.environ)
         logs = prepared.layout.logs / "platform"
         journal = PlatformLog(logs / "supervisor.log")
+        modules = [("control", "control", settings), ("data-plane", "data_plane", blind)]
+        if self._run.nats_port:
+            modules.append(("nats", "broker", settings))
         self._processes = tuple(
             Supervised(
                 name,
                 f"fnkit.platform.server.{module}",
-                settings=settings,
+                settings=msgspec.json.encode(told),
                 environment=environment,
                 log=PlatformLog(logs / f"{name}.log"),
                 journal=journal,
                 on_change=partial(self._remember, module),
             )
-            for name, module in (("control", "control"), ("data-plane", "data_plane"))
+            for name, module, told in modules
         )
 
     async def run(self, wait: float) -> None:
@@ -92,9 +101,14 @@ class _Platform:
         self._asked_to_stop.set()
 
     async def _end(self, keeping: list[asyncio.Task[None]]) -> None:
-        for process in self._processes:
+        # The broker last: what is in flight is still to be acknowledged.
+        for process in self._processes[:_OWN]:
             process.end()
-        await asyncio.wait(keeping, timeout=DRAIN_SECONDS)
+        await asyncio.wait(keeping[:_OWN], timeout=DRAIN_SECONDS)
+        for process in self._processes[_OWN:]:
+            process.end()
+        if keeping[_OWN:]:
+            await asyncio.wait(keeping[_OWN:], timeout=_BROKER_SECONDS)
         for process in self._processes:
             process.kill()
         await asyncio.gather(*keeping)
@@ -102,7 +116,9 @@ class _Platform:
     async def _become_healthy(self, deadline: float) -> None:
         run = self._prepared.run
         try:
-            while not (await asyncio.to_thread(ask_health, run.host, run.api_port)).ready:
+            while not (
+                (await asyncio.to_thread(ask_health, run.host, run.api_port)).ready and await self._has_broker()
+            ):
                 self._check_patience(deadline)
                 await asyncio.sleep(_HEALTH_INTERVAL)
             await asyncio.to_thread(self._on_healthy)
@@ -110,15 +126,26 @@ class _Platform:
             self._asked_to_stop.set()
             raise
 
+    async def _has_broker(self) -> bool:
+        """Whether the NATS broker listens. One that cannot is no reason not to start: its triggers say so."""
+        port, broker = self._run.nats_port, self._processes[-1]
+        if not port or broker.deaths >= _DEATHS_BEFORE_GIVING_UP:
+            return True
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(NATS_HOST, port)
+            writer.close()
+            return True
+        return False
+
     def _check_patience(self, deadline: float) -> None:
-        if any(process.deaths >= _DEATHS_BEFORE_GIVING_UP for process in self._processes):
+        if any(process.deaths >= _DEATHS_BEFORE_GIVING_UP for process in self._processes[:_OWN]):
             raise not_healthy(self._prepared.layout, "its processes end as soon as they start")
         if asyncio.get_running_loop().time() > deadline:
             raise not_healthy(self._prepared.layout, "it does not answer")
 
     def _remember(self, field: str, pid: int) -> None:
         """Write who runs. A full disk must not end the platform: the run file is then behind, not wrong."""
-        changes = {"control": pid} if field == "control" else {"data_plane": pid}
+        changes = {_FIELDS[field]: pid}
         self._run = msgspec.structs.replace(self._run, **changes)
         with contextlib.suppress(OSError):
             write_run_file(self._prepared.layout.run, self._run)

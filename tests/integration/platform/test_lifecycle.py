@@ -247,7 +247,7 @@ def test_reset_needs_a_yes_and_keeps_keys_and_ports(fnkit: Command, home: Path, 
     assert (home / "platform.db").exists()
     key = fnkit("platform", "key", "create", "--json").ok().json()
     assert fnkit("platform", "reset", "--yes", "--json").ok().json()["removed"] is True
-    kept = {"api-keys.json", "platform.json", "platform.lock", "run.json", "tls"}
+    kept = {"api-keys.json", "nats.json", "platform.json", "platform.lock", "run.json", "tls"}
     assert {entry.name for entry in home.iterdir()} == kept
     again = fnkit("platform", "start", "--detach", "--json").ok().json()
     assert (again["secret_key"], again["api_url"]) == (started["secret_key"], started["api_url"])

@@ -1,0 +1,174 @@
+"""JetStream's own API, as far as a trigger needs it: find a stream, make and remove a durable consumer.
+
+Requests are JSON on ``$JS.API.…`` (NATS documentation, "JetStream wire API"). A server or account without
+JetStream answers "no responders", or an error that says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+
+from fnkit.platform.schedulers.listening import BrokerTrouble
+from fnkit.platform.schedulers.nats_subjects import covers
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+__all__ = ["ACK_WAIT_SECONDS", "Stream", "ack_floor", "ensure_consumer", "find_stream", "remove_consumer"]
+
+ACK_WAIT_SECONDS: Final = 10.0
+"""After so long the broker hands a message out again that nobody acknowledged: this process died with it."""
+
+_SECONDS: Final = 5.0
+_NANOSECONDS: Final = 10**9
+_NO_JETSTREAM: Final = frozenset({10039, 10076})
+_NO_STREAM: Final = 10059
+_NO_CONSUMER: Final = 10014
+_NAMED_STREAMS: Final = 256
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _Names(msgspec.Struct, frozen=True):
+    streams: list[str] | None = None
+    error: _Error | None = None
+
+
+class _StreamConfig(msgspec.Struct, frozen=True):
+    subjects: list[str] | None = None
+    retention: str = "limits"
+
+
+class _StreamInfo(msgspec.Struct, frozen=True):
+    config: _StreamConfig = _StreamConfig()
+    error: _Error | None = None
+
+
+class _Sequence(msgspec.Struct, frozen=True):
+    stream_seq: int = 0
+
+
+class _ConsumerInfo(msgspec.Struct, frozen=True):
+    ack_floor: _Sequence = _Sequence()
+    error: _Error | None = None
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """A stream that keeps everything published on a trigger's subject. is_work_queue: until it is acknowledged."""
+
+    name: str
+    is_work_queue: bool
+
+
+T = TypeVar("T", _Names, _StreamInfo, _ConsumerInfo)
+
+
+async def find_stream(client: Client, subject: str) -> Stream | None:
+    """Return the stream that covers all of ``subject``; ``None`` where none does, or where there is no JetStream.
+
+    Raises:
+        BrokerTrouble: the broker refuses the question.
+    """
+    asked = await _ask(client, "STREAM.NAMES", {"subject": subject}, _Names)
+    if asked is None or (asked.error is not None and asked.error.err_code in _NO_JETSTREAM):
+        return None
+    _check(asked.error)
+    for name in (asked.streams or [])[:_NAMED_STREAMS]:
+        info = await _ask(client, f"STREAM.INFO.{name}", {}, _StreamInfo)
+        if info is not None and info.error is None and covers(info.config.subjects or (), subject):
+            return Stream(name, info.config.retention == "workqueue")
+    return None
+
+
+async def ensure_consumer(
+    client: Client, stream: Stream, name: str, subject: str, *, since: str, after: int | None
+) -> None:
+    """Make the durable consumer where it is not there.
+
+    since: RFC 3339 time from which messages count. after: the sequence up to which all were acknowledged, where
+    an earlier consumer of that name is known to have come so far.
+
+    Raises:
+        BrokerTrouble: the broker says no.
+    """
+    found = await _ask(client, f"CONSUMER.INFO.{stream.name}.{name}", {}, _ConsumerInfo)
+    if found is not None and found.error is None:
+        return
+    config: dict[str, object] = {
+        "durable_name": name,
+        "name": name,
+        "description": "a trigger of fnkit's",
+        "ack_policy": "explicit",
+        "ack_wait": int(ACK_WAIT_SECONDS * _NANOSECONDS),
+        "filter_subject": subject,
+        "max_ack_pending": -1,
+        "max_deliver": -1,
+        "replay_policy": "instant",
+    }
+    if stream.is_work_queue:
+        config["deliver_policy"] = "all"  # the only one that such a stream has
+    elif after is not None:
+        config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1}
+    else:
+        config |= {"deliver_policy": "by_start_time", "opt_start_time": since}
+    made = await _ask(
+        client,
+        f"CONSUMER.DURABLE.CREATE.{stream.name}.{name}",
+        {"stream_name": stream.name, "config": config},
+        _ConsumerInfo,
+    )
+    _check(_Error(description="JetStream does not answer") if made is None else made.error)
+
+
+async def ack_floor(client: Client, stream: str, name: str) -> int | None:
+    """Return the sequence up to which everything was acknowledged; ``None`` where the consumer is not there.
+
+    Raises:
+        BrokerTrouble: the broker refuses the question.
+    """
+    found = await _ask(client, f"CONSUMER.INFO.{stream}.{name}", {}, _ConsumerInfo)
+    if found is None or (found.error is not None and found.error.err_code in (_NO_CONSUMER, _NO_STREAM)):
+        return None
+    _check(found.error)
+    return found.ack_floor.stream_seq
+
+
+async def remove_consumer(client: Client, stream: str, name: str) -> None:
+    """Remove it; nothing happens where it is not there.
+
+    Raises:
+        BrokerTrouble: the broker refuses.
+    """
+    done = await _ask(client, f"CONSUMER.DELETE.{stream}.{name}", {}, _ConsumerInfo)
+    if done is not None and done.error is not None and done.error.err_code not in (_NO_CONSUMER, _NO_STREAM):
+        _check(done.error)
+
+
+def _check(error: _Error | None) -> None:
+    if error is not None:
+        raise BrokerTrouble(f"JetStream: {error.description}")
+
+
+async def _ask(client: Client, operation: str, body: dict[str, object], kind: type[T]) -> T | None:
+    """Return the answer; ``None`` where nobody answers."""
+    from nats.errors import Error, NoRespondersError
+
+    try:
+        answer = await client.request(f"$JS.API.{operation}", msgspec.json.encode(body), timeout=_SECONDS)
+        return msgspec.json.decode(answer.data, type=kind)
+    except NoRespondersError:
+        return None
+    except TimeoutError:
+        raise BrokerTrouble(
+            f"JetStream did not answer {operation.partition('.fnkit')[0]} in {_SECONDS:g} s"
+        ) from None
+    except Error as error:
+        raise BrokerTrouble(str(error)) from None
+    except msgspec.MsgspecError:
+        raise BrokerTrouble("JetStream's answer cannot be read") from None

@@ -1,0 +1,143 @@
+"""A trigger's ear on NATS (decision 30).
+
+Where a JetStream stream covers the whole subject: a durable pull consumer ``fnkit-<trigger id>``, at least once.
+Else a queue subscription, at most once, and the report says so. Which of both is looked up at start and every 30 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from fnkit.platform.brokers.model import NatsBroker
+from fnkit.platform.records.trigger import NatsSource
+from fnkit.platform.schedulers.attempts import SPACING_SECONDS
+from fnkit.platform.schedulers.jetstream import (
+    ACK_WAIT_SECONDS,
+    Stream,
+    ack_floor,
+    ensure_consumer,
+    find_stream,
+    remove_consumer,
+)
+from fnkit.platform.schedulers.listening import BrokerTrouble, Intake, Message
+from fnkit.platform.schedulers.nats_connection import NatsConnection, NatsConnections
+from fnkit.platform.schedulers.nats_consumers import ConsumerBook
+from fnkit.platform.schedulers.nats_core import listen_to_subject
+from fnkit.platform.schedulers.nats_messages import StreamMessage
+from fnkit.platform.schedulers.nats_pull import Pull
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+__all__ = ["NatsListener", "consumer_name"]
+
+_LOOK_SECONDS: Final = 30.0
+_BRIEFLY: Final = 0.2
+
+
+def consumer_name(trigger_id: str) -> str:
+    """Return the name of a trigger's durable consumer, which is its queue group's too."""
+    return f"fnkit-{trigger_id}"
+
+
+class NatsListener:
+    """See the module and ``listening.Listener``."""
+
+    kind = "nats"
+    spacing = SPACING_SECONDS
+    keep_every = ACK_WAIT_SECONDS / 3
+    redrives = False
+
+    def __init__(
+        self,
+        connections: NatsConnections,
+        broker: NatsBroker,
+        trigger_id: str,
+        source: NatsSource,
+        book: ConsumerBook,
+    ) -> None:
+        self._connections = connections
+        self._broker = broker
+        self._connection: NatsConnection = connections.take(broker)
+        self._trigger_id = trigger_id
+        self._name = consumer_name(trigger_id)
+        self._source = source
+        self._book = book
+
+    async def listen(self, intake: Intake, say: Callable[[str], None]) -> None:
+        """See ``Listener``."""
+        while True:
+            client = await self._connection.client()
+            stream = await self._stream(client)
+            if stream is None:
+                say(f"no stream covers {self._source.subject}: each message is delivered at most once")
+                hearing = listen_to_subject(client, self._source.subject, self._name, intake)
+            else:
+                await self._consumer(client, stream)
+                say(f"stream {stream.name}: each message is delivered at least once")
+                hearing = Pull(self._connection, client, stream.name, self._name, intake).run()
+            await self._until_it_changes(client, stream, asyncio.ensure_future(hearing))
+
+    async def keep(self, messages: Sequence[Message]) -> None:
+        """See ``Listener``."""
+        for message in messages:
+            if isinstance(message, StreamMessage):
+                await message.keep()
+
+    async def close(self) -> None:
+        """See ``Listener``."""
+        await self._connections.give(self._broker)
+
+    async def _stream(self, client: Client) -> Stream | None:
+        try:
+            return await find_stream(client, self._source.subject)
+        except BrokerTrouble:
+            if self._connection.may_use_jetstream:
+                raise
+            return None
+
+    async def _consumer(self, client: Client, stream: Stream) -> None:
+        entry = self._book.entry(self._trigger_id, self._source)
+        after = entry.streams.get(stream.name)
+        # Written down first: a consumer that nobody remembers would keep an interest for ever.
+        self._book.note(self._trigger_id, stream.name, after)
+        await ensure_consumer(
+            client, stream, self._name, self._source.subject, since=entry.since, after=after or None
+        )
+        for former in set(entry.streams) - {stream.name}:
+            await remove_consumer(client, former, self._name)
+            self._book.forget(self._trigger_id, former)
+
+    async def _until_it_changes(self, client: Client, stream: Stream | None, hearing: asyncio.Task[None]) -> None:
+        """Let it hear until the connection is lost, the consumer is gone, or another stream covers the subject."""
+        lost = asyncio.ensure_future(self._connection.lost(client))
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    (lost, hearing), timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if lost in done:
+                    return
+                if hearing in done:
+                    # Not at once: what makes it end again and again must not make us spin.
+                    await asyncio.sleep(_BRIEFLY)
+                    hearing.result()
+                    return
+                if await self._stream(client) != stream:
+                    return
+                if stream is not None:
+                    floor = await ack_floor(client, stream.name, self._name)
+                    if floor is None:
+                        return
+                    self._book.note(self._trigger_id, stream.name, floor)
+        except BrokerTrouble:
+            if not lost.done():
+                raise
+        finally:
+            for task in (lost, hearing):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(lost, hearing, return_exceptions=True)

@@ -1,0 +1,47 @@
+"""Control's queue triggers put together: brokers' settings, kinds of brokers, and the scheduler over them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fnkit.platform.brokers.model import NatsBroker
+from fnkit.platform.control.platform import ControlPlane
+from fnkit.platform.layout import QueueSettings
+from fnkit.platform.schedulers.broker_settings import BrokerSettings
+from fnkit.platform.schedulers.delivery import Door
+from fnkit.platform.schedulers.nats_kind import NatsKind
+from fnkit.platform.schedulers.queues import QueueScheduler
+
+__all__ = ["Queueing"]
+
+
+class Queueing:
+    """Everything that runs for queue triggers."""
+
+    def __init__(self, plane: ControlPlane, door: Door, settings: QueueSettings) -> None:
+        self._tasks = plane.context.tasks
+        self._settings = BrokerSettings(
+            Path(settings.brokers), settings.variables, _embedded(settings.nats_url), settings.why_no_nats
+        )
+        self._nats = NatsKind(plane.context, self._settings.nats_for)
+        self.scheduler = QueueScheduler(plane.context, plane.triggers, plane.deliveries, door, (self._nats,))
+
+    def start(self) -> None:
+        """Begin."""
+        self._tasks.start(self.scheduler.run(), "queue scheduler")
+        self._tasks.start(self._settings.watch(self.scheduler.brokers_changed), "brokers' settings")
+        self._tasks.start(self._nats.clean(), "consumers of triggers that are gone")
+
+    async def stop(self) -> None:
+        """Ask for no more messages; those in flight have a few seconds."""
+        await self.scheduler.stop()
+
+
+def _embedded(url: str) -> NatsBroker | None:
+    if not url:
+        return None
+    parts = urlsplit(url)
+    return NatsBroker(
+        url=f"nats://{parts.hostname}:{parts.port}", user=parts.username or "", password=parts.password or ""
+    )
