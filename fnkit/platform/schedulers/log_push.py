@@ -24,7 +24,7 @@ from fnkit.platform.schedulers.log_receiver import LogReceiver, NotTakenError, R
 
 __all__ = ["LogPush"]
 
-_LOOK_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.25
 _SOURCES_EVERY: Final = 4  # looks
 _BATCH_BYTES: Final = 512 * 1024
 _FIRST_PAUSE: Final = 0.5

@@ -1,0 +1,169 @@
+"""``--logs-push``: every line once, over outages and restarts, to a server that checks the documented form."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from fnkit.platform.layout import LogPushSettings
+from tests.support.command import Command
+from tests.support.control_process import ControlProcess, api_of, free_port, running_control
+from tests.support.log_receiver import LogReceiver, running_receiver
+from tests.support.logged_lines import LoggedLine, write_lines
+from tests.support.platform import running_platform
+from tests.support.waiting import wait_until
+
+START = time.time_ns() - 60 * 10**9
+SECRET = "cGFzc3dvcmQ"
+
+
+def settings(url: str) -> LogPushSettings:
+    return LogPushSettings(url=f"{url}/loki/api/v1/push", headers=(("Authorization", f"Bearer {SECRET}"),))
+
+
+def numbered(first: int, last: int) -> list[LoggedLine]:
+    return [LoggedLine(START + n * 10**6, f"line {n}", request_id=f"r-{n}") for n in range(first, last)]
+
+
+def texts(first: int, last: int) -> list[str]:
+    return [f"line {n}" for n in range(first, last)]
+
+
+def has(receiver: LogReceiver, count: int) -> None:
+    wait_until(lambda: len(receiver.lines) >= count, 30, what=f"{count} lines at the receiver")
+
+
+def orders(control: ControlProcess) -> str:
+    return str(control.function(control.namespace()["id"], "orders")["id"])
+
+
+def test_lines_are_sent_with_their_streams_labels_and_their_own_metadata(tmp_path: Path) -> None:
+    with running_receiver() as receiver, running_control(tmp_path, log_push=settings(receiver.url)) as control:
+        function = orders(control)
+        write_lines(tmp_path, function, numbered(0, 3))
+        has(receiver, 3)
+        write_lines(tmp_path, function, [LoggedLine(START + 10**9, "ended", "system")])
+        has(receiver, 4)
+        labels = {
+            "project_id": control.settings.project_id,
+            "region": "fr-par",
+            "resource_id": function,
+            "resource_name": "orders",
+            "resource_type": "serverless_function",
+        }
+        assert [one.line for one in receiver.lines] == [*texts(0, 3), "ended"]
+        assert receiver.lines[1].time == numbered(1, 2)[0].time
+        assert receiver.lines[1].stream == labels | {"stream": "stdout"}
+        assert receiver.lines[1].metadata == {"resource_instance": "i-1", "request_id": "r-1"}
+        assert receiver.lines[3].stream == labels | {"stream": "system"}
+        assert receiver.headers[0]["authorization"] == f"Bearer {SECRET}"
+        assert SECRET not in control.log
+        assert SECRET not in (tmp_path / "log-push.json").read_text()
+
+
+def test_a_restart_goes_on_where_it_was_and_sends_nothing_twice(tmp_path: Path) -> None:
+    with running_receiver() as receiver, running_control(tmp_path, log_push=settings(receiver.url)) as control:
+        function = orders(control)
+        write_lines(tmp_path, function, numbered(0, 20))
+        has(receiver, 20)
+        wait_until(lambda: json.loads((tmp_path / "log-push.json").read_text())["functions"][function]["offset"])
+        assert control.stop() == 0
+        write_lines(tmp_path, function, numbered(20, 40))
+        control.start()
+        has(receiver, 40)
+        write_lines(tmp_path, function, numbered(40, 41))
+        has(receiver, 41)
+        assert [one.line for one in receiver.lines] == texts(0, 41)
+
+
+def test_an_outage_loses_nothing_and_is_said_once(tmp_path: Path) -> None:
+    port = free_port()
+    with running_control(tmp_path, log_push=settings(f"http://127.0.0.1:{port}")) as control:
+        function = orders(control)
+        write_lines(tmp_path, function, numbered(0, 30))
+        wait_until(lambda: "Logs cannot be sent to" in control.log)
+        with running_receiver(port) as receiver:
+            receiver.answers = [503, 401]
+            has(receiver, 30)
+            assert [one.line for one in receiver.lines] == texts(0, 30)
+            wait_until(lambda: "again" in control.log)
+        assert control.log.count("Logs cannot be sent to") == 1
+
+
+def test_what_is_refused_for_good_is_dropped_and_counted(tmp_path: Path) -> None:
+    with running_receiver() as receiver, running_control(tmp_path, log_push=settings(receiver.url)) as control:
+        receiver.answers = [400]
+        function = orders(control)
+        write_lines(tmp_path, function, numbered(0, 5))
+        wait_until(lambda: "refused 5 lines, which are dropped (5 until now)" in control.log)
+        assert "400 the receiver says no" in control.log
+        write_lines(tmp_path, function, numbered(5, 6))
+        has(receiver, 1)
+        assert [one.line for one in receiver.lines] == texts(5, 6)
+
+
+def test_a_batch_that_is_too_large_goes_in_parts(tmp_path: Path) -> None:
+    with running_receiver() as receiver, running_control(tmp_path, log_push=settings(receiver.url)) as control:
+        receiver.largest = 7
+        write_lines(tmp_path, orders(control), numbered(0, 100))
+        has(receiver, 100)
+        assert [one.line for one in receiver.lines] == texts(0, 100)
+
+
+def test_builds_are_sent_and_what_a_deleted_function_wrote_last(tmp_path: Path) -> None:
+    with running_receiver() as receiver, running_control(tmp_path, log_push=settings(receiver.url)) as control:
+        function = orders(control)
+        path = f"/functions/v1beta1/regions/fr-par/functions/{function}"
+        control.request("POST", f"{path}/deploy", {}).ok()
+        control.settled("functions", function)
+        has(receiver, 1)
+        assert receiver.lines[0].stream["stream"] == "build"
+        assert receiver.lines[0].metadata == {"generation": "1"}
+        control.request("DELETE", path).ok()
+        control.wait_gone("functions", function)
+        wait_until(lambda: not (tmp_path / "logs" / function).exists())
+        assert control.stop() == 0
+
+
+def test_segments_that_were_dropped_unsent_are_counted(tmp_path: Path) -> None:
+    port = free_port()
+    with running_control(tmp_path, log_push=settings(f"http://127.0.0.1:{port}")) as control:
+        function = orders(control)
+        write_lines(tmp_path, function, numbered(0, 10))
+        wait_until(lambda: "Logs cannot be sent to" in control.log)
+        segments = tmp_path / "logs" / function
+        for number in (4, 5):
+            (segments / f"{number:08d}.jsonl").write_bytes((segments / "00000001.jsonl").read_bytes())
+        (segments / "00000001.jsonl").unlink()
+        with running_receiver(port) as receiver:
+            has(receiver, 30)
+        assert f"2 segments of the log of {function} were dropped" in control.log
+
+
+@pytest.mark.parametrize("url", ["ftp://a", "nonsense", "http://a?b=c", "http://", "http://a b"])
+def test_a_url_that_is_none_is_refused_before_anything_starts(url: str, tmp_path: Path) -> None:
+    started = Command()("platform", "start", "--detach", "--data", str(tmp_path / "p"), "--logs-push", url)
+    assert started.code == 2
+    assert "--logs-push is not the URL of a Loki" in started.stderr
+
+
+def test_the_command_starts_a_platform_that_sends_and_shows_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FNKIT_LOGS_PUSH_TENANT", "team")
+    with running_receiver() as receiver:
+        url = receiver.url.replace("http://", f"http://me:{SECRET}@")
+        with running_platform(tmp_path / "p", "--logs-push", url) as platform:
+            write_lines(platform.home, orders(api_of(platform)), numbered(0, 2))
+            has(receiver, 2)
+            again = platform.command("platform", "start", "--detach", "--logs-push", "http://127.0.0.1:1")
+            said = again.stderr + platform.command("platform", "logs").stdout
+            said += platform.command("platform", "status", "--json").stdout
+        assert receiver.headers[0]["authorization"].startswith("Basic ")
+        assert receiver.headers[0]["x-scope-orgid"] == "team"
+        assert again.code == 1
+        assert f"with logs going to {receiver.url}/loki/api/v1/push" in again.stderr
+        assert SECRET not in said + (tmp_path / "p" / "run.json").read_text()

@@ -1,0 +1,324 @@
+"""Loki's API over real segments, asked over HTTP: forms, rights, pages, refusals, and that nothing breaks it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fnkit.platform.log_lines import Stream
+from tests.support.control_process import ControlProcess, running_control
+from tests.support.logged_lines import LoggedLine, write_lines
+from tests.support.loki_queries import LokiClient
+
+SECOND = 10**9
+START = 1_780_000_000 * SECOND
+OTHER_PROJECT = "33333333-3333-3333-3333-333333333333"
+ORDERS = '{resource_name="orders"}'
+COUNT = 400
+
+
+@dataclass(frozen=True)
+class Logs:
+    """A control process with two functions that wrote something, in two projects."""
+
+    control: ControlProcess
+    orders: str
+    mail: str
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.control.settings.api_port}"
+
+    @property
+    def loki(self) -> LokiClient:
+        return LokiClient(self.address, {"X-Auth-Token": self.control.settings.secret_key})
+
+    def key(self, **rights: object) -> str:
+        made = self.control.request("POST", "/fnkit/v1/keys", rights).ok()
+        return str(made["secret_key"])
+
+    def labels(self, stream: str) -> dict[str, str]:
+        return {
+            "project_id": self.control.settings.project_id,
+            "region": "fr-par",
+            "resource_id": self.orders,
+            "resource_name": "orders",
+            "resource_type": "serverless_function",
+            "stream": stream,
+        }
+
+
+def line(number: int) -> LoggedLine:
+    message = json.dumps({"n": number, "level": "error" if number % 10 == 0 else "info"})
+    stream: Stream = "stderr" if number % 4 == 0 else "stdout"
+    return LoggedLine(START + number * SECOND, message, stream, f"i-{number % 2}", f"r-{number}")
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logs]:
+    with running_control(tmp_path_factory.mktemp("c")) as control:
+        orders = str(control.function(control.namespace("shop")["id"], "orders")["id"])
+        mail = str(control.function(control.namespace("post", project_id=OTHER_PROJECT)["id"], "mail")["id"])
+        home = Path(control.settings.home)
+        write_lines(home, orders, [line(number) for number in range(COUNT)])
+        write_lines(home, mail, [LoggedLine(START + 5 * SECOND, "a secret of others")])
+        yield Logs(control, orders, mail)
+
+
+SPAN = {"start": START, "end": START + COUNT * SECOND}
+
+
+def test_lines_come_by_stream_newest_first(logs: Logs) -> None:
+    answer = logs.loki.get("query_range", query=ORDERS + " | drop request_id, resource_instance", **SPAN, limit=6)
+
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.result == [
+        {
+            "stream": logs.labels(stream),
+            "values": [[str(line(n).time), line(n).message] for n in numbers],
+        }
+        for stream, numbers in (("stderr", [396]), ("stdout", [399, 398, 397, 395, 394]))
+    ]
+    data = answer.data
+    assert isinstance(data, dict)
+    assert data["resultType"] == "streams"
+    assert data["stats"]["summary"]["totalEntriesReturned"] == 6
+
+
+def test_what_is_known_of_a_line_is_its_metadata(logs: Logs) -> None:
+    query = {"query": ORDERS + ' | request_id="r-8"', **SPAN}
+    known = {"request_id": "r-8", "resource_instance": "i-0"}
+
+    assert logs.loki.get("query_range", **query).result == [
+        {"stream": logs.labels("stderr") | known, "values": [[str(line(8).time), line(8).message]]}
+    ]
+    apart = logs.loki.saying(X_Loki_Response_Encoding_Flags="categorize-labels").get("query_range", **query)
+    assert apart.result == [
+        {
+            "stream": logs.labels("stderr"),
+            "values": [[str(line(8).time), line(8).message, {"structuredMetadata": known}]],
+        }
+    ]
+    assert isinstance(apart.data, dict)
+    assert apart.data["encodingFlags"] == ["categorize-labels"]
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_pages_by_time_have_every_line_once(logs: Logs, direction: str) -> None:
+    span = dict(SPAN)
+    seen: list[int] = []
+    while True:
+        answer = logs.loki.get("query_range", query=ORDERS, **span, limit=37, direction=direction)
+        page = sorted(time for time, _ in answer.lines)
+        if not page:
+            break
+        seen += page if direction == "forward" else page[::-1]
+        span |= {"start": page[-1] + 1} if direction == "forward" else {"end": page[0]}
+
+    wanted = [line(n).time for n in range(COUNT)]
+    assert seen == (wanted if direction == "forward" else wanted[::-1])
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (START + 3 * SECOND, START + 6 * SECOND),
+        ((START + 3 * SECOND) // SECOND, (START + 6 * SECOND) // SECOND),
+        (f"{START // SECOND + 3}.0", f"{START // SECOND + 6}.0"),
+        (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(START // SECOND + 3)),
+         time.strftime("%Y-%m-%dT%H:%M:%S.000000000+00:00", time.gmtime(START // SECOND + 6))),
+    ],
+    ids=["nanoseconds", "seconds", "fractions", "RFC 3339"],
+)  # fmt: skip
+def test_times_may_be_written_as_loki_takes_them(logs: Logs, start: object, end: object) -> None:
+    answer = logs.loki.get("query_range", query=ORDERS, start=start, end=end)
+    assert sorted(time for time, _ in answer.lines) == [line(n).time for n in (3, 4, 5)]
+
+
+def test_without_times_the_last_hour_counts_and_since_says_otherwise(logs: Logs) -> None:
+    assert logs.loki.get("query_range", query=ORDERS).lines == []
+    assert len(logs.loki.get("query_range", query=ORDERS, since="5y").lines) == 100
+    assert len(logs.loki.get("query_range", query=ORDERS, **SPAN, interval="100s").lines) == 4
+
+
+def test_a_form_is_as_good_as_a_query(logs: Logs) -> None:
+    form = urllib.parse.urlencode({"query": ORDERS + ' |= `"n": 7,`', **SPAN}).encode()
+    assert logs.loki.post("query_range", form).lines == [(line(7).time, line(7).message)]
+
+
+def test_numbers_over_a_span_and_at_a_moment(logs: Logs) -> None:
+    query = 'sum by (level) (count_over_time({resource_name="orders"} | json [100s]))'
+    answer = logs.loki.get(
+        "query_range", query=query, start=START + 99 * SECOND, end=START + 399 * SECOND, step=100
+    )
+    moments = [START // SECOND + 99 + 100 * n for n in range(4)]
+    assert answer.numbers == {("error",): dict.fromkeys(moments, 10), ("info",): dict.fromkeys(moments, 90)}
+
+    at = logs.loki.get("query", query=f"topk(1, {query})", time=START + 99 * SECOND)
+    assert at.result == [{"metric": {"level": "info"}, "value": [moments[0], "90"]}]
+    assert logs.loki.get("query", query="vector(1)+vector(1)", time=7).result == [{"metric": {}, "value": [7, "2"]}]
+
+
+def test_labels_values_series_and_sizes(logs: Logs) -> None:
+    assert logs.loki.get("labels", **SPAN).data == sorted(logs.labels(""))
+    assert logs.loki.get("label", **SPAN).data == sorted(logs.labels(""))
+    assert logs.loki.get("label/resource_name/values", **SPAN).data == ["mail", "orders"]
+    assert logs.loki.get("label/stream/values", **SPAN, query=ORDERS).data == ["stderr", "stdout"]
+    assert logs.loki.get("label/nothing/values", **SPAN).data == []
+    assert logs.loki.get("series", **SPAN, **{"match[]": [ORDERS]}).data == [
+        logs.labels("stderr"),
+        logs.labels("stdout"),
+    ]
+    assert logs.loki.get("series", start=START + SECOND, end=START + 2 * SECOND, match=ORDERS).data == [
+        logs.labels("stdout")
+    ]
+    assert logs.loki.get("labels", start=START - 9, end=START - 1).data == []
+    sizes = json.loads(logs.loki.get("index/stats", query=ORDERS, **SPAN).body)
+    assert (sizes["streams"], sizes["entries"]) == (2, COUNT)
+
+
+def test_builds_are_a_stream_of_their_own(logs: Logs) -> None:
+    function = str(logs.control.function(logs.control.namespace("broken")["id"], "broken")["id"])
+    logs.control.request("POST", f"/functions/v1beta1/regions/fr-par/functions/{function}/deploy", {}).ok()
+    logs.control.settled("functions", function)
+
+    found = logs.loki.get("query_range", query=f'{{resource_id="{function}", stream="build"}}').result
+    assert len(found) == 1
+    assert "'generation': '1'" in str(found[0]["stream"])
+    assert "nothing was uploaded" in str(found[0]["values"])
+
+
+@pytest.mark.parametrize("header", ["X-Auth-Token", "X-Token", "Bearer", "Basic"])
+def test_a_key_may_come_in_the_ways_of_lokis_clients(logs: Logs, header: str) -> None:
+    key = logs.control.settings.secret_key
+    basic = base64.b64encode(f"anyone:{key}".encode()).decode()
+    headers = {"Bearer": {"Authorization": f"Bearer {key}"}, "Basic": {"Authorization": f"Basic {basic}"}}
+
+    assert LokiClient(logs.address, headers.get(header, {header: key})).get("labels", **SPAN).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"X-Token": "no"}, {"Authorization": "Basic %%%"}, {"Authorization": "Bearer"}]
+)
+def test_without_a_key_nothing_is_told(logs: Logs, headers: dict[str, str]) -> None:
+    answer = LokiClient(logs.address, headers).get("query_range", query="}}}")
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == 'Basic realm="Loki"'
+
+
+def test_a_key_of_one_project_learns_nothing_of_another(logs: Logs) -> None:
+    loki = LokiClient(logs.address, {"X-Token": logs.key(project_id=OTHER_PROJECT, read_only=True)})
+    everything = '{resource_type="serverless_function"}'
+
+    assert [text for _, text in loki.get("query_range", query=everything, **SPAN).lines] == ["a secret of others"]
+    assert loki.get("query_range", query=f'{{resource_id="{logs.orders}"}}', **SPAN).lines == []
+    assert loki.get("label/resource_name/values", **SPAN).data == ["mail"]
+    assert loki.get("series", **SPAN, match=everything).data == loki.get("series", **SPAN).data
+    count = loki.get("query", query=f"sum(count_over_time({everything}[1h]))", time=SPAN["end"])
+    assert count.numbers == {(): {SPAN["end"] / SECOND: 1}}
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "status", "text"),
+    [
+        ("query_range", {"query": "{"}, 400, "parse error at line 1, col 2: syntax error: unexpected end of query"),
+        ("query_range", {"query": ORDERS, "limit": 5001}, 400, "max entries limit per query exceeded"),
+        ("query_range", {"query": ORDERS, "limit": 0}, 400, "limit must be a positive value"),
+        ("query_range", {"query": ORDERS, "limit": "x"}, 400, "invalid limit"),
+        ("query_range", {"query": ORDERS, "start": 9, "end": 8}, 400, "end timestamp must not be before"),
+        ("query_range", {"query": ORDERS, "start": "soon"}, 400, "could not parse 'start' parameter"),
+        ("query_range", {"query": ORDERS, "direction": "up"}, 400, "invalid direction 'up'"),
+        ("query_range", {"query": "vector(1)", "step": "0"}, 400, "zero or negative query resolution"),
+        ("query_range", {"query": "vector(1)", "start": 1, "end": 90000, "step": "1"}, 400, "exceeded maximum"),
+        ("query_range", {"query": f"rate({ORDERS} | json | level > 2 [1m])", **SPAN}, 400, "pipeline error"),
+        ("query_range", {"query": f"sum by (n) (rate({ORDERS} | json [1h]))", **SPAN, "step": 60}, 200, ""),
+        ("query", {"query": ORDERS}, 400, "log queries are not supported as an instant query type"),
+        ("series", {"match": ORDERS + " | json"}, 400, "parse error at line 1, col 1: only label matchers"),
+        ("tail", {"query": ORDERS}, 400, "tail is a WebSocket"),
+        ("index/volume", {"query": ORDERS}, 404, "/loki/api/v1/index/volume is not supported here"),
+        ("patterns", {}, 404, "under /loki/api/v1 there are: query_range"),
+    ],
+)  # fmt: skip
+def test_refusals_are_plain_text_in_lokis_words(
+    logs: Logs, path: str, parameters: dict[str, object], status: int, text: str
+) -> None:
+    answer = logs.loki.get(path, **parameters)
+    assert answer.status == status, answer.body
+    assert text in answer.text
+    assert answer.headers["content-type"].startswith("application/json" if status == 200 else "text/plain")
+
+
+def test_health_and_what_this_is(logs: Logs) -> None:
+    assert "version" in json.loads(logs.loki.get("status/buildinfo").body)
+    assert logs.loki.get("format_query", query='{a="b"}|="c"').data == '{a="b"} |= "c"'
+    assert logs.control.request("GET", "/ready", headers={"X-Auth-Token": ""}).status == 503
+
+
+PIECES = st.sampled_from([
+    ORDERS, "{", "}", "(", ")", " | json", " | logfmt", ' |~ "(a|b"', ' |= "x"', " | level > 5", "[1m]", "[",
+    "rate", "sum by (n)", "count_over_time", " | unwrap n", "quantile_over_time(2, ", "topk(3, ", " / ", "-", "1e9",
+    " offset 1h",
+    " | regexp `(?P<x>.*)`", "\x00", "é", "and", "10y", " | line_format `{{.n}}`",
+])  # fmt: skip
+
+
+@settings(deadline=None, max_examples=120)
+@given(
+    pieces=st.lists(PIECES, max_size=9),
+    path=st.sampled_from(["query", "query_range", "series"]),
+    step=st.integers(-1, 9**9),
+)
+def test_no_query_breaks_it(logs: Logs, pieces: list[str], path: str, step: int) -> None:
+    text = "".join(pieces)
+    answer = logs.loki.get(path, query=text, match=text, **SPAN, time=SPAN["end"], step=step)
+    assert answer.status in (200, 400), (text, answer.body)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    name=st.sampled_from(["start", "end", "time", "step", "interval", "limit", "since", "direction"]),
+    value=st.text(max_size=20) | st.floats().map(str) | st.integers().map(str),
+)
+def test_no_parameter_breaks_it(logs: Logs, name: str, value: str) -> None:
+    for path in ("query_range", "query", "labels"):
+        answer = logs.loki.get(path, query="vector(1)", **{name: value.encode("utf-8", "replace")})
+        assert answer.status in (200, 400), (name, value, answer.body)
+
+
+def test_a_long_query_leaves_the_api_responsive(tmp_path: Path) -> None:
+    with running_control(tmp_path) as control:
+        function = str(control.function(control.namespace()["id"], "loud")["id"])
+        for part in range(3):
+            lines = [
+                LoggedLine(START + (part * 20_000 + n) * 10**6, f'{{"n":{n},"text":"{"x" * 60}"}}')
+                for n in range(20_000)
+            ]
+            write_lines(tmp_path, function, lines)
+        loki = LokiClient(f"http://127.0.0.1:{control.settings.api_port}", {"X-Token": control.settings.secret_key})
+        done: list[float] = []
+
+        def ask() -> None:
+            query = 'sum(sum_over_time({resource_name="loud"} | json | unwrap n [1h]))'
+            answer = loki.get("query", query=query, time=START + 60 * SECOND)
+            done.append(next(iter(answer.numbers[()].values())))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        answers = 0
+        while asking.is_alive():
+            assert control.request("GET", "/functions/v1beta1/regions/fr-par/namespaces").status == 200
+            answers += not done
+        asking.join()
+
+    assert done == [3 * sum(range(20_000))]
+    assert answers > 3
