@@ -71,7 +71,10 @@ def _charts(found: dict[str, list[Comparison]]) -> list[Chart]:
     if peers := found.get("peers"):
         first = [one for one in peers if one.ours.startswith("first answer")]
         ours = Bar("fnkit, scaled to zero", first[0].our_median, _milliseconds(first[0].our_median), ours=True)
-        theirs = [Bar(one.reference, one.reference_median, _milliseconds(one.reference_median)) for one in first]
+        theirs = [
+            Bar(one.reference.removeprefix("starting "), one.reference_median, _milliseconds(one.reference_median))
+            for one in first
+        ]
         charts.append(Chart("first-answers", "First answer from nothing", _LESS, [ours, *theirs]))
         warm = [one for one in peers if one.ours.startswith("a request")]
         ours = Bar("fnkit", _rate(warm[0].our_median), _per_second(warm[0].our_median), ours=True)

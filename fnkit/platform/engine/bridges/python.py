@@ -43,16 +43,27 @@ for _name in PRELOADED:
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, FOLDER)
 if typing.TYPE_CHECKING:
-    from fnkit.platform.engine.bridges import confinement, forking, leftovers, preloading, serving
+    from fnkit.platform.engine.bridges import confinement, forking, leftovers, preloading, rehearsing, serving
 else:
     import confinement
     import forking
     import leftovers
     import preloading
+    import rehearsing
     import serving
 
 del sys.path[0]
-for _name in ("confinement", "filters", "forking", "imports", "kernel", "leftovers", "preloading", "serving"):
+for _name in (
+    "confinement",
+    "filters",
+    "forking",
+    "imports",
+    "kernel",
+    "leftovers",
+    "preloading",
+    "rehearsing",
+    "serving",
+):
     del sys.modules[_name]  # a handler's own module of that name is found, not ours
 
 HELLO = b"\n"
@@ -85,6 +96,7 @@ class Base:
             source = os.open(os.path.join(FOLDER, "serving.py"), os.O_RDONLY | os.O_CLOEXEC)
             first = serving.receive_document(connection)
             confinement.prepare(self.level, self.root, first["cgroups"], self.late)
+            rehearsing.rehearse(FOLDER)
             settings = serving.receive_document(connection)
             if settings.get("fresh"):
                 confine(settings, self.root, descriptors[1:], confinement.confine)

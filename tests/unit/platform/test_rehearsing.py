@@ -1,0 +1,32 @@
+"""A blank's rehearsal leaves nothing behind that a handler could meet."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from fnkit.platform.engine import bridges
+
+FOLDER = Path(bridges.__file__).parent
+
+PROGRAM = """
+import importlib, os, sys, typing, dataclasses, collections.abc
+sys.path.insert(0, sys.argv[1])
+import rehearsing
+del sys.path[0]
+def seen():
+    return set(sys.modules), set(sys.path_importer_cache), os.listdir("/proc/self/fd"), list(sys.path), sys.stdout
+before = seen()
+rehearsing.rehearse(sys.argv[1])
+after = seen()
+assert before == after, [a for a, b in zip(after, before) if a != b]
+"""
+
+
+def test_modules_descriptors_and_streams_are_what_they_were() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", PROGRAM, str(FOLDER)], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
