@@ -50,8 +50,8 @@ def _with_descendants(pid: int) -> list[int]:
     found = [pid]
     for process in found:
         try:
-            for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208  (hot)
-                with open(f"/proc/{process}/task/{thread}/children", "rb") as children:  # noqa: PTH123  (hot)
+            for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208  (often; no Path objects)
+                with open(f"/proc/{process}/task/{thread}/children", "rb") as children:  # noqa: PTH123  (often; no Path objects)
                     found.extend(int(child) for child in children.read().split())
         except OSError:
             continue
@@ -60,7 +60,7 @@ def _with_descendants(pid: int) -> list[int]:
 
 def _resident(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/statm", "rb") as statm:  # noqa: PTH123  (hot)
+        with open(f"/proc/{pid}/statm", "rb") as statm:  # noqa: PTH123  (often; no Path objects)
             return int(statm.read().split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0
@@ -68,7 +68,7 @@ def _resident(pid: int) -> int:
 
 def _proportional(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:  # noqa: PTH123  (hot)
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:  # noqa: PTH123  (often; no Path objects)
             for line in rollup:
                 if line.startswith(b"Pss:"):
                     return int(line.split()[1]) * 1024

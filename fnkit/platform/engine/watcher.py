@@ -82,7 +82,7 @@ def _disk_usage(folder: str) -> int:
     for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(os.path.join(parent, name)).st_blocks * _BLOCK  # noqa: PTH118  (hot)
+                total += os.lstat(os.path.join(parent, name)).st_blocks * _BLOCK  # noqa: PTH118  (often; no Path objects)
             except OSError:
                 continue
     return total
