@@ -298,3 +298,25 @@ def test_the_zone_of_the_environment_is_the_clocks(sleeper: Sleeper) -> None:
     sleeper.plane.deploy("zone", source, environment={"TZ": "Asia/Tokyo"})
     expected = b"09" if Path("/usr/share/zoneinfo/Asia/Tokyo").exists() else b"00"
     assert sleeper.plane.call("zone").body == expected
+
+
+LIAR = """
+import stat, struct
+sockets = [number for number in range(3, 64) if os.path.exists(f'/proc/self/fd/{number}')
+           and stat.S_ISSOCK(os.fstat(number).st_mode)]
+really_fork = os.fork
+def fork():
+    for number in sockets:
+        os.write(number, struct.pack('!4sIi', b'EXIT', VICTIM, 0))
+    return really_fork()
+os.fork = fork
+"""
+
+
+def test_a_package_that_speaks_for_its_zygote_ends_nobody_elses_instance(sleeper: Sleeper) -> None:
+    bystander = sleeper.deploy("bystander", preload=False, min_scale=1)
+    token = sleeper.plane.call("bystander").json()["token"]
+    (victim,) = {int(line.instance, 16) for line in sleeper.plane.lines(bystander) if line.stream == "stdout"}
+    sleeper.deploy("liar", heavy=HEAVY + LIAR.replace("VICTIM", str(victim)))
+    sleeper.preloaded("liar")
+    assert sleeper.plane.call("bystander").json()["token"] == token

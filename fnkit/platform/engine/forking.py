@@ -106,14 +106,14 @@ class Forker:
             kind, number, value = _MESSAGE.unpack(self._buffer[: _MESSAGE.size])
             self._buffer = self._buffer[_MESSAGE.size :]
             self._unheard.discard((b"FORK", number))
-            if kind in (b"EXIT", b"LOST"):
-                self._living.discard(number)
-                self._unheard.discard((b"KILL", number))
+            if kind not in (b"EXIT", b"LOST") or number not in self._living:
+                continue  # a zygote that holds strangers' modules may say anything, but only of its own forks
+            self._living.discard(number)
+            self._unheard.discard((b"KILL", number))
+            self._forget(number)
             if kind == b"EXIT":
-                self._forget(number)
                 self._observer.instance_exited(number, value)
-            elif kind == b"LOST":
-                self._forget(number)
+            else:
                 self._observer.instance_not_forked(number, value)
 
     def _forget(self, number: int) -> None:
