@@ -25,8 +25,8 @@ _REPLACED: Final = frozenset(
 )
 _NOTED: Final = frozenset(
     {
-        b"content-length", b"expect", b"host", b"scw_trigger_type", b"traceparent", b"tracestate", b"upgrade",
-        b"x-forwarded-for", b"x-request-id", *TOKEN_HEADERS,
+        b"content-length", b"expect", b"host", b"scw_trigger_type", b"traceparent", b"tracestate",
+        b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-request-id", *TOKEN_HEADERS,
     }
 )  # fmt: skip
 """Headers that the gateway itself reads."""
