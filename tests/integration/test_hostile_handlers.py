@@ -22,12 +22,11 @@ from fnkit.platform.log_lines import LINE_MAX_BYTES
 from fnkit.platform.routing import Route
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.hostility import AT_IMPORT, HOSTILITIES, NEVER_ENDING, Hostility
-from tests.support.leftovers import Traces, traces_of
+from tests.support.leftovers import BLANKS, Traces, traces_of
 from tests.support.waiting import wait_until
 
 USER = 54300
 CUT_OFF = 0
-BLANKS = 2
 
 
 def levels() -> list[tuple[int, str]]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final
 
+from fnkit.platform.engine.local import EngineSettings
 from tests.support.data_plane import DataPlaneProcess
 
-__all__ = ["Traces", "marked_processes", "traces_of"]
+__all__ = ["BLANKS", "Traces", "marked_processes", "traces_of"]
+
+BLANKS: Final = next(field.default for field in fields(EngineSettings) if field.name == "blanks")
+"""Prepared instances that an engine has in hand when it has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
