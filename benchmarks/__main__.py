@@ -27,6 +27,7 @@ from benchmarks import (
     gateway_cpu,
     many_functions,
     peers,
+    queues,
     scanning,
     start_up,
 )
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
     "many-functions": many_functions.run,
     "api": api.run,
     "crons": crons.run,
+    "queues": queues.run,
 }
 
 

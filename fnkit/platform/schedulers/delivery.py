@@ -25,6 +25,7 @@ REFUSED: Final = 300
 
 _WORDS: Final = 300  # of a refusal's body, for the log
 _IDLE_KEPT: Final = 64
+_FRESH_SECONDS: Final = 0.005
 # The gateway's own: it has no room, or it does not know the function (yet). No handler saw the message.
 _TURNED_AWAY: Final = frozenset({404, 503})
 _OF_FUNCTIONS: Final = (
@@ -62,6 +63,7 @@ class _Line(asyncio.Protocol):
         self.of_function = False
         self.words = b""
         self.is_reusable = True
+        self.rests_since = 0.0
         self._peer = peer
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -96,6 +98,8 @@ class _Line(asyncio.Protocol):
         """Whether the other end is still there: an end of file, or bytes that nobody asked for, say it is not."""
         if not self.is_reusable or self._transport is None or self._transport.is_closing():
             return False
+        if time.monotonic() - self.rests_since < _FRESH_SECONDS:
+            return True
         try:
             self._peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -190,6 +194,7 @@ class Door:
         if used or not line.is_reusable or len(self._idle) >= _IDLE_KEPT:
             line.close()
         else:
+            line.rests_since = time.monotonic()
             self._idle.append(line)
 
 

@@ -63,10 +63,12 @@ class Listener(Protocol):
 
     kind: ``nats`` or ``sqs``, for the delivery log. spacing: platform seconds between two attempts. keep_every:
     real seconds between two calls of ``keep``. redrives: the broker itself moves away what failed for good, so
-    that ``bury`` is never called.
+    that ``bury`` is never called. pulls_ahead: handing a message back costs nothing, not an attempt either, so
+    that a few may be asked for before a hand is free, as long as hands are quick.
     """
 
     kind: str
+    pulls_ahead: bool
     spacing: float
     keep_every: float
     redrives: bool
@@ -88,19 +90,25 @@ class Listener(Protocol):
 class Intake:
     """Hands that are free, and messages for them. ``wanted``: how many messages a listener may ask the broker for.
 
-    ``on_wanted`` is called when it grows.
+    ``on_wanted`` is called when it grows. ``ahead``: how many may wait here for a hand that is busy.
     """
 
     def __init__(self) -> None:
         self.on_wanted: Callable[[], None] = lambda: None
+        self.ahead = 0
         self._hands: deque[asyncio.Future[Message]] = deque()
         self._waiting: deque[Message] = deque()
         self._grew = asyncio.Event()
 
     @property
     def wanted(self) -> int:
-        """How many hands are free."""
-        return len(self._hands) - len(self._waiting)
+        """How many hands are free, or soon will be."""
+        return len(self._hands) - len(self._waiting) + self.ahead
+
+    @property
+    def idle(self) -> int:
+        """How many hands are free now."""
+        return len(self._hands)
 
     def offer(self, message: Message) -> None:
         """Give a message to the hand that is free for the longest time; without one it waits for the next."""
@@ -110,6 +118,11 @@ class Intake:
                 hand.set_result(message)
                 return
         self._waiting.append(message)
+
+    def give_up(self) -> list[Message]:
+        """Return what waits, and wait with it no longer."""
+        waiting, self._waiting = list(self._waiting), deque()
+        return waiting
 
     @property
     def waiting(self) -> list[Message]:
@@ -121,6 +134,7 @@ class Intake:
         hand: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         if self._waiting:
             hand.set_result(self._waiting.popleft())
+            self.on_wanted()
             return hand
         self._hands.append(hand)
         hand.add_done_callback(self._let_go)

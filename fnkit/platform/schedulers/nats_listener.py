@@ -47,6 +47,7 @@ class NatsListener:
     """See the module and ``listening.Listener``."""
 
     kind = "nats"
+    pulls_ahead = True
     spacing = SPACING_SECONDS
     keep_every = ACK_WAIT_SECONDS / 3
     redrives = False

@@ -71,7 +71,9 @@ class Pull:
         self._heard = loop.time()
         while not self._is_over:
             self._wanted.clear()
-            if (more := self._intake.wanted - self._asked) > 0:
+            more = self._intake.wanted - self._asked
+            # Some at a time, unless a hand is idle: a request costs the broker as much as a message.
+            if more > 0 and (more * 2 >= self._intake.ahead or self._intake.idle):
                 if self._asked == 0:
                     self._heard = loop.time()
                 self._asked += more

@@ -130,8 +130,8 @@ class QueueScheduler:
                 del self._followed[trigger_id]
                 self._end(followed)
             if self._context.store.triggers.get(trigger_id) is None:
-                for kind in self._kinds:
-                    kind.gone(trigger_id)
+                for one in self._kinds:
+                    one.gone(trigger_id)
             return
         kind = next((one for one in self._kinds if one.covers(record)), None)
         place = _NO_KIND if kind is None else kind.place(record)

@@ -34,6 +34,7 @@ _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _LONGEST_SILENCE: Final = 5.0  # until a broker in trouble is tried again
 _STANDING_RETRY: Final = 1.0  # where the clock stands and there is no room to wait for it
+_QUICK_SECONDS: Final = 0.05
 _CONTENT_TYPE: Final = "text/plain; charset=utf-8"
 _logger = logging.getLogger(__name__)
 
@@ -138,9 +139,12 @@ class Subscription:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(self._listener.keep_every)
-            messages = [held.message for held in self._held.values()] + self._intake.waiting
-            if messages:
-                with contextlib.suppress(BrokerTrouble):
+            with contextlib.suppress(BrokerTrouble):
+                if self._listener.pulls_ahead and self._busy and not self._intake.ahead:
+                    # The hands were quick when these were asked for, and are not any more.
+                    for message in self._intake.give_up():
+                        await message.again(0)
+                if messages := [held.message for held in self._held.values()] + self._intake.waiting:
                     await self._listener.keep(messages)
 
     async def _wake(self) -> None:
@@ -151,13 +155,14 @@ class Subscription:
     # Delivering
 
     async def _hand(self, number: int) -> None:
-        task = asyncio.current_task()
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
         while not self._stopping and task is not None:
             if self._target is None or number >= self._target.at_once:
                 await self._changed.wait()
                 continue
             message = await self._intake.next()
             self._busy.add(task)
+            began = loop.time()
             try:
                 await self._take(message)
             except BrokerTrouble as trouble:
@@ -167,6 +172,12 @@ class Subscription:
                 await asyncio.sleep(_LONGEST_PAUSE)
             finally:
                 self._busy.discard(task)
+                self._pace(loop.time() - began)
+
+    def _pace(self, seconds: float) -> None:
+        """Have messages wait for hands only where they wait but a moment."""
+        quick = self._listener.pulls_ahead and seconds < _QUICK_SECONDS and not self._jammed
+        self._intake.ahead = self._target.at_once if quick and self._target is not None else 0
 
     async def _take(self, message: Message) -> None:
         if (known := self._held.get(message.id)) is not None:
