@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from tests.soak.oracle import Function, Observed, Oracle, Span
+from tests.soak.oracle import GONE, THERE, Function, Observed, Oracle, Span
 from tests.soak.run import soak
 
 
@@ -25,7 +25,7 @@ def known() -> Function:
         "f.test",
         versions=[Span(1, 0, 10), Span(2, 9)],
         access=[Span("public", 0, 20), Span("private", 20)],
-        presence=[Span(True, 0, 30), Span(False, 30)],  # noqa: FBT003  (values, not switches)
+        presence=[Span(THERE, 0, 30), Span(GONE, 30)],
     )
 
 

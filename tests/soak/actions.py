@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from tests.soak.oracle import Function, Oracle
+from tests.soak.oracle import GONE, THERE, Function, Oracle
 from tests.soak.subject import Answer, Subject
 from tests.support.processes import alive, arguments_of, descendants
 
@@ -120,9 +120,9 @@ class Actions:
                 "memory_limit": 128, "max_scale": 3, "min_scale": self._random.choice((0, 1))}  # fmt: skip
         document = self._insist("POST", "/functions", body)
         function = Function(name, str(document["id"]), str(document["domain_name"]))
-        function.begin(function.presence, False)  # noqa: FBT003  (a value, not a switch)
+        function.begin(function.presence, GONE)
         function.begin(function.access, "public")
-        function.begin(function.presence, True)  # noqa: FBT003
+        function.begin(function.presence, THERE)
         self._deploy(function)
         self.functions = [*self.functions, function]
 
@@ -187,7 +187,7 @@ class Actions:
         if function is None or len(self.functions) < 3:
             return
         self._note("delete", function.name)
-        function.begin(function.presence, False)  # noqa: FBT003
+        function.begin(function.presence, GONE)
         self._insist("DELETE", f"/functions/{function.id}", allowed=(404,))
         self._wait(f"/functions/{function.id}")
         function.settle(function.presence)

@@ -13,8 +13,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["Disturbance", "Function", "Observed", "Oracle", "Span"]
+__all__ = ["GONE", "NO_ANSWER", "THERE", "Disturbance", "Function", "Observed", "Oracle", "Span"]
 
+THERE: Final = "there"
+GONE: Final = "gone"
 NO_ANSWER: Final = 0
 """The connection was refused, or ended before an answer was complete."""
 
@@ -141,15 +143,15 @@ class Oracle:
                 refused = "private" in access and not (seen.token is not None and seen.token.covers(*window))
                 return "" if refused else "nobody had to be refused"
             case 404:
-                return "" if False in present or not present else "the function was there"
-            case 503 if False in present:
+                return "" if GONE in present or not present else "the function was there"
+            case 503 if GONE in present:
                 return ""  # it was removed while the request waited
             case _:
                 return "" if self._is_excused(seen) else "nothing excuses it"
 
     def _answered(self, seen: Observed, present: set[object], access: set[object]) -> str:
         function = seen.function
-        if True not in present:
+        if THERE not in present:
             return "the function was not there"
         if "public" not in access and seen.token is None:
             return "the function was private, and there was no token"
