@@ -63,8 +63,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     code: absolute folder that becomes ``/home/app/function``; interpreter: absolute program that runs it.
     memory: MB. cpu: mVCPU. timeout: seconds, real time. environment: merged, secrets in clear.
     uid: the user that instances run as when the platform is root, else 0.
-    secret_names: the variables of ``environment`` that are secrets. preload: whether third-party modules may be imported
-    ahead of a start.
+    secret_names: the variables of ``environment`` that are secrets. preload: whether third-party modules may be
+    imported ahead of a start.
     """
 
     function_id: str

@@ -34,7 +34,8 @@ ALLOWED: dict[str, str] = {
     "platform.api": "platform.control platform.measurements platform.logql contract errors",
     "platform.console": "platform.control contract errors",
     "platform.schedulers": (
-        "platform.control platform.records platform.layout platform.clock platform.logql platform.brokers contract errors"
+        "platform.control platform.records platform.layout platform.clock platform.logql platform.brokers"
+        " contract errors"
     ),
     "platform.engine": f"{_VALUES} contract errors",
     "platform.gateway": f"{_VALUES} platform.engine contract errors",

@@ -1,7 +1,7 @@
 """The brokers in force: the file's, read again whenever it changes, and the one that the platform brought itself.
 
-A file with problems changes nothing: the brokers before it stay, and the log names every problem. The platform's own
-NATS broker answers for everybody as long as the file names no NATS broker at all.
+A file with problems changes nothing: the brokers before it stay, and the log names every problem. The platform's
+own NATS broker answers for everybody as long as the file names no NATS broker at all.
 """
 
 from __future__ import annotations
