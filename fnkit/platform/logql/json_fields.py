@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -17,6 +18,8 @@ _DEPTH_MAX: Final = 64
 _ERROR: Final = "JSONParserErr"
 _object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_any: Final = msgspec.json.Decoder(msgspec.Raw)
+_TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
 _string: Final = msgspec.json.Decoder(str)
 _FAULTS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -31,13 +34,31 @@ def json_parser(stage: JsonParser) -> Callable[[Entry], bool]:
 
 def _every(entry: Entry) -> bool:
     try:
-        fields = list(_fields(_object.decode(entry.line), (), 0))
+        fields = list(_fields(_parsed(entry.line), (), 0))
     except _FAULTS as error:
         entry.fail(_ERROR, str(error))
         return True
     for name, value in fields:
         entry.extract(name, value)
     return True
+
+
+def _parsed(line: str) -> dict[str, msgspec.Raw]:
+    try:
+        return _object.decode(line)
+    except msgspec.DecodeError:
+        return _object.decode(_document(line))
+
+
+def _document(line: str) -> bytes:
+    """Return the JSON that a line begins with; what stands behind it is passed over, as Loki does."""
+    raw = line.encode("utf-8", "replace")
+    try:
+        _any.decode(raw)
+    except msgspec.DecodeError as error:
+        if trailing := _TRAILING.search(str(error)):
+            return raw[: int(trailing[1]) - 1]  # the byte that is named is the one behind the first too many
+    return raw
 
 
 def _fields(parent: dict[str, msgspec.Raw], prefix: tuple[str, ...], depth: int) -> Iterator[tuple[str, str]]:
@@ -71,7 +92,8 @@ def _some(entry: Entry, paths: list[tuple[str, tuple[str | int, ...]]]) -> bool:
         entry.fail(_ERROR, "the line is no JSON")
         return True
     try:
-        found = [(label, _at(msgspec.Raw(entry.line.encode()), path)) for label, path in paths]
+        document = msgspec.Raw(_document(entry.line))
+        found = [(label, _at(document, path)) for label, path in paths]
     except _FAULTS:  # what only begins like JSON has no such fields, and is no error to Loki either
         found = [(label, None) for label, _ in paths]
     for label, value in found:

@@ -107,13 +107,12 @@ def _seconds(text: str) -> float | None:
 
 
 def _labels(grouping: Grouping | None, unwrap: Unwrap | None) -> Callable[[Entry], dict[str, str]]:
+    """Return what tells series apart. A label that is empty is none, as in Prometheus."""
     if grouping is not None and not grouping.without:
         names = grouping.labels
         return lambda entry: {name: text for name in names if (text := entry.text(name))}
     hidden = frozenset((*(grouping.labels if grouping else ()), *((unwrap.label,) if unwrap else ())))
-    if not hidden:
-        return Entry.labels
-    return lambda entry: {name: text for name, text in entry.labels().items() if name not in hidden}
+    return lambda entry: {name: text for name, text in entry.labels().items() if text and name not in hidden}
 
 
 def _pipeline_error(entry: Entry) -> QueryRefused:

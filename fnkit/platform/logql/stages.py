@@ -57,25 +57,12 @@ def read_stage(reader: TokenReader) -> Stage:
     if not reader.accept("|"):
         return _line_filter(reader)
     word = reader.token
-    following = reader.following
-    is_condition = following.kind == "symbol" and following.text in (
-        "=",
-        "==",
-        "!=",
-        ">",
-        ">=",
-        "<",
-        "<=",
-        "=~",
-        "!~",
-    )
-    if word.kind == "name" and not is_condition:
-        name = word.text.lower()
-        if name in _READERS:
-            reader.take()
-            return _READERS[name](reader)
-        if name in ("unpack", "distinct"):
-            raise reader.unsupported(f"the stage {name}")
+    name = word.text.lower() if word.kind == "name" else ""
+    if name in _READERS:
+        reader.take()
+        return _READERS[name](reader)
+    if name in ("unpack", "distinct"):
+        raise reader.unsupported(f"the stage {name}")
     if not begins_condition(reader):
         raise reader.unexpected("a stage")
     return LabelFilter(read_condition(reader))

@@ -6,6 +6,7 @@ client whose toolchain or registry is not to be had skips its tests, and says wh
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,12 +18,21 @@ import pytest
 
 from tests.support.platform import PlatformUnderTest
 
-__all__ = ["client_environment", "go_sdk", "javascript_sdk", "scw_serverless", "serverless_framework"]
+__all__ = [
+    "client_environment",
+    "go_sdk",
+    "javascript_sdk",
+    "loki_program",
+    "scw_serverless",
+    "serverless_framework",
+]
 
 SCW_SERVERLESS = "1.2.0"
 JAVASCRIPT_SDK = ("@scaleway/sdk-function@1.7.0", "@scaleway/sdk-client@1.3.3")
 SERVERLESS = ("serverless@3.40.0", "serverless-scaleway-functions@0.5.0")
 GO_SDK = "1.39.0"
+LOKI = "3.7.8"
+LOKI_PUSH = "v0.0.0-20250630054201-94c0ba7b0952"  # a module of its own, which Loki's go.mod expects beside it
 
 # Read before the tests move HOME and take proxies away: package managers keep their own settings and caches.
 _DEVELOPERS_OWN = dict(os.environ)
@@ -80,6 +90,31 @@ def go_sdk(driver: Path) -> Path:
     return folder / "driver"
 
 
+def loki_program(name: str) -> Path:
+    """Build ``logcli`` or ``loki`` from Grafana's module; return the program. The first takes minutes."""
+    _need("go")
+    folder = _FOLDER / f"loki-{LOKI}"
+    source = folder / "source"
+    if not _complete(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        _copy_module(f"github.com/grafana/loki/v3@v{LOKI}", source, folder)
+        _copy_module(f"github.com/grafana/loki/pkg/push@{LOKI_PUSH}", source / "pkg" / "push", folder)
+        _mark_complete(folder)
+    program = folder / name
+    if not program.is_file():
+        _run(("go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(program), f"./cmd/{name}"), source, 1500)
+    return program
+
+
+def _copy_module(module: str, target: Path, folder: Path) -> None:
+    """Copy a Go module's source, which lies read-only in Go's cache."""
+    downloaded = json.loads(_run(("go", "mod", "download", "-json", module), folder))
+    shutil.copytree(downloaded["Dir"], target)
+    for entry in [target, *target.rglob("*")]:
+        entry.chmod(0o755 if entry.is_dir() else 0o644)
+
+
 def _node_packages(name: str, packages: Sequence[str], native: str = "") -> Path:
     _need("node")
     _need("npm")
@@ -107,7 +142,7 @@ def _mark_complete(folder: Path) -> None:
     (folder / ".complete").touch()
 
 
-def _run(command: Sequence[str], folder: Path) -> None:
+def _run(command: Sequence[str], folder: Path, seconds: float = 480) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
@@ -115,9 +150,10 @@ def _run(command: Sequence[str], folder: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=480,
+        timeout=seconds,
         check=False,
     )
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         pytest.skip(f"{' '.join(command[:3])} failed: {said[-1] if said else done.returncode}")
+    return done.stdout

@@ -76,11 +76,16 @@ def test_json_with_expressions_gives_those_fields_alone() -> None:
     )
 
 
-@pytest.mark.parametrize("line", ["no json", "[1]", "", "{broken", '{"a":1} rest', '{"a":' * 70 + "1" + "}" * 70])
+@pytest.mark.parametrize("line", ["no json", "[1]", "", "{broken", '{"a":' * 70 + "1" + "}" * 70])
 def test_a_line_that_is_no_json_object_stays_in_error(line: str) -> None:
     found = after("| json", line)
     assert found is not None
     assert found[1]["__error__"] == "JSONParserErr"
+
+
+def test_what_stands_behind_the_json_of_a_line_is_passed_over() -> None:
+    for rest in ("!", " and more", "}", " {}"):
+        assert after("| json", '{"a":{"b":1.50}}' + rest) == ('{"a":{"b":1.50}}' + rest, {"a_b": "1.50"})
 
 
 def test_a_label_that_is_no_number_leaves_the_line_in_error() -> None:
