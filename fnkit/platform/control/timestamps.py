@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["exact", "rounded"]
@@ -31,5 +32,6 @@ def rounded(nanoseconds: int) -> str:
     return f"{_seconds(seconds)}.{fraction:06d}Z"
 
 
+@lru_cache(maxsize=1024)
 def _seconds(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

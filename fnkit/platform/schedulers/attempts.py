@@ -33,10 +33,10 @@ def failures(delivery: Delivery) -> int:
     return sum(one.http_status is not None and one.http_status >= REFUSED for one in delivery.tries)
 
 
-def verdict(outcome: Outcome, failed: int, attempt: int | None) -> Verdict:
-    """Judge an attempt. failed: how many failed, this one included. attempt: the broker's count, if that counts."""
+def verdict(outcome: Outcome, delivery: Delivery, attempt: int | None) -> Verdict:
+    """Judge an attempt, which ``delivery`` knows already. attempt: the broker's count, if that counts."""
     if outcome.succeeded:
         return Verdict.TAKEN
     if outcome.turned_away or outcome.http_status is None:
         return Verdict.SOON
-    return Verdict.LOST if (attempt or failed) >= ATTEMPTS else Verdict.LATER
+    return Verdict.LOST if (attempt or failures(delivery)) >= ATTEMPTS else Verdict.LATER

@@ -12,6 +12,7 @@ import contextlib
 import socket
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, cast
 
 import httptools
@@ -108,14 +109,29 @@ class _Line(asyncio.Protocol):
             return False
         return False
 
-    async def ask(self, request: bytes) -> int:
-        """Send a request; returns the status when its answer is complete. ``ConnectionError`` where it breaks."""
+    async def ask(self, request: bytes, seconds: float) -> int:
+        """Send a request; returns the status when its answer is complete.
+
+        Raises:
+            ConnectionError: the connection broke.
+            TimeoutError: that took longer than so many seconds.
+        """
         if self._transport is None:
             raise ConnectionError("never connected")
-        self.answered = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.answered = loop.create_future()
+        timer = loop.call_later(seconds, self._expire, self.answered, seconds)
         self.of_function, self.words = False, b""
         self._transport.write(request)
-        return await self.answered
+        try:
+            return await self.answered
+        finally:
+            timer.cancel()
+
+    @staticmethod
+    def _expire(answered: asyncio.Future[int], seconds: float) -> None:
+        if not answered.done():
+            answered.set_exception(TimeoutError(f"no answer came within {seconds:g} s"))
 
     def close(self) -> None:
         self.is_reusable = False
@@ -138,17 +154,10 @@ class Door:
         """
         started = time.monotonic()
         line = await self._line()
-        head = (
-            f"POST / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nContent-Type: {content_type}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
         status, fault = None, ""
         try:
-            async with asyncio.timeout(seconds):
-                status = await line.ask(head.encode("latin-1") + body)
-        except TimeoutError:
-            fault = f"no answer came within {seconds:g} s"
-        except ConnectionError as error:
+            status = await line.ask(_head(host, content_type) % len(body) + body, seconds)
+        except (ConnectionError, TimeoutError) as error:
             fault = str(error)
         finally:
             self._give_back(line, used=status is None)
@@ -196,6 +205,12 @@ class Door:
         else:
             line.rests_since = time.monotonic()
             self._idle.append(line)
+
+
+@lru_cache(maxsize=1024)
+def _head(host: str, content_type: str) -> bytes:
+    head = f"POST / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nContent-Type: {content_type}\r\n"
+    return head.encode("latin-1").replace(b"%", b"%%") + b"Content-Length: %d\r\n\r\n"
 
 
 def _said(words: bytes) -> str:

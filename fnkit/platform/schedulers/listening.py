@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 __all__ = ["BrokerTrouble", "Intake", "Listener", "Message"]
@@ -129,18 +129,18 @@ class Intake:
         """What was offered and has found no hand yet."""
         return list(self._waiting)
 
-    def next(self) -> Awaitable[Message]:
+    async def next(self) -> Message:
         """Be a free hand: return the next message."""
-        hand: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         if self._waiting:
-            hand.set_result(self._waiting.popleft())
+            message = self._waiting.popleft()
             self.on_wanted()
-            return hand
+            return message
+        hand: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._hands.append(hand)
         hand.add_done_callback(self._let_go)
         self._grew.set()
         self.on_wanted()
-        return hand
+        return await hand
 
     async def hungry(self) -> int:
         """Return ``wanted`` as soon as it is more than none."""

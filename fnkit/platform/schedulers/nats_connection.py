@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections import deque
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ _LONGEST_PAUSE: Final = 5.0
 _CONNECT_SECONDS: Final = 5
 _PING_SECONDS: Final = 10
 _DENIED: Final = "permissions violation"
+_GATHER_SECONDS: Final = 0.005
 _GRACE_SECONDS: Final = 5.0
 """So long may a broker that was there be away before its triggers are in error: it may just be restarted."""
 
@@ -47,6 +49,9 @@ class NatsConnection:
         self._fault: str | None = None
         self._gone_since: float | None = None
         self._changed = asyncio.Event()
+        self._unsaid: deque[tuple[str, bytes]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: asyncio.Task[None] | None = None
         self._task = asyncio.ensure_future(self._keep())
 
     async def client(self) -> Client:
@@ -68,24 +73,42 @@ class NatsConnection:
         while self._client is client:
             await self._changed.wait()
 
-    async def publish(self, subject: str, payload: bytes) -> None:
-        """Send, on the next connection where there is none now.
+    def say(self, subject: str, payload: bytes) -> None:
+        """Publish within five milliseconds, with whatever else is said; or as soon as there is a connection.
 
-        Raises:
-            BrokerTrouble: see ``client``.
+        Each write of its own to the broker would cost as much as handling a message does.
         """
+        self._unsaid.append((subject, payload))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._say_now)
+
+    async def send_said(self) -> None:
+        """Publish what was said, if there is a connection."""
         from nats.errors import Error
 
-        client = self._client or await self.client()
-        try:
-            await client.publish(subject, payload)
-        except Error as error:
-            raise BrokerTrouble(self._said(error)) from None
+        while self._unsaid and (client := self._client) is not None:
+            subject, payload = self._unsaid[0]
+            try:
+                await client.publish(subject, payload)
+            except Error:
+                return  # the next connection sends it
+            self._unsaid.popleft()
 
     async def close(self) -> None:
-        """End it."""
+        """End it, when what was said is sent."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.send_said()
+        if self._client is not None:
+            with contextlib.suppress(Exception):
+                await self._client.flush(_CONNECT_SECONDS)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+    def _say_now(self) -> None:
+        self._timer = None
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.ensure_future(self.send_said())
 
     def _grace_left(self) -> float:
         if self._gone_since is None:
@@ -116,6 +139,7 @@ class NatsConnection:
         self._client, self._fault = client, fault
         self._changed.set()
         self._changed = asyncio.Event()
+        self._say_now()
 
     async def _connect(self) -> tuple[Client, asyncio.Event]:
         from nats.aio.client import Client
@@ -142,6 +166,7 @@ class NatsConnection:
                 reconnect_time_wait=0,
                 connect_timeout=_CONNECT_SECONDS,
                 ping_interval=_PING_SECONDS,
+                skip_subject_validation=True,  # ours, or the broker's own
                 closed_cb=on_closed,
                 error_cb=on_error,
                 **self._credentials(),

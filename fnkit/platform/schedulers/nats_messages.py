@@ -41,20 +41,20 @@ class StreamMessage:
 
     async def done(self) -> None:
         """Acknowledge."""
-        await self._connection.publish(self._reply, b"+ACK")
+        self._connection.say(self._reply, b"+ACK")
 
     async def again(self, seconds: float) -> None:
         """Have it delivered again."""
         delay = b'{"delay": %d}' % int(seconds * _NANOSECONDS) if seconds > 0 else b""
-        await self._connection.publish(self._reply, b"-NAK " + delay if delay else b"-NAK")
+        self._connection.say(self._reply, b"-NAK " + delay if delay else b"-NAK")
 
     async def bury(self) -> None:
         """Have it forgotten."""
-        await self._connection.publish(self._reply, b"+TERM")
+        self._connection.say(self._reply, b"+TERM")
 
     async def keep(self) -> None:
         """Say that it is still held."""
-        await self._connection.publish(self._reply, b"+WPI")
+        self._connection.say(self._reply, b"+WPI")
 
 
 class CoreMessage:

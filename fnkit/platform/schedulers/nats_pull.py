@@ -53,7 +53,7 @@ class Pull:
         from nats.errors import Error
 
         inbox = self._client.new_inbox()
-        self._intake.on_wanted = self._wanted.set
+        self._intake.on_wanted = self._look
         self._wanted.set()
         try:
             subscription = await self._client.subscribe(inbox, cb=self._on_message)
@@ -69,19 +69,40 @@ class Pull:
     async def _ask(self, inbox: str) -> None:
         loop = asyncio.get_running_loop()
         self._heard = loop.time()
-        while not self._is_over:
-            self._wanted.clear()
-            more = self._intake.wanted - self._asked
-            # Some at a time, unless a hand is idle: a request costs the broker as much as a message.
-            if more > 0 and (more * 2 >= self._intake.ahead or self._intake.idle):
-                if self._asked == 0:
-                    self._heard = loop.time()
-                self._asked += more
-                await self._client.publish(self._subject, _BATCH % (more, _STANDS, _HEARTBEAT), reply=inbox)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), _SILENCE_SECONDS)
+        watch = asyncio.ensure_future(self._watch())
+        try:
+            while not self._is_over:
+                self._wanted.clear()
+                if more := self._more():
+                    if self._asked == 0:
+                        self._heard = loop.time()
+                    self._asked += more
+                    await self._connection.send_said()  # what is to be acknowledged goes with it
+                    await self._client.publish(self._subject, _BATCH % (more, _STANDS, _HEARTBEAT), reply=inbox)
+                await self._wanted.wait()
+        finally:
+            watch.cancel()
+
+    def _more(self) -> int:
+        """How many to ask for now. Some at a time, unless nothing is under way for an idle hand.
+
+        A request costs the broker, and us, as much as a message does.
+        """
+        more = self._intake.wanted - self._asked
+        worthwhile = more * 2 >= self._intake.ahead or self._asked < self._intake.idle
+        return more if more > 0 and worthwhile else 0
+
+    def _look(self) -> None:
+        if not self._wanted.is_set() and self._more():
+            self._wanted.set()
+
+    async def _watch(self) -> None:
+        """End what the broker does not answer any more."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SILENCE_SECONDS / 4)
             if self._asked > 0 and loop.time() - self._heard > _SILENCE_SECONDS:
-                return
+                self._end()
 
     async def _on_message(self, message: Msg) -> None:
         self._heard = asyncio.get_running_loop().time()

@@ -21,7 +21,7 @@ from fnkit.platform.control.deliveries import DeliveryLog
 from fnkit.platform.control.timestamps import rounded
 from fnkit.platform.records.delivery import Delivery, DeliveryStatus
 from fnkit.platform.records.trigger import TriggerRecord
-from fnkit.platform.schedulers.attempts import Verdict, failures, verdict
+from fnkit.platform.schedulers.attempts import Verdict, verdict
 from fnkit.platform.schedulers.delivery import Door, Outcome, Unreachable
 from fnkit.platform.schedulers.finished import Finished
 from fnkit.platform.schedulers.listening import BrokerTrouble, Intake, Listener, Message
@@ -177,7 +177,7 @@ class Subscription:
     def _pace(self, seconds: float) -> None:
         """Have messages wait for hands only where they wait but a moment."""
         quick = self._listener.pulls_ahead and seconds < _QUICK_SECONDS and not self._jammed
-        self._intake.ahead = self._target.at_once if quick and self._target is not None else 0
+        self._intake.ahead = 2 * self._target.at_once if quick and self._target is not None else 0
 
     async def _take(self, message: Message) -> None:
         if (known := self._held.get(message.id)) is not None:
@@ -233,7 +233,7 @@ class Subscription:
                 held.delivery = held.delivery.tried(
                     http_status=outcome.http_status, duration_ms=outcome.duration_ms, error=outcome.error
                 )
-            match verdict(outcome, failures(held.delivery), held.message.attempt):
+            match verdict(outcome, held.delivery, held.message.attempt):
                 case Verdict.TAKEN:
                     self._jammed = False
                     await self._taken(held)
