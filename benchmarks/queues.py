@@ -38,13 +38,13 @@ HANDLER = """import time
 from fnkit import function, trigger
 
 
-@trigger(nats="bench.nothing", account="A" * 56)
+@trigger(nats="bench.nothing")
 @function(memory=128, min_scale=1, max_scale=10)
 def nothing(event, context):
     return "hello"
 
 
-@trigger(nats="bench.delay", account="A" * 56)
+@trigger(nats="bench.delay")
 @function(memory=128, min_scale=1, max_scale=1)
 def delay(event, context):
     print(time.time() - float(event["body"]), flush=True)

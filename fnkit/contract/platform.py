@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["KEYS_PATH", "PLATFORM_PATH", "ApiKey", "ApiKeyList", "CreateApiKey", "PlatformInfo"]
+__all__ = ["KEYS_PATH", "NATS_ACCOUNT", "PLATFORM_PATH", "ApiKey", "ApiKeyList", "CreateApiKey", "PlatformInfo"]
+
+NATS_ACCOUNT = "AFNKIT".ljust(56, "0")
+"""The NATS account of whoever has none: on our platform they need not exist."""
 
 PLATFORM_PATH = "/fnkit/v1/platform"
 KEYS_PATH = "/fnkit/v1/keys"
@@ -19,7 +22,8 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     ``targets`` maps a runtime to what runs it, as ``cpython-3.11-x86_64-linux-gnu``: implementation, version,
     machine, operating system, libc. The ``*_url`` fields have no trailing slash and are empty where the
     platform has no such door. ``ca_certificate`` (PEM) is the authority that the TLS door's certificates are
-    signed by, empty where there is no such door or everybody trusts it anyway.
+    signed by, empty where there is no such door or everybody trusts it anyway. ``nats_account`` is the account of
+    NATS triggers that name none.
     """
 
     version: str
@@ -28,6 +32,7 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     ca_certificate: str = ""
     console_url: str = ""
     targets: dict[str, str] = {}
+    nats_account: str = ""
 
 
 class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

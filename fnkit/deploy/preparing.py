@@ -91,7 +91,12 @@ def prepare(
     secrets = read_secret_values(project, environ)
     bundles = bundle_for(project, site, cache, wish.names, report)
     desired = desired_state(
-        project, bundles, names=wish.names, project_id=api.endpoint.project_id, region=api.endpoint.region
+        project,
+        bundles,
+        names=wish.names,
+        project_id=api.endpoint.project_id,
+        region=api.endpoint.region,
+        nats_account=site.info.nats_account if site.info is not None else "",
     )
     observed = observe(api, project.namespace.name, pace)
     observed = observe_children(api, observed, desired, pace, refresh=wish.refresh)

@@ -11,6 +11,7 @@ import msgspec
 from fnkit.bundler.bundle import Bundle, Slice
 from fnkit.contract.durations import format_duration
 from fnkit.contract.preloading import PRELOAD_OFF_TAG
+from fnkit.errors import Problem, ProjectInvalid
 from fnkit.plan.changes import FunctionSettings, NamespaceSettings, TriggerSettings
 from fnkit.plan.tags import child_hash, child_tags, digest_of, owner_tags
 from fnkit.project.model import CronSpec, FunctionSpec, Project, TriggerSpec
@@ -101,12 +102,16 @@ def desired_state(
     *,
     project_id: str,
     region: str,
+    nats_account: str = "",
     names: frozenset[str] | None = None,
 ) -> Desired:
     """Return what the project wants.
 
-    project_id, region: where it deploys to, for triggers that do not say where they listen. names picks
-    functions; every one of them is in a bundle.
+    project_id, region, nats_account: where it deploys to, for triggers that do not say where they listen; there
+    may be no such account. names picks functions; every one of them is in a bundle.
+
+    Raises:
+        ProjectInvalid: a NATS trigger names no account, and must.
     """
     by_function: dict[str, tuple[Bundle, Slice]] = {}
     notes: list[str] = []
@@ -115,13 +120,13 @@ def desired_state(
         notes.extend(bundle.notes)
     chosen = [spec for spec in project.functions if names is None or spec.name in names]
     owner = owner_tags(project.name, project.stage)
+    place = _Place(project_id, region, nats_account)
+    _check_accounts(chosen, place)
     return Desired(
         project=project.name,
         stage=project.stage,
         namespace=_namespace(project, owner),
-        functions=tuple(
-            _function(spec, *by_function[spec.name], owner, _Place(project_id, region)) for spec in chosen
-        ),
+        functions=tuple(_function(spec, *by_function[spec.name], owner, place) for spec in chosen),
         partial=names is not None,
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -147,6 +152,25 @@ def _namespace(project: Project, owner: tuple[str, ...]) -> DesiredNamespace:
 class _Place:
     project_id: str
     region: str
+    nats_account: str
+
+
+def _check_accounts(functions: Iterable[FunctionSpec], place: _Place) -> None:
+    """The API refuses a NATS trigger without an account, but only while it deploys."""
+    missing = [
+        Problem(
+            "nats-account-missing",
+            f"{spec.name}: its NATS trigger on {trigger.address} needs the account that the subject is in.",
+            'Add account="A…", the NATS account\'s id as Scaleway shows it.',
+            trigger.source.file,
+            trigger.source.line,
+        )
+        for spec in functions
+        for trigger in spec.triggers
+        if trigger.kind == "nats" and not trigger.account and not place.nats_account
+    ]
+    if missing:
+        raise ProjectInvalid(tuple(missing))
 
 
 def _function(
@@ -196,7 +220,7 @@ def _trigger(spec: TriggerSpec, place: _Place) -> DesiredTrigger:
         source=spec.kind,
         address=spec.address,
         description=spec.description,
-        account=spec.account or "",
+        account="" if spec.kind == "sqs" else spec.account or place.nats_account,
         project_id=spec.project_id or place.project_id,
         region=spec.region or place.region,
     )

@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fnkit.contract.platform import PlatformInfo
+from fnkit.contract.platform import NATS_ACCOUNT, PlatformInfo
 from fnkit.platform.api.answers import json_answer
 from fnkit.platform.api.call import caller_of, read_body
 from fnkit.platform.control.doors import ca_certificate, gateway_tls_url, gateway_url
@@ -67,6 +67,7 @@ async def platform(plane: ControlPlane, _request: Request) -> PlatformInfo:
         gateway_url=gateway_url(settings),
         gateway_tls_url=gateway_tls_url(settings),
         ca_certificate=await asyncio.to_thread(ca_certificate, settings),
+        nats_account=NATS_ACCOUNT,
         targets=await asyncio.to_thread(plane.toolchains.targets),
     )
 
