@@ -25,6 +25,7 @@ from benchmarks import (
     crons,
     deploying,
     gateway_cpu,
+    logs,
     many_functions,
     peers,
     queues,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
     "api": api.run,
     "crons": crons.run,
     "queues": queues.run,
+    "logs": logs.run,
 }
 
 

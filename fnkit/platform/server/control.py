@@ -36,6 +36,8 @@ _DRAIN_SECONDS = 10
 # An idle connection outlives the longest pause between two polls: 5 s (the Serverless plugin, Go), up to 30 s (the
 # other SDKs). One that is closed at the moment of the next request shows at Node clients as "socket hang up".
 _IDLE_SECONDS = 75
+_TURN_SECONDS = 0.0005
+"""For how long a thread at work (a log query) may keep the interpreter from the event loop."""
 
 
 class _Server(uvicorn.Server):
@@ -143,6 +145,7 @@ def main() -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    sys.setswitchinterval(_TURN_SECONDS)
     try:
         settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
         with (
