@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
+import re2
 
 from fnkit.platform.logql.entries import Entry
 from fnkit.platform.logql.parsing import parse_log_query
+from fnkit.platform.logql.patterns import search, whole
 from fnkit.platform.logql.pipeline import pipeline
+from fnkit.platform.logql.refusal import QueryRefused
 
 STREAM = {"resource_name": "orders", "stream": "stdout"}
 JSON = (
@@ -135,3 +139,37 @@ def test_formats_make_lines_and_labels() -> None:
 def test_a_hostile_pattern_takes_no_longer_than_another() -> None:
     line = json.dumps({"a": "a" * 60_000})
     assert after('|~ "(a+)+$" |~ "(.*)*(.*)*(.*)*x"', line) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "whole_matches", "found_in"),
+    [
+        ("a|b", {"a", "b"}, {"xax", "b"}),
+        ("", {""}, {"", "x"}),
+        ("a||b", {"a", "", "b"}, {"x"}),
+        (".*", {"", "x\ny"}, {""}),
+        (".+", {"x"}, {"x"}),
+        ("a.c", {"abc", "a\nc"}, {"xabcx"}),
+    ],
+)
+def test_patterns_of_words_mean_what_the_engine_makes_of_them(
+    pattern: str, whole_matches: set[str], found_in: set[str]
+) -> None:
+    texts = {"", "a", "b", "x", "ab", "abc", "xax", "xabcx", "a|b", "x\ny", "a\nc"}
+    engine = re2.compile(f"(?s:{pattern})")
+
+    assert (
+        {text for text in texts if whole(pattern)(text)}
+        == {t for t in texts if engine.fullmatch(t)}
+        >= whole_matches
+    )
+    anywhere = re2.compile(pattern)
+    assert {t for t in texts if search(pattern)(t)} == {t for t in texts if anywhere.search(t)} >= found_in
+
+
+def test_without_the_engine_a_pattern_is_refused_and_words_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "re2", None)
+
+    assert after('|~ "error|warn"', "a warning") is not None
+    with pytest.raises(QueryRefused, match="col 12: this regular expression needs google-re2"):
+        after('|~ "err.r"', "an error")
