@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.load import Client
-from benchmarks.local_platform import HELLO, LocalPlatform, local_platform, request_for, sleeping, written_project
+from benchmarks.local_platform import LocalPlatform, local_platform, request_for, sleeping, written_project
 from benchmarks.measuring import Comparison, Figure, in_turns
 from benchmarks.processes import cpu_seconds, descendants, memory, need_linux
 
@@ -32,8 +32,8 @@ _MIB = 1024 * 1024
 def run(rounds: int, folder: Path) -> list[Comparison | Figure]:
     """Memory and idle CPU of each process, cold starts, and the burst."""
     need_linux()
-    one = written_project(folder / "one", HELLO)
-    many = written_project(folder / "many", _handlers())
+    one = written_project(folder / "one", _handlers(1))
+    many = written_project(folder / "many", _handlers(FUNCTIONS))
     with (
         local_platform(folder / "platform-one", "--manual-clock") as alone,
         local_platform(folder / "platform-many", "--manual-clock") as crowded,
@@ -55,9 +55,13 @@ def run(rounds: int, folder: Path) -> list[Comparison | Figure]:
     return found
 
 
-def _handlers() -> str:
-    handler = '\n\n@function(memory=128, max_scale=1)\ndef f_{number}(event, context):\n    return "hello"\n'
-    return "from fnkit import function\n" + "".join(handler.format(number=number) for number in range(FUNCTIONS))
+def _handlers(marked: int) -> str:
+    """Return a module of ``FUNCTIONS`` handlers, so many of them deployed: a start imports the whole module."""
+    handler = '\n\n@{mark}(memory=128, max_scale=1)\ndef f_{number}(event, context):\n    return "hello"\n'
+    unmarked = "\n\ndef unmarked(**settings):\n    return function(**settings)\n"
+    marks = ("function" if number < marked else "unmarked" for number in range(FUNCTIONS))
+    handlers = "".join(handler.format(mark=mark, number=number) for number, mark in enumerate(marks))
+    return "from fnkit import function\n" + unmarked + handlers
 
 
 def _at_rest(platform: LocalPlatform, what: str) -> list[Figure]:
