@@ -12,6 +12,7 @@ from fnkit.platform.schedulers.broker_settings import BrokerSettings
 from fnkit.platform.schedulers.delivery import Door
 from fnkit.platform.schedulers.nats_kind import NatsKind
 from fnkit.platform.schedulers.queues import QueueScheduler
+from fnkit.platform.schedulers.sqs_kind import SqsKind
 
 __all__ = ["Queueing"]
 
@@ -25,7 +26,8 @@ class Queueing:
             Path(settings.brokers), settings.variables, _embedded(settings.nats_url), settings.why_no_nats
         )
         self._nats = NatsKind(plane.context, self._settings.nats_for)
-        self.scheduler = QueueScheduler(plane.context, plane.triggers, plane.deliveries, door, (self._nats,))
+        sqs = SqsKind(self._settings.sqs_for, plane.triggers.secret_key)
+        self.scheduler = QueueScheduler(plane.context, plane.triggers, plane.deliveries, door, (self._nats, sqs))
 
     def start(self) -> None:
         """Begin."""

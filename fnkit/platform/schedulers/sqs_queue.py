@@ -1,0 +1,141 @@
+"""One queue and what is asked of it, for one trigger. Nothing here waits on the event loop's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from fnkit.platform.schedulers.listening import BrokerTrouble
+from fnkit.platform.schedulers.sqs_batches import Batches, Entry
+from fnkit.platform.schedulers.sqs_client import SqsClient
+from fnkit.platform.schedulers.sqs_faults import HandleGone, SqsAway, SqsRefusal, refusal
+from fnkit.platform.schedulers.sqs_places import SqsPlace
+from fnkit.platform.schedulers.sqs_traits import ATTRIBUTES, traits_of
+from fnkit.platform.schedulers.sqs_workers import Workers
+
+__all__ = ["SqsQueue"]
+
+_THREADS: Final = 16  # of one trigger: polls wait in some, the others are for what is short
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+
+
+class SqsQueue:
+    """See the module. refused: what may not be done with messages that were received."""
+
+    def __init__(self, client: SqsClient, place: SqsPlace, name: str) -> None:
+        self.traits = traits_of(place.queue, None)
+        self.is_known = False  # whether its attributes may be read
+        self.refused: SqsRefusal | None = None
+        self._client = client
+        self._place = place
+        self._url = place.url
+        self._workers = Workers(name, _THREADS)
+        self._keeping: asyncio.Future[list[BaseException | None]] | None = None
+        self._deletions = Batches(partial(self._batch, "delete_message_batch"), self._judged)
+        self._changes = Batches(partial(self._batch, "change_message_visibility_batch"), self._judged)
+
+    async def open(self) -> None:
+        """Find the queue, and look how it is to be listened to.
+
+        Raises:
+            BrokerTrouble: it is not there, or may not be asked for.
+        """
+        if not self._place.url:
+            self._url = str((await self._call("get_queue_url", QueueName=self._place.queue))["QueueUrl"])
+        await self.look()
+        self.refused = None
+
+    async def look(self) -> None:
+        """Read the queue's attributes. Keys that may not are no reason not to listen."""
+        try:
+            answer = await self._call("get_queue_attributes", QueueUrl=self._url, AttributeNames=ATTRIBUTES)
+        except SqsRefusal as error:
+            if not error.is_of_rights:
+                raise
+            self.is_known, self.traits = False, traits_of(self._place.queue, None)
+        else:
+            self.is_known = True
+            self.traits = traits_of(self._place.queue, answer.get("Attributes") or {})
+
+    async def receive(self, number: int, wait: int) -> list[dict[str, Any]]:
+        """Return up to ``number`` messages, as SQS describes them; waits so many seconds for the first.
+
+        What comes when nobody waits any more is handed back at once.
+        """
+        parameters: dict[str, object] = {
+            "QueueUrl": self._url,
+            "MaxNumberOfMessages": number,
+            "WaitTimeSeconds": wait,
+            "VisibilityTimeout": self.traits.held,
+            "AttributeNames": ("ApproximateReceiveCount", "MessageGroupId"),
+        }
+        if self.traits.is_fifo:
+            parameters["ReceiveRequestAttemptId"] = str(uuid.uuid4())
+        answer = await self._workers.run(
+            partial(self._client.call, "receive_message", **parameters), self._hand_back
+        )
+        return list(answer.get("Messages") or ())
+
+    async def delete(self, handle: str) -> None:
+        """Delete a message, however long the service is away.
+
+        Raises:
+            HandleGone: it is not ours any more.
+            SqsRefusal: we may not.
+        """
+        await self._until_done(self._deletions, {"ReceiptHandle": handle})
+
+    async def hide(self, handle: str, seconds: int) -> None:
+        """Have a message appear again in so many seconds; as ``delete``."""
+        if self._keeping is not None and not self._keeping.done():
+            await asyncio.wait((self._keeping,))  # else that might hide it again
+        await self._until_done(self._changes, {"ReceiptHandle": handle, "VisibilityTimeout": seconds})
+
+    async def keep(self, handles: Sequence[str]) -> None:
+        """Have these stay hidden; those for which that fails appear again, which does no harm."""
+        entries: list[Entry] = [
+            {"ReceiptHandle": handle, "VisibilityTimeout": self.traits.held} for handle in handles
+        ]
+        puts = (self._changes.put(entry) for entry in entries)
+        self._keeping = asyncio.gather(*puts, return_exceptions=True)
+        await self._keeping
+
+    async def _until_done(self, batches: Batches, entry: Entry) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await batches.put(entry)
+            except SqsAway:
+                await asyncio.sleep(pause)
+                pause = min(_LONGEST_PAUSE, pause * 2)
+            except SqsRefusal as error:
+                self.refused = error
+                raise
+
+    async def _call(self, operation: str, **parameters: object) -> dict[str, Any]:
+        return await self._workers.run(partial(self._client.call, operation, **parameters))
+
+    async def _batch(self, operation: str, entries: Sequence[Entry]) -> Mapping[str, Any]:
+        return await self._call(operation, QueueUrl=self._url, Entries=entries)
+
+    def _judged(self, failed: Mapping[str, Any]) -> BrokerTrouble:
+        """Return what a failed entry means. That the service is at fault passes; that we are does not."""
+        code, words = str(failed.get("Code", "")), str(failed.get("Message") or "")
+        status = 400 if failed.get("SenderFault") else 500
+        fault = refusal(code, words, status, self._client.access)
+        return HandleGone(str(fault)) if code == "InvalidParameterValue" else fault
+
+    def _hand_back(self, answer: dict[str, Any]) -> None:
+        """In a thread: nobody is there for these."""
+        entries = [
+            {"Id": str(number), "ReceiptHandle": one["ReceiptHandle"], "VisibilityTimeout": 0}
+            for number, one in enumerate(answer.get("Messages") or ())
+        ]
+        if entries:
+            with contextlib.suppress(BrokerTrouble):
+                self._client.call("change_message_visibility_batch", QueueUrl=self._url, Entries=entries)

@@ -1,0 +1,397 @@
+"""SQS triggers on a real platform, at two servers that are not ours: what the page on triggers promises."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.platform import PlatformUnderTest, running_platform
+from tests.support.queue_functions import QueueFunctions, TriggerUnderTest
+from tests.support.recorder import Recorder, running_recorder
+from tests.support.sqs_proxy import SqsProxy, running_proxy
+from tests.support.sqs_servers import KINDS, SqsServer, queue_client, running_sqs
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Stage:
+    """A platform whose clock stands, one server behind a proxy, and functions that tell the recorder."""
+
+    platform: PlatformUnderTest
+    recorder: Recorder
+    functions: QueueFunctions
+    server: SqsServer
+    proxy: SqsProxy
+    client: Any
+    triggers: list[TriggerUnderTest] = field(default_factory=list)
+
+    def queue(self, suffix: str = "", **attributes: str) -> str:
+        """Make a queue; returns its name."""
+        name = f"q{next(_numbers)}{suffix}"
+        if suffix == ".fifo":
+            attributes |= {"FifoQueue": "true"}
+        self.client.create_queue(QueueName=name, Attributes=attributes)
+        return name
+
+    def url(self, queue: str) -> str:
+        return str(self.client.get_queue_url(QueueName=queue)["QueueUrl"])
+
+    def listen(self, queue: str, function_id: str = "", **keys: str) -> TriggerUnderTest:
+        """A trigger on that queue, through the proxy, whose report says that it listens."""
+        config = {
+            "endpoint": self.proxy.url,
+            "queue_url": self.url(queue),
+            "access_key": "AKID1",
+            "secret_key": "s1",
+        }
+        return self.trigger(function_id, sqs_config={**config, **keys})
+
+    def trigger(self, function_id: str = "", **source: object) -> TriggerUnderTest:
+        """One that goes with the test."""
+        trigger = self.functions.trigger(function_id or self.functions.usual, **source)
+        self.triggers.append(trigger)
+        return trigger
+
+    def send(self, queue: str, *bodies: str, **more: str) -> None:
+        url = self.url(queue)
+        for number, body in enumerate(bodies):
+            extra = {"MessageDeduplicationId": f"{body}-{number}"} if queue.endswith(".fifo") else {}
+            self.client.send_message(QueueUrl=url, MessageBody=body, **extra, **more)
+
+    def left(self, queue: str) -> int:
+        """How many messages the queue holds, seen or not."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.client.get_queue_attributes(QueueUrl=self.url(queue), AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+    def empty(self, queue: str) -> None:
+        wait_until(lambda: self.left(queue) == 0, 20, what=f"an empty {queue}")
+
+
+@pytest.fixture(scope="module")
+def recorder() -> Iterator[Recorder]:
+    with running_recorder() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
+    with running_platform(tmp_path_factory.mktemp("sqs"), "--manual-clock") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def functions(platform: PlatformUnderTest, recorder: Recorder) -> QueueFunctions:
+    return QueueFunctions(platform, recorder)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def server(request: pytest.FixtureRequest) -> Iterator[SqsServer]:
+    with running_sqs(request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def stage(
+    platform: PlatformUnderTest, recorder: Recorder, functions: QueueFunctions, server: SqsServer
+) -> Iterator[Stage]:
+    recorder.answer, recorder.holds, recorder.at_once = lambda _: 200, lambda _: False, 0
+    recorder.release.clear()
+    with running_proxy(server.endpoint) as proxy:
+        stage = Stage(platform, recorder, functions, server, proxy, server.client())
+        yield stage
+        recorder.release.set()
+        for trigger in stage.triggers:
+            trigger.delete()
+
+
+def test_a_message_is_posted_raw_once_and_then_deleted(stage: Stage) -> None:
+    queue = stage.queue()
+    trigger = stage.listen(queue)
+
+    body = f'{{"käse": "€", "at": "{stage.server.kind}"}}\n'
+    stage.send(queue, body)
+
+    (one,) = trigger.delivered(1)
+    assert (one["kind"], one["body"], one["attempts"], one["http_status"]) == ("sqs", body, 1, 200)
+    assert stage.recorder.bodies.count(body) == 1
+    headers = stage.recorder.headers[-1]
+    assert headers["User-Agent"] == "ScalewayServerlessOrchestrator/1.0"
+    assert headers["Content-Type"] == "text/plain; charset=utf-8"
+    stage.empty(queue)
+
+
+def test_a_large_message_arrives_whole(stage: Stage) -> None:
+    queue = stage.queue()
+    stage.listen(queue)
+
+    body = "large:" + "ö" * 120_000
+    stage.send(queue, body)
+
+    stage.recorder.times(body, 1)
+    stage.empty(queue)
+
+
+def test_a_refused_message_is_tried_four_times_spaced_by_the_queue_s_own_timeout_then_dead_and_replayable(
+    stage: Stage,
+) -> None:
+    stage.recorder.answer = lambda body: 500 if body == "poison" else 200
+    queue = stage.queue(VisibilityTimeout="40")
+    trigger = stage.listen(queue)
+    before = stage.recorder.bodies.count("poison")
+
+    stage.send(queue, "poison")
+    for attempt in range(1, 5):
+        stage.recorder.times("poison", before + attempt)
+        trigger.attempted("poison", attempt)
+        stage.platform.advance(39)
+        assert stage.recorder.bodies.count("poison") == before + attempt
+        stage.platform.advance(2)
+
+    (dead,) = trigger.delivered(1, "dead")
+    assert (dead["attempts"], dead["body"], dead["http_status"]) == (4, "poison", 500)
+    stage.empty(queue)
+    stage.recorder.answer = lambda _: 200
+    trigger.replay(dead["id"])
+    (again,) = trigger.delivered(1)
+    assert (again["cause"], again["replay_of"], again["body"]) == ("replay", dead["id"], "poison")
+
+
+def test_poison_blocks_nobody(stage: Stage) -> None:
+    stage.recorder.answer = lambda body: 500 if body.startswith("bad") else 200
+    queue = stage.queue()
+    trigger = stage.listen(queue, stage.functions.function(max_scale=2))
+
+    stage.send(queue, *(f"bad{n}" for n in range(15)), *(f"good{n}" for n in range(15)))
+
+    assert len(trigger.delivered(15)) == 15
+    wait_until(lambda: stage.left(queue) == 15)
+
+
+def test_a_redrive_policy_is_left_to_do_its_work(stage: Stage) -> None:
+    stage.recorder.answer = lambda body: 503 if body == "poor" else 200
+    dead_letters = stage.queue()
+    found = stage.client.get_queue_attributes(QueueUrl=stage.url(dead_letters), AttributeNames=["QueueArn"])
+    arn = found["Attributes"]["QueueArn"]
+    policy = f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": "2"}}'
+    queue = stage.queue(VisibilityTimeout="3", RedrivePolicy=policy)
+    trigger = stage.listen(queue)
+    before = stage.recorder.bodies.count("poor")
+
+    stage.send(queue, "poor")
+
+    for attempt in (1, 2):
+        stage.recorder.times("poor", before + attempt)
+        trigger.attempted("poor", attempt)
+        stage.platform.advance(3)
+    wait_until(lambda: stage.left(dead_letters) == 1)
+    stage.empty(queue)
+    (one,) = trigger.deliveries()
+    assert (one["status"], one["attempts"]) == ("failed", 2)
+    assert stage.recorder.bodies.count("poor") == before + 2
+
+
+def test_what_is_handled_longer_than_the_queue_hides_it_is_kept_hidden(stage: Stage) -> None:
+    stage.recorder.holds = lambda body: body == "slow"
+    queue = stage.queue(VisibilityTimeout="3")
+    trigger = stage.listen(queue)
+    before = stage.recorder.bodies.count("slow")
+
+    stage.send(queue, "slow")
+    wait_until(lambda: stage.proxy.calls["ChangeMessageVisibilityBatch"] >= 5, 20)  # one a second
+    stage.recorder.release.set()
+
+    (one,) = trigger.delivered(1)
+    assert one["attempts"] == 1
+    assert stage.proxy.calls["ReceiveMessage"] <= 2
+    assert stage.recorder.bodies.count("slow") == before + 1
+    stage.empty(queue)
+
+
+def test_at_most_ten_are_in_flight_and_no_more_are_asked_for_than_there_are_hands(stage: Stage) -> None:
+    stage.recorder.holds = lambda body: body.startswith("many")
+    queue = stage.queue()
+    stage.send(queue, *(f"many{n}" for n in range(25)))
+    trigger = stage.listen(queue)
+
+    wait_until(lambda: len(stage.recorder.under_way) == 10)
+    names = ["ApproximateNumberOfMessages"]
+    hidden = stage.client.get_queue_attributes(QueueUrl=stage.url(queue), AttributeNames=names)["Attributes"]
+    assert int(hidden[names[0]]) == 15
+    stage.recorder.release.set()
+
+    assert len(trigger.delivered(25)) == 25
+    assert stage.recorder.at_once == 10
+
+
+def test_a_function_of_one_instance_is_given_one_at_a_time(stage: Stage) -> None:
+    queue = stage.queue()
+    stage.send(queue, *(f"single{n}" for n in range(8)))
+    trigger = stage.listen(queue, stage.functions.function(max_scale=1))
+
+    trigger.delivered(8)
+    stage.empty(queue)
+    assert stage.recorder.at_once == 1
+    assert set(stage.proxy.entries["ReceiveMessage"]) == {1}
+
+
+def test_deletions_that_fail_in_part_are_repeated_for_that_part(stage: Stage) -> None:
+    stage.proxy.failing["DeleteMessageBatch"] = 7
+    queue = stage.queue()
+    trigger = stage.listen(queue)
+
+    stage.send(queue, *(f"part{n}" for n in range(12)))
+
+    trigger.delivered(12)
+    stage.empty(queue)
+    assert set(stage.recorder.counts("part").values()) == {1} or stage.server.kind == "fauxqs"
+    assert stage.proxy.failing["DeleteMessageBatch"] == 0
+
+
+def test_groups_keep_their_order_and_a_failing_message_blocks_its_group_alone(stage: Stage) -> None:
+    stage.recorder.answer = lambda body: 500 if body == "b0" else 200
+    queue = stage.queue(".fifo", VisibilityTimeout="30")
+    start = len(stage.recorder.seen)
+    for number in range(4):
+        for group in "abc":
+            stage.send(queue, f"{group}{number}", MessageGroupId=group)
+    trigger = stage.listen(queue)
+
+    trigger.delivered(8, deadline=40)
+    for attempt in range(1, 5):
+        trigger.attempted("b0", attempt)
+        assert "b1" not in stage.recorder.bodies[start:]
+        stage.platform.advance(30)
+    trigger.delivered(11, deadline=40)
+
+    seen = stage.recorder.bodies[start:]
+    assert [body for body in seen if body[0] == "a"] == [f"a{n}" for n in range(4)]
+    assert [body for body in seen if body[0] == "c"] == [f"c{n}" for n in range(4)]
+    assert [body for body in seen if body[0] == "b"] == ["b0"] * 4 + [f"b{n}" for n in range(1, 4)]
+    stage.empty(queue)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [None, (503, "ServiceUnavailable", "later"), (400, "Throttling", "Rate exceeded"), (500, "InternalError", "")],
+    ids=["broken connections", "503", "throttling", "500"],
+)
+def test_an_endpoint_in_trouble_is_asked_again_and_nothing_is_lost_or_told_twice(
+    stage: Stage, trouble: tuple[int, str, str] | None
+) -> None:
+    stage.recorder.holds = lambda body: body == "held"
+    queue = stage.queue()
+    trigger = stage.listen(queue)
+    before = stage.recorder.counts()
+    stage.send(queue, "held")
+    stage.recorder.times("held", before["held"] + 1)
+
+    stage.proxy.statuses["*"] = trouble
+    stage.recorder.release.set()
+    stage.send(queue, "next")
+    tried = stage.proxy.calls["DeleteMessageBatch"]
+    wait_until(lambda: stage.proxy.calls["DeleteMessageBatch"] >= tried + 3)
+    del stage.proxy.statuses["*"]
+
+    trigger.delivered(2)
+    stage.empty(queue)
+    assert stage.recorder.counts()["held"] == before["held"] + 1
+    assert trigger.view()["status"] == "ready"
+
+
+def test_wrong_keys_show_at_the_trigger_without_the_keys_and_other_keys_heal_it(stage: Stage) -> None:
+    wrong = (403, "InvalidClientTokenId", "The security token AKID1 with s1secret is invalid.")
+    stage.proxy.statuses["*"] = wrong
+    queue = stage.queue()
+    trigger = stage.listen(queue, secret_key="s1secret")
+
+    ill = trigger.until(lambda view: view["status"] == "error")
+    assert "does not accept the keys" in ill["error_message"]
+    assert "AKID1" not in ill["error_message"]
+    assert "s1secret" not in ill["error_message"]
+    del stage.proxy.statuses["*"]
+    keys = {"access_key": "AKID2", "secret_key": "s2"}
+    stage.functions.api.request(
+        "PATCH", f"/functions/v1beta1/regions/fr-par/triggers/{trigger.id}", {"sqs_config": keys}
+    ).ok()
+    stage.send(queue, "healed")
+
+    trigger.delivered(1)
+    assert trigger.until(lambda view: view["status"] == "ready")["error_message"] is None
+    assert "AKID2" in stage.proxy.keys
+
+
+def test_a_queue_that_is_deleted_and_made_again_is_listened_to_again(stage: Stage) -> None:
+    queue = stage.queue()
+    trigger = stage.listen(queue)
+    trigger.until(lambda view: view["status"] == "ready")
+    url = stage.url(queue)
+
+    stage.client.delete_queue(QueueUrl=url)
+    config = {"endpoint": stage.proxy.url, "queue_url": url, "access_key": "A", "secret_key": "B"}
+    trigger_2 = stage.trigger(sqs_config=config)
+    ill = trigger_2.until(lambda view: view["status"] == "error")
+    assert f"there is no such queue at {stage.proxy.url[7:]}" in ill["error_message"]
+    stage.client.create_queue(QueueName=queue)
+    trigger_2.until(lambda view: view["status"] == "ready")
+    stage.triggers.remove(trigger)
+    trigger.delete()
+    stage.send(queue, "reborn")
+
+    trigger_2.delivered(1)
+
+
+def test_keys_that_may_not_read_attributes_listen_all_the_same(stage: Stage) -> None:
+    stage.proxy.statuses["GetQueueAttributes"] = (403, "AccessDenied", "no")
+    queue = stage.queue()
+    trigger = stage.listen(queue)
+
+    stage.send(queue, "blind")
+
+    trigger.delivered(1)
+    assert trigger.view()["status"] == "ready"
+
+
+def test_a_trigger_that_is_deleted_asks_for_nothing_more_and_hands_back_what_comes_too_late(stage: Stage) -> None:
+    queue = stage.queue(VisibilityTimeout="300")
+    trigger = stage.listen(queue)
+    wait_until(lambda: stage.proxy.calls["ReceiveMessage"] >= 1)
+
+    stage.triggers.remove(trigger)
+    trigger.delete()
+    stage.send(queue, "late")
+
+    url = stage.url(queue)
+    found = wait_until(lambda: stage.client.receive_message(QueueUrl=url).get("Messages"), 30)
+    assert [one["Body"] for one in found] == ["late"]
+    assert "late" not in stage.recorder.bodies
+
+
+def test_scaleway_s_queues_are_found_by_the_brokers_of_their_project_and_region(
+    stage: Stage, platform: PlatformUnderTest
+) -> None:
+    brokers = Path(platform.home, "brokers.toml")
+    there = queue_client(stage.server.endpoint, "nl-ams")
+    url = there.create_queue(QueueName="orders")["QueueUrl"]
+    config = {"queue": "orders", "mnq_project_id": platform.project_id, "mnq_region": "nl-ams"}
+    trigger = stage.trigger(scw_sqs_config=config)
+    try:
+        assert trigger.view()["status"] == "ready"  # and idle: nobody said where that is
+        brokers.touch(0o600)
+        brokers.write_text(
+            f'[[sqs]]\nregion = "nl-ams"\nendpoint = "{stage.proxy.url}"\naccess_key = "AKID9"\nsecret_key = "k"\n'
+        )
+        there.send_message(QueueUrl=url, MessageBody="found")
+        trigger.delivered(1)
+        assert stage.proxy.keys == {"AKID9"}
+    finally:
+        brokers.unlink(missing_ok=True)

@@ -1,0 +1,163 @@
+"""Two SQS servers that are not ours, as real processes: moto in server mode, and fauxqs.
+
+Both keep everything in memory. fauxqs comes from npm, once, into a cache folder outside the tree; where npm is not
+there or brings nothing, tests with it are skipped with that reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.control_process import free_port
+from tests.support.waiting import wait_until
+
+__all__ = ["KINDS", "SqsServer", "queue_client", "running_sqs", "sqs_server"]
+
+KINDS: Final = ("moto", "fauxqs")
+REGION: Final = "fr-par"
+_FAUXQS: Final = "1.9.2"  # 2.x needs Node 22.5
+
+
+@dataclass(slots=True)
+class SqsServer:
+    """One of them, running; it can be killed and started again on its port, empty."""
+
+    kind: str
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        arguments, environment = _how(self.kind, self.port)
+        self.process = subprocess.Popen(
+            arguments,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self._answers, 30, what=f"{self.kind} at {self.endpoint}")
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def client(self, endpoint: str = "") -> Any:
+        """boto3's client for tests, straight to the server unless told otherwise."""
+        return queue_client(endpoint or self.endpoint)
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"{self.kind} ended"
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/health", timeout=5):
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+
+
+def _how(kind: str, port: int) -> tuple[list[str], Mapping[str, str]]:
+    plain = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    if kind == "moto":
+        arguments = [sys.executable, "-c", _MOTO, str(port)]
+        return arguments, {**plain, "MOTO_ALLOW_NONEXISTENT_REGION": "true"}
+    script = _fauxqs() / "node_modules" / "fauxqs" / "dist" / "app.js"
+    program = (
+        f"import {{ startFauxqs }} from {str(script)!r}; await startFauxqs({{ port: {port}, logger: false }});"
+    )
+    environment = {"FAUXQS_HOST": "127.0.0.1", "FAUXQS_DEFAULT_REGION": REGION}
+    return ["node", "--input-type=module", "-e", program], {**plain, **environment}
+
+
+_MOTO: Final = """
+import sys, threading
+from moto.server import ThreadedMotoServer
+ThreadedMotoServer(ip_address="127.0.0.1", port=int(sys.argv[1]), verbose=False).start()
+threading.Event().wait()
+"""
+
+
+@functools.cache
+def _fauxqs() -> Path:
+    """Return the folder that it is installed in; skip where it cannot be."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"fauxqs needs {program}, which is not installed")
+    cache = Path(
+        os.environ.get("FNKIT_TEST_CACHE") or Path(pwd.getpwuid(os.getuid()).pw_dir, ".cache", "fnkit-tests")
+    )
+    folder = cache / f"fauxqs-{_FAUXQS}"
+    if (folder / "node_modules" / "fauxqs").is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as fresh:
+        command = ["npm", "install", "--no-package-lock", "--no-fund", "--no-audit", "--ignore-scripts"]
+        done = subprocess.run(
+            [*command, "--prefix", fresh, f"fauxqs@{_FAUXQS}"],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+            env={**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir},
+        )
+        if done.returncode != 0:
+            pytest.skip(f"npm brings no fauxqs {_FAUXQS}: {done.stderr.strip()[-300:]}")
+        with contextlib.suppress(OSError):  # somebody else was faster
+            Path(fresh).rename(folder)
+            Path(fresh).mkdir()
+    return folder
+
+
+def queue_client(endpoint: str, region: str = REGION) -> Any:
+    """Return a client with keys that nobody checks."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.session.Session().client(
+        "sqs",
+        endpoint_url=endpoint,
+        region_name=region,
+        aws_access_key_id="AKIDTESTS",
+        aws_secret_access_key="tests",
+        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=32),
+    )
+
+
+def sqs_server(kind: str) -> SqsServer:
+    """Return one that runs; who asked must kill it."""
+    server = SqsServer(kind, free_port())
+    server.start()
+    return server
+
+
+@contextmanager
+def running_sqs(kind: str) -> Iterator[SqsServer]:
+    """Start one, and end it whatever happens."""
+    server = sqs_server(kind)
+    try:
+        yield server
+    finally:
+        server.kill()
