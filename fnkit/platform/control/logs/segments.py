@@ -24,6 +24,7 @@ __all__ = [
     "lines_forward",
     "pieces",
     "place_of",
+    "segments_of",
     "time_of",
 ]
 
