@@ -1,0 +1,18 @@
+"""The short variant of ``tests.chaos.sqs``: every blow once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.sqs import BLOWS, run, scene
+
+pytestmark = pytest.mark.slow
+
+
+def test_nothing_is_lost_and_groups_keep_their_order_while_everything_is_killed(tmp_path: Path) -> None:
+    with scene(tmp_path, "fauxqs") as stage:
+        findings = run(stage, 250, BLOWS, 0.05)
+
+    assert (findings.lost, findings.unexplained, findings.disordered) == ([], [], [])
