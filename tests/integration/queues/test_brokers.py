@@ -1,0 +1,187 @@
+"""Where triggers listen: brokers.toml, which is read again when it changes, and brokers that refuse, or go away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from tests.support.command import Command
+from tests.support.control_process import API
+from tests.support.queues import ACCOUNT, DEADLINE, Broker, QueuePlatform, connected, queue_platform, running_broker
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("brokers")
+
+
+@pytest.fixture(scope="module")
+def paris(folder: Path) -> Iterator[Broker]:
+    with running_broker(folder / "paris") as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def amsterdam(folder: Path) -> Iterator[Broker]:
+    with running_broker(folder / "amsterdam") as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def settings(folder: Path, paris: Broker, amsterdam: Broker) -> Path:
+    file = folder / "brokers.toml"
+    file.write_text(f'[[nats]]\nregion = "fr-par"\n{paris.entry}\n[[nats]]\nregion = "nl-ams"\n{amsterdam.entry}')
+    file.chmod(0o600)
+    return file
+
+
+@pytest.fixture(scope="module")
+def platform(folder: Path, settings: Path) -> Iterator[QueuePlatform]:
+    with queue_platform(folder, "--brokers", str(settings)) as running:
+        yield running
+
+
+def error_of(platform: QueuePlatform, trigger: str) -> object:
+    found = platform.api.get("triggers", trigger)
+    return found["error_message"] if found["status"] == "error" else None
+
+
+async def consumers(stream: JetStreamContext, name: str) -> list[str]:
+    return [str(one.name) for one in await stream.consumers_info(name)]
+
+
+def test_a_given_broker_takes_the_place_of_the_platform_s_own(platform: QueuePlatform) -> None:
+    assert platform.url == ""
+    assert platform.processes()["nats"] == 0
+
+
+def test_two_regions_are_two_brokers(platform: QueuePlatform, paris: Broker, amsterdam: Broker) -> None:
+    function = platform.deploy()
+    platform.trigger(function, "two.regions", mnq_region="fr-par")
+    platform.trigger(function, "two.regions", mnq_region="nl-ams")
+
+    async def scenario() -> None:
+        for broker, body in ((paris, b"from paris"), (amsterdam, b"from amsterdam")):
+            async with connected(broker.url) as (client, _):
+                await client.publish("two.regions", body)
+                await client.flush()
+
+    asyncio.run(scenario())
+    assert sorted(platform.wait_for(function, 2)) == ["from amsterdam", "from paris"]
+
+
+def test_a_region_without_a_broker_leaves_its_trigger_ready_and_idle(platform: QueuePlatform) -> None:
+    trigger = platform.unheard_trigger(platform.undeployed(), "idle", mnq_region="pl-waw")
+
+    wait_until(lambda: f"{trigger} (idle) is idle: no NATS broker" in platform.log, DEADLINE)
+    assert platform.api.get("triggers", trigger)["status"] == "ready"
+    assert f"account {ACCOUNT}" in platform.log
+
+
+def test_credentials_that_are_refused_are_an_error_that_heals_when_the_file_does(
+    platform: QueuePlatform, settings: Path, paris: Broker
+) -> None:
+    function, right = platform.deploy(), settings.read_text()
+    trigger = platform.trigger(function, "healing")
+    settings.write_text(right.replace('password = "right"', 'password = "wrong and secret"', 1))
+    wait_until(lambda: error_of(platform, trigger), DEADLINE)
+
+    assert error_of(platform, trigger) == "NATS: 'Authorization Violation'"
+    settings.write_text(right)
+    wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "ready", DEADLINE)
+    assert platform.api.get("triggers", trigger)["error_message"] is None
+    assert "wrong and secret" not in platform.log
+
+    async def scenario() -> None:
+        async with connected(paris.url) as (client, _):
+            await client.publish("healing", b"well again")
+            await client.flush()
+
+    wait_until(lambda: platform.listens(trigger), DEADLINE)
+    asyncio.run(scenario())
+    assert platform.wait_for(function, 1) == ["well again"]
+
+
+def test_a_file_with_problems_changes_nothing_and_the_log_names_them_all(
+    platform: QueuePlatform, settings: Path
+) -> None:
+    function, right = platform.deploy(), settings.read_text()
+    trigger = platform.trigger(function, "steady")
+    settings.write_text(right + '\n[[nats]]\nurl = "nowhere"\ncolour = "red"\n')
+    wait_until(lambda: "[broker-unknown-key]" in platform.log and "[broker-invalid]" in platform.log, DEADLINE)
+
+    settings.write_text(right)
+    assert platform.api.get("triggers", trigger)["status"] == "ready"
+    line = right.count("\n") + 4
+    assert f"{settings}:{line}: colour is no setting here. [broker-unknown-key]" in platform.log
+
+
+def test_a_broker_that_was_away_is_cleaned_up_when_it_is_back(platform: QueuePlatform, amsterdam: Broker) -> None:
+    function = platform.deploy()
+
+    async def begin() -> str:
+        async with connected(amsterdam.url) as (_, stream):
+            await stream.add_stream(name="AWAY", subjects=["away"])
+            trigger = await asyncio.to_thread(lambda: platform.trigger(function, "away", mnq_region="nl-ams"))
+            assert await consumers(stream, "AWAY") == [f"fnkit-{trigger}"]
+            return trigger
+
+    async def end() -> None:
+        async with connected(amsterdam.url) as (client, stream):
+            while await consumers(stream, "AWAY"):
+                await client.flush()
+
+    trigger = asyncio.run(begin())
+    amsterdam.kill()
+    platform.api.request("DELETE", f"{API}/triggers/{trigger}").ok()
+    platform.api.wait_gone("triggers", trigger)
+    amsterdam.start()
+    asyncio.run(asyncio.wait_for(end(), DEADLINE))
+
+
+def test_a_broker_that_restarts_goes_on_where_it_was(platform: QueuePlatform, paris: Broker) -> None:
+    function = platform.deploy()
+
+    async def publish(*bodies: bytes) -> None:
+        async with connected(paris.url) as (_, stream):
+            try:
+                await stream.stream_info("RESTARTS")
+            except NotFoundError:
+                await stream.add_stream(name="RESTARTS", subjects=["restarts"])
+                await asyncio.to_thread(platform.trigger, function, "restarts")
+            for body in bodies:
+                await stream.publish("restarts", body)
+
+    asyncio.run(publish(b"before"))
+    platform.wait_for(function, 1)
+    paris.kill()
+    paris.start()
+    asyncio.run(publish(b"after"))
+    assert platform.wait_for(function, 2) == ["before", "after"]
+
+
+def test_a_start_names_every_problem_of_the_file_and_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "brokers.toml"
+    file.write_text(
+        '[[nats]]\nurl = "nats://h:1"\nuser = "me"\npassword = "hunter2"\ntoken = "hunter3"\n'
+        '[[sqs]]\nendpoint = "ftp://x"\naccess_key = "${NOT_SET_ANYWHERE}"\n'
+    )
+    fnkit = Command({"FNKIT_HOME": str(tmp_path / "home"), "NOT_SET_ANYWHERE": None})
+    refused = fnkit("platform", "start", "--detach", "--brokers", str(file), "--json")
+
+    assert refused.code == 1
+    assert [(one["line"], one["code"]) for one in refused.json()["problems"]] == [
+        (5, "broker-invalid"),
+        (8, "broker-variable"),
+        (7, "broker-invalid"),
+        (6, "broker-missing"),
+    ]
+    assert "hunter" not in refused.stdout + refused.stderr

@@ -1,0 +1,22 @@
+"""At least once, whatever dies; again only where a death explains it (longer: ``python -m tests.chaos.nats``)."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support.chaos import VICTIMS, Chaos
+from tests.support.queues import queue_platform
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_and_nothing_comes_twice_without_a_reason(tmp_path: Path) -> None:
+    with queue_platform(tmp_path) as platform:
+        outcome = asyncio.run(Chaos(platform, seed=7).run(2000, 6.0, VICTIMS))
+
+    assert outcome.lost == set(), outcome
+    assert outcome.unexplained == [], outcome
+    assert outcome.left == (0, 0), outcome
+    assert outcome.duplicates <= 20 * len(outcome.kills), outcome

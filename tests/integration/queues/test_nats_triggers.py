@@ -1,0 +1,238 @@
+"""NATS triggers on the platform's own broker: what a handler sees, what is retried, what never blocks what."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from tests.support.control_process import API
+from tests.support.noting_handlers import Call
+from tests.support.queues import (
+    DEADLINE,
+    REFUSES_BAD,
+    QueuePlatform,
+    connected,
+    queue_platform,
+    sleeping,
+)
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueuePlatform]:
+    with queue_platform(tmp_path_factory.mktemp("queues")) as running:
+        yield running
+
+
+async def pending(stream: JetStreamContext, name: str, trigger: str) -> tuple[int, int]:
+    """Messages that were not handed out, and that were and are not acknowledged."""
+    found = await stream.consumer_info(name, f"fnkit-{trigger}")
+    return found.num_pending or 0, found.num_ack_pending or 0
+
+
+async def drained(stream: JetStreamContext, name: str, trigger: str) -> None:
+    end = time.monotonic() + DEADLINE
+    while await pending(stream, name, trigger) != (0, 0):
+        assert time.monotonic() < end, await pending(stream, name, trigger)
+        await asyncio.sleep(0.02)
+
+
+def most_at_once(begins: list[Call], ends: list[Call]) -> int:
+    steps = sorted([(call.at, 1) for call in begins] + [(call.at, -1) for call in ends])
+    running = most = 0
+    for _, step in steps:
+        running += step
+        most = max(most, running)
+    return most
+
+
+def test_a_message_is_one_post_to_a_private_function(platform: QueuePlatform) -> None:
+    function = platform.deploy(privacy="private")
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (client, stream):
+            await stream.add_stream(name="ONE", subjects=["one.>"])
+            trigger = platform.trigger(function, "one.created")
+            await client.publish("one.created", b'{"n": 1}', headers={"X-Mine": "1"})
+            await client.flush()
+            await asyncio.to_thread(platform.wait_for, function, 1)
+            await drained(stream, "ONE", trigger)
+
+    asyncio.run(scenario())
+    event = platform.calls(function)[0].event
+    headers = event["headers"]
+    assert isinstance(headers, dict)
+    assert (event["httpMethod"], event["path"], event["body"]) == ("POST", "/", '{"n": 1}')
+    assert headers["User-Agent"] == "ScalewayServerlessOrchestrator/1.0"
+    assert headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert "X-Mine" not in headers
+
+
+def test_what_fails_four_times_is_dead_and_can_be_replayed(platform: QueuePlatform) -> None:
+    function = platform.deploy(REFUSES_BAD)
+
+    async def scenario() -> str:
+        async with connected(platform.url) as (_, stream):
+            await stream.add_stream(name="BAD", subjects=["bad"])
+            trigger = platform.trigger(function, "bad")
+            await stream.publish("bad", b"bad news")
+            await asyncio.to_thread(platform.wait_for, function, 4)
+            await drained(stream, "BAD", trigger)
+            return trigger
+
+    trigger = asyncio.run(scenario())
+    wait_until(lambda: platform.deliveries(trigger)[0]["status"] == "dead", DEADLINE)
+    dead = platform.deliveries(trigger)[0]
+    assert (dead["attempts"], dead["http_status"], dead["body"]) == (4, 500, "bad news")
+    gaps = [later.at - earlier.at for earlier, later in pairwise(platform.calls(function))]
+    assert min(gaps) >= 0.45  # 30 s at 60 times the speed
+    platform.redeploy(function, "def answered(event):\n    return 'ok'\n")
+    path = f"/fnkit/v1/regions/fr-par/triggers/{trigger}/replay"
+    platform.api.request("POST", path, {"status": "dead"}).ok()
+    wait_until(lambda: platform.deliveries(trigger)[0]["status"] == "succeeded", DEADLINE)
+
+
+def test_messages_that_always_fail_never_block_others(platform: QueuePlatform) -> None:
+    function = platform.deploy(REFUSES_BAD)
+
+    async def scenario() -> str:
+        async with connected(platform.url) as (client, stream):
+            await stream.add_stream(name="POISON", subjects=["poison"])
+            trigger = platform.trigger(function, "poison")
+            for number in range(40):
+                await client.publish("poison", b"bad %d" % number)
+            for number in range(60):
+                await client.publish("poison", b"good %d" % number)
+            await client.flush()
+            await asyncio.to_thread(platform.wait_for, function, 60 + 40 * 4)
+            await drained(stream, "POISON", trigger)
+            return trigger
+
+    trigger = asyncio.run(scenario())
+    bodies = platform.bodies(function)
+    good = [position for position, body in enumerate(bodies) if body.startswith("good")]
+    third = [position for position, body in enumerate(bodies) if bodies[:position].count(body) == 2]
+    assert len(good) == 60
+    assert max(good) < min(third)  # every good one was answered before any bad one's third attempt
+    assert len(platform.deliveries(trigger, status="dead", limit=100)) == 40
+
+
+def test_at_most_ten_are_in_flight(platform: QueuePlatform) -> None:
+    function = platform.deploy(sleeping(0.1), max_scale=20, memory=128)
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (client, stream):
+            await stream.add_stream(name="TEN", subjects=["ten"])
+            trigger = platform.trigger(function, "ten")
+            for number in range(80):
+                await client.publish("ten", b"%d" % number)
+            await client.flush()
+            await asyncio.to_thread(platform.wait_for, function, 80)
+            await drained(stream, "TEN", trigger)
+
+    asyncio.run(scenario())
+    assert most_at_once(platform.calls(function), platform.calls(function, "end")) == 10
+
+
+def test_nothing_is_pulled_that_cannot_be_handed_over(platform: QueuePlatform) -> None:
+    function = platform.deploy(sleeping(0.25), max_scale=1)
+
+    async def scenario() -> int:
+        async with connected(platform.url) as (client, stream):
+            await stream.add_stream(name="SLOW", subjects=["slow"])
+            trigger = platform.trigger(function, "slow")
+            for number in range(8):
+                await client.publish("slow", b"%d" % number)
+            await client.flush()
+            most = 0
+            while len(platform.bodies(function)) < 8:
+                most = max(most, (await pending(stream, "SLOW", trigger))[1])
+            return most
+
+    assert asyncio.run(scenario()) <= 2  # JetStream may hand out the next before it has noted an acknowledgement
+    assert most_at_once(platform.calls(function), platform.calls(function, "end")) == 1
+
+
+def test_a_function_that_is_not_deployed_yet_loses_nothing(platform: QueuePlatform) -> None:
+    function = platform.undeployed()
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (_, stream):
+            await stream.add_stream(name="EARLY", subjects=["early"])
+            trigger = platform.trigger(function, "early")
+            for number in range(5):
+                await stream.publish("early", b"%d" % number)
+            assert await pending(stream, "EARLY", trigger) == (5, 0)
+            await asyncio.to_thread(platform.redeploy, function, "def answered(event):\n    return 'ok'\n")
+            await asyncio.to_thread(platform.wait_for, function, 5)
+
+    asyncio.run(scenario())
+    assert sorted(platform.bodies(function)) == ["0", "1", "2", "3", "4"]
+
+
+def test_a_subject_without_a_stream_is_delivered_at_most_once_and_says_so(platform: QueuePlatform) -> None:
+    function = platform.deploy(REFUSES_BAD)
+    trigger = platform.trigger(function, "news.*")
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (client, _):
+            await client.publish("news.today", b"good")
+            await client.publish("news.today", b"bad")
+            await client.flush()
+            await asyncio.to_thread(platform.wait_for, function, 5)
+
+    asyncio.run(scenario())
+    assert f"{trigger} (news--): no stream covers news.*: each message is delivered at most once" in platform.log
+    assert sorted(platform.bodies(function)) == ["bad"] * 4 + ["good"]
+    wait_until(lambda: {one["status"] for one in platform.deliveries(trigger)} == {"succeeded", "dead"}, DEADLINE)
+
+
+def test_a_trigger_takes_its_consumer_with_it_and_so_does_its_function(platform: QueuePlatform) -> None:
+    function = platform.deploy()
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (_, stream):
+            await stream.add_stream(name="ENDS", subjects=["ends.>"])
+            first, second = platform.trigger(function, "ends.a"), platform.trigger(function, "ends.b")
+            platform.api.request("DELETE", f"{API}/triggers/{first}").ok()
+            await gone(stream, first)
+            assert await pending(stream, "ENDS", second) == (0, 0)
+            platform.api.request("DELETE", f"{API}/functions/{function}").ok()
+            await gone(stream, second)
+
+    async def gone(stream: JetStreamContext, trigger: str) -> None:
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            try:
+                await pending(stream, "ENDS", trigger)
+            except NotFoundError:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(trigger)
+
+    asyncio.run(scenario())
+
+
+def test_a_consumer_that_somebody_deleted_is_made_again(platform: QueuePlatform) -> None:
+    function = platform.deploy()
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (_, stream):
+            await stream.add_stream(name="REMADE", subjects=["remade"])
+            trigger = platform.trigger(function, "remade")
+            await stream.publish("remade", b"before")
+            await asyncio.to_thread(platform.wait_for, function, 1)
+            await stream.delete_consumer("REMADE", f"fnkit-{trigger}")
+            await stream.publish("remade", b"after")
+            await asyncio.to_thread(platform.wait_for, function, 2)
+
+    asyncio.run(scenario())
+    assert platform.bodies(function) == ["before", "after"]
