@@ -23,7 +23,7 @@ MODULES = {
     "cronsim": "cronsim",
     "cryptography": "cryptography.hazmat.primitives.ciphers.aead",
     "fnkit": "fnkit",
-    "google-re2": "re2",
+    "regex": "re2",
     "httptools": "httptools",
     "jinja2": "jinja2",
     "msgspec": "msgspec",

@@ -1,7 +1,7 @@
-"""Regular expressions in RE2's syntax, which is Go's and so Loki's, in linear time whatever they say.
+"""Regular expressions of queries, in what RE2 (Go's, and so Loki's) and the ``regex`` library have in common.
 
-Python's own engine takes exponential time for some patterns and cannot be stopped; here patterns come from
-whoever may ask, and lines from whoever may call a function.
+Patterns come from whoever may ask, and lines from whoever may call a function. ``regex`` goes back and forth as
+Python's own engine does, for ever where a pattern is hostile; but it can be stopped, and it lets other threads run.
 """
 
 from __future__ import annotations
@@ -13,11 +13,27 @@ from typing import TYPE_CHECKING, Final
 from fnkit.platform.logql.refusal import QueryRefused
 
 if TYPE_CHECKING:
-    import re2
+    import regex
 
 __all__ = ["capture_names", "check_pattern", "groups", "search", "whole"]
 
-_MEMORY: Final = 8 * 1024 * 1024  # of one compiled pattern
+_LINE_SECONDS: Final = 0.25  # of one pattern in one text; ordinary ones take microseconds
+_PATTERN_MAX: Final = 10_000  # characters
+_TOKENS: Final = re.compile(
+    r"""
+    (?P<escape> \\[1-9]|\\[Zgk] ) | (?P<end> \\z ) | \\.
+    | \[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]
+    | (?P<perl> \(\?(?:[=!>&|\#(R0-9]|<[=!]|P[=>]) ) | (?P<nested> [*+?}]\+ )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+"""What RE2 reads otherwise than ``regex``, and what must be read over to find it: escapes and classes."""
+
+_REFUSED: Final = {
+    "escape": "invalid escape sequence",
+    "perl": "invalid perl operator",
+    "nested": "invalid nested repetition operator",
+}
 _WORDS: Final = re.compile(r"[^\\.+*?()|\[\]{}^$]*(?:\|[^\\.+*?()|\[\]{}^$]*)*")
 _ANYTHING: Final[dict[str, Callable[[str], bool]]] = {".*": lambda _text: True, ".+": bool}
 
@@ -43,8 +59,7 @@ def search(pattern: str) -> Callable[[str], bool]:
             only = words[0]
             return lambda text: only in text
         return lambda text: any(word in text for word in words)
-    found = _compiled(pattern).search
-    return lambda text: found(text.encode("utf-8", "replace")) is not None
+    return _bounded(pattern, _compiled(pattern).search)
 
 
 def whole(pattern: str) -> Callable[[str], bool]:
@@ -53,8 +68,7 @@ def whole(pattern: str) -> Callable[[str], bool]:
         return frozenset(words).__contains__
     if pattern in _ANYTHING:
         return _ANYTHING[pattern]
-    found = _compiled(f"(?s:{pattern})").fullmatch
-    return lambda text: found(text.encode("utf-8", "replace")) is not None
+    return _bounded(pattern, _compiled(f"(?s:{pattern})").fullmatch)
 
 
 def _words(pattern: str) -> list[str] | None:
@@ -62,46 +76,49 @@ def _words(pattern: str) -> list[str] | None:
     return pattern.split("|") if _WORDS.fullmatch(pattern) else None
 
 
-def _compiled(pattern: str) -> re2._Regexp[bytes]:
-    """Compile; ``QueryRefused`` says what is wrong with the pattern, or that there is no engine for it."""
+def _bounded(pattern: str, match: Callable[..., regex.Match[str] | None]) -> Callable[[str], bool]:
+    return lambda text: _matched(pattern, match, text) is not None
+
+
+def _matched(pattern: str, match: Callable[..., regex.Match[str] | None], text: str) -> regex.Match[str] | None:
+    """Match one text; ``QueryRefused`` where that takes too long."""
     try:
-        import re2
-    except ImportError:
-        raise QueryRefused(
-            "this regular expression needs google-re2, which is not installed: pip install google-re2"
-        ) from None
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = _MEMORY
+        return match(text, timeout=_LINE_SECONDS, concurrent=True)
+    except TimeoutError:
+        raise QueryRefused(f"the regular expression {pattern!r} takes too long: make it simpler") from None
+
+
+def _compiled(pattern: str) -> regex.Pattern[str]:
+    """Compile; ``QueryRefused`` says what is wrong with the pattern."""
+    import regex
+
+    if len(pattern) > _PATTERN_MAX:
+        raise QueryRefused(f"error parsing regexp: more than {_PATTERN_MAX} characters")
     try:
-        return re2.compile(pattern.encode("utf-8", "replace"), options)
-    except re2.error as error:
-        reason = error.args[0] if error.args else b""
-        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise QueryRefused(f"error parsing regexp: {text}") from None
+        return regex.compile(_TOKENS.sub(_spelled, pattern))
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise QueryRefused(f"error parsing regexp: {error}") from None
+
+
+def _spelled(token: re.Match[str]) -> str:
+    """Return a piece of a pattern as ``regex`` spells it; ``QueryRefused`` where RE2 has no such thing."""
+    if token.lastgroup in _REFUSED:
+        raise QueryRefused(f"error parsing regexp: {_REFUSED[token.lastgroup]}: {token.group()}")
+    return r"\Z" if token.lastgroup == "end" else token.group()
 
 
 def capture_names(pattern: str) -> tuple[str, ...]:
     """Return the names of a pattern's groups."""
-    return tuple(_names(_compiled(pattern)))
+    return tuple(_compiled(pattern).groupindex)
 
 
 def groups(pattern: str) -> Callable[[str], dict[str, str]]:
     """Return what the named groups of the first match hold; nothing where there is no match."""
     compiled = _compiled(pattern)
-    names = _names(compiled)
+    names = tuple(compiled.groupindex)
 
     def take(text: str) -> dict[str, str]:
-        found = compiled.search(text.encode("utf-8", "replace"))
-        if found is None:
-            return {}
-        return {name: (found[group] or b"").decode("utf-8", "replace") for name, group in names.items()}
+        found = _matched(pattern, compiled.search, text)
+        return {} if found is None else {name: found[name] or "" for name in names}
 
     return take
-
-
-def _names(compiled: re2._Regexp[bytes]) -> dict[str, int]:
-    """Return the groups' numbers by their names, which a pattern of bytes has in bytes."""
-    return {
-        name.decode() if isinstance(name, bytes) else name: group for name, group in compiled.groupindex.items()
-    }
