@@ -23,7 +23,7 @@ MODULES = {
     "cronsim": "cronsim",
     "cryptography": "cryptography.hazmat.primitives.ciphers.aead",
     "fnkit": "fnkit",
-    "regex": "re2",
+    "regex": "regex",
     "httptools": "httptools",
     "jinja2": "jinja2",
     "msgspec": "msgspec",
