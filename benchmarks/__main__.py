@@ -30,6 +30,7 @@ from benchmarks import (
     peers,
     queues,
     scanning,
+    sqs,
     start_up,
 )
 from benchmarks.measuring import Comparison, Figure, Skipped
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
     "api": api.run,
     "crons": crons.run,
     "queues": queues.run,
+    "sqs": sqs.run,
     "logs": logs.run,
 }
 
