@@ -100,7 +100,7 @@ def test_the_example_invoices_says_which_secret_it_misses(platform: PlatformUnde
     assert [problem["code"] for problem in refused.json()["problems"]] == ["missing-secret"]
 
 
-@pytest.mark.parametrize("example", ["hello", "invoices"])
+@pytest.mark.parametrize("example", ["hello", "invoices", "orders"])
 def test_an_example_passes_its_own_tests(tmp_path: Path, example: str) -> None:
     project = copied(example, tmp_path)
     uv = Path(sys.executable).with_name("uv")

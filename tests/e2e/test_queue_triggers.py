@@ -1,0 +1,63 @@
+"""From a decorator to a message handled: deploy --local, publish, look at what became of it, replay it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import nats
+import pytest
+
+from tests.support.platform import PlatformUnderTest, running_platform
+from tests.support.source_tree import REPOSITORY
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+TEA = b'{"id": 7, "lines": [{"sku": "TEA", "quantity": 3}]}'
+HAT = b'{"id": 8, "lines": [{"sku": "HAT", "quantity": 1}]}'
+
+
+def publish(url: str, *bodies: bytes) -> None:
+    """Give the subject a stream, and publish on it."""
+
+    async def scenario() -> None:
+        client = await nats.connect(url)
+        stream = client.jetstream()
+        await stream.add_stream(name="ORDERS", subjects=["orders.>"])
+        for body in bodies:
+            await stream.publish("orders.created", body)
+        await client.close()
+
+    asyncio.run(scenario())
+
+
+def deliveries(platform: PlatformUnderTest, project: Path, *options: str) -> list[dict[str, object]]:
+    answer = platform.command("trigger", "deliveries", "on-order", "--local", "--json", *options, cwd=project)
+    found = answer.json()["deliveries"]
+    assert isinstance(found, list)
+    return found
+
+
+def test_the_example_orders_handles_what_is_published_and_keeps_what_it_refuses(tmp_path: Path) -> None:
+    project = Path(shutil.copytree(REPOSITORY / "examples" / "orders", tmp_path / "orders"))
+    with running_platform(tmp_path / "home", "--speed", "120") as platform:
+        deployed = platform.command("deploy", "--local", "--yes", "--json", cwd=project).ok().json()
+        assert [one["status"] for one in deployed["functions"]] == ["ready"]
+        url = platform.command("platform", "env", "--format", "dotenv").ok().stdout.partition("NATS_URL=")[2]
+        publish(url.splitlines()[0], TEA, HAT)
+
+        wait_until(lambda: [one["status"] for one in deliveries(platform, project)][:1] == ["dead"])
+        dead, taken = deliveries(platform, project)
+        assert (taken["status"], taken["attempts"], taken["body"]) == ("succeeded", 1, TEA.decode())
+        assert (dead["attempts"], dead["http_status"], dead["error"]) == (4, 422, "it answered 422: nobody sells HAT")
+
+        source = project / "main.py"
+        source.write_text(source.read_text(encoding="utf-8").replace('"CUP"', '"HAT"'), encoding="utf-8")
+        platform.command("deploy", "--local", "--yes", cwd=project).ok()
+        platform.command("trigger", "deliveries", "on-order", "--local", "--replay-failed", cwd=project).ok()
+        wait_until(lambda: deliveries(platform, project)[0]["status"] == "succeeded")
+        again = platform.command("deploy", "--local", "--yes", "--json", cwd=project).ok().json()
+        assert again["summary"]["keep"] == sum(again["summary"].values())
+
