@@ -7,13 +7,31 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["KEYS_PATH", "NATS_ACCOUNT", "PLATFORM_PATH", "ApiKey", "ApiKeyList", "CreateApiKey", "PlatformInfo"]
+__all__ = [
+    "KEYS_PATH",
+    "NATS_ACCOUNT",
+    "PLATFORM_PATH",
+    "ApiKey",
+    "ApiKeyList",
+    "CreateApiKey",
+    "PlatformInfo",
+    "TriggerListening",
+]
 
 NATS_ACCOUNT = "AFNKIT".ljust(56, "0")
 """The NATS account of whoever has none: on our platform they need not exist."""
 
 PLATFORM_PATH = "/fnkit/v1/platform"
 KEYS_PATH = "/fnkit/v1/keys"
+
+
+class TriggerListening(msgspec.Struct, frozen=True, kw_only=True):
+    """How a trigger listens. state: ``listening``, ``idle`` (it has no broker) or ``trouble``; words say more."""
+
+    id: str
+    name: str
+    state: str
+    words: str
 
 
 class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +41,7 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     machine, operating system, libc. The ``*_url`` fields have no trailing slash and are empty where the
     platform has no such door. ``ca_certificate`` (PEM) is the authority that the TLS door's certificates are
     signed by, empty where there is no such door or everybody trusts it anyway. ``nats_account`` is the account of
-    NATS triggers that name none.
+    NATS triggers that name none. ``triggers`` are all there are, shown to keys that are bound to no project.
     """
 
     version: str
@@ -33,6 +51,7 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     console_url: str = ""
     targets: dict[str, str] = {}
     nats_account: str = ""
+    triggers: list[TriggerListening] = []
 
 
 class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -177,7 +177,7 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     nats_url: str = ""
-    why_no_nats: str = ""
+    why_no_nats: str = "no NATS broker is configured"
     brokers: str = ""
     variables: dict[str, str] = {}
 

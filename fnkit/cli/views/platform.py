@@ -37,6 +37,9 @@ def description_to_json(description: Description) -> dict[str, object]:
             "nats": description.nats,
         },
         "isolation": description.isolation,
+        "triggers": [
+            {"id": one.id, "name": one.name, "state": one.state, "words": one.words} for one in description.triggers
+        ],
     }
 
 
@@ -66,7 +69,7 @@ class PlatformView:
             ("Functions", found.gateway_url),
             ("TLS", found.gateway_tls_url),
             ("Console", found.console_url),
-            ("NATS", _without_password(found.nats_url)),
+            ("NATS", _without_password(found.nats_url) or found.why_no_nats),
             ("Data", str(found.data_dir)),
             ("Project", found.project_id),
             ("Isolation", found.isolation),
@@ -75,6 +78,9 @@ class PlatformView:
         for name, value in rows:
             if value:
                 console.print(f"  {name:<10} {value}")
+        for trigger in found.triggers:
+            if trigger.state != "listening" or "at most once" in trigger.words:
+                console.print(f"  Trigger    {trigger.name}: {trigger.words}", markup=False)
         if self.started:
             console.print("\nNext:")
             console.print("  fnkit deploy --local", style="bold")

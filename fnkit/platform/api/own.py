@@ -59,7 +59,7 @@ async def metadata(_plane: ControlPlane, _request: Request) -> Response:
     return json_answer({"platform": "external", "partition": "scw", "domain": "scw.eu"}, 200)
 
 
-async def platform(plane: ControlPlane, _request: Request) -> PlatformInfo:
+async def platform(plane: ControlPlane, request: Request) -> PlatformInfo:
     """Return what a deploy asks of a platform, once (decision 4)."""
     settings = plane.context.settings
     return PlatformInfo(
@@ -68,6 +68,7 @@ async def platform(plane: ControlPlane, _request: Request) -> PlatformInfo:
         gateway_tls_url=gateway_tls_url(settings),
         ca_certificate=await asyncio.to_thread(ca_certificate, settings),
         nats_account=NATS_ACCOUNT,
+        triggers=plane.listening() if caller_of(request).project_id is None else [],
         targets=await asyncio.to_thread(plane.toolchains.targets),
     )
 

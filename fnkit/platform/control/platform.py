@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.enums import Status
+from fnkit.contract.platform import TriggerListening
 from fnkit.platform.builds.toolchain import Toolchains
 from fnkit.platform.clock import VirtualClock
 from fnkit.platform.control.context import ControlContext
@@ -57,7 +58,10 @@ async def _nothing_due() -> None:
 
 @dataclass(slots=True)
 class ControlPlane:
-    """What the API serves and the composition root runs. ``due`` starts everything that a moved clock made due."""
+    """What the API serves and the composition root runs. ``due`` starts everything that a moved clock made due.
+
+    ``listening`` says how each trigger listens.
+    """
 
     context: ControlContext
     clock: VirtualClock
@@ -80,6 +84,7 @@ class ControlPlane:
     token_keys: TokenKeyKeeper
     logs: LogQueries
     due: Callable[[], Awaitable[None]] = _nothing_due
+    listening: Callable[[], list[TriggerListening]] = list
     version: str = field(default_factory=lambda: version("fnkit"))
 
     async def open(self) -> None:

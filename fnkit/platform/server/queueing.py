@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fnkit.contract.platform import TriggerListening
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.layout import QueueSettings
@@ -22,12 +23,16 @@ class Queueing:
 
     def __init__(self, plane: ControlPlane, door: Door, settings: QueueSettings) -> None:
         self._tasks = plane.context.tasks
+        self._triggers = plane.triggers
+        file = Path(settings.brokers) if settings.brokers else plane.context.layout.brokers
         self._settings = BrokerSettings(
-            Path(settings.brokers), settings.variables, _embedded(settings.nats_url), settings.why_no_nats
+            file, settings.variables, _embedded(settings.nats_url), settings.why_no_nats
         )
         self._nats = NatsKind(plane.context, self._settings.nats_for)
         sqs = SqsKind(self._settings.sqs_for, plane.triggers.secret_key)
         self.scheduler = QueueScheduler(plane.context, plane.triggers, plane.deliveries, door, (self._nats, sqs))
+
+        plane.listening = self._listening
 
     def start(self) -> None:
         """Begin."""
@@ -38,6 +43,15 @@ class Queueing:
     async def stop(self) -> None:
         """Ask for no more messages; those in flight have a few seconds."""
         await self.scheduler.stop()
+
+    def _listening(self) -> list[TriggerListening]:
+        triggers, found = self._triggers, []
+        for trigger_id, report in self.scheduler.reports().items():
+            if (record := triggers.live_one(trigger_id)) is not None:
+                found.append(
+                    TriggerListening(id=trigger_id, name=record.name, state=report.state, words=report.words)
+                )
+        return found
 
 
 def _embedded(url: str) -> NatsBroker | None:

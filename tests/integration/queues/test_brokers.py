@@ -185,3 +185,19 @@ def test_a_start_names_every_problem_of_the_file_and_no_secret(tmp_path: Path) -
         (6, "broker-missing"),
     ]
     assert "hunter" not in refused.stdout + refused.stderr
+
+
+def test_status_says_how_triggers_listen_and_no_password(platform: QueuePlatform) -> None:
+    platform.trigger(platform.deploy(), "spoken")
+    platform.unheard_trigger(platform.undeployed(), "unheard", mnq_region="pl-waw")
+    fnkit = Command({"FNKIT_HOME": str(platform.home)})
+
+    def states() -> dict[str, str]:
+        return {one["name"]: one["state"] for one in fnkit("platform", "status", "--json").ok().json()["triggers"]}
+
+    wait_until(lambda: states().get("unheard") == "idle", DEADLINE)
+    assert states()["spoken"] == "listening"
+    text = fnkit("platform", "status").ok().stdout
+    assert "Trigger    unheard: no NATS broker in" in text
+    assert "spoken: no stream covers spoken: each message is delivered at most once" in text
+    assert "right" not in text

@@ -1,0 +1,115 @@
+"""brokers.toml: what it may say, and everything that may be wrong with it, by line and without a secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from fnkit.platform.brokers.model import Brokers, NatsBroker, Selector, SqsBroker
+from fnkit.platform.brokers.reading import BrokersInvalid, named_variables, read_brokers
+
+PROJECT = "11111111-2222-4333-8444-555555555555"
+WHOLE = f"""
+[[nats]]
+account = "{"A" * 56}"
+project = "{PROJECT}"
+region = "fr-par"
+url = "nats://one:4222, nats://two:4222"
+user = "me"
+password = "${{SECRET}}"
+
+[[nats]]
+url = "tls://anywhere:4222"
+
+[[sqs]]
+region = "nl-ams"
+endpoint = "https://sqs.example.org"
+access_key = "AK"
+secret_key = "${{SECRET}}-tail"
+queue_url = "https://sqs.example.org/{{project}}/{{queue}}"
+"""
+
+
+def problems(text: str, variables: dict[str, str] | None = None) -> list[tuple[int | None, str, str]]:
+    with pytest.raises(BrokersInvalid) as raised:
+        read_brokers(text, "brokers.toml", variables or {})
+    assert {problem.file for problem in raised.value.problems} == {"brokers.toml"}
+    return [(problem.line, problem.code, problem.message) for problem in raised.value.problems]
+
+
+def test_everything_that_can_be_said_is_read() -> None:
+    found = read_brokers(WHOLE, "brokers.toml", {"SECRET": "s3cret"})
+
+    assert found.nats[0] == NatsBroker(
+        url="nats://one:4222, nats://two:4222",
+        selector=Selector(account="A" * 56, project=PROJECT, region="fr-par"),
+        user="me",
+        password="s3cret",
+    )
+    assert found.nats[1] == NatsBroker(url="tls://anywhere:4222")
+    assert found.sqs == (
+        SqsBroker(
+            endpoint="https://sqs.example.org",
+            region_name="nl-ams",
+            access_key="AK",
+            secret_key="s3cret-tail",
+            selector=Selector(region="nl-ams"),
+            queue_url="https://sqs.example.org/{project}/{queue}",
+        ),
+    )
+    assert "s3cret" not in repr(found)
+
+
+def test_an_empty_file_names_nobody() -> None:
+    assert read_brokers("# nothing yet\n", "brokers.toml", {}) == Brokers()
+
+
+def test_the_most_specific_entry_answers_and_nobody_for_what_none_is_for() -> None:
+    found = read_brokers(WHOLE, "brokers.toml", {"SECRET": "s"})
+
+    assert found.nats_for("A" * 56, PROJECT, "fr-par") == found.nats[0]
+    assert found.nats_for("A" * 56, PROJECT, "nl-ams") == found.nats[1]
+    assert found.sqs_for(PROJECT, "nl-ams") == found.sqs[0]
+    assert found.sqs_for(PROJECT, "fr-par") is None
+
+
+def test_the_variables_that_a_text_names_are_known() -> None:
+    assert named_variables('a = "${ONE}${TWO}" # $THREE ${not-four}') == {"ONE", "TWO"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[[nats]\n", (1, "brokers-syntax")),
+        ("[nats]\nurl = 'nats://h:1'\n", (1, "broker-type")),
+        ("\n[[kafka]]\n", (2, "broker-unknown-key")),
+        ("[[nats]]\nurl = 'nats://h:1'\ncolor = 'red'\n", (3, "broker-unknown-key")),
+        ("[[nats]]\nregion = 'fr-par'\n", (1, "broker-missing")),
+        ("[[nats]]\nurl = 4222\n", (2, "broker-type")),
+        ("[[nats]]\nurl = ''\n", (2, "broker-type")),
+        ("[[nats]]\nurl = 'http://h:1'\n", (2, "broker-invalid")),
+        ("[[nats]]\nurl = 'nats://h:99999'\n", (2, "broker-invalid")),
+        ("[[nats]]\nurl = 'nats://h:1'\naccount = 'short'\n", (3, "broker-invalid")),
+        ("[[nats]]\nurl = 'nats://h:1'\nproject = 'mine'\n", (3, "broker-invalid")),
+        ("[[nats]]\nurl = 'nats://h:1'\nregion = 'mars'\n", (3, "broker-invalid")),
+        ("[[nats]]\nurl = 'nats://h:1'\nuser = 'me'\n", (3, "broker-missing")),
+        ("[[nats]]\nurl = 'nats://h:1'\nuser = 'me'\npassword = 'p'\nnkey = 'SU'\n", (5, "broker-invalid")),
+        ("[[nats]]\nurl = 'nats://h:1'\ncredentials = '/nowhere.creds'\n", (3, "broker-invalid")),
+        ("[[nats]]\nurl = 'nats://h:1'\ntoken = '${GONE}'\n", (3, "broker-variable")),
+        ("[[nats]]\nurl = 'nats://h:1'\n[[nats]]\nurl = 'nats://i:1'\n", (3, "broker-twice")),
+        ("[[sqs]]\nendpoint = 'https://e'\nsecret_key = 's'\n", (1, "broker-missing")),
+        (
+            "[[sqs]]\nendpoint = 'https://e'\naccess_key = 'a'\nsecret_key = 's'\nqueue_url = 'https://e/{who}'\n",
+            (5, "broker-invalid"),
+        ),
+    ],
+)
+def test_each_fault_is_named_with_its_line(text: str, expected: tuple[int, str]) -> None:
+    assert [(line, code) for line, code, _ in problems(text)] == [expected]
+
+
+def test_all_faults_are_named_at_once_and_no_value() -> None:
+    text = "[[nats]]\nurl = 'hunter2'\nregion = 'hunter3'\n[[sqs]]\nendpoint = 'hunter4'\n"
+    found = problems(text)
+
+    assert [code for _, code, _ in found] == ["broker-invalid"] * 3 + ["broker-missing"] * 2
+    assert "hunter" not in str(found)
