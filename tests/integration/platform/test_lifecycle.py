@@ -25,6 +25,7 @@ KEYS = [
     *("running", "healthy", "api_url", "gateway_url", "gateway_tls_url", "ca_certificate"),
     *("console_url", "nats_url"),
     *("secret_key", "access_key", "project_id", "organization_id", "data_dir", "pid", "processes", "isolation"),
+    "triggers",
 ]
 START = ("platform", "start", "--json", "--api-port", "0", "--gateway-port", "0")
 
