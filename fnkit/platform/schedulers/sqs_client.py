@@ -1,112 +1,118 @@
-"""boto3's client of one SQS service; triggers with the same keys share it. Its calls block: see ``sqs_workers``.
+"""One SQS service in its JSON protocol; triggers with the same keys share it. botocore signs, and that is all.
 
-boto3 is imported, and the client made, at the first call: that costs 0.2 s, in a thread. Nothing of this machine's
-AWS configuration is read. Retries are left to those who call, who know what may wait and for how long.
+boto3's own client blocks, so it needs threads, and these wait for each other and for the event loop at every turn:
+a fifth of the messages a second (docs/decisions/sqs-without-boto3.md). Retries are left to those who call, who know
+what may wait and for how long.
 """
 
 from __future__ import annotations
 
-import os
-import threading
+import asyncio
+import ssl
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from fnkit.platform.schedulers.sqs_faults import SqsAway, refusal
+import msgspec
+
+from fnkit.platform.schedulers.sqs_faults import SqsAway, SqsRefusal, is_passing, refusal
 from fnkit.platform.schedulers.sqs_places import SqsAccess
+from fnkit.platform.schedulers.sqs_wire import Answer, Wires
 
-__all__ = ["LONGEST_POLL_SECONDS", "SqsClient", "SqsClients", "has_boto3"]
+__all__ = ["LONGEST_POLL_SECONDS", "SqsClient", "SqsClients", "has_botocore"]
 
 LONGEST_POLL_SECONDS: Final = 20
 """The longest that SQS lets a request for messages wait."""
 
-_CONNECT_SECONDS: Final = 5
-_GRACE_SECONDS: Final = 10
-_CONNECTIONS: Final = 256  # kept at most; those of idle triggers wait in long polls
+_GRACE_SECONDS: Final = 10.0
+_FINE: Final = 200
 
 
-def has_boto3() -> bool:
-    """Whether boto3 is installed (``fnkit[queues]``)."""
-    return find_spec("boto3") is not None
+def has_botocore() -> bool:
+    """Whether botocore is installed (``fnkit[queues]``)."""
+    return find_spec("botocore") is not None
 
 
 class SqsClient:
-    """See the module. Any thread may call."""
+    """See the module. Lives on one event loop."""
 
     def __init__(self, access: SqsAccess) -> None:
         self.access = access
-        self._lock = threading.Lock()
-        self._client: Any = None
+        self._path = urlsplit(access.endpoint).path or "/"
+        self._wires: Wires | None = None
+        self._sign: Callable[[str, bytes], dict[str, str]] = lambda _target, _body: {}
+        self._lock = asyncio.Lock()
 
-    def call(self, operation: str, **parameters: object) -> dict[str, Any]:
-        """Return the answer to one operation, by boto3's names.
+    async def call(self, operation: str, **parameters: object) -> dict[str, Any]:
+        """Return the answer to one operation of SQS (``ReceiveMessage`` …).
 
         Raises:
             SqsAway: no answer, or one that says: later.
             SqsRefusal: the service refuses.
             HandleGone: its receipt handle is of no use any more.
         """
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-
+        if self._wires is None:
+            async with self._lock:
+                if self._wires is None:
+                    self._sign, trust = await asyncio.to_thread(_prepared, self.access)
+                    self._wires = Wires(self.access.endpoint, trust)
+        body = msgspec.json.encode(parameters)
+        headers = self._sign(f"AmazonSQS.{operation}", body)
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        request = f"POST {self._path} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        wait = parameters.get("WaitTimeSeconds", 0)
         try:
-            answer: dict[str, Any] = getattr(self._made(), operation)(**parameters)
-        except ClientError as error:
-            said, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
-            code, words = str(said.get("Code", "")), str(said.get("Message") or "")
-            raise refusal(code, words, int(meta.get("HTTPStatusCode", 0)), self.access) from None
-        except HTTPClientError as error:
-            raise SqsAway(f"SQS at {self.access.host} does not answer: {_reason(error)}") from None
-        except (BotoCoreError, ValueError) as error:  # an answer that is none of SQS'
-            raise SqsAway(f"what answers at {self.access.host} is no SQS: {type(error).__name__}") from None
-        return answer
+            answer = await self._wires.exchange(request, _GRACE_SECONDS + (wait if isinstance(wait, int) else 0))
+        except TimeoutError:
+            raise SqsAway(f"SQS at {self.access.host} does not answer in time") from None
+        except ssl.SSLError as error:
+            raise SqsAway(f"SQS at {self.access.host} cannot be trusted: {error.reason or error}") from None
+        except OSError as error:
+            raise SqsAway(f"SQS at {self.access.host} does not answer: {error.strerror or error}") from None
+        return self._read(answer)
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        with self._lock:
-            if self._client is not None:
-                self._client.close()
+        if self._wires is not None:
+            self._wires.close()
 
-    def _made(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                self._client = _make(self.access)
-            return self._client
-
-
-def _make(access: SqsAccess) -> Any:
-    import boto3
-    import botocore.session
-    from botocore.config import Config
-
-    core = botocore.session.Session()
-    for name in ("config_file", "credentials_file"):
-        core.set_config_variable(name, os.devnull)
-    return boto3.session.Session(botocore_session=core).client(
-        "sqs",
-        endpoint_url=access.endpoint,
-        region_name=access.region_name,
-        aws_access_key_id=access.access_key,
-        aws_secret_access_key=access.secret_key,
-        config=Config(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=LONGEST_POLL_SECONDS + _GRACE_SECONDS,
-            max_pool_connections=_CONNECTIONS,
-            retries={"mode": "standard", "total_max_attempts": 1},
-            parameter_validation=False,
-            tcp_keepalive=True,
-            user_agent="fnkit",
-        ),
-    )
+    def _read(self, answer: Answer) -> dict[str, Any]:
+        try:
+            document = msgspec.json.decode(answer.body or b"{}", type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            words = f"what answers at {self.access.host} is no SQS, or not in JSON: status {answer.status}"
+            if is_passing("", answer.status):
+                raise SqsAway(words) from None
+            raise SqsRefusal(words, "") from None
+        if answer.status == _FINE:
+            return document
+        code = answer.query_error or str(document.get("__type", "")).rpartition("#")[2] or str(answer.status)
+        words = str(document.get("message") or document.get("Message") or "")
+        raise refusal(code, words, answer.status, self.access)
 
 
-def _reason(error: Exception) -> str:
-    """Return what botocore wraps: its own words repeat the whole address."""
-    inner: object = getattr(error, "kwargs", {}).get("error")
-    while isinstance(reason := getattr(inner, "reason", None), Exception):
-        inner = reason
-    if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror
-    words = type(inner).__name__ if isinstance(inner, Exception) else type(error).__name__
-    return {"NewConnectionError": "no connection", "ReadTimeoutError": "no answer in time"}.get(words, words)
+def _prepared(access: SqsAccess) -> tuple[Callable[[str, bytes], dict[str, str]], ssl.SSLContext | None]:
+    """In a thread, since importing botocore takes a while: return what signs, and whom to trust."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    signer = SigV4Auth(Credentials(access.access_key, access.secret_key), "sqs", access.region_name)
+    fixed = {"Host": access.host, "Content-Type": "application/x-amz-json-1.0", "User-Agent": "fnkit"}
+
+    def sign(target: str, body: bytes) -> dict[str, str]:
+        request = AWSRequest("POST", access.endpoint, {**fixed, "X-Amz-Target": target}, body)
+        signer.add_auth(request)
+        return dict(request.headers.items())
+
+    if urlsplit(access.endpoint).scheme != "https":
+        return sign, None
+    from botocore.httpsession import get_cert_path
+
+    trust = ssl.create_default_context()
+    trust.load_verify_locations(get_cert_path(True))  # noqa: FBT003  its only parameter
+    return sign, trust
 
 
 class SqsClients:

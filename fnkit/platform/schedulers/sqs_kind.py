@@ -7,7 +7,7 @@ from typing import Final
 
 from fnkit.platform.brokers.model import SqsBroker
 from fnkit.platform.records.trigger import QueueSource, SqsSource, TriggerRecord
-from fnkit.platform.schedulers.sqs_client import SqsClients, has_boto3
+from fnkit.platform.schedulers.sqs_client import SqsClients, has_botocore
 from fnkit.platform.schedulers.sqs_listener import SqsListener
 from fnkit.platform.schedulers.sqs_places import SqsPlace, place_anywhere, place_at_broker
 
@@ -35,7 +35,7 @@ class SqsKind:
 
     def place(self, record: TriggerRecord) -> SqsPlace | str:
         """See ``BrokerKind``."""
-        if not has_boto3():
+        if not has_botocore():
             return _NOT_INSTALLED
         match record.source:
             case SqsSource() as source:
@@ -51,7 +51,7 @@ class SqsKind:
         place = self.place(record)
         if isinstance(place, str):
             raise TypeError(place)
-        return SqsListener(self._clients, place, record.id)
+        return SqsListener(self._clients, place)
 
     def gone(self, trigger_id: str) -> None:
         """See ``BrokerKind``. A queue knows nothing of who listened to it."""

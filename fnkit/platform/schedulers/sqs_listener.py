@@ -28,10 +28,10 @@ class SqsListener:
     kind = "sqs"
     pulls_ahead = False
 
-    def __init__(self, clients: SqsClients, place: SqsPlace, trigger_id: str) -> None:
+    def __init__(self, clients: SqsClients, place: SqsPlace) -> None:
         self._clients = clients
         self._place = place
-        self._queue = SqsQueue(clients.take(place.access), place, f"sqs {trigger_id}")
+        self._queue = SqsQueue(clients.take(place.access), place)
         self._groups: Groups | None = None
         self._told()
         self.keep_every = _FIRST_KEEP_SECONDS

@@ -1,9 +1,8 @@
-"""One queue and what is asked of it, for one trigger. Nothing here waits on the event loop's thread."""
+"""One queue and what is asked of it, for one trigger."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,11 +14,9 @@ from fnkit.platform.schedulers.sqs_client import SqsClient
 from fnkit.platform.schedulers.sqs_faults import HandleGone, SqsAway, SqsRefusal, refusal
 from fnkit.platform.schedulers.sqs_places import SqsPlace
 from fnkit.platform.schedulers.sqs_traits import ATTRIBUTES, traits_of
-from fnkit.platform.schedulers.sqs_workers import Workers
 
 __all__ = ["SqsQueue"]
 
-_THREADS: Final = 16  # of one trigger: polls wait in some, the others are for what is short
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 
@@ -27,17 +24,17 @@ _LONGEST_PAUSE: Final = 5.0
 class SqsQueue:
     """See the module. refused: what may not be done with messages that were received."""
 
-    def __init__(self, client: SqsClient, place: SqsPlace, name: str) -> None:
+    def __init__(self, client: SqsClient, place: SqsPlace) -> None:
         self.traits = traits_of(place.queue, None)
         self.is_known = False  # whether its attributes may be read
         self.refused: SqsRefusal | None = None
         self._client = client
         self._place = place
         self._url = place.url
-        self._workers = Workers(name, _THREADS)
+        self._unwanted: set[asyncio.Task[dict[str, Any]]] = set()
         self._keeping: asyncio.Future[list[BaseException | None]] | None = None
-        self._deletions = Batches(partial(self._batch, "delete_message_batch"), self._judged)
-        self._changes = Batches(partial(self._batch, "change_message_visibility_batch"), self._judged)
+        self._deletions = Batches(partial(self._batch, "DeleteMessageBatch"), self._judged)
+        self._changes = Batches(partial(self._batch, "ChangeMessageVisibilityBatch"), self._judged)
 
     async def open(self) -> None:
         """Find the queue, and look how it is to be listened to.
@@ -46,14 +43,14 @@ class SqsQueue:
             BrokerTrouble: it is not there, or may not be asked for.
         """
         if not self._place.url:
-            self._url = str((await self._call("get_queue_url", QueueName=self._place.queue))["QueueUrl"])
+            self._url = str((await self._client.call("GetQueueUrl", QueueName=self._place.queue))["QueueUrl"])
         await self.look()
         self.refused = None
 
     async def look(self) -> None:
         """Read the queue's attributes. Keys that may not are no reason not to listen."""
         try:
-            answer = await self._call("get_queue_attributes", QueueUrl=self._url, AttributeNames=ATTRIBUTES)
+            answer = await self._client.call("GetQueueAttributes", QueueUrl=self._url, AttributeNames=ATTRIBUTES)
         except SqsRefusal as error:
             if not error.is_of_rights:
                 raise
@@ -76,9 +73,13 @@ class SqsQueue:
         }
         if self.traits.is_fifo:
             parameters["ReceiveRequestAttemptId"] = str(uuid.uuid4())
-        answer = await self._workers.run(
-            partial(self._client.call, "receive_message", **parameters), self._hand_back
-        )
+        asking = asyncio.ensure_future(self._client.call("ReceiveMessage", **parameters))
+        try:
+            answer = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            self._unwanted.add(asking)
+            asking.add_done_callback(self._hand_back)
+            raise
         return list(answer.get("Messages") or ())
 
     async def delete(self, handle: str) -> None:
@@ -117,11 +118,8 @@ class SqsQueue:
                 self.refused = error
                 raise
 
-    async def _call(self, operation: str, **parameters: object) -> dict[str, Any]:
-        return await self._workers.run(partial(self._client.call, operation, **parameters))
-
     async def _batch(self, operation: str, entries: Sequence[Entry]) -> Mapping[str, Any]:
-        return await self._call(operation, QueueUrl=self._url, Entries=entries)
+        return await self._client.call(operation, QueueUrl=self._url, Entries=entries)
 
     def _judged(self, failed: Mapping[str, Any]) -> BrokerTrouble:
         """Return what a failed entry means. That the service is at fault passes; that we are does not."""
@@ -130,12 +128,17 @@ class SqsQueue:
         fault = refusal(code, words, status, self._client.access)
         return HandleGone(str(fault)) if code == "InvalidParameterValue" else fault
 
-    def _hand_back(self, answer: dict[str, Any]) -> None:
-        """In a thread: nobody is there for these."""
-        entries = [
-            {"Id": str(number), "ReceiptHandle": one["ReceiptHandle"], "VisibilityTimeout": 0}
-            for number, one in enumerate(answer.get("Messages") or ())
-        ]
-        if entries:
-            with contextlib.suppress(BrokerTrouble):
-                self._client.call("change_message_visibility_batch", QueueUrl=self._url, Entries=entries)
+    def _hand_back(self, asking: asyncio.Task[dict[str, Any]]) -> None:
+        """Nobody is there for these."""
+        self._unwanted.discard(asking)
+        if asking.cancelled() or asking.exception() is not None:
+            return
+        for one in asking.result().get("Messages") or ():
+            handing = asyncio.ensure_future(self.hide(str(one["ReceiptHandle"]), 0))
+            handing.add_done_callback(_forget)
+
+
+def _forget(handing: asyncio.Task[None]) -> None:
+    """It appears by itself where it could not be handed back."""
+    if not handing.cancelled():
+        handing.exception()
