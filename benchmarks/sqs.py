@@ -27,10 +27,11 @@ __all__ = ["run"]
 CONNECTIONS = 10
 SECONDS = 3.0
 GOAL = 0.7
-_BACKLOG = 15_000
+_BACKLOG = 20_000
 _BARE = 3000
 _LONE = 100
 _PACE = 0.02
+_LOOKS_SECONDS = 1.5  # the file of brokers is looked at every second
 _COUNTS = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
 
 HANDLER = """import time
@@ -70,13 +71,11 @@ def _measured(
     urls = {name: client.create_queue(QueueName=name)["QueueUrl"] for name in ("nothing", "delay", "bare")}
     entry = f'[[sqs]]\nendpoint = "{server.endpoint}"\naccess_key = "bench"\nsecret_key = "bench"\n'
     brokers = Path(platform.facts["data_dir"]) / "brokers.toml"
-    brokers.touch(0o600)
-    brokers.write_text(entry, encoding="utf-8")
     domain = next(one for one in platform.deployed(project) if "nothing" in one)
     messages, requests, bare = [], [], []
     for _ in range(rounds):
         requests.append(_closed_loop(platform, domain))
-        messages.append(_backlog(client, urls["nothing"]))
+        messages.append(_backlog(client, urls["nothing"], brokers, entry))
         bare.append(_alone(client, urls["bare"]))
     delays = _delays(client, urls["delay"], platform)
     ours = "a message of an SQS queue, 10 in flight"
@@ -107,17 +106,27 @@ def _left(client: Any, url: str) -> int:
     return sum(int(found[name]) for name in _COUNTS)
 
 
-def _backlog(client: Any, url: str) -> float:
-    """Seconds a message, while messages lie there; what is sent meanwhile is worked through first."""
+def _backlog(client: Any, url: str, brokers: Path, entry: str) -> float:
+    """Seconds a message, while messages lie there: from nine tenths of them to one tenth. Nobody listens before."""
+    _say(brokers, "")
+    time.sleep(_LOOKS_SECONDS)
     _send(client, url, _BACKLOG)
-    began, left = time.perf_counter(), _left(client, url)
-    time.sleep(SECONDS)
-    elapsed, fewer = time.perf_counter() - began, left - _left(client, url)
-    if _left(client, url) == 0:
-        raise RuntimeError("the backlog was too small for this machine")
-    while _left(client, url):
-        time.sleep(0.1)
-    return elapsed / fewer
+    _say(brokers, entry)
+    moments = [_when_left(client, url, int(_BACKLOG * share)) for share in (0.9, 0.1)]
+    _when_left(client, url, 0)
+    return (moments[1][0] - moments[0][0]) / (moments[0][1] - moments[1][1])
+
+
+def _when_left(client: Any, url: str, number: int) -> tuple[float, int]:
+    """Wait until no more than so many are left; when that was seen, and how many there were."""
+    while (left := _left(client, url)) > number:
+        time.sleep(_PACE)
+    return time.perf_counter(), left
+
+
+def _say(brokers: Path, entry: str) -> None:
+    brokers.touch(0o600)
+    brokers.write_text(entry, encoding="utf-8")
 
 
 def _alone(client: Any, url: str) -> float:

@@ -65,6 +65,7 @@ class SqsListener:
 
     async def close(self) -> None:
         """See ``Listener``."""
+        await self._queue.close()
         self._clients.give(self._place.access)
 
     def _told(self) -> None:

@@ -36,19 +36,22 @@ class SqsMessage:
         return self._queue.traits.attempt(self.deliveries)
 
     async def done(self) -> None:
-        """Delete it."""
-        try:
-            await self._queue.delete(self.handle)
-        except BrokerTrouble:
-            await self._groups.failed(self)
-            raise
-        self._groups.settled(self)
+        """Delete it, soon: nobody waits for that but the next one of its group."""
+        await self._queue.soon(self._delete())
 
     async def again(self, seconds: float) -> None:
         """Have it appear again."""
         await self._groups.failed(self)
         self.is_ours = False
         await self._queue.hide(self.handle, math.ceil(seconds))
+
+    async def _delete(self) -> None:
+        try:
+            await self._queue.delete(self.handle)
+        except BrokerTrouble:  # it comes again, and is known then
+            await self._groups.failed(self)
+        else:
+            self._groups.settled(self)
 
     async def bury(self) -> None:
         """Delete it: nobody else keeps what failed for good."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ from fnkit.platform.schedulers.sqs_traits import ATTRIBUTES, traits_of
 
 __all__ = ["SqsQueue"]
 
+_MOST_SOON: Final = 20  # deletions; two requests' worth
+_CLOSE_SECONDS: Final = 2.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 
@@ -31,6 +33,7 @@ class SqsQueue:
         self._client = client
         self._place = place
         self._url = place.url
+        self._soon: set[asyncio.Task[None]] = set()
         self._unwanted: set[asyncio.Task[dict[str, Any]]] = set()
         self._keeping: asyncio.Future[list[BaseException | None]] | None = None
         self._deletions = Batches(partial(self._batch, "DeleteMessageBatch"), self._judged)
@@ -96,6 +99,21 @@ class SqsQueue:
         if self._keeping is not None and not self._keeping.done():
             await asyncio.wait((self._keeping,))  # else that might hide it again
         await self._until_done(self._changes, {"ReceiptHandle": handle, "VisibilityTimeout": seconds})
+
+    async def soon(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something without being waited for; where much is not done yet, wait until less is."""
+        while len(self._soon) >= _MOST_SOON:
+            await asyncio.wait(self._soon, return_when=asyncio.FIRST_COMPLETED)
+        task = asyncio.ensure_future(work)
+        self._soon.add(task)
+        task.add_done_callback(self._soon.discard)
+
+    async def close(self) -> None:
+        """Return when what was to be done soon is done, or the service is not there for it."""
+        if self._soon:
+            _, left = await asyncio.wait(self._soon, timeout=_CLOSE_SECONDS)
+            for task in left:
+                task.cancel()
 
     async def keep(self, handles: Sequence[str]) -> None:
         """Have these stay hidden; those for which that fails appear again, which does no harm."""
