@@ -101,7 +101,7 @@ def running_recorder() -> Iterator[Recorder]:
             """A handler that was killed has closed its end."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     recorder.url = f"http://127.0.0.1:{server.server_address[1]}/"
     try:

@@ -115,7 +115,7 @@ def running_proxy(upstream: str) -> Iterator[SqsProxy]:
             """A client that went away."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     proxy.url = f"http://127.0.0.1:{server.server_address[1]}"
     try:
         yield proxy

@@ -1,0 +1,89 @@
+"""What SQS triggers read out of settings, attributes and errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from fnkit.platform.brokers.model import SqsBroker
+from fnkit.platform.records.trigger import QueueSource, SqsSource
+from fnkit.platform.schedulers.sqs_faults import HandleGone, SqsAway, SqsRefusal, refusal
+from fnkit.platform.schedulers.sqs_places import SqsAccess, place_anywhere, place_at_broker, signing_region
+from fnkit.platform.schedulers.sqs_traits import traits_of
+
+ACCESS = SqsAccess("https://sqs.example.com", "fr-par", "AKIDX", "very-secret")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "region"),
+    [
+        ("https://sqs.mnq.fr-par.scaleway.com", "fr-par"),
+        ("https://sqs.eu-west-3.amazonaws.com/", "eu-west-3"),
+        ("https://sqs.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("https://eu-west-1.queue.amazonaws.com", "eu-west-1"),
+        ("http://127.0.0.1:4566", "otherwise"),
+        ("https://sqs.mnq.fr-par.scaleway.com.example.org", "otherwise"),
+    ],
+)
+def test_requests_are_signed_for_the_region_that_an_endpoint_names(endpoint: str, region: str) -> None:
+    assert signing_region(endpoint, "otherwise") == region
+
+
+def test_a_broker_s_queue_url_is_filled_in() -> None:
+    source = QueueSource(queue="jobs", project_id="p-1", region="nl-ams")
+    url = "https://sqs.example.com/{region}/project-{project}/{queue}"
+    broker = SqsBroker(endpoint=ACCESS.endpoint, region_name="r", access_key="a", secret_key="b", queue_url=url)
+
+    assert place_at_broker(source, broker).url == "https://sqs.example.com/nl-ams/project-p-1/jobs"
+
+
+def test_a_queue_anywhere_is_named_by_its_address_and_shows_no_keys() -> None:
+    source = SqsSource(
+        endpoint="https://user:pw@sqs.example.com", queue_url="https://x/1/jobs.fifo", access_key="AK", sealed=b""
+    )
+    place = place_anywhere(source, "SK", "pl-waw")
+
+    assert (place.queue, place.access.region_name, place.access.host) == ("jobs.fifo", "pl-waw", "sqs.example.com")
+    assert "SK" not in repr(place)
+    assert "AK" not in repr(place)
+
+
+@pytest.mark.parametrize("policy", ['{"maxReceiveCount": 6}', '{"maxReceiveCount": "6"}'])
+def test_where_a_policy_counts_its_last_attempt_is_the_fourth(policy: str) -> None:
+    traits = traits_of("jobs", {"VisibilityTimeout": "45", "RedrivePolicy": policy})
+
+    assert (traits.visibility, traits.attempts) == (45, 6)
+    assert [traits.attempt(received) for received in (1, 3, 4, 5, 6, 7)] == [1, 3, 3, 3, 4, 4]
+
+
+def test_without_a_policy_the_queue_s_count_is_the_attempt() -> None:
+    traits = traits_of("jobs", {"VisibilityTimeout": "0"})
+
+    assert [traits.attempt(received) for received in (1, 4, 5)] == [1, 4, 5]
+    assert (traits.visibility, traits.held, traits.keep_every) == (0, 3, 1.0)
+
+
+def test_a_queue_that_may_not_be_asked_is_taken_for_a_usual_one() -> None:
+    traits = traits_of("jobs.fifo", None)
+
+    assert (traits.visibility, traits.attempts, traits.is_fifo) == (30, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("AWS.SimpleQueueService.NonExistentQueue", 400, SqsRefusal),
+        ("AccessDenied", 403, SqsRefusal),
+        ("ThrottlingException", 400, SqsAway),
+        ("RequestThrottled", 403, SqsAway),
+        ("Whatever", 503, SqsAway),
+        ("Whatever", 429, SqsAway),
+        ("ReceiptHandleIsInvalid", 404, HandleGone),
+        ("Whatever", 400, SqsRefusal),
+    ],
+)
+def test_an_error_says_whether_waiting_helps(code: str, status: int, kind: type[Exception]) -> None:
+    found = refusal(code, "key AKIDX with very-secret is wrong", status, ACCESS)
+
+    assert type(found) is kind
+    assert "AKIDX" not in str(found)
+    assert "very-secret" not in str(found)
