@@ -1,0 +1,112 @@
+"""The connection to an SQS service by itself: certificates, and ends that nobody announced."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from fnkit.platform.schedulers.sqs_client import SqsClient
+from fnkit.platform.schedulers.sqs_faults import SqsAway
+from fnkit.platform.schedulers.sqs_places import SqsAccess
+
+_ANSWER = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"QueueUrl":"q"}\r\n0\r\n\r\n'
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def certificate(folder: Path) -> Path:
+    """One that signs itself, for localhost, with its key in one file."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "l")])
+    now = dt.datetime.now(dt.UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    file = folder / "certificate.pem"
+    file.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + private)
+    return file
+
+
+async def read_request(reader: asyncio.StreamReader) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    await reader.readexactly(length)
+
+
+def asked(serve: Serve, *, secure: Path | None = None, times: int = 1) -> list[dict[str, object]]:
+    """Serve on a free port, and ask for a queue's address so often."""
+
+    async def scenario() -> list[dict[str, object]]:
+        context = None
+        if secure is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(secure)
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        client = SqsClient(SqsAccess(f"http{'s' if secure else ''}://localhost:{port}", "fr-par", "A", "S"))
+        try:
+            return [await client.call("GetQueueUrl", QueueName="q") for _ in range(times)]
+        finally:
+            client.close()
+            server.close()
+
+    return asyncio.run(scenario())
+
+
+async def one_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    writer.write(_ANSWER)
+    await writer.drain()
+    writer.close()
+
+
+def test_an_authority_that_the_machine_trusts_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+
+    assert asked(one_answer, secure=file) == [{"QueueUrl": "q"}]
+
+
+def test_any_other_is_not(tmp_path: Path) -> None:
+    with pytest.raises(SqsAway, match="cannot be trusted: CERTIFICATE_VERIFY_FAILED"):
+        asked(one_answer, secure=certificate(tmp_path))
+
+
+def test_a_connection_that_was_closed_while_nobody_asked_is_made_again() -> None:
+    assert asked(one_answer, times=3) == [{"QueueUrl": "q"}] * 3
+
+
+def test_an_answer_that_breaks_off_is_no_answer() -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(_ANSWER[:-10])
+        writer.close()
+
+    with pytest.raises(SqsAway, match="the connection was closed"):
+        asked(half)
+
+
+def test_what_is_no_http_is_no_answer() -> None:
+    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        await writer.drain()
+        writer.close()
+
+    with pytest.raises(SqsAway, match="no HTTP"):
+        asked(other)
