@@ -29,9 +29,11 @@ _IDLE_KEPT: Final = 64
 _FRESH_SECONDS: Final = 0.005
 # The gateway's own: it has no room, or it does not know the function (yet). No handler saw the message.
 _TURNED_AWAY: Final = frozenset({404, 503})
-_OF_FUNCTIONS: Final = (
-    b"access-control-allow-origin"  # every answer of a function has it, none of the gateway's own
-)
+# Every answer of a function has it, none of the gateway's own.
+_OF_FUNCTIONS: Final = b"\r\naccess-control-allow-origin:"
+_HEAD_END: Final = b"\r\n\r\n"
+_SAID: Final = 8192  # bytes of an answer that are looked at
+_LOOK_SECONDS: Final = 0.5
 
 
 class Unreachable(Exception):
@@ -61,8 +63,8 @@ class _Line(asyncio.Protocol):
 
     def __init__(self, peer: socket.socket) -> None:
         self.answered: asyncio.Future[int] | None = None  # the status
-        self.of_function = False
-        self.words = b""
+        self.deadline = 0.0
+        self.said = b""  # the answer's beginning, as it came
         self.is_reusable = True
         self.rests_since = 0.0
         self._peer = peer
@@ -78,17 +80,12 @@ class _Line(asyncio.Protocol):
             self.answered.set_exception(ConnectionError("the connection ended before the answer's end"))
 
     def data_received(self, data: bytes) -> None:
+        if len(self.said) < _SAID:
+            self.said += data[:_SAID]
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self.close()
-
-    def on_header(self, name: bytes, _value: bytes) -> None:
-        self.of_function |= name.lower() == _OF_FUNCTIONS
-
-    def on_body(self, body: bytes) -> None:
-        if len(self.words) < _WORDS:
-            self.words = (self.words + body)[:_WORDS]
 
     def on_message_complete(self) -> None:
         self.is_reusable = self.is_reusable and self._parser.should_keep_alive()
@@ -109,29 +106,22 @@ class _Line(asyncio.Protocol):
             return False
         return False
 
-    async def ask(self, request: bytes, seconds: float) -> int:
-        """Send a request; returns the status when its answer is complete.
-
-        Raises:
-            ConnectionError: the connection broke.
-            TimeoutError: that took longer than so many seconds.
-        """
-        if self._transport is None:
-            raise ConnectionError("never connected")
+    def ask(self, request: bytes, seconds: float) -> asyncio.Future[int]:
+        """Send a request; returns what will be its status when its answer is complete, or a ``ConnectionError``."""
         loop = asyncio.get_running_loop()
-        self.answered = loop.create_future()
-        timer = loop.call_later(seconds, self._expire, self.answered, seconds)
-        self.of_function, self.words = False, b""
-        self._transport.write(request)
-        try:
-            return await self.answered
-        finally:
-            timer.cancel()
+        answered = self.answered = loop.create_future()
+        self.deadline = loop.time() + seconds
+        self.said = b""
+        if self._transport is None:
+            answered.set_exception(ConnectionError("never connected"))
+        else:
+            self._transport.write(request)
+        return answered
 
-    @staticmethod
-    def _expire(answered: asyncio.Future[int], seconds: float) -> None:
-        if not answered.done():
-            answered.set_exception(TimeoutError(f"no answer came within {seconds:g} s"))
+    def look(self, now: float) -> None:
+        """End a wait that is too long."""
+        if self.answered is not None and not self.answered.done() and now > self.deadline:
+            self.answered.set_exception(TimeoutError("no answer came in time"))
 
     def close(self) -> None:
         self.is_reusable = False
@@ -145,6 +135,8 @@ class Door:
     def __init__(self, path: str) -> None:
         self._path = path
         self._idle: list[_Line] = []
+        self._asking: set[_Line] = set()
+        self._watch: asyncio.TimerHandle | None = None
 
     async def post(self, host: str, body: bytes, content_type: str, seconds: float) -> Outcome:
         """POST ``body`` to ``/`` of the function that answers under ``host``; waits so many real seconds.
@@ -153,13 +145,17 @@ class Door:
             Unreachable: the gateway could not be reached.
         """
         started = time.monotonic()
-        line = await self._line()
+        line = self._kept() or await self._made()
+        self._asking.add(line)
+        if self._watch is None:
+            self._look()
         status, fault = None, ""
         try:
             status = await line.ask(_head(host, content_type) % len(body) + body, seconds)
         except (ConnectionError, TimeoutError) as error:
             fault = str(error)
         finally:
+            self._asking.discard(line)
             self._give_back(line, used=status is None)
         duration = round((time.monotonic() - started) * 1000, 3)
         if status is None:
@@ -169,21 +165,34 @@ class Door:
         return Outcome(
             status,
             duration,
-            error=f"it answered {status}: {_said(line.words)}".removesuffix(": "),
-            turned_away=status in _TURNED_AWAY and not line.of_function,
+            error=f"it answered {status}: {_said(line.said.partition(_HEAD_END)[2][:_WORDS])}".removesuffix(": "),
+            turned_away=status in _TURNED_AWAY and not _is_of_function(line.said),
         )
 
     def close(self) -> None:
         """Let go of the connections that are kept."""
+        if self._watch is not None:
+            self._watch.cancel()
         while self._idle:
             self._idle.pop().close()
 
-    async def _line(self) -> _Line:
+    def _look(self) -> None:
+        """One look at all of them now and then costs less than a timer for each."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for line in self._asking:
+            line.look(now)
+        self._watch = loop.call_later(_LOOK_SECONDS, self._look) if self._asking else None
+
+    def _kept(self) -> _Line | None:
         while self._idle:
             line = self._idle.pop()
             if line.is_whole():
                 return line
             line.close()
+        return None
+
+    async def _made(self) -> _Line:
         peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         peer.settimeout(0)
         loop = asyncio.get_running_loop()
@@ -211,6 +220,11 @@ class Door:
 def _head(host: str, content_type: str) -> bytes:
     head = f"POST / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nContent-Type: {content_type}\r\n"
     return head.encode("latin-1").replace(b"%", b"%%") + b"Content-Length: %d\r\n\r\n"
+
+
+def _is_of_function(said: bytes) -> bool:
+    head = said.partition(_HEAD_END)[0].lower()
+    return _OF_FUNCTIONS in head
 
 
 def _said(words: bytes) -> str:

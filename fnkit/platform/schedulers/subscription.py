@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +24,7 @@ from fnkit.platform.schedulers.attempts import Verdict, verdict
 from fnkit.platform.schedulers.delivery import Door, Outcome, Unreachable
 from fnkit.platform.schedulers.finished import Finished
 from fnkit.platform.schedulers.listening import BrokerTrouble, Intake, Listener, Message
+from fnkit.platform.schedulers.names import Names
 from fnkit.platform.schedulers.parking import Parking
 from fnkit.platform.schedulers.targets import IN_FLIGHT, Target
 
@@ -34,7 +34,8 @@ _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _LONGEST_SILENCE: Final = 5.0  # until a broker in trouble is tried again
 _STANDING_RETRY: Final = 1.0  # where the clock stands and there is no room to wait for it
-_QUICK_SECONDS: Final = 0.05
+_QUICK_MILLISECONDS: Final = 50.0
+_BEGUN_SECONDS: Final = 0.05
 _CONTENT_TYPE: Final = "text/plain; charset=utf-8"
 _logger = logging.getLogger(__name__)
 
@@ -49,10 +50,15 @@ class Report:
 
 @dataclass(slots=True)
 class _Held:
-    """A message that is ours at the moment; ``message`` is its newest copy."""
+    """A message that is ours at the moment; ``message`` is its newest copy.
+
+    began: platform time in Unix nanoseconds. delivery: what the log is to know; most never need one before they
+    were taken.
+    """
 
     message: Message
-    delivery: Delivery
+    began: int
+    delivery: Delivery | None
 
 
 class Subscription:
@@ -77,6 +83,11 @@ class Subscription:
         self._intake = Intake()
         self._held: dict[str, _Held] = {}
         self._finished = Finished()
+        self._unsettled: dict[str, tuple[_Held, Outcome]] = {}
+        self._begun: list[_Held] = []
+        self._moves = True
+        self._settling: set[asyncio.Task[None]] = set()
+        self._names = Names()
         self._parking: Parking[_Held] = Parking(context.clock)
         self._changed = asyncio.Event()
         self._works = False
@@ -104,6 +115,7 @@ class Subscription:
                 task.cancel()
         if self._busy:
             await asyncio.wait(self._busy, timeout=seconds)
+        await asyncio.gather(*self._settling, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -140,6 +152,9 @@ class Subscription:
         while True:
             await asyncio.sleep(self._listener.keep_every)
             with contextlib.suppress(BrokerTrouble):
+                if self._busy and not self._moves:
+                    self._intake.ahead = 0
+                self._moves = False
                 if self._listener.pulls_ahead and self._busy and not self._intake.ahead:
                     # The hands were quick when these were asked for, and are not any more.
                     for message in self._intake.give_up():
@@ -155,14 +170,13 @@ class Subscription:
     # Delivering
 
     async def _hand(self, number: int) -> None:
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        task = asyncio.current_task()
         while not self._stopping and task is not None:
             if self._target is None or number >= self._target.at_once:
                 await self._changed.wait()
                 continue
             message = await self._intake.next()
             self._busy.add(task)
-            began = loop.time()
             try:
                 await self._take(message)
             except BrokerTrouble as trouble:
@@ -172,11 +186,11 @@ class Subscription:
                 await asyncio.sleep(_LONGEST_PAUSE)
             finally:
                 self._busy.discard(task)
-                self._pace(loop.time() - began)
+                self._moves = True
 
-    def _pace(self, seconds: float) -> None:
+    def _pace(self, outcome: Outcome) -> None:
         """Have messages wait for hands only where they wait but a moment."""
-        quick = self._listener.pulls_ahead and seconds < _QUICK_SECONDS and not self._jammed
+        quick = self._listener.pulls_ahead and outcome.duration_ms < _QUICK_MILLISECONDS
         self._intake.ahead = 2 * self._target.at_once if quick and self._target is not None else 0
 
     async def _take(self, message: Message) -> None:
@@ -186,64 +200,79 @@ class Subscription:
         if message.id in self._finished:
             await message.done()
             return
-        held = _Held(message, self._delivery(message))
+        held = _Held(message, self._clock.now_ns(), self._known(message))
         self._held[message.id] = held
-        is_parked = False
+        still_held = False
         try:
-            if held.delivery.status == DeliveryStatus.PENDING:
-                is_parked = await self._deliver(held)
+            if held.delivery is None or held.delivery.status == DeliveryStatus.PENDING:
+                still_held = await self._deliver(held)
             else:
-                await self._settle_again(held)
+                await self._settle_again(message, held.delivery)
         finally:
-            if not is_parked:
+            if not still_held:
                 self._held.pop(message.id, None)
 
-    async def _settle_again(self, held: _Held) -> None:
+    async def _settle_again(self, message: Message, delivery: Delivery) -> None:
         """This one was decided already, but its broker did not hear it."""
-        if held.delivery.status == DeliveryStatus.SUCCEEDED:
-            await held.message.done()
+        if delivery.status == DeliveryStatus.SUCCEEDED:
+            await message.done()
         else:
             await self._log.commit()
-            await held.message.bury()
+            await message.bury()
 
-    def _delivery(self, message: Message) -> Delivery:
-        """Return what is known of a message that comes again, or the beginning of a new delivery."""
+    def _known(self, message: Message) -> Delivery | None:
+        """Return what is known of a message that comes again."""
         known = self._log.of_message(self._record.id, message.id) if message.deliveries > 1 else None
         # Where nobody but us ends a message, that counts; after a redrive policy it may have been sent anew.
-        if known is not None and known.status != DeliveryStatus.FAILED:
-            return known
+        return known if known is not None and known.status != DeliveryStatus.FAILED else None
+
+    def _delivery(self, held: _Held) -> Delivery:
+        """Return a message's delivery as it is before its next attempt."""
+        if held.delivery is not None:
+            return held.delivery
         return Delivery(
-            id=str(uuid.uuid4()),
+            id=self._names.next(),
             kind=self._listener.kind,
             name=self._record.name,
             function="" if self._target is None else self._target.function,
-            at=rounded(self._clock.now_ns()),
+            at=rounded(held.began),
             cause="message",
-            message_id=message.id,
-            body_size=len(message.body),
+            message_id=held.message.id,
+            body_size=len(held.message.body),
         )
 
+    def _say_begun(self) -> None:
+        """Log what has begun a moment ago and is still under way."""
+        begun, self._begun = self._begun, []
+        for held in begun:
+            if held.delivery is None and self._held.get(held.message.id) is held:
+                held.delivery = self._delivery(held)
+                self._log.put(self._record.id, held.delivery, held.message.body)
+
     async def _deliver(self, held: _Held) -> bool:
-        """Try until somebody has seen it; returns whether it is parked for another attempt."""
-        self._log.put(self._record.id, held.delivery, held.message.body)
+        """Try until somebody has seen it; returns whether it is held on to: parked, or still to be settled."""
+        self._begun.append(held)
+        if len(self._begun) == 1:
+            asyncio.get_running_loop().call_later(_BEGUN_SECONDS, self._say_begun)
         pause = _FIRST_PAUSE
         while True:
             outcome = await self._post(held.message.body)
+            if outcome.succeeded:
+                self._jammed = False
+                self._pace(outcome)
+                return await self._took(held, outcome)
+            held.delivery = self._delivery(held)
             if not outcome.turned_away:
                 held.delivery = held.delivery.tried(
                     http_status=outcome.http_status, duration_ms=outcome.duration_ms, error=outcome.error
                 )
             match verdict(outcome, held.delivery, held.message.attempt):
-                case Verdict.TAKEN:
-                    self._jammed = False
-                    await self._taken(held)
-                    return False
                 case Verdict.LATER:
-                    return await self._later(held)
+                    return await self._later(held, held.delivery)
                 case Verdict.LOST:
-                    await self._lost(held)
+                    await self._lost(held.message, held.delivery)
                     return False
-                case Verdict.SOON:
+                case _:
                     self._say_jammed(outcome)
                     await asyncio.sleep(pause)
                     pause = min(_LONGEST_PAUSE, pause * 2)
@@ -256,14 +285,38 @@ class Subscription:
         except Unreachable as error:
             return Outcome(None, 0.0, f"the gateway cannot be reached: {error}", turned_away=True)
 
-    async def _taken(self, held: _Held) -> None:
-        held.delivery = held.delivery.ended(DeliveryStatus.SUCCEEDED)
-        self._log.put(self._record.id, held.delivery, held.message.body)
+    async def _took(self, held: _Held, outcome: Outcome) -> bool:
+        """The function took it; returns whether it is still to be settled.
+
+        Where a broker need not be waited for, that is done when every hand that is free has sent its next message:
+        the function does not wait for it.
+        """
+        if not self._listener.pulls_ahead:
+            await self._settle(held, outcome)
+            return False
+        self._unsettled[held.message.id] = (held, outcome)
+        if len(self._unsettled) == 1:
+            task = asyncio.ensure_future(self._settle_all())
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+        return True
+
+    async def _settle_all(self) -> None:
+        await asyncio.sleep(0)
+        unsettled, self._unsettled = self._unsettled, {}
+        for held, outcome in unsettled.values():
+            with contextlib.suppress(BrokerTrouble):  # it comes again, and is known then
+                await self._settle(held, outcome)
+            self._held.pop(held.message.id, None)
+
+    async def _settle(self, held: _Held, outcome: Outcome) -> None:
+        delivery = self._delivery(held).tried(http_status=outcome.http_status, duration_ms=outcome.duration_ms)
+        self._log.put(self._record.id, delivery.ended(DeliveryStatus.SUCCEEDED), held.message.body)
         self._finished.add(held.message.id)
         await held.message.done()
 
-    async def _later(self, held: _Held) -> bool:
-        self._log.put(self._record.id, held.delivery, held.message.body)
+    async def _later(self, held: _Held, delivery: Delivery) -> bool:
+        self._log.put(self._record.id, delivery, held.message.body)
         spacing = self._listener.spacing
         if self._parking.park(held, len(held.message.body), self._clock.now() + spacing):
             return True
@@ -271,20 +324,20 @@ class Subscription:
         await held.message.again(spacing / speed if speed else _STANDING_RETRY)
         return False
 
-    async def _lost(self, held: _Held) -> None:
+    async def _lost(self, message: Message, delivery: Delivery) -> None:
         status = DeliveryStatus.FAILED if self._listener.redrives else DeliveryStatus.DEAD
-        held.delivery = held.delivery.ended(status)
-        self._log.put(self._record.id, held.delivery, held.message.body)
+        self._log.put(self._record.id, delivery.ended(status), message.body)
         if self._listener.redrives:
             speed = self._clock.speed
-            await held.message.again(self._listener.spacing / speed if speed else _STANDING_RETRY)
+            await message.again(self._listener.spacing / speed if speed else _STANDING_RETRY)
             return
-        name, error = self._record.name, held.delivery.error
-        _logger.warning("Message %s of trigger %s (%s) is dead: %s", held.message.id, self._record.id, name, error)
+        name, error = self._record.name, delivery.error
+        _logger.warning("Message %s of trigger %s (%s) is dead: %s", message.id, self._record.id, name, error)
         await self._log.commit()
-        await held.message.bury()
+        await message.bury()
 
     def _say_jammed(self, outcome: Outcome) -> None:
+        self._intake.ahead = 0
         if not self._jammed:
             self._jammed = True
             _logger.warning("Messages of trigger %s wait: %s", self._record.id, outcome.error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -32,6 +33,7 @@ from fnkit.platform.server.queueing import Queueing
 __all__ = ["main", "serve"]
 
 _BACKLOG = 512
+_COLLECT_AFTER = 20_000  # objects: what messages are made of goes by itself
 _DRAIN_SECONDS = 10
 # An idle connection outlives the longest pause between two polls: 5 s (the Serverless plugin, Go), up to 30 s (the
 # other SDKs). One that is closed at the moment of the next request shows at Node clients as "socket hang up".
@@ -142,6 +144,8 @@ def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def main() -> int:
     """Run the process; returns its exit code."""
+    gc.freeze()  # what is loaded now stays
+    gc.set_threshold(_COLLECT_AFTER)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
