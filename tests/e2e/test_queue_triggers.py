@@ -51,7 +51,11 @@ def test_the_example_orders_handles_what_is_published_and_keeps_what_it_refuses(
         wait_until(lambda: [one["status"] for one in deliveries(platform, project)][:1] == ["dead"])
         dead, taken = deliveries(platform, project)
         assert (taken["status"], taken["attempts"], taken["body"]) == ("succeeded", 1, TEA.decode())
-        assert (dead["attempts"], dead["http_status"], dead["error"]) == (4, 422, "it answered 422: nobody sells HAT")
+        assert (dead["attempts"], dead["http_status"], dead["error"]) == (
+            4,
+            422,
+            "it answered 422: nobody sells HAT",
+        )
 
         source = project / "main.py"
         source.write_text(source.read_text(encoding="utf-8").replace('"CUP"', '"HAT"'), encoding="utf-8")
@@ -60,4 +64,3 @@ def test_the_example_orders_handles_what_is_published_and_keeps_what_it_refuses(
         wait_until(lambda: deliveries(platform, project)[0]["status"] == "succeeded")
         again = platform.command("deploy", "--local", "--yes", "--json", cwd=project).ok().json()
         assert again["summary"]["keep"] == sum(again["summary"].values())
-

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from fnkit.deploy.loading import load_project
+from fnkit.errors import ProjectInvalid
+from fnkit.plan import desired_state
 from fnkit.platform.brokers.model import Brokers, NatsBroker, Selector, SqsBroker
 from fnkit.platform.brokers.reading import BrokersInvalid, named_variables, read_brokers
 
@@ -113,3 +118,16 @@ def test_all_faults_are_named_at_once_and_no_value() -> None:
 
     assert [code for _, code, _ in found] == ["broker-invalid"] * 3 + ["broker-missing"] * 2
     assert "hunter" not in str(found)
+
+
+def test_a_nats_trigger_needs_an_account_where_the_site_has_none(tmp_path: Path) -> None:
+    (tmp_path / "fnkit.toml").write_text('name = "shop"\n')
+    (tmp_path / "main.py").write_text(
+        "from fnkit import trigger\n\n\n@trigger(nats='orders')\ndef on_order(event, context):\n    return ''\n"
+    )
+    project = load_project(tmp_path)
+
+    with pytest.raises(ProjectInvalid) as raised:
+        desired_state(project, (), project_id=PROJECT, region="fr-par")
+    (problem,) = raised.value.problems
+    assert (problem.code, problem.file, problem.line) == ("nats-account-missing", "main.py", 4)
