@@ -16,7 +16,7 @@ from fnkit.platform.routing import Clock
 from fnkit.platform.schedulers.attempts import ATTEMPTS, Verdict, verdict
 from fnkit.platform.schedulers.delivery import Outcome
 from fnkit.platform.schedulers.finished import Finished
-from fnkit.platform.schedulers.listening import Intake
+from fnkit.platform.schedulers.listening import Intake, Message
 from fnkit.platform.schedulers.nats_messages import CoreMessage
 from fnkit.platform.schedulers.nats_subjects import covers
 from fnkit.platform.schedulers.parking import Parking
@@ -97,7 +97,7 @@ def test_a_message_is_given_up_after_four_failures_and_never_for_what_nobody_ans
 @given(st.integers(0, 6), st.lists(st.sampled_from(["hand", "offer", "cancel"]), max_size=40))
 def test_an_intake_loses_nothing_and_wants_what_hands_can_take(ahead: int, steps: list[str]) -> None:
     async def scenario() -> None:
-        intake, hands, offered = Intake(), list[asyncio.Task[object]](), 0
+        intake, hands, offered = Intake(), list[asyncio.Task[Message]](), 0
         intake.ahead = ahead
         for step in steps:
             if step == "hand":
@@ -114,7 +114,7 @@ def test_an_intake_loses_nothing_and_wants_what_hands_can_take(ahead: int, steps
             free = sum(not hand.done() for hand in hands)
             assert intake.wanted == free - len(intake.waiting) + ahead
             assert not (free and intake.waiting)
-        got = [hand.result().body for hand in hands if hand.done() and not hand.cancelled()]  # type: ignore[attr-defined]
+        got = [hand.result().body for hand in hands if hand.done() and not hand.cancelled()]
         rest = [message.body for message in intake.waiting]
         assert sorted(got + rest, key=int) == [b"%d" % number for number in range(offered)]
         for hand in hands:
