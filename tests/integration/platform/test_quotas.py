@@ -137,6 +137,9 @@ def _back_to_the_first_schema(file: Path) -> None:
         ).fetchall()
         for kind, name in sorted(names, reverse=True):
             store.execute(f"DROP {kind} {name}")
+        store.execute("DROP INDEX deliveries_message")
+        for column in ("message_id", "replayed_by", "body"):
+            store.execute(f"ALTER TABLE deliveries DROP COLUMN {column}")
         store.execute("CREATE INDEX functions_memory ON functions (organization_id, reserved_memory)")
         store.execute("PRAGMA user_version=1")
     store.close()
