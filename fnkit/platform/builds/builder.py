@@ -50,8 +50,13 @@ def build(job: BuildJob) -> None:
 
 
 def _give(folder: Path, uid: int) -> None:
-    """Make one user the owner, so that its instances can read the code and no other function's can."""
+    """Make one user the owner, so that its instances can read the code and no other function's can.
+
+    Our own group may read it: without namespaces instances stay our user, but for the rights of the superuser.
+    """
+    ours = os.getgid()
+    folder.chmod(0o750)
     for parent, folders, names in os.walk(folder):
-        os.chown(parent, uid, uid)
+        os.chown(parent, uid, ours)
         for name in (*folders, *names):
-            os.chown(Path(parent, name), uid, uid, follow_symlinks=False)
+            os.chown(Path(parent, name), uid, ours, follow_symlinks=False)
