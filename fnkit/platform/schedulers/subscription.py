@@ -122,11 +122,11 @@ class Subscription:
         await self._listener.close()
 
     async def retry_due(self) -> None:
-        """Hand back what is due for its next attempt."""
-        for held in self._parking.due():
-            self._held.pop(held.message.id, None)
-            with contextlib.suppress(BrokerTrouble):
-                await held.message.again(0)
+        """Hand back what is due for its next attempt; together, since brokers take such words in batches."""
+        due = [held.message for held in self._parking.due()]
+        for message in due:
+            self._held.pop(message.id, None)
+        await asyncio.gather(*map(_hand_back, due))
 
     # Listening
 
@@ -341,3 +341,8 @@ class Subscription:
         if not self._jammed:
             self._jammed = True
             _logger.warning("Messages of trigger %s wait: %s", self._record.id, outcome.error)
+
+
+async def _hand_back(message: Message) -> None:
+    with contextlib.suppress(BrokerTrouble):
+        await message.again(0)
