@@ -177,7 +177,19 @@ def adopt_orphans() -> None:
 
 
 def children() -> list[int]:
-    """Return this process's children, those it has adopted included; nothing where the system cannot say."""
+    """Return this process's children, those it has adopted included; nothing where the system cannot say.
+
+    The kernel leaves some out when others end while it lists them: two lists that are the same have all.
+    """
+    found = _listed_children()
+    while True:
+        again = _listed_children()
+        if again == found:
+            return found
+        found = again
+
+
+def _listed_children() -> list[int]:
     try:
         with open(f"/proc/self/task/{os.getpid()}/children") as file:
             return [int(pid) for pid in file.read().split()]

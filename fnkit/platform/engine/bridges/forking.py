@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import struct
+import time
 import typing
 from typing import TYPE_CHECKING
 
@@ -137,9 +138,12 @@ class Zygote:
         self.numbers.clear()
         with contextlib.suppress(ChildProcessError):
             while True:
-                os.waitpid(-1, 0)
-                if not self.namespaces:
-                    self.end_orphans()
+                if self.namespaces:
+                    os.waitpid(-1, 0)
+                    continue
+                self.end_orphans()  # again and again: one may be left to us at any moment
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    time.sleep(0.005)
 
     def fork(self, number: int, descriptors: list[int], ours: tuple[socket.socket, ...]) -> None:
         """Fork an instance that gets these descriptors and none of ours."""
