@@ -9,7 +9,7 @@ READY := .venv/.ready
 .PHONY: help demo test check clients fuzz soak bench clean
 help: ; @echo "make demo | test | check | clients | fuzz | soak | bench | clean"
 demo: $(READY) ; @$(IN)/python examples/demo.py
-test: $(READY) ; @$(IN)/python -m pytest
+test: $(READY) ; @$(IN)/python -m pytest --numprocesses 2 --dist loadfile
 check: $(READY) ; @$(IN)/ruff check && $(IN)/ruff format --check && $(IN)/mypy fnkit tests benchmarks
 clients: $(READY) ; @$(IN)/python -m pytest -m clients tests/conformance/clients
 fuzz: $(READY) ; @$(IN)/python -m tests.conformance.fuzz
