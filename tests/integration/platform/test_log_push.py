@@ -33,7 +33,25 @@ def texts(first: int, last: int) -> list[str]:
 
 
 def has(receiver: LogReceiver, count: int) -> None:
-    wait_until(lambda: len(receiver.lines) >= count, 30, what=f"{count} lines at the receiver")
+    wait_until(lambda: len(receiver.lines) >= count, what=f"{count} lines at the receiver")
+
+
+def progress(home: Path) -> Path:
+    """Where it is written down how far logs were sent: after the receiver has them, so later than they are there."""
+    return home / "log-push.json"
+
+
+def wait_until_written_down(home: Path, function: str) -> None:
+    """Wait until everything that the function logged is known to be sent."""
+
+    def done() -> bool:
+        if not progress(home).exists():
+            return False
+        places = json.loads(progress(home).read_bytes())["functions"]
+        return function in places and places[function]["offset"] == logged.stat().st_size
+
+    logged = home / "logs" / function / "00000001.jsonl"
+    wait_until(done, what=f"{logged} is sent to its end")
 
 
 def orders(control: ControlProcess) -> str:
@@ -61,7 +79,8 @@ def test_lines_are_sent_with_their_streams_labels_and_their_own_metadata(tmp_pat
         assert receiver.lines[3].stream == labels | {"stream": "system"}
         assert receiver.headers[0]["authorization"] == f"Bearer {SECRET}"
         assert SECRET not in control.log
-        assert SECRET not in (tmp_path / "log-push.json").read_text()
+        wait_until_written_down(tmp_path, function)
+        assert SECRET not in progress(tmp_path).read_text()
 
 
 def test_a_restart_goes_on_where_it_was_and_sends_nothing_twice(tmp_path: Path) -> None:
@@ -69,7 +88,7 @@ def test_a_restart_goes_on_where_it_was_and_sends_nothing_twice(tmp_path: Path) 
         function = orders(control)
         write_lines(tmp_path, function, numbered(0, 20))
         has(receiver, 20)
-        wait_until(lambda: json.loads((tmp_path / "log-push.json").read_text())["functions"][function]["offset"])
+        wait_until_written_down(tmp_path, function)
         assert control.stop() == 0
         write_lines(tmp_path, function, numbered(20, 40))
         control.start()
