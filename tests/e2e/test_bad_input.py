@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from tests.support.calling import call_function
 from tests.support.command import Command
 from tests.support.platform import PlatformUnderTest
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 HELLO = "from fnkit import function\n\n@function\ndef hello(event, context):\n    return 'hello'\n"
@@ -93,9 +93,7 @@ def test_without_credentials_it_says_where_they_would_come_from(fnkit: Command, 
 
 def test_an_api_that_is_not_there_is_said_so(fnkit: Command, project: Path) -> None:
     make_project(project, "nobody")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     refused = fnkit(
         "deploy", "--json", "--api-url", url, "--project-id", "1" * 8 + "-1111-1111-1111-" + "1" * 12,
         SCW_SECRET_KEY="11111111-1111-1111-1111-111111111111",
@@ -121,7 +119,7 @@ def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(
 ) -> None:
     make_project(project, "proxied")
     fnkit = platform.command
-    nowhere = "http://127.0.0.1:9"
+    nowhere = f"http://127.0.0.1:{free_port()}"
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"), nowhere)
     Command({**fnkit.environment, **proxies})("deploy", "--local").ok()
     fnkit("destroy", "--local", "--yes").ok()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from fnkit.client import Endpoint, FunctionsApi
 from fnkit.contract.requests import CreateFunction, Secret, UpdateFunction
 from fnkit.errors import ApiError, ApiUnreachable, AuthenticationError, ConflictError, NotFoundError
+from tests.support.ports import free_port
 from tests.support.scripted_server import Answer, Request, scripted_server
 
 KEY = "8b1c7f0e-1111-4222-8333-444455556666"
@@ -78,10 +78,7 @@ def test_html_in_place_of_json_says_that_it_is_not_the_api(body: bytes) -> None:
 
 
 def test_nobody_listening_is_said_with_what_to_do() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with api_at(url) as api, pytest.raises(ApiUnreachable) as caught:
+    with api_at(f"http://127.0.0.1:{free_port()}") as api, pytest.raises(ApiUnreachable) as caught:
         api.functions.create(CreateFunction(name="f"))
     assert caught.value.code == "api-unreachable"
     assert "fnkit platform start" in str(caught.value.hint)

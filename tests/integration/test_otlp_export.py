@@ -17,7 +17,8 @@ import pytest
 from fnkit.platform.layout import OtlpSettings
 from fnkit.platform.measurements import DataPlaneMeasurements, SpanCounts
 from tests.support.collector import Collector, ReceivedSpan, running_collector
-from tests.support.data_plane import DataPlaneProcess, free_port, running_data_plane
+from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from fnkit.platform.routing import Clock, Snapshot
-from tests.support.data_plane import free_port, running_data_plane
+from tests.support.data_plane import running_data_plane
+from tests.support.ports import free_port
 from tests.support.tls import SecurePlane, running_secure_plane
 from tests.support.waiting import wait_until
 

@@ -14,7 +14,7 @@ from fnkit.platform.gateway.access import Access
 from fnkit.platform.gateway.gateway import Gateway
 from fnkit.platform.gateway.listeners import open_doors
 from fnkit.platform.gateway.table import RoutingTable
-from tests.support.data_plane import free_port
+from tests.support.ports import free_port
 
 
 async def what_a_client_gets(folder: Path, sent: bytes, quiet: float) -> bytes:

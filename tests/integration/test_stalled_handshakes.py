@@ -23,7 +23,7 @@ from fnkit.platform.gateway.tunnels import Tunnels
 from fnkit.platform.layout import Layout
 from fnkit.platform.routing import Route
 from fnkit.platform.server.authority import make_authority
-from tests.support.data_plane import free_port
+from tests.support.ports import free_port
 
 QUIET = 0.2
 PATIENCE = 10.0

@@ -6,7 +6,6 @@ import http.client
 import io
 import json
 import signal
-import socket
 import subprocess
 import sys
 import zipfile
@@ -20,6 +19,7 @@ import msgspec
 
 from fnkit.platform.layout import ProcessSettings
 from tests.support.platform import PlatformUnderTest
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 __all__ = [
@@ -65,19 +65,15 @@ class Answer:
         return self.json
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def control_settings(home: Path, **changes: object) -> ProcessSettings:
-    """Settings of a platform in ``home``, on a port of its own."""
+    """Settings of a platform in ``home``, on ports of its own unless they are given."""
+    for port in ("api_port", "gateway_port"):
+        changes[port] = changes[port] if port in changes else free_port()
     settings = ProcessSettings(
         home=str(home),
         host="127.0.0.1",
-        api_port=free_port(),
-        gateway_port=free_port(),
+        api_port=0,
+        gateway_port=0,
         control_socket=str(home / "control.sock"),
         gateway_socket=str(home / "gateway.sock"),
         secret_key=SECRET_KEY,
@@ -198,9 +194,12 @@ class ControlProcess:
 
 def api_of(platform: PlatformUnderTest) -> ControlProcess:
     """Requests to a whole platform that the real command started."""
-    port = urlsplit(platform.api_url).port
     settings = control_settings(
-        platform.home, api_port=port, secret_key=platform.secret_key, project_id=platform.project_id
+        platform.home,
+        api_port=urlsplit(platform.api_url).port,
+        gateway_port=urlsplit(platform.gateway_url).port,
+        secret_key=platform.secret_key,
+        project_id=platform.project_id,
     )
     return ControlProcess(settings)
 

@@ -27,6 +27,7 @@ from fnkit.platform import routing
 from fnkit.platform.layout import ProcessSettings
 from fnkit.platform.log_lines import LogLine
 from fnkit.platform.routing import Clock, Route
+from tests.support.ports import free_port
 
 SECRET_KEY = "11111111-2222-4333-8444-555555555555"
 DEADLINE = 20.0
@@ -297,14 +298,6 @@ def children(pid: int) -> list[int]:
     except OSError:
         return []
     return [int(child) for child in text.split()]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port
 
 
 _SEARCHED = os.pathsep.join(path for path in sys.path if path)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.control_process import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 __all__ = ["running_loki"]

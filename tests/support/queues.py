@@ -23,6 +23,7 @@ from fnkit.platform.server.nats_server import configuration, nats_server
 from tests.support.control_process import API, ControlProcess, api_of, archive
 from tests.support.noting_handlers import Call, Notes, taking_notes
 from tests.support.platform import running_platform
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 __all__ = [
@@ -162,9 +163,7 @@ class Broker:
     """A nats-server of the test's own, which can be killed and started again."""
 
     def __init__(self, folder: Path, *, password: str = "right") -> None:  # noqa: S107  nobody's
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.folder = folder
         self.password = password
         self._process: subprocess.Popen[bytes] | None = None

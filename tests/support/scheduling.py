@@ -143,7 +143,7 @@ class SchedulerUnderTest:
         self.clock = clock
         self.store = Store(layout.database)
         self.context = ControlContext(
-            settings=control_settings(home),
+            settings=control_settings(home, api_port=0, gateway_port=0),
             layout=layout,
             clock=clock,
             store=self.store,

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.control_process import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 __all__ = ["KINDS", "SqsServer", "queue_client", "running_sqs", "sqs_server"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from typing import Final
 
 from fnkit.errors import PlatformError
 
-__all__ = ["API_PORT", "GATEWAY_PORT", "NATS_PORT", "TLS_PORT", "choose_port"]
+__all__ = ["API_PORT", "GATEWAY_PORT", "NATS_PORT", "TLS_PORT", "HeldPorts"]
 
 API_PORT: Final = 8480
 GATEWAY_PORT: Final = 8481
@@ -18,47 +19,76 @@ NATS_PORT: Final = 8483
 _TRIES: Final = 100
 
 
-def choose_port(host: str, wanted: int | None, *, usual: int, taken: frozenset[int], flag: str) -> int:
-    """Return a free port.
+class HeldPorts:
+    """The ports that one platform chose, and keeps until it ends.
 
-    ``wanted`` as the user gave it: 0 is any free one, ``None`` the usual one or the next free one after it.
-    ``taken`` are ports that this platform gave away a moment ago; ``flag`` is named in errors.
-
-    Raises:
-        PlatformError: ``port-in-use``, ``port-not-allowed`` or ``address-not-here``.
+    Between the choice and the moment at which a process of ours listens, and whenever one is started again, nobody
+    listens there. The system could give such a port to any connection, and another platform that starts could
+    choose it too. On Linux both are prevented: a socket that is bound and does not listen keeps the system from
+    giving the port away and leaves it to our own processes, which bind as it did; a name in the abstract namespace
+    of sockets, of which there is one for each set of ports, tells other platforms.
     """
-    if wanted is not None:
-        return _bind(host, wanted, flag)
-    for port in range(usual, usual + _TRIES):
-        if port not in taken and _free(host, port):
+
+    def __init__(self) -> None:
+        self._held: list[socket.socket] = []
+
+    def choose(self, host: str, wanted: int | None, *, usual: int, taken: frozenset[int], flag: str) -> int:
+        """Return a free port, and hold it.
+
+        ``wanted`` as the user gave it: 0 is any free one, ``None`` the usual one or the next free one after it.
+        ``taken`` are ports that are meant for another door; ``flag`` is named in errors.
+
+        Raises:
+            PlatformError: ``port-in-use``, ``port-not-allowed`` or ``address-not-here``.
+        """
+        if wanted is not None:
+            return self._take(host, wanted, flag)
+        for port in range(usual, usual + _TRIES):
+            if port not in taken:
+                try:
+                    return self._take(host, port, flag)
+                except PlatformError as error:
+                    if error.code != "port-in-use":
+                        raise
+        raise PlatformError(
+            f"No port from {usual} to {usual + _TRIES - 1} is free on {host}.",
+            code="port-in-use",
+            hint=f"Choose one with {flag}, or 0 for any.",
+        )
+
+    def release(self) -> None:
+        """Let everybody have them."""
+        while self._held:
+            self._held.pop().close()
+
+    def _take(self, host: str, port: int, flag: str) -> int:
+        bound = _bind(host, port, flag)
+        port = int(bound.getsockname()[1])
+        if sys.platform != "linux":
+            bound.close()
             return port
-    raise PlatformError(
-        f"No port from {usual} to {usual + _TRIES - 1} is free on {host}.",
-        code="port-in-use",
-        hint=f"Choose one with {flag}, or 0 for any.",
-    )
-
-
-def _free(host: str, port: int) -> bool:
-    try:
-        _bind(host, port, "")
-    except PlatformError as error:
-        if error.code == "port-in-use":
-            return False
-        raise
-    return True
-
-
-def _bind(host: str, port: int, flag: str) -> int:
-    """Bind and let go. The servers bind the way this does, so what is free here is free for them."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            probe.bind((host, port))
+            name.bind(f"\0fnkit-port-{host}-{port}")
         except OSError as error:
+            name.close()
+            bound.close()
             raise _refusal(host, port, flag, error) from None
-        return int(probe.getsockname()[1])
+        self._held += (bound, name)
+        return port
+
+
+def _bind(host: str, port: int, flag: str) -> socket.socket:
+    """Bind as the servers do, so what is free here is free for them."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise _refusal(host, port, flag, error) from None
+    return bound
 
 
 def _refusal(host: str, port: int, flag: str, error: OSError) -> PlatformError:

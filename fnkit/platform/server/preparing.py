@@ -18,7 +18,7 @@ from fnkit.platform.server.identity import Identity, make_identity
 from fnkit.platform.server.lock import take_lock
 from fnkit.platform.server.nats_server import NATS_HOST
 from fnkit.platform.server.options import StartOptions
-from fnkit.platform.server.ports import API_PORT, GATEWAY_PORT, NATS_PORT, TLS_PORT, choose_port
+from fnkit.platform.server.ports import API_PORT, GATEWAY_PORT, NATS_PORT, TLS_PORT, HeldPorts
 from fnkit.platform.server.running import RunFile, process_started, read_run_file, write_run_file
 
 __all__ = ["Prepared", "prepare"]
@@ -28,13 +28,14 @@ __all__ = ["Prepared", "prepare"]
 class Prepared:
     """Ready to run. ``lock`` is the descriptor that holds the platform as long as this process lives.
 
-    otlp, log_push, queues: in no file, since secrets are in them.
+    ports: held for its processes. otlp, log_push, queues: in no file, since secrets are in them.
     """
 
     layout: Layout
     identity: Identity
     run: RunFile
     lock: int
+    ports: HeldPorts
     otlp: OtlpSettings | None = None
     log_push: LogPushSettings | None = None
     queues: QueueSettings = field(default_factory=QueueSettings)
@@ -82,24 +83,26 @@ def prepare(options: StartOptions) -> Prepared:
     layout = Layout(Path(options.home))
     make_home(layout.home)
     lock = take_lock(layout.home)
+    ports = HeldPorts()
     try:
         identity = make_identity(layout.identity)
         (layout.logs / "platform").mkdir(mode=0o700, parents=True, exist_ok=True)
         before = read_run_file(layout.run)
         if before is not None:
             _sweep(Path(before.socket_folder))
-        run = _run_file(options, before)
+        run = _run_file(options, before, ports)
         if run.tls_port:
             make_authority(layout)
         queues = queue_settings(options, layout, run.nats_port)
         write_run_file(layout.run, run)
     except BaseException:
+        ports.release()
         os.close(lock)
         raise
-    return Prepared(layout, identity, run, lock, options.otlp, options.log_push, queues)
+    return Prepared(layout, identity, run, lock, ports, options.otlp, options.log_push, queues)
 
 
-def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
+def _run_file(options: StartOptions, before: RunFile | None, ports: HeldPorts) -> RunFile:
     usual_api = before.api_port if before is not None else API_PORT
     usual_gateway = before.gateway_port if before is not None else GATEWAY_PORT
     # A port that was asked for is not to be taken by the other door, which may have any.
@@ -108,12 +111,12 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
         for port in (options.api_port, options.gateway_port, options.tls_port, options.nats_port)
         if isinstance(port, int) and port
     )
-    api = choose_port(options.host, options.api_port, usual=usual_api, taken=asked, flag="--api-port")
-    gateway = choose_port(
+    api = ports.choose(options.host, options.api_port, usual=usual_api, taken=asked, flag="--api-port")
+    gateway = ports.choose(
         options.host, options.gateway_port, usual=usual_gateway, taken=asked | {api}, flag="--gateway-port"
     )
-    tls = 0 if options.tls_port == "none" else _tls_port(options, before, asked | {api, gateway})
-    nats = _nats_port(options, before, asked | {api, gateway, tls}) if brings_nats(options) else 0
+    tls = 0 if options.tls_port == "none" else _tls_port(options, before, ports, asked | {api, gateway})
+    nats = _nats_port(options, before, ports, asked | {api, gateway, tls}) if brings_nats(options) else 0
     return RunFile(
         pid=os.getpid(),
         started=process_started(os.getpid()) or "",
@@ -137,23 +140,23 @@ def _run_file(options: StartOptions, before: RunFile | None) -> RunFile:
     )
 
 
-def _tls_port(options: StartOptions, before: RunFile | None, taken: frozenset[int]) -> int:
+def _tls_port(options: StartOptions, before: RunFile | None, ports: HeldPorts, taken: frozenset[int]) -> int:
     wanted = options.tls_port
     if wanted is None and options.gateway_port == 0:
         wanted = 0  # who takes any port for functions starts several platforms: the usual port would be fought over
     usual = before.tls_port if before is not None and before.tls_port else TLS_PORT
     number = wanted if isinstance(wanted, int) else None
-    return choose_port(options.host, number, usual=usual, taken=taken, flag="--tls-port")
+    return ports.choose(options.host, number, usual=usual, taken=taken, flag="--tls-port")
 
 
-def _nats_port(options: StartOptions, before: RunFile | None, taken: frozenset[int]) -> int:
+def _nats_port(options: StartOptions, before: RunFile | None, ports: HeldPorts, taken: frozenset[int]) -> int:
     """As the port for TLS, but on loopback alone."""
     wanted = options.nats_port
     if wanted is None and options.gateway_port == 0:
         wanted = 0
     usual = before.nats_port if before is not None and before.nats_port else NATS_PORT
     number = wanted if isinstance(wanted, int) else None
-    return choose_port(NATS_HOST, number, usual=usual, taken=taken, flag="--nats-port")
+    return ports.choose(NATS_HOST, number, usual=usual, taken=taken, flag="--nats-port")
 
 
 def _sweep(folder: Path) -> None:

@@ -164,6 +164,7 @@ def supervise(prepared: Prepared, on_healthy: Callable[[], None], *, wait: float
         asyncio.run(_run(prepared, on_healthy, wait))
     finally:
         shutil.rmtree(prepared.run.socket_folder, ignore_errors=True)
+        prepared.ports.release()
         os.close(prepared.lock)
 
 

@@ -105,6 +105,22 @@ def test_starts_at_once_make_one_platform(fnkit: Command) -> None:
     assert len({document["api_url"] for document in documents}) == 1
 
 
+def test_platforms_that_start_at_once_do_not_fight_over_the_usual_ports(tmp_path: Path) -> None:
+    users = [Command({"FNKIT_HOME": str(tmp_path / f"home-{number}")}) for number in range(3)]
+    try:
+        starts = [user.start("platform", "start", "--detach", "--json") for user in users]
+        documents = []
+        for start in starts:
+            stdout, stderr = start.communicate(timeout=100)
+            assert start.returncode == 0, stdout + stderr
+            documents.append(json.loads(stdout))
+        doors = [document[door] for document in documents for door in ("api_url", "gateway_url", "nats_url")]
+        assert len({str(door).rpartition(":")[2] for door in doors}) == len(doors)
+    finally:
+        for user in users:
+            user("platform", "stop").ok()
+
+
 def test_stopping_a_stopped_platform_is_no_failure(fnkit: Command) -> None:
     assert fnkit("platform", "stop", "--json").ok().json()["stopped"] is False
 

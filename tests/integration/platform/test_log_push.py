@@ -10,10 +10,11 @@ import pytest
 
 from fnkit.platform.layout import LogPushSettings
 from tests.support.command import Command
-from tests.support.control_process import ControlProcess, api_of, free_port, running_control
+from tests.support.control_process import ControlProcess, api_of, running_control
 from tests.support.log_receiver import LogReceiver, running_receiver
 from tests.support.logged_lines import LoggedLine, write_lines
 from tests.support.platform import running_platform
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 START = time.time_ns() - 60 * 10**9
@@ -37,7 +38,7 @@ def has(receiver: LogReceiver, count: int) -> None:
 
 
 def progress(home: Path) -> Path:
-    """Where it is written down how far logs were sent: after the receiver has them, so later than they are there."""
+    """Where it is written down how far logs were sent: some time after they have arrived."""
     return home / "log-push.json"
 
 

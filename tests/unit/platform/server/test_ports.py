@@ -1,16 +1,18 @@
-"""Ports: the one asked for or an error that names it, else the usual one, else the next free one."""
+"""Ports: the one asked for or an error that names it, else the usual one, else the next free one; and kept."""
 
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from fnkit.errors import PlatformError
-from fnkit.platform.server.ports import choose_port
+from fnkit.platform.server.ports import HeldPorts
 
 HOST = "127.0.0.1"
+NONE: frozenset[int] = frozenset()
 
 
 @pytest.fixture
@@ -19,29 +21,63 @@ def busy() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_a_port_in_use_is_named_with_its_flag(busy: int) -> None:
+@pytest.fixture
+def ports() -> Iterator[HeldPorts]:
+    held = HeldPorts()
+    yield held
+    held.release()
+
+
+@pytest.fixture
+def others() -> Iterator[HeldPorts]:
+    """Another platform's."""
+    held = HeldPorts()
+    yield held
+    held.release()
+
+
+def test_a_port_in_use_is_named_with_its_flag(ports: HeldPorts, busy: int) -> None:
     with pytest.raises(PlatformError) as caught:
-        choose_port(HOST, busy, usual=1, taken=frozenset(), flag="--api-port")
+        ports.choose(HOST, busy, usual=1, taken=NONE, flag="--api-port")
     assert caught.value.code == "port-in-use"
     assert str(busy) in caught.value.message
     assert "--api-port" in (caught.value.hint or "")
 
 
-def test_the_usual_port_gives_way_to_the_next_free_one(busy: int) -> None:
-    assert choose_port(HOST, None, usual=busy, taken=frozenset(), flag="") > busy
+def test_the_usual_port_gives_way_to_the_next_free_one(ports: HeldPorts, busy: int) -> None:
+    assert ports.choose(HOST, None, usual=busy, taken=NONE, flag="") > busy
 
 
-def test_the_usual_port_is_taken_when_it_is_free(busy: int) -> None:
-    free = choose_port(HOST, 0, usual=busy, taken=frozenset(), flag="")
-    assert choose_port(HOST, None, usual=free, taken=frozenset(), flag="") == free
-    assert choose_port(HOST, None, usual=free, taken=frozenset({free}), flag="") > free
+def test_a_port_that_is_meant_for_another_door_gives_way_too(ports: HeldPorts, busy: int) -> None:
+    assert ports.choose(HOST, None, usual=busy, taken=frozenset({busy + 1}), flag="") > busy + 1
 
 
-def test_zero_is_any_free_port() -> None:
-    assert choose_port(HOST, 0, usual=1, taken=frozenset(), flag="") > 0
+def test_zero_is_any_free_port(ports: HeldPorts) -> None:
+    assert ports.choose(HOST, 0, usual=1, taken=NONE, flag="") > 0
 
 
-def test_an_address_of_another_machine_is_refused() -> None:
+def test_an_address_of_another_machine_is_refused(ports: HeldPorts) -> None:
     with pytest.raises(PlatformError) as caught:
-        choose_port("192.0.2.1", 0, usual=1, taken=frozenset(), flag="--api-port")
+        ports.choose("192.0.2.1", 0, usual=1, taken=NONE, flag="--api-port")
     assert caught.value.code == "address-not-here"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing can be bound a second time")
+def test_what_one_platform_chose_no_other_takes_until_it_is_released(ports: HeldPorts, others: HeldPorts) -> None:
+    chosen = ports.choose(HOST, 0, usual=1, taken=NONE, flag="")
+    assert others.choose(HOST, None, usual=chosen, taken=NONE, flag="") > chosen
+    with pytest.raises(PlatformError) as caught:
+        others.choose(HOST, chosen, usual=1, taken=NONE, flag="--api-port")
+    assert caught.value.code == "port-in-use"
+    ports.release()
+    assert others.choose(HOST, chosen, usual=1, taken=NONE, flag="") == chosen
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing can be bound a second time")
+def test_a_held_port_is_open_to_our_own_processes_again_and_again(ports: HeldPorts) -> None:
+    chosen = ports.choose(HOST, 0, usual=1, taken=NONE, flag="")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((HOST, chosen))
+    for _ in range(2):
+        with socket.create_server((HOST, chosen)), socket.create_connection((HOST, chosen)):
+            pass
