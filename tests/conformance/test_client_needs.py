@@ -47,7 +47,7 @@ def items(document: dict[str, object], name: str) -> list[dict[str, object]]:
 
 @contextmanager
 def kept_alive(api: ControlProcess) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection("127.0.0.1", api.settings.api_port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", api.settings.api_port, timeout=60)
     try:
         yield connection
     finally:
@@ -275,7 +275,7 @@ def test_logs_come_newest_first(
         logs = items(api.request("GET", path).ok(), "logs")
         return [str(one["message"]) for one in logs if one["source"] == "user"]
 
-    wait_until(lambda: len(printed()) == 2, 10)
+    wait_until(lambda: len(printed()) == 2)
     assert printed() == ["called for /second", "called for /first"]
     missing = api.request("GET", f"{API}/functions/{uuid.uuid4()}/logs")
     assert (missing.status, missing.json) == (404, {"message": "Function was not found"})

@@ -40,7 +40,7 @@ def operation_ids(document: dict[str, object]) -> list[str]:
 
 
 def test_it_is_served_to_whoever_asks(platform: PlatformUnderTest) -> None:
-    with urllib.request.urlopen(f"{platform.api_url}/openapi.json", timeout=30) as answer:
+    with urllib.request.urlopen(f"{platform.api_url}/openapi.json", timeout=60) as answer:
         assert answer.headers["Content-Type"] == "application/json"
         assert json.load(answer) == served_document()
 
@@ -92,7 +92,7 @@ def test_no_operation_works_without_the_key(ground: Ground, platform: PlatformUn
     for operation in operations():
         url = platform.api_url + operation.path.format_map({**ground.ids, "region": "fr-par"})
         body = ground.good_body(name_of(operation))
-        answer = ground.session.request(operation.method, url, headers=headers, json=body, timeout=30)
+        answer = ground.session.request(operation.method, url, headers=headers, json=body, timeout=60)
         assert answer.status_code == 401, (name_of(operation), answer.text)
         assert answer.json()["type"] == "denied_authentication"
 

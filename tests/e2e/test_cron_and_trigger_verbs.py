@@ -79,7 +79,7 @@ def settled(place: tuple[PlatformUnderTest, Path], name: str, count: int) -> lis
         found = deliveries(place, name)
         return found if len(found) >= count and all(one["status"] != "pending" for one in found) else None
 
-    return wait_until(look, 30) or []
+    return wait_until(look) or []
 
 
 def test_the_crons_are_listed_with_their_next_and_last_firing(place: tuple[PlatformUnderTest, Path]) -> None:

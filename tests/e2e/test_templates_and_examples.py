@@ -30,7 +30,7 @@ def deployed(platform: PlatformUnderTest, project: Path) -> dict[str, str]:
 def call(url: str, body: object = None) -> Any:
     """GET, or POST a JSON document; the body as JSON, or as text where it is none."""
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=30) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=60) as answer:
         text = answer.read().decode()
         return json.loads(text) if answer.headers.get_content_type() == "application/json" else text
 

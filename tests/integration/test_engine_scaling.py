@@ -186,7 +186,7 @@ def test_an_update_under_load_loses_no_request(plane: DataPlaneProcess) -> None:
     seen: list[tuple[int, bytes]] = []
 
     def client() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=60)
         while not stop.is_set():
             connection.request("GET", "/", headers={"Host": "rolling.test"})
             response = connection.getresponse()

@@ -169,6 +169,6 @@ def test_in_the_end_nothing_is_left(hostage: Hostage) -> None:
     hostage.remove(*hostage.deployed)
     hostage.everybody_else_is_well()
     try:
-        wait_until(lambda: traces_of(hostage.plane).within(hostage.before), 20)
+        wait_until(lambda: traces_of(hostage.plane).within(hostage.before))
     except AssertionError:
         raise AssertionError(f"{hostage.before} → {traces_of(hostage.plane)}") from None

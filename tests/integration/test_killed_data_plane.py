@@ -62,7 +62,7 @@ def test_what_a_killed_one_left_in_its_folder_is_removed_by_the_next() -> None:
         other.mkdir()
         settings = msgspec.structs.replace(plane.settings, isolation="none")  # its port is taken: it ends again
         command = [sys.executable, "-m", "fnkit.platform.server.data_plane"]
-        subprocess.run(command, input=msgspec.json.encode(settings), capture_output=True, check=False, timeout=30)
+        subprocess.run(command, input=msgspec.json.encode(settings), capture_output=True, check=False, timeout=60)
         assert {*plane.folder.glob("instances-*")} == {own, other}
 
 
@@ -99,12 +99,12 @@ def test_out_of_descriptors_it_refuses_politely_and_recovers() -> None:
                     answer = peer.recv(65536)
                     assert not answer or answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 50"))
             assert plane.process.poll() is None
-        wait_until(lambda: answered(plane.port), 20, what="it serves again")
+        wait_until(lambda: answered(plane.port), what="it serves again")
         for pid in plane.instances():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: answered(plane.port), 20, what="it starts instances again")
-        wait_until(lambda: descriptors(plane) <= held + 1, 20, what=f"no more than {held} descriptors")
+        wait_until(lambda: answered(plane.port), what="it starts instances again")
+        wait_until(lambda: descriptors(plane) <= held + 1, what=f"no more than {held} descriptors")
         assert "Traceback" not in (plane.folder / "stderr.log").read_text()
 
 

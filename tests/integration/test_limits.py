@@ -11,8 +11,8 @@ import pytest
 
 from fnkit.platform import routing
 from fnkit.platform.engine.isolation import TABLE, Aspect, Level
-from tests.support.data_plane import DEADLINE, DataPlaneProcess, running_data_plane
-from tests.support.waiting import wait_until
+from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.waiting import DEADLINE, wait_until
 
 USER = 54323
 LEVELS = ((0, "auto"), (USER, "namespaces"), (USER, "landlock"))

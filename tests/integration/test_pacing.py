@@ -72,14 +72,14 @@ def test_an_interrupt_ends_every_wait_at_once() -> None:
         thread = threading.Thread(target=ask)
         thread.start()
         pace.stop.set()
-        thread.join(10)
+        thread.join(60)
     assert [type(one) for one in outcome] == [Stopped]
 
 
 def test_no_more_than_the_limit_is_under_way_at_once() -> None:
     pace = Pace(3)
     inside, most, guard = 0, 0, threading.Lock()
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
 
     def request() -> None:
         nonlocal inside, most
@@ -94,5 +94,5 @@ def test_no_more_than_the_limit_is_under_way_at_once() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert most == 3

@@ -26,7 +26,7 @@ from fnkit.platform.server.authority import make_authority
 from tests.support.ports import free_port
 
 QUIET = 0.2
-PATIENCE = 10.0
+PATIENCE = 60.0
 ROUTE = Route(
     function_id="f",
     generation=1,

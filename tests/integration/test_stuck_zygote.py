@@ -40,7 +40,7 @@ async def stopped_before(folder: Path, *, kill: bool) -> None:
     zygote = Zygote(asyncio.get_running_loop(), sys.executable, Level.NONE, folder, observer)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.settimeout(10)
+        ours.settimeout(60)
         if kill:
             zygote.fork(1, [theirs.fileno()] * 3)
             assert await asyncio.to_thread(ours.recv, 1)
@@ -49,7 +49,7 @@ async def stopped_before(folder: Path, *, kill: bool) -> None:
             zygote.kill(1)
         else:
             zygote.fork(1, [theirs.fileno()] * 3)
-        await asyncio.wait_for(observer.lost.wait(), 10)
+        await asyncio.wait_for(observer.lost.wait(), 60)
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["fork", "kill"])
@@ -70,7 +70,7 @@ def test_one_that_listens_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monk
         with ours, theirs:
             zygote.fork(1, [theirs.fileno()] * 3)
             zygote.kill(1)
-            await asyncio.wait_for(observer.exited.wait(), 10)
+            await asyncio.wait_for(observer.exited.wait(), 60)
             zygote.kill(1)  # it is not there any more, and nothing is expected
             assert not zygote._unheard
         assert not observer.lost.is_set()

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.support.data_plane import DEADLINE, SECRET_KEY
+from tests.support.data_plane import SECRET_KEY
 from tests.support.tls import SecurePlane, certificate_names, everything, running_secure_plane
+from tests.support.waiting import DEADLINE
 
 ECHO = "def handle(event, context):\n    return {'body': event}\n"
 NATIVE = "shop1a2b3c4d-echo.functions.fnc.fr-par.localhost"

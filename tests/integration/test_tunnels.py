@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.support.data_plane import DEADLINE, running_data_plane
+from tests.support.data_plane import running_data_plane
 from tests.support.tls import SecurePlane, everything, running_secure_plane
+from tests.support.waiting import DEADLINE
 
 ECHO = "def handle(event, context):\n    return {'body': event}\n"
 HOST = "www.shop.example"

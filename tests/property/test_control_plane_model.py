@@ -262,7 +262,7 @@ class ControlPlane(RuleBasedStateMachine):
         if thing.id in self.model.gone:
             assert self.platform.ask("GET", thing.region, path).status == 404
             return
-        wait_until(lambda: self.platform.ask("GET", thing.region, path).ok()["status"] not in MOVING, 20, what=path)
+        wait_until(lambda: self.platform.ask("GET", thing.region, path).ok()["status"] not in MOVING, what=path)
         found = self.platform.ask("GET", thing.region, path).ok()
         assert {name: found[name] for name in thing.shown} == thing.shown
         if thing.kind == "functions":
@@ -271,7 +271,7 @@ class ControlPlane(RuleBasedStateMachine):
 
     def gone(self, thing: Thing) -> None:
         path = f"{thing.kind}/{thing.id}"
-        wait_until(lambda: self.platform.ask("GET", thing.region, path).status == 404, 20, what=path)
+        wait_until(lambda: self.platform.ask("GET", thing.region, path).status == 404, what=path)
 
     def lists(self) -> Iterator[tuple[str, list[tuple[Thing, Fields]]]]:
         regions = sorted({thing.region for thing in self.model.things.values()})

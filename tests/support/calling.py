@@ -39,7 +39,7 @@ def call_function(
 ) -> Reply:
     """Call a function by its name through the gateway."""
     gateway = urlsplit(platform.gateway_url)
-    connection = http.client.HTTPConnection(gateway.hostname or "", gateway.port, timeout=30)
+    connection = http.client.HTTPConnection(gateway.hostname or "", gateway.port, timeout=60)
     try:
         connection.request(method, path, body=body, headers={"Host": domain, **(headers or {})})
         answer = connection.getresponse()
@@ -54,7 +54,7 @@ def ask_api(platform: PlatformUnderTest, path: str) -> dict[str, object]:
         f"{platform.api_url}/functions/v1beta1/regions/fr-par/{path}",
         headers={"X-Auth-Token": platform.secret_key},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         document = json.load(answer)
     assert isinstance(document, dict)
     return document

@@ -88,5 +88,5 @@ class Command:
 def interrupt(process: subprocess.Popen[str], arguments: tuple[str, ...] = ()) -> Completed:
     """Press Ctrl-C and wait for the end."""
     os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=60)
     return Completed(arguments, process.returncode, stdout, stderr)

@@ -20,7 +20,7 @@ import msgspec
 from fnkit.platform.layout import ProcessSettings
 from tests.support.platform import PlatformUnderTest
 from tests.support.ports import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 __all__ = [
     "API",
@@ -102,7 +102,7 @@ class ControlProcess:
         assert self.process.stdin is not None
         self.process.stdin.write(msgspec.json.encode(self.settings))
         self.process.stdin.close()
-        wait_until(self._answers, 30)
+        wait_until(self._answers)
 
     def kill(self) -> None:
         """``kill -9``."""
@@ -114,7 +114,7 @@ class ControlProcess:
         """SIGTERM; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def request(
         self,
@@ -127,7 +127,7 @@ class ControlProcess:
     ) -> Answer:
         """One request with the key; ``body`` is bytes, or becomes JSON."""
         raw = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.settings.api_port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.settings.api_port, timeout=60)
         target = f"{path}?{urlencode(query)}" if query else path
         try:
             connection.request(method, target, raw, {"X-Auth-Token": self.settings.secret_key, **(headers or {})})
@@ -170,7 +170,7 @@ class ControlProcess:
         """One object."""
         return self.request("GET", f"{API}/{kind}/{record_id}").ok()
 
-    def settled(self, kind: str, record_id: object, seconds: float = 20) -> dict[str, object]:
+    def settled(self, kind: str, record_id: object, seconds: float = DEADLINE) -> dict[str, object]:
         """One object once it is no longer pending."""
         wait_until(lambda: self.get(kind, record_id)["status"] not in ("pending", "creating"), seconds)
         return self.get(kind, record_id)
@@ -181,7 +181,7 @@ class ControlProcess:
 
     def wait_gone(self, kind: str, record_id: object) -> None:
         """Wait until the object answers 404."""
-        wait_until(lambda: self.gone(kind, record_id), 10)
+        wait_until(lambda: self.gone(kind, record_id))
 
     def _answers(self) -> bool:
         try:

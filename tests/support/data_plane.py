@@ -28,9 +28,9 @@ from fnkit.platform.layout import ProcessSettings
 from fnkit.platform.log_lines import LogLine
 from fnkit.platform.routing import Clock, Route
 from tests.support.ports import free_port
+from tests.support.waiting import DEADLINE
 
 SECRET_KEY = "11111111-2222-4333-8444-555555555555"
-DEADLINE = 20.0
 
 
 @dataclass(frozen=True)

@@ -48,13 +48,13 @@ class DataPlanePeer:
         self._thread = threading.Thread(target=self._listen, args=(self._line,), daemon=True)
         self._thread.start()
         self.say(Hello(pid=1, gateway_port=1, isolation="test"))
-        wait_until(lambda: any(isinstance(one, Snapshot) for one in self.received), 10)
+        wait_until(lambda: any(isinstance(one, Snapshot) for one in self.received))
 
     def close(self) -> None:
         if self._line is not None and self._thread is not None:
             self._line.shutdown(socket.SHUT_RDWR)
             self._line.close()
-            self._thread.join(10)
+            self._thread.join(60)
 
     def say(self, message: FromDataPlane) -> None:
         assert self._line is not None

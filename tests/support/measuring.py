@@ -49,7 +49,7 @@ class Scrape:
 
 def scrape(api_url: str, headers: Mapping[str, str] | None = None) -> Scrape:
     request = urllib.request.Request(f"{api_url}/metrics", headers=dict(headers or {}))
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         text = answer.read().decode()
         kind = answer.headers["Content-Type"]
         read = read_openmetrics if kind.startswith("application/openmetrics-text") else read_text

@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.control_process import API, ControlProcess, api_of, archive
 from tests.support.platform import PlatformUnderTest
 from tests.support.recorder import HANDLER, Recorder
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 __all__ = ["QueueFunctions", "TriggerUnderTest"]
 
@@ -32,7 +32,7 @@ class TriggerUnderTest:
         assert isinstance(found, list)
         return found
 
-    def delivered(self, number: int, status: str = "succeeded", deadline: float = 20) -> list[dict[str, Any]]:
+    def delivered(self, number: int, status: str = "succeeded", deadline: float = DEADLINE) -> list[dict[str, Any]]:
         """Its log once it holds so many of that status."""
         wait_until(
             lambda: len(self.deliveries(status)) >= number,
@@ -48,7 +48,7 @@ class TriggerUnderTest:
             what=f"{number} attempts of {body} in {self.deliveries()}",
         )
 
-    def until(self, predicate: Callable[[dict[str, Any]], bool], deadline: float = 20) -> dict[str, Any]:
+    def until(self, predicate: Callable[[dict[str, Any]], bool], deadline: float = DEADLINE) -> dict[str, Any]:
         """The API's object once that is true of it."""
         wait_until(lambda: predicate(self.view()), deadline, what=f"{self.view()}")
         return self.view()

@@ -24,11 +24,10 @@ from tests.support.control_process import API, ControlProcess, api_of, archive
 from tests.support.noting_handlers import Call, Notes, taking_notes
 from tests.support.platform import running_platform
 from tests.support.ports import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 __all__ = [
     "ACCOUNT",
-    "DEADLINE",
     "REFUSES_BAD",
     "TAKES_ALL",
     "Broker",
@@ -41,7 +40,6 @@ __all__ = [
 ]
 
 ACCOUNT = "A" * 56
-DEADLINE = 30.0
 
 TAKES_ALL = "def answered(event):\n    return 'ok'\n"
 REFUSES_BAD = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 __all__ = ["HANDLER", "Recorder", "running_recorder"]
 
@@ -56,7 +56,7 @@ class Recorder:
         """How often a handler began with each body."""
         return Counter(body for body in self.bodies if body.startswith(prefix))
 
-    def times(self, body: str, number: int, deadline: float = 20) -> None:
+    def times(self, body: str, number: int, deadline: float = DEADLINE) -> None:
         """Wait until a handler began so often with it."""
         wait_until(
             lambda: self.bodies.count(body) >= number, deadline, what=f"{body} × {number} in {self.counts()}"

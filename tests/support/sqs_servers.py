@@ -55,7 +55,7 @@ class SqsServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(self._answers, 30, what=f"{self.kind} at {self.endpoint}")
+        wait_until(self._answers, what=f"{self.kind} at {self.endpoint}")
 
     def kill(self) -> None:
         """``kill -9``."""

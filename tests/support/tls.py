@@ -12,8 +12,9 @@ from pathlib import Path
 
 from fnkit.platform.layout import Layout
 from fnkit.platform.server.authority import make_authority
-from tests.support.data_plane import DEADLINE, DataPlaneProcess, Reply, running_data_plane
+from tests.support.data_plane import DataPlaneProcess, Reply, running_data_plane
 from tests.support.ports import free_port
+from tests.support.waiting import DEADLINE
 
 __all__ = ["SecurePlane", "certificate_names", "everything", "running_secure_plane"]
 

@@ -70,9 +70,9 @@ class Ground:
 
     def _upload(self, function_id: str, content: bytes) -> None:
         url = self._request("GET", f"functions/{function_id}/upload-url", params={"content_length": len(content)})
-        assert self.session.put(url.json()["url"], content, timeout=30).status_code == 200
+        assert self.session.put(url.json()["url"], content, timeout=60).status_code == 200
 
     def _request(self, method: str, path: str, **more: Any) -> requests.Response:
         headers: Mapping[str, str] = {"X-Auth-Token": self.platform.secret_key}
         url = f"{self.platform.api_url}{API}/{path}"
-        return self.session.request(method, url, headers=headers, timeout=30, **more)
+        return self.session.request(method, url, headers=headers, timeout=60, **more)

@@ -84,7 +84,7 @@ def test_a_reader_that_leaves_hears_no_complaint() -> None:
     writer = subprocess.Popen([str(FNKIT), "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert writer.stdout is not None
     writer.stdout.close()
-    _, stderr = writer.communicate(timeout=30)
+    _, stderr = writer.communicate(timeout=60)
     assert stderr == b""
 
 

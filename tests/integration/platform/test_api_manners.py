@@ -39,7 +39,7 @@ def test_a_wrong_key_is_answered_in_the_recorded_words(control: ControlProcess, 
 
 
 def test_a_missing_key_is_no_better(control: ControlProcess) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=60)
     connection.request("DELETE", f"{API}/namespaces/x")
     answer = connection.getresponse()
     answer.read()
@@ -100,7 +100,7 @@ def test_a_body_is_read_whatever_its_content_type(control: ControlProcess) -> No
 
 
 def test_a_body_that_nobody_reads_does_not_break_the_connection(control: ControlProcess) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=60)
     for method, status in (("GET", 200), ("DELETE", 404), ("GET", 200)):
         path = f"{API}/namespaces" + ("/none" if method == "DELETE" else "")
         connection.request(method, path, b"{}", {"X-Auth-Token": SECRET_KEY})
@@ -146,7 +146,7 @@ def test_the_go_sdk_is_told_which_cloud_it_names_resources_in(control: ControlPr
 
 @pytest.mark.slow
 def test_an_idle_connection_outlives_the_pause_between_two_polls(control: ControlProcess) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=60)
     try:
         connection.request("GET", "/healthz")
         connection.getresponse().read()

@@ -153,7 +153,7 @@ def test_a_port_in_use_ends_the_process_with_one_line(tmp_path: Path) -> None:
         second = ControlProcess(control_settings(second_home, api_port=first.settings.api_port))
         second.start()  # the first one answers on that port
         assert second.process is not None
-        assert second.process.wait(20) == 1
+        assert second.process.wait(60) == 1
         assert "Traceback" not in second.log
         assert "control: " in second.log
     finally:

@@ -61,7 +61,7 @@ def finished(api: ControlProcess, cron: dict[str, object], count: int) -> list[d
         settled = len(deliveries) == count and all(one["status"] != "pending" for one in deliveries)
         return deliveries if settled else None
 
-    return wait_until(done, 30) or []
+    return wait_until(done) or []
 
 
 @pytest.mark.slow
@@ -176,7 +176,7 @@ def test_a_killed_control_process_fires_no_tick_twice_and_keeps_the_time(
     assert isinstance(processes, dict)
 
     os.kill(int(processes["control"]), signal.SIGKILL)
-    wait_until(lambda: _healthy(api), 30)
+    wait_until(lambda: _healthy(api))
     assert fired(api, cron) == before
     manual_clock_platform.advance(MINUTE)
     after = finished(api, cron, 3)
@@ -194,7 +194,7 @@ def _healthy(api: ControlProcess) -> bool:
 
 def _call(platform: PlatformUnderTest, host: str) -> bytes:
     url = urlsplit(platform.gateway_url)
-    connection = HTTPConnection(str(url.hostname), url.port, timeout=30)
+    connection = HTTPConnection(str(url.hostname), url.port, timeout=60)
     connection.request("GET", "/", headers={"Host": host})
     body = connection.getresponse().read()
     connection.close()

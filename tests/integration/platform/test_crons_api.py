@@ -39,7 +39,7 @@ def test_a_patch_keeps_what_is_not_given(control: ControlProcess, function: dict
 def test_a_deleted_cron_is_gone(control: ControlProcess, function: dict[str, object]) -> None:
     created = control.request("POST", f"{API}/crons", {"function_id": function["id"], "schedule": "0 0 * * *"}).ok()
     deleted = control.request("DELETE", f"{API}/crons/{created['id']}").ok()
-    wait_until(lambda: control.gone("crons", created["id"]), 10)
+    wait_until(lambda: control.gone("crons", created["id"]))
     again = control.request("DELETE", f"{API}/crons/{created['id']}")
 
     assert deleted["status"] == "deleting"

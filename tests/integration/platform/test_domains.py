@@ -180,7 +180,7 @@ def test_a_deployment_that_was_held_back_answers_under_names_that_came_meanwhile
         function = control.function(control.namespace()["id"])
         control.upload(function["id"], archive())
         control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-        wait_until(lambda: "finished" in build_log(control, function), 20)
+        wait_until(lambda: "finished" in build_log(control, function))
         domain = bind(control, function, "a.example.com")
         control.settled("domains", domain["id"])
         with connected_peer(control.settings.control_socket) as peer:
@@ -204,7 +204,7 @@ def test_names_are_there_after_control_was_killed(tmp_path: Path) -> None:
         control.kill()
         control.start()
         with connected_peer(control.settings.control_socket) as peer:
-            wait_until(lambda: "a.example.com" in names(peer.snapshot.routes, peer.received), 10)
+            wait_until(lambda: "a.example.com" in names(peer.snapshot.routes, peer.received))
 
 
 def names(routes: Iterable[Route], received: Iterable[FromControl]) -> set[str]:

@@ -220,7 +220,7 @@ def test_a_deleted_function_is_gone_with_its_archive(control: ControlProcess, na
     control.upload(function["id"], archive({"handler.py": f"# {uuid.uuid4()}\n"}))
     download = control.request("GET", f"{API}/functions/{function['id']}/download-url")
     control.request("DELETE", f"{API}/functions/{function['id']}").ok()
-    wait_until(lambda: control.gone("functions", function["id"]), 10)
+    wait_until(lambda: control.gone("functions", function["id"]))
     again = control.request("DELETE", f"{API}/functions/{function['id']}")
 
     assert download.status == 200

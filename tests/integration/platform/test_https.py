@@ -71,7 +71,7 @@ def handshake(platform: PlatformUnderTest, name: str) -> bool:
     context = ssl.create_default_context(cafile=str(found["ca_certificate"]))
     port = int(str(found["gateway_tls_url"]).rpartition(":")[2])
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=20) as peer,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as peer,
         context.wrap_socket(peer, server_hostname=name) as inner,
     ):
         return inner.version() is not None
@@ -84,7 +84,7 @@ def test_every_description_names_the_tls_door_and_its_authority(platform: Platfo
     request = urllib.request.Request(
         f"{platform.api_url}/fnkit/v1/platform", headers={"X-Auth-Token": platform.secret_key}
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         info = json.load(answer)
     assert info["gateway_tls_url"] == found["gateway_tls_url"]
     assert info["ca_certificate"] == Layout(platform.home).authority_certificate.read_text()

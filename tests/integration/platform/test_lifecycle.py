@@ -72,7 +72,7 @@ def _error(done: Completed) -> dict[str, object]:
 def test_a_start_returns_when_the_platform_answers_and_says_all_of_it(started: dict[str, object]) -> None:
     assert list(started) == KEYS
     assert started["healthy"] is True
-    with urllib.request.urlopen(f"{started['api_url']}/healthz", timeout=5) as answer:
+    with urllib.request.urlopen(f"{started['api_url']}/healthz", timeout=60) as answer:
         assert answer.status == 200
     assert started["isolation"] in {"cgroup", "namespaces", "landlock"}
     assert _process(started, "control") != _process(started, "data_plane")
@@ -182,7 +182,7 @@ def test_in_the_foreground_its_pid_is_the_platforms_and_a_signal_ends_it(
     assert process.pid == _number(_status(fnkit), "pid")
     children = descendants(process.pid)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["pid"] == process.pid, "one document, printed when it was healthy"
     assert stderr == "The platform has stopped.\n"

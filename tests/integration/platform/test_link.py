@@ -26,19 +26,19 @@ def test_a_deployment_waits_for_a_data_plane_and_is_ready_once_it_started(alone:
     alone.upload(function["id"], archive())
     alone.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
     folder = Path(alone.settings.home, "deployments", f"{function['id']}-1")
-    wait_until(folder.exists, 10)
+    wait_until(folder.exists)
     assert alone.get("functions", function["id"])["status"] == "pending"
     assert alone.request("GET", "/healthz").status == 503
 
     with connected_peer(alone.settings.control_socket, hold=True) as peer:
-        upsert = wait_until(lambda: peer.upserts, 10)[0]
+        upsert = wait_until(lambda: peer.upserts)[0]
         assert peer.snapshot.routes == ()
         assert alone.get("functions", function["id"])["status"] == "pending"
         peer.answer(upsert)
         assert alone.settled("functions", function["id"])["status"] == "ready"
         assert alone.request("GET", "/healthz").status == 200
 
-    wait_until(lambda: alone.request("GET", "/healthz").status == 503, 10)
+    wait_until(lambda: alone.request("GET", "/healthz").status == 503)
 
 
 def test_a_route_carries_everything_that_runs_a_function(alone: ControlProcess) -> None:
@@ -86,7 +86,7 @@ def test_a_start_that_fails_is_told_and_the_old_version_stays_in_the_snapshot(al
         alone.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
         failed = alone.settled("functions", function["id"])
     folders = Path(alone.settings.home, "deployments")
-    wait_until(lambda: [folder.name for folder in folders.iterdir()] == [f"{function['id']}-1"], 10)
+    wait_until(lambda: [folder.name for folder in folders.iterdir()] == [f"{function['id']}-1"])
     with connected_peer(alone.settings.control_socket) as peer:
         routes = peer.snapshot.routes
 
@@ -99,9 +99,9 @@ def test_a_newer_deploy_supersedes_a_pending_one(alone: ControlProcess) -> None:
     with connected_peer(alone.settings.control_socket, hold=True) as peer:
         alone.upload(function["id"], archive())
         alone.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-        old = wait_until(lambda: peer.upserts, 10)[0]
+        old = wait_until(lambda: peer.upserts)[0]
         alone.request("PATCH", f"{API}/functions/{function['id']}", {"max_scale": 2}).ok()
-        new = wait_until(lambda: peer.upserts[1:], 10)[0]
+        new = wait_until(lambda: peer.upserts[1:])[0]
         peer.answer(old)
         assert alone.get("functions", function["id"])["status"] == "pending"
         peer.answer(new)
@@ -116,7 +116,7 @@ def test_a_data_plane_that_comes_back_gets_the_pending_deployment_again(alone: C
     alone.upload(function["id"], archive())
     with connected_peer(alone.settings.control_socket, hold=True) as peer:
         alone.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-        wait_until(lambda: peer.upserts, 10)
+        wait_until(lambda: peer.upserts)
     with connected_peer(alone.settings.control_socket) as peer:
         assert alone.settled("functions", function["id"])["status"] == "ready"
 

@@ -42,7 +42,7 @@ def received(connection: ClientConnection, count: int) -> list[str]:
     """The next lines, in order of their times."""
     values: list[list[str]] = []
     while len(values) < count:
-        message = json.loads(connection.recv(timeout=20))
+        message = json.loads(connection.recv(timeout=60))
         values += sorted(value for stream in message["streams"] for value in stream["values"])
     return [value[1] for value in values]
 
@@ -129,4 +129,4 @@ def test_followers_do_not_keep_the_platform_from_stopping(control: ControlProces
         received(connection, 1)
         assert control.stop() == 0
         with pytest.raises(ConnectionClosed):
-            connection.recv(timeout=20)
+            connection.recv(timeout=60)

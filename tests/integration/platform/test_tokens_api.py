@@ -233,7 +233,7 @@ def test_a_stop_does_not_wait_for_a_key_that_is_being_made(tmp_path: Path) -> No
         thread = Thread(target=ask)
         thread.start()
         assert control.stop() == 0
-        thread.join(20)
+        thread.join(60)
     assert not (tmp_path / "keys" / "tokens.pem").exists() or answers == [200]
 
 

@@ -105,7 +105,7 @@ def test_a_connection_that_breaks_in_the_middle_leaves_nothing(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
     target, _ = signed(control, function, 1000)
-    connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=60)
     connection.putrequest("PUT", target)
     connection.putheader("Content-Length", "1000")
     connection.endheaders(b"x" * 500)

@@ -12,8 +12,8 @@ from nats.js.errors import NotFoundError
 
 from tests.support.command import Command
 from tests.support.control_process import API
-from tests.support.queues import ACCOUNT, DEADLINE, Broker, QueuePlatform, connected, queue_platform, running_broker
-from tests.support.waiting import wait_until
+from tests.support.queues import ACCOUNT, Broker, QueuePlatform, connected, queue_platform, running_broker
+from tests.support.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -14,14 +14,13 @@ from nats.js.errors import NotFoundError
 from tests.support.control_process import API
 from tests.support.noting_handlers import Call
 from tests.support.queues import (
-    DEADLINE,
     REFUSES_BAD,
     QueuePlatform,
     connected,
     queue_platform,
     sleeping,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.slow
 

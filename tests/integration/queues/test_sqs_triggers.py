@@ -74,7 +74,7 @@ class Stage:
         return sum(int(found[name]) for name in names)
 
     def empty(self, queue: str) -> None:
-        wait_until(lambda: self.left(queue) == 0, 20, what=f"an empty {queue}")
+        wait_until(lambda: self.left(queue) == 0, what=f"an empty {queue}")
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_what_is_handled_longer_than_the_queue_hides_it_is_kept_hidden(stage: St
     before = stage.recorder.bodies.count("slow")
 
     stage.send(queue, "slow")
-    wait_until(lambda: stage.proxy.calls["ChangeMessageVisibilityBatch"] >= 4, 20)  # one a second
+    wait_until(lambda: stage.proxy.calls["ChangeMessageVisibilityBatch"] >= 4)  # one a second
     stage.recorder.release.set()
 
     (one,) = trigger.delivered(1)
@@ -266,12 +266,12 @@ def test_groups_keep_their_order_and_a_failing_message_blocks_its_group_alone(st
             stage.send(queue, f"{group}{number}", MessageGroupId=group)
     trigger = stage.listen(queue)
 
-    trigger.delivered(8, deadline=40)
+    trigger.delivered(8)
     for attempt in range(1, 5):
         trigger.attempted("b0", attempt)
         assert "b1" not in stage.recorder.bodies[start:]
         stage.platform.advance(30)
-    trigger.delivered(11, deadline=40)
+    trigger.delivered(11)
 
     seen = stage.recorder.bodies[start:]
     assert [body for body in seen if body[0] == "a"] == [f"a{n}" for n in range(4)]
@@ -371,7 +371,7 @@ def test_a_trigger_that_is_deleted_asks_for_nothing_more_and_hands_back_what_com
     stage.send(queue, "late")
 
     url = stage.url(queue)
-    found = wait_until(lambda: stage.client.receive_message(QueueUrl=url).get("Messages"), 30)
+    found = wait_until(lambda: stage.client.receive_message(QueueUrl=url).get("Messages"))
     assert [one["Body"] for one in found] == ["late"]
     assert "late" not in stage.recorder.bodies
 
