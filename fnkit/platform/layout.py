@@ -191,7 +191,8 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     tls_port: 0 where TLS is switched off.
     control_socket: control listens here for the data plane. gateway_socket: the gateway's private door, which
-    skips the token check (decision 18). Ports are what was chosen, never 0. ``speed`` 0 is the manual clock.
+    skips the token check (decision 18). delivery_socket: where it takes deliveries, by frames of their own. Ports
+    are what was chosen, never 0. ``speed`` 0 is the manual clock.
     memory_budget_mb, cpu_limits: see ``Scaling``.
     scale_to_one_after, scale_to_zero_after: idle seconds of virtual time.
     verify_domains: whether a custom domain must lead to this machine before it is ready.
@@ -208,6 +209,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     tls_port: int = 0
     control_socket: str
     gateway_socket: str
+    delivery_socket: str
     secret_key: str
     access_key: str
     project_id: str

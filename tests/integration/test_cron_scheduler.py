@@ -185,7 +185,7 @@ def test_a_gateway_that_never_takes_anything_fails_the_tick_in_the_end(
     monkeypatch.setattr(hand_over, "PATIENCE_SECONDS", 0.1)
 
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
-        (tmp_path / "gateway.sock").unlink()
+        (tmp_path / "delivery.sock").unlink()
         await cron.at(NOON + MINUTE)
         await cron.quiet()
         (one,) = cron.fired("c")

@@ -133,6 +133,7 @@ def test_on_sigterm_it_answers_what_it_holds_and_leaves_nothing_behind() -> None
         assert plane.stop() == 0
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
         assert not Path(plane.settings.gateway_socket).exists()
+        assert not Path(plane.settings.delivery_socket).exists()
         assert not list(plane.folder.glob("instances-*"))
 
 

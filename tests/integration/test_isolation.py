@@ -225,7 +225,8 @@ def test_no_other_process_can_be_signalled(plane: DataPlaneProcess) -> None:
 def test_the_platforms_private_sockets_cannot_be_connected_to(plane: DataPlaneProcess) -> None:
     if not enforced(plane, Aspect.PLATFORM_SOCKETS):
         pytest.skip("not enforced at this level, and said so at start-up")
-    for path in (plane.settings.control_socket, plane.settings.gateway_socket):
+    settings = plane.settings
+    for path in (settings.control_socket, settings.gateway_socket, settings.delivery_socket):
         assert "ok" not in ask(plane, "connect", path=path)
 
 

@@ -11,6 +11,7 @@ from fnkit.platform.engine.clock import VirtualClock
 from fnkit.platform.engine.isolation import Level
 from fnkit.platform.engine.local import EngineSettings, LocalEngine
 from fnkit.platform.gateway.access import Access
+from fnkit.platform.gateway.connection import ClientConnection
 from fnkit.platform.gateway.gateway import Gateway
 from fnkit.platform.gateway.listeners import open_doors
 from fnkit.platform.gateway.table import RoutingTable
@@ -24,15 +25,17 @@ async def what_a_client_gets(folder: Path, sent: bytes, quiet: float) -> bytes:
     gateway = Gateway(engine, RoutingTable(), Access("key"))
     gateway.has_snapshot = True
     port = free_port()
-    doors = await open_doors(gateway, "127.0.0.1", port, folder / "private.sock")
+    doors = await open_doors(gateway, "127.0.0.1", port, folder / "private.sock", folder / "delivery.sock")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
     loop = asyncio.get_running_loop()
     before = loop.time()
-    while not any(connection._head_bytes == len(sent) for connection in gateway.connections):
+    while not (clients := [one for one in gateway.connections if isinstance(one, ClientConnection)]) or (
+        clients[0]._head_bytes != len(sent)
+    ):
         assert loop.time() < before + 10
         await asyncio.sleep(0)
-    [connection] = gateway.connections
+    [connection] = clients
     closed = connection.look(loop.time() + quiet, stalled=60, idle=300)
     answer = await asyncio.wait_for(reader.read(), 10) if closed else b"open"
     writer.close()

@@ -66,7 +66,7 @@ async def doors(folder: Path) -> AsyncIterator[tuple[int, int, TlsDoor]]:
     certificates = Certificates(Layout(folder).authority, folder, own_names=("localhost",), is_routed=table.by_host)
     plain, tls = free_port(), free_port()
     gateway.tunnels = Tunnels(table, plain, certificates, quiet=QUIET)
-    opened = await open_doors(gateway, "127.0.0.1", plain, folder / "private.sock")
+    opened = await open_doors(gateway, "127.0.0.1", plain, folder / "private.sock", folder / "delivery.sock")
     door = TlsDoor(gateway, certificates, "127.0.0.1", tls, quiet=QUIET)
     try:
         yield plain, tls, door

@@ -76,6 +76,7 @@ def control_settings(home: Path, **changes: object) -> ProcessSettings:
         gateway_port=0,
         control_socket=str(home / "control.sock"),
         gateway_socket=str(home / "gateway.sock"),
+        delivery_socket=str(home / "delivery.sock"),
         secret_key=SECRET_KEY,
         access_key="SCWXXXXXXXXXXXXXXXXX",
         project_id=PROJECT,

@@ -347,6 +347,7 @@ def running_data_plane(
         gateway_port=free_port(),
         control_socket=str(folder / "control.sock"),
         gateway_socket=str(folder / "gateway.sock"),
+        delivery_socket=str(folder / "delivery.sock"),
         secret_key=SECRET_KEY,
         access_key="SCWXXXXXXXXXXXXXXXXX",
         project_id="p",

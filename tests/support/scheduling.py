@@ -21,6 +21,7 @@ from fnkit.platform.control.firing import Firing
 from fnkit.platform.control.history import History
 from fnkit.platform.control.secrets import SecretKeeper
 from fnkit.platform.control.ticks import Ticks
+from fnkit.platform.delivery_frames import POST, Answer, FrameReader, answer_frame, read_post
 from fnkit.platform.layout import Layout
 from fnkit.platform.records.delivery import Delivery
 from fnkit.platform.schedulers.cron import CronScheduler
@@ -31,9 +32,6 @@ from fnkit.platform.store.vault import Vault
 from tests.support.control_process import control_settings
 
 __all__ = ["Crash", "FakeGateway", "MachineClock", "SchedulerUnderTest", "fake_gateway"]
-
-_ANSWER = b"HTTP/1.1 %s\r\n%sContent-Length: 2\r\nConnection: close\r\n\r\n{}"
-_OF_FUNCTION = b"Access-Control-Allow-Origin: *\r\n"
 
 
 class Crash(BaseException):
@@ -74,29 +72,37 @@ class FakeGateway:
         task = asyncio.current_task()
         assert task is not None
         self.tasks.add(task)
+        frames, answering = FrameReader(), set[asyncio.Task[None]]()
         try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                await self._serve(reader, writer)
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                while data := await reader.read(65536):
+                    for frame in frames.feed(data):
+                        assert frame.kind == POST
+                        body = read_post(frame.content).body
+                        answering.add(asyncio.ensure_future(self._answer(frame.number, body, writer)))
         finally:
+            for one in answering:
+                one.cancel()
+            await asyncio.gather(*answering, return_exceptions=True)
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
             self.tasks.discard(task)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
-        body = await reader.readexactly(length)
+    async def _answer(self, number: int, body: bytes, writer: asyncio.StreamWriter) -> None:
         self.arrived.append(body)
         mode = self.mode
         if mode == "full":
-            writer.write(_ANSWER % (b"503 Service Unavailable", b""))
+            writer.write(answer_frame(number, Answer(503, of_function=False, words=b"{}")))
+            return
+        self.handled[body] += 1
+        await self._handle()
+        if mode == "breaks":
+            writer.close()
         else:
-            self.handled[body] += 1
-            await self._handle()
-            if mode != "breaks":
-                writer.write(_ANSWER % (b"500 No" if mode == "fails" else b"200 OK", _OF_FUNCTION))
-        await writer.drain()
+            writer.write(
+                answer_frame(number, Answer(500 if mode == "fails" else 200, of_function=True, words=b"{}"))
+            )
 
     async def _handle(self) -> None:
         self.under_way += 1
@@ -108,16 +114,18 @@ class FakeGateway:
 
 @asynccontextmanager
 async def fake_gateway(home: Path) -> AsyncIterator[FakeGateway]:
-    """Listen where the gateway's private door of a platform in ``home`` is."""
+    """Listen where the gateway's door for deliveries of a platform in ``home`` is."""
     gateway = FakeGateway()
-    server = await asyncio.start_unix_server(gateway.serve, str(home / "gateway.sock"))
+    server = await asyncio.start_unix_server(gateway.serve, str(home / "delivery.sock"))
     try:
         yield gateway
     finally:
         server.close()
         if gateway.held is not None:
             gateway.held.set()  # a test that failed leaves nobody waiting
-        while gateway.tasks:
+        for task in gateway.tasks:
+            task.cancel()
+        if gateway.tasks:
             await asyncio.wait(set(gateway.tasks))
 
 

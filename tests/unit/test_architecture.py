@@ -26,6 +26,7 @@ ALLOWED: dict[str, str] = {
     "platform.clock": "platform.routing contract errors",
     "platform.log_lines": "contract errors",
     "platform.measurements": "contract errors",
+    "platform.delivery_frames": "contract errors",
     "platform.brokers": "contract errors",
     "platform.logql": "platform.log_lines contract errors",
     "platform.store": "platform.records platform.layout contract errors",
@@ -35,10 +36,10 @@ ALLOWED: dict[str, str] = {
     "platform.console": "platform.control contract errors",
     "platform.schedulers": (
         "platform.control platform.records platform.layout platform.clock platform.logql platform.brokers"
-        " contract errors"
+        " platform.delivery_frames contract errors"
     ),
     "platform.engine": f"{_VALUES} contract errors",
-    "platform.gateway": f"{_VALUES} platform.engine contract errors",
+    "platform.gateway": f"{_VALUES} platform.delivery_frames platform.engine contract errors",
     "platform.server": "platform.* contract errors",
     "cli": "*",
     "testing": "*",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fnkit.contract.invocation import MappedResponse, decode_path, refusal
+from fnkit.platform.delivery_frames import Answer
 from fnkit.platform.engine.contract import Engine
 from fnkit.platform.gateway.access import Access
+from fnkit.platform.gateway.delivered import Delivered
 from fnkit.platform.gateway.exchange import Exchange
 from fnkit.platform.gateway.measuring import GatewayMeter
 from fnkit.platform.gateway.redirects import redirect_response
@@ -22,12 +25,26 @@ from fnkit.platform.routing import Route
 if TYPE_CHECKING:
     from fnkit.platform.gateway.connection import ClientConnection
 
-__all__ = ["Gateway", "Refused", "Target"]
+__all__ = ["Connection", "Gateway", "Refused", "Target"]
 
 _HEALTH: Final = "/healthz"
+_LOCAL: Final = "127.0.0.1"
 _STALLED_SECONDS: Final = 60.0  # CRT23: ReadHeaderTimeout 1 min
 _IDLE_SECONDS: Final = 300.0
 _LOOK_SECONDS: Final = 5.0
+
+
+class Connection(Protocol):
+    """One that the gateway holds open."""
+
+    def look(self, now: float, *, stalled: float, idle: float) -> bool:
+        """Close where it has stalled for so many seconds in a request, or was idle for so many; say whether."""
+
+    def stop(self) -> None:
+        """Close as soon as nothing is under way."""
+
+    def abort(self) -> None:
+        """Close now."""
 
 
 class Refused(Exception):
@@ -66,7 +83,7 @@ class Gateway:
         self.is_stopping = False
         self.tls_port = 0
         self.tunnels: Tunnels | None = None
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[Connection] = set()
         self._loop = asyncio.get_running_loop()
         self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
 
@@ -144,24 +161,7 @@ class Gateway:
         """Send a complete request on its way."""
         route = target.route
         request_id = request.identify()
-        hide = request.token is not None and (
-            route.privacy == "private" or any(map(self.access.is_secret_key, request.credentials))
-        )
-        trace: Trace | None = None
-        if self.tracer is not None:
-            trace = self.tracer.begin(request, route, request_id, peer=connection.peer, scheme=connection.scheme)
-        elif request.is_traced:
-            pass_on(request)
-        payload = envelope(
-            request,
-            route,
-            target.path,
-            target.query,
-            request_id=request_id,
-            peer=connection.peer,
-            hide_token=hide,
-            scheme=connection.scheme,
-        )
+        payload, trace = self._prepared(request, target, request_id, connection.peer, connection.scheme)
         exchange = Exchange(
             self.engine,
             self.engine.meters.of(route),
@@ -174,6 +174,40 @@ class Gateway:
         connection.exchange = exchange
         exchange.start(route.function_id, request_id)
         return exchange
+
+    def delivery(self, request: ClientRequest, target: Target, answered: Callable[[Answer], None]) -> Delivered:
+        """Return what hands a message to its function as soon as it is started."""
+        route = target.route
+        request_id = request.identify()
+        payload, trace = self._prepared(request, target, request_id, _LOCAL, "http")
+        return Delivered(
+            self.engine, self.engine.meters.of(route), route.function_id, request_id, payload, answered, trace
+        )
+
+    def _prepared(
+        self, request: ClientRequest, target: Target, request_id: str, peer: str, scheme: str
+    ) -> tuple[bytes, Trace | None]:
+        """Return the request as an instance gets it, and its trace where it is recorded."""
+        route = target.route
+        hide = request.token is not None and (
+            route.privacy == "private" or any(map(self.access.is_secret_key, request.credentials))
+        )
+        trace: Trace | None = None
+        if self.tracer is not None:
+            trace = self.tracer.begin(request, route, request_id, peer=peer, scheme=scheme)
+        elif request.is_traced:
+            pass_on(request)
+        payload = envelope(
+            request,
+            route,
+            target.path,
+            target.query,
+            request_id=request_id,
+            peer=peer,
+            hide_token=hide,
+            scheme=scheme,
+        )
+        return payload, trace
 
     def _look(self) -> None:
         """Close connections whose client stalls, and those that nobody has used for long."""

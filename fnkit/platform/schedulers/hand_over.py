@@ -41,7 +41,7 @@ class HandOver:
 
     def __init__(self, context: ControlContext, log: DeliveryLog, door: Door | None = None) -> None:
         self._context = context
-        self._door = door or Door(context.settings.gateway_socket)
+        self._door = door or Door(context.settings.delivery_socket)
         self._log = log
         self._turns = Turns()
         self._number = 0

@@ -53,7 +53,7 @@ class _Server(uvicorn.Server):
 async def serve(settings: ProcessSettings, listener: socket.socket, stop: asyncio.Event | None = None) -> None:
     """Run the control plane on a bound socket until ``stop`` is set, or until a signal without one."""
     plane = assemble(settings)
-    door = Door(settings.gateway_socket)
+    door = Door(settings.delivery_socket)
     hand_over = HandOver(plane.context, plane.deliveries, door)
     queues = Queueing(plane, door, settings.queues)
     crons = CronScheduler(plane.context, plane.ticks, hand_over)

@@ -82,7 +82,8 @@ class DataPlane:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then drain. ``OSError`` when a door cannot be opened."""
         settings = self._settings
-        doors = await open_doors(self._gateway, settings.host, settings.gateway_port, Path(settings.gateway_socket))
+        sockets = (Path(settings.gateway_socket), Path(settings.delivery_socket))
+        doors = await open_doors(self._gateway, settings.host, settings.gateway_port, *sockets)
         certificates = self._certificates() if settings.tls_port else None
         self._gateway.tls_port = settings.tls_port
         self._gateway.tunnels = Tunnels(self._table, settings.gateway_port, certificates)
@@ -101,8 +102,9 @@ class DataPlane:
         if self._exporter is not None:
             await asyncio.to_thread(self._exporter.close, _FLUSH_SECONDS)
         self._engine.close()
-        with contextlib.suppress(OSError):
-            os.unlink(settings.gateway_socket)  # noqa: PTH108  (one call, after everything else)
+        for path in sockets:
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # noqa: PTH108  (one call, after everything else)
 
     def _certificates(self) -> Certificates:
         settings = self._settings

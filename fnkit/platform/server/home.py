@@ -23,7 +23,7 @@ KNOWN_NAMES: Final = frozenset(
 """What marks a folder as a platform's, also one whose first start was cut off."""
 
 _SOCKET_PATH_LIMIT: Final = 107
-_LONGEST_SOCKET_NAME: Final = len("/gateway.sock")
+_LONGEST_SOCKET_NAME: Final = len("/delivery.sock")
 
 
 def default_home() -> Path:

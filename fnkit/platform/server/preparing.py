@@ -52,6 +52,7 @@ class Prepared:
             tls_port=self.run.tls_port,
             control_socket=str(folder / "control.sock"),
             gateway_socket=str(folder / "gateway.sock"),
+            delivery_socket=str(folder / "delivery.sock"),
             secret_key=self.identity.secret_key,
             access_key=self.identity.access_key,
             project_id=self.identity.project_id,

@@ -3,60 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fnkit.contract.invocation import map_response
-from fnkit.platform.engine.contract import Failure, FailureKind
-from fnkit.platform.gateway.responses import encode_response, failure_response
+from fnkit.platform.delivery_frames import Answer, Frame, FrameReader, answer_frame
+from fnkit.platform.engine.contract import FailureKind
 from fnkit.platform.schedulers.delivery import Door, Outcome, Unreachable
 
-_REACHED_NO_HANDLER = {FailureKind.QUEUE_FULL, FailureKind.STOPPING, FailureKind.UNKNOWN}
+REACHED_NO_HANDLER = {FailureKind.QUEUE_FULL, FailureKind.STOPPING, FailureKind.UNKNOWN}
 
 
-async def posted(door: Path, answer: bytes) -> Outcome:
-    """The outcome of a POST that is answered so."""
+async def posted(door: Path, answer: Callable[[Frame], bytes]) -> Outcome:
+    """The outcome of a POST that is answered so before the connection ends."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        await writer.drain()
+        frames = FrameReader()
+        while not (heard := frames.feed(await reader.read(65536))):
+            pass
+        writer.write(answer(heard[0]))
         writer.close()
-        await writer.wait_closed()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        over.set()
 
+    over = asyncio.Event()
     server = await asyncio.start_unix_server(serve, str(door))
     client = Door(str(door))
     outcome = await client.post("f.localhost", b"", "text/plain", 10)
     client.close()
     server.close()
-    for _ in range(3):  # until the sockets are closed
-        await asyncio.sleep(0)
+    await over.wait()
     return outcome
 
 
-@pytest.mark.parametrize("kind", list(FailureKind))
-def test_a_full_queue_is_no_answer_of_the_function(tmp_path: Path, kind: FailureKind) -> None:
-    answer = encode_response(failure_response(Failure(kind, "no room")), keep_alive=False)
-    outcome = asyncio.run(posted(tmp_path / "door", answer))
-
-    assert outcome.turned_away is (kind in _REACHED_NO_HANDLER)
-    assert not outcome.succeeded
-    assert outcome.error == f"it answered {outcome.http_status}: no room"
-
-
 def test_a_functions_own_503_is_final(tmp_path: Path) -> None:
-    mapped = map_response(200, [], b'{"statusCode": 503, "body": "come later"}')
-    outcome = asyncio.run(posted(tmp_path / "door", encode_response(mapped, keep_alive=False)))
+    said = Answer(503, of_function=True, words=b"come later")
+    outcome = asyncio.run(posted(tmp_path / "door", lambda post: answer_frame(post.number, said)))
 
     assert (outcome.http_status, outcome.turned_away, outcome.error) == (503, False, "it answered 503: come later")
 
 
+def test_a_gateways_503_is_not(tmp_path: Path) -> None:
+    said = Answer(503, of_function=False, words=b'{"message": "no room"}')
+    outcome = asyncio.run(posted(tmp_path / "door", lambda post: answer_frame(post.number, said)))
+
+    assert (outcome.http_status, outcome.turned_away, outcome.error) == (503, True, "it answered 503: no room")
+
+
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"HTTP/1.1 200", b"no HTTP at all\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"],
+    [
+        lambda _: b"",
+        lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+        lambda post: answer_frame(post.number, Answer(200, of_function=True, words=b""))[:-1],
+        lambda post: answer_frame(post.number + 1, Answer(200, of_function=True, words=b"")),
+        lambda post: b"\x0b\0\0\0\x03" + post.number.to_bytes(8, "little") + b"\0\0",
+    ],
+    ids=["nothing", "another language", "half of one", "somebody else's", "one without a status"],
 )
-def test_an_answer_that_breaks_off_is_none(tmp_path: Path, answer: bytes) -> None:
+def test_an_answer_that_breaks_off_is_none(tmp_path: Path, answer: Callable[[Frame], bytes]) -> None:
     outcome = asyncio.run(posted(tmp_path / "door", answer))
 
     assert (outcome.http_status, outcome.succeeded, outcome.turned_away) == (None, False, False)

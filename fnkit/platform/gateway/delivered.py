@@ -1,0 +1,137 @@
+"""One message from the moment the gateway has it until it is known what its function answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from fnkit.contract.invocation import map_failure, map_response, needs_whole_body
+from fnkit.platform.delivery_frames import Answer
+from fnkit.platform.engine.answers import AnswerHeaders
+from fnkit.platform.engine.contract import Call, Engine, Failure
+from fnkit.platform.engine.meters import FunctionMeter
+from fnkit.platform.gateway.responses import failure_response, pass_through_head
+from fnkit.platform.gateway.tracing import Trace
+
+__all__ = ["WORDS", "Delivered"]
+
+WORDS: Final = 300
+"""Bytes of a refusal that are of interest."""
+
+_REFUSED: Final = 300
+_FAILED: Final = 500
+_GONE: Final = 499  # nginx's number for a client that did not wait for its answer
+_BUFFER_MAX: Final = 32 * 1024 * 1024
+_BLANKS: Final = b" \t\r\n"
+
+
+class Delivered:
+    """Hears an instance's answer, and tells ``answered`` what a client of HTTP would get (see ``Exchange``)."""
+
+    __slots__ = (
+        "_answered",
+        "_began",
+        "_call",
+        "_engine",
+        "_function_id",
+        "_gone",
+        "_headers",
+        "_meter",
+        "_parts",
+        "_payload",
+        "_request_id",
+        "_size",
+        "_status",
+        "_trace",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        meter: FunctionMeter,
+        function_id: str,
+        request_id: str,
+        payload: bytes,
+        answered: Callable[[Answer], None],
+        trace: Trace | None,
+    ) -> None:
+        self._engine = engine
+        self._meter = meter
+        self._function_id = function_id
+        self._request_id = request_id
+        self._payload = payload
+        self._answered = answered
+        self._trace = trace
+        self._began = monotonic()
+        self._call: Call | None = None
+        self._gone = False
+        self._status = 0
+        self._headers: AnswerHeaders = ()
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def start(self) -> None:
+        """Ask the engine for an instance."""
+        call = self._engine.acquire(self._function_id, self._request_id, self)
+        if call is not None and not self._gone:
+            self._call = call
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._gone = True
+        self._count(_GONE)
+        if self._call is not None:
+            self._engine.release(self._call)
+            self._call = None
+
+    # Listener
+
+    def granted(self, call: Call) -> None:
+        """See ``Listener``."""
+        self._call = call
+        if self._trace is not None:
+            self._trace.granted(call)
+        payload, self._payload = self._payload, b""
+        call.send(payload)
+
+    def answer_started(self, status: int, headers: AnswerHeaders) -> None:
+        """See ``Listener``."""
+        self._status, self._headers = status, headers
+
+    def answer_data(self, data: bytes) -> None:
+        """See ``Listener``. What is larger than what is mapped as a whole is a body, of which nobody asks more."""
+        self._size += len(data)
+        if self._size <= _BUFFER_MAX:
+            self._parts.append(data)
+
+    def answer_ended(self) -> None:
+        """See ``Listener``."""
+        self._call = None
+        status, body = self._mapped(b"".join(self._parts))
+        self._count(status)
+        self._answered(Answer(status, of_function=True, words=body[:WORDS] if status >= _REFUSED else b""))
+
+    def failed(self, failure: Failure) -> None:
+        """See ``Listener``."""
+        self._call = None
+        if self._gone:
+            return
+        response = failure_response(failure)
+        self._count(response.status)
+        self._answered(Answer(response.status, of_function=False, words=response.body[:WORDS]))
+
+    def _mapped(self, body: bytes) -> tuple[int, bytes]:
+        if self._status == _FAILED:
+            mapped = map_failure(body.decode("utf-8", "replace"))
+        elif self._size > _BUFFER_MAX or not (start := body.lstrip(_BLANKS)) or not needs_whole_body(start[0]):
+            return pass_through_head(self._status, self._headers)[0], body
+        else:
+            headers = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in self._headers]
+            mapped = map_response(self._status, headers, body)
+        return mapped.status, mapped.body
+
+    def _count(self, status: int) -> None:
+        self._meter.answered(status, monotonic() - self._began)
+        if self._trace is not None:
+            self._trace.finished(status)
