@@ -24,6 +24,17 @@ def bridge():
         except OSError:
             pass
 
+def number():
+    frame = sys._getframe()
+    while frame is not None:
+        for value in frame.f_locals.values():
+            if isinstance(getattr(value, 'mark', None), bytes):
+                return value.mark.rpartition(b' ')[2]
+        frame = frame.f_back
+
+def speak(answer):
+    os.write(bridge(), answer.replace(b'NUMBER', number()))
+
 def daemon(work):
     if os.fork() == 0:
         os.setsid()
@@ -46,7 +57,8 @@ class Hostility:
 
     attack: the body of ``attack(event)``. statuses: what its caller may get; 0 is a connection that ends in the
     middle of an answer, which is all that can be said once its head is out. needs: what must be enforced for
-    this to be tried at all: without it the machine itself would suffer.
+    this to be tried at all: without it the machine itself would suffer. next_statuses: what the function's next
+    caller may get, who is never given an answer that is not its own.
     """
 
     name: str
@@ -54,6 +66,7 @@ class Hostility:
     statuses: tuple[int, ...]
     needs: Aspect | None = None
     memory: int = 256
+    next_statuses: tuple[int, ...] = (200,)
 
     @property
     def source(self) -> str:
@@ -63,11 +76,13 @@ class Hostility:
 
 
 def _write(data: bytes, then: str = "return 'mine'") -> str:
-    return f"os.write(bridge(), {data!r})\n{then}"
+    return f"speak({data!r})\n{then}"
 
 
-_ANSWER: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\nfake"
-_HEAD: Final = b"HTTP/1.1 200 OK\r\n"
+_HEAD: Final = b"HTTP/1.1 200 OK\r\nfnkit-request: NUMBER\r\n"
+_ANSWER: Final = _HEAD + b"content-type: text/plain\r\ncontent-length: 4\r\n\r\nfake"
+_IN_ITS_WAY: Final = (200, 502)  # what lies behind an answer may come after the next request was sent
+_STRANGE: Final = _ANSWER.replace(b"NUMBER", b"0123456789abcdef")
 _HOLDING: Final = "daemon(lambda: time.sleep(1000))\nreturn 'left'"
 
 HOSTILITIES: Final = (
@@ -156,8 +171,13 @@ HOSTILITIES: Final = (
     ),
     Hostility("shuts the bridge", "socket.socket(fileno=bridge()).shutdown(2)\nreturn 'gone'", (502,)),
     Hostility("writes garbage to the bridge", _write(b"\0\xff garbage\r\n\r\n"), (502,)),
-    Hostility("answers twice", _write(_ANSWER), (200,)),
-    Hostility("answers three times", _write(_ANSWER * 2), (200,)),
+    Hostility("answers twice", _write(_ANSWER), (200,), next_statuses=_IN_ITS_WAY),
+    Hostility("answers three times", _write(_ANSWER * 2), (200,), next_statuses=_IN_ITS_WAY),
+    Hostility("answers without the number", _write(_ANSWER.replace(b"fnkit-request: NUMBER\r\n", b"")), (502,)),
+    Hostility("answers with another number", _write(_STRANGE), (502,)),
+    Hostility(
+        "answers once more with another number", _write(_ANSWER + _STRANGE), (200,), next_statuses=_IN_ITS_WAY
+    ),
     Hostility(
         "switches protocols", _write(b"HTTP/1.1 101 Up\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"), (502, 500)
     ),
@@ -172,18 +192,19 @@ HOSTILITIES: Final = (
     Hostility("answers without a length and ends", _write(_HEAD + b"\r\nabc", "os._exit(0)"), (0, 502)),
     Hostility(
         "writes headers without end",
-        "head = b'x: ' + b'y' * 65536 + b'\\r\\n'\nos.write(bridge(), b'HTTP/1.1 200 OK\\r\\n')\n"
+        "head = b'x: ' + b'y' * 65536 + b'\\r\\n'\nspeak(b'HTTP/1.1 200 OK\\r\\nfnkit-request: NUMBER\\r\\n')\n"
         "for _ in range(2000): os.write(bridge(), head)\nreturn 'never'",
         (502,),
     ),
     Hostility(
         "writes one header without end",
-        "os.write(bridge(), b'HTTP/1.1 200 OK\\r\\nx: ')\nfor _ in range(2000): os.write(bridge(), b'y' * 65536)",
+        "speak(b'HTTP/1.1 200 OK\\r\\nfnkit-request: NUMBER\\r\\nx: ')\n"
+        "for _ in range(2000): os.write(bridge(), b'y' * 65536)",
         (502,),
     ),
     Hostility(
         "writes blanks without end",
-        "os.write(bridge(), b'HTTP/1.1 200 OK\\r\\ncontent-length: 9999999999\\r\\n\\r\\n')\n"
+        "speak(b'HTTP/1.1 200 OK\\r\\nfnkit-request: NUMBER\\r\\ncontent-length: 9999999999\\r\\n\\r\\n')\n"
         "for _ in range(1000): os.write(bridge(), b' ' * 65536)\nos._exit(0)",
         (0, 502),
     ),
@@ -245,13 +266,13 @@ NEVER_ENDING: Final = (
     Hostility("waits for a lock", "lock = threading.Lock()\nlock.acquire()\nlock.acquire()", (504,)),
     Hostility(
         "answers without end",
-        "os.write(bridge(), b'HTTP/1.1 200 OK\\r\\ntransfer-encoding: chunked\\r\\n\\r\\n')\n"
+        "speak(b'HTTP/1.1 200 OK\\r\\nfnkit-request: NUMBER\\r\\ntransfer-encoding: chunked\\r\\n\\r\\n')\n"
         "while True: os.write(bridge(), b'4\\r\\nmore\\r\\n'); time.sleep(0.01)",
         (0,),
     ),
     Hostility(
         "answers and goes on",
-        "os.write(bridge(), b'HTTP/1.1 200 OK\\r\\ncontent-length: 4\\r\\n\\r\\nfake')\ntime.sleep(1000)",
+        _write(_ANSWER, "time.sleep(1000)"),
         (200,),
     ),
 )

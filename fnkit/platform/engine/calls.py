@@ -15,8 +15,8 @@ class Server(Protocol):
 
     name: str
 
-    def write(self, data: bytes) -> None:
-        """Send a piece of the request."""
+    def ask(self, document: bytes) -> None:
+        """Send the request."""
 
     def pause(self) -> None:
         """Stop reading the answer."""
@@ -48,10 +48,10 @@ class LocalCall:
         """See ``Call``."""
         return self.waiting_since > 0
 
-    def send(self, data: bytes) -> None:
-        """Write a piece of the request to the instance."""
+    def send(self, document: bytes) -> None:
+        """See ``Call``."""
         if self.server is not None:
-            self.server.write(data)
+            self.server.ask(document)
 
     def pause(self) -> None:
         """Stop reading the answer."""

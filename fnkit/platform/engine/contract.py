@@ -82,8 +82,8 @@ class Call(Protocol):
     def cold_start(self) -> ColdStart | None:
         """The start that this request waited for; ``None`` where its instance was there before."""
 
-    def send(self, data: bytes) -> None:
-        """Write a piece of the HTTP/1.1 request to the instance."""
+    def send(self, document: bytes) -> None:
+        """Send the request, once: event and context as JSON."""
 
     def pause(self) -> None:
         """Stop reading the answer: the client is slower than the instance."""

@@ -16,7 +16,8 @@ import msgspec
 from fnkit.platform.engine.capture import LineReader, open_line
 from fnkit.platform.engine.cgroups import InstanceGroups
 from fnkit.platform.engine.forking import Forker, ForkObserver
-from fnkit.platform.engine.instance import Instance, who_says_hello
+from fnkit.platform.engine.instance import Instance
+from fnkit.platform.engine.newborn import who_says_hello
 from fnkit.platform.log_lines import Stream
 
 __all__ = ["DeploymentZygote", "Preloaded"]

@@ -9,32 +9,25 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-import socket
-import struct
-import sys
 from collections.abc import Iterable
 from enum import Enum
 from time import monotonic
 from typing import Final, Protocol, cast
 
-import httptools
 import msgspec
 
-from fnkit.platform.engine.answers import AnswerHeaders, KnownHead, known_answer, remember_answer
+from fnkit.platform.engine.answer_reader import AnswerReader, NoAnswerError
 from fnkit.platform.engine.calls import LocalCall
-from fnkit.platform.engine.capture import LineReader, open_line
+from fnkit.platform.engine.capture import LineReader
 from fnkit.platform.engine.cgroups import InstanceGroups
 from fnkit.platform.engine.forking import Forker
 from fnkit.platform.engine.logs import LogWriter
 from fnkit.platform.log_lines import Stream
 
-__all__ = ["Instance", "InstanceOwner", "InstanceState", "fork_instance", "who_says_hello"]
+__all__ = ["Instance", "InstanceOwner", "InstanceState"]
 
 _EOF_GRACE_SECONDS: Final = 0.2  # between a process's end and its socket's, when something else holds the socket
 _LINE_MAX: Final = 65536
-_CREDENTIALS: Final = struct.Struct("3i")  # ucred: process, user, group
-_HEAD_MAX: Final = 1024 * 1024  # of an answer: Go's limit, which the core runtime's client has
-_FIRST_FINAL_STATUS: Final = 200
 
 
 class InstanceState(Enum):
@@ -87,23 +80,17 @@ class Instance(asyncio.Protocol):
         self.reason = ""
         self.was_ready = False
         self.lost_its_zygote = False  # which is no fault of its own
-        self.answering = False  # the head of the current answer has come
-        self._answered = False  # and its end
-        self._spoke_on = False  # and something behind it
-        self._head_bytes = 0
         self._request_id = ""
         self._logs = logs
         self._reaped = False
-        self._leaving = False
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._start_line = b""
         self._status: int | None = None
         self._eof = False
+        self._is_paused = False
         self._ended = False
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head: tuple[int, AnswerHeaders] | None = None  # of the current answer
-        self._parser = httptools.HttpResponseParser(self)
+        self._answers = AnswerReader()
         self._readers: dict[int, LineReader] = {}
         self._written = select.poll()
 
@@ -173,28 +160,28 @@ class Instance(asyncio.Protocol):
     # Requests
 
     def serve(self, call: LocalCall) -> None:
-        """Take a request; its bytes follow through ``write``."""
+        """Take a request; it follows through ``ask``."""
         self.state = InstanceState.BUSY
         self.busy_since = monotonic()
         self.has_served = True
         self._request_id = call.request_id
         self.call = call
-        self.answering = False
-        self._head = None
-        self._head_bytes = 0
+        self._answers.expect(call)
 
-    def write(self, data: bytes) -> None:
-        """Send a piece of the request."""
+    def ask(self, document: bytes) -> None:
+        """Send the request: event and context as JSON."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+            self._transport.write(self._answers.question(document))
 
     def pause(self) -> None:
         """Stop reading the answer."""
         if self._transport is not None and not self._transport.is_closing():
+            self._is_paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
+        self._is_paused = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -203,83 +190,28 @@ class Instance(asyncio.Protocol):
         if self.reason:
             return  # it is being ended, whatever it says
         if self.state is InstanceState.BUSY:
-            self._hear_answer(data)
+            try:
+                if self._answers.read(data):
+                    self._end_answer()
+            except NoAnswerError as error:
+                self.kill(str(error))
         elif self.state is InstanceState.STARTING:
             self._hear_start(data)
         else:
             self.kill("it spoke without being asked")
 
-    def _hear_answer(self, data: bytes) -> None:
-        is_first = self._head_bytes == 0
-        if is_first and (known := known_answer(data)) is not None:
-            self._pass_known(*known)
-            return
-        if not self.answering:
-            self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._spoke_on = True
-            if not self._answered:
-                self.kill("its answer was not HTTP")
-        if self._answered:
-            if is_first and self._head is not None and not self._spoke_on and not self._leaving:
-                remember_answer(data, *self._head)
-            self._end_answer()
-        elif not self.answering and self._head_bytes > _HEAD_MAX:
-            self.kill(f"the head of its answer exceeds {_HEAD_MAX} bytes")
-
-    def _pass_known(self, head: KnownHead, body: bytes) -> None:
-        self.answering = True
-        listener = self.call.listener if self.call is not None else None
-        if listener is not None:
-            listener.answer_started(head.status, head.headers)
-            if body:
-                listener.answer_data(body)
-        self._end_answer()
-
-    def on_message_begin(self) -> None:
-        """The parser found the beginning of an answer, of which there is to be one."""
-        self._spoke_on = self._answered
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """The parser found a header."""
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """The parser found the end of the head."""
-        headers, self._headers = tuple(self._headers), []
-        status = self._parser.get_status_code()
-        if status < _FIRST_FINAL_STATUS:
-            raise httptools.HttpParserError("an interim answer")
-        self.answering = True
-        self._head = (status, headers)
-        if not self._answered and self.call is not None and self.call.listener is not None:
-            self.call.listener.answer_started(status, headers)
-
-    def on_body(self, data: bytes) -> None:
-        """The parser found a piece of the body."""
-        if not self._answered and self.call is not None and self.call.listener is not None:
-            self.call.listener.answer_data(data)
-
-    def on_message_complete(self) -> None:
-        """The parser found the end of the answer."""
-        if not self._answered and not self._parser.should_keep_alive():
-            # "connection: close": the handler asked for the process's end; nobody is to get it again
-            self._leaving = True
-        self._answered = True
-
     def _end_answer(self) -> None:
         """Free it once all that came was read: what lies behind an answer must not answer the next request."""
-        self._answered = False
         self._read_written()
+        if self._is_paused:  # by the answer's own last piece: nobody would hear the next one
+            self.resume()
         call, self.call = self.call, None
         self.state = InstanceState.IDLE
         if call is not None:
             call.end()
-        if self._spoke_on:
+        if self._answers.spoke_on:
             self.kill("it spoke without being asked")
-        if self.owner is not None and not self._leaving:
+        if self.owner is not None and not self._answers.asked_for_its_end:
             self.owner.instance_free(self)
 
     # The end
@@ -335,50 +267,3 @@ def _describe_status(status: int | None) -> str:
     if os.WIFSIGNALED(status):
         return f"killed by signal {os.WTERMSIG(status)}"
     return f"exit {os.waitstatus_to_exitcode(status)}"
-
-
-async def fork_instance(instance: Instance, owner: int = 0) -> None:
-    """Have a blank instance forked: it joins its groups and mounts its disk while it waits for settings.
-
-    owner: the user that the pipes are given to, where the instance itself has no right to (it may reopen them).
-    """
-    zygote, groups = instance.zygote, instance.groups
-    ours, theirs, pipes = open_line()
-    try:
-        if owner:
-            for _, writing in pipes:
-                os.fchown(writing, owner, owner)
-        zygote.fork(instance.number, [theirs.fileno(), pipes[0][1], pipes[1][1]])
-    finally:
-        theirs.close()
-        for _, writing in pipes:
-            os.close(writing)
-    instance.capture(pipes[0][0], "stdout")
-    instance.capture(pipes[1][0], "stderr")
-    ours.settimeout(0)
-    loop = asyncio.get_running_loop()
-    instance.pid = await who_says_hello(loop, ours)
-    if groups is not None and not zygote.joins_itself and instance.pid:
-        await loop.run_in_executor(None, groups.take, instance.pid)
-    await loop.create_unix_connection(lambda: instance, sock=ours)
-    joins = groups.joins if groups is not None and zygote.joins_itself else []
-    instance.write_document(msgspec.json.encode({"cgroups": joins}))
-
-
-async def who_says_hello(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> int:
-    """Wait for the first byte and return its sender's process id, which the kernel vouches for; 0 unknown."""
-    came = asyncio.Event()
-    loop.add_reader(connection.fileno(), came.set)
-    try:
-        await came.wait()
-        _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
-    except OSError:
-        return 0  # it ended at once; whoever reads next hears of it
-    finally:
-        loop.remove_reader(connection.fileno())
-    if sys.platform == "linux":
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
-        for level, kind, data in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                return int(_CREDENTIALS.unpack(data)[0])
-    return 0

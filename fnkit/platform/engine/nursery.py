@@ -19,9 +19,10 @@ from typing import Final, Protocol
 from fnkit.platform.engine.cgroups import ControlGroups, InstanceGroups
 from fnkit.platform.engine.deployment_zygote import DeploymentZygote
 from fnkit.platform.engine.forking import Forker
-from fnkit.platform.engine.instance import Instance, InstanceState, fork_instance
+from fnkit.platform.engine.instance import Instance, InstanceState
 from fnkit.platform.engine.isolation import Level
 from fnkit.platform.engine.logs import LogWriter
+from fnkit.platform.engine.newborn import fork_instance
 from fnkit.platform.engine.zygote import Zygote
 from fnkit.platform.log_lines import Stream
 

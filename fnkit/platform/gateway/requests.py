@@ -169,7 +169,7 @@ def envelope(
     hide_token: bool,
     scheme: str = "http",
 ) -> bytes:
-    """Return the HTTP request to a bridge: event and context as JSON.
+    """Return what a bridge is asked: event and context as JSON.
 
     scheme: how the client came, ``http`` or ``https``.
     hide_token: leave the credential out that the gateway has just checked; it is the caller's, and often the
@@ -189,7 +189,4 @@ def envelope(
     )
     body = request.body[0] if len(request.body) == 1 else b"".join(request.body)
     event = build_event(method=request.method, path=path, query=query, headers=headers, body=body)
-    payload = _encoder.encode({"event": event, "context": _context(route)})
-    return (
-        b"POST / HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(payload) + payload
-    )
+    return _encoder.encode({"event": event, "context": _context(route)})

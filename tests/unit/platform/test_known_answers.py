@@ -10,7 +10,9 @@ from fnkit.platform.engine import answers
 from fnkit.platform.engine.answers import KnownHead, known_answer, remember_answer
 
 HEADERS = ((b"content-type", b"text/html"), (b"Content-Length", b"5"))
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nContent-Length: 5\r\n\r\nhello"
+LAST = b"\r\nfnkit-request: 01"
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nContent-Length: 5"
+ANSWER = HEAD + LAST + b"\r\n\r\nhello"
 
 
 @pytest.fixture(autouse=True)
@@ -21,19 +23,36 @@ def nothing_known() -> Iterator[None]:
 
 
 def test_an_answer_is_known_by_its_head_whatever_its_body() -> None:
-    assert known_answer(ANSWER) is None
+    assert known_answer(ANSWER, LAST) is None
 
-    remember_answer(ANSWER, 200, HEADERS)
+    remember_answer(ANSWER, LAST, 200, HEADERS)
 
-    assert known_answer(ANSWER) == (KnownHead(200, HEADERS, 5), b"hello")
-    assert known_answer(ANSWER.replace(b"hello", b"\r\n\r\n!")) == (KnownHead(200, HEADERS, 5), b"\r\n\r\n!")
+    assert known_answer(ANSWER, LAST) == (KnownHead(200, HEADERS, 5), b"hello")
+    assert known_answer(ANSWER.replace(b"hello", b"\r\n\r\n!"), LAST) == (KnownHead(200, HEADERS, 5), b"\r\n\r\n!")
+
+
+def test_the_number_may_be_another_one_but_must_be_the_one_that_is_asked_for() -> None:
+    remember_answer(ANSWER, LAST, 200, HEADERS)
+    other = b"\r\nfnkit-request: 02"
+
+    assert known_answer(ANSWER, other) is None
+    assert known_answer(HEAD + other + b"\r\n\r\nworld", other) == (KnownHead(200, HEADERS, 5), b"world")
+    assert known_answer(HEAD + b"\r\n\r\nhello", LAST) is None
+
+
+def test_an_answer_whose_number_is_not_last_is_not_remembered() -> None:
+    moved = HEAD.replace(b"\r\nContent", LAST + b"\r\nContent") + b"\r\n\r\nhello"
+
+    remember_answer(moved, LAST, 200, HEADERS)
+
+    assert not answers._known
 
 
 @pytest.mark.parametrize("data", [ANSWER[:-1], ANSWER + b"H", ANSWER[:40], b"", ANSWER.replace(b"200", b"201")])
 def test_what_is_not_one_whole_answer_with_that_head_is_the_parser_s(data: bytes) -> None:
-    remember_answer(ANSWER, 200, HEADERS)
+    remember_answer(ANSWER, LAST, 200, HEADERS)
 
-    assert known_answer(data) is None
+    assert known_answer(data, LAST) is None
 
 
 @pytest.mark.parametrize(
@@ -51,14 +70,14 @@ def test_what_is_not_one_whole_answer_with_that_head_is_the_parser_s(data: bytes
 def test_what_does_not_say_its_length_plainly_is_not_remembered(
     status: int, headers: tuple[tuple[bytes, bytes], ...]
 ) -> None:
-    remember_answer(ANSWER, status, headers)
+    remember_answer(ANSWER, LAST, status, headers)
 
-    assert known_answer(ANSWER) is None
+    assert known_answer(ANSWER, LAST) is None
 
 
 def test_handlers_cannot_make_it_grow_without_end() -> None:
     for number in range(3000):
-        remember_answer(b"HTTP/1.1 200 OK\r\nx: %d\r\n\r\nhello" % number, 200, HEADERS)
-    remember_answer(b"HTTP/1.1 200 OK\r\n" + b"x" * 2000 + b"\r\n\r\nhello", 200, HEADERS)
+        remember_answer(b"HTTP/1.1 200 OK\r\nx: %d%b\r\n\r\nhello" % (number, LAST), LAST, 200, HEADERS)
+    remember_answer(b"HTTP/1.1 200 OK\r\n" + b"x" * 2000 + LAST + b"\r\n\r\nhello", LAST, 200, HEADERS)
 
     assert len(answers._known) == answers._HEADS_MAX

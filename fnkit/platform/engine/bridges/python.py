@@ -5,7 +5,8 @@ What it hears on the socket FD stands in ``forking.py``. It never hears a secret
 from its own socket (decision 33). The child says one byte, by which the data plane knows it, and hears two JSON
 documents of four bytes of length each: ``{cgroups}`` at once, then the settings of the instance. It answers one
 line, ``{"ready": true}`` or ``{"error": "…"}``, and from then on HTTP/1.1, one request at a time:
-``{"event", "context"}`` in, what the handler returned out, 500 and a text when it raised.
+``{"event", "context"}`` in, what the handler returned out, 500 and a text when it raised. A request's
+line ``fnkit-request``, before that with the length, is given back in its answer, last in the head.
 
 Settings with ``preload`` make the child a zygote itself, of this one deployment (``preloading.py``); its line has
 more to say, and after it the socket is like FD. Settings with ``fresh`` make it start its interpreter anew.

@@ -43,7 +43,7 @@ _HANDLER = marshal.dumps(
 )
 """A module of the kind that handlers are and import."""
 _DOCUMENT = b'{"event":{"path":"/","headers":{"Host":""},"body":"","isBase64Encoded":true},"context":{"n":128}}'
-_REQUEST = b"POST / HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+_REQUEST = b"POST / HTTP/1.1\r\ncontent-type: application/json\r\nfnkit-request: 0\r\ncontent-length: %d\r\n\r\n%b"
 
 
 def rehearse(folder: str) -> None:
@@ -62,6 +62,7 @@ def rehearse(folder: str) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(_REQUEST % (len(_DOCUMENT), _DOCUMENT))
-        request = serving.Requests(theirs).next()
-        serving.respond(theirs, lambda event, _context: {"body": event}, request or b"")
+        reader = serving.Requests(theirs)
+        request = reader.next()
+        serving.respond(theirs, lambda event, _context: {"body": event}, request or b"", reader.mark)
         ours.recv(4096)

@@ -132,9 +132,9 @@ def live(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
         if request is None:
             return 0
         if handler is None:
-            answer(connection, 500, "text/plain; charset=utf-8", failure.encode("utf-8", "replace"))
+            answer(connection, 500, "text/plain; charset=utf-8", failure.encode("utf-8", "replace"), reader.mark)
         else:
-            code = respond(connection, handler, request)
+            code = respond(connection, handler, request, reader.mark)
     return code
 
 
@@ -190,13 +190,18 @@ def load(handler: str, root: str) -> typing.Callable[[object, object], object]:
 
 
 class Requests:
-    """Reads one request after the other from the data plane, which always declares the length."""
+    """Reads one request after the other from the data plane, which always declares the length.
 
-    _length = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+    ``mark``: the line with the current one's number, which stands before that with the length and which its answer
+    gives back; empty where whoever asks sends none.
+    """
+
+    _lines = re.compile(rb"(\r\nfnkit-request: \w+)?\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.buffer = b""
+        self.mark = b""
 
     def next(self) -> bytes | None:
         """Return the body of the next request, ``None`` when there will be none."""
@@ -206,8 +211,9 @@ class Requests:
                 break
             if not self.more():
                 return None
-        found = self._length.search(head + b"\r\n")
-        size = int(found.group(1)) if found else 0
+        found = self._lines.search(head + b"\r\n")
+        mark, size = found.groups() if found else (b"", 0)
+        self.mark, size = mark or b"", int(size)
         missing = size - len(rest)
         if missing > 0:
             self.buffer = b""
@@ -223,7 +229,7 @@ class Requests:
 
 
 def respond(
-    connection: socket.socket, handler: typing.Callable[[object, object], object], request: bytes
+    connection: socket.socket, handler: typing.Callable[[object, object], object], request: bytes, mark: bytes
 ) -> int | None:
     """Answer one request. Returns an exit code when the handler asked for the end of the process."""
     code, own = None, os.getpid()
@@ -237,7 +243,7 @@ def respond(
         status, kind, body = 500, "text/plain; charset=utf-8", describe(error).encode("utf-8", "replace")
         complain()
     leave_to(own)
-    answer(connection, status, kind, body, last=code is not None)
+    answer(connection, status, kind, body, mark, last=code is not None)
     return code
 
 
@@ -252,8 +258,10 @@ def encode(result: object) -> tuple[int, str, bytes]:
     return 200, "application/json", text.encode() + b"\n"
 
 
-def answer(connection: socket.socket, status: int, kind: str, body: bytes, *, last: bool = False) -> None:
-    """Write an answer; after the last one the process ends."""
-    head = b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d\r\n%s\r\n"
-    end = b"connection: close\r\n" if last else b""
-    connection.sendall(head % (status, REASONS[status], kind.encode(), len(body), end) + body)
+def answer(
+    connection: socket.socket, status: int, kind: str, body: bytes, mark: bytes, *, last: bool = False
+) -> None:
+    """Write the answer to the request with this mark; after the last one the process ends."""
+    head = b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d%s%s\r\n\r\n"
+    end = b"\r\nconnection: close" if last else b""
+    connection.sendall(head % (status, REASONS[status], kind.encode(), len(body), end, mark) + body)
