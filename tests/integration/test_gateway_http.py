@@ -261,3 +261,12 @@ def test_a_response_larger_than_what_a_slow_client_takes_arrives_whole(plane: Da
         while part := peer.recv(1 << 20):
             size += part.count(b"x")
     assert size >= 6_000_000
+
+
+def test_an_instance_whose_last_piece_a_client_could_not_take_answers_the_next_one(plane: DataPlaneProcess) -> None:
+    """A document just over what is held back for the mapping is written at once, and nothing comes behind it."""
+    source = "def handle(e, c):\n    return '{' + ' ' * int(e['path'][1:])\n"
+    plane.deploy("last-piece", source, max_scale=1, timeout=10.0, memory=1024)
+    for size in (32 * 1024 * 1024, 32 * 1024 * 1024, 1):
+        reply = plane.call("last-piece", f"/{size}")
+        assert (reply.status, len(reply.body)) == (200, size + 1)
