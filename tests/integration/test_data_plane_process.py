@@ -36,6 +36,7 @@ def test_it_imports_neither_control_nor_the_store() -> None:
         "fnkit.authoring",
         "fnkit.contract",
         "fnkit.errors",
+        "fnkit.platform.delivery_frames",
         "fnkit.platform.engine",
         "fnkit.platform.gateway",
         "fnkit.platform.layout",

@@ -194,8 +194,7 @@ class SchedulerUnderTest:
         for _ in range(3):  # until the sockets are closed
             await asyncio.sleep(0)
         self.log._said.clear()
-        if self.log._timer is not None:
-            self.log._timer.cancel()
+        self.log._stop_timers()
         self.context.secrets.close()
         self.store.close()
 

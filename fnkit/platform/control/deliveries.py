@@ -5,6 +5,9 @@ message until it is acknowledged. So what is said is gathered and written about 
 and before everything that reads the log. ``commit`` returns when all that was said is on disk: that is needed
 before a broker is told to forget a message that this log then holds alone. Ticks of crons have a stronger rule of
 their own (``control.ticks``).
+
+Quick successes (``put_success``) are most of what a queue says, and only the newest thousand of each source stay in
+the table. So no more than these are held and written, less often the longer it takes, within a second.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fnkit.platform.control.context import persistently
@@ -25,10 +30,12 @@ from fnkit.platform.store.deliveries import BODY_KEPT, KEPT_PER_SOURCE
 __all__ = ["DeliveryLog"]
 
 _GATHER_SECONDS: Final = 0.05  # real
+_SUCCESSES_WITHIN: Final = 1.0  # real
+_WRITING_SHARE: Final = 0.05  # of the time, at most, that quick successes are written
 _AGAIN_SECONDS: Final = 1.0  # real
 _SLACK: Final = 64  # how many more than the kept ones may lie there before the oldest go
 _UNKNOWN: Final = "the platform ended before an answer came; the function may have run"
-_COMES_AGAIN: Final = "the platform ended before an answer came; the broker delivers the message again"
+_COMES_AGAIN: Final = "the platform ended before an answer came; what its broker still has is delivered again"
 _logger = logging.getLogger(__name__)
 
 
@@ -39,8 +46,11 @@ class DeliveryLog:
         self._store = store
         self._meter = meter or ControlMeter()
         self._said: dict[str, tuple[str, Delivery, bytes]] = {}
+        self._successes: dict[str, deque[tuple[Callable[[], Delivery], bytes]]] = {}
+        self._pause = _GATHER_SECONDS  # until quick successes are written
         self._counts: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._later: asyncio.TimerHandle | None = None
 
     # What schedulers say
 
@@ -54,17 +64,28 @@ class DeliveryLog:
         self._said[delivery.id] = (source_id, delivery, body)
         self._write_within(_GATHER_SECONDS)
 
+    def put_success(self, source_id: str, kind: str, delivery: Callable[[], Delivery], body: bytes) -> None:
+        """Say that a delivery succeeded of which nothing was said before; ``delivery`` makes it if it is kept."""
+        self._meter.delivered(kind, DeliveryStatus.SUCCEEDED)
+        successes = self._successes.get(source_id)
+        if successes is None:
+            successes = self._successes[source_id] = deque(maxlen=KEPT_PER_SOURCE)
+        successes.append((delivery, body[:BODY_KEPT]))
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(self._pause, self._write)
+
     async def commit(self) -> None:
         """Return when everything that was said is on disk, however long the disk refuses."""
         await persistently(self.flush)
 
     def flush(self) -> None:
         """Write everything that was said; ``sqlite3.OperationalError`` where the disk does not take it."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timers()
+        if self._successes:
+            self._make_successes()
         if not self._said:
             return
+        began = time.monotonic()
         said, self._said = self._said, {}
         try:
             with self._store.transaction():
@@ -75,6 +96,21 @@ class DeliveryLog:
             self._said = {**said, **self._said}
             self._counts.clear()
             raise
+        pause = (time.monotonic() - began) / _WRITING_SHARE
+        self._pause = min(max(pause, _GATHER_SECONDS), _SUCCESSES_WITHIN)
+
+    def _make_successes(self) -> None:
+        successes, self._successes = self._successes, {}
+        for source_id, newest in successes.items():
+            for make, body in newest:
+                delivery = make()
+                self._said[delivery.id] = (source_id, delivery, body)
+
+    def _stop_timers(self) -> None:
+        for timer in (self._timer, self._later):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._later = None
 
     def wrote(self, source_id: str) -> None:
         """Somebody added a delivery of this source in a transaction of his own, which is still open."""
@@ -102,8 +138,7 @@ class DeliveryLog:
         """Write what is still to be written, if the disk takes it; what was under way is reconciled later."""
         with contextlib.suppress(sqlite3.OperationalError):
             self.flush()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timers()
 
     # What is read
 
@@ -148,7 +183,6 @@ class DeliveryLog:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._write)
 
     def _write(self) -> None:
-        self._timer = None
         try:
             self.flush()
         except sqlite3.OperationalError as error:

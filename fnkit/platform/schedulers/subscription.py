@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from fnkit.platform.control.context import ControlContext
@@ -27,6 +28,7 @@ from fnkit.platform.schedulers.listening import BrokerTrouble, Intake, Listener,
 from fnkit.platform.schedulers.names import Names
 from fnkit.platform.schedulers.parking import Parking
 from fnkit.platform.schedulers.targets import IN_FLIGHT, Target
+from fnkit.platform.schedulers.unanswered import Unanswered
 
 __all__ = ["Report", "Subscription"]
 
@@ -89,6 +91,7 @@ class Subscription:
         self._settling: set[asyncio.Task[None]] = set()
         self._names = Names()
         self._parking: Parking[_Held] = Parking(context.clock)
+        self._unanswered = Unanswered(log, record.id, listener, self._is_held)
         self._changed = asyncio.Event()
         self._works = False
         self._jammed = False
@@ -98,7 +101,8 @@ class Subscription:
 
     def start(self) -> None:
         """Begin to listen."""
-        work = (self._listen(), self._keep(), self._wake(), *(self._hand(one) for one in range(IN_FLIGHT)))
+        watches = (self._listen(), self._keep(), self._wake(), self._unanswered.run())
+        work = (*watches, *(self._hand(one) for one in range(IN_FLIGHT)))
         self._tasks = [asyncio.ensure_future(one) for one in work]
 
     def refresh(self, record: TriggerRecord, target: Target | None) -> None:
@@ -162,6 +166,9 @@ class Subscription:
                 if messages := [held.message for held in self._held.values()] + self._intake.waiting:
                     await self._listener.keep(messages)
 
+    def _is_held(self, message_id: str) -> bool:
+        return message_id in self._held or any(one.id == message_id for one in self._intake.waiting)
+
     async def _wake(self) -> None:
         while True:
             await self._parking.wait()
@@ -223,6 +230,9 @@ class Subscription:
     def _known(self, message: Message) -> Delivery | None:
         """Return what is known of a message that comes again."""
         known = self._log.of_message(self._record.id, message.id) if message.deliveries > 1 else None
+        if known is not None and known.status == DeliveryStatus.UNKNOWN:
+            known = known.ended(DeliveryStatus.PENDING, "")
+            self._log.put(self._record.id, known, message.body)
         # Where nobody but us ends a message, that counts; after a redrive policy it may have been sent anew.
         return known if known is not None and known.status != DeliveryStatus.FAILED else None
 
@@ -230,15 +240,18 @@ class Subscription:
         """Return a message's delivery as it is before its next attempt."""
         if held.delivery is not None:
             return held.delivery
+        return self._new_delivery(held.message.id, len(held.message.body), held.began)
+
+    def _new_delivery(self, message_id: str, size: int, began: int) -> Delivery:
         return Delivery(
             id=self._names.next(),
             kind=self._listener.kind,
             name=self._record.name,
             function="" if self._target is None else self._target.function,
-            at=rounded(held.began),
+            at=rounded(began),
             cause="message",
-            message_id=held.message.id,
-            body_size=len(held.message.body),
+            message_id=message_id,
+            body_size=size,
         )
 
     def _say_begun(self) -> None:
@@ -310,10 +323,17 @@ class Subscription:
             self._held.pop(held.message.id, None)
 
     async def _settle(self, held: _Held, outcome: Outcome) -> None:
-        delivery = self._delivery(held).tried(http_status=outcome.http_status, duration_ms=outcome.duration_ms)
-        self._log.put(self._record.id, delivery.ended(DeliveryStatus.SUCCEEDED), held.message.body)
+        message = held.message
+        if held.delivery is None:
+            make = partial(self._quick_success, message.id, len(message.body), held.began, outcome)
+            self._log.put_success(self._record.id, self._listener.kind, make, message.body)
+        else:
+            self._log.put(self._record.id, _succeeded(held.delivery, outcome), message.body)
         self._finished.add(held.message.id)
         await held.message.done()
+
+    def _quick_success(self, message_id: str, size: int, began: int, outcome: Outcome) -> Delivery:
+        return _succeeded(self._new_delivery(message_id, size, began), outcome)
 
     async def _later(self, held: _Held, delivery: Delivery) -> bool:
         self._log.put(self._record.id, delivery, held.message.body)
@@ -341,6 +361,11 @@ class Subscription:
         if not self._jammed:
             self._jammed = True
             _logger.warning("Messages of trigger %s wait: %s", self._record.id, outcome.error)
+
+
+def _succeeded(delivery: Delivery, outcome: Outcome) -> Delivery:
+    tried = delivery.tried(http_status=outcome.http_status, duration_ms=outcome.duration_ms)
+    return tried.ended(DeliveryStatus.SUCCEEDED)
 
 
 async def _hand_back(message: Message) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,46 @@ def test_after_a_commit_another_process_sees_everything(store: Store, tmp_path: 
         other = sqlite3.connect(tmp_path / "platform.db")
         assert other.execute("SELECT COUNT(*) FROM deliveries").fetchone()[0] == 3
         other.close()
+
+    in_a_loop(work)
+
+
+def test_of_many_quick_successes_only_those_that_are_kept_are_made_and_written(store: Store) -> None:
+    async def work() -> None:
+        log, made = DeliveryLog(store), list[int]()
+
+        def make(number: int) -> Delivery:
+            made.append(number)
+            return delivery(number)
+
+        for number in range(KEPT_PER_SOURCE * 5):
+            log.put_success(SOURCE, "nats", partial(make, number), b"x" * (BODY_KEPT + 1))
+        assert made == []
+        assert ids(log) == [f"d-{number}" for number in reversed(range(KEPT_PER_SOURCE * 4, KEPT_PER_SOURCE * 5))]
+        assert len(made) == KEPT_PER_SOURCE
+        log.close()
+
+    in_a_loop(work)
+
+
+def test_quick_successes_are_written_by_themselves_and_failures_do_not_wait_for_them(
+    store: Store, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        log = DeliveryLog(store)
+        log._pause = 3600.0  # as after a disk that takes very long
+        log.put_success(SOURCE, "nats", lambda: delivery(1), b"")
+        log.put(SOURCE, delivery(2, status="failed"), b"")
+        other = sqlite3.connect(tmp_path / "platform.db")
+        async with asyncio.timeout(30):
+            while len(other.execute("SELECT id FROM deliveries").fetchall()) < 2:  # noqa: ASYNC110  another process would look so too
+                await asyncio.sleep(0)
+            assert log._pause <= 1.0
+            log.put_success(SOURCE, "nats", lambda: delivery(3), b"")
+            while len(other.execute("SELECT id FROM deliveries").fetchall()) < 3:  # noqa: ASYNC110  the same
+                await asyncio.sleep(0)
+        other.close()
+        log.close()
 
     in_a_loop(work)
 
