@@ -46,8 +46,6 @@ def test_the_path_form_answers_under_the_gateways_own_address(
     ("host", "path"),
     [
         ("nobody.test", "/"),
-        ("127.0.0.1", "/"),
-        ("127.0.0.1", "/fr-par/tests/nobody"),
         ("x.test", "/fr-par/tests/echo"),
     ],
 )
@@ -55,6 +53,15 @@ def test_what_nobody_answers_for_is_a_404_with_a_message(plane: DataPlaneProcess
     reply = plane.call("echo", path, host=host)
     assert reply.status == 404
     assert reply.json() == {"message": f"no function answers for {host}"}
+
+
+@pytest.mark.parametrize("path", ["/", "/fr-par/tests/nobody", "/nl-ams/tests/echo/"])
+def test_a_path_that_leads_to_nobody_is_named_with_the_form_it_should_have(
+    plane: DataPlaneProcess, path: str
+) -> None:
+    reply = plane.call("echo", path, host="127.0.0.1")
+    form = "here they are at /<region>/<namespace>/<function>/"
+    assert (reply.status, reply.json()) == (404, {"message": f"no function answers at {path}: {form}"})
 
 
 def test_a_client_that_uses_the_gateway_as_its_proxy_is_served(plane: DataPlaneProcess) -> None:
@@ -100,6 +107,12 @@ def test_a_broken_chunk_is_a_400(plane: DataPlaneProcess) -> None:
 def test_http_1_0_is_a_426(plane: DataPlaneProcess) -> None:
     raw = plane.raw(b"GET / HTTP/1.0\r\nHost: echo.test\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 426 ")
+
+
+def test_a_target_that_is_too_long_is_a_431_and_counts_with_the_headers(plane: DataPlaneProcess) -> None:
+    for target, header in ((70_000, 1), (31_000, 31_000)):
+        rest = b" HTTP/1.1\r\nHost: echo.test\r\nX-A: " + b"a" * header + b"\r\n\r\n"
+        assert plane.raw(b"GET /" + b"a" * target + rest).startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ RETURNS = {
     "mixed-headers": {"body": "", "headers": {"X-One": "1", "X-List": ["a", "b"], "X-None": [], "X-Bad": 5}},
     "bodiless": {"body": "x", "statusCode": 204},
     "bad-status": {"body": "x", "statusCode": 1000},
+    "long-status": {"body": "x", "statusCode": 2**70},
+    "endless-status": '{"body": "x", "statusCode": ' + "9" * 100000 + "}",
     "smuggled": {"body": "", "headers": {"X-A": "1\\r\\nX-B: 2", "Bad Name": "x", "Content-Length": "99"}},
     "whole": {"message": "m", "headers": {"X-A": "1"}},
 }
@@ -115,6 +117,21 @@ def test_repeated_headers_are_joined_under_one_name_as_go_spells_it(plane: DataP
     assert "Host" not in headers
 
 
+def test_blanks_around_a_value_are_no_part_of_it(plane: DataPlaneProcess) -> None:
+    raw = plane.raw(
+        b"GET / HTTP/1.1\r\nHost: echo.test \t\r\nX-A: \t a b \t \r\nX-B:  \r\nConnection: close\r\n\r\n"
+    )
+    headers = json.loads(raw.partition(b"\r\n\r\n")[2])["headers"]
+    assert (headers["X-A"], headers["X-B"]) == ("a b", "")
+
+
+def test_every_proxy_on_the_way_is_named_in_order(plane: DataPlaneProcess) -> None:
+    lines = b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2, 192.0.2.3\r\n"
+    raw = plane.raw(b"GET / HTTP/1.1\r\nHost: echo.test\r\n" + lines + b"Connection: close\r\n\r\n")
+    headers = json.loads(raw.partition(b"\r\n\r\n")[2])["headers"]
+    assert headers["X-Forwarded-For"] == "192.0.2.1, 192.0.2.2, 192.0.2.3, 127.0.0.1"
+
+
 @pytest.mark.parametrize("name", ["Proxy", "Proxy-Authorization", "Proxy-Connection"])
 def test_what_is_meant_for_a_proxy_does_not_reach_the_handler(plane: DataPlaneProcess, name: str) -> None:
     headers = event(plane, headers={name: "x"})["headers"]
@@ -180,6 +197,8 @@ def test_a_head_has_the_length_of_the_answer_and_no_body(plane: DataPlaneProcess
         ("empty-base64", 200, b""),
         ("bodiless", 204, b""),
         ("bad-status", 500, b"invalid WriteHeader code 1000"),
+        ("long-status", 200, b"x"),
+        ("endless-status", 200, b"x"),
         ("whole", 200, b'{"headers":{"X-A":"1"},"message":"m"}\n'),
     ],
 )

@@ -57,7 +57,8 @@ class _Document:
     is_base64: bool = False
 
 
-_DIGITS_MAX: Final = 10
+_INT64: Final = 1 << 63
+_DIGITS_MAX: Final = 20  # of such an integer; more would take Python long to read
 _PLAIN_MAX: Final = 256
 _plain: Final[dict[tuple[tuple[str, str], ...], Headers]] = {}
 """The headers of answers whose handler adds none: bridges send few different ones."""
@@ -110,9 +111,9 @@ def _read_document(members: dict[str, msgspec.Raw]) -> _Document:
         raw = bytes(value)
         match key.lower():
             case "statuscode":
-                # Go leaves the field alone on anything but an integer literal: "201", 201.0 and null say nothing
-                if raw.lstrip(b"-").isdigit():
-                    document.status = int(raw) if len(raw) < _DIGITS_MAX else 0
+                # Go leaves the field alone on anything but an integer of 64 bits: "201", 201.0 and null say nothing
+                if raw.lstrip(b"-").isdigit() and len(raw) <= _DIGITS_MAX and -_INT64 <= int(raw) < _INT64:
+                    document.status = int(raw)
             case "body":
                 document.body = raw
             case "headers":

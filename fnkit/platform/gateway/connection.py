@@ -201,7 +201,7 @@ class ClientConnection(asyncio.Protocol):
         if self._parser.get_http_version() == "1.0" and request.method != "CONNECT":
             request.keep_alive = False
             raise Refused(message_response(426, "HTTP/1.1 or newer is required"))
-        if request.head_size > _HEAD_MAX_BYTES:
+        if request.head_size + len(request.target) > _HEAD_MAX_BYTES:
             request.keep_alive = False
             raise Refused(message_response(431, f"the headers exceed {_HEAD_MAX_BYTES} bytes"))
         if request.hosts != 1 and request.method != "CONNECT":

@@ -32,6 +32,7 @@ _LOCAL: Final = "127.0.0.1"
 _STALLED_SECONDS: Final = 60.0  # CRT23: ReadHeaderTimeout 1 min
 _IDLE_SECONDS: Final = 300.0
 _LOOK_SECONDS: Final = 5.0
+_SHOWN: Final = 300  # characters of a client's own text in a message
 
 
 class Connection(Protocol):
@@ -125,9 +126,14 @@ class Gateway:
             raise Refused(message_response(503, "the platform is starting"))
         found = self.table.by_path(request.host, path)
         if found is None:
-            host = request.host.decode("latin-1") or "(none)"
-            raise Refused(message_response(404, f"no function answers for {host}"))
+            raise Refused(message_response(404, self._nobody(request, path)))
         return found
+
+    def _nobody(self, request: ClientRequest, path: str) -> str:
+        if self.table.is_own(request.host):
+            return f"no function answers at {path[:_SHOWN]}: here they are at /<region>/<namespace>/<function>/"
+        host = request.host[:_SHOWN].decode("latin-1") or "(none)"
+        return f"no function answers for {host}"
 
     @staticmethod
     def _absolute(request: ClientRequest, raw: bytes) -> bytes:

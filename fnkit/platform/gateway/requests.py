@@ -93,6 +93,7 @@ class ClientRequest:
     def add_header(self, name: bytes, value: bytes) -> None:
         """Take one header, and remember those that the gateway itself reads."""
         lowered = name.lower()
+        value = value.rstrip(b" \t")  # the parser leaves what stands behind a value
         self.head_size += len(name) + len(value)
         self.headers.append((lowered, value))
         if lowered in _NOTED:
@@ -108,7 +109,7 @@ class ClientRequest:
             case b"expect":
                 self.expects_continue = value.lower() == b"100-continue"
             case b"x-forwarded-for":
-                self.forwarded_for = value
+                self.forwarded_for += b", " + value if self.forwarded_for else value
             case b"x-request-id":
                 self.request_id = value
             case b"scw_trigger_type":

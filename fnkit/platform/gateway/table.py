@@ -74,7 +74,7 @@ class RoutingTable:
 
     def by_path(self, host: bytes, path: str) -> tuple[Route, str] | None:
         """Return the deployment that the path names, and the path without its prefix."""
-        if not self._is_own(_host_name(host)):
+        if not self.is_own(host):
             return None
         parts = path.split("/", _PREFIX_PARTS + 1)
         route = self._prefixes.get("/".join(parts[: _PREFIX_PARTS + 1]))
@@ -82,7 +82,9 @@ class RoutingTable:
             return None
         return route, "/" + (parts[_PREFIX_PARTS + 1] if len(parts) > _PREFIX_PARTS + 1 else "")
 
-    def _is_own(self, name: str) -> bool:
+    def is_own(self, host: bytes) -> bool:
+        """Say whether this Host header names the gateway itself."""
+        name = _host_name(host)
         if name in self._own:
             return True
         try:
