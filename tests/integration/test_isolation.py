@@ -193,6 +193,12 @@ def test_nothing_can_be_written_outside_the_instances_own_disk(plane: DataPlaneP
         assert "ok" not in ask(plane, "write", path=path)
 
 
+def test_the_machines_own_secrets_are_not_among_its_settings(plane: DataPlaneProcess) -> None:
+    assert "ok" in ask(plane, "read", path="/etc/os-release")
+    for path in ("/etc/shadow", "/etc/ssh", "/etc/sudoers"):
+        assert "ok" not in ask(plane, "list" if path == "/etc/ssh" else "read", path=path)
+
+
 def test_other_functions_code_cannot_be_found(plane: DataPlaneProcess) -> None:
     assert enforced(plane, Aspect.OTHER_CODE)
     other = next(path for path in (plane.folder / "deployments").iterdir() if path.name.startswith("other"))

@@ -352,7 +352,8 @@ def _close(settings: Settings) -> None:
 
 
 def _readable(settings: Settings) -> list[str]:
-    return [f"/{name}" for name in _SYSTEM] + ["/etc", *_PROC, settings.code, *interpreter_folders()]
+    system = [f"/{name}" for name in _SYSTEM] + [f"/etc/{name}" for name in _ETC]
+    return [*system, *_PROC, settings.code, *interpreter_folders()]
 
 
 _SINKS = ("/dev/null", "/dev/zero", "/dev/full")
