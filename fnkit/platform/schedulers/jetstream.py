@@ -16,7 +16,16 @@ from fnkit.platform.schedulers.nats_subjects import covers
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["ACK_WAIT_SECONDS", "Stream", "ack_floor", "ensure_consumer", "find_stream", "remove_consumer"]
+__all__ = [
+    "ACK_WAIT_SECONDS",
+    "Stream",
+    "ack_floor",
+    "bodies_after",
+    "ensure_consumer",
+    "find_stream",
+    "last_sequence",
+    "remove_consumer",
+]
 
 ACK_WAIT_SECONDS: Final = 10.0
 """After so long the broker hands a message out again that nobody acknowledged: this process died with it."""
@@ -26,6 +35,7 @@ _NANOSECONDS: Final = 10**9
 _NO_JETSTREAM: Final = frozenset({10039, 10076})
 _NO_STREAM: Final = 10059
 _NO_CONSUMER: Final = 10014
+_NO_MESSAGE: Final = 10037
 _NAMED_STREAMS: Final = 256
 
 
@@ -45,8 +55,14 @@ class _StreamConfig(msgspec.Struct, frozen=True):
     retention: str = "limits"
 
 
+class _StreamState(msgspec.Struct, frozen=True):
+    last_seq: int = 0
+
+
 class _StreamInfo(msgspec.Struct, frozen=True):
     config: _StreamConfig = _StreamConfig()
+    created: str = ""
+    state: _StreamState = _StreamState()
     error: _Error | None = None
 
 
@@ -60,13 +76,27 @@ class _ConsumerInfo(msgspec.Struct, frozen=True):
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """A stream that keeps everything published on a trigger's subject. is_work_queue: until it is acknowledged."""
+    """A stream that keeps everything published on a trigger's subject. is_work_queue: until it is acknowledged.
+
+    created: when it was made, in its broker's words; another one of the same name has another.
+    """
 
     name: str
     is_work_queue: bool
+    created: str
 
 
-T = TypeVar("T", _Names, _StreamInfo, _ConsumerInfo)
+class _StoredMessage(msgspec.Struct, frozen=True):
+    seq: int = 0
+    data: bytes = b""  # base64 in JSON
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    message: _StoredMessage = _StoredMessage()
+    error: _Error | None = None
+
+
+T = TypeVar("T", _Names, _StreamInfo, _ConsumerInfo, _Stored)
 
 
 async def find_stream(client: Client, subject: str) -> Stream | None:
@@ -82,7 +112,7 @@ async def find_stream(client: Client, subject: str) -> Stream | None:
     for name in (asked.streams or [])[:_NAMED_STREAMS]:
         info = await _ask(client, f"STREAM.INFO.{name}", {}, _StreamInfo)
         if info is not None and info.error is None and covers(info.config.subjects or (), subject):
-            return Stream(name, info.config.retention == "workqueue")
+            return Stream(name, info.config.retention == "workqueue", info.created)
     return None
 
 
@@ -137,6 +167,37 @@ async def ack_floor(client: Client, stream: str, name: str) -> int | None:
         return None
     _check(found.error)
     return found.ack_floor.stream_seq
+
+
+async def last_sequence(client: Client, stream: str) -> int:
+    """Return the sequence of the last message that a stream took in; 0: none yet.
+
+    Raises:
+        BrokerTrouble: the broker refuses the question, or the stream is not there any more.
+    """
+    info = await _ask(client, f"STREAM.INFO.{stream}", {}, _StreamInfo)
+    if info is None:
+        raise BrokerTrouble("JetStream does not answer")
+    _check(info.error)
+    return info.state.last_seq
+
+
+async def bodies_after(client: Client, stream: str, subject: str, after: int, number: int) -> list[bytes]:
+    """Return up to ``number`` messages on a subject that a stream took in behind a sequence.
+
+    Raises:
+        BrokerTrouble: the broker refuses the question.
+    """
+    bodies: list[bytes] = []
+    while len(bodies) < number:
+        wanted = {"seq": after + 1, "next_by_subj": subject}
+        found = await _ask(client, f"STREAM.MSG.GET.{stream}", wanted, _Stored)
+        if found is None or (found.error is not None and found.error.err_code == _NO_MESSAGE):
+            break
+        _check(found.error)
+        bodies.append(found.message.data)
+        after = found.message.seq
+    return bodies
 
 
 async def remove_consumer(client: Client, stream: str, name: str) -> None:

@@ -20,6 +20,7 @@ from fnkit.platform.schedulers.listening import BrokerTrouble
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+    from nats.aio.msg import Msg
 
 __all__ = ["NatsConnection", "NatsConnections", "has_nats"]
 
@@ -28,6 +29,8 @@ _LONGEST_PAUSE: Final = 5.0
 _CONNECT_SECONDS: Final = 5
 _PING_SECONDS: Final = 10
 _DENIED: Final = "permissions violation"
+_STREAMS_CHANGED: Final = "$JS.EVENT.ADVISORY.STREAM.*.*"
+"""Where JetStream says that a stream was made, changed or deleted."""
 _GATHER_SECONDS: Final = 0.005
 _GRACE_SECONDS: Final = 5.0
 """So long may a broker that was there be away before its triggers are in error: it may just be restarted."""
@@ -44,6 +47,7 @@ class NatsConnection:
     def __init__(self, broker: NatsBroker) -> None:
         self.users = 0
         self.may_use_jetstream = True  # as far as the broker has said
+        self.streams_changed = asyncio.Event()  # another one each time
         self._broker = broker
         self._client: Client | None = None
         self._fault: str | None = None
@@ -157,6 +161,10 @@ class NatsConnection:
             if _DENIED in str(error).lower() and "$JS.API" in str(error):
                 self.may_use_jetstream = False
 
+        async def on_advisory(_message: Msg) -> None:
+            self.streams_changed.set()
+            self.streams_changed = asyncio.Event()
+
         try:
             await client.connect(
                 [one.strip() for one in self._broker.url.split(",")],
@@ -175,6 +183,8 @@ class NatsConnection:
             with contextlib.suppress(Exception):
                 await client.close()
             raise BrokerTrouble(self._said(faults[-1] if faults else error)) from None
+        with contextlib.suppress(Error):  # without it, changes are seen when they are looked for
+            await client.subscribe(_STREAMS_CHANGED, cb=on_advisory)
         return client, closed
 
     def _credentials(self) -> dict[str, Any]:

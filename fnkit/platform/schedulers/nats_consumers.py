@@ -14,6 +14,7 @@ import msgspec
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.records.trigger import NatsSource
+from fnkit.platform.schedulers.jetstream import Stream
 
 __all__ = ["ConsumerBook", "Entry"]
 
@@ -24,7 +25,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One trigger. since: real time from which messages count, RFC 3339.
 
     streams: where it has, or had, a consumer, each with the sequence up to which everything was acknowledged when
-    it was last looked at (0: nothing known).
+    it was last looked at (0: nothing known). made: when those streams were made, as their broker says it: one that
+    was deleted and made again counts from 1 again.
     """
 
     account: str
@@ -32,6 +34,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     since: str
     streams: Mapping[str, int] = {}
+    made: Mapping[str, str] = {}
+
+    def floor(self, stream: Stream) -> int:
+        """The sequence up to which everything was taken from that stream; 0: nothing known."""
+        same = self.made.get(stream.name, stream.created) == stream.created
+        return self.streams.get(stream.name, 0) if same else 0
 
 
 class ConsumerBook:
@@ -58,12 +66,13 @@ class ConsumerBook:
             self._write(trigger_id, found)
         return found
 
-    def note(self, trigger_id: str, stream: str, floor: int | None) -> None:
+    def note(self, trigger_id: str, stream: Stream, floor: int) -> None:
         """A trigger has a consumer on a stream, which has come so far."""
         entry = self._entries[trigger_id]
-        if entry.streams.get(stream) != (floor or 0):
-            streams = {**entry.streams, stream: floor or 0}
-            self._write(trigger_id, msgspec.structs.replace(entry, streams=streams))
+        if (entry.streams.get(stream.name), entry.made.get(stream.name)) != (floor, stream.created):
+            streams = {**entry.streams, stream.name: floor}
+            made = {**entry.made, stream.name: stream.created}
+            self._write(trigger_id, msgspec.structs.replace(entry, streams=streams, made=made))
 
     def forget(self, trigger_id: str, stream: str | None = None) -> None:
         """Strike out a stream of a trigger, or the trigger."""

@@ -1,7 +1,8 @@
 """A trigger's ear on NATS (decision 30).
 
 Where a JetStream stream covers the whole subject: a durable pull consumer ``fnkit-<trigger id>``, at least once.
-Else a queue subscription, at most once, and the report says so. Which of both is looked up at start and every 30 s.
+Else a queue subscription, at most once, and the report says so. Which of both is looked up at start, whenever the
+broker says that a stream was made or changed, and every 30 s.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from fnkit.platform.schedulers.jetstream import (
 from fnkit.platform.schedulers.listening import BrokerTrouble, Intake, Message
 from fnkit.platform.schedulers.nats_connection import NatsConnection, NatsConnections
 from fnkit.platform.schedulers.nats_consumers import ConsumerBook
-from fnkit.platform.schedulers.nats_core import listen_to_subject
+from fnkit.platform.schedulers.nats_core import CoreSubscription, Heard
 from fnkit.platform.schedulers.nats_messages import StreamMessage
 from fnkit.platform.schedulers.nats_pull import Pull
+from fnkit.platform.schedulers.nats_switching import switched
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -67,20 +69,25 @@ class NatsListener:
         self._name = consumer_name(trigger_id)
         self._source = source
         self._book = book
+        self._heard = Heard(source.subject)
 
     async def listen(self, intake: Intake, say: Callable[[str], None]) -> None:
         """See ``Listener``."""
-        while True:
-            client = await self._connection.client()
-            stream = await self._stream(client)
-            if stream is None:
-                say(f"no stream covers {self._source.subject}: each message is delivered at most once")
-                hearing = listen_to_subject(client, self._source.subject, self._name, intake)
-            else:
-                await self._consumer(client, stream)
+        handing_over = asyncio.ensure_future(self._heard.hand_over(intake))
+        try:
+            while True:
+                client = await self._connection.client()
+                stream = await self._stream(client)
+                if stream is None:
+                    say(f"no stream covers {self._source.subject}: each message is delivered at most once")
+                    await self._hear(client)
+                    continue
+                taken = await self._consumer(client, stream)
                 say(f"stream {stream.name}: each message is delivered at least once")
-                hearing = Pull(self._connection, client, stream.name, self._name, intake).run()
-            await self._until_it_changes(client, stream, asyncio.ensure_future(hearing))
+                pull = Pull(self._connection, client, stream.name, self._name, intake, taken_up_to=taken)
+                await self._until_it_changes(client, stream, asyncio.ensure_future(pull.run()))
+        finally:
+            handing_over.cancel()
 
     async def keep(self, messages: Sequence[Message]) -> None:
         """See ``Listener``."""
@@ -100,40 +107,80 @@ class NatsListener:
                 raise
             return None
 
-    async def _consumer(self, client: Client, stream: Stream) -> None:
+    async def _hear(self, client: Client) -> None:
+        """Hear the subject itself until the connection is lost, or a stream covers it."""
+        ear = CoreSubscription(client, self._source.subject, self._name, self._heard)
+        await ear.begin()
+        try:
+            if (stream := await self._covering(client)) is not None:
+                last = await switched(client, stream, self._source.subject, ear, self._heard)
+                self._book.entry(self._trigger_id, self._source)
+                self._book.note(self._trigger_id, stream, last)
+        finally:
+            await ear.end()
+
+    async def _covering(self, client: Client) -> Stream | None:
+        """Return the stream that covers the subject as soon as there is one; ``None``: the connection is lost."""
+        lost = asyncio.ensure_future(self._connection.lost(client))
+        try:
+            while not lost.done():
+                changed = self._connection.streams_changed  # what is said during the look counts too
+                if (stream := await self._stream(client)) is not None:
+                    return stream
+                await self._news(changed, lost)
+        except BrokerTrouble:
+            if not lost.done():
+                raise
+        finally:
+            lost.cancel()
+        return None
+
+    async def _news(self, changed: asyncio.Event, *others: asyncio.Future[None]) -> None:
+        """Return when streams changed, one of the others is done, or it is time to look anyway."""
+
+        async def said() -> None:
+            await changed.wait()
+
+        waiting = asyncio.ensure_future(said())
+        try:
+            await asyncio.wait((waiting, *others), timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+
+    async def _consumer(self, client: Client, stream: Stream) -> int:
+        """Have a consumer; returns the sequence up to which everything was taken."""
         entry = self._book.entry(self._trigger_id, self._source)
-        after = entry.streams.get(stream.name)
+        after = entry.floor(stream)
         # Written down first: a consumer that nobody remembers would keep an interest for ever.
-        self._book.note(self._trigger_id, stream.name, after)
+        self._book.note(self._trigger_id, stream, after)
         await ensure_consumer(
             client, stream, self._name, self._source.subject, since=entry.since, after=after or None
         )
         for former in set(entry.streams) - {stream.name}:
             await remove_consumer(client, former, self._name)
             self._book.forget(self._trigger_id, former)
+        return after
 
-    async def _until_it_changes(self, client: Client, stream: Stream | None, hearing: asyncio.Task[None]) -> None:
+    async def _until_it_changes(self, client: Client, stream: Stream, hearing: asyncio.Task[None]) -> None:
         """Let it hear until the connection is lost, the consumer is gone, or another stream covers the subject."""
-        lost = asyncio.ensure_future(self._connection.lost(client))
+        lost, changed = asyncio.ensure_future(self._connection.lost(client)), self._connection.streams_changed
         try:
             while True:
-                done, _ = await asyncio.wait(
-                    (lost, hearing), timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
-                if lost in done:
+                await self._news(changed, lost, hearing)
+                changed = self._connection.streams_changed
+                if lost.done():
                     return
-                if hearing in done:
+                if hearing.done():
                     # Not at once: what makes it end again and again must not make us spin.
                     await asyncio.sleep(_BRIEFLY)
                     hearing.result()
                     return
                 if await self._stream(client) != stream:
                     return
-                if stream is not None:
-                    floor = await ack_floor(client, stream.name, self._name)
-                    if floor is None:
-                        return
-                    self._book.note(self._trigger_id, stream.name, floor)
+                floor = await ack_floor(client, stream.name, self._name)
+                if floor is None:
+                    return
+                self._book.note(self._trigger_id, stream, floor)
         except BrokerTrouble:
             if not lost.done():
                 raise

@@ -25,7 +25,7 @@ class StreamMessage:
     ``<domain>.<account hash>`` after ``ACK`` in the newer form.
     """
 
-    __slots__ = ("_connection", "_reply", "body", "deliveries", "id")
+    __slots__ = ("_connection", "_reply", "body", "deliveries", "id", "sequence")
 
     attempt: None = None  # counted by the common part: a delivery that nobody answered is none
 
@@ -37,6 +37,7 @@ class StreamMessage:
         first = 4 if len(words) >= _WITH_DOMAIN else 2
         stream, _, delivered, sequence, _, moment = words[first : first + 6]
         self.deliveries = int(delivered)
+        self.sequence = int(sequence)
         self.id = f"{stream}:{sequence}:{moment}"  # a stream that was made anew counts from 1 again
 
     async def done(self) -> None:

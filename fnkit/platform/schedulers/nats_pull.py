@@ -30,15 +30,27 @@ _OVER: Final = frozenset({"408", "409"})  # the request's time is over; the cons
 
 
 class Pull:
-    """One consumer's messages on one connection."""
+    """One consumer's messages on one connection.
+
+    taken_up_to: the sequence up to which every message was taken, where a consumer of a work queue, which cannot be
+    told where to begin, hands some out all the same.
+    """
 
     def __init__(
-        self, connection: NatsConnection, client: Client, stream: str, consumer: str, intake: Intake
+        self,
+        connection: NatsConnection,
+        client: Client,
+        stream: str,
+        consumer: str,
+        intake: Intake,
+        *,
+        taken_up_to: int = 0,
     ) -> None:
         self._connection = connection
         self._client = client
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._intake = intake
+        self._taken_up_to = taken_up_to
         self._asked = 0
         self._wanted = asyncio.Event()
         self._is_over = False
@@ -110,7 +122,12 @@ class Pull:
         status = headers.get("Status") if headers and not message.data else None
         if status is None:
             self._asked -= 1
-            self._intake.offer(StreamMessage(self._connection, message))
+            found = StreamMessage(self._connection, message)
+            if found.sequence > self._taken_up_to:
+                self._intake.offer(found)
+            else:
+                await found.done()
+                self._wanted.set()
         elif status in _OVER and headers is not None and "Nats-Pending-Messages" in headers:
             self._asked -= int(headers["Nats-Pending-Messages"])
             self._wanted.set()

@@ -1,0 +1,125 @@
+"""NATS subjects that get a stream, lose it, or get another one while a trigger listens to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.queues import DEADLINE, QueuePlatform, connected, queue_platform, sleeping
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+BURST = 150
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueuePlatform]:
+    with queue_platform(tmp_path_factory.mktemp("switching")) as running:
+        yield running
+
+
+def wait_for_stream(platform: QueuePlatform, trigger: str, stream: str) -> None:
+    wait_until(lambda: last_words(platform, trigger).startswith(f"stream {stream}:"), DEADLINE, what=stream)
+
+
+def last_words(platform: QueuePlatform, trigger: str) -> str:
+    """How a trigger listens, as the log says it."""
+    lines = [line for line in platform.log.splitlines() if trigger in line]
+    return lines[-1].partition("): ")[2] if lines else ""
+
+
+@pytest.mark.parametrize("retention", ["limits", "workqueue"])
+def test_a_stream_that_is_made_while_a_trigger_listens_repeats_nothing_and_loses_nothing(
+    platform: QueuePlatform, retention: str
+) -> None:
+    function = platform.deploy(max_scale=10)
+    trigger = platform.trigger(function, f"made.{retention}.*")
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (client, streams):
+            await client.publish(f"made.{retention}.a", b"before")
+            await client.flush()
+            platform.wait_for(function, 1)
+            await streams.add_stream(
+                name=f"made-{retention}", subjects=[f"made.{retention}.>"], retention=retention
+            )
+            for number in range(BURST):
+                await client.publish(f"made.{retention}.b", b"%d" % number)
+            await client.flush()
+            platform.wait_for(function, 1 + BURST)
+            # What comes twice comes with the consumer, so before anything that is published from now on.
+            wait_for_stream(platform, trigger, f"made-{retention}")
+            await streams.publish(f"made.{retention}.c", b"last")
+        platform.wait_for(function, 2 + BURST)
+
+    asyncio.run(scenario())
+    handled = Counter(platform.bodies(function))
+    assert handled == Counter(["before", *map(str, range(BURST)), "last"])
+
+
+def test_a_stream_that_is_deleted_and_made_again_is_heard_from_its_first_message(platform: QueuePlatform) -> None:
+    function = platform.deploy()
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (_, streams):
+            await streams.add_stream(name="again", subjects=["again.>"])
+            trigger = platform.trigger(function, "again.x")
+            for number in range(20):
+                await streams.publish("again.x", b"old %d" % number)
+            platform.wait_for(function, 20)
+            # Has progress written down: the stream that comes next must not be taken for this one.
+            await streams.add_stream(name="other", subjects=["other.>"])
+            await streams.delete_stream("again")
+            wait_until(lambda: last_words(platform, trigger).startswith("no stream"), DEADLINE)
+            platform.kill("control")
+            await streams.add_stream(name="again", subjects=["again.>"])
+            for number in range(10):
+                await streams.publish("again.x", b"new %d" % number)
+        platform.wait_for(function, 30)
+
+    asyncio.run(scenario())
+    assert Counter(platform.bodies(function)) == Counter(
+        [*(f"old {number}" for number in range(20)), *(f"new {number}" for number in range(10))]
+    )
+
+
+def test_a_trigger_on_everything_hears_what_is_published_and_nothing_that_brokers_say_to_each_other(
+    platform: QueuePlatform,
+) -> None:
+    streamed, everything = platform.deploy(name="streamed"), platform.deploy(name="everything")
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (client, streams):
+            await streams.add_stream(name="beside", subjects=["beside.>"])
+            platform.trigger(streamed, "beside.x")
+            platform.trigger(everything, "*.>")
+            await streams.publish("beside.x", b"kept")
+            platform.wait_for(streamed, 1)
+            await client.publish("elsewhere.y", b"unkept")
+            await client.flush()
+        platform.wait_for(everything, 2)
+
+    asyncio.run(scenario())
+    assert sorted(platform.bodies(everything)) == ["kept", "unkept"]
+
+
+def test_messages_that_wait_for_a_hand_outlive_their_connection(platform: QueuePlatform) -> None:
+    function = platform.deploy(sleeping(0.05), max_scale=2)
+    trigger = platform.trigger(function, "unkept.x")
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (client, _):
+            for number in range(60):
+                await client.publish("unkept.x", b"%d" % number)
+            await client.flush()
+            platform.wait_for(function, 2)
+        platform.kill("nats")
+        platform.wait_for(function, 60)
+
+    asyncio.run(scenario())
+    assert Counter(platform.bodies(function)) == Counter(map(str, range(60)))
+    wait_until(lambda: platform.listens(trigger), DEADLINE)
