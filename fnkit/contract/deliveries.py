@@ -25,7 +25,7 @@ __all__ = [
     "shown_body",
 ]
 
-DELIVERY_STATUSES: Final = ("pending", "succeeded", "failed", "dead")
+DELIVERY_STATUSES: Final = ("pending", "succeeded", "failed", "dead", "unknown")
 LISTED_BODY_MAX: Final = 4096
 """Bytes of a body that a list shows; one delivery, asked for by its id, shows all that is kept."""
 
@@ -44,8 +44,9 @@ class DeliveryAttempt(msgspec.Struct, frozen=True, kw_only=True):
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     """One firing of a cron or trigger.
 
-    status: ``pending`` (under way, or between two attempts), ``succeeded``, ``failed``, or ``dead`` (given up, and
-    the broker has forgotten the message). cause: ``tick``, ``message``, ``fire`` or ``replay``. body: text, or
+    status: ``pending`` (under way, or between two attempts), ``succeeded``, ``failed``, ``dead`` (given up, and
+    the broker has forgotten the message), or ``unknown`` (the broker does not hand it out any more, and why
+    was not written down). cause: ``tick``, ``message``, ``fire`` or ``replay``. body: text, or
     base64 where ``is_base64``; ``is_truncated``: only its beginning is shown. lag_ms: real
     milliseconds from a tick's moment to its hand-over. tries: the newest ten attempts.
     """

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["DeliveriesView", "FiredView", "delivery_line", "delivery_style"]
 
-_STYLES: Final = {"succeeded": "green", "failed": "red", "dead": "red bold", "pending": "yellow"}
+_STYLES: Final = {
+    "succeeded": "green",
+    "failed": "red",
+    "dead": "red bold",
+    "pending": "yellow",
+    "unknown": "magenta",
+}
 
 
 def delivery_style(status: str) -> str:

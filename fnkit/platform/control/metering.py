@@ -25,7 +25,7 @@ class ControlMeter:
 
     requests: by operation and status. request_durations: by operation. builds: by result, ``succeeded``,
     ``failed`` or ``cancelled``. deliveries: by kind (``cron``, ``sqs``, ``nats``) and result:
-    ``succeeded``, ``failed``, ``dead``.
+    ``succeeded``, ``failed``, ``dead``, ``unknown``.
     """
 
     def __init__(self) -> None:

@@ -18,13 +18,15 @@ class DeliveryStatus:
     """What may become of a delivery.
 
     PENDING: under way, or waiting for its next attempt. FAILED: given up. DEAD: given up, and its broker does not
-    have the message any more, so this log holds the only copy.
+    have the message any more, so this log holds the only copy. UNKNOWN: its broker does not hand the message out
+    any more, and what became of it was not written down; one that comes after all is PENDING again.
     """
 
     PENDING: Final = "pending"
     SUCCEEDED: Final = "succeeded"
     FAILED: Final = "failed"
     DEAD: Final = "dead"
+    UNKNOWN: Final = "unknown"
 
 
 FAILED: Final = (DeliveryStatus.FAILED, DeliveryStatus.DEAD)

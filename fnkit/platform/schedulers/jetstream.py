@@ -6,6 +6,7 @@ JetStream answers "no responders", or an error that says so.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACK_WAIT_SECONDS",
+    "Progress",
     "Stream",
     "ack_floor",
     "bodies_after",
     "ensure_consumer",
     "find_stream",
     "last_sequence",
+    "progress",
     "remove_consumer",
 ]
 
@@ -56,12 +59,13 @@ class _StreamConfig(msgspec.Struct, frozen=True):
 
 
 class _StreamState(msgspec.Struct, frozen=True):
+    first_seq: int = 0
     last_seq: int = 0
 
 
 class _StreamInfo(msgspec.Struct, frozen=True):
     config: _StreamConfig = _StreamConfig()
-    created: str = ""
+    created: str = "1970-01-01T00:00:00Z"
     state: _StreamState = _StreamState()
     error: _Error | None = None
 
@@ -84,6 +88,18 @@ class Stream(msgspec.Struct, frozen=True):
     name: str
     is_work_queue: bool
     created: str
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a consumer has come. floor: as of ``ack_floor``. first: the first sequence that its stream has.
+
+    created: when that stream was made, in Unix microseconds. keeps_what_was_taken: acknowledging drops nothing.
+    """
+
+    floor: int | None
+    first: int
+    created: int
+    keeps_what_was_taken: bool
 
 
 class _StoredMessage(msgspec.Struct, frozen=True):
@@ -167,6 +183,26 @@ async def ack_floor(client: Client, stream: str, name: str) -> int | None:
         return None
     _check(found.error)
     return found.ack_floor.stream_seq
+
+
+async def progress(client: Client, stream: str, name: str) -> Progress | None:
+    """Return how far a consumer has come; ``None`` where its stream is not there.
+
+    Raises:
+        BrokerTrouble: the broker refuses the question, or does not answer it.
+    """
+    info = await _ask(client, f"STREAM.INFO.{stream}", {}, _StreamInfo)
+    if info is None:
+        raise BrokerTrouble("JetStream does not answer")
+    if info.error is not None and info.error.err_code == _NO_STREAM:
+        return None
+    _check(info.error)
+    return Progress(
+        floor=await ack_floor(client, stream, name),
+        first=info.state.first_seq,
+        created=int(datetime.fromisoformat(info.created).timestamp() * 10**6),
+        keeps_what_was_taken=info.config.retention == "limits",
+    )
 
 
 async def last_sequence(client: Client, stream: str) -> int:

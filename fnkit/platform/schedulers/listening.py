@@ -10,14 +10,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["BrokerTrouble", "Intake", "Listener", "Message"]
+__all__ = ["BrokerTrouble", "Fate", "Intake", "Listener", "Message"]
 
 
 class BrokerTrouble(Exception):
     """The broker refuses, cannot be reached, or lacks what is listened to. Its text is shown: no secrets in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a message, as far as its broker can tell: a delivery's status, and why that is said."""
+
+    status: str
+    words: str
 
 
 class Message(Protocol):
@@ -82,6 +91,16 @@ class Listener(Protocol):
 
     async def keep(self, messages: Sequence[Message]) -> None:
         """Those are still held: the broker must not hand them out to anybody else."""
+
+    async def fates(self, since: Mapping[str, float]) -> Mapping[str, Fate]:
+        """Return what became of messages that are not held here, and whose delivery has no end.
+
+        Left out are those that may still be handed out. since: the event loop's time from which nobody held it, by
+        the message's id.
+
+        Raises:
+            BrokerTrouble: the broker cannot be asked now.
+        """
 
     async def close(self) -> None:
         """Nobody listens here any more, and nothing that was heard here is held."""

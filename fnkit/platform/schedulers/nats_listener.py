@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from fnkit.platform.brokers.model import NatsBroker
@@ -23,10 +23,11 @@ from fnkit.platform.schedulers.jetstream import (
     find_stream,
     remove_consumer,
 )
-from fnkit.platform.schedulers.listening import BrokerTrouble, Intake, Message
+from fnkit.platform.schedulers.listening import BrokerTrouble, Fate, Intake, Message
 from fnkit.platform.schedulers.nats_connection import NatsConnection, NatsConnections
 from fnkit.platform.schedulers.nats_consumers import ConsumerBook
 from fnkit.platform.schedulers.nats_core import CoreSubscription, Heard
+from fnkit.platform.schedulers.nats_fates import UNKEPT, is_of_stream, stream_fates
 from fnkit.platform.schedulers.nats_messages import StreamMessage
 from fnkit.platform.schedulers.nats_pull import Pull
 from fnkit.platform.schedulers.nats_switching import switched
@@ -70,6 +71,7 @@ class NatsListener:
         self._source = source
         self._book = book
         self._heard = Heard(source.subject)
+        self._stream_name = ""  # what is, or was last, listened to
 
     async def listen(self, intake: Intake, say: Callable[[str], None]) -> None:
         """See ``Listener``."""
@@ -82,6 +84,7 @@ class NatsListener:
                     say(f"no stream covers {self._source.subject}: each message is delivered at most once")
                     await self._hear(client)
                     continue
+                self._stream_name = stream.name
                 taken = await self._consumer(client, stream)
                 say(f"stream {stream.name}: each message is delivered at least once")
                 pull = Pull(self._connection, client, stream.name, self._name, intake, taken_up_to=taken)
@@ -94,6 +97,16 @@ class NatsListener:
         for message in messages:
             if isinstance(message, StreamMessage):
                 await message.keep()
+
+    async def fates(self, since: Mapping[str, float]) -> Mapping[str, Fate]:
+        """See ``Listener``."""
+        kept = [one for one in since if is_of_stream(one)]
+        found = dict.fromkeys(since.keys() - set(kept), UNKEPT)
+        if kept:
+            with contextlib.suppress(BrokerTrouble):
+                client = await self._connection.client()
+                found |= await stream_fates(client, self._name, kept, self._stream_name)
+        return found
 
     async def close(self) -> None:
         """See ``Listener``."""

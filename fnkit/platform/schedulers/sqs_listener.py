@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from fnkit.platform.schedulers.attempts import ATTEMPTS
-from fnkit.platform.schedulers.listening import Intake, Message
+from fnkit.platform.schedulers.listening import Fate, Intake, Message
 from fnkit.platform.schedulers.sqs_client import SqsClients
+from fnkit.platform.schedulers.sqs_fates import queue_fates
 from fnkit.platform.schedulers.sqs_faults import SqsAway
 from fnkit.platform.schedulers.sqs_messages import Groups, SqsMessage
 from fnkit.platform.schedulers.sqs_places import SqsPlace
@@ -62,6 +63,12 @@ class SqsListener:
         early = [] if self._groups is None else self._groups.early
         ours = [one for one in (*messages, *early) if isinstance(one, SqsMessage) and one.is_ours]
         await self._queue.keep([one.handle for one in ours])
+
+    async def fates(self, since: Mapping[str, float]) -> Mapping[str, Fate]:
+        """See ``Listener``."""
+        early = set() if self._groups is None else {one.id for one in self._groups.early}
+        gone = {one: moment for one, moment in since.items() if one not in early}
+        return queue_fates(gone, self._queue.traits, emptied=self._queue.emptied, heard=self._queue.heard)
 
     async def close(self) -> None:
         """See ``Listener``."""

@@ -98,6 +98,8 @@ class Polls:
     async def _wait(self, number: int, wait: int) -> None:
         started = asyncio.get_running_loop().time()
         found = await self._received(number, wait)
+        if found is not None and found < number and not self._groups.has_heads:
+            self._queue.emptied = self._answered
         if found:
             self._has_more = True
         elif found is not None and self._answered - started < min(wait, _EARLY_SECONDS):
@@ -117,7 +119,8 @@ class Polls:
             await asyncio.sleep(self._pause)
             self._pause = min(_LONGEST_PAUSE, self._pause * 2)
             return None
-        self._answered, self._pause = loop.time(), _FIRST_PAUSE
+        self._answered = self._queue.heard = loop.time()
+        self._pause = _FIRST_PAUSE
         for raw in found:
             self._groups.arrived(SqsMessage(self._queue, self._groups, raw))
         return len(found)

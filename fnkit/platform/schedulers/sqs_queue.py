@@ -24,12 +24,17 @@ _LONGEST_PAUSE: Final = 5.0
 
 
 class SqsQueue:
-    """See the module. refused: what may not be done with messages that were received."""
+    """See the module. refused: what may not be done with messages that were received.
+
+    heard: the event loop's time when it last answered a request for messages; emptied: when it last had none to
+    hand out.
+    """
 
     def __init__(self, client: SqsClient, place: SqsPlace) -> None:
         self.traits = traits_of(place.queue, None)
         self.is_known = False  # whether its attributes may be read
         self.refused: SqsRefusal | None = None
+        self.heard = self.emptied = 0.0
         self._client = client
         self._place = place
         self._url = place.url

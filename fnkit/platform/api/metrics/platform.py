@@ -89,7 +89,7 @@ def _control(measurements: Measurements) -> Iterator[Metric]:
     )
     yield counter(
         "fnkit_deliveries",
-        "Firings of crons and triggers that are over, by kind and result: succeeded, failed, dead.",
+        "Firings of crons and triggers that are over, by kind and result: succeeded, failed, dead, unknown.",
         ("kind", "result"),
         (((kind, result), count) for (kind, result), count in sorted(control.deliveries.items())),
     )
