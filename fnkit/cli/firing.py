@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from fnkit.cli.calling_as_cron import call_as_the_cron
 from fnkit.cli.endpoints import endpoint_for
 from fnkit.cli.options import ApiOptions, CommonOptions
@@ -18,12 +20,14 @@ from fnkit.contract.deliveries import DeliveryView, ReplayRequest
 from fnkit.contract.resources import Cron
 from fnkit.deploy.loading import Identity, load_identity
 from fnkit.deploy.sources import Firer
-from fnkit.errors import UsageError
+from fnkit.errors import ApiError, UsageError
 
 __all__ = ["Asked", "fire_now", "open_api", "show_deliveries"]
 
 _LOOK_SECONDS: Final = 0.1
 _PAGE: Final = 1000
+_NOT_FOUND: Final = 404
+_DISPLACED: Final = "newer successes have displaced what it answered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,4 +88,14 @@ def _ended(api: FunctionsApi, kind: str, source_id: str, begun: list[DeliveryVie
         waiting &= {one.id for one in page.deliveries}
         if waiting:
             time.sleep(_LOOK_SECONDS)
-    return [api.deliveries.get(kind, source_id, one.id) for one in begun]
+    return [_end_of(api, kind, source_id, one) for one in begun]
+
+
+def _end_of(api: FunctionsApi, kind: str, source_id: str, begun: DeliveryView) -> DeliveryView:
+    """Return a delivery that is not under way any more. A flood of newer ones displaces what succeeded."""
+    try:
+        return api.deliveries.get(kind, source_id, begun.id)
+    except ApiError as error:
+        if error.status != _NOT_FOUND:
+            raise
+    return msgspec.structs.replace(begun, status="succeeded", attempts=1, error=_DISPLACED)

@@ -26,7 +26,8 @@ WHOLE_BODIES_PER_SOURCE: Final = 64 * 1024 * 1024
 """Bytes of bodies beyond ``BODY_KEPT`` that are kept whole: the newest, dead messages before all others."""
 
 _SHELVES: Final = (
-    (DeliveryStatus.SUCCEEDED, DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN),
+    (DeliveryStatus.SUCCEEDED,),
+    (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN),
     (DeliveryStatus.DEAD,),
     (DeliveryStatus.PENDING,),
 )

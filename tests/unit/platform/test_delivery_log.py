@@ -110,10 +110,11 @@ def test_quick_successes_are_written_by_themselves_and_failures_do_not_wait_for_
     in_a_loop(work)
 
 
-def test_the_newest_thousand_are_kept_and_dead_ones_are_not_displaced(store: Store) -> None:
+def test_the_newest_thousand_are_kept_and_displace_none_that_failed(store: Store) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
-        log.put(SOURCE, delivery(-1, status="dead"), b"precious")
+        for number, status in ((-1, "dead"), (-2, "failed"), (-3, "unknown"), (-4, "pending")):
+            log.put(SOURCE, delivery(number, status=status), b"precious")
         log.flush()
         for number in range(KEPT_PER_SOURCE + 500):
             log.put(SOURCE, delivery(number), b"")
@@ -122,7 +123,7 @@ def test_the_newest_thousand_are_kept_and_dead_ones_are_not_displaced(store: Sto
         kept = ids(log)
         assert KEPT_PER_SOURCE < len(kept) <= KEPT_PER_SOURCE + 100
         assert kept[0] == f"d-{KEPT_PER_SOURCE + 499}"
-        assert kept[-1] == "d--1"
+        assert kept[-4:] == ["d--4", "d--3", "d--2", "d--1"]
 
     in_a_loop(work)
 

@@ -1,0 +1,69 @@
+"""What the kit says of repetitions whose platform is busy: the newest lines displace the ones it waits for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from fnkit.cli.firing import Asked, show_deliveries
+from fnkit.cli.output import Document, Output
+from fnkit.client import FunctionsApi
+from fnkit.client.endpoint import Endpoint
+from fnkit.contract.deliveries import DeliveryView
+from tests.support.scripted_server import Answer, Request, scripted_server
+
+_BEGUN = DeliveryView(
+    id="new",
+    kind="nats",
+    name="orders",
+    function="on-order",
+    at="2026-11-23T10:04:12Z",
+    attempts=0,
+    status="pending",
+    http_status=None,
+    duration_ms=None,
+    error="",
+    cause="replay",
+    message_id=None,
+    body="{}",
+    is_base64=False,
+    is_truncated=False,
+    body_size=2,
+    replay_of="old",
+    replayed_by=None,
+    lag_ms=None,
+    tries=(),
+)
+
+
+def shown(capsys: pytest.CaptureFixture[str], status: int) -> tuple[int | None, dict[str, Any]]:
+    """Repeat one delivery at a platform that answers a question for the new one with that status."""
+
+    def answer(request: Request, _number: int) -> Answer:
+        if request.method == "POST":
+            begun = {"replayed": [{"id": "old", "delivery": msgspec.to_builtins(_BEGUN)}], "skipped": []}
+            return Answer(body=json.dumps(begun).encode())
+        if request.path.endswith("/new"):
+            return Answer(status, json.dumps({"message": "Delivery was not found"}).encode())
+        return Answer(body=b'{"deliveries": [], "total": 7, "next": null}')
+
+    with scripted_server(answer) as server:
+        endpoint = Endpoint(api_url=server.url, secret_key="k", project_id="p", region="fr-par", origin="o")
+        output = Output(Document(), as_json=True, verbosity=0, colour=False)
+        with FunctionsApi(endpoint) as api:
+            asked = Asked(failed=False, limit=20, replay=("old",), replay_failed=False)
+            code = show_deliveries(output, api, "triggers", "t", asked)
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_a_repetition_that_newer_successes_displaced_has_succeeded(capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = shown(capsys, 404)
+
+    assert code is None
+    (one,) = document["deliveries"]
+    assert (one["id"], one["status"], one["http_status"], one["attempts"]) == ("new", "succeeded", None, 1)
+    assert one["error"] == "newer successes have displaced what it answered"
+    assert (document["total"], document["skipped"]) == (7, [])
