@@ -28,7 +28,7 @@ RETURNS = {
     "bad-status": {"body": "x", "statusCode": 1000},
     "long-status": {"body": "x", "statusCode": 2**70},
     "endless-status": '{"body": "x", "statusCode": ' + "9" * 100000 + "}",
-    "smuggled": {"body": "", "headers": {"X-A": "1\\r\\nX-B: 2", "Bad Name": "x", "Content-Length": "99"}},
+    "smuggled": {"body": "", "headers": {"X-A": "1\\r\\nX-B: 2", "X-Nul": "a\\0b", "Bad Name": "x", "Content-Length": "99"}},
     "whole": {"message": "m", "headers": {"X-A": "1"}},
 }
 
@@ -220,6 +220,7 @@ def test_a_handlers_headers_replace_add_and_cannot_break_out(plane: DataPlanePro
     assert lines(mixed, "X-None") == lines(mixed, "X-Bad") == []
     smuggled = plane.call("answers", "/smuggled")
     assert lines(smuggled, "X-A") == ["1  X-B: 2"]
+    assert lines(smuggled, "X-Nul") == ["a b"]
     assert lines(smuggled, "X-B") == lines(smuggled, "Bad Name") == []
     assert smuggled.header("Content-Length") == "0"
 

@@ -8,7 +8,7 @@ from typing import Final
 __all__ = ["HOP_BY_HOP", "canonical_header", "is_header_name", "safe_value"]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_LINE_BREAKS: Final = str.maketrans("\r\n", "  ")
+_LINE_BREAKS: Final = str.maketrans("\r\n\0", "   ")
 _CACHE_MAX: Final = 4096
 _canonical: Final[dict[str, str]] = {}
 
@@ -35,7 +35,10 @@ def is_header_name(name: str) -> bool:
 
 
 def safe_value(value: str) -> str:
-    """Return a header value that cannot end its line: line breaks become spaces, as in Go's writer."""
+    """Return a header value that cannot end its line: line breaks become spaces, as in Go's writer.
+
+    So does NUL, which Go writes and no client takes (RFC 9110, 5.5).
+    """
     return value.translate(_LINE_BREAKS).strip(" \t")
 
 
