@@ -28,7 +28,8 @@ RETURNS = {
     "bad-status": {"body": "x", "statusCode": 1000},
     "long-status": {"body": "x", "statusCode": 2**70},
     "endless-status": '{"body": "x", "statusCode": ' + "9" * 100000 + "}",
-    "smuggled": {"body": "", "headers": {"X-A": "1\\r\\nX-B: 2", "X-Nul": "a\\0b", "Bad Name": "x", "Content-Length": "99"}},
+    "smuggled": {"body": "", "headers": {"X-A": "1\\r\\nX-B: 2", "X-Nul": "a\\0b", "Bad Name": "x",
+                                         "Content-Length": "99"}},
     "whole": {"message": "m", "headers": {"X-A": "1"}},
 }
 
