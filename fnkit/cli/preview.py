@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
 from fnkit.cli.options import CommonOptions
 from fnkit.contract.cron import Schedule, schedule_fault
@@ -12,6 +13,8 @@ from fnkit.errors import UsageError
 from fnkit.project import CronSpec, FunctionSpec
 
 __all__ = ["Preview", "preview"]
+
+_NO_NAMES: Final = ("@", "*")  # so begin schedules, though not all of one, and no names
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ def preview(common: CommonOptions, name: str, count: int) -> tuple[Preview, ...]
         ProjectInvalid, ProjectError: the project cannot be read.
     """
     now = time.time()
-    if any(character.isspace() for character in name.strip()):
+    if any(character.isspace() for character in name.strip()) or name.startswith(_NO_NAMES):
         if fault := schedule_fault(name):
             raise UsageError(
                 f"This is no schedule: {fault}",

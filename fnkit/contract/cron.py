@@ -48,6 +48,7 @@ _FIELDS: Final = (
 )
 _DAYS_IN_MONTH: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_TIME_ZONES: Final = ("TZ=", "CRON_TZ=")
 _SUNDAY: Final = 7
 
 
@@ -149,8 +150,11 @@ class Schedule:
 
 
 def _count_fault(text: str, count: int) -> str:
-    if text.strip().startswith("@"):
+    first = text.split(maxsplit=1)[0] if text.split() else ""
+    if first.startswith("@"):
         return f"{text.strip()!r} is a nickname; write the five fields, such as '0 * * * *' for every hour."
+    if first.upper().startswith(_TIME_ZONES):
+        return f"{first!r} cannot be given: schedules are in UTC, always."
     return (
         f"a schedule has five fields (minute, hour, day of month, month, day of week), and this has {count}"
         f"{'; seconds cannot be given' if count == len(_FIELDS) + 1 else ''}."
@@ -172,7 +176,10 @@ def _unrestricted(part: str) -> bool:
 
 
 def _values(field: _Field, part: str) -> frozenset[int]:
-    return frozenset(value for item in part.split(",") for value in _item(field, item))
+    items = part.split(",")
+    if "" in items:
+        raise _Fault(f"{part!r} in {field.name} has nothing before or after a comma.")
+    return frozenset(value for item in items for value in _item(field, item))
 
 
 def _item(field: _Field, item: str) -> range:
@@ -187,7 +194,10 @@ def _item(field: _Field, item: str) -> range:
     open_end = field.high if slash else low
     high = _value(field, item, last) if dash else open_end
     if high < low:
-        raise _Fault(f"{item!r} in {field.name} runs backwards; write the smaller value first, or two ranges.")
+        sunday = "; Sunday is 7 as well as 0" if field.high == _SUNDAY else ""
+        raise _Fault(
+            f"{item!r} in {field.name} runs backwards; write the smaller value first, or two ranges{sunday}."
+        )
     return range(low, high + 1, step)
 
 
@@ -200,6 +210,8 @@ def _step(field: _Field, item: str, text: str) -> int:
 def _value(field: _Field, item: str, text: str) -> int:
     if text.upper() in field.names:
         return field.names.index(text.upper()) + field.first_named
+    if not text:
+        raise _Fault(f"{item!r} in {field.name} lacks a value: {field.describe()}.")
     if not _NUMBER.fullmatch(text):
         shown = f"{text!r} in {item!r}" if text != item else repr(item)
         raise _Fault(f"{shown} cannot be read: {field.describe()}, with the operators * - , and /.")

@@ -1,6 +1,6 @@
 """Every problem that a project can have: what it means and what to do; the one table of their codes.
 
-``fnkit explain CODE`` and ``docs/errors.md`` print it. A test holds that each code that is raised stands here.
+``docs/errors.md`` prints it. A test holds that each code that is raised stands here.
 """
 
 from __future__ import annotations

@@ -164,6 +164,10 @@ def test_an_id_that_is_not_kept_is_named_and_fails(place: tuple[PlatformUnderTes
 def test_triggers_are_listed_and_show_their_deliveries(place: tuple[PlatformUnderTest, Path]) -> None:
     (found,) = run(place, "trigger", "list", "--json").ok().json()["triggers"]
     assert (found["function"], found["kind"], found["address"]) == ("on-order", "sqs", "orders")
+    assert (found["status"], found["listening"]["state"]) == ("ready", "idle")
+    words = found["listening"]["words"]
+    assert words.startswith("no [[sqs]] in ")
+    assert f"idle: {words}" in " ".join(run(place, "trigger", "list").ok().stdout.split())
     shown = run(place, "trigger", "deliveries", "on-order", "--json").ok().json()
     assert shown == {"deliveries": [], "total": 0}
 
@@ -218,3 +222,5 @@ def test_a_typed_expression_is_previewed_in_utc_and_here(fnkit: Command) -> None
     assert "21:00 JST" in fnkit("cron", "next", "0 12 29 2 *", "--count", "1", TZ="Asia/Tokyo").ok().stdout
     wrong = fnkit("cron", "next", "61 * * * *", "--json")
     assert (wrong.code, wrong.json()["error"]["code"]) == (2, "bad-expression")
+    nickname = fnkit("cron", "next", "@hourly", "--json")
+    assert (nickname.code, nickname.json()["error"]["code"]) == (2, "bad-expression")

@@ -37,7 +37,8 @@ def every(common: CommonOptions, api: ApiOptions) -> int | None:
     with open_api(common, api) as (client, identity):
         found = live_triggers(client, identity.namespace)
         last = last_deliveries(client, "triggers", [one.source.id for one in found])
-    common.output.result(TriggersView.of(found, last))
+        platform = client.platform()
+    common.output.result(TriggersView.of(found, last, [] if platform is None else platform.triggers))
     return 1 if any(one.source.status == "error" for one in found) else None
 
 

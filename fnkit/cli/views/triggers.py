@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fnkit.contract.deliveries import DeliveryView
+    from fnkit.contract.platform import TriggerListening
     from fnkit.contract.resources import Trigger
     from fnkit.deploy.sources import Firer
 
@@ -24,17 +25,23 @@ __all__ = ["TriggersView"]
 
 @dataclass(frozen=True, slots=True)
 class TriggersView:
-    """Live triggers with their newest delivery."""
+    """Live triggers, each with its newest delivery and how the platform on this machine listens for it."""
 
-    triggers: tuple[tuple[Firer[Trigger], DeliveryView | None], ...]
+    triggers: tuple[tuple[Firer[Trigger], DeliveryView | None, TriggerListening | None], ...]
 
     @classmethod
-    def of(cls, triggers: Sequence[Firer[Trigger]], last: Mapping[str, DeliveryView]) -> TriggersView:
-        """Put both together."""
-        return cls(tuple((one, last.get(one.source.id)) for one in triggers))
+    def of(
+        cls,
+        triggers: Sequence[Firer[Trigger]],
+        last: Mapping[str, DeliveryView],
+        listening: Sequence[TriggerListening],
+    ) -> TriggersView:
+        """Put the three together."""
+        how = {one.id: one for one in listening}
+        return cls(tuple((one, last.get(one.source.id), how.get(one.source.id)) for one in triggers))
 
     def to_json(self) -> dict[str, object]:
-        """``triggers[{id, name, function, kind, address, status, error_message, last}]``."""
+        """``triggers[{id, name, function, kind, address, status, error_message, listening, last}]``."""
         return {
             "triggers": [
                 {
@@ -45,20 +52,26 @@ class TriggersView:
                     "address": _address(one.source),
                     "status": one.source.status,
                     "error_message": one.source.error_message,
+                    "listening": None if how is None else {"state": how.state, "words": how.words},
                     "last": None if last is None else msgspec.to_builtins(last),
                 }
-                for one, last in self.triggers
+                for one, last, how in self.triggers
             ]
         }
 
     def render(self, console: Console) -> None:
-        """A line a trigger, its last delivery beneath."""
-        width = max((len(one.path) for one, _ in self.triggers), default=0)
-        for one, last in self.triggers:
+        """A line a trigger; how it is listened to, and its last delivery, beneath."""
+        width = max((len(one.path) for one, _, _ in self.triggers), default=0)
+        for one, last, how in self.triggers:
             line = f"{one.path:<{width}}  {_kind(one.source):<4}  {_address(one.source)}  {one.source.status}"
             console.print(line, style="red" if one.source.status == "error" else "", markup=False)
             if one.source.error_message:
                 console.print(f"  {one.source.error_message}", style="red", markup=False)
+            elif how is not None:
+                idle = how.state == "idle"
+                console.print(
+                    f"  {'idle: ' if idle else ''}{how.words}", style="yellow" if idle else "dim", markup=False
+                )
             if last is not None:
                 console.print(f"  last {delivery_line(last)}", style=delivery_style(last.status))
         if not self.triggers:

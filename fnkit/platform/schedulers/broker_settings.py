@@ -1,7 +1,8 @@
 """The brokers in force: the file's, read again whenever it changes, and the one that the platform brought itself.
 
-A file with problems changes nothing: the brokers before it stay, and the log names every problem. The platform's
-own NATS broker answers for everybody as long as the file names no NATS broker at all.
+A file with problems changes nothing: the brokers before it stay, and the log names every problem; triggers that
+have none say the first. The platform's own NATS broker answers for everybody as long as the file names no NATS
+broker at all.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = ["BrokerSettings"]
 
 _LOOK_SECONDS: Final = 1.0
 _OTHERS: Final = 0o077
+_NOT_IN_FORCE: Final = "Until that is mended, nothing of the file counts."
 _logger = logging.getLogger(__name__)
 
 
@@ -37,6 +39,7 @@ class BrokerSettings:
         self._embedded = embedded
         self._why_none = why_none
         self._brokers = Brokers()
+        self._fault = ""  # of the file as it is now
         self._seen: object = None
         self.look()
 
@@ -47,6 +50,8 @@ class BrokerSettings:
             found = self._embedded
         if found is not None:
             return found
+        if self._fault:
+            return self._fault
         if not self._brokers.nats:
             return self._why_none
         return f"no NATS broker in {self._file} is for account {account}, project {project}, region {region}"
@@ -54,7 +59,9 @@ class BrokerSettings:
     def sqs_for(self, project: str, region: str) -> SqsBroker | str:
         """Return the service of a queue, or why there is none."""
         found = self._brokers.sqs_for(project, region)
-        return found or f"no [[sqs]] in {self._file} is for project {project}, region {region}"
+        if found is not None:
+            return found
+        return self._fault or f"no [[sqs]] in {self._file} is for project {project}, region {region}"
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` after each change, for ever."""
@@ -73,19 +80,22 @@ class BrokerSettings:
         if seen == self._seen:
             return False
         self._seen = seen
-        before = self._brokers
+        before, self._fault = (self._brokers, self._fault), ""
         if found is None:
             self._brokers = Brokers()
-            return self._brokers != before
+            return (self._brokers, self._fault) != before
         try:
             self._brokers = read_brokers_file(self._file, self._variables)
         except BrokersInvalid as invalid:
+            first = invalid.problems[0]
+            self._fault = f"{first.file}:{first.line}: {first.message} {_NOT_IN_FORCE}"
             for problem in invalid.problems:
                 _logger.error("%s:%s: %s [%s]", problem.file, problem.line, problem.message, problem.code)  # noqa: TRY400  no stack needed
         except PlatformError as error:
+            self._fault = f"{error.message} {_NOT_IN_FORCE}"
             _logger.error("%s [%s]", error.message, error.code)  # noqa: TRY400  no stack needed
         else:
             if found.st_mode & _OTHERS:
                 _logger.warning("Others may read %s, which holds credentials: chmod 600", self._file)
             _logger.info("Brokers: %d NATS, %d SQS.", len(self._brokers.nats), len(self._brokers.sqs))
-        return self._brokers != before
+        return (self._brokers, self._fault) != before

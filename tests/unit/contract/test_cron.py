@@ -65,6 +65,14 @@ def test_there_is_no_tick_past_the_calendar() -> None:
         ("0 0 * 13 *", "'13' is out of range: month goes from 1 to 12, or JAN-DEC."),
         ("0 0 * * 8", "'8' is out of range: day of week goes from 0 to 7, or SUN-SAT."),
         ("5-1 * * * *", "'5-1' in minute runs backwards; write the smaller value first, or two ranges."),
+        (
+            "0 0 * * FRI-SUN",
+            "'FRI-SUN' in day of week runs backwards; write the smaller value first, or two ranges; "
+            "Sunday is 7 as well as 0.",
+        ),
+        ("1,,2 * * * *", "'1,,2' in minute has nothing before or after a comma."),
+        ("0 1- * * *", "'1-' in hour lacks a value: hour goes from 0 to 23."),
+        ("TZ=UTC 0 * * * *", "'TZ=UTC' cannot be given: schedules are in UTC, always."),
         ("*/0 * * * *", "'*/0' in minute needs a whole number from 1 after '/'."),
         ("*/x * * * *", "'*/x' in minute needs a whole number from 1 after '/'."),
         ("0 0 L * *", "'L' cannot be read: day of month goes from 1 to 31, with the operators * - , and /."),

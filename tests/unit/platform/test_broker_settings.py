@@ -11,6 +11,7 @@ from fnkit.errors import ProjectInvalid
 from fnkit.plan import desired_state
 from fnkit.platform.brokers.model import Brokers, NatsBroker, Selector, SqsBroker
 from fnkit.platform.brokers.reading import BrokersInvalid, named_variables, read_brokers
+from fnkit.platform.schedulers.broker_settings import BrokerSettings
 
 PROJECT = "11111111-2222-4333-8444-555555555555"
 WHOLE = f"""
@@ -131,3 +132,16 @@ def test_a_nats_trigger_needs_an_account_where_the_site_has_none(tmp_path: Path)
         desired_state(project, (), project_id=PROJECT, region="fr-par")
     (problem,) = raised.value.problems
     assert (problem.code, problem.file, problem.line) == ("nats-account-missing", "main.py", 4)
+
+
+def test_a_trigger_without_a_broker_is_told_what_is_wrong_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "brokers.toml"
+    file.write_text('[[sqs]]\nendpoint = "http://127.0.0.1:1"\naccess_key = "a"\nsecret_key = "${UNSET}"\n')
+    settings = BrokerSettings(file, {}, None, "there is no broker")
+    faults = f"{file}:4: secret_key takes its value from ${{UNSET}}, which is not set."
+    assert str(settings.sqs_for("p", "fr-par")).startswith(faults)
+    assert str(settings.nats_for("a", "p", "fr-par")).startswith(faults)
+    file.write_text("")
+    assert settings.look()
+    assert settings.sqs_for("p", "fr-par") == f"no [[sqs]] in {file} is for project p, region fr-par"
+    assert settings.nats_for("a", "p", "fr-par") == "there is no broker"
