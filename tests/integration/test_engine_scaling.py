@@ -17,18 +17,19 @@ import msgspec
 import pytest
 
 from fnkit.platform import routing
-from fnkit.platform.routing import Clock
+from fnkit.platform.routing import Clock, Route
+from tests.support.counts import held
 from tests.support.data_plane import DataPlaneProcess, Reply, children, running_data_plane
+from tests.support.gates import Gate, standing_gate
 from tests.support.waiting import wait_until
 
 GATE = """
-import os, time, uuid
+import uuid
 ME = uuid.uuid4().hex
 
 def handle(event, context):
-    until = float(event["headers"].get("X-Until", "0"))
-    while time.time() < until:
-        time.sleep(0.005)
+    if event["path"] == "/wait":
+        wait_at_gate()
     return {"body": {"me": ME}}
 """
 
@@ -39,11 +40,24 @@ def plane() -> Iterator[DataPlaneProcess]:
         yield running
 
 
-def gather(plane: DataPlaneProcess, name: str, count: int, seconds: float) -> list[Reply]:
-    """Call so many times at once; each call is held until the same moment."""
-    until = {"X-Until": str(time.time() + seconds)}
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    with standing_gate() as standing:
+        yield standing
+
+
+def gather(plane: DataPlaneProcess, gate: Gate, route: Route, count: int, refused: int = 0) -> list[Reply]:
+    """Call so many times at once; each call is held until all are there, but for those that are refused."""
+    busy = min(count, route.max_scale)
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(lambda _: plane.call(name, headers=until), range(count)))
+        calls = [pool.submit(plane.call, route.name, "/wait") for _ in range(count)]
+        held(plane, route, busy=busy, waiting=count - busy - refused)
+        wait_until(lambda: gate.waiting == busy)
+        wait_until(lambda: sum(call.done() for call in calls) == refused)
+        gate.open()
+        replies = [call.result() for call in calls]
+    gate.shut()
+    return replies
 
 
 def who(reply: Reply) -> str:
@@ -58,10 +72,10 @@ def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
 
 
 def test_each_concurrent_request_gets_an_instance_up_to_the_maximum_and_the_rest_wait(
-    plane: DataPlaneProcess,
+    plane: DataPlaneProcess, gate: Gate
 ) -> None:
-    plane.deploy("gate", GATE, max_scale=3)
-    replies = gather(plane, "gate", 8, 0.4)
+    route = plane.deploy("gate", gate.source + GATE, max_scale=3)
+    replies = gather(plane, gate, route, 8)
     assert [reply.status for reply in replies] == [200] * 8
     assert len({who(reply) for reply in replies}) == 3
 
@@ -71,11 +85,10 @@ def test_requests_one_after_the_other_stay_on_one_instance(plane: DataPlaneProce
     assert len({who(plane.call("serial")) for _ in range(10)}) == 1
 
 
-def test_a_full_queue_is_a_503(plane: DataPlaneProcess) -> None:
-    plane.deploy("narrow", GATE, max_scale=1)
-    statuses = [reply.status for reply in gather(plane, "narrow", 110, 0.6)]
-    assert set(statuses) == {200, 503}
-    assert statuses.count(503) <= 9  # one runs, a hundred wait
+def test_a_full_queue_is_a_503(plane: DataPlaneProcess, gate: Gate) -> None:
+    route = plane.deploy("narrow", gate.source + GATE, max_scale=1)
+    statuses = [reply.status for reply in gather(plane, gate, route, 110, refused=9)]
+    assert (statuses.count(200), statuses.count(503)) == (101, 9)  # one runs, a hundred wait
 
 
 def test_a_request_that_takes_too_long_is_a_504_and_its_instance_is_killed(plane: DataPlaneProcess) -> None:
@@ -88,14 +101,14 @@ def test_a_request_that_takes_too_long_is_a_504_and_its_instance_is_killed(plane
     assert reply.status == 504
     assert reply.json() == {"message": "hang did not answer within 0.3 s"}
     wait_until(lambda: exits(plane, route.function_id) == ["timed out after 0.3 s"])
-    assert plane.call("hang").body == b"fine"
+    wait_until(lambda: plane.call("hang").body == b"fine")  # what the start of another one takes counts too
 
 
-def test_a_request_that_waits_too_long_for_its_turn_is_a_504(plane: DataPlaneProcess) -> None:
-    plane.deploy("turn", GATE, timeout=0.5, max_scale=1)
+def test_a_request_that_waits_too_long_for_its_turn_is_a_504(plane: DataPlaneProcess, gate: Gate) -> None:
+    plane.deploy("turn", gate.source + GATE, timeout=0.5, max_scale=1)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(plane.call, "turn", headers={"X-Until": str(time.time() + 30)})
-        second = pool.submit(plane.call, "turn", headers={"X-Until": str(time.time() + 30)})
+        first = pool.submit(plane.call, "turn", "/wait")
+        second = pool.submit(plane.call, "turn", "/wait")
         assert {first.result().status, second.result().status} == {504}
 
 
@@ -204,15 +217,15 @@ def test_an_update_under_load_loses_no_request(plane: DataPlaneProcess) -> None:
     assert {status for status, _ in seen} == {200}
 
 
-def test_a_request_that_is_held_ends_on_the_version_that_began_it(plane: DataPlaneProcess) -> None:
-    source = GATE.replace('{"me": ME}', '{"me": "old"}').replace("    until =", "    print('held')\n    until =")
-    route = plane.deploy("held", source, max_scale=1)
+def test_a_request_that_is_held_ends_on_the_version_that_began_it(plane: DataPlaneProcess, gate: Gate) -> None:
+    plane.deploy("held", gate.source + GATE.replace('{"me": ME}', '{"me": "old"}'), max_scale=1)
     with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(plane.call, "held", headers={"X-Until": str(time.time() + 0.5)})
-        wait_until(lambda: [line for line in plane.lines(route) if line.message == "held"])
+        begun = pool.submit(plane.call, "held", "/wait")
+        wait_until(lambda: gate.waiting == 1)
         plane.deploy("held", GATE.replace('{"me": ME}', '{"me": "new"}'), max_scale=1)
         assert who(plane.call("held")) == "new"
-        assert who(held.result()) == "old"
+        gate.open()
+        assert who(begun.result()) == "old"
 
 
 def test_a_change_that_instances_do_not_see_restarts_none(plane: DataPlaneProcess) -> None:
@@ -230,8 +243,8 @@ def test_a_removed_function_is_a_404(plane: DataPlaneProcess) -> None:
     assert plane.call("removed").status == 404
 
 
-def test_idle_instances_end_on_the_platforms_clock(plane: DataPlaneProcess) -> None:
-    plane.deploy("idle", GATE, max_scale=4)
+def test_idle_instances_end_on_the_platforms_clock(plane: DataPlaneProcess, gate: Gate) -> None:
+    route = plane.deploy("idle", gate.source + GATE, max_scale=4)
     epoch = time.time() + 1_000_000
 
     def move(seconds: float) -> None:
@@ -239,10 +252,10 @@ def test_idle_instances_end_on_the_platforms_clock(plane: DataPlaneProcess) -> N
         plane.control.acknowledged(routing.ClockChanged(version=plane.control.next_version(), clock=clock))
 
     move(0)
-    first = {who(reply) for reply in gather(plane, "idle", 3, 0.4)}
+    first = {who(reply) for reply in gather(plane, gate, route, 3)}
     assert len(first) == 3
     move(29)
-    assert len({who(reply) for reply in gather(plane, "idle", 3, 0.3)} | first) == 3
+    assert len({who(reply) for reply in gather(plane, gate, route, 3)} | first) == 3
     move(60)
     wait_until(lambda: len(instances_of(plane, "idle")) == 1)
     survivor = who(plane.call("idle"))
