@@ -6,10 +6,13 @@ import asyncio
 import os
 import signal
 import socket
+import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from fnkit.platform.engine.forking import Forker
 from fnkit.platform.engine.isolation import Level
@@ -45,6 +48,7 @@ async def stopped_before(folder: Path, *, kill: bool) -> None:
             zygote.fork(1, [theirs.fileno()] * 3)
             assert await asyncio.to_thread(ours.recv, 1)
         os.kill(zygote.pid, signal.SIGSTOP)
+        zygote.stuck_seconds = 0.2
         if kill:
             zygote.kill(1)
         else:
@@ -53,16 +57,58 @@ async def stopped_before(folder: Path, *, kill: bool) -> None:
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["fork", "kill"])
-def test_it_is_ended_when_it_does_not_do_what_it_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kill: bool
-) -> None:
-    monkeypatch.setattr(Forker, "stuck_seconds", 1.0 if kill else 0.2)
+def test_it_is_ended_when_it_does_not_do_what_it_is_asked_for(tmp_path: Path, *, kill: bool) -> None:
     asyncio.run(stopped_before(tmp_path, kill=kill))
 
 
-def test_one_that_listens_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Forker, "stuck_seconds", 1.5)
+class Line(Forker):
+    """One whose other end is the test itself."""
 
+    def _destroy(self) -> None:
+        """There is nothing to end."""
+
+    def _bury(self) -> None:
+        """There is nothing to wait for."""
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_one_that_dies_with_messages_unread_at_both_ends_is_lost(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def die() -> None:
+        observer = Observer()
+        line = Line(asyncio.get_running_loop(), sys.executable, observer)
+        ours, theirs = socket.socketpair()
+        line._listen(ours)
+        await asyncio.sleep(0)
+        with theirs:
+            line.fork(1, [theirs.fileno()] * 3)
+            line.kill(1)
+            theirs.sendall(struct.pack("!4sIi", b"FORK", 1, 4711))
+        await asyncio.wait_for(observer.lost.wait(), 60)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(die())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_one_that_is_found_dead_by_the_next_message_is_lost(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def ask_the_dead() -> None:
+        observer = Observer()
+        line = Line(asyncio.get_running_loop(), sys.executable, observer)
+        ours, theirs = socket.socketpair()
+        line._listen(ours)
+        asyncio.get_running_loop().remove_reader(ours.fileno())  # whatever keeps it from hearing
+        theirs.close()
+        with socket.socket() as given:
+            line.fork(1, [given.fileno()] * 3)
+        await asyncio.wait_for(observer.lost.wait(), 60)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(ask_the_dead())
+
+
+def test_one_that_listens_is_left_alone(tmp_path: Path) -> None:
     async def serve() -> None:
         observer = Observer()
         zygote = Zygote(asyncio.get_running_loop(), sys.executable, Level.NONE, tmp_path, observer)

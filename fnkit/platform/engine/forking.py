@@ -78,7 +78,7 @@ class Forker:
     def _suspect(self, kind: bytes, number: int) -> None:
         """It was asked for something long ago: a zygote that does not listen is of no use to anybody."""
         if (kind, number) in self._unheard and not self._closed:
-            self._destroy()
+            self._give_up()
 
     def _say(self, kind: bytes, number: int, ancillary: list[tuple[int, int, array.array[int]]]) -> None:
         if self._closed or self._control is None:
@@ -86,21 +86,36 @@ class Forker:
         try:
             self._control.sendmsg([_MESSAGE.pack(kind, number, 0)], ancillary)
         except OSError:  # ended, or stopped listening while thousands of messages piled up: useless either way
-            self._destroy()
+            self._give_up()
 
-    def _hear(self) -> None:
-        if self._control is None:
-            return
-        try:
-            data = self._control.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
+    def _give_up(self) -> None:
+        """End it, and do not wait for its socket to say so."""
+        self._destroy()
+        self._loop.call_soon(self._lose)
+
+    def _lose(self) -> None:
+        if not self._closed:
             self.close()
             self._observer.zygote_lost(self)
-            return
+
+    def _hear(self) -> None:
+        """Take everything, to the end if it has come.
+
+        When the other end was closed with something of ours unread, uvloop calls once more and never again.
+        """
+        while not self._closed and self._control is not None:
+            try:
+                data = self._control.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._lose()
+                return
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         self._buffer += data
         while len(self._buffer) >= _MESSAGE.size:
             kind, number, value = _MESSAGE.unpack(self._buffer[: _MESSAGE.size])
