@@ -12,13 +12,15 @@ from urllib.parse import urlsplit
 from fnkit.contract.limits import REGIONS
 from fnkit.contract.names import NATS_ACCOUNT_RULE
 from fnkit.errors import Problem
+from fnkit.platform.brokers.credentials import CredentialsUnreadable, read_credentials, read_seed
 from fnkit.platform.brokers.model import NatsBroker, Selector, SqsBroker
 from fnkit.platform.brokers.places import Places
 
 __all__ = ["Findings", "nats_broker", "sqs_broker"]
 
 _SELECTORS: Final = ("account", "project", "region")
-_NATS_KEYS: Final = (*_SELECTORS, "url", "user", "password", "token", "credentials", "nkey", "certificate")
+_NATS_FILES: Final = ("credentials", "certificate", "client_certificate", "client_key")
+_NATS_KEYS: Final = (*_SELECTORS, "url", "user", "password", "token", "nkey", *_NATS_FILES)
 _SQS_KEYS: Final = ("project", "region", "endpoint", "region_name", "access_key", "secret_key", "queue_url")
 _NATS_SCHEMES: Final = ("nats", "tls", "ws", "wss")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -89,6 +91,15 @@ class _Entry:
         if path and not Path(path).expanduser().is_file():
             self.add("broker-invalid", f"{key} does not name a file.", key)
 
+    def check_credentials(self) -> None:
+        for key, read in (("credentials", _credentials), ("nkey", read_seed)):
+            value = self.text(key)
+            if value and (key == "nkey" or Path(value).expanduser().is_file()):
+                try:
+                    read(value)
+                except CredentialsUnreadable as error:
+                    self.add("broker-invalid", f"{error}.", key)
+
 
 def nats_broker(raw: Mapping[str, object], number: int, findings: Findings) -> NatsBroker | None:
     """Return the broker that an entry describes, ``None`` where it has problems."""
@@ -99,13 +110,20 @@ def nats_broker(raw: Mapping[str, object], number: int, findings: Findings) -> N
         entry.add(
             "broker-invalid", "url is not the address of a NATS server.", "url", "Example: nats://127.0.0.1:4222"
         )
-    if "user" in raw and "password" not in raw:
-        entry.add("broker-missing", "user needs a password.", "user")
+    for key, other in (("user", "password"), ("password", "user"), ("client_key", "client_certificate")):
+        if key in raw and other not in raw:
+            entry.add("broker-missing", f"{key} needs a {other}.", key)
+    if len({_is_websocket(one) for one in url.split(",")}) > 1:
+        entry.add("broker-invalid", "url mixes web sockets with other addresses.", "url")
     kinds = [key for key in ("user", "token", "credentials", "nkey") if key in raw]
+    if kinds and "@" in url:
+        entry.add("broker-invalid", f"url holds credentials too, beside {kinds[0]}.", "url")
     if len(kinds) > 1:
         entry.add("broker-invalid", f"{' and '.join(kinds)} exclude each other.", kinds[1])
-    entry.check_file("credentials")
-    entry.check_file("certificate")
+    else:
+        entry.check_credentials()
+    for key in _NATS_FILES:
+        entry.check_file(key)
     selector = entry.selector()
     if not entry.is_fine:
         return None
@@ -140,6 +158,14 @@ def sqs_broker(raw: Mapping[str, object], number: int, findings: Findings) -> Sq
         secret_key=secret_key,
         queue_url=queue_url,
     )
+
+
+def _credentials(value: str) -> None:
+    read_credentials(Path(value).expanduser())
+
+
+def _is_websocket(url: str) -> bool:
+    return url.strip().startswith("ws")
 
 
 def _is_url(text: str, schemes: tuple[str, ...]) -> bool:

@@ -36,8 +36,9 @@ class Selector(msgspec.Struct, frozen=True, kw_only=True):
 class NatsBroker(msgspec.Struct, frozen=True, kw_only=True):
     """A NATS server, or several of one cluster with commas between. Credentials: one kind, or none.
 
-    credentials: the path of a ``.creds`` file. nkey: an nkey's seed, ``SU…``. certificate: the path of the
-    authority that signed the server's, where the system does not know it.
+    credentials: the path of a ``.creds`` file. nkey: a user's seed, ``SU…``, or the path of a file that holds it.
+    certificate: the path of the authority that signed the server's, where the system does not know it.
+    client_certificate, client_key: paths of what the server is shown; without a key it is beside its certificate.
     """
 
     url: str
@@ -48,6 +49,8 @@ class NatsBroker(msgspec.Struct, frozen=True, kw_only=True):
     credentials: str = ""
     nkey: str = ""
     certificate: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
 
     def __repr__(self) -> str:
         """Show no credentials; the URL may hold some too."""

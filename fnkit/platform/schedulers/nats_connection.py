@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
+import logging
 from collections import deque
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.schedulers.listening import BrokerTrouble
+from fnkit.platform.schedulers.nats_faults import address, denial, fault
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -27,13 +27,17 @@ __all__ = ["NatsConnection", "NatsConnections", "has_nats"]
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _CONNECT_SECONDS: Final = 5
-_PING_SECONDS: Final = 10
 _DENIED: Final = "permissions violation"
 _STREAMS_CHANGED: Final = "$JS.EVENT.ADVISORY.STREAM.*.*"
 """Where JetStream says that a stream was made, changed or deleted."""
+_ASKING: Final = ('"$js.api.', '"_inbox.')
+"""What JetStream is asked on, and where it answers."""
+_DENIALS: Final = 100
+_LASTING_SECONDS: Final = 1.0
 _GATHER_SECONDS: Final = 0.005
 _GRACE_SECONDS: Final = 5.0
 """So long may a broker that was there be away before its triggers are in error: it may just be restarted."""
+_logger = logging.getLogger(__name__)
 
 
 def has_nats() -> bool:
@@ -51,6 +55,7 @@ class NatsConnection:
         self._broker = broker
         self._client: Client | None = None
         self._fault: str | None = None
+        self._denials: deque[str] = deque(maxlen=_DENIALS)
         self._gone_since: float | None = None
         self._changed = asyncio.Event()
         self._unsaid: deque[tuple[str, bytes]] = deque()
@@ -71,6 +76,13 @@ class NatsConnection:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), left if self._fault is not None else None)
         return self._client
+
+    def denied(self, consumer: str) -> str:
+        """Return what the broker says where it has refused something to that consumer or queue group, once."""
+        found = [words for words in self._denials if consumer in words]
+        for words in found:
+            self._denials.remove(words)
+        return denial(self._broker, found[-1]) if found else ""
 
     async def lost(self, client: Client) -> None:
         """Return when that connection is gone."""
@@ -109,6 +121,10 @@ class NatsConnection:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    def _look_again(self) -> None:
+        self.streams_changed.set()
+        self.streams_changed = asyncio.Event()
+
     def _say_now(self) -> None:
         self._timer = None
         if self._sending is None or self._sending.done():
@@ -120,18 +136,22 @@ class NatsConnection:
         return self._gone_since + _GRACE_SECONDS - asyncio.get_running_loop().time()
 
     async def _keep(self) -> None:
-        pause = _FIRST_PAUSE
+        loop, pause = asyncio.get_running_loop(), _FIRST_PAUSE
         while True:
             client = None
             try:
                 client, closed = await self._connect()
-                pause = _FIRST_PAUSE
+                began = loop.time()
                 self._become(client, None)
                 await closed.wait()
-                self._gone_since = asyncio.get_running_loop().time()
-                self._become(None, self._said(client.last_error or ConnectionError("the connection was lost")))
+                if loop.time() - began > _LASTING_SECONDS:  # a broker that always hangs up was never there
+                    self._gone_since, pause = loop.time(), _FIRST_PAUSE
+                self._become(None, fault(self._broker, client.last_error or ConnectionError("it hung up")))
             except BrokerTrouble as trouble:
                 self._become(None, str(trouble))
+            except Exception:
+                _logger.exception("Broker %s", address(self._broker))
+                self._become(None, f"the NATS broker {address(self._broker)}: internal error, see the log")
             finally:
                 if client is not None and not client.is_closed:
                     with contextlib.suppress(Exception):
@@ -146,67 +166,28 @@ class NatsConnection:
         self._say_now()
 
     async def _connect(self) -> tuple[Client, asyncio.Event]:
-        from nats.aio.client import Client
         from nats.errors import Error
 
-        closed, faults = asyncio.Event(), list[Exception]()
-        client = Client()
+        from fnkit.platform.schedulers.nats_client import open_client
 
-        async def on_closed() -> None:
-            closed.set()
+        self._denials.clear()
 
-        async def on_error(error: Exception) -> None:
-            faults.append(error)
-            del faults[:-1]
-            if _DENIED in str(error).lower() and "$JS.API" in str(error):
-                self.may_use_jetstream = False
+        def on_fault(error: Exception) -> None:
+            # nats-py says it in small letters.
+            if _DENIED in (words := str(error).lower()):
+                self._denials.append(words)
+                if any(one in words for one in _ASKING):
+                    self.may_use_jetstream = False
+                else:
+                    self._look_again()
 
         async def on_advisory(_message: Msg) -> None:
-            self.streams_changed.set()
-            self.streams_changed = asyncio.Event()
+            self._look_again()
 
-        try:
-            await client.connect(
-                [one.strip() for one in self._broker.url.split(",")],
-                name="fnkit",
-                allow_reconnect=False,
-                max_reconnect_attempts=1,
-                reconnect_time_wait=0,
-                connect_timeout=_CONNECT_SECONDS,
-                ping_interval=_PING_SECONDS,
-                skip_subject_validation=True,  # ours, or the broker's own
-                closed_cb=on_closed,
-                error_cb=on_error,
-                **self._credentials(),
-            )
-        except (OSError, Error, TimeoutError, ValueError) as error:
-            with contextlib.suppress(Exception):
-                await client.close()
-            raise BrokerTrouble(self._said(faults[-1] if faults else error)) from None
+        client, closed = await open_client(self._broker, on_fault)
         with contextlib.suppress(Error):  # without it, changes are seen when they are looked for
             await client.subscribe(_STREAMS_CHANGED, cb=on_advisory)
         return client, closed
-
-    def _credentials(self) -> dict[str, Any]:
-        broker = self._broker
-        options: dict[str, Any] = {
-            "user": broker.user,
-            "password": broker.password,
-            "token": broker.token,
-            "user_credentials": str(Path(broker.credentials).expanduser()) if broker.credentials else "",
-            "nkeys_seed_str": broker.nkey,
-        }
-        if broker.certificate:
-            options["tls"] = ssl.create_default_context(cafile=str(Path(broker.certificate).expanduser()))
-        return {name: value for name, value in options.items() if value}
-
-    def _said(self, error: Exception) -> str:
-        """Return a fault's words, without what nobody may read."""
-        words = str(error).removeprefix("nats: ").strip() or type(error).__name__
-        for secret in (self._broker.password, self._broker.token, self._broker.nkey, self._broker.url):
-            if secret:
-                words = words.replace(secret, "…")
-        return f"the NATS broker does not answer: {words}" if isinstance(error, OSError) else f"NATS: {words}"
 
 
 class NatsConnections:

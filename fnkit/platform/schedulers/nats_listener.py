@@ -79,6 +79,7 @@ class NatsListener:
         try:
             while True:
                 client = await self._connection.client()
+                self._check_rights()
                 stream = await self._stream(client)
                 if stream is None:
                     say(f"no stream covers {self._source.subject}: each message is delivered at most once")
@@ -89,6 +90,9 @@ class NatsListener:
                 say(f"stream {stream.name}: each message is delivered at least once")
                 pull = Pull(self._connection, client, stream.name, self._name, intake, taken_up_to=taken)
                 await self._until_it_changes(client, stream, asyncio.ensure_future(pull.run()))
+        except BrokerTrouble:
+            self._check_rights()  # what is not allowed gets no answer, which says less
+            raise
         finally:
             handing_over.cancel()
 
@@ -120,11 +124,16 @@ class NatsListener:
                 raise
             return None
 
+    def _check_rights(self) -> None:
+        if denied := self._connection.denied(self._name):
+            raise BrokerTrouble(denied)
+
     async def _hear(self, client: Client) -> None:
         """Hear the subject itself until the connection is lost, or a stream covers it."""
         ear = CoreSubscription(client, self._source.subject, self._name, self._heard)
-        await ear.begin()
         try:
+            await ear.begin()
+            self._check_rights()
             if (stream := await self._covering(client)) is not None:
                 last = await switched(client, stream, self._source.subject, ear, self._heard)
                 self._book.entry(self._trigger_id, self._source)
@@ -138,6 +147,7 @@ class NatsListener:
         try:
             while not lost.done():
                 changed = self._connection.streams_changed  # what is said during the look counts too
+                self._check_rights()
                 if (stream := await self._stream(client)) is not None:
                     return stream
                 await self._news(changed, lost)
@@ -183,6 +193,7 @@ class NatsListener:
                 changed = self._connection.streams_changed
                 if lost.done():
                     return
+                self._check_rights()
                 if hearing.done():
                     # Not at once: what makes it end again and again must not make us spin.
                     await asyncio.sleep(_BRIEFLY)

@@ -94,7 +94,10 @@ def test_credentials_that_are_refused_are_an_error_that_heals_when_the_file_does
     settings.write_text(right.replace('password = "right"', 'password = "wrong and secret"', 1))
     wait_until(lambda: error_of(platform, trigger), DEADLINE)
 
-    assert error_of(platform, trigger) == "NATS: 'Authorization Violation'"
+    assert error_of(platform, trigger) == (
+        f"the NATS broker nats://127.0.0.1:{paris.port} refuses the user and the password of brokers.toml: "
+        "Authorization Violation"
+    )
     settings.write_text(right)
     wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "ready", DEADLINE)
     assert platform.api.get("triggers", trigger)["error_message"] is None
