@@ -254,7 +254,7 @@ class DataPlaneProcess:
         return [
             msgspec.json.decode(line, type=LogLine)
             for path in sorted(folder.glob("*.jsonl"))
-            for line in path.read_bytes().splitlines()
+            for line in path.read_bytes().split(b"\n")[:-1]  # the last one may still be being written
         ]
 
     def instances(self) -> list[int]:
@@ -265,8 +265,9 @@ class DataPlaneProcess:
         found = []
         for pid in children(self.process.pid):
             below = children(pid)
-            namespaced = below and namespace_of(below[0]) != namespace_of(pid)
-            found.append(below[0] if namespaced and len(below) == 1 else pid)
+            with contextlib.suppress(OSError):  # one of them has just ended
+                namespaced = below and namespace_of(below[0]) != namespace_of(pid)
+                found.append(below[0] if namespaced and len(below) == 1 else pid)
         return found
 
     # Ending

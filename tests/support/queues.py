@@ -73,6 +73,10 @@ class QueuePlatform:
         namespace = self.api.namespace(f"{name}-{time.monotonic_ns()}")
         return str(self.api.function(namespace["id"], name, **settings)["id"])
 
+    def advance(self, seconds: float) -> None:
+        """Move a manual clock; returns when every task that became due has started."""
+        self.api.request("POST", "/fnkit/v1/clock", {"advance": seconds}).ok()
+
     def redeploy(self, function: str, handler: str) -> None:
         """Give a function code, and wait until it serves."""
         source = self.notes.source(function, handler)
@@ -137,7 +141,7 @@ class QueuePlatform:
 @contextmanager
 def queue_platform(folder: Path, *options: str) -> Iterator[QueuePlatform]:
     """Start a platform whose clock runs 60 times as fast: attempts are half a second apart."""
-    given = options if any(one.startswith("--speed") for one in options) else ("--speed", "60", *options)
+    given = options if {"--speed", "--manual-clock"} & set(options) else ("--speed", "60", *options)
     with taking_notes() as notes, running_platform(folder / "home", *given) as platform:
         status = platform.command("platform", "status", "--json").ok().json()
         yield QueuePlatform(platform.home, api_of(platform), str(status["nats_url"]), notes)
@@ -152,7 +156,7 @@ async def connected(url: str) -> AsyncIterator[tuple[Client, JetStreamContext]]:
 
     client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=on_error)
     try:
-        yield client, client.jetstream()
+        yield client, client.jetstream(timeout=DEADLINE)
     finally:
         await client.close()
 
@@ -186,6 +190,13 @@ class Broker:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([program, "-c", file], stdout=log, stderr=log)
         wait_until(self._listens, DEADLINE)
+
+    def stop(self) -> None:
+        """Let it write everything down and end."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(DEADLINE)
+        self._process = None
 
     def kill(self) -> None:
         """``kill -9``."""

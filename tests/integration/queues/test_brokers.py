@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from nats.js import JetStreamContext
-from nats.js.errors import NotFoundError
 
+from tests.integration.queues.test_nats_triggers import drained
 from tests.support.command import Command
 from tests.support.control_process import API
 from tests.support.queues import ACCOUNT, Broker, QueuePlatform, connected, queue_platform, running_broker
@@ -153,21 +153,22 @@ def test_a_broker_that_was_away_is_cleaned_up_when_it_is_back(platform: QueuePla
 def test_a_broker_that_restarts_goes_on_where_it_was(platform: QueuePlatform, paris: Broker) -> None:
     function = platform.deploy()
 
-    async def publish(*bodies: bytes) -> None:
+    async def before() -> None:
         async with connected(paris.url) as (_, stream):
-            try:
-                await stream.stream_info("RESTARTS")
-            except NotFoundError:
-                await stream.add_stream(name="RESTARTS", subjects=["restarts"])
-                await asyncio.to_thread(platform.trigger, function, "restarts")
-            for body in bodies:
-                await stream.publish("restarts", body)
+            await stream.add_stream(name="RESTARTS", subjects=["restarts"])
+            trigger = await asyncio.to_thread(platform.trigger, function, "restarts")
+            await stream.publish("restarts", b"before")
+            await asyncio.to_thread(platform.wait_for, function, 1)
+            await drained(stream, "RESTARTS", trigger)  # what is handled is acknowledged a little later
 
-    asyncio.run(publish(b"before"))
-    platform.wait_for(function, 1)
-    paris.kill()
+    async def after() -> None:
+        async with connected(paris.url) as (_, stream):
+            await stream.publish("restarts", b"after")
+
+    asyncio.run(asyncio.wait_for(before(), DEADLINE))
+    paris.stop()
     paris.start()
-    asyncio.run(publish(b"after"))
+    asyncio.run(after())
     assert platform.wait_for(function, 2) == ["before", "after"]
 
 

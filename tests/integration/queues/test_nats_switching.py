@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.queues import DEADLINE, QueuePlatform, connected, queue_platform, sleeping
-from tests.support.waiting import wait_until
+from tests.support.queues import QueuePlatform, connected, queue_platform, sleeping
+from tests.support.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.slow
 
