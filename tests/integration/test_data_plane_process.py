@@ -15,7 +15,7 @@ import pytest
 from fnkit.platform import routing
 from fnkit.platform.routing import Clock, Snapshot
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 HELLO = "def handle(e, c):\n    return 'hello'\n"
 SLOW = "import time\ndef handle(e, c):\n    time.sleep(0.5)\n    return 'done'\n"
@@ -136,6 +136,23 @@ def test_on_sigterm_it_answers_what_it_holds_and_leaves_nothing_behind() -> None
         assert not Path(plane.settings.gateway_socket).exists()
         assert not Path(plane.settings.delivery_socket).exists()
         assert not list(plane.folder.glob("instances-*"))
+
+
+def test_what_is_still_held_at_the_end_of_the_drain_is_refused_and_not_left_without_a_word() -> None:
+    """It takes the ten seconds that a drain has."""
+    with running_data_plane() as plane:
+        plane.deploy("endless", "import time\ndef handle(e, c):\n    time.sleep(60)\n", max_scale=1)
+        with plane.connect() as served, plane.connect() as waiting:
+            for peer in (served, waiting):
+                peer.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
+            wait_until(lambda: any(busy(pid) for pid in plane.instances()))
+            plane.process.send_signal(signal.SIGTERM)
+            for peer in (served, waiting):
+                peer.settimeout(DEADLINE)
+                answer = peer.recv(65536)
+                assert answer.startswith(b"HTTP/1.1 503 ")
+                assert answer.endswith(b'{"message":"the platform is stopping"}')
+        assert plane.stop() == 0
 
 
 def busy(pid: int) -> bool:

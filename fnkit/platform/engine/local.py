@@ -213,13 +213,15 @@ class LocalEngine:
             self._sweeper = self._loop.call_later(seconds, self.sweep)
 
     async def drain(self, seconds: float) -> None:
-        """Wait until no request is held any more, at most this long."""
+        """Wait until no request is held any more, at most this long; who then still waits is told so."""
         deadline = self._loop.time() + seconds
         while self._loop.time() < deadline:
             pools = (*self._pools.values(), *self._retired)
             if not any(pool.waiting or pool.busy for pool in pools):
                 return
             await asyncio.sleep(0.02)
+        for pool in (*self._pools.values(), *self._retired):
+            pool.give_up("the platform is stopping")
 
     def close(self) -> None:
         """End every instance now."""

@@ -152,6 +152,13 @@ class Pool:
             self.waiting.remove(call)
             call.fail(Failure(FailureKind.STOPPING, "the client is gone"))
 
+    def give_up(self, message: str) -> None:
+        """Refuse what waits and what is served: the data plane ends before their answers come."""
+        served = [instance.call for instance in self.members if instance.call is not None]
+        waiting, self.waiting = self.waiting, deque()
+        for call in (*waiting, *served):
+            call.fail(Failure(FailureKind.STOPPING, message))
+
     def _give(self, instance: Instance, call: LocalCall) -> None:
         if call.waiting_since:
             self._end_waiting(instance, call)
@@ -306,7 +313,7 @@ class Pool:
             message = f"the instance of {self.route.name} ended while it answered: {reason}"
             call.fail(Failure(FailureKind.DIED, message))
         self._host.ended(self, instance, reason, prompted=prompted)
-        if not instance.was_ready and instance.lost_its_zygote and self._lost_starts < _LOST_STARTS_MAX:
+        if not instance.was_ready and instance.ended_by_others and self._lost_starts < _LOST_STARTS_MAX:
             self._lost_starts += 1
             self._host.request_start(self)
         elif not instance.was_ready:
