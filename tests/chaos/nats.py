@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Run; 1 where a message was lost, or came twice for no reason."""
+    """Run; 1 where a message was lost, came twice for no reason, or is not said to have succeeded."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.nats")
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=120.0)
@@ -29,7 +29,11 @@ def main() -> int:
         chaos = Chaos(platform, options.seed)
         outcome = asyncio.run(chaos.run(options.messages, options.seconds, VICTIMS * options.rounds))
     sys.stdout.write(f"{outcome}\n")
-    return 1 if outcome.lost or outcome.unexplained or outcome.left != (0, 0) else 0
+    return (
+        1
+        if outcome.lost or outcome.unexplained or outcome.left != (0, 0) or set(outcome.log) != {"succeeded"}
+        else 0
+    )
 
 
 if __name__ == "__main__":

@@ -34,13 +34,15 @@ _HIDDEN: Final = "3"  # seconds: how long a message is away that died with its r
 _CUT_SECONDS: Final = 1.0
 _GROUPS: Final = 7
 _DEADLINE: Final = 60.0
+_LOG_DEADLINE: Final = 900.0  # a queue that is never seen empty is asked for ten minutes
 
 
 @dataclass(slots=True)
 class Findings:
     """lost: bodies that no handler ended with and no log keeps. unexplained: handled again without a blow between.
 
-    disordered: groups whose messages came out of order. dead: given up, and kept in the log.
+    disordered: groups whose messages came out of order. dead: given up, and kept in the log. log: how many of the
+    lines that the delivery log keeps have which status; looked at in the long variant alone.
     """
 
     sent: int = 0
@@ -50,6 +52,7 @@ class Findings:
     unexplained: list[str] = field(default_factory=list)
     disordered: list[str] = field(default_factory=list)
     dead: int = 0
+    log: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
     def lines(self) -> list[str]:
@@ -61,6 +64,7 @@ class Findings:
             f"{self.sent} messages in {self.seconds:.0f} s; blows: {blows}",
             f"lost: {len(self.lost)}; dead, and kept: {self.dead}; groups out of order: {len(self.disordered)}",
             f"handled more than once: {self.repeated}, without a blow between: {len(self.unexplained)}",
+            f"lines of the delivery log: {dict(self.log)}",
         ]
 
 
@@ -106,6 +110,12 @@ class Scene:
     def _ended(self, queue: str) -> set[str]:
         dead = self.platform.deliveries(self.triggers[queue], status="dead", limit=1000)
         return {call.body for call in self.calls(queue, "end")} | {str(one["body"]) for one in dead}
+
+    def statuses_at_rest(self) -> Counter[str]:
+        """How many lines of the delivery log have which status; empty while any is under way."""
+        lines = [one for trigger in self.triggers.values() for one in self.platform.deliveries(trigger, limit=1000)]
+        found = Counter(str(one["status"]) for one in lines)
+        return Counter() if found["pending"] else found
 
     def judge(self, findings: Findings, expected: dict[str, list[str]]) -> None:
         """Look at everything that handlers wrote down."""
@@ -191,8 +201,10 @@ def main(arguments: Sequence[str]) -> int:
     blows = list(itertools.islice(itertools.cycle(BLOWS), max(len(BLOWS), messages // 200)))
     with tempfile.TemporaryDirectory() as folder, scene(Path(folder), kind) as stage:
         findings = run(stage, messages, blows, every)
+        wait_until(stage.statuses_at_rest, _LOG_DEADLINE, what="an end of every line of the log")
+        findings.log = stage.statuses_at_rest()
     sys.stdout.write("\n".join((f"SQS triggers at {kind}:", *findings.lines(), "")))
-    return 1 if findings.lost or findings.unexplained or findings.disordered else 0
+    return 1 if findings.lost or findings.unexplained or findings.disordered or findings.log["failed"] else 0
 
 
 if __name__ == "__main__":

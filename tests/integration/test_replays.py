@@ -170,6 +170,16 @@ def test_a_list_cuts_long_texts_between_two_characters(tmp_path: Path, body: str
     play(tmp_path, scenario)
 
 
+def test_a_page_behind_a_delivery_that_is_not_kept_is_refused_rather_than_empty(tmp_path: Path) -> None:
+    async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
+        log(under_test, "d", b"")
+        with pytest.raises(Refusal, match="before") as refused:
+            under_test.history.page("fr-par", "triggers", "t", {"before": "displaced"})
+        assert refused.value.status == 400
+
+    play(tmp_path, scenario)
+
+
 def test_pages_cover_every_delivery_once(tmp_path: Path) -> None:
     async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
         for number in range(25):

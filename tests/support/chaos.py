@@ -30,13 +30,17 @@ _EXPLAINED_SECONDS = 3.0
 
 @dataclass
 class Outcome:
-    """published, handled: bodies. kills: who, and when. unexplained: what came twice without a kill near it."""
+    """published, handled: bodies. kills: who, and when. unexplained: what came twice without a kill near it.
+
+    log: how many of the lines that the delivery log keeps have which status.
+    """
 
     published: set[str] = field(default_factory=set)
     handled: Counter[str] = field(default_factory=Counter)
     kills: list[tuple[str, float]] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
     left: tuple[int, int] = (-1, -1)
+    log: Counter[str] = field(default_factory=Counter)
 
     @property
     def lost(self) -> set[str]:
@@ -54,6 +58,7 @@ class Outcome:
         return (
             f"{len(self.published)} messages, {len(self.lost)} lost, {self.duplicates} handled again "
             f"({len(self.unexplained)} of them unexplained), kills: {dict(kills)}, left at the broker: {self.left}"
+            f", lines of the delivery log: {dict(self.log)}"
         )
 
 
@@ -75,6 +80,7 @@ class Chaos:
             await self._publish(stream, messages, seconds)
             await killing
             await self._drained(stream, f"fnkit-{trigger}")
+            await self._logged(trigger)
         self._judge()
         return self._outcome
 
@@ -117,6 +123,15 @@ class Chaos:
             with contextlib.suppress(Error, OSError):
                 found = await stream.consumer_info("CHAOS", consumer, timeout=2)
                 self._outcome.left = (found.num_pending or 0, found.num_ack_pending or 0)
+            await asyncio.sleep(0.1)
+
+    async def _logged(self, trigger: str) -> None:
+        """Wait until the log says of nothing that it is under way."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end and (not self._outcome.log or self._outcome.log["pending"]):
+            with contextlib.suppress(OSError):
+                lines = await asyncio.to_thread(self._platform.deliveries, trigger, limit=1000)
+                self._outcome.log = Counter(str(one["status"]) for one in lines)
             await asyncio.sleep(0.1)
 
     def _judge(self) -> None:

@@ -32,6 +32,7 @@ class SqsProxy:
     calls: Counter[str] = field(default_factory=Counter)
     entries: dict[str, list[int]] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
+    paths: set[str] = field(default_factory=set)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, operation: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes] | None:
@@ -91,6 +92,7 @@ def running_proxy(upstream: str) -> Iterator[SqsProxy]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+            proxy.paths.add(self.path)
             try:
                 found = proxy.answer(operation, body, dict(self.headers))
             except OSError:

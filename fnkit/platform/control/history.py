@@ -58,11 +58,14 @@ class History:
         source = self._source(region, kind, source_id)
         statuses = _statuses(query)
         limit = whole_number(query, "limit", _PAGE_DEFAULT, _PAGE_MAX)
+        before = query.get("before") or None
+        if before is not None and self._log.one(source.id, before) is None:
+            raise invalid("before", "is not kept (any more); begin anew without it")
         found = self._log.page(
             source.id,
             limit=limit + 1,
             statuses=statuses,
-            before=query.get("before") or None,
+            before=before,
             body_bytes=LISTED_BODY_MAX,
         )
         shown = found[:limit]

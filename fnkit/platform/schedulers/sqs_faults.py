@@ -14,7 +14,16 @@ _GONE: Final = frozenset(
     {"ReceiptHandleIsInvalid", "MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight"}
 )
 _WRONG_KEYS: Final = frozenset(
-    {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId"}
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "MissingAuthenticationToken",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
 )
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied"})
 _PASSING: Final = frozenset(
@@ -22,13 +31,19 @@ _PASSING: Final = frozenset(
         "InternalError",
         "InternalFailure",
         "InternalServerError",
+        "KmsThrottled",
         "OverLimit",
         "AWS.SimpleQueueService.OverLimit",
+        "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
         "RequestThrottled",
+        "RequestThrottledException",
         "RequestTimeout",
+        "RequestTimeoutException",
         "ServiceUnavailable",
         "SlowDown",
+        "ThrottledException",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
@@ -68,7 +83,9 @@ def refusal(code: str, message: str, status: int, access: SqsAccess) -> BrokerTr
     """Return what an error that the service answered means. Keys never stand in it."""
     if code in _GONE:
         return HandleGone("the message's receipt handle has expired")
-    words = message.replace(access.secret_key, "…").replace(access.access_key, "…").strip()
+    words = message.strip()
+    for secret in (access.secret_key, access.access_key):
+        words = words.replace(secret, "…") if secret else words
     said = f"{code}: {words}" if words and words != code else code
     if code in _NO_QUEUE:
         return SqsRefusal(f"there is no such queue at {access.host} ({said})", code)

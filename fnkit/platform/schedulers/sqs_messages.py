@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -42,6 +43,10 @@ class SqsMessage:
     async def again(self, seconds: float) -> None:
         """Have it appear again."""
         await self._groups.failed(self)
+        await self.back(seconds)
+
+    async def back(self, seconds: float) -> None:
+        """As ``again``, of a message that its group does not know (any more)."""
         self.is_ours = False
         await self._queue.hide(self.handle, math.ceil(seconds))
 
@@ -106,4 +111,5 @@ class Groups:
             return
         self._heads.pop(group, None)
         for one in self._early.pop(group, ()):
-            await one.again(0)
+            with contextlib.suppress(BrokerTrouble):  # then it comes by itself
+                await one.back(0)

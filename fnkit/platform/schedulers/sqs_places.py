@@ -16,6 +16,8 @@ _HOSTS: Final = (
     re.compile(r"sqs\.mnq\.([a-z]+-[a-z]+)\.scaleway\.com"),
     re.compile(r"sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)"),
     re.compile(r"([a-z0-9-]+)\.queue\.amazonaws\.com(?:\.cn)?"),
+    re.compile(r"[a-z0-9-]+\.sqs\.([a-z0-9-]+)\.vpce\.amazonaws\.com(?:\.cn)?"),
+    re.compile(r"sqs\.([a-z0-9-]+)\.localhost\.localstack\.cloud"),
 )
 
 

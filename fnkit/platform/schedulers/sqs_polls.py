@@ -42,6 +42,7 @@ class Polls:
         self._waiting: asyncio.Task[None] | None = None
         self._has_more = False
         self._answered = asyncio.get_running_loop().time()
+        self._away_since: float | None = None
         self._pause = _FIRST_PAUSE
         self._fault: BaseException | None = None
 
@@ -111,16 +112,19 @@ class Polls:
     async def _received(self, number: int, wait: int) -> int | None:
         """Offer what comes; returns how many, ``None`` where no answer came."""
         loop = asyncio.get_running_loop()
+        due = loop.time() + wait
         try:
             found = await self._queue.receive(number, wait)
         except SqsAway:
-            if loop.time() - self._answered >= _PATIENCE_SECONDS + wait:
+            if self._away_since is None:
+                self._away_since = min(loop.time(), due)
+            if loop.time() - self._away_since >= _PATIENCE_SECONDS:
                 raise
             await asyncio.sleep(self._pause)
             self._pause = min(_LONGEST_PAUSE, self._pause * 2)
             return None
         self._answered = self._queue.heard = loop.time()
-        self._pause = _FIRST_PAUSE
+        self._away_since, self._pause = None, _FIRST_PAUSE
         for raw in found:
             self._groups.arrived(SqsMessage(self._queue, self._groups, raw))
         return len(found)

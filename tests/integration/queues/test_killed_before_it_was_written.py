@@ -1,11 +1,13 @@
-"""What the delivery log says after ``kill -9`` of control: nothing waits for ever, nothing said is untrue."""
+"""What the delivery log says after ``kill -9`` of control: nothing waits for ever, nothing said is untrue.
+
+What it says of streams is part of ``test_nats_chaos``, and of ``test_unanswered_deliveries``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -60,27 +62,6 @@ def settled(platform: QueuePlatform, trigger: str, seconds: float = 60) -> list[
         what=f"an end of {[one for one in logged(platform, trigger) if one['status'] == 'pending']}",
     )
     return logged(platform, trigger)
-
-
-def test_messages_of_a_stream_end_as_what_their_consumer_says(platform: QueuePlatform) -> None:
-    function = platform.deploy(_ABOUT_100_MS, max_scale=10)
-
-    async def scenario() -> str:
-        async with connected(platform.url) as (_, stream):
-            await stream.add_stream(name="KILLED", subjects=["killed"])
-            trigger = await asyncio.to_thread(platform.trigger, function, "killed")
-            for number in range(_MESSAGES):
-                await stream.publish("killed", b"%d" % number)
-            await asyncio.to_thread(kill_control_after, platform, function, _BEFORE_THE_KILL)
-            await asyncio.to_thread(handled, platform, function, _MESSAGES)
-            return trigger
-
-    rows = settled(platform, asyncio.run(scenario()))
-    assert {one["status"] for one in rows} == {"succeeded"}, rows[:3]
-    unwritten = [one for one in rows if one["error"]]
-    assert all(one["http_status"] is None and "acknowledged" in str(one["error"]) for one in unwritten)
-    assert all(one["attempts"] for one in rows)
-    assert max(Counter(one["body"] for one in rows).values()) == 1  # a message has one line, however often it came
 
 
 def handled(platform: QueuePlatform, function: str, number: int) -> None:

@@ -19,4 +19,5 @@ def test_nothing_is_lost_and_nothing_comes_twice_without_a_reason(tmp_path: Path
     assert outcome.lost == set(), outcome
     assert outcome.unexplained == [], outcome
     assert outcome.left == (0, 0), outcome
+    assert set(outcome.log) == {"succeeded"}, outcome
     assert outcome.duplicates <= 20 * len(outcome.kills), outcome

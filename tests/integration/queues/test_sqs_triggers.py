@@ -2,116 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.platform import PlatformUnderTest, running_platform
-from tests.support.queue_functions import QueueFunctions, TriggerUnderTest
-from tests.support.recorder import Recorder, running_recorder
-from tests.support.sqs_proxy import SqsProxy, running_proxy
-from tests.support.sqs_servers import KINDS, SqsServer, queue_client, running_sqs
+from tests.support.platform import PlatformUnderTest
+from tests.support.sqs_servers import queue_client
+from tests.support.sqs_stage import Stage
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
-
-_numbers = itertools.count(1)
-
-
-@dataclass
-class Stage:
-    """A platform whose clock stands, one server behind a proxy, and functions that tell the recorder."""
-
-    platform: PlatformUnderTest
-    recorder: Recorder
-    functions: QueueFunctions
-    server: SqsServer
-    proxy: SqsProxy
-    client: Any
-    triggers: list[TriggerUnderTest] = field(default_factory=list)
-
-    def queue(self, suffix: str = "", **attributes: str) -> str:
-        """Make a queue; returns its name."""
-        name = f"q{next(_numbers)}{suffix}"
-        if suffix == ".fifo":
-            attributes |= {"FifoQueue": "true"}
-        self.client.create_queue(QueueName=name, Attributes=attributes)
-        return name
-
-    def url(self, queue: str) -> str:
-        return str(self.client.get_queue_url(QueueName=queue)["QueueUrl"])
-
-    def listen(self, queue: str, function_id: str = "", **keys: str) -> TriggerUnderTest:
-        """A trigger on that queue, through the proxy, whose report says that it listens."""
-        config = {
-            "endpoint": self.proxy.url,
-            "queue_url": self.url(queue),
-            "access_key": "AKID1",
-            "secret_key": "s1",
-        }
-        return self.trigger(function_id, sqs_config={**config, **keys})
-
-    def trigger(self, function_id: str = "", **source: object) -> TriggerUnderTest:
-        """One that goes with the test."""
-        trigger = self.functions.trigger(function_id or self.functions.usual, **source)
-        self.triggers.append(trigger)
-        return trigger
-
-    def send(self, queue: str, *bodies: str, **more: str) -> None:
-        url = self.url(queue)
-        for number, body in enumerate(bodies):
-            extra = {"MessageDeduplicationId": f"{body}-{number}"} if queue.endswith(".fifo") else {}
-            self.client.send_message(QueueUrl=url, MessageBody=body, **extra, **more)
-
-    def left(self, queue: str) -> int:
-        """How many messages the queue holds, seen or not."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.client.get_queue_attributes(QueueUrl=self.url(queue), AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
-
-    def empty(self, queue: str) -> None:
-        wait_until(lambda: self.left(queue) == 0, what=f"an empty {queue}")
-
-
-@pytest.fixture(scope="module")
-def recorder() -> Iterator[Recorder]:
-    with running_recorder() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnderTest]:
-    with running_platform(tmp_path_factory.mktemp("sqs"), "--manual-clock") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def functions(platform: PlatformUnderTest, recorder: Recorder) -> QueueFunctions:
-    return QueueFunctions(platform, recorder)
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def server(request: pytest.FixtureRequest) -> Iterator[SqsServer]:
-    with running_sqs(request.param) as running:
-        yield running
-
-
-@pytest.fixture
-def stage(
-    platform: PlatformUnderTest, recorder: Recorder, functions: QueueFunctions, server: SqsServer
-) -> Iterator[Stage]:
-    recorder.answer, recorder.holds, recorder.at_once = lambda _: 200, lambda _: False, 0
-    recorder.release.clear()
-    with running_proxy(server.endpoint) as proxy:
-        stage = Stage(platform, recorder, functions, server, proxy, server.client())
-        yield stage
-        recorder.release.set()
-        for trigger in stage.triggers:
-            trigger.delete()
 
 
 def test_a_message_is_posted_raw_once_and_then_deleted(stage: Stage) -> None:

@@ -101,6 +101,18 @@ def test_an_answer_that_breaks_off_is_no_answer() -> None:
         asked(half)
 
 
+def test_a_service_that_takes_a_request_and_says_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fnkit.platform.schedulers.sqs_client._GRACE_SECONDS", 0.1)
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await reader.read()  # until the other side gives up
+        writer.close()
+
+    with pytest.raises(SqsAway, match="does not answer in time"):
+        asked(silent)
+
+
 def test_what_is_no_http_is_no_answer() -> None:
     async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)

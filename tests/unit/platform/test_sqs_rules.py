@@ -20,6 +20,12 @@ ACCESS = SqsAccess("https://sqs.example.com", "fr-par", "AKIDX", "very-secret")
         ("https://sqs.eu-west-3.amazonaws.com/", "eu-west-3"),
         ("https://sqs.cn-north-1.amazonaws.com.cn", "cn-north-1"),
         ("https://eu-west-1.queue.amazonaws.com", "eu-west-1"),
+        ("https://SQS.EU-West-3.amazonaws.com:443", "eu-west-3"),
+        ("https://sqs-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("https://sqs.us-east-2.api.aws", "us-east-2"),
+        ("https://vpce-0f1-x7.sqs.eu-central-1.vpce.amazonaws.com", "eu-central-1"),
+        ("http://sqs.eu-west-1.localhost.localstack.cloud:4566/000000000000", "eu-west-1"),
+        ("http://127.0.0.1:9324/elastic/mq", "otherwise"),
         ("http://127.0.0.1:4566", "otherwise"),
         ("https://sqs.mnq.fr-par.scaleway.com.example.org", "otherwise"),
     ],
@@ -45,6 +51,32 @@ def test_a_queue_anywhere_is_named_by_its_address_and_shows_no_keys() -> None:
     assert (place.queue, place.access.region_name, place.access.host) == ("jobs.fifo", "pl-waw", "sqs.example.com")
     assert "SK" not in repr(place)
     assert "AK" not in repr(place)
+
+
+@pytest.mark.parametrize(
+    ("url", "queue"),
+    [
+        ("https://sqs.mnq.fr-par.scaleway.com/project-7f2/jobs", "jobs"),
+        ("https://sqs.eu-west-3.amazonaws.com/123456789012/jobs.fifo", "jobs.fifo"),
+        ("http://localhost:9324/elastic/mq/000000000000/jobs/", "jobs"),
+        ("http://jobs.localhost:4566/jobs", "jobs"),
+    ],
+)
+def test_every_form_of_a_queue_s_address_names_it_and_is_asked_for_as_it_was_written(url: str, queue: str) -> None:
+    source = SqsSource(endpoint="http://localhost:4566", queue_url=url, access_key="AK", sealed=b"")
+    place = place_anywhere(source, "SK", "fr-par")
+
+    assert (place.queue, place.url) == (queue, url)
+    assert traits_of(place.queue, {}).is_fifo == queue.endswith(".fifo")
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch"])
+def test_keys_that_are_wrong_or_no_longer_right_are_called_that(code: str) -> None:
+    empty = SqsAccess("https://sqs.example.com", "fr-par", "", "")
+
+    assert str(refusal(code, "it is expired", 403, empty)) == (
+        f"SQS at sqs.example.com does not accept the keys: {code}: it is expired"
+    )
 
 
 @pytest.mark.parametrize("policy", ['{"maxReceiveCount": 6}', '{"maxReceiveCount": "6"}'])
