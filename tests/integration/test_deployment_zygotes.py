@@ -20,6 +20,7 @@ import pytest
 from fnkit.platform import routing
 from fnkit.platform.routing import Clock, Route
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
+from tests.support.leftovers import BLANKS, traces_of
 from tests.support.waiting import wait_until
 
 USER = 54322
@@ -275,6 +276,22 @@ def test_a_deleted_functions_zygote_goes(sleeper: Sleeper) -> None:
     version = sleeper.plane.control.next_version()
     sleeper.plane.control.acknowledged(routing.Remove(version=version, function_id=route.function_id))
     wait_until(lambda: len(deployment_zygotes(sleeper.plane)) == there - 1)
+
+
+def test_nothing_is_left_of_a_deployment_zygote_that_goes(sleeper: Sleeper) -> None:
+    """Its spare fork goes with it: its process, its descriptors and its control groups."""
+    sleeper.fall_asleep()
+    wait_until(lambda: len(sleeper.plane.instances()) == BLANKS + len(deployment_zygotes(sleeper.plane)))
+    before = traces_of(sleeper.plane)
+    for _ in range(2):
+        route = sleeper.deploy("leaves-nothing")
+        sleeper.preloaded("leaves-nothing")
+    version = sleeper.plane.control.next_version()
+    sleeper.plane.control.acknowledged(routing.Remove(version=version, function_id=route.function_id))
+    try:
+        wait_until(lambda: traces_of(sleeper.plane).within(before), 20)
+    except AssertionError:
+        raise AssertionError(f"{before} → {traces_of(sleeper.plane)}") from None
 
 
 def test_preloaded_modules_make_room_when_memory_is_short() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import signal
 from collections.abc import Iterable
 from enum import Enum
 from time import monotonic
@@ -79,7 +80,7 @@ class Instance(asyncio.Protocol):
         self.call: LocalCall | None = None
         self.reason = ""
         self.was_ready = False
-        self.lost_its_zygote = False  # which is no fault of its own
+        self.ended_by_others = False  # its zygote has ended, or somebody killed it: no fault of its own
         self._request_id = ""
         self._logs = logs
         self._reaped = False
@@ -98,6 +99,16 @@ class Instance(asyncio.Protocol):
     def is_leaving(self) -> bool:
         """It is being ended, or has ended and is about to be reported: nothing is to be given to it."""
         return bool(self.reason) or self._eof or self._reaped
+
+    @property
+    def is_blank(self) -> bool:
+        """It waits for its settings. The kernel is asked: news of its death may be on their way."""
+        if self.state is not InstanceState.BLANK or self.is_leaving or self._transport is None:
+            return False
+        connection = self._transport.get_extra_info("socket")
+        ended = select.poll()
+        ended.register(connection.fileno(), select.POLLIN)  # it has nothing to say, but for its end
+        return not ended.poll(0)
 
     # Its three descriptors
 
@@ -233,7 +244,6 @@ class Instance(asyncio.Protocol):
         """The zygote has reaped the process, or has ended itself (``None``)."""
         self._reaped = True
         self._status = status
-        self.lost_its_zygote = status is None and not self.reason
         if self._eof:
             self._end()
         else:  # its last words may still lie in the socket
@@ -252,8 +262,14 @@ class Instance(asyncio.Protocol):
             reader.close()
         if self.groups is not None and self.groups.ran_out_of_memory():
             self.reason = "out of memory"
+        self.ended_by_others = not self.reason and _was_killed(self._status)
         if self.owner is not None:
             self.owner.instance_ended(self, self.reason or _describe_status(self._status))
+
+
+def _was_killed(status: int | None) -> bool:
+    """Say whether it was ended from outside: a program's own faults are other signals, or exit codes."""
+    return status is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL)
 
 
 def _describe_status(status: int | None) -> str:

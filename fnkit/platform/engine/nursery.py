@@ -29,6 +29,7 @@ from fnkit.platform.log_lines import Stream
 __all__ = ["Nursery"]
 
 _REFILL_SECONDS: Final = 0.05
+_REPLACE_SECONDS: Final = 0.5
 _GROUP_TRIES: Final = 50
 _ZYGOTE_TRIES: Final = 3
 _GROUP_SECONDS: Final = 0.1
@@ -100,7 +101,7 @@ class Nursery:
         blanks = self._blanks.setdefault(interpreter, deque())
         while blanks:
             instance = blanks.popleft()
-            if instance.state is InstanceState.BLANK:
+            if instance.is_blank:
                 return instance
         for _ in range(_ZYGOTE_TRIES - 1):
             with contextlib.suppress(ChildProcessError):
@@ -110,7 +111,7 @@ class Nursery:
     async def take_preloaded(self, zygote: DeploymentZygote) -> Instance:
         """Return an instance of this deployment's zygote. ``OSError`` when the zygote is no more."""
         spare, zygote.spare = zygote.spare, None
-        if _is_blank(spare) and spare is not None:
+        if spare is not None and spare.is_blank:
             return zygote.claim(spare)
         return zygote.claim(await self._fork(zygote, owner=zygote.owner))
 
@@ -153,6 +154,18 @@ class Nursery:
             self._refills[interpreter] = self._loop.call_later(_REFILL_SECONDS, self._refill, interpreter)
         else:
             self._refill(interpreter)
+
+    def _replace(self, blank: Instance) -> None:
+        """One in hand has ended: have another one, but not at once. Whatever ends them may go on."""
+        interpreter = blank.zygote.interpreter
+        blanks = self._blanks.get(interpreter)
+        if self._closed or blanks is None or blank not in blanks:
+            return
+        blanks.remove(blank)
+        waiting = self._refills.pop(interpreter, None)
+        if waiting is not None:
+            waiting.cancel()
+        self._refills[interpreter] = self._loop.call_later(_REPLACE_SECONDS, self._refill, interpreter)
 
     def _refill(self, interpreter: str) -> None:
         blanks = self._blanks.setdefault(interpreter, deque())
@@ -239,9 +252,10 @@ class Nursery:
         child = self._children.pop(number, None)
         if child is None:
             return
-        child.exited(status)
         if isinstance(child, Instance) and child.state is InstanceState.BLANK:
             child.state = InstanceState.ENDED
+            self._replace(child)
+        child.exited(status)
         if child.groups is not None:
             self._loop.call_later(_GROUP_SECONDS, self._remove_groups, child.groups, _GROUP_TRIES)
         if child.home is not None:
@@ -256,6 +270,8 @@ class Nursery:
         self._closed = True
         for task in self._tasks:
             task.cancel()
+        for waiting in self._refills.values():
+            waiting.cancel()
         for zygote in list(self._zygotes.values()):
             zygote.close()
             self.zygote_lost(zygote)
@@ -264,7 +280,7 @@ class Nursery:
 
 
 def _is_blank(instance: Instance | None) -> bool:
-    return instance is not None and instance.state is InstanceState.BLANK
+    return instance is not None and instance.is_blank
 
 
 def _remove_folder(path: str) -> None:
