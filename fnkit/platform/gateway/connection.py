@@ -123,6 +123,9 @@ class ClientConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._upgraded(data[upgrade.args[0] :])
+        except httptools.HttpParserInvalidURLError:
+            if not self._deaf:
+                self._refuse_all(message_response(400, "a URL cannot hold such a character: percent-encode it"))
         except httptools.HttpParserError:
             if not self._deaf:
                 self._refuse_all(message_response(400, "this is not an HTTP/1.1 request"))
