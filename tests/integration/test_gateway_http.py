@@ -131,7 +131,9 @@ def test_garbage_is_a_400_and_the_end_of_the_connection(plane: DataPlaneProcess,
 
 
 @pytest.mark.parametrize("target", [b"/\xc3\xa9", b"/?q=\xc3\xa9", b"/\x7f"])
-def test_a_target_with_bytes_of_another_alphabet_is_told_to_escape_them(plane: DataPlaneProcess, target: bytes) -> None:
+def test_a_target_with_bytes_of_another_alphabet_is_told_to_escape_them(
+    plane: DataPlaneProcess, target: bytes
+) -> None:
     raw = plane.raw(b"GET " + target + b" HTTP/1.1\r\nHost: echo.test\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 400 ")
     assert b"percent-encode" in raw

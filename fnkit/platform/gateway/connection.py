@@ -123,12 +123,9 @@ class ClientConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._upgraded(data[upgrade.args[0] :])
-        except httptools.HttpParserInvalidURLError:
+        except httptools.HttpParserError as error:
             if not self._deaf:
-                self._refuse_all(message_response(400, "a URL cannot hold such a character: percent-encode it"))
-        except httptools.HttpParserError:
-            if not self._deaf:
-                self._refuse_all(message_response(400, "this is not an HTTP/1.1 request"))
+                self._refuse_all(message_response(400, _what_is_wrong(error)))
         else:
             if self._in_head and self._head_bytes > _HEAD_MAX_BYTES and not self._deaf:
                 self._refuse_all(message_response(431, f"the headers exceed {_HEAD_MAX_BYTES} bytes"))
@@ -329,3 +326,9 @@ class ClientConnection(asyncio.Protocol):
             self._loop.call_later(_LINGER_SECONDS, self.abort)
         else:
             self._transport.close()
+
+
+def _what_is_wrong(error: httptools.HttpParserError) -> str:
+    if isinstance(error, httptools.HttpParserInvalidURLError):
+        return "a URL cannot hold such a character: percent-encode it"
+    return "this is not an HTTP/1.1 request"
