@@ -278,20 +278,31 @@ def test_a_deleted_functions_zygote_goes(sleeper: Sleeper) -> None:
     wait_until(lambda: len(deployment_zygotes(sleeper.plane)) == there - 1)
 
 
-def test_nothing_is_left_of_a_deployment_zygote_that_goes(sleeper: Sleeper) -> None:
-    """Its spare fork goes with it: its process, its descriptors and its control groups."""
-    sleeper.fall_asleep()
-    wait_until(lambda: len(sleeper.plane.instances()) == BLANKS + len(deployment_zygotes(sleeper.plane)))
-    before = traces_of(sleeper.plane)
-    for _ in range(2):
-        route = sleeper.deploy("leaves-nothing")
-        sleeper.preloaded("leaves-nothing")
-    version = sleeper.plane.control.next_version()
-    sleeper.plane.control.acknowledged(routing.Remove(version=version, function_id=route.function_id))
-    try:
-        wait_until(lambda: traces_of(sleeper.plane).within(before), 20)
-    except AssertionError:
-        raise AssertionError(f"{before} → {traces_of(sleeper.plane)}") from None
+def test_nothing_is_left_of_deployment_zygotes_that_go() -> None:
+    """Their spare forks go with them: processes, descriptors and control groups."""
+    with running_data_plane() as plane:
+        sleeper = Sleeper(plane)
+        remove(plane, sleeper.deploy("before", preload=False))
+        only_blanks(plane)
+        before = traces_of(plane)
+        for _ in range(3):
+            route = sleeper.deploy("leaves-nothing")
+            sleeper.preloaded("leaves-nothing")
+        remove(plane, route)
+        try:
+            wait_until(lambda: traces_of(plane).within(before))
+        except AssertionError:
+            raise AssertionError(f"{before} → {traces_of(plane)}") from None
+
+
+def remove(plane: DataPlaneProcess, route: Route) -> None:
+    plane.control.acknowledged(routing.Remove(version=plane.control.next_version(), function_id=route.function_id))
+
+
+def only_blanks(plane: DataPlaneProcess) -> None:
+    """Wait until nothing else is there; groups: none, one or, in version 1, three of each."""
+    wait_until(lambda: len(plane.instances()) == BLANKS, what="nothing but blanks")
+    wait_until(lambda: traces_of(plane).groups in (0, BLANKS, 3 * BLANKS), what="no group but theirs")
 
 
 def test_preloaded_modules_make_room_when_memory_is_short() -> None:

@@ -243,10 +243,14 @@ class Nursery:
         """See ``ForkObserver``. The next instance starts another zygote."""
         if self._zygotes.get(zygote.interpreter) is zygote:
             del self._zygotes[zygote.interpreter]
+        self._clear_forks(zygote)
+        self._lost(zygote)
+
+    def _clear_forks(self, zygote: Forker) -> None:
+        """A zygote has ended, and with it what it forked."""
         for number, child in list(self._children.items()):
             if child.zygote is zygote:
                 self._clear(number, None)
-        self._lost(zygote)
 
     def _clear(self, number: int, status: int | None) -> None:
         child = self._children.pop(number, None)
@@ -256,6 +260,8 @@ class Nursery:
             child.state = InstanceState.ENDED
             self._replace(child)
         child.exited(status)
+        if isinstance(child, DeploymentZygote):
+            self._clear_forks(child)  # one that we have closed ourselves does not say so
         if child.groups is not None:
             self._loop.call_later(_GROUP_SECONDS, self._remove_groups, child.groups, _GROUP_TRIES)
         if child.home is not None:
