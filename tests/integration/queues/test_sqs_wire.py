@@ -105,9 +105,11 @@ def test_a_service_that_takes_a_request_and_says_nothing_is_away(monkeypatch: py
     monkeypatch.setattr("fnkit.platform.schedulers.sqs_client._GRACE_SECONDS", 0.1)
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        await reader.read()  # until the other side gives up
-        writer.close()
+        try:
+            await read_request(reader)
+            await reader.read()  # until the other side gives up
+        finally:
+            writer.close()
 
     with pytest.raises(SqsAway, match="does not answer in time"):
         asked(silent)
