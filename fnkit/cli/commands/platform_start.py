@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fnkit.cli.commands.platform import data_option
+from fnkit.cli.numbers import FiniteRange
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.cli.output import Output
 from fnkit.cli.quotas import read_quotas, read_size
@@ -29,6 +30,7 @@ _SCALING = {
     "to_zero_after": "--scale-to-zero-after",
 }
 _PORT = click.IntRange(0, 65535)
+_FASTEST = 100_000  # more than a day a second; beyond, years would pass while a request is answered
 
 
 @click.command()
@@ -70,14 +72,17 @@ _PORT = click.IntRange(0, 65535)
 @click.option("--detach", is_flag=True, help="Run in the background; return when it answers.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
     help="How long it may take to answer.",
 )
 @click.option(
-    "--speed", type=click.FloatRange(0, min_open=True), metavar="X", help="How fast its clock runs. [default: 1]"
+    "--speed",
+    type=FiniteRange(0, _FASTEST, min_open=True),
+    metavar="X",
+    help="How fast its clock runs. [default: 1]",
 )
 @click.option("--manual-clock", is_flag=True, help="Its clock stands still until it is told to move.")
 @click.option(
@@ -123,13 +128,13 @@ _PORT = click.IntRange(0, 65535)
 )
 @click.option(
     "--scale-to-one-after",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     metavar="SECONDS",
     help="How long spare instances stay idle. [default: 30]",
 )
 @click.option(
     "--scale-to-zero-after",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     metavar="SECONDS",
     help="How long the last instance stays idle. [default: 900]",
 )

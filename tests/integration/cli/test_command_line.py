@@ -58,6 +58,8 @@ def test_an_unknown_verb_is_wrong_use_and_names_the_nearest(fnkit: Command) -> N
         ("platform", "strat", "--json"),
         ("platform", "start", "--json", "--api-port", "99999"),
         ("platform", "start", "--json", "--speed", "2", "--manual-clock"),
+        *(("platform", "start", "--json", "--speed", speed) for speed in ("0", "nan", "inf", "1e9")),
+        ("platform", "start", "--json", "--scale-to-zero-after", "nan"),
         ("platform", "reset", "--json"),
     ],
     ids=" ".join,
