@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import sqlite3
 from collections.abc import Callable
 from typing import Final
@@ -53,6 +54,7 @@ class Unanswered:
             except Exception:
                 _logger.exception("What became of messages of trigger %s is not known.", self._source_id)
             pause = _NEXT_LOOK_SECONDS if self._since else _LOOK_SECONDS
+            pause *= random.uniform(0.75, 1.25)  # noqa: S311  hundreds of triggers must not look at one moment
 
     async def look(self) -> None:
         """Ask once.

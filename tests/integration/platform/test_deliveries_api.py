@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import threading
 import uuid
+from contextlib import closing
 from datetime import datetime, timedelta
 
 import pytest
 
+from fnkit.platform.layout import Layout
 from tests.integration.platform.test_cron_firing import deployed_function, finished, make_cron
 from tests.support.control_process import API, ControlProcess, api_of
 from tests.support.platform import PlatformUnderTest
@@ -78,6 +81,23 @@ def test_rights_and_places_are_those_of_the_cron_itself(
     api.wait_gone("functions", function["id"])
     assert api.request("GET", f"{OWN}/crons/{cron['id']}/deliveries").status == 404
     assert api.request("GET", f"{OWN}/triggers/{trigger['id']}/deliveries").message == "trigger does not exist"
+
+
+@pytest.mark.slow
+def test_a_namespace_takes_its_deliveries_with_it(
+    manual_clock_platform: PlatformUnderTest, api: ControlProcess
+) -> None:
+    function = deployed_function(api)
+    cron = make_cron(api, function, schedule="0 0 29 2 *")
+    api.request("POST", f"{OWN}/crons/{cron['id']}/fire").ok()
+    finished(api, cron, 1)
+
+    api.request("DELETE", f"{API}/namespaces/{function['namespace_id']}").ok()
+    api.wait_gone("namespaces", function["namespace_id"])
+
+    with closing(sqlite3.connect(Layout(manual_clock_platform.home).database)) as store:
+        kept = store.execute("SELECT COUNT(*) FROM deliveries WHERE source_id = ?", (cron["id"],)).fetchone()
+    assert kept == (0,)
 
 
 @pytest.mark.slow
