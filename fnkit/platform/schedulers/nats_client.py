@@ -24,6 +24,7 @@ __all__ = ["open_client"]
 
 _CONNECT_SECONDS: Final = 5
 _PING_SECONDS: Final = 10
+_CLOSE_SECONDS: Final = 0.2
 
 
 class _InTheClear(Exception):
@@ -99,5 +100,6 @@ async def open_client(broker: NatsBroker, on_fault: Callable[[Exception], None])
 
 
 async def _closed(client: Client) -> None:
+    """Close what did not come about. Where TLS failed, nats-py waits for ever for what asyncio never says."""
     with contextlib.suppress(Exception):
-        await client.close()
+        await asyncio.wait_for(client.close(), _CLOSE_SECONDS)

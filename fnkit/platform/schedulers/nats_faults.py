@@ -52,8 +52,9 @@ def fault(broker: NatsBroker, error: Exception) -> str:
 
 def denial(broker: NatsBroker, what: str) -> str:
     """Return what a broker's refusal of a subject means. what: its words."""
-    words = without_secrets(broker, what)
-    return f"the NATS broker {address(broker)} does not allow that, give {_given(broker)} the permission: {words}"
+    words = without_secrets(broker, what.removeprefix("nats: "))
+    whom = _given(broker) or "those without credentials"
+    return f"the NATS broker {address(broker)} does not let {whom} do that: {words}"
 
 
 def without_secrets(broker: NatsBroker, words: str) -> str:

@@ -82,8 +82,7 @@ class NatsListener:
                 self._check_rights()
                 stream = await self._stream(client)
                 if stream is None:
-                    say(f"no stream covers {self._source.subject}: each message is delivered at most once")
-                    await self._hear(client)
+                    await self._hear(client, say)
                     continue
                 self._stream_name = stream.name
                 taken = await self._consumer(client, stream)
@@ -128,12 +127,13 @@ class NatsListener:
         if denied := self._connection.denied(self._name):
             raise BrokerTrouble(denied)
 
-    async def _hear(self, client: Client) -> None:
+    async def _hear(self, client: Client, say: Callable[[str], None]) -> None:
         """Hear the subject itself until the connection is lost, or a stream covers it."""
         ear = CoreSubscription(client, self._source.subject, self._name, self._heard)
         try:
             await ear.begin()
             self._check_rights()
+            say(f"no stream covers {self._source.subject}: each message is delivered at most once")
             if (stream := await self._covering(client)) is not None:
                 last = await switched(client, stream, self._source.subject, ear, self._heard)
                 self._book.entry(self._trigger_id, self._source)
