@@ -7,7 +7,7 @@ before a broker is told to forget a message that this log then holds alone. Tick
 their own (``control.ticks``).
 
 Quick successes (``put_success``) are most of what a queue says, and only the newest thousand of each source stay in
-the table. So no more than these are held and written, less often the longer it takes, within a second.
+the table. So no more than these are held and written, less often the longer it takes, within two seconds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fnkit.platform.store.deliveries import BODY_KEPT, KEPT_PER_SOURCE
 __all__ = ["DeliveryLog"]
 
 _GATHER_SECONDS: Final = 0.05  # real
-_SUCCESSES_WITHIN: Final = 1.0  # real
+_SUCCESSES_WITHIN: Final = 2.0  # real
 _WRITING_SHARE: Final = 0.05  # of the time, at most, that quick successes are written
 _AGAIN_SECONDS: Final = 1.0  # real
 _SLACK: Final = 64  # how many more than the kept ones may lie there before the oldest go
@@ -89,8 +89,7 @@ class DeliveryLog:
         said, self._said = self._said, {}
         try:
             with self._store.transaction():
-                for source_id, delivery, body in said.values():
-                    self._store.deliveries.put(source_id, delivery, body)
+                self._store.deliveries.put_all(said.values())
                 self._tidy(list(said.values()))
         except BaseException:
             self._said = {**said, **self._said}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 __all__ = ["Finished"]
@@ -11,18 +10,17 @@ _KEPT: Final = 5000
 
 
 class Finished:
-    """The newest ids."""
+    """The newest ids, at least ``_KEPT`` of them. They go by half: to know which is the oldest costs more."""
 
     def __init__(self) -> None:
-        self._ids: set[str] = set()
-        self._order: deque[str] = deque()
+        self._newer: set[str] = set()
+        self._older: set[str] = set()
 
     def __contains__(self, message_id: str) -> bool:
-        return message_id in self._ids
+        return message_id in self._newer or message_id in self._older
 
     def add(self, message_id: str) -> None:
-        """Remember an id; the oldest one goes."""
-        self._ids.add(message_id)
-        self._order.append(message_id)
-        if len(self._order) > _KEPT:
-            self._ids.discard(self._order.popleft())
+        """Remember an id."""
+        self._newer.add(message_id)
+        if len(self._newer) >= _KEPT:
+            self._older, self._newer = self._newer, set()

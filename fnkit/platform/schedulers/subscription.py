@@ -37,6 +37,8 @@ _LONGEST_PAUSE: Final = 1.0
 _LONGEST_SILENCE: Final = 5.0  # until a broker in trouble is tried again
 _STANDING_RETRY: Final = 1.0  # where the clock stands and there is no room to wait for it
 _QUICK_MILLISECONDS: Final = 50.0
+_AHEAD: Final = 8  # messages that wait for a hand which is quick: each request for some costs as much as a message
+_BYTES_AHEAD: Final = 4 * 1024 * 1024
 _BEGUN_SECONDS: Final = 0.05
 _CONTENT_TYPE: Final = "text/plain; charset=utf-8"
 _logger = logging.getLogger(__name__)
@@ -195,10 +197,12 @@ class Subscription:
                 self._busy.discard(task)
                 self._moves = True
 
-    def _pace(self, outcome: Outcome) -> None:
-        """Have messages wait for hands only where they wait but a moment."""
-        quick = self._listener.pulls_ahead and outcome.duration_ms < _QUICK_MILLISECONDS
-        self._intake.ahead = 2 * self._target.at_once if quick and self._target is not None else 0
+    def _pace(self, outcome: Outcome, size: int) -> None:
+        """Have messages wait for hands only where they wait but a moment, and are small together."""
+        if self._listener.pulls_ahead and outcome.duration_ms < _QUICK_MILLISECONDS and self._target is not None:
+            self._intake.ahead = min(_AHEAD * self._target.at_once, _BYTES_AHEAD // (size + 1))
+        else:
+            self._intake.ahead = 0
 
     async def _take(self, message: Message) -> None:
         if (known := self._held.get(message.id)) is not None:
@@ -272,7 +276,7 @@ class Subscription:
             outcome = await self._post(held.message.body)
             if outcome.succeeded:
                 self._jammed = False
-                self._pace(outcome)
+                self._pace(outcome, len(held.message.body))
                 return await self._took(held, outcome)
             held.delivery = self._delivery(held)
             if not outcome.turned_away:
