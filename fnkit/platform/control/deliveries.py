@@ -126,12 +126,12 @@ class DeliveryLog:
 
         A message stays pending, since its broker delivers it again; everything else has failed, as far as is known.
         """
-        for source_id, delivery, body in self._store.deliveries.unfinished():
+        for delivery in self._store.deliveries.unfinished():
             if delivery.cause == "message":
                 known = delivery.ended(DeliveryStatus.PENDING, _COMES_AGAIN)
             else:
                 known = delivery.ended(DeliveryStatus.FAILED, _UNKNOWN)
-            self._store.deliveries.put(source_id, known, body)
+            self._store.deliveries.restate(known)
 
     def close(self) -> None:
         """Write what is still to be written, if the disk takes it; what was under way is reconciled later."""
@@ -166,6 +166,11 @@ class DeliveryLog:
         """Return one delivery with its body; cut where it is shorter than ``body_size``."""
         self.flush()
         return self._store.deliveries.one(source_id, delivery_id)
+
+    def unanswered(self, source_id: str) -> list[tuple[str, str]]:
+        """Return the messages of a source that are under way: each delivery's id, and its message's."""
+        self.flush()
+        return self._store.deliveries.unanswered(source_id)
 
     def of_message(self, source_id: str, message_id: str) -> Delivery | None:
         """Return the newest delivery of a broker's message: one that comes again goes on where it was."""

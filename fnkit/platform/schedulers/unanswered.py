@@ -26,7 +26,6 @@ __all__ = ["Unanswered"]
 _FIRST_LOOK_SECONDS: Final = 1.0
 _NEXT_LOOK_SECONDS: Final = 5.0  # while there are any
 _LOOK_SECONDS: Final = 30.0
-_MOST: Final = 2000  # more than are kept under way
 _logger = logging.getLogger(__name__)
 
 
@@ -74,12 +73,8 @@ class Unanswered:
 
     def _unheld(self) -> list[tuple[str, str]]:
         """Return the ids of such deliveries, and of their messages."""
-        found = self._log.page(self._source_id, limit=_MOST, statuses=(DeliveryStatus.PENDING,), body_bytes=0)
-        return [
-            (one.id, one.message_id)
-            for one, _ in found
-            if one.cause == "message" and one.message_id is not None and not self._is_held(one.message_id)
-        ]
+        found = self._log.unanswered(self._source_id)
+        return [(name, message) for name, message in found if not self._is_held(message)]
 
     def _conclude(self, delivery_id: str, fate: Fate) -> None:
         found = self._log.one(self._source_id, delivery_id)

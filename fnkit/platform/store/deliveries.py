@@ -137,12 +137,26 @@ class Deliveries:
         row = self._connection.execute(f"SELECT COUNT(*) FROM deliveries {where}", values)  # noqa: S608  own text
         return int(row.fetchone()[0])
 
-    def unfinished(self) -> list[tuple[str, Delivery, bytes]]:
-        """Return what had begun and has no outcome, with its source: a control process died in between."""
+    def unfinished(self) -> list[Delivery]:
+        """Return what had begun and has no outcome: a control process died in between."""
+        rows = self._connection.execute("SELECT record FROM deliveries WHERE status = 'pending' ORDER BY seq")
+        return [self._decoder.decode(record) for (record,) in rows.fetchall()]
+
+    def unanswered(self, source_id: str) -> list[tuple[str, str]]:
+        """Return each delivery of a message that has no outcome yet: its id, and its message's."""
         rows = self._connection.execute(
-            "SELECT source_id, record, body FROM deliveries WHERE status = 'pending' ORDER BY seq"
+            "SELECT id, message_id FROM deliveries "
+            "WHERE source_id = ? AND status = 'pending' AND message_id IS NOT NULL",
+            (source_id,),
         )
-        return [(source, self._decoder.decode(record), bytes(body)) for source, record, body in rows.fetchall()]
+        return [(str(name), str(message)) for name, message in rows.fetchall()]
+
+    def restate(self, delivery: Delivery) -> None:
+        """Replace what is known of a delivery; its body stays."""
+        self._connection.execute(
+            "UPDATE deliveries SET status = ?, record = ? WHERE id = ?",
+            (delivery.status, msgspec.json.encode(delivery).decode(), delivery.id),
+        )
 
     def mark_replayed(self, original: Delivery, replay_id: str) -> None:
         """Say which delivery repeats this one."""
