@@ -21,6 +21,7 @@ from fnkit.platform.schedulers.jetstream import (
     ack_floor,
     ensure_consumer,
     find_stream,
+    last_sequence,
     remove_consumer,
 )
 from fnkit.platform.schedulers.listening import BrokerTrouble, Fate, Intake, Message
@@ -30,7 +31,7 @@ from fnkit.platform.schedulers.nats_core import CoreSubscription, Heard
 from fnkit.platform.schedulers.nats_fates import UNKEPT, is_of_stream, stream_fates
 from fnkit.platform.schedulers.nats_messages import StreamMessage
 from fnkit.platform.schedulers.nats_pull import Pull
-from fnkit.platform.schedulers.nats_switching import switched
+from fnkit.platform.schedulers.nats_switching import end_hearing
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -135,9 +136,11 @@ class NatsListener:
             self._check_rights()
             say(f"no stream covers {self._source.subject}: each message is delivered at most once")
             if (stream := await self._covering(client)) is not None:
-                last = await switched(client, stream, self._source.subject, ear, self._heard)
+                ear.hold_back()
                 self._book.entry(self._trigger_id, self._source)
-                self._book.note(self._trigger_id, stream, last)
+                self._book.note(self._trigger_id, stream, await last_sequence(client, stream.name))
+                last = await self._consumer(client, stream)
+                await end_hearing(client, stream, self._source.subject, last, ear, self._heard)
         finally:
             await ear.end()
 

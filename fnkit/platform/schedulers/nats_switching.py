@@ -1,8 +1,9 @@
 """From a subject that no stream kept to the stream that keeps it now: nothing twice, and nothing left out.
 
 Until then a queue subscription heard every message. From the moment at which the stream's last sequence is asked
-for, what is heard is held back; the consumer begins behind that sequence. What was held back and is not in the
-stream behind it was taken in before it, and is delivered as what it is: heard.
+for, what is heard is held back; the consumer is made, beginning behind that sequence; then the subscription ends.
+What was held back and is not in the stream behind that sequence was taken in before it, or by a stream that kept it
+for nobody while there was no consumer: it is delivered as what it is, heard.
 """
 
 from __future__ import annotations
@@ -11,26 +12,26 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from fnkit.platform.schedulers.jetstream import Stream, bodies_after, last_sequence
+from fnkit.platform.schedulers.jetstream import Stream, bodies_after
 from fnkit.platform.schedulers.listening import BrokerTrouble
 from fnkit.platform.schedulers.nats_core import CoreSubscription, Heard
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["switched"]
+__all__ = ["end_hearing"]
 
 _logger = logging.getLogger(__name__)
 
 
-async def switched(client: Client, stream: Stream, subject: str, ear: CoreSubscription, heard: Heard) -> int:
-    """End ``ear``; returns the sequence behind which the stream's messages have not been heard.
+async def end_hearing(
+    client: Client, stream: Stream, subject: str, last: int, ear: CoreSubscription, heard: Heard
+) -> None:
+    """End ``ear``, which holds back; the consumer begins behind sequence ``last``.
 
     Raises:
-        BrokerTrouble: the connection broke, or the stream is gone again.
+        BrokerTrouble: the connection broke.
     """
-    ear.hold_back()
-    last = await last_sequence(client, stream.name)
     held_back = await ear.drain()
     kept = Counter(await _kept(client, stream, subject, last, len(held_back)))
     for body in held_back:
@@ -38,7 +39,6 @@ async def switched(client: Client, stream: Stream, subject: str, ear: CoreSubscr
             kept[body] -= 1
         else:
             heard.put(body)
-    return last
 
 
 async def _kept(client: Client, stream: Stream, subject: str, last: int, number: int) -> list[bytes]:

@@ -32,7 +32,7 @@ def last_words(platform: QueuePlatform, trigger: str) -> str:
     return lines[-1].partition("): ")[2] if lines else ""
 
 
-@pytest.mark.parametrize("retention", ["limits", "workqueue"])
+@pytest.mark.parametrize("retention", ["limits", "workqueue", "interest"])
 def test_a_stream_that_is_made_while_a_trigger_listens_repeats_nothing_and_loses_nothing(
     platform: QueuePlatform, retention: str
 ) -> None:
