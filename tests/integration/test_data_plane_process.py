@@ -14,6 +14,7 @@ import pytest
 
 from fnkit.platform import routing
 from fnkit.platform.routing import Clock, Snapshot
+from tests.support.counts import held
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -141,17 +142,18 @@ def test_on_sigterm_it_answers_what_it_holds_and_leaves_nothing_behind() -> None
 def test_what_is_still_held_at_the_end_of_the_drain_is_refused_and_not_left_without_a_word() -> None:
     """It takes the ten seconds that a drain has."""
     with running_data_plane() as plane:
-        plane.deploy("endless", "import time\ndef handle(e, c):\n    time.sleep(60)\n", max_scale=1)
+        route = plane.deploy("endless", "import time\ndef handle(e, c):\n    time.sleep(60)\n", max_scale=1)
         with plane.connect() as served, plane.connect() as waiting:
-            for peer in (served, waiting):
-                peer.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
+            served.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
             wait_until(lambda: any(busy(pid) for pid in plane.instances()))
+            waiting.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
+            held(plane, route, busy=1, waiting=1)
             plane.process.send_signal(signal.SIGTERM)
-            for peer in (served, waiting):
+            for peer, status in ((served, b"502"), (waiting, b"503")):
                 peer.settimeout(DEADLINE)
                 answer = peer.recv(65536)
-                assert answer.startswith(b"HTTP/1.1 503 ")
-                assert answer.endswith(b'{"message":"the platform is stopping"}')
+                assert answer.startswith(b"HTTP/1.1 " + status)
+                assert answer.endswith(b'the platform is stopping"}')
         assert plane.stop() == 0
 
 

@@ -152,12 +152,20 @@ class Pool:
             self.waiting.remove(call)
             call.fail(Failure(FailureKind.STOPPING, "the client is gone"))
 
-    def give_up(self, message: str) -> None:
-        """Refuse what waits and what is served: the data plane ends before their answers come."""
-        served = [instance.call for instance in self.members if instance.call is not None]
+    def give_up(self, reason: str) -> None:
+        """Refuse what waits, and fail what is served: the data plane ends before their answers come.
+
+        The difference tells whether a handler saw it: what did not may be sent again without a thought.
+        """
         waiting, self.waiting = self.waiting, deque()
-        for call in (*waiting, *served):
-            call.fail(Failure(FailureKind.STOPPING, message))
+        for call in waiting:
+            call.fail(Failure(FailureKind.STOPPING, reason))
+        for instance in self.members:
+            if instance.call is not None:
+                instance.call.fail(Failure(FailureKind.DIED, self._died(reason)))
+
+    def _died(self, reason: str) -> str:
+        return f"the instance of {self.route.name} ended while it answered: {reason}"
 
     def _give(self, instance: Instance, call: LocalCall) -> None:
         if call.waiting_since:
@@ -310,8 +318,7 @@ class Pool:
             self.idle.remove(instance)
         call, instance.call = instance.call, None
         if call is not None:
-            message = f"the instance of {self.route.name} ended while it answered: {reason}"
-            call.fail(Failure(FailureKind.DIED, message))
+            call.fail(Failure(FailureKind.DIED, self._died(reason)))
         self._host.ended(self, instance, reason, prompted=prompted)
         if not instance.was_ready and instance.ended_by_others and self._lost_starts < _LOST_STARTS_MAX:
             self._lost_starts += 1
