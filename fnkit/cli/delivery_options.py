@@ -10,14 +10,15 @@ __all__ = ["delivery_options"]
 
 
 def delivery_options(verb: Verb) -> Verb:
-    """Give the verb ``failed``, ``limit``, ``replay`` and ``replay_failed``."""
+    """Give the verb ``failed``, ``limit``, ``replay``, ``further`` (ids behind the first) and ``replay_failed``."""
     decorators = (
+        click.argument("further", metavar="", nargs=-1),
         click.option("--failed", is_flag=True, help="Only those that failed or are dead."),
         click.option(
             "--limit", metavar="N", type=click.IntRange(1, 1000), default=20, help="How many.  [default: 20]"
         ),
         click.option(
-            "--replay", metavar="ID", multiple=True, help="Deliver this one again and show the new one; repeatable."
+            "--replay", metavar="ID...", multiple=True, help="Deliver these again and show what became of them."
         ),
         click.option(
             "--replay-failed", is_flag=True, help="Deliver again everything that failed and was not repeated yet."

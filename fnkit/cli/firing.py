@@ -32,12 +32,13 @@ _DISPLACED: Final = "newer successes have displaced what it answered"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is to be shown, or repeated."""
+    """What is to be shown, or repeated. further: what stands behind the first id of ``replay``: more ids."""
 
     failed: bool
     limit: int
     replay: tuple[str, ...]
     replay_failed: bool
+    further: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -50,6 +51,10 @@ def open_api(common: CommonOptions, api: ApiOptions) -> Iterator[tuple[Functions
 
 def show_deliveries(output: Output, api: FunctionsApi, kind: str, source_id: str, asked: Asked) -> int | None:
     """Show a source's deliveries, or repeat some and show what became of them; returns the exit code."""
+    if asked.further and not asked.replay:
+        raise UsageError(
+            f"There is one name too many: {asked.further[0]}.", hint="Ids of deliveries stand behind --replay."
+        )
     if asked.replay and asked.replay_failed:
         raise UsageError("--replay and --replay-failed exclude each other.")
     if asked.replay or asked.replay_failed:
@@ -69,7 +74,8 @@ def fire_now(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
 
 
 def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, asked: Asked) -> int | None:
-    request = ReplayRequest(ids=list(asked.replay)) if asked.replay else ReplayRequest(status="any")
+    ids = [*asked.replay, *asked.further]
+    request = ReplayRequest(ids=ids) if ids else ReplayRequest(status="any")
     answer = api.deliveries.replay(kind, source_id, request)
     begun = [one.delivery for one in answer.replayed]
     with output.progress("Delivering again"):

@@ -131,6 +131,16 @@ def test_a_failed_firing_is_shown_with_what_was_said_and_repeated(place: tuple[P
     assert run(place, "cron", "history", "poll", "--replay-failed").ok().stdout == "There is nothing to repeat.\n"
 
 
+def test_several_are_repeated_at_once_in_either_way_of_writing_them(place: tuple[PlatformUnderTest, Path]) -> None:
+    place[0].advance(120)
+    one, other = (str(found["id"]) for found in settled(place, "poll", 2)[:2])
+    for ids in (("--replay", one, other), ("--replay", one, "--replay", other)):
+        done = run(place, "cron", "history", "poll", *ids, "--json").json()
+        assert {repeated["replay_of"] for repeated in done["deliveries"]} == {one, other}
+    lonely = run(place, "cron", "history", "poll", one, "--json")
+    assert (lonely.code, lonely.json()["error"]["hint"]) == (2, "Ids of deliveries stand behind --replay.")
+
+
 def test_firing_by_hand_is_no_tick_and_says_what_became_of_it(place: tuple[PlatformUnderTest, Path]) -> None:
     platform, _ = place
     fired = run(place, "cron", "fire", "yearly", "--json").ok().json()["delivery"]

@@ -92,6 +92,7 @@ def history(
     failed: bool,
     limit: int,
     replay: tuple[str, ...],
+    further: tuple[str, ...],
     replay_failed: bool,
 ) -> int | None:
     """Show what a cron fired, and fire failed ones again.
@@ -101,7 +102,7 @@ def history(
     from fnkit.cli.firing import Asked, open_api, show_deliveries
     from fnkit.deploy.sources import chosen, live_crons
 
-    asked = Asked(failed=failed, limit=limit, replay=replay, replay_failed=replay_failed)
+    asked = Asked(failed=failed, limit=limit, replay=replay, further=further, replay_failed=replay_failed)
     with open_api(common, api) as (client, identity):
         firer = chosen(live_crons(client, identity.namespace), name, "cron")
         return show_deliveries(common.output, client, "crons", firer.source.id, asked)

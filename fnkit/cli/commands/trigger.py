@@ -55,6 +55,7 @@ def deliveries(
     failed: bool,
     limit: int,
     replay: tuple[str, ...],
+    further: tuple[str, ...],
     replay_failed: bool,
 ) -> int | None:
     """Show what a trigger delivered, and deliver failed messages again.
@@ -64,7 +65,7 @@ def deliveries(
     from fnkit.cli.firing import Asked, open_api, show_deliveries
     from fnkit.deploy.sources import chosen, live_triggers
 
-    asked = Asked(failed=failed, limit=limit, replay=replay, replay_failed=replay_failed)
+    asked = Asked(failed=failed, limit=limit, replay=replay, further=further, replay_failed=replay_failed)
     with open_api(common, api) as (client, identity):
         firer = chosen(live_triggers(client, identity.namespace), name, "trigger")
         return show_deliveries(common.output, client, "triggers", firer.source.id, asked)
