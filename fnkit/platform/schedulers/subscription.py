@@ -100,12 +100,14 @@ class Subscription:
         self._stopping = False
         self._busy: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._keeping: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to listen."""
-        watches = (self._listen(), self._keep(), self._wake(), self._unanswered.run())
+        self._keeping = asyncio.ensure_future(self._keep())
+        watches = (self._listen(), self._wake(), self._unanswered.run())
         work = (*watches, *(self._hand(one) for one in range(IN_FLIGHT)))
-        self._tasks = [asyncio.ensure_future(one) for one in work]
+        self._tasks = [self._keeping, *map(asyncio.ensure_future, work)]
 
     def refresh(self, record: TriggerRecord, target: Target | None) -> None:
         """The trigger's words or its function changed; ``None``: there is nobody to deliver to now."""
@@ -117,7 +119,7 @@ class Subscription:
         """Ask for nothing more; what is in flight has so many seconds to end."""
         self._stopping = True
         for task in self._tasks:
-            if task not in self._busy:
+            if task not in self._busy and task is not self._keeping:
                 task.cancel()
         if self._busy:
             await asyncio.wait(self._busy, timeout=seconds)

@@ -69,6 +69,29 @@ def test_keys_that_expire_while_a_message_is_handled_neither_lose_nor_repeat_it(
     assert (one["attempts"], stage.recorder.bodies.count("expiring")) == (1, before + 1)
 
 
+@pytest.mark.parametrize("server", ["fauxqs"], indirect=True)  # what counts is what is asked of it
+def test_a_message_is_kept_hidden_too_while_its_trigger_is_given_other_keys(stage: Stage) -> None:
+    stage.recorder.holds = lambda body: body == "rekeyed"
+    queue = stage.queue(VisibilityTimeout="3")
+    trigger = stage.listen(queue)
+    stage.send(queue, "rekeyed")
+    stage.recorder.times("rekeyed", 1)
+
+    stage.functions.api.request(
+        "PATCH",
+        f"/functions/v1beta1/regions/fr-par/triggers/{trigger.id}",
+        {"sqs_config": {"access_key": "AKID2", "secret_key": "s2"}},
+    ).ok()
+    wait_until(lambda: "AKID2" in stage.proxy.keys)
+    kept = stage.proxy.calls["ChangeMessageVisibilityBatch"]
+    wait_until(lambda: stage.proxy.calls["ChangeMessageVisibilityBatch"] >= kept + 4)  # one a second
+    stage.recorder.release.set()
+
+    stage.empty(queue)
+    (one,) = trigger.delivered(1)
+    assert (one["attempts"], stage.recorder.bodies.count("rekeyed")) == (1, 1)
+
+
 def test_a_retry_that_the_queue_takes_in_part_is_asked_for_again(stage: Stage) -> None:
     stage.recorder.answer = lambda body: 500 if body.startswith("again") else 200
     queue = stage.queue(VisibilityTimeout="30")
