@@ -90,6 +90,9 @@ def test_the_oracle_sees_what_is_wrong(seen: Observed) -> None:
         ("zygote", 502, True),
         ("data plane", 0, True),
         ("control", 502, False),
+        ("supervisor", 0, True),
+        ("supervisor", 504, False),
+        ("blank", 502, False),
         ("pause", 502, False),
     ],
 )

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from tests.soak.kills import Kills
 from tests.soak.oracle import GONE, THERE, Function, Oracle
 from tests.soak.subject import Answer, Subject
-from tests.support.processes import alive, arguments_of, descendants
 
 __all__ = ["Actions"]
 
 _MAX_FUNCTIONS: Final = 5
 _DEADLINE: Final = 60.0
-_WELL_AFTER: Final = 1.0  # seconds in which what a killed instance leaves is cleared away
 SOURCE: Final = """
 import json, os, sys, time
 
@@ -46,6 +43,7 @@ class Actions:
         self._oracle = oracle
         self._random = random.Random(seed)  # noqa: S311  (to be repeated, not to be secret)
         self._token_ids: dict[str, str] = {}
+        self._kills = Kills(subject, oracle, self._random, self._note)
         self._began = time.monotonic()
         self._versions = 0
         self._namespace = str(
@@ -60,9 +58,10 @@ class Actions:
         kinds: list[tuple[Callable[[], None], int]] = [
             (self.create, 3), (self.deploy, 10), (self.deploy_broken, 2), (self.delete, 2), (self.change_scale, 3),
             (self.change_privacy, 3), (self.change_note, 3), (self.change_memory, 2), (self.make_token, 3),
-            (self.delete_token, 2), (self.flood, 1), (self.advance, 2), (self.kill_instance, 8),
-            (self.kill_zygote, 3),
-            (self.kill_data_plane, 2), (self.kill_control, 3), (self.pause, 4),
+            (self.delete_token, 2), (self.flood, 1), (self.advance, 2), (self._kills.instance, 8),
+            (self._kills.zygote, 3),
+            (self._kills.data_plane, 2), (self._kills.control, 3), (self._kills.pause, 4), (self._kills.blanks, 5),
+            (self.kill_supervisor, 1),
         ]  # fmt: skip
         actions, weights = zip(*kinds, strict=True)
         self._random.choices(actions, weights)[0]()
@@ -143,7 +142,15 @@ class Actions:
         self._subject_upload(function, SOURCE.format(version=self._versions))
         self._insist("POST", f"/functions/{function.id}/deploy", {})
         if not in_peace and self.functions and self._random.random() < 0.2:
-            self._random.choice((self.kill_instance, self.kill_zygote, self.kill_control))()
+            self._random.choice(
+                (
+                    self._kills.instance,
+                    self._kills.zygote,
+                    self._kills.control,
+                    self._kills.blanks,
+                    self.kill_supervisor,
+                )
+            )()
         if self._settled(function):
             function.settle(function.versions)
             function.settle(function.presence)
@@ -179,7 +186,8 @@ class Actions:
         return self._wait(f"/functions/{function.id}") == "ready"
 
     def _was_disturbed(self) -> bool:
-        return any(time.monotonic() - one.since < 20 for one in self._oracle.disturbances)
+        """Whether something was killed that a deploy may need. A blank is nothing of the kind."""
+        return any(time.monotonic() - one.since < 20 for one in self._oracle.disturbances if one.kind != "blank")
 
     def delete(self) -> None:
         """Remove a function."""
@@ -244,6 +252,13 @@ class Actions:
         span.until = time.monotonic()
         self._insist("DELETE", f"/tokens/{self._token_ids[str(span.value)]}", allowed=(404,))
 
+    def kill_supervisor(self) -> None:
+        """Kill the first process and start the platform again: every function is still there."""
+        self._kills.supervisor()
+        for function in self.functions:
+            if self._wait(f"/functions/{function.id}") == "gone":
+                self._oracle.fault(f"{function.name} was lost with the supervisor")
+
     def flood(self) -> None:
         """Let a handler print more than a minute's lines."""
         if (function := self._any()) is None:
@@ -259,75 +274,3 @@ class Actions:
         seconds = self._random.choice((5, 40, 1000))
         self._note("advance", f"{seconds} s")
         self._insist("POST", "/fnkit/v1/clock", {"advance": seconds})
-
-    # Kills
-
-    def _below_the_data_plane(self) -> list[int]:
-        pid = self._subject.processes()["data plane"]
-        return sorted(descendants(pid)) if pid else []
-
-    def _bridges(self, *, zygotes: bool) -> list[int]:
-        found = []
-        for pid in self._below_the_data_plane():
-            with contextlib.suppress(OSError):
-                if "bridges/python.py" in arguments_of(pid) and bool(descendants(pid)) == zygotes:
-                    found.append(pid)
-        return found
-
-    def _kill(self, kind: str, pids: list[int]) -> None:
-        if not pids:
-            return
-        pid = self._random.choice(pids)
-        self._note(f"kill {kind}", str(pid))
-        disturbance = self._oracle.disturb(kind)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        end = time.monotonic() + _DEADLINE
-        while alive(pid) and time.monotonic() < end:
-            time.sleep(0.005)
-        time.sleep(_WELL_AFTER)
-        disturbance.until = time.monotonic()
-
-    def kill_instance(self) -> None:
-        """Kill a process that answers, or would."""
-        self._kill("instance", self._bridges(zygotes=False))
-
-    def kill_zygote(self) -> None:
-        """Kill a process that forks others, and all of them with it."""
-        self._kill("zygote", self._bridges(zygotes=True))
-
-    def kill_data_plane(self) -> None:
-        """Kill the data plane: no door is open until it is back."""
-        self._kill_process("data plane")
-
-    def kill_control(self) -> None:
-        """Kill control: nobody who calls a function notices."""
-        self._kill_process("control")
-
-    def _kill_process(self, kind: str) -> None:
-        pid = self._subject.processes()[kind]
-        if not pid:
-            return
-        self._note(f"kill {kind}", str(pid))
-        disturbance = self._oracle.disturb(kind)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        end = time.monotonic() + _DEADLINE
-        while self._subject.processes()[kind] in (pid, 0) and time.monotonic() < end:
-            time.sleep(0.01)
-        self._subject.become_healthy()
-        disturbance.until = time.monotonic()
-
-    def pause(self) -> None:
-        """Stop a process for a moment: what it holds is late, and not lost."""
-        kinds = self._subject.processes()
-        choices = [
-            pid for pid in (*kinds.values(), *self._bridges(zygotes=False), *self._bridges(zygotes=True)) if pid
-        ]
-        pid = self._random.choice(choices)
-        seconds = self._random.choice((0.1, 0.5, 1.5))
-        self._note("pause", f"{pid} for {seconds} s")
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-            time.sleep(seconds)
-            os.kill(pid, signal.SIGCONT)

@@ -24,10 +24,12 @@ _EXCUSES: Final = {
     "instance": frozenset({NO_ANSWER, 502}),
     "zygote": frozenset({NO_ANSWER, 502}),
     "data plane": frozenset({NO_ANSWER, 502, 503}),
+    "supervisor": frozenset({NO_ANSWER, 502, 503}),
     "control": frozenset[int](),
+    "blank": frozenset[int](),
     "pause": frozenset[int](),
 }
-"""What may be answered while one of these was killed or stopped. Control is not missed by anybody who calls."""
+"""What may be answered while one of these was killed or stopped. Nobody who calls misses control, or a blank."""
 
 
 @dataclass(slots=True)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,17 @@ class Answer:
 class Subject:
     """A running platform. ``OSError`` and ``http.client.HTTPException`` while control is away."""
 
-    def __init__(self, home: Path, found: Mapping[str, Any]) -> None:
+    def __init__(self, home: Path, options: tuple[str, ...]) -> None:
         self.home = home
+        self._options = options
+        self._start("--api-port", "0", "--gateway-port", "0")
+
+    def start_again(self) -> None:
+        """Start it where it ran before: nobody is to look for it."""
+        self._start()
+
+    def _start(self, *ports: str) -> None:
+        found = json.loads(_run(self.home, "platform", "start", "--detach", "--json", *ports, *self._options))
         self.pid = int(found["pid"])
         self.secret_key = str(found["secret_key"])
         self.project_id = str(found["project_id"])
@@ -76,6 +84,11 @@ class Subject:
         run = json.loads((self.home / "run.json").read_text())
         return {"control": int(run["control"]), "data plane": int(run["data_plane"])}
 
+    @property
+    def socket_folder(self) -> Path:
+        """Where its private sockets are."""
+        return Path(json.loads((self.home / "run.json").read_text())["socket_folder"])
+
     def is_healthy(self) -> bool:
         """Whether control and the data plane are there and in touch."""
         try:
@@ -111,6 +124,5 @@ def _run(home: Path, *arguments: str) -> str:
 
 
 def start(home: Path, *options: str) -> Subject:
-    """Start a platform on free ports."""
-    ports = ("--api-port", "0", "--gateway-port", "0")
-    return Subject(home, json.loads(_run(home, "platform", "start", "--detach", "--json", *ports, *options)))
+    """Start a platform on free ports, which it keeps."""
+    return Subject(home, options)
