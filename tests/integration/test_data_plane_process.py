@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -16,10 +17,11 @@ from fnkit.platform import routing
 from fnkit.platform.routing import Clock, Snapshot
 from tests.support.counts import held
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
-from tests.support.waiting import DEADLINE, wait_until
+from tests.support.gates import standing_gate
+from tests.support.waiting import wait_until
 
 HELLO = "def handle(e, c):\n    return 'hello'\n"
-SLOW = "import time\ndef handle(e, c):\n    time.sleep(0.5)\n    return 'done'\n"
+HELD = "def handle(e, c):\n    wait_at_gate()\n    return 'done'\n"
 
 
 def snapshot(plane: DataPlaneProcess, *routes: routing.Route) -> Snapshot:
@@ -124,13 +126,15 @@ def test_garbage_on_the_line_breaks_the_line_and_nothing_else() -> None:
 
 
 def test_on_sigterm_it_answers_what_it_holds_and_leaves_nothing_behind() -> None:
-    with running_data_plane() as plane:
-        plane.deploy("slow", SLOW)
+    with standing_gate() as gate, running_data_plane() as plane:
+        plane.deploy("slow", gate.source + HELD)
         pids = [plane.process.pid, *plane.zygotes(), *plane.instances(), *children(plane.process.pid)]
         with plane.connect() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: slow.test\r\n\r\n")
-            wait_until(lambda: any(busy(pid) for pid in plane.instances()))
+            wait_until(lambda: gate.waiting == 1)
             plane.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: not is_open(plane))
+            gate.open()
             assert peer.recv(65536).endswith(b"done")
         assert plane.stop() == 0
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
@@ -141,31 +145,28 @@ def test_on_sigterm_it_answers_what_it_holds_and_leaves_nothing_behind() -> None
 
 def test_what_is_still_held_at_the_end_of_the_drain_is_refused_and_not_left_without_a_word() -> None:
     """It takes the ten seconds that a drain has."""
-    with running_data_plane() as plane:
-        route = plane.deploy("endless", "import time\ndef handle(e, c):\n    time.sleep(60)\n", max_scale=1)
+    with standing_gate() as gate, running_data_plane() as plane:
+        route = plane.deploy("endless", gate.source + HELD, max_scale=1)
         with plane.connect() as served, plane.connect() as waiting:
             served.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
-            wait_until(lambda: any(busy(pid) for pid in plane.instances()))
+            wait_until(lambda: gate.waiting == 1)
             waiting.sendall(b"GET / HTTP/1.1\r\nHost: endless.test\r\n\r\n")
             held(plane, route, busy=1, waiting=1)
             plane.process.send_signal(signal.SIGTERM)
             for peer, status in ((served, b"502"), (waiting, b"503")):
-                peer.settimeout(DEADLINE)
                 answer = peer.recv(65536)
                 assert answer.startswith(b"HTTP/1.1 " + status)
                 assert answer.endswith(b'the platform is stopping"}')
         assert plane.stop() == 0
 
 
-def busy(pid: int) -> bool:
-    """Say whether the process sleeps in the handler and not in its read of the next request."""
+def is_open(plane: DataPlaneProcess) -> bool:
+    """Whether somebody new is let in."""
     try:
-        return (
-            Path(f"/proc/{pid}/wchan").read_text() not in ("0", "")
-            and "nanosleep" in Path(f"/proc/{pid}/wchan").read_text()
-        )
-    except OSError:
+        plane.connect().close()
+    except ConnectionRefusedError:
         return False
+    return True
 
 
 def test_killed_outright_it_takes_every_instance_with_it() -> None:
@@ -217,7 +218,7 @@ def test_settings_that_are_none_are_refused_without_showing_them() -> None:
 
 
 def test_memory_of_all_instances_stays_within_the_budget() -> None:
-    with running_data_plane(memory_budget_mb=300) as plane:
+    with standing_gate() as gate, running_data_plane(memory_budget_mb=300) as plane:
         plane.deploy("one", HELLO, memory=256)
         two = plane.deploy("two", HELLO, memory=256)  # the idle instance of `one` makes room
         assert plane.call("two").body == b"hello"
@@ -226,13 +227,15 @@ def test_memory_of_all_instances_stays_within_the_budget() -> None:
         failed = plane.control.wait(lambda m: isinstance(m, routing.Failed) and m.function_id == route.function_id)
         assert isinstance(failed, routing.Failed)
         assert "memory budget" in failed.message
-        plane.deploy("holder", SLOW, memory=256)
-        with plane.connect() as peer:
+        plane.deploy("holder", gate.source + HELD, memory=256)
+        with plane.connect() as peer, ThreadPoolExecutor(1) as threads:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: holder.test\r\n\r\n")
-            wait_until(lambda: any(busy(pid) for pid in plane.instances()))
-            assert plane.call("two").body == b"hello"
+            wait_until(lambda: gate.waiting == 1)
+            waiting = threads.submit(plane.call, "two")
+            wait_until(lambda: any("memory budget" in line.message for line in plane.lines(two)))
+            gate.open()
+            assert waiting.result().body == b"hello"
             assert peer.recv(65536).endswith(b"done")
-        assert any("memory budget" in line.message for line in plane.lines(two))
 
 
 def test_a_function_answers_under_the_names_it_was_last_given() -> None:

@@ -134,8 +134,9 @@ def test_instances_share_what_was_imported_and_nothing_else(anywhere: Sleeper) -
 
 
 def test_an_instance_of_a_deployment_zygote_has_the_walls_of_any_other(anywhere: Sleeper) -> None:
-    anywhere.deploy("walls")
+    anywhere.deploy("walls", preload=False)
     fresh = anywhere.cold("walls", "/attempts")
+    anywhere.deploy("walls")
     token = anywhere.preloaded("walls")
     forked = anywhere.cold("walls", "/attempts")
     assert forked["token"] == token != fresh["token"]
@@ -269,13 +270,15 @@ def test_an_update_imports_anew_and_the_old_zygote_goes(sleeper: Sleeper) -> Non
     wait_until(lambda: len(old & set(deployment_zygotes(sleeper.plane))) < len(old))
 
 
-def test_a_deleted_functions_zygote_goes(sleeper: Sleeper) -> None:
-    route = sleeper.deploy("deleted")
-    sleeper.preloaded("deleted")
-    there = len(deployment_zygotes(sleeper.plane))
-    version = sleeper.plane.control.next_version()
-    sleeper.plane.control.acknowledged(routing.Remove(version=version, function_id=route.function_id))
-    wait_until(lambda: len(deployment_zygotes(sleeper.plane)) == there - 1)
+def test_a_deleted_functions_zygote_goes() -> None:
+    with running_data_plane() as plane:
+        sleeper = Sleeper(plane)
+        route = sleeper.deploy("deleted")
+        sleeper.preloaded("deleted")
+        assert len(deployment_zygotes(plane)) == 1
+        version = plane.control.next_version()
+        plane.control.acknowledged(routing.Remove(version=version, function_id=route.function_id))
+        wait_until(lambda: not deployment_zygotes(plane))
 
 
 def test_nothing_is_left_of_deployment_zygotes_that_go() -> None:

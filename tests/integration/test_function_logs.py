@@ -10,6 +10,7 @@ import pytest
 from fnkit.platform.engine.logs import LogWriter
 from fnkit.platform.log_lines import LINE_MAX_BYTES, SEGMENT_MAX_BYTES, SEGMENTS_KEPT, segment_number
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.gates import standing_gate
 from tests.support.waiting import wait_until
 
 
@@ -48,14 +49,14 @@ def test_each_line_has_its_stream_its_instance_and_its_request(plane: DataPlaneP
 
 
 def test_what_is_printed_shows_before_the_handler_returns(plane: DataPlaneProcess) -> None:
-    source = "import time\ndef handle(e, c):\n    print('now')\n    time.sleep(0.5)\n    return 'ok'\n"
-    route = plane.deploy("early", source)
-    with plane.connect() as peer:
-        peer.sendall(b"GET / HTTP/1.1\r\nHost: early.test\r\n\r\n")
-        wait_until(lambda: [line for line in plane.lines(route) if line.message == "now"])
-        peer.settimeout(0)
-        with pytest.raises(BlockingIOError):
-            peer.recv(1)
+    with standing_gate() as gate:
+        source = gate.source + "def handle(e, c):\n    print('now')\n    wait_at_gate()\n    return 'ok'\n"
+        route = plane.deploy("early", source)
+        with plane.connect() as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: early.test\r\n\r\n")
+            wait_until(lambda: [line for line in plane.lines(route) if line.message == "now"])
+            gate.open()
+            assert peer.recv(65536).endswith(b"ok")
 
 
 def test_a_traceback_names_the_users_lines_and_not_the_bridges(plane: DataPlaneProcess) -> None:

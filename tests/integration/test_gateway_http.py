@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.counts import held
 from tests.support.data_plane import SECRET_KEY, DataPlaneProcess, running_data_plane
+from tests.support.gates import standing_gate
 
 ECHO = "def handle(event, context):\n    return event['path'] + '|' + event['body']\n"
 
@@ -250,19 +252,18 @@ def test_a_client_that_leaves_in_the_middle_frees_the_instance(plane: DataPlaneP
 
 
 def test_a_client_that_leaves_the_queue_takes_no_turn(plane: DataPlaneProcess) -> None:
-    source = (
-        "import time\nCALLS = []\n"
-        "def handle(e, c):\n    CALLS.append(e['path'])\n"
-        "    time.sleep(0.3 if e['path'] == '/slow' else 0)\n    return CALLS\n"
-    )
-    plane.deploy("queue-leaver", source, max_scale=1)
-    with plane.connect() as first:
+    source = "CALLS = []\ndef handle(e, c):\n    CALLS.append(e['path'])\n    wait_at_gate()\n    return CALLS\n"
+    with standing_gate() as gate, plane.connect() as first:
+        route = plane.deploy("queue-leaver", gate.source + source, max_scale=1)
         first.sendall(b"GET /slow HTTP/1.1\r\nHost: queue-leaver.test\r\n\r\n")
+        held(plane, route, busy=1)
         with plane.connect() as second:
             second.sendall(b"GET /gone HTTP/1.1\r\nHost: queue-leaver.test\r\n\r\n")
+            held(plane, route, busy=1, waiting=1)
+        held(plane, route, busy=1)
+        gate.open()
         assert first.recv(65536).endswith(b'["/slow"]\n')
-    calls = plane.call("queue-leaver", "/last").json()
-    assert calls == ["/slow", "/last"]
+        assert plane.call("queue-leaver", "/last").json() == ["/slow", "/last"]
 
 
 def test_a_client_that_leaves_in_the_middle_of_a_large_response_frees_the_instance(plane: DataPlaneProcess) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from fnkit.platform import routing
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.gates import standing_gate
 from tests.support.waiting import wait_until
 
 ECHO = (
@@ -181,12 +182,15 @@ def descriptors(plane: DataPlaneProcess) -> int:
 
 def test_a_client_that_says_it_will_send_no_more_is_gone(plane: DataPlaneProcess) -> None:
     """Half a connection cannot be told from a client that has left, and its instance is to be free."""
-    plane.deploy("one", "import time\ndef handle(e, c):\n    time.sleep(0.2)\n    return 'done'\n", max_scale=1)
-    with plane.connect() as peer:
-        peer.sendall(b"GET / HTTP/1.1\r\nHost: one.test\r\n\r\n")
-        peer.shutdown(socket.SHUT_WR)
-        assert rest_of(peer) == b""
-    assert plane.call("one").body == b"done"
+    with standing_gate() as gate:
+        source = gate.source + "def handle(e, c):\n    wait_at_gate()\n    return 'done'\n"
+        plane.deploy("one", source, max_scale=1)
+        with plane.connect() as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: one.test\r\n\r\n")
+            peer.shutdown(socket.SHUT_WR)
+            assert rest_of(peer) == b""
+        gate.open()
+        assert plane.call("one").body == b"done"
 
 
 def test_a_client_that_reads_nothing_holds_its_instance_until_the_timeout(plane: DataPlaneProcess) -> None:

@@ -14,7 +14,9 @@ import msgspec
 import pytest
 
 from fnkit.platform import routing
+from fnkit.platform.measurements import FunctionMeasurements
 from tests.integration.test_hostile_handlers import levels
+from tests.support.counts import of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.leftovers import BLANKS, marked_processes
 from tests.support.waiting import wait_until
@@ -86,8 +88,9 @@ def test_out_of_descriptors_it_refuses_politely_and_recovers() -> None:
     """Each of a hundred requests wants an instance of its own, and each instance three descriptors."""
     slow = "import time\ndef handle(e, c):\n    time.sleep(0.05)\n    return e['path']\n"
     with running_data_plane() as plane:
-        plane.deploy("echo", slow, max_scale=50)
+        route = plane.deploy("echo", slow, max_scale=50)
         assert plane.call("echo", "/before").body == b"/before"
+        wait_until(lambda: len(plane.instances()) == 1 + BLANKS)
         held = descriptors(plane)
         resource.prlimit(plane.process.pid, resource.RLIMIT_NOFILE, (held + 20, 4096))
         with contextlib.ExitStack() as stack:
@@ -100,12 +103,17 @@ def test_out_of_descriptors_it_refuses_politely_and_recovers() -> None:
                     assert not answer or answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 50"))
             assert plane.process.poll() is None
         wait_until(lambda: answered(plane.port), what="it serves again")
+        wait_until(lambda: at_rest(of(plane, route)), what="nobody waits, nothing starts")
         for pid in plane.instances():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_until(lambda: answered(plane.port), what="it starts instances again")
         wait_until(lambda: descriptors(plane) <= held + 1, what=f"no more than {held} descriptors")
         assert "Traceback" not in (plane.folder / "stderr.log").read_text()
+
+
+def at_rest(now: FunctionMeasurements) -> bool:
+    return (now.busy, now.starting, now.waiting) == (0, 0, 0)
 
 
 def descriptors(plane: DataPlaneProcess) -> int:

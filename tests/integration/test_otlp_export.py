@@ -17,22 +17,22 @@ import pytest
 from fnkit.platform.layout import OtlpSettings
 from fnkit.platform.measurements import DataPlaneMeasurements, SpanCounts
 from tests.support.collector import Collector, ReceivedSpan, running_collector
+from tests.support.counts import held, of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.gates import standing_gate
 from tests.support.ports import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{CALLER}-01"
 
 SHOW = """
-import time
-
 def handle(event, context):
     if event["path"] == "/boom":
         raise RuntimeError("no")
-    if event["path"] == "/sleep":
-        time.sleep(float(event["body"]))
+    if event["path"] == "/wait":
+        wait_at_gate()
     names = ("Traceparent", "Tracestate")
     return {"body": {name: event["headers"].get(name) for name in names}}
 """
@@ -105,21 +105,25 @@ Headers = tuple[str | None, str | None]
 
 @dataclass
 class Driven:
-    """What was driven: trace headers as the handler saw them, by what its caller had sent."""
+    """What was driven: trace headers as the handler saw them, by what its caller had sent.
+
+    waited: nanoseconds for which the second of two requests at one instance waited, at least.
+    """
 
     collector: Collector
     forwarded: Headers
     made: Headers
     unsampled: Headers
+    waited: int
 
 
 @pytest.fixture(scope="module")
 def traced() -> Iterator[Driven]:
-    """Everything is driven first and read after the data plane has ended, which flushes."""
-    with running_collector() as collector:
+    """Everything is driven first and read after all of it was exported."""
+    with running_collector() as collector, standing_gate() as gate:
         with exporting(collector.url, headers=[["x-key", "s3cret"]]) as plane:
-            plane.deploy("show", SHOW, max_scale=1)
-            plane.deploy("cold", SHOW, memory=512, max_scale=2)
+            show = plane.deploy("show", gate.source + SHOW, max_scale=1)
+            cold = plane.deploy("cold", gate.source + SHOW, memory=512, max_scale=2)
             forwarded = seen(
                 plane, {"traceparent": PARENT, "tracestate": "a=1", "x-request-id": "req-1", "user-agent": "test"}
             )
@@ -129,23 +133,31 @@ def traced() -> Iterator[Driven]:
             threads = [
                 threading.Thread(
                     target=plane.call,
-                    args=(name, "/sleep"),
-                    kwargs={"method": "POST", "body": b"0.2", "headers": {"x-request-id": f"{name}-{number}"}},
+                    args=(name, "/wait"),
+                    kwargs={"headers": {"x-request-id": f"{name}-{number}"}},
                 )
                 for name in ("show", "cold")
                 for number in range(2)
             ]
             for thread in threads:
                 thread.start()
+            held(plane, show, busy=1, waiting=1)
+            since = time.monotonic_ns()
+            held(plane, cold, busy=2)
+            waited = time.monotonic_ns() - since
+            gate.open()
             for thread in threads:
                 thread.join()
+            gate.shut()
             leaving = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=60)
-            leaving.request("POST", "/sleep", b"0.3", {"Host": "show.test", "x-request-id": "left"})
-            time.sleep(0)
-            wait_until(lambda: plane.call("cold").status == 200)
+            leaving.request("GET", "/wait", headers={"Host": "show.test", "x-request-id": "left"})
+            held(plane, show, busy=1)
             leaving.close()
-            wait_until(lambda: plane.call("show").status == 200)
-        yield Driven(collector, forwarded, made, unsampled)
+            wait_until(lambda: of(plane, show).requests.get(499))
+            gate.open()
+            drive(plane, 512)  # so many are exported at once
+            wait_until(lambda: any(one.attributes["faas.invocation_id"] == "left" for one in collector.servers()))
+        yield Driven(collector, forwarded, made, unsampled, waited)
 
 
 def by_request(collector: Collector, request_id: str) -> ReceivedSpan:
@@ -178,7 +190,6 @@ def test_a_request_is_a_server_span_of_its_callers_trace(traced: Driven) -> None
     assert "status" not in document
     began, ended = span.interval
     assert 0 < began <= ended <= time.time_ns()
-    assert ended - began < 10 * 10**9
     assert span.attributes == {
         "http.request.method": "GET",
         "url.path": "/",
@@ -242,7 +253,7 @@ def test_waiting_is_a_span_of_its_own(traced: Driven) -> None:
     whole, queue = waited[0].interval, waited[1].interval
     assert whole[0] == queue[0]
     assert queue[1] <= whole[1]
-    assert queue[1] - queue[0] > 50_000_000
+    assert queue[1] - queue[0] > traced.waited
     assert waited[1].document["traceId"] == waited[0].document["traceId"]
 
 
@@ -273,8 +284,9 @@ def test_one_service_name_for_all_where_one_is_given() -> None:
     with running_collector() as collector:
         with exporting(collector.url, service_name="mine") as plane:
             plane.deploy("show", SHOW)
-            plane.call("show")
-        assert [span.resource["service.name"] for span in collector.servers()] == ["mine"]
+            drive(plane, 512)
+            wait_until(collector.servers)
+        assert {span.resource["service.name"] for span in collector.servers()} == {"mine"}
 
 
 # A collector that is not what it should be
@@ -306,35 +318,40 @@ def test_a_collector_that_is_away_costs_no_request_and_one_line() -> None:
 def test_a_collector_that_never_answers_holds_nobody_up_not_even_the_end() -> None:
     with running_collector() as collector:
         over = threading.Event()
-        collector.answer = lambda _: (200, b"" if over.wait(60) else b"late")
-        with exporting(collector.url) as plane:
+        collector.answer = lambda _: (200, b"" if over.wait(2 * DEADLINE) else b"late")
+        with exporting(collector.url, timeout=2 * DEADLINE) as plane:
             plane.deploy("show", SHOW)
             drive(plane, 600)
             wait_until(lambda: collector.exports)
             drive(plane, 10)
-            began = time.monotonic()
             assert plane.stop() == 0
-            assert time.monotonic() - began < 8
             over.set()
 
 
+def all_counted(plane: DataPlaneProcess) -> SpanCounts | None:
+    counts = span_counts(plane)
+    return counts if counts is not None and counts.exported + counts.dropped == 512 else None
+
+
 @pytest.mark.parametrize(
-    ("status", "body", "expected"),
+    ("status", "body", "rejected"),
     [
-        (200, b"\xff garbage", SpanCounts(exported=512, dropped=0)),
-        (200, b'{"partialSuccess":{"rejectedSpans":"12"}}', SpanCounts(exported=500, dropped=12)),
-        (400, b"{}", SpanCounts(exported=0, dropped=512)),
-        (301, b"", SpanCounts(exported=0, dropped=512)),
+        (200, b"\xff garbage", 0),
+        (200, b'{"partialSuccess":{"rejectedSpans":"12"}}', 12),
+        (400, b"{}", 512),
+        (301, b"", 512),
     ],
 )
-def test_what_the_collector_answers_decides_what_counts(status: int, body: bytes, expected: SpanCounts) -> None:
+def test_what_the_collector_answers_decides_what_counts(status: int, body: bytes, rejected: int) -> None:
+    """``rejected``: of each export. There is one, or several when 512 requests take longer than five seconds."""
     with running_collector() as collector:
         collector.answer = lambda _: (status, body)
         with exporting(collector.url) as plane:
             plane.deploy("show", SHOW)
             drive(plane, 512)
-            wait_until(lambda: span_counts(plane) == expected)
-            assert len(collector.exports) == 1
+            counts = wait_until(lambda: all_counted(plane))
+        dropped = sum(min(rejected, export.requests) for export in collector.exports)
+        assert counts == SpanCounts(exported=512 - dropped, dropped=dropped)
 
 
 def test_what_is_retryable_is_tried_again() -> None:
@@ -342,6 +359,6 @@ def test_what_is_retryable_is_tried_again() -> None:
         collector.answer = lambda _: (503, b"") if len(collector.exports) < 2 else (200, b"{}")
         with exporting(collector.url) as plane:
             plane.deploy("show", SHOW)
-            plane.call("show")
-        assert len(collector.exports) == 2
+            drive(plane, 512)
+            wait_until(lambda: len(collector.exports) >= 2)
         assert collector.exports[0].body == collector.exports[1].body

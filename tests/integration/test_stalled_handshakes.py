@@ -54,8 +54,8 @@ ROUTE = Route(
 
 
 @asynccontextmanager
-async def doors(folder: Path) -> AsyncIterator[tuple[int, int, TlsDoor]]:
-    """A gateway with a plain and a TLS port, at which nobody may be quiet for long."""
+async def doors(folder: Path, quiet: float = QUIET) -> AsyncIterator[tuple[int, int, TlsDoor]]:
+    """A gateway with a plain and a TLS port, at which nobody may be quiet for longer than that."""
     make_authority(Layout(folder))
     settings = EngineSettings(level=Level.NONE, runtime_folder=folder, logs_folder=folder / "logs", blanks=0)
     engine = LocalEngine(settings, VirtualClock(), lambda _route, _reason: None)
@@ -65,9 +65,9 @@ async def doors(folder: Path) -> AsyncIterator[tuple[int, int, TlsDoor]]:
     gateway.has_snapshot = True
     certificates = Certificates(Layout(folder).authority, folder, own_names=("localhost",), is_routed=table.by_host)
     plain, tls = free_port(), free_port()
-    gateway.tunnels = Tunnels(table, plain, certificates, quiet=QUIET)
+    gateway.tunnels = Tunnels(table, plain, certificates, quiet=quiet)
     opened = await open_doors(gateway, "127.0.0.1", plain, folder / "private.sock", folder / "delivery.sock")
-    door = TlsDoor(gateway, certificates, "127.0.0.1", tls, quiet=QUIET)
+    door = TlsDoor(gateway, certificates, "127.0.0.1", tls, quiet=quiet)
     try:
         yield plain, tls, door
     finally:
@@ -121,7 +121,7 @@ def test_whoever_is_quiet_in_a_tunnel_is_let_go(tmp_path: Path) -> None:
 
 def test_a_door_that_closes_lets_those_go_that_have_said_nothing_yet(tmp_path: Path) -> None:
     async def run() -> None:
-        async with doors(tmp_path) as (_, tls, door):
+        async with doors(tmp_path, quiet=2 * PATIENCE) as (_, tls, door):
             reader, writer = await asyncio.open_connection("127.0.0.1", tls)
             await until_closed(tls, b"GET / HTTP/1.1\r\n\r\n")  # who came later was heard, so the first is inside
             door.close()
@@ -133,7 +133,7 @@ def test_a_door_that_closes_lets_those_go_that_have_said_nothing_yet(tmp_path: P
 
 def test_many_quiet_clients_keep_nobody_else_out(tmp_path: Path) -> None:
     async def run() -> None:
-        async with doors(tmp_path) as (_, tls, _):
+        async with doors(tmp_path, quiet=2 * PATIENCE) as (_, tls, _):
             quiet = [await asyncio.open_connection("127.0.0.1", tls) for _ in range(200)]
             trusting = ssl.create_default_context(cafile=Layout(tmp_path).authority_certificate)
             reader, writer = await asyncio.open_connection("127.0.0.1", tls, ssl=trusting, server_hostname="f.test")

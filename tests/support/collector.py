@@ -21,6 +21,20 @@ class Export:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def spans(self) -> list[ReceivedSpan]:
+        return [
+            ReceivedSpan(span, attributes(group["resource"]["attributes"]))
+            for group in json.loads(self.body)["resourceSpans"]
+            for scope in group["scopeSpans"]
+            for span in scope["spans"]
+        ]
+
+    @property
+    def requests(self) -> int:
+        """How many requests it tells of."""
+        return sum(span.document["kind"] == 2 for span in self.spans)
+
 
 @dataclass(frozen=True)
 class ReceivedSpan:
@@ -64,13 +78,7 @@ class Collector:
 
     @property
     def spans(self) -> list[ReceivedSpan]:
-        return [
-            ReceivedSpan(span, attributes(group["resource"]["attributes"]))
-            for export in list(self.exports)
-            for group in json.loads(export.body)["resourceSpans"]
-            for scope in group["scopeSpans"]
-            for span in scope["spans"]
-        ]
+        return [span for export in list(self.exports) for span in export.spans]
 
     def servers(self) -> list[ReceivedSpan]:
         """The requests' own spans."""
