@@ -288,10 +288,11 @@ def test_nothing_is_left_of_deployment_zygotes_that_go() -> None:
         remove(plane, sleeper.deploy("before", preload=False))
         only_blanks(plane)
         before = traces_of(plane)
+        routes = []
         for _ in range(3):
-            route = sleeper.deploy("leaves-nothing")
+            routes.append(sleeper.deploy("leaves-nothing"))
             sleeper.preloaded("leaves-nothing")
-        remove(plane, route)
+        remove(plane, routes[-1])
         try:
             wait_until(lambda: traces_of(plane).within(before))
         except AssertionError:

@@ -21,7 +21,7 @@ from fnkit.platform.control.firing import Firing
 from fnkit.platform.control.history import History
 from fnkit.platform.control.secrets import SecretKeeper
 from fnkit.platform.control.ticks import Ticks
-from fnkit.platform.delivery_frames import POST, Answer, FrameReader, answer_frame, read_post
+from fnkit.platform.delivery_frames import GIVE_UP, POST, Answer, FrameReader, answer_frame, read_post
 from fnkit.platform.layout import Layout
 from fnkit.platform.records.delivery import Delivery
 from fnkit.platform.schedulers.cron import CronScheduler
@@ -77,14 +77,16 @@ class FakeGateway:
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 while data := await reader.read(65536):
                     for frame in frames.feed(data):
+                        if frame.kind == GIVE_UP:
+                            continue  # nobody waits for the answer any more: what was begun is finished
                         assert frame.kind == POST
                         body = read_post(frame.content).body
                         answering.add(asyncio.ensure_future(self._answer(frame.number, body, writer)))
         finally:
             for one in answering:
                 one.cancel()
-            await asyncio.gather(*answering, return_exceptions=True)
             writer.close()
+            await asyncio.gather(*answering, return_exceptions=True)
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
             self.tasks.discard(task)
