@@ -68,6 +68,15 @@ def test_a_traceback_names_the_users_lines_and_not_the_bridges(plane: DataPlaneP
     assert "bridges" not in text
 
 
+def test_an_unfinished_line_ends_with_the_request_that_wrote_it(plane: DataPlaneProcess) -> None:
+    source = "import sys\ndef handle(e, c):\n    sys.stdout.write('of ' + e['path'])\n    return 'ok'\n"
+    route = plane.deploy("unfinished", source, max_scale=1)
+    for number in range(2):
+        plane.call("unfinished", f"/{number}", headers={"X-Request-Id": f"id-{number}"})
+        last = plane.lines(route)[-1]  # there before the next request begins
+        assert (last.message, last.request_id) == (f"of /{number}", f"id-{number}")
+
+
 def test_an_unfinished_line_is_kept_when_the_instance_ends(plane: DataPlaneProcess) -> None:
     source = "import os\ndef handle(e, c):\n    print('last words', end='')\n    os._exit(5)\n"
     route = plane.deploy("leaver", source)

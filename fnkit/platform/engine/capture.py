@@ -75,6 +75,12 @@ class LineReader:
         if lines:
             self._hear(lines)
 
+    def end_line(self) -> None:
+        """Take an unfinished line for a whole one: who wrote it is done, and it is not the next one's beginning."""
+        if self._rest and not self._skipping:
+            rest, self._rest = self._rest, b""
+            self._hear((rest,))
+
     def close(self) -> None:
         """Stop reading; an unfinished last line counts."""
         if self.closed:
@@ -82,6 +88,4 @@ class LineReader:
         self.closed = True
         self._loop.remove_reader(self.descriptor)
         os.close(self.descriptor)
-        if self._rest and not self._skipping:
-            self._hear([self._rest])
-        self._rest = b""
+        self.end_line()

@@ -214,6 +214,8 @@ class Instance(asyncio.Protocol):
     def _end_answer(self) -> None:
         """Free it once all that came was read: what lies behind an answer must not answer the next request."""
         self._read_written()
+        for reader in self._readers.values():
+            reader.end_line()
         if self._is_paused:  # by the answer's own last piece: nobody would hear the next one
             self.resume()
         call, self.call = self.call, None
