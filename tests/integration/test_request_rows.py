@@ -140,6 +140,17 @@ def test_what_is_meant_for_a_proxy_does_not_reach_the_handler(plane: DataPlanePr
     assert name not in headers
 
 
+def test_what_concerns_the_connection_alone_does_not_reach_the_handler(plane: DataPlaneProcess) -> None:
+    head = (
+        b"POST / HTTP/1.1\r\nHost: echo.test\r\nConnection: close, TE\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\n"
+        b"Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\nX-Mine: 1\r\n\r\n"
+    )
+    raw = plane.raw(head + b"2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n")
+    found = json.loads(raw.rpartition(b"\r\n\r\n")[2])
+    own = {"X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id", "X-Envoy-External-Address"}
+    assert (found["headers"].keys(), found["body"]) == (own | {"X-Mine"}, "hi")
+
+
 def test_a_request_id_is_made_where_there_is_none_and_a_strange_one_replaced(plane: DataPlaneProcess) -> None:
     made = {event(plane)["headers"]["X-Request-Id"] for _ in range(3)}  # type: ignore[index]  # a dict, see above
     assert len(made) == 3

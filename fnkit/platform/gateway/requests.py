@@ -21,6 +21,9 @@ _REPLACED: Final = frozenset(
         *(b"x-forwarded-for", b"x-forwarded-proto", b"x-request-id", b"x-envoy-external-address"),
         # For us as somebody's proxy; and "Proxy", which CGI-like runtimes take for a setting of their own.
         *(b"proxy-authorization", b"proxy-connection", b"proxy-authenticate", b"proxy"),
+        # Of this connection alone: Envoy and the Go proxies behind it pass none of them on.
+        *(b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect"),
+        b"http2-settings",
     }
 )
 _NOTED: Final = frozenset(
