@@ -49,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
     "crons": crons.run,
     "queues": queues.run,
     "sqs": sqs.run,
+    "sqs-whole": sqs.run_whole,
     "logs": logs.run,
 }
 
