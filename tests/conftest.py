@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.command import Command
 from tests.support.golden import Golden
@@ -17,6 +18,12 @@ GOLDEN = Path(__file__).parent / "golden"
 
 _SCRUBBED = ("SCW_", "FNKIT_", "AWS_", "GITHUB_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+# The same examples in every run, and none is too slow on a machine that has something else to do: what fails is due
+# to the change that is tested. ``--hypothesis-profile exploring`` looks for new examples.
+settings.register_profile("exploring", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("exploring"), derandomize=True)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
