@@ -18,7 +18,7 @@ from tests.support.nats_keys import Key, credentials_file, signed
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-__all__ = ["Door", "all_doors", "opened_doors"]
+__all__ = ["Door", "all_doors", "knowing", "opened_doors"]
 
 Settings = Mapping[str, object]
 
@@ -205,25 +205,27 @@ def _credentials(folder: Path) -> Door:
     jwt, file = signed(account, user, subs=-1, data=-1, payload=-1), folder / "user.creds"
     file.write_text(credentials_file(jwt, user))
 
-    def knowing(*known: Key) -> Settings:
-        limits = {"subs": -1, "data": -1, "payload": -1, "conn": -1, "leaf": -1, "imports": -1, "exports": -1}
-        return {
-            "operator": signed(operator, operator),
-            "resolver": "MEMORY",
-            "resolver_preload": {
-                one.public: signed(operator, one, limits={**limits, "wildcards": True}) for one in known
-            },
-        }
-
     return _door(
         folder,
         "credentials",
         keys={"credentials": str(file)},
         secrets=(user.seed, jwt),
-        shut=knowing(other),
-        open=knowing(other, account),
+        shut=knowing(operator, other),
+        open=knowing(operator, other, account),
         says="the NATS broker {url} refuses the file of credentials of brokers.toml: Authorization Violation",
     )
+
+
+def knowing(operator: Key, *accounts: Key) -> Settings:
+    """Return the configuration of a server that an operator runs for these accounts."""
+    limits = {"subs": -1, "data": -1, "payload": -1, "conn": -1, "leaf": -1, "imports": -1, "exports": -1}
+    return {
+        "operator": signed(operator, operator),
+        "resolver": "MEMORY",
+        "resolver_preload": {
+            one.public: signed(operator, one, limits={**limits, "wildcards": True}) for one in accounts
+        },
+    }
 
 
 def _tls(certified: Certified, **more: object) -> Settings:

@@ -7,6 +7,7 @@ with a key is an error of no kind that it names.
 from __future__ import annotations
 
 import ssl
+from base64 import b32decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -63,15 +64,18 @@ def _signing(seed: str, key: str) -> Callable[[str], bytes]:
         raise BrokerTrouble(
             f"NATS: {key} needs nkeys: pip install 'fnkit[queues]', then start the platform again"
         ) from None
-    from base64 import b64encode
 
     def signed(nonce: str) -> bytes:
         return b64encode(nkeys.from_seed(bytearray(seed.encode())).sign(nonce.encode()))
 
     try:
         signed("")
+        decoded = b32decode(seed + "=" * (-len(seed) % 8))
+        is_whole = nkeys.crc16(decoded[:-2]).to_bytes(2, "little") == decoded[-2:]  # which nkeys does not check
     except (nkeys.NkeysError, ValueError):
-        raise BrokerTrouble(f"NATS: {key} in brokers.toml holds a seed that is not whole") from None
+        is_whole = False
+    if not is_whole:
+        raise BrokerTrouble(f"NATS: {key} in brokers.toml holds a seed that is not whole")
     return signed
 
 

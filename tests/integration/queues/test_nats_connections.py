@@ -1,0 +1,278 @@
+"""One connection to a NATS broker: files that are not what they should be, brokers that hang up, move or die."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from fnkit.platform.brokers.model import NatsBroker
+from fnkit.platform.schedulers.listening import BrokerTrouble
+from fnkit.platform.schedulers.nats_connection import NatsConnection, NatsConnections
+from fnkit.platform.server.nats_server import nats_server
+from tests.support.certificates import CertificateAuthority
+from tests.support.nats_doors import knowing
+from tests.support.nats_keys import Key, credentials_file, signed
+from tests.support.ports import free_port
+from tests.support.waiting import DEADLINE, wait_until
+
+pytestmark = pytest.mark.slow
+
+NOWHERE = "nats://127.0.0.1:1"
+
+
+@contextmanager
+def serving(folder: Path, settings: str, port: int, host: str = "127.0.0.1") -> Iterator[str]:
+    """A nats-server; yields its address."""
+    file = folder / f"nats-{time.monotonic_ns()}.conf"
+    file.write_text(f'listen: "{host}:{port}"\n{settings}')
+    program = nats_server()
+    assert program is not None
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen([program, "-c", file], stdout=log, stderr=log)
+    try:
+        wait_until(lambda: is_open(host.strip("[]"), port))
+        yield f"nats://{host}:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def is_open(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def connection_to(broker: NatsBroker) -> AsyncIterator[NatsConnection]:
+    connections = NatsConnections()
+    try:
+        yield connections.take(broker)
+    finally:
+        await connections.give(broker)
+
+
+async def trouble_of(broker: NatsBroker) -> str:
+    """What a trigger would say."""
+    async with connection_to(broker) as connection:
+        with pytest.raises(BrokerTrouble) as caught:
+            await asyncio.wait_for(connection.client(), DEADLINE)
+    return str(caught.value)
+
+
+async def connected(connection: NatsConnection) -> None:
+    """Return when it works; the trigger asks again and again too."""
+    while True:
+        try:
+            await asyncio.wait_for(connection.client(), DEADLINE)
+        except BrokerTrouble:
+            await asyncio.sleep(0.01)
+        else:
+            return
+
+
+class Files:
+    """What brokers.toml may name, right and wrong."""
+
+    def __init__(self, folder: Path) -> None:
+        self.gone, self.garbage = folder / "gone", folder / "garbage"
+        self.garbage.write_text("no key, no certificate, no credentials\n")
+        self.half = folder / "half.creds"
+        self.half.write_text(f"-----BEGIN NATS USER JWT-----\nabc\n------END NATS USER JWT------\n{Key().seed}\n")
+        self.slip = Key().seed[:-1] + "!"
+        self.turned = Key().seed[:-2] + "AA"
+        authority = CertificateAuthority(folder, "authority")
+        self.one, self.other = authority.sign("one"), authority.sign("other")
+        key = load_pem_private_key(self.one.key.read_bytes(), None)
+        self.locked = folder / "locked.key"
+        self.locked.write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase"))
+        )
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        (lambda at: {"credentials": str(at.gone)}, "credentials: {gone} cannot be read: No such file or directory"),
+        (lambda at: {"credentials": str(at.garbage)}, "credentials: {garbage} holds no user's JWT with its seed"),
+        (lambda at: {"credentials": str(at.half)}, "credentials: {half} holds no user's JWT with its seed"),
+        (lambda at: {"nkey": str(at.garbage)}, "nkey: {garbage} holds no user's seed (SU…)"),
+        (lambda at: {"nkey": at.slip}, "nkey is neither a user's seed (SU…) nor the name of a file with one"),
+        (lambda at: {"nkey": at.turned}, "nkey in brokers.toml holds a seed that is not whole"),
+        (
+            lambda at: {"certificate": str(at.gone)},
+            "certificate in brokers.toml: {gone} cannot be read: No such file",
+        ),
+        (
+            lambda at: {"certificate": str(at.garbage)},
+            "certificate in brokers.toml: {garbage} holds no certificate",
+        ),
+        (
+            lambda at: {"client_certificate": str(at.one.certificate), "client_key": str(at.other.key)},
+            "client_certificate in brokers.toml: {one} is not the certificate of client_key",
+        ),
+        (
+            lambda at: {"client_certificate": str(at.one.certificate), "client_key": str(at.locked)},
+            "client_certificate in brokers.toml: {one} holds no certificate in PEM with its key, without",
+        ),
+    ],
+    ids=[
+        *(
+            "credentials-gone",
+            "credentials-garbage",
+            "credentials-half",
+            "nkey-garbage",
+            "nkey-slip",
+            "nkey-checksum",
+        ),
+        *("authority-gone", "authority-garbage", "certificate-of-another-key", "key-with-passphrase"),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be_is_named_with_what_is_wrong(
+    tmp_path: Path, keys: Callable[[Files], dict[str, str]], says: str
+) -> None:
+    at = Files(tmp_path)
+    found = asyncio.run(trouble_of(msgspec.convert({"url": NOWHERE, **keys(at)}, NatsBroker)))
+
+    names = {name: str(path) for name, path in vars(at).items() if isinstance(path, Path)}
+    assert found.removeprefix("NATS: ").startswith(says.format(**names, one=at.one.certificate))
+    assert not [secret for secret in (at.slip, at.turned, "passphrase\n", "no key") if secret in found]
+
+
+def test_the_credentials_in_an_address_are_not_in_what_is_said_of_it() -> None:
+    broker = NatsBroker(url="nats://me:pass%2Fword@127.0.0.1:1,nats://token-secret@127.0.0.1:1")
+    found = asyncio.run(trouble_of(broker))
+
+    assert found == ("the NATS broker nats://127.0.0.1:1, nats://127.0.0.1:1 cannot be reached: Connection refused")
+
+
+def test_a_name_that_nobody_knows_is_said_to_be_one() -> None:
+    found = asyncio.run(trouble_of(NatsBroker(url="nats://nowhere.invalid:4222")))
+
+    assert found.startswith("the NATS broker nats://nowhere.invalid:4222 cannot be reached: its name is not known")
+
+
+def test_a_broker_that_hangs_up_each_time_is_trouble_not_silence() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","max_payload":1048576}\r\n')
+        await reader.readline()
+        writer.close()
+
+    async def scenario() -> str:
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            return (await trouble_of(NatsBroker(url=f"nats://127.0.0.1:{port}"))).replace(str(port), "PORT")
+
+    assert asyncio.run(scenario()).startswith("the NATS broker nats://127.0.0.1:PORT")
+
+
+def test_a_server_that_is_none_is_said_to_be_none() -> None:
+    async def web(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async def scenario() -> str:
+        server = await asyncio.start_server(web, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            return (await trouble_of(NatsBroker(url=f"nats://127.0.0.1:{port}"))).replace(str(port), "PORT")
+
+    assert "the NATS broker nats://127.0.0.1:PORT" in asyncio.run(scenario())
+
+
+def test_a_broker_without_tls_is_told_nothing_where_tls_is_asked_for() -> None:
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","max_payload":1048576,"auth_required":true}\r\n')
+        heard.append(await reader.read())
+        writer.close()
+
+    async def scenario() -> str:
+        server = await asyncio.start_server(listen, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            return await trouble_of(NatsBroker(url=f"tls://127.0.0.1:{port}", user="me", password="secret"))
+
+    assert asyncio.run(scenario()).endswith("offers no TLS, which brokers.toml asks for; it was told nothing")
+    assert heard[0] == b""
+
+
+def test_one_dead_server_of_a_cluster_is_passed_over(tmp_path: Path) -> None:
+    async def scenario(url: str) -> None:
+        for order in (f"{NOWHERE}, {url}", f"{url},{NOWHERE}"):
+            async with connection_to(NatsBroker(url=order)) as connection:
+                await asyncio.wait_for(connection.client(), DEADLINE)  # the first try, whichever it picks
+
+    with serving(tmp_path, "", free_port()) as url:
+        asyncio.run(scenario(url))
+
+
+def test_a_broker_that_moved_to_another_address_behind_its_name_is_found_there(tmp_path: Path) -> None:
+    port, addresses = free_port(), {"broker.test": "127.0.0.1"}
+
+    class Naming(asyncio.SelectorEventLoop):
+        """An event loop whose system knows that name."""
+
+        async def getaddrinfo(self, host: str, port: int, **how: int) -> list[Any]:  # type: ignore[override]
+            return await super().getaddrinfo(addresses.get(host, host), port, **how)
+
+    async def scenario() -> None:
+        async with connection_to(NatsBroker(url=f"nats://broker.test:{port}")) as connection:
+            with serving(tmp_path, "", port):
+                await connected(connection)
+                first = await connection.client()
+            await asyncio.wait_for(connection.lost(first), DEADLINE)
+            addresses["broker.test"] = "127.0.0.2"
+            with serving(tmp_path, "", port, "127.0.0.2"):
+                await connected(connection)
+
+    with asyncio.Runner(loop_factory=Naming) as runner:
+        runner.run(scenario())
+
+
+def test_credentials_that_expire_are_read_again_from_their_file(tmp_path: Path) -> None:
+    operator, account, user = Key("operator"), Key("account"), Key()
+    file = tmp_path / "user.creds"
+
+    def give(**settings: float) -> None:
+        file.write_text(credentials_file(signed(account, user, subs=-1, data=-1, payload=-1, **settings), user))
+
+    async def scenario(url: str) -> str:
+        async with connection_to(NatsBroker(url=url, credentials=str(file))) as connection:
+            await connected(connection)
+            await asyncio.wait_for(connection.lost(await connection.client()), DEADLINE)
+            found = ""
+            while not found:
+                await asyncio.sleep(0.01)
+                try:
+                    await connection.client()
+                except BrokerTrouble as trouble:
+                    found = str(trouble)
+            give()
+            await connected(connection)
+            return found
+
+    with serving(tmp_path, json.dumps(knowing(operator, account))[1:-1], free_port()) as url:
+        give(expires=time.time() + 2)
+        found = asyncio.run(scenario(url))
+    assert "the file of credentials of brokers.toml" in found
