@@ -125,7 +125,7 @@ def test_a_handler_may_take_longer_than_the_broker_waits_for_an_acknowledgement(
         async with connected(platform.url) as (_, streams):
             info = await streams.consumer_info("patient", f"fnkit-{trigger}")
             assert info.delivered is not None
-            return info.delivered.consumer_seq
+            return int(info.delivered.consumer_seq)
 
     assert asyncio.run(handed_out()) == 1
     assert len(platform.calls(function)) == 1
