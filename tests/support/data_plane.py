@@ -80,18 +80,20 @@ class FakeControl:
                 self.connections += 1
                 self._condition.notify_all()
             if self.greeting is not None:
-                peer.sendall(routing.frame(self.greeting()))
+                with contextlib.suppress(OSError):  # it may have been killed since
+                    peer.sendall(routing.frame(self.greeting()))
             self._read(peer)
 
     def _read(self, peer: socket.socket) -> None:
-        stream = peer.makefile("rb")
+        stream, size = peer.makefile("rb"), 0
         while True:
             try:
                 head = stream.read(4)
-                payload = stream.read(int.from_bytes(head, "big")) if len(head) == 4 else b""
+                size = int.from_bytes(head, "big")
+                payload = stream.read(size) if len(head) == 4 else b""
             except OSError:
                 payload = b""
-            if not payload:
+            if not payload or len(payload) < size:  # one that was killed may have said half of something
                 stream.close()
                 peer.close()
                 return

@@ -79,8 +79,12 @@ class DataPlanePeer:
     def _listen(self, line: socket.socket) -> None:
         stream = line.makefile("rb")
         try:
-            while head := stream.read(4):
-                message = decode_from_control(stream.read(int.from_bytes(head, "big")))
+            while len(head := stream.read(4)) == 4:
+                size = int.from_bytes(head, "big")
+                payload = stream.read(size)
+                if len(payload) < size:  # one that was killed may have said half of something
+                    return
+                message = decode_from_control(payload)
                 self.received.append(message)
                 if self.deaf:
                     continue
