@@ -11,6 +11,7 @@ Secrets travel here in clear, in memory, over a socket that only its owner can o
 from __future__ import annotations
 
 from typing import Final, TypeAlias
+from urllib.parse import unquote
 
 import msgspec
 
@@ -59,7 +60,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     generation: counts this function's deployments; a higher one replaces a lower one.
     hosts: lower-case names without port, native spellings and custom domains.
-    path_prefix: ``/<region>/<namespace>/<function>`` for the path form.
+    path_prefix: ``/<region>/<namespace>/<function>`` for the path form, as URLs write it.
     code: absolute folder that becomes ``/home/app/function``; interpreter: absolute program that runs it.
     memory: MB. cpu: mVCPU. timeout: seconds, real time. environment: merged, secrets in clear.
     uid: the user that instances run as when the platform is root, else 0.
@@ -92,6 +93,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     uid: int = 0
     secret_names: tuple[str, ...] = ()
     preload: bool = True
+
+    @property
+    def namespace(self) -> str:
+        """The namespace's name."""
+        return unquote(self.path_prefix.rpartition("/")[0].rpartition("/")[2])
 
     def __repr__(self) -> str:
         """Name the deployment alone: the environment holds secrets."""

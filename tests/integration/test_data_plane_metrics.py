@@ -72,6 +72,11 @@ def test_every_request_is_counted_once_under_the_status_that_its_client_got(plan
     assert (now.name, now.namespace, now.region) == ("counted", "tests", "fr-par")
 
 
+def test_a_namespace_has_its_own_name_and_not_what_urls_make_of_it(plane: DataPlaneProcess) -> None:
+    route = plane.deploy("spaced", HANDLER, path_prefix="/fr-par/my%20shop%2F%C3%A9/spaced")
+    assert of(plane, route).namespace == route.namespace == "my shop/é"
+
+
 def test_a_function_that_was_never_called_has_no_histograms(plane: DataPlaneProcess) -> None:
     now = of(plane, plane.deploy("quiet", HANDLER))
     assert (now.requests, now.durations, now.waits, now.cold_starts) == ({}, None, None, None)

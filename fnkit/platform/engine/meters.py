@@ -43,7 +43,7 @@ class FunctionMeter:
 
     def __init__(self, route: Route) -> None:
         self.name = route.name
-        self.namespace = _namespace(route.path_prefix)
+        self.namespace = route.namespace
         self.region = route.region
         self.at_once = 0
         self.requests: dict[int, int] = {}
@@ -92,15 +92,6 @@ class Meters:
     def every(self) -> Iterable[tuple[str, FunctionMeter]]:
         """Return every function's id and meter."""
         return self._meters.items()
-
-
-def _namespace(path_prefix: str) -> str:
-    """Return the namespace's name.
-
-    >>> _namespace("/fr-par/shop/orders")
-    'shop'
-    """
-    return path_prefix.rpartition("/")[0].rpartition("/")[2]
 
 
 def ending_kind(reason: str, *, prompted: bool) -> str:

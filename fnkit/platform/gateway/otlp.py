@@ -63,7 +63,7 @@ def encode_spans(spans: Iterable[RequestSpan], *, service: str, version: str) ->
 def _resource(route: Route, service: str, version: str) -> dict[str, Value]:
     return {
         "service.name": service or route.name,
-        "service.namespace": route.path_prefix.rpartition("/")[0].rpartition("/")[2],
+        "service.namespace": route.namespace,
         "cloud.region": route.region,
         "cloud.account.id": route.project_id,
         "cloud.resource_id": route.function_id,
