@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 __all__ = [
     "ANSWER",
+    "BODY_MAX",
     "GIVE_UP",
     "POST",
     "USER_AGENT",
@@ -30,6 +31,9 @@ __all__ = [
 USER_AGENT: Final = "ScalewayServerlessOrchestrator/1.0"  # recorded
 """What the requests that functions get call themselves."""
 
+BODY_MAX: Final = 63 * 1024 * 1024
+"""Bytes of the longest body that a frame carries, well beyond what the gateway accepts."""
+
 POST: Final = 1
 GIVE_UP: Final = 2
 ANSWER: Final = 3
@@ -40,7 +44,7 @@ _HEAD_BYTES: Final = _HEAD.size
 _BEHIND_LENGTH: Final = _HEAD.size - _LENGTH.size
 _ADDRESS: Final = struct.Struct("<HH")
 _ANSWERED: Final = struct.Struct("<H?")
-_LONGEST: Final = 64 * 1024 * 1024  # twice the largest body of a request
+_LONGEST: Final = BODY_MAX + 1024 * 1024  # a body and its address
 
 
 class Frame(NamedTuple):
@@ -60,7 +64,7 @@ class Post(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of it. of_function: a handler's answer, not the gateway's own. words: the beginning of a refusal."""
+    """What came of it. of_function: a handler's, not the gateway's own. words: the beginning of a refusal."""
 
     status: int
     of_function: bool

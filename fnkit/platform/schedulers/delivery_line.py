@@ -13,6 +13,7 @@ from typing import Final
 
 from fnkit.platform.delivery_frames import (
     ANSWER,
+    BODY_MAX,
     Answer,
     FrameReader,
     give_up_frame,
@@ -24,6 +25,7 @@ __all__ = ["DeliveryLine", "Unreachable"]
 
 _READ_BYTES: Final = 64 * 1024
 _LOOK_SECONDS: Final = 0.5
+_TOO_LARGE: Final = 413
 _BROKEN: Final = "the connection ended before the answer's end"
 _NOT_SENT: Final = "the connection ended before the message was sent"
 
@@ -82,6 +84,8 @@ class DeliveryLine:
         """
         if not self.is_open:
             raise Unreachable(_NOT_SENT)
+        if len(body) > BODY_MAX:  # the gateway would say so too, of less
+            return Answer(_TOO_LARGE, of_function=False, words=b"the body is too large")
         self._number += 1
         number = self._number
         answered: asyncio.Future[Answer] = self._loop.create_future()
