@@ -42,6 +42,7 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     platform has no such door. ``ca_certificate`` (PEM) is the authority that the TLS door's certificates are
     signed by, empty where there is no such door or everybody trusts it anyway. ``nats_account`` is the account of
     NATS triggers that name none. ``triggers`` are all there are, shown to keys that are bound to no project.
+    ``now`` is what its clock shows, in Unix seconds: it may be faster than others, or stand.
     """
 
     version: str
@@ -51,6 +52,7 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     console_url: str = ""
     targets: dict[str, str] = {}
     nats_account: str = ""
+    now: float | None = None
     triggers: list[TriggerListening] = []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,11 @@ def test_the_crons_are_listed_with_their_next_and_last_firing(place: tuple[Platf
     assert found["often"]["args"] == {"k": [1]}
     assert found["often"]["last"]["status"] == "succeeded"
     assert found["often"]["last"]["body"] == '{"k":[1]}'
+    # By the platform's clock, which stands just behind the last tick, and not by this machine's.
+    last, following = (
+        datetime.fromisoformat(one) for one in (found["often"]["last"]["at"], found["often"]["next"])
+    )
+    assert following - last == timedelta(minutes=5)
     assert found["yearly"]["last"] is None
     assert str(found["yearly"]["next"]).endswith("-01-01T00:00:00Z")
 

@@ -32,6 +32,8 @@ def cron() -> None:
 @common_options
 def every(common: CommonOptions, api: ApiOptions) -> None:
     """Show the crons on the platform, with their next and last firing."""
+    import time
+
     from fnkit.cli.firing import open_api
     from fnkit.cli.views.cron import CronsView
     from fnkit.deploy.sources import last_deliveries, live_crons
@@ -39,7 +41,9 @@ def every(common: CommonOptions, api: ApiOptions) -> None:
     with open_api(common, api) as (client, identity):
         found = live_crons(client, identity.namespace)
         last = last_deliveries(client, "crons", [one.source.id for one in found])
-    common.output.result(CronsView.of(found, last))
+        platform = client.platform()
+    now = time.time() if platform is None or platform.now is None else platform.now
+    common.output.result(CronsView.of(found, last, now))
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -35,14 +34,13 @@ def _local(moment: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CronsView:
-    """Live crons with their next tick (Unix seconds, real time) and their newest delivery."""
+    """Live crons with their next tick (Unix seconds, of the platform's time) and their newest delivery."""
 
     crons: tuple[tuple[Firer[Cron], float | None, DeliveryView | None], ...]
 
     @classmethod
-    def of(cls, crons: Sequence[Firer[Cron]], last: Mapping[str, DeliveryView]) -> CronsView:
-        """Look up each cron's next tick."""
-        now = time.time()
+    def of(cls, crons: Sequence[Firer[Cron]], last: Mapping[str, DeliveryView], now: float) -> CronsView:
+        """Look up each cron's next tick from now on."""
         return cls(tuple((one, _next(one.source.schedule, now), last.get(one.source.id)) for one in crons))
 
     def to_json(self) -> dict[str, object]:

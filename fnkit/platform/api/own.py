@@ -68,6 +68,7 @@ async def platform(plane: ControlPlane, request: Request) -> PlatformInfo:
         gateway_tls_url=gateway_tls_url(settings),
         ca_certificate=await asyncio.to_thread(ca_certificate, settings),
         nats_account=NATS_ACCOUNT,
+        now=plane.context.clock.now(),
         triggers=plane.listening() if caller_of(request).project_id is None else [],
         targets=await asyncio.to_thread(plane.toolchains.targets),
     )
