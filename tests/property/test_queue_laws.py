@@ -124,6 +124,19 @@ def test_an_intake_loses_nothing_and_wants_what_hands_can_take(ahead: int, steps
     asyncio.run(scenario())
 
 
+def test_a_message_that_no_broker_keeps_is_on_its_way_from_one_attempt_to_the_next() -> None:
+    async def scenario() -> None:
+        intake = Intake()
+        message = CoreMessage(intake, b"x")
+        assert not intake.has(message.id)
+        await message.again(0)
+        assert intake.has(message.id)
+        again = await intake.next()
+        assert (again.id, again.deliveries, intake.has(message.id)) == (message.id, 2, False)
+
+    asyncio.run(scenario())
+
+
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)), max_size=20), st.integers(0, 60))
 def test_what_is_parked_comes_out_when_it_is_due_and_not_before(
     parked: list[tuple[int, int]], advanced: int

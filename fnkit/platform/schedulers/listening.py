@@ -117,6 +117,7 @@ class Intake:
         self.ahead = 0
         self._hands: deque[asyncio.Future[Message]] = deque()
         self._waiting: deque[Message] = deque()
+        self._coming: set[str] = set()
         self._grew = asyncio.Event()
 
     @property
@@ -137,6 +138,15 @@ class Intake:
                 hand.set_result(message)
                 return
         self._waiting.append(message)
+
+    def offer_later(self, message: Message, seconds: float) -> None:
+        """Offer a message that nobody else keeps in so many real seconds."""
+        self._coming.add(message.id)
+        asyncio.get_running_loop().call_later(seconds, self._came, message)
+
+    def has(self, message_id: str) -> bool:
+        """Whether that message is on its way to a hand."""
+        return message_id in self._coming or any(one.id == message_id for one in self._waiting)
 
     def give_up(self) -> list[Message]:
         """Return what waits, and wait with it no longer."""
@@ -167,6 +177,10 @@ class Intake:
             self._grew.clear()
             await self._grew.wait()
         return self.wanted
+
+    def _came(self, message: Message) -> None:
+        self._coming.discard(message.id)
+        self.offer(message)
 
     def _let_go(self, hand: asyncio.Future[Message]) -> None:
         if hand.cancelled() and hand in self._hands:

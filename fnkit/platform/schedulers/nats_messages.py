@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -76,8 +75,7 @@ class CoreMessage:
 
     async def again(self, seconds: float) -> None:
         """Offer it again."""
-        again = CoreMessage(self._intake, self.body, self.id, self.deliveries + 1)
-        asyncio.get_running_loop().call_later(seconds, self._intake.offer, again)
+        self._intake.offer_later(CoreMessage(self._intake, self.body, self.id, self.deliveries + 1), seconds)
 
     async def bury(self) -> None:
         """Nobody has it."""

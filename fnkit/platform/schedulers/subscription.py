@@ -171,7 +171,7 @@ class Subscription:
                     await self._listener.keep(messages)
 
     def _is_held(self, message_id: str) -> bool:
-        return message_id in self._held or any(one.id == message_id for one in self._intake.waiting)
+        return message_id in self._held or self._intake.has(message_id)
 
     async def _wake(self) -> None:
         while True:
