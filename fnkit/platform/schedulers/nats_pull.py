@@ -119,7 +119,8 @@ class Pull:
     async def _on_message(self, message: Msg) -> None:
         self._heard = asyncio.get_running_loop().time()
         headers = message.headers
-        status = headers.get("Status") if headers and not message.data else None
+        # What the broker says itself is not to be acknowledged; a message may well have that header, and no body.
+        status = headers.get("Status") if headers and not message.reply else None
         if status is None:
             self._asked -= 1
             found = StreamMessage(self._connection, message)
