@@ -57,9 +57,9 @@ def test_what_nobody_wrote_down_is_said_with_what_is_known() -> None:
     fields = {"http_status": None, "duration_ms": None, "attempts": 1, "error": "acknowledged; not written down"}
     lines = (delivery(status="succeeded", **fields), delivery(status="unknown", **{**fields, "attempts": 0}))
     assert shown(DeliveriesView(lines, 2)) == (
-        "2026-11-23T10:04:12Z  succeeded    -  1 attempt                   d-1\n"
+        "2026-11-23T10:04:12Z  succeeded    -  1 attempt                 d-1\n"
         "  acknowledged; not written down\n"
-        "2026-11-23T10:04:12Z  unknown      -  0 attempts                  d-1\n"
+        "2026-11-23T10:04:12Z  unknown      -  0 attempts                d-1\n"
         "  acknowledged; not written down\n"
     )
 
