@@ -13,15 +13,16 @@ from fnkit.platform.delivery_frames import BODY_MAX, USER_AGENT
 from fnkit.platform.schedulers.delivery import Door, Outcome, Unreachable
 from fnkit.platform.schedulers.delivery_line import DeliveryLine
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.gates import Gate, standing_gate
 from tests.support.waiting import wait_until
 
 HANDLERS = """
-import json, time, os
+import json, os
 
 def handle(event, context):
     said = event["body"]
     if said == "slow":
-        time.sleep(30)
+        wait_at_gate()
     if said == "die":
         os._exit(1)
     if said == "raise":
@@ -33,10 +34,17 @@ def handle(event, context):
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[DataPlaneProcess]:
+def gate() -> Iterator[Gate]:
+    with standing_gate() as standing:
+        yield standing
+
+
+@pytest.fixture(scope="module")
+def plane(gate: Gate) -> Iterator[DataPlaneProcess]:
     with running_data_plane() as started:
-        started.deploy("f", HANDLERS, max_scale=3)
+        started.deploy("f", gate.source + HANDLERS, max_scale=3)
         yield started
+        gate.open()
 
 
 def post(plane: DataPlaneProcess, *bodies: bytes, host: str = "f.test", seconds: float = 20) -> list[Outcome]:
@@ -127,13 +135,13 @@ def test_an_unknown_function_turns_it_away(plane: DataPlaneProcess) -> None:
     assert (outcome.http_status, outcome.turned_away) == (404, True)
 
 
-def test_whoever_waits_no_longer_frees_what_it_waited_for(plane: DataPlaneProcess) -> None:
+def test_whoever_waits_no_longer_frees_what_it_waited_for(plane: DataPlaneProcess, gate: Gate) -> None:
     async def scenario() -> None:
         line = await DeliveryLine.connected(plane.settings.delivery_socket)
         with pytest.raises(TimeoutError, match="in time"):
             await line.ask("f.test", "text/plain", b"slow", 0.0)
         asked = asyncio.ensure_future(line.ask("f.test", "text/plain", b"slow", 60))
-        await asyncio.sleep(0)
+        await asyncio.to_thread(wait_until, lambda: gate.waiting == 2)
         asked.cancel()
         assert (await line.ask("f.test", "text/plain", b"next", 20)).status == 200
         line.close()
@@ -142,18 +150,18 @@ def test_whoever_waits_no_longer_frees_what_it_waited_for(plane: DataPlaneProces
 
 
 def test_a_gateway_that_dies_leaves_it_open_what_a_handler_saw() -> None:
-    with running_data_plane() as plane:
-        plane.deploy("f", HANDLERS)
+    with standing_gate() as gate, running_data_plane() as plane:
+        plane.deploy("f", gate.source + HANDLERS)
 
         async def scenario() -> None:
             door = Door(plane.settings.delivery_socket)
             waiting = asyncio.ensure_future(door.post("f.test", b"slow", "text/plain", 60))
-            await asyncio.to_thread(wait_until, plane.instances)
-            await asyncio.sleep(0)
+            await asyncio.to_thread(wait_until, lambda: gate.waiting == 1)
             plane.process.send_signal(signal.SIGKILL)
             outcome = await waiting
             assert (outcome.http_status, outcome.turned_away) == (None, False)
             assert outcome.error == "the connection ended before the answer's end"
+            await asyncio.to_thread(plane.process.wait)  # its sockets are closed one after the other
             with pytest.raises(Unreachable):
                 await door.post("f.test", b"x", "text/plain", 10)
             door.close()
