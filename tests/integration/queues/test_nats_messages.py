@@ -1,0 +1,162 @@
+"""NATS messages of every shape, and streams that are not as simple as one subject."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from fnkit.contract.invocation.event import decode_text
+from tests.support.queues import QueuePlatform, connected, queue_platform
+from tests.support.waiting import DEADLINE, wait_until
+
+pytestmark = pytest.mark.slow
+
+LARGEST = 1024 * 1024  # nats-server's max_payload
+BINARY = bytes(range(256))
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueuePlatform]:
+    with queue_platform(tmp_path_factory.mktemp("messages")) as running:
+        yield running
+
+
+async def settled(stream: JetStreamContext, name: str, trigger: str) -> None:
+    """Return when everything in a stream was acknowledged."""
+
+    async def look() -> None:
+        while True:
+            found = await stream.consumer_info(name, f"fnkit-{trigger}")
+            if (found.num_pending, found.num_ack_pending) == (0, 0):
+                return
+            await asyncio.sleep(0.02)
+
+    await asyncio.wait_for(look(), DEADLINE)
+
+
+async def publish_every_shape(client: Client, subject: str) -> None:
+    """See ``EVERY_SHAPE``; the binary one is no text, as any request's body may be none."""
+    await client.publish(subject, b"plain")
+    await client.publish(subject, b"with headers", headers={"X-Mine": "1", "Nats-Msg-Id": "7"})
+    await client.publish(subject, b"")
+    # As brokers mark what is no message: these are.
+    await client.publish(subject, b"", headers={"Status": "100"})
+    await client.publish(subject, b"", headers={"Status": "409", "Nats-Pending-Messages": "4"})
+    await client.publish(subject, b"", headers={"Status": "404", "Description": "No Messages"})
+    await client.publish(subject, BINARY)
+    await client.publish(subject, b"x" * LARGEST)
+    await client.flush()
+
+
+EVERY_SHAPE = Counter(["plain", "with headers", "", "", "", "", decode_text(BINARY), "x" * LARGEST])
+
+
+def test_a_stream_s_messages_of_every_shape_are_handled_once_and_acknowledged(platform: QueuePlatform) -> None:
+    function = platform.deploy()
+
+    async def scenario() -> str:
+        async with connected(platform.url) as (client, stream):
+            await stream.add_stream(name="SHAPES", subjects=["shapes.>"])
+            trigger = platform.trigger(function, "shapes.*.all")
+            await publish_every_shape(client, "shapes.of.all")
+            await asyncio.to_thread(platform.wait_for, function, EVERY_SHAPE.total())
+            await settled(stream, "SHAPES", trigger)
+            return trigger
+
+    trigger = asyncio.run(scenario())
+    assert Counter(platform.bodies(function)) == EVERY_SHAPE
+    assert {one["status"] for one in platform.deliveries(trigger)} == {"succeeded"}
+    assert "Traceback" not in platform.log
+
+
+def test_a_subject_s_messages_of_every_shape_are_handled_once_and_no_reply_is_sent(platform: QueuePlatform) -> None:
+    function = platform.deploy()
+    trigger = platform.trigger(function, "unkept.shapes")
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (client, _):
+            inbox = client.new_inbox()
+            replies = await client.subscribe(inbox)
+            await publish_every_shape(client, "unkept.shapes")
+            await client.publish("unkept.shapes", b"answer me", reply=inbox)
+            await client.flush()
+            await asyncio.to_thread(platform.wait_for, function, EVERY_SHAPE.total() + 1)
+            wait_until(lambda: len(platform.deliveries(trigger)) == EVERY_SHAPE.total() + 1, DEADLINE)
+            await client.publish(inbox, b"the first and only one")
+            assert (await replies.next_msg(DEADLINE)).data == b"the first and only one"
+
+    asyncio.run(scenario())
+    assert Counter(platform.bodies(function)) == EVERY_SHAPE + Counter(["answer me"])
+
+
+def test_what_is_purged_is_not_handled_and_what_comes_after_is(platform: QueuePlatform) -> None:
+    function = platform.undeployed()
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (client, stream):
+            await stream.add_stream(name="PURGED", subjects=["purged"])
+            trigger = platform.trigger(function, "purged")
+            for number in range(20):
+                await client.publish("purged", b"old %d" % number)
+            await client.flush()
+            await stream.purge_stream("PURGED")
+            await stream.publish("purged", b"new")
+            await asyncio.to_thread(platform.redeploy, function, "def answered(event):\n    return 'ok'\n")
+            await asyncio.to_thread(platform.wait_for, function, 1)
+            await settled(stream, "PURGED", trigger)
+
+    asyncio.run(scenario())
+    assert platform.bodies(function) == ["new"]
+
+
+def test_a_subject_that_only_several_streams_cover_together_is_heard_once_and_says_at_most_once(
+    platform: QueuePlatform,
+) -> None:
+    function = platform.deploy()
+
+    async def scenario() -> str:
+        async with connected(platform.url) as (client, stream):
+            await stream.add_stream(name="PART-A", subjects=["parts.a"])
+            await stream.add_stream(name="PART-B", subjects=["parts.b.>"])
+            trigger = platform.trigger(function, "parts.>")
+            for subject in ("parts.a", "parts.b.c", "parts.elsewhere"):
+                await client.publish(subject, subject.encode())
+            await client.flush()
+            await asyncio.to_thread(platform.wait_for, function, 3)
+            return trigger
+
+    trigger = asyncio.run(scenario())
+    assert sorted(platform.bodies(function)) == ["parts.a", "parts.b.c", "parts.elsewhere"]
+    assert f"{trigger} (parts--): no stream covers parts.>: each message is delivered at most once" in platform.log
+
+
+def test_a_consumer_that_is_deleted_again_and_again_loses_nothing(platform: QueuePlatform) -> None:
+    function = platform.deploy()
+
+    async def deleted(stream: JetStreamContext, consumer: str) -> None:
+        while True:  # it may be the moment between two of them
+            try:
+                await stream.delete_consumer("TORN", consumer)
+            except NotFoundError:
+                await asyncio.sleep(0.02)
+            else:
+                return
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (_, stream):
+            await stream.add_stream(name="TORN", subjects=["torn"])
+            trigger = platform.trigger(function, "torn")
+            for round_number in range(3):
+                for number in range(10):
+                    await stream.publish("torn", b"%d" % (round_number * 10 + number))
+                await deleted(stream, f"fnkit-{trigger}")
+                await asyncio.to_thread(platform.wait_for, function, (round_number + 1) * 10)
+
+    asyncio.run(scenario())
+    assert Counter(platform.bodies(function)) == Counter(str(number) for number in range(30))
