@@ -75,24 +75,32 @@ class FrameReader:
     """Puts frames together again, however they come in pieces."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._parts: list[bytes] = []  # of a frame that is not complete
+        self._missing = 0  # bytes, at least
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that are complete now. ``ValueError`` for what can be none."""
-        if self._rest:
-            data = self._rest + data
+        if self._missing > len(data):
+            self._parts.append(data)
+            self._missing -= len(data)
+            return []
+        if self._parts:
+            data = b"".join((*self._parts, data))
         frames: list[Frame] = []
-        position, size = 0, len(data)
+        position, size, missing = 0, len(data), _HEAD_BYTES
         while size - position >= _HEAD_BYTES:
             length, kind, number = _HEAD.unpack_from(data, position)
             if not _BEHIND_LENGTH <= length <= _LONGEST:
                 raise ValueError(f"a frame of {length} bytes")
             end = position + _LENGTH.size + length
             if end > size:
+                missing = end - position
                 break
             frames.append(Frame(kind, number, data[position + _HEAD_BYTES : end]))
             position = end
-        self._rest = data[position:]
+        rest = data[position:]
+        self._parts = [rest] if rest else []
+        self._missing = missing - len(rest) if rest else 0
         return frames
 
 

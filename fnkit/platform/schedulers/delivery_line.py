@@ -128,7 +128,7 @@ class DeliveryLine:
         if not self.is_open:
             return
         fresh, self._fresh = self._fresh, []
-        waiting = memoryview(b"".join((self._unsent, *fresh)))
+        waiting = memoryview(b"".join((self._unsent, *fresh))) if fresh else self._unsent
         while waiting:
             try:
                 number = self._socket.send(waiting)
