@@ -20,9 +20,9 @@ import typing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fnkit.platform.engine.bridges import confinement
+    from fnkit.platform.engine.bridges import processes
 else:
-    import confinement
+    import processes
 
 MESSAGE = struct.Struct("!4sIi")
 
@@ -50,7 +50,7 @@ class Zygote:
     def run(self) -> None:
         """Serve until the data plane closes its end."""
         if not self.namespaces:
-            confinement.adopt_orphans()
+            processes.adopt_orphans()
         else:
             self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
         woken, wake = socket.socketpair()
@@ -97,7 +97,7 @@ class Zygote:
 
         Where there are namespaces the kernel has done it.
         """
-        for pid in confinement.children():
+        for pid in processes.children():
             if pid not in self.numbers:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
@@ -149,13 +149,13 @@ class Zygote:
         """Fork an instance that gets these descriptors and none of ours."""
         try:
             if self.own_pids >= 0:
-                confinement.separate_processes()
+                processes.separate_processes()
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 if not self.namespaces:
-                    confinement.adopt_orphans()
+                    processes.adopt_orphans()
                 for sock in ours:
                     sock.close()
                 self.control.close()
@@ -168,6 +168,6 @@ class Zygote:
             self.tell(b"LOST", number, error.errno or 0)
         finally:
             if self.own_pids >= 0:
-                confinement.return_to_processes(self.own_pids)
+                processes.return_to_processes(self.own_pids)
             for descriptor in descriptors:
                 os.close(descriptor)

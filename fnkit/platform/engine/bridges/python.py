@@ -44,13 +44,24 @@ for _name in PRELOADED:
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, FOLDER)
 if typing.TYPE_CHECKING:
-    from fnkit.platform.engine.bridges import confinement, forking, leftovers, preloading, rehearsing, serving
+    from fnkit.platform.engine.bridges import (
+        confinement,
+        forking,
+        leftovers,
+        preloading,
+        processes,
+        rehearsing,
+        roots,
+        serving,
+    )
 else:
     import confinement
     import forking
     import leftovers
     import preloading
+    import processes
     import rehearsing
+    import roots
     import serving
 
 del sys.path[0]
@@ -62,7 +73,9 @@ for _name in (
     "kernel",
     "leftovers",
     "preloading",
+    "processes",
     "rehearsing",
+    "roots",
     "serving",
 ):
     del sys.modules[_name]  # a handler's own module of that name is found, not ours
@@ -81,10 +94,10 @@ class Base:
 
     def run(self) -> None:
         """Serve until the data plane closes its end."""
-        namespaces = confinement.has_namespaces(self.level)
-        confinement.enter_zygote(self.level)
+        namespaces = processes.has_namespaces(self.level)
+        processes.enter_zygote(self.level)
         if namespaces:
-            self.late = confinement.build_root(self.root)
+            self.late = roots.build_root(self.root)
         serving.add_names_of_site()
         forking.Zygote(self.control, namespaces=namespaces, become=self.become).run()
 
@@ -125,7 +138,7 @@ class Deployment:
 
     def run(self) -> None:
         """Preload, say what came of it, and fork until the data plane closes its end."""
-        namespaces = confinement.has_namespaces(self.base.level)
+        namespaces = processes.has_namespaces(self.base.level)
         done = preloading.report(self.control, self.settings, keeps_files=namespaces)
         if done is not None:
             self.preloaded = done
@@ -138,7 +151,7 @@ class Deployment:
             connection.settimeout(None)
             connection.sendall(HELLO)
             confinement.prepare_fork(self.base.level, self.base.late)
-            if confinement.has_namespaces(self.base.level):
+            if processes.has_namespaces(self.base.level):
                 leftovers.write(self.preloaded.files)
             serving.receive_document(connection)  # of its cgroups: the data plane has moved it there
             settings = serving.receive_document(connection)

@@ -1,0 +1,111 @@
+"""What an instance sees of the machine: a read-only root that a zygote builds once, and a disk of its own.
+
+Standard library of Python 3.8 and later; mounts are Linux only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fnkit.platform.engine.bridges import kernel
+else:
+    import kernel
+
+SCRATCH = "/run"
+HOME = "/home/app"
+CODE = "/home/app/function"
+SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix/store")
+ETC = (
+    "alternatives", "ca-certificates", "ca-certificates.conf", "gai.conf", "host.conf", "hosts", "ld.so.cache",
+    "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "os-release", "pki", "protocols",
+    "resolv.conf", "services", "ssl", "timezone",
+)  # fmt: skip
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+
+
+def interpreter_folders() -> list[str]:
+    """Return the folders that this interpreter lives in and loads libraries from."""
+    folders = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)}
+    executable = os.path.realpath(sys.executable)
+    if not any(executable.startswith(folder + "/") for folder in folders):
+        folders.add(os.path.dirname(executable))
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            fields = line.split(None, 5)
+            if fields[-1].startswith("/") and "x" in fields[1]:
+                folders.add(os.path.dirname(fields[-1].strip()))
+    covered = tuple(f"/{name}/" for name in SYSTEM)
+    wanted = sorted(f for f in folders if f != "/" and not (f + "/").startswith(covered))
+    return [f for f in wanted if not any(f != g and f.startswith(g + "/") for g in wanted)]
+
+
+def build_root(root: str) -> list[str]:
+    """Make the root that all instances of this zygote see, read-only, on a tmpfs over the folder ``root``.
+
+    Returns the interpreter's folders that lie where an instance mounts its own disk: it binds them again.
+    """
+    kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID, "size=4m,mode=0755")
+    for name in SYSTEM:
+        source = "/" + name
+        if os.path.islink(source):
+            os.symlink(os.readlink(source), root + source)
+        elif os.path.isdir(source):
+            bind_folder(source, root)
+    for name in ETC:
+        _bind_any("/etc/" + name, root)
+    for name in _DEVICES:
+        _bind_file("/dev/" + name, root, readonly=False)
+    for link, target in (
+        ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"), ("/dev/shm", SCRATCH + "/shm"), ("/var/tmp", "/tmp"),
+    ):  # fmt: skip
+        os.makedirs(os.path.dirname(root + link), exist_ok=True)
+        os.symlink(target, root + link)
+    for folder in ("/proc", "/tmp", SCRATCH, HOME):
+        os.makedirs(root + folder, exist_ok=True)
+    late = []
+    for folder in interpreter_folders():
+        if (folder + "/").startswith(("/tmp/", SCRATCH + "/", HOME + "/")):
+            late.append(folder)
+        else:
+            bind_folder(folder, root)
+    kernel.mount(None, root, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
+    return late
+
+
+def _bind_any(source: str, root: str) -> None:
+    if os.path.isdir(source):
+        bind_folder(source, root)
+    elif os.path.exists(source):
+        _bind_file(source, root, readonly=True)
+
+
+def bind_folder(source: str, root: str) -> None:
+    """Show a folder at the same place below this root, read-only."""
+    os.makedirs(root + source, exist_ok=True)
+    kernel.bind(os.path.realpath(source), root + source, readonly=True)
+
+
+def _bind_file(source: str, root: str, *, readonly: bool) -> None:
+    os.makedirs(os.path.dirname(root + source), exist_ok=True)
+    os.close(os.open(root + source, os.O_CREAT | os.O_WRONLY, 0o644))
+    kernel.bind(os.path.realpath(source), root + source, readonly=readonly)
+
+
+def mount_disk(root: str) -> None:
+    """Mount a disk in memory of this instance's own, and show it where an instance may write."""
+    scratch = root + SCRATCH
+    kernel.mount("tmpfs", scratch, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1024m,mode=0755")
+    for name, mode, place in (("tmp", 0o1777, "/tmp"), ("app", 0o755, HOME), ("shm", 0o1777, "")):
+        os.mkdir(f"{scratch}/{name}")
+        os.chmod(f"{scratch}/{name}", mode)
+        if place:
+            kernel.bind(f"{scratch}/{name}", root + place, readonly=False)
+
+
+def mount_processes(root: str) -> None:
+    """Mount the ``/proc`` of the process namespace that this process lives in."""
+    kernel.mount("proc", root + "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
