@@ -57,6 +57,10 @@ class Forker:
         """Whether it has ended, and with it every instance it was asked for."""
         return self._closed
 
+    def holds(self, number: int) -> bool:
+        """Whether an instance was asked for and has not ended."""
+        return number in self._living
+
     def fork(self, number: int, descriptors: list[int]) -> None:
         """Ask for an instance that gets these descriptors: its socket, stdout, stderr."""
         rights = array.array("i", descriptors)

@@ -246,6 +246,7 @@ class Instance(asyncio.Protocol):
         """The zygote has reaped the process, or has ended itself (``None``)."""
         self._reaped = True
         self._status = status
+        self.ended_by_others = not self.reason and _was_killed(status)
         if self._eof:
             self._end()
         else:  # its last words may still lie in the socket
@@ -264,7 +265,7 @@ class Instance(asyncio.Protocol):
             reader.close()
         if self.groups is not None and self.groups.ran_out_of_memory():
             self.reason = "out of memory"
-        self.ended_by_others = not self.reason and _was_killed(self._status)
+            self.ended_by_others = False
         if self.owner is not None:
             self.owner.instance_ended(self, self.reason or _describe_status(self._status))
 

@@ -11,11 +11,11 @@ import contextlib
 import errno
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
+from fnkit.platform.engine.blanks import Blanks
 from fnkit.platform.engine.cgroups import ControlGroups, InstanceGroups
 from fnkit.platform.engine.deployment_zygote import DeploymentZygote
 from fnkit.platform.engine.forking import Forker
@@ -28,8 +28,6 @@ from fnkit.platform.log_lines import Stream
 
 __all__ = ["Nursery"]
 
-_REFILL_SECONDS: Final = 0.05
-_REPLACE_SECONDS: Final = 0.5
 _GROUP_TRIES: Final = 50
 _ZYGOTE_TRIES: Final = 3
 _GROUP_SECONDS: Final = 0.1
@@ -76,16 +74,12 @@ class Nursery:
         self._disks = disks_folder
         shutil.rmtree(disks_folder, ignore_errors=True)  # of a data plane that was killed
         self._logs = logs
-        self._blanks_wanted = blanks
+        self._blanks = Blanks(blanks, lambda interpreter: self._fork(self._zygote(interpreter)))
         self._zygotes: dict[str, Zygote] = {}
-        self._blanks: dict[str, deque[Instance]] = {}
         self._children: dict[int, _Child] = {}
         self._lost: Callable[[Forker], None] = lambda _zygote: None
         self._numbers = 0
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._refilling: set[str] = set()
-        self._refills: dict[str, asyncio.TimerHandle] = {}
         self._closed = False
 
     def warm(self, interpreters: Iterable[str]) -> None:
@@ -98,11 +92,9 @@ class Nursery:
 
         A zygote that is killed while it forks is started again.
         """
-        blanks = self._blanks.setdefault(interpreter, deque())
-        while blanks:
-            instance = blanks.popleft()
-            if instance.is_blank:
-                return instance
+        blank = self._blanks.take(interpreter)
+        if blank is not None:
+            return blank
         for _ in range(_ZYGOTE_TRIES - 1):
             with contextlib.suppress(ChildProcessError):
                 return await self._fork(self._zygote(interpreter))
@@ -142,48 +134,14 @@ class Nursery:
         self._children[number] = zygote
         return zygote
 
+    def forget_unforked(self, zygote: DeploymentZygote) -> None:
+        """It came to nothing. Where it was never asked for, nobody will report its end."""
+        if not zygote.zygote.holds(zygote.number):
+            self._clear(zygote.number, None)
+
     def refill(self, interpreter: str) -> None:
-        """Fork blanks for the next ones once nobody has taken one for a moment; at once when there is none left.
-
-        Whoever has just got one is answered first, and so is the next, as long as there are some in hand.
-        """
-        waiting = self._refills.pop(interpreter, None)
-        if waiting is not None:
-            waiting.cancel()
-        if self._blanks.get(interpreter):
-            self._refills[interpreter] = self._loop.call_later(_REFILL_SECONDS, self._refill, interpreter)
-        else:
-            self._refill(interpreter)
-
-    def _replace(self, blank: Instance) -> None:
-        """One in hand has ended: have another one, but not at once. Whatever ends them may go on."""
-        interpreter = blank.zygote.interpreter
-        blanks = self._blanks.get(interpreter)
-        if self._closed or blanks is None or blank not in blanks:
-            return
-        blanks.remove(blank)
-        waiting = self._refills.pop(interpreter, None)
-        if waiting is not None:
-            waiting.cancel()
-        self._refills[interpreter] = self._loop.call_later(_REPLACE_SECONDS, self._refill, interpreter)
-
-    def _refill(self, interpreter: str) -> None:
-        blanks = self._blanks.setdefault(interpreter, deque())
-        if self._closed or interpreter in self._refilling or len(blanks) >= self._blanks_wanted:
-            return
-        self._refilling.add(interpreter)
-        task = self._loop.create_task(self._add_blanks(interpreter, blanks))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _add_blanks(self, interpreter: str, blanks: deque[Instance]) -> None:
-        try:
-            while len(blanks) < self._blanks_wanted and not self._closed:
-                blanks.append(await self._fork(self._zygote(interpreter)))
-        except OSError:
-            return  # the next start tries again, and says why it cannot
-        finally:
-            self._refilling.discard(interpreter)
+        """One was taken: see to it that there are some in hand."""
+        self._blanks.refill(interpreter)
 
     def _zygote(self, interpreter: str) -> Zygote:
         zygote = self._zygotes.get(interpreter)
@@ -212,10 +170,10 @@ class Nursery:
         """Make the folder on disk that becomes ``/tmp`` and the working folder of an instance with a root."""
         folder = self._disks / child.name
         folder.mkdir(mode=0o700, parents=True)
+        child.home = str(folder)
         for name, mode in (("tmp", 0o1777), ("app", 0o755), ("app/function", 0o755)):
             (folder / name).mkdir()
             (folder / name).chmod(mode)
-        child.home = str(folder)
         return folder
 
     def home(self, instance: Instance | DeploymentZygote, *, on_disk: bool = False) -> Path:
@@ -258,8 +216,10 @@ class Nursery:
             return
         if isinstance(child, Instance) and child.state is InstanceState.BLANK:
             child.state = InstanceState.ENDED
-            self._replace(child)
+            self._blanks.ended(child)
         child.exited(status)
+        if isinstance(child, Instance) and child.ended_by_others and not child.was_ready:
+            self._blanks.distrust(child.zygote.interpreter)
         if isinstance(child, DeploymentZygote):
             self._clear_forks(child)  # one that we have closed ourselves does not say so
         if child.groups is not None:
@@ -274,10 +234,7 @@ class Nursery:
     def close(self) -> None:
         """End every zygote and with them every instance."""
         self._closed = True
-        for task in self._tasks:
-            task.cancel()
-        for waiting in self._refills.values():
-            waiting.cancel()
+        self._blanks.close()
         for zygote in list(self._zygotes.values()):
             zygote.close()
             self.zygote_lost(zygote)

@@ -127,6 +127,9 @@ class Preloads:
         except (OSError, TimeoutError) as error:
             self._failed(route, entry, str(error) or f"its imports took more than {_IMPORT_SECONDS:g} s")
             return True
+        if zygote.closed and preloaded.ready:  # it ended before anybody knew of it
+            self._failed(route, entry, "it ended when it had imported everything")
+            return True
         if preloaded.ready and preloaded.seconds >= _WORTH_SECONDS and self._entries.get(_key(route)) is entry:
             entry.zygote = zygote
             self._shrink(entry, preloaded.memory // _MIB + _SPARE_MB)

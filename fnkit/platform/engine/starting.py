@@ -99,8 +99,7 @@ class Starter:
     async def _start(self, pool: Pool) -> None:
         route = pool.route
         try:
-            instance = await self._instance_for(route)
-            settings = self._settings.of_instance(route, instance)
+            instance, settings = await self._taken(route)
         except OSError as error:
             self._turns += 1
             self._budget.free(route.memory)
@@ -115,6 +114,15 @@ class Starter:
         self._watcher.watch(instance, memory=route.memory * _MIB, disk=on_disk)
         self._loop.call_later(_TURN_SECONDS, self.turn_over, instance)
         self._patience[instance] = self._loop.call_later(self._start_seconds, self._give_up, instance)
+
+    async def _taken(self, route: Route) -> tuple[Instance, bytes]:
+        """Return a blank and what it is to be told. ``OSError`` when there is none, or nothing to tell it."""
+        instance = await self._instance_for(route)
+        try:
+            return instance, self._settings.of_instance(route, instance)
+        except OSError:
+            instance.kill("it could not be given what it needs")
+            raise
 
     async def _instance_for(self, route: Route) -> Instance:
         zygote = self.preloads.ready(route)
@@ -137,6 +145,7 @@ class Starter:
                 await self._nursery.add_spare(zygote)
         except BaseException:
             zygote.close()
+            self._nursery.forget_unforked(zygote)
             raise
         return zygote, preloaded
 

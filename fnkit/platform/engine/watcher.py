@@ -64,7 +64,7 @@ class Watcher:
         for instance, bounds in list(self._watched.items()):
             if bounds.disk is None or instance.home is None:
                 continue
-            if await self._loop.run_in_executor(None, _disk_usage, instance.home) > bounds.disk:
+            if await self._loop.run_in_executor(None, _disk_usage, instance.home, bounds.disk) > bounds.disk:
                 instance.kill(f"out of disk: more than {bounds.disk // _MIB} MiB")
 
     def _measured(self, _task: asyncio.Task[None]) -> None:
@@ -77,12 +77,19 @@ class Watcher:
         self._watched.clear()
 
 
-def _disk_usage(folder: str) -> int:
+def _disk_usage(folder: str, limit: int) -> int:
+    """Return the bytes that everything in it takes, no more than just over ``limit``.
+
+    Folders count, and so does what is empty: it takes a name and an inode.
+    """
     total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
             try:
-                total += os.lstat(os.path.join(parent, name)).st_blocks * _BLOCK  # noqa: PTH118  (often; no Path objects)
+                blocks = os.lstat(os.path.join(parent, name)).st_blocks  # noqa: PTH118  (often; no Path objects)
             except OSError:
                 continue
+            total += max(1, blocks) * _BLOCK
+        if total > limit:
+            break
     return total
