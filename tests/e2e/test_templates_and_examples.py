@@ -62,7 +62,28 @@ def test_the_template_api_gives_a_quote_that_can_be_read_again(platform: Platfor
     assert call(f"{urls['products']}TEA")["sku"] == "TEA"
 
 
-@pytest.mark.parametrize("template", ["http", "cron", "api"])
+def test_the_template_queue_handles_what_its_script_publishes(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    made(platform, tmp_path, "queue")
+    project = tmp_path / "queue"
+    (url,) = [
+        line.removeprefix("NATS_URL=")
+        for line in platform.command("platform", "env", "--format", "dotenv").ok().stdout.splitlines()
+        if line.startswith("NATS_URL=")
+    ]
+    for name in ("Ada", "Grace"):  # the second time the stream is there already
+        command = [sys.executable, "publish.py", json.dumps({"name": name})]
+        subprocess.run(command, cwd=project, env={**os.environ, "NATS_URL": url}, check=True)
+    shown = ("trigger", "deliveries", "on-signup", "--local", "--json")
+
+    def handled() -> list[tuple[str, str]]:
+        found = platform.command(*shown, cwd=project).ok().json()["deliveries"]
+        return sorted((one["body"], one["status"]) for one in found)
+
+    wanted = [('{"name": "Ada"}', "succeeded"), ('{"name": "Grace"}', "succeeded")]
+    wait_until(lambda: handled() == wanted, what="both handled, once each")
+
+
+@pytest.mark.parametrize("template", ["http", "cron", "api", "queue"])
 def test_every_template_is_bundled_for_scaleway(platform: PlatformUnderTest, tmp_path: Path, template: str) -> None:
     platform.command("new", "shop", "--template", template, cwd=tmp_path).ok()
     answer = platform.command("bundle", "--json", cwd=tmp_path / "shop").ok().json()
