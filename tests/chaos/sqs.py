@@ -30,7 +30,7 @@ __all__ = ["BLOWS", "Findings", "Scene", "run", "scene"]
 
 BLOWS: Final = ("control", "data_plane", "instance", "connection")
 _HANDLER: Final = "def answered(event):\n    time.sleep(0.002)\n    return 'ok'\n"
-_HIDDEN: Final = "3"  # seconds: how long a message is away that died with its receiver
+_HIDDEN: Final = "6"  # seconds: how long a message is away that died with its receiver
 _CUT_SECONDS: Final = 1.0
 _GROUPS: Final = 7
 _DEADLINE: Final = 60.0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import http.client
 import os
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -133,12 +132,9 @@ def test_handlers_that_never_end_are_ended_and_their_functions_serve_on(hostage:
     names = [hostage.deploy(one, timeout=0.7) for one in tried]
     with ThreadPoolExecutor(len(names)) as callers:
         statuses = [callers.submit(hostage.ask, name) for name in names]
-        began = time.monotonic()
         hostage.everybody_else_is_well()
-        waited = time.monotonic() - began
         for one, status in zip(tried, statuses, strict=True):
             assert status.result() in one.statuses, one.name
-    assert waited < 10  # a generous bound: without it the neighbour would have waited for the last of them
     for name in names:  # one that answered and goes on is found out by its next request's timeout
         assert wait_until(functools.partial(hostage.is_well, name)), name
     hostage.everybody_else_is_well()

@@ -19,13 +19,14 @@ from nats.errors import Error
 from nats.js import JetStreamContext
 
 from tests.support.queues import QueuePlatform, connected
+from tests.support.waiting import wait_until
 
 __all__ = ["VICTIMS", "Chaos", "Outcome"]
 
 VICTIMS = ("data_plane", "instance", "control", "nats")
 _ANSWER = "def answered(event):\n    time.sleep(0.005)\n    return 'ok'\n"
 _EXPLAINED_SECONDS = 3.0
-"""So long before a kill may a message have begun that the kill makes come again; and so long after it."""
+"""So long before a kill may a message have begun that the kill makes come again; and so long after all is well."""
 
 
 @dataclass
@@ -70,6 +71,7 @@ class Chaos:
         self._random = random.Random(seed)  # noqa: S311  whom to kill
         self._function = platform.deploy(_ANSWER, max_scale=10, memory=128)
         self._outcome = Outcome()
+        self._unwell: list[tuple[float, float]] = []  # from a kill until the platform is whole again
 
     async def run(self, messages: int, seconds: float, victims: tuple[str, ...]) -> Outcome:
         """Publish so many messages over so many seconds while the victims die, each in turn, evenly spread."""
@@ -103,11 +105,18 @@ class Chaos:
     async def _kill(self, seconds: float, victims: tuple[str, ...]) -> None:
         for victim in victims:
             await asyncio.sleep(seconds / (len(victims) + 1))
-            self._outcome.kills.append((victim, time.time()))
+            began = time.time()
+            self._outcome.kills.append((victim, began))
             if victim == "instance":
                 self._kill_instance()
             else:
-                await asyncio.to_thread(self._platform.kill, victim)
+                await asyncio.to_thread(self._kill_process, victim)
+            self._unwell.append((began, time.time()))
+
+    def _kill_process(self, victim: str) -> None:
+        former = wait_until(lambda: self._platform.processes()[victim])
+        self._platform.kill(victim)
+        wait_until(lambda: self._platform.is_whole_again(victim, former), what=f"{victim} again")
 
     def _kill_instance(self) -> None:
         """Kill whatever is at work right now: by the pid that it noted, which is its own namespace's."""
@@ -142,7 +151,10 @@ class Chaos:
             moments.setdefault(call.body, []).append(call.at)
         for body, times in moments.items():
             for moment in times[:-1]:  # each of these was not the last word, so a kill must have unsaid it
-                if not any(abs(moment - killed) < _EXPLAINED_SECONDS for _, killed in self._outcome.kills):
+                if not any(
+                    since - _EXPLAINED_SECONDS < moment < until + _EXPLAINED_SECONDS
+                    for since, until in self._unwell
+                ):
                     self._outcome.unexplained.append(body)
 
 

@@ -133,9 +133,15 @@ class QueuePlatform:
 
     def kill(self, name: str) -> None:
         """``kill -9`` one of the platform's processes."""
-        wait_until(lambda: self.processes()[name], DEADLINE)
+        pid = wait_until(lambda: self.processes()[name])
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.processes()[name], signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+
+    def is_whole_again(self, name: str, former: int) -> bool:
+        """Whether a process that had this pid runs once more, and the platform is healthy."""
+        with contextlib.suppress(OSError):
+            return self.processes()[name] not in {0, former} and self.api.request("GET", "/healthz").status == 200
+        return False
 
 
 @contextmanager

@@ -102,12 +102,12 @@ def test_a_redrive_policy_is_left_to_do_its_work(stage: Stage) -> None:
 
 def test_what_is_handled_longer_than_the_queue_hides_it_is_kept_hidden(stage: Stage) -> None:
     stage.recorder.holds = lambda body: body == "slow"
-    queue = stage.queue(VisibilityTimeout="3")
+    queue = stage.queue(VisibilityTimeout="5")
     trigger = stage.listen(queue)
     before = stage.recorder.bodies.count("slow")
 
     stage.send(queue, "slow")
-    wait_until(lambda: stage.proxy.calls["ChangeMessageVisibilityBatch"] >= 4)  # one a second
+    wait_until(lambda: stage.proxy.calls["ChangeMessageVisibilityBatch"] >= 4)  # three in five seconds
     stage.recorder.release.set()
 
     (one,) = trigger.delivered(1)
