@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -178,6 +179,27 @@ def test_two_hundred_clients_that_send_a_byte_now_and_then_hinder_nobody(plane: 
 
 def descriptors(plane: DataPlaneProcess) -> int:
     return len(os.listdir(f"/proc/{plane.process.pid}/fd"))  # noqa: PTH208  (names, of a process that goes on)
+
+
+def test_answers_that_a_client_asks_for_and_never_reads_do_not_pile_up_in_memory(plane: DataPlaneProcess) -> None:
+    plane.deploy("piler", "def handle(e, c):\n    return '{' + ' ' * 1_000_000\n", max_scale=1)
+    before = resident(plane)
+    requests = b"GET / HTTP/1.1\r\nHost: piler.test\r\n\r\n" * 1000
+    with plane.connect() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        peer.sendall(requests)
+        for _ in range(60):  # the function is free: what it could have answered, it would have by now
+            assert plane.call("piler").status == 200
+        assert resident(plane) - before < 30 * 1024 * 1024
+        answered = 0
+        while answered < 3:  # and it goes on when the client reads
+            answered += peer.recv(1 << 20).count(b"HTTP/1.1 200")
+
+
+def resident(plane: DataPlaneProcess) -> int:
+    """Return the data plane's memory in bytes."""
+    pages = Path(f"/proc/{plane.process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_client_that_says_it_will_send_no_more_is_gone(plane: DataPlaneProcess) -> None:

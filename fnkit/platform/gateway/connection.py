@@ -50,6 +50,7 @@ class ClientConnection(asyncio.Protocol):
         self._current: ClientRequest | None = None
         self._deaf = False  # nothing more is read from this client
         self._paused = False
+        self._is_full = False  # what was written waits for the client to read
         self._last = self._loop.time()
 
     # The connection
@@ -73,14 +74,17 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads slowly."""
+        self._is_full = True
         if self.exchange is not None:
             self.exchange.pause()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
+        self._is_full = False
         self._last = self._loop.time()
         if self.exchange is not None:
             self.exchange.resume()
+        self._advance()
 
     def look(self, now: float, *, stalled: float, idle: float) -> bool:
         """Close when the client has stalled in the middle of a request, or is idle for long; say whether.
@@ -88,9 +92,9 @@ class ClientConnection(asyncio.Protocol):
         A head has ``stalled`` seconds as a whole: a byte now and then would hold a connection for ever.
         """
         quiet = now - self._last
-        if self._current is not None or (self._waiting and self._waiting[0][0].complete):
+        if self._current is not None or (self._waiting and self._waiting[0][0].complete and not self._is_full):
             return False
-        if self._in_request:
+        if self._in_request and not self._is_full:
             if not self._deaf and (now - self._began if self._in_head else quiet) > stalled:
                 self._refuse_all(message_response(408, "the request did not arrive in time"))
                 return True
@@ -240,15 +244,21 @@ class ClientConnection(asyncio.Protocol):
         if self._deaf:
             return
         self._request.complete = True
-        if self._current is None:
+        if self._current is None and not self._is_full:
             self._advance()
         elif len(self._waiting) >= _PIPELINE_MAX and self._transport is not None and not self._paused:
             self._paused = True
             self._transport.pause_reading()
 
     def _advance(self) -> None:
-        """Start the next complete request."""
-        while self._waiting and self._waiting[0][0].complete and self._current is None and self._is_open():
+        """Start the next complete request, unless the answers so far are still to be read: they lie in memory."""
+        while (
+            self._waiting
+            and self._waiting[0][0].complete
+            and self._current is None
+            and not self._is_full
+            and self._is_open()
+        ):
             request, target = self._waiting.popleft()
             self._current = request
             if isinstance(target, Target):
