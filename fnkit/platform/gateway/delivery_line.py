@@ -1,4 +1,4 @@
-"""Control's connection for deliveries: messages of queues, ticks of crons, replays. No token is asked (decision 18).
+"""Control's connection for deliveries: messages of queues, ticks, replays. No token is asked for (decision 18).
 
 Many are under way on it at a time, so that one read takes in all that has come since the last one, and one write
 answers all that has ended.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Final, cast
+from typing import cast
 
 from fnkit.contract.invocation import MappedResponse
 from fnkit.platform.delivery_frames import (
     GIVE_UP,
     POST,
-    USER_AGENT,
     Answer,
     FrameReader,
     Post,
@@ -23,12 +22,10 @@ from fnkit.platform.delivery_frames import (
 )
 from fnkit.platform.gateway.delivered import WORDS, Delivered
 from fnkit.platform.gateway.gateway import Gateway, Refused
-from fnkit.platform.gateway.requests import BODY_MAX_BYTES, ClientRequest
+from fnkit.platform.gateway.requests import BODY_MAX_BYTES
 from fnkit.platform.gateway.responses import message_response
 
 __all__ = ["DeliveryLine"]
-
-_AGENT: Final = (b"user-agent", USER_AGENT.encode())
 
 
 class DeliveryLine(asyncio.Protocol):
@@ -93,13 +90,11 @@ class DeliveryLine(asyncio.Protocol):
         if self._stopping:
             self._refuse(number, message_response(503, "the platform is stopping"))
             return
-        request = _request(post)
         try:
-            target = self._gateway.target(request, private=True)
+            delivered = self._gateway.delivery(post, partial(self._answered, number))
         except Refused as refused:
             self._refuse(number, refused.response)
             return
-        delivered = self._gateway.delivery(request, target, partial(self._answered, number))
         self._under_way[number] = delivered
         delivered.start()
 
@@ -125,22 +120,3 @@ class DeliveryLine(asyncio.Protocol):
     def _close_when_done(self) -> None:
         if not self._under_way and not self._answers:
             self.abort()
-
-
-def _request(post: Post) -> ClientRequest:
-    """Return the request that the function gets, with the headers that were recorded of the real platform's."""
-    request = ClientRequest()
-    request.method = "POST"
-    request.target = b"/"
-    request.host = post.host
-    request.hosts = 1
-    request.declared = request.size = len(post.body)
-    request.headers = [
-        (b"host", post.host),
-        _AGENT,
-        (b"content-type", post.content_type),
-        (b"content-length", b"%d" % request.size),
-    ]
-    request.body = [post.body]
-    request.complete = True
-    return request

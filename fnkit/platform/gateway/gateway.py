@@ -7,14 +7,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fnkit.contract.invocation import MappedResponse, decode_path, refusal
-from fnkit.platform.delivery_frames import Answer
+from fnkit.contract.limits import PAYLOAD_MAX_BYTES
+from fnkit.platform.delivery_frames import Answer, Post
 from fnkit.platform.engine.contract import Engine
 from fnkit.platform.gateway.access import Access
 from fnkit.platform.gateway.delivered import Delivered
+from fnkit.platform.gateway.delivery_requests import PEER, DeliveryForms, delivery_request
 from fnkit.platform.gateway.exchange import Exchange
 from fnkit.platform.gateway.measuring import GatewayMeter
 from fnkit.platform.gateway.redirects import redirect_response
-from fnkit.platform.gateway.requests import ClientRequest, envelope
+from fnkit.platform.gateway.requests import ClientRequest, envelope, new_request_id
 from fnkit.platform.gateway.responses import message_response, refusal_response
 from fnkit.platform.gateway.table import RoutingTable
 from fnkit.platform.gateway.tracing import Trace, Tracer, pass_on
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Gateway", "Refused", "Target"]
 
 _HEALTH: Final = "/healthz"
-_LOCAL: Final = "127.0.0.1"
 _STALLED_SECONDS: Final = 60.0  # CRT23: ReadHeaderTimeout 1 min
 _IDLE_SECONDS: Final = 300.0
 _LOOK_SECONDS: Final = 5.0
@@ -78,6 +79,7 @@ class Gateway:
         self.table = table
         self.access = access
         self.meter = GatewayMeter(engine)
+        self._forms = DeliveryForms()
         self.tracer: Tracer | None = None
         self.has_snapshot = False
         self.is_healthy = False
@@ -181,11 +183,18 @@ class Gateway:
         exchange.start(route.function_id, request_id)
         return exchange
 
-    def delivery(self, request: ClientRequest, target: Target, answered: Callable[[Answer], None]) -> Delivered:
-        """Return what hands a message to its function as soon as it is started."""
-        route = target.route
-        request_id = request.identify()
-        payload, trace = self._prepared(request, target, request_id, _LOCAL, "http")
+    def delivery(self, post: Post, answered: Callable[[Answer], None]) -> Delivered:
+        """Return what hands a message to its function as soon as it is started. Raises ``Refused``."""
+        route, trace = self.table.by_host(post.host), None
+        request_id = new_request_id()
+        if route is None or self.tracer is not None or len(post.body) > PAYLOAD_MAX_BYTES:
+            # By the long way, which says what is wrong with it, and adds to its headers.
+            request = delivery_request(post)
+            target = self.target(request, private=True)
+            route = target.route
+            payload, trace = self._prepared(request, target, request_id, PEER, "http")
+        else:
+            payload = self._forms.envelope(route, post, request_id)
         return Delivered(
             self.engine, self.engine.meters.of(route), route.function_id, request_id, payload, answered, trace
         )

@@ -1,0 +1,33 @@
+"""A message's request is completed from a form; it is the one that the rules of any request make."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fnkit.platform.delivery_frames import Post
+from fnkit.platform.gateway.delivery_requests import PEER, DeliveryForms, delivery_request
+from fnkit.platform.gateway.requests import envelope
+from fnkit.platform.routing import Route
+
+FORMS = DeliveryForms()  # kept over all examples: one must not show in another
+ROUTES = st.builds(SimpleNamespace, memory=st.sampled_from([128, 256]), name=st.sampled_from(["f", 'g"\\']))
+BODIES = (
+    st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | st.sampled_from([b"", b"hello===", b"aGk="])
+)
+TYPES = st.sampled_from([b"application/json", b"text/plain; charset=utf-8", b'odd"\\', "é".encode("latin-1")])
+IDS = st.uuids().map(str)
+
+
+@given(ROUTES, TYPES, BODIES, IDS)
+def test_a_completed_form_is_what_a_client_would_have_sent(
+    route: SimpleNamespace, content_type: bytes, body: bytes, request_id: str
+) -> None:
+    post, same = Post(b"f.localhost", content_type, body), cast("Route", route)
+    plain = envelope(delivery_request(post), same, "/", "", request_id=request_id, peer=PEER, hide_token=False)
+
+    assert json.loads(FORMS.envelope(same, post, request_id)) == json.loads(plain)
