@@ -39,6 +39,13 @@ def handle(event, context):
                 for _ in range(400):
                     file.write(bytes(1 << 20))
         time.sleep(300)
+    if event["path"] == "/hide":
+        held = []
+        for number in range(3):
+            held.append(open("big%d" % number, "wb"))
+            os.unlink(held[-1].name)
+            os.posix_fallocate(held[-1].fileno(), 0, 400 << 20)
+        time.sleep(300)
     mounts = open("/proc/mounts").readlines() if os.path.exists("/proc/mounts") else []
     kinds = {line.split()[1]: line.split()[2] for line in mounts}
     seccomp = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("Seccomp:"))
@@ -90,12 +97,13 @@ def test_sandbox_v1_is_a_fresh_process_without_a_filter_whose_disk_is_a_disk(pla
         assert first["tmp"] is not None
 
 
-def test_the_disk_of_sandbox_v1_has_an_end_too(plane: DataPlaneProcess) -> None:
-    """No file alone is over it."""
-    route = plane.deploy("full", DISK, sandbox="v1", memory=2048)
-    assert plane.call("full", "/fill").status == 502
+@pytest.mark.parametrize("how", ["/fill", "/hide"])
+def test_the_disk_of_sandbox_v1_has_an_end_too(plane: DataPlaneProcess, how: str) -> None:
+    """No file alone is over it; one that is removed takes its place as long as it is open."""
+    route = plane.deploy(f"full-{how[1:]}", DISK, sandbox="v1", memory=2048)
+    assert plane.call(route.name, how).status == 502
     wait_until(lambda: exits(plane, route.function_id) == ["out of disk: more than 1024 MiB"])
-    answer = plane.call("full").json()
+    answer = plane.call(route.name).json()
     assert isinstance(answer, dict)
     assert not [name for name in answer["files"] if name.startswith("big")]
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from fnkit.platform.engine.instance import Instance
 
-__all__ = ["memory_below", "memory_of"]
+__all__ = ["memory_below", "memory_of", "with_descendants"]
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
@@ -30,7 +30,7 @@ def _read(instance: Instance) -> int | None:
         return instance.groups.memory_bytes()
     if not instance.pid or sys.platform != "linux":
         return None
-    return sum(map(_resident, _with_descendants(instance.pid))) or None
+    return sum(map(_resident, with_descendants(instance.pid))) or None
 
 
 def memory_below(pid: int, limit: int) -> int:
@@ -39,14 +39,15 @@ def memory_below(pid: int, limit: int) -> int:
     Pages that a fork shares with its zygote would count in full; so the exact sum, which is dearer, is only asked
     for where the simple one is over ``limit``.
     """
-    processes = _with_descendants(pid)
+    processes = with_descendants(pid)
     resident = sum(_resident(process) for process in processes)
     if resident <= limit:
         return resident
     return sum(_proportional(process) for process in processes)
 
 
-def _with_descendants(pid: int) -> list[int]:
+def with_descendants(pid: int) -> list[int]:
+    """Return a process and all below it."""
     found = [pid]
     for process in found:
         try:

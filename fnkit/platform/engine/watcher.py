@@ -8,18 +8,17 @@ can take more; each of its processes alone is bounded by the kernel all the same
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from dataclasses import dataclass
 from typing import Final
 
+from fnkit.platform.engine.disk import disk_usage
 from fnkit.platform.engine.instance import Instance, InstanceState
 from fnkit.platform.engine.memory import memory_below
 
 __all__ = ["Watcher"]
 
 _SECONDS: Final = 0.25
-_BLOCK: Final = 512  # bytes of st_blocks
 _MIB: Final = 1024 * 1024
 _OUT_OF_MEMORY: Final = "out of memory"  # as the kernel's own, where it watches
 
@@ -64,7 +63,10 @@ class Watcher:
         for instance, bounds in list(self._watched.items()):
             if bounds.disk is None or instance.home is None:
                 continue
-            if await self._loop.run_in_executor(None, _disk_usage, instance.home, bounds.disk) > bounds.disk:
+            if (
+                await self._loop.run_in_executor(None, disk_usage, instance.home, instance.pid, bounds.disk)
+                > bounds.disk
+            ):
                 instance.kill(f"out of disk: more than {bounds.disk // _MIB} MiB")
 
     def _measured(self, _task: asyncio.Task[None]) -> None:
@@ -75,21 +77,3 @@ class Watcher:
         if self._timer is not None:
             self._timer.cancel()
         self._watched.clear()
-
-
-def _disk_usage(folder: str, limit: int) -> int:
-    """Return the bytes that everything in it takes, no more than just over ``limit``.
-
-    Folders count, and so does what is empty: it takes a name and an inode.
-    """
-    total = 0
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            try:
-                blocks = os.lstat(os.path.join(parent, name)).st_blocks  # noqa: PTH118  (often; no Path objects)
-            except OSError:
-                continue
-            total += max(1, blocks) * _BLOCK
-        if total > limit:
-            break
-    return total
