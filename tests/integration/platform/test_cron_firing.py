@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.control_process import API, ControlProcess, api_of, archive
 from tests.support.platform import PlatformUnderTest
+from tests.support.schedules import FAR_OFF
 from tests.support.waiting import wait_until
 
 HANDLER = """
@@ -114,7 +115,7 @@ def test_a_changed_schedule_counts_from_now_and_a_deleted_cron_is_silent(
 ) -> None:
     function = deployed_function(api)
     slow, gone = make_cron(api, function), make_cron(api, function)
-    api.request("PATCH", f"{API}/crons/{slow['id']}", {"schedule": "0 0 29 2 *"}).ok()
+    api.request("PATCH", f"{API}/crons/{slow['id']}", {"schedule": FAR_OFF}).ok()
     api.settled("crons", slow["id"])
     api.request("DELETE", f"{API}/crons/{gone['id']}").ok()
     witness = make_cron(api, function)

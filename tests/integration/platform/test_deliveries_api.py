@@ -16,6 +16,7 @@ from fnkit.platform.layout import Layout
 from tests.integration.platform.test_cron_firing import deployed_function, finished, make_cron
 from tests.support.control_process import API, ControlProcess, api_of
 from tests.support.platform import PlatformUnderTest
+from tests.support.schedules import FAR_OFF
 from tests.support.waiting import wait_until
 
 OWN = "/fnkit/v1/regions/fr-par"
@@ -35,7 +36,7 @@ def key(platform: PlatformUnderTest, *options: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_firing_by_hand_is_one_delivery_and_can_be_repeated(api: ControlProcess) -> None:
-    cron = make_cron(api, deployed_function(api, privacy="private"), args={"k": 1}, schedule="0 0 29 2 *")
+    cron = make_cron(api, deployed_function(api, privacy="private"), args={"k": 1}, schedule=FAR_OFF)
     fired = api.request("POST", f"{OWN}/crons/{cron['id']}/fire").ok()
     assert (fired["cause"], fired["status"], fired["body"]) == ("fire", "pending", '{"k":1}')
     (one,) = finished(api, cron, 1)
@@ -88,7 +89,7 @@ def test_a_namespace_takes_its_deliveries_with_it(
     manual_clock_platform: PlatformUnderTest, api: ControlProcess
 ) -> None:
     function = deployed_function(api)
-    cron = make_cron(api, function, schedule="0 0 29 2 *")
+    cron = make_cron(api, function, schedule=FAR_OFF)
     api.request("POST", f"{OWN}/crons/{cron['id']}/fire").ok()
     finished(api, cron, 1)
 

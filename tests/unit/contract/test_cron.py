@@ -67,8 +67,10 @@ def test_there_is_no_tick_past_the_calendar() -> None:
         ("5-1 * * * *", "'5-1' in minute runs backwards; write the smaller value first, or two ranges."),
         (
             "0 0 * * FRI-SUN",
-            "'FRI-SUN' in day of week runs backwards; write the smaller value first, or two ranges; "
-            "Sunday is 7 as well as 0.",
+            (
+                "'FRI-SUN' in day of week runs backwards; write the smaller value first, or two ranges; "
+                "Sunday is 7 as well as 0."
+            ),
         ),
         ("1,,2 * * * *", "'1,,2' in minute has nothing before or after a comma."),
         ("0 1- * * *", "'1-' in hour lacks a value: hour goes from 0 to 23."),
