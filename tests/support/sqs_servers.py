@@ -100,12 +100,20 @@ threading.Event().wait()
 """
 
 
-@functools.cache
 def _fauxqs() -> Path:
     """Return the folder that it is installed in; skip where it cannot be."""
+    found = _installed()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@functools.cache
+def _installed() -> Path | str:
+    """Install it, once; returns why not where that cannot be."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            pytest.skip(f"fauxqs needs {program}, which is not installed")
+            return f"fauxqs needs {program}, which is not installed"
     cache = Path(
         os.environ.get("FNKIT_TEST_CACHE") or Path(pwd.getpwuid(os.getuid()).pw_dir, ".cache", "fnkit-tests")
     )
@@ -115,16 +123,19 @@ def _fauxqs() -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as fresh:
         command = ["npm", "install", "--no-package-lock", "--no-fund", "--no-audit", "--ignore-scripts"]
-        done = subprocess.run(
-            [*command, "--prefix", fresh, f"fauxqs@{_FAUXQS}"],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-            env={**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir},
-        )
+        try:
+            done = subprocess.run(
+                [*command, "--prefix", fresh, f"fauxqs@{_FAUXQS}"],
+                capture_output=True,
+                text=True,
+                timeout=90,
+                check=False,
+                env={**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir},
+            )
+        except subprocess.TimeoutExpired:
+            return f"npm brings no fauxqs {_FAUXQS} within 90 s"
         if done.returncode != 0:
-            pytest.skip(f"npm brings no fauxqs {_FAUXQS}: {done.stderr.strip()[-300:]}")
+            return f"npm brings no fauxqs {_FAUXQS}: {done.stderr.strip()[-300:]}"
         with contextlib.suppress(OSError):  # somebody else was faster
             Path(fresh).rename(folder)
             Path(fresh).mkdir()
