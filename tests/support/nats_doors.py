@@ -18,7 +18,7 @@ from tests.support.nats_keys import Key, credentials_file, signed
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-__all__ = ["Door", "all_doors", "knowing", "opened_doors"]
+__all__ = ["Door", "all_doors", "is_open", "knowing", "opened_doors"]
 
 Settings = Mapping[str, object]
 
@@ -71,7 +71,7 @@ class Door:
         assert program is not None
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([program, "-c", self._file], stdout=log, stderr=log)
-        wait_until(self._listens, what=f"{self.kind} listens")
+        wait_until(lambda: is_open("127.0.0.1", self.port), what=f"{self.kind} listens")
         return self._process
 
     def let_in(self) -> None:
@@ -85,10 +85,12 @@ class Door:
         listen = {"server_name": self.kind, "listen": f"127.0.0.1:{self.port}"}
         self._file.write_text(json.dumps({**listen, **settings}))
 
-    def _listens(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return True
-        return False
+
+def is_open(host: str, port: int) -> bool:
+    """Whether a server listens there."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
 
 
 @contextmanager

@@ -30,8 +30,8 @@ _CONNECT_SECONDS: Final = 5
 _DENIED: Final = "permissions violation"
 _STREAMS_CHANGED: Final = "$JS.EVENT.ADVISORY.STREAM.*.*"
 """Where JetStream says that a stream was made, changed or deleted."""
-_ASKING: Final = ('"$js.api.', '"_inbox.')
-"""What JetStream is asked on, and where it answers."""
+_ASKING: Final = '"$js.api.'
+_ANSWERS: Final = '"_inbox.'
 _DENIALS: Final = 100
 _LASTING_SECONDS: Final = 1.0
 _GATHER_SECONDS: Final = 0.005
@@ -50,8 +50,10 @@ class NatsConnection:
 
     def __init__(self, broker: NatsBroker) -> None:
         self.users = 0
-        self.may_use_jetstream = True  # as far as the broker has said
         self.streams_changed = asyncio.Event()  # another one each time
+        self.refused = asyncio.Event()  # another one each time
+        self.refusals = 0  # how often JetStream was not ours to ask
+        self.may_hear_answers = True  # nats-py asks for that once a connection
         self._broker = broker
         self._client: Client | None = None
         self._fault: str | None = None
@@ -171,15 +173,20 @@ class NatsConnection:
         from fnkit.platform.schedulers.nats_client import open_client
 
         self._denials.clear()
+        self.may_hear_answers = True
 
         def on_fault(error: Exception) -> None:
             # nats-py says it in small letters.
             if _DENIED in (words := str(error).lower()):
                 self._denials.append(words)
-                if any(one in words for one in _ASKING):
-                    self.may_use_jetstream = False
+                if _ANSWERS in words:
+                    self.may_hear_answers = False
+                if _ASKING in words or _ANSWERS in words:
+                    self.refusals += 1
                 else:
                     self._look_again()
+                self.refused.set()
+                self.refused = asyncio.Event()
 
         async def on_advisory(_message: Msg) -> None:
             self._look_again()

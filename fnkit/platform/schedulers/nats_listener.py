@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.records.trigger import NatsSource
@@ -40,6 +40,8 @@ __all__ = ["NatsListener", "consumer_name"]
 
 _LOOK_SECONDS: Final = 30.0
 _BRIEFLY: Final = 0.2
+_FLUSH_SECONDS: Final = 5
+T = TypeVar("T")
 
 
 def consumer_name(trigger_id: str) -> str:
@@ -87,9 +89,8 @@ class NatsListener:
                     continue
                 self._stream_name = stream.name
                 taken = await self._consumer(client, stream)
-                say(f"stream {stream.name}: each message is delivered at least once")
                 pull = Pull(self._connection, client, stream.name, self._name, intake, taken_up_to=taken)
-                await self._until_it_changes(client, stream, asyncio.ensure_future(pull.run()))
+                await self._until_it_changes(client, stream, asyncio.ensure_future(pull.run()), say)
         except BrokerTrouble:
             self._check_rights()  # what is not allowed gets no answer, which says less
             raise
@@ -117,12 +118,44 @@ class NatsListener:
         await self._connections.give(self._broker)
 
     async def _stream(self, client: Client) -> Stream | None:
+        before = self._connection.refusals
+        if not self._connection.may_hear_answers:
+            return None
         try:
-            return await find_stream(client, self._source.subject)
+            return await self._unless_refused(find_stream(client, self._source.subject), before)
         except BrokerTrouble:
-            if self._connection.may_use_jetstream:
+            if self._connection.refusals == before:
                 raise
             return None
+
+    async def _unless_refused(self, asking: Awaitable[T], refusals: int) -> T:
+        """Return JetStream's answer; what we may not ask gets none, so a refusal ends the waiting."""
+        task = asyncio.ensure_future(asking)
+        refused = asyncio.ensure_future(self._connection.refused.wait())
+        try:
+            while not task.done():
+                refused.cancel()
+                refused = asyncio.ensure_future(self._connection.refused.wait())
+                self._check_rights()
+                if self._connection.refusals > refusals:
+                    raise BrokerTrouble("JetStream may not be asked")
+                await asyncio.wait((task, refused), return_when=asyncio.FIRST_COMPLETED)
+            return task.result()
+        finally:
+            task.cancel()
+            refused.cancel()
+
+    async def _may_pull(self, client: Client) -> bool:
+        """Whether the first request for messages got through; a refusal of it raises."""
+        from nats.errors import Error
+
+        await asyncio.sleep(0)  # it is on its way now
+        try:
+            await client.flush(_FLUSH_SECONDS)
+        except (Error, TimeoutError):
+            return False
+        self._check_rights()
+        return True
 
     def _check_rights(self) -> None:
         if denied := self._connection.denied(self._name):
@@ -179,18 +212,25 @@ class NatsListener:
         after = entry.floor(stream)
         # Written down first: a consumer that nobody remembers would keep an interest for ever.
         self._book.note(self._trigger_id, stream, after)
-        await ensure_consumer(
+        making = ensure_consumer(
             client, stream, self._name, self._source.subject, since=entry.since, after=after or None
         )
+        await self._unless_refused(making, self._connection.refusals)
         for former in set(entry.streams) - {stream.name}:
             await remove_consumer(client, former, self._name)
             self._book.forget(self._trigger_id, former)
         return after
 
-    async def _until_it_changes(self, client: Client, stream: Stream, hearing: asyncio.Task[None]) -> None:
+    async def _until_it_changes(
+        self, client: Client, stream: Stream, hearing: asyncio.Task[None], say: Callable[[str], None]
+    ) -> None:
         """Let it hear until the connection is lost, the consumer is gone, or another stream covers the subject."""
         lost, changed = asyncio.ensure_future(self._connection.lost(client)), self._connection.streams_changed
         try:
+            if not await self._may_pull(client):
+                await asyncio.wait((lost,), timeout=_BRIEFLY)
+                return
+            say(f"stream {stream.name}: each message is delivered at least once")
             while True:
                 await self._news(changed, lost, hearing)
                 changed = self._connection.streams_changed

@@ -12,7 +12,15 @@ from nats.js import JetStreamContext
 from tests.integration.queues.test_nats_triggers import drained
 from tests.support.command import Command
 from tests.support.control_process import API
-from tests.support.queues import ACCOUNT, Broker, QueuePlatform, connected, queue_platform, running_broker
+from tests.support.queues import (
+    ACCOUNT,
+    TAKES_ALL,
+    Broker,
+    QueuePlatform,
+    connected,
+    queue_platform,
+    running_broker,
+)
 from tests.support.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.slow
@@ -170,6 +178,31 @@ def test_a_broker_that_restarts_goes_on_where_it_was(platform: QueuePlatform, pa
     paris.start()
     asyncio.run(after())
     assert platform.wait_for(function, 2) == ["before", "after"]
+
+
+def test_a_broker_that_stays_away_is_an_error_that_heals_with_everything_that_it_kept(
+    platform: QueuePlatform, amsterdam: Broker
+) -> None:
+    function = platform.undeployed()
+
+    async def begin() -> str:
+        async with connected(amsterdam.url) as (_, stream):
+            await stream.add_stream(name="STAYS", subjects=["stays.>"])
+            trigger = await asyncio.to_thread(lambda: platform.trigger(function, "stays.*", mnq_region="nl-ams"))
+            for number in range(10):
+                await stream.publish("stays.away", b"%d" % number)
+            return trigger
+
+    trigger = asyncio.run(begin())
+    amsterdam.kill()
+    wait_until(lambda: error_of(platform, trigger), DEADLINE)
+    assert error_of(platform, trigger) == (
+        f"the NATS broker nats://127.0.0.1:{amsterdam.port} cannot be reached: Connection refused"
+    )
+    platform.redeploy(function, TAKES_ALL)
+    amsterdam.start()
+    assert sorted(platform.wait_for(function, 10)) == [str(number) for number in range(10)]
+    wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "ready", DEADLINE)
 
 
 def test_a_start_names_every_problem_of_the_file_and_no_secret(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,7 +25,7 @@ from fnkit.platform.schedulers.listening import BrokerTrouble
 from fnkit.platform.schedulers.nats_connection import NatsConnection, NatsConnections
 from fnkit.platform.server.nats_server import nats_server
 from tests.support.certificates import CertificateAuthority
-from tests.support.nats_doors import knowing
+from tests.support.nats_doors import is_open, knowing
 from tests.support.nats_keys import Key, credentials_file, signed
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE, wait_until
@@ -51,14 +50,6 @@ def serving(folder: Path, settings: str, port: int, host: str = "127.0.0.1") -> 
     finally:
         process.kill()
         process.wait()
-
-
-def is_open(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 @asynccontextmanager
