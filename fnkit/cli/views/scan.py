@@ -116,7 +116,12 @@ def sketched(function: ScannedFunction) -> FunctionRow:
         ],
     }
     fires = [f"cron {cron.schedule}" for cron in crons]
-    fires += [f"nats {found.nats}" if found.nats is not None else f"sqs {found.sqs}" for found in triggers]
+    fires += [
+        f"{kind} {address}"
+        for found in triggers
+        for kind, address in (("nats", found.nats), ("sqs", found.sqs))
+        if address is not None
+    ]
     place = f"{function.file}:{function.line}"
     return FunctionRow(document, (name, own.runtime or "", function.handler, place, ", ".join(fires)))
 

@@ -21,13 +21,19 @@ def on_order(event, context): ...
 """
 
 INVALID = """
-from fnkit import cron, function
+from fnkit import cron, function, trigger
 
 @function(memory=3)
 def small(event, context): ...
 
 @cron("61 * * * *")
 def late(event, context): ...
+
+@trigger()
+def deaf(event, context): ...
+
+@trigger(nats="a", sqs="b")
+def torn(event, context): ...
 """
 
 
