@@ -15,6 +15,7 @@ from fnkit.platform.schedulers import hand_over
 from fnkit.platform.schedulers.cron import LATE_SECONDS
 from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
 from tests.support.stored_cron import store_cron, store_function
+from tests.support.waiting import DEADLINE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 MINUTE = 60.0
@@ -82,7 +83,7 @@ def test_a_process_that_dies_after_sending_says_that_the_function_may_have_run(t
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         gateway.held = asyncio.Event()
         await cron.at(NOON + MINUTE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while not gateway.under_way:  # noqa: ASYNC110  the gateway is another process elsewhere
                 await asyncio.sleep(0)
         await cron.kill()
@@ -166,7 +167,7 @@ def test_a_full_gateway_loses_no_tick(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         gateway.mode = "full"
         await cron.at(NOON + MINUTE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while len(gateway.arrived) < 2:  # noqa: ASYNC110  the gateway is another process elsewhere
                 await asyncio.sleep(0.001)
         assert cron.fired("c")[0].status == "pending"
@@ -219,7 +220,7 @@ def test_a_function_gets_as_many_ticks_at_a_time_as_it_scales_and_the_rest_in_or
             cron.scheduler.changed(f"n-{number:02}")
         gateway.held = asyncio.Event()
         await cron.at(NOON + MINUTE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while len(gateway.arrived) < 3:  # noqa: ASYNC110  the gateway is another process elsewhere
                 await asyncio.sleep(0)
         for _ in range(100):  # more than the others would need to arrive
@@ -240,7 +241,7 @@ def test_two_ticks_of_one_cron_overlap_where_the_function_scales(tmp_path: Path)
         gateway.held = asyncio.Event()
         await cron.at(NOON + MINUTE)
         await cron.at(NOON + 2 * MINUTE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while gateway.under_way < 2:  # noqa: ASYNC110  the gateway is another process elsewhere
                 await asyncio.sleep(0)
         gateway.held.set()

@@ -14,7 +14,7 @@ from fnkit.platform.schedulers.delivery import Door, Outcome, Unreachable
 from fnkit.platform.schedulers.delivery_line import DeliveryLine
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.gates import Gate, standing_gate
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEADLINE, wait_until
 
 HANDLERS = """
 import json, os
@@ -47,7 +47,7 @@ def plane(gate: Gate) -> Iterator[DataPlaneProcess]:
         gate.open()
 
 
-def post(plane: DataPlaneProcess, *bodies: bytes, host: str = "f.test", seconds: float = 20) -> list[Outcome]:
+def post(plane: DataPlaneProcess, *bodies: bytes, host: str = "f.test", seconds: float = DEADLINE) -> list[Outcome]:
     """The outcomes of messages that are sent together."""
 
     async def together() -> list[Outcome]:
@@ -143,7 +143,7 @@ def test_whoever_waits_no_longer_frees_what_it_waited_for(plane: DataPlaneProces
         asked = asyncio.ensure_future(line.ask("f.test", "text/plain", b"slow", 60))
         await asyncio.to_thread(wait_until, lambda: gate.waiting == 2)
         asked.cancel()
-        assert (await line.ask("f.test", "text/plain", b"next", 20)).status == 200
+        assert (await line.ask("f.test", "text/plain", b"next", DEADLINE)).status == 200
         line.close()
 
     asyncio.run(scenario())

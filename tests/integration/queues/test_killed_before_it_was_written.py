@@ -84,7 +84,7 @@ def test_messages_that_no_stream_keeps_have_failed_as_far_as_anybody_knows(platf
     wait_until(lambda: [one["status"] for one in logged(platform, trigger)] == ["pending"], DEADLINE)
     kill_control_after(platform, function, 0)
 
-    (one,) = settled(platform, trigger, 20)
+    (one,) = settled(platform, trigger)
     assert (one["status"], one["body"]) == ("failed", "once")
     assert "no stream kept the message" in str(one["error"])
     answer = platform.api.request(
