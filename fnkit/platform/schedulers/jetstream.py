@@ -169,7 +169,9 @@ async def ensure_consumer(
         {"stream_name": stream.name, "config": config},
         _ConsumerInfo,
     )
-    _check(_Error(description="JetStream does not answer") if made is None else made.error)
+    fault = _Error(description="JetStream does not answer") if made is None else made.error
+    if fault is not None:
+        raise BrokerTrouble(f"stream {stream.name} takes no consumer for this trigger: {fault.description}")
 
 
 async def ack_floor(client: Client, stream: str, name: str) -> int | None:

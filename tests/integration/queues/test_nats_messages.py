@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, RetentionPolicy
 from nats.js.errors import NotFoundError
 
 from fnkit.contract.invocation.event import decode_text
@@ -160,3 +161,26 @@ def test_a_consumer_that_is_deleted_again_and_again_loses_nothing(platform: Queu
 
     asyncio.run(scenario())
     assert Counter(platform.bodies(function)) == Counter(str(number) for number in range(30))
+
+
+def test_a_stream_that_takes_no_consumer_is_named_with_its_reason_and_heard_once_it_does(
+    platform: QueuePlatform,
+) -> None:
+    function = platform.deploy()
+
+    async def scenario() -> None:
+        async with connected(platform.url) as (_, stream):
+            await stream.add_stream(name="TAKEN", subjects=["taken"], retention=RetentionPolicy.WORK_QUEUE)
+            await stream.add_consumer("TAKEN", durable_name="other", ack_policy=AckPolicy.EXPLICIT)
+            trigger = platform.unheard_trigger(function, "taken")
+            wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "error", DEADLINE)
+            assert platform.api.get("triggers", trigger)["error_message"] == (
+                "stream TAKEN takes no consumer for this trigger: filtered consumer not unique on workqueue stream"
+            )
+            await stream.publish("taken", b"there before")
+            await stream.delete_consumer("TAKEN", "other")
+            await asyncio.to_thread(platform.wait_for, function, 1)
+            await settled(stream, "TAKEN", trigger)
+
+    asyncio.run(scenario())
+    assert platform.bodies(function) == ["there before"]
