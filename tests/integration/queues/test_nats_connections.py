@@ -226,7 +226,7 @@ def test_a_broker_that_moved_to_another_address_behind_its_name_is_found_there(t
     class Naming(asyncio.SelectorEventLoop):
         """An event loop whose system knows that name."""
 
-        async def getaddrinfo(self, host: str, port: int, **how: int) -> list[Any]:  # type: ignore[override]
+        async def getaddrinfo(self, host: str, port: int, **how: int) -> list[Any]:  # type: ignore[override]  # asyncio names each
             return await super().getaddrinfo(addresses.get(host, host), port, **how)
 
     async def scenario() -> None:
