@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.support.control_process import API
+from tests.support.processes import descendants
 from tests.support.queues import Call, QueuePlatform, queue_platform
 from tests.support.sqs_proxy import SqsProxy, running_proxy
 from tests.support.sqs_servers import running_sqs
@@ -98,11 +99,16 @@ class Scene:
             time.sleep(_CUT_SECONDS)
             del self.proxy.statuses["*"]
         elif blow == "instance":
-            pid = (self.calls("plain") or self.calls("groups.fifo"))[-1].pid
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            self._kill_instances()
         else:
             self.platform.kill(blow)
+
+    def _kill_instances(self) -> None:
+        """Kill every process of the data plane that has none below it; what a handler notes is its namespace's pid."""
+        for pid in descendants(wait_until(lambda: self.platform.processes()["data_plane"])):
+            if not descendants(pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def is_done(self, expected: dict[str, list[str]]) -> bool:
         return all(self._ended(queue) >= set(bodies) for queue, bodies in expected.items())

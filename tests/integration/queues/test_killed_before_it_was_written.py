@@ -35,7 +35,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueuePlatform
 def kill_control_after(platform: QueuePlatform, function: str, handled: int) -> None:
     """Kill it as soon as so many messages were handled, some of which it has acknowledged and not written down."""
     wait_until(lambda: len(platform.calls(function, "end")) >= handled, DEADLINE, what=f"{handled} messages")
-    before = platform.processes()["control"]
+    before = wait_until(lambda: platform.processes()["control"])
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: platform.processes()["control"] not in (0, before), DEADLINE, what="another control")
 
