@@ -100,7 +100,7 @@ def test_sandbox_v1_is_a_fresh_process_without_a_filter_whose_disk_is_a_disk(pla
 @pytest.mark.parametrize("how", ["/fill", "/hide"])
 def test_the_disk_of_sandbox_v1_has_an_end_too(plane: DataPlaneProcess, how: str) -> None:
     """No file alone is over it; one that is removed takes its place as long as it is open."""
-    route = plane.deploy(f"full-{how[1:]}", DISK, sandbox="v1", memory=2048)
+    route = plane.deploy(f"full-{how[1:]}", DISK, sandbox="v1", memory=2048, timeout=2 * DEADLINE)
     assert plane.call(route.name, how).status == 502
     wait_until(lambda: exits(plane, route.function_id) == ["out of disk: more than 1024 MiB"])
     answer = plane.call(route.name).json()
