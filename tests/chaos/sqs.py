@@ -104,7 +104,7 @@ class Scene:
             self.platform.kill(blow)
 
     def _kill_instances(self) -> None:
-        """Kill every process of the data plane that has none below it. A handler knows no pid but its namespace's."""
+        """Kill every process of the data plane that has none below it: handlers know other pids than we."""
         for pid in descendants(wait_until(lambda: self.platform.processes()["data_plane"])):
             if not descendants(pid):
                 with suppress(ProcessLookupError):
