@@ -35,12 +35,14 @@ class _Client(Client):
     """A client that can be told to talk by TLS alone."""
 
     by_tls = False
+    looks_at_certificates = False
 
     async def _process_info(
         self,
         info: dict[str, Any],
         initial_connection: bool = False,  # noqa: FBT001, FBT002  as it is called
     ) -> None:
+        self.looks_at_certificates = bool(info.get("tls_verify"))
         if self.by_tls and initial_connection:
             if not info.get("tls_required") and not info.get("tls_available"):
                 raise _InTheClear
@@ -95,7 +97,8 @@ async def open_client(broker: NatsBroker, on_fault: Callable[[Exception], None])
         ) from None
     except (OSError, Error, TimeoutError, ValueError) as error:
         await _closed(client)
-        raise BrokerTrouble(fault(broker, faults[-1] if faults else error)) from None
+        found = faults[-1] if faults else error
+        raise BrokerTrouble(fault(broker, found, after_tls=client.looks_at_certificates)) from None
     return client, closed
 
 

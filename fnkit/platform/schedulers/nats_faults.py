@@ -35,8 +35,11 @@ def address(broker: NatsBroker) -> str:
     return ", ".join(_bare(one.strip()) for one in broker.url.split(","))
 
 
-def fault(broker: NatsBroker, error: Exception) -> str:
-    """Return what an error of the connection to a broker means, and what mends it."""
+def fault(broker: NatsBroker, error: Exception, *, after_tls: bool = False) -> str:
+    """Return what an error of the connection to a broker means, and what mends it.
+
+    after_tls: it came where the broker looks at our certificate; it may hang up before its reason is heard.
+    """
     where = f"the NATS broker {address(broker)}"
     words = without_secrets(broker, _own_words(error))
     if any(one in words.lower() for one in _REFUSALS):
@@ -45,6 +48,8 @@ def fault(broker: NatsBroker, error: Exception) -> str:
         return f"{where} does not accept {_given(broker)} of brokers.toml any more: {words}"
     if isinstance(error, ssl.SSLError):
         return f"{where} {_tls(broker, error, words)}: {words}"
+    if after_tls and not isinstance(error, TimeoutError):
+        return f"{where} {_certificate(broker)}: {words}"
     if isinstance(error, TimeoutError):
         return f"{where} cannot be reached: it does not answer in time"
     return f"{where} cannot be reached: {words}" if isinstance(error, OSError) else f"{where}: {words}"
@@ -87,9 +92,13 @@ def _tls(broker: NatsBroker, error: ssl.SSLError, words: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return "shows a certificate that is not trusted, check url and certificate in brokers.toml"
     if any(one in words for one in _CLIENT_CERTIFICATE):
-        done = "refuses the" if broker.client_certificate else "asks for a"
-        return f"{done} client certificate, check client_certificate in brokers.toml"
+        return _certificate(broker)
     return "cannot be talked to by TLS"
+
+
+def _certificate(broker: NatsBroker) -> str:
+    done = "refuses the" if broker.client_certificate else "asks for a"
+    return f"{done} client certificate, check client_certificate in brokers.toml"
 
 
 def _refuses(broker: NatsBroker) -> str:

@@ -67,7 +67,7 @@ def test_each_refusal_names_the_broker_and_what_to_check_and_no_secret(scene: Sc
         repr(read_brokers_file(scene.settings, {})),
     ]
     for door in scene.doors:
-        assert all(scene.fault(door) in one for one in said[:2]), door.kind
+        assert all(door.says.format(url=door.url) in one for one in said[:2]), door.kind
         assert not [secret for secret in door.secrets for one in said if secret in one], door.kind
     assert "Traceback" not in scene.platform.log
 
