@@ -32,14 +32,15 @@ REQUESTS = {
     431: b"GET /" + b"a" * 61_440 + HEAD,
     501: b"POST /" + HEAD + b"Transfer-Encoding: gzip, chunked\r\n",
     502: b"GET /exit" + HEAD,
-    504: b"GET /hang" + HEAD,
+    504: b"GET /hang HTTP/1.1\r\nHost: impatient.test\r\n",
 }
 
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[DataPlaneProcess]:
     with running_data_plane() as running:
-        running.deploy("f", HANDLER, timeout=1.0)
+        running.deploy("f", HANDLER)
+        running.deploy("impatient", HANDLER, timeout=1.0)
         running.deploy("private", HANDLER, privacy="private")
         yield running
 
