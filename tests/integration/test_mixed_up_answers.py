@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.waiting import wait_until
+from tests.support.gates import standing_gate
+from tests.support.waiting import DEADLINE, wait_until
 
 SOURCE = """
 import os, select, socket, stat, sys, threading, time
@@ -51,6 +52,10 @@ def next_comes():
     poller.register(bridge(), select.POLLIN)
     poller.poll()
 
+def chat():
+    wait_at_gate()
+    os.write(bridge(), b"x")
+
 kept = []
 
 def handle(event, context):
@@ -74,7 +79,7 @@ def handle(event, context):
     elif path == "/again":
         os.write(bridge(), kept.pop())
     elif path == "/chatter":
-        threading.Timer(0.01, os.write, (bridge(), b"x")).start()
+        threading.Thread(target=chat).start()
     elif path == "/slow":
         time.sleep(0.05)
     return path
@@ -84,7 +89,7 @@ def handle(event, context):
 @pytest.fixture(scope="module")
 def plane() -> Iterator[DataPlaneProcess]:
     with running_data_plane() as plane:
-        plane.deploy("hostile", SOURCE, max_scale=1, timeout=5.0)
+        plane.deploy("hostile", SOURCE, max_scale=1, timeout=DEADLINE)
         yield plane
 
 
@@ -140,9 +145,11 @@ def test_callers_who_wait_in_line_behind_all_of_that_get_no_stranger_s_answer(pl
 
 
 def test_a_handler_that_speaks_while_nobody_asks_is_ended(plane: DataPlaneProcess) -> None:
-    route = plane.deploy("chatters", SOURCE, max_scale=1)
-    assert plane.call("chatters", "/chatter").body == b"/chatter"
-    wait_until(lambda: any("it spoke without being asked" in line.message for line in plane.lines(route)))
+    with standing_gate() as gate:
+        route = plane.deploy("chatters", gate.source + SOURCE, max_scale=1)
+        assert plane.call("chatters", "/chatter").body == b"/chatter"
+        gate.open()
+        wait_until(lambda: any("it spoke without being asked" in line.message for line in plane.lines(route)))
     assert plane.call("chatters", "/after").body == b"/after"
 
 
