@@ -31,7 +31,7 @@ __all__ = ["DeliveryLog"]
 
 _GATHER_SECONDS: Final = 0.05  # real
 _SUCCESSES_WITHIN: Final = 2.0  # real
-_WRITING_SHARE: Final = 0.05  # of the time, at most, that quick successes are written
+_WRITING_SHARE: Final = 0.02  # of the time, at most, that quick successes are written
 _AGAIN_SECONDS: Final = 1.0  # real
 _SLACK: Final = 64  # how many more than the kept ones may lie there before the oldest go
 _UNKNOWN: Final = "the platform ended before an answer came; the function may have run"
