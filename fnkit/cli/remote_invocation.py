@@ -17,6 +17,7 @@ from fnkit.errors import NotFoundError
 
 __all__ = ["invoke_there"]
 
+_FORBIDDEN: Final = 403
 _LONGEST_TIMEOUT: Final = 3600.0  # of a function
 
 
@@ -43,6 +44,11 @@ def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Req
         over_tls=function.http_option == "redirected",
     )
     milliseconds = round((time.perf_counter() - began) * 1000, 3)
+    if function.privacy == "private" and answer.status == _FORBIDDEN:
+        common.output.warning(
+            f"{name} is private. Send a token of it or of its namespace, or an API key's secret: "
+            "-H 'X-Auth-Token: …'."
+        )
     response = MappedResponse(answer.status, list(answer.headers), answer.body)
     return Answer(response=response, duration_ms=milliseconds, logs=())
 

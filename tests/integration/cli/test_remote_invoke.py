@@ -21,6 +21,11 @@ def echo(event, context):
     return {"seen": {key: event[key] for key in ("httpMethod", "path", "queryStringParameters", "headers", "body")}}
 
 
+@fnkit.function(privacy="private")
+def secluded(event, context):
+    return "inside"
+
+
 @fnkit.function
 def broken(event, context):
     raise ValueError("no such order")
@@ -60,6 +65,17 @@ def test_it_talks_to_the_platform_through_scaleways_variables_too(
     proxies = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     answer = Command({**deployed.environment, **platform.environment, **proxies})("invoke", "echo", "--remote")
     assert '"path":"/"' in answer.ok().stdout
+
+
+def test_a_private_function_says_what_opens_it(deployed: Command, platform: PlatformUnderTest) -> None:
+    closed = deployed("invoke", "secluded", "--remote", "--local")
+    key = f"X-Auth-Token: {platform.environment['SCW_SECRET_KEY']}"
+    opened = deployed("invoke", "secluded", "--remote", "--local", "-H", key).ok()
+
+    assert "secluded is private" in closed.stderr
+    assert "-H 'X-Auth-Token: …'" in closed.stderr
+    assert opened.stdout.strip() == "inside"
+    assert "private" not in opened.stderr
 
 
 def test_what_is_not_deployed_is_told(deployed: Command) -> None:
