@@ -196,7 +196,8 @@ class SchedulerUnderTest:
         for _ in range(3):  # until the sockets are closed
             await asyncio.sleep(0)
         self.log._said.clear()
-        self.log._stop_timers()
+        if self.log._timer is not None:
+            self.log._timer.cancel()
         self.context.secrets.close()
         self.store.close()
 

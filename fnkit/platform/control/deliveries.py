@@ -72,7 +72,7 @@ class DeliveryLog:
             successes = self._successes[source_id] = deque(maxlen=KEPT_PER_SOURCE)
         successes.append((delivery, body[:BODY_KEPT]))
         if self._later is None:
-            self._later = asyncio.get_running_loop().call_later(self._pause, self._write)
+            self._later = asyncio.get_running_loop().call_later(self._pause, self._write, self.flush)
 
     async def commit(self) -> None:
         """Return when everything that was said is on disk, however long the disk refuses."""
@@ -80,12 +80,23 @@ class DeliveryLog:
 
     def flush(self) -> None:
         """Write everything that was said; ``sqlite3.OperationalError`` where the disk does not take it."""
-        self._stop_timers()
+        began = time.monotonic()
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if self._successes:
             self._make_successes()
+        self._flush_said()
+        pause = (time.monotonic() - began) / _WRITING_SHARE
+        self._pause = min(max(pause, _GATHER_SECONDS), _SUCCESSES_WITHIN)
+
+    def _flush_said(self) -> None:
+        """Write what quick successes need not wait for, nor it for them."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self._said:
             return
-        began = time.monotonic()
         said, self._said = self._said, {}
         try:
             with self._store.transaction():
@@ -95,8 +106,6 @@ class DeliveryLog:
             self._said = {**said, **self._said}
             self._counts.clear()
             raise
-        pause = (time.monotonic() - began) / _WRITING_SHARE
-        self._pause = min(max(pause, _GATHER_SECONDS), _SUCCESSES_WITHIN)
 
     def _make_successes(self) -> None:
         successes, self._successes = self._successes, {}
@@ -104,12 +113,6 @@ class DeliveryLog:
             for make, body in newest:
                 delivery = make()
                 self._said[delivery.id] = (source_id, delivery, body)
-
-    def _stop_timers(self) -> None:
-        for timer in (self._timer, self._later):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._later = None
 
     def wrote(self, source_id: str) -> None:
         """Somebody added a delivery of this source in a transaction of his own, which is still open."""
@@ -137,7 +140,9 @@ class DeliveryLog:
         """Write what is still to be written, if the disk takes it; what was under way is reconciled later."""
         with contextlib.suppress(sqlite3.OperationalError):
             self.flush()
-        self._stop_timers()
+        for timer in (self._timer, self._later):
+            if timer is not None:
+                timer.cancel()
 
     # What is read
 
@@ -184,11 +189,11 @@ class DeliveryLog:
 
     def _write_within(self, seconds: float) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._write)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._write, self._flush_said)
 
-    def _write(self) -> None:
+    def _write(self, flush: Callable[[], None]) -> None:
         try:
-            self.flush()
+            flush()
         except sqlite3.OperationalError as error:
             _logger.error("The store does not take the delivery log, trying again: %s", error)  # noqa: TRY400  no stack needed
             # What needs nobody is not worth memory while the disk is full.

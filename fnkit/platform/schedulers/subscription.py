@@ -89,6 +89,8 @@ class Subscription:
         self._finished = Finished()
         self._unsettled: dict[str, tuple[_Held, Outcome]] = {}
         self._begun: list[_Held] = []
+        self._earlier: list[_Held] = []
+        self._says_begun = False
         self._moves = True
         self._settling: set[asyncio.Task[None]] = set()
         self._names = Names()
@@ -261,9 +263,12 @@ class Subscription:
         )
 
     def _say_begun(self) -> None:
-        """Log what has begun a moment ago and is still under way."""
-        begun, self._begun = self._begun, []
-        for held in begun:
+        """Log what had begun a moment ago and is still under way; what has only just begun waits for its moment."""
+        earlier, self._earlier, self._begun = self._earlier, self._begun, []
+        self._says_begun = bool(self._earlier)
+        if self._says_begun:
+            asyncio.get_running_loop().call_later(_BEGUN_SECONDS, self._say_begun)
+        for held in earlier:
             if held.delivery is None and self._held.get(held.message.id) is held:
                 held.delivery = self._delivery(held)
                 self._log.put(self._record.id, held.delivery, held.message.body)
@@ -271,7 +276,8 @@ class Subscription:
     async def _deliver(self, held: _Held) -> bool:
         """Try until somebody has seen it; returns whether it is held on to: parked, or still to be settled."""
         self._begun.append(held)
-        if len(self._begun) == 1:
+        if not self._says_begun:
+            self._says_begun = True
             asyncio.get_running_loop().call_later(_BEGUN_SECONDS, self._say_begun)
         pause = _FIRST_PAUSE
         while True:
