@@ -65,7 +65,7 @@ def run(rounds: int, folder: Path) -> Sequence[Comparison | Figure]:
     with _lean_server() as endpoint, local_platform(folder / "platform") as platform:
         client = queue_client(endpoint)
         url = client.get_queue_url(QueueName="nothing")["QueueUrl"]
-        return _compared(rounds, _deployed(folder, platform), platform, _Server(client, url, endpoint, _lay), GOAL)
+        return _compared(rounds, _deployed(folder, platform), platform, _Server(client, url, endpoint, _lay))
 
 
 def run_whole(rounds: int, folder: Path) -> Sequence[Comparison | Figure]:
@@ -78,7 +78,7 @@ def run_whole(rounds: int, folder: Path) -> Sequence[Comparison | Figure]:
         client = fauxqs.client()
         urls = {name: client.create_queue(QueueName=name)["QueueUrl"] for name in ("nothing", "delay")}
         server = _Server(client, urls["nothing"], fauxqs.endpoint, _send)
-        found = _compared(rounds, _deployed(folder, platform), platform, server, None)
+        found = _compared(rounds, _deployed(folder, platform), platform, server)
         delays = _delays(client, urls["delay"], platform)
     return [
         *found,
@@ -113,9 +113,7 @@ def _deployed(folder: Path, platform: LocalPlatform) -> str:
     return next(one for one in platform.deployed(project) if "nothing" in one)
 
 
-def _compared(
-    rounds: int, domain: str, platform: LocalPlatform, server: _Server, goal: float | None
-) -> Sequence[Comparison | Figure]:
+def _compared(rounds: int, domain: str, platform: LocalPlatform, server: _Server) -> Sequence[Comparison | Figure]:
     brokers = Path(platform.facts["data_dir"]) / "brokers.toml"
     messages, requests, bare = [], [], []
     for _ in range(rounds):
@@ -123,10 +121,12 @@ def _compared(
         messages.append(_backlog(server, brokers))
         bare.append(_alone(server, brokers))
     ours = "a message of an SQS queue, 10 in flight"
-    least = None if goal is None else 1 / goal
+    # Where boto3 alone is slower than the gateway, it is what there was to be had.
+    least = 1 / GOAL if statistics.median(bare) <= statistics.median(requests) else None
+    alone = "boto3 alone, receiving and deleting 10 at a time"
     return [
         Comparison(ours, "a request, 10 connections", tuple(messages), tuple(requests), least),
-        Comparison(ours, "boto3 alone, receiving and deleting 10 at a time", tuple(messages), tuple(bare)),
+        Comparison(ours, alone, tuple(messages), tuple(bare), 1 / GOAL),
         Figure("messages a second through a handler", 1 / statistics.median(messages), "a second"),
         Figure("requests a second to that handler", 1 / statistics.median(requests), "a second"),
         Figure("messages a second by boto3 alone", 1 / statistics.median(bare), "a second"),
