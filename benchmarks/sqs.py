@@ -79,6 +79,8 @@ def run_whole(rounds: int, folder: Path) -> Sequence[Comparison | Figure]:
         urls = {name: client.create_queue(QueueName=name)["QueueUrl"] for name in ("nothing", "delay")}
         server = _Server(client, urls["nothing"], fauxqs.endpoint, _send)
         found = _compared(rounds, _deployed(folder, platform), platform, server)
+        _listen(Path(platform.facts["data_dir"]) / "brokers.toml", server)
+        time.sleep(_LOOKS_SECONDS)
         delays = _delays(client, urls["delay"], platform)
     return [
         *found,
@@ -157,7 +159,7 @@ def _backlog(server: _Server, brokers: Path) -> float:
     """Seconds a message, while messages lie there: from nine tenths of them to one tenth. Nobody listens before."""
     _stop_listening(brokers)
     server.lay(server.client, server.url, _BACKLOG)
-    _say(brokers, f'[[sqs]]\nendpoint = "{server.endpoint}"\naccess_key = "bench"\nsecret_key = "bench"\n')
+    _listen(brokers, server)
     moments = [_when_left(server, int(_BACKLOG * share)) for share in (0.9, 0.1)]
     _when_left(server, 0)
     return (moments[1][0] - moments[0][0]) / (moments[0][1] - moments[1][1])
@@ -171,6 +173,10 @@ def _when_left(server: _Server, number: int) -> tuple[float, int]:
             raise RuntimeError(f"{left} messages are still left after {_PATIENCE:g} s")
         time.sleep(_PACE)
     return time.perf_counter(), left
+
+
+def _listen(brokers: Path, server: _Server) -> None:
+    _say(brokers, f'[[sqs]]\nendpoint = "{server.endpoint}"\naccess_key = "bench"\nsecret_key = "bench"\n')
 
 
 def _stop_listening(brokers: Path) -> None:
@@ -203,9 +209,11 @@ def _delays(client: Any, url: str, platform: LocalPlatform) -> list[float]:
         client.send_message(QueueUrl=url, MessageBody=str(time.time()))
         time.sleep(_PACE)
     logs = Path(platform.facts["data_dir"]) / "logs"
-    while True:
+    deadline, found = time.monotonic() + _PATIENCE, list[float]()
+    while time.monotonic() < deadline:
         lines = [json.loads(line) for file in logs.glob("*/0*.jsonl") for line in file.read_bytes().splitlines()]
         found = [float(line["message"]) for line in lines if line["message"].startswith("0.")]
         if len(found) >= _LONE:
             return found
         time.sleep(0.1)
+    raise RuntimeError(f"{len(found)} of {_LONE} messages were handled in {_PATIENCE:g} s")
