@@ -13,12 +13,12 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from nats.aio.client import Client
-from nats.errors import Error
+from nats.errors import Error, UnexpectedEOF
 
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.schedulers.listening import BrokerTrouble
 from fnkit.platform.schedulers.nats_access import access, is_by_tls
-from fnkit.platform.schedulers.nats_faults import address, fault
+from fnkit.platform.schedulers.nats_faults import HungUp, address, fault, refusal
 
 __all__ = ["open_client"]
 
@@ -36,6 +36,7 @@ class _Client(Client):
 
     by_tls = False
     looks_at_certificates = False
+    asks_for_credentials = False
 
     async def _process_info(
         self,
@@ -43,6 +44,7 @@ class _Client(Client):
         initial_connection: bool = False,  # noqa: FBT001, FBT002  as it is called
     ) -> None:
         self.looks_at_certificates = bool(info.get("tls_verify"))
+        self.asks_for_credentials = bool(info.get("auth_required") or info.get("nonce"))
         if self.by_tls and initial_connection:
             if not info.get("tls_required") and not info.get("tls_available"):
                 raise _InTheClear
@@ -98,6 +100,8 @@ async def open_client(broker: NatsBroker, on_fault: Callable[[Exception], None])
     except (OSError, Error, TimeoutError, ValueError) as error:
         await _closed(client)
         found = faults[-1] if faults else error
+        if client.asks_for_credentials and isinstance(found, (ConnectionError, UnexpectedEOF)):
+            raise HungUp(refusal(broker)) from None
         raise BrokerTrouble(fault(broker, found, after_tls=client.looks_at_certificates)) from None
     return client, closed
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.schedulers.listening import BrokerTrouble
-from fnkit.platform.schedulers.nats_faults import address, denial, fault
+from fnkit.platform.schedulers.nats_faults import HungUp, address, denial, fault
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -149,6 +149,9 @@ class NatsConnection:
                 if loop.time() - began > _LASTING_SECONDS:  # a broker that always hangs up was never there
                     self._gone_since, pause = loop.time(), _FIRST_PAUSE
                 self._become(None, fault(self._broker, client.last_error or ConnectionError("it hung up")))
+            except HungUp as trouble:
+                known = self._fault if self._fault and self._fault.startswith(trouble.meaning) else None
+                self._become(None, known or str(trouble))
             except BrokerTrouble as trouble:
                 self._become(None, str(trouble))
             except Exception:

@@ -13,8 +13,9 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from fnkit.platform.brokers.model import NatsBroker
+from fnkit.platform.schedulers.listening import BrokerTrouble
 
-__all__ = ["address", "denial", "fault", "without_secrets"]
+__all__ = ["HungUp", "address", "denial", "fault", "refusal", "without_secrets"]
 
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 _LONGEST: Final = 300
@@ -30,6 +31,17 @@ _EXPIRED: Final = ("authentication expired", "authentication revoked")
 _CLIENT_CERTIFICATE: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA")
 
 
+class HungUp(BrokerTrouble):
+    """The broker asked for credentials, and closed the connection before its reason was heard.
+
+    meaning: that it refuses them, most likely.
+    """
+
+    def __init__(self, meaning: str) -> None:
+        super().__init__(f"{meaning}: it hung up")
+        self.meaning = meaning
+
+
 def address(broker: NatsBroker) -> str:
     """Return where a broker is, without the credentials that its URL may hold."""
     return ", ".join(_bare(one.strip()) for one in broker.url.split(","))
@@ -43,7 +55,7 @@ def fault(broker: NatsBroker, error: Exception, *, after_tls: bool = False) -> s
     where = f"the NATS broker {address(broker)}"
     words = without_secrets(broker, _own_words(error))
     if any(one in words.lower() for one in _REFUSALS):
-        return f"{where} {_refuses(broker)}: {words}"
+        return f"{refusal(broker)}: {words}"
     if any(one in words.lower() for one in _EXPIRED):
         return f"{where} does not accept {_given(broker)} of brokers.toml any more: {words}"
     if isinstance(error, ssl.SSLError):
@@ -53,6 +65,11 @@ def fault(broker: NatsBroker, error: Exception, *, after_tls: bool = False) -> s
     if isinstance(error, TimeoutError):
         return f"{where} cannot be reached: it does not answer in time"
     return f"{where} cannot be reached: {words}" if isinstance(error, OSError) else f"{where}: {words}"
+
+
+def refusal(broker: NatsBroker) -> str:
+    """Return what it means that a broker does not let us in, as ``fault`` begins where it says so itself."""
+    return f"the NATS broker {address(broker)} {_refuses(broker)}"
 
 
 def denial(broker: NatsBroker, what: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import msgspec
@@ -34,6 +36,7 @@ from tests.support.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.slow
 
+_RESET = struct.pack("ii", 1, 0)  # closing sends no end, but that nothing is listened to any more
 NOWHERE = "nats://127.0.0.1:1"
 
 
@@ -176,6 +179,40 @@ def test_a_broker_that_hangs_up_each_time_is_trouble_not_silence() -> None:
             return (await trouble_of(NatsBroker(url=f"nats://127.0.0.1:{port}"))).replace(str(port), "PORT")
 
     assert asyncio.run(scenario()).startswith("the NATS broker nats://127.0.0.1:PORT")
+
+
+def test_a_refusal_whose_reason_is_lost_at_times_stays_the_refusal_that_it_is() -> None:
+    lets_know = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id": "x", "max_payload": 1000, "auth_required": true}\r\n')
+        await reader.readline()
+        if lets_know.is_set():
+            lets_know.clear()
+            writer.write(b"-ERR 'Authorization Violation'\r\n")
+        else:
+            writer.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
+        writer.close()
+
+    async def scenario() -> list[str]:
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        said = list[str]()
+        async with connection_to(NatsBroker(url=f"nats://127.0.0.1:{port}", token="secret")) as connection:
+            while len(said) < 5:
+                with pytest.raises(BrokerTrouble) as caught:
+                    await asyncio.wait_for(connection.client(), DEADLINE)
+                said.append(str(caught.value).partition(f"127.0.0.1:{port} ")[2])
+                if len(said) == 2:
+                    lets_know.set()
+                await asyncio.wait_for(connection._changed.wait(), DEADLINE)
+        server.close()
+        return said
+
+    hung_up, violation = "it hung up", "Authorization Violation"
+    assert asyncio.run(scenario()) == [
+        f"refuses the token of brokers.toml: {words}" for words in (hung_up,) * 2 + (violation,) * 3
+    ]
 
 
 def test_a_server_that_is_none_is_said_to_be_none() -> None:
