@@ -32,7 +32,7 @@ while True:
     reader = bridge.Requests(connection)
     try:
         while (request := reader.next()) is not None:
-            bridge.respond(connection, handler, request)
+            bridge.respond(connection, handler, request, reader.mark)
     except OSError:
         pass
 """

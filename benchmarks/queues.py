@@ -3,14 +3,16 @@
 In one run, in turns: ten keep-alive connections that ask through the gateway as fast as they are answered; a
 JetStream trigger working through a backlog, ten messages in flight; nats-py alone, pulling and acknowledging ten at
 a time from the same broker. And, with nothing else to do, the time from publishing a message to its handler's first
-line.
+line. On Linux also what each process works for a message, and for a request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from nats.js import JetStreamContext
 from benchmarks.load import generate
 from benchmarks.local_platform import LocalPlatform, local_platform, written_project
 from benchmarks.measuring import Comparison, Figure
+from benchmarks.processes import cpu_seconds, descendants
 
 __all__ = ["run"]
 
@@ -68,10 +71,12 @@ async def _measured(rounds: int, project: Path, platform: LocalPlatform) -> Sequ
         domains = sorted(await asyncio.to_thread(platform.deployed, project))
         domain = next(one for one in domains if "nothing" in one)
         consumers = await _consumers(stream)
-        messages, requests, bare = [], [], []
+        messages, requests, bare, work = [], [], [], _Work(platform)
         for _ in range(rounds):
+            before = work.now()
             requests.append(await asyncio.to_thread(_closed_loop, platform, domain))
-            messages.append(await _backlog(connection, stream, consumers["bench.nothing"]))
+            work.note("request", before, SECONDS / requests[-1])
+            messages.append(await _backlog(connection, stream, consumers["bench.nothing"], work))
             bare.append(await _alone(connection, stream))
         delays = await _delays(connection, platform)
     finally:
@@ -90,6 +95,7 @@ async def _measured(rounds: int, project: Path, platform: LocalPlatform) -> Sequ
         Figure("nats-py alone, pulling and acknowledging 10 at a time", 1 / statistics.median(bare), "a second"),
         Figure("publish to handler, median", statistics.median(delays) * 1000, "ms"),
         Figure("publish to handler, 99th percentile", sorted(delays)[int(len(delays) * 0.99)] * 1000, "ms"),
+        *work.figures(),
     ]
 
 
@@ -113,15 +119,44 @@ def _closed_loop(platform: LocalPlatform, domain: str) -> float:
     ).seconds_each
 
 
-async def _backlog(connection: Any, stream: JetStreamContext, consumer: str) -> float:
+class _Work:
+    """CPU seconds of the platform's processes for each message or request, in the rounds so far; Linux alone."""
+
+    def __init__(self, platform: LocalPlatform) -> None:
+        self._processes = dict(platform.facts["processes"]) if sys.platform.startswith("linux") else {}
+        self._found: dict[tuple[str, str], list[float]] = {}
+
+    def now(self) -> dict[str, float]:
+        """CPU seconds so far, by process."""
+        found = {name: cpu_seconds(pid) for name, pid in self._processes.items()}
+        for pid in descendants(self._processes["data_plane"]) if self._processes else ():
+            with contextlib.suppress(OSError):  # it may end at any moment
+                found["instances"] = found.get("instances", 0.0) + cpu_seconds(pid)
+        return found
+
+    def note(self, what: str, before: dict[str, float], number: float) -> None:
+        """Count what was done since then for so many messages or requests."""
+        for name, seconds in self.now().items():
+            self._found.setdefault((what, name), []).append((seconds - before.get(name, 0.0)) / number)
+
+    def figures(self) -> list[Figure]:
+        """Medians of all rounds."""
+        return [
+            Figure(f"CPU a {what}: {name.replace('_', ' ')}", statistics.median(seconds) * 1e6, "µs")
+            for (what, name), seconds in self._found.items()
+        ]
+
+
+async def _backlog(connection: Any, stream: JetStreamContext, consumer: str, work: _Work) -> float:
     for number in range(_BACKLOG):
         await connection.publish("bench.nothing", b"hello")
         if number % 1000 == 0:
             await connection.flush()
     await connection.flush()
-    began, done = time.perf_counter(), await _acknowledged(stream, consumer)
+    before, began, done = work.now(), time.perf_counter(), await _acknowledged(stream, consumer)
     await asyncio.sleep(SECONDS)
     elapsed, more = time.perf_counter() - began, await _acknowledged(stream, consumer)
+    work.note("message", before, more - done)
     if (await stream.consumer_info("BENCH", consumer)).num_pending == 0:
         raise RuntimeError("the backlog was too small for this machine")
     await stream.purge_stream("BENCH")
