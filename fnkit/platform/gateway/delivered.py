@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
 from typing import Final
 
 from fnkit.contract.invocation import map_failure, map_response, needs_whole_body
 from fnkit.platform.delivery_frames import Answer
 from fnkit.platform.engine.answers import AnswerHeaders
-from fnkit.platform.engine.contract import Call, Engine, Failure
+from fnkit.platform.engine.contract import Engine, Failure
 from fnkit.platform.engine.meters import FunctionMeter
+from fnkit.platform.gateway.asking import Asking
 from fnkit.platform.gateway.responses import failure_response, pass_through_head
 from fnkit.platform.gateway.tracing import Trace
 
@@ -21,29 +21,21 @@ WORDS: Final = 300
 
 _REFUSED: Final = 300
 _FAILED: Final = 500
-_GONE: Final = 499  # nginx's number for a client that did not wait for its answer
 _BUFFER_MAX: Final = 32 * 1024 * 1024
 _BLANKS: Final = b" \t\r\n"
 
 
-class Delivered:
+class Delivered(Asking):
     """Hears an instance's answer, and tells ``answered`` what a client of HTTP would get (see ``Exchange``)."""
 
     __slots__ = (
         "_answered",
-        "_began",
-        "_call",
-        "_engine",
         "_function_id",
-        "_gone",
         "_headers",
-        "_meter",
         "_parts",
-        "_payload",
         "_request_id",
         "_size",
         "_status",
-        "_trace",
     )
 
     def __init__(
@@ -56,16 +48,10 @@ class Delivered:
         answered: Callable[[Answer], None],
         trace: Trace | None,
     ) -> None:
-        self._engine = engine
-        self._meter = meter
+        super().__init__(engine, meter, payload, trace)
         self._function_id = function_id
         self._request_id = request_id
-        self._payload = payload
         self._answered = answered
-        self._trace = trace
-        self._began = monotonic()
-        self._call: Call | None = None
-        self._gone = False
         self._status = 0
         self._headers: AnswerHeaders = ()
         self._parts: list[bytes] = []
@@ -77,23 +63,7 @@ class Delivered:
         if call is not None and not self._gone:
             self._call = call
 
-    def abandon(self) -> None:
-        """Nobody waits for the answer any more."""
-        self._gone = True
-        self._count(_GONE)
-        if self._call is not None:
-            self._engine.release(self._call)
-            self._call = None
-
     # Listener
-
-    def granted(self, call: Call) -> None:
-        """See ``Listener``."""
-        self._call = call
-        if self._trace is not None:
-            self._trace.granted(call)
-        payload, self._payload = self._payload, b""
-        call.send(payload)
 
     def answer_started(self, status: int, headers: AnswerHeaders) -> None:
         """See ``Listener``."""
@@ -130,8 +100,3 @@ class Delivered:
             headers = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in self._headers]
             mapped = map_response(self._status, headers, body)
         return mapped.status, mapped.body
-
-    def _count(self, status: int) -> None:
-        self._meter.answered(status, monotonic() - self._began)
-        if self._trace is not None:
-            self._trace.finished(status)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Final, Protocol
 
 from fnkit.contract.invocation import map_failure, map_response, needs_whole_body
 from fnkit.platform.engine.answers import AnswerHeaders
-from fnkit.platform.engine.contract import Call, Engine, Failure
+from fnkit.platform.engine.contract import Engine, Failure
 from fnkit.platform.engine.meters import FunctionMeter
+from fnkit.platform.gateway.asking import Asking
 from fnkit.platform.gateway.responses import (
     encode_response,
     failure_response,
@@ -22,7 +22,6 @@ __all__ = ["Client", "Exchange"]
 
 _BUFFER_MAX: Final = 32 * 1024 * 1024
 _FAILED: Final = 500
-_GONE: Final = 499  # nginx's number for a client that did not wait for its answer
 _EMPTY_LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
@@ -36,7 +35,7 @@ class Client(Protocol):
         """The response is over; when it is not complete, the connection must show that by closing."""
 
 
-class Exchange:
+class Exchange(Asking):
     """Hears an instance's answer and writes the response.
 
     The answer is held back until its first byte that is not blank: only JSON that starts with an object, a
@@ -45,23 +44,16 @@ class Exchange:
 
     __slots__ = (
         "_answered",
-        "_began",
-        "_call",
         "_chunked",
         "_client",
-        "_engine",
-        "_gone",
         "_head_sent",
         "_headers",
         "_is_head",
         "_keep_alive",
         "_length",
-        "_meter",
         "_parts",
-        "_payload",
         "_size",
         "_status",
-        "_trace",
         "_whole",
     )
 
@@ -76,17 +68,11 @@ class Exchange:
         keep_alive: bool,
         trace: Trace | None = None,
     ) -> None:
-        self._engine = engine
-        self._meter = meter
+        super().__init__(engine, meter, payload, trace)
         self._client = client
-        self._trace = trace
-        self._began = monotonic()
         self._answered = 0  # the status that the client gets
-        self._payload = payload
         self._is_head = is_head
         self._keep_alive = keep_alive
-        self._call: Call | None = None
-        self._gone = False
         self._status = 0
         self._headers: tuple[tuple[bytes, bytes], ...] = ()
         self._length: int | None = None
@@ -102,14 +88,6 @@ class Exchange:
         if call is not None and not self._gone:
             self._call = call
 
-    def abandon(self) -> None:
-        """The client is gone."""
-        self._gone = True
-        self._count(_GONE)
-        if self._call is not None:
-            self._engine.release(self._call)
-            self._call = None
-
     def pause(self) -> None:
         """The client reads more slowly than the instance writes."""
         if self._call is not None and self._head_sent:
@@ -121,14 +99,6 @@ class Exchange:
             self._call.resume()
 
     # Listener
-
-    def granted(self, call: Call) -> None:
-        """See ``Listener``."""
-        self._call = call
-        if self._trace is not None:
-            self._trace.granted(call)
-        payload, self._payload = self._payload, b""
-        call.send(payload)
 
     def answer_started(self, status: int, headers: AnswerHeaders) -> None:
         """See ``Listener``."""
@@ -187,11 +157,6 @@ class Exchange:
             return
         self._respond_whole(encode_response(response, keep_alive=self._keep_alive, is_head=self._is_head))
         self._client.responded(complete=True)
-
-    def _count(self, status: int) -> None:
-        self._meter.answered(status, monotonic() - self._began)
-        if self._trace is not None:
-            self._trace.finished(status)
 
     # Writing
 

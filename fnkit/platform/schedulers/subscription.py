@@ -22,6 +22,7 @@ from fnkit.platform.control.timestamps import rounded
 from fnkit.platform.records.delivery import Delivery, DeliveryStatus
 from fnkit.platform.records.trigger import TriggerRecord
 from fnkit.platform.schedulers.attempts import Verdict, verdict
+from fnkit.platform.schedulers.beginnings import Beginnings
 from fnkit.platform.schedulers.delivery import Door, Outcome, Unreachable
 from fnkit.platform.schedulers.finished import Finished
 from fnkit.platform.schedulers.listening import BrokerTrouble, Intake, Listener, Message
@@ -39,7 +40,6 @@ _STANDING_RETRY: Final = 1.0  # where the clock stands and there is no room to w
 _QUICK_MILLISECONDS: Final = 50.0
 _AHEAD: Final = 8  # messages that wait for a hand which is quick: each request for some costs as much as a message
 _BYTES_AHEAD: Final = 4 * 1024 * 1024
-_BEGUN_SECONDS: Final = 0.05
 _CONTENT_TYPE: Final = "text/plain; charset=utf-8"
 _logger = logging.getLogger(__name__)
 
@@ -88,9 +88,7 @@ class Subscription:
         self._held: dict[str, _Held] = {}
         self._finished = Finished()
         self._unsettled: dict[str, tuple[_Held, Outcome]] = {}
-        self._begun: list[_Held] = []
-        self._earlier: list[_Held] = []
-        self._says_begun = False
+        self._beginnings = Beginnings(self._say_begun)
         self._moves = True
         self._settling: set[asyncio.Task[None]] = set()
         self._names = Names()
@@ -262,23 +260,15 @@ class Subscription:
             body_size=size,
         )
 
-    def _say_begun(self) -> None:
-        """Log what had begun a moment ago and is still under way; what has only just begun waits for its moment."""
-        earlier, self._earlier, self._begun = self._earlier, self._begun, []
-        self._says_begun = bool(self._earlier)
-        if self._says_begun:
-            asyncio.get_running_loop().call_later(_BEGUN_SECONDS, self._say_begun)
-        for held in earlier:
-            if held.delivery is None and self._held.get(held.message.id) is held:
-                held.delivery = self._delivery(held)
-                self._log.put(self._record.id, held.delivery, held.message.body)
+    def _say_begun(self, held: _Held) -> None:
+        """Log what had begun a moment ago, if it is still under way."""
+        if held.delivery is None and self._held.get(held.message.id) is held:
+            held.delivery = self._delivery(held)
+            self._log.put(self._record.id, held.delivery, held.message.body)
 
     async def _deliver(self, held: _Held) -> bool:
         """Try until somebody has seen it; returns whether it is held on to: parked, or still to be settled."""
-        self._begun.append(held)
-        if not self._says_begun:
-            self._says_begun = True
-            asyncio.get_running_loop().call_later(_BEGUN_SECONDS, self._say_begun)
+        self._beginnings.add(held)
         pause = _FIRST_PAUSE
         while True:
             outcome = await self._post(held.message.body)

@@ -1,0 +1,36 @@
+"""What is under way for a moment is told of once; what ended before then leaves no trace but that."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fnkit.platform.schedulers import beginnings
+from fnkit.platform.schedulers.beginnings import Beginnings
+from tests.support.waiting import DEADLINE
+
+
+def test_each_is_told_once_in_order_and_never_before_its_moment() -> None:
+    async def scenario() -> list[tuple[int, float]]:
+        all_told = asyncio.Event()
+        loop, told, began = asyncio.get_running_loop(), list[tuple[int, float]](), dict[int, float]()
+
+        def tell(number: int) -> None:
+            told.append((number, loop.time() - began[number]))
+            if len(told) == 40:
+                all_told.set()
+
+        kept = Beginnings(tell)
+        for number in range(40):
+            began[number] = loop.time()
+            kept.add(number)
+            await asyncio.sleep(0)
+        await asyncio.wait_for(all_told.wait(), DEADLINE)
+        began[40] = loop.time()
+        kept.add(40)  # after a rest
+        while len(told) < 41:  # noqa: ASYNC110  it tells a function, not us
+            await asyncio.sleep(0)
+        return told
+
+    told = asyncio.run(scenario())
+    assert [number for number, _ in told] == list(range(41))
+    assert min(waited for _, waited in told) >= beginnings._MOMENT_SECONDS - 0.001  # the loop's own resolution
