@@ -9,11 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from fnkit.platform import routing
+from fnkit.platform.engine import bridges
 from fnkit.platform.measurements import FunctionMeasurements
 from tests.integration.test_hostile_handlers import levels
 from tests.support.counts import of
@@ -21,6 +23,7 @@ from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.leftovers import BLANKS, marked_processes
 from tests.support.waiting import wait_until
 
+BRIDGES = Path(bridges.__file__).parent
 BUSY = """
 import os, time
 
@@ -50,6 +53,22 @@ def test_its_instances_and_what_they_left_behind_end_with_it(user: int, isolatio
                 assert peer.recv(1) == b""
         plane.process.wait()
         wait_until(lambda: not marked_processes(plane.folder.name), what="every process is gone")
+
+
+def test_a_zygote_whose_words_nobody_hears_goes_on_to_hear_that() -> None:
+    """An instance may end right before it is heard that the data plane is gone; what others left must still end."""
+    told = (
+        "import socket, sys\n"
+        f"sys.path.insert(0, {str(BRIDGES)!r})\n"
+        "import forking\n"
+        "ours, theirs = socket.socketpair()\n"
+        "zygote = forking.Zygote(ours, namespaces=False, become=lambda _: None)\n"
+        "theirs.close()\n"
+        "zygote.tell(b'EXIT', 1, 0)\n"
+        "print(zygote.hear(ours, ours))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_what_a_killed_one_left_in_its_folder_is_removed_by_the_next() -> None:

@@ -74,8 +74,9 @@ class Zygote:
                     return
 
     def tell(self, kind: bytes, number: int, value: int) -> None:
-        """Send one message."""
-        self.control.sendall(MESSAGE.pack(kind, number, value))
+        """Send one message. That nobody hears it is no error here: ``hear`` ends us, and all that is ours."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.control.sendall(MESSAGE.pack(kind, number, value))
 
     def reap(self) -> None:
         """Report every instance that has ended, and end what it has left behind."""
