@@ -20,6 +20,9 @@ from tests.support.source_tree import PACKAGE, Module, imports_of, modules
 
 SHORT_FILE_LINES = 60
 """A module of at most this many lines counts as short."""
+_NOT_CODE = {
+    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER,
+}  # fmt: skip
 
 
 def measure() -> dict[str, int | float | list[str]]:
@@ -50,19 +53,18 @@ def measure() -> dict[str, int | float | list[str]]:
 
 def code_lines(module: Module) -> int:
     """Count lines with code: no blank lines, comments or docstrings."""
-    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
     documented = {
         line for node in _docstrings(module.tree) for line in range(node.lineno, (node.end_lineno or 0) + 1)
     }
     with_code: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(module.text).readline):
-        if token.type not in skipped and token.type != tokenize.ENDMARKER:
+        if token.type not in _NOT_CODE:
             with_code.update(range(token.start[0], token.end[0] + 1))
     return len(with_code - documented)
 
 
 def import_circles() -> list[list[str]]:
-    """Return the strongly connected groups of modules, type-only imports included; ``__init__`` modules left out."""
+    """Return the groups of modules that import each other, type-only imports included, without ``__init__``."""
     packages = {module.name for module in modules() if module.path.endswith("__init__.py")}
     edges = {
         module.name: {one.target for one in imports_of(module)} - packages - {module.name}
@@ -108,7 +110,7 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.Expr]:
 
 
 def _strong_components(edges: dict[str, set[str]]) -> list[set[str]]:
-    """Return the strongly connected components: modules that reach each other (plain reachability; a few hundred)."""
+    """Return the strongly connected components by plain reachability, which a few hundred modules allow."""
     reach: dict[str, set[str]] = {}
     for start in edges:
         seen: set[str] = set()
