@@ -1,4 +1,7 @@
-"""A project's functions as archives: selection, lock, wheels, layer, slices, archive (``docs/bundling.md``)."""
+"""Builds a project's deployment archives: file selection, lock files, wheels, dependency layers and slices.
+
+``docs/bundling.md`` describes the formats and the rules.
+"""
 
 from fnkit.bundler.bundle import Bundle, Dependency, Slice
 from fnkit.bundler.bundling import bundle_project, lock_project

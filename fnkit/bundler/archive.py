@@ -1,8 +1,8 @@
-"""One zip from a layer and the user's files.
+"""Plans and writes the zip file of a dependency layer plus the user's files.
 
-The layer's bytes are copied as they are; small user files are stored, so that an archive of the same content has
-the same bytes whatever zlib is installed; large ones are deflated once and kept by sha256. An archive that is
-already there with the same directory is left alone.
+The layer's bytes are copied unchanged. Small user files are stored uncompressed, so that equal content gives equal
+bytes with every version of zlib; large files are deflated once and cached by SHA-256. An archive on disk whose
+central directory is already the planned one is not rewritten.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """One user file: its entry, its content, and where its packed bytes stand."""
+    """One user file: its zip entry, its content and, for a deflated entry, the path of the compressed bytes."""
 
     entry: Entry
     content: Content
@@ -41,7 +41,13 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """An archive before it is written. size, unpacked: bytes. tail: its directory and end record."""
+    """An archive before it is written.
+
+    Attributes:
+        size: Bytes of the zip file.
+        unpacked: Bytes of all files after extraction.
+        tail: The central directory and the end record, as they will be written.
+    """
 
     layer: Layer
     pieces: tuple[_Piece, ...]
@@ -51,7 +57,12 @@ class Archive:
 
 
 def plan_archive(layer: Layer, files: Mapping[str, Content], cache: Path) -> Archive:
-    """Return the archive of a layer and the user's files, and what it will weigh.
+    """Lay out the archive of a layer and the user's files.
+
+    Args:
+        layer: Dependencies, placed first in the archive.
+        files: Content by path in the archive.
+        cache: Cache directory; deflated copies of large files are kept there.
 
     Raises:
         BundleError: ``archive-too-large`` naming the largest contributors, ``too-many-files``,
@@ -75,7 +86,7 @@ def plan_archive(layer: Layer, files: Mapping[str, Content], cache: Path) -> Arc
 
 
 def write_archive(archive: Archive, path: Path) -> None:
-    """Write an archive.
+    """Write an archive atomically.
 
     Raises:
         BundleError: ``changed-while-bundling``, ``disk-full``, ``not-writable``.
@@ -91,7 +102,11 @@ def write_archive(archive: Archive, path: Path) -> None:
 
 
 def is_written(archive: Archive, path: Path) -> bool:
-    """Compare an archive on disk by its length and its directory, which holds every file's CRC and place."""
+    """Return whether the file at ``path`` is this archive.
+
+    Compares the length and the central directory only: the directory holds the CRC-32, the sizes and the offset of
+    every file, so equal directories mean equal content.
+    """
     try:
         with path.open("rb") as file:
             if file.seek(0, os.SEEK_END) != archive.size:
@@ -130,7 +145,11 @@ def _append(piece: _Piece, file: BinaryIO) -> None:
 
 
 def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
-    """Copy the beginning of a file, inside the kernel where it can do that."""
+    """Copy the first ``length`` bytes, inside the kernel where possible.
+
+    ``copy_file_range(2)`` shares extents on file systems that support it and avoids copying a layer of tens of
+    megabytes through user space.
+    """
     copied = 0
     if hasattr(os, "copy_file_range"):
         target.flush()
@@ -141,16 +160,18 @@ def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
                     break
                 copied += count
         except OSError:
-            pass  # another file system, an old kernel: the ordinary way says what is wrong, if anything is
+            # EXDEV across file systems, ENOSYS on an old kernel: the loop below continues at ``copied``. A real
+            # fault (a full disk) occurs there again and is reported from there.
+            pass
     source.seek(copied)
     target.seek(copied)
     while copied < length:
         chunk = source.read(min(_CHUNK, length - copied))
         if not chunk:
             raise BundleError(
-                "The layer of dependencies was cut off while it was copied.",
+                "The dependency layer was truncated while it was copied.",
                 code="cache-unusable",
-                hint="Run the command again; it makes the layer anew.",
+                hint="Run the command again to rebuild the layer.",
             )
         target.write(chunk)
         copied += len(chunk)
@@ -164,10 +185,10 @@ def _too_large(what: str, size: int, limit: int, layer: Layer, files: Mapping[st
     largest = sorted(weights.items(), key=lambda one: (-one[1], one[0]))[:_NAMED]
     named = ", ".join(f"{name} ({_mebibytes(weight)})" for name, weight in largest)
     return BundleError(
-        f"The archive would be {_mebibytes(size)} {what}; the platform takes {_mebibytes(limit)}. "
+        f"The archive would be {_mebibytes(size)} {what}; the limit is {_mebibytes(limit)}. "
         f"The largest parts: {named}.",
         code="archive-too-large",
-        hint="Drop a dependency, or leave files out with .fnkitignore.",
+        hint="Remove a dependency, or exclude files with .fnkitignore.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, then renamed."""
+"""Atomic file writes: a file is written under a temporary name in the same directory, then renamed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from fnkit.errors import BundleError
 __all__ = ["TEMPORARY_PREFIX", "atomic_file", "sweep_temporary", "unwritable"]
 
 TEMPORARY_PREFIX = ".fnkit-tmp-"
-"""No reader ever looks at a name that starts so: a killed writer leaves nothing that could be mistaken."""
+"""Prefix of temporary names. No reader opens such a file, so a killed writer cannot leave a partial result."""
 _ABANDONED_SECONDS = 24 * 3600
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that becomes ``path`` when the block ends well, and vanishes when it does not.
+    """Open a temporary file that is renamed to ``path`` when the block succeeds and removed when it raises.
+
+    The file is flushed to disk before the rename, so that a crash of the machine cannot leave an empty file under
+    the final name. Missing parent directories are created. The file's mode is 0644.
 
     Raises:
-        BundleError: ``disk-full`` or ``not-writable``, naming the place.
+        BundleError: ``disk-full`` or ``not-writable``, naming the file and its directory.
     """
     temporary: Path | None = None
     try:
@@ -49,22 +52,25 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def unwritable(path: Path, error: OSError) -> BundleError:
-    """Return the error for a place that could not be written to."""
+    """Return the error for a file that could not be written."""
     if error.errno in _FULL:
         return BundleError(
-            f"There is no room to write {path.name} in {path.parent}.",
+            f"There is not enough space to write {path.name} in {path.parent}.",
             code="disk-full",
-            hint="Make room there, or choose another place for it.",
+            hint="Free some space there, or choose another directory.",
         )
     return BundleError(
-        f"{path.name} cannot be written in {path.parent}: {(error.strerror or str(error)).lower()}.",
+        f"{path.name} cannot be written to {path.parent}: {(error.strerror or str(error)).lower()}.",
         code="not-writable",
-        hint="Choose a place where you may write.",
+        hint="Choose a directory that you can write to.",
     )
 
 
 def sweep_temporary(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder a day ago or earlier."""
+    """Remove temporary files older than a day, which killed writers left in a directory.
+
+    Younger files may belong to a writer that is still running.
+    """
     with suppress(OSError):
         for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
             if path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:

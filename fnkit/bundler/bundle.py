@@ -1,4 +1,4 @@
-"""What bundling gives: one archive per runtime and lock, and a digest per function (decision 2)."""
+"""The values that bundling returns and reports: bundles, slices, dependencies and progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Bundle", "Dependency", "Slice"]
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """One vendored distribution; ``size`` is what it takes in the archive, in bytes."""
+    """One vendored distribution; ``size`` is its share of the archive in bytes."""
 
     name: str
     version: str
@@ -19,11 +19,13 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """What one function's answer depends on.
+    """The part of an archive that one function's behaviour depends on.
 
-    digest: 32 lower-case hex digits over runtime, handler, dependencies and ``files``.
-    files: (path in the archive, sha256 hex) sorted by path, for every file the function reaches.
-    whole: why the slice is the whole project, or ``None`` when its reach is known.
+    Attributes:
+        digest: 32 lower-case hex digits over runtime, handler, dependencies and ``files``.
+        files: Pairs of path in the archive and SHA-256 hex digest, sorted by path, of all files in the slice.
+        dependencies: ``name==version`` of every locked package.
+        whole: Why the slice is the whole project; ``None`` when the reachable files are known.
     """
 
     function: str
@@ -35,11 +37,15 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """One archive on disk and what is in it.
+    """One archive on disk and a description of its content.
 
-    digest: sha256 hex over the content (names, modes, bytes), not over the zip's own bytes.
-    size, unpacked_size: bytes. target: ``musllinux_1_2_x86_64`` and the like. dependencies: sorted by name.
-    notes: what a person should know of this archive (a downgraded version, a whole-project slice), whole sentences.
+    Attributes:
+        target: Wheel platform, for example ``musllinux_1_2_x86_64``.
+        digest: SHA-256 hex digest of the content (names, modes, bytes), not of the zip file itself.
+        size: Bytes of the zip file.
+        unpacked_size: Bytes after extraction.
+        dependencies: Sorted by name.
+        notes: Sentences for the user, for example about a downgraded version or a whole-project slice.
     """
 
     path: Path
@@ -53,7 +59,11 @@ class Bundle:
     notes: tuple[str, ...] = ()
 
     def slice_of(self, function: str) -> Slice:
-        """Return the slice of a function in this bundle; ``KeyError`` when it is not in it."""
+        """Return the slice of a function.
+
+        Raises:
+            KeyError: The function is not in this bundle.
+        """
         for one in self.slices:
             if one.function == function:
                 return one

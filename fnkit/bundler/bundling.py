@@ -1,14 +1,15 @@
-"""From a project to its archives.
+"""Builds a project's archives.
 
-1. *Select*: ignore files decide which of the project's files ship (``selection``).
-2. *Lock*: requirements become exact files for the target; skipped while nothing they depend on changed.
-3. *Fetch*: wheels into the cache by sha256, verified; a source distribution only where the project allows it.
-4. *Layer*: the wheels' packed bytes become the archive's ``package/``, once per set of wheels.
-5. *Slice*: each function gets a digest over what its answer depends on.
-6. *Archive*: layer + user's files + one directory; functions of one runtime share it.
+1. *Select*: ignore files decide which files of the project ship (``selection``).
+2. *Lock*: resolve the requirements to exact files for the target; skipped while its inputs are unchanged.
+3. *Fetch*: download wheels into the cache by SHA-256 and verify them; build a source distribution only where the
+   project allows it.
+4. *Layer*: copy the wheels' compressed bytes into the archive's ``package/``, once per set of wheels.
+5. *Slice*: compute each function's digest over everything its behaviour depends on.
+6. *Archive*: join the layer and the user's files; all functions of one runtime share the result.
 
-No stage runs the user's code, and none but *lock* and *fetch* needs the network. Each language has one module
-that does its stages; they meet here, in ``_bundle``.
+No stage runs the user's code, and only *lock* and *fetch* use the network. Each language has a module of its own
+that runs these stages; ``_bundle_runtime`` selects it.
 """
 
 from __future__ import annotations
@@ -38,19 +39,21 @@ def bundle_project(
     names: frozenset[str] | None = None,
     report: Report | None = None,
 ) -> tuple[Bundle, ...]:
-    """Return the project's archives, written into ``out``, sorted by runtime.
+    """Build the project's archives in ``out`` and return them sorted by runtime.
+
+    On an error no partial file is left behind.
 
     Args:
-        project: what to bundle.
-        targets: runtime → where it runs; on Scaleway a runtime without an entry is its own image.
-        out: folder for archives; the newest few of each runtime stay in it.
-        cache: folder for wheels and layers; processes may share it, and it may be deleted at any time.
-        kind: which lock files to use.
-        names: only these functions get slices, and only their archives are made; ``None`` for all.
-        report: told of each step.
+        project: The project to bundle.
+        targets: Target by runtime; a runtime without an entry uses Scaleway's image of that runtime.
+        out: Directory for archives; the newest few of each runtime are kept in it.
+        cache: Directory for wheels and layers. Processes may share it, and it may be deleted at any time.
+        kind: Which lock files to use.
+        names: Functions to slice; only the archives of their runtimes are built. ``None`` means all.
+        report: Called at each step.
 
     Raises:
-        BundleError: nothing is left half written.
+        BundleError: A stage failed; ``docs/errors.md`` lists the codes.
     """
     by_runtime: dict[str, list[FunctionSpec]] = {}
     for function in project.functions:
@@ -73,12 +76,12 @@ def lock_project(
     backend: Backend = "uv",
     report: Report | None = None,
 ) -> tuple[Lock, ...]:
-    """Return the project's locks, one per Python runtime, resolving and writing what is missing or stale.
+    """Return the project's locks, one per Python runtime; resolve and write those that are missing or stale.
 
-    A project without requirements has none.
+    Returns an empty tuple for a project without requirements.
 
     Raises:
-        BundleError: see ``locking``.
+        BundleError: The requirements could not be resolved, or a lock file could not be written.
     """
     runtimes = sorted({one.runtime for one in project.functions if one.runtime.startswith("python")})
     if not needs_lock(project):
@@ -97,7 +100,7 @@ def lock_project(
 
 
 def _target(runtime: str, targets: Mapping[str, Target], kind: Kind) -> Target:
-    """Return where a runtime runs.
+    """Return the target of a runtime.
 
     Raises:
         BundleError: ``unknown-runtime``; ``unknown-target`` when a local platform does not offer the runtime.
@@ -107,9 +110,9 @@ def _target(runtime: str, targets: Mapping[str, Target], kind: Kind) -> Target:
         return found
     if kind == "local":
         raise BundleError(
-            f"The local platform does not say what runs {runtime}.",
+            f"The local platform has no interpreter for {runtime}.",
             code="unknown-target",
-            hint="Install that language on this machine, or choose a runtime that the platform offers.",
+            hint="Install that language on this machine, or use a runtime that the platform offers.",
         )
     return Target.scaleway(runtime)
 
@@ -124,15 +127,15 @@ def _bundle(
     cache: Path,
     report: Report,
 ) -> tuple[Bundle, ...]:
-    """Hand the functions of one runtime to their language's module."""
+    """Bundle the functions of one runtime with the module of its language."""
     match target.language:
         case "python" if target.python is not None:
             return (bundle_python(project, functions, target, kind=kind, out=out, cache=cache, report=report),)
         case _:
             raise BundleError(
-                f"{functions[0].name} is written for {target.runtime}, and this version bundles Python 3 only.",
+                f"{functions[0].name} uses {target.runtime}; this version of fnkit bundles Python 3 only.",
                 code="language-not-bundled",
-                hint="Deploy it with another tool, or write it in Python.",
+                hint="Deploy it with another tool, or use a Python runtime.",
                 file=functions[0].source.file,
                 line=functions[0].source.line,
             )

@@ -1,4 +1,4 @@
-"""The bytes of what goes into an archive: hashed as they are now, checked again when they are copied."""
+"""File contents of an archive: hashed once, verified again when copied, written atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One file: where it stands here, and what its bytes are. ``executable`` is its owner's bit."""
+    """One source file and the hashes of its bytes. ``executable`` is the owner's execute bit."""
 
     source: Path
     sha256: str
@@ -28,16 +28,21 @@ class Content:
 
 
 Contents = Mapping[str, Content]
-"""Path in the archive → content."""
+"""Content by path in the archive."""
 
 
 def read_content(source: Path, name: str) -> Content:
-    """Return a file's content.
+    """Hash a file and return its content record.
 
-    Always read, never guessed from times: a digest that could lie would keep old code running.
+    The file is always read. Modification times are not trusted: an edit within the clock's granularity, or a
+    restored time, would give a stale digest, and a stale digest keeps old code deployed.
+
+    Args:
+        source: Path on disk.
+        name: Path shown in error messages.
 
     Raises:
-        BundleError: ``unreadable-file``, naming it ``name``.
+        BundleError: ``unreadable-file``.
     """
     digest, crc, size = hashlib.sha256(), 0, 0
     try:
@@ -51,13 +56,13 @@ def read_content(source: Path, name: str) -> Content:
         raise BundleError(
             f"{name} cannot be read: {(error.strerror or str(error)).lower()}.",
             code="unreadable-file",
-            hint="Give yourself the right to read it, or name it in .fnkitignore.",
+            hint="Make it readable, or list it in .fnkitignore.",
         ) from error
     return Content(source, digest.hexdigest(), crc, size, executable)
 
 
 def read_again(content: Content, name: str) -> bytes:
-    """Return a file's bytes, which must be the ones that were hashed.
+    """Return a file's bytes after checking that they are the ones that were hashed.
 
     Raises:
         BundleError: ``changed-while-bundling``.
@@ -72,14 +77,14 @@ def read_again(content: Content, name: str) -> bytes:
 
 
 def changed(name: str) -> BundleError:
-    """Return the error for a file that is no longer what was hashed."""
+    """Return the error for a file that changed after it was hashed."""
     return BundleError(
-        f"{name} changed while it was bundled.", code="changed-while-bundling", hint="Run the command again."
+        f"{name} changed during bundling.", code="changed-while-bundling", hint="Run the command again."
     )
 
 
 def read_contents(root: Path, paths: tuple[str, ...]) -> dict[str, Content]:
-    """Return the contents of a project's files by their paths.
+    """Hash several files of a project and return their content by path.
 
     Raises:
         BundleError: ``unreadable-file``.

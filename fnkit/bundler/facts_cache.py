@@ -1,4 +1,4 @@
-"""Facts of Python files, remembered by the sha256 of their bytes: ``cache/facts/<project>.msgpack``."""
+"""A cache of parsed imports, keyed by the SHA-256 of each file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fnkit.errors import BundleError
 __all__ = ["FactsCache"]
 
 _RULES = 1
-"""Counts up when ``module_facts`` reads the same file differently."""
+"""Increase when ``module_imports`` reads the same file differently."""
 
 
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
@@ -27,19 +27,22 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
 
 
 class FactsCache:
-    """Reads facts of one project's files; ``close`` keeps those that were asked for."""
+    """Reads the imports of one project's files and caches them in ``<cache>/facts/<project>.msgpack``.
+
+    ``save`` stores only the entries used in this run, so entries of deleted files do not accumulate.
+    """
 
     def __init__(self, root: Path, contents: Contents, cache: Path) -> None:
         name = hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:32]
         self._place = cache / "facts" / f"{name}.msgpack"
-        # What can be parsed depends on the Python that parses.
+        # Which syntax can be parsed depends on the Python that runs fnkit.
         self._rules = f"{_RULES}-{sys.version_info[0]}.{sys.version_info[1]}"
         self._contents = contents
         self._known: Mapping[str, ModuleFacts] = self._read()
         self._used: dict[str, ModuleFacts] = {}
 
     def facts(self, path: str) -> ModuleFacts:
-        """Return the facts of a file of the project.
+        """Return the imports of a file of the project.
 
         Raises:
             BundleError: ``changed-while-bundling``.
@@ -52,7 +55,7 @@ class FactsCache:
         return found
 
     def close(self) -> None:
-        """Keep what was used, where that is something new; a cache that cannot be written is not needed."""
+        """Store the used entries when there are new ones. A cache that cannot be written is ignored."""
         if self._used.keys() - self._known.keys():
             with suppress(BundleError), atomic_file(self._place) as file:
                 file.write(msgspec.msgpack.encode(_Stored(self._rules, self._used)))

@@ -1,9 +1,9 @@
-"""Which paths git's ignore rules leave out, with one more layer on each side.
+"""Git's ignore rules with two additional layers.
 
-From weakest to strongest: patterns built in here, the repository's ``.gitignore`` files from its root down to the
-path's own folder, the project's ``exclude`` setting, ``.fnkitignore``. Within one layer the last matching line
-decides; a later layer that says nothing leaves the earlier answer standing. A folder that is left out is not
-entered, so nothing under it can be taken back (gitignore(5)).
+From weakest to strongest: built-in patterns; the repository's ``.gitignore`` files from its root down to the path's
+own directory; the project's ``exclude`` setting; ``.fnkitignore``. Within one layer the last matching line decides;
+a layer without a matching line leaves the decision to the weaker ones. An ignored directory is not entered, so
+nothing under it can be re-included (gitignore(5)).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from fnkit.errors import BundleError
 __all__ = ["BUILT_IN", "IgnoreLayer", "IgnoreRules", "Pattern", "layers_above", "parse_patterns", "read_layer"]
 
 _FOLDER_MARK = "ps_d"
-"""The group that pathspec's expressions end with where a line may name a folder."""
+"""The group with which pathspec's expressions end where a line may name a directory."""
 
 BUILT_IN = (
-    # Settings, locks and other files for people and tools: no handler reads them, and each would otherwise be
-    # part of every slice (decision 2), so that a changed memory setting would update every function.
+    # Settings, lock files and other files for people and tools. No handler reads them. A slice includes every
+    # file that is not Python, so without these patterns a changed memory setting would update every function.
     "/pyproject.toml", "/fnkit.toml", "/fnkit.*.lock", "/uv.toml", "/uv.lock", "/poetry.lock", "/pdm.lock",
     "/Pipfile*", "/pylock*.toml", "/requirements*.txt", "/requirements*.in", "/setup.py", "/setup.cfg",
     "/tox.ini", "/noxfile.py", "/Makefile", "/README*", "/CHANGELOG*", "/LICENSE*", "/LICENCE*", "/Dockerfile*",
@@ -34,21 +34,21 @@ BUILT_IN = (
     "/tests/", "/test/", "/build/", "/dist/", "*.egg-info/", "*.py[co]", "*.swp", "*~", ".DS_Store", "Thumbs.db",
     ".coverage", ".coverage.*",
 )  # fmt: skip
-"""The weakest layer: ``!README.md`` in ``.fnkitignore`` takes a file back."""
+"""The weakest layer. ``!README.md`` in ``.fnkitignore`` re-includes a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One line of an ignore file; ``include`` False takes back."""
+    """One line of an ignore file. ``include`` is true for an ordinary line and false for a negated one (``!``)."""
 
     regex: re.Pattern[str]
     include: bool
 
     def matches(self, path: str, *, folder: bool) -> bool:
-        """Say whether the line speaks of this very path.
+        """Return whether the line matches this very path.
 
-        pathspec's expressions also match whatever lies under a folder that they name. A pruned walk must not ask
-        that: below ``x.txt/``, a line ``!*.txt`` says nothing (found by comparing with git).
+        pathspec's expressions also match everything under a directory that they name. A pruned walk must not use
+        that: below ``x.txt/``, git does not apply a line ``!*.txt`` to the directory's content.
         """
         if _FOLDER_MARK not in self.regex.groupindex:
             return self.regex.search(path) is not None
@@ -58,10 +58,12 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class IgnoreLayer:
-    """Patterns that hold under one folder.
+    """Patterns that apply below one directory.
 
-    base: the folder relative to the project, ``""`` for its root, or how far the project lies below it
-    (``above``, ``"services/shop/"``) for files of a repository around the project.
+    Attributes:
+        base: The directory relative to the project, ``""`` for the project's root.
+        above: For an ignore file of the repository around the project, the path from that file's directory to the
+            project (``"services/shop/"``), which is prepended to paths before matching.
     """
 
     base: str
@@ -69,7 +71,7 @@ class IgnoreLayer:
     above: str = ""
 
     def verdict(self, path: str, *, folder: bool) -> bool | None:
-        """Return True to leave out, False to take back, None when no pattern matches.
+        """Return True to ignore the path, False to re-include it, None when no pattern matches.
 
         ``path`` is relative to the project's root.
         """
@@ -82,18 +84,18 @@ class IgnoreLayer:
 
 @dataclass(frozen=True, slots=True)
 class IgnoreRules:
-    """All layers that hold in one folder: ``middle`` grows on the way down, the others stay."""
+    """All layers that apply in one directory. ``middle`` grows on the way down; the others are constant."""
 
     weakest: IgnoreLayer
     middle: tuple[IgnoreLayer, ...]
     strongest: tuple[IgnoreLayer, ...]
 
     def entering(self, layer: IgnoreLayer | None) -> IgnoreRules:
-        """Return the rules inside a folder with its own ``.gitignore``."""
+        """Return the rules inside a directory with its own ``.gitignore``."""
         return self if layer is None else IgnoreRules(self.weakest, (*self.middle, layer), self.strongest)
 
     def leaves_out(self, path: str, *, folder: bool) -> bool:
-        """Say whether a path is left out; the strongest layer with an opinion decides."""
+        """Return whether a path is ignored. The strongest layer with a matching pattern decides."""
         for layer in (*reversed(self.strongest), *reversed(self.middle), self.weakest):
             verdict = layer.verdict(path, folder=folder)
             if verdict is not None:
@@ -102,10 +104,10 @@ class IgnoreRules:
 
 
 def read_layer(file: Path, base: str, *, above: str = "") -> IgnoreLayer | None:
-    """Return an ignore file's layer, or ``None`` where there is no such file.
+    """Return the layer of an ignore file, or ``None`` when there is no such file.
 
     Raises:
-        BundleError: ``unreadable-file`` when it cannot be read, ``ignore-file`` when a line is no pattern.
+        BundleError: ``unreadable-file`` when it cannot be read, ``ignore-file`` when a line is not a valid pattern.
     """
     try:
         text = file.read_bytes().decode("utf-8", errors="surrogateescape")
@@ -115,23 +117,27 @@ def read_layer(file: Path, base: str, *, above: str = "") -> IgnoreLayer | None:
         raise BundleError(
             f"{base}{file.name} cannot be read: {(error.strerror or str(error)).lower()}.",
             code="unreadable-file",
-            hint="Give yourself the right to read it, or remove it.",
+            hint="Make it readable, or remove it.",
         ) from error
     return IgnoreLayer(base, parse_patterns(text.splitlines(), f"{base}{file.name}"), above)
 
 
 def parse_patterns(lines: Iterable[str], source: str) -> tuple[Pattern, ...]:
-    """Return the patterns of an ignore file's lines; a line that git would not take is refused with its text.
+    """Parse the lines of an ignore file.
+
+    Args:
+        lines: The lines without line ends.
+        source: Name of the file or setting, for error messages.
 
     Raises:
-        BundleError: ``ignore-file``.
+        BundleError: ``ignore-file``, quoting a line that git would reject.
     """
     kept = list(lines)
     try:
         compiled = GitIgnoreSpec.from_lines(kept).patterns
     except ValueError as error:
         raise BundleError(
-            f"{source} holds a pattern that git would not accept: {error}.",
+            f"{source} contains a pattern that git does not accept: {error}.",
             code="ignore-file",
             hint="Write patterns as in a .gitignore file.",
         ) from error
@@ -143,8 +149,8 @@ def parse_patterns(lines: Iterable[str], source: str) -> tuple[Pattern, ...]:
 def layers_above(root: Path) -> tuple[IgnoreLayer, ...]:
     """Return the layers of the repository around the project, outermost first.
 
-    A project is often a folder of a repository whose root holds the one ``.gitignore``. Where those rules leave
-    out the project's folder itself they are not used at all: whoever bundles it wants it.
+    A project is often a directory of a repository whose only ``.gitignore`` is at its root. Where those rules
+    ignore the project's directory itself, none of them is used: bundling the directory was requested explicitly.
     """
     parents: list[Path] = []
     if not (root / ".git").exists():

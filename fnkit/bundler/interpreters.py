@@ -1,8 +1,4 @@
-"""CPython interpreters of a given minor on this machine.
-
-Two things need one: the pip-tools backend, which resolves for the Python that runs it, and compiling a layer's
-modules ahead of time. Nothing is ever downloaded.
-"""
+"""Finds CPython interpreters of a given minor version on this machine. Never downloads one."""
 
 from __future__ import annotations
 
@@ -22,10 +18,11 @@ _PROBE_SECONDS = 10
 
 @functools.cache
 def find_interpreter(python: tuple[int, int]) -> Path | None:
-    """Return a CPython of that minor, or ``None``.
+    """Return a CPython of that minor version, or ``None``.
 
-    Looked for in this order: the running interpreter, ``pythonX.Y`` on PATH, pyenv's versions, uv's. A
-    candidate counts once it has run and said its version: pyenv's shims exist for versions that are not active.
+    Search order: the running interpreter, ``pythonX.Y`` on PATH, pyenv's versions, uv's. Each candidate is run to
+    check its version, because pyenv's shims exist for versions that are not active. The result is cached for the
+    process.
     """
     if sys.implementation.name == "cpython" and sys.version_info[:2] == python:
         return Path(sys.executable)

@@ -1,8 +1,8 @@
-"""The dependencies of an archive as one ready piece: ``cache/layers/<key>.layer``.
+"""The dependency layer of an archive, cached as ``<cache>/layers/<key>.layer``.
 
-A layer is the beginning of a zip: local records and packed bytes, copied from the wheels as they are. After it
-stand what the archive's end needs to know of it (its part of the central directory, sizes, module names) and the
-two lengths; a file whose lengths do not add up was cut off and is made again.
+A layer is the beginning of a zip file: local headers and compressed bytes, copied from the wheels without unpacking
+them. An index follows (its share of the central directory, sizes, top-level modules, notes), then a footer with the
+lengths of both. A file whose lengths do not add up was truncated and is built again.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from fnkit.bundler.zip_records import central_record, local_record
 __all__ = ["CorruptWheel", "Layer", "layer_key", "open_layer", "write_layer"]
 
 _RULES = 1
-"""Counts up when the same wheels give another layer."""
+"""Increase when the same wheels give different layer bytes."""
 _FOOTER = struct.Struct("<QQ8s")
 _MAGIC = b"fnklayr1"
 
 
 class CorruptWheel(Exception):
-    """A cached wheel that is not what its name says; ``distribution`` names whose."""
+    """A cached wheel does not match its hash or cannot be read; ``distribution`` names its package."""
 
     def __init__(self, distribution: str, wheel: Path) -> None:
         super().__init__(distribution)
@@ -50,10 +50,16 @@ class _Index(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One layer on disk; ``path`` None is the layer of no dependencies.
+    """One layer on disk. ``path`` is ``None`` for the layer of no dependencies.
 
-    length: bytes of the file that go into the archive. central: its part of the central directory, for a layer
-    that stands at the archive's beginning. provides: the top-level modules in it.
+    Attributes:
+        key: 64 hex digits over everything that determines the layer's bytes.
+        length: Bytes of the file that go into the archive; the index follows them.
+        central: Its share of the central directory, with offsets for a layer at the beginning of the archive.
+        count: Number of files.
+        unpacked: Bytes of all files after extraction.
+        provides: Top-level modules in the layer.
+        notes: Sentences for the user.
     """
 
     path: Path | None
@@ -68,13 +74,13 @@ class Layer:
 
 
 def layer_key(packages: tuple[LockedPackage, ...]) -> str:
-    """Return 64 hex digits over what makes a layer's bytes."""
+    """Return 64 hex digits over everything that determines a layer's bytes."""
     parts = [str(_RULES), *sorted(f"{one.name} {one.kind} {one.sha256}" for one in packages)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def open_layer(packages: tuple[LockedPackage, ...], cache: Path) -> Layer | None:
-    """Return the cached layer of these packages, or ``None`` when there is none that is whole."""
+    """Return the cached layer of these packages, or ``None`` when it is missing or truncated."""
     key = layer_key(packages)
     if not packages:
         return Layer(path=None, key=key, length=0, central=b"", count=0, unpacked=0, dependencies=(),
@@ -105,10 +111,15 @@ def open_layer(packages: tuple[LockedPackage, ...], cache: Path) -> Layer | None
 
 
 def write_layer(packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path], cache: Path) -> None:
-    """Write the layer of these packages into the cache; ``wheels``: name → wheel.
+    """Write the layer of these packages into the cache.
+
+    Args:
+        packages: The locked packages.
+        wheels: Path of the wheel by package name.
+        cache: Cache directory.
 
     Raises:
-        CorruptWheel: a wheel's bytes are not the locked ones.
+        CorruptWheel: A wheel's bytes are not the locked ones.
         BundleError: ``wheel-unusable``, ``disk-full``, ``not-writable``.
     """
     maps = {one.name: _mapped(one, wheels[one.name]) for one in packages}
@@ -146,7 +157,10 @@ def _path(cache: Path, key: str) -> Path:
 
 
 def _mapped(package: LockedPackage, wheel: Path) -> mmap.mmap | bytes:
-    """Return a wheel's bytes once they are what the lock says; a wheel built here has no promised hash."""
+    """Map a wheel into memory and verify the locked hash.
+
+    A wheel built on this machine is not verified: the lock holds the hash of its source distribution.
+    """
     try:
         with wheel.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -160,9 +174,11 @@ def _mapped(package: LockedPackage, wheel: Path) -> mmap.mmap | bytes:
 def _chosen(
     packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path]
 ) -> tuple[dict[str, tuple[str, Member]], list[str]]:
-    """Return name → (distribution, member); of two different files of one name the later distribution's is taken.
+    """Return distribution and member by name in the archive, and notes about conflicts.
 
-    That is what installers do; it happens with stray ``tests`` folders, and is said in a note.
+    When two distributions contain different files of one name, the alphabetically later distribution wins.
+    Installers overwrite in the same way; in practice this happens with stray ``tests`` directories. A note reports
+    it.
     """
     chosen: dict[str, tuple[str, Member]] = {}
     notes: list[str] = []
@@ -172,6 +188,6 @@ def _chosen(
             if name in chosen:
                 owner, other = chosen[name]
                 if (other.entry.crc32, other.entry.size) != (member.entry.crc32, member.entry.size):
-                    notes.append(f"{name} is in {owner} and in {package.name}; the latter's is used.")
+                    notes.append(f"{name} is in both {owner} and {package.name}; the latter is used.")
             chosen[name] = package.name, member
     return chosen, notes

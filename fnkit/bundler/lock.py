@@ -1,7 +1,7 @@
-"""A lock: exactly which file of which distribution, for one runtime on one target.
+"""Lock files: the exact file of each distribution for one runtime and target.
 
-``fnkit.<runtime>.<target>.lock`` stands beside the project's settings and is meant to be committed. Its text is
-a PEP 751 ``pylock.toml`` with one table of ours; it holds no path of this machine and no credentials.
+``fnkit.<runtime>.<target>.lock`` is stored beside the project's settings and meant to be committed. It is a PEP 751
+``pylock.toml`` with an additional ``[tool.fnkit]`` table. It contains no paths of this machine and no credentials.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ _HEADER = "# Written by fnkit. Commit it; `fnkit lock` writes it again.\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedPackage:
-    """One distribution. ``name`` is normalised (PEP 503); ``url`` is None where only an index's own client knows.
+    """One locked distribution.
 
-    kind: ``wheel``, or ``sdist`` for one that the project allows to be built from source. size: bytes, 0 when
-    the index does not say.
+    Attributes:
+        name: Normalised name (PEP 503).
+        kind: ``wheel``, or ``sdist`` for a package that the project allows to be built from source.
+        url: ``None`` where only the index's own client can locate the file.
+        size: Bytes; 0 when the index does not report it.
     """
 
     name: str
@@ -45,8 +48,10 @@ class LockedPackage:
 class Lock:
     """All packages of one runtime and target, sorted by name.
 
-    target: ``scaleway`` or ``local``. key: 64 hex digits over everything the answer depends on; an equal key
-    means that nothing needs to be resolved again. notes: what a person should know, whole sentences.
+    Attributes:
+        target: ``scaleway`` or ``local``.
+        key: 64 hex digits over everything the resolution depends on; while it is equal nothing is resolved again.
+        notes: Sentences for the user.
     """
 
     path: Path
@@ -90,15 +95,15 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lock_path(root: Path, runtime: str, target: str) -> Path:
-    """Return where the lock of a runtime and target stands."""
+    """Return the path of the lock file for a runtime and target."""
     return root / f"fnkit.{runtime}.{target}.lock"
 
 
 def read_lock(path: Path) -> Lock | None:
-    """Return the lock in a file, or ``None`` when there is none.
+    """Return the lock in a file, or ``None`` when the file does not exist.
 
     Raises:
-        BundleError: ``lock-file`` when the file is not a lock of ours.
+        BundleError: ``lock-file`` when the file cannot be read or was not written by fnkit.
     """
     try:
         text = path.read_text("utf-8")
@@ -112,7 +117,7 @@ def read_lock(path: Path) -> Lock | None:
         raise _unusable(path, str(error)) from error
     ours = document.tool.fnkit
     if ours.version != _VERSION:
-        raise _unusable(path, f"it has form {ours.version}, this version of fnkit writes form {_VERSION}")
+        raise _unusable(path, f"it has format {ours.version}, this version of fnkit uses format {_VERSION}")
     packages = tuple(_package(path, package) for package in document.packages)
     return Lock(
         path=path,
@@ -141,7 +146,7 @@ def _package(path: Path, package: _Package) -> LockedPackage:
 
 
 def format_lock(lock: Lock) -> str:
-    """Return a lock's text: the same for equal locks, one package a block, so that it reads well in a diff."""
+    """Return a lock's text: deterministic, with one block per package so that it diffs well."""
     ours = [
         "[tool.fnkit]",
         f"version = {_VERSION}",
@@ -156,7 +161,7 @@ def format_lock(lock: Lock) -> str:
 
 def _block(package: LockedPackage) -> list[str]:
     fields = [f"name = {_quoted(package.filename)}"]
-    # PEP 751 wants a url or a path; a bare file name is the path of a file that only an index's client can get.
+    # PEP 751 requires a url or a path. A bare file name marks a file that only the index's own client can fetch.
     fields.append(f"url = {_quoted(package.url)}" if package.url else f"path = {_quoted(package.filename)}")
     if package.size:
         fields.append(f"size = {package.size}")
@@ -167,7 +172,10 @@ def _block(package: LockedPackage) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """Return a TOML basic string: JSON's escapes are a subset of TOML's."""
+    """Return a TOML basic string.
+
+    JSON's escapes are a subset of TOML's; TOML also requires DEL to be escaped.
+    """
     return msgspec.json.encode(text).decode("utf-8").replace("\x7f", "\\u007f")
 
 
@@ -175,13 +183,13 @@ def _unusable(path: Path, why: str) -> BundleError:
     return BundleError(
         f"{path.name} cannot be used: {why}.",
         code="lock-file",
-        hint="Delete it; it is written again when it is needed.",
+        hint="Delete it; fnkit writes it again when it is needed.",
         file=path.name,
     )
 
 
 def write_lock(lock: Lock) -> None:
-    """Write a lock to its path, atomically; an equal file is left alone.
+    """Write a lock to its path atomically. An identical file is left untouched.
 
     Raises:
         BundleError: ``disk-full``, ``not-writable``.

@@ -1,4 +1,4 @@
-"""From a project's requirements to a lock: read when nothing changed, resolved when something did."""
+"""Creates a lock from a project's requirements: reuses the lock file while its key is unchanged, else resolves."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Kind = Literal["scaleway", "local"]
 Backend = Literal["uv", "pip-tools"]
 
 _RULES = 1
-"""Counts up when the question that is put to the resolver changes, so that old locks are made again."""
+"""Increase when resolver invocation changes, so that existing locks are resolved again."""
 
 
 def needs_lock(project: Project) -> bool:
-    """Say whether the project has anything to lock."""
+    """Return whether the project has requirements."""
     return bool(project.requirements)
 
 
 def lock_key(project: Project, target: Target) -> str:
-    """Return 64 hex digits over everything a lock depends on, save the index's own news."""
+    """Return 64 hex digits over everything a lock depends on, except what the index offers."""
     parts: list[object] = [
         _RULES,
         sorted(project.requirements),
@@ -45,13 +45,13 @@ def lock_key(project: Project, target: Target) -> str:
 
 
 def _uv_settings(project: Project) -> object:
-    """Return what the project tells uv itself: indexes, constraints, overrides."""
+    """Return the project's own uv settings: indexes, constraints, overrides."""
     found: list[object] = []
     for name in ("pyproject.toml", "uv.toml"):
         try:
             document = tomllib.loads((project.root / name).read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-            continue  # absent, or broken: fnkit.project says so where it is read for its own settings
+            continue  # fnkit.project reports a broken file when it reads its own settings from it
         found.append(document.get("tool", {}).get("uv") if name == "pyproject.toml" else document)
     return msgspec.to_builtins(found, builtin_types=(), str_keys=True)
 
@@ -65,10 +65,10 @@ def lock_target(
     backend: Backend = "uv",
     report: Report = silent,
 ) -> Lock:
-    """Return the lock of one target, resolving and writing it when it is missing, stale or to be upgraded.
+    """Return the lock of one target; resolve and write it when it is missing, stale or to be upgraded.
 
     Raises:
-        BundleError: everything that resolving can come to; ``not-writable``.
+        BundleError: The requirements could not be resolved, or ``not-writable``.
     """
     path = lock_path(project.root, target.runtime, kind)
     key = lock_key(project, target)
@@ -110,24 +110,31 @@ def _resolve(question: Resolution, backend: Backend) -> tuple[LockedPackage, ...
 
 
 def _preferred(old: Lock | None, pattern: Lock | None) -> tuple[LockedPackage, ...]:
-    """Return the versions to keep: Scaleway's for a local lock (decision 4), else the old lock's."""
+    """Return the versions to keep where they still fit: Scaleway's for a local lock, else the old lock's.
+
+    A local platform should run the versions that will run on Scaleway.
+    """
     known = {one.name: one for one in (old.packages if old is not None else ())}
     known.update({one.name: one for one in (pattern.packages if pattern is not None else ())})
     return tuple(known[name] for name in sorted(known))
 
 
 def _differences(pattern: Lock, packages: tuple[LockedPackage, ...]) -> tuple[str, ...]:
-    """Say where a local lock could not keep the versions that Scaleway's has."""
+    """Return a note for each version in which a local lock differs from Scaleway's."""
     theirs = {one.name: one.version for one in pattern.packages}
     return tuple(
-        f"{one.name} is {one.version} here and {theirs[one.name]} on Scaleway."
+        f"{one.name} is locked to {one.version} here and to {theirs[one.name]} for Scaleway."
         for one in packages
         if one.name in theirs and theirs[one.name] != one.version
     )
 
 
 def _held_back(question: Resolution, backend: Backend, packages: tuple[LockedPackage, ...]) -> tuple[str, ...]:
-    """Say which versions are older only because newer ones have no musl wheel (measured: duckdb 1.3 for 2.0)."""
+    """Return a note for each package that is older only because its newer versions have no musl wheel.
+
+    uv silently selects an older version with a wheel in that case (seen with duckdb: 1.3 instead of 2.0). The musl
+    resolution is compared with one for the same machine with glibc.
+    """
     other = question.target.gnu_counterpart
     compiled = [one for one in packages if one.kind == "wheel" and "none-any" not in one.filename]
     if other is None or backend != "uv" or not compiled:

@@ -1,6 +1,6 @@
-"""What one Python file says about its imports, read from its syntax alone.
+"""Reads the imports of one Python file from its syntax tree, and caches the result by the SHA-256 of the file.
 
-A file's facts depend on its bytes and on nothing else, so they are remembered by sha256.
+The result depends on the file's bytes only. Where imports cannot be determined statically, the reason is recorded.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ __all__ = ["ImportFact", "ModuleFacts", "read_facts"]
 
 
 class ImportFact(msgspec.Struct, frozen=True, array_like=True):
-    """One import.
+    """One import statement.
 
-    module: dotted, empty for ``from . import x``. names: what ``from`` takes, ``("*",)`` for all. level: the
-    dots. line counts from 1. needed: it runs when the file is imported and nothing catches its failure.
+    Attributes:
+        module: Dotted name; empty for ``from . import x``.
+        names: Names after ``import`` in a ``from`` import, ``("*",)`` for all.
+        level: Number of leading dots.
+        line: Line number from 1.
+        needed: The import runs when the file is imported, and no ``except`` catches its failure.
     """
 
     module: str
@@ -29,11 +33,14 @@ class ImportFact(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ModuleFacts(msgspec.Struct, frozen=True, array_like=True):
-    """What a file imports.
+    """The imports of one file.
 
-    named: strings that read as ``module.name`` or ``module:name``, which frameworks import. binds: the names it
-    binds at its top level, ``*`` where they cannot be known. dynamic: why its imports cannot be known, as
-    ``"line 4 uses import_module"``. listing: where it lists a folder's files. placed: it knows its own path.
+    Attributes:
+        named: Strings of the form ``module.name`` or ``module:name``, which frameworks import.
+        binds: Names bound at the top level; contains ``*`` where they cannot be known.
+        dynamic: Why the imports cannot be determined, for example ``"line 4 uses import_module"``.
+        listing: Where the file lists a directory, for example ``"line 9 lists files with glob"``.
+        placed: The file uses ``__file__``.
     """
 
     imports: tuple[ImportFact, ...]
@@ -72,7 +79,7 @@ _HARMLESS = {
          "cleandoc", "getdoc", "iscoroutine", "isasyncgenfunction", "isgeneratorfunction", "isabstract"}
     ),
 }  # fmt: skip
-"""Parts of those modules that import nothing and read no source, when taken by ``from … import``."""
+"""Names of those modules that neither import nor read source, when taken with ``from … import``."""
 _DYNAMIC_NAMES = frozenset(
     {
         "__import__", "__builtins__", "__loader__", "__spec__", "__path__",
@@ -83,7 +90,7 @@ _DYNAMIC_NAMES = frozenset(
     }
 )  # fmt: skip
 _BUILT_IN_NAMES = frozenset({"exec", "eval", "compile"})
-"""Dynamic as built-in functions; as methods (``re.compile``, ``frame.eval``) they are something else."""
+"""Dynamic as built-in functions only; as methods (``re.compile``, ``frame.eval``) they are unrelated."""
 _SUSPICIOUS_STRINGS = frozenset({"__import__", "__builtins__", "import_module", "exec", "eval"})
 _SYS_ATTRIBUTES = frozenset({"path", "meta_path", "path_hooks", "modules", "path_importer_cache"})
 _LISTING = frozenset({"iterdir", "glob", "rglob", "iglob", "listdir", "scandir", "walk"})
@@ -93,10 +100,10 @@ _CATCHING = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseE
 
 
 def read_facts(source: bytes) -> ModuleFacts:
-    """Return a file's facts; a file that this Python cannot parse is dynamic, with the reason."""
+    """Return the imports of a file. A file that this Python cannot parse has a ``dynamic_reason``."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a user's invalid escape is theirs to see elsewhere
+            warnings.simplefilter("ignore")  # invalid escape sequences in user code are reported when it runs
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
@@ -105,7 +112,7 @@ def read_facts(source: bytes) -> ModuleFacts:
     try:
         reader.visit(tree)
     except RecursionError:
-        return _unknown("line 1 begins a file that is nested too deeply to read")
+        return _unknown("line 1 begins a file that is nested too deeply to parse")
     return ModuleFacts(
         imports=tuple(reader.imports),
         named=tuple(sorted(reader.named)),
@@ -121,7 +128,10 @@ def _unknown(why: str) -> ModuleFacts:
 
 
 def _bound(body: list[ast.stmt]) -> frozenset[str]:
-    """Return the names that a file binds at its top level, without looking into nested scopes."""
+    """Return the names bound at the top level, without descending into functions and classes.
+
+    A module-level ``__getattr__``, ``globals()`` or ``setattr()`` can bind any name and gives ``*``.
+    """
     names: set[str] = set()
     waiting: list[ast.AST] = list(body)
     while waiting:
@@ -143,7 +153,7 @@ def _bound(body: list[ast.stmt]) -> frozenset[str]:
 
 
 class _Reader(ast.NodeVisitor):
-    """One walk over a file's tree."""
+    """Collects imports and signs of dynamic imports in one walk over a syntax tree."""
 
     def __init__(self) -> None:
         self.imports: list[ImportFact] = []
@@ -210,7 +220,7 @@ class _Reader(ast.NodeVisitor):
             self._found(node, f"names {node.value} in a string")
 
     def visit_Expr(self, node: ast.Expr) -> None:
-        if not isinstance(node.value, ast.Constant):  # a docstring says nothing to the interpreter
+        if not isinstance(node.value, ast.Constant):  # a docstring may contain module names, but imports nothing
             self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -223,7 +233,8 @@ class _Reader(ast.NodeVisitor):
         self._not_at_import(node)
 
     def visit_If(self, node: ast.If) -> None:
-        self._not_at_import(node)  # TYPE_CHECKING, versions, platforms: it may or may not run
+        # TYPE_CHECKING, version and platform checks: the branch may not run, so a missing module is not an error.
+        self._not_at_import(node)
 
     def visit_Try(self, node: ast.Try) -> None:
         if any(_catches_import(handler) for handler in node.handlers):

@@ -1,8 +1,8 @@
-"""Resolving with pip-tools: the second backend.
+"""Resolves requirements with pip-tools, the second backend.
 
-pip-tools answers for the Python that runs it and for nothing else (measured, pypa/pip#11010). So it is run by an
-interpreter of the target's minor found on this machine, and pip then checks that the answer has wheels for the
-target and says where they are.
+pip-tools resolves for the interpreter that runs it and no other (https://github.com/pypa/pip/issues/11010). It is
+therefore run by an interpreter of the target's minor version on this machine; pip then looks up a wheel of each
+pinned version for the target platform.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ class _Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resolve_with_piptools(question: Resolution) -> tuple[LockedPackage, ...]:
-    """Return the packages that meet a question's requirements on its target.
+    """Resolve the requirements for their target.
 
     Raises:
-        BundleError: ``no-interpreter`` without a Python of the target's minor; ``no-wheel``;
+        BundleError: ``no-interpreter`` without a Python of the target's minor version; ``no-wheel``;
             ``source-builds-backend``; ``lock-failed`` with pip's reason.
     """
     if question.source_builds:
         raise BundleError(
-            "The pip-tools backend takes wheels only, and the project sets source-builds.",
+            "The pip-tools backend supports wheels only, but the project sets source-builds.",
             code="source-builds-backend",
             hint="Lock with uv, the default backend.",
         )
@@ -75,8 +75,7 @@ def resolve_with_piptools(question: Resolution) -> tuple[LockedPackage, ...]:
     interpreter = None if python is None else find_interpreter(python)
     if interpreter is None:
         raise BundleError(
-            f"pip-tools resolves for the Python that runs it, and there is no Python {question.target.python_name} "
-            "on this machine.",
+            f"pip-tools needs Python {question.target.python_name} to resolve for it, and this machine has none.",
             code="no-interpreter",
             hint=f"Install Python {question.target.python_name}, or lock with uv, the default backend.",
         )
@@ -86,7 +85,7 @@ def resolve_with_piptools(question: Resolution) -> tuple[LockedPackage, ...]:
 
 
 def pip_options(question_target_python: str, platforms: tuple[str, ...]) -> list[str]:
-    """Return pip's options for a target other than its own; right only together with ``--no-deps``."""
+    """Return pip's options for another target than its own. pip accepts them only together with ``--no-deps``."""
     options = ["--only-binary=:all:", "--implementation", "cp", "--python-version", question_target_python]
     for platform in platforms:
         options += ["--platform", platform]
@@ -108,7 +107,7 @@ def _compile(question: Resolution, interpreter: Path, folder: Path) -> Path:
     ]
     environment = index_environment()
     if interpreter != Path(sys.executable):
-        # pip-tools and what it needs are pure Python: our installed copy runs under any supported minor.
+        # pip-tools and its dependencies are pure Python, so fnkit's installed copy runs under any supported minor.
         environment["PYTHONPATH"] = _site_packages()
     done = run_resolver(command, question.root, environment, seconds=_SECONDS)
     if done.returncode != 0:
@@ -155,16 +154,16 @@ def _failed(question: Resolution, stderr: str) -> BundleError:
     found = _NO_MATCH.search(stderr)
     if found is not None:
         return BundleError(
-            f"There is no wheel of {found[1]} for Python {question.target.python_name} on "
-            f"{question.target.platform}, or no such package; {question.place} asks for it.",
+            f"{found[1]}, required by {question.place}, does not exist or has no wheel for "
+            f"Python {question.target.python_name} on {question.target.platform}.",
             code="no-wheel",
-            hint="Check its spelling, or choose another version or another package.",
+            hint="Check the spelling, or choose another version or package.",
             file=question.requirements_file,
         )
     lines = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
     return BundleError(
         f"pip-tools could not resolve {question.place}: {condensed(chr(10).join(lines[-3:]) or stderr[-500:])}.",
         code="lock-failed",
-        hint="Try uv, the default backend, which often says more.",
+        hint="Try uv, the default backend; its messages are often more specific.",
         file=question.requirements_file,
     )

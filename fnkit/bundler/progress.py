@@ -1,4 +1,4 @@
-"""What bundling tells while it works, for whoever shows it."""
+"""Progress events of bundling."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ __all__ = ["BundleProgress", "Report", "silent"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleProgress:
-    """One step. ``done`` of ``total`` is counted in files for ``fetch``, 0 of 0 where a stage has no measure.
+    """One step of bundling. Stages without work are not reported.
 
-    stage: ``lock`` resolves, ``fetch`` gets wheels, ``build`` makes one from source, ``layer`` packs
-    dependencies, ``archive`` writes the zip. A stage that has nothing to do is not reported.
+    Attributes:
+        stage: ``lock`` resolves requirements, ``fetch`` downloads wheels, ``build`` builds one from source,
+            ``layer`` packs dependencies, ``archive`` writes the zip file.
+        runtime: Runtime that the step belongs to.
+        detail: Name of the package, backend or file.
+        done: Files completed, for ``fetch``.
+        total: Files in all, for ``fetch`` and ``layer``; 0 for other stages.
     """
 
     stage: Literal["lock", "fetch", "build", "layer", "archive"]
@@ -28,4 +33,4 @@ Report = Callable[[BundleProgress], None]
 
 
 def silent(_progress: BundleProgress) -> None:
-    """Report to nobody."""
+    """Discard a progress event."""

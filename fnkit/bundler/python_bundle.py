@@ -1,7 +1,7 @@
-"""Bundling Python functions: lock → wheels → layer → slices → archive.
+"""Bundles Python functions: lock, wheels, layer, slices, archive.
 
-All Python functions of a project with one runtime share one lock, one layer and one archive; each has a slice of
-its own. A run in which nothing changed reads and hashes the user's files, and touches nothing else.
+All Python functions of a project with one runtime share one lock, one layer and one archive; each function has its
+own slice. A run without changes reads and hashes the user's files and writes nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fnkit.project.model import FunctionSpec, Project
 __all__ = ["bundle_python"]
 
 _KEPT = 4
-"""Archives of one runtime and target that stay in the folder: another deploy may be reading an earlier one."""
+"""Archives of one runtime and target that are kept: a concurrent deploy may still upload an older one."""
 
 
 def bundle_python(
@@ -44,10 +44,10 @@ def bundle_python(
     cache: Path,
     report: Report,
 ) -> Bundle:
-    """Return the archive of a project's Python functions of one runtime; ``functions`` get slices.
+    """Build the archive of a project's Python functions of one runtime, with a slice for each of ``functions``.
 
     Raises:
-        BundleError: whatever of the stages above cannot be done.
+        BundleError: A stage failed.
     """
     contents = _user_files(project)
     lock = lock_target(project, target, kind, report=report)
@@ -77,7 +77,10 @@ def bundle_python(
 
 
 def _user_files(project: Project) -> Contents:
-    """Return what the project itself brings: its selected files without other languages' folders."""
+    """Return the content of the project's selected files, without the directories of functions in other languages.
+
+    A directory ``package/`` with installed distributions is left out: the layer provides it.
+    """
     others = tuple(
         f"{one.root.strip('/')}/"
         for one in project.functions
@@ -92,7 +95,7 @@ def _user_files(project: Project) -> Contents:
 
 
 def _layer(lock: Lock, cache: Path, report: Report) -> Layer:
-    """Return the layer of a lock's packages; a cached wheel that went bad is fetched once more."""
+    """Return the layer of a lock's packages. A corrupt cached wheel is deleted and fetched once more."""
     found = open_layer(lock.packages, cache)
     if found is not None:
         return found
@@ -104,16 +107,16 @@ def _layer(lock: Lock, cache: Path, report: Report) -> Layer:
             _make_layer(lock, cache, report)
         except CorruptWheel as again:
             raise BundleError(
-                f"The wheel of {again.distribution} does not have the locked sha256.",
+                f"The SHA-256 of the wheel of {again.distribution} is not the locked one.",
                 code="hash-mismatch",
-                hint="Do not use it before you know why; an upgrade of the lock takes what is there now.",
+                hint="Find out why before you use it; `fnkit lock --upgrade` locks the file that is there now.",
             ) from again
     made = open_layer(lock.packages, cache)
     if made is None:
         raise BundleError(
-            "The layer of dependencies vanished from the cache while it was used.",
+            "The dependency layer disappeared from the cache while it was in use.",
             code="cache-unusable",
-            hint=f"See what else writes to {cache}, then run the command again.",
+            hint=f"Check which other program changes {cache}, then run the command again.",
         )
     return made
 
@@ -125,7 +128,7 @@ def _make_layer(lock: Lock, cache: Path, report: Report) -> None:
 
 
 def _wheels(lock: Lock, cache: Path, report: Report) -> dict[str, Path]:
-    # Only a run that lacks something pays for loading the HTTP client.
+    # Imported late: only a run with missing files should pay for loading the HTTP client.
     from fnkit.bundler.source_builds import built_wheel
     from fnkit.bundler.wheels import fetch_files
 
@@ -165,14 +168,14 @@ def _slices(
 
 
 def _refuse_conflicts(contents: Contents, layer: Layer, ours: Contents) -> None:
-    """Refuse a user's file where a dependency or fnkit itself must stand."""
+    """Reject a user's file at a path that a dependency or fnkit itself must occupy."""
     tops = layer.provides | {"fnkit"}
     for path in contents:
         if path in ours or (path.startswith("package/") and path.split("/")[1].removesuffix(".py") in tops):
             raise BundleError(
-                f"{path} stands where the archive's own dependencies go.",
+                f"{path} is in the place of the archive's own dependencies.",
                 code="package-folder-conflict",
-                hint="Remove the folder package/: fnkit makes it. Code of your own belongs into another folder.",
+                hint="Remove the directory package/, which fnkit creates, and keep your code in another directory.",
                 file=path,
             )
 
@@ -183,7 +186,7 @@ def _digest(layer: Layer, files: Contents) -> str:
 
 
 def _forget_older(path: Path, prefix: str) -> None:
-    """Keep the folder small: the newest few archives of a kind stay."""
+    """Delete all but the newest archives of a runtime and target."""
     with suppress(OSError):
         path.touch()
         others = sorted(path.parent.glob(f"{prefix}*.zip"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
@@ -192,7 +195,7 @@ def _forget_older(path: Path, prefix: str) -> None:
 
 
 def _whole_notes(slices: tuple[Slice, ...]) -> tuple[str, ...]:
-    """Say why functions depend on the whole project, each reason once."""
+    """Return a note for each reason why functions depend on the whole project."""
     reasons: dict[str, list[str]] = {}
     for one in slices:
         if one.whole is not None and one.whole != "slice = false":

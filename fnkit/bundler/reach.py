@@ -1,8 +1,8 @@
-"""Which of a project's Python files a handler can import, and which imports nothing provides.
+"""Finds the project files that a handler can import, and imports that no file of the project provides.
 
-A module is looked for where the platform looks (functions-contract §1.7): the handler file's own folder, the
-archive's root, ``package/``. Every place that has a file of the name counts, whichever would win: that is more
-than Python would load, never less. Where the reach cannot be known, it is the whole project.
+Modules are searched where the platform searches: the handler file's own directory, the archive's root, ``package/``
+(``docs/bundling.md``). Every match counts, whichever would win at run time: the result may contain more than Python
+loads, never less. Where the imports cannot be determined, the result is the whole project.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["ProjectTree", "Reach", "Unmet", "reach_of"]
 
 
 class ProjectTree:
-    """The selected files of a project, asked by name."""
+    """The selected files of a project, indexed by module."""
 
     def __init__(self, paths: frozenset[str]) -> None:
         self.paths = paths
@@ -30,9 +30,14 @@ class ProjectTree:
                     self._children.setdefault(folder.rpartition("/")[0], []).append(path)
 
     def resolve(self, base: str, dotted: str) -> tuple[list[str], bool]:
-        """Return the files that importing ``dotted`` from a folder (``""`` or ``"a/"``) loads, its parents with it.
+        """Return the files that importing ``dotted`` loads, including its parent packages.
 
-        The second value says whether the first part of the name is there at all.
+        Args:
+            base: Directory to search, ``""`` or ``"a/"``.
+            dotted: Absolute module name.
+
+        Returns:
+            The files, and whether the first component of the name exists.
         """
         found: list[str] = []
         place = base
@@ -47,7 +52,7 @@ class ProjectTree:
         return found, known
 
     def modules_in(self, folder: str) -> list[str]:
-        """Return the modules and packages directly in a folder (``"a/b"``)."""
+        """Return the files of the modules and packages directly in a directory (``"a/b"``)."""
         return self._children.get(folder, [])
 
 
@@ -61,7 +66,7 @@ def _folders(paths: frozenset[str]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Unmet:
-    """A top-level import that must succeed and that the project does not provide; ``line`` counts from 1."""
+    """A required top-level import that no file of the project provides. ``line`` counts from 1."""
 
     module: str
     file: str
@@ -70,9 +75,12 @@ class Unmet:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """files: the Python files reached, sorted. whole: why they are all of the project's, or ``None``.
+    """The files that a handler can import.
 
-    outside: imports that must succeed when the handler is loaded and that no file of the project provides.
+    Attributes:
+        files: Reachable Python files, sorted; all of the project's when ``whole`` is set.
+        whole: Why the reachable files cannot be determined, or ``None``.
+        outside: Imports that must succeed when the handler is loaded and that no file of the project provides.
     """
 
     files: tuple[str, ...]
@@ -83,10 +91,15 @@ class Reach:
 def reach_of(
     handler: str, tree: ProjectTree, facts: Callable[[str], ModuleFacts], always: frozenset[str] = frozenset()
 ) -> Reach:
-    """Return the reach of a handler's file.
+    """Return the files that a handler's file can reach.
 
-    always: top-level names that are loaded whatever the handler imports, where the project has them: names of
-    the standard library or of a dependency that a file of the project shadows, ``sitecustomize``.
+    Args:
+        handler: Path of the handler's file.
+        tree: The project's files.
+        facts: Returns the imports of a file by path.
+        always: Top-level names that are loaded whatever the handler imports, where the project has such files:
+            names of the standard library or of dependencies that a file of the project shadows, and
+            ``sitecustomize``.
     """
     bases = tuple(dict.fromkeys((_folder(handler), "", "package/")))
     search = _Search(tree, facts, bases)
@@ -94,6 +107,7 @@ def reach_of(
     for name in sorted(always):
         search.absolute(name)
     search.run()
+    # Listing a directory matters only with __file__: without its own path, a handler lists data, not its modules.
     whole = search.dynamic
     if whole is None and search.placed and search.listing is not None:
         whole = search.listing
@@ -102,7 +116,7 @@ def reach_of(
 
 
 class _Search:
-    """One search, breadth first; each file is read once."""
+    """A breadth-first search over imports. Each file is read once."""
 
     def __init__(self, tree: ProjectTree, facts: Callable[[str], ModuleFacts], bases: tuple[str, ...]) -> None:
         self._tree, self._facts, self._bases = tree, facts, bases
@@ -171,7 +185,11 @@ class _Search:
                 self.add(self._tree.resolve(base, prefix + name)[0])
 
     def _named(self, name: str) -> None:
-        """Follow a string such as ``"app.tasks:run"`` where it names something that can be imported."""
+        """Follow a string such as ``"app.tasks:run"`` where it names something importable.
+
+        A prefix of the name counts only if its module binds the next component; else every string with a dot whose
+        first word happens to be a module would add that module.
+        """
         parts = name.replace(":", ".").split(".")
         for base in self._bases:
             for length in range(1, len(parts) + 1):
@@ -186,6 +204,6 @@ class _Search:
 
 
 def _folder(path: str) -> str:
-    """Return a path's folder with its slash, ``""`` at the root."""
+    """Return a path's directory with a trailing slash, ``""`` for the root."""
     folder = path.rpartition("/")[0]
     return f"{folder}/" if folder else ""

@@ -1,4 +1,7 @@
-"""What a resolver is asked and what it answers; the two backends are ``uv_resolver`` and ``piptools_resolver``."""
+"""The common part of the resolver backends: request, subprocess, environment and URLs, and interpreter lookup.
+
+The backends are uv (the default) and pip-tools.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,15 @@ __all__ = ["Resolution", "filename_of", "index_environment", "not_lockable", "ru
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """One question.
+    """Requirements to resolve for one target.
 
-    root: the project, whose own index settings hold. requirements: PEP 508 lines. requirements_file: where they
-    stand, for messages. preferred: versions to keep where they still fit. source_builds: names that may be
-    built from source. upgrade: newest versions whatever is preferred.
+    Attributes:
+        root: The project's directory, whose own index settings apply.
+        requirements: PEP 508 lines.
+        requirements_file: File that contains them, for messages.
+        preferred: Versions to keep where they still fit.
+        source_builds: Names of packages that may be built from source.
+        upgrade: Select the newest versions and ignore ``preferred``.
     """
 
     root: Path
@@ -35,12 +42,12 @@ class Resolution:
 
     @property
     def place(self) -> str:
-        """Where the requirements stand, for messages."""
+        """The source of the requirements, for messages."""
         return self.requirements_file or "the project's requirements"
 
 
 def shareable_url(url: str) -> str | None:
-    """Return a URL fit for a file that is committed: no credentials; ``None`` for a path of this machine."""
+    """Return a URL without credentials, for a committed file; ``None`` for a path of this machine."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         return None
@@ -48,14 +55,15 @@ def shareable_url(url: str) -> str | None:
 
 
 def filename_of(url: str) -> str:
-    """Return the file's name that a URL or path ends with."""
+    """Return the last path component of a URL."""
     return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
 
 
 def index_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for uv and pip, each told what the other was told of indexes and certificates.
+    """Return the environment for uv and pip, with the index and certificate settings of each applied to the other.
 
-    A machine that reaches its packages through a mirror is usually set up for one of the two only.
+    A machine that uses a package mirror is usually configured for one of the two only. uv never downloads Python
+    interpreters and pip never prompts.
     """
     known = dict(os.environ if environment is None else environment)
     for theirs, ours in (
@@ -75,18 +83,18 @@ def index_environment(environment: Mapping[str, str] | None = None) -> dict[str,
 
 
 def not_lockable(name: str, place: str, why: str) -> BundleError:
-    """Return the error for a requirement that no archive can be made of."""
+    """Return the error for a requirement that cannot be locked to a file."""
     return BundleError(
         f"{name} in {place} {why}, so it cannot be locked.",
         code="requirement-not-lockable",
-        hint="Name a version from an index or the URL of a wheel; code of your own belongs into the project.",
+        hint="Require a version from an index or the URL of a wheel; put your own code into the project.",
     )
 
 
 def run_resolver(
     command: list[str], root: Path, environment: dict[str, str], *, seconds: int
 ) -> subprocess.CompletedProcess[str]:
-    """Run a resolver in the project's folder, with nobody to ask.
+    """Run a resolver in the project's directory without a terminal to prompt on.
 
     Raises:
         BundleError: ``lock-timeout``.

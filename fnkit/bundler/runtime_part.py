@@ -1,4 +1,4 @@
-"""The part of fnkit that every Python archive carries: decorators, types, errors (decision 1)."""
+"""The part of fnkit that every Python archive contains: decorators, types, errors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fnkit.bundler.contents import Content, read_content
 __all__ = ["RUNTIME_MODULES", "runtime_part"]
 
 RUNTIME_MODULES = frozenset({"fnkit", "fnkit.authoring", "fnkit.errors"})
-"""What a handler may import of fnkit, and what lies under ``fnkit.authoring``."""
+"""Modules of fnkit that a handler may import, besides those under ``fnkit.authoring``."""
 
 
 def runtime_part() -> dict[str, Content]:
-    """Return the contents by their paths in the archive, from the running installation."""
+    """Return the content of fnkit's own files by path in the archive, from the running installation."""
     home = Path(fnkit.errors.__file__).parent
     sources = [home / "__init__.py", home / "errors.py", *sorted((home / "authoring").rglob("*.py"))]
     part: dict[str, Content] = {}

@@ -1,4 +1,4 @@
-"""Knows a saved plan when it lies in a project: ``fnkit plan --out plan.json`` must not change what it planned."""
+"""Recognises saved plans, so that ``fnkit plan --out plan.json`` does not change the slices it planned."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 __all__ = ["is_saved_plan"]
 
 _BEGINNING: Final = b'{\n  "fnkit_plan": '
-"""How every saved plan begins (``fnkit.plan.changes.encode_plan``; a test holds the two together)."""
+"""The first bytes of every saved plan, as ``fnkit.plan.model.encode_plan`` writes it; a test compares the two."""
 
 
 def is_saved_plan(root: Path, path: str) -> bool:
-    """Say whether a selected file is a plan that somebody saved.
+    """Return whether a selected file is a saved plan.
 
-    Only the project's own folder is looked at, where people save them: opening every file would cost more than
-    the walk.
+    Checks files in the project's root directory only, where plans are usually saved: opening every file would cost
+    more than the walk itself.
     """
     if "/" in path or path.endswith(".py"):
         return False
@@ -23,4 +23,4 @@ def is_saved_plan(root: Path, path: str) -> bool:
         with (root / path).open("rb") as file:
             return file.read(len(_BEGINNING)) == _BEGINNING
     except OSError:
-        return False  # whoever reads it next says so
+        return False  # hashing the file reports the error with its name

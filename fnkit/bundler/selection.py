@@ -1,10 +1,10 @@
-"""Which files of a project go into its archives.
+"""Selects the files of a project that go into its archives.
 
-The walk is pruned: a folder that is left out is never opened. Nothing here depends on git being installed or on
-the project being a repository; a test compares the answer with ``git ls-files -co --exclude-standard``.
+Ignored directories are never opened. git need not be installed and the project need not be a repository; a test
+compares the result with ``git ls-files -co --exclude-standard``. Saved plans are recognised and left out.
 """
 
-# One string a file: Path objects would cost several times the walk itself.
+# Paths are strings here: Path objects would cost several times the walk itself.
 # ruff: noqa: PTH110, PTH112, PTH113, PTH118, PTH119
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PRUNED = frozenset(
         ".ruff_cache", ".pytest_cache", ".hypothesis", ".tox", ".nox", ".eggs", ".fnkit", ".ipynb_checkpoints",
     }
 )  # fmt: skip
-"""Folders that are never entered, whatever the ignore files say."""
+"""Directories that are never entered, whatever the ignore files contain."""
 
 _NEVER_SHIPPED = ".env"
 _CONTROL = frozenset(chr(code) for code in (*range(32), 127))
@@ -42,9 +42,13 @@ def select_files(
 ) -> tuple[str, ...]:
     """Return the project's files as paths relative to ``root`` with ``/``, sorted by their UTF-8 bytes.
 
-    ``exclude`` holds further patterns in git's syntax; ``keep`` names pruned folders to enter after all (a
-    Node function's ``node_modules``). Symbolic links inside the project are followed and shipped as what they
-    point to; files named ``.env*`` and saved plans never are.
+    Symbolic links inside the project are followed and shipped as their targets. Files named ``.env*`` and saved
+    plans are never selected.
+
+    Args:
+        root: The project's directory.
+        exclude: Further patterns in git's syntax.
+        keep: Pruned directories to enter nevertheless, for example ``node_modules`` for a Node function.
 
     Raises:
         BundleError: ``link-outside``, ``link-broken``, ``link-loop``, ``link-secret``, ``file-name``,
@@ -64,14 +68,20 @@ def select_files(
 
 
 class _Walk:
-    """One pass over a project's tree."""
+    """One pass over a project's directories."""
 
     def __init__(self, root: Path, pruned: frozenset[str]) -> None:
         self._root = os.fspath(root)
         self._pruned = pruned
 
     def files(self, base: str, rules: IgnoreRules, linked: tuple[str, ...]) -> Iterator[str]:
-        """Yield the selected files under ``base`` (``""`` or ``"a/b/"``); ``linked``: real folders come through."""
+        """Yield the selected files under ``base``.
+
+        Args:
+            base: ``""`` or ``"a/b/"``.
+            rules: The ignore rules that apply in ``base``.
+            linked: Real paths of the linked directories on the way here, to detect loops.
+        """
         entries = self._entries(base)
         here = rules
         if any(entry.name == ".gitignore" for entry in entries):
@@ -98,6 +108,7 @@ class _Walk:
         if name in self._pruned or rules.leaves_out(path, folder=True):
             return False
         _check_name(path)
+        # Every virtual environment has this file at its root, whatever the directory's name.
         return not os.path.exists(os.path.join(self._root, path, "pyvenv.cfg"))
 
     def _takes(self, path: str, rules: IgnoreRules) -> bool:
@@ -110,7 +121,10 @@ class _Walk:
         return True
 
     def _linked(self, path: str, rules: IgnoreRules, linked: tuple[str, ...]) -> Iterator[str]:
-        """Follow a symbolic link: git lists it as a file, so rules for folders do not leave it out."""
+        """Follow a symbolic link.
+
+        git lists a link as a file, so a pattern for directories (``name/``) does not ignore the link itself.
+        """
         name = path.rpartition("/")[2]
         if name in self._pruned or name.startswith(_NEVER_SHIPPED) or rules.leaves_out(path, folder=False):
             return
@@ -121,34 +135,38 @@ class _Walk:
                 return
             if real in linked or f"{os.path.join(self._root, path)}/".startswith(f"{real}/"):
                 raise BundleError(
-                    f"The symbolic link {path} leads back to a folder that holds it.",
+                    f"The symbolic link {path} points to a directory that contains it.",
                     code="link-loop",
-                    hint="Remove the link, or name it in .fnkitignore.",
+                    hint="Remove the link, or list it in .fnkitignore.",
                 )
             yield from self.files(path + "/", rules, (*linked, real))
         elif os.path.isfile(real) and self._takes(path, rules):
             yield path
 
     def _inside(self, path: str) -> str:
-        """Return where a link leads; outside the project, nowhere, or to a secret is refused."""
+        """Return the real path of a link's target.
+
+        Raises:
+            BundleError: ``link-broken``, ``link-outside``, ``link-secret``.
+        """
         full = os.path.join(self._root, path)
         try:
             real = os.path.realpath(full, strict=True)
         except OSError as error:
             raise BundleError(
-                f"The symbolic link {path} leads nowhere.",
+                f"The target of the symbolic link {path} does not exist.",
                 code="link-broken",
-                hint="Remove the link, or name it in .fnkitignore.",
+                hint="Remove the link, or list it in .fnkitignore.",
             ) from error
         if os.path.commonpath((self._root, real)) != self._root:
             raise BundleError(
-                f"The symbolic link {path} leads out of the project.",
+                f"The symbolic link {path} points outside the project.",
                 code="link-outside",
-                hint="Copy what it points to into the project, or name the link in .fnkitignore.",
+                hint="Copy its target into the project, or list the link in .fnkitignore.",
             )
         if os.path.basename(real).startswith(_NEVER_SHIPPED):
             raise BundleError(
-                f"The symbolic link {path} leads to a file named {os.path.basename(real)}, which never ships.",
+                f"The symbolic link {path} points to {os.path.basename(real)}, which is never shipped.",
                 code="link-secret",
                 hint="Declare secrets by name and read them from the environment.",
             )
@@ -156,22 +174,22 @@ class _Walk:
 
 
 def _check_name(path: str) -> None:
-    """Refuse names that an archive cannot carry everywhere."""
+    """Reject names that some unpackers or file systems cannot represent."""
     try:
         path.encode("utf-8")
     except UnicodeEncodeError as error:
         raise _bad_name(path, "is not valid UTF-8") from error
     if not _CONTROL.isdisjoint(path):
-        raise _bad_name(path, "holds a control character")
+        raise _bad_name(path, "contains a control character")
     if "\\" in path:
-        raise _bad_name(path, "holds a backslash, which some systems read as a folder")
+        raise _bad_name(path, "contains a backslash, which some systems treat as a separator")
 
 
 def _bad_name(path: str, why: str) -> BundleError:
     return BundleError(
         f"The file name {path!a} {why}.",
         code="file-name",
-        hint="Rename the file, or name it in .fnkitignore.",
+        hint="Rename the file, or list it in .fnkitignore.",
     )
 
 
@@ -179,5 +197,5 @@ def _unreadable(path: str, error: OSError) -> BundleError:
     return BundleError(
         f"{path} cannot be read: {(error.strerror or str(error)).lower()}.",
         code="unreadable-file",
-        hint="Give yourself the right to read it, or name it in .fnkitignore.",
+        hint="Make it readable, or list it in .fnkitignore.",
     )

@@ -1,8 +1,9 @@
-"""What each function's answer depends on (decision 2).
+"""Computes function slices: the files that one function's behaviour depends on, and their digest.
 
-The law: an edit that changes a function's answer changes its digest. So a slice holds the Python files that the
-handler can reach, every file that is not Python, the dependencies, runtime and handler; and everything, where the
-reach cannot be known. The digest does not depend on order, place, times or umask.
+Invariant: an edit that changes a function's behaviour changes its digest. A slice therefore contains the Python
+files that the handler can reach, every file that is not Python, the dependencies, the runtime and the handler; and
+all files where the reachable ones cannot be determined. The digest is independent of file order, location, times
+and umask. fnkit's own runtime modules and the modules of the standard library are also defined here.
 """
 
 from __future__ import annotations
@@ -26,16 +27,22 @@ from fnkit.project.model import FunctionSpec
 __all__ = ["SliceContext", "handler_file", "slice_function"]
 
 _RULES = 1
-"""Counts up when the same files mean another digest; every function is then updated once."""
+"""Increase when the same files must give another digest; every function is then updated once."""
 _AT_START = frozenset({"sitecustomize", "usercustomize"})
+"""Modules that the interpreter's ``site`` module imports at startup when they exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceContext:
-    """What the slices of one archive share.
+    """Inputs shared by the slices of one archive.
 
-    contents: the user's files. runtime_part: fnkit's own. python: (major, minor) that runs them. provides:
-    top-level modules of the dependencies. facts: reads one of the user's Python files.
+    Attributes:
+        contents: The user's files.
+        runtime_part: fnkit's own files.
+        tree: The user's files, indexed by module.
+        python: (major, minor) of the interpreter that runs them.
+        provides: Top-level modules of the dependencies.
+        facts: Returns the imports of one of the user's Python files.
     """
 
     contents: Contents
@@ -49,12 +56,12 @@ class SliceContext:
 
 
 def handler_file(function: FunctionSpec) -> str:
-    """Return the file of a Python handler: ``handlers/hello.say_hello`` → ``handlers/hello.py``."""
+    """Return the file of a Python handler: ``handlers/hello.say_hello`` is in ``handlers/hello.py``."""
     return function.handler.rpartition(".")[0] + ".py"
 
 
 def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
-    """Return a function's slice.
+    """Compute a function's slice.
 
     Raises:
         BundleError: ``handler-not-shipped``, ``missing-requirement``, ``fnkit-import``.
@@ -62,9 +69,9 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
     handler = handler_file(function)
     if handler not in context.contents:
         raise BundleError(
-            f"{handler}, which holds the handler of {function.name}, is not among the project's files.",
+            f"{handler}, which contains the handler of {function.name}, is not among the project's selected files.",
             code="handler-not-shipped",
-            hint="An ignore file or the setting exclude leaves it out: take it back with a line !" + handler,
+            hint="An ignore file or the setting exclude ignores it; re-include it with the line !" + handler,
             file=handler,
         )
     shadowing = standard_modules(context.python) | context.provides | _AT_START | {"fnkit"}
@@ -95,15 +102,15 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
 
 
 def _check(unmet: Unmet, context: SliceContext) -> None:
-    """Refuse an import that fails when the handler is loaded."""
+    """Reject an import that would fail when the handler is loaded."""
     top = unmet.module.partition(".")[0]
     if top == "fnkit":
         if unmet.module not in RUNTIME_MODULES and not unmet.module.startswith("fnkit.authoring."):
             raise BundleError(
-                f"{unmet.file} imports {unmet.module}, which is not on the platform: archives carry fnkit's "
+                f"{unmet.file} imports {unmet.module}, which archives do not contain: they contain fnkit's "
                 "decorators, types and errors only.",
                 code="fnkit-import",
-                hint="Import from fnkit itself, and keep tools out of the files that handlers import.",
+                hint="Import from fnkit itself, and keep tooling out of the files that handlers import.",
                 file=unmet.file,
                 line=unmet.line,
             )
@@ -111,7 +118,7 @@ def _check(unmet: Unmet, context: SliceContext) -> None:
     if top in context.provides or top in standard_modules(context.python):
         return
     raise BundleError(
-        f"{unmet.file} imports {unmet.module}, and neither the project's files nor its requirements have it.",
+        f"{unmet.file} imports {unmet.module}, which neither the project nor its requirements provide.",
         code="missing-requirement",
         hint=_advice(top, context),
         file=unmet.file,
@@ -122,9 +129,9 @@ def _check(unmet: Unmet, context: SliceContext) -> None:
 def _advice(top: str, context: SliceContext) -> str:
     left = left_in(top)
     if left is not None and context.python >= left:
-        return f"{top} left Python's standard library in {left[0]}.{left[1]}: find a package that replaces it."
+        return f"Python {left[0]}.{left[1]} removed {top} from the standard library; require a replacement package."
     place = context.requirements_file or "[project] dependencies in pyproject.toml"
     return (
         f"Add the package that provides {top} to {place}; "
-        "if it is a file of the project, see whether an ignore file leaves it out."
+        "if it is a file of the project, check that no ignore file excludes it."
     )

@@ -1,7 +1,7 @@
-"""Wheels from source, for the packages that the project allows by name: pure Python only.
+"""Builds wheels from source distributions, for packages that the project allows by name; pure Python only.
 
-The build runs on this machine's Python, so its result is right for the target only where it has no compiled
-part; that is checked, and the wheel is kept under its source's sha256.
+The build uses this machine's interpreter, so compiled parts would not fit the target. The built wheel is checked
+for them and cached under the SHA-256 of its source.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COMPILED = (".so", ".pyd", ".dylib", ".dll", ".a", ".o")
 
 
 def built_wheel(package: LockedPackage, source: Path, cache: Path, *, runtime: str, report: Report) -> Path:
-    """Return the wheel built from a source distribution, from the cache where it was built before.
+    """Return the wheel built from a source distribution; reuse an earlier build from the cache.
 
     Raises:
         BundleError: ``source-build`` when it cannot be built, ``source-build-compiled`` when it is not pure Python.
@@ -40,13 +40,13 @@ def built_wheel(package: LockedPackage, source: Path, cache: Path, *, runtime: s
         return place
     report(BundleProgress(stage="build", runtime=runtime, detail=package.name))
     with tempfile.TemporaryDirectory(prefix="fnkit-build-") as folder:
-        named = Path(folder, package.filename)  # a source distribution's name is part of what it is
+        named = Path(folder, package.filename)  # build tools read name and version from the file's name
         shutil.copyfile(source, named)
         output = Path(folder, "wheel")
         _build(package, named, output)
         wheels = list(output.glob("*.whl"))
         if len(wheels) != 1:
-            raise _failed(package, "it made no wheel")
+            raise _failed(package, "the build produced no wheel")
         _check_pure(package, wheels[0])
         with atomic_file(place) as file, wheels[0].open("rb") as made:
             shutil.copyfileobj(made, file)
@@ -89,10 +89,10 @@ def _check_pure(package: LockedPackage, wheel: Path) -> None:
     if pure and any_machine and not any(name.lower().endswith(_COMPILED) for name in names):
         return
     raise BundleError(
-        f"{package.name} {package.version} built from source has compiled parts, which would be for this machine "
-        "and not for the target.",
+        f"{package.name} {package.version} built from source contains compiled code, which would be built for this "
+        "machine instead of the target.",
         code="source-build-compiled",
-        hint="Choose a version that comes as a wheel for the target, or take it out of source-builds.",
+        hint="Choose a version with a wheel for the target, or remove it from source-builds.",
     )
 
 
@@ -100,5 +100,5 @@ def _failed(package: LockedPackage, why: str) -> BundleError:
     return BundleError(
         f"{package.name} {package.version} could not be built from source: {why}.",
         code="source-build",
-        hint="Choose a version that comes as a wheel.",
+        hint="Choose a version with a wheel.",
     )

@@ -1,4 +1,4 @@
-"""Which top-level modules a Python of a given minor has built in."""
+"""Top-level modules of the standard library by Python version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEFT = {
         }
     ),
 }  # fmt: skip
-"""What left, and when: "What's New in Python" 3.12 and 3.13 (PEP 594, PEP 632)."""
+"""Removals, from "What's New in Python" 3.12 and 3.13 (PEP 594, PEP 632)."""
 _CAME = {
     (3, 9): frozenset({"graphlib", "zoneinfo"}),
     (3, 11): frozenset({"tomllib"}),
@@ -24,7 +24,11 @@ _CAME = {
 
 
 def standard_modules(python: tuple[int, int]) -> frozenset[str]:
-    """Return the names; the running interpreter's own, corrected for what came and left between the two."""
+    """Return the standard library's top-level modules of a Python version.
+
+    Starts from the running interpreter's list and corrects it for modules added or removed between the two
+    versions.
+    """
     names = set(sys.stdlib_module_names) | {"__main__", "__future__"}
     for when, left in _LEFT.items():
         names = names - left if python >= when else names | left
@@ -34,5 +38,5 @@ def standard_modules(python: tuple[int, int]) -> frozenset[str]:
 
 
 def left_in(module: str) -> tuple[int, int] | None:
-    """Return the version in which a module left the standard library, or ``None``."""
+    """Return the version that removed a module from the standard library, or ``None``."""
     return next((when for when, left in _LEFT.items() if module in left), None)

@@ -1,4 +1,4 @@
-"""Where an archive will run: which Python, which machine, which C library (decision 4)."""
+"""The environment an archive is built for: Python version, machine and C library."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Target"]
 
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 _MUSL = (2, 1)
-"""musllinux minors that Scaleway's images load: any Alpine since 3.13 has musl 1.2 (functions-contract §3.1)."""
+"""musllinux minors that Scaleway's images load: they are Alpine, which has musl 1.2 since version 3.13."""
 _GLIBC_NEWEST = 28
-"""uv resolves ``*-linux-gnu`` as manylinux_2_28; tags and resolver must agree."""
+"""uv resolves ``*-linux-gnu`` as manylinux_2_28; wheel tags and resolver must agree."""
 _GLIBC_LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _MACOS_NEWEST = 13
 _PARTS = 5
@@ -26,8 +26,10 @@ _PARTS = 5
 class Target:
     """One runtime on one kind of machine.
 
-    python: (major, minor) that really runs the code, ``None`` for other languages. platforms: wheel platform
-    tags, the most specific first. uv_platform: the same in uv's spelling.
+    Attributes:
+        python: (major, minor) of the interpreter that runs the code; ``None`` for other languages.
+        platforms: Wheel platform tags, the most specific first.
+        uv_platform: The same platform as a ``--python-platform`` value of uv.
     """
 
     runtime: str
@@ -38,7 +40,7 @@ class Target:
 
     @classmethod
     def scaleway(cls, runtime: str) -> Target:
-        """Return Scaleway's image of a runtime: Alpine, x86-64 (functions-contract §3.1).
+        """Return the target of Scaleway's image of a runtime: Alpine on x86-64.
 
         Raises:
             BundleError: ``unknown-runtime``.
@@ -47,10 +49,10 @@ class Target:
 
     @classmethod
     def parse(cls, runtime: str, description: str) -> Target:
-        """Return the target that our platform describes, as ``cpython-3.11-x86_64-linux-gnu``.
+        """Parse the description that a local platform gives of a runtime: ``cpython-3.11-x86_64-linux-gnu``.
 
         Raises:
-            BundleError: ``unknown-runtime``, or ``unknown-target`` when the description is of another form.
+            BundleError: ``unknown-runtime``, or ``unknown-target`` for a description in another form.
         """
         parts = description.split("-")
         if len(parts) != _PARTS or (parts[0] == "cpython" and parts[1].count(".") < 1):
@@ -99,12 +101,12 @@ class Target:
 
     @property
     def platform(self) -> str:
-        """The platform's name, as ``musllinux_1_2_x86_64``."""
+        """The most specific platform tag, for example ``musllinux_1_2_x86_64``."""
         return self.platforms[0]
 
     @property
     def gnu_counterpart(self) -> str | None:
-        """The same machine with glibc in uv's spelling, where this target is musl, else ``None``."""
+        """The ``uv_platform`` of the same machine with glibc; ``None`` if this target is not musl."""
         return self.uv_platform.replace("-musl", "-gnu") if self.uv_platform.endswith("-musl") else None
 
     @property
@@ -113,7 +115,7 @@ class Target:
         return "" if self.python is None else f"{self.python[0]}.{self.python[1]}"
 
     def tags(self) -> Iterator[Tag]:
-        """Yield the wheel tags that run here, the best first; nothing for other languages."""
+        """Yield the wheel tags that this target accepts, the best first; none for other languages than Python."""
         if self.python is None:
             return
         interpreter = f"cp{self.python[0]}{self.python[1]}"
@@ -126,7 +128,7 @@ def _musllinux(machine: str) -> list[str]:
 
 
 def _manylinux(machine: str) -> list[str]:
-    oldest = 5 if machine == "x86_64" else 17  # the first glibc with wheels for that machine (PEP 513, PEP 599)
+    oldest = 5 if machine == "x86_64" else 17  # manylinux1 (PEP 513); manylinux2014 for other machines (PEP 599)
     platforms: list[str] = []
     for minor in range(_GLIBC_NEWEST, oldest - 1, -1):
         platforms.append(f"manylinux_2_{minor}_{machine}")
@@ -141,14 +143,14 @@ def _language(runtime: str) -> str:
         raise BundleError(
             f"There is no runtime {runtime!r}.",
             code="unknown-runtime",
-            hint="Use one that the platform lists, as python313.",
+            hint="Use a runtime that the platform lists, for example python313.",
         )
     return row.language.lower()
 
 
 def _unknown_target(runtime: str, description: str) -> BundleError:
     return BundleError(
-        f"The platform says that {runtime} is {description!r}, which is not a target this version knows.",
+        f"The platform describes {runtime} as {description!r}, which this version of fnkit does not support.",
         code="unknown-target",
-        hint="Use the same version of fnkit on both sides.",
+        hint="Use the same version of fnkit for the platform and for deploying.",
     )

@@ -1,4 +1,4 @@
-"""uv's reasons in our words: one sentence that names the package, one hint that helps."""
+"""Translates uv's error output into an error with one sentence and one hint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _REASON_LENGTH = 900
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One kind of failure. In message and hint stand {name}, {reason}, {target} and {place}."""
+    """A kind of failure, recognised by ``pattern`` in uv's output.
+
+    ``message`` and ``hint`` are templates with {name}, {reason}, {target} and {place}.
+    """
 
     code: str
     pattern: str
@@ -30,39 +33,39 @@ _CASES = (
     _Case(
         "disk-full",
         r"No space left on device|File too large|Disk quota exceeded",
-        "There is no room for what resolving the requirements needs: {reason}",
-        "Make room for uv's cache, or choose another place for it with UV_CACHE_DIR.",
+        "There is not enough disk space to resolve the requirements: {reason}",
+        "Free some space for uv's cache, or move it with UV_CACHE_DIR.",
     ),
     _Case(
         "offline",
         r"network (?:was|is) disabled|was not found in the cache",
-        "The requirements cannot be resolved without the network: {reason}",
-        "Connect once, or commit the lock file that another machine wrote.",
+        "The requirements cannot be resolved offline: {reason}",
+        "Connect to the network once, or commit the lock file of another machine.",
     ),
     _Case(
         "index-credentials",
         r"\b(?:401|403)\b.*(?:Unauthorized|Forbidden)|missing credentials",
-        "The package index refused the request: {reason}",
-        "Give uv credentials for it: .netrc, keyring, or UV_INDEX_<NAME>_PASSWORD.",
+        "The package index rejected the credentials: {reason}",
+        "Configure uv's credentials for it: .netrc, keyring, or UV_INDEX_<NAME>_PASSWORD.",
     ),
     _Case(
         "unknown-package",
         rf"{_NAME} was not found in the (?:package registry|provided package locations)",
-        "There is no package {name} in the index; {place} asks for it.",
-        "Check the spelling, or add the index that has it to [tool.uv].",
+        "The package {name}, required by {place}, is not in the index.",
+        "Check the spelling, or add the index that contains it to [tool.uv].",
     ),
     _Case(
         "no-wheel",
         rf"Wheels are required for {_NAME}|{_NAME}(?:[=<>!~][^ ]*)? ha(?:s|ve) no (?:usable )?wheels",
         "{name} has no wheel for {target}.",
         'If it is pure Python, allow building it: source-builds = ["{name}"] in [tool.fnkit]; '
-        "else choose another version or another package.",
+        "otherwise choose another version or package.",
     ),
     _Case(
         "requirement-not-lockable",
         rf"Failed to (?:download and )?build {_NAME} @ (?:file|git)|Distribution not found at|Git operation failed",
-        "{place} asks for a folder or a repository, which cannot be locked: {reason}",
-        "Name a version from an index or the URL of a wheel; code of your own belongs into the project.",
+        "{place} requires a directory or a repository, which cannot be locked: {reason}",
+        "Require a version from an index or the URL of a wheel; put your own code into the project.",
     ),
     _Case(
         "index-unreachable",
@@ -73,34 +76,34 @@ _CASES = (
     _Case(
         "requirement-syntax",
         r"Couldn't parse requirement|Failed to parse",
-        "A line of {place} is no requirement: {reason}",
-        "Write requirements as in PEP 508: name>=1.0.",
+        "A line of {place} is not a valid requirement: {reason}",
+        "Write requirements as in PEP 508, for example name>=1.0.",
     ),
     _Case(
         "hash-mismatch",
         r"hash mismatch",
-        "A file of the index is not what was promised: {reason}",
-        "Do not use it before you know why; an upgrade of the lock takes what is there now.",
+        "A file from the index does not have the expected hash: {reason}",
+        "Find out why before you use it; `fnkit lock --upgrade` locks the file that is there now.",
     ),
     _Case(
         "source-build",
         rf"Failed to build {_NAME}",
-        "{name} could not be prepared from source: {reason}",
-        "Choose a version that comes as a wheel.",
+        "{name} could not be built from source: {reason}",
+        "Choose a version with a wheel.",
     ),
     _Case(
         "requirements-conflict",
         r"unsatisfiable",
-        "The requirements exclude each other for {target}: {reason}",
-        "Loosen one of them in {place}.",
+        "The requirements conflict for {target}: {reason}",
+        "Relax one of them in {place}.",
     ),
     _Case("lock-failed", "", "The requirements could not be resolved: {reason}", "Check {place}."),
 )
-"""The first pattern that matches uv's text decides."""
+"""Ordered: the first pattern that matches uv's output wins. The last one matches everything."""
 
 
 def explain_failure(stderr: str, question: Resolution) -> BundleError:
-    """Return the error for what uv wrote when it gave up; its code is one of the cases above."""
+    """Return the error for uv's output after a failed resolution."""
     reason = _ASKED.sub(question.place, condensed(stderr))
     for case in _CASES:
         found = re.search(case.pattern, reason, re.IGNORECASE)
@@ -123,7 +126,7 @@ def explain_failure(stderr: str, question: Resolution) -> BundleError:
 
 
 def condensed(stderr: str) -> str:
-    """Return uv's reasons on one line: no warnings, prefixes, art or credentials."""
+    """Return uv's reasons on one line, without warnings, prefixes, drawing characters and credentials."""
     kept: list[str] = []
     for line in stderr.splitlines():
         text = line.strip()

@@ -1,4 +1,7 @@
-"""Resolving with uv, which alone answers for another Python and another C library than its own."""
+"""Resolves requirements with uv, the default backend, and translates its failures.
+
+uv can resolve for another Python version and C library than those of this machine.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def uv_program() -> str:
-    """Return the path of the uv that is installed with fnkit.
+    """Return the path of the uv executable installed with fnkit.
 
     Raises:
         BundleError: ``uv-missing``.
@@ -61,22 +64,26 @@ def uv_program() -> str:
         raise BundleError(
             "uv, which resolves requirements, is not installed.",
             code="uv-missing",
-            hint="Install it beside fnkit: pip install uv.",
+            hint="Install it in fnkit's environment: pip install uv.",
         ) from error
 
 
 def resolve_with_uv(question: Resolution) -> tuple[LockedPackage, ...]:
-    """Return the packages that meet a question's requirements on its target.
+    """Resolve the requirements for their target.
 
     Raises:
-        BundleError: see ``uv_failures``; ``requirement-not-lockable`` for folders and version control.
+        BundleError: Resolution failed, with a code from ``_FAILURE_PATTERNS``; ``requirement-not-lockable`` for
+            directories and version control.
     """
     answer = _compile(question, question.target.uv_platform)
     return tuple(_locked(question, package) for package in answer.packages)
 
 
 def newest_versions(question: Resolution, platform: str) -> dict[str, str]:
-    """Return what the requirements resolve to on another platform, or nothing where that does not work out."""
+    """Return the versions that the requirements resolve to on another platform; empty when they do not resolve.
+
+    Used for notes only, so failures are ignored.
+    """
     try:
         answer = _compile(question, platform)
     except BundleError:
@@ -95,8 +102,8 @@ def _compile(question: Resolution, platform: str) -> _Answer:
             output.write_text(_preferences(question.preferred), "utf-8")
         command = [
             *(uv_program(), "pip", "compile", "--no-header", "--no-annotate", "--color", "never", "--no-progress"),
-            # Naming an interpreter spares uv its search for one of the target's minor (measured: 0.75 → 0.12 s);
-            # it serves source builds only, the answer is for --python-version.
+            # With --python, uv does not search for an interpreter of the target's minor version (0.75 → 0.12 s).
+            # It runs source builds only; the resolution is for --python-version.
             *("--python", sys.executable, "--python-version", target.python_name, "--python-platform", platform),
             *("--only-binary", ":all:", "--format", "pylock.toml", "--output-file", str(output), "--quiet"),
         ]
@@ -115,9 +122,9 @@ def _decode(output: Path) -> _Answer:
         return msgspec.convert(tomllib.loads(output.read_text("utf-8")), _Answer)
     except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise BundleError(
-            f"uv's answer cannot be read: {error}.",
+            f"The output of uv cannot be read: {error}.",
             code="lock-failed",
-            hint="Install a version of uv that this version of fnkit was tested with.",
+            hint="Install a version of uv that this version of fnkit supports (docs/dependencies.md).",
         ) from error
 
 
@@ -131,13 +138,13 @@ def _locked(question: Resolution, package: _Package) -> LockedPackage:
     if chosen is None and package.sdist is not None:
         return _entry(question, package, "sdist", package.sdist)
     if chosen is None:
-        why = "has no wheel for the target" if wheels else "is a folder or a repository, not a distribution"
+        why = "has no wheel for the target" if wheels else "is a directory or a repository, not a distribution"
         raise not_lockable(package.name, question.place, why)
     return _entry(question, package, "wheel", chosen)
 
 
 def _best_wheel(files: list[_File], target: Target) -> _File | None:
-    """Return the wheel with the best tag for a target, or ``None``."""
+    """Return the wheel whose tag ranks best for a target, or ``None``."""
     rank = {tag: index for index, tag in enumerate(target.tags())}
     best: tuple[int, _File] | None = None
     for file in files:
@@ -154,7 +161,7 @@ def _best_wheel(files: list[_File], target: Target) -> _File | None:
 def _entry(question: Resolution, package: _Package, kind: str, file: _File) -> LockedPackage:
     sha256 = file.hashes.get("sha256")
     if sha256 is None:
-        raise not_lockable(package.name, question.place, "comes without a sha256")
+        raise not_lockable(package.name, question.place, "has no sha256")
     filename = filename_of(file.url or file.path or "")
     version = package.version
     if version is None:

@@ -1,4 +1,4 @@
-"""What a wheel holds, checked and mapped to where it stands under ``package/``, without unpacking it."""
+"""Reads the members of a wheel and maps them to ``package/`` without decompressing them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from fnkit.errors import BundleError
 
 __all__ = ["Member", "read_members", "top_level_names"]
 
-_LOCAL = struct.Struct("<4s4xH16x2H")  # signature, method, lengths of name and extra field
+_LOCAL = struct.Struct("<4s4xH16x2H")  # signature, method, lengths of name and extra field (APPNOTE 4.3.7)
 _ENCRYPTED = 0x1
 _UTF8 = 0x800
 _DROPPED = frozenset(
     {"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"}
 )
-"""Files of a ``.dist-info`` that describe an installation; METADATA and entry points stay."""
+"""Files of a ``.dist-info`` that describe an installation. METADATA and entry points are kept."""
 _LIBRARY = frozenset({"purelib", "platlib"})
 _EXTENSIONS = (".so", ".pyd")
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file of a wheel: its entry in the archive, and where its packed bytes begin in the wheel."""
+    """One file of a wheel: its entry in the archive and the offset of its compressed bytes in the wheel."""
 
     entry: Entry
     offset: int
@@ -37,10 +37,10 @@ class Member:
 def read_members(wheel: Path, distribution: str) -> list[Member]:
     """Return a wheel's files with their names in the archive.
 
-    Scripts, headers and data files are left out: nothing on the platform would run or read them.
+    Scripts, headers and data files are left out: the platform neither runs nor reads them.
 
     Raises:
-        BundleError: ``wheel-unusable`` for anything that is not a plain, well-formed wheel.
+        BundleError: ``wheel-unusable`` for anything but a plain, well-formed wheel.
     """
     try:
         with wheel.open("rb") as file, zipfile.ZipFile(file) as archive:
@@ -57,7 +57,7 @@ def read_members(wheel: Path, distribution: str) -> list[Member]:
         raise BundleError(
             f"The wheel of {distribution} cannot be used: {error}.",
             code="wheel-unusable",
-            hint="Choose another version of it, and tell its authors.",
+            hint="Choose another version, and report the defect to its authors.",
         ) from error
 
 
@@ -75,13 +75,19 @@ def top_level_names(names: Iterator[str]) -> frozenset[str]:
 
 
 class _Unusable(Exception):
-    """A reason, without its surroundings."""
+    """Why a wheel is rejected; ``read_wheel_members`` adds the wheel's name."""
 
 
 def _payload(file: BinaryIO, info: zipfile.ZipInfo, end: int) -> int:
-    """Return where a file's packed bytes begin; ``end``: where the file before it ends.
+    """Return the offset of a file's compressed bytes.
 
-    Its local record must agree with the central directory.
+    The local header must agree with the central directory. Unpackers differ in which of the two they use, so a
+    wheel with contradictory headers could install different files than were checked.
+
+    Args:
+        file: The wheel.
+        info: The file's entry in the central directory.
+        end: End of the preceding file; an earlier offset means overlapping files.
     """
     if info.header_offset < end:
         raise _Unusable(f"{info.filename} overlaps another file")
@@ -90,7 +96,7 @@ def _payload(file: BinaryIO, info: zipfile.ZipInfo, end: int) -> int:
     signature, method, name_length, extra_length = record
     name = file.read(name_length)
     if signature != b"PK\3\4" or method != info.compress_type:
-        raise _Unusable(f"{info.filename} is described twice, differently")
+        raise _Unusable(f"the two headers of {info.filename} differ")
     if name.decode("utf-8" if info.flag_bits & _UTF8 else "cp437", "replace") != info.orig_filename:
         raise _Unusable(f"{info.filename} has two names")
     return info.header_offset + _LOCAL.size + name_length + extra_length
@@ -98,7 +104,7 @@ def _payload(file: BinaryIO, info: zipfile.ZipInfo, end: int) -> int:
 
 def _entry(info: zipfile.ZipInfo, name: str) -> Entry:
     if info.compress_type not in (STORED, DEFLATED):
-        raise _Unusable(f"{info.filename} is packed by a method that not every unpacker knows")
+        raise _Unusable(f"{info.filename} uses a compression method other than deflate")
     if info.flag_bits & _ENCRYPTED:
         raise _Unusable(f"{info.filename} is encrypted")
     if info.compress_type == STORED and info.compress_size != info.file_size:
@@ -110,7 +116,7 @@ def _entry(info: zipfile.ZipInfo, name: str) -> Entry:
 
 
 def _place(info: zipfile.ZipInfo) -> str | None:
-    """Return a file's name in the archive, or ``None`` where it is left out (PEP 427, "spread")."""
+    """Return a file's name in the archive; ``None`` for a file that is left out (PEP 427, "spread")."""
     name = info.filename
     if info.is_dir():
         return None

@@ -1,4 +1,4 @@
-"""Wheels by sha256: fetched once, verified, kept in ``cache/wheels/<sha256>.whl``."""
+"""Fetches wheels by SHA-256, verifies them and caches them as ``<cache>/wheels/<sha256>.whl``."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _CLIENT_SECONDS = 600
 def fetch_files(
     packages: tuple[LockedPackage, ...], cache: Path, *, runtime: str, report: Report = silent
 ) -> Mapping[str, Path]:
-    """Return name → file for every package, fetching those that the cache lacks.
+    """Return the file of every package by name; download those that the cache lacks.
 
-    What arrived before a run was cut off stays and is not fetched again.
+    Files that arrived before an interruption are kept and not downloaded again.
 
     Raises:
         BundleError: ``download-failed``, ``hash-mismatch``, ``disk-full``, ``not-writable``.
@@ -44,7 +44,8 @@ def fetch_files(
     if not missing:
         return places
     sweep_temporary(folder)
-    # Threads share one connection pool; requests' Session is used for sending only, which urllib3 locks.
+    # All threads share one Session. requests does not promise that this is safe, but the Session is only used to
+    # send, and urllib3's connection pool has its own lock.
     with requests.Session() as session, ThreadPoolExecutor(_THREADS) as pool:
         waiting = {pool.submit(_fetch, session, one, places[one.name]): one for one in missing}
         try:
@@ -59,7 +60,7 @@ def fetch_files(
 
 
 def _complete(place: Path, package: LockedPackage) -> bool:
-    """Say whether a cached file can be used; its bytes are verified again where they are read into a layer."""
+    """Return whether a cached file has its expected size. Its hash is verified when it is read into a layer."""
     try:
         size = place.stat().st_size
     except OSError:
@@ -74,7 +75,7 @@ def _fetch(session: requests.Session, package: LockedPackage, place: Path) -> No
                 _download(session, package, package.url, place)
             except requests.RequestException as error:
                 if _refused(error):
-                    break  # an index that wants credentials: its own client may have them
+                    break  # the index requires credentials, which pip may have
                 if attempt == _TRIES:
                     raise _unreachable(package, error) from error
             else:
@@ -99,7 +100,7 @@ def _refused(error: requests.RequestException) -> bool:
 
 
 def _fetch_with_pip(package: LockedPackage, place: Path) -> None:
-    """Get one file with pip, which knows netrc, keyring and find-links; it checks the hash itself."""
+    """Download one file with pip, which supports netrc, keyring and find-links, and verifies the hash."""
     with tempfile.TemporaryDirectory(prefix="fnkit-fetch-") as folder:
         wanted = Path(folder, "requirement.txt")
         wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", "utf-8")
@@ -126,7 +127,7 @@ def _fetch_with_pip(package: LockedPackage, place: Path) -> None:
 
 
 def _kind_options(package: LockedPackage) -> list[str]:
-    """Return pip's options that admit exactly the locked file: its own tags, read from its name."""
+    """Return pip's options that select exactly the locked file: the tags in its own name."""
     if package.kind == "sdist":
         return ["--no-binary=:all:", "--no-build-isolation"]
     python, abi, platforms = package.filename.removesuffix(".whl").rsplit("-", 3)[1:]
@@ -149,13 +150,13 @@ def _unreachable(package: LockedPackage, error: Exception) -> BundleError:
     return BundleError(
         f"{package.filename} could not be fetched from {host}{status}.",
         code="download-failed",
-        hint="Check the connection and the proxy settings, then try again: what has arrived is kept.",
+        hint="Check the connection and the proxy settings, then try again; completed downloads are kept.",
     )
 
 
 def _mismatch(package: LockedPackage) -> BundleError:
     return BundleError(
-        f"What the index sent for {package.filename} does not have the locked sha256.",
+        f"The SHA-256 of {package.filename} from the index is not the locked one.",
         code="hash-mismatch",
-        hint="Do not use it before you know why; an upgrade of the lock takes what is there now.",
+        hint="Find out why before you use it; `fnkit lock --upgrade` locks the file that is there now.",
     )

@@ -1,4 +1,4 @@
-"""The only outbound HTTP of the kit: one method per API operation, typed in and out."""
+"""HTTP client of the Functions API: one method per operation, typed in and out."""
 
 from fnkit.client.api import FunctionsApi
 from fnkit.client.endpoint import Endpoint

@@ -1,4 +1,7 @@
-"""The Functions API as the kit uses it: the kit's only outbound HTTP."""
+"""The operations of the Functions API and of the local platform's own API, typed in and out.
+
+Every method raises ``ApiError`` when the API rejects the request or cannot be reached.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ __all__ = ["FunctionsApi"]
 
 
 class FunctionsApi:
-    """One endpoint's operations, grouped by resource. A context manager; safe to use from several threads."""
+    """The operations of one endpoint, grouped by resource. A context manager; thread-safe."""
 
     def __init__(self, endpoint: Endpoint, *, user_agent: str = "fnkit") -> None:
         self.endpoint = endpoint
@@ -38,10 +41,12 @@ class FunctionsApi:
         self.transport.close()
 
     def platform(self) -> PlatformInfo | None:
-        """Return what our platform says of itself, or ``None`` for Scaleway's own API (decision 4).
+        """Return the local platform's description, or ``None`` for Scaleway's API.
+
+        Scaleway's own host is never asked. At any other host a 404 means an API without this operation.
 
         Raises:
-            ApiError: it could not be asked.
+            ApiError: The endpoint rejected the request or could not be reached.
         """
         if self.endpoint.is_scaleway:
             return None

@@ -1,4 +1,8 @@
-"""Calling a deployed function, as any client of it would."""
+"""Calls a deployed function over HTTP.
+
+A local platform may serve HTTPS for domain names that do not resolve on this machine; the connection then goes to
+the gateway's address with the function's name as the TLS server name.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ _CONNECT_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class FunctionAnswer:
-    """What came back; repeated headers are repeated pairs."""
+    """The response of a function. Repeated headers are repeated pairs."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -40,16 +44,24 @@ def call_function(
     timeout: float,
     over_tls: bool = False,
 ) -> FunctionAnswer:
-    """Send one request to a function: to its own name at Scaleway, through the gateway at our platform.
+    """Send one request to a function: directly on Scaleway, through the gateway on a local platform.
 
-    target: path with query, starting with ``/``, sent as it is. timeout: seconds without a byte.
-    over_tls: use our platform's TLS door where it has one, as a function needs that redirects plain HTTP.
+    Args:
+        info: Description of the local platform; ``None`` for Scaleway.
+        domain_name: The function's ``domain_name``, sent as ``Host``.
+        method: HTTP method.
+        target: Path with query, starting with ``/``, sent unchanged.
+        headers: Name and value pairs; repeated names are joined with commas.
+        body: Request body.
+        timeout: Seconds without receiving a byte.
+        over_tls: Use the local platform's HTTPS port if it has one, for functions that redirect plain HTTP.
 
     Raises:
-        InvokeError: no answer came.
+        InvokeError: There was no response.
     """
     base = _base(info, domain_name, over_tls=over_tls)
-    # What requests would add or change by itself is not what the user asked the function.
+    # The request must arrive as the user wrote it. requests would otherwise negotiate compression, follow
+    # redirects, normalise the path (hence ``request.url`` below) and add credentials from ~/.netrc.
     sent: dict[str, str] = {"Host": domain_name, "Accept-Encoding": "identity"}
     for name, value in headers:
         sent[name] = f"{sent[name]},{value}" if name in sent else value
@@ -82,5 +94,5 @@ def _base(info: PlatformInfo | None, domain_name: str, *, over_tls: bool) -> str
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep ``~/.netrc`` from adding an Authorization header."""
+    """Prevent requests from adding an Authorization header from ``~/.netrc``."""
     return request

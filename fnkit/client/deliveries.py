@@ -1,4 +1,4 @@
-"""What crons and triggers fired, and firing again: our platform's own operations, which Scaleway's API has not."""
+"""Delivery records of crons and triggers, an API that only local platforms have."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ __all__ = ["Deliveries"]
 
 
 class Deliveries:
-    """``/fnkit/v1/regions/{region}/{crons|triggers}/{id}/…``; ``kind`` is ``crons`` or ``triggers``.
+    """``/fnkit/v1/regions/{region}/{crons|triggers}/{id}/…``.
 
-    Every method raises ``ApiError``; its code is ``no-delivery-log`` at Scaleway.
+    The argument ``kind`` is ``crons`` or ``triggers``. Every method raises ``ApiError``; at Scaleway its code is
+    ``no-delivery-log``.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -22,34 +23,42 @@ class Deliveries:
 
     @property
     def kept(self) -> bool:
-        """Whether anybody keeps a delivery log there."""
+        """Whether the endpoint has a delivery log."""
         return not self._transport.endpoint.is_scaleway
 
     def page(
         self, kind: str, source_id: str, *, statuses: Sequence[str] = (), limit: int = 20, before: str | None = None
     ) -> DeliveryPage:
-        """Return the newest deliveries first; ``before`` is the last page's ``next``."""
+        """Return one page of deliveries, newest first.
+
+        Args:
+            kind: ``crons`` or ``triggers``.
+            source_id: Id of the cron or trigger.
+            statuses: Statuses to include; empty for all.
+            limit: Maximum number of deliveries.
+            before: ``next`` of the preceding page.
+        """
         query = {"status": ",".join(statuses) or None, "limit": limit, "before": before}
         return self._transport.get_absolute(self._path(kind, source_id, "deliveries"), DeliveryPage, query)
 
     def get(self, kind: str, source_id: str, delivery_id: str) -> DeliveryView:
-        """Return one delivery with as much of its body as is kept."""
+        """Return one delivery, with its body as far as it was stored."""
         path = self._path(kind, source_id, f"deliveries/{delivery_id}")
         return self._transport.get_absolute(path, DeliveryView)
 
     def replay(self, kind: str, source_id: str, request: ReplayRequest) -> ReplayAnswer:
-        """Deliver again; what comes of it is seen when the new deliveries end."""
+        """Deliver messages again. The outcome is recorded in the new deliveries."""
         return self._transport.post_absolute(self._path(kind, source_id, "replay"), ReplayAnswer, request)
 
     def fire(self, cron_id: str) -> DeliveryView:
-        """Fire a cron now; it does not count as a tick."""
+        """Run a cron now. Does not affect its schedule."""
         return self._transport.post_absolute(self._path("crons", cron_id, "fire"), DeliveryView)
 
     def _path(self, kind: str, source_id: str, rest: str) -> str:
         if not self.kept:
             raise ApiError(
-                "Scaleway keeps no log of what crons and triggers delivered.",
+                "Scaleway does not record the deliveries of crons and triggers.",
                 code="no-delivery-log",
-                hint="The platform on this machine does: add --local. Scaleway's Cockpit has the functions' logs.",
+                hint="For the platform on this machine add --local. The functions' logs are in Scaleway's Cockpit.",
             )
         return f"/fnkit/v1/regions/{self._transport.endpoint.region}/{kind}/{source_id}/{rest}"

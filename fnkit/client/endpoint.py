@@ -1,4 +1,4 @@
-"""Where to deploy, and with whose key."""
+"""The API endpoint and its credentials, from options, environment variables and Scaleway's configuration file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One Functions API, one region of it, and the credentials for it.
+    """One Functions API, one of its regions, and credentials.
 
-    api_url has no trailing slash. origin says in words where the key came from, for messages
-    (``"SCW_SECRET_KEY"``, ``"profile work"``, ``"the platform on this machine"``).
+    Attributes:
+        api_url: Without trailing slash.
+        secret_key: Omitted from ``repr``.
+        origin: Where the key comes from, for messages: ``"SCW_SECRET_KEY"``, ``"profile work"``,
+            ``"the platform on this machine"``.
     """
 
     api_url: str
@@ -28,17 +31,17 @@ class Endpoint:
 
     @property
     def loopback(self) -> bool:
-        """Whether the API is on this machine: never asked through a proxy (decision 15)."""
+        """Whether the API is on this machine. Such an API is never reached through a proxy."""
         return is_loopback(self.api_url)
 
     @property
     def is_scaleway(self) -> bool:
-        """Whether this is Scaleway's own host, which is never asked for our platform's facts (decision 4)."""
+        """Whether this is Scaleway's own host, which is never sent requests that only local platforms support."""
         host = urlsplit(self.api_url).hostname or ""
         return host == "api.scaleway.com" or host.endswith(".scaleway.com")
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL's host is this machine by name."""
+    """Return whether a URL's host is a loopback name or address. Does not resolve names."""
     host = (urlsplit(url).hostname or "").lower()
     return host in _LOOPBACK or host.endswith(".localhost") or host.startswith("127.")

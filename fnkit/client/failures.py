@@ -1,4 +1,4 @@
-"""From an HTTP failure to our error tree: what happened, and what to do about it. Never quotes a header."""
+"""Translates HTTP failures into errors. Never includes request headers, which contain the key."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class _Body(msgspec.Struct, frozen=True):
 
 
 def failure_from_answer(answer: requests.Response, endpoint: Endpoint, what: str) -> ApiError:
-    """Return the error for an answer that is not what was asked for."""
+    """Return the error for an unsuccessful or undecodable response; ``what`` describes the request."""
     status = answer.status_code
     body = _decode(answer.content)
     if body is None:
         return ApiUnreachable(
-            f"{endpoint.api_url} answered {what} with status {status} and no JSON: it is not the Functions API, "
-            "or something stands in front of it.",
+            f"The response of {endpoint.api_url} to {what} is not JSON (status {status}): it is not the Functions "
+            "API, or a proxy is in front of it.",
             status=status,
             code="not-the-api",
             hint="Check --api-url and SCW_API_URL, and the proxy settings in the environment.",
@@ -55,22 +55,22 @@ def failure_from_answer(answer: requests.Response, endpoint: Endpoint, what: str
 
 
 def failure_from_exception(error: requests.RequestException, endpoint: Endpoint, what: str) -> ApiUnreachable:
-    """Return the error for a request that got no answer."""
+    """Return the error for a request without a response; ``what`` describes the request."""
     if isinstance(error, requests.exceptions.ProxyError):
         return ApiUnreachable(
-            f"The proxy in the environment did not let {what} through to {endpoint.api_url}.",
+            f"The proxy in the environment rejected {what} to {endpoint.api_url}.",
             code="proxy",
             hint="Check HTTPS_PROXY and NO_PROXY.",
         )
     if isinstance(error, requests.exceptions.SSLError):
         return ApiUnreachable(
-            f"{endpoint.api_url} showed a certificate that this machine does not trust.",
+            f"The certificate of {endpoint.api_url} is not trusted on this machine.",
             code="untrusted-certificate",
-            hint="Behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE to its authority's certificate.",
+            hint="Behind a proxy that intercepts TLS, set REQUESTS_CA_BUNDLE to its CA certificate.",
         )
     hint = "Start the platform with `fnkit platform start`." if endpoint.loopback else "Check the network."
     if isinstance(error, requests.exceptions.Timeout):
-        return ApiUnreachable(f"{endpoint.api_url} did not answer {what} in time.", code="api-timeout", hint=hint)
+        return ApiUnreachable(f"{endpoint.api_url} timed out for {what}.", code="api-timeout", hint=hint)
     return ApiUnreachable(f"{endpoint.api_url} could not be reached for {what}.", hint=hint)
 
 
@@ -96,5 +96,5 @@ def _phrase(status: int) -> str:
 
 def _key_hint(endpoint: Endpoint, status: int) -> str:
     if status == HTTPStatus.UNAUTHORIZED:
-        return f"The key came from {endpoint.origin}; check that it is the secret key and still exists."
-    return f"The key came from {endpoint.origin}; it lacks the rights for project {endpoint.project_id}."
+        return f"The key is from {endpoint.origin}; check that it is a secret key and still exists."
+    return f"The key is from {endpoint.origin}; it lacks permissions for project {endpoint.project_id}."

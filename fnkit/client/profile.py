@@ -1,7 +1,8 @@
-"""Scaleway's own configuration file, read as its tools read it (functions-contract §9.5).
+"""Reads Scaleway's configuration file with the rules of Scaleway's own tools.
 
 Path: ``$SCW_CONFIG_PATH``, else ``$XDG_CONFIG_HOME/scw/config.yaml``, else ``~/.config/scw/config.yaml``. The top
-level is the default profile; a named profile overlays it. ``SCW_PROFILE`` beats ``active_profile``.
+level is the default profile; a named profile overrides its values. ``SCW_PROFILE`` wins over ``active_profile``.
+The rules are those of https://github.com/scaleway/scaleway-sdk-go/blob/master/scw/README.md.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _KEYS = ("access_key", "secret_key", "default_project_id", "default_region", "ap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What a profile says; ``None`` where it says nothing. ``name`` is ``default`` for the top level."""
+    """The values of a profile, ``None`` where it has none. ``name`` is ``default`` for the top level."""
 
     name: str = "default"
     secret_key: str | None = field(default=None, repr=False)
@@ -30,7 +31,7 @@ class Profile:
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
-    """Return where the file is looked for; it need not exist."""
+    """Return the path of the configuration file, which need not exist."""
     if explicit := environ.get("SCW_CONFIG_PATH"):
         return Path(explicit)
     base = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME") or Path.home()) / ".config")
@@ -38,17 +39,17 @@ def config_path(environ: Mapping[str, str]) -> Path:
 
 
 def read_profile(environ: Mapping[str, str], wanted: str | None = None) -> Profile:
-    """Return the profile asked for, else ``SCW_PROFILE``'s, else the active one, else the top level.
+    """Return a profile: ``wanted``, else ``SCW_PROFILE``, else the active one, else the top level.
 
     Raises:
-        UsageError: the file cannot be read, is not what it should be, or lacks the profile asked for.
+        UsageError: The file cannot be read or is invalid, or the requested profile does not exist.
     """
     path = config_path(environ)
     name = wanted or environ.get("SCW_PROFILE")
     if not path.is_file():
         if name and name != "default":
             raise UsageError(
-                f"Profile {name!r} was asked for, but {path} does not exist.",
+                f"The profile {name!r} was requested, but {path} does not exist.",
                 code="profile-missing",
                 hint="Create it with `scw init`, or set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID.",
             )
@@ -63,7 +64,7 @@ def read_profile(environ: Mapping[str, str], wanted: str | None = None) -> Profi
 
 
 def _load(path: Path) -> Mapping[str, object]:
-    import yaml  # only when the file exists: 20 ms that most commands need not pay
+    import yaml  # imported late: takes 20 ms, and only needed when the file exists
 
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -74,14 +75,14 @@ def _load(path: Path) -> Mapping[str, object]:
         raise UsageError(
             f"{path} is not valid YAML.",
             code="profile-unreadable",
-            hint="`scw config validate` shows what is wrong with it.",
+            hint="Run `scw config validate` for details.",
             file=str(path),
             line=mark.line + 1 if mark is not None else None,
         ) from None
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise UsageError(f"{path} should hold a mapping of settings.", code="profile-unreadable", file=str(path))
+        raise UsageError(f"{path} is not a mapping of settings.", code="profile-unreadable", file=str(path))
     return document
 
 

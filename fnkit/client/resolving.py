@@ -1,4 +1,4 @@
-"""From flags, ``SCW_*`` variables and Scaleway's profile to one ``Endpoint``: in that order (docs/cli.md)."""
+"""Resolves options, ``SCW_*`` variables and Scaleway's profile, in this order, to an endpoint (``docs/cli.md``)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """What the command line said; ``None`` where it said nothing."""
+    """Values from the command line, ``None`` where an option was not given."""
 
     project_id: str | None = None
     region: str | None = None
@@ -29,19 +29,22 @@ class Overrides:
 def resolve_endpoint(
     overrides: Overrides, environ: Mapping[str, str], *, project_region: str | None = None
 ) -> Endpoint:
-    """Return where to deploy: flags, ``SCW_*``, the project's region, the profile, then ``fr-par``.
+    """Return the endpoint to use.
+
+    Each value comes from the first source that has it: options, ``SCW_*`` variables, the project's settings (region
+    only), the profile, and finally ``fr-par`` and Scaleway's URL.
 
     Raises:
-        UsageError: no key or project can be found, or one is not what it should be.
+        UsageError: There is no key or project, or a value is invalid.
     """
     profile = read_profile(environ, overrides.profile)
     secret_key, origin = _secret_key(environ, profile)
     project_id = overrides.project_id or environ.get("SCW_DEFAULT_PROJECT_ID") or profile.default_project_id
     if not project_id:
         raise UsageError(
-            "There is a key, but no project to deploy into.",
+            "No Scaleway project is configured.",
             code="no-project-id",
-            hint="Pass --project-id, or set SCW_DEFAULT_PROJECT_ID.",
+            hint="Use --project-id, or set SCW_DEFAULT_PROJECT_ID.",
         )
     if not _UUID.fullmatch(project_id):
         raise UsageError(
@@ -65,10 +68,10 @@ def resolve_endpoint(
 
 
 def check_region(region: str) -> str:
-    """Return the region, or refuse it.
+    """Return the region if the API has it.
 
     Raises:
-        UsageError: the API has no such region.
+        UsageError: ``unknown-region``.
     """
     if region not in REGIONS:
         raise UsageError(
@@ -91,12 +94,15 @@ def _secret_key(environ: Mapping[str, str], profile: Profile) -> tuple[str, str]
 
 
 def _header_safe(key: str, origin: str) -> str:
-    """Refuse a key that cannot stand in a header, before the HTTP library quotes it in an error."""
+    """Reject a key that is invalid in an HTTP header.
+
+    The HTTP library would reject it too, but its error message would contain the key.
+    """
     if not key.isascii() or not key.isprintable() or key != key.strip():
         raise UsageError(
-            f"The secret key from {origin} has characters that no key has.",
+            f"The secret key from {origin} contains invalid characters.",
             code="bad-secret-key",
-            hint="It is a UUID; look for a stray space or line break.",
+            hint="A secret key is a UUID; check for a stray space or line break.",
         )
     return key
 
@@ -104,6 +110,6 @@ def _header_safe(key: str, origin: str) -> str:
 def _check_url(url: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
         raise UsageError(
-            f"{url!r} is not an API address.", code="bad-api-url", hint="It looks like https://api.scaleway.com"
+            f"{url!r} is not a valid API URL.", code="bad-api-url", hint="Example: https://api.scaleway.com"
         )
     return url.rstrip("/")

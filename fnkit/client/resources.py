@@ -1,4 +1,4 @@
-"""The operations, one method each, typed in and out. Every method raises ``ApiError``."""
+"""The operations of the Functions API, typed in and out. Every method raises ``ApiError``."""
 
 from __future__ import annotations
 
@@ -37,11 +37,15 @@ from fnkit.contract.resources import (
 __all__ = ["Crons", "Domains", "Functions", "Namespaces", "Runtimes", "Triggers"]
 
 T = TypeVar("T")
-PAGE_SIZE: Final = 100  # the largest the API takes
+PAGE_SIZE: Final = 100  # the API's maximum
 
 
 def _pages(fetch: Callable[[int], tuple[list[T], int]]) -> Iterator[T]:
-    """Yield every item; stops when ``total_count`` are seen or a page is empty, whichever is first."""
+    """Yield the items of all pages.
+
+    Ends at ``total_count`` items or at an empty page, whichever is first: items deleted between two requests make
+    the total of the first page too large.
+    """
     seen = 0
     for page in count(1):
         items, total = fetch(page)
@@ -58,7 +62,7 @@ class Namespaces:
         self._transport = transport
 
     def list(self, *, name: str | None = None, project_id: str | None = None) -> list[Namespace]:
-        """Return all namespaces that match. The API's ``name`` filter may match more than the exact name."""
+        """Return all matching namespaces. The API's ``name`` filter may match more than the exact name."""
 
         def fetch(page: int) -> tuple[list[Namespace], int]:
             query: Query = {"name": name, "project_id": project_id, "page": page, "page_size": PAGE_SIZE}
@@ -72,15 +76,15 @@ class Namespaces:
         return self._transport.get(f"namespaces/{namespace_id}", Namespace)
 
     def create(self, request: CreateNamespace) -> Namespace:
-        """Create a namespace; it is ``pending`` at first."""
+        """Create a namespace. Its initial status is ``pending``."""
         return self._transport.write("POST", "namespaces", Namespace, request)
 
     def update(self, namespace_id: str, request: UpdateNamespace) -> Namespace:
-        """Change a namespace."""
+        """Update a namespace."""
         return self._transport.write("PATCH", f"namespaces/{namespace_id}", Namespace, request)
 
     def delete(self, namespace_id: str) -> Namespace:
-        """Delete a namespace with everything in it; it answers ``deleting`` and is gone a little later."""
+        """Delete a namespace and everything in it. Its status is ``deleting`` until it is gone."""
         return self._transport.write("DELETE", f"namespaces/{namespace_id}", Namespace)
 
 
@@ -105,15 +109,15 @@ class Functions:
         return self._transport.get(f"functions/{function_id}", Function)
 
     def create(self, request: CreateFunction) -> Function:
-        """Create a function; it stays ``created`` until it is deployed."""
+        """Create a function. Its status is ``created`` until the first deploy."""
         return self._transport.write("POST", "functions", Function, request)
 
     def update(self, function_id: str, request: UpdateFunction) -> Function:
-        """Change a function; the API deploys it with that."""
+        """Update a function; the API also deploys it."""
         return self._transport.write("PATCH", f"functions/{function_id}", Function, request)
 
     def delete(self, function_id: str) -> Function:
-        """Delete a function with its crons, triggers, domains and tokens."""
+        """Delete a function and its crons, triggers, domains and tokens."""
         return self._transport.write("DELETE", f"functions/{function_id}", Function)
 
     def deploy(self, function_id: str) -> Function:
@@ -121,7 +125,7 @@ class Functions:
         return self._transport.write("POST", f"functions/{function_id}/deploy", Function)
 
     def upload_url(self, function_id: str, content_length: int) -> UploadUrl:
-        """Return where to PUT an archive of exactly that many bytes."""
+        """Return a signed URL to PUT an archive of exactly ``content_length`` bytes to."""
         return self._transport.get(
             f"functions/{function_id}/upload-url", UploadUrl, {"content_length": content_length}
         )
@@ -152,7 +156,7 @@ class Crons:
         return self._transport.write("POST", "crons", Cron, request)
 
     def update(self, cron_id: str, request: UpdateCron) -> Cron:
-        """Change a cron."""
+        """Update a cron."""
         return self._transport.write("PATCH", f"crons/{cron_id}", Cron, request)
 
     def delete(self, cron_id: str) -> Cron:
@@ -161,7 +165,7 @@ class Crons:
 
 
 class Domains:
-    """``/domains``. A hostname cannot be changed, only deleted and made again."""
+    """``/domains``. A hostname cannot be updated, only deleted and created again."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -181,7 +185,7 @@ class Domains:
         return self._transport.get(f"domains/{domain_id}", Domain)
 
     def create(self, request: CreateDomain) -> Domain:
-        """Bind a hostname; its DNS must point to the function first."""
+        """Bind a hostname. Its DNS record must point to the function first."""
         return self._transport.write("POST", "domains", Domain, request)
 
     def delete(self, domain_id: str) -> Domain:
@@ -214,7 +218,7 @@ class Triggers:
         return self._transport.write("POST", "triggers", Trigger, request)
 
     def update(self, trigger_id: str, request: UpdateTrigger) -> Trigger:
-        """Change a trigger's name or description."""
+        """Update a trigger's name or description."""
         return self._transport.write("PATCH", f"triggers/{trigger_id}", Trigger, request)
 
     def delete(self, trigger_id: str) -> Trigger:
@@ -229,5 +233,5 @@ class Runtimes:
         self._transport = transport
 
     def list(self) -> list[Runtime]:
-        """Return the whole table."""
+        """Return all runtimes."""
         return self._transport.get("runtimes", ListRuntimesResponse).runtimes

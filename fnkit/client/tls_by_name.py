@@ -1,4 +1,4 @@
-"""TLS to a gateway under a function's name: the name is none that this machine's resolver must know."""
+"""TLS connections to a gateway under the name of a function."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ __all__ = ["ByName"]
 
 
 class ByName(HTTPAdapter):
-    """Asks for the certificate of ``name`` and checks it with one authority alone.
+    """Sends ``name`` as the TLS server name and trusts a single certificate authority.
 
-    That authority signs for its gateway and nobody else, so any certificate of it is the right one: where no
-    function answers for the name, the gateway says so in words under its own.
+    The name need not resolve on this machine. The host name in the certificate is not checked: the local authority
+    signs for its gateway only, and for an unknown function the gateway responds under its own name with an
+    explanation.
 
-    ca_certificate: PEM.
+    Args:
+        name: Server name for TLS.
+        ca_certificate: The authority's certificate (PEM).
 
     Raises:
-        InvokeError: ``bad-ca-certificate``: it is none.
+        InvokeError: ``bad-ca-certificate``: the certificate cannot be read.
     """
 
     def __init__(self, name: str, ca_certificate: str) -> None:
@@ -32,12 +35,12 @@ class ByName(HTTPAdapter):
             self._context.load_verify_locations(cadata=ca_certificate)
         except (ssl.SSLError, ValueError):
             raise InvokeError(
-                "The platform gave a certificate of its authority that cannot be read.", code="bad-ca-certificate"
+                "The CA certificate of the platform cannot be read.", code="bad-ca-certificate"
             ) from None
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: object) -> None:  # noqa: FBT001, FBT002  (the base class's)
-        """See requests."""
+        """Create the connection pool. Called by the base class; adds the TLS context and the server name."""
         del more
         self.poolmanager = PoolManager(
             num_pools=connections,

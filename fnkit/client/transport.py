@@ -1,7 +1,9 @@
-"""One HTTP request to the API: sent, retried where that is safe, its failure told in our error tree.
+"""Sends HTTP requests to the API, retries them where that is safe, and translates failures into errors.
 
-Reads are retried on dropped connections and 429/502/503/504. Writes are retried only where the server cannot
-have seen them (the connection was never made): what a repeated write would do is ``fnkit.deploy``'s to know.
+Reads are retried after dropped connections and 429, 502, 503 and 504. Writes are retried only if the connection
+could not be established, so the server cannot have processed them; ``fnkit.deploy`` decides about all other retries
+of writes, because it knows which are idempotent. Error messages never include request headers, which contain the
+key.
 """
 
 from __future__ import annotations
@@ -42,12 +44,13 @@ _CONNECTIONS: Final = 32
 
 
 class Transport:
-    """Sends requests to one endpoint. Safe to use from several threads."""
+    """Sends requests to one endpoint. Thread-safe."""
 
     def __init__(self, endpoint: Endpoint, *, user_agent: str) -> None:
         self.endpoint = endpoint
         self._session = requests.Session()
-        # A proxy never stands between us and this machine (decision 15); netrc must not replace our token.
+        # Never use a proxy for a loopback address. ``trust_env`` also enables ~/.netrc, which must not replace
+        # the token; ``_no_auth`` prevents that where the environment is trusted.
         self._session.trust_env = not endpoint.loopback
         self._session.headers.update({"User-Agent": user_agent, "Accept": "application/json"})
         adapter = HTTPAdapter(max_retries=_READ_RETRY, pool_connections=4, pool_maxsize=_CONNECTIONS)
@@ -55,31 +58,57 @@ class Transport:
         self._session.mount("https://", adapter)
 
     def get(self, path: str, kind: type[T], query: Query | None = None) -> T:
-        """GET a path under the region and decode the answer; raises ``ApiError``."""
+        """GET a path under the region and decode the response.
+
+        Raises:
+            ApiError: The API rejected the request or could not be reached.
+        """
         return self._decode(self._send("GET", self._regional(path), query=query), kind)
 
     def get_absolute(self, path: str, kind: type[T], query: Query | None = None) -> T:
-        """GET a path of the API host, beside the Functions API; raises ``ApiError``."""
+        """GET a path of the API's host outside the Functions API and decode the response.
+
+        Raises:
+            ApiError: The API rejected the request or could not be reached.
+        """
         return self._decode(self._send("GET", self.endpoint.api_url + path, query=query), kind)
 
     def post_absolute(self, path: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
-        """POST to a path of the API host, beside the Functions API; raises ``ApiError``."""
+        """POST to a path of the API's host outside the Functions API and decode the response.
+
+        Raises:
+            ApiError: The API rejected the request or could not be reached.
+        """
         payload = b"{}" if body is None else msgspec.json.encode(body)
         return self._decode(self._send("POST", self.endpoint.api_url + path, payload=payload), kind)
 
     def write(self, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
-        """POST, PATCH or DELETE a path under the region and decode the answer; raises ``ApiError``."""
+        """POST, PATCH or DELETE a path under the region and decode the response.
+
+        Raises:
+            ApiError: The API rejected the request or could not be reached.
+        """
         payload = msgspec.json.encode(body) if body is not None else (b"{}" if method != "DELETE" else None)
         return self._decode(self._send(method, self._regional(path), payload=payload), kind)
 
     def upload(self, url: str, headers: Mapping[str, str], archive: IO[bytes], size: int) -> None:
-        """PUT an archive to a signed URL, which carries its own authorization; raises ``ApiError``."""
+        """PUT an archive to a signed URL, which contains its own authorization.
+
+        Args:
+            url: The signed URL.
+            headers: Headers that the signature covers.
+            archive: The file, at its beginning.
+            size: Its size in bytes, at least 1.
+
+        Raises:
+            ApiError: The store rejected the upload or could not be reached.
+        """
         sent = {"Content-Length": str(size), "Content-Type": "application/octet-stream", **headers}
         session = requests.Session()
         session.trust_env = not is_loopback(url)
         session.auth = _no_auth
         try:
-            # An empty body would be sent chunked; an archive never is empty.
+            # requests would send an empty file chunked, without Content-Length. An archive is never empty.
             answer = session.put(url, data=archive, headers=sent, timeout=(_CONNECT_SECONDS, _UPLOAD_SECONDS))
         except requests.RequestException as error:
             raise failure_from_exception(error, self.endpoint, "the upload") from None
@@ -126,15 +155,19 @@ class Transport:
 
 
 def _succeeded(answer: requests.Response) -> bool:
-    """The API answers 200 alone; 2xx is what a signed URL of another store may say. A redirect is a failure."""
+    """Return whether a status is 2xx.
+
+    The API itself returns 200 only; other object stores may return other 2xx statuses for a signed URL. A redirect
+    is a failure, because following it could send the token to another host.
+    """
     return HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep ``~/.netrc`` from adding an Authorization header."""
+    """Prevent requests from adding an Authorization header from ``~/.netrc``."""
     return request
 
 
 def _short(url: str) -> str:
-    """Return the path's part that tells a person what was asked."""
+    """Return the part of the path after the region, for messages."""
     return urlsplit(url).path.split("/regions/", 1)[-1].split("/", 1)[-1]

@@ -1,4 +1,4 @@
-"""Where a deployed function answers, as this machine can open it (decision 23)."""
+"""URLs of deployed functions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ _PATIENCE_SECONDS: Final = 0.5
 
 
 def function_url(info: PlatformInfo | None, domain_name: str, *, region: str, namespace: str, function: str) -> str:
-    """Return a URL that this machine can open, ending in ``/``.
+    """Return a URL, ending in ``/``, that this machine can open.
 
-    At Scaleway that is the function's own name. At our platform it is the same with the gateway's port where
-    names under ``localhost`` resolve, which not every machine does, else the path form.
+    On Scaleway it is the function's domain name. On a local platform it is the domain name with the gateway's port
+    if the name resolves here, otherwise the gateway's path form: not every resolver maps ``*.localhost`` to
+    loopback.
+
+    Args:
+        info: Description of the local platform; ``None`` for Scaleway.
+        domain_name: The function's ``domain_name``, without a port.
+        region: Region, for the path form.
+        namespace: Name of the namespace, for the path form.
+        function: Name of the function, for the path form.
     """
     if info is None:
         return f"https://{domain_name}/"
@@ -32,9 +40,10 @@ def function_url(info: PlatformInfo | None, domain_name: str, *, region: str, na
 
 @cache
 def resolves_here(hostname: str) -> bool:
-    """Whether this machine's own resolver knows the name: asked, never assumed.
+    """Return whether this machine's resolver resolves a name. Cached for the process.
 
-    A resolver that thinks longer than half a second (no network, a dead name server) counts as a no.
+    ``getaddrinfo`` has no timeout of its own, so it runs in a daemon thread. A resolver that takes longer than half
+    a second (no network, an unreachable name server) counts as a negative answer.
     """
     answers: list[bool] = []
 

@@ -1,7 +1,12 @@
-"""Makes a plan so: the namespace, then all functions side by side, then what is to go.
+"""Applies a plan: namespace first, functions in parallel, deletions last.
 
-Nothing is deleted after something failed: what still serves is worth more than tidiness, and the next deploy
-deletes it. An interrupt stops every thread between two requests; what was begun is found by the next plan.
+Nothing is deleted after a failure: functions that still serve are worth more than a tidy namespace, and the next
+deploy deletes them. An interrupt stops every thread between two requests; the next plan completes unfinished work.
+
+The order of requests for one function makes a deploy safe to interrupt at any point: create the function with its
+owner tags but no digest; upload the archive; apply its crons, domains and triggers; then send one PATCH with every
+setting, the digest and the redeploy. Until that PATCH is accepted, the next plan sees the old digest, or none, and
+repeats the rest. ``tests/e2e/test_cut_off_deploys.py`` interrupts a deploy after each request.
 """
 
 from __future__ import annotations
@@ -36,14 +41,21 @@ def apply_plan(
     pace: Pace,
     report: Report,
 ) -> Applied:
-    """Do what the plan says and tell what came of it.
+    """Apply a plan and return the result. Failures of single functions are part of the result, not raised.
 
-    secrets: values by name. archives: zips by content digest, for every change that uploads one. last_good: zips
-    by slice digest, of what is live now, where this machine still has them.
+    Args:
+        plan: The plan.
+        observed: The state that the plan was made from.
+        api: The API.
+        archives: Zip files by content digest, for every change that uploads one.
+        last_good: Zip files by slice digest of what is live now, where this machine still has them.
+        secrets: Secret values by name.
+        pace: Limits concurrent requests and stops them on an interrupt.
+        report: Called for each event, from several threads.
 
     Raises:
-        FnkitError: the namespace could not be made, so nothing else was tried.
-        KeyboardInterrupt: after all threads have stopped.
+        FnkitError: The namespace could not be created or updated, so no function was changed.
+        KeyboardInterrupt: Raised after all threads have stopped.
     """
     report(Started(sum(1 for change in plan.changes if change.action is not Action.KEEP)))
     holder = next((change for change in plan.changes if isinstance(change, NamespaceChange)), None)
@@ -90,7 +102,7 @@ def _make_namespace(
 def _side_by_side(
     plan: Plan, changes: Iterable[FunctionChange], live: Mapping[str, Function], work: FunctionWork
 ) -> list[FunctionResult]:
-    """Apply changes in threads; the pace, not their number, bounds what is asked at once."""
+    """Apply changes in threads. The limiter, not the number of threads, bounds concurrent requests."""
     chosen = list(changes)
     if not chosen:
         return []
@@ -103,6 +115,8 @@ def _side_by_side(
         for future in as_completed(futures):
             _tell_finished(future.result(), work.report)
     except BaseException:
+        # KeyboardInterrupt included. Without this, shutdown() would wait for whole builds; with it, each thread
+        # raises at its next pause or request.
         work.pace.stop.set()
         raise
     finally:
@@ -123,7 +137,7 @@ def _left_standing(leaving: list[FunctionChange]) -> tuple[FnkitError, ...]:
     names = ", ".join(change.name for change in leaving)
     return (
         DeployError(
-            f"Not deleted, because something failed before: {names}.",
+            f"Not deleted because an earlier change failed: {names}.",
             code="deletions-skipped",
             hint="The next deploy deletes them.",
         ),

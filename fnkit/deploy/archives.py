@@ -1,4 +1,4 @@
-"""Sends an archive to where the API says, and finds archives by what is in them."""
+"""Uploads archives."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from fnkit.errors import DeployError
 __all__ = ["Archives", "send_archive"]
 
 Archives = Mapping[str, Path]
-"""Content digest → the zip on disk."""
+"""Path of the zip file by digest."""
 
 
 def send_archive(api: FunctionsApi, function_id: str, archive: Path, pace: Pace) -> int:
-    """Upload a function's archive; return its size in bytes. Sending it twice does the same.
+    """Upload a function's archive and return its size in bytes. Idempotent.
 
     Raises:
-        ApiError: it was refused.
-        DeployError: the archive is gone from the disk.
+        ApiError: The API or the object store rejected it.
+        DeployError: The archive cannot be read.
     """
 
     def send() -> int:
@@ -32,7 +32,7 @@ def send_archive(api: FunctionsApi, function_id: str, archive: Path, pace: Pace)
             ) from error
         with stream:
             size = archive.stat().st_size
-            # A new URL for each try: a signature is good for one length and one hour.
+            # Request a new URL for each attempt: a signed URL is valid for one content length and one hour.
             target = api.functions.upload_url(function_id, size)
             headers = {name: ",".join(values) for name, values in target.headers.items()}
             api.transport.upload(target.url, headers, stream, size)

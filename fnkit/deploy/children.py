@@ -1,4 +1,4 @@
-"""Makes what lies beneath one function: crons, domains, triggers."""
+"""Applies the changes of the namespace, and of a function's crons, domains and triggers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,13 @@ _GONE_SECONDS = 120.0
 def apply_children(
     api: FunctionsApi, pace: Pace, function_id: str, changes: tuple[ChildChange, ...]
 ) -> tuple[str, ...]:
-    """Make them so; return the ids of those that stay. Raises ``ApiError``, ``DeployError``.
+    """Apply the changes of one function's crons, domains and triggers; return the ids of the remaining ones.
 
-    What leaves goes first, so that a schedule that moved from one name to another never fires twice.
+    Deletions come first, so that a schedule moved from one name to another never runs twice.
+
+    Raises:
+        ApiError: The API rejected a request.
+        DeployError: A deleted resource did not disappear.
     """
     for change in changes:
         if change.action is Action.DELETE and change.id is not None:
@@ -56,7 +60,7 @@ def _update(api: FunctionsApi, pace: Pace, change: ChildChange, child_id: str) -
             trigger = requests.update_trigger(settings)
             return pace.ask(lambda: api.triggers.update(child_id, trigger), repeatable=True).id
         case _:
-            raise DeployError(f"The plan says to change {change.name}, which cannot be changed.", code="bad-plan")
+            raise DeployError(f"The plan updates {change.name}, which cannot be updated.", code="bad-plan")
 
 
 def _create(api: FunctionsApi, pace: Pace, function_id: str, change: ChildChange) -> str:
@@ -83,13 +87,17 @@ def _create(api: FunctionsApi, pace: Pace, function_id: str, change: ChildChange
                 lambda: [one for one in api.triggers.list(function_id) if one.name == change.name],
             )
         case TriggerChange():
-            raise DeployError(f"The plan says to make {change.name}, but not how.", code="bad-plan")
+            raise DeployError(f"The plan creates {change.name} without settings.", code="bad-plan")
         case _:
             assert_never(change)
 
 
 def _create_once(pace: Pace, create: Callable[[], Child], find: Callable[[], list[Child]]) -> str:
-    """Create it. A try whose answer was lost may have made it, and names are not unique here: so look first."""
+    """Create a resource at most once and return its id.
+
+    A request whose response was lost may have succeeded, and names of these resources are not unique. Every attempt
+    but the first therefore looks for the resource by name before creating it.
+    """
     tried = False
 
     def attempt() -> Child:
@@ -120,7 +128,7 @@ def _delete(api: FunctionsApi, pace: Pace, change: ChildChange, child_id: str) -
 
 
 def _wait_until_gone(api: FunctionsApi, pace: Pace, change: ChildChange, child_id: str) -> None:
-    """A hostname or a queue is free for its successor once the old one answers 404."""
+    """Wait until a deleted resource returns 404. Until then its hostname or queue is not free for the new one."""
     get: Callable[[str], object] = api.domains.get if isinstance(change, DomainChange) else api.triggers.get
 
     def gone() -> bool | None:
@@ -132,4 +140,4 @@ def _wait_until_gone(api: FunctionsApi, pace: Pace, change: ChildChange, child_i
 
     longest = 0.15 if api.endpoint.loopback else 2.0
     if pace.until(gone, seconds=_GONE_SECONDS, longest_pause=longest) is None:
-        raise DeployError(f"{change.name} is still there two minutes after it was deleted.", code="still-deleting")
+        raise DeployError(f"{change.name} still exists two minutes after its deletion.", code="still-deleting")

@@ -1,4 +1,16 @@
-"""A whole deploy, and a whole removal: take a turn, prepare, apply, remember."""
+"""Runs deploys: lock, make the inputs, apply the plan, record what was deployed.
+
+Making the inputs is one pipeline:
+
+1. *Discover* the target: its runtimes, and on a local platform the interpreters behind them.
+2. *Load* the project for these runtimes. No user code runs.
+3. *Read secrets* from the environment and ``.env`` files. They stay in memory.
+4. *Bundle*: build archives and a digest for each function. Nothing is uploaded.
+5. *Observe* the live state with as few requests as planning needs. Read-only.
+6. *Plan*: each difference becomes a change with its reasons. Pure.
+
+``fnkit plan`` ends here and ``fnkit deploy`` passes the same value to ``apply_plan``, so the two cannot diverge.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +34,7 @@ from fnkit.plan.changes import encode_plan
 __all__ = ["deploy", "destroy"]
 
 Approve = Callable[[Plan], bool]
-"""Asked with the plan before anything is changed; false leaves everything as it is."""
+"""Called with the plan before anything changes; returning false cancels the deploy."""
 
 
 def deploy(
@@ -36,13 +48,25 @@ def deploy(
     promised: Plan | None = None,
     wait: bool = True,
 ) -> tuple[Prepared, Applied | None]:
-    """Make the platform match the project.
+    """Deploy a project.
 
-    promised: a plan that was saved; the deploy does that or nothing. The second value is ``None`` when the plan
-    was not approved.
+    Holds the deploy lock of the endpoint, project directory and stage from before planning until the end.
+
+    Args:
+        wish: What to deploy.
+        api: The API to deploy to.
+        environ: Environment variables, the source of secret values.
+        cache: The cache directory.
+        report: Called for each event, from several threads.
+        approve: Called with the plan before anything changes.
+        promised: A saved plan. The deploy fails unless its own plan is identical.
+        wait: Wait for a concurrent deploy instead of failing.
+
+    Returns:
+        The inputs, and the result; the result is ``None`` when the plan was not approved.
 
     Raises:
-        FnkitError: nothing was changed, or the namespace could not be made.
+        FnkitError: Nothing was changed, or the namespace could not be created or updated.
     """
     pace = Pace()
     subject = (api.endpoint.api_url, api.endpoint.region, str(wish.directory), wish.stage)
@@ -50,9 +74,9 @@ def deploy(
         prepared = prepare(wish, api, environ=environ, cache=cache, pace=pace, report=report)
         if promised is not None and encode_plan(promised) != encode_plan(prepared.plan):
             raise DeployError(
-                "The saved plan no longer says what a deploy would do: the project or the platform changed since.",
+                "The saved plan is out of date: the project or the platform has changed since.",
                 code="stale-plan",
-                hint="Make a new one with `fnkit plan --out FILE`.",
+                hint="Create a new one with `fnkit plan --out FILE`.",
             )
         if not approve(prepared.plan):
             return prepared, None
@@ -79,9 +103,20 @@ def destroy(
     report: Report,
     approve: Approve,
 ) -> tuple[Plan, Applied | None]:
-    """Remove what a project and its stage own; its code need not be in order for that.
+    """Delete everything that a project and its stage own. The project's code need not be valid.
 
-    The second value is ``None`` when nothing was done.
+    Args:
+        identity: Names of the project, stage and namespace.
+        api: The API to delete from.
+        cache: The cache directory.
+        report: Called for each event, from several threads.
+        approve: Called with the plan before anything changes.
+
+    Returns: The plan, and the result; the result is ``None`` when there was nothing to delete or the plan was not
+        approved.
+
+    Raises:
+        FnkitError: Nothing was changed.
     """
     pace = Pace()
     endpoint = api.endpoint

@@ -1,4 +1,4 @@
-"""What a deploy tells while it works. The library never prints: the command line shows these, or does not."""
+"""Progress events and results of a deploy. The library never prints; the command line renders these values."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ __all__ = ["Event", "Finished", "Report", "Started", "Step", "Waiting"]
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Work on ``total`` changes begins."""
+    """Applying a plan with ``total`` changes starts."""
 
     total: int
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A resource enters a step: ``creating``, ``uploading``, or what the build says."""
+    """A resource enters a step.
+
+    Attributes:
+        kind: ``namespace``, ``function`` or ``bundle``.
+        name: Name of the resource, or the runtime for ``bundle``.
+        text: For example ``uploading``, or the build message of the API.
+    """
 
     kind: str
     name: str
@@ -27,7 +33,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A resource is done; ``failure`` says why it is not as it should be."""
+    """The change of a resource ended; ``failure`` is the error message if it failed."""
 
     kind: str
     name: str
@@ -38,7 +44,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Nothing can be done until somebody else is done; ``whom`` in words."""
+    """The deploy waits for another process; ``whom`` describes it."""
 
     whom: str
 

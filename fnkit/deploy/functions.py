@@ -1,9 +1,4 @@
-"""Makes one function as its change says.
-
-The order is what makes a deploy survive its own death (decision 11). Create the function with its owner but no
-digest; upload; make what lies beneath it; then ONE PATCH with every setting, the digest, and the deploy. Until
-that PATCH is in, the next plan still sees the old digest, or none, and does the rest again.
-"""
+"""Applies the change of one function."""
 
 from __future__ import annotations
 
@@ -32,9 +27,12 @@ __all__ = ["FunctionWork", "apply_function"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionWork:
-    """What making functions needs; secrets by name, and never in ``repr``.
+    """What applying function changes needs. Shared by all threads; ``repr`` omits the secrets.
 
-    last_good: archives of slices that were deployed before and are still on this disk, by slice digest.
+    Attributes:
+        archives: Zip files by content digest.
+        last_good: Zip files by slice digest, of slices deployed earlier that are still on this disk.
+        secrets: Values by name.
     """
 
     api: FunctionsApi
@@ -49,16 +47,20 @@ class FunctionWork:
         return f"FunctionWork({self.namespace_id})"
 
     def tell(self, name: str) -> Callable[[str], None]:
-        """Return what hears of a function's steps."""
+        """Return a callback that reports a function's steps."""
         return lambda text: self.report(Step("function", name, text))
 
 
 def apply_function(
     change: FunctionChange, children: tuple[ChildChange, ...], live: Function | None, work: FunctionWork
 ) -> FunctionResult:
-    """Do what the change says; a failure is in the result, not raised.
+    """Apply the change of one function. A failure is part of the result, not raised.
 
-    ``live`` is the function as it was observed, for what is kept.
+    Args:
+        change: The function's change.
+        children: The changes of its crons, domains and triggers.
+        live: The function as observed, ``None`` if it does not exist.
+        work: The API and shared inputs.
     """
     started = time.monotonic()
     sent = 0
@@ -92,7 +94,10 @@ def apply_function(
 
 
 def _let_settle(live: Function | None, work: FunctionWork) -> None:
-    """Wait for a deploy that is still under way: what a PATCH does in the middle of one was never recorded."""
+    """Wait for an earlier deploy to end.
+
+    How the API handles a PATCH during a deploy is neither documented nor recorded.
+    """
     if live is not None and live.status in (Status.PENDING, Status.CREATING):
         until_function_settled(work.api, live, work.pace, work.tell(live.name))
 
@@ -100,11 +105,11 @@ def _let_settle(live: Function | None, work: FunctionWork) -> None:
 def _make(change: FunctionChange, children: tuple[ChildChange, ...], work: FunctionWork) -> tuple[Function, int]:
     settings = change.settings
     if settings is None:
-        raise DeployError(f"The plan says to make {change.name}, but not how.", code="bad-plan")
+        raise DeployError(f"The plan creates {change.name} without settings.", code="bad-plan")
     tell = work.tell(change.name)
     function_id = change.id
     if change.action is Action.REPLACE:
-        tell("deleting the old one")
+        tell("deleting the old function")
         _delete(change, work)
         function_id = None
     if function_id is None:
@@ -122,7 +127,11 @@ def _make(change: FunctionChange, children: tuple[ChildChange, ...], work: Funct
 
 
 def _create(change: FunctionChange, settings: FunctionSettings, work: FunctionWork) -> Function:
-    """Create the function. When the answer was lost, the function may be there: it is looked for by name."""
+    """Create the function.
+
+    If the response to an earlier attempt was lost, the API reports a conflict; the function is then looked up by
+    name.
+    """
     body = requests.create_function(change, settings, work.namespace_id)
 
     def create() -> Function:
@@ -138,7 +147,10 @@ def _create(change: FunctionChange, settings: FunctionSettings, work: FunctionWo
 
 
 def _find_own(body: CreateFunction, work: FunctionWork) -> Function | None:
-    """Return the live function that an earlier, unanswered try of this very request made."""
+    """Return the live function that an earlier attempt of this request created.
+
+    The owner tags must match, so that a function of another owner still raises the conflict.
+    """
     for function in work.api.functions.list(work.namespace_id):
         if function.name == body.name:
             return function if set(body.tags or ()) <= set(function.tags) else None
@@ -165,23 +177,23 @@ def _verdict(function: Function, work: FunctionWork) -> DeployError | None:
     return DeployError(
         f"{function.name} was not deployed: {why}.",
         code="function-in-error",
-        hint="`fnkit platform logs` shows what its build wrote."
+        hint="`fnkit platform logs` shows the output of its build."
         if local
-        else "What its build wrote is in Cockpit's logs.",
+        else "The output of its build is in Cockpit's logs.",
     )
 
 
 def _restore(
     live: Function, function: Function, failure: DeployError, work: FunctionWork
 ) -> tuple[Function, DeployError]:
-    """Give the function what served before, where it did serve and its archive is still here."""
+    """Redeploy the previous version, if it was serving and its archive is still on this machine."""
     archive = work.last_good.get(read_ownership(live.tags).code or "")
     if live.status != Status.READY or archive is None or not archive.is_file():
         return function, failure
     restored = restore(work.api, work.pace, live, archive, work.tell(live.name))
     if restored is None:
         return function, failure
-    message = f"{failure.message} The version before it serves again."
+    message = f"{failure.message} The previous version serves again."
     return restored, DeployError(message, code=failure.code, hint=failure.hint)
 
 

@@ -1,4 +1,4 @@
-"""What is live, beside what the project says."""
+"""The live state of a project, its drift from the code, and its live crons and triggers."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ __all__ = ["FunctionState", "Inspection", "inspect_project"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionState:
-    """One function: live, wanted, or both.
+    """One function that is live, declared, or both.
 
-    status: the API's, or ``missing`` when it is only in the project. drift: what a deploy would change and why;
-    empty when there is nothing, ``None`` when that could not be found out.
+    Attributes:
+        status: The API's, or ``missing`` when the function is only declared.
+        drift: What a deploy would change and why; empty for nothing, ``None`` when it could not be determined.
     """
 
     name: str
@@ -42,7 +43,12 @@ class FunctionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """The live state of a project and stage. ``obstacle`` says why drift could not be found out."""
+    """The live state of a project and stage.
+
+    Attributes:
+        foreign: Names of functions in the namespace that the project does not own.
+        obstacle: Why drift could not be determined, or ``None``.
+    """
 
     namespace: str
     region: str
@@ -52,7 +58,7 @@ class Inspection:
 
     @property
     def in_error(self) -> bool:
-        """Whether a function of ours is in error."""
+        """Whether an owned function has the status ``error``."""
         return any(one.status == "error" for one in self.functions)
 
 
@@ -64,17 +70,17 @@ def inspect_project(
     cache: CacheFolder,
     report: Report,
 ) -> Inspection:
-    """Look at what is live and compare it with the project where the project is in order.
+    """Read the live state and compare it with the project, if the project is valid.
 
     Raises:
-        ApiError: the endpoint refused or could not be reached.
+        ApiError: The endpoint rejected a request or could not be reached.
     """
     pace = Pace()
     wish = Wish(directory=identity.root, stage=identity.stage)
     try:
         prepared = prepare(wish, api, environ=environ, cache=cache, pace=pace, report=report)
     except (ProjectError, BundleError, DeployError) as error:
-        # What is live can be shown all the same; only what a deploy would change cannot be said.
+        # An invalid project prevents the comparison only; the live state is shown regardless.
         site, observed = ask_site(api, pace), observe(api, identity.namespace, pace)
         return _inspection(identity, api, site, observed, None, _obstacle(error))
     functions = [change for change in prepared.plan.changes if isinstance(change, FunctionChange)]

@@ -1,4 +1,7 @@
-"""From a folder to a project: select files, scan them, read settings, build the model. Runs no user code."""
+"""Loads a project from its directory: selects and scans files, reads settings, builds the model.
+
+No user code runs in this process.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ __all__ = ["Identity", "Source", "identify", "load_identity", "load_project", "p
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What stands in a folder, before anything is decided: settings and what the scan found, problems included."""
+    """The settings and scan results of a directory before validation, including problems."""
 
     root: Path
     settings: Settings
@@ -25,15 +28,19 @@ class Source:
 
 
 def read_source(directory: Path, *, import_modules: bool = False) -> Source:
-    """Read settings and scan the files of the project that ``directory`` belongs to.
+    """Read the settings and scan the files of the project that contains ``directory``.
+
+    Args:
+        directory: The project's root or a directory below it.
+        import_modules: Also import the modules, in a subprocess.
 
     Raises:
-        ProjectError: there is no project here, or its settings cannot be read.
-        BundleError: a file cannot be part of an archive (a link out of the project, an impossible name).
+        ProjectError: There is no project, or its settings cannot be read.
+        BundleError: A file cannot be part of an archive (a link out of the project, an invalid name).
     """
     root = find_root(directory) or directory
     if not root.is_dir():
-        raise ProjectError(f"{directory} is not a folder.", code="no-project")
+        raise ProjectError(f"{directory} is not a directory.", code="no-project")
     settings = read_settings(root)
     files = select_files(root, settings.exclude)
     report = scan(root, [root / file for file in files if file.endswith(".py")], import_modules=import_modules)
@@ -47,13 +54,17 @@ def load_project(
     import_modules: bool = False,
     available: frozenset[str] | None = None,
 ) -> Project:
-    """Return the checked project of a folder and stage.
+    """Return the validated project of a directory and stage.
 
-    available: runtimes that the platform takes; ``None`` for the recorded table's.
+    Args:
+        directory: The project's root or a directory below it.
+        stage: Name of the stage; empty for none.
+        import_modules: Also import the modules, in a subprocess.
+        available: Runtimes that the platform accepts; ``None`` for those of the recorded table.
 
     Raises:
-        ProjectInvalid: with all problems at once.
-        ProjectError: there is no project here.
+        ProjectInvalid: Contains all problems at once.
+        ProjectError: There is no project.
     """
     source = read_source(directory, import_modules=import_modules)
     return build_project(source.root, source.settings, source.report, stage=stage, available=available)
@@ -61,7 +72,7 @@ def load_project(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Which project and stage this is: all that looking at it or removing it needs."""
+    """The names that identify a project and stage. Sufficient to inspect or destroy its resources."""
 
     root: Path
     project: str
@@ -71,26 +82,30 @@ class Identity:
 
 
 def load_identity(directory: Path, *, stage: str = "") -> Identity:
-    """Return whose resources a folder speaks of, from its settings alone: its code may be broken.
+    """Return the identity of a directory's project from its settings alone. Its code need not be valid.
 
     Raises:
-        ProjectInvalid: a name in the settings cannot be used.
-        ProjectError: there is no project here.
+        ProjectInvalid: A name in the settings is invalid.
+        ProjectError: There is no project.
     """
     root = find_root(directory) or directory
     return identify(root, read_settings(root), stage)
 
 
 def project_region(directory: Path, stage: str) -> str | None:
-    """Return the region that the project's settings name for a stage, if they do. Raises ``ProjectError``."""
+    """Return the region that the project's settings name for a stage, or ``None``.
+
+    Raises:
+        ProjectError: There is no project, or its settings are invalid.
+    """
     return load_identity(directory, stage=stage).region
 
 
 def identify(root: Path, settings: Settings, stage: str) -> Identity:
-    """Return the names that settings give to a stage.
+    """Return the identity that settings define for a stage.
 
     Raises:
-        ProjectInvalid: one of them cannot be used.
+        ProjectInvalid: A name is invalid.
     """
     findings = Findings()
     check_stage(stage, settings, findings)

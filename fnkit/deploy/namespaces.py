@@ -1,4 +1,4 @@
-"""Makes the namespace as its change says."""
+"""Applies the change of the namespace."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ __all__ = ["apply_namespace", "delete_namespace"]
 def apply_namespace(
     api: FunctionsApi, pace: Pace, change: NamespaceChange, secrets: Mapping[str, str], report: Report
 ) -> str | None:
-    """Create or update the namespace and wait for it; return its id, ``None`` when there is none.
+    """Create or update the namespace and wait until it is ready.
+
+    Returns:
+        Its id; ``None`` when the plan neither creates it nor names an existing one.
 
     Raises:
-        ApiError: the API refused.
-        DeployError: it did not become ready.
+        ApiError: The API rejected a request.
+        DeployError: The namespace did not become ready.
     """
     namespace_id = change.id
     match change.action:
@@ -41,7 +44,12 @@ def apply_namespace(
 
 
 def delete_namespace(api: FunctionsApi, pace: Pace, change: NamespaceChange, report: Report) -> None:
-    """Delete the namespace and wait until it is gone. Raises ``ApiError``, ``DeployError``."""
+    """Delete the namespace and wait until it is gone; do nothing unless the change is a deletion.
+
+    Raises:
+        ApiError: The API rejected the deletion.
+        DeployError: The namespace did not disappear.
+    """
     namespace_id = change.id
     if change.action is not Action.DELETE or namespace_id is None:
         return
@@ -54,7 +62,11 @@ def delete_namespace(api: FunctionsApi, pace: Pace, change: NamespaceChange, rep
 
 
 def _create(api: FunctionsApi, pace: Pace, change: NamespaceChange, secrets: Mapping[str, str]) -> Namespace:
-    """Create the namespace. When the answer was lost it may be there: then it carries our tags."""
+    """Create the namespace.
+
+    If the response to an earlier attempt was lost, the API reports a conflict; the namespace then exists with our
+    tags.
+    """
     body = requests.create_namespace(change, api.endpoint.project_id, secrets)
     tags = set(body.tags or ())
 

@@ -1,4 +1,4 @@
-"""Reads what is live, in as few requests as planning needs (decision 10)."""
+"""Reads the live state with as few requests as planning needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ __all__ = ["observe", "observe_children"]
 def observe(api: FunctionsApi, namespace: str, pace: Pace) -> Observed:
     """Return the namespace of that name in the endpoint's project, and its functions.
 
-    One that is being deleted is waited for. Raises ``ApiError``, and ``DeployError`` when it does not go.
+    Waits for a namespace that is being deleted, because its name is not free until then.
+
+    Raises:
+        ApiError: The API rejected a request.
+        DeployError: A namespace stays in deletion.
     """
     holder = _namespace(api, namespace, pace)
     if holder is None:
@@ -31,7 +35,15 @@ def observe(api: FunctionsApi, namespace: str, pace: Pace) -> Observed:
 def observe_children(
     api: FunctionsApi, observed: Observed, desired: Desired, pace: Pace, *, refresh: bool = False
 ) -> Observed:
-    """Return the same with the lists beneath functions that planning needs; with ``refresh``, all of them."""
+    """Return ``observed`` with the crons, domains and triggers that planning needs.
+
+    Args:
+        api: The API.
+        observed: The state to add them to.
+        desired: The declared state.
+        pace: Limits concurrent requests.
+        refresh: List those of every declared function.
+    """
     wanted = {function.name for function in desired.functions}
     ids = (
         tuple(one.id for one in observed.functions if one.name in wanted)
@@ -52,7 +64,7 @@ def observe_children(
 
 
 def _namespace(api: FunctionsApi, name: str, pace: Pace) -> Namespace | None:
-    # The API's filter may match more than the exact name (recordings cannot tell).
+    # Whether the API's name filter matches exactly is neither documented nor visible in recordings.
     matches = pace.ask(lambda: api.namespaces.list(name=name, project_id=api.endpoint.project_id), repeatable=True)
     for match in matches:
         if match.name != name:

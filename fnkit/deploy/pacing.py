@@ -1,8 +1,8 @@
-"""How much is asked of the API at once, and when to ask again.
+"""Limits and retries API requests, and polls resources until they reach a final state.
 
-The API answers 429 when too much is asked and 409 ``transient_state`` while a resource changes (both reported by
-users of the Serverless Framework plugin, which had to go one at a time). The pace halves on 429 and grows by one
-after a run of successes, so that it finds what this API takes today.
+The API returns 429 for too many requests and 409 ``transient_state`` while a resource changes; users of the
+Serverless Framework plugin had to deploy one function at a time because of both. The limit is halved on each 429
+and grows by one after a run of successes, which adapts it to the rate that the API accepts.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ _UNAVAILABLE: Final = (502, 503, 504)
 
 
 class Stopped(DeployError):
-    """The deploy was told to stop between two requests."""
+    """The deploy was interrupted between two requests."""
 
     default_code = "interrupted"
 
 
 class Pace:
-    """A bound on requests under way that adapts. Shared by all threads of a deploy.
+    """An adaptive limit on concurrent requests. Thread-safe; shared by all threads of a deploy.
 
-    ``most`` is where it starts and the most it grows to. ``stop`` ends every pause at once.
+    Attributes:
+        stop: Set to end every pause and all further requests.
     """
 
     def __init__(self, most: int = 8) -> None:
@@ -51,29 +52,38 @@ class Pace:
 
     @property
     def limit(self) -> int:
-        """How many requests may be under way now."""
+        """The current limit of concurrent requests."""
         return self._limit
 
     def check(self) -> None:
-        """Raise ``Stopped`` when the deploy was told to stop."""
+        """Raise an exception if the deploy was interrupted.
+
+        Raises:
+            Stopped: ``stop`` is set.
+        """
         if self.stop.is_set():
-            raise Stopped(
-                "The deploy was interrupted.", hint="Nothing is lost: the next `fnkit deploy` finishes it."
-            )
+            raise Stopped("The deploy was interrupted.", hint="Run `fnkit deploy` again to complete it.")
 
     def pause(self, seconds: float) -> None:
-        """Wait, unless told to stop, which raises ``Stopped`` at once."""
+        """Sleep for a number of seconds.
+
+        Raises:
+            Stopped: ``stop`` is set; raised immediately.
+        """
         self.stop.wait(seconds)
         self.check()
 
     def ask(self, request: Callable[[], T], *, repeatable: bool) -> T:
-        """Make a request within the bound, again after 429 and 409 ``transient_state``.
+        """Send a request within the limit and retry it after 429 and 409 ``transient_state``.
 
-        A repeatable request (one that does the same when sent twice) is also made again when it got no answer.
+        Args:
+            request: Sends the request and returns the decoded response.
+            repeatable: Sending the request twice has the same effect as once. Such a request is also retried when
+                it got no response, or 502, 503 or 504.
 
         Raises:
-            ApiError: the API's last word.
-            Stopped: the deploy was told to stop.
+            ApiError: The error of the last attempt.
+            Stopped: The deploy was interrupted.
         """
         pause = _FIRST_PAUSE
         for attempt in range(1, _ATTEMPTS + 1):
@@ -94,7 +104,14 @@ class Pace:
         raise AssertionError("unreachable")
 
     def until(self, ask: Callable[[], T | None], *, seconds: float, longest_pause: float) -> T | None:
-        """Ask until there is an answer; ``None`` when ``seconds`` passed without one."""
+        """Call ``check`` until it returns a value; return ``None`` after ``seconds`` without one.
+
+        Starts with pauses of 30 ms, since local builds take a fraction of a second, and increases them to
+        ``max_interval``.
+
+        Raises:
+            Stopped: The deploy was interrupted.
+        """
         deadline = time.monotonic() + seconds
         pause = min(0.03, longest_pause)
         while True:
@@ -133,7 +150,7 @@ class Pace:
 
 
 def _attempts(error: ApiError, *, repeatable: bool) -> int:
-    """Return how often in all a request is made that ends like this; 1 when it would only end so again."""
+    """Return how often a request that fails with this error is sent in all; 1 if a retry would not help."""
     if error.status == _TOO_MANY:
         return _ATTEMPTS
     if error.status == _CONFLICT:

@@ -1,15 +1,4 @@
-"""Everything that comes before a change is made, as one pipeline.
-
-1. **Ask** the endpoint what it is: its runtimes, and on our own platform what runs them.
-2. **Load** the project for them. No user code runs.
-3. **Read secrets** from the environment and ``.env``. They stay in memory, by name.
-4. **Bundle**: archives and a digest for each function. Nothing is uploaded.
-5. **Observe** what is live, in as few requests as planning needs. Only reads.
-6. **Plan**: pure. What differs becomes a change with its reasons.
-
-``fnkit plan`` ends here; ``fnkit deploy`` hands the same value to ``fnkit.deploy.applying``. So the two cannot
-drift apart.
-"""
+"""Makes the inputs of a deploy."""
 
 from __future__ import annotations
 
@@ -37,9 +26,14 @@ __all__ = ["Prepared", "Wish", "bundle_for", "check_names", "lock_for", "prepare
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a person asked to deploy.
+    """Options of a deploy.
 
-    names: the functions, ``None`` for all. prune: delete what left the code. refresh: fetch every list.
+    Attributes:
+        directory: The project's root or a directory below it.
+        stage: Name of the stage; empty for none.
+        names: Functions to deploy, ``None`` for all.
+        prune: Delete owned functions that are no longer declared.
+        refresh: List the crons, domains and triggers of every function.
     """
 
     directory: Path
@@ -51,7 +45,12 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A plan and all that applying it needs."""
+    """A plan and everything needed to apply it.
+
+    Attributes:
+        last_good: Zip files by slice digest of live slices, where this machine has a record of them.
+        secrets: Values by name; omitted from ``repr``.
+    """
 
     site: Site
     project: Project
@@ -64,7 +63,7 @@ class Prepared:
 
     @property
     def archives(self) -> Archives:
-        """Zips by content digest."""
+        """Zip files by content digest."""
         return {bundle.digest: bundle.path for bundle in self.bundles}
 
 
@@ -77,13 +76,21 @@ def prepare(
     pace: Pace,
     report: Report,
 ) -> Prepared:
-    """Run the pipeline.
+    """Make the inputs of a deploy. Changes nothing at the endpoint.
+
+    Args:
+        wish: What to deploy.
+        api: The API to deploy to.
+        environ: Environment variables, the source of secret values.
+        cache: The cache directory.
+        pace: Limits concurrent requests.
+        report: Called for each event.
 
     Raises:
-        ProjectInvalid: with all of the project's problems, missing secrets among them.
-        BundleError: an archive cannot be built.
-        ApiError: the endpoint refused or could not be reached.
-        DeployError: a name belongs to somebody else.
+        ProjectInvalid: Contains all problems of the project, missing secrets included.
+        BundleError: An archive cannot be built.
+        ApiError: The endpoint rejected a request or could not be reached.
+        DeployError: A name belongs to another owner.
     """
     site = ask_site(api, pace)
     project = load_project(wish.directory, stage=wish.stage, available=site.available)
@@ -132,7 +139,11 @@ def bundle_for(
     *,
     out: Path | None = None,
 ) -> tuple[Bundle, ...]:
-    """Build the archives for what the site runs, in ``out`` or the cache. Raises ``BundleError``."""
+    """Build the archives of selected functions for a target, in ``out`` or the cache.
+
+    Raises:
+        BundleError: An archive cannot be built.
+    """
     chosen = [spec for spec in project.functions if names is None or spec.name in names]
     return bundle_project(
         project,
@@ -146,13 +157,17 @@ def bundle_for(
 
 
 def lock_for(project: Project, site: Site, report: Report, *, upgrade: bool, backend: Backend) -> tuple[Lock, ...]:
-    """Resolve the requirements for what the site runs and write the locks. Raises ``BundleError``."""
+    """Resolve the requirements for a target and write the lock files.
+
+    Raises:
+        BundleError: The requirements cannot be resolved.
+    """
     targets = site.targets(spec.runtime for spec in project.functions)
     return lock_project(project, targets, kind=site.kind, upgrade=upgrade, backend=backend, report=_teller(report))
 
 
 def _teller(report: Report) -> Callable[[BundleProgress], None]:
-    """Return what turns the bundler's progress into a deploy's events."""
+    """Return a callback that reports the bundler's progress as events of a deploy."""
 
     def tell(progress: BundleProgress) -> None:
         count = f" {progress.done}/{progress.total}" if progress.total else ""
@@ -162,7 +177,7 @@ def _teller(report: Report) -> Callable[[BundleProgress], None]:
 
 
 def check_names(project: Project, names: frozenset[str] | None) -> None:
-    """Refuse names that the project does not have.
+    """Reject names of functions that the project does not have.
 
     Raises:
         UsageError: ``unknown-function``.

@@ -1,4 +1,4 @@
-"""From a change to the API's request bodies: the one place where secret values are put in."""
+"""Builds the API's request bodies from changes and uploads archives. Secret values are inserted here only."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ __all__ = [
 
 
 def create_namespace(change: NamespaceChange, project_id: str, secrets: Mapping[str, str]) -> CreateNamespace:
-    """POST /namespaces with everything."""
+    """Return the body of POST /namespaces with all settings."""
     settings = change.settings
     return CreateNamespace(
         name=change.name,
@@ -57,7 +57,7 @@ def create_namespace(change: NamespaceChange, project_id: str, secrets: Mapping[
 
 
 def update_namespace(change: NamespaceChange, secrets: Mapping[str, str]) -> UpdateNamespace:
-    """PATCH /namespaces/{id} with everything."""
+    """Return the body of PATCH /namespaces/{id} with all settings."""
     settings = change.settings
     return UpdateNamespace(
         environment_variables=settings.environment if settings else None,
@@ -68,7 +68,10 @@ def update_namespace(change: NamespaceChange, secrets: Mapping[str, str]) -> Upd
 
 
 def create_function(change: FunctionChange, settings: FunctionSettings, namespace_id: str) -> CreateFunction:
-    """POST /functions with its name, runtime and owner: the rest comes with the one PATCH (decision 11)."""
+    """Return the body of POST /functions: name, runtime and owner tags only.
+
+    All other settings follow in the final PATCH, together with the digest.
+    """
     return CreateFunction(
         name=change.name,
         namespace_id=namespace_id,
@@ -82,7 +85,7 @@ def create_function(change: FunctionChange, settings: FunctionSettings, namespac
 def update_function(
     change: FunctionChange, settings: FunctionSettings, child_ids: Iterable[str], secrets: Mapping[str, str]
 ) -> UpdateFunction:
-    """PATCH /functions/{id}: every setting, the tags with the new digest, and the deploy, in one."""
+    """Return the body of PATCH /functions/{id}: every setting, the tags with the new digest, and the redeploy."""
     links = change.live_links if change.live_links is not None else live_links(child_ids)
     tags = [*change.tags, code_tag(change.code), links_tag(change.declared, links)]
     return UpdateFunction(
@@ -105,17 +108,17 @@ def update_function(
 
 
 def create_cron(change: CronChange, function_id: str) -> CreateCron:
-    """POST /crons."""
+    """Return the body of POST /crons."""
     return CreateCron(function_id=function_id, schedule=change.schedule, args=change.args, name=change.name)
 
 
 def create_domain(change: DomainChange, function_id: str) -> CreateDomain:
-    """POST /domains."""
+    """Return the body of POST /domains."""
     return CreateDomain(function_id=function_id, hostname=change.name)
 
 
 def create_trigger(change: TriggerChange, settings: TriggerSettings, function_id: str) -> CreateTrigger:
-    """POST /triggers."""
+    """Return the body of POST /triggers."""
     queue = nats = None
     if settings.source == "sqs":
         queue = QueueInput(queue=settings.address, mnq_project_id=settings.project_id, mnq_region=settings.region)
@@ -136,16 +139,16 @@ def create_trigger(change: TriggerChange, settings: TriggerSettings, function_id
 
 
 def update_trigger(settings: TriggerSettings) -> UpdateTrigger:
-    """PATCH /triggers/{id}: all that can be changed of one."""
+    """Return the body of PATCH /triggers/{id}: the description, the only field that can change in place."""
     return UpdateTrigger(description=settings.description)
 
 
 def update_cron(change: CronChange) -> UpdateCron:
-    """PATCH /crons/{id}."""
+    """Return the body of PATCH /crons/{id}."""
     return UpdateCron(schedule=change.schedule, args=change.args, name=change.name)
 
 
 def _secrets(changes: SecretChanges, values: Mapping[str, str]) -> list[Secret] | None:
-    """Return the secrets to write with their values and those to delete without; ``None`` for none."""
+    """Return the secrets to write with their values, and those to delete without; ``None`` for none."""
     written = [Secret(key=name, value=values[name]) for name in changes.write]
     return [*written, *(Secret(key=name) for name in changes.remove)] or None

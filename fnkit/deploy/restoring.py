@@ -1,9 +1,4 @@
-"""Gives a function its last good archive back after a deploy of it failed.
-
-After a failed deploy Scaleway keeps the old version serving for 24 hours and then removes both (its page on
-limitations). So the old archive and the old settings are deployed again; secrets keep their new values, since
-the old ones cannot be had. The function then carries its old digest, and the next plan deploys the change again.
-"""
+"""Redeploys the previous version of a function whose deploy failed."""
 
 from __future__ import annotations
 
@@ -25,12 +20,19 @@ __all__ = ["restore"]
 def restore(
     api: FunctionsApi, pace: Pace, live: Function, archive: Path, tell: Callable[[str], None]
 ) -> Function | None:
-    """Deploy ``live`` again as it was observed, from ``archive``; ``None`` when that failed as well.
+    """Redeploy ``live`` as it was observed, from ``archive``.
+
+    After a failed deploy Scaleway keeps the old version serving for 24 hours and then removes both versions.
+    Secrets keep their new values, because the API does not return the old ones. The function gets its old digest
+    back, so that the next plan deploys the change again.
+
+    Returns:
+        The function; ``None`` when this deploy failed too.
 
     Raises:
-        Stopped: the deploy was told to stop.
+        Stopped: The deploy was interrupted.
     """
-    tell("restoring the version before")
+    tell("restoring the previous version")
     try:
         send_archive(api, live.id, archive, pace)
         body = _as_it_was(live)

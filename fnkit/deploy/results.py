@@ -1,4 +1,4 @@
-"""What a deploy made: one value that every view of it is drawn from."""
+"""The result of applying a plan."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ __all__ = ["Applied", "FunctionResult"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionResult:
-    """One function after the deploy.
+    """The outcome for one function.
 
-    status: the API's, ``deleted``, or ``unknown`` when creating it failed. domain: its ``domain_name``.
-    seconds: what this change took.
-    failure: why it is not as the plan wanted it, or ``None``.
+    Attributes:
+        status: The API's, ``deleted``, or ``unknown`` when its creation failed.
+        domain: Its ``domain_name``.
+        digest: Digest of the planned slice.
+        seconds: Duration of the change.
+        failure: Why the change failed, or ``None``.
     """
 
     name: str
@@ -31,7 +34,7 @@ class FunctionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """A finished deploy. ``failures`` tells what went wrong apart from single functions."""
+    """The result of a deploy. ``failures`` are those that concern no single function."""
 
     plan: Plan
     namespace_id: str | None
@@ -40,10 +43,10 @@ class Applied:
 
     @property
     def uploaded_bytes(self) -> int:
-        """What was sent in archives."""
+        """Total size of the uploaded archives."""
         return sum(one.uploaded_bytes for one in self.functions)
 
     @property
     def failed(self) -> bool:
-        """Whether anything is not as the plan wanted it."""
+        """Whether any change failed."""
         return bool(self.failures) or any(one.failure for one in self.functions)

@@ -1,4 +1,4 @@
-"""The platform that a deploy goes to, as far as the kit may know it (decision 4): its runtimes and targets."""
+"""The platform that a deploy goes to: its runtimes, the targets to bundle for, and the URLs of its functions."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _DEPLOYABLE = frozenset({RuntimeStatus.AVAILABLE, RuntimeStatus.DEPRECATED, Runt
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """``info`` is our platform's own account of itself, ``None`` at Scaleway."""
+    """A platform that can be deployed to. ``info`` is ``None`` for Scaleway."""
 
     info: PlatformInfo | None
     runtimes: tuple[Runtime, ...]
 
     @property
     def kind(self) -> Literal["scaleway", "local"]:
-        """Which lock and which wheels are meant."""
+        """Which lock file and wheels to use."""
         return "scaleway" if self.info is None else "local"
 
     @property
     def available(self) -> frozenset[str]:
-        """Runtimes that new functions can be made for; ours must also be able to run them."""
+        """Runtimes that accept new functions and, on a local platform, that it can run."""
         listed = {runtime.name for runtime in self.runtimes if runtime.status in _DEPLOYABLE}
         if self.info is not None and self.info.targets:
             listed &= self.info.targets.keys()
         return frozenset(listed)
 
     def targets(self, runtimes: Iterable[str]) -> dict[str, Target]:
-        """Return what each runtime's code will run on.
+        """Return the bundle target of each runtime.
 
         Raises:
-            BundleError: our platform has nothing that runs it.
+            BundleError: The local platform cannot run a runtime.
         """
         return {runtime: self._target(runtime) for runtime in sorted(set(runtimes))}
 
@@ -54,14 +54,18 @@ class Site:
         if description is None:
             known = ", ".join(sorted(self.info.targets)) or "none"
             raise BundleError(
-                f"The platform on this machine has nothing that runs {runtime}.",
+                f"The platform on this machine cannot run {runtime}.",
                 code="runtime-not-here",
-                hint=f"It runs: {known}.",
+                hint=f"It can run: {known}.",
             )
         return Target.parse(runtime, description)
 
 
 def ask_site(api: FunctionsApi, pace: Pace) -> Site:
-    """Ask the endpoint what it is. Raises ``ApiError``."""
+    """Return what the endpoint can run.
+
+    Raises:
+        ApiError: The endpoint rejected a request or could not be reached.
+    """
     info = pace.ask(api.platform, repeatable=True)
     return Site(info=info, runtimes=tuple(pace.ask(api.runtimes.list, repeatable=True)))

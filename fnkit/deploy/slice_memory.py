@@ -1,7 +1,4 @@
-"""Remembers what was deployed: which files were in a slice, and in which archive it was.
-
-So the next plan can say which file changed, and a function whose deploy fails can have its last good archive back.
-"""
+"""Records of deployed slices."""
 
 from __future__ import annotations
 
@@ -22,21 +19,26 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):
-    """One deployed slice. files: (path, sha256); archive: the zip's path on this machine, which may be gone."""
+    """The record of a deployed slice.
+
+    Attributes:
+        files: Pairs of path and SHA-256.
+        archive: Path of the zip file on this machine, which may no longer exist.
+    """
 
     files: tuple[tuple[str, str], ...]
     archive: str
 
 
 def recall_slices(observed: Observed, folder: Path) -> dict[str, Remembered]:
-    """Return what this machine remembers of the slices that are live, by digest."""
+    """Return this machine's records of the live slices by digest."""
     digests = {read_ownership(function.tags).code for function in observed.functions}
     found = ((digest, _read(folder, digest)) for digest in digests if digest)
     return {digest: slice_ for digest, slice_ in found if slice_ is not None}
 
 
 def with_slices(observed: Observed, known: Mapping[str, Remembered]) -> Observed:
-    """Return the same state with the listings put in, for the plan to explain changes with."""
+    """Return ``observed`` with the files of recorded slices, which explain changes in a plan."""
     return Observed(
         namespace=observed.namespace,
         functions=observed.functions,
@@ -46,7 +48,7 @@ def with_slices(observed: Observed, known: Mapping[str, Remembered]) -> Observed
 
 
 def remember_slices(desired: Desired, names: Iterable[str], archives: Mapping[str, Path], folder: Path) -> None:
-    """Keep what was deployed of the named functions. What cannot be kept is only not explained later."""
+    """Record the deployed slices of the named functions. Write errors are ignored: the records are optional."""
     wanted = set(names)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,7 +66,7 @@ def remember_slices(desired: Desired, names: Iterable[str], archives: Mapping[st
 
 def _read(folder: Path, digest: str) -> Remembered | None:
     if not _DIGEST.fullmatch(digest):
-        return None  # a tag is anybody's to write: it must not become a path
+        return None  # anyone with access to the API can write this tag; it must not become a path
     try:
         return msgspec.json.decode((folder / f"{digest}.json").read_bytes(), type=Remembered)
     except (OSError, msgspec.DecodeError):

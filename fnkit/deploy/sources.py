@@ -1,4 +1,4 @@
-"""What fires a project's functions on the platform: its live crons and triggers, and which one a name means."""
+"""The live crons and triggers of a project, and their selection by name."""
 
 from __future__ import annotations
 
@@ -23,34 +23,48 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Firer(Generic[T]):
-    """A live cron or trigger, and the function that it calls."""
+    """A live cron or trigger with its function."""
 
     function: Function
     source: T
 
     @property
     def name(self) -> str:
-        """The source's name, or its id where it has none."""
+        """The name of the cron or trigger, or its id if it has no name."""
         return self.source.name or self.source.id
 
     @property
     def path(self) -> str:
-        """``function/name``: what tells it from all others for a person."""
+        """``function/name``, which is unambiguous in most projects."""
         return f"{self.function.name}/{self.name}"
 
 
 def live_crons(api: FunctionsApi, namespace: str) -> list[Firer[Cron]]:
-    """Return the crons of all functions of the namespace; ``NotFoundError`` where nothing is deployed."""
+    """Return the crons of all functions of the namespace.
+
+    Raises:
+        NotFoundError: The namespace does not exist.
+    """
     return _live(api, namespace, api.crons.list)
 
 
 def live_triggers(api: FunctionsApi, namespace: str) -> list[Firer[Trigger]]:
-    """Return the triggers of all functions of the namespace; ``NotFoundError`` where nothing is deployed."""
+    """Return the triggers of all functions of the namespace.
+
+    Raises:
+        NotFoundError: The namespace does not exist.
+    """
     return _live(api, namespace, api.triggers.list)
 
 
 def last_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -> dict[str, DeliveryView]:
-    """Return the newest delivery of each cron or trigger that has one; nothing where nobody keeps a log."""
+    """Return the newest delivery of each cron or trigger by id; empty if the platform keeps no delivery log.
+
+    Args:
+        api: The API.
+        kind: ``crons`` or ``triggers``.
+        source_ids: Ids of crons or triggers.
+    """
     if not api.deliveries.kept:
         return {}
     pace = Pace()
@@ -64,11 +78,18 @@ def last_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -> 
 
 
 def chosen(firers: Sequence[Firer[T]], name: str, kind: str) -> Firer[T]:
-    """Return the one that a name means: its own, its function's, ``function/name``, or its id.
+    """Return the cron or trigger that a name refers to.
+
+    A name is an id, ``function/name``, the name of the cron or trigger, or the name of its function.
+
+    Args:
+        firers: The candidates.
+        name: The name to look up.
+        kind: ``cron`` or ``trigger``, for messages.
 
     Raises:
-        NotFoundError: none is called so.
-        UsageError: ``ambiguous-name``, naming all that are.
+        NotFoundError: Nothing has that name.
+        UsageError: ``ambiguous-name``, listing all matches.
     """
     for exact in (
         [one for one in firers if name in (one.source.id, one.path)],
@@ -81,7 +102,7 @@ def chosen(firers: Sequence[Firer[T]], name: str, kind: str) -> Firer[T]:
             raise UsageError(
                 f"{name} could be any of {len(exact)} {kind}s.",
                 code="ambiguous-name",
-                hint=f"Say which one, by function/name or by id: {candidates}.",
+                hint=f"Use function/name or the id: {candidates}.",
             )
     known = ", ".join(one.path for one in firers) or "none"
     raise NotFoundError(

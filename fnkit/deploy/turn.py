@@ -1,4 +1,4 @@
-"""One deploy at a time for each API, project and stage on this machine (decision 14)."""
+"""A lock that serialises deploys of one project and stage to one API on this machine."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ _POLL_SECONDS: Final = 0.1
 
 @contextmanager
 def take_turn(folder: Path, *, subject: tuple[str, ...], wait: bool, report: Report) -> Iterator[None]:
-    """Hold the lock of ``subject`` while the block runs; the operating system frees it when the process dies.
+    """Hold the lock of ``subject`` during the block. The operating system releases it when the process dies.
+
+    Args:
+        folder: Directory for lock files.
+        subject: Strings that identify the locked project; hashed into the lock's name.
+        wait: Wait for another holder instead of failing.
+        report: Called when the lock is held by another process.
 
     Raises:
-        DeployError: ``deploy-under-way``, when somebody else holds it and ``wait`` is false.
+        DeployError: ``deploy-under-way``: another process holds the lock and ``wait`` is false.
     """
-    from filelock import FileLock, Timeout  # 25 ms that only a deploy pays
+    from filelock import FileLock, Timeout  # imported late: takes 25 ms, and only deploys need it
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = hashlib.sha256("\0".join(subject).encode()).hexdigest()[:16]
@@ -38,7 +44,7 @@ def take_turn(folder: Path, *, subject: tuple[str, ...], wait: bool, report: Rep
             raise DeployError(
                 f"Another deploy of this project is under way ({whom}).",
                 code="deploy-under-way",
-                hint="Without --no-wait this one would wait for it.",
+                hint="Run it without --no-lock-wait to wait for the other one.",
             ) from None
         report(Waiting(f"another deploy of this project ({whom})"))
         lock.acquire(poll_interval=_POLL_SECONDS)

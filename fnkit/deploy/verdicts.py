@@ -1,9 +1,4 @@
-"""Which live secrets already have the values at hand.
-
-The API shows an argon2id hash of each secret, and checking one costs about 37 ms. Each distinct pair of hash and
-value is checked once, in threads, and remembered as a keyed hash in the cache folder: a plan without changes
-checks none (decision 6). Neither value nor hash can be had back from what is remembered.
-"""
+"""Verification of secret values against the hashes that the API returns."""
 
 from __future__ import annotations
 
@@ -27,9 +22,12 @@ _MOST_REMEMBERED: Final = 10_000
 
 
 def judge_secrets(observed: Observed, values: Mapping[str, str], folder: Path) -> SecretVerdicts:
-    """Return which of the observed hashes are of the values at hand.
+    """Return which of the observed hashes match the local values.
 
-    values: by name. folder: where to remember; when it cannot be written, everything is checked anew.
+    Args:
+        observed: The live state with its hashes.
+        values: Secret values by name.
+        folder: Directory for verification records. If it is not writable, every hash is verified again.
     """
     pairs = {(secret.hashed_value, secret.key) for secret in _hashes(observed) if secret.key in values}
     memory = _Memory(folder)
@@ -63,7 +61,11 @@ def _is_of(hashed_value: str, value: str) -> bool:
 
 
 class _Memory:
-    """Marks of pairs that were found to agree; a mark is keyed BLAKE2b over hash and value."""
+    """Fingerprints of (hash, value) pairs that matched. A fingerprint is a keyed BLAKE2b hash of both.
+
+    The key is random and stored beside the fingerprints with mode 0600: without a key, anyone who can read the file
+    could test guesses of a secret at the speed of BLAKE2b instead of argon2id.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -79,7 +81,7 @@ class _Memory:
         try:
             _write_private(self._folder / _REMEMBERED, b"".join(known))
         except OSError:
-            return  # it only costs time
+            return  # the next run verifies again
 
     def _read_key(self) -> bytes:
         path = self._folder / "key"
@@ -102,7 +104,7 @@ class _Memory:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file with mode 0600 atomically."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

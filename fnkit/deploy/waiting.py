@@ -1,4 +1,4 @@
-"""Waits for a resource to settle."""
+"""Polls resources until they reach a final state."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from fnkit.errors import DeployError, NotFoundError
 __all__ = ["until_function_gone", "until_function_settled", "until_namespace_gone", "until_namespace_ready"]
 
 _MOVING: Final = frozenset({Status.PENDING, Status.CREATING})
-_BUILD_SECONDS: Final = 45 * 60.0  # DOC: a build may take 40 minutes
+_BUILD_SECONDS: Final = 45 * 60.0  # Scaleway documents a limit of 40 minutes for builds
 _NAMESPACE_SECONDS: Final = 300.0
 
 
 def until_function_settled(
     api: FunctionsApi, function: Function, pace: Pace, tell: Callable[[str], None]
 ) -> Function:
-    """Return the function once it is neither pending nor creating; ``tell`` hears of each build step.
+    """Return the function once it is neither pending nor creating.
+
+    Args:
+        api: The API.
+        function: The function to wait for.
+        pace: Limits concurrent requests.
+        tell: Called with each new build message.
 
     Raises:
-        DeployError: it has not settled in 45 minutes.
+        DeployError: The function did not reach a final status in 45 minutes.
     """
     said: str | None = None
 
@@ -45,20 +51,28 @@ def until_function_settled(
 
 
 def until_function_gone(api: FunctionsApi, function_id: str, name: str, pace: Pace) -> None:
-    """Return once the function answers 404; raises ``DeployError`` when it stays."""
+    """Wait until the function returns 404.
+
+    Raises:
+        DeployError: It still exists after five minutes.
+    """
     _until_gone(api, lambda: api.functions.get(function_id), f"function {name}", pace)
 
 
 def until_namespace_gone(api: FunctionsApi, namespace_id: str, name: str, pace: Pace) -> None:
-    """Return once the namespace answers 404; raises ``DeployError`` when it stays."""
+    """Wait until the namespace returns 404.
+
+    Raises:
+        DeployError: It still exists after five minutes.
+    """
     _until_gone(api, lambda: api.namespaces.get(namespace_id), f"namespace {name}", pace)
 
 
 def until_namespace_ready(api: FunctionsApi, namespace: Namespace, pace: Pace) -> Namespace:
-    """Return the namespace once it has settled.
+    """Return the namespace once it is ready.
 
     Raises:
-        DeployError: it is in error, or has not settled in five minutes.
+        DeployError: It is in error, or did not reach a final status in five minutes.
     """
 
     def settled() -> Namespace | None:
@@ -86,9 +100,12 @@ def _until_gone(api: FunctionsApi, get: Callable[[], object], what: str, pace: P
         return None
 
     if pace.until(gone, seconds=_NAMESPACE_SECONDS, longest_pause=_longest(api, 2.0)) is None:
-        raise DeployError(f"The {what} is still there five minutes after it was deleted.", code="still-deleting")
+        raise DeployError(f"The {what} still exists five minutes after its deletion.", code="still-deleting")
 
 
 def _longest(api: FunctionsApi, far_away: float) -> float:
-    """Ask this machine often: a build here takes a fraction of a second."""
+    """Return the longest polling interval.
+
+    A local platform builds in a fraction of a second, so it is polled more often.
+    """
     return 0.15 if api.endpoint.loopback else far_away

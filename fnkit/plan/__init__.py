@@ -1,4 +1,7 @@
-"""Desired × observed → plan: pure, no I/O. What a plan holds is all that applying it reads."""
+"""Compares the desired state with the observed one and returns a plan. Pure: no I/O.
+
+A plan is self-contained: applying it reads nothing else.
+"""
 
 from fnkit.plan.changes import (
     Action,

@@ -1,7 +1,7 @@
-"""A plan as plain data: what would be done, to what, and why. It goes to JSON and back unchanged.
+"""A plan as plain data: the changes, their resources and their reasons. Encodes to JSON and back unchanged.
 
-A plan holds digests, never bytes; secrets appear by name, never by value. A function's crons, domains and
-triggers follow it in ``changes``; applying takes a function and them together.
+A plan contains digests instead of bytes and names of secrets instead of values. The changes of a function's crons,
+domains and triggers follow the function's own change; applying processes them together.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class Action(StrEnum):
-    """What would be done. ``replace`` deletes and creates: the API cannot change it in place."""
+    """What a change does. ``replace`` deletes and creates, for what the API cannot update in place."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -42,18 +42,18 @@ class Action(StrEnum):
 
 
 class SecretChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """Names of secrets whose values are written, and of those that go."""
+    """Names of secrets to write and to remove."""
 
     write: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether anything changes."""
+        """Return whether anything changes."""
         return bool(self.write or self.remove)
 
 
 class NamespaceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything of a namespace that a project decides, complete."""
+    """All settings of a namespace that a project controls."""
 
     description: str
     environment: dict[str, str]
@@ -61,9 +61,12 @@ class NamespaceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything of a function that a project decides, complete. Memory in MB, timeout as ``"300s"``.
+    """All settings of a function that a project controls.
 
-    private_network_id is ``""`` for none, which detaches.
+    Attributes:
+        memory: MB.
+        timeout: An API duration, for example ``"300s"``.
+        private_network_id: ``""`` for none; the API then detaches the function.
     """
 
     runtime: str
@@ -81,7 +84,11 @@ class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NamespaceChange(msgspec.Struct, frozen=True, kw_only=True, tag="namespace", tag_field="kind"):
-    """The namespace. ``settings`` is ``None`` where it is only deleted, or never touched (shared)."""
+    """The change of the namespace.
+
+    Attributes:
+        settings: ``None`` where the namespace is deleted, or shared and therefore not modified.
+    """
 
     action: Action
     name: str
@@ -92,12 +99,16 @@ class NamespaceChange(msgspec.Struct, frozen=True, kw_only=True, tag="namespace"
 
 
 class FunctionChange(msgspec.Struct, frozen=True, kw_only=True, tag="function", tag_field="kind"):
-    """One function.
+    """The change of one function.
 
-    tags: all of them but code and links, which are known once the archive is up and its children are made.
-    code: the slice's digest; archive: the content digest of the bundle to upload, ``None`` for no upload.
-    declared: 16 hex over what is declared beneath it (see ``fnkit.plan.tags``). live_links: the other half of
-    ``fnkit.links`` as it is, where the lists were not fetched and it stays so.
+    Attributes:
+        tags: All tags except ``fnkit.code`` and ``fnkit.links``. Those are known only after the archive is uploaded
+            and the function's resources exist.
+        code: Digest of the slice.
+        archive: Content digest of the bundle to upload; ``None`` for no upload.
+        declared: Hash of the declared crons, domains and triggers (``fnkit.plan.ownership``).
+        live_links: The live half of ``fnkit.links`` to keep, where the function's resources were not fetched
+            because they do not change.
     """
 
     action: Action
@@ -114,7 +125,7 @@ class FunctionChange(msgspec.Struct, frozen=True, kw_only=True, tag="function", 
 
 
 class CronChange(msgspec.Struct, frozen=True, kw_only=True, tag="cron", tag_field="kind"):
-    """One cron of ``function``."""
+    """The change of one cron of ``function``."""
 
     action: Action
     function: str
@@ -126,7 +137,7 @@ class CronChange(msgspec.Struct, frozen=True, kw_only=True, tag="cron", tag_fiel
 
 
 class DomainChange(msgspec.Struct, frozen=True, kw_only=True, tag="domain", tag_field="kind"):
-    """One custom hostname of ``function``; ``name`` is the hostname."""
+    """The change of one custom hostname of ``function``. ``name`` is the hostname."""
 
     action: Action
     function: str
@@ -136,9 +147,12 @@ class DomainChange(msgspec.Struct, frozen=True, kw_only=True, tag="domain", tag_
 
 
 class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a trigger listens to. source: ``nats`` or ``sqs``; address: the subject or the queue's name.
+    """The message source of a trigger. Only the description can be updated in place.
 
-    account is a NATS account's id, empty for SQS. A trigger's name and description can be changed, the rest not.
+    Attributes:
+        source: ``nats`` or ``sqs``.
+        address: NATS subject or SQS queue name.
+        account: Id of the NATS account; empty for SQS.
     """
 
     source: str
@@ -150,7 +164,7 @@ class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TriggerChange(msgspec.Struct, frozen=True, kw_only=True, tag="trigger", tag_field="kind"):
-    """One trigger of ``function``; ``settings`` is ``None`` where it is only deleted."""
+    """The change of one trigger of ``function``. ``settings`` is ``None`` where it is deleted."""
 
     action: Action
     function: str
@@ -165,7 +179,7 @@ Change: TypeAlias = NamespaceChange | FunctionChange | ChildChange
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """How many changes of each action."""
+    """Number of changes by action."""
 
     create: int = 0
     update: int = 0
@@ -175,11 +189,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a deploy would do, in the order in which a reader wants it.
+    """Everything that a deploy would do, in display order.
 
-    foreign: resources inside what we own that are not ours and are left alone, as ``"cron nightly of orders"``.
-    notes: what a person should know, whole sentences. fnkit_plan: the format's version, first in the file: the
-    bundler knows a saved plan by it and leaves it out of archives.
+    Attributes:
+        fnkit_plan: Version of the format. It is the first field, because the bundler recognises a saved plan by it
+            and leaves it out of archives.
+        foreign: Resources that fnkit does not own and does not change, for example ``"cron nightly of orders"``.
+        notes: Sentences for the user.
     """
 
     fnkit_plan: int = 1
@@ -207,7 +223,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return all(change.action is Action.KEEP for change in self.changes)
 
     def children_of(self, function: str) -> tuple[ChildChange, ...]:
-        """Return the changes of what lies beneath one function."""
+        """Return the changes of one function's crons, domains and triggers."""
         return tuple(
             change
             for change in self.changes
@@ -221,5 +237,9 @@ def encode_plan(plan: Plan) -> bytes:
 
 
 def decode_plan(document: bytes) -> Plan:
-    """Read a plan back; ``msgspec.DecodeError`` when it is not one."""
+    """Decode a saved plan.
+
+    Raises:
+        msgspec.DecodeError: The document is not a plan.
+    """
     return msgspec.json.decode(document, type=Plan)

@@ -1,8 +1,4 @@
-"""What lies beneath one function, crons, domains and triggers: wanted × live → changes.
-
-They have no tags: what we made is recorded by hash in the function's own (``fnkit.plan.tags``). One with a
-declared name is the declared one; one that is recorded and no longer declared goes; anything else is foreign.
-"""
+"""Compares the crons, domains and triggers of one function."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ Live = TypeVar("Live", Cron, Domain, Trigger)
 
 
 def new_children(wanted: DesiredFunction) -> list[ChildChange]:
-    """Return the changes that make everything beneath a function that does not exist yet."""
+    """Return the changes that create all resources of a function that does not exist yet."""
     new = ("new",)
     return [
         *(_cron(Action.CREATE, wanted.name, cron, None, new) for cron in wanted.crons),
@@ -37,7 +33,15 @@ def new_children(wanted: DesiredFunction) -> list[ChildChange]:
 def plan_children(
     wanted: DesiredFunction, live: Function, found: LiveChildren
 ) -> tuple[list[ChildChange], list[str]]:
-    """Return the changes beneath a function whose lists are known, and what there is not ours."""
+    """Compare the declared resources of a function with the live ones.
+
+    These resources have no tags. The function's own tags record a hash of each one that fnkit created
+    (``fnkit.plan.ownership``). A live resource with a declared name is taken to be the declared one; one that is
+    recorded and no longer declared is deleted; any other is foreign.
+
+    Returns:
+        The changes, and descriptions of the foreign resources.
+    """
     name, ours = wanted.name, read_ownership(live.tags).children
     privacy_changes = live.privacy != wanted.settings.privacy
     crons = _match(
@@ -81,10 +85,10 @@ def _match(
     create: Callable[[Wanted], ChildChange],
     drop: Callable[[Live, str], ChildChange],
 ) -> tuple[list[ChildChange], list[str]]:
-    """Pair what is declared with what is live by name.
+    """Pair declared and live resources by name.
 
-    Of several live ones with one name the first is kept; the others are left behind by a deploy that was cut
-    off, and go.
+    Names are not unique in the API. Of several live resources with one name the first is kept and the others, left
+    over from an interrupted deploy, are deleted.
     """
     kind, function, ours = whose
     seen: set[str] = set()
@@ -98,7 +102,7 @@ def _match(
             seen.add(name)
             changes.append(compare(declared[name], one))
         elif name in declared:
-            changes.append(drop(one, "there are two of that name"))
+            changes.append(drop(one, "duplicate name"))
         elif child_hash(kind, name) in ours:
             changes.append(drop(one, "no longer in the code"))
         else:
@@ -133,7 +137,11 @@ def _compare_domain(function: str, hostname: str, live: Domain) -> DomainChange:
 def _compare_trigger(
     function: str, wanted: DesiredTrigger, live: Trigger, *, privacy_changes: bool
 ) -> TriggerChange:
-    """A trigger cannot change what it listens to, nor outlive its function's change of privacy (DOC)."""
+    """Compare a trigger.
+
+    The API cannot change a trigger's source, and a trigger stops working when its function's privacy changes. Both
+    need a replacement.
+    """
     found = _listens_to(live)
     if found is None or (found.source, found.address, found.account, found.project_id, found.region) != (
         wanted.settings.source,
@@ -142,7 +150,7 @@ def _compare_trigger(
         wanted.settings.project_id,
         wanted.settings.region,
     ):
-        return _trigger(Action.REPLACE, function, wanted, live.id, (f"listens to {wanted.settings.address}",))
+        return _trigger(Action.REPLACE, function, wanted, live.id, (f"its source changes to {wanted.settings.address}",))
     if privacy_changes:
         return _trigger(Action.REPLACE, function, wanted, live.id, ("its function's privacy changes",))
     if found.description != wanted.settings.description:
@@ -151,7 +159,7 @@ def _compare_trigger(
 
 
 def _listens_to(live: Trigger) -> TriggerSettings | None:
-    """Return what a live trigger listens to in our own terms; ``None`` for a kind that is not declared here."""
+    """Return the settings of a live trigger; ``None`` for a kind of source that projects cannot declare."""
     queue, nats = live.scw_sqs_config, live.scw_nats_config
     if queue is not None and not isinstance(queue, UnsetType):
         return TriggerSettings(

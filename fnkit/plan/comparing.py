@@ -1,7 +1,7 @@
-"""What differs between the wanted settings and the live ones, in words that a plan can show.
+"""Compares the wanted settings of namespaces and functions with the live ones and describes the differences.
 
-Null and absent mean "unchanged" to this API, so the settings are always complete and always compared as a
-whole: a setting that left the code is its documented default here (decision 12).
+The API treats null and absent fields as "unchanged". Settings are therefore always complete and compared as a
+whole: a setting removed from the code is compared, and written, as its documented default.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _NAMED_FILES: Final = 3
 
 
 def code_reason(deployed: Sequence[tuple[str, str]] | None, wanted: Sequence[tuple[str, str]]) -> str:
-    """Return why the code is deployed anew, naming the files where this machine remembers what was deployed."""
+    """Return why the code is deployed again.
+
+    Names the changed files if this machine has a record of the deployed slice; ``deployed`` is ``None`` otherwise.
+    """
     if deployed is None:
         return "code"
     before, after = dict(deployed), dict(wanted)
@@ -45,7 +48,7 @@ def code_reason(deployed: Sequence[tuple[str, str]] | None, wanted: Sequence[tup
 
 
 def function_reasons(live: Function, wanted: FunctionSettings) -> list[str]:
-    """Return what differs, one entry a setting, as ``memory 128 → 256``."""
+    """Return one entry for each differing setting, for example ``memory 128 → 256``."""
     pairs: list[tuple[str, object, object]] = [
         ("runtime", live.runtime, wanted.runtime),
         ("handler", live.handler, wanted.handler),
@@ -65,16 +68,16 @@ def function_reasons(live: Function, wanted: FunctionSettings) -> list[str]:
 
 
 def namespace_reasons(live: Namespace, wanted: NamespaceSettings) -> list[str]:
-    """Return what differs, one entry a setting."""
+    """Return one entry for each differing setting."""
     reasons = ["description"] if (live.description or "") != wanted.description else []
     return reasons + _environment_reasons(live.environment_variables, wanted.environment)
 
 
 def merged_tags(live: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return the tags to write: the wanted ones, and what others put there (decision 9).
+    """Return the tags to write: the wanted ones, and live tags that others added.
 
-    A live tag that the code once declared is recorded among our hashes; when the code no longer declares it,
-    it goes. ``fnkit.code`` and ``fnkit.links`` are the applier's to add.
+    A live tag that the code declared earlier is recorded among the owned hashes; when the code no longer declares
+    it, it is removed. ``fnkit.code`` and ``fnkit.links`` are added when the plan is applied.
     """
     once_declared = read_ownership(live).children
     kept = [
@@ -88,7 +91,7 @@ def merged_tags(live: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
 def secret_changes(
     live: Iterable[SecretHashedValue], wanted: Iterable[str], verdicts: SecretVerdicts
 ) -> SecretChanges:
-    """Return the secrets to write (new, or with another value) and to remove, by name, sorted."""
+    """Return the secrets to write (new, or with another value) and to remove, sorted by name."""
     hashes = {secret.key: secret.hashed_value for secret in live}
     names = set(wanted)
     write = [name for name in names if name not in hashes or not verdicts.agrees(hashes[name], name)]
@@ -96,7 +99,7 @@ def secret_changes(
 
 
 def secret_reasons(live: Iterable[SecretHashedValue], changes: SecretChanges) -> list[str]:
-    """Return the changes in words; values never appear."""
+    """Describe changes of secrets by name, never by value."""
     known = {secret.key for secret in live}
     written = [f"secret {name} {'changed' if name in known else 'added'}" for name in changes.write]
     return written + [f"secret {name} removed" for name in changes.remove]
@@ -115,7 +118,7 @@ def _environment_reasons(live: Mapping[str, str], wanted: Mapping[str, str]) -> 
 
 
 def _seconds(duration: str | None) -> object:
-    """Compare durations by length: the API may spell ``10.000000000s`` as ``10s``."""
+    """Return a duration as a number of seconds, so that ``10.000000000s`` equals ``10s``."""
     nanoseconds = parse_api_duration(duration or "")
     return duration if nanoseconds is None else nanoseconds / 10**9
 

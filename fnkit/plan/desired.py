@@ -1,4 +1,4 @@
-"""What a project wants to be live: its namespace, functions and crons, in the API's own terms."""
+"""The two inputs of a plan: the state that a project declares, and the live state of a namespace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Desired", "DesiredCron", "DesiredFunction", "DesiredNamespace", "Des
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredNamespace:
-    """The namespace. ``shared``: its own settings are never touched (decision 13)."""
+    """The declared namespace. If ``shared``, its own settings, secrets and description are never changed."""
 
     name: str
     shared: bool
@@ -31,7 +31,7 @@ class DesiredNamespace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredCron:
-    """A cron of a function, by its name."""
+    """A declared cron of a function."""
 
     name: str
     schedule: str
@@ -40,7 +40,7 @@ class DesiredCron:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredTrigger:
-    """A queue or subject of a function, by its name."""
+    """A declared queue or subject of a function."""
 
     name: str
     settings: TriggerSettings
@@ -48,10 +48,12 @@ class DesiredTrigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredFunction:
-    """A function with its code.
+    """A declared function and its bundled code.
 
-    code: the slice's digest; archive: the content digest of the bundle that holds it; files: the slice's
-    (path, sha256), so that a changed digest can be explained.
+    Attributes:
+        code: Digest of the slice.
+        archive: Content digest of the bundle that contains it.
+        files: Pairs of path and SHA-256 of the slice, to explain a changed digest.
     """
 
     name: str
@@ -67,7 +69,7 @@ class DesiredFunction:
 
     @property
     def declared(self) -> str:
-        """16 hex over everything declared beneath the function."""
+        """16 hex digits over the declared crons, domains and triggers."""
         parts = [
             f"cron\0{cron.name}\0{cron.schedule}\0{json.dumps(dict(cron.args), sort_keys=True)}"
             for cron in sorted(self.crons, key=lambda cron: cron.name)
@@ -82,10 +84,11 @@ class DesiredFunction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """A whole project and stage, or the functions of it that were named.
+    """The declared state of a project and stage, or of selected functions of it.
 
-    partial: only some functions were named, so that nothing else is planned, pruning included.
-    notes: what a person should know of the bundles.
+    Attributes:
+        partial: Only selected functions are included, so that no other function is planned or pruned.
+        notes: Sentences about the bundles, for the user.
     """
 
     project: str
@@ -105,13 +108,18 @@ def desired_state(
     nats_account: str = "",
     names: frozenset[str] | None = None,
 ) -> Desired:
-    """Return what the project wants.
+    """Return the state that a project declares.
 
-    project_id, region, nats_account: where it deploys to, for triggers that do not say where they listen; there
-    may be no such account. names picks functions; every one of them is in a bundle.
+    Args:
+        project: The project.
+        bundles: Bundles that contain every selected function.
+        project_id: Scaleway project; the default for triggers without one.
+        region: Region; the default for triggers without one.
+        nats_account: Default NATS account of triggers; empty for none.
+        names: Functions to include, ``None`` for all.
 
     Raises:
-        ProjectInvalid: a NATS trigger names no account, and must.
+        ProjectInvalid: A NATS trigger has no account, and there is no default.
     """
     by_function: dict[str, tuple[Bundle, Slice]] = {}
     notes: list[str] = []
@@ -156,12 +164,12 @@ class _Place:
 
 
 def _check_accounts(functions: Iterable[FunctionSpec], place: _Place) -> None:
-    """The API refuses a NATS trigger without an account, but only while it deploys."""
+    """Reject NATS triggers without an account. The API rejects them too, but only in the middle of a deploy."""
     missing = [
         Problem(
             "nats-account-missing",
-            f"{spec.name}: its NATS trigger on {trigger.address} needs the account that the subject is in.",
-            'Add account="A…", the NATS account\'s id as Scaleway shows it.',
+            f"{spec.name}: its NATS trigger on {trigger.address} needs the account of the subject.",
+            'Add account="A…", the id of the NATS account at Scaleway.',
             trigger.source.file,
             trigger.source.line,
         )

@@ -1,4 +1,4 @@
-"""What destroying a project's stage would delete: what it owns, and nothing else."""
+"""Plans the removal of a project's stage: everything it owns and nothing else."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ __all__ = ["plan_destroy"]
 def plan_destroy(
     observed: Observed, *, project: str, stage: str, namespace: str, api_url: str, region: str, project_id: str
 ) -> Plan:
-    """Return the plan that leaves nothing of ours.
+    """Return the plan that deletes everything that a project and stage own.
 
-    The namespace goes when it is ours and nothing foreign is in it: the API's deletion cascades (decision 13).
+    The namespace is deleted only if it is owned and contains no foreign function, because the API deletes its
+    functions with it.
     """
     changes: list[Change] = []
     foreign: list[str] = []
@@ -28,7 +29,7 @@ def plan_destroy(
     notes: tuple[str, ...] = ()
     if holder is not None and read_ownership(holder.tags).belongs_to(project, stage):
         if foreign:
-            notes = (f"The namespace {holder.name} stays: it holds functions that are not this project's.",)
+            notes = (f"The namespace {holder.name} is kept: it contains functions of other owners.",)
         else:
             change = NamespaceChange(action=Action.DELETE, name=holder.name, id=holder.id, reasons=("destroyed",))
             changes.append(change)

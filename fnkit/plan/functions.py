@@ -1,4 +1,8 @@
-"""One function and what lies beneath it: wanted × live → changes."""
+"""Compares the declared settings, functions, crons, domains and triggers of a namespace with the live ones.
+
+The API treats null and absent fields as "unchanged". Settings are therefore always complete and compared as a
+whole: a setting removed from the code is compared, and written, as its documented default.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,11 @@ __all__ = ["drop_function", "plan_function"]
 def plan_function(
     wanted: DesiredFunction, observed: Observed, verdicts: SecretVerdicts
 ) -> tuple[list[Change], list[str]]:
-    """Return the changes for one function (itself first), and the foreign things found beneath it."""
+    """Compare one function with its live counterpart.
+
+    Returns:
+        The changes, the function's own first, and descriptions of foreign resources attached to the function.
+    """
     live = observed.function(wanted.name)
     if live is None:
         return _created(wanted, Action.CREATE, ("new",)), []
@@ -35,7 +43,7 @@ def plan_function(
     reasons = [code_reason(observed.slices.get(deployed or ""), wanted.files)] if code_changed else []
     reasons += _reasons(wanted, live, secrets, tags)
     if not reasons and _links_differ(wanted, live, children):
-        reasons.append(f"its {_kinds(children) or 'children'} change")
+        reasons.append(f"its {_kinds(children) or 'resources'} change")
     change = FunctionChange(
         action=Action.UPDATE if reasons else Action.KEEP,
         name=wanted.name,
@@ -53,7 +61,7 @@ def plan_function(
 
 
 def drop_function(live: Function, reason: str) -> FunctionChange:
-    """Return the deletion of a live function; the API takes everything beneath it along."""
+    """Return the deletion of a live function. The API deletes its crons, domains and triggers with it."""
     return FunctionChange(action=Action.DELETE, name=live.name, id=live.id, reasons=(reason,))
 
 
@@ -83,7 +91,7 @@ def _reasons(
 ) -> list[str]:
     reasons = function_reasons(live, wanted.settings)
     reasons += secret_reasons(live.secret_environment_variables, secrets)
-    # Our own tags are rewritten with any other change; alone they matter only where ownership moved.
+    # fnkit's own tags are rewritten with any other change. They are no reason for an update by themselves.
     if {tag for tag in tags if not is_ours(tag)} != {tag for tag in live.tags if not is_ours(tag)}:
         reasons.append("tags")
     if wants_preload(tags) != wants_preload(live.tags):
@@ -94,7 +102,11 @@ def _reasons(
 
 
 def _links_differ(wanted: DesiredFunction, live: Function, children: list[ChildChange]) -> bool:
-    """Whether ``fnkit.links`` must be written anew: something beneath changes, or was made again elsewhere."""
+    """Return whether ``fnkit.links`` must be rewritten: a resource changes, or was recreated outside fnkit.
+
+    A recreated resource has another id, so the live half of the recorded hash no longer matches. This is only
+    checked when the resources were fetched (``changes`` is not empty).
+    """
     links = read_ownership(live.tags).links
     if links is None or links[:LINKS_HALF] != wanted.declared:
         return True
@@ -105,7 +117,7 @@ def _links_differ(wanted: DesiredFunction, live: Function, children: list[ChildC
 
 
 def _kinds(children: list[ChildChange]) -> str:
-    """Name the kinds that change, as ``crons and domains``."""
+    """Name the kinds of resources that change, for example ``crons and domains``."""
     changed = {f"{change.__struct_config__.tag}s" for change in children if change.action is not Action.KEEP}
     return " and ".join(sorted(changed))
 

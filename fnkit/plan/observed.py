@@ -1,4 +1,4 @@
-"""What is live: the namespace, its functions, and what was learned of their secrets and crons."""
+"""The live state of a namespace."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ __all__ = ["LiveChildren", "Observed", "SecretVerdicts"]
 
 @dataclass(frozen=True, slots=True)
 class SecretVerdicts:
-    """Which live hashes belong to the values at hand.
+    """Live secret hashes that match the local values.
 
-    ``same`` holds the (hash, name) pairs that were verified and agree; every other pair differs.
+    Attributes:
+        same: Verified (hash, name) pairs. Every other pair is treated as different.
     """
 
     same: frozenset[tuple[str, str]] = frozenset()
 
     def agrees(self, hashed_value: str, name: str) -> bool:
-        """Whether the live hash is of the value at hand."""
+        """Return whether a live hash is the hash of the local value."""
         return (hashed_value, name) in self.same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveChildren:
-    """What lies beneath one function."""
+    """The live crons, domains and triggers of one function."""
 
     crons: tuple[Cron, ...] = ()
     domains: tuple[Domain, ...] = ()
@@ -35,11 +36,14 @@ class LiveChildren:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """The live state of one namespace by name.
+    """The live state of one namespace.
 
-    namespace: ``None`` when there is none. functions: all in it. children: by function id, for those whose lists
-    were fetched; a function that is not a key was not asked about. slices: what this machine remembers of
-    deployed slices, (path, sha256) by digest, so that a change of code can name its files.
+    Attributes:
+        namespace: ``None`` when it does not exist.
+        functions: All functions in it, without those being deleted.
+        children: Resources by function id, of the functions whose lists were fetched.
+        slices: Pairs of path and SHA-256 by slice digest, of slices deployed from this machine, so that a plan can
+            name the changed files.
     """
 
     namespace: Namespace | None = None
@@ -48,5 +52,5 @@ class Observed:
     slices: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def function(self, name: str) -> Function | None:
-        """Return the live function of that name."""
+        """Return the live function of that name, or ``None``."""
         return next((one for one in self.functions if one.name == name), None)

@@ -1,7 +1,7 @@
-"""Desired × observed → plan.
+"""Makes plans: to reach the desired state, or to delete everything that a project owns.
 
-Laws (``tests/property/test_plan_laws.py``): after applying, planning again keeps everything; deploying A then B
-leaves what deploying B leaves; nothing that is not ours is changed or deleted.
+Invariants, tested by ``tests/property/test_plan_laws.py``: after applying a plan, the next one keeps everything;
+deploying A and then B has the same result as deploying B; nothing that fnkit does not own is changed or deleted.
 """
 
 from __future__ import annotations
@@ -31,11 +31,10 @@ def make_plan(
     project_id: str,
     prune: bool = True,
 ) -> Plan:
-    """Return what would make the desired state live.
+    """Return the plan that makes the desired state live.
 
     Raises:
-        DeployError: a name that the project wants belongs to somebody else (codes ``namespace-not-owned``,
-            ``function-not-owned``).
+        DeployError: A wanted name belongs to another owner (``namespace-not-owned``, ``function-not-owned``).
     """
     _check_ownership(desired, observed)
     changes: list[Change] = [_namespace_change(desired, observed, verdicts)]
@@ -59,10 +58,11 @@ def make_plan(
 
 
 def undecided_children(desired: Desired, observed: Observed) -> tuple[str, ...]:
-    """Return the ids of live functions whose lists of crons, domains and triggers planning needs (decision 10).
+    """Return the ids of live functions whose crons, domains and triggers must be listed for planning.
 
-    A function whose ``fnkit.links`` already says what is declared need not be asked; but triggers are made anew
-    when a function changes its privacy, and for that their ids are needed.
+    Where the declared half of ``fnkit.links`` matches the code, nothing is listed, which saves three requests per
+    function. Triggers are an exception when the function's privacy changes: they are replaced, which needs their
+    ids.
     """
     wanted = {function.name: function for function in desired.functions}
     return tuple(
@@ -73,7 +73,7 @@ def undecided_children(desired: Desired, observed: Observed) -> tuple[str, ...]:
 def _must_be_asked(live: Function, wanted: DesiredFunction) -> bool:
     owner = read_ownership(live.tags)
     if owner.links is None and not owner.children and not (wanted.crons or wanted.domains or wanted.triggers):
-        return False  # neither the code nor the platform has anything of ours beneath it
+        return False  # nothing is declared, and nothing was created for this function
     if wanted.triggers and live.privacy != wanted.settings.privacy:
         return True
     return owner.declared_half != wanted.declared
@@ -85,9 +85,9 @@ def _check_ownership(desired: Desired, observed: Observed) -> None:
         return
     owner = read_ownership(namespace.tags)
     if not desired.namespace.shared and not owner.belongs_to(desired.project, desired.stage):
-        whose = f"project {owner.project} (stage {owner.stage})" if owner.project else "nobody that fnkit knows"
+        whose = f"project {owner.project} (stage {owner.stage})" if owner.project else "no fnkit project"
         raise DeployError(
-            f"The namespace {namespace.name} exists already and belongs to {whose}.",
+            f"The namespace {namespace.name} already exists and belongs to {whose}.",
             code="namespace-not-owned",
             hint="Choose another namespace, or share this one: "
             f'namespace = {{ name = "{namespace.name}", shared = true }}',
@@ -95,11 +95,11 @@ def _check_ownership(desired: Desired, observed: Observed) -> None:
     for wanted in desired.functions:
         live = observed.function(wanted.name)
         if live is not None and not read_ownership(live.tags).belongs_to(desired.project, desired.stage):
-            whose = read_ownership(live.tags).project or "nobody that fnkit knows"
+            whose = read_ownership(live.tags).project or "no fnkit project"
             raise DeployError(
-                f"The function {live.name} exists already in {namespace.name} and belongs to {whose}.",
+                f"The function {live.name} already exists in {namespace.name} and belongs to {whose}.",
                 code="function-not-owned",
-                hint="Rename yours with name=…, or delete the other one.",
+                hint="Rename yours with name=…, or delete the existing one.",
             )
 
 
@@ -135,7 +135,7 @@ def _namespace_change(desired: Desired, observed: Observed, verdicts: SecretVerd
 
 
 def _leftovers(desired: Desired, observed: Observed, *, prune: bool) -> tuple[list[Change], list[str]]:
-    """Return deletions of our functions that left the code, and what else lives there."""
+    """Return deletions of owned functions that are no longer declared, and descriptions of foreign functions."""
     changes: list[Change] = []
     foreign: list[str] = []
     wanted = {function.name for function in desired.functions}

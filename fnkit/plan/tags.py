@@ -1,19 +1,19 @@
-"""Ownership, written in tags (decision 9): the live API is the only state there is.
+"""Ownership of live resources, stored in their tags. There is no other state (``docs/decisions/no-state-file.md``).
 
 ::
 
-    fnkit                     we made it, or were told to keep it
-    fnkit.project=<name>      for this project
-    fnkit.stage=<stage>       and this stage ("default" for none)
-    fnkit.code=<32 hex>       a function's slice digest, written only once its archive is uploaded
-    fnkit.links=<32 hex>      16 of what was declared (crons, …) and 16 of the live ids made from it
-    fnkit.preload=false       its third-party modules are not imported ahead of a cold start
-    fnkit.own=<8 hex>.<8 hex>…  what we made under a function, by hash of its kind and name; and which of the
-                              other tags came from the code, so that they go when they leave it
+    fnkit                     created by fnkit, or adopted by it
+    fnkit.project=<name>      owning project
+    fnkit.stage=<stage>       owning stage ("default" for none)
+    fnkit.code=<32 hex>       slice digest of a function, written only after its archive is uploaded
+    fnkit.links=<32 hex>      16 over the declared crons, domains and triggers, 16 over the ids of the live ones
+    fnkit.preload=false       do not import third-party modules ahead of a cold start
+    fnkit.own=<8 hex>.<8 hex>…  hashes of kind and name of everything created for a function, and of the user tags
+                              that the code declared, so that they are removed once the code drops them
 
-The first half of ``fnkit.links`` can be compared without asking for the lists; the second half shows, when they
-are asked for, that something was made again by other hands. Each tag has at most 64 characters of
-``[a-zA-Z0-9=._-]``. Everything else under an owned function is foreign and never touched.
+The first half of ``fnkit.links`` can be compared without listing the resources. The second half shows, once they
+are listed, that one was recreated outside fnkit (``docs/decisions/links-in-two-halves.md``). A tag has at most 64
+characters of ``[a-zA-Z0-9=._-]``. Everything else under an owned function is foreign and never changed.
 """
 
 from __future__ import annotations
@@ -47,11 +47,21 @@ _HASHES_PER_TAG: Final = 6  # "fnkit.own=" + 6 × 8 + 5 dots = 63
 _PLAIN: Final = re.compile(r"[a-zA-Z0-9._-]+")
 _DEFAULT_STAGE: Final = "default"
 LINKS_HALF: Final = 16
+"""Hex digits of each of the two hashes in ``fnkit.links``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ownership:
-    """What a resource's tags say. ``project`` and ``stage`` are as written in tags (see ``owner_value``)."""
+    """The ownership recorded in a resource's tags.
+
+    Attributes:
+        marked: The tag ``fnkit`` is present.
+        project: As encoded by ``tag_value``.
+        stage: As encoded by ``tag_value``.
+        code: Digest of the deployed slice.
+        links: Both halves of ``fnkit.links``.
+        children: Hashes from ``fnkit.own``.
+    """
 
     marked: bool = False
     project: str | None = None
@@ -61,32 +71,32 @@ class Ownership:
     children: frozenset[str] = frozenset()
 
     def belongs_to(self, project: str, stage: str) -> bool:
-        """Whether this project and stage own it."""
+        """Return whether this project and stage own the resource."""
         return self.marked and self.project == owner_value(project) and self.stage == owner_value(stage)
 
     @property
     def declared_half(self) -> str | None:
-        """The half of ``links`` that covers what was declared."""
+        """The half of ``fnkit.links`` over the declared resources."""
         return self.links[:LINKS_HALF] if self.links else None
 
     @property
     def live_half(self) -> str | None:
-        """The half of ``links`` that covers the live ids."""
+        """The half of ``fnkit.links`` over the live ids."""
         return self.links[LINKS_HALF:] if self.links else None
 
 
 def is_ours(tag: str) -> bool:
-    """Whether a tag is one of fnkit's; users' tags may not look like it."""
+    """Return whether a tag is reserved for fnkit. Projects cannot declare such tags."""
     return tag == MARK or tag.startswith(_PREFIX)
 
 
 def without_ours(tags: Iterable[str]) -> tuple[str, ...]:
-    """Return the tags that are not fnkit's, in their order."""
+    """Return the tags that are not reserved for fnkit, in their order."""
     return tuple(tag for tag in tags if not is_ours(tag))
 
 
 def owner_value(name: str) -> str:
-    """Return a project's or stage's name as it stands in a tag: itself where it fits, else cut and hashed."""
+    """Return a project's or stage's name as written in a tag: unchanged if it fits, else truncated and hashed."""
     if not name:
         return _DEFAULT_STAGE
     room = TAG_MAX - len(f"{_PREFIX}project=")
@@ -97,12 +107,12 @@ def owner_value(name: str) -> str:
 
 
 def owner_tags(project: str, stage: str) -> tuple[str, ...]:
-    """Return the tags that say whose a resource is."""
+    """Return the tags that record the owner of a resource."""
     return MARK, f"{_PREFIX}project={owner_value(project)}", f"{_PREFIX}stage={owner_value(stage)}"
 
 
 def child_tags(children: Iterable[str]) -> tuple[str, ...]:
-    """Return the tags that record what was made under a function, from their hashes."""
+    """Return the ``fnkit.own`` tags for a set of hashes, as many as their length limit requires."""
     hashes = sorted(set(children))
     groups = [hashes[at : at + _HASHES_PER_TAG] for at in range(0, len(hashes), _HASHES_PER_TAG)]
     return tuple(f"{_PREFIX}own={'.'.join(group)}" for group in groups)
@@ -114,22 +124,25 @@ def code_tag(digest: str) -> str:
 
 
 def links_tag(declared: str, live: str) -> str:
-    """Return the tag that records what was declared and what was made from it: 16 hex each."""
+    """Return the ``fnkit.links`` tag for two hashes of 16 hex digits each."""
     return f"{_PREFIX}links={declared}{live}"
 
 
 def live_links(live_ids: Iterable[str]) -> str:
-    """Return 16 hex over the ids of what was made beneath a function."""
+    """Return 16 hex digits over the ids of a function's live resources."""
     return digest_of(sorted(live_ids))
 
 
 def child_hash(kind: str, name: str) -> str:
-    """Return the 8 hex digits under which a cron, trigger or domain is recorded."""
+    """Return the 8 hex digits that record a cron, domain, trigger or user tag in ``fnkit.own``."""
     return hashlib.sha256(f"{kind}\0{name}".encode()).hexdigest()[:8]
 
 
 def digest_of(parts: Sequence[str]) -> str:
-    """Return 16 hex digits over the parts in their order, each told apart from the next."""
+    """Return 16 hex digits over an ordered sequence of strings.
+
+    Each part is prefixed with its length, so that different sequences cannot have equal input.
+    """
     digest = hashlib.sha256()
     for part in parts:
         encoded = part.encode()
@@ -138,7 +151,7 @@ def digest_of(parts: Sequence[str]) -> str:
 
 
 def read_ownership(tags: Iterable[str]) -> Ownership:
-    """Read what tags say. Unknown ``fnkit.`` tags are passed over: a newer fnkit may have written them."""
+    """Parse a resource's tags. Unknown ``fnkit.`` tags are ignored: a newer fnkit may have written them."""
     values: dict[str, str] = {}
     children: set[str] = set()
     marked = False

@@ -201,7 +201,7 @@ def test_two_dependencies_with_one_file_are_noted(tmp_path: Path, index: Package
     make_wheel(index.folder, "pure", files={"pure.py": "VERSION = 1\n", "tests/t.py": "1", "same.py": "x"})
     make_wheel(index.folder, "zeta", files={"zeta.py": "", "tests/t.py": "2", "same.py": "x"})
     bundle = bundling.bundle(shop(tmp_path, "pure", "zeta"))
-    assert bundle.notes == ("package/tests/t.py is in pure and in zeta; the latter's is used.",)
+    assert bundle.notes == ("package/tests/t.py is in both pure and zeta; the latter is used.",)
     with zipfile.ZipFile(bundle.path) as archive:
         assert archive.read("package/tests/t.py") == b"2"
 

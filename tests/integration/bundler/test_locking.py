@@ -77,7 +77,7 @@ def test_the_local_lock_follows_scaleways_and_says_where_it_could_not(tmp_path: 
     make_wheel(index.folder, "pure", "3.0")
     [local] = lock_project(project, LOCAL_TARGETS, kind="local")
     assert versions(local) == {"fast": "2.0", "pure": "1.0"}
-    assert local.notes == ("fast is 2.0 here and 1.0 on Scaleway.",)
+    assert local.notes == ("fast is locked to 2.0 here and to 1.0 for Scaleway.",)
     assert local.path.name == "fnkit.python313.local.lock"
 
 
