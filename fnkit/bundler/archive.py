@@ -45,8 +45,8 @@ class Archive:
 
     Attributes:
         size: Bytes of the zip file.
-        unpacked: Bytes of all files after extraction.
-        tail: The central directory and the end record, as they will be written.
+        unpacked_size: Bytes of all files after extraction.
+        directory_bytes: The central directory and the end record, as they will be written.
     """
 
     layer: Layer

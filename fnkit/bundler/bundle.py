@@ -25,7 +25,7 @@ class Slice:
         digest: 32 lower-case hex digits over runtime, handler, dependencies and ``files``.
         files: Pairs of path in the archive and SHA-256 hex digest, sorted by path, of all files in the slice.
         dependencies: ``name==version`` of every locked package.
-        whole: Why the slice is the whole project; ``None`` when the reachable files are known.
+        whole_project_reason: Why the slice is the whole project; ``None`` when the reachable files are known.
     """
 
     function: str

@@ -39,7 +39,7 @@ BUILT_IN = (
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One line of an ignore file. ``include`` is true for an ordinary line and false for a negated one (``!``)."""
+    """One line of an ignore file. ``excludes`` is true for an ordinary line and false for a negated one (``!``)."""
 
     regex: re.Pattern[str]
     include: bool
@@ -62,8 +62,8 @@ class IgnoreLayer:
 
     Attributes:
         base: The directory relative to the project, ``""`` for the project's root.
-        above: For an ignore file of the repository around the project, the path from that file's directory to the
-            project (``"services/shop/"``), which is prepended to paths before matching.
+        project_prefix: For an ignore file of the repository around the project, the path from that file's directory
+            to the project (``"services/shop/"``). It is prepended to paths before matching.
     """
 
     base: str
@@ -84,7 +84,7 @@ class IgnoreLayer:
 
 @dataclass(frozen=True, slots=True)
 class IgnoreRules:
-    """All layers that apply in one directory. ``middle`` grows on the way down; the others are constant."""
+    """All layers that apply in one directory. ``gitignores`` grows on the way down; the others are constant."""
 
     weakest: IgnoreLayer
     middle: tuple[IgnoreLayer, ...]

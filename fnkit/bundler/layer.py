@@ -54,11 +54,11 @@ class Layer:
 
     Attributes:
         key: 64 hex digits over everything that determines the layer's bytes.
-        length: Bytes of the file that go into the archive; the index follows them.
-        central: Its share of the central directory, with offsets for a layer at the beginning of the archive.
-        count: Number of files.
-        unpacked: Bytes of all files after extraction.
-        provides: Top-level modules in the layer.
+        payload_length: Bytes of the file that go into the archive; the index follows them.
+        central_directory: Its share of the archive's central directory. The offsets assume that the layer is first.
+        entry_count: Number of files.
+        unpacked_size: Bytes of all files after extraction.
+        top_level_modules: Top-level modules in the layer.
         notes: Sentences for the user.
     """
 

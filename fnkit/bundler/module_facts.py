@@ -22,7 +22,7 @@ class ImportFact(msgspec.Struct, frozen=True, array_like=True):
         names: Names after ``import`` in a ``from`` import, ``("*",)`` for all.
         level: Number of leading dots.
         line: Line number from 1.
-        needed: The import runs when the file is imported, and no ``except`` catches its failure.
+        is_required: The import runs when the file is imported, and no ``except`` catches its failure.
     """
 
     module: str
@@ -36,11 +36,11 @@ class ModuleFacts(msgspec.Struct, frozen=True, array_like=True):
     """The imports of one file.
 
     Attributes:
-        named: Strings of the form ``module.name`` or ``module:name``, which frameworks import.
-        binds: Names bound at the top level; contains ``*`` where they cannot be known.
-        dynamic: Why the imports cannot be determined, for example ``"line 4 uses import_module"``.
-        listing: Where the file lists a directory, for example ``"line 9 lists files with glob"``.
-        placed: The file uses ``__file__``.
+        dotted_strings: Strings of the form ``module.name`` or ``module:name``, which frameworks import.
+        bound_names: Names bound at the top level; contains ``*`` where they cannot be known.
+        dynamic_reason: Why the imports cannot be determined, for example ``"line 4 uses import_module"``.
+        listing_reason: Where the file lists a directory, for example ``"line 9 lists files with glob"``.
+        uses_file_path: The file uses ``__file__``.
     """
 
     imports: tuple[ImportFact, ...]

@@ -78,9 +78,9 @@ class Reach:
     """The files that a handler can import.
 
     Attributes:
-        files: Reachable Python files, sorted; all of the project's when ``whole`` is set.
-        whole: Why the reachable files cannot be determined, or ``None``.
-        outside: Imports that must succeed when the handler is loaded and that no file of the project provides.
+        files: Reachable Python files, sorted; all of the project's when ``whole_project_reason`` is set.
+        whole_project_reason: Why the reachable files cannot be determined, or ``None``.
+        unresolved: Imports that must succeed when the handler is loaded and that no file of the project provides.
     """
 
     files: tuple[str, ...]
@@ -96,9 +96,9 @@ def reach_of(
     Args:
         handler: Path of the handler's file.
         tree: The project's files.
-        facts: Returns the imports of a file by path.
-        always: Top-level names that are loaded whatever the handler imports, where the project has such files:
-            names of the standard library or of dependencies that a file of the project shadows, and
+        read_imports: Returns the imports of a file by path.
+        implicit_modules: Top-level names that are loaded whatever the handler imports, where the project has such
+            files: names of the standard library or of dependencies that a file of the project shadows, and
             ``sitecustomize``.
     """
     bases = tuple(dict.fromkeys((_folder(handler), "", "package/")))

@@ -48,7 +48,7 @@ def select_files(
     Args:
         root: The project's directory.
         exclude: Further patterns in git's syntax.
-        keep: Pruned directories to enter nevertheless, for example ``node_modules`` for a Node function.
+        unpruned: Pruned directories to enter nevertheless, for example ``node_modules`` for a Node function.
 
     Raises:
         BundleError: ``link-outside``, ``link-broken``, ``link-loop``, ``link-secret``, ``file-name``,
@@ -80,7 +80,7 @@ class _Walk:
         Args:
             base: ``""`` or ``"a/b/"``.
             rules: The ignore rules that apply in ``base``.
-            linked: Real paths of the linked directories on the way here, to detect loops.
+            linked_directories: Real paths of the linked directories on the way here, to detect loops.
         """
         entries = self._entries(base)
         here = rules

@@ -41,8 +41,8 @@ class SliceContext:
         runtime_part: fnkit's own files.
         tree: The user's files, indexed by module.
         python: (major, minor) of the interpreter that runs them.
-        provides: Top-level modules of the dependencies.
-        facts: Returns the imports of one of the user's Python files.
+        dependency_modules: Top-level modules of the dependencies.
+        read_imports: Returns the imports of one of the user's Python files.
     """
 
     contents: Contents

@@ -87,7 +87,7 @@ def _payload(file: BinaryIO, info: zipfile.ZipInfo, end: int) -> int:
     Args:
         file: The wheel.
         info: The file's entry in the central directory.
-        end: End of the preceding file; an earlier offset means overlapping files.
+        previous_end: End of the preceding file; an earlier offset means overlapping files.
     """
     if info.header_offset < end:
         raise _Unusable(f"{info.filename} overlaps another file")

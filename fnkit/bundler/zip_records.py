@@ -30,7 +30,7 @@ class Entry:
 
     Attributes:
         method: ``STORED`` or ``DEFLATED``.
-        packed: Bytes in the archive.
+        compressed_size: Bytes in the archive.
         size: Bytes after extraction.
     """
 

@@ -54,7 +54,7 @@ def call_function(
         headers: Name and value pairs; repeated names are joined with commas.
         body: Request body.
         timeout: Seconds without receiving a byte.
-        over_tls: Use the local platform's HTTPS port if it has one, for functions that redirect plain HTTP.
+        use_tls: Use the local platform's HTTPS port if it has one, for functions that redirect plain HTTP.
 
     Raises:
         InvokeError: There was no response.

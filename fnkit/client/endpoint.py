@@ -19,7 +19,7 @@ class Endpoint:
     Attributes:
         api_url: Without trailing slash.
         secret_key: Omitted from ``repr``.
-        origin: Where the key comes from, for messages: ``"SCW_SECRET_KEY"``, ``"profile work"``,
+        key_origin: Where the key comes from, for messages: ``"SCW_SECRET_KEY"``, ``"profile work"``,
             ``"the platform on this machine"``.
     """
 

@@ -37,7 +37,7 @@ class _Body(msgspec.Struct, frozen=True):
 
 
 def failure_from_answer(answer: requests.Response, endpoint: Endpoint, what: str) -> ApiError:
-    """Return the error for an unsuccessful or undecodable response; ``what`` describes the request."""
+    """Return the error for an unsuccessful or undecodable response; ``operation`` describes the request."""
     status = answer.status_code
     body = _decode(answer.content)
     if body is None:
@@ -55,7 +55,7 @@ def failure_from_answer(answer: requests.Response, endpoint: Endpoint, what: str
 
 
 def failure_from_exception(error: requests.RequestException, endpoint: Endpoint, what: str) -> ApiUnreachable:
-    """Return the error for a request without a response; ``what`` describes the request."""
+    """Return the error for a request without a response; ``operation`` describes the request."""
     if isinstance(error, requests.exceptions.ProxyError):
         return ApiUnreachable(
             f"The proxy in the environment rejected {what} to {endpoint.api_url}.",

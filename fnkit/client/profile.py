@@ -39,7 +39,7 @@ def config_path(environ: Mapping[str, str]) -> Path:
 
 
 def read_profile(environ: Mapping[str, str], wanted: str | None = None) -> Profile:
-    """Return a profile: ``wanted``, else ``SCW_PROFILE``, else the active one, else the top level.
+    """Return a profile: ``requested``, else ``SCW_PROFILE``, else the active one, else the top level.
 
     Raises:
         UsageError: The file cannot be read or is invalid, or the requested profile does not exist.

@@ -48,9 +48,9 @@ def apply_plan(
         observed: The state that the plan was made from.
         api: The API.
         archives: Zip files by content digest, for every change that uploads one.
-        last_good: Zip files by slice digest of what is live now, where this machine still has them.
+        previous_archives: Zip files by slice digest of what is live now, where this machine still has them.
         secrets: Secret values by name.
-        pace: Limits concurrent requests and stops them on an interrupt.
+        limiter: Limits concurrent requests and stops them on an interrupt.
         report: Called for each event, from several threads.
 
     Raises:

@@ -53,13 +53,13 @@ def deploy(
     Holds the deploy lock of the endpoint, project directory and stage from before planning until the end.
 
     Args:
-        wish: What to deploy.
+        request: What to deploy.
         api: The API to deploy to.
         environ: Environment variables, the source of secret values.
         cache: The cache directory.
         report: Called for each event, from several threads.
         approve: Called with the plan before anything changes.
-        promised: A saved plan. The deploy fails unless its own plan is identical.
+        saved_plan: A saved plan. The deploy fails unless its own plan is identical.
         wait: Wait for a concurrent deploy instead of failing.
 
     Returns:

@@ -44,7 +44,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The deploy waits for another process; ``whom`` describes it."""
+    """The deploy waits for another process; ``holder`` describes it."""
 
     whom: str
 

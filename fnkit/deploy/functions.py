@@ -31,7 +31,7 @@ class FunctionWork:
 
     Attributes:
         archives: Zip files by content digest.
-        last_good: Zip files by slice digest, of slices deployed earlier that are still on this disk.
+        previous_archives: Zip files by slice digest, of slices deployed earlier that are still on this disk.
         secrets: Values by name.
     """
 
@@ -58,9 +58,9 @@ def apply_function(
 
     Args:
         change: The function's change.
-        children: The changes of its crons, domains and triggers.
+        resource_changes: The changes of its crons, domains and triggers.
         live: The function as observed, ``None`` if it does not exist.
-        work: The API and shared inputs.
+        context: The API and shared inputs.
     """
     started = time.monotonic()
     sent = 0

@@ -47,7 +47,7 @@ class Inspection:
 
     Attributes:
         foreign: Names of functions in the namespace that the project does not own.
-        obstacle: Why drift could not be determined, or ``None``.
+        drift_problem: Why drift could not be determined, or ``None``.
     """
 
     namespace: str

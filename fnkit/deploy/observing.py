@@ -41,7 +41,7 @@ def observe_children(
         api: The API.
         observed: The state to add them to.
         desired: The declared state.
-        pace: Limits concurrent requests.
+        limiter: Limits concurrent requests.
         refresh: List those of every declared function.
     """
     wanted = {function.name for function in desired.functions}

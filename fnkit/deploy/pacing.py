@@ -39,7 +39,7 @@ class Pace:
     """An adaptive limit on concurrent requests. Thread-safe; shared by all threads of a deploy.
 
     Attributes:
-        stop: Set to end every pause and all further requests.
+        interrupted: Set to end every pause and all further requests.
     """
 
     def __init__(self, most: int = 8) -> None:
@@ -59,7 +59,7 @@ class Pace:
         """Raise an exception if the deploy was interrupted.
 
         Raises:
-            Stopped: ``stop`` is set.
+            DeployInterrupted: ``interrupted`` is set.
         """
         if self.stop.is_set():
             raise Stopped("The deploy was interrupted.", hint="Run `fnkit deploy` again to complete it.")
@@ -68,7 +68,7 @@ class Pace:
         """Sleep for a number of seconds.
 
         Raises:
-            Stopped: ``stop`` is set; raised immediately.
+            DeployInterrupted: ``interrupted`` is set; raised immediately.
         """
         self.stop.wait(seconds)
         self.check()
@@ -78,12 +78,12 @@ class Pace:
 
         Args:
             request: Sends the request and returns the decoded response.
-            repeatable: Sending the request twice has the same effect as once. Such a request is also retried when
+            idempotent: Sending the request twice has the same effect as once. Such a request is also retried when
                 it got no response, or 502, 503 or 504.
 
         Raises:
             ApiError: The error of the last attempt.
-            Stopped: The deploy was interrupted.
+            DeployInterrupted: The deploy was interrupted.
         """
         pause = _FIRST_PAUSE
         for attempt in range(1, _ATTEMPTS + 1):
@@ -104,13 +104,13 @@ class Pace:
         raise AssertionError("unreachable")
 
     def until(self, ask: Callable[[], T | None], *, seconds: float, longest_pause: float) -> T | None:
-        """Call ``check`` until it returns a value; return ``None`` after ``seconds`` without one.
+        """Call ``raise_if_interrupted`` until it returns a value; return ``None`` after ``timeout_seconds`` without one.
 
         Starts with pauses of 30 ms, since local builds take a fraction of a second, and increases them to
         ``max_interval``.
 
         Raises:
-            Stopped: The deploy was interrupted.
+            DeployInterrupted: The deploy was interrupted.
         """
         deadline = time.monotonic() + seconds
         pause = min(0.03, longest_pause)

@@ -48,7 +48,7 @@ class Prepared:
     """A plan and everything needed to apply it.
 
     Attributes:
-        last_good: Zip files by slice digest of live slices, where this machine has a record of them.
+        previous_archives: Zip files by slice digest of live slices, where this machine has a record of them.
         secrets: Values by name; omitted from ``repr``.
     """
 
@@ -79,11 +79,11 @@ def prepare(
     """Make the inputs of a deploy. Changes nothing at the endpoint.
 
     Args:
-        wish: What to deploy.
+        request: What to deploy.
         api: The API to deploy to.
         environ: Environment variables, the source of secret values.
         cache: The cache directory.
-        pace: Limits concurrent requests.
+        limiter: Limits concurrent requests.
         report: Called for each event.
 
     Raises:

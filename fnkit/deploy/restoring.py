@@ -30,7 +30,7 @@ def restore(
         The function; ``None`` when this deploy failed too.
 
     Raises:
-        Stopped: The deploy was interrupted.
+        DeployInterrupted: The deploy was interrupted.
     """
     tell("restoring the previous version")
     try:

@@ -83,7 +83,7 @@ def chosen(firers: Sequence[Firer[T]], name: str, kind: str) -> Firer[T]:
     A name is an id, ``function/name``, the name of the cron or trigger, or the name of its function.
 
     Args:
-        firers: The candidates.
+        sources: The candidates.
         name: The name to look up.
         kind: ``cron`` or ``trigger``, for messages.
 

@@ -19,11 +19,11 @@ _POLL_SECONDS: Final = 0.1
 
 @contextmanager
 def take_turn(folder: Path, *, subject: tuple[str, ...], wait: bool, report: Report) -> Iterator[None]:
-    """Hold the lock of ``subject`` during the block. The operating system releases it when the process dies.
+    """Hold the lock of ``key`` during the block. The operating system releases it when the process dies.
 
     Args:
-        folder: Directory for lock files.
-        subject: Strings that identify the locked project; hashed into the lock's name.
+        directory: Directory for lock files.
+        key: Strings that identify the locked project; hashed into the lock's name.
         wait: Wait for another holder instead of failing.
         report: Called when the lock is held by another process.
 

@@ -27,7 +27,7 @@ def judge_secrets(observed: Observed, values: Mapping[str, str], folder: Path) -
     Args:
         observed: The live state with its hashes.
         values: Secret values by name.
-        folder: Directory for verification records. If it is not writable, every hash is verified again.
+        directory: Directory for verification records. If it is not writable, every hash is verified again.
     """
     pairs = {(secret.hashed_value, secret.key) for secret in _hashes(observed) if secret.key in values}
     memory = _Memory(folder)

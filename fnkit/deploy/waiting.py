@@ -26,8 +26,8 @@ def until_function_settled(
     Args:
         api: The API.
         function: The function to wait for.
-        pace: Limits concurrent requests.
-        tell: Called with each new build message.
+        limiter: Limits concurrent requests.
+        on_step: Called with each new build message.
 
     Raises:
         DeployError: The function did not reach a final status in 45 minutes.

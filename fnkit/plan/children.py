@@ -150,7 +150,8 @@ def _compare_trigger(
         wanted.settings.project_id,
         wanted.settings.region,
     ):
-        return _trigger(Action.REPLACE, function, wanted, live.id, (f"its source changes to {wanted.settings.address}",))
+        reason = f"its source changes to {wanted.settings.address}"
+        return _trigger(Action.REPLACE, function, wanted, live.id, (reason,))
     if privacy_changes:
         return _trigger(Action.REPLACE, function, wanted, live.id, ("its function's privacy changes",))
     if found.description != wanted.settings.description:

@@ -87,7 +87,7 @@ class Desired:
     """The declared state of a project and stage, or of selected functions of it.
 
     Attributes:
-        partial: Only selected functions are included, so that no other function is planned or pruned.
+        is_partial: Only selected functions are included, so that no other function is planned or pruned.
         notes: Sentences about the bundles, for the user.
     """
 

@@ -15,7 +15,7 @@ class SecretVerdicts:
     """Live secret hashes that match the local values.
 
     Attributes:
-        same: Verified (hash, name) pairs. Every other pair is treated as different.
+        verified: Verified (hash, name) pairs. Every other pair is treated as different.
     """
 
     same: frozenset[tuple[str, str]] = frozenset()
@@ -41,9 +41,9 @@ class Observed:
     Attributes:
         namespace: ``None`` when it does not exist.
         functions: All functions in it, without those being deleted.
-        children: Resources by function id, of the functions whose lists were fetched.
-        slices: Pairs of path and SHA-256 by slice digest, of slices deployed from this machine, so that a plan can
-            name the changed files.
+        attached_resources: Resources by function id, of the functions whose lists were fetched.
+        deployed_slices: Pairs of path and SHA-256 by slice digest, of slices deployed from this machine, so that a
+            plan can name the changed files.
     """
 
     namespace: Namespace | None = None

@@ -55,12 +55,12 @@ class Ownership:
     """The ownership recorded in a resource's tags.
 
     Attributes:
-        marked: The tag ``fnkit`` is present.
+        is_marked: The tag ``fnkit`` is present.
         project: As encoded by ``tag_value``.
         stage: As encoded by ``tag_value``.
-        code: Digest of the deployed slice.
-        links: Both halves of ``fnkit.links``.
-        children: Hashes from ``fnkit.own``.
+        code_digest: Digest of the deployed slice.
+        resource_hash: Both halves of ``fnkit.links``.
+        owned_hashes: Hashes from ``fnkit.own``.
     """
 
     marked: bool = False
