@@ -57,7 +57,7 @@ class _Clock:
 def run(_rounds: int, folder: Path) -> list[Figure]:
     """Milliseconds: median, 99th percentile and worst, spread out and all at once."""
     project = written_project(folder / "project", HANDLER)
-    with local_platform(folder / "platform", f"--speed={SPEED}") as platform:
+    with local_platform(folder / "platform", f"--clock-speed={SPEED}") as platform:
         platform.deployed(project)
         api = _Api(platform)
         try:

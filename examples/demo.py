@@ -63,7 +63,7 @@ def show(folder: Path) -> None:
     try:
         with step("a platform, with a clock that runs 60 times as fast", "fnkit platform start"):
             platform = fnkit(
-                "platform", "start", "--detach", "--api-port=0", "--gateway-port=0", f"--speed={SPEED}"
+                "platform", "start", "--detach", "--api-port=0", "--gateway-port=0", f"--clock-speed={SPEED}"
             )
         with step("two functions, with the compiled wheel that one needs", "fnkit deploy --local"):
             functions = {one["name"]: one for one in fnkit("deploy", "--local", "--yes")["functions"]}

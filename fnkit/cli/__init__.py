@@ -1,30 +1,30 @@
-"""The command line: arguments in, views out.
+"""The command line. A command parses arguments, calls the library, and passes the result to a view.
 
-How to write a verb, with ``scan`` as the worked example:
+To add a command, take ``scan`` as the example:
 
-1. One line in ``application.VERBS``: the verb, its module, and the one-line help that ``fnkit --help`` shows
-   without importing the module. The line equals the first line of the command's docstring (a test holds them).
-2. ``commands/scan.py`` defines a click command named as the verb. ``@common_options`` gives it ``common``
-   (``CommonOptions``: directory, stage, output); verbs that talk to an API add ``@api_options`` and get
-   ``api`` (``ApiOptions``). Heavy imports stand inside the function: ``fnkit --help`` must stay light. ::
+1. Add a line to ``app.VERBS``: the verb, the path of its function, and the one-line help that ``fnkit --help``
+   shows without importing the module. A test checks that this line equals the first line of the docstring.
+2. Define a click command in ``commands/scan.py``. ``@common_options`` passes ``common`` (``CommonOptions``:
+   directory, stage, output). Commands that call an API add ``@api_options`` and receive ``api``
+   (``ApiOptions``). Import heavy modules inside the function, so that ``fnkit --help`` stays fast. ::
 
        @click.command()
        @common_options
        @click.option("--import", "import_modules", is_flag=True, help="…")
        def scan(common: CommonOptions, *, import_modules: bool) -> int | None:
-           \"\"\"Show what the project declares, with every problem.\"\"\"
+           \"\"\"Show the functions and problems of the project.\"\"\"
            from fnkit.deploy.loading import load_project
 
            loaded = load_project(common.directory, stage=common.stage, import_modules=import_modules)
            common.output.result(ScanView(loaded))
            return 2 if loaded.problems else None
 
-   It returns its exit code; ``None`` is 0.
-3. ``views/scan.py`` defines a frozen value with ``to_json()`` (the keys of ``docs/cli.md``) and
-   ``render(console)`` (a rich console that takes no markup and wraps nothing). A verb calls
-   ``output.result(view)`` once; ``output.message``, ``warning``, ``detail`` and ``progress`` go to stderr.
-4. What goes wrong is raised as an ``FnkitError`` and rendered once, by ``failures``. Nothing else prints, and
-   nothing calls ``sys.exit``.
+   The return value is the exit code; ``None`` means 0.
+3. Define a frozen view in ``views/scan.py`` with ``to_json()`` (the keys documented in ``docs/cli.md``) and
+   ``render(console)`` (a rich console without markup and wrapping). A command calls ``output.result(view)``
+   once; ``output.message``, ``warning``, ``detail`` and ``progress`` write to stderr.
+4. Raise failures as ``FnkitError``; ``errors`` renders them in one place. Nothing else prints, and nothing
+   calls ``sys.exit``.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Run the command line; return the process's exit code (decision 16)."""
+    """Run the command line and return the exit code of the process (``docs/cli.md``, Exit codes)."""
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
-        # Answered before click is imported: scripts ask for the version and nothing else.
+        # Handled before click is imported: scripts run `fnkit --version` often, and click takes most of the time.
         from fnkit import __version__
 
         sys.stdout.write(f"fnkit {__version__}\n")

@@ -1,4 +1,7 @@
-"""The table of verbs, and the run of one of them from arguments to exit code."""
+"""The top-level command: the table of verbs, the run of one command, and the suggestions of a bare ``fnkit``.
+
+Verbs are imported on use. ``fnkit --help`` reads the table alone, so it loads neither rich nor msgspec.
+"""
 
 from __future__ import annotations
 
@@ -18,35 +21,40 @@ from fnkit.cli.output import Document
 __all__ = ["VERBS", "LazyGroup", "application", "run"]
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
-    "new": ("fnkit.cli.commands.new:new", "Make a new project that deploys as it stands."),
-    "scan": ("fnkit.cli.commands.scan:scan", "Show what the project declares, with every problem."),
-    "bundle": ("fnkit.cli.commands.bundle:bundle", "Build the archives, and nothing else."),
-    "lock": ("fnkit.cli.commands.lock:lock", "Resolve the dependencies and write the lock files."),
-    "plan": ("fnkit.cli.commands.plan:plan", "Show what deploy would change."),
-    "deploy": ("fnkit.cli.commands.deploy:deploy", "Make the platform match the project."),
-    "status": ("fnkit.cli.commands.status:status", "Show the live state beside the project's."),
-    "invoke": ("fnkit.cli.commands.invoke:invoke", "Run one handler: here, or on the platform with --remote."),
-    "cron": ("fnkit.cli.commands.cron:cron", "Crons: when they fire, what they fired, and firing now."),
-    "trigger": ("fnkit.cli.commands.trigger:trigger", "Triggers: what they delivered, and delivering again."),
-    "destroy": ("fnkit.cli.commands.destroy:destroy", "Remove what this project and stage own."),
-    "platform": ("fnkit.cli.commands.platform:platform", "Run the platform on this machine."),
+    "new": ("fnkit.cli.commands.new:new", "Create a new project."),
+    "scan": ("fnkit.cli.commands.scan:scan", "Show the functions and problems of the project."),
+    "bundle": ("fnkit.cli.commands.bundle:bundle", "Build the deployment archives."),
+    "lock": ("fnkit.cli.commands.lock:lock", "Resolve dependencies and write the lock files."),
+    "plan": ("fnkit.cli.commands.plan:plan", "Show the changes that a deploy would make."),
+    "deploy": ("fnkit.cli.commands.deploy:deploy", "Deploy the project."),
+    "status": ("fnkit.cli.commands.status:status", "Show the status of deployed functions."),
+    "invoke": ("fnkit.cli.commands.invoke:invoke", "Invoke a function locally, or remotely with --remote."),
+    "cron": ("fnkit.cli.commands.cron:cron", "Preview, run and inspect crons."),
+    "trigger": ("fnkit.cli.commands.trigger:trigger", "Inspect triggers and their deliveries."),
+    "destroy": ("fnkit.cli.commands.destroy:destroy", "Delete the deployed resources of the project."),
+    "platform": ("fnkit.cli.commands.platform:platform", "Manage the local platform."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that imports a verb's module only when the verb is used."""
+    """A click group that imports the module of a command on first use.
 
-    def __init__(self, *, verbs: dict[str, tuple[str, str]], **rest: Any) -> None:  # click's own keywords
+    Args:
+        verbs: For each verb, the command as ``module:attribute`` and its one-line help.
+        rest: Keyword arguments of ``click.Group``.
+    """
+
+    def __init__(self, *, verbs: dict[str, tuple[str, str]], **rest: Any) -> None:  # keywords of click.Group
         super().__init__(**rest)
         self.verbs = verbs
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The verbs, in the order in which a project meets them."""
+        """Return the verbs in the order of the table, which is the order of a project's life."""
         del ctx
         return list(self.verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the verb's module and return its command."""
+        """Import and return a command, or return ``None`` for an unknown verb."""
         del ctx
         if cmd_name not in self.verbs:
             return None
@@ -59,7 +67,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Refuse a verb that does not exist, naming the one that was probably meant."""
+        """Reject an unknown verb and suggest the closest match."""
         if args and not args[0].startswith("-") and args[0] not in self.verbs:
             close = get_close_matches(args[0], self.verbs, n=1)
             meant = f" Did you mean `{ctx.command_path} {close[0]}`?" if close else ""
@@ -67,7 +75,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs from the table, importing none."""
+        """Write the list of verbs from the table, without importing the commands."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(verb, summary) for verb, (_, summary) in self.verbs.items()])
@@ -82,7 +90,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, "--version", message="fnkit %(version)s")
 @click.pass_context
 def application(context: click.Context) -> int | None:
-    """Mark handlers, deploy them, run them anywhere."""
+    """Develop, run and deploy serverless functions."""
     if context.invoked_subcommand is not None:
         return None
     from fnkit.cli.landing import show_next_commands
@@ -91,9 +99,12 @@ def application(context: click.Context) -> int | None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; every failure is rendered here, once."""
+    """Run one command and return its exit code.
+
+    Render every exception, so that no failure leaves a traceback on the terminal.
+    """
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character must not turn an answer into a crash.
+        # File names and handlers' output may hold characters that the terminal's encoding lacks.
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
@@ -101,15 +112,18 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = application.main(list(arguments), prog_name="fnkit", standalone_mode=False, obj=document)
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # click turns the one into the other
+    except (BrokenPipeError, SystemExit):  # click raises SystemExit on a broken pipe
         return _reader_left()
-    except BaseException as error:  # noqa: BLE001 - the one place where anything becomes an answer
+    except BaseException as error:  # noqa: BLE001 - the one place that renders every exception
         return _fail(explain(error), document, arguments)
     return code if isinstance(code, int) else 0
 
 
 def _fail(failure: Failure, document: Document, arguments: Sequence[str]) -> int:
-    """Render the failure in the shape that was asked for; click may have failed before it could tell us."""
+    """Render a failure and return its exit code.
+
+    Flags are read from the raw arguments, since the failure may come from click's own parsing.
+    """
     before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
     try:
         render(failure, document, as_json="--json" in before_dashes, colour="--no-color" not in before_dashes)
@@ -120,6 +134,9 @@ def _fail(failure: Failure, document: Document, arguments: Sequence[str]) -> int
 
 
 def _reader_left() -> int:
-    """Say nothing: whoever read our output has gone. The interpreter's own flush at exit must not complain."""
+    """Return the exit code for a reader that closed stdout, and redirect stdout to the null device.
+
+    Without the redirection, the interpreter's flush at exit fails and prints ``BrokenPipeError``.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1

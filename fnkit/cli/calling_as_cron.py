@@ -1,4 +1,7 @@
-"""A cron fired where the API cannot fire one: its function is called as the cron would call it."""
+"""Runs a cron on a platform whose API cannot: sends the cron's request to its function.
+
+Scaleway's API has no operation that runs a cron; the local platform has one.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,28 @@ from fnkit.deploy.sources import Firer
 
 __all__ = ["call_as_the_cron"]
 
-_LONGEST_TIMEOUT: Final = 3600.0  # of a function
-_TOKEN_LIFE: Final = timedelta(hours=1)  # it is deleted after the call; this is for clocks that differ
-_TOKEN_PATIENCE: Final = 30.0  # seconds until a new token is ready
+_LONGEST_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
+_TOKEN_LIFE: Final = timedelta(hours=1)  # generous, since clocks may differ; the token is deleted after the call
+_TOKEN_PATIENCE: Final = 30.0  # seconds for a new token to become ready
 _LOOK_SECONDS: Final = 0.5
 _REFUSED: Final = 300
-_SHOWN: Final = 300  # bytes of a failure's body
+_SHOWN: Final = 300  # bytes of the body of a failed response that the error message quotes
 
 
 def call_as_the_cron(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
-    """POST the cron's arguments to its function. A private one gets a token of its own, for this call alone.
+    """POST the arguments of a cron to its function, with a temporary token if the function is private.
+
+    Args:
+        api: The API of the platform that runs the function.
+        firer: The cron and its function.
+
+    Returns:
+        A delivery with one attempt, in the form of the local platform's delivery log. Its ID is empty, since
+        no log keeps it.
 
     Raises:
-        ApiError, InvokeError: the token could not be made, or the function gave no answer.
+        ApiError: The token could not be created or deleted.
+        InvokeError: The function did not respond.
     """
     body = msgspec.json.encode(firer.source.args)
     with _credentials(api, firer.function) as credentials:
@@ -77,12 +89,16 @@ def call_as_the_cron(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
 
 @contextmanager
 def _credentials(api: FunctionsApi, function: Function) -> Iterator[tuple[tuple[str, str], ...]]:
-    """Headers that open the function: the account's own key is never shown to its code."""
+    """Yield the headers that authorize a call of the function.
+
+    A private function accepts the account's secret key too, but the headers reach the function's code. A
+    token gives that code access to nothing but this function.
+    """
     if function.privacy != "private":
         yield ()
         return
     ends = (datetime.now(UTC) + _TOKEN_LIFE).strftime("%Y-%m-%dT%H:%M:%SZ")
-    wanted = CreateToken(function_id=function.id, description="fnkit cron fire", expires_at=ends)
+    wanted = CreateToken(function_id=function.id, description="fnkit cron run", expires_at=ends)
     token = api.transport.write("POST", "tokens", Token, wanted)
     try:
         _wait_ready(api, token)

@@ -1,4 +1,4 @@
-"""The options of both verbs that show deliveries."""
+"""The options of the commands that show deliveries."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ __all__ = ["delivery_options"]
 
 
 def delivery_options(verb: Verb) -> Verb:
-    """Give the verb ``failed``, ``limit``, ``replay``, ``further`` (ids behind the first) and ``replay_failed``."""
+    """Add the options of ``cron history`` and ``trigger deliveries`` to a command.
+
+    The command receives ``failed``, ``limit``, ``replay``, ``replay_failed``, and ``further``: the IDs after the
+    first one of ``--replay A B C``. A click option takes a fixed number of values, so these are arguments.
+    """
     decorators = (
         click.argument("further", metavar="", nargs=-1),
-        click.option("--failed", is_flag=True, help="Only those that failed or are dead."),
+        click.option("--failed", is_flag=True, help="Show only failed and dead deliveries."),
         click.option(
-            "--limit", metavar="N", type=click.IntRange(1, 1000), default=20, help="How many.  [default: 20]"
+            "--limit",
+            metavar="N",
+            type=click.IntRange(1, 1000),
+            default=20,
+            help="Maximum number of deliveries to show.  [default: 20]",
         ),
         click.option(
-            "--replay", metavar="ID...", multiple=True, help="Deliver these again and show what became of them."
+            "--replay", metavar="ID...", multiple=True, help="Replay these deliveries and show the results."
         ),
         click.option(
-            "--replay-failed", is_flag=True, help="Deliver again everything that failed and was not repeated yet."
+            "--replay-failed", is_flag=True, help="Replay all failed deliveries that have not been replayed."
         ),
     )
     for decorate in reversed(decorators):

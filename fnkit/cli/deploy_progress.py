@@ -1,20 +1,28 @@
-"""Shows a deploy's events: live where someone watches, as lines with ``-v``, not at all otherwise."""
+"""Shows the events of a deploy: as live progress on a terminal, and as lines with ``--verbose``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fnkit.cli.output import Output
-from fnkit.deploy.events import Event, Finished, Report, Started, Step, Waiting
+
+if TYPE_CHECKING:
+    from fnkit.deploy.events import Event, Report
 
 __all__ = ["DeployProgress", "deploy_progress"]
 
 
 @dataclass(frozen=True, slots=True)
 class DeployProgress:
-    """report: to hand to the library. paused: to stand around a question."""
+    """The progress display of a deploy.
+
+    Args:
+        report: Callback for the events of the deploy library.
+        paused: Context manager that hides the display, for use around a prompt.
+    """
 
     report: Report
     paused: Callable[[], AbstractContextManager[None]]
@@ -22,7 +30,9 @@ class DeployProgress:
 
 @contextmanager
 def deploy_progress(output: Output, title: str) -> Iterator[DeployProgress]:
-    """Show what ``report`` hears while the block runs."""
+    """Show the events of a deploy while the block runs."""
+    from fnkit.deploy.events import Finished, Started, Step, Waiting
+
     with output.progress(title) as progress:
 
         def report(event: Event) -> None:

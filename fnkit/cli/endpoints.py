@@ -1,4 +1,8 @@
-"""From the API options of a verb to an endpoint: Scaleway's as flags and environment say, or this machine's."""
+"""Resolves the API options of a command to an endpoint or a deploy target.
+
+An endpoint is Scaleway's API as given by flags, environment and profile, or the local platform, which is started
+on demand. A deploy target describes the machine that archives are built for.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,16 @@ __all__ = ["endpoint_for"]
 
 
 def endpoint_for(common: CommonOptions, api: ApiOptions, *, project_region: str | None) -> Endpoint:
-    """Return where this run talks to. ``--local`` starts the platform when it is not running (decision 22).
+    """Return the API endpoint of this run; with ``--local``, start the local platform if it is not running.
+
+    Args:
+        common: The common options; a start of the platform shows its progress on their output.
+        api: The API options of the command.
+        project_region: The region in the project's settings, used if neither flag nor environment names one.
 
     Raises:
-        UsageError: contradictory flags, no credentials, a bad region.
-        PlatformError: the platform could not be started.
+        UsageError: Flags exclude each other, credentials are missing, or the region is unknown.
+        PlatformError: The platform could not be started.
     """
     if not api.local:
         overrides = Overrides(
@@ -29,17 +38,17 @@ def endpoint_for(common: CommonOptions, api: ApiOptions, *, project_region: str 
     given = [flag for flag, value in flags.items() if value]
     if given:
         raise UsageError(
-            f"--local and {given[0]} contradict each other: the platform on this machine has its own.",
-            hint="Leave out one of them.",
+            f"--local and {given[0]} exclude each other: the local platform has its own.",
+            hint="Remove one of them.",
         )
     from fnkit.platform.server.lifecycle import ensure_running
 
-    with common.output.progress("Starting the platform on this machine"):
+    with common.output.progress("Starting the local platform"):
         running = ensure_running()
     return Endpoint(
         api_url=running.api_url,
         secret_key=running.secret_key,
         project_id=running.project_id,
         region=check_region(api.region or project_region or REGIONS[0]),
-        origin="the platform on this machine",
+        origin="the local platform",
     )

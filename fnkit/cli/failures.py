@@ -1,7 +1,7 @@
-"""What went wrong, said once: on stderr with its hint and its place, or as the one JSON document.
+"""Converts exceptions to failures and writes them: as text on stderr, or as the JSON document on stdout.
 
-``explain`` turns any exception into a ``Failure``; ``render`` writes it. Only here do click's errors, the
-operating system's and our own become the same shape (decision 16).
+Errors of click, of the operating system and of fnkit get the same form here: exit code, error code, message, hint,
+and location (``docs/cli.md``, Failures).
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ __all__ = ["Failure", "explain", "problem_to_json", "render"]
 INTERRUPTED: Final = 130
 
 _SYSTEM_HINTS: Final = {
-    errno.ENOSPC: "Free some space on that disk and run the command again: nothing half-written is kept.",
-    errno.EDQUOT: "Your disk quota is used up: free some space and run the command again.",
-    errno.EACCES: "Check who owns that file or folder, and its permissions.",
-    errno.EPERM: "Check who owns that file or folder, and its permissions.",
-    errno.EROFS: "That file system is read-only: choose another folder.",
+    errno.ENOSPC: "Free some space on the disk and run the command again. No partly written file remains.",
+    errno.EDQUOT: "The disk quota is exhausted. Free some space and run the command again.",
+    errno.EACCES: "Check the owner and the permissions of the file or directory.",
+    errno.EPERM: "Check the owner and the permissions of the file or directory.",
+    errno.EROFS: "The file system is read-only. Choose another directory.",
     errno.EMFILE: "Raise the limit of open files (`ulimit -n`).",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failed run. ``problems`` is filled where a project has several things wrong with it."""
+    """The failure of one run. ``problems`` lists all problems of an invalid project, and is empty otherwise."""
 
     exit_code: int
     error: Problem
@@ -43,7 +43,7 @@ class Failure:
 
 
 def explain(error: BaseException) -> Failure:
-    """Turn whatever was raised into an answer; what nobody foresaw leaves a crash report."""
+    """Convert an exception to a failure. An unexpected exception is saved as a crash report."""
     match error:
         case ProjectInvalid():
             return Failure(error.exit_code, Problem(error.code, error.message), error.problems)
@@ -61,7 +61,10 @@ def explain(error: BaseException) -> Failure:
 
 
 def render(failure: Failure, document: Document, *, as_json: bool, colour: bool) -> None:
-    """Write the failure: JSON on stdout where that was asked for, text on stderr otherwise."""
+    """Write a failure, as JSON on stdout or as text on stderr.
+
+    After a result, stdout already holds its one JSON document; the failure then goes to stderr as text.
+    """
     if as_json and document.write(_to_json(failure)):
         return
     for problem in failure.problems:
@@ -70,7 +73,7 @@ def render(failure: Failure, document: Document, *, as_json: bool, colour: bool)
 
 
 def problem_to_json(problem: Problem) -> dict[str, object]:
-    """A problem as it stands in JSON: always the same five keys."""
+    """Return the JSON object of a problem, which always has the same five keys."""
     return {
         "code": problem.code,
         "message": problem.message,
@@ -99,16 +102,16 @@ def _echo_problem(problem: Problem, *, colour: bool) -> None:
 
 
 def _from_click(error: click.ClickException) -> Problem:
-    """Click's message, and where to read on."""
+    """Convert an error of click, with a hint at the help of the command."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context is not None else "fnkit"
-    if type(error).__name__ == "NoArgsIsHelpError":  # newer than the oldest click we take
-        return Problem("usage", f"`{path}` needs a command.", hint=f"`{path} --help` lists them.")
-    return Problem("usage", error.format_message(), hint=f"`{path} --help` shows how it is used.")
+    if type(error).__name__ == "NoArgsIsHelpError":  # by name: the oldest supported click lacks it
+        return Problem("usage", f"`{path}` needs a command.", hint=f"Run `{path} --help` for a list.")
+    return Problem("usage", error.format_message(), hint=f"Run `{path} --help` for usage.")
 
 
 def _system(error: OSError) -> Problem:
-    """What the operating system refused, with the file it was about."""
+    """Convert an error of the operating system, with the file that it concerns."""
     what = error.strerror or str(error) or type(error).__name__
     where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
     hint = _SYSTEM_HINTS.get(error.errno or 0)
@@ -116,7 +119,10 @@ def _system(error: OSError) -> Problem:
 
 
 def _crash(error: BaseException) -> Problem:
-    """Keep the traceback where its owner alone can read it; local variables are not part of it."""
+    """Save the traceback in a file that only the user can read, and convert the exception.
+
+    Local variables are left out of the report: they may hold secrets.
+    """
     trace = "".join(traceback.format_exception(error))
     if os.environ.get("FNKIT_TRACEBACK") == "1":
         sys.stderr.write(trace)
@@ -125,7 +131,7 @@ def _crash(error: BaseException) -> Problem:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(trace)
     except OSError:
-        hint = "Set FNKIT_TRACEBACK=1 to see where."
+        hint = "Set FNKIT_TRACEBACK=1 to print the traceback."
     else:
-        hint = f"This is a fault in fnkit; the crash report is in {report}."
-    return Problem("internal-error", f"Something unforeseen went wrong ({type(error).__name__}).", hint)
+        hint = f"This is a bug in fnkit. The crash report is in {report}."
+    return Problem("internal-error", f"An unexpected error occurred ({type(error).__name__}).", hint)

@@ -1,4 +1,4 @@
-"""Deliveries asked of a platform: shown, repeated and waited for, as the ``cron`` and ``trigger`` verbs do."""
+"""Shows and replays deliveries and runs crons, for the ``cron`` and ``trigger`` commands."""
 
 from __future__ import annotations
 
@@ -27,12 +27,20 @@ __all__ = ["Asked", "fire_now", "open_api", "show_deliveries"]
 _LOOK_SECONDS: Final = 0.1
 _PAGE: Final = 1000
 _NOT_FOUND: Final = 404
-_DISPLACED: Final = "newer successes have displaced what it answered"
+_DISPLACED: Final = "the response was pruned from the log by newer deliveries"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is to be shown, or repeated. further: what stands behind the first id of ``replay``: more ids."""
+    """Selection of deliveries to show or to replay.
+
+    Args:
+        failed: Whether to show only failed and dead deliveries.
+        limit: Maximum number of deliveries to show.
+        replay: IDs of the deliveries to replay.
+        replay_failed: Whether to replay all failed deliveries that have not been replayed.
+        further: The IDs after the first one of ``--replay A B C``, which click parses as arguments.
+    """
 
     failed: bool
     limit: int
@@ -43,18 +51,27 @@ class Asked:
 
 @contextmanager
 def open_api(common: CommonOptions, api: ApiOptions) -> Iterator[tuple[FunctionsApi, Identity]]:
-    """Open the API that a project's resources live at."""
+    """Open the API that the project is deployed to, and yield its client and the identity of the project."""
     identity = load_identity(common.directory, stage=common.stage)
     with FunctionsApi(endpoint_for(common, api, project_region=identity.region)) as client:
         yield client, identity
 
 
 def show_deliveries(output: Output, api: FunctionsApi, kind: str, source_id: str, asked: Asked) -> int | None:
-    """Show a source's deliveries, or repeat some and show what became of them; returns the exit code."""
+    """Show the deliveries of a cron or trigger, or replay some of them and show the results.
+
+    Args:
+        output: Where the result goes.
+        api: The API of the platform.
+        kind: ``crons`` or ``triggers``.
+        source_id: ID of the cron or trigger.
+        asked: The deliveries to show or to replay.
+
+    Returns:
+        The exit code: 1 if a replayed delivery failed or was skipped.
+    """
     if asked.further and not asked.replay:
-        raise UsageError(
-            f"There is one name too many: {asked.further[0]}.", hint="Ids of deliveries stand behind --replay."
-        )
+        raise UsageError(f"Unexpected argument: {asked.further[0]}.", hint="Put delivery IDs after --replay.")
     if asked.replay and asked.replay_failed:
         raise UsageError("--replay and --replay-failed exclude each other.")
     if asked.replay or asked.replay_failed:
@@ -66,7 +83,10 @@ def show_deliveries(output: Output, api: FunctionsApi, kind: str, source_id: str
 
 
 def fire_now(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
-    """Fire a cron and return what became of it; where the API cannot, call its function as it would."""
+    """Run a cron, wait until its delivery is finished, and return the delivery.
+
+    If the platform cannot run crons, send the cron's request to the function.
+    """
     if api.deliveries.kept:
         begun = api.deliveries.fire(firer.source.id)
         return _ended(api, "crons", firer.source.id, [begun])[0]
@@ -78,7 +98,7 @@ def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, asked:
     request = ReplayRequest(ids=ids) if ids else ReplayRequest(status="any")
     answer = api.deliveries.replay(kind, source_id, request)
     begun = [one.delivery for one in answer.replayed]
-    with output.progress("Delivering again"):
+    with output.progress("Replaying"):
         ended = _ended(api, kind, source_id, begun)
     total = api.deliveries.page(kind, source_id, limit=1).total
     output.result(DeliveriesView(tuple(ended), total, skipped=tuple(answer.skipped), is_replay=True))
@@ -87,7 +107,10 @@ def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, asked:
 
 
 def _ended(api: FunctionsApi, kind: str, source_id: str, begun: list[DeliveryView]) -> list[DeliveryView]:
-    """Wait until none of these is under way: each ends, since the platform gives every one up in time."""
+    """Wait until none of the deliveries is pending, and return their final records.
+
+    There is no deadline here: the platform limits the attempts of a delivery, so each one finishes.
+    """
     waiting = {one.id for one in begun}
     while waiting:
         page = api.deliveries.page(kind, source_id, statuses=("pending",), limit=_PAGE)
@@ -98,7 +121,10 @@ def _ended(api: FunctionsApi, kind: str, source_id: str, begun: list[DeliveryVie
 
 
 def _end_of(api: FunctionsApi, kind: str, source_id: str, begun: DeliveryView) -> DeliveryView:
-    """Return a delivery that is not under way any more. A flood of newer ones displaces what succeeded."""
+    """Return the record of a finished delivery.
+
+    The log prunes old successes first. A record that is missing is therefore reported as a success.
+    """
     try:
         return api.deliveries.get(kind, source_id, begun.id)
     except ApiError as error:

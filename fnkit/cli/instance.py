@@ -1,8 +1,8 @@
-"""The child process of ``fnkit invoke``: one instance, answering over one connection.
+"""The child process of a local ``fnkit invoke``: one worker that serves one connection.
 
-It reads its settings as JSON on standard input (they hold secrets), connects back to its parent, proves with
-the token that it is the one, and becomes what the platform's Python bridge makes of any instance: the same
-import rules, the same loop, the same encoding of answers.
+It reads its settings as JSON on standard input, since arguments are visible to other users and the settings hold
+secrets. It connects to its parent, authenticates with the token from the settings, and runs the platform's Python
+worker: the same import rules, serving loop and response encoding.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Run until the parent closes the connection; return the exit code that the handler asked for, else 0."""
+    """Serve until the parent closes the connection. Return the exit code set by the handler, or 0."""
     settings = json.loads(sys.stdin.buffer.read())
     connection = socket.create_connection(("127.0.0.1", settings["port"]))
     connection.sendall(settings["token"].encode())

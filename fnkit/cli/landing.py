@@ -1,4 +1,4 @@
-"""Bare ``fnkit``: the three commands that make sense in this folder now."""
+"""Suggests the next commands when ``fnkit`` runs without a command."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ __all__ = ["next_commands", "show_next_commands"]
 
 
 def next_commands(folder: Path) -> tuple[tuple[str, str], ...]:
-    """Three commands with a word on each: inside a project, and outside."""
+    """Return three commands with a description each, depending on whether the directory is in a project."""
     from fnkit.project import find_root
 
     if find_root(folder) is not None:
         return (
-            ("fnkit scan", "what this project declares"),
-            ("fnkit deploy --local", "run it on this machine"),
-            ("fnkit deploy", "make it so on Scaleway"),
+            ("fnkit scan", "show the functions of this project"),
+            ("fnkit deploy --local", "deploy to the local platform"),
+            ("fnkit deploy", "deploy to Scaleway"),
         )
     return (
-        ("fnkit new shop", "a project that deploys as it stands"),
-        ("fnkit platform start", "the platform on this machine"),
-        ("fnkit --help", "every command"),
+        ("fnkit new shop", "create a project"),
+        ("fnkit platform start", "start the local platform"),
+        ("fnkit --help", "list all commands"),
     )
 
 
 def show_next_commands() -> int:
-    """Print them."""
+    """Print the suggested commands for the current directory, and return the exit code."""
     commands = next_commands(Path.cwd())
     width = max(len(command) for command, _ in commands)
-    click.echo("In this folder, try:\n")
+    click.echo("Next commands in this directory:\n")
     for command, reason in commands:
         click.echo(f"  {command:<{width}}  {reason}")
     return 0

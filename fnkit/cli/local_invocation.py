@@ -1,12 +1,12 @@
-"""One handler called here: in a child process, by the data plane's rules, with the project's environment.
+"""Invokes one handler locally, in a child process, by the rules of the platform's data plane.
 
-1. **Refuse** what the platform answers by itself (``/favicon.ico``, too large a body).
+1. **Check**: reject what the platform rejects before it calls a handler (``/favicon.ico``, a body too large).
 2. **Build** the event and the context, as the gateway does.
-3. **Run** an instance with this Python and its installed packages; hand it the event; wait for the answer.
-4. **Map** the answer to the client's response, as the gateway does.
+3. **Run** a worker with this Python interpreter and its installed packages, send it the event, and wait.
+4. **Map** the worker's response to the client's response, as the gateway does.
 
-Its environment is the function's and nothing else; its working directory is an empty folder, as on the
-platform: a handler that needs a file beside it uses ``__file__`` here as there.
+The environment holds only the variables of the function. The working directory is an empty directory, as on the
+platform, so that a handler that opens a file by a path relative to its project fails here too.
 """
 
 from __future__ import annotations
@@ -48,7 +48,15 @@ _NANOSECONDS: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the handler is asked. ``target`` is the path with its query; ``event`` replaces what no request says."""
+    """A request to a function.
+
+    Args:
+        method: HTTP method in upper case.
+        target: Path with query string, starting with ``/``.
+        headers: Name and value of each header, in order.
+        body: Content of the request.
+        event: Fields that are merged into the event of a local invocation, such as ``requestContext``.
+    """
 
     method: str
     target: str
@@ -59,7 +67,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a client would get, how long the handler took in milliseconds, and what it printed."""
+    """The result of an invocation.
+
+    Args:
+        response: The response that a client receives.
+        duration_ms: Milliseconds from sending the request to the end of the response.
+        logs: The lines that the handler printed.
+    """
 
     response: MappedResponse
     duration_ms: float
@@ -73,24 +87,31 @@ def invoke_here(
     secret_values: Mapping[str, str],
     on_line: Callable[[str], None],
 ) -> Answer:
-    """Call the handler once; ``on_line`` gets each line that it prints, as it prints it.
+    """Invoke a handler once.
+
+    Args:
+        project: The project, for its root directory and the environment of its namespace.
+        spec: The function to invoke.
+        request: The request to send.
+        secret_values: The value of each secret of the namespace and the function.
+        on_line: Called with each line that the handler prints, as it is printed, from another thread.
 
     Raises:
-        InvokeError: its language does not run here, or its process could not be started.
-        UsageError: the path is none.
+        InvokeError: The language of the function does not run locally, or the process could not be started.
+        UsageError: The request path is invalid.
     """
     runtime = find_runtime(spec.runtime)
     if runtime is None or runtime.language != "Python":
         raise InvokeError(
-            f"{spec.name} is for {spec.runtime}, and only Python handlers are run here.",
+            f"{spec.name} uses the runtime {spec.runtime}; only Python handlers run locally.",
             code="language-not-here",
-            hint=f"Deploy it with `fnkit deploy --local`, then `fnkit invoke {spec.name} --remote --local`.",
+            hint=f"Run `fnkit deploy --local`, then `fnkit invoke {spec.name} --remote --local`.",
         )
     path, _, query = request.target.partition("?")
     try:
         path = decode_path(path)
     except ValueError as error:
-        raise UsageError(f"This path cannot be asked for: {error}.", code="bad-path") from None
+        raise UsageError(f"The request path is invalid: {error}.", code="bad-path") from None
     environment = {
         **project.namespace.env,
         **spec.env,
@@ -146,7 +167,8 @@ def _run(
         finally:
             child.kill()
             child.wait()
-            # What the handler left running may hold its output open; what is printed by now is what counts.
+            # A process that the handler started may keep the pipe open, so end of file may never come. Lines
+            # printed until now are enough.
             listening.join(timeout=1.0)
     return Answer(response=response, duration_ms=milliseconds, logs=tuple(logs))
 
@@ -160,7 +182,9 @@ def _start(settings: Mapping[str, object]) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
         )
     except OSError as error:
-        raise InvokeError(f"No process could be started: {error.strerror}.", code="invoke-start") from None
+        raise InvokeError(
+            f"The handler's process could not be started: {error.strerror}.", code="invoke-start"
+        ) from None
     if child.stdin is not None:
         with child.stdin:
             child.stdin.write(json.dumps(settings).encode())
@@ -168,7 +192,11 @@ def _start(settings: Mapping[str, object]) -> subprocess.Popen[bytes]:
 
 
 def _accept(door: socket.socket, token: str, child: subprocess.Popen[bytes]) -> socket.socket:
-    """Wait for the child; whoever else knocks does not know the token."""
+    """Accept the connection of the child.
+
+    Any local process can connect to the port, so a connection counts only if it starts with the token. The short
+    timeouts let the loop notice that the child has exited, and keep a silent stranger from blocking it.
+    """
     door.settimeout(0.1)
     deadline = time.monotonic() + _START_SECONDS
     while child.poll() is None and time.monotonic() < deadline:
@@ -184,16 +212,22 @@ def _accept(door: socket.socket, token: str, child: subprocess.Popen[bytes]) -> 
         if secrets.compare_digest(said, token.encode()):
             return connection
         connection.close()
-    raise InvokeError("The handler's process ended before it could be asked.", code="invoke-start")
+    raise InvokeError("The handler's process exited before it accepted a request.", code="invoke-start")
 
 
 def _exchange(
     connection: socket.socket, call: Mapping[str, object], spec: FunctionSpec
 ) -> tuple[MappedResponse, float]:
-    """Wait until the module is imported, ask, and map the answer; the timeout counts from the asking."""
+    """Wait until the handler is imported, send the request, and read the response.
+
+    The function's timeout starts when the request is sent, as on the platform; the import has a limit of its own.
+
+    Returns:
+        The mapped response, and the milliseconds that it took.
+    """
     connection.settimeout(_START_SECONDS)
     if not _until(connection, b"\n")[0]:
-        return map_failure("the process ended while the handler was imported"), 0.0
+        return map_failure("the process exited while it imported the handler"), 0.0
     body = json.dumps(call).encode()
     began = time.perf_counter()
     timeout = spec.timeout / _NANOSECONDS
@@ -206,7 +240,7 @@ def _exchange(
         text = f"{spec.name} did not answer within {timeout:g} s"
         response = map_response(504, (("Content-Type", "text/plain; charset=utf-8"),), text.encode())
     except OSError:
-        response = map_failure("the process ended before it answered")
+        response = map_failure("the process exited before it responded")
     return response, round((time.perf_counter() - began) * 1000, 3)
 
 
@@ -216,14 +250,18 @@ def _mapped(connection: socket.socket, head: bytes, rest: bytes) -> MappedRespon
     length = int(dict(headers)["content-length"])
     content = rest + _receive(connection, length - len(rest))
     status = int(status_line.split(" ")[1])
-    if status == 500:  # noqa: PLR2004 - the bridge's one way to say that the handler raised
+    if status == 500:  # noqa: PLR2004 - the worker's status for a handler that raised
         return map_failure(content.decode(errors="replace"))
     kept = [header for header in headers if header[0] != "content-length"]
     return map_response(status, kept, content)
 
 
 def _until(connection: socket.socket, mark: bytes) -> tuple[bytes, bytes]:
-    """What comes before the mark and what was read behind it; ``ConnectionError`` when it never comes."""
+    """Receive up to a delimiter; return the bytes before it and those received after it.
+
+    Raises:
+        ConnectionError: The connection closed before the delimiter.
+    """
     buffer = b""
     while mark not in buffer:
         received = connection.recv(65536)
@@ -245,7 +283,7 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 def _let_end(child: subprocess.Popen[bytes]) -> None:
-    """Give it a moment: what it prints at its end belongs to its logs."""
+    """Wait up to a second for the child to exit, since exit handlers may print lines too."""
     try:
         child.wait(timeout=1.0)
     except subprocess.TimeoutExpired:
@@ -261,7 +299,7 @@ def _listen(stream: IO[bytes] | None, keep: Callable[[str], None]) -> None:
 
 
 def _route(spec: FunctionSpec, root: Path, environment: Mapping[str, str]) -> Route:
-    """The deployment that this call pretends to be: what the environment is computed from."""
+    """Return the route that a deployment of the function would have; the environment is computed from it."""
     return Route(
         function_id="",
         generation=0,

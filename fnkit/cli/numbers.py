@@ -1,4 +1,7 @@
-"""Numbers on the command line: click lets ``nan`` through its ranges, and ``inf`` where they are open."""
+"""Option types for finite numbers.
+
+``click.FloatRange`` accepts ``nan``, and ``inf`` where the range has no upper bound.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ __all__ = ["FiniteRange"]
 
 
 class FiniteRange(click.FloatRange):
-    """A range of floating-point numbers without ``nan`` and ``inf``."""
+    """A range of finite floating-point numbers: rejects ``nan`` and ``inf``."""
 
     def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """See ``click.ParamType``."""
+        """Convert an option's value to a finite number, or fail with a usage error."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)

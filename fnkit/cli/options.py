@@ -1,4 +1,7 @@
-"""The options that verbs share, as decorators that hand a verb one frozen value each."""
+"""Options that commands share, and the types and parsers of option values.
+
+Each decorator collects a group of options into one frozen value, which the command receives as an argument.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,13 @@ Verb: TypeAlias = Callable[..., int | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonOptions:
-    """What every verb knows: where to look for the project, the stage (``""`` without one), its output.
+    """The options of every command.
 
-    ``directory`` is absolute: the one given, else the current one. The project's folder is the nearest one
-    upward from it that holds settings; finding it is the library's work (``fnkit.project.find_root``).
+    Args:
+        directory: Absolute path of the directory given, or of the current one. The project's root is this
+            directory or its nearest parent that has settings (``fnkit.project.find_root``).
+        stage: Name of the stage; empty without one.
+        output: Where the command writes its result and its messages.
     """
 
     directory: Path
@@ -32,7 +38,7 @@ class CommonOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiOptions:
-    """Where to deploy, as far as flags say so; ``None`` leaves it to the environment and the profile."""
+    """The API options as given by flags. ``None`` leaves the value to the environment and the profile."""
 
     project_id: str | None
     region: str | None
@@ -42,22 +48,22 @@ class ApiOptions:
 
 
 def common_options(verb: Verb) -> Verb:
-    """Give the verb ``common``: a ``CommonOptions``."""
+    """Add the common options to a command, which receives them as ``common``, a ``CommonOptions``."""
 
-    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
     @click.option(
         "-C",
         "--directory",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         metavar="DIR",
-        help="Where to look for the project: the nearest folder upward with settings.  [default: here]",
+        help="Find the project in this directory or its parents.  [default: current directory]",
     )
     @click.option(
-        "--stage", default="", metavar="NAME", callback=_checked_stage, help="The stage: a namespace of its own."
+        "--stage", default="", metavar="NAME", callback=_checked_stage, help="Use the namespace of this stage."
     )
-    @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
-    @click.option("-v", "--verbose", count=True, help="Say more.")
-    @click.option("--no-color", is_flag=True, help="Print without colours.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print only results, warnings and errors.")
+    @click.option("-v", "--verbose", count=True, help="Print more details.")
+    @click.option("--no-color", is_flag=True, help="Disable colours.")
     @click.pass_obj
     @functools.wraps(verb)
     def wrapped(
@@ -80,13 +86,13 @@ def common_options(verb: Verb) -> Verb:
 
 
 def api_options(verb: Verb) -> Verb:
-    """Give the verb ``api``: an ``ApiOptions``."""
+    """Add the API options to a command, which receives them as ``api``, an ``ApiOptions``."""
 
-    @click.option("--project-id", metavar="ID", help="Scaleway project. [env: SCW_DEFAULT_PROJECT_ID]")
-    @click.option("--region", metavar="NAME", help="Region. [env: SCW_DEFAULT_REGION; default: fr-par]")
-    @click.option("--profile", metavar="NAME", help="Profile of Scaleway's config file. [env: SCW_PROFILE]")
-    @click.option("--api-url", metavar="URL", help="The API's address. [env: SCW_API_URL]")
-    @click.option("--local", is_flag=True, help="The platform on this machine, started when it is not running.")
+    @click.option("--project-id", metavar="ID", help="Scaleway project ID. [env: SCW_DEFAULT_PROJECT_ID]")
+    @click.option("--region", metavar="NAME", help="Scaleway region. [env: SCW_DEFAULT_REGION; default: fr-par]")
+    @click.option("--profile", metavar="NAME", help="Profile in Scaleway's config file. [env: SCW_PROFILE]")
+    @click.option("--api-url", metavar="URL", help="URL of the API. [env: SCW_API_URL]")
+    @click.option("--local", is_flag=True, help="Use the local platform; start it if it is not running.")
     @functools.wraps(verb)
     def wrapped(
         *,
@@ -108,6 +114,8 @@ def _checked_stage(context: click.Context, parameter: click.Parameter, value: st
 
     if value and not STAGE_RULE.fullmatch(value):
         raise click.BadParameter(
-            "a stage is 1 to 16 of a-z, 0-9 and '-', and starts with a letter or digit", context, parameter
+            "a stage has 1 to 16 characters of a-z, 0-9 and '-', and starts with a letter or digit",
+            context,
+            parameter,
         )
     return value

@@ -1,7 +1,7 @@
-"""Where a verb's answer goes: one result on stdout, everything else on stderr.
+"""Output of commands: one result on stdout; messages, warnings and progress on stderr.
 
-With ``--json`` stdout holds exactly one JSON document. ``Document`` is that promise: it writes once, and a
-failure after a result leaves the result alone. Without ``--json`` a view renders itself on a rich console.
+With ``--json``, stdout holds exactly one JSON document; ``Document`` enforces that. Without it, a view renders
+itself on a rich console. Progress is shown on terminals only, and may be updated from several threads.
 """
 
 from __future__ import annotations
@@ -24,42 +24,46 @@ if TYPE_CHECKING:
 __all__ = ["Document", "Output", "View", "console_for"]
 
 WIDE = 10_000
-"""Columns of a console that is no terminal: a program reads it, so nothing is wrapped or cut."""
+"""Columns of a console that is not a terminal: wide enough that no line is wrapped or cut for a program."""
 
 
 class View(Protocol):
-    """One answer in its two forms. Both come from the same frozen value, so they cannot diverge."""
+    """A result in two forms, text and JSON. Both derive from the same frozen value, so they cannot diverge."""
 
     def to_json(self) -> dict[str, object]:
-        """The document that scripts rely on (``docs/cli.md``)."""
+        """Return the JSON document, whose keys ``docs/cli.md`` guarantees."""
         ...
 
     def render(self, console: Console) -> None:
-        """Print the same for people."""
+        """Print the result as text."""
         ...
 
 
 class Document:
-    """Standard output's one JSON document."""
+    """The one JSON document on stdout."""
 
     def __init__(self) -> None:
         self.written = False
 
     def write(self, value: dict[str, object]) -> bool:
-        """Write the document; False when one was written already."""
+        """Write the document; return False, and write nothing, if one was written before."""
         if self.written:
             return False
         self.written = True
-        # ASCII: valid in every terminal's encoding, and for file names that are not Unicode.
+        # ASCII with escapes: valid in every encoding, and able to hold file names that are not valid Unicode.
         sys.stdout.write(json.dumps(value, indent=2) + "\n")
         sys.stdout.flush()
         return True
 
 
 class Output:
-    """A verb's only way to say something.
+    """Writes the output of one command, as its flags ask.
 
-    as_json: ``--json``. verbosity: -1 quiet, 0 normal, 1 and more detailed. colour: False after ``--no-color``.
+    Args:
+        document: The JSON document of this run.
+        as_json: Whether ``--json`` was given.
+        verbosity: -1 for ``--quiet``, 0 by default, 1 and more for each ``--verbose``.
+        colour: False after ``--no-color``.
     """
 
     def __init__(self, document: Document, *, as_json: bool, verbosity: int, colour: bool) -> None:
@@ -69,7 +73,7 @@ class Output:
         self._document = document
 
     def result(self, view: View) -> None:
-        """Give the answer: once a run."""
+        """Write the result. Call it once in a run."""
         if self.as_json:
             self._document.write(view.to_json())
         else:
@@ -77,44 +81,51 @@ class Output:
             sys.stdout.flush()
 
     def line(self, text: str, fields: dict[str, object]) -> None:
-        """Give one item of an endless answer (logs): its text, or one JSON object on one line."""
+        """Write one item of a stream, such as a log line, as text or as one JSON object on one line."""
         self._document.written = True
         click.echo(json.dumps(fields) if self.as_json else text, color=None if self.colour else False)
 
     def message(self, text: str) -> None:
-        """Say what happens, on stderr; ``-q`` silences it."""
+        """Write a message to stderr, unless ``--quiet`` was given."""
         if self.verbosity >= 0:
             self._echo(text)
 
     def detail(self, text: str) -> None:
-        """Say what only ``-v`` asks for, on stderr."""
+        """Write a detail to stderr if ``--verbose`` was given."""
         if self.verbosity > 0:
             self._echo(text)
 
     def warning(self, text: str) -> None:
-        """Say what the reader should act on, on stderr, also under ``-q``."""
+        """Write a warning to stderr, also with ``--quiet``."""
         self._echo(click.style("warning:", fg="yellow", bold=True) + f" {text}")
 
     def confirm(self, question: str, *, yes: bool) -> bool:
-        """Ask before something that cannot be undone; True when ``yes`` or the answer is yes.
+        """Ask for confirmation of a step that cannot be undone.
+
+        Args:
+            question: The question to show.
+            yes: Whether the user confirmed in advance with ``--yes``.
 
         Raises:
-            UsageError: ``confirmation-needed``, when nobody is there to answer.
+            UsageError: ``confirmation-needed``, if standard input is not a terminal or ``--json`` was given.
         """
         if yes:
             return True
         if self.as_json or not sys.stdin.isatty():
             raise UsageError(
-                f"This needs a yes: {question}", code="confirmation-needed", hint="Add --yes to go ahead."
+                f"Confirmation is required: {question}", code="confirmation-needed", hint="Pass --yes to confirm."
             )
         return click.confirm(question, err=True)
 
     @contextmanager
     def progress(self, title: str, total: int | None = None) -> Iterator[Progress]:
-        """Show how far the work is, on stderr, while the block runs.
+        """Show progress on stderr while the block runs.
 
-        Silent with ``--json`` and ``-q`` and where stderr is no terminal. ``total`` is the number of steps;
-        ``None`` shows that something moves.
+        Show nothing with ``--json`` or ``--quiet``, or if stderr is not a terminal.
+
+        Args:
+            title: What the work is.
+            total: Number of steps; ``None`` shows a spinner without a bar.
         """
         from fnkit.cli.progress import LiveProgress, SilentProgress
 
@@ -129,7 +140,12 @@ class Output:
 
 
 def console_for(*, stderr: bool, colour: bool) -> Console:
-    """A console that prints what it is given: no markup, no emoji codes, no guessing at colours."""
+    """Return a console that prints text as it is, without markup, emoji codes and highlighting.
+
+    Args:
+        stderr: Whether the console writes to stderr instead of stdout.
+        colour: Whether to allow colours. rich turns them off by itself for ``NO_COLOR`` and for pipes.
+    """
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout

@@ -1,4 +1,4 @@
-"""When schedules fire, read from the project or typed by hand; asks no platform."""
+"""Computes the next runs of schedules, from the project or from an expression. Makes no network requests."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from fnkit.project import CronSpec, FunctionSpec
 
 __all__ = ["Preview", "preview"]
 
-_NO_NAMES: Final = ("@", "*")  # so begin schedules, though not all of one, and no names
+_NO_NAMES: Final = ("@", "*")  # a single word that starts so is an attempt at a schedule, not a name
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A schedule and its next ticks, in Unix seconds; function and name are empty for a typed one."""
+    """A schedule and the times of its next runs, in Unix seconds.
+
+    ``function`` and ``name`` are empty if the schedule was given as an expression.
+    """
 
     function: str
     name: str
@@ -28,19 +31,25 @@ class Preview:
 
 
 def preview(common: CommonOptions, name: str, count: int) -> tuple[Preview, ...]:
-    """Return the next ``count`` ticks of an expression, of the crons that a name means, or of all.
+    """Return the next runs of an expression or of crons of the project.
+
+    Args:
+        common: The common options, which locate the project.
+        name: A schedule expression, or the name of a cron or of a function; empty for all crons of the project.
+        count: Number of runs for each schedule.
 
     Raises:
-        UsageError: the expression cannot be read, or no cron is called so.
-        ProjectInvalid, ProjectError: the project cannot be read.
+        UsageError: The expression is invalid, or no cron matches the name.
+        ProjectInvalid: The project has problems.
+        ProjectError: The project could not be read.
     """
     now = time.time()
     if any(character.isspace() for character in name.strip()) or name.startswith(_NO_NAMES):
         if fault := schedule_fault(name):
             raise UsageError(
-                f"This is no schedule: {fault}",
+                f"The schedule is invalid: {fault}",
                 code="bad-expression",
-                hint="Five fields in UTC: minute, hour, day of month, month, day of week.",
+                hint="A schedule has five fields in UTC: minute, hour, day of month, month, day of week.",
             )
         return (Preview("", "", name, _ticks(name, now, count)),)
     project = load_project(common.directory, stage=common.stage)
@@ -51,7 +60,7 @@ def preview(common: CommonOptions, name: str, count: int) -> tuple[Preview, ...]
         raise UsageError(
             f"The project has no cron {name}.",
             code="no-cron",
-            hint=f"It has: {known}. A schedule is written in one argument, in quotes.",
+            hint=f"Its crons are: {known}. Put quotes around a schedule, so that it is one argument.",
         )
     return tuple(
         Preview(function.name, cron.name, cron.schedule, _ticks(cron.schedule, now, count))

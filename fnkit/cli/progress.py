@@ -1,45 +1,36 @@
-"""How far a long step is: shown on a terminal, silent elsewhere. Safe to call from several threads."""
+"""Progress of long steps, shown on terminals only. May be updated from several threads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.progress import Progress as RichProgress
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["LiveProgress", "Progress", "SilentProgress"]
 
 
 class Progress(Protocol):
-    """What a verb may do with it."""
+    """The progress display of one command."""
 
     def update(self, text: str, *, advance: int = 0) -> None:
-        """Show what is being done now; ``advance`` steps are finished."""
+        """Show the current step, and count ``advance`` more steps as finished."""
         ...
 
     def grow(self, steps: int) -> None:
-        """There are ``steps`` more to do than was known."""
+        """Raise the total number of steps by ``steps``."""
         ...
 
     def paused(self) -> AbstractContextManager[None]:
-        """Keep out of the way while somebody is asked something."""
+        """Hide the display while the block runs, so that a prompt is readable."""
         ...
 
 
 class SilentProgress:
-    """Nobody is watching."""
+    """A progress display that shows nothing."""
 
     def update(self, text: str, *, advance: int = 0) -> None:
         """Do nothing."""
@@ -52,23 +43,22 @@ class SilentProgress:
         return nullcontext()
 
 
-class _PlainText(ProgressColumn):
-    """The description as it is: names may hold what rich would read as markup."""
-
-    def render(self, task: object) -> Text:
-        return Text(str(getattr(task, "description", "")))
-
-
 class LiveProgress:
-    """A line that lives at the bottom of the terminal and leaves nothing behind."""
+    """A progress line at the bottom of a terminal, removed at the end."""
 
     def __init__(self, console: Console, title: str, total: int | None) -> None:
+        # Imported here: rich takes tens of milliseconds, and most runs of a command show no progress.
+        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+        from rich.table import Column
+
         counted = (BarColumn(bar_width=24), MofNCompleteColumn()) if total is not None else ()
         self._rich = RichProgress(
             SpinnerColumn(),
             TextColumn("{task.fields[title]}", markup=False),
             *counted,
-            _PlainText(),
+            # No markup: names of functions may hold brackets. A plain column may wrap, unlike the default.
+            TextColumn("{task.description}", markup=False, table_column=Column()),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -76,28 +66,28 @@ class LiveProgress:
         self._task = self._rich.add_task("", total=total, title=title)
 
     def __enter__(self) -> Self:
-        """Start showing it."""
+        """Start the display."""
         self._rich.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Clear the line."""
+        """Stop the display and clear the line."""
         self._rich.stop()
 
     def update(self, text: str, *, advance: int = 0) -> None:
-        """Show what is being done now; ``advance`` steps are finished."""
+        """Show the current step, and count ``advance`` more steps as finished."""
         self._rich.update(self._task, description=text, advance=advance)
 
     def grow(self, steps: int) -> None:
-        """Raise the number of steps by ``steps``."""
+        """Raise the total number of steps by ``steps``."""
         task = self._rich.tasks[0]
         self._rich.update(self._task, total=(task.total or 0) + steps)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Clear the line while the block runs, so that a question stands alone."""
+        """Clear the line while the block runs, so that a prompt is readable."""
         self._rich.stop()
         try:
             yield

@@ -1,4 +1,7 @@
-"""What ``--quota`` says: ``functions=N,namespaces=N,memory=SIZE``, each a number or ``none``, or ``none`` alone."""
+"""Parses ``--quota`` and ``--memory-budget``.
+
+A quota is ``functions=N,namespaces=N,memory=SIZE``, where each value is a number or ``none``, or just ``none``.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,14 @@ _UNITS: Final = {"m": 1, "g": 1024, "t": 1024 * 1024}
 def read_quotas(
     _context: click.Context, _option: click.Parameter, text: str | None
 ) -> dict[str, int | None] | None:
-    """Return ``{name: number or None}``, memory in MB; what is not named keeps its published figure.
+    """Parse ``--quota``, as a click callback.
+
+    Returns:
+        The limit of each quota named, memory in MB, ``None`` for no limit. Quotas not named keep their published
+        default. ``None`` if the option is absent.
 
     Raises:
-        click.BadParameter: it says something else.
+        click.BadParameter: The text is not a list of quotas.
     """
     if text is None:
         return None
@@ -37,10 +44,10 @@ def read_quotas(
 
 
 def read_size(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
-    """Return what ``--memory-budget`` says in MB.
+    """Parse ``--memory-budget`` in MB, as a click callback; return ``None`` if the option is absent.
 
     Raises:
-        click.BadParameter: it is no size.
+        click.BadParameter: The text is not a positive size.
     """
     if text is None:
         return None

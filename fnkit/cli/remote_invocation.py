@@ -1,4 +1,4 @@
-"""One deployed function called, as ``fnkit invoke --remote`` does."""
+"""Invokes a deployed function, for ``fnkit invoke --remote``."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from fnkit.errors import NotFoundError
 __all__ = ["invoke_there"]
 
 _FORBIDDEN: Final = 403
-_LONGEST_TIMEOUT: Final = 3600.0  # of a function
+_LONGEST_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
 
 
 def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Request) -> Answer:
-    """Find the function in the project's namespace and call it. Its logs stay on the platform.
+    """Find the function in the project's namespace and send the request to it.
+
+    The result has no log lines; the platform keeps them.
 
     Raises:
-        NotFoundError: it is not deployed.
-        ApiError, InvokeError: the API or the function could not be asked.
+        NotFoundError: The function is not deployed.
+        ApiError: A request to the API failed.
+        InvokeError: The function did not respond.
     """
     identity = load_identity(common.directory, stage=common.stage)
     with FunctionsApi(endpoint_for(common, api, project_region=identity.region)) as client:
@@ -46,7 +49,7 @@ def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Req
     milliseconds = round((time.perf_counter() - began) * 1000, 3)
     if function.privacy == "private" and answer.status == _FORBIDDEN:
         common.output.warning(
-            f"{name} is private. Send a token of it or of its namespace, or an API key's secret: "
+            f"{name} is private. Pass a token of the function or its namespace, or the secret of an API key: "
             "-H 'X-Auth-Token: …'."
         )
     response = MappedResponse(answer.status, list(answer.headers), answer.body)
@@ -56,12 +59,12 @@ def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Req
 def _function(client: FunctionsApi, namespace_name: str, name: str) -> Function:
     project_id = client.endpoint.project_id
     for namespace in client.namespaces.list(name=namespace_name, project_id=project_id):
-        if namespace.name == namespace_name:  # the API's filter may match more
+        if namespace.name == namespace_name:  # the name filter of the API may match more than the exact name
             for function in client.functions.list(namespace.id):
                 if function.name == name:
                     return function
     raise NotFoundError(
-        f"There is no function {name} in the namespace {namespace_name}.",
+        f"There is no function {name} in namespace {namespace_name}.",
         code="not-deployed",
-        hint="Deploy it first, or call it here: leave out --remote.",
+        hint="Run `fnkit deploy` first, or invoke the function locally without --remote.",
     )

@@ -1,4 +1,4 @@
-"""What archives are built for when nothing is deployed: Scaleway as recorded, or the platform on this machine."""
+"""Selects the deploy target of commands that build without deploying: Scaleway, or the local platform."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ __all__ = ["site_for"]
 
 
 def site_for(common: CommonOptions, target: str) -> Site:
-    """Return the site of ``--target``; for ``local`` the platform is asked, and started when it does not run.
+    """Return the deploy target for ``--target``.
+
+    Args:
+        common: The common options.
+        target: ``scaleway`` for the recorded runtimes of Scaleway, or ``local`` for those of the local platform,
+            which is started if it is not running.
 
     Raises:
-        PlatformError: it could not be started.
+        PlatformError: The local platform could not be started.
     """
     if target == "scaleway":
         return Site(info=None, runtimes=RUNTIMES)

@@ -1,4 +1,4 @@
-"""What ``--tls-port`` says: a port, 0 for any free one, or ``none``."""
+"""Parses ``--tls-port`` and ``--nats-port``: a port, 0 for any free port, or ``none``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _DIGITS_MAX: Final = 5
 def read_tls_port(
     _context: click.Context, _option: click.Parameter, text: str | None
 ) -> int | Literal["none"] | None:
-    """Return the port, ``"none"``, or ``None`` where nothing was said.
+    """Parse a port or ``none``, as a click callback; return ``None`` if the option is absent.
 
     Raises:
-        click.BadParameter: it says something else.
+        click.BadParameter: The text is neither a port number nor ``none``.
     """
     if text is None:
         return None

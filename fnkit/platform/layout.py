@@ -92,7 +92,7 @@ class Layout:
 
     @property
     def log_push(self) -> Path:
-        """How far functions' logs were sent (``--logs-push``)."""
+        """How far functions' logs were sent (``--loki-url``)."""
         return self.home / "log-push.json"
 
     @property

@@ -29,7 +29,7 @@ def options(verb: tuple[str, ...]) -> set[str]:
 @pytest.mark.parametrize("verb", every_verb(), ids=" ".join)
 def test_every_option_of_a_verb_is_in_its_section(verb: tuple[str, ...]) -> None:
     text = section(" ".join(("fnkit", *verb)))
-    expected = options(verb) - COMMON - API - ({"--data"} if verb[0] == "platform" else set())
+    expected = options(verb) - COMMON - API - ({"--data-dir"} if verb[0] == "platform" else set())
     assert {option for option in expected if option not in text} == set()
 
 

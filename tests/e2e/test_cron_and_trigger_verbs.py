@@ -135,7 +135,7 @@ def test_a_failed_firing_is_shown_with_what_was_said_and_repeated(place: tuple[P
     # The one that was repeated by hand is left out; its failed repetition is not.
     assert len(done["deliveries"]) == total
     assert failed["id"] not in {one["replay_of"] for one in done["deliveries"]}
-    assert run(place, "cron", "history", "poll", "--replay-failed").ok().stdout == "There is nothing to repeat.\n"
+    assert run(place, "cron", "history", "poll", "--replay-failed").ok().stdout == "There are no deliveries to replay.\n"
 
 
 def test_several_are_repeated_at_once_in_either_way_of_writing_them(place: tuple[PlatformUnderTest, Path]) -> None:
@@ -145,12 +145,12 @@ def test_several_are_repeated_at_once_in_either_way_of_writing_them(place: tuple
         done = run(place, "cron", "history", "poll", *ids, "--json").json()
         assert {repeated["replay_of"] for repeated in done["deliveries"]} == {one, other}
     lonely = run(place, "cron", "history", "poll", one, "--json")
-    assert (lonely.code, lonely.json()["error"]["hint"]) == (2, "Ids of deliveries stand behind --replay.")
+    assert (lonely.code, lonely.json()["error"]["hint"]) == (2, "Put delivery IDs after --replay.")
 
 
 def test_firing_by_hand_is_no_tick_and_says_what_became_of_it(place: tuple[PlatformUnderTest, Path]) -> None:
     platform, _ = place
-    fired = run(place, "cron", "fire", "yearly", "--json").ok().json()["delivery"]
+    fired = run(place, "cron", "run", "yearly", "--json").ok().json()["delivery"]
     assert (fired["cause"], fired["status"], fired["http_status"]) == ("fire", "succeeded", 200)
     platform.advance(300)
     ticks = [one for one in deliveries(place, "often") if one["cause"] == "tick"]
@@ -158,7 +158,7 @@ def test_firing_by_hand_is_no_tick_and_says_what_became_of_it(place: tuple[Platf
 
 
 def test_a_name_that_could_be_two_crons_is_refused_with_both(place: tuple[PlatformUnderTest, Path]) -> None:
-    done = run(place, "cron", "fire", "report", "--json")
+    done = run(place, "cron", "run", "report", "--json")
     assert done.code == 2
     error = done.json()["error"]
     assert error["code"] == "ambiguous-name"
@@ -215,7 +215,7 @@ def test_scaleway_is_not_asked_for_a_log() -> None:
     )
     with FunctionsApi(endpoint) as api:
         assert not api.deliveries.kept
-        with pytest.raises(ApiError, match="Scaleway keeps no log"):
+        with pytest.raises(ApiError, match="Scaleway does not record the deliveries"):
             api.deliveries.page("crons", "x")
 
 

@@ -188,9 +188,9 @@ def test_beyond_loopback_a_key_is_needed(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home", "--host", "0.0.0.0") as platform:
         key = platform.secret_key
         bound = platform.command(
-            *("platform", "key", "create", "--json", "--project-id", "33333333-3333-3333-3333-333333333333")
+            *("platform", "api-key", "create", "--json", "--project-id", "33333333-3333-3333-3333-333333333333")
         ).ok()
-        reader = platform.command("platform", "key", "create", "--json", "--read-only").ok()
+        reader = platform.command("platform", "api-key", "create", "--json", "--read-only").ok()
         statuses = [
             asked(platform.api_url, headers)
             for headers in (

@@ -35,9 +35,9 @@ def test_tokens_and_keys_open_a_private_function_and_outlive_restarts(tmp_path: 
     with running_platform(tmp_path / "home") as first:
         function = private_function(first)
         api = api_of(first)
-        made = first.command("platform", "key", "create", "--read-only", "--json").ok().json()
+        made = first.command("platform", "api-key", "create", "--read-only", "--json").ok().json()
         foreign = first.command(
-            *("platform", "key", "create", "--json", "--project-id", "33333333-3333-3333-3333-333333333333")
+            *("platform", "api-key", "create", "--json", "--project-id", "33333333-3333-3333-3333-333333333333")
         ).ok()
         good = [
             token(api, function_id=function["id"]),
@@ -51,7 +51,7 @@ def test_tokens_and_keys_open_a_private_function_and_outlive_restarts(tmp_path: 
     with running_platform(tmp_path / "home") as second:
         assert [status(second, function, one) for one in good] == [200] * 4
         assert [status(second, function, one) for one in bad] == [403] * 3
-        second.command("platform", "key", "delete", str(made["access_key"])).ok()
+        second.command("platform", "api-key", "delete", str(made["access_key"])).ok()
         assert [status(second, function, one) for one in good] == [200, 200, 403, 200]
     kept = [file.read_bytes() for file in (tmp_path / "home").rglob("*") if file.is_file()]
     assert not any(one.encode() in content for one in good[:3] for content in kept)

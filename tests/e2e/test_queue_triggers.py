@@ -58,7 +58,7 @@ def settled(platform: PlatformUnderTest, project: Path) -> list[dict[str, object
 
 def test_the_example_orders_handles_what_is_published_and_keeps_what_it_refuses(tmp_path: Path) -> None:
     project = Path(shutil.copytree(REPOSITORY / "examples" / "orders", tmp_path / "orders"))
-    with running_platform(tmp_path / "home", "--speed", "120") as platform:
+    with running_platform(tmp_path / "home", "--clock-speed", "120") as platform:
         deployed = platform.command("deploy", "--local", "--yes", "--json", cwd=project).ok().json()
         assert [one["status"] for one in deployed["functions"]] == ["ready"]
         url = platform.command("platform", "env", "--format", "dotenv").ok().stdout.partition("NATS_URL=")[2]

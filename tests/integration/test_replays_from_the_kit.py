@@ -65,5 +65,5 @@ def test_a_repetition_that_newer_successes_displaced_has_succeeded(capsys: pytes
     assert code is None
     (one,) = document["deliveries"]
     assert (one["id"], one["status"], one["http_status"], one["attempts"]) == ("new", "succeeded", None, 1)
-    assert one["error"] == "newer successes have displaced what it answered"
+    assert one["error"] == "the response was pruned from the log by newer deliveries"
     assert (document["total"], document["skipped"]) == (7, [])

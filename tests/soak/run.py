@@ -67,7 +67,7 @@ def soak(*, seconds: float, seed: int, isolation: str = "auto", clients: int = 6
     home = folder / "home"
     followed: set[int] = set()
     try:
-        subject = start(home, "--speed", "10", "--isolation", isolation)
+        subject = start(home, "--clock-speed", "10", "--isolation", isolation)
         try:
             report.isolation = subject.isolation
             _soak(subject, report, began + seconds, clients, followed)

@@ -147,7 +147,7 @@ class QueuePlatform:
 @contextmanager
 def queue_platform(folder: Path, *options: str) -> Iterator[QueuePlatform]:
     """Start a platform whose clock runs 60 times as fast: attempts are half a second apart."""
-    given = options if {"--speed", "--manual-clock"} & set(options) else ("--speed", "60", *options)
+    given = options if {"--clock-speed", "--manual-clock"} & set(options) else ("--clock-speed", "60", *options)
     with taking_notes() as notes, running_platform(folder / "home", *given) as platform:
         status = platform.command("platform", "status", "--json").ok().json()
         yield QueuePlatform(platform.home, api_of(platform), str(status["nats_url"]), notes)

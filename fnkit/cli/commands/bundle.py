@@ -1,4 +1,4 @@
-"""``fnkit bundle``: build the archives, and nothing else."""
+"""``fnkit bundle`` and ``fnkit lock``: build the archives, and resolve the dependencies."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["bundle"]
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where to write them.  [default: .fnkit/archives in the project]",
+    help="Write the archives to this directory.  [default: .fnkit/archives in the project]",
 )
 @click.option(
     "--target",
     type=click.Choice(["scaleway", "local"]),
     default="scaleway",
     show_default=True,
-    help="What they will run on: Scaleway's images, or the platform on this machine.",
+    help="Build for Scaleway or for the local platform.",
 )
 @common_options
 def bundle(common: CommonOptions, *, names: tuple[str, ...], out: Path | None, target: str) -> int | None:
-    """Build the archives, and nothing else."""
+    """Build the deployment archives."""
     from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.sites import site_for
     from fnkit.cli.views.bundle import BundleView

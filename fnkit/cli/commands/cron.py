@@ -1,4 +1,4 @@
-"""``fnkit cron``: list, next, fire, history."""
+"""``fnkit cron``: list, next, run, history."""
 
 from __future__ import annotations
 
@@ -10,28 +10,26 @@ from fnkit.cli.application import LazyGroup
 from fnkit.cli.delivery_options import delivery_options
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
-__all__ = ["CRON_VERBS", "cron", "every", "fire", "history", "upcoming"]
-
-_HERE: Final = "fnkit.cli.commands.cron"
+__all__ = ["CRON_VERBS", "cron", "history", "list_crons", "next_runs", "run"]
 
 CRON_VERBS: Final[dict[str, tuple[str, str]]] = {
-    "list": (f"{_HERE}:every", "Show the crons on the platform, with their next and last firing."),
-    "next": (f"{_HERE}:upcoming", "Preview when crons fire, from the project or any expression."),
-    "fire": (f"{_HERE}:fire", "Fire a cron now, whatever its schedule says."),
-    "history": (f"{_HERE}:history", "Show what a cron fired, and fire failed ones again."),
+    "list": (f"{__name__}:list_crons", "List deployed crons with their next and last runs."),
+    "next": (f"{__name__}:next_runs", "Preview the next runs of crons or of a schedule."),
+    "run": (f"{__name__}:run", "Run a cron now."),
+    "history": (f"{__name__}:history", "Show the runs of a cron, and replay failed ones."),
 }
 
 
 @click.group(cls=LazyGroup, verbs=CRON_VERBS)
 def cron() -> None:
-    """Crons: when they fire, what they fired, and firing now."""
+    """Preview, run and inspect crons."""
 
 
 @click.command()
 @api_options
 @common_options
-def every(common: CommonOptions, api: ApiOptions) -> None:
-    """Show the crons on the platform, with their next and last firing."""
+def list_crons(common: CommonOptions, api: ApiOptions) -> None:
+    """List deployed crons with their next and last runs."""
     import time
 
     from fnkit.cli.firing import open_api
@@ -42,19 +40,22 @@ def every(common: CommonOptions, api: ApiOptions) -> None:
         found = live_crons(client, identity.namespace)
         last = last_deliveries(client, "crons", [one.source.id for one in found])
         platform = client.platform()
+    # The local platform's clock may run faster than this machine's, or stand still; Scaleway reports no time.
     now = time.time() if platform is None or platform.now is None else platform.now
     common.output.result(CronsView.of(found, last, now))
 
 
 @click.command()
 @click.argument("name", metavar="[NAME|EXPRESSION]", default="")
-@click.option("--count", metavar="N", type=click.IntRange(1, 1000), default=5, help="How many.  [default: 5]")
+@click.option(
+    "--count", metavar="N", type=click.IntRange(1, 1000), default=5, help="Number of runs to show.  [default: 5]"
+)
 @common_options
-def upcoming(common: CommonOptions, *, name: str, count: int) -> None:
-    """Preview when crons fire, from the project or any expression.
+def next_runs(common: CommonOptions, *, name: str, count: int) -> None:
+    """Preview the next runs of crons or of a schedule.
 
-    NAME is a cron's name or its function's; EXPRESSION is a schedule in one argument, such as '*/5 * * * MON-FRI'.
-    Without either, every cron of the project is shown. Nothing is asked of a platform.
+    NAME is the name of a cron or of a function. EXPRESSION is a schedule as one argument, such as
+    '*/5 * * * MON-FRI'. Without an argument, show all crons of the project. No platform is contacted.
     """
     from fnkit.cli.preview import preview
     from fnkit.cli.views.cron import UpcomingView
@@ -66,11 +67,12 @@ def upcoming(common: CommonOptions, *, name: str, count: int) -> None:
 @click.argument("name")
 @api_options
 @common_options
-def fire(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
-    """Fire a cron now, whatever its schedule says.
+def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
+    """Run a cron now.
 
-    NAME is a cron's name, its function's, function/name, or its id. It does not count as a tick. At Scaleway, which
-    cannot fire crons, its function is called as the cron would call it. It ends with 1 when the function fails.
+    NAME is the name of a cron, the name of a function with one cron, function/name, or an ID. The run does not
+    replace a scheduled run. Scaleway cannot run crons on demand; there, the cron's request is sent to its function
+    directly. The exit code is 1 if the function fails.
     """
     from fnkit.cli.firing import fire_now, open_api
     from fnkit.cli.views.deliveries import FiredView
@@ -99,9 +101,9 @@ def history(
     further: tuple[str, ...],
     replay_failed: bool,
 ) -> int | None:
-    """Show what a cron fired, and fire failed ones again.
+    """Show the runs of a cron, and replay failed ones.
 
-    NAME is a cron's name, its function's, function/name, or its id.
+    NAME is the name of a cron, the name of a function with one cron, function/name, or an ID.
     """
     from fnkit.cli.firing import Asked, open_api, show_deliveries
     from fnkit.deploy.sources import chosen, live_crons

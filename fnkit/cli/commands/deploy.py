@@ -1,4 +1,4 @@
-"""``fnkit deploy``: make the platform match the project."""
+"""``fnkit deploy``: deploy the project."""
 
 from __future__ import annotations
 
@@ -29,12 +29,16 @@ __all__ = ["deploy"]
     "plan_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Do what this saved plan says, or nothing.",
+    help="Apply this saved plan; fail if it no longer fits.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
-@click.option("--prune/--no-prune", default=True, help="Delete what left the code.  [default: prune]")
-@click.option("--refresh", is_flag=True, help="Fetch every list, also those that need not have changed.")
-@click.option("--no-wait", is_flag=True, help="Fail when another deploy of this project is under way.")
+@click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
+@click.option(
+    "--prune/--no-prune", default=True, help="Delete resources that are no longer in the code.  [default: prune]"
+)
+@click.option("--refresh", is_flag=True, help="Fetch all resources, also those assumed unchanged.")
+@click.option(
+    "--no-lock-wait", is_flag=True, help="Fail instead of waiting if another deploy of this project is running."
+)
 @common_options
 @api_options
 def deploy(
@@ -46,9 +50,12 @@ def deploy(
     yes: bool,
     prune: bool,
     refresh: bool,
-    no_wait: bool,
+    no_lock_wait: bool,
 ) -> int | None:
-    """Make the platform match the project."""
+    """Deploy the project.
+
+    With NAME, deploy only these functions.
+    """
     from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import endpoint_for
     from fnkit.cli.views.deploy import DeployView
@@ -77,10 +84,10 @@ def deploy(
             report=progress.report,
             approve=lambda plan: _approve(plan, common.output, progress, yes=yes or promised is not None),
             promised=promised,
-            wait=not no_wait,
+            wait=not no_lock_wait,
         )
     if applied is None:
-        common.output.message("Nothing was changed.")
+        common.output.message("No changes were made.")
         return 1
     common.output.result(
         DeployView(
@@ -94,7 +101,10 @@ def deploy(
 
 
 def _approve(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
-    """Ask before functions go, where someone is there to answer; a script said what it wants with --prune."""
+    """Ask for confirmation if the plan deletes functions and standard input is a terminal.
+
+    Scripts are not asked: they choose with ``--prune`` or ``--no-prune``.
+    """
     from fnkit.plan import Action, FunctionChange
 
     going = [
@@ -105,7 +115,7 @@ def _approve(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool)
     if not going or yes or output.as_json or not sys.stdin.isatty():
         return True
     with progress.paused():
-        return output.confirm(f"This deletes {', '.join(going)}. Go on?", yes=False)
+        return output.confirm(f"This deletes {', '.join(going)}. Continue?", yes=False)
 
 
 def _read_plan(file: Path) -> Plan:
@@ -118,7 +128,7 @@ def _read_plan(file: Path) -> Plan:
         return decode_plan(file.read_bytes())
     except msgspec.DecodeError as error:
         raise UsageError(
-            f"{file} is not a plan: {error}.", code="not-a-plan", hint="Make one with `fnkit plan --out FILE`."
+            f"{file} is not a plan: {error}.", code="not-a-plan", hint="Create one with `fnkit plan --out FILE`."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""``fnkit destroy``: remove what this project and stage own."""
+"""``fnkit destroy``: delete the deployed resources of the project."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ __all__ = ["destroy"]
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
 @common_options
 @api_options
 def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
-    """Remove what this project and stage own."""
+    """Delete the deployed resources of the project.
+
+    Only resources that fnkit created for this project and stage are deleted.
+    """
     from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import endpoint_for
     from fnkit.cli.views.deploy import DestroyView
@@ -44,7 +47,7 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
             approve=lambda plan: _approve(plan, common.output, progress, yes=yes),
         )
     if applied is None and not plan.is_empty:
-        common.output.message("Nothing was removed.")
+        common.output.message("Nothing was deleted.")
         return 1
     common.output.result(
         DestroyView(deleted=_deleted(plan, applied), failures=_failures(applied), notes=plan.notes)
@@ -55,7 +58,7 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
 def _approve(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
     names = ", ".join(change.name for change in plan.changes)
     with progress.paused():
-        return output.confirm(f"This deletes {names} in {plan.region} at {plan.api_url}. Go on?", yes=yes)
+        return output.confirm(f"This deletes {names} in {plan.region} at {plan.api_url}. Continue?", yes=yes)
 
 
 def _deleted(plan: Plan, applied: Applied | None) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""``fnkit invoke``: one handler, called here or on the platform."""
+"""``fnkit invoke``: invoke a function locally or remotely."""
 
 from __future__ import annotations
 
@@ -25,12 +25,16 @@ _CARRIED = frozenset({"httpMethod", "path", "queryStringParameters", "headers", 
 
 @click.command()
 @click.argument("name")
-@click.option("-d", "--data", metavar="TEXT", help="The body: a text, @FILE, or @- for standard input.")
-@click.option("--event", metavar="FILE", help="An event as JSON (- for standard input), whole or in part.")
-@click.option("-X", "--method", metavar="VERB", help="The HTTP method.  [default: GET, with a body POST]")
-@click.option("--path", metavar="PATH", help="The path, with its query.  [default: /]")
-@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; repeatable.")
-@click.option("--remote", is_flag=True, help="Call the deployed function.")
+@click.option("-d", "--data", metavar="TEXT", help="Request body: text, @FILE, or @- for standard input.")
+@click.option(
+    "--event", metavar="FILE", help="Read all or part of an event from a JSON file; - reads standard input."
+)
+@click.option("-X", "--method", metavar="VERB", help="HTTP method.  [default: GET; POST with a body]")
+@click.option("--path", metavar="PATH", help="Request path with query string.  [default: /]")
+@click.option(
+    "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Request header; may be repeated."
+)
+@click.option("--remote", is_flag=True, help="Invoke the deployed function.")
 @api_options
 @common_options
 def invoke(  # noqa: PLR0913 - one parameter an option
@@ -45,10 +49,11 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     headers: tuple[str, ...],
     remote: bool,
 ) -> int | None:
-    """Run one handler: here, or on the platform with --remote.
+    """Invoke a function locally, or remotely with --remote.
 
-    Here it runs in a child process with this Python and the packages installed for it, its environment from
-    the project, its secrets from the environment or .env. It ends with 1 when the handler answers 500 or more.
+    Locally, the handler runs in a child process with this Python interpreter and its installed packages.
+    Environment variables come from the project; secrets come from the environment or .env. The exit code is 1 if
+    the status of the response is 500 or higher.
     """
     from fnkit.cli.views.invoke import InvokeView
 
@@ -77,20 +82,25 @@ def _call_here(common: CommonOptions, name: str, request: Request) -> Answer:
     spec = next((spec for spec in project.functions if spec.name == name), None)
     if spec is None:
         known = ", ".join(spec.name for spec in project.functions) or "none"
-        raise UsageError(f"The project has no function {name}.", code="no-function", hint=f"It has: {known}.")
-    # Only this function's secrets are asked for: another's may be missing on this machine.
+        raise UsageError(
+            f"The project has no function {name}.", code="no-function", hint=f"Its functions are: {known}."
+        )
+    # Read only the secrets of this function; those of others may be missing on this machine.
     values = read_secret_values(replace(project, functions=(spec,)), environ)
     on_line = (lambda _: None) if common.output.as_json else common.output.message
     return invoke_here(project, spec, request, values, on_line)
 
 
 def _hint_at_missing_package(common: CommonOptions, answer: Answer) -> None:
-    """The handler runs with this Python's packages, which may lack what a deploy would vendor."""
+    """Warn if the handler failed to import a package that this Python interpreter lacks.
+
+    A local invocation uses the installed packages; a deploy bundles the project's requirements.
+    """
     missing = _NO_MODULE.search(answer.response.body)
     if answer.response.status == _FAILED and missing is not None:
         common.output.warning(
             f"{missing.group(1).decode()} is not installed for {sys.executable}. Install the project's "
-            "requirements there, or run the function as it is deployed: `fnkit deploy --local`, then "
+            "requirements there, or run the deployed function: `fnkit deploy --local`, then "
             "`fnkit invoke --remote --local`."
         )
 
@@ -98,27 +108,27 @@ def _hint_at_missing_package(common: CommonOptions, answer: Answer) -> None:
 def _request(
     event: dict[str, object], data: bytes, method: str | None, path: str | None, headers: tuple[str, ...]
 ) -> Request:
-    """One request from the options, an event's own method, path, query and body standing in for missing ones."""
+    """Build the request from the options. Take what they leave out from the fields of the event."""
     from urllib.parse import quote, urlencode
 
     from fnkit.cli.local_invocation import Request
 
     if data and "body" in event:
-        raise UsageError("--data and the event's body exclude each other.")
-    told = event.get("body")
-    body = data or (told.encode() if isinstance(told, str) else b"")
+        raise UsageError("--data and a body in the event exclude each other.")
+    event_body = event.get("body")
+    body = data or (event_body.encode() if isinstance(event_body, str) else b"")
     target = path or quote(str(event.get("path", "/")))
     query = event.get("queryStringParameters")
     if path is None and isinstance(query, dict) and query:
         target += "?" + urlencode({str(key): str(value) for key, value in query.items()})
-    told_headers = event.get("headers")
+    event_headers = event.get("headers")
     pairs = _headers(headers, body)
-    if isinstance(told_headers, dict):
+    if isinstance(event_headers, dict):
         given = {name.lower() for name, _ in pairs}
-        pairs += tuple((str(k), str(v)) for k, v in told_headers.items() if str(k).lower() not in given)
-    chosen = method or str(event.get("httpMethod", "POST" if body else "GET"))
+        pairs += tuple((str(k), str(v)) for k, v in event_headers.items() if str(k).lower() not in given)
+    http_method = method or str(event.get("httpMethod", "POST" if body else "GET"))
     return Request(
-        method=chosen.upper(),
+        method=http_method.upper(),
         target=target if target.startswith("/") else f"/{target}",
         headers=pairs,
         body=body,
@@ -155,13 +165,13 @@ def _read_file(name: str) -> bytes:
 
 
 def _headers(given: tuple[str, ...], body: bytes) -> tuple[tuple[str, str], ...]:
-    """The headers as given; a body gets the type that it looks like where none was given."""
+    """Parse the headers, and add content type and length of a body where they are not given."""
     pairs = []
     for header in given:
         name, colon, value = header.partition(":")
         if not colon or not name.strip() or not header.isprintable():
             raise UsageError(
-                f"{name.strip()!r} is no header.", code="bad-header", hint="Write it as 'Name: value'."
+                f"{name.strip()!r} is not a header.", code="bad-header", hint="Write it as 'Name: value'."
             )
         pairs.append((name.strip(), value.strip()))
     if body and not any(name.lower() == "content-type" for name, _ in pairs):

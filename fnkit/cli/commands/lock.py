@@ -12,24 +12,24 @@ __all__ = ["lock"]
 
 
 @click.command()
-@click.option("--upgrade", is_flag=True, help="Take the newest versions that the requirements allow.")
+@click.option("--upgrade", is_flag=True, help="Upgrade to the newest versions that the requirements allow.")
 @click.option(
     "--backend",
     type=click.Choice(["uv", "pip-tools"]),
     default="uv",
     show_default=True,
-    help="Who resolves. pip-tools needs an interpreter of the runtime's version on this machine.",
+    help="Resolver to use. pip-tools requires an interpreter of the runtime's version on this machine.",
 )
 @click.option(
     "--target",
     type=click.Choice(["scaleway", "local"]),
     default="scaleway",
     show_default=True,
-    help="What the packages will run on: Scaleway's images, or the platform on this machine.",
+    help="Resolve for Scaleway or for the local platform.",
 )
 @common_options
 def lock(common: CommonOptions, *, upgrade: bool, backend: Literal["uv", "pip-tools"], target: str) -> int | None:
-    """Resolve the dependencies and write the lock files."""
+    """Resolve dependencies and write the lock files."""
     from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.sites import site_for
     from fnkit.cli.views.lock import LockView

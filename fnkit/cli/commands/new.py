@@ -1,4 +1,4 @@
-"""``fnkit new``: a project from a template."""
+"""``fnkit new``: create a project from a template."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ __all__ = ["new"]
 
 @click.command()
 @click.argument("target", metavar="DIR", required=False, type=click.Path(path_type=Path))
-@click.option("--template", default="http", show_default=True, metavar="NAME", help="What to start from.")
-@click.option("--list", "list_only", is_flag=True, help="Show the templates, and make nothing.")
+@click.option("--template", default="http", show_default=True, metavar="NAME", help="Template to use.")
+@click.option("--list", "list_only", is_flag=True, help="List the templates and exit.")
 @common_options
 @click.pass_context
 def new(
     context: click.Context, common: CommonOptions, *, target: Path | None, template: str, list_only: bool
 ) -> int | None:
-    """Make a new project that deploys as it stands."""
+    """Create a new project.
+
+    The project works as it is: `fnkit deploy --local` deploys it to the local platform.
+    """
     from fnkit.cli.views.new import NewProjectView, TemplatesView
     from fnkit.scaffold import create_project, list_templates
 
@@ -29,8 +32,8 @@ def new(
         common.output.result(TemplatesView(list_templates()))
         return None
     if target is None:
-        raise UsageError("Say where: the project gets a folder of its own.", hint="For example: `fnkit new shop`.")
-    # Relative to where the user stands, also inside another project; -C moves that place.
+        raise UsageError("The directory of the project is missing.", hint="For example: `fnkit new shop`.")
+    # Relative to -C or the current directory, not to a project root: a project may be created inside another one.
     start: Path = context.params["directory"] or Path()
     path = (start / target).resolve()
     files = create_project(path, template, {})

@@ -1,4 +1,4 @@
-"""``fnkit plan``: what deploy would change."""
+"""``fnkit plan``: show the changes that a deploy would make."""
 
 from __future__ import annotations
 
@@ -20,12 +20,19 @@ _CHANGES = 2
 
 @click.command()
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Save it for deploy --plan."
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Save the plan for `deploy --plan`.",
 )
-@click.option("--exit-code", is_flag=True, help="Exit 2 when there are changes, 1 on any error.")
-@click.option("--refresh", is_flag=True, help="Fetch every list, also those that need not have changed.")
-@click.option("--markdown", is_flag=True, help="Print a table for a pull request's comment.")
-@click.option("--prune/--no-prune", default=True, help="Plan to delete what left the code.  [default: prune]")
+@click.option("--exit-code", is_flag=True, help="Exit with 2 if there are changes, and with 1 on errors.")
+@click.option("--refresh", is_flag=True, help="Fetch all resources, also those assumed unchanged.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table, for a comment on a pull request.")
+@click.option(
+    "--prune/--no-prune",
+    default=True,
+    help="Plan to delete resources that are no longer in the code.  [default: prune]",
+)
 @common_options
 @api_options
 def plan(
@@ -38,21 +45,21 @@ def plan(
     markdown: bool,
     prune: bool,
 ) -> int | None:
-    """Show what deploy would change."""
+    """Show the changes that a deploy would make."""
     from fnkit.errors import FnkitError
 
     try:
         made = _make(common, api, refresh=refresh, prune=prune)
     except FnkitError as error:
         if exit_code:
-            error.exit_code = 1  # with --exit-code, 2 means changes and nothing else (decision 16)
+            error.exit_code = 1  # with --exit-code, 2 means changes and nothing else
         raise
     from fnkit.cli.views.plan import PlanView
     from fnkit.plan.changes import encode_plan
 
     if out is not None:
         out.write_bytes(encode_plan(made))
-        common.output.message(f"Saved in {out}.")
+        common.output.message(f"Saved the plan to {out}.")
     common.output.result(PlanView(made, verbose=common.output.verbosity > 0, markdown=markdown))
     return _CHANGES if exit_code and not made.is_empty else None
 

@@ -1,4 +1,4 @@
-"""``fnkit platform``: start, stop, status, reset, logs, env, trust, key."""
+"""``fnkit platform``: start, stop, status, reset, logs, env, trust, api-key."""
 
 from __future__ import annotations
 
@@ -13,34 +13,33 @@ from fnkit.cli.options import CommonOptions, Verb, common_options
 
 __all__ = ["PLATFORM_VERBS", "data_option", "platform", "reset", "status", "stop"]
 
-_HERE: Final = "fnkit.cli.commands.platform"
+_HERE: Final = __name__
 
 PLATFORM_VERBS: Final[dict[str, tuple[str, str]]] = {
     "start": (f"{_HERE}_start:start", "Start the platform."),
     "stop": (f"{_HERE}:stop", "Stop the platform."),
-    "status": (f"{_HERE}:status", "Show whether it runs, and where."),
-    "reset": (f"{_HERE}:reset", "Stop it and remove everything deployed on it."),
-    "logs": (f"{_HERE}_logs:logs", "Show what the platform's own processes wrote."),
-    "env": (f"{_HERE}_env:env", "Print what other tools need to talk to it."),
-    "trust": (f"{_HERE}_trust:trust", "Show the authority behind its https addresses, and how to trust it."),
-    "key": (f"{_HERE}_key:key", "Manage further API keys."),
+    "status": (f"{_HERE}:status", "Show the status of the platform."),
+    "reset": (f"{_HERE}:reset", "Stop the platform and delete everything deployed on it."),
+    "logs": (f"{_HERE}_logs:logs", "Show the logs of the platform's processes."),
+    "env": (f"{_HERE}_env:env", "Print environment variables for other tools."),
+    "trust": (f"{_HERE}_trust:trust", "Show or install the platform's CA certificate."),
+    "api-key": (f"{_HERE}_key:api_key", "Manage additional API keys."),
 }
 
 
 @click.group(cls=LazyGroup, verbs=PLATFORM_VERBS)
 def platform() -> None:
-    """Run the platform on this machine."""
+    """Manage the local platform."""
 
 
 def data_option(verb: Verb) -> Verb:
-    """Give the verb ``home``: the platform's data folder, absolute."""
+    """Add ``--data-dir`` to a command, which receives its absolute path as ``data_dir``."""
     option: Callable[[Verb], Verb] = click.option(
-        "--data",
-        "home",
+        "--data-dir",
         metavar="DIR",
         type=click.Path(file_okay=False, path_type=Path),
         callback=_absolute,
-        help="The platform's data folder. [env: FNKIT_HOME; default: fnkit in the user's data folder]",
+        help="Data directory of the platform. [env: FNKIT_HOME; default: fnkit in the user's data directory]",
     )
     return option(verb)
 
@@ -55,44 +54,44 @@ def _absolute(context: click.Context, parameter: click.Parameter, value: Path | 
 @click.command()
 @data_option
 @common_options
-def stop(common: CommonOptions, *, home: Path) -> None:
+def stop(common: CommonOptions, *, data_dir: Path) -> None:
     """Stop the platform."""
     from fnkit.cli.views.platform import StoppedView
     from fnkit.platform.server import lifecycle
 
     lifecycle.check_machine()
-    common.output.result(StoppedView(was_running=lifecycle.stop(home), data_dir=home))
+    common.output.result(StoppedView(was_running=lifecycle.stop(data_dir), data_dir=data_dir))
 
 
 @click.command()
 @data_option
 @common_options
-def status(common: CommonOptions, *, home: Path) -> None:
-    """Show whether it runs, and where."""
+def status(common: CommonOptions, *, data_dir: Path) -> None:
+    """Show the status of the platform."""
     from fnkit.cli.views.platform import PlatformView
     from fnkit.platform.server.lifecycle import check_machine, describe
 
     check_machine()
-    common.output.result(PlatformView(describe(home)))
+    common.output.result(PlatformView(describe(data_dir)))
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
 @data_option
 @common_options
-def reset(common: CommonOptions, *, home: Path, yes: bool) -> int | None:
-    """Stop it and remove everything deployed on it.
+def reset(common: CommonOptions, *, data_dir: Path, yes: bool) -> int | None:
+    """Stop the platform and delete everything deployed on it.
 
-    Its keys and ports stay, so tools that were set up for it keep working.
+    Keys and ports are kept, so that tools configured for the platform keep working.
     """
     from fnkit.cli.views.platform import StoppedView
     from fnkit.platform.server import lifecycle
 
     lifecycle.check_machine()
-    if not common.output.confirm(f"Remove everything that is deployed in {home}?", yes=yes):
-        common.output.message("Nothing was removed.")
+    if not common.output.confirm(f"Delete everything that is deployed in {data_dir}?", yes=yes):
+        common.output.message("Nothing was deleted.")
         return 1
-    was_running = lifecycle.running(home) is not None
-    lifecycle.reset(home)
-    common.output.result(StoppedView(was_running=was_running, data_dir=home, removed=True))
+    was_running = lifecycle.running(data_dir) is not None
+    lifecycle.reset(data_dir)
+    common.output.result(StoppedView(was_running=was_running, data_dir=data_dir, removed=True))
     return None

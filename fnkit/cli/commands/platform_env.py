@@ -1,4 +1,4 @@
-"""``fnkit platform env``: what the SDKs, ``scw``, Terraform and CI need to talk to the platform here."""
+"""``fnkit platform env``: print the settings that SDKs, ``scw``, Terraform and CI need."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ __all__ = ["env"]
 @click.command()
 @click.option(
     "--format",
-    "form",
+    "output_format",
     type=click.Choice(["shell", "dotenv", "github", "json", "terraform"]),
     default="shell",
     show_default=True,
-    help="For: eval, a .env file, $GITHUB_ENV, a script, a provider block.",
+    help="Format for eval, a .env file, $GITHUB_ENV, scripts, or a Terraform provider.",
 )
 @data_option
 @common_options
-def env(common: CommonOptions, *, home: Path, form: str) -> None:
-    """Print what other tools need to talk to it.
+def env(common: CommonOptions, *, data_dir: Path, output_format: str) -> None:
+    """Print environment variables for other tools.
 
-    This is the one command that shows the secret key as text.
+    The output contains the platform's secret key, which no other command prints as text.
     """
     from fnkit.cli.views.platform_env import PlatformEnvView
     from fnkit.platform.server.lifecycle import check_machine, describe
 
     check_machine()
-    description = describe(home)
+    description = describe(data_dir)
     if not description.running:
         raise PlatformError(
-            f"The platform in {home} is not running.",
+            f"The platform in {data_dir} is not running.",
             code="platform-not-running",
             hint="Start it with `fnkit platform start --detach`.",
         )
-    own = os.environ.get("NODE_EXTRA_CA_CERTS", "") not in ("", description.ca_certificate)
-    common.output.result(PlatformEnvView(description, form, node_has_its_own=own))
+    # Node reads a single file from this variable; replacing the user's own would break other connections.
+    configured = os.environ.get("NODE_EXTRA_CA_CERTS", "") not in ("", description.ca_certificate)
+    common.output.result(PlatformEnvView(description, output_format, node_has_its_own=configured))

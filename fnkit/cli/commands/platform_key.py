@@ -1,4 +1,4 @@
-"""``fnkit platform key``: create, list, delete."""
+"""``fnkit platform api-key``: create, list, delete."""
 
 from __future__ import annotations
 
@@ -15,71 +15,75 @@ from fnkit.errors import PlatformError
 if TYPE_CHECKING:
     from fnkit.platform.server.lifecycle import RunningPlatform
 
-__all__ = ["create", "delete", "every", "key"]
+__all__ = ["API_KEY_VERBS", "api_key", "create_api_key", "delete_api_key", "list_api_keys"]
 
-_HERE: Final = "fnkit.cli.commands.platform_key"
-
-KEY_VERBS: Final[dict[str, tuple[str, str]]] = {
-    "create": (f"{_HERE}:create", "Make a further key; its secret is shown once."),
-    "list": (f"{_HERE}:every", "List the further keys, without their secrets."),
-    "delete": (f"{_HERE}:delete", "Make a key worthless."),
+API_KEY_VERBS: Final[dict[str, tuple[str, str]]] = {
+    "create": (f"{__name__}:create_api_key", "Create an API key."),
+    "list": (f"{__name__}:list_api_keys", "List the API keys."),
+    "delete": (f"{__name__}:delete_api_key", "Delete an API key."),
 }
 
 
-@click.group(cls=LazyGroup, verbs=KEY_VERBS)
-def key() -> None:
-    """Manage further API keys."""
+@click.group(cls=LazyGroup, verbs=API_KEY_VERBS)
+def api_key() -> None:
+    """Manage additional API keys."""
 
 
 @click.command()
-@click.option("--read-only", is_flag=True, help="The key may call private functions and read, and nothing else.")
-@click.option("--project-id", metavar="ID", help="The one project that the key sees.  [default: all]")
-@click.option("--description", metavar="TEXT", help="What the key is for.")
+@click.option("--read-only", is_flag=True, help="Allow only reads and calls of private functions.")
+@click.option("--project-id", metavar="ID", help="Restrict the key to one project.  [default: all projects]")
+@click.option("--description", metavar="TEXT", help="Description of the key.")
 @data_option
 @common_options
-def create(
-    common: CommonOptions, *, home: Path, read_only: bool, project_id: str | None, description: str | None
+def create_api_key(
+    common: CommonOptions, *, data_dir: Path, read_only: bool, project_id: str | None, description: str | None
 ) -> None:
-    """Make a further key; its secret is shown once."""
+    """Create an API key.
+
+    The secret is shown only once.
+    """
     from fnkit.cli.views.platform_key import CreatedKeyView
     from fnkit.contract.platform import CreateApiKey
     from fnkit.platform.server.key_requests import create_key
 
     wanted = CreateApiKey(read_only=read_only, project_id=project_id, description=description)
-    common.output.result(CreatedKeyView(create_key(_running(home), wanted)))
+    common.output.result(CreatedKeyView(create_key(_running(data_dir), wanted)))
 
 
 @click.command()
 @data_option
 @common_options
-def every(common: CommonOptions, *, home: Path) -> None:
-    """List the further keys, without their secrets."""
+def list_api_keys(common: CommonOptions, *, data_dir: Path) -> None:
+    """List the API keys.
+
+    Secrets are not shown.
+    """
     from fnkit.cli.views.platform_key import KeysView
     from fnkit.platform.server.key_requests import list_keys
 
-    common.output.result(KeysView(list_keys(_running(home))))
+    common.output.result(KeysView(list_keys(_running(data_dir))))
 
 
 @click.command()
 @click.argument("access_key", metavar="ACCESS_KEY")
 @data_option
 @common_options
-def delete(common: CommonOptions, *, home: Path, access_key: str) -> None:
-    """Make a key worthless."""
+def delete_api_key(common: CommonOptions, *, data_dir: Path, access_key: str) -> None:
+    """Delete an API key."""
     from fnkit.cli.views.platform_key import DeletedKeyView
     from fnkit.platform.server.key_requests import delete_key
 
-    common.output.result(DeletedKeyView(delete_key(_running(home), access_key)))
+    common.output.result(DeletedKeyView(delete_key(_running(data_dir), access_key)))
 
 
-def _running(home: Path) -> RunningPlatform:
+def _running(data_dir: Path) -> RunningPlatform:
     from fnkit.platform.server.lifecycle import check_machine, running
 
     check_machine()
-    found = running(home)
+    found = running(data_dir)
     if found is None:
         raise PlatformError(
-            f"The platform in {home} is not running.",
+            f"The platform in {data_dir} is not running.",
             code="platform-not-running",
             hint="Start it with `fnkit platform start --detach`.",
         )

@@ -1,4 +1,4 @@
-"""``fnkit platform logs``: the words of the supervisor, control and the data plane."""
+"""``fnkit platform logs``: show the logs of the platform's processes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,31 @@ _INTERVAL = 0.2
 
 
 @click.command()
-@click.option("--process", type=click.Choice(_PROCESSES), multiple=True, help="Only this one.  [default: all]")
 @click.option(
-    "--lines", type=click.IntRange(0), default=50, show_default=True, metavar="N", help="How many of each."
+    "--process",
+    type=click.Choice(_PROCESSES),
+    multiple=True,
+    help="Show only this process; may be repeated.  [default: all]",
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on as more is written, until Ctrl-C.")
+@click.option(
+    "--lines",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Number of lines per process.",
+)
+@click.option("-f", "--follow", is_flag=True, help="Print new lines until Ctrl-C.")
 @data_option
 @common_options
-def logs(common: CommonOptions, *, home: Path, process: tuple[str, ...], lines: int, follow: bool) -> None:
-    """Show what the platform's own processes wrote."""
+def logs(common: CommonOptions, *, data_dir: Path, process: tuple[str, ...], lines: int, follow: bool) -> None:
+    """Show the logs of the platform's processes."""
     from fnkit.platform.layout import Layout
     from fnkit.platform.server.platform_log import LogReader, tail
 
-    layout = Layout(home)
+    layout = Layout(data_dir)
     chosen = process or _PROCESSES
+    # Readers start at the current end of the files, so opening them before the tail is printed loses no line.
     readers = {name: LogReader(layout, name) for name in chosen} if follow else {}
     for name in chosen:
         for line in tail(layout, name, lines):

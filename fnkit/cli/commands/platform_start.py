@@ -1,11 +1,11 @@
-"""``fnkit platform start``: in this process until Ctrl-C, or in the background with ``--detach``."""
+"""``fnkit platform start``: run the platform in the foreground, or in the background with ``--detach``."""
 
 from __future__ import annotations
 
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import click
 
@@ -29,155 +29,195 @@ _SCALING = {
     "to_one_after": "--scale-to-one-after",
     "to_zero_after": "--scale-to-zero-after",
 }
+"""The flag of each field of ``Scaling``."""
+
 _PORT = click.IntRange(0, 65535)
-_FASTEST = 100_000  # more than a day a second; beyond, years would pass while a request is answered
+_FASTEST = 100_000  # more than a day per second; beyond it, years pass while one request is served
+
+
+class _StartFlags(TypedDict):
+    """The options of ``start`` that need no conversion."""
+
+    api_port: int | None
+    gateway_port: int | None
+    tls_port: int | Literal["none"] | None
+    nats_port: int | Literal["none"] | None
+    brokers: str | None
+    host: str
+    domain_suffix: str
+    timeout: float
+    isolation: str
+    strict_runtimes: bool
+    runtime_table: str
+    verify_domains: bool
+    memory_budget: int | None
+    cpu_limits: Literal["weights", "hard"] | None
+    scale_to_one_after: float | None
+    scale_to_zero_after: float | None
 
 
 @click.command()
 @click.option(
-    "--api-port", type=_PORT, metavar="N", help="The API's port; 0 is any. [default: 8480 or the next free]"
+    "--api-port",
+    type=_PORT,
+    metavar="N",
+    help="Port of the API; 0 picks a free one. [default: 8480 or the next free]",
 )
 @click.option(
     "--gateway-port",
     type=_PORT,
     metavar="N",
-    help="The functions' port; 0 is any. [default: 8481 or the next free]",
+    help="HTTP port of functions; 0 picks a free one. [default: 8481 or the next free]",
 )
 @click.option(
     "--tls-port",
     callback=read_tls_port,
     metavar="N|none",
-    help="The functions' port for https; 0 is any. [default: 8482 or the next free]",
+    help="HTTPS port of functions; 0 picks a free one. [default: 8482 or the next free]",
 )
 @click.option(
     "--nats-port",
     callback=read_tls_port,
     metavar="N|none",
-    help="The port of its own NATS broker; 0 is any. [default: 8483 or the next free]",
+    help="Port of the built-in NATS server; 0 picks a free one. [default: 8483 or the next free]",
 )
 @click.option(
     "--brokers",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True),
-    help="Where triggers listen. [default: brokers.toml in the data folder]",
+    help="Brokers file for triggers. [default: brokers.toml in the data directory]",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
 @click.option(
     "--domain-suffix",
     default="localhost",
     show_default=True,
     metavar="S",
-    help="What functions' host names end in.",
+    help="Suffix of the host names of functions.",
 )
-@click.option("--detach", is_flag=True, help="Run in the background; return when it answers.")
+@click.option("--detach", is_flag=True, help="Run in the background; return when the platform is healthy.")
 @click.option(
-    "--wait",
+    "--timeout",
     type=FiniteRange(0, min_open=True),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long it may take to answer.",
+    help="Fail if the platform is not healthy after this time.",
 )
 @click.option(
-    "--speed",
+    "--clock-speed",
     type=FiniteRange(0, _FASTEST, min_open=True),
     metavar="X",
-    help="How fast its clock runs. [default: 1]",
+    help="Speed of the platform's clock. [default: 1]",
 )
-@click.option("--manual-clock", is_flag=True, help="Its clock stands still until it is told to move.")
+@click.option("--manual-clock", is_flag=True, help="Stop the platform's clock; requests to the API move it.")
 @click.option(
     "--isolation",
     type=click.Choice(["auto", "cgroup", "namespaces", "landlock", "none"]),
     default="auto",
     show_default=True,
-    help="How functions are walled off from each other and from this machine.",
+    help="Isolate functions from each other and from this machine at this level.",
 )
-@click.option("--strict-runtimes", is_flag=True, help="Refuse a runtime that this machine has no exact match for.")
+@click.option("--strict-runtimes", is_flag=True, help="Reject runtimes without an exact match on this machine.")
 @click.option(
     "--runtime-table",
     type=click.Choice(["2026-07-03", "2025-12-15"]),
     default="2026-07-03",
     show_default=True,
-    help="The runtimes of which day there are.",
+    help="Runtime table to use (date of the Scaleway snapshot).",
 )
-@click.option("--verify-domains", is_flag=True, help="A custom domain must lead to this machine to be ready.")
+@click.option("--verify-domains", is_flag=True, help="Require custom domains to resolve to this machine.")
 @click.option(
     "--quota",
     "quotas",
     callback=read_quotas,
     metavar="functions=N,namespaces=N,memory=SIZE|none",
-    help="What an account may have. [default: functions=1000,namespaces=100,memory=600GiB]",
+    help="Quotas of the account. [default: functions=1000,namespaces=100,memory=600GiB]",
 )
 @click.option(
     "--otlp",
     "otlp_url",
     metavar="URL",
-    help="Send traces to this OTLP/HTTP collector. [default: OTEL_EXPORTER_OTLP_ENDPOINT, if set]",
+    help="Export traces to this OTLP/HTTP collector. [default: OTEL_EXPORTER_OTLP_ENDPOINT, if set]",
 )
-@click.option("--logs-push", "logs_push", metavar="URL", help="Send functions' logs to this Loki.")
+@click.option("--loki-url", metavar="URL", help="Send the logs of functions to this Loki server.")
 @click.option(
     "--memory-budget",
     callback=read_size,
     metavar="SIZE",
-    help="How much memory all functions may have, such as 4GiB. [default: half of this machine's]",
+    help="Memory for all functions together, such as 4GiB. [default: half of this machine's memory]",
 )
 @click.option(
     "--cpu-limits",
     type=click.Choice(["weights", "hard"]),
-    help="Whether a function's mVCPU are its share, or all it gets. [default: weights]",
+    help="Apply mVCPU as shares of a busy machine, or as hard limits. [default: weights]",
 )
 @click.option(
     "--scale-to-one-after",
     type=FiniteRange(0),
     metavar="SECONDS",
-    help="How long spare instances stay idle. [default: 30]",
+    help="Idle time after which all instances but one stop. [default: 30]",
 )
 @click.option(
     "--scale-to-zero-after",
     type=FiniteRange(0),
     metavar="SECONDS",
-    help="How long the last instance stays idle. [default: 900]",
+    help="Idle time after which the last instance stops. [default: 900]",
 )
 @data_option
 @common_options
 def start(
     common: CommonOptions,
     *,
-    home: Path,
+    data_dir: Path,
     detach: bool,
-    speed: float | None,
+    clock_speed: float | None,
     manual_clock: bool,
     quotas: dict[str, int | None] | None,
     otlp_url: str | None,
-    logs_push: str | None,
-    **given: object,
+    loki_url: str | None,
+    **flags: Unpack[_StartFlags],
 ) -> None:
     """Start the platform.
 
-    Without --detach it runs in this process, whose pid is the platform's, until SIGTERM or Ctrl-C.
+    Without --detach, the platform runs in this process until SIGTERM or Ctrl-C.
     """
     import msgspec
 
+    from fnkit.platform.layout import Quotas, Scaling
     from fnkit.platform.server.lifecycle import check_machine, ensure_running, running
     from fnkit.platform.server.log_receiver import log_push_settings
     from fnkit.platform.server.options import StartOptions
     from fnkit.platform.server.otlp import otlp_settings
 
     check_machine()
-    if manual_clock and speed is not None:
-        raise UsageError("--speed and --manual-clock exclude each other.")
-    clock = 0.0 if manual_clock else speed if speed is not None else 1.0
-    asked = {field: given.pop(flag.removeprefix("--").replace("-", "_")) for field, flag in _SCALING.items()}
-    scaling = {field: value for field, value in asked.items() if value is not None}
-    given["brokers"] = given["brokers"] or ""
-    wanted = {**given, "home": str(home), "speed": clock, "quotas": quotas or {}, "scaling": scaling}
-    options = msgspec.convert(wanted, StartOptions)
-    options = msgspec.structs.replace(
-        options, otlp=otlp_settings(otlp_url, os.environ), log_push=log_push_settings(logs_push, os.environ)
+    if manual_clock and clock_speed is not None:
+        raise UsageError("--clock-speed and --manual-clock exclude each other.")
+    scaling = _given_scaling(flags)
+    options = StartOptions(
+        home=str(data_dir),
+        host=flags["host"],
+        api_port=flags["api_port"],
+        gateway_port=flags["gateway_port"],
+        tls_port=flags["tls_port"],
+        domain_suffix=flags["domain_suffix"],
+        speed=0.0 if manual_clock else clock_speed if clock_speed is not None else 1.0,
+        isolation=flags["isolation"],
+        strict_runtimes=flags["strict_runtimes"],
+        wait=flags["timeout"],
+        verify_domains=flags["verify_domains"],
+        runtime_table=flags["runtime_table"],
+        quotas=msgspec.convert(quotas or {}, Quotas),
+        scaling=msgspec.convert(scaling, Scaling),
+        otlp=otlp_settings(otlp_url, os.environ),
+        log_push=log_push_settings(loki_url, os.environ),
+        nats_port=flags["nats_port"],
+        brokers=flags["brokers"] or "",
     )
-    found = running(home)
+    found = running(data_dir)
     if found is not None:
-        _check_same(found, options, clock_given=manual_clock or speed is not None)
+        # A second start is idempotent: it reports the platform that runs, unless a flag asks for another one.
+        _check_same(found, options, clock_given=manual_clock or clock_speed is not None)
         _check_same_quotas(found, options, given=quotas is not None)
         _check_same_scaling(found, options, frozenset(scaling))
         _check_same_otlp(found, options, given=otlp_url is not None)
@@ -186,39 +226,57 @@ def start(
         return
     ensure_running(options)
     if found is not None:
-        common.output.message("The platform was running already.")
-    _show(common.output, home, foreground=False)
+        common.output.message("The platform was already running.")
+    _show(common.output, data_dir, foreground=False)
+
+
+def _given_scaling(flags: _StartFlags) -> dict[str, object]:
+    """Return the fields of ``Scaling`` for which an option was given."""
+    scaling = {
+        "memory_budget": flags["memory_budget"],
+        "cpu_limits": flags["cpu_limits"],
+        "to_one_after": flags["scale_to_one_after"],
+        "to_zero_after": flags["scale_to_zero_after"],
+    }
+    return {field: value for field, value in scaling.items() if value is not None}
 
 
 def _run_here(output: Output, options: StartOptions) -> None:
+    """Run the platform in this process until a signal stops it."""
     from fnkit.platform.server.broker_options import with_variables
     from fnkit.platform.server.lifecycle import ensure_running
     from fnkit.platform.server.lock import TakenError
     from fnkit.platform.server.preparing import prepare
     from fnkit.platform.server.supervisor import supervise
 
-    home = Path(options.home)
+    data_dir = Path(options.home)
     try:
         prepared = prepare(with_variables(options, os.environ))
     except TakenError:
+        # Another command took the lock since `running` was checked. Wait for its platform to become healthy.
         ensure_running(options)
-        output.message("The platform was started by another command just now.")
-        _show(output, home, foreground=False)
+        output.message("The platform was started by another command at the same time.")
+        _show(output, data_dir, foreground=False)
         return
-    output.detail(f"Starting the platform in {home} …")
-    supervise(prepared, partial(_show, output, home, foreground=True), wait=options.wait)
+    output.detail(f"Starting the platform in {data_dir} …")
+    supervise(prepared, partial(_show, output, data_dir, foreground=True), wait=options.wait)
     output.message("The platform has stopped.")
 
 
-def _show(output: Output, home: Path, *, foreground: bool) -> None:
+def _show(output: Output, data_dir: Path, *, foreground: bool) -> None:
     from fnkit.cli.views.platform import PlatformView
     from fnkit.platform.server.lifecycle import describe
 
-    output.result(PlatformView(describe(home), started=True, foreground=foreground))
+    output.result(PlatformView(describe(data_dir), started=True, foreground=foreground))
 
 
 def _check_same(found: RunningPlatform, options: StartOptions, *, clock_given: bool) -> None:
-    """Refuse to pass off the running platform as the one that was asked for.
+    """Check that the running platform has the ports, brokers and clock that the options ask for.
+
+    Args:
+        found: The running platform.
+        options: The options of this start; ``None``, 0 and ``""`` match any value.
+        clock_given: Whether the clock was given explicitly, so that its default does not count as a request.
 
     Raises:
         PlatformError: ``platform-differs``.
@@ -229,15 +287,15 @@ def _check_same(found: RunningPlatform, options: StartOptions, *, clock_given: b
         ("--gateway-port", options.gateway_port or None, run.gateway_port),
         ("--tls-port", options.tls_port or None, run.tls_port or "none"),
         ("--nats-port", options.nats_port or None, run.nats_port or "none"),
-        ("--brokers", options.brokers or None, run.brokers or "the data folder's"),
-        ("--speed", options.speed if clock_given else None, run.speed),
+        ("--brokers", options.brokers or None, run.brokers or "those of the data directory"),
+        ("--clock-speed", options.speed if clock_given else None, run.speed),
     )
     for flag, wanted, actual in asked:
         if wanted is not None and wanted != actual:
             raise PlatformError(
-                f"The platform is running already, with {flag} {_short(actual)} instead of {_short(wanted)}.",
+                f"The platform is already running, with {flag} {_short(actual)} instead of {_short(wanted)}.",
                 code="platform-differs",
-                hint="Run `fnkit platform stop` first, or give another --data folder.",
+                hint="Run `fnkit platform stop` first, or choose another directory with --data-dir.",
             )
 
 
@@ -246,27 +304,34 @@ def _short(value: float | str) -> str:
 
 
 def _check_same_otlp(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:
-    """Refuse likewise where traces or logs go elsewhere, or nowhere. What only a variable says is no reason.
+    """Check that the running platform sends traces and logs to the destinations that the options ask for.
+
+    A collector that only an environment variable names is ignored: that variable may concern other programs.
 
     Raises:
         PlatformError: ``platform-differs``.
     """
     if given and options.otlp is not None and found.run.otlp != options.otlp.traces_url:
         raise PlatformError(
-            f"The platform is running already, with traces going to {found.run.otlp or 'nobody'}.",
+            f"The platform is already running, and exports traces to {found.run.otlp or 'no collector'}.",
             code="platform-differs",
-            hint="Run `fnkit platform stop` first, or give another --data folder.",
+            hint="Run `fnkit platform stop` first, or choose another directory with --data-dir.",
         )
     if options.log_push is not None and found.run.log_push != options.log_push.url:
         raise PlatformError(
-            f"The platform is running already, with logs going to {found.run.log_push or 'nobody'}.",
+            f"The platform is already running, and sends logs to {found.run.log_push or 'no Loki server'}.",
             code="platform-differs",
-            hint="Run `fnkit platform stop` first, or give another --data folder.",
+            hint="Run `fnkit platform stop` first, or choose another directory with --data-dir.",
         )
 
 
 def _check_same_scaling(found: RunningPlatform, options: StartOptions, given: frozenset[str]) -> None:
-    """Refuse likewise where functions get another part of the machine, or keep it for another time.
+    """Check that the running platform has the scaling settings that were given.
+
+    Args:
+        found: The running platform.
+        options: The options of this start.
+        given: The fields of ``Scaling`` for which an option was given.
 
     Raises:
         PlatformError: ``platform-differs``.
@@ -274,14 +339,14 @@ def _check_same_scaling(found: RunningPlatform, options: StartOptions, given: fr
     for name in sorted(given):
         if getattr(found.run.scaling, name) != getattr(options.scaling, name):
             raise PlatformError(
-                f"The platform is running already, with another {_SCALING[name]}.",
+                f"The platform is already running, with another {_SCALING[name]}.",
                 code="platform-differs",
-                hint="Run `fnkit platform stop` first, or give another --data folder.",
+                hint="Run `fnkit platform stop` first, or choose another directory with --data-dir.",
             )
 
 
 def _check_same_quotas(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:
-    """Refuse likewise where other quotas run, or no domain is verified.
+    """Check that the running platform has the quotas that were given, and verifies domains if asked to.
 
     Raises:
         PlatformError: ``platform-differs``.
@@ -291,7 +356,7 @@ def _check_same_quotas(found: RunningPlatform, options: StartOptions, *, given: 
     if differs or unverified:
         what = "with other quotas" if differs else "without --verify-domains"
         raise PlatformError(
-            f"The platform is running already, {what}.",
+            f"The platform is already running, {what}.",
             code="platform-differs",
-            hint="Run `fnkit platform stop` first, or give another --data folder.",
+            hint="Run `fnkit platform stop` first, or choose another directory with --data-dir.",
         )

@@ -1,4 +1,4 @@
-"""``fnkit platform trust``: the authority behind the TLS door, and having this system trust it."""
+"""``fnkit platform trust``: show or install the local CA that signs the platform's TLS certificates."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ __all__ = ["trust"]
 
 
 @click.command()
-@click.option("--install", is_flag=True, help="Have this system's programs trust it; needs root.")
-@click.option("--remove", is_flag=True, help="Have them trust it no more; needs root.")
-@click.option("--print-certificate", is_flag=True, help="Print the certificate and nothing else.")
+@click.option("--install", is_flag=True, help="Add the certificate to the system's trust store; requires root.")
+@click.option("--remove", is_flag=True, help="Remove the certificate from the trust store; requires root.")
+@click.option("--print-certificate", is_flag=True, help="Print only the certificate.")
 @data_option
 @common_options
-def trust(common: CommonOptions, *, home: Path, install: bool, remove: bool, print_certificate: bool) -> None:
-    """Show the authority behind its https addresses, and how to trust it.
+def trust(common: CommonOptions, *, data_dir: Path, install: bool, remove: bool, print_certificate: bool) -> None:
+    """Show or install the platform's CA certificate.
 
-    The authority is made on this machine, for this platform alone, and its key never leaves the data folder.
+    The CA signs the certificates of the HTTPS addresses. It is created on this machine for this platform alone, and
+    its private key never leaves the data directory.
     """
     from fnkit.cli.views.platform_trust import TrustView
     from fnkit.platform.layout import Layout
@@ -32,14 +33,14 @@ def trust(common: CommonOptions, *, home: Path, install: bool, remove: bool, pri
     check_machine()
     if install + remove + print_certificate > 1:
         raise UsageError("--install, --remove and --print-certificate exclude each other.")
-    authority = read_authority(Layout(home))
+    authority = read_authority(Layout(data_dir))
     store = find_trust_store(authority)
     if install or remove:
         if store is None:
             raise PlatformError(
-                "This system has no store of trusted authorities that fnkit knows.",
+                "No supported trust store was found on this system.",
                 code="no-trust-store",
-                hint=f"Add {authority.file} to it by hand, or trust it per program: `fnkit platform trust`.",
+                hint=f"Add {authority.file} to it by hand, or configure programs as `fnkit platform trust` shows.",
             )
         if install:
             store.install()

@@ -1,4 +1,4 @@
-"""``fnkit scan``: what a project declares. The worked example of a verb (see ``fnkit.cli``)."""
+"""``fnkit scan``: show the functions and problems of the project."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["scan"]
     "--import",
     "import_modules",
     is_flag=True,
-    help="Import modules whose declarations cannot be read, in a child process with a time limit.",
+    help="Import modules that cannot be read statically, in a child process with a time limit.",
 )
 @common_options
 def scan(common: CommonOptions, *, import_modules: bool) -> int | None:
-    """Show what the project declares, with every problem."""
+    """Show the functions and problems of the project."""
     from fnkit.cli.views.scan import ScanView, described, sketched
     from fnkit.deploy.loading import read_source
     from fnkit.project import build_project
@@ -28,7 +28,7 @@ def scan(common: CommonOptions, *, import_modules: bool) -> int | None:
     try:
         project = build_project(source.root, source.settings, source.report, stage=common.stage)
     except ProjectInvalid as invalid:
-        # What can be shown of an invalid project is what its decorators say.
+        # An invalid project has no checked functions, so show the arguments of the decorators.
         functions = tuple(sketched(function) for function in source.report.functions)
         common.output.result(ScanView(source.root, functions, invalid.problems))
         return invalid.exit_code

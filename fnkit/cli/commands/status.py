@@ -1,4 +1,4 @@
-"""``fnkit status``: the live state beside the project's."""
+"""``fnkit status``: compare the deployed functions with the project."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["status"]
 @common_options
 @api_options
 def status(common: CommonOptions, api: ApiOptions) -> int | None:
-    """Show the live state beside the project's."""
+    """Show the status of deployed functions.
+
+    Differences from the project are listed. The exit code is 1 if a function is in error.
+    """
     from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import endpoint_for
     from fnkit.cli.views.status import StatusView
@@ -26,7 +29,7 @@ def status(common: CommonOptions, api: ApiOptions) -> int | None:
 
     identity = load_identity(common.directory, stage=common.stage)
     endpoint = endpoint_for(common, api, project_region=identity.region)
-    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Looking") as progress:
+    with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Comparing") as progress:
         inspection = inspect_project(
             identity, client, environ=os.environ, cache=cache_folder(os.environ), report=progress.report
         )

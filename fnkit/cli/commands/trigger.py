@@ -10,26 +10,27 @@ from fnkit.cli.application import LazyGroup
 from fnkit.cli.delivery_options import delivery_options
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
-__all__ = ["TRIGGER_VERBS", "deliveries", "every", "trigger"]
-
-_HERE: Final = "fnkit.cli.commands.trigger"
+__all__ = ["TRIGGER_VERBS", "deliveries", "list_triggers", "trigger"]
 
 TRIGGER_VERBS: Final[dict[str, tuple[str, str]]] = {
-    "list": (f"{_HERE}:every", "Show the triggers on the platform, with their last delivery."),
-    "deliveries": (f"{_HERE}:deliveries", "Show what a trigger delivered, and deliver failed messages again."),
+    "list": (f"{__name__}:list_triggers", "List deployed triggers with their last delivery."),
+    "deliveries": (f"{__name__}:deliveries", "Show the deliveries of a trigger, and replay failed ones."),
 }
 
 
 @click.group(cls=LazyGroup, verbs=TRIGGER_VERBS)
 def trigger() -> None:
-    """Triggers: what they delivered, and delivering again."""
+    """Inspect triggers and their deliveries."""
 
 
 @click.command()
 @api_options
 @common_options
-def every(common: CommonOptions, api: ApiOptions) -> int | None:
-    """Show the triggers on the platform, with their last delivery."""
+def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
+    """List deployed triggers with their last delivery.
+
+    The exit code is 1 if a trigger is in error.
+    """
     from fnkit.cli.firing import open_api
     from fnkit.cli.views.triggers import TriggersView
     from fnkit.deploy.sources import last_deliveries, live_triggers
@@ -58,9 +59,9 @@ def deliveries(
     further: tuple[str, ...],
     replay_failed: bool,
 ) -> int | None:
-    """Show what a trigger delivered, and deliver failed messages again.
+    """Show the deliveries of a trigger, and replay failed ones.
 
-    NAME is a trigger's name, its function's, function/name, or its id.
+    NAME is the name of a trigger, the name of a function with one trigger, function/name, or an ID.
     """
     from fnkit.cli.firing import Asked, open_api, show_deliveries
     from fnkit.deploy.sources import chosen, live_triggers

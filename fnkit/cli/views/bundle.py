@@ -1,4 +1,4 @@
-"""The archives that were built, with what is in them."""
+"""Views of ``fnkit bundle`` and ``fnkit lock``: archives and lock files on disk."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _LARGEST = 5
 
 @dataclass(frozen=True, slots=True)
 class BundleView:
-    """Bundles on disk."""
+    """The archives that were built."""
 
     bundles: tuple[Bundle, ...]
 
     def to_json(self) -> dict[str, object]:
-        """The keys of ``docs/cli.md``, and each function's slice."""
+        """Return the keys documented in ``docs/cli.md``, and the slice of each function."""
         return {"bundles": [_bundle_to_json(one) for one in self.bundles]}
 
     def render(self, console: Console) -> None:
-        """An archive with its functions and its largest dependencies."""
+        """Print each archive with its functions and its largest dependencies."""
         for one in self.bundles:
             size = f"{size_text(one.size)}, {size_text(one.unpacked_size)} unpacked"
             console.print(f"{one.path}  ({one.runtime}, {one.target}; {size})", style="bold")

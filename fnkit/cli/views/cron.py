@@ -1,4 +1,4 @@
-"""Crons: those on a platform, and when schedules fire next."""
+"""Views of crons, triggers and their deliveries, and of the next runs of schedules."""
 
 from __future__ import annotations
 
@@ -34,17 +34,23 @@ def _local(moment: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CronsView:
-    """Live crons with their next tick (Unix seconds, of the platform's time) and their newest delivery."""
+    """Deployed crons, each with its next run (Unix seconds on the platform's clock) and its newest delivery."""
 
     crons: tuple[tuple[Firer[Cron], float | None, DeliveryView | None], ...]
 
     @classmethod
     def of(cls, crons: Sequence[Firer[Cron]], last: Mapping[str, DeliveryView], now: float) -> CronsView:
-        """Look up each cron's next tick from now on."""
+        """Combine crons with their next runs and newest deliveries.
+
+        Args:
+            crons: The deployed crons.
+            last: The newest delivery by cron ID, for crons that have one.
+            now: Unix seconds on the platform's clock.
+        """
         return cls(tuple((one, _next(one.source.schedule, now), last.get(one.source.id)) for one in crons))
 
     def to_json(self) -> dict[str, object]:
-        """``crons[{id, name, function, schedule, args, status, next, last}]``."""
+        """Return ``crons[{id, name, function, schedule, args, status, next, last}]``."""
         return {
             "crons": [
                 {
@@ -62,10 +68,10 @@ class CronsView:
         }
 
     def render(self, console: Console) -> None:
-        """A line a cron, its last firing beneath."""
+        """Print a line for each cron, followed by its last delivery."""
         width = max((len(one.path) for one, _, _ in self.crons), default=0)
         for one, tick, last in self.crons:
-            following = "never fires" if tick is None else f"next {_utc(tick)}"
+            following = "never runs" if tick is None else f"next {_utc(tick)}"
             console.print(f"{one.path:<{width}}  {one.source.schedule:<16}  {following}", markup=False)
             if last is not None:
                 console.print(f"  last {delivery_line(last)}", style=delivery_style(last.status))
@@ -75,12 +81,12 @@ class CronsView:
 
 @dataclass(frozen=True, slots=True)
 class UpcomingView:
-    """When schedules fire: from the project, or one that was typed."""
+    """The next runs of schedules."""
 
     previews: tuple[Preview, ...]
 
     def to_json(self) -> dict[str, object]:
-        """``crons[{function, name, schedule, next[{utc, local}]}]``; an expression has no function."""
+        """Return ``crons[{function, name, schedule, next[{utc, local}]}]``; an expression has no function."""
         return {
             "crons": [
                 {
@@ -94,7 +100,7 @@ class UpcomingView:
         }
 
     def render(self, console: Console) -> None:
-        """Each schedule with its times, in UTC and as the clock on this wall shows them."""
+        """Print each schedule with its next runs, in UTC and in the local time zone."""
         for one in self.previews:
             title = f"{one.function}/{one.name}  " if one.function else ""
             console.print(f"{title}{one.schedule}", style="bold", markup=False)
@@ -102,7 +108,7 @@ class UpcomingView:
                 here = datetime.fromtimestamp(tick, UTC).astimezone()
                 console.print(f"  {_utc(tick)}   {here:%a %d %b %H:%M %Z}")
             if not one.ticks:
-                console.print("  It never fires.", style="yellow")
+                console.print("  It never runs.", style="yellow")
         if not self.previews:
             console.print("The project has no crons.")
 
@@ -110,5 +116,5 @@ class UpcomingView:
 def _next(schedule: str, now: float) -> float | None:
     try:
         return Schedule.parse(schedule).next_after(now)
-    except ValueError:  # another platform may take what this grammar does not
+    except ValueError:  # another platform may accept schedules that this grammar rejects
         return None

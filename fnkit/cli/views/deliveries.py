@@ -1,4 +1,4 @@
-"""What fired, newest first; what was fired again."""
+"""Views of deliveries, replays, and runs of crons on demand."""
 
 from __future__ import annotations
 
@@ -24,24 +24,31 @@ _STYLES: Final = {
 
 
 def delivery_style(status: str) -> str:
-    """Return the colour of a status."""
+    """Return the rich style of a delivery status."""
     return _STYLES.get(status, "")
 
 
 def delivery_line(one: DeliveryView) -> str:
-    """Return one delivery in one line, without its body."""
+    """Return one delivery as one line of text, without its body."""
     answer = "-" if one.http_status is None else str(one.http_status)
     taken = "" if one.duration_ms is None else f"{one.duration_ms:.1f} ms"
     tries = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
     notes = [one.cause] if one.cause in ("fire", "replay") else []
-    notes += ["repeated since"] if one.replayed_by else []
+    notes += ["replayed since"] if one.replayed_by else []
     note = f"   ({', '.join(notes)})" if notes else ""
     return f"{one.at[:19]}Z  {one.status:<9}  {answer:>3}  {tries:<10}  {taken:>12}  {one.id}{note}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveriesView:
-    """Deliveries of one cron or trigger. ``total`` counts all that match and are kept."""
+    """Deliveries of one cron or trigger.
+
+    Args:
+        deliveries: The deliveries to show, newest first; after a replay, the new ones.
+        total: Number of deliveries in the log that match the selection.
+        skipped: Deliveries that could not be replayed.
+        is_replay: Whether this is the result of a replay.
+    """
 
     deliveries: tuple[DeliveryView, ...]
     total: int
@@ -49,7 +56,7 @@ class DeliveriesView:
     is_replay: bool = False
 
     def to_json(self) -> dict[str, object]:
-        """``deliveries[…], total``; after a replay ``skipped[{id, reason}]`` too."""
+        """Return ``deliveries[…], total``, and after a replay also ``skipped[{id, reason}]``."""
         document: dict[str, object] = {
             "deliveries": [msgspec.to_builtins(one) for one in self.deliveries],
             "total": self.total,
@@ -59,33 +66,33 @@ class DeliveriesView:
         return document
 
     def render(self, console: Console) -> None:
-        """A line each, with why it failed beneath."""
+        """Print a line for each delivery, followed by its error."""
         for one in self.deliveries:
             console.print(delivery_line(one), style=delivery_style(one.status))
             if one.error:
                 console.print(f"  {one.error}", style="dim", markup=False)
         for left in self.skipped:
-            console.print(f"{left.id}: not repeated: {left.reason}", style="yellow", markup=False)
+            console.print(f"{left.id}: not replayed: {left.reason}", style="yellow", markup=False)
         if not self.deliveries and not self.skipped:
-            console.print("There is nothing to repeat." if self.is_replay else "Nothing was delivered.")
+            console.print("There are no deliveries to replay." if self.is_replay else "There are no deliveries.")
         elif len(self.deliveries) < self.total and not self.is_replay:
-            console.print(f"{len(self.deliveries)} of {self.total}; --limit shows more.", style="dim")
+            console.print(f"Showing {len(self.deliveries)} of {self.total}; use --limit for more.", style="dim")
 
 
 @dataclass(frozen=True, slots=True)
 class FiredView:
-    """One firing by hand."""
+    """The delivery of one run on demand."""
 
     delivery: DeliveryView
 
     def to_json(self) -> dict[str, object]:
-        """The delivery."""
+        """Return ``delivery{…}``."""
         return {"delivery": msgspec.to_builtins(self.delivery)}
 
     def render(self, console: Console) -> None:
-        """What became of it."""
+        """Print the response of the function."""
         one = self.delivery
-        answer = "gave no answer" if one.http_status is None else f"answered {one.http_status}"
+        answer = "did not respond" if one.http_status is None else f"responded with {one.http_status}"
         taken = "" if one.duration_ms is None else f" in {one.duration_ms:.1f} ms"
         console.print(f"{one.function} {answer}{taken}.", style=delivery_style(one.status))
         if one.error:

@@ -1,4 +1,4 @@
-"""What a deploy made."""
+"""Views of ``fnkit deploy`` and ``fnkit destroy``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ __all__ = ["DeployView", "DestroyView", "size_text"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployView:
-    """A finished deploy. urls: by function name, as this machine can open them. next_commands: worth trying."""
+    """A finished deploy.
+
+    Args:
+        applied: The result of the deploy.
+        urls: URL of each function by name, as this machine can open it.
+        seconds: Duration of the deploy.
+        next_commands: Commands to suggest.
+    """
 
     applied: Applied
     urls: Mapping[str, str]
@@ -28,7 +35,7 @@ class DeployView:
     next_commands: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """The keys of ``docs/cli.md``; a function that failed also has ``error``."""
+        """Return the keys documented in ``docs/cli.md``; a function that failed also has ``error``."""
         return {
             "functions": [self._function(one) for one in self.applied.functions],
             "summary": summary_to_json(self.applied.plan.summary),
@@ -38,7 +45,7 @@ class DeployView:
         }
 
     def render(self, console: Console) -> None:
-        """Function by function, failures with their hints, and what to try next."""
+        """Print each function, the failures with their hints, and the suggested commands."""
         if self.applied.plan.is_empty:
             console.print(summary_line(self.applied.plan.summary))
         width = max((len(one.name) for one in self.applied.functions), default=0)
@@ -59,7 +66,9 @@ class DeployView:
             sent = self.applied.uploaded_bytes
             uploaded = f", {size_text(sent)} uploaded" if sent else ""
             console.print(
-                f"Done in {self.seconds:.1f} s{uploaded}." if not self.applied.failed else "Not all is done."
+                f"Done in {self.seconds:.1f} s{uploaded}."
+                if not self.applied.failed
+                else "The deploy is incomplete."
             )
         if self.next_commands and not self.applied.failed:
             console.print("\nTry:")
@@ -87,14 +96,20 @@ class DeployView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestroyView:
-    """What was removed: (kind, name). ``notes`` says what stayed and why."""
+    """The resources that were deleted.
+
+    Args:
+        deleted: Kind and name of each resource.
+        failures: The failures.
+        notes: The resources that were kept, with the reason.
+    """
 
     deleted: tuple[tuple[str, str], ...]
     failures: tuple[FnkitError, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """``deleted[{kind, name}]``."""
+        """Return ``deleted[{kind, name}], failures[…], notes[…]``."""
         return {
             "deleted": [{"kind": kind, "name": name} for kind, name in self.deleted],
             "failures": [_error(failure) for failure in self.failures],
@@ -102,7 +117,7 @@ class DestroyView:
         }
 
     def render(self, console: Console) -> None:
-        """A line each."""
+        """Print a line for each resource, failure and note."""
         for kind, name in self.deleted:
             console.print(f"- deleted {kind} {name}", style="red")
         for failure in self.failures:
@@ -110,11 +125,11 @@ class DestroyView:
         for note in self.notes:
             console.print(f"note: {note}", style="cyan")
         if not self.deleted and not self.failures:
-            console.print("There is nothing of this project and stage to remove.")
+            console.print("There are no resources of this project and stage to delete.")
 
 
 def size_text(size: int) -> str:
-    """Bytes as people say them.
+    """Return a size in bytes as text, with a unit.
 
     >>> size_text(1536)
     '1.5 kB'

@@ -1,4 +1,4 @@
-"""What a handler answered: the body on stdout as it is, or everything as JSON."""
+"""View of ``fnkit invoke``: the response body on stdout, or the whole response as JSON."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["InvokeView"]
 
 @dataclass(frozen=True, slots=True)
 class InvokeView:
-    """One answer."""
+    """The result of one invocation."""
 
     answer: Answer
 
     def to_json(self) -> dict[str, object]:
-        """``status, headers, body, duration_ms, logs``. A header given more than once is a list.
+        """Return ``status, headers, body, is_base64, duration_ms, logs``.
 
-        A body that is not UTF-8 comes as base64, with ``is_base64`` true.
+        A header that occurs more than once is a list. A body that is not UTF-8 is base64, with ``is_base64`` true.
         """
         response = self.answer.response
         try:
@@ -41,7 +41,7 @@ class InvokeView:
         }
 
     def render(self, console: Console) -> None:
-        """The body's bytes as they are: ready for a pipe. A terminal gets its line break."""
+        """Write the bytes of the body unchanged, for use in pipes. On a terminal, end with a line break."""
         response = self.answer.response
         console.file.flush()
         sys.stdout.buffer.write(response.body)

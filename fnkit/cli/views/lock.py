@@ -1,4 +1,4 @@
-"""The lock files that were written."""
+"""View of ``fnkit lock``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["LockView"]
 
 @dataclass(frozen=True, slots=True)
 class LockView:
-    """Locks on disk."""
+    """The lock files that were written."""
 
     locks: tuple[Lock, ...]
 
     def to_json(self) -> dict[str, object]:
-        """``locks[{path, runtime, packages}]``."""
+        """Return ``locks[{path, runtime, target, packages, notes}]``."""
         return {
             "locks": [
                 {
@@ -35,7 +35,7 @@ class LockView:
         }
 
     def render(self, console: Console) -> None:
-        """A lock with its packages."""
+        """Print each lock file with its packages."""
         if not self.locks:
             console.print("The project has no requirements, so there is nothing to lock.")
         for lock in self.locks:

@@ -1,4 +1,4 @@
-"""What ``fnkit new`` made, and what to do with it."""
+"""Views of ``fnkit new``: a new project, and the templates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ __all__ = ["NewProjectView", "TemplatesView"]
 
 @dataclass(frozen=True, slots=True)
 class NewProjectView:
-    """A fresh project. ``path`` is absolute; ``shown`` is how the user called it; ``files`` are relative."""
+    """A new project.
+
+    Args:
+        path: Absolute path of the project.
+        shown: The path as the user gave it.
+        template: Name of the template.
+        files: The files created, relative to the project.
+    """
 
     path: Path
     shown: str
@@ -25,12 +32,12 @@ class NewProjectView:
     files: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        """``path, template, files``."""
+        """Return ``path, template, files``."""
         return {"path": str(self.path), "template": self.template, "files": list(self.files)}
 
     def render(self, console: Console) -> None:
-        """The files, then the next commands."""
-        console.print(f"Made {self.shown} from the template {self.template}:")
+        """Print the files and the next commands."""
+        console.print(f"Created {self.shown} from template {self.template}:")
         for name in self.files:
             console.print(f"  {name}")
         console.print("\nNext:")
@@ -41,16 +48,16 @@ class NewProjectView:
 
 @dataclass(frozen=True, slots=True)
 class TemplatesView:
-    """The templates of this installation."""
+    """The installed templates."""
 
     templates: tuple[Template, ...]
 
     def to_json(self) -> dict[str, object]:
-        """``templates[{name, summary}]``."""
+        """Return ``templates[{name, summary}]``."""
         return {"templates": [{"name": template.name, "summary": template.summary} for template in self.templates]}
 
     def render(self, console: Console) -> None:
-        """One line each."""
+        """Print a line for each template."""
         width = max(len(template.name) for template in self.templates)
         for template in self.templates:
             console.print(f"{template.name:<{width}}  {template.summary}")

@@ -1,4 +1,4 @@
-"""A plan, for people, for programs, and for a pull request."""
+"""View of ``fnkit plan``, as text, JSON or Markdown."""
 
 from __future__ import annotations
 
@@ -28,14 +28,20 @@ _CHILDREN = (CronChange, DomainChange, TriggerChange)
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """What deploy would change. ``verbose`` shows what is kept, too; ``markdown`` renders a table for a comment."""
+    """The changes that a deploy would make.
+
+    Args:
+        plan: The plan.
+        verbose: Whether the text includes unchanged resources.
+        markdown: Whether the text is a Markdown table.
+    """
 
     plan: Plan
     verbose: bool = False
     markdown: bool = False
 
     def to_json(self) -> dict[str, object]:
-        """``changes[{action, kind, name, reasons}], summary{…}``, and whose namespace it is."""
+        """Return ``namespace, region, changes[{action, kind, name, reasons}], summary{…}, foreign, notes``."""
         return {
             "namespace": self.plan.namespace,
             "region": self.plan.region,
@@ -46,7 +52,7 @@ class PlanView:
         }
 
     def render(self, console: Console) -> None:
-        """A line a change, with its reasons, then the count."""
+        """Print a line for each change with its reasons, and the summary."""
         if self.markdown:
             console.print(_markdown(self.plan))
             return
@@ -59,27 +65,27 @@ class PlanView:
         for note in self.plan.notes:
             console.print(f"note: {note}", style="cyan")
         for stranger in self.plan.foreign:
-            console.print(f"not ours, left alone: {stranger}", style="dim")
+            console.print(f"not managed by fnkit, left unchanged: {stranger}", style="dim")
         console.print(summary_line(self.plan.summary))
 
 
 def summary_to_json(summary: Summary) -> dict[str, object]:
-    """``create, update, replace, delete, keep``."""
+    """Return ``create, update, replace, delete, keep``."""
     return msgspec.structs.asdict(summary)
 
 
 def summary_line(summary: Summary) -> str:
-    """The counts in words; nothing to do is said plainly."""
+    """Return the number of changes of each action as one sentence."""
     counts = [
         (summary.create, "to create"),
         (summary.update, "to update"),
         (summary.replace, "to replace"),
         (summary.delete, "to delete"),
     ]
-    told = [f"{number} {text}" for number, text in counts if number]
-    if not told:
-        return f"Nothing to do: all {summary.keep} are as they should be."
-    return ", ".join(told) + (f", {summary.keep} unchanged." if summary.keep else ".")
+    counted = [f"{number} {text}" for number, text in counts if number]
+    if not counted:
+        return f"No changes: all {summary.keep} resources are up to date."
+    return ", ".join(counted) + (f", {summary.keep} unchanged." if summary.keep else ".")
 
 
 def _change_to_json(change: Change) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The platform on this machine: whether it runs, where, and what to try next."""
+"""Views of ``fnkit platform``: its status, environment, CA certificate and API keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["PlatformView", "StoppedView", "description_to_json"]
 
 
 def description_to_json(description: Description) -> dict[str, object]:
-    """The keys of ``docs/cli.md``; the same ones whether it runs or not."""
+    """Return the keys documented in ``docs/cli.md``, which are the same whether the platform runs or not."""
     return {
         "running": description.running,
         "healthy": description.healthy,
@@ -45,24 +45,30 @@ def description_to_json(description: Description) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class PlatformView:
-    """``start`` and ``status``. As text it keeps the secret key to itself."""
+    """The status of the platform, for ``start`` and ``status``. The text does not contain the secret key.
+
+    Args:
+        description: The status.
+        started: Whether the platform was just started, so that the text suggests the next commands.
+        foreground: Whether it runs in this process.
+    """
 
     description: Description
     started: bool = False
     foreground: bool = False
 
     def to_json(self) -> dict[str, object]:
-        """See ``description_to_json``."""
+        """Return the keys documented in ``docs/cli.md``."""
         return description_to_json(self.description)
 
     def render(self, console: Console) -> None:
-        """Where it answers; after a start, what to try."""
+        """Print addresses and processes, and after a start the next commands."""
         found = self.description
         if not found.running:
             console.print(f"The platform in {found.data_dir} is not running.")
             console.print("Start it with: fnkit platform start")
             return
-        state = "is running" if found.healthy else "is starting, or in trouble"
+        state = "is running" if found.healthy else "is starting or unhealthy"
         console.print(f"The platform {state} (pid {found.pid}).\n")
         rows = (
             ("API", found.api_url),
@@ -86,11 +92,11 @@ class PlatformView:
             console.print("  fnkit deploy --local", style="bold")
             console.print('  eval "$(fnkit platform env)"', style="bold", end="")
             console.print("   for scw, Terraform and the SDKs")
-            console.print("Ctrl-C stops it." if self.foreground else "`fnkit platform stop` stops it.")
+            console.print("Press Ctrl-C to stop it." if self.foreground else "Stop it with: fnkit platform stop")
 
 
 def _without_password(url: str) -> str:
-    """Return a broker's address; `fnkit platform env` is what shows credentials."""
+    """Return the URL of a broker without its credentials, which only `fnkit platform env` prints."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if url else ""
 
@@ -102,20 +108,26 @@ def _processes(found: Description) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoppedView:
-    """``stop`` and ``reset``."""
+    """The result of ``stop`` and ``reset``.
+
+    Args:
+        was_running: Whether the platform was running.
+        data_dir: Its data directory.
+        removed: Whether the resources in it were deleted.
+    """
 
     was_running: bool
     data_dir: Path
     removed: bool = False
 
     def to_json(self) -> dict[str, object]:
-        """``stopped`` says whether it was running; ``removed`` whether what it kept is gone."""
+        """Return ``stopped, removed, data_dir``; ``stopped`` tells whether the platform was running."""
         return {"stopped": self.was_running, "removed": self.removed, "data_dir": str(self.data_dir)}
 
     def render(self, console: Console) -> None:
-        """One line."""
+        """Print one line."""
         if self.removed:
-            console.print(f"Everything that was deployed in {self.data_dir} is gone; keys and ports stay.")
+            console.print(f"Deleted everything that was deployed in {self.data_dir}. Keys and ports are kept.")
         elif self.was_running:
             console.print("The platform has stopped.")
         else:

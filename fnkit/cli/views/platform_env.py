@@ -1,4 +1,4 @@
-"""The platform's address and keys in the forms that other tools read."""
+"""View of ``fnkit platform env``: addresses and keys in the formats that other tools read."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ __all__ = ["PlatformEnvView"]
 
 @dataclass(frozen=True, slots=True)
 class PlatformEnvView:
-    """form: ``shell``, ``dotenv``, ``github``, ``json`` or ``terraform``.
+    """The settings that other tools need to use the platform.
 
-    node_has_its_own: the user has Node trust something of their own already.
+    Args:
+        description: The status of the platform.
+        form: ``shell``, ``dotenv``, ``github``, ``json`` or ``terraform``.
+        node_has_its_own: Whether ``NODE_EXTRA_CA_CERTS`` already names a certificate of the user.
     """
 
     description: Description
@@ -30,15 +33,15 @@ class PlatformEnvView:
     node_has_its_own: bool = False
 
     def to_json(self) -> dict[str, object]:
-        """See ``description_to_json``; the same for every form."""
+        """Return the keys documented in ``docs/cli.md``, in every format."""
         return description_to_json(self.description)
 
     def render(self, console: Console) -> None:
-        """The chosen form, ready to be evaluated, appended or pasted."""
+        """Print the settings in the chosen format."""
         console.print(self.text())
 
     def text(self) -> str:
-        """The chosen form. ``github`` is for ``>> "$GITHUB_ENV"``, which takes what a ``.env`` file takes."""
+        """Return the settings in the chosen format; ``github`` is ``dotenv`` without comments."""
         match self.form:
             case "json":
                 return json.dumps(self.to_json(), indent=2)
@@ -54,7 +57,10 @@ class PlatformEnvView:
                 return "\n".join(f"{name}={value}" for name, value in self._variables())
 
     def _variables(self) -> tuple[tuple[str, str], ...]:
-        """The names that Scaleway's tools read: SDKs, ``scw``, Terraform, and the Serverless plugin its own URL."""
+        """Return the variables that the SDKs, ``scw`` and Terraform read.
+
+        ``SCW_FUNCTION_URL`` is the variable of the Serverless Framework's plugin.
+        """
         found = self.description
         return (
             ("SCW_API_URL", found.api_url),
@@ -71,7 +77,10 @@ class PlatformEnvView:
         )
 
     def _tls(self) -> tuple[tuple[str, str], ...]:
-        """Node's variable adds an authority to those that Node trusts; one of the user's own is left alone."""
+        """Return the variables for HTTPS.
+
+        ``NODE_EXTRA_CA_CERTS`` adds to the CAs that Node trusts, so it is safe to set, unless the user has set it.
+        """
         found = self.description
         if not found.gateway_tls_url:
             return ()
@@ -79,7 +88,11 @@ class PlatformEnvView:
         return tls if self.node_has_its_own else (*tls, ("NODE_EXTRA_CA_CERTS", found.ca_certificate))
 
     def _hints(self) -> tuple[tuple[str, str], ...]:
-        """What would stand instead of all other authorities, as comments: for what talks to this platform alone."""
+        """Return variables to print as comments only.
+
+        They replace all CAs that a program trusts, which suits only programs that connect to nothing but the
+        platform.
+        """
         if not self.description.gateway_tls_url:
             return ()
         names = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")

@@ -1,4 +1,4 @@
-"""The platform's further API keys: one that was just made, all of them, one that is gone."""
+"""Views of ``fnkit platform api-key``."""
 
 from __future__ import annotations
 
@@ -30,51 +30,51 @@ def _rights(key: ApiKey) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CreatedKeyView:
-    """``create``: the one time that the secret is shown."""
+    """A new key with its secret, which is shown only this once."""
 
     key: ApiKey
 
     def to_json(self) -> dict[str, object]:
-        """The key with its secret."""
+        """Return the key with its secret."""
         return {**_to_json(self.key), "secret_key": self.key.secret_key}
 
     def render(self, console: Console) -> None:
-        """What tools need, and that it is shown once."""
+        """Print both halves of the key and its rights."""
         console.print(f"access key  {self.key.access_key}")
         console.print(f"secret key  {self.key.secret_key}", style="bold", end="")
-        console.print("   shown this once")
+        console.print("   shown only once")
         console.print(f"It {_rights(self.key)}.")
 
 
 @dataclass(frozen=True, slots=True)
 class KeysView:
-    """``list``."""
+    """All additional keys."""
 
     found: ApiKeyList
 
     def to_json(self) -> dict[str, object]:
-        """All keys, without secrets."""
+        """Return ``keys[…]``, without secrets."""
         return {"keys": [_to_json(key) for key in self.found.keys]}
 
     def render(self, console: Console) -> None:
-        """One line each."""
+        """Print a line for each key."""
         for key in self.found.keys:
             note = f"   {key.description}" if key.description else ""
             console.print(f"{key.access_key}  {key.created_at[:19]}Z  {_rights(key)}{note}")
         if not self.found.keys:
-            console.print("There are no keys but the platform's own.")
+            console.print("There are no additional API keys.")
 
 
 @dataclass(frozen=True, slots=True)
 class DeletedKeyView:
-    """``delete``."""
+    """A key that was deleted."""
 
     key: ApiKey
 
     def to_json(self) -> dict[str, object]:
-        """The key that is gone."""
+        """Return the deleted key."""
         return _to_json(self.key)
 
     def render(self, console: Console) -> None:
-        """One line."""
-        console.print(f"{self.key.access_key} is no longer accepted.")
+        """Print one line."""
+        console.print(f"Deleted API key {self.key.access_key}.")

@@ -1,4 +1,4 @@
-"""The platform's authority: where it is, whether this system trusts it, and what makes programs trust it."""
+"""View of ``fnkit platform trust``: the local CA, whether the system trusts it, and how to trust it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ __all__ = ["TrustView"]
 
 @dataclass(frozen=True, slots=True)
 class TrustView:
-    """done: ``installed`` or ``removed`` where that was just done. certificate_only: as text, nothing but it."""
+    """The local CA and its state in the system's trust store.
+
+    Args:
+        authority: The certificate of the CA.
+        store: The system's trust store; ``None`` if none is supported.
+        done: ``installed`` or ``removed`` if the command just did that, else empty.
+        certificate_only: Whether the text is the PEM certificate alone.
+    """
 
     authority: Authority
     store: TrustStore | None
@@ -24,7 +31,10 @@ class TrustView:
     certificate_only: bool = False
 
     def to_json(self) -> dict[str, object]:
-        """``trusted`` is null where that cannot be seen; ``install`` and ``remove`` are commands for root."""
+        """Return ``certificate, fingerprint, pem, store, trusted, install, remove``.
+
+        ``trusted`` is null if it cannot be determined. ``install`` and ``remove`` are commands to run as root.
+        """
         store = self.store
         return {
             "certificate": str(self.authority.file),
@@ -37,16 +47,16 @@ class TrustView:
         }
 
     def render(self, console: Console) -> None:
-        """What was done, or what to do."""
+        """Print what was done, or the instructions."""
         if self.certificate_only:
             console.print(self.authority.pem.rstrip())
         elif self.done == "installed":
             console.print(
-                "This system trusts the platform's authority now; programs that run must be started anew."
+                "Installed the CA certificate in the system's trust store. Restart running programs to use it."
             )
-            console.print("Take it back with: fnkit platform trust --remove")
+            console.print("Undo with: fnkit platform trust --remove")
         elif self.done == "removed":
-            console.print("This system trusts the platform's authority no more.")
+            console.print("Removed the CA certificate from the system's trust store.")
         else:
             self._explain(console)
 
@@ -56,20 +66,20 @@ class TrustView:
         console.print(f"SHA-256      {self.authority.fingerprint}")
         if self.store is not None:
             self._explain_system(console, self.store)
-        console.print("\nOne program at a time:")
+        console.print("\nTo trust it in single programs:")
         console.print(f"  curl --cacert {file}", style="bold")
         console.print(f"  NODE_EXTRA_CA_CERTS={file}", style="bold", end="")
-        console.print("   Node; beside what it trusts anyway")
+        console.print("   Node; in addition to its own CAs")
         console.print(f"  REQUESTS_CA_BUNDLE={file}", style="bold", end="")
-        console.print("   Python's requests; instead of what it trusts")
+        console.print("   Python's requests; replaces its CAs")
         console.print(f"  SSL_CERT_FILE={file}", style="bold", end="")
-        console.print("   Go, Ruby, OpenSSL, Python's ssl; instead of what they trust")
+        console.print("   Go, Ruby, OpenSSL, Python's ssl; replaces their CAs")
 
     def _explain_system(self, console: Console, store: TrustStore) -> None:
         trusted = store.holds(self.authority)
-        commands, what = (store.removing, "no more") if trusted else (store.installing, "as others")
+        commands, verb = (store.removing, "remove it from") if trusted else (store.installing, "install it in")
         if trusted is not None:
             console.print(f"Trusted      {'yes' if trusted else 'no'}, by {store.name}")
-        console.print(f"\nHave this system trust it {what}:")
+        console.print(f"\nTo {verb} the system's trust store:")
         for command in commands:
             console.print(f"  sudo {shlex.join(command)}", style="bold")

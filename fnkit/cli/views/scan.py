@@ -1,4 +1,4 @@
-"""What a project declares: its functions with all their settings, and its problems."""
+"""View of ``fnkit scan``: the functions of a project with all their settings, and its problems."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ _NANOSECONDS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class FunctionRow:
-    """One function: its JSON object, and its cells in the table (name, runtime, handler, place, what fires it)."""
+    """One function in both forms.
+
+    Args:
+        document: Its JSON object.
+        cells: Its cells in the table: name, runtime, handler, location, and crons and triggers.
+    """
 
     document: Mapping[str, object]
     cells: tuple[str, str, str, str, str]
@@ -32,26 +37,26 @@ class FunctionRow:
 
 @dataclass(frozen=True, slots=True)
 class ScanView:
-    """functions: from ``described`` or ``sketched``. problems: all of them."""
+    """The functions of a project, from ``row_from_spec`` or ``row_from_declarations``, and all its problems."""
 
     root: Path
     functions: tuple[FunctionRow, ...]
     problems: tuple[Problem, ...]
 
     def to_json(self) -> dict[str, object]:
-        """``functions[…], problems[{code,message,hint,file,line}]``."""
+        """Return ``functions[…], problems[{code,message,hint,file,line}]``."""
         return {
             "functions": [dict(function.document) for function in self.functions],
             "problems": [problem_to_json(problem) for problem in self.problems],
         }
 
     def render(self, console: Console) -> None:
-        """A table of functions, their crons and triggers under them, then the problems."""
+        """Print a table of functions with their crons and triggers, and the problems."""
         from rich.table import Table
 
         if self.functions:
             table = Table(box=None, pad_edge=False, header_style="bold")
-            for heading in ("FUNCTION", "RUNTIME", "HANDLER", "DECLARED IN", "FIRES"):
+            for heading in ("FUNCTION", "RUNTIME", "HANDLER", "DECLARED IN", "INVOKED BY"):
                 table.add_column(heading)
             for function in self.functions:
                 table.add_row(*function.cells)
@@ -66,7 +71,7 @@ class ScanView:
 
 
 def described(spec: FunctionSpec) -> FunctionRow:
-    """A checked function: every setting as it would be deployed. ``timeout`` is in seconds."""
+    """Return the row of a valid function, with every setting as deployed; ``timeout`` is in seconds."""
     fires = [f"cron {cron.schedule}" for cron in spec.crons]
     fires += [f"{trigger.kind} {trigger.address}" for trigger in spec.triggers]
     document: dict[str, object] = {
@@ -98,7 +103,10 @@ def described(spec: FunctionSpec) -> FunctionRow:
 
 
 def sketched(function: ScannedFunction) -> FunctionRow:
-    """A function of an invalid project: what its decorators say, unchecked; ``null`` where they do not."""
+    """Return the row of a function of an invalid project.
+
+    The values are the unchecked arguments of its decorators, or null where an argument is missing.
+    """
     declarations = [mark.declaration for mark in function.marks]
     own = next((found for found in declarations if isinstance(found, FunctionDeclaration)), FunctionDeclaration())
     crons = [found for found in declarations if isinstance(found, CronDeclaration)]

@@ -1,4 +1,4 @@
-"""The live state beside the project's."""
+"""View of ``fnkit status``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _STYLES = {"ready": "green", "error": "red", "missing": "yellow", "pending": "ye
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """What is live, and how it differs from the project."""
+    """The deployed functions, and their differences from the project."""
 
     inspection: Inspection
 
     def to_json(self) -> dict[str, object]:
-        """``functions[{name, status, url, domain, runtime, digest, drift, error_message}]``."""
+        """Return ``namespace, region, functions[…], foreign``, and ``obstacle`` if the comparison failed."""
         document: dict[str, object] = {
             "namespace": self.inspection.namespace,
             "region": self.inspection.region,
@@ -35,9 +35,9 @@ class StatusView:
         return document
 
     def render(self, console: Console) -> None:
-        """A line a function, with what a deploy would change beneath it."""
+        """Print a line for each function, followed by the changes that a deploy would make."""
         if not self.inspection.functions:
-            console.print(f"Nothing of this project is deployed in {self.inspection.region}.")
+            console.print(f"This project is not deployed in {self.inspection.region}.")
         width = max((len(one.name) for one in self.inspection.functions), default=0)
         for one in self.inspection.functions:
             line = f"{one.name:<{width}}  {one.status:<8}  {one.runtime:<10}  {one.url}".rstrip()
@@ -47,7 +47,7 @@ class StatusView:
             for reason in one.drift or ():
                 console.print(f"  differs: {reason}", style="yellow")
         for stranger in self.inspection.foreign:
-            console.print(f"not ours: {stranger}", style="dim")
+            console.print(f"not managed by fnkit: {stranger}", style="dim")
         if self.inspection.obstacle is not None:
             console.print(f"The project could not be compared: {self.inspection.obstacle.message}", style="yellow")
 

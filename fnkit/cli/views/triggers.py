@@ -1,4 +1,4 @@
-"""Triggers on a platform."""
+"""View of deployed triggers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["TriggersView"]
 
 @dataclass(frozen=True, slots=True)
 class TriggersView:
-    """Live triggers, each with its newest delivery and how the platform on this machine listens for it."""
+    """Deployed triggers, each with its newest delivery and the state of its consumer on the local platform."""
 
     triggers: tuple[tuple[Firer[Trigger], DeliveryView | None, TriggerListening | None], ...]
 
@@ -36,12 +36,18 @@ class TriggersView:
         last: Mapping[str, DeliveryView],
         listening: Sequence[TriggerListening],
     ) -> TriggersView:
-        """Put the three together."""
+        """Combine triggers with their deliveries and consumers.
+
+        Args:
+            triggers: The deployed triggers.
+            last: The newest delivery by trigger ID, for triggers that have one.
+            listening: The consumer states that the local platform reports; empty for Scaleway.
+        """
         how = {one.id: one for one in listening}
         return cls(tuple((one, last.get(one.source.id), how.get(one.source.id)) for one in triggers))
 
     def to_json(self) -> dict[str, object]:
-        """``triggers[{id, name, function, kind, address, status, error_message, listening, last}]``."""
+        """Return ``triggers[{id, name, function, kind, address, status, error_message, listening, last}]``."""
         return {
             "triggers": [
                 {
@@ -60,7 +66,7 @@ class TriggersView:
         }
 
     def render(self, console: Console) -> None:
-        """A line a trigger; how it is listened to, and its last delivery, beneath."""
+        """Print a line for each trigger, followed by the state of its consumer and its last delivery."""
         width = max((len(one.path) for one, _, _ in self.triggers), default=0)
         for one, last, how in self.triggers:
             line = f"{one.path:<{width}}  {_kind(one.source):<4}  {_address(one.source)}  {one.source.status}"

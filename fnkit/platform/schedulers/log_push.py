@@ -1,4 +1,4 @@
-"""Sends functions' logs to a Loki: every line that is kept, once, in order of each function (``--logs-push``).
+"""Sends functions' logs to a Loki: every line that is kept, once, in order of each function (``--loki-url``).
 
 The segments on disk are the queue, so nothing is held in memory that a restart could lose and no function ever
 waits: what could not be sent before its segment was dropped is counted and said in the platform's log. How far each

@@ -54,7 +54,7 @@ def make_authority(layout: Layout, now: float | None = None) -> None:
         raise PlatformError(
             f"{layout.tls} cannot be used: {error.strerror}.",
             code="data-folder",
-            hint="Choose another data folder with --data or FNKIT_HOME.",
+            hint="Choose another data folder with --data-dir or FNKIT_HOME.",
         ) from None
 
 

@@ -58,13 +58,13 @@ def make_home(home: Path) -> None:
         raise PlatformError(
             f"The data folder {home} cannot be used: {error.strerror}.",
             code="data-folder",
-            hint="Choose another one with --data or FNKIT_HOME.",
+            hint="Choose another one with --data-dir or FNKIT_HOME.",
         ) from None
     if found.st_uid != os.geteuid():
         raise PlatformError(
             f"The data folder {home} belongs to another user (uid {found.st_uid}).",
             code="data-folder-owner",
-            hint="Choose another one with --data or FNKIT_HOME.",
+            hint="Choose another one with --data-dir or FNKIT_HOME.",
         )
     if names and not names & KNOWN_NAMES:
         raise PlatformError(

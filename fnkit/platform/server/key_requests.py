@@ -62,5 +62,5 @@ def _ask(platform: RunningPlatform, method: str, path: str, kind: type[T], body:
         ) from None
     finally:
         connection.close()
-    hint = "`fnkit platform key list` shows them." if answer.status == http.client.NOT_FOUND else ""
+    hint = "`fnkit platform api-key list` shows them." if answer.status == http.client.NOT_FOUND else ""
     raise PlatformError(f"The platform says no: {told.message}.", code="key-refused", hint=hint)

@@ -1,4 +1,4 @@
-"""Where logs are sent: ``--logs-push URL``, and who we are to the receiver.
+"""Where logs are sent: ``--loki-url URL``, and who we are to the receiver.
 
 ::
 
@@ -40,7 +40,7 @@ def log_push_settings(given: str | None, environ: Mapping[str, str]) -> LogPushS
         parts, valid = urlsplit(""), False
     if not valid or not given.isascii() or any(c.isspace() for c in given) or parts.fragment or parts.query:
         raise UsageError(
-            "--logs-push is not the URL of a Loki.", hint="Give its address, for example http://127.0.0.1:3100."
+            "--loki-url is not the URL of a Loki.", hint="Give its address, for example http://127.0.0.1:3100."
         )
     path = parts.path.rstrip("/")
     whole = path if path.endswith(_PATH) else path + _PATH

@@ -6,7 +6,7 @@ how the start went (``Spoken``), then lets go of it. What it does, in order: tak
 (``preparing``), start both processes (``supervised``), ask for their health until it is good, wait for
 SIGTERM or SIGINT, end both: 10 seconds to finish what they hold, then by force; a second signal is force too.
 A process that dies three times before the platform was ever healthy ends the start, as does the time
-``--wait`` gives it.
+``--timeout`` gives it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The real Loki as the judge: the same lines in both, the same questions to both, the same answers from both.
 
-And as the receiver of ``--logs-push``: what it stored is what the platform has.
+And as the receiver of ``--loki-url``: what it stored is what the platform has.
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ def test_help_is_what_the_golden_file_says(verb: tuple[str, ...], fnkit: Command
 def test_bare_fnkit_names_three_commands(fnkit: Command) -> None:
     shown = fnkit().ok()
     assert shown.stdout == (
-        "In this folder, try:\n\n"
-        "  fnkit new shop        a project that deploys as it stands\n"
-        "  fnkit platform start  the platform on this machine\n"
-        "  fnkit --help          every command\n"
+        "Next commands in this directory:\n\n"
+        "  fnkit new shop        create a project\n"
+        "  fnkit platform start  start the local platform\n"
+        "  fnkit --help          list all commands\n"
     )
 
 
@@ -42,7 +42,7 @@ def test_an_unknown_verb_is_wrong_use_and_names_the_nearest(fnkit: Command) -> N
     assert done.stdout == ""
     assert done.stderr == (
         "error: There is no command `depoy`. Did you mean `fnkit deploy`?\n"
-        "  hint: `fnkit --help` shows how it is used.\n"
+        "  hint: Run `fnkit --help` for usage.\n"
     )
 
 
@@ -57,8 +57,8 @@ def test_an_unknown_verb_is_wrong_use_and_names_the_nearest(fnkit: Command) -> N
         ("platform", "env", "--json"),
         ("platform", "strat", "--json"),
         ("platform", "start", "--json", "--api-port", "99999"),
-        ("platform", "start", "--json", "--speed", "2", "--manual-clock"),
-        *(("platform", "start", "--json", "--speed", speed) for speed in ("0", "nan", "inf", "1e9")),
+        ("platform", "start", "--json", "--clock-speed", "2", "--manual-clock"),
+        *(("platform", "start", "--json", "--clock-speed", speed) for speed in ("0", "nan", "inf", "1e9")),
         ("platform", "start", "--json", "--scale-to-zero-after", "nan"),
         ("platform", "reset", "--json"),
     ],
@@ -78,7 +78,7 @@ def test_a_group_without_a_verb_is_wrong_use(fnkit: Command) -> None:
     done = fnkit("platform")
     assert (done.code, done.stderr) == (
         2,
-        "error: `fnkit platform` needs a command.\n  hint: `fnkit platform --help` lists them.\n",
+        "error: `fnkit platform` needs a command.\n  hint: Run `fnkit platform --help` for a list.\n",
     )
 
 

@@ -30,7 +30,7 @@ def api(manual_clock_platform: PlatformUnderTest) -> ControlProcess:
 
 
 def key(platform: PlatformUnderTest, *options: str) -> dict[str, str]:
-    made = platform.command("platform", "key", "create", "--json", *options).ok().json()
+    made = platform.command("platform", "api-key", "create", "--json", *options).ok().json()
     return {"X-Auth-Token": str(made["secret_key"])}
 
 

@@ -126,7 +126,7 @@ def test_who_is_not_root_is_told_what_root_can_run() -> None:
         for entry in (Path(folder), *Path(folder).rglob("*")):
             os.chown(entry, user, -1)
         done = subprocess.run(
-            [interpreter_for(user), "-c", ENTRY, "platform", "trust", "--install", "--json", "--data", folder],
+            [interpreter_for(user), "-c", ENTRY, "platform", "trust", "--install", "--json", "--data-dir", folder],
             capture_output=True,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "HOME": folder},
             cwd="/",
@@ -150,7 +150,7 @@ def test_the_system_trusts_it_after_an_installation_and_no_more_after_its_remova
     found = status(platform.command)
     url = f"{found['gateway_tls_url']}/favicon.ico"
     bundle = "/etc/ssl/certs/ca-certificates.crt"
-    fnkit = f"{FNKIT} platform trust --data {platform.home}"
+    fnkit = f"{FNKIT} platform trust --data-dir {platform.home}"
     script = f"""
         set -e
         cp -a /etc/ssl/certs {tmp_path}/certs && mount --bind {tmp_path}/certs /etc/ssl/certs

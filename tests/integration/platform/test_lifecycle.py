@@ -91,7 +91,7 @@ def test_status_of_a_stopped_platform_has_the_same_keys(fnkit: Command) -> None:
 def test_a_second_start_finds_the_first(fnkit: Command, started: dict[str, object]) -> None:
     again = fnkit("platform", "start", "--json").ok()
     assert again.json() == started
-    assert again.stderr == "The platform was running already.\n"
+    assert again.stderr == "The platform was already running.\n"
 
 
 def test_starts_at_once_make_one_platform(fnkit: Command) -> None:
@@ -262,36 +262,36 @@ def test_reset_needs_a_yes_and_keeps_keys_and_ports(fnkit: Command, home: Path, 
     refused = fnkit("platform", "reset", "--json")
     assert (refused.code, _error(refused)["code"]) == (2, "confirmation-needed")
     assert (home / "platform.db").exists()
-    key = fnkit("platform", "key", "create", "--json").ok().json()
+    key = fnkit("platform", "api-key", "create", "--json").ok().json()
     assert fnkit("platform", "reset", "--yes", "--json").ok().json()["removed"] is True
     kept = {"api-keys.json", "nats.json", "platform.json", "platform.lock", "run.json", "tls"}
     assert {entry.name for entry in home.iterdir()} == kept
     again = fnkit("platform", "start", "--detach", "--json").ok().json()
     assert (again["secret_key"], again["api_url"]) == (started["secret_key"], started["api_url"])
-    shown = fnkit("platform", "key", "list", "--json").ok()
+    shown = fnkit("platform", "api-key", "list", "--json").ok()
     assert shown.json() == {"keys": [{name: value for name, value in key.items() if name != "secret_key"}]}
 
 
 def test_a_key_is_shown_once_and_deleted_by_its_name(fnkit: Command, started: dict[str, object]) -> None:
     assert started["running"]
-    assert fnkit("platform", "key", "list").ok().stdout == "There are no keys but the platform's own.\n"
+    assert fnkit("platform", "api-key", "list").ok().stdout == "There are no additional API keys.\n"
     bound = ("--read-only", "--project-id", str(started["project_id"]), "--description", "the builds")
-    created = fnkit("platform", "key", "create", *bound).ok().stdout
+    created = fnkit("platform", "api-key", "create", *bound).ok().stdout
     name, secret = (line.split()[2] for line in created.splitlines()[:2])
-    listed = fnkit("platform", "key", "list").ok().stdout
+    listed = fnkit("platform", "api-key", "list").ok().stdout
 
     assert created.endswith(f"It reads project {started['project_id']}.\n")
     assert (name in listed, "the builds" in listed, secret in listed) == (True, True, False)
-    assert fnkit("platform", "key", "delete", name).ok().stdout == f"{name} is no longer accepted.\n"
-    again = fnkit("platform", "key", "delete", name, "--json")
+    assert fnkit("platform", "api-key", "delete", name).ok().stdout == f"Deleted API key {name}.\n"
+    again = fnkit("platform", "api-key", "delete", name, "--json")
     assert (again.code, _error(again)["code"]) == (1, "key-refused")
-    wrong = fnkit("platform", "key", "create", "--project-id", "shop", "--json")
+    wrong = fnkit("platform", "api-key", "create", "--project-id", "shop", "--json")
     assert (wrong.code, _error(wrong)["message"]) == (1, "The platform says no: project_id must be a UUID.")
 
 
 def test_keys_need_a_running_platform(fnkit: Command) -> None:
     for verb in (("create",), ("list",), ("delete", "SCWX")):
-        done = fnkit("platform", "key", *verb, "--json")
+        done = fnkit("platform", "api-key", *verb, "--json")
         assert (done.code, _error(done)["code"]) == (1, "platform-not-running")
 
 
@@ -336,11 +336,11 @@ def test_env_of_a_stopped_platform_is_a_failure(fnkit: Command) -> None:
 def test_the_data_option_wins_over_the_variable(fnkit: Command, tmp_path: Path) -> None:
     other = tmp_path / "other"
     try:
-        started = fnkit(*START, "--detach", "--data", str(other)).ok().json()
+        started = fnkit(*START, "--detach", "--data-dir", str(other)).ok().json()
         assert started["data_dir"] == str(other)
         assert _status(fnkit)["running"] is False
     finally:
-        fnkit("platform", "stop", "--data", str(other)).ok()
+        fnkit("platform", "stop", "--data-dir", str(other)).ok()
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing_half_written(tmp_path: Path, fnkit: Command) -> None:
@@ -353,7 +353,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_half_written(tmp_path: Path,
         pytest.skip("only root can make a small disk")
     try:
         (disk / "platform.lock").write_bytes(b"x" * 12288)
-        done = fnkit(*START, "--detach", "--data", str(disk))
+        done = fnkit(*START, "--detach", "--data-dir", str(disk))
         assert done.code == 1
         assert "No space left on device" in str(_error(done)["message"])
         assert not (disk / "run.json").exists()

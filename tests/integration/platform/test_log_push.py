@@ -1,4 +1,4 @@
-"""``--logs-push``: every line once, over outages and restarts, to a server that checks the documented form."""
+"""``--loki-url``: every line once, over outages and restarts, to a server that checks the documented form."""
 
 from __future__ import annotations
 
@@ -165,9 +165,9 @@ def test_segments_that_were_dropped_unsent_are_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://a", "nonsense", "http://a?b=c", "http://", "http://a b"])
 def test_a_url_that_is_none_is_refused_before_anything_starts(url: str, tmp_path: Path) -> None:
-    started = Command()("platform", "start", "--detach", "--data", str(tmp_path / "p"), "--logs-push", url)
+    started = Command()("platform", "start", "--detach", "--data-dir", str(tmp_path / "p"), "--loki-url", url)
     assert started.code == 2
-    assert "--logs-push is not the URL of a Loki" in started.stderr
+    assert "--loki-url is not the URL of a Loki" in started.stderr
 
 
 def test_the_command_starts_a_platform_that_sends_and_shows_no_password(
@@ -176,10 +176,10 @@ def test_the_command_starts_a_platform_that_sends_and_shows_no_password(
     monkeypatch.setenv("FNKIT_LOGS_PUSH_TENANT", "team")
     with running_receiver() as receiver:
         url = receiver.url.replace("http://", f"http://me:{SECRET}@")
-        with running_platform(tmp_path / "p", "--logs-push", url) as platform:
+        with running_platform(tmp_path / "p", "--loki-url", url) as platform:
             write_lines(platform.home, orders(api_of(platform)), numbered(0, 2))
             has(receiver, 2)
-            again = platform.command("platform", "start", "--detach", "--logs-push", "http://127.0.0.1:1")
+            again = platform.command("platform", "start", "--detach", "--loki-url", "http://127.0.0.1:1")
             said = again.stderr + platform.command("platform", "logs").stdout
             said += platform.command("platform", "status", "--json").stdout
         assert receiver.headers[0]["authorization"].startswith("Basic ")

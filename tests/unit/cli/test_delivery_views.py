@@ -47,9 +47,9 @@ def delivery(**fields: object) -> DeliveryView:
 
 def test_a_failure_is_a_line_and_its_reason() -> None:
     assert shown(DeliveriesView((delivery(replayed_by="d-2"),), 3)) == (
-        "2026-11-23T10:04:12Z  dead       500  4 attempts        3.1 ms  d-1   (repeated since)\n"
+        "2026-11-23T10:04:12Z  dead       500  4 attempts        3.1 ms  d-1   (replayed since)\n"
         "  it answered 500: no [stock] for 17\n"
-        "1 of 3; --limit shows more.\n"
+        "Showing 1 of 3; use --limit for more.\n"
     )
 
 
@@ -69,24 +69,24 @@ def test_a_replay_says_what_was_left_out() -> None:
     view = DeliveriesView((fine,), 9, skipped=(Unreplayed(id="x", reason="it is still under way"),), is_replay=True)
     assert shown(view) == (
         "2026-11-23T10:04:12Z  succeeded  200  1 attempt         3.1 ms  d-1   (replay)\n"
-        "x: not repeated: it is still under way\n"
+        "x: not replayed: it is still under way\n"
     )
 
 
 def test_nothing_is_said_to_be_nothing() -> None:
-    assert shown(DeliveriesView((), 0)) == "Nothing was delivered.\n"
-    assert shown(DeliveriesView((), 5, is_replay=True)) == "There is nothing to repeat.\n"
+    assert shown(DeliveriesView((), 0)) == "There are no deliveries.\n"
+    assert shown(DeliveriesView((), 5, is_replay=True)) == "There are no deliveries to replay.\n"
     assert shown(UpcomingView(())) == "The project has no crons.\n"
 
 
 def test_a_firing_that_got_no_answer_says_so() -> None:
     view = FiredView(delivery(http_status=None, duration_ms=None, error="the connection broke"))
-    assert shown(view) == "on-order gave no answer.\nthe connection broke\n"
+    assert shown(view) == "on-order did not respond.\nthe connection broke\n"
 
 
 def test_a_preview_names_its_cron_and_says_when_there_is_none() -> None:
     text = shown(
         UpcomingView((Preview("report", "yearly", "0 0 31 2 *", ()), Preview("", "", "* * * * *", (0.0,))))
     )
-    assert text.splitlines()[:3] == ["report/yearly  0 0 31 2 *", "  It never fires.", "* * * * *"]
+    assert text.splitlines()[:3] == ["report/yearly  0 0 31 2 *", "  It never runs.", "* * * * *"]
     assert text.splitlines()[3].startswith("  1970-01-01T00:00:00Z   ")
