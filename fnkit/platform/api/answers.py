@@ -1,4 +1,4 @@
-"""Responses with the recorded headers, and the one table from failures to answers."""
+"""Builds responses with the headers of the real API, and maps exceptions to error responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fnkit.platform.control.refusals import Refusal
 __all__ = ["JSON", "failure", "json_answer", "recorded_headers"]
 
 JSON: Final = "application/json"
-"""Exactly this: with a charset, Scaleway's JavaScript SDK takes every answer as text."""
+"""Content type without a charset: with one, Scaleway's JavaScript SDK treats the body as text."""
 
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 
 def recorded_headers() -> dict[str, str]:
-    """Return what the real API sends with every answer; ``Server`` names us, since we are not it."""
+    """Return the headers that the real API sends with every response, except that ``Server`` is ``fnkit``."""
     return {**_HEADERS, "X-Request-Id": str(uuid.uuid4())}
 
 
@@ -39,17 +39,19 @@ def json_answer(value: object, status: int = 200) -> Response:
 
 
 def failure(error: Exception) -> Response:
-    """Return the answer to a request that failed. What no client caused is logged and told in one sentence."""
+    """Map an exception to its error response, and log exceptions that the client did not cause."""
     match error:
         case Refusal():
             return json_answer(error.body, error.status)
+        # A full disk surfaces as OSError from files and as OperationalError from SQLite, which has no error class
+        # of its own for it (SQLITE_FULL: "database or disk is full").
         case OSError(errno=code) if code in (ENOSPC, EDQUOT):
             return json_answer({"message": "the platform's disk is full; nothing was changed"}, 507)
         case sqlite3.OperationalError() if "full" in str(error):
             return json_answer({"message": "the platform's disk is full; nothing was changed"}, 507)
         case sqlite3.OperationalError():
-            _logger.error("The store cannot be used: %s", error)
+            _logger.error("Store unavailable: %s", error)
             return json_answer({"message": "the platform's store cannot be used; nothing was changed"}, 503)
         case _:
-            _logger.error("A request failed", exc_info=error)
+            _logger.error("Unhandled exception in an API request", exc_info=error)
             return json_answer({"message": "internal error"}, 500)

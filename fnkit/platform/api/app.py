@@ -1,4 +1,4 @@
-"""The control plane's HTTP application: routes, authentication, and nothing that decides."""
+"""The ASGI application of the control plane: routing, authentication and error handling."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ Work: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
 
 
 def application(plane: ControlPlane) -> Starlette:
-    """Return the ASGI application over a control plane."""
+    """Return the ASGI application that serves a control plane.
+
+    Args:
+        plane: The control plane that handles the requests; the caller opens and closes it.
+    """
     routes: list[BaseRoute] = [_served(plane, operation) for operation in (*OPERATIONS, *LEGACY)]
     routes += [
         Route(PLATFORM_PATH, _guarded(plane, own.platform), methods=["GET"]),
@@ -56,6 +60,7 @@ def application(plane: ControlPlane) -> Starlette:
     routes += loki.routes(plane)
     routes = [metrics.metered(route, plane.context.meter) for route in routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _elsewhere})
+    # Paths match exactly: without this, starlette redirects a path with a trailing slash (307) instead of a 404.
     app.router.redirect_slashes = False
     return app
 
@@ -76,28 +81,29 @@ def _served(plane: ControlPlane, operation: Operation) -> Route:
 
 
 def _guarded(plane: ControlPlane, work: Work) -> Endpoint:
-    """Require a key of the platform; what it may do is asked where it is done."""
+    """Require a valid API key; handlers check what the key may do."""
 
     async def endpoint(request: Request) -> Response:
-        given = request.headers.get("x-auth-token", "").encode("latin-1", "replace")
-        if (caller := plane.keys.caller(given)) is None:
+        # Starlette decodes header values as Latin-1, so this restores the bytes that the client sent.
+        secret = request.headers.get("x-auth-token", "").encode("latin-1", "replace")
+        if (caller := plane.keys.caller(secret)) is None:
             return failure(unauthenticated())
         request.state.caller = caller
         try:
             return json_answer(await work(plane, request))
-        except Exception as error:  # noqa: BLE001  the table of failures is the one place that knows them
+        except Exception as error:  # noqa: BLE001  every exception becomes a response
             return _failed(error)
 
     return endpoint
 
 
 def _open(plane: ControlPlane, work: Callable[[ControlPlane, Request], Awaitable[Response]]) -> Endpoint:
-    """Serve without the key."""
+    """Serve without an API key."""
 
     async def endpoint(request: Request) -> Response:
         try:
             return await work(plane, request)
-        except Exception as error:  # noqa: BLE001  the table of failures is the one place that knows them
+        except Exception as error:  # noqa: BLE001  every exception becomes a response
             return _failed(error)
 
     return endpoint
@@ -105,15 +111,15 @@ def _open(plane: ControlPlane, work: Callable[[ControlPlane, Request], Awaitable
 
 async def _elsewhere(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    if status == 405:  # noqa: PLR2004  HTTP's own number
-        answer = json_answer({"message": "this method is not allowed here"}, status)
-        answer.headers.update(getattr(error, "headers", None) or {})
-        return answer
+    if status == 405:  # noqa: PLR2004  Method Not Allowed
+        response = json_answer({"message": "this method is not allowed here"}, status)
+        response.headers.update(getattr(error, "headers", None) or {})  # Allow, which RFC 9110 requires with 405
+        return response
     return json_answer({"message": f"not found: {SERVES}"}, status)
 
 
 def _failed(error: Exception) -> Response:
     if isinstance(error, ClientDisconnect):
-        _logger.info("A client went away in the middle of its request.")
+        _logger.info("Client disconnected before its request was complete")
         return json_answer({"message": "the request ended early"}, 400)
     return failure(error)

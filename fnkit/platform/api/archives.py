@@ -1,4 +1,4 @@
-"""Archives through signed URLs: no token; the signature says what may be done (decision 24)."""
+"""Upload and download of function archives. The signed query replaces the API key, as with S3 presigned URLs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PATH: Final = "/uploads/function-{id}.zip"
 
 
 async def put(plane: ControlPlane, request: Request) -> Response:
-    """Take an archive; 200 with an empty body and an Etag (recorded). Whatever headers come are tolerated."""
+    """Store an uploaded archive. Like the real API, return 200, an empty body and an ``Etag``; ignore headers."""
     blob = await plane.uploads.receive(request.path_params["id"].lower(), request.query_params, request.stream())
     return Response(None, 200, {**recorded_headers(), "Etag": f'"{blob.md5}"'})
 
 
 async def get(plane: ControlPlane, request: Request) -> Response:
-    """Give the last complete upload."""
+    """Return the last complete upload."""
     file = plane.uploads.archive(request.path_params["id"].lower(), request.query_params)
     return FileResponse(file, headers=recorded_headers(), media_type="application/octet-stream")

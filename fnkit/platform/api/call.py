@@ -1,4 +1,7 @@
-"""One request as the operations see it."""
+"""HTTP primitives of the API: request objects, the JSON codec, response headers and error responses.
+
+Request bodies are decoded as JSON whatever their ``Content-Type``. Errors name the line and column, or the field.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,12 @@ _HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(:\d{
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, as far as its caller sees.
+    """A request to an operation, limited to the resources that the caller's API key can access.
 
-    kind: what the path is about, as it spells it: ``namespaces``, ``tokens``. sight: what the caller's key sees.
+    Attributes:
+        request: The HTTP request.
+        kind: The resource kind as the path spells it, such as ``namespaces`` or ``tokens``.
+        sight: The resources that the caller's API key can access.
     """
 
     request: Request
@@ -34,12 +40,16 @@ class Call:
 
     @property
     def region(self) -> str:
-        """The region of the path, which was checked; nowhere, where the caller does not see the resource."""
+        """The region of the path, or one that matches nothing if the caller cannot access the resource.
+
+        With an impossible region every lookup fails with the error for a missing resource, so a caller cannot tell
+        a resource of another project from one that does not exist.
+        """
         return str(self.request.path_params["region"]) if self._seen else _NOWHERE
 
     @property
     def id(self) -> str:
-        """The resource of the path, or empty; ids are lower-case."""
+        """The resource id of the path in lower case, or an empty string."""
         return str(self.request.path_params.get("id", "")).lower()
 
     @property
@@ -48,12 +58,15 @@ class Call:
 
     @property
     def query(self) -> Mapping[str, str]:
-        """The query; the last of repeated parameters counts."""
+        """The query parameters; the last of repeated parameters wins."""
         return self.sight.query(self.kind, self.request.query_params)
 
     @property
     def base(self) -> str:
-        """This API's address as the caller wrote it, or as this host knows itself."""
+        """The base URL of this API, from the ``Host`` header, or from the socket if the header is invalid.
+
+        The value ends up in URLs returned to the client, so it must not contain anything but a host and a port.
+        """
         host = self.request.headers.get("host", "")
         if not _HOST.fullmatch(host):
             name, port = self.request.scope["server"]
@@ -61,16 +74,22 @@ class Call:
         return f"{self.request.scope['scheme']}://{host}"
 
     async def body(self, kind: type[T]) -> T:
-        """Read the body as JSON, whatever its Content-Type.
+        """Decode the body as JSON, whatever its Content-Type.
 
         Raises:
-            Refusal: too large, not JSON, a wrong type, or about what the caller may not touch.
+            ApiError: The body is too large, malformed or of the wrong type, or it names a resource that the caller
+                cannot access.
         """
         return self.sight.body(await read_body(self.request, kind))
 
 
 async def read_body(request: Request, kind: type[T]) -> T:
-    """Read a body as JSON, whatever its Content-Type; ``Refusal`` where it is too large or cannot be read."""
+    """Decode a body as JSON, whatever its Content-Type.
+
+    Raises:
+        ApiError: 413 for a body larger than ``MAX_BODY_BYTES``, 400 for one that cannot be decoded.
+    """
+    # The limit applies to what arrives, not to Content-Length, which a chunked request does not have.
     received = bytearray()
     async for chunk in request.stream():
         received += chunk
@@ -80,8 +99,8 @@ async def read_body(request: Request, kind: type[T]) -> T:
 
 
 def caller_of(request: Request) -> Caller:
-    """Return whose request this is; whoever serves guarded paths has put it there."""
+    """Return the principal that the authentication of the route stored in the request."""
     caller = request.state.caller
     if not isinstance(caller, Caller):
-        raise TypeError("a request without its caller")
+        raise TypeError("the request was not authenticated")
     return caller

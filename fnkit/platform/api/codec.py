@@ -1,4 +1,4 @@
-"""Bodies in and out. What cannot be read is refused with the place, or the field, that is wrong."""
+"""JSON codec of request and response bodies. Errors name the line and column, or the field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fnkit.platform.control.refusals import Refusal
 __all__ = ["MAX_BODY_BYTES", "decode", "encode"]
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
-"""A hundred secrets of 64 KiB, escaped, and room to spare."""
+"""Enough for 100 secrets of 64 KiB each, with every character escaped."""
 
 T = TypeVar("T")
 _BYTE: Final = re.compile(r" \(byte (\d+)\)$")
@@ -26,15 +26,17 @@ def encode(value: object) -> bytes:
 
 
 def decode(body: bytes, kind: type[T]) -> T:
-    """Read a JSON object; an empty body is an empty one, whatever its Content-Type was.
+    """Decode a JSON body; an empty body counts as ``{}``.
 
     Raises:
-        Refusal: 400 with line and column for what is not JSON, with the field for a value of the wrong type.
+        ApiError: 400 with line and column for malformed JSON, with the field for a value of the wrong type.
     """
     try:
         return msgspec.json.decode(body.strip() or b"{}", type=kind)
     except msgspec.ValidationError as error:
-        decode(body, object)  # what is not JSON at all is told first
+        # msgspec validates while it parses, so a type error may come before a syntax error further on. The real
+        # API parses first: a second pass without types raises the syntax error, if there is one.
+        decode(body, object)
         raise Refusal(400, _wrong_type(str(error))) from None
     except msgspec.DecodeError as error:
         raise Refusal(400, _malformed(body, str(error))) from None
@@ -52,10 +54,10 @@ def _wrong_type(text: str) -> str:
 
 
 def _malformed(body: bytes, text: str) -> str:
-    """Say where, in protojson's form (reported: ``proto: syntax error (line 1:183): unexpected token …``)."""
+    """Return the message in protojson's form: ``proto: syntax error (line 1:183): unexpected token …``."""
     match = _BYTE.search(text)
     start = len(body) - len(body.lstrip())
-    # Without a byte, it is the end that came too early.
+    # msgspec reports no offset for truncated input: the error is at the end of the body.
     before = body.rstrip() if match is None else body[: start + int(match.group(1))]
     line = before.count(b"\n") + 1
     column = len(before) - (before.rfind(b"\n") + 1) + 1

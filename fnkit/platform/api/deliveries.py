@@ -1,7 +1,7 @@
-"""``/fnkit/v1/regions/{region}/{crons|triggers}/{id}/…``: what fired, and firing again.
+"""Routes of deliveries: ``/fnkit/v1/regions/{region}/{crons|triggers}/{id}/…`` lists and replays them.
 
-The rights are those of the cron or trigger itself: what a key does not see is not there, and one that may only read
-fires nothing.
+A delivery has the permissions of its cron or trigger: it does not exist for a key of another project, and a
+read-only key can neither replay it nor run the cron.
 """
 
 from __future__ import annotations
@@ -26,23 +26,27 @@ _PREFIX: Final = "/fnkit/v1/regions/{region}"
 
 
 async def _page(plane: ControlPlane, request: Request) -> object:
-    call = _call(plane, request)
-    return plane.history.page(call.region, call.kind, call.id, call.query)
+    api_request = _call(plane, request)
+    return plane.history.page(api_request.region, api_request.kind, api_request.id, api_request.query)
 
 
 async def _one(plane: ControlPlane, request: Request) -> object:
-    call = _call(plane, request)
-    return plane.history.one(call.region, call.kind, call.id, str(request.path_params["delivery"]).lower())
+    api_request = _call(plane, request)
+    return plane.history.one(
+        api_request.region, api_request.kind, api_request.id, str(request.path_params["delivery"]).lower()
+    )
 
 
 async def _replay(plane: ControlPlane, request: Request) -> object:
-    call = _call(plane, request, writes=True)
-    return plane.history.replay(call.region, call.kind, call.id, await call.body(ReplayRequest))
+    api_request = _call(plane, request, writes=True)
+    return plane.history.replay(
+        api_request.region, api_request.kind, api_request.id, await api_request.body(ReplayRequest)
+    )
 
 
 async def _fire(plane: ControlPlane, request: Request) -> object:
-    call = _call(plane, request, writes=True)
-    return plane.history.fire(call.region, call.id)
+    api_request = _call(plane, request, writes=True)
+    return plane.history.fire(api_request.region, api_request.id)
 
 
 def _call(plane: ControlPlane, request: Request, *, writes: bool = False) -> Call:
@@ -62,4 +66,4 @@ ROUTES: Final[tuple[tuple[str, str, Work], ...]] = (
     ("GET", f"{_PREFIX}/crons/{{id}}/history", _page),
     ("POST", f"{_PREFIX}/crons/{{id}}/fire", _fire),
 )
-"""Method, path and work of each. ``history`` is the older name of a cron's deliveries."""
+"""Method, path and handler of each route. ``history`` is an older name of a cron's deliveries."""

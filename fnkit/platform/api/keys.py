@@ -1,4 +1,4 @@
-"""``/fnkit/v1/keys``: the platform's further API keys. Only its own key reaches them."""
+"""Routes of additional API keys: ``/fnkit/v1/keys``. Only the platform's root key may use them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _RESOURCE: Final = "api_keys"
 
 
 async def create(plane: ControlPlane, request: Request) -> ApiKey:
-    """Make a key; its secret is in this answer and nowhere else."""
+    """Create an API key; its secret is returned only by this call."""
     caller_of(request).require_owner("write", _RESOURCE)
     return await plane.keys.create(await read_body(request, CreateApiKey))
 
 
 async def every(plane: ControlPlane, request: Request) -> ApiKeyList:
-    """List the keys."""
+    """List the API keys, without their secrets."""
     caller_of(request).require_owner("read", _RESOURCE)
     return plane.keys.list()
 
 
 async def delete(plane: ControlPlane, request: Request) -> ApiKey:
-    """Make a key worthless."""
+    """Delete an API key."""
     caller_of(request).require_owner("write", _RESOURCE)
     return await plane.keys.delete(str(request.path_params["access_key"]))

@@ -1,6 +1,7 @@
-"""Operations that are no longer in the API's document, and that older clients still use.
+"""Operations that left the API document and that older clients still call.
 
-The Serverless Framework's plugin lists functions and reads logs with them; without the first it cannot deploy.
+The plugin of the Serverless Framework lists functions and reads logs with them, and cannot deploy without the
+former.
 """
 
 from __future__ import annotations
@@ -15,26 +16,29 @@ from fnkit.platform.control.platform import ControlPlane
 __all__ = ["LEGACY"]
 
 
-async def _list_functions_of_namespace(plane: ControlPlane, call: Call) -> object:
-    return plane.namespaces.functions(call.region, call.id, call.query)
+async def _list_functions_of_namespace(plane: ControlPlane, request: Call) -> object:
+    return plane.namespaces.functions(request.region, request.id, request.query)
 
 
-async def _list_logs(plane: ControlPlane, call: Call) -> object:
-    return await plane.functions.logs(call.region, call.id)
+async def _list_logs(plane: ControlPlane, request: Call) -> object:
+    return await plane.functions.logs(request.region, request.id)
 
 
-async def _issue_jwt(plane: ControlPlane, call: Call) -> object:
-    """Make a token like any other: it is listed, and can be deleted. ``expires_at`` is the older parameter."""
-    query = call.query
-    ends = query.get("expiration_date") or query.get("expires_at")
-    request = CreateToken(
+async def _issue_jwt(plane: ControlPlane, request: Call) -> object:
+    """Create a token like CreateToken does: it is listed and can be deleted.
+
+    ``expires_at`` is an older name of the parameter ``expiration_date``.
+    """
+    query = request.query
+    expires_at = query.get("expiration_date") or query.get("expires_at")
+    body = CreateToken(
         function_id=query.get("function_id"),
         namespace_id=query.get("namespace_id"),
-        # A ``+`` that was not escaped arrives as a space.
-        expires_at=ends.replace(" ", "+") if ends else None,
+        # Clients send the "+" of a UTC offset unescaped, and query decoding turns it into a space.
+        expires_at=expires_at.replace(" ", "+") if expires_at else None,
     )
-    made = await plane.tokens.create(call.region, call.sight.body(request))
-    return {"token": made.token}
+    token = await plane.tokens.create(request.region, request.sight.body(body))
+    return {"token": token.token}
 
 
 LEGACY: Final = (

@@ -1,4 +1,8 @@
-"""The Functions API's 32 operations and where they stand. Each is decode → one control call → encode."""
+"""The operations of the Functions API: the 32 of the API document, and three older ones that clients still call.
+
+Each operation decodes its body, makes one call to the control plane and returns the value to encode. The plugin of
+the Serverless Framework depends on the older operations.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +33,14 @@ Handler: TypeAlias = Callable[[ControlPlane, Call], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: its id in the API document, and how it is reached below ``/regions/{region}``.
+    """An operation of the API.
 
-    changes: whether it changes something although it is a GET, or lets its caller do so.
+    Attributes:
+        name: The ``operationId`` of the API document.
+        method: The HTTP method.
+        path: The path below ``/regions/{region}``.
+        handler: The function that executes the operation.
+        changes: Whether a GET needs write permission, because it changes something or returns a means to do so.
     """
 
     name: str
@@ -42,142 +51,142 @@ class Operation:
 
     @property
     def kind(self) -> str:
-        """The kind of resource, as the path spells it."""
+        """The resource kind as the path spells it."""
         return self.path.split("/")[1]
 
     @property
     def writes(self) -> bool:
-        """Whether a key that may only read is refused."""
+        """Whether a read-only key may not call the operation."""
         return self.changes or self.method != "GET"
 
 
-async def _create_namespace(plane: ControlPlane, call: Call) -> object:
-    return await plane.namespaces.create(call.region, await call.body(CreateNamespace))
+async def _create_namespace(plane: ControlPlane, request: Call) -> object:
+    return await plane.namespaces.create(request.region, await request.body(CreateNamespace))
 
 
-async def _get_namespace(plane: ControlPlane, call: Call) -> object:
-    return plane.namespaces.get(call.region, call.id)
+async def _get_namespace(plane: ControlPlane, request: Call) -> object:
+    return plane.namespaces.get(request.region, request.id)
 
 
-async def _list_namespaces(plane: ControlPlane, call: Call) -> object:
-    return plane.namespaces.list(call.region, call.query)
+async def _list_namespaces(plane: ControlPlane, request: Call) -> object:
+    return plane.namespaces.list(request.region, request.query)
 
 
-async def _update_namespace(plane: ControlPlane, call: Call) -> object:
-    return await plane.namespaces.update(call.region, call.id, await call.body(UpdateNamespace))
+async def _update_namespace(plane: ControlPlane, request: Call) -> object:
+    return await plane.namespaces.update(request.region, request.id, await request.body(UpdateNamespace))
 
 
-async def _delete_namespace(plane: ControlPlane, call: Call) -> object:
-    return await plane.namespaces.delete(call.region, call.id)
+async def _delete_namespace(plane: ControlPlane, request: Call) -> object:
+    return await plane.namespaces.delete(request.region, request.id)
 
 
-async def _create_function(plane: ControlPlane, call: Call) -> object:
-    return await plane.functions.create(call.region, await call.body(CreateFunction))
+async def _create_function(plane: ControlPlane, request: Call) -> object:
+    return await plane.functions.create(request.region, await request.body(CreateFunction))
 
 
-async def _get_function(plane: ControlPlane, call: Call) -> object:
-    return plane.functions.get(call.region, call.id)
+async def _get_function(plane: ControlPlane, request: Call) -> object:
+    return plane.functions.get(request.region, request.id)
 
 
-async def _list_functions(plane: ControlPlane, call: Call) -> object:
-    return plane.functions.list(call.region, call.query)
+async def _list_functions(plane: ControlPlane, request: Call) -> object:
+    return plane.functions.list(request.region, request.query)
 
 
-async def _update_function(plane: ControlPlane, call: Call) -> object:
-    return await plane.functions.update(call.region, call.id, await call.body(UpdateFunction))
+async def _update_function(plane: ControlPlane, request: Call) -> object:
+    return await plane.functions.update(request.region, request.id, await request.body(UpdateFunction))
 
 
-async def _delete_function(plane: ControlPlane, call: Call) -> object:
-    return await plane.functions.delete(call.region, call.id)
+async def _delete_function(plane: ControlPlane, request: Call) -> object:
+    return await plane.functions.delete(request.region, request.id)
 
 
-async def _deploy_function(plane: ControlPlane, call: Call) -> object:
-    await call.body(dict[str, object])  # it has no fields, but what is no object is refused
-    return plane.functions.deploy(call.region, call.id)
+async def _deploy_function(plane: ControlPlane, request: Call) -> object:
+    await request.body(dict[str, object])  # no fields, but anything other than an object is an error
+    return plane.functions.deploy(request.region, request.id)
 
 
-async def _upload_url(plane: ControlPlane, call: Call) -> object:
-    return plane.uploads.upload_url(call.region, call.id, call.query, call.base)
+async def _upload_url(plane: ControlPlane, request: Call) -> object:
+    return plane.uploads.upload_url(request.region, request.id, request.query, request.base)
 
 
-async def _download_url(plane: ControlPlane, call: Call) -> object:
-    return plane.uploads.download_url(call.region, call.id, call.base)
+async def _download_url(plane: ControlPlane, request: Call) -> object:
+    return plane.uploads.download_url(request.region, request.id, request.base)
 
 
-async def _list_runtimes(plane: ControlPlane, _call: Call) -> object:
+async def _list_runtimes(plane: ControlPlane, _request: Call) -> object:
     return list_runtimes(plane.context.runtimes)
 
 
-async def _create_cron(plane: ControlPlane, call: Call) -> object:
-    return plane.crons.create(call.region, await call.body(CreateCron))
+async def _create_cron(plane: ControlPlane, request: Call) -> object:
+    return plane.crons.create(request.region, await request.body(CreateCron))
 
 
-async def _get_cron(plane: ControlPlane, call: Call) -> object:
-    return plane.crons.get(call.region, call.id)
+async def _get_cron(plane: ControlPlane, request: Call) -> object:
+    return plane.crons.get(request.region, request.id)
 
 
-async def _list_crons(plane: ControlPlane, call: Call) -> object:
-    return plane.crons.list(call.region, call.query)
+async def _list_crons(plane: ControlPlane, request: Call) -> object:
+    return plane.crons.list(request.region, request.query)
 
 
-async def _update_cron(plane: ControlPlane, call: Call) -> object:
-    return plane.crons.update(call.region, call.id, await call.body(UpdateCron))
+async def _update_cron(plane: ControlPlane, request: Call) -> object:
+    return plane.crons.update(request.region, request.id, await request.body(UpdateCron))
 
 
-async def _delete_cron(plane: ControlPlane, call: Call) -> object:
-    return plane.crons.delete(call.region, call.id)
+async def _delete_cron(plane: ControlPlane, request: Call) -> object:
+    return plane.crons.delete(request.region, request.id)
 
 
-async def _create_domain(plane: ControlPlane, call: Call) -> object:
-    return plane.domains.create(call.region, await call.body(CreateDomain))
+async def _create_domain(plane: ControlPlane, request: Call) -> object:
+    return plane.domains.create(request.region, await request.body(CreateDomain))
 
 
-async def _get_domain(plane: ControlPlane, call: Call) -> object:
-    return plane.domains.get(call.region, call.id)
+async def _get_domain(plane: ControlPlane, request: Call) -> object:
+    return plane.domains.get(request.region, request.id)
 
 
-async def _list_domains(plane: ControlPlane, call: Call) -> object:
-    return plane.domains.list(call.region, call.query)
+async def _list_domains(plane: ControlPlane, request: Call) -> object:
+    return plane.domains.list(request.region, request.query)
 
 
-async def _delete_domain(plane: ControlPlane, call: Call) -> object:
-    return await plane.domains.delete(call.region, call.id)
+async def _delete_domain(plane: ControlPlane, request: Call) -> object:
+    return await plane.domains.delete(request.region, request.id)
 
 
-async def _create_token(plane: ControlPlane, call: Call) -> object:
-    return await plane.tokens.create(call.region, await call.body(CreateToken))
+async def _create_token(plane: ControlPlane, request: Call) -> object:
+    return await plane.tokens.create(request.region, await request.body(CreateToken))
 
 
-async def _get_token(plane: ControlPlane, call: Call) -> object:
-    return plane.tokens.get(call.region, call.id)
+async def _get_token(plane: ControlPlane, request: Call) -> object:
+    return plane.tokens.get(request.region, request.id)
 
 
-async def _list_tokens(plane: ControlPlane, call: Call) -> object:
-    return plane.tokens.list(call.region, call.query)
+async def _list_tokens(plane: ControlPlane, request: Call) -> object:
+    return plane.tokens.list(request.region, request.query)
 
 
-async def _delete_token(plane: ControlPlane, call: Call) -> object:
-    return await plane.tokens.delete(call.region, call.id)
+async def _delete_token(plane: ControlPlane, request: Call) -> object:
+    return await plane.tokens.delete(request.region, request.id)
 
 
-async def _create_trigger(plane: ControlPlane, call: Call) -> object:
-    return plane.triggers.create(call.region, await call.body(CreateTrigger))
+async def _create_trigger(plane: ControlPlane, request: Call) -> object:
+    return plane.triggers.create(request.region, await request.body(CreateTrigger))
 
 
-async def _get_trigger(plane: ControlPlane, call: Call) -> object:
-    return plane.triggers.get(call.region, call.id)
+async def _get_trigger(plane: ControlPlane, request: Call) -> object:
+    return plane.triggers.get(request.region, request.id)
 
 
-async def _list_triggers(plane: ControlPlane, call: Call) -> object:
-    return plane.triggers.list(call.region, call.query)
+async def _list_triggers(plane: ControlPlane, request: Call) -> object:
+    return plane.triggers.list(request.region, request.query)
 
 
-async def _update_trigger(plane: ControlPlane, call: Call) -> object:
-    return plane.triggers.update(call.region, call.id, await call.body(UpdateTrigger))
+async def _update_trigger(plane: ControlPlane, request: Call) -> object:
+    return plane.triggers.update(request.region, request.id, await request.body(UpdateTrigger))
 
 
-async def _delete_trigger(plane: ControlPlane, call: Call) -> object:
-    return plane.triggers.delete(call.region, call.id)
+async def _delete_trigger(plane: ControlPlane, request: Call) -> object:
+    return plane.triggers.delete(request.region, request.id)
 
 
 OPERATIONS: Final = (
@@ -214,4 +223,4 @@ OPERATIONS: Final = (
     Operation("UpdateTrigger", "PATCH", "/triggers/{id}", _update_trigger),
     Operation("DeleteTrigger", "DELETE", "/triggers/{id}", _delete_trigger),
 )
-"""The API document's 32."""
+"""The 32 operations of the API document."""

@@ -1,4 +1,8 @@
-"""What our platform serves beside the Functions API: health, itself, its clock, which cloud."""
+"""fnkit's own routes beside the Functions API: health, platform information, clock, keys, archives, deliveries.
+
+Signed URLs authorize uploads and downloads of archives; health and metadata are public; everything else needs an
+API key. Only the root key may manage API keys. A delivery has the permissions of its cron or trigger.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +38,13 @@ _MAX_ADVANCE: Final = 10 * 366 * 24 * 3600
 
 
 class _Advance(msgspec.Struct, frozen=True, kw_only=True):
-    """POST /fnkit/v1/clock: how many seconds of platform time to let pass."""
+    """Body of ``POST /fnkit/v1/clock``: by how many seconds to advance the platform's clock."""
 
     advance: float
 
 
 async def health(plane: ControlPlane, _request: Request) -> Response:
-    """200 once the data plane is there with every ``min_scale`` instance up, else 503 with what is missing."""
+    """Return 200 once the data plane is connected and has reached every ``min_scale``, otherwise 503."""
     link = plane.link
     data_plane = "ready" if link.healthy else "starting" if link.connected else "absent"
     body = {"status": "ok" if link.healthy else "starting", "control": "ready", "data_plane": data_plane}
@@ -52,15 +56,15 @@ async def health(plane: ControlPlane, _request: Request) -> Response:
 
 
 async def metadata(_plane: ControlPlane, _request: Request) -> Response:
-    """Return what the Go SDK builds resource names (``srn://``) with, as its own tests have it of the real API.
+    """Return the metadata from which Scaleway's Go SDK builds resource names (``srn://``).
 
-    It asks after every object it is shown, again and again until it is told.
+    The values are those of the SDK's own tests. The SDK requests them for every object until a request succeeds.
     """
     return json_answer({"platform": "external", "partition": "scw", "domain": "scw.eu"}, 200)
 
 
 async def platform(plane: ControlPlane, request: Request) -> PlatformInfo:
-    """Return what a deploy asks of a platform, once (decision 4)."""
+    """Return the platform information that a deploy needs, in a single response."""
     settings = plane.context.settings
     return PlatformInfo(
         version=plane.version,
@@ -75,9 +79,9 @@ async def platform(plane: ControlPlane, request: Request) -> PlatformInfo:
 
 
 async def clock(plane: ControlPlane, request: Request) -> dict[str, float]:
-    """Move the clock; answers when everything that became due has started (decision 21)."""
+    """Advance the clock, and return after every scheduled run that became due has started."""
     caller_of(request).require_whole("write", "platform_clock")
-    wanted = await read_body(request, _Advance)
-    if not (math.isfinite(wanted.advance) and 0 <= wanted.advance <= _MAX_ADVANCE):
+    body = await read_body(request, _Advance)
+    if not (math.isfinite(body.advance) and 0 <= body.advance <= _MAX_ADVANCE):
         raise invalid("advance", f"must be between 0 and {_MAX_ADVANCE} seconds")
-    return {"now": await plane.advance(wanted.advance)}
+    return {"now": await plane.advance(body.advance)}

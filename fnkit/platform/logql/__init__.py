@@ -1,9 +1,10 @@
-"""LogQL, the part of it that people use with Cockpit: read, printed and evaluated (pure; no files, no clock).
+"""LogQL, Loki's query language: lexer, parser, printer and evaluation. Pure: no files, no clock.
 
 ::
 
-    text ──lexing──▶ tokens ──parsing──▶ syntax ──pipeline──▶ lines that stay, with their labels
-                                               └──metrics───▶ series of numbers
+    text ──lexer──▶ tokens ──parser──▶ syntax tree ──pipeline──▶ selected lines with their labels
+                                                   └──metrics──▶ series of numbers
 
-What it leaves out is refused with its name and its place. ``docs/logs.md`` lists what there is.
+It implements the subset that ``docs/logs.md`` lists. Unsupported syntax is an error that names the feature and its
+position. Behaviour and error messages follow Loki 3.7.
 """

@@ -1,4 +1,4 @@
-"""``sum by (a) (…)`` and its relatives: several series → fewer, moment by moment."""
+"""Vector aggregations such as ``sum by (a) (…)``: combine several series at each time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ _FUNCTIONS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
 
 
 def aggregate(query: VectorAggregation, operand: Frame, moments: Moments) -> Frame:
-    """Return the aggregated series."""
+    """Return the aggregated series.
+
+    Args:
+        query: The aggregation.
+        operand: The series to aggregate.
+        moments: The times of the values.
+    """
     if query.function in ("sort", "sort_desc"):
         return _sorted(operand, descending=query.function == "sort_desc")
     groups: dict[frozenset[tuple[str, str]], tuple[dict[str, str], Frame]] = {}
@@ -33,39 +39,40 @@ def aggregate(query: VectorAggregation, operand: Frame, moments: Moments) -> Fra
         groups.setdefault(frozenset(labels.items()), (labels, []))[1].append(series)
     if query.parameter is not None:
         largest = query.function == "topk"
-        chosen = [_chosen(members, query.parameter, moments, largest=largest) for _, members in groups.values()]
-        return _sorted([series for frame in chosen for series in frame], descending=largest)
+        selected = [_chosen(members, query.parameter, moments, largest=largest) for _, members in groups.values()]
+        return _sorted([series for group in selected for series in group], descending=largest)
     function = _FUNCTIONS[query.function]
     return [Series(labels, _together(members, function, moments)) for labels, members in groups.values()]
 
 
 def _together(members: Frame, function: Callable[[Sequence[float]], float], moments: Moments) -> list[float | None]:
-    made: list[float | None] = []
+    result: list[float | None] = []
     for index in range(moments.count):
         values = [value for series in members if (value := series.values[index]) is not None]
-        made.append(safely(function, values) if values else None)
-    return made
+        result.append(safely(function, values) if values else None)
+    return result
 
 
 def _chosen(members: Frame, count: int, moments: Moments, *, largest: bool) -> Frame:
-    """Return, moment by moment, the ``count`` largest or smallest; they keep their labels."""
-    made = [Series(series.labels, [None] * moments.count) for series in members]
+    """Return the ``count`` series with the largest or smallest values at each time; they keep their labels."""
+    result = [Series(series.labels, [None] * moments.count) for series in members]
     for index in range(moments.count):
-        there = [
+        present = [
             (value, number) for number, series in enumerate(members) if (value := series.values[index]) is not None
         ]
-        there.sort(key=lambda one: _rank(one[0], largest=largest))
-        for value, number in there[:count]:
-            made[number].values[index] = value
-    return made
+        present.sort(key=lambda pair: _rank(pair[0], largest=largest))
+        for value, number in present[:count]:
+            result[number].values[index] = value
+    return result
 
 
 def _rank(value: float, *, largest: bool) -> tuple[bool, float]:
+    # NaN compares false with everything, so it needs a sort key of its own: NaN is always last.
     return (math.isnan(value), -value if largest else value)
 
 
 def _sorted(frame: Frame, *, descending: bool) -> Frame:
-    """Return the series in order of their last values, which is what an instant query shows."""
+    """Return the series sorted by their last value, which is the only value of an instant query."""
 
     def rank(series: Series) -> tuple[bool, float]:
         value = series.values[-1]

@@ -1,4 +1,4 @@
-"""Operators between numbers, between series and a number, and between series that match one to one."""
+"""Binary operators between numbers, between series and a number, and between series that match one to one."""
 
 from __future__ import annotations
 
@@ -50,24 +50,26 @@ _COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
 
 
 def calculate(name: str, left: float, right: float) -> float:
-    """Return what an operator makes of two numbers; a comparison gives 0 or 1."""
+    """Apply an operator to two numbers; a comparison returns 0 or 1."""
     if name in _COMPARISONS:
         return float(_COMPARISONS[name](left, right))
     return _ARITHMETIC[name](left, right)
 
 
 def combine(query: BinaryOperation, left: Frame | float, right: Frame | float, moments: Moments) -> Frame:
-    """Return what an operator makes of series, where one side at least is series.
+    """Apply an operator to two operands, at least one of which is a list of series.
+
+    Two series match if they have the same values of the matching labels; series without a match are dropped.
 
     Raises:
-        QueryRefused: several series of one side match the same one of the other.
+        QueryError: Several series of one side match the same series of the other.
     """
     if isinstance(left, float) or isinstance(right, float):
         return _with_number(query, left, right)
     if query.operator in ("and", "or", "unless"):
         return _set_operation(query, left, right, moments)
     others = _by_signature(right, query.matching)
-    made: Frame = []
+    result: Frame = []
     seen: set[frozenset[tuple[str, str]]] = set()
     for series in left:
         signature = _signature(series, query.matching)
@@ -79,8 +81,8 @@ def combine(query: BinaryOperation, left: Frame | float, right: Frame | float, m
         seen.add(signature)
         pairs = zip(series.values, other.values, strict=True)
         labels = grouped(series.labels, _kept(query.matching))
-        made.append(Series(labels, [_value(query, one, another) for one, another in pairs]))
-    return made
+        result.append(Series(labels, [_value(query, one, another) for one, another in pairs]))
+    return result
 
 
 def _with_number(query: BinaryOperation, left: Frame | float, right: Frame | float) -> Frame:
@@ -88,14 +90,14 @@ def _with_number(query: BinaryOperation, left: Frame | float, right: Frame | flo
         frame = left if isinstance(left, list) else []
         return [Series(s.labels, [_value(query, value, right) for value in s.values]) for s in frame]
     number = left if isinstance(left, float) else math.nan
-    made = []
+    result = []
     for series in right:
         values = [_value(query, number, value) for value in series.values]
         if query.operator in _COMPARISONS and not query.as_bool:
-            # What stays of a comparison is the series' value, on whichever side it stands.
+            # A comparison without "bool" filters: the result has the value of the series, on either side.
             values = [None if kept is None else value for kept, value in zip(values, series.values, strict=True)]
-        made.append(Series(series.labels, values))
-    return made
+        result.append(Series(series.labels, values))
+    return result
 
 
 def _value(query: BinaryOperation, left: float | None, right: float | None) -> float | None:
@@ -108,23 +110,23 @@ def _value(query: BinaryOperation, left: float | None, right: float | None) -> f
 
 def _set_operation(query: BinaryOperation, left: Frame, right: Frame, moments: Moments) -> Frame:
     matching = query.matching
-    there = [_present(right, matching, index) for index in range(moments.count)]
+    in_right = [_present(right, matching, index) for index in range(moments.count)]
     if query.operator == "or":
-        before = [_present(left, matching, index) for index in range(moments.count)]
-        return _merged([*left, *(_where(series, matching, before, wanted=False) for series in right)])
-    return [_where(series, matching, there, wanted=query.operator == "and") for series in left]
+        in_left = [_present(left, matching, index) for index in range(moments.count)]
+        return _merged([*left, *(_where(series, matching, in_left, wanted=False) for series in right)])
+    return [_where(series, matching, in_right, wanted=query.operator == "and") for series in left]
 
 
 def _merged(frame: Frame) -> Frame:
-    """Return each set of labels once: what stands on both sides is there at different moments."""
-    made: dict[frozenset[tuple[str, str]], Series] = {}
+    """Merge series with equal labels from both sides of ``or``, which never have values at the same time."""
+    result: dict[frozenset[tuple[str, str]], Series] = {}
     for series in frame:
-        there = made.setdefault(frozenset(series.labels.items()), series)
-        if there is not series:
-            pairs = zip(there.values, series.values, strict=True)
+        existing = result.setdefault(frozenset(series.labels.items()), series)
+        if existing is not series:
+            pairs = zip(existing.values, series.values, strict=True)
             merged: list[float | None] = [other if value is None else value for value, other in pairs]
-            made[frozenset(series.labels.items())] = Series(series.labels, merged)
-    return list(made.values())
+            result[frozenset(series.labels.items())] = Series(series.labels, merged)
+    return list(result.values())
 
 
 def _present(frame: Frame, matching: Matching, index: int) -> set[frozenset[tuple[str, str]]]:
@@ -136,8 +138,8 @@ def _where(
 ) -> Series:
     signature = _signature(series, matching)
     values = [
-        value if (signature in there) is wanted else None
-        for value, there in zip(series.values, present, strict=True)
+        value if (signature in signatures) is wanted else None
+        for value, signatures in zip(series.values, present, strict=True)
     ]
     return Series(series.labels, values)
 

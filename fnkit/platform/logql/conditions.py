@@ -1,4 +1,4 @@
-"""Reads matchers and filters of labels: ``level="error" or status >= 500 and took > 2s``."""
+"""Parses label matchers and label filters: ``level="error" or status >= 500 and took > 2s``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OR, _AND = 1, 2
 
 
 def read_matcher(reader: TokenReader) -> Matcher:
-    """Read ``name="value"``."""
+    """Parse ``name="value"``."""
     name = reader.expect_kind("name").text
     if not reader.at(*MATCH_OPERATORS):
         raise reader.unexpected(*MATCH_OPERATORS)
@@ -33,15 +33,19 @@ def read_matcher(reader: TokenReader) -> Matcher:
 
 
 def begins_condition(reader: TokenReader) -> bool:
-    """Whether a filter of a label comes."""
+    """Return whether a label filter starts at the current token."""
     return reader.at("(") or reader.token.kind == "name"
 
 
 def read_condition(reader: TokenReader, binding: int = 0) -> Condition:
-    """Read a filter of labels.
+    """Parse a label filter.
 
-    ``and`` binds tighter than ``or``; a comma, or nothing at all between two filters, means ``and`` with
-    everything that follows, which is how Loki's own grammar resolves it.
+    ``and`` binds tighter than ``or``. A comma, or nothing, between two filters means ``and`` with everything that
+    follows, which is how Loki's grammar resolves the ambiguity.
+
+    Args:
+        reader: The tokens.
+        binding: Parse only operators that bind tighter than this (precedence climbing).
     """
     left = _single(reader)
     while True:
@@ -80,10 +84,10 @@ def _single(reader: TokenReader) -> Condition:
 
 
 def _matcher(reader: TokenReader, name: str, operator: MatchOperator) -> Matcher:
-    at = reader.token
+    token = reader.token
     value = reader.expect_kind("string").text
     if operator in ("=~", "!~"):
-        check_pattern(value, lambda message: reader.refused(message, at))
+        check_pattern(value, lambda message: reader.refused(message, token))
     return Matcher(name, operator, value)
 
 

@@ -1,4 +1,4 @@
-"""A log line on its way through a query, with the labels it has and gets."""
+"""A log line in a query pipeline: the text, and the labels that stages read, add and remove."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ _NOTHING: Final[dict[str, str]] = {}
 
 
 class Entry:
-    """One line.
+    """A log line. Stages modify it in place.
 
-    time: Unix nanoseconds. stream: the labels of its stream. metadata: what is known of this line alone.
-    parsed: what the query took out of it, or made; it goes before the others. error: what went wrong.
+    The mappings of the constructor are shared between lines and never modified.
+
+    Attributes:
+        time: Unix nanoseconds.
+        line: The text.
+        stream: The labels of the stream.
+        metadata: The labels of this line alone (structured metadata).
+        parsed: Labels that stages extracted or assigned; they take precedence over the others.
+        removed: Names of stream labels and metadata that stages removed.
+        error: The error of a stage, as in the label ``__error__``, or an empty string.
+        details: The error message, as in ``__error_details__``.
     """
 
     __slots__ = ("details", "error", "line", "metadata", "parsed", "removed", "stream", "time")
@@ -26,13 +35,13 @@ class Entry:
         self.line = line
         self.stream = stream
         self.metadata = metadata
-        self.parsed = _NOTHING
+        self.parsed = _NOTHING  # shared until the first assignment: most lines need no dict of their own
         self.removed: frozenset[str] = frozenset()
         self.error = ""
         self.details = ""
 
     def get(self, name: str) -> str | None:
-        """Return a label's value."""
+        """Return the value of a label, or ``None``."""
         if (value := self.parsed.get(name)) is not None:
             return value
         if name == ERROR:
@@ -43,24 +52,28 @@ class Entry:
         return self.stream.get(name) if value is None else value
 
     def text(self, name: str) -> str:
-        """Return a label's value, empty where there is no such label."""
+        """Return the value of a label, or an empty string."""
         return self.get(name) or ""
 
     def extract(self, name: str, value: str) -> None:
-        """Take a field out of the line. A stream's own label keeps its name, and the first of two fields counts."""
+        """Add a label that a parser extracted from the line.
+
+        As in Loki, a label of the stream or the metadata keeps its name and the new one gets the suffix
+        ``_extracted``; of several fields with the same name, the first wins.
+        """
         if name in self.stream or name in self.metadata:
             name += "_extracted"
         if name not in self.parsed:
             self.set(name, value)
 
     def set(self, name: str, value: str) -> None:
-        """Give a label a value, whatever it had."""
+        """Set a label, overwriting any other value."""
         if self.parsed is _NOTHING:
             self.parsed = {}
         self.parsed[name] = value
 
     def remove(self, name: str) -> None:
-        """Take a label away, or what went wrong."""
+        """Remove a label, or the error if the name is ``__error__`` or ``__error_details__``."""
         if name == ERROR:
             self.error = ""
         elif name == ERROR_DETAILS:
@@ -71,11 +84,11 @@ class Entry:
             self.removed |= {name}
 
     def fail(self, error: str, details: str) -> None:
-        """Note what went wrong; the line stays."""
+        """Record an error; the line stays in the result unless a label filter removes it."""
         self.error, self.details = error, details
 
     def stream_labels(self) -> dict[str, str]:
-        """Return what is left of the stream's own labels."""
+        """Return the labels of the stream that stages neither removed nor overwrote."""
         hidden = self.removed or self.parsed
         return (
             {n: v for n, v in self.stream.items() if n not in hidden and n not in self.parsed}
@@ -84,25 +97,25 @@ class Entry:
         )
 
     def metadata_labels(self) -> dict[str, str]:
-        """Return what is left of the line's metadata."""
+        """Return the metadata that stages neither removed nor overwrote."""
         return {n: v for n, v in self.metadata.items() if n not in self.removed and n not in self.parsed}
 
     def parsed_labels(self) -> dict[str, str]:
-        """Return what the query made, errors with it."""
-        made = dict(self.parsed)
+        """Return the labels that stages added, including the error."""
+        labels = dict(self.parsed)
         if self.error:
-            made[ERROR] = self.error
+            labels[ERROR] = self.error
         if self.details:
-            made[ERROR_DETAILS] = self.details
-        return made
+            labels[ERROR_DETAILS] = self.details
+        return labels
 
     def labels(self) -> dict[str, str]:
-        """Return all of them."""
+        """Return all labels of the line."""
         return self.stream_labels() | self.metadata_labels() | self.parsed_labels()
 
 
 def label_name(text: str) -> str:
-    """Return a label's name made of a field's; empty where nothing is left of it.
+    """Convert a field name to a valid label name; return an empty string for a blank name.
 
     >>> label_name("user-agent"), label_name("2nd"), label_name(" ")
     ('user_agent', '_2nd', '')

@@ -1,4 +1,7 @@
-"""A metric query over its moments → series, or one number."""
+"""Evaluation of metric queries: range aggregations, vector aggregations and binary operators.
+
+The result is a list of series, or a number for a query without log streams.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ from fnkit.platform.logql.windows import add_up, fold, quantile, variance
 __all__ = ["evaluate"]
 
 _SECOND: Final = 10**9
+# Sums of whole numbers are exact, so these functions need no list of samples (see add_up).
 _ADDED_UP: Final = BYTES_FUNCTIONS | {"count_over_time", "rate"}
+# sum by (…) of these functions is the function itself over the coarser groups.
 _PUSHED_DOWN: Final = _ADDED_UP | {"sum_over_time"}
 _FOLDS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
     "sum_over_time": math.fsum,
@@ -62,7 +67,11 @@ class _Evaluation:
                 assert_never(query)
 
     def _operand(self, query: VectorAggregation) -> Frame:
-        """Evaluate what is aggregated. Sums of sums are made while lines are read: few series instead of many."""
+        """Evaluate the operand of an aggregation.
+
+        A sum of sums is computed while lines are read, with the labels of the outer aggregation: a few series are
+        kept instead of, say, one for each request id.
+        """
         operand = query.operand
         if (
             query.function == "sum"
@@ -71,8 +80,8 @@ class _Evaluation:
             and operand.grouping is None
         ):
             return self._range(operand, query.grouping or Grouping(()))
-        made = self.of(operand)
-        return made if isinstance(made, list) else [Series({}, [made] * self.moments.count)]
+        result = self.of(operand)
+        return result if isinstance(result, list) else [Series({}, [result] * self.moments.count)]
 
     def _range(self, query: RangeAggregation, grouping: Grouping | None) -> Frame:
         moments, interval = self.moments, query.log_range.interval
@@ -89,12 +98,12 @@ class _Evaluation:
         return fold(samples, moments, interval, function, self.spend)
 
     def _absent(self, query: RangeAggregation, present: Frame) -> Frame:
-        """Return 1 where there is nothing, with the labels that the selector says exactly."""
-        named = [m for m in query.log_range.query.selector if m.operator == "="]
-        names = [matcher.name for matcher in named]
-        labels = {m.name: m.value for m in named if names.count(m.name) == 1}
-        there = present[0].values if present else [None] * self.moments.count
-        values: list[float | None] = [1.0 if value is None else None for value in there]
+        """Return 1 at the times without lines, with the labels for which the selector requires a single value."""
+        exact = [matcher for matcher in query.log_range.query.selector if matcher.operator == "="]
+        names = [matcher.name for matcher in exact]
+        labels = {matcher.name: matcher.value for matcher in exact if names.count(matcher.name) == 1}
+        counts = present[0].values if present else [None] * self.moments.count
+        values: list[float | None] = [1.0 if count is None else None for count in counts]
         return [Series(labels, values)] if any(values) else []
 
     def _binary(self, query: BinaryOperation) -> Frame | float:
@@ -105,12 +114,21 @@ class _Evaluation:
 
 
 def evaluate(query: MetricQuery, moments: Moments, read: ReadEntries, spend: Spend) -> Frame | float:
-    """Return a query's series, without those that have no value at all, or its one number.
+    """Evaluate a metric query and return its series, or its number.
+
+    Args:
+        query: The query.
+        moments: The times of the values.
+        read: Returns the lines of a selector; see ``ReadEntries``.
+        spend: Accounts for work and raises when a limit is exceeded; see ``ChargeWork``.
+
+    Returns:
+        The series that have a value at any time, or a number.
 
     Raises:
-        QueryRefused: too large, a line in error, or series that do not match one to one.
+        QueryError: The result is too large, a line has an error, or series do not match one to one.
     """
-    made = _Evaluation(moments, read, spend).of(query)
-    if isinstance(made, float):
-        return made
-    return [series for series in made if any(value is not None for value in series.values)]
+    result = _Evaluation(moments, read, spend).of(query)
+    if isinstance(result, float):
+        return result
+    return [series for series in result if any(value is not None for value in series.values)]

@@ -1,4 +1,4 @@
-"""Which lines stay: by what is in them, and by their labels."""
+"""Line filters, label filters and stream selectors as predicates."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
 
 
 def selects(matchers: tuple[Matcher, ...]) -> Callable[[Mapping[str, str]], bool]:
-    """Return whether labels belong to a selector; a label that is not there is empty."""
+    """Return a predicate for labels that a selector matches; a missing label counts as empty."""
     tests = [(matcher.name, _matches(matcher)) for matcher in matchers]
     return lambda labels: all(test(labels.get(name, "")) for name, test in tests)
 
 
 def line_filter(stage: LineFilter) -> Callable[[Entry], bool]:
-    """Return whether a line stays."""
+    """Return a predicate for entries that a line filter keeps."""
     is_pattern = stage.operator in ("|~", "!~")
     tests = [search(text) if is_pattern else _holds(text) for text in stage.texts]
     if stage.operator in ("|=", "|~"):
@@ -64,7 +64,7 @@ def _matches(matcher: Matcher) -> Callable[[str], bool]:
 
 
 def condition(wanted: Condition) -> Callable[[Entry], bool]:
-    """Return whether an entry's labels are as wanted."""
+    """Return a predicate for entries that a label filter keeps."""
     match wanted:
         case Matcher():
             name, test = wanted.name, _matches(wanted)
@@ -82,7 +82,10 @@ def condition(wanted: Condition) -> Callable[[Entry], bool]:
 
 
 def _comparison(wanted: Comparison) -> Callable[[Entry], bool]:
-    """Return the test of a number. Without the label a line goes; with one that is no number it stays, in error."""
+    """Return a predicate that compares a label with a number, duration or size.
+
+    As in Loki, it drops a line without the label, and keeps a line with an unreadable value but sets ``__error__``.
+    """
     compare, bound, name = _COMPARE[wanted.operator], wanted.value, wanted.name
     read = {"number": _number, "duration": parse_go_duration, "size": parse_size}[wanted.unit]
 
@@ -101,18 +104,19 @@ def _comparison(wanted: Comparison) -> Callable[[Entry], bool]:
 
 
 def _number(text: str) -> float | None:
-    """Read a number as Go does: no spaces around it."""
+    """Parse a number as Go does: without surrounding spaces or underscores, which Python accepts."""
     if text != text.strip() or "_" in text:
         return None
     try:
         value = float(text)
     except ValueError:
         return None
+    # Go reports an error for a number out of range, where Python returns infinity; "inf" itself is valid in both.
     return None if math.isinf(value) and any(c.isdigit() for c in text) else value
 
 
 def label_conditions(labels: tuple[str | Matcher, ...]) -> Callable[[str, str], bool]:
-    """Return whether a label with this value is one of those that ``drop`` or ``keep`` names."""
+    """Return a predicate for names and values of labels that the list of ``drop`` or ``keep`` matches."""
     names = frozenset(label for label in labels if isinstance(label, str))
     tests = [(label.name, _matches(label)) for label in labels if isinstance(label, Matcher)]
     return lambda name, value: name in names or any(n == name and test(value) for n, test in tests)

@@ -1,4 +1,4 @@
-"""What a metric query gives: series of numbers over the same moments."""
+"""Series of numbers at common times, which are the values of metric queries."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from fnkit.platform.logql.syntax import Grouping, LogQuery
 __all__ = ["POINTS_MAX", "Frame", "Moments", "ReadEntries", "Series", "Spend", "check_size", "grouped"]
 
 POINTS_MAX = 5_000_000
-"""Of all series of one answer together, which is some 200 MB."""
+"""Maximum number of values in all series of a result together, which take about 200 MB."""
 
 ReadEntries: TypeAlias = Callable[[LogQuery, int, int], Iterable[Entry]]
-"""Reads the lines of a query's selector after one moment, up to and with another (Unix nanoseconds).
+"""Returns the lines of a query's selector in a time span: start excluded, end included, in Unix nanoseconds.
 
-It may leave out lines that the query's stages would take out anyway, and does none of the stages.
+It does not apply the stages of the query, but may omit lines that they would remove anyway.
 """
 
 Spend: TypeAlias = Callable[[int], None]
-"""Is told of work about to be done, in lines or numbers; refuses where it is too much, or too late."""
+"""Accounts for a number of values about to be processed; raises ``QueryError`` when a limit is exceeded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """The moments that a query is asked for: from start, every step, not after end. Unix nanoseconds."""
+    """The times at which a query is evaluated: start, start + step, … up to end. Unix nanoseconds."""
 
     start: int
     end: int
@@ -35,14 +35,23 @@ class Moments:
 
     @property
     def count(self) -> int:
-        """How many."""
+        """The number of times."""
         return (self.end - self.start) // self.step + 1
 
     def __getitem__(self, index: int) -> int:
         return self.start + index * self.step
 
     def window(self, time: int, interval: int) -> tuple[int, int]:
-        """Return the moments whose windows ``(moment - interval, moment]`` hold a time: first and past-the-last."""
+        """Return the times whose window ``(time - interval, time]`` contains a sample.
+
+        Args:
+            time: The time of the sample.
+            interval: The length of the windows.
+
+        Returns:
+            The index of the first of these times, and the index after the last.
+        """
+        # Negated floor division rounds up.
         first = -((self.start - time) // self.step)
         end = -((self.start - time - interval) // self.step)
         return max(first, 0), min(end, self.count)
@@ -50,7 +59,7 @@ class Moments:
 
 @dataclass(slots=True)
 class Series:
-    """Labels, and a value for each moment; ``None`` where there is none."""
+    """Labels and a value for each time, or ``None`` at times without a value."""
 
     labels: dict[str, str]
     values: list[float | None] = field(repr=False)
@@ -60,17 +69,17 @@ Frame: TypeAlias = list[Series]
 
 
 def grouped(labels: Mapping[str, str], grouping: Grouping) -> dict[str, str]:
-    """Return the labels that a group is known by."""
+    """Return the labels by which an aggregation groups a series; a missing label is omitted."""
     if grouping.without:
         return {name: value for name, value in labels.items() if name not in grouping.labels}
     return {name: labels[name] for name in grouping.labels if labels.get(name)}
 
 
 def check_size(series: int, moments: Moments) -> None:
-    """Refuse an answer that would not fit.
+    """Check the size of a result before it is allocated.
 
     Raises:
-        QueryRefused: more than ``POINTS_MAX`` numbers.
+        QueryError: The result has more than ``MAX_POINTS`` values.
     """
     if series * moments.count > POINTS_MAX:
         raise QueryRefused(

@@ -1,4 +1,4 @@
-"""Reads ``by (a, b)`` and ``without (a, b)``."""
+"""Parses ``by (a, b)`` and ``without (a, b)``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["read_grouping", "read_labels"]
 
 
 def read_grouping(reader: TokenReader) -> Grouping | None:
-    """Read ``by (…)`` or ``without (…)`` if it comes."""
+    """Parse ``by (…)`` or ``without (…)`` if the current token starts one."""
     if not reader.at_word("by", "without"):
         return None
     without = reader.take().text.lower() == "without"
@@ -17,7 +17,7 @@ def read_grouping(reader: TokenReader) -> Grouping | None:
 
 
 def read_labels(reader: TokenReader) -> tuple[str, ...]:
-    """Read a list of labels in brackets; it may be empty."""
+    """Parse a list of labels in parentheses, which may be empty."""
     reader.expect("(")
     labels: list[str] = []
     while not reader.at(")"):

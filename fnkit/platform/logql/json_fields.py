@@ -1,4 +1,7 @@
-"""Fields of a JSON line: all of them, or those at given paths."""
+"""Parsers that extract labels from lines: JSON (all fields, or those at given paths), logfmt, regexp and pattern.
+
+A line that does not have the format stays in the result with the label ``__error__``, as in Loki.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _FAULTS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def json_parser(stage: JsonParser) -> Callable[[Entry], bool]:
-    """Return the step that takes the fields; a line that is no JSON object gets ``__error__`` and stays."""
+    """Return the step of ``| json``; a line that is not a JSON object gets ``__error__``."""
     if stage.extractions:
         paths = [(one.label, read_json_path(one.expression) or ()) for one in stage.extractions]
         return lambda entry: _some(entry, paths)
@@ -51,18 +54,18 @@ def _parsed(line: str) -> dict[str, msgspec.Raw]:
 
 
 def _document(line: str) -> bytes:
-    """Return the JSON that a line begins with; what stands behind it is passed over, as Loki does."""
+    """Return the JSON value at the start of a line without the text after it, which Loki ignores."""
     raw = line.encode("utf-8", "replace")
     try:
         _any.decode(raw)
     except msgspec.DecodeError as error:
         if trailing := _TRAILING.search(str(error)):
-            return raw[: int(trailing[1]) - 1]  # the byte that is named is the one behind the first too many
+            return raw[: int(trailing[1]) - 1]  # msgspec names the position after the first trailing byte
     return raw
 
 
 def _fields(parent: dict[str, msgspec.Raw], prefix: tuple[str, ...], depth: int) -> Iterator[tuple[str, str]]:
-    """Yield names and texts; names of nested fields are joined with ``_``, arrays and nulls are left out."""
+    """Yield label names and values. Names of nested fields are joined with ``_``; arrays and nulls are omitted."""
     for key, raw in parent.items():
         first = bytes(memoryview(raw)[:1])
         if first == b"{":
@@ -89,12 +92,12 @@ def _some(entry: Entry, paths: list[tuple[str, tuple[str | int, ...]]]) -> bool:
     if not entry.line:
         return True
     if entry.line[0] not in '{["':
-        entry.fail(_ERROR, "the line is no JSON")
+        entry.fail(_ERROR, "the line is not JSON")
         return True
     try:
         document = msgspec.Raw(_document(entry.line))
         found = [(label, _at(document, path)) for label, path in paths]
-    except _FAULTS:  # what only begins like JSON has no such fields, and is no error to Loki either
+    except _FAULTS:  # as in Loki, a line that only starts like JSON has none of the fields, and no error
         found = [(label, None) for label, _ in paths]
     for label, value in found:
         if value is not None:
@@ -105,17 +108,17 @@ def _some(entry: Entry, paths: list[tuple[str, tuple[str | int, ...]]]) -> bool:
 
 
 def _at(raw: msgspec.Raw, path: tuple[str | int, ...]) -> str | None:
-    """Return the text at a path; objects and arrays as they stand there; ``None`` where there is nothing."""
+    """Return the text at a path, or ``None`` if there is none. Objects and arrays are returned as JSON."""
     for step in path:
-        here: msgspec.Raw | None = None
+        child: msgspec.Raw | None = None
         first = bytes(memoryview(raw)).lstrip()[:1]
         if isinstance(step, str) and first == b"{":
-            here = _object.decode(raw).get(step)
+            child = _object.decode(raw).get(step)
         elif isinstance(step, int) and first == b"[":
             values = _array.decode(raw)
-            here = values[step] if step < len(values) else None
-        if here is None:
+            child = values[step] if step < len(values) else None
+        if child is None:
             return None
-        raw = here
+        raw = child
     first = bytes(memoryview(raw)[:1])
     return "" if first == b"n" else _text(raw, first)

@@ -1,4 +1,4 @@
-"""``request.headers["User-Agent"][0]``: where in a JSON line a field lies."""
+"""Parses paths to JSON fields, such as ``request.headers["User-Agent"][0]``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STEP: Final = re.compile(
 
 
 def read_json_path(text: str) -> tuple[str | int, ...] | None:
-    """Return the steps, names and indexes; ``None`` for what is no such path.
+    """Return the keys and indexes of a path, or ``None`` if it is malformed.
 
     >>> read_json_path('a.b["c d"][2]'), read_json_path("a..b")
     (('a', 'b', 'c d', 2), None)
@@ -26,7 +26,7 @@ def read_json_path(text: str) -> tuple[str | int, ...] | None:
             return None
         if found["field"] is not None:
             if (found["dot"] is None) != (not steps):
-                return None  # a dot stands between fields, and only there
+                return None  # a dot is required between fields and invalid before the first one
             steps.append(found["field"])
         elif found["key"] is not None:
             steps.append(found["key"])

@@ -1,4 +1,7 @@
-"""A query's text → tokens. Every token knows where it begins."""
+"""Splits a query into tokens, and reads them one after the other for the parser.
+
+Errors are ``QueryError`` with Loki's message: line and column of the token, and what was expected.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,13 @@ from fnkit.platform.logql.units import parse_duration, parse_size
 __all__ = ["QUERY_MAX_CHARACTERS", "Kind", "Token", "place_in", "read_tokens"]
 
 QUERY_MAX_CHARACTERS: Final = 128 * 1024
-"""Loki's own bound."""
+"""Loki's limit."""
 
 Kind: TypeAlias = Literal["name", "string", "number", "duration", "size", "range", "flag", "symbol", "end"]
 
 _NUMBER: Final = r"(?:\d+\.?\d*|\.\d+)"
 _DURATION: Final = rf"(?:{_NUMBER}(?:ns|us|µs|μs|ms|[smhdwy]))+"
+# Order matters: alternatives are tried from top to bottom, so durations and sizes precede plain numbers.
 _TOKEN: Final = re.compile(
     rf"""
     (?P<space>\s+|\#[^\n]*)
@@ -42,7 +46,14 @@ _LAST_CHARACTER: Final = 0x10FFFF
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: ``text`` as it stands there (a string's is what it means), ``value`` what a number says."""
+    """A token of a query.
+
+    Attributes:
+        kind: The kind of token.
+        text: The text as written, or the content of a string without quotes and escapes.
+        start: The offset of the first character.
+        value: The value of a number, of a duration or range in nanoseconds, or of a size in bytes.
+    """
 
     kind: Kind
     text: str
@@ -51,16 +62,16 @@ class Token:
 
 
 def place_in(text: str, offset: int) -> Place:
-    """Return the line and column of a character."""
+    """Return the line and column of an offset."""
     before = text[:offset]
     return Place(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
 
 
 def read_tokens(text: str) -> list[Token]:
-    """Return a query's tokens, ``end`` last.
+    """Return the tokens of a query, with a token of kind ``end`` as the last.
 
     Raises:
-        QueryRefused: too long, or something that begins no token.
+        QueryError: The query is too long, or contains text that is not a token.
     """
     if len(text) > QUERY_MAX_CHARACTERS:
         raise parse_error(f"input size too long ({len(text)} > {QUERY_MAX_CHARACTERS})")
@@ -113,11 +124,11 @@ def _unquoted(text: str, written: str, start: int) -> str:
         return written[1:-1]
 
     def character(found: re.Match[str]) -> str:
-        plain, *codes, octal = found.groups()
+        plain, *codes, octal = found.groups()  # the groups of _ESCAPE: letter, \x, \u, \U, octal
         if plain:
             return _PLAIN.get(plain, plain)
         code = int(octal, 8) if octal else int(next(c for c in codes if c), 16)
-        if code > _LAST_CHARACTER or 0xD800 <= code <= 0xDFFF:  # noqa: PLR2004  half a pair of UTF-16
+        if code > _LAST_CHARACTER or 0xD800 <= code <= 0xDFFF:  # noqa: PLR2004  surrogates, which are no characters
             raise _bad_escape(text, start)
         return chr(code)
 

@@ -1,4 +1,4 @@
-"""Reads a selector and the stages behind it."""
+"""Parses log queries: a selector followed by stages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["read_log_query", "read_selector"]
 
 
 def read_log_query(reader: TokenReader) -> LogQuery:
-    """Read a query for lines; brackets may stand around it."""
+    """Parse a log query, which may be in parentheses."""
     if reader.accept("("):
         reader.enter()
         query = read_log_query(reader)
@@ -27,7 +27,12 @@ def read_log_query(reader: TokenReader) -> LogQuery:
 
 
 def read_selector(reader: TokenReader) -> tuple[Matcher, ...]:
-    """Read ``{a="b", c=~"d"}``; one matcher at least must refuse the empty text."""
+    """Parse ``{a="b", c=~"d"}``.
+
+    Raises:
+        QueryError: The syntax is wrong, or every matcher matches an empty value. Loki requires one that does not,
+            because the selector would otherwise match all streams.
+    """
     start = reader.expect("{")
     matchers: list[Matcher] = []
     while not reader.at("}"):
@@ -45,7 +50,7 @@ def read_selector(reader: TokenReader) -> tuple[Matcher, ...]:
 
 
 def _matches_empty(matcher: Matcher) -> bool:
-    """Whether a matcher takes what has no such label."""
+    """Return whether a matcher matches a stream without the label."""
     match matcher.operator:
         case "=":
             return not matcher.value

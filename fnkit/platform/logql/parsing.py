@@ -1,6 +1,7 @@
-"""Reads a whole query: recursive descent, precedence climbing for operators.
+"""Parses a query into its syntax tree: recursive descent, with precedence climbing for binary operators.
 
-From loosest to tightest: ``or``; ``and unless``; comparisons; ``+ -``; ``* / %``; ``^``, which binds to the right.
+Operators from lowest to highest precedence: ``or``; ``and unless``; comparisons; ``+ -``; ``* / %``; ``^``, which
+is right-associative. Stages and label filters are parsed in ``stage_parser``.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ COMPARISONS: Final = frozenset({"==", "!=", ">", ">=", "<", "<="})
 
 
 def parse_query(text: str) -> Query:
-    """Read a query.
+    """Parse a query.
 
     Raises:
-        QueryRefused: with the line and column of what is wrong or not supported.
+        QueryError: The query is invalid or unsupported; the message has the line and column.
     """
     reader = TokenReader(text)
     query = read_log_query(reader) if _is_log_query(reader) else _metric(reader, 0)
@@ -56,10 +57,10 @@ def parse_query(text: str) -> Query:
 
 
 def parse_log_query(text: str) -> LogQuery:
-    """Read a query for lines.
+    """Parse a log query.
 
     Raises:
-        QueryRefused: also for one that asks for numbers.
+        QueryError: The query is invalid, unsupported or a metric query.
     """
     query = parse_query(text)
     if not isinstance(query, LogQuery):
@@ -68,10 +69,10 @@ def parse_log_query(text: str) -> LogQuery:
 
 
 def parse_selector(text: str) -> tuple[Matcher, ...]:
-    """Read ``{…}`` alone, as lists of labels and series are narrowed with.
+    """Parse a selector ``{…}`` without stages, which limits lists of labels and series.
 
     Raises:
-        QueryRefused: anything else.
+        QueryError: The text is not a selector.
     """
     query = parse_log_query(text)
     if query.stages:
@@ -80,15 +81,15 @@ def parse_selector(text: str) -> tuple[Matcher, ...]:
 
 
 def _is_log_query(reader: TokenReader) -> bool:
-    """Whether a selector comes, in any number of brackets."""
+    """Return whether the first token that is not an opening parenthesis starts a selector."""
     return next((token.text == "{" for token in reader.rest() if token.text != "("), False)
 
 
 def _metric(reader: TokenReader, binding: int) -> MetricQuery:
     left = _single(reader)
     while True:
-        word = reader.token
-        operator = word.text.lower() if word.kind in ("symbol", "name") else ""
+        token = reader.token
+        operator = token.text.lower() if token.kind in ("symbol", "name") else ""
         strength = _BINDING.get(operator, 0)
         if strength <= binding:
             return left
@@ -96,12 +97,13 @@ def _metric(reader: TokenReader, binding: int) -> MetricQuery:
         reader.count_operation()
         as_bool = reader.accept_word("bool")
         if as_bool and operator not in COMPARISONS:
-            raise reader.refused("bool modifier can only be used on comparison operators", word)
+            raise reader.refused("bool modifier can only be used on comparison operators", token)
         matching = _matching(reader)
+        # A lower limit makes the right operand take the next operator of equal strength: right-associative.
         right = _metric(reader, strength - 1 if strength == _POWER else strength)
         if operator in ("and", "or", "unless") and any(isinstance(side, Number) for side in (left, right)):
             raise reader.refused(
-                f"unexpected literal for a side of logical/set binary operation ({operator})", word
+                f"unexpected literal for a side of logical/set binary operation ({operator})", token
             )
         left = BinaryOperation(operator, left, right, as_bool, matching)
 

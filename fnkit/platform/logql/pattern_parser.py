@@ -1,4 +1,4 @@
-"""``<ip> - <user> [<_>] "<method> <path>"``: fields between the texts that stand around them."""
+"""Patterns such as ``<ip> - <user> [<_>] "<method> <path>"``, whose captures are the text between literals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CAPTURE: Final = re.compile(r"<([A-Za-z_][A-Za-z0-9_]*)>")
 
 
 def check_pattern_parser(pattern: str) -> str:
-    """Return what is wrong with a pattern, or ``""``."""
+    """Return the error of a pattern, or an empty string if it is valid."""
     parts = _CAPTURE.split(pattern)
     names = [name for name in parts[1::2] if name != "_"]
     if not names:
@@ -25,7 +25,7 @@ def check_pattern_parser(pattern: str) -> str:
 
 
 def pattern_fields(pattern: str) -> Callable[[str], list[tuple[str, str]]]:
-    """Return what a line holds in the places of the captures, up to the first text that it has not.
+    """Return a function that extracts the captures from a line, up to the first literal that the line lacks.
 
     >>> pattern_fields("<method> <path> <_>")("GET /a HTTP/1.1")
     [('method', 'GET'), ('path', '/a')]
@@ -37,15 +37,15 @@ def pattern_fields(pattern: str) -> Callable[[str], list[tuple[str, str]]]:
         found: list[tuple[str, str]] = []
         if not line or not line.startswith(first):
             return found
-        at = len(first)
+        position = len(first)
         for name, text in captures:
-            end = line.find(text, at) if text else -1
-            value = line[at:] if end < 0 else line[at:end]
+            end = line.find(text, position) if text else -1
+            value = line[position:] if end < 0 else line[position:end]
             if name != "_":
                 found.append((name, value))
             if end < 0:
                 break
-            at = end + len(text)
+            position = end + len(text)
         return found
 
     return fields

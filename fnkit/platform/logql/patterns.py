@@ -1,7 +1,7 @@
-"""Regular expressions of queries, in what RE2 (Go's, and so Loki's) and the ``regex`` library have in common.
+"""Regular expressions in queries: the common subset of RE2 (the engine of Go and Loki) and the ``regex`` package.
 
-Patterns come from whoever may ask, and lines from whoever may call a function. ``regex`` goes back and forth as
-Python's own engine does, for ever where a pattern is hostile; but it can be stopped, and it lets other threads run.
+Patterns and lines are untrusted. Like ``re``, ``regex`` backtracks and can take exponential time, but it supports a
+timeout and releases the GIL while it matches. ``docs/decisions/logs-as-loki.md`` compares the alternatives.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["capture_names", "check_pattern", "groups", "search", "whole"]
 
-_LINE_SECONDS: Final = 0.25  # of one pattern in one text; ordinary ones take microseconds
+_LINE_SECONDS: Final = 0.25  # for one pattern and one line; ordinary patterns take microseconds
 _PATTERN_MAX: Final = 10_000  # characters
 _TOKENS: Final = re.compile(
     r"""
@@ -27,7 +27,7 @@ _TOKENS: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-"""What RE2 reads otherwise than ``regex``, and what must be read over to find it: escapes and classes."""
+"""Syntax that RE2 and ``regex`` interpret differently, and the escapes and classes to skip while looking for it."""
 
 _REFUSED: Final = {
     "escape": "invalid escape sequence",
@@ -39,10 +39,14 @@ _ANYTHING: Final[dict[str, Callable[[str], bool]]] = {".*": lambda _text: True, 
 
 
 def check_pattern(pattern: str, refused: Callable[[str], QueryRefused]) -> None:
-    """Refuse what is no pattern.
+    """Check that a pattern is valid in RE2.
+
+    Args:
+        pattern: The pattern.
+        refused: Creates the exception from a message, to add the position in the query.
 
     Raises:
-        QueryRefused: made by ``refused`` from what is wrong.
+        QueryError: The pattern is invalid.
     """
     if _words(pattern) is not None or pattern in _ANYTHING:
         return
@@ -53,7 +57,7 @@ def check_pattern(pattern: str, refused: Callable[[str], QueryRefused]) -> None:
 
 
 def search(pattern: str) -> Callable[[str], bool]:
-    """Return whether a text has a match somewhere. Words without operators are looked for as they stand."""
+    """Return a predicate for texts that contain a match. Literal alternatives (``a|b``) use substring search."""
     if (words := _words(pattern)) is not None:
         if len(words) == 1:
             only = words[0]
@@ -63,7 +67,7 @@ def search(pattern: str) -> Callable[[str], bool]:
 
 
 def whole(pattern: str) -> Callable[[str], bool]:
-    """Return whether a text matches from end to end; here a dot also matches a line break, as Prometheus has it."""
+    """Return a predicate for texts that match completely. As in Prometheus, a dot also matches a line break."""
     if (words := _words(pattern)) is not None:
         return frozenset(words).__contains__
     if pattern in _ANYTHING:
@@ -72,7 +76,7 @@ def whole(pattern: str) -> Callable[[str], bool]:
 
 
 def _words(pattern: str) -> list[str] | None:
-    """Return the texts that a pattern means literally, ``a|b``; ``None`` where there is more to it."""
+    """Return the literal alternatives of a pattern such as ``a|b``, or ``None`` if it has other operators."""
     return pattern.split("|") if _WORDS.fullmatch(pattern) else None
 
 
@@ -81,15 +85,15 @@ def _bounded(pattern: str, match: Callable[..., regex.Match[str] | None]) -> Cal
 
 
 def _matched(pattern: str, match: Callable[..., regex.Match[str] | None], text: str) -> regex.Match[str] | None:
-    """Match one text; ``QueryRefused`` where that takes too long."""
+    """Match a text; raise ``QueryError`` after the timeout."""
     try:
-        return match(text, timeout=_LINE_SECONDS, concurrent=True)
+        return match(text, timeout=_LINE_SECONDS, concurrent=True)  # concurrent: release the GIL
     except TimeoutError:
         raise QueryRefused(f"the regular expression {pattern!r} takes too long: make it simpler") from None
 
 
 def _compiled(pattern: str) -> regex.Pattern[str]:
-    """Compile; ``QueryRefused`` says what is wrong with the pattern."""
+    """Compile a pattern; raise ``QueryError`` if it is invalid in RE2."""
     import regex
 
     if len(pattern) > _PATTERN_MAX:
@@ -101,24 +105,24 @@ def _compiled(pattern: str) -> regex.Pattern[str]:
 
 
 def _spelled(token: re.Match[str]) -> str:
-    """Return a piece of a pattern as ``regex`` spells it; ``QueryRefused`` where RE2 has no such thing."""
+    """Return a token of RE2 in the syntax of ``regex``; raise ``QueryError`` if RE2 has no such syntax."""
     if token.lastgroup in _REFUSED:
         raise QueryRefused(f"error parsing regexp: {_REFUSED[token.lastgroup]}: {token.group()}")
     return r"\Z" if token.lastgroup == "end" else token.group()
 
 
 def capture_names(pattern: str) -> tuple[str, ...]:
-    """Return the names of a pattern's groups."""
+    """Return the names of the named groups of a pattern."""
     return tuple(_compiled(pattern).groupindex)
 
 
 def groups(pattern: str) -> Callable[[str], dict[str, str]]:
-    """Return what the named groups of the first match hold; nothing where there is no match."""
+    """Return a function that returns the named groups of the first match, or an empty dict without a match."""
     compiled = _compiled(pattern)
     names = tuple(compiled.groupindex)
 
-    def take(text: str) -> dict[str, str]:
+    def extract(text: str) -> dict[str, str]:
         found = _matched(pattern, compiled.search, text)
         return {} if found is None else {name: found[name] or "" for name in names}
 
-    return take
+    return extract

@@ -1,4 +1,7 @@
-"""A query's stages as one function over entries."""
+"""The stages of a query as functions over entries: filters, parsers, formats and templates.
+
+A stage modifies an entry in place and returns whether it stays in the result.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,13 @@ from fnkit.platform.logql.text_fields import logfmt_parser, pattern_parser, rege
 __all__ = ["Step", "pipeline", "required_texts"]
 
 Step: TypeAlias = Callable[[Entry], bool]
-"""Changes an entry; False where it does not stay."""
+"""Modifies an entry and returns whether it stays in the result."""
 
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def pipeline(stages: tuple[Stage, ...]) -> Step:
-    """Return all stages as one step."""
+    """Return a single step that applies all stages."""
     steps = [_step(stage) for stage in stages]
     if not steps:
         return lambda _entry: True
@@ -43,7 +46,7 @@ def pipeline(stages: tuple[Stage, ...]) -> Step:
         return steps[0]
 
     def step(entry: Entry) -> bool:
-        for one in steps:  # noqa: SIM110  a generator a line costs as much as a filter
+        for one in steps:  # noqa: SIM110  creating a generator for each line costs as much as a filter
             if not one(entry):
                 return False
         return True
@@ -84,10 +87,10 @@ def _parser(stage: JsonParser | LogfmtParser | RegexpParser | PatternParser) -> 
 def _format(stage: LineFormat | LabelFormat | Decolorize) -> Step:
     match stage:
         case LineFormat():
-            made = template_text(stage.template)
+            render = template_text(stage.template)
 
             def format_line(entry: Entry) -> bool:
-                entry.line = made(entry.text, entry.line)
+                entry.line = render(entry.text, entry.line)
                 return True
 
             return format_line
@@ -105,10 +108,13 @@ def _format(stage: LineFormat | LabelFormat | Decolorize) -> Step:
 
 
 def _label_format(stage: LabelFormat) -> Step:
-    made = [(a.label, a.value, template_text(a.value) if a.is_template else None) for a in stage.assignments]
+    assignments = [
+        (assignment.label, assignment.value, template_text(assignment.value) if assignment.is_template else None)
+        for assignment in stage.assignments
+    ]
 
     def step(entry: Entry) -> bool:
-        for label, source, template in made:
+        for label, source, template in assignments:
             if template is not None:
                 entry.set(label, template(entry.text, entry.line))
             elif (value := entry.get(source)) is not None:
@@ -120,13 +126,14 @@ def _label_format(stage: LabelFormat) -> Step:
 
 
 def _choice(stage: Drop | Keep) -> Step:
-    named = label_conditions(stage.labels)
+    is_listed = label_conditions(stage.labels)
     keeps = isinstance(stage, Keep)
 
     def step(entry: Entry) -> bool:
         for name, value in entry.labels().items():
             is_error = name in (ERROR, ERROR_DETAILS)
-            if named(name, value) != keeps and not (keeps and is_error):
+            # As in Loki, "keep" never removes the error labels.
+            if is_listed(name, value) != keeps and not (keeps and is_error):
                 entry.remove(name)
         return True
 
@@ -134,7 +141,10 @@ def _choice(stage: Drop | Keep) -> Step:
 
 
 def required_texts(stages: tuple[Stage, ...]) -> tuple[str, ...]:
-    """Return texts without which no line stays, so that most lines need not be looked at any closer.
+    """Return texts that every line in the result must contain, so that other lines need not be decoded.
+
+    Only filters before the first stage that changes the text count.
+
 
     >>> required_texts((LineFilter("|=", ("a",)), LineFilter("!=", ("b",)), LineFilter("|=", ("c", "d"))))
     ('a',)

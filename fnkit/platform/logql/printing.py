@@ -1,4 +1,4 @@
-"""A query as text again: what is printed reads as the same query."""
+"""Prints a syntax tree as a query; parsing the result returns an equal tree."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ESCAPES: Final = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\
 
 
 def print_query(query: Query) -> str:
-    """Return a query's text."""
+    """Return the text of a query in canonical form."""
     match query:
         case LogQuery():
             return _log_query(query)
@@ -67,17 +67,17 @@ def print_query(query: Query) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text in double quotes, as Go writes it."""
+    """Return a text in double quotes with the escapes of Go."""
     return f'"{text.translate(_ESCAPES)}"'
 
 
 def format_labels(labels: dict[str, str]) -> str:
-    """Return labels as a selector shows them, in order of their names."""
+    """Return labels in the syntax of a selector, sorted by name."""
     return "{" + ", ".join(f"{name}={quoted(labels[name])}" for name in sorted(labels)) + "}"
 
 
 def format_number(value: float) -> str:
-    """Return a number without an exponent where that is short.
+    """Format a number, without ``.0`` for integers.
 
     >>> format_number(2.0), format_number(0.25), format_number(-3.0)
     ('2', '0.25', '-3')
@@ -134,8 +134,8 @@ def _stage(stage: Stage) -> str:
 def _format(stage: LabelFormat | LineFormat | Decolorize) -> str:
     match stage:
         case LabelFormat():
-            made = (f"{a.label}={quoted(a.value) if a.is_template else a.value}" for a in stage.assignments)
-            return f"| label_format {', '.join(made)}"
+            assignments = (f"{a.label}={quoted(a.value) if a.is_template else a.value}" for a in stage.assignments)
+            return f"| label_format {', '.join(assignments)}"
         case LineFormat():
             return f"| line_format {quoted(stage.template)}"
         case Decolorize():
@@ -160,8 +160,8 @@ def _parser(stage: JsonParser | LogfmtParser | RegexpParser | PatternParser) -> 
 
 
 def _extractions(extractions: tuple[Extraction, ...]) -> str:
-    made = ", ".join(f"{one.label}={quoted(one.expression)}" for one in extractions)
-    return f" {made}" if made else ""
+    text = ", ".join(f"{extraction.label}={quoted(extraction.expression)}" for extraction in extractions)
+    return f" {text}" if text else ""
 
 
 def _named(labels: tuple[str | Matcher, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Reads ``rate({…} | … [5m] offset 1h)`` and its relatives."""
+"""Parses range aggregations such as ``rate({…} | … [5m] offset 1h)``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RANGE_FUNCTIONS: Final = _OF_LINES | _OF_EITHER | _OF_SAMPLES
 
 
 class _Parts:
-    """What has been read of a range, in whatever order it was written."""
+    """The parts of a log range that were parsed so far; their order in the query varies."""
 
     def __init__(self) -> None:
         self.query: LogQuery | None = None
@@ -34,7 +34,13 @@ class _Parts:
 
 
 def read_range_aggregation(reader: TokenReader, name: str, at: Token) -> RangeAggregation:
-    """Read what stands behind the function's name."""
+    """Parse a range aggregation after its function name.
+
+    Args:
+        reader: The tokens after the name.
+        name: The function in lower case.
+        at: The token of the name, for errors.
+    """
     reader.expect("(")
     parameter = None
     if name == "quantile_over_time":
@@ -62,7 +68,7 @@ def _log_range(reader: TokenReader) -> LogRange:
 
 
 def _read_parts(reader: TokenReader, parts: _Parts) -> None:
-    """Read a selector with stages and range behind it; brackets may stand around any beginning of that."""
+    """Parse a selector with stages and a range after it. Any prefix of these may be in parentheses, as in Loki."""
     if reader.accept("("):
         reader.enter()
         _read_parts(reader, parts)

@@ -1,4 +1,4 @@
-"""Tokens, one after the other, with what a grammar asks of them."""
+"""Sequential access to tokens, with the operations that a recursive-descent parser needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ OPERATIONS_MAX = 500
 
 
 class TokenReader:
-    """Reads a query's tokens. Nothing here goes back."""
+    """Reads the tokens of a query in order; it never goes back.
+
+    It also limits nesting and the number of operators: the tree is evaluated recursively, so a hostile query could
+    otherwise exhaust the stack.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -26,84 +30,84 @@ class TokenReader:
 
     @property
     def token(self) -> Token:
-        """The token to come; the last one is ``end``."""
+        """The current token, which is not consumed yet; the last one has the kind ``end``."""
         return self._tokens[self._next]
 
     @property
     def following(self) -> Token:
-        """The token behind it."""
+        """The token after the current one."""
         return self._tokens[min(self._next + 1, len(self._tokens) - 1)]
 
     def rest(self) -> Iterator[Token]:
-        """The tokens to come."""
+        """Return an iterator over the current token and all later ones, without consuming them."""
         return itertools.islice(self._tokens, self._next, None)
 
     def take(self) -> Token:
-        """Read one token."""
+        """Consume and return the current token."""
         token = self.token
         if token.kind != "end":
             self._next += 1
         return token
 
     def at(self, *symbols: str) -> bool:
-        """Whether one of these symbols comes."""
+        """Return whether the current token is one of these symbols."""
         return self.token.kind == "symbol" and self.token.text in symbols
 
     def at_word(self, *words: str) -> bool:
-        """Whether one of these words comes; case does not count."""
+        """Return whether the current token is one of these words, ignoring case."""
         return self.token.kind == "name" and self.token.text.lower() in words
 
     def accept(self, symbol: str) -> bool:
-        """Read this symbol if it comes."""
+        """Consume the symbol if it is the current token, and return whether it was."""
         if found := self.at(symbol):
             self.take()
         return found
 
     def accept_word(self, word: str) -> bool:
-        """Read this word if it comes."""
+        """Consume the word if it is the current token, and return whether it was."""
         if found := self.at_word(word):
             self.take()
         return found
 
     def expect(self, symbol: str) -> Token:
-        """Read this symbol, or refuse."""
+        """Consume and return the symbol, or raise ``QueryError``."""
         if not self.at(symbol):
             raise self.unexpected(symbol)
         return self.take()
 
     def expect_kind(self, kind: Kind) -> Token:
-        """Read a token of this kind, or refuse."""
+        """Consume and return a token of this kind, or raise ``QueryError``."""
         if self.token.kind != kind:
             raise self.unexpected(kind.upper() if kind != "name" else "IDENTIFIER")
         return self.take()
 
     def unexpected(self, *expected: str) -> QueryRefused:
-        """Return the refusal of the token to come."""
+        """Return the exception for an unexpected current token."""
         token = self.token
         found = "end of query" if token.kind == "end" else f"{token.kind} {token.text[:32]!r}"
-        wanted = f", expecting {' or '.join(expected)}" if expected else ""
-        return self.refused(f"syntax error: unexpected {found}{wanted}")
+        expecting = f", expecting {' or '.join(expected)}" if expected else ""
+        return self.refused(f"syntax error: unexpected {found}{expecting}")
 
     def unsupported(self, what: str, token: Token | None = None) -> QueryRefused:
-        """Return the refusal of something that Loki has and this platform has not."""
+        """Return the exception for a feature of Loki that fnkit does not support."""
         return self.refused(f"{what} is not supported here", token)
 
     def refused(self, message: str, token: Token | None = None) -> QueryRefused:
-        """Return a refusal that points at a token, by default the one to come."""
+        """Return an exception with the position of a token, by default the current one."""
         return parse_error(message, place_in(self._text, (token or self.token).start))
 
     def enter(self) -> None:
-        """Go one bracket deeper."""
+        """Enter a pair of parentheses; raise ``QueryError`` if they are nested too deeply."""
         self._depth += 1
         if self._depth > NESTING_MAX:
             raise self.refused(f"nested more than {NESTING_MAX} deep")
 
     def leave(self) -> None:
-        """Come back out of a bracket."""
+        """Leave a pair of parentheses."""
         self._depth -= 1
 
     def count_operation(self) -> None:
-        """Count an operator; each makes the tree one deeper."""
+        """Count an operator, each of which makes the tree deeper; raise ``QueryError`` for too many."""
         self._operations += 1
         if self._operations > OPERATIONS_MAX:
             raise self.refused(f"more than {OPERATIONS_MAX} operators")

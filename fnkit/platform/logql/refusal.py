@@ -1,4 +1,4 @@
-"""What a query is refused with: one sentence in Loki's own form, as its clients show it."""
+"""The exception for queries, with messages in the form of Loki, which its clients display."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ __all__ = ["Place", "QueryRefused", "parse_error"]
 
 
 class QueryRefused(PlatformError):
-    """A log query that is wrong, too large, or uses what is not supported. The message is the whole answer."""
+    """A log query is invalid, unsupported or exceeds a limit. The message is the body of the response."""
 
     default_code = "query-refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a query: both count from 1, the column in characters."""
+    """A position in a query. Both numbers start at 1; columns are characters."""
 
     line: int
     column: int
 
 
 def parse_error(message: str, place: Place | None = None) -> QueryRefused:
-    """Return the refusal of a query that cannot be read.
+    """Return the exception for a query that cannot be parsed.
 
     >>> parse_error("unexpected ]", Place(1, 5)).message
     'parse error at line 1, col 5: unexpected ]'

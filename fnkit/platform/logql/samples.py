@@ -1,4 +1,4 @@
-"""Lines of a range → samples: the labels they count for, and the number they are."""
+"""Converts the lines of a range to samples: a time, the labels of a series, and a number."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SECOND: Final = 10**9
 _ERROR: Final = "SampleExtractionErr"
 
 Sample = tuple[int, dict[str, str], float]
-"""When (Unix nanoseconds, the offset added), of which series, how much."""
+"""Time in Unix nanoseconds (with the offset added), labels of the series, and value."""
 
 
 def read_samples(
@@ -43,10 +43,17 @@ def read_samples(
     span: tuple[int, int],
     read: ReadEntries,
 ) -> Iterator[Sample]:
-    """Yield the samples of a range of lines after ``span[0]``, up to ``span[1]`` (the offset not yet applied).
+    """Yield the samples of a log range.
+
+    Args:
+        function: The range function, such as ``rate``.
+        log_range: The lines, and the label to use as value if there is an ``unwrap``.
+        grouping: The labels of the series; ``None`` keeps all.
+        span: Start (excluded) and end (included) in Unix nanoseconds, before the offset is applied.
+        read: Returns the lines of a selector.
 
     Raises:
-        QueryRefused: a line went through the stages with an error that no filter takes out.
+        QueryError: A line has an error after the stages, and no label filter removes it.
     """
     query, offset = log_range.query, log_range.offset
     step = pipeline(_needed(query.stages, grouping, log_range.unwrap))
@@ -64,10 +71,13 @@ def read_samples(
 
 
 def _needed(stages: tuple[Stage, ...], grouping: Grouping | None, unwrap: Unwrap | None) -> tuple[Stage, ...]:
-    """Leave out parsers where nobody asks for a label: then no line is wrong for not being JSON, as with Loki."""
-    asks = unwrap is not None or grouping is None or grouping.without or bool(grouping.labels)
-    uses = any(isinstance(stage, LabelFilter | LabelFormat | LineFormat) for stage in stages)
-    if asks or uses:
+    """Return the stages without parsers if no label is used.
+
+    Loki does the same, and it is visible: a line that is not JSON then causes no error.
+    """
+    needs_labels = unwrap is not None or grouping is None or grouping.without or bool(grouping.labels)
+    uses_labels = any(isinstance(stage, LabelFilter | LabelFormat | LineFormat) for stage in stages)
+    if needs_labels or uses_labels:
         return stages
     return tuple(s for s in stages if not isinstance(s, JsonParser | LogfmtParser | RegexpParser | PatternParser))
 
@@ -78,17 +88,18 @@ def _value(function: str, unwrap: Unwrap | None) -> Callable[[Entry], float | No
             return lambda entry: float(len(entry.line.encode("utf-8", "replace")))
         return lambda _entry: 1.0
     read = {"": _number, "bytes": parse_size}.get(unwrap.conversion, _seconds)
-    filters = [condition(one) for one in unwrap.filters]
+    filters = [condition(label_filter) for label_filter in unwrap.filters]
     label = unwrap.label
 
     def value(entry: Entry) -> float | None:
-        """Return the number in the label; ``None`` where the line has none, or a filter behind takes it out."""
+        """Return the number in the label, or ``None`` if the line lacks it or a filter removes the line."""
         text = entry.text(label)
         if not text:
             return None
         number = read(text)
         if number is None:
-            entry.fail(_ERROR, f"{label} is no number: {text[:64]!r}")
+            entry.fail(_ERROR, f"{label} is not a number: {text[:64]!r}")
+        # Filters see the error that was just set: | __error__="" after unwrap skips lines without a number.
         return (number or 0.0) if all(test(entry) for test in filters) else None
 
     return value
@@ -107,7 +118,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _labels(grouping: Grouping | None, unwrap: Unwrap | None) -> Callable[[Entry], dict[str, str]]:
-    """Return what tells series apart. A label that is empty is none, as in Prometheus."""
+    """Return a function for the labels of a sample. As in Prometheus, an empty label counts as missing."""
     if grouping is not None and not grouping.without:
         names = grouping.labels
         return lambda entry: {name: text for name in names if (text := entry.text(name))}

@@ -1,4 +1,4 @@
-"""Reads what stands behind a selector: filters, parsers and formats, one after the other."""
+"""Parses the stages after a selector: line filters, label filters, parsers and formats."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ _CONVERSIONS: Final = ("duration", "duration_seconds", "bytes")
 
 
 def begins_stage(reader: TokenReader) -> bool:
-    """Whether a stage comes, ``unwrap`` not counted."""
+    """Return whether a stage other than ``unwrap`` starts at the current token."""
     return reader.at(*_LINE_OPERATORS, *_PATTERN_FILTERS) or (reader.at("|") and not begins_unwrap(reader))
 
 
 def begins_unwrap(reader: TokenReader) -> bool:
-    """Whether ``| unwrap`` comes."""
+    """Return whether ``| unwrap`` starts at the current token."""
     following = reader.following
     return reader.at("|") and following.kind == "name" and following.text.lower() == "unwrap"
 
 
 def read_stage(reader: TokenReader) -> Stage:
-    """Read one stage."""
+    """Parse a stage."""
     if reader.at(*_PATTERN_FILTERS):
         raise reader.unsupported(f"the pattern filter {reader.token.text}")
     if not reader.accept("|"):
         return _line_filter(reader)
-    word = reader.token
-    name = word.text.lower() if word.kind == "name" else ""
+    token = reader.token
+    name = token.text.lower() if token.kind == "name" else ""
     if name in _READERS:
         reader.take()
         return _READERS[name](reader)
@@ -69,7 +69,7 @@ def read_stage(reader: TokenReader) -> Stage:
 
 
 def read_unwrap(reader: TokenReader) -> Unwrap:
-    """Read ``| unwrap label`` or ``| unwrap duration(label)``, and the filters behind it."""
+    """Parse ``| unwrap label`` or ``| unwrap duration(label)``, and the label filters after it."""
     reader.expect("|")
     reader.take()
     name = reader.expect_kind("name")
@@ -97,10 +97,10 @@ def _line_filter(reader: TokenReader) -> LineFilter:
 def _filtered(reader: TokenReader, operator: LineOperator) -> str:
     if reader.at_word("ip"):
         raise reader.unsupported("ip()")
-    at = reader.token
+    token = reader.token
     text = reader.expect_kind("string").text
     if operator in ("|~", "!~"):
-        check_pattern(text, lambda message: reader.refused(message, at))
+        check_pattern(text, lambda message: reader.refused(message, token))
     return text
 
 
@@ -120,14 +120,14 @@ def _logfmt(reader: TokenReader) -> LogfmtParser:
 def _extractions(reader: TokenReader, *, is_json: bool) -> tuple[Extraction, ...]:
     found: list[Extraction] = []
     while reader.token.kind == "name":
-        at = reader.take()
-        expression = at.text
+        name = reader.take()
+        expression = name.text
         if reader.accept("="):
-            at_text = reader.token
+            token = reader.token
             expression = reader.expect_kind("string").text
             if is_json and read_json_path(expression) is None:
-                raise reader.refused(f"cannot parse expression [{expression[:64]}]", at_text)
-        found.append(Extraction(at.text, expression))
+                raise reader.refused(f"cannot parse expression [{expression[:64]}]", token)
+        found.append(Extraction(name.text, expression))
         if not reader.accept(","):
             break
     else:
@@ -137,19 +137,19 @@ def _extractions(reader: TokenReader, *, is_json: bool) -> tuple[Extraction, ...
 
 
 def _regexp(reader: TokenReader) -> RegexpParser:
-    at = reader.token
+    token = reader.token
     pattern = reader.expect_kind("string").text
-    check_pattern(pattern, lambda message: reader.refused(message, at))
+    check_pattern(pattern, lambda message: reader.refused(message, token))
     if not capture_names(pattern):
-        raise reader.refused("at least one named capture must be supplied", at)
+        raise reader.refused("at least one named capture must be supplied", token)
     return RegexpParser(pattern)
 
 
 def _pattern(reader: TokenReader) -> PatternParser:
-    at = reader.token
+    token = reader.token
     pattern = reader.expect_kind("string").text
     if reason := check_pattern_parser(pattern):
-        raise reader.refused(reason, at)
+        raise reader.refused(reason, token)
     return PatternParser(pattern)
 
 
@@ -158,10 +158,10 @@ def _line_format(reader: TokenReader) -> LineFormat:
 
 
 def _template(reader: TokenReader) -> str:
-    at = reader.token
+    token = reader.token
     template = reader.expect_kind("string").text
     if reason := check_template(template):
-        raise reader.refused(reason, at)
+        raise reader.refused(reason, token)
     return template
 
 

@@ -1,4 +1,4 @@
-"""A query as a tree of frozen values. Durations are nanoseconds, sizes bytes."""
+"""The syntax tree of a query as frozen values. Durations are nanoseconds, sizes are bytes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ComparisonOperator: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<="]
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """``name="value"``: in a selector, and as a filter of labels."""
+    """``name="value"`` in a selector or a label filter."""
 
     name: str
     operator: MatchOperator
@@ -58,7 +58,7 @@ class Matcher:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``name > value`` for a label that reads as a number, a duration or a size."""
+    """``name > value`` for a label with a number, a duration or a size."""
 
     name: str
     operator: ComparisonOperator
@@ -87,7 +87,7 @@ Condition: TypeAlias = Matcher | Comparison | AllOf | AnyOf
 
 @dataclass(frozen=True, slots=True)
 class LineFilter:
-    """``|= "a" or "b"``. A line stays when one of the texts is in it; with ``!=`` and ``!~``, when none is."""
+    """``|= "a" or "b"``: keep lines that contain any of the texts, or with ``!=`` and ``!~`` none of them."""
 
     operator: LineOperator
     texts: tuple[str, ...]
@@ -95,7 +95,7 @@ class LineFilter:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """``label="expression"`` of a parser that takes some fields only."""
+    """``label="expression"``: a single field that a parser extracts."""
 
     label: str
     expression: str
@@ -103,7 +103,7 @@ class Extraction:
 
 @dataclass(frozen=True, slots=True)
 class JsonParser:
-    """``| json``; without extractions every field becomes a label."""
+    """``| json``: make every field a label, or only the extractions if there are any."""
 
     extractions: tuple[Extraction, ...] = ()
 
@@ -147,7 +147,7 @@ class LineFormat:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """``label=source`` (a rename) or ``label="template"``."""
+    """``label=source``, which renames a label, or ``label="template"``."""
 
     label: str
     value: str
@@ -163,21 +163,21 @@ class LabelFormat:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """``| drop a, b="c"``: these labels, or those that match."""
+    """``| drop a, b="c"``: remove these labels, or those that match."""
 
     labels: tuple[str | Matcher, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """``| keep a, b="c"``: only these labels, or those that match."""
+    """``| keep a, b="c"``: remove all labels but these, or those that match."""
 
     labels: tuple[str | Matcher, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Decolorize:
-    """``| decolorize``: the line without its ANSI colours."""
+    """``| decolorize``: remove ANSI colour sequences from the line."""
 
 
 Stage: TypeAlias = (
@@ -197,7 +197,7 @@ Stage: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """``{selector} | stage | stage``: lines."""
+    """``{selector} | stage | stage``: a query that returns lines."""
 
     selector: tuple[Matcher, ...]
     stages: tuple[Stage, ...] = ()
@@ -205,7 +205,7 @@ class LogQuery:
 
 @dataclass(frozen=True, slots=True)
 class Unwrap:
-    """``| unwrap label | filter``: the number in a label is the sample. conversion: ``""``, or what it reads as."""
+    """``| unwrap label | filter``: use the number in a label as sample, after an optional conversion."""
 
     label: str
     conversion: Conversion = ""
@@ -232,7 +232,7 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class RangeAggregation:
-    """``count_over_time({…}[5m])``; ``parameter`` is the quantile."""
+    """``count_over_time({…}[5m])``; ``parameter`` is the quantile of ``quantile_over_time``."""
 
     function: str
     log_range: LogRange
@@ -242,7 +242,7 @@ class RangeAggregation:
 
 @dataclass(frozen=True, slots=True)
 class VectorAggregation:
-    """``sum by (a) (…)``; ``parameter`` is the k of ``topk``."""
+    """``sum by (a) (…)``; ``parameter`` is the count of ``topk`` and ``bottomk``."""
 
     function: str
     operand: MetricQuery
@@ -252,7 +252,7 @@ class VectorAggregation:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """``on (a)`` or ``ignoring (a)``: which labels two series must share."""
+    """``on (a)`` or ``ignoring (a)``: the labels in which two series must agree."""
 
     labels: tuple[str, ...] = ()
     on: bool = False
@@ -260,7 +260,7 @@ class Matching:
 
 @dataclass(frozen=True, slots=True)
 class BinaryOperation:
-    """``left + right``; ``as_bool``: a comparison gives 0 or 1 instead of filtering."""
+    """``left + right``; with ``as_bool`` a comparison returns 0 or 1 instead of filtering."""
 
     operator: str
     left: MetricQuery
@@ -271,14 +271,14 @@ class BinaryOperation:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that stands for itself."""
+    """A number literal."""
 
     value: float
 
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """``vector(1)``: one series without labels."""
+    """``vector(1)``: a series without labels."""
 
     value: float
 

@@ -1,4 +1,4 @@
-"""``{{.level}}: {{.message}}``: lines and labels made of labels. Go's functions and conditions are left out."""
+"""Templates such as ``{{.level}}: {{.message}}``. Functions and conditions of Go templates are not supported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FIELD: Final = re.compile(r"\.[A-Za-z_][A-Za-z0-9_]*|__line__|__timestamp__")
 
 
 def check_template(template: str) -> str:
-    """Return what is wrong with a template, or ``""``."""
+    """Return the error of a template, or an empty string if it is valid."""
     for action in _ACTION.findall(template):
         if action == "__timestamp__" or not _FIELD.fullmatch(action):
             return f"the template action {{{{ {action[:64]} }}}} is not supported here, only {{{{.label}}}} is"
@@ -23,18 +23,19 @@ def check_template(template: str) -> str:
 
 
 def template_text(template: str) -> Callable[[Callable[[str], str], str], str]:
-    """Return what a template makes of labels (asked by name) and a line.
+    """Return a function that renders a template, given a lookup of labels and the line.
 
     >>> template_text("{{.a}}-{{ .b }}")({"a": "1", "b": "2"}.__getitem__, "")
     '1-2'
     """
+    # "{{-" and "-}}" remove the white space beside them.
     trimmed = re.sub(r"\s*\{\{-", "{{", re.sub(r"-\}\}\s*", "}}", template))
-    texts = _ACTION.split(trimmed)
+    parts = _ACTION.split(trimmed)  # literals at even indexes, actions at odd ones
 
-    def text(label: Callable[[str], str], line: str) -> str:
-        made = list(texts)
-        for place in range(1, len(made), 2):
-            made[place] = line if made[place] == "__line__" else label(made[place][1:])
-        return "".join(made)
+    def render(label: Callable[[str], str], line: str) -> str:
+        rendered = list(parts)
+        for index in range(1, len(rendered), 2):
+            rendered[index] = line if rendered[index] == "__line__" else label(rendered[index][1:])
+        return "".join(rendered)
 
-    return text
+    return render

@@ -1,4 +1,4 @@
-"""Fields of a line that is not JSON: logfmt, a regular expression, a pattern."""
+"""Parsers of lines that are not JSON: logfmt, regexp and pattern."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _PAIR: Final = re.compile(
 
 
 def logfmt_parser(stage: LogfmtParser) -> Callable[[Entry], bool]:
-    """Return the step that takes ``key=value`` pairs; with ``--strict`` a line with others gets ``__error__``."""
-    wanted = {one.expression: one.label for one in stage.extractions}
+    """Return the step of ``| logfmt``; with ``--strict`` a line with malformed pairs gets ``__error__``."""
+    labels = {extraction.expression: extraction.label for extraction in stage.extractions}
 
     def step(entry: Entry) -> bool:
         seen = set()
@@ -38,13 +38,13 @@ def logfmt_parser(stage: LogfmtParser) -> Callable[[Entry], bool]:
                     entry.fail(_ERROR, f"logfmt syntax error: {key[:64]}")
                     break
                 continue
-            if wanted:
-                if (label := wanted.get(key)) and label not in seen:
+            if labels:
+                if (label := labels.get(key)) and label not in seen:
                     seen.add(label)
                     entry.extract(label, value)
             elif (name := label_name(key)) and (value or stage.keep_empty):
                 entry.extract(name, value.replace("\ufffd", " "))
-        for label in wanted.values():
+        for label in labels.values():
             if entry.get(label) is None:
                 entry.set(label, "")
         return True
@@ -53,27 +53,27 @@ def logfmt_parser(stage: LogfmtParser) -> Callable[[Entry], bool]:
 
 
 def logfmt_pairs(line: str) -> Iterator[tuple[str, str | None]]:
-    """Yield a line's pairs; a value ``None`` is something that is no pair, up to the next space.
+    """Yield the keys and values of a line; a value of ``None`` marks malformed text up to the next space.
 
     >>> list(logfmt_pairs('a=1 b c="x y" =2'))
     [('a', '1'), ('b', ''), ('c', 'x y'), ('=2', None)]
     """
-    at, end = 0, len(line)
-    while at < end:
-        found = _PAIR.match(line, at)
-        if found is None or found.end() == at:
+    position, end = 0, len(line)
+    while position < end:
+        found = _PAIR.match(line, position)
+        if found is None or found.end() == position:
             return
-        at = found.end()
+        position = found.end()
         key, value = found["key"], found["value"]
         if not (key or found["equal"] or value or found["rest"]):
-            continue  # spaces at the end
+            continue  # trailing spaces
         is_quoted = value.startswith('"')
         broken = found["rest"] and not (is_quoted and not found["rest"].startswith(("=", '"')))
         if not key or broken or (value and not found["equal"]):
             yield found[0].strip(), None
         elif is_quoted:
             yield key, _unquoted(value)
-            at = found.start("rest")
+            position = found.start("rest")  # text directly after a closing quote starts the next pair
         else:
             yield key, value
 
@@ -88,11 +88,11 @@ def _unquoted(text: str) -> str | None:
 
 
 def regexp_parser(stage: RegexpParser) -> Callable[[Entry], bool]:
-    """Return the step that takes what named groups hold."""
-    take = groups(stage.pattern)
+    """Return the step of ``| regexp``, which makes each named group a label."""
+    extract_groups = groups(stage.pattern)
 
     def step(entry: Entry) -> bool:
-        for name, value in take(entry.line).items():
+        for name, value in extract_groups(entry.line).items():
             entry.extract(label_name(name), value)
         return True
 
@@ -100,7 +100,7 @@ def regexp_parser(stage: RegexpParser) -> Callable[[Entry], bool]:
 
 
 def pattern_parser(stage: PatternParser) -> Callable[[Entry], bool]:
-    """Return the step that takes what stands in the places of a pattern's captures."""
+    """Return the step of ``| pattern``, which makes each capture a label."""
     fields = pattern_fields(stage.pattern)
 
     def step(entry: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""Durations and sizes, as queries write them and as log lines do. Durations are nanoseconds, sizes bytes."""
+"""Parses durations (nanoseconds) and sizes (bytes) in the formats of queries and of log lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NANOSECONDS: Final = {
     "ns": 1,
     "us": 10**3,
     "µs": 10**3,
-    "μs": 10**3,  # the other mu
+    "μs": 10**3,  # U+03BC; the one above is U+00B5
     "ms": 10**6,
     "s": 10**9,
     "m": 60 * 10**9,
@@ -34,7 +34,7 @@ _SIZES: Final = {"": 1, "b": 1} | {
 
 
 def parse_duration(text: str) -> int | None:
-    """Read a query's duration: Go's form, and days, weeks and years.
+    """Parse a duration in a query: Go's format plus days, weeks and years.
 
     >>> parse_duration("1h30m"), parse_duration("2d"), parse_duration("soon")
     (5400000000000, 172800000000000, None)
@@ -43,7 +43,7 @@ def parse_duration(text: str) -> int | None:
 
 
 def parse_go_duration(text: str) -> int | None:
-    """Read a duration that a program wrote into its log, as Go prints them.
+    """Parse a duration in a log line: Go's format only.
 
     >>> parse_go_duration("1.5s"), parse_go_duration("0"), parse_go_duration("2d")
     (1500000000, 0, None)
@@ -71,7 +71,7 @@ def _fraction(number: str, unit: str) -> int:
 
 
 def parse_size(text: str) -> int | None:
-    """Read a size: decimal units, and binary ones with an ``i``; case does not count.
+    """Parse a size with a decimal unit, or a binary one with an ``i``, ignoring case.
 
     >>> parse_size("20kB"), parse_size("1.5 KiB"), parse_size("much")
     (20000, 1536, None)
@@ -85,7 +85,7 @@ def parse_size(text: str) -> int | None:
 
 
 def format_duration(nanoseconds: int) -> str:
-    """Write a duration so that it reads as the same one.
+    """Format a duration; parsing the result returns the same duration.
 
     >>> format_duration(5_400_000_000_000), format_duration(1_500_000_000), format_duration(0)
     ('1h30m', '1s500ms', '0s')

@@ -1,4 +1,7 @@
-"""Samples → one number for each moment's window."""
+"""Series of numbers at common times, and the functions that compute them from the samples in time windows.
+
+Each time of a series has a window of samples before it. Limits on samples and series bound the memory of a query.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,17 @@ from fnkit.platform.logql.samples import Sample
 __all__ = ["SERIES_MAX", "add_up", "fold", "quantile", "safely", "variance"]
 
 SERIES_MAX: Final = 50_000
-"""Series that one query may tell apart while it reads."""
+"""Maximum number of series that a query may distinguish while it reads lines."""
 
 _SAMPLES_MAX: Final = 5_000_000
 
 
 class _Sums:
-    """Sums that change at the edges of windows, so that a sample costs two steps however many windows hold it."""
+    """Sums over windows, kept as differences between adjacent windows.
+
+    A sample changes two differences, at the first window that contains it and after the last one, however many
+    windows overlap. The sums of the windows are the running totals.
+    """
 
     __slots__ = ("counts", "labels", "sums")
 
@@ -45,7 +52,20 @@ class _Sums:
 
 
 def add_up(samples: Iterable[Sample], moments: Moments, interval: int, factor: float) -> Frame:
-    """Return the sum of each window, divided by ``factor``. Exact for whole numbers: lines and bytes."""
+    """Return the sum of each window, divided by ``factor``.
+
+    The differences are exact only for integers (numbers of lines and bytes); floats would accumulate rounding
+    errors.
+
+    Args:
+        samples: The samples, in any order.
+        moments: The times of the values.
+        interval: The length of the windows in nanoseconds.
+        factor: The divisor: the seconds of a window for a rate, otherwise 1.
+
+    Raises:
+        QueryError: There are too many series or values.
+    """
     found: dict[frozenset[tuple[str, str]], _Sums] = {}
     for time, labels, value in samples:
         window = moments.window(time, interval)
@@ -67,7 +87,18 @@ def fold(
     function: Callable[[Sequence[float]], float],
     spend: Spend,
 ) -> Frame:
-    """Return what ``function`` makes of each window's values, oldest first."""
+    """Apply a function to the values of each window.
+
+    Args:
+        samples: The samples, in any order.
+        moments: The times of the values.
+        interval: The length of the windows in nanoseconds.
+        function: Receives the values of a window, oldest first.
+        spend: Accounts for the values of each window.
+
+    Raises:
+        QueryError: There are too many samples, series or values, or the query exceeded its time limit.
+    """
     found: dict[frozenset[tuple[str, str]], tuple[dict[str, str], list[tuple[int, float]]]] = {}
     for count, (time, labels, value) in enumerate(samples):
         key = frozenset(labels.items())
@@ -91,15 +122,16 @@ def _folded(
     spend: Spend,
 ) -> list[float | None]:
     samples.sort(key=lambda sample: sample[0])
+    # Arrays hold a number in 8 bytes, a list of tuples in more than 100.
     times = array("q", (time for time, _ in samples))
     values = array("d", (value for _, value in samples))
-    made: list[float | None] = []
+    result: list[float | None] = []
     for index in range(moments.count):
-        moment = moments[index]
-        first, end = bisect_right(times, moment - interval), bisect_right(times, moment)
+        window_end = moments[index]
+        first, end = bisect_right(times, window_end - interval), bisect_right(times, window_end)
         spend(end - first)
-        made.append(safely(function, values[first:end]) if first < end else None)
-    return made
+        result.append(safely(function, values[first:end]) if first < end else None)
+    return result
 
 
 def _check_series(count: int) -> None:
@@ -110,7 +142,7 @@ def _check_series(count: int) -> None:
 
 
 def safely(function: Callable[[Sequence[float]], float], values: Sequence[float]) -> float:
-    """Return the function's value; sums of opposite infinities, and what is too large, have none."""
+    """Apply a function; return NaN for an overflow, or for a sum of infinities of opposite sign."""
     try:
         return function(values)
     except (ValueError, OverflowError):
@@ -118,7 +150,10 @@ def safely(function: Callable[[Sequence[float]], float], values: Sequence[float]
 
 
 def quantile(share: float) -> Callable[[Sequence[float]], float]:
-    """Return the function that finds a quantile; between two samples it weighs them."""
+    """Return a function that computes a quantile with linear interpolation between samples.
+
+    As in Prometheus, a share outside 0…1 results in an infinity.
+    """
     if not 0 <= share <= 1:
         return lambda _values: math.copysign(math.inf, share)
 
@@ -134,6 +169,6 @@ def quantile(share: float) -> Callable[[Sequence[float]], float]:
 
 
 def variance(values: Sequence[float]) -> float:
-    """Return the variance of all values there are (divided by their number)."""
+    """Return the population variance."""
     mean = math.fsum(values) / len(values)
     return math.fsum((value - mean) ** 2 for value in values) / len(values)

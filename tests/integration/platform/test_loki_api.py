@@ -246,7 +246,7 @@ def test_a_key_of_one_project_learns_nothing_of_another(logs: Logs) -> None:
         ("series", {"match": ORDERS + " | json"}, 400, "parse error at line 1, col 1: only label matchers"),
         ("tail", {"query": ORDERS}, 400, "tail is a WebSocket"),
         ("index/volume", {"query": ORDERS}, 404, "/loki/api/v1/index/volume is not supported here"),
-        ("patterns", {}, 404, "under /loki/api/v1 there are: query_range"),
+        ("patterns", {}, 404, "/loki/api/v1 serves: query_range"),
     ],
 )  # fmt: skip
 def test_refusals_are_plain_text_in_lokis_words(

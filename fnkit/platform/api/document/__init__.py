@@ -1,5 +1,5 @@
-"""The API document that this platform serves: the given one, and an overlay of what is really so.
+"""The OpenAPI document of the Functions API.
 
-``functions-api.openapi.yaml`` is the given document, untouched. ``overlay.yaml`` says in which places the API
-behaves otherwise, each with its evidence; ``docs/api-behaviour.md`` shows the same list to people.
+``functions-api.openapi.yaml`` is Scaleway's document, unchanged. ``overlay.yaml`` lists the places where the API
+behaves otherwise, each with its evidence; ``docs/api-behaviour.md`` lists the same deviations.
 """

@@ -1,4 +1,4 @@
-"""Changes to a JSON document as data: where, what, and why they are right."""
+"""Overlays of a JSON document: a list of changes, each with JSON pointers and its evidence."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import msgspec
 __all__ = ["Entry", "Evidence", "Json", "Source", "apply", "places"]
 
 Json: TypeAlias = object
-"""What JSON can say; told apart where it is looked into."""
+"""Any JSON value; code narrows the type where it accesses one."""
 
 Source: TypeAlias = Literal["recorded", "sibling", "document", "published", "ours"]
 
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a change is right.
+    """The evidence for a change.
 
-    ``source`` is recorded traffic of this API, or of a sibling behind the same gateway, the document's own prose,
-    what is published (documentation, SDKs, reports), or a choice of ours where nothing is known.
+    Attributes:
+        source: ``recorded``: traffic of this API. ``sibling``: traffic of another API behind the same gateway.
+            ``document``: prose of the API document. ``published``: documentation, SDKs or issue reports.
+            ``ours``: fnkit's choice, where nothing is known.
+        text: The evidence in words.
     """
 
     source: Source
@@ -27,11 +30,15 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One change.
+    """A change to the document.
 
-    ``at`` holds JSON pointers (RFC 6901) in which a segment ``*`` stands for every key. At each place, ``merge`` is
-    merged in (RFC 7396: null removes), ``append`` is added to a list, and ``exact`` makes an object schema name all
-    its properties as required, save these, and allow no others.
+    Attributes:
+        what: The change in words.
+        evidence: Why the change is correct.
+        at: JSON pointers (RFC 6901) to the values to change; the segment ``*`` matches every key or index.
+        merge: A merge patch (RFC 7396) for an object: ``null`` removes a key.
+        append: Items to append to a list.
+        exact: Makes an object schema closed: no additional properties, and all properties but these are required.
     """
 
     what: str
@@ -43,25 +50,26 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 def apply(document: dict[str, object], entries: list[Entry]) -> dict[str, object]:
-    """Return the document with every entry applied, in order; the given one is not changed.
+    """Return a copy of the document with all entries applied in order.
 
     Raises:
-        KeyError: a place is nowhere in the document.
-        TypeError: what stands there cannot be changed so.
+        KeyError: A pointer matches nothing.
+        TypeError: The value at a pointer has the wrong type for the change.
     """
     changed = {key: _copy(value) for key, value in document.items()}
     for entry in entries:
         for pointer in entry.at:
-            found = list(places(changed, pointer))
-            if not found:
+            targets = list(places(changed, pointer))
+            if not targets:
                 raise KeyError(f"{entry.what}: nothing at {pointer}")
-            for target in found:
+            for target in targets:
                 _change(target, entry, pointer)
     return changed
 
 
 def places(document: Json, pointer: str) -> Iterator[Json]:
-    """Yield what a pointer leads to: one value, or several where it holds ``*``, or none."""
+    """Yield the values that a pointer matches: at most one, or any number if it contains ``*``."""
+    # RFC 6901, section 4: "~1" is decoded before "~0", otherwise "~01" would become "/" instead of "~1".
     segments = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
     yield from _walk(document, segments)
 
@@ -75,8 +83,8 @@ def _walk(value: Json, segments: list[str]) -> Iterator[Json]:
         for key in list(value) if first == "*" else [first] if first in value else []:
             yield from _walk(value[key], rest)
     elif isinstance(value, list):
-        chosen = value if first == "*" else value[int(first) : int(first) + 1] if first.isdigit() else []
-        for item in chosen:
+        items = value if first == "*" else value[int(first) : int(first) + 1] if first.isdigit() else []
+        for item in items:
             yield from _walk(item, rest)
 
 

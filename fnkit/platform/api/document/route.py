@@ -1,4 +1,4 @@
-"""``GET /openapi.json``: the document, for whoever asks; it holds nothing of this platform's own."""
+"""``GET /openapi.json``, without an API key: the document contains nothing specific to this platform."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATH: Final = "/openapi.json"
 
 
 async def get(_plane: ControlPlane, _request: Request) -> Response:
-    """Return the whole document. The first time it takes 0.2 s, so it is read beside the event loop."""
+    """Return the document. It is built on the first request, which takes 0.2 s and therefore runs in a thread."""
     body = await asyncio.to_thread(_encoded)
     return Response(body, 200, recorded_headers(), JSON)
 

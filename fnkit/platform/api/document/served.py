@@ -1,4 +1,8 @@
-"""The document at ``/openapi.json``: the given one, the overlay, and its cURL samples."""
+"""The OpenAPI document at ``/openapi.json``: Scaleway's document, an overlay of changes, and cURL samples.
+
+An overlay entry holds JSON pointers, a change and the evidence for it. The document needs no API key, since it
+contains nothing specific to this platform.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +19,24 @@ __all__ = ["given_document", "overlay_entries", "samples", "served_document"]
 
 @cache
 def served_document() -> dict[str, object]:
-    """Return the whole OpenAPI document. It is built once and shared: whoever changes it copies it first."""
+    """Return the OpenAPI document. It is built once and shared: callers must not modify it."""
     document = apply(given_document(), overlay_entries())
     _add_samples(document)
     return document
 
 
 def given_document() -> dict[str, object]:
-    """Return the document as it was given."""
+    """Return Scaleway's document without changes."""
     return msgspec.convert(_read("functions-api.openapi.yaml"), dict[str, object])
 
 
 def overlay_entries() -> list[Entry]:
-    """Return every place where the API behaves otherwise, with its evidence."""
+    """Return the changes to Scaleway's document, each with its evidence."""
     return msgspec.convert(_read("overlay.yaml"), list[Entry])
 
 
 def samples() -> dict[str, str]:
-    """Return the document's cURL samples by operation."""
+    """Return the cURL samples by ``operationId``."""
     return msgspec.convert(_read("samples.yaml"), dict[str, str])
 
 

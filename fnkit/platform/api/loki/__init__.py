@@ -1,1 +1,1 @@
-"""Loki's HTTP API over functions' logs, as Grafana, ``logcli`` and Cockpit's users call it: ``/loki/api/v1``."""
+"""Loki's HTTP API for the logs of functions, for Grafana, ``logcli`` and clients of Cockpit: ``/loki/api/v1``."""

@@ -1,4 +1,4 @@
-"""One function a path of Loki's API: parameters in, one operation, its answer out."""
+"""Handlers of Loki's API, one for each path: read the parameters, run one operation, return its result."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from fnkit.platform.api.loki.parameters import Parameters
@@ -30,12 +31,19 @@ __all__ = [
 ]
 
 _FLAGS: Final = "x-loki-response-encoding-flags"
-_SINCE: Final = 6 * 3600 * 10**9  # of labels and series, where no start is given
+_SINCE: Final = 6 * 3600 * 10**9  # nanoseconds; default time range of labels and series, as in Loki
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request, whose it is, and what is set when nobody waits for its answer any more."""
+    """An authenticated request to Loki's API.
+
+    Attributes:
+        caller: The principal of the API key.
+        parameters: The parameters of the query string and of a form.
+        request: The HTTP request.
+        cancelled: Set once the client has disconnected; the query thread then stops.
+    """
 
     caller: Caller
     parameters: Parameters
@@ -43,13 +51,13 @@ class Question:
     cancelled: Event
 
 
-def is_categorized(headers: str) -> bool:
-    """Whether a client wants each line's own labels apart, as Grafana does."""
-    return CATEGORIZED in (flag.strip() for flag in headers.split(","))
+def is_categorized(headers: Headers) -> bool:
+    """Return whether a client, such as Grafana, wants the labels of each line separate from those of its stream."""
+    return CATEGORIZED in (flag.strip() for flag in headers.get(_FLAGS, "").split(","))
 
 
 async def query_range(plane: ControlPlane, question: Question) -> QueryAnswer:
-    """Lines of a span of time, or numbers over it."""
+    """Return the lines, or the series of numbers, of a time range."""
     parameters = question.parameters
     span = parameters.span()
     request = RangeRequest(
@@ -60,15 +68,15 @@ async def query_range(plane: ControlPlane, question: Question) -> QueryAnswer:
         limit=parameters.limit(),
         direction=parameters.direction(),
         interval=parameters.interval(),
-        categorized=is_categorized(question.request.headers.get(_FLAGS, "")),
+        categorized=is_categorized(question.request.headers),
     )
     return QueryAnswer(data=await plane.logs.range(question.caller.project_id, request, question.cancelled))
 
 
 async def query(plane: ControlPlane, question: Question) -> QueryAnswer:
-    """Numbers at one moment."""
+    """Return the numbers at a single time."""
     parameters = question.parameters
-    parameters.limit()
+    parameters.limit()  # an invalid limit is an error, although numbers have none
     data = await plane.logs.instant(
         question.caller.project_id, parameters.text("query"), parameters.moment(), question.cancelled
     )
@@ -76,30 +84,31 @@ async def query(plane: ControlPlane, question: Question) -> QueryAnswer:
 
 
 async def labels(plane: ControlPlane, question: Question) -> Listed:
-    """Names of labels."""
+    """Return the names of labels."""
     return Listed(data=sorted({name for one in await _series(plane, question) for name in one}))
 
 
 async def label_values(plane: ControlPlane, question: Question) -> Listed:
-    """Values of one label."""
+    """Return the values of a label."""
     name = str(question.request.path_params["name"])
     return Listed(data=sorted({one[name] for one in await _series(plane, question) if name in one}))
 
 
 async def series(plane: ControlPlane, question: Question) -> Listed:
-    """Labels of streams."""
+    """Return the labels of streams."""
     return Listed(data=await _series(plane, question))
 
 
 async def _series(plane: ControlPlane, question: Question) -> list[dict[str, str]]:
     parameters = question.parameters
+    # Clients send {} for all streams. The parser rejects it, as Loki does in a query, so it counts as no selector.
     selectors = [text for text in parameters.every("match", "match[]", "query") if text.strip() != "{}"]
     span = parameters.span(_SINCE)
     return await plane.logs.series(question.caller.project_id, selectors, span, question.cancelled)
 
 
 async def index_stats(plane: ControlPlane, question: Question) -> IndexStats:
-    """Return how much a selector has."""
+    """Return the number of streams, lines and bytes that a selector matches."""
     parameters = question.parameters
     return await plane.logs.stats(
         question.caller.project_id, parameters.text("query"), parameters.span(), question.cancelled
@@ -107,12 +116,12 @@ async def index_stats(plane: ControlPlane, question: Question) -> IndexStats:
 
 
 async def format_query(_plane: ControlPlane, question: Question) -> Listed:
-    """Return a query in its standard form."""
+    """Return a query in its canonical form."""
     return Listed(data=print_query(parse_query(question.parameters.text("query"))))
 
 
 async def build_info(plane: ControlPlane, _question: Question) -> dict[str, str]:
-    """Return what serves here."""
+    """Return the version of fnkit in the fields of Loki's response."""
     return {
         "version": plane.version,
         "revision": "",

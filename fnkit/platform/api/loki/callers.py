@@ -1,4 +1,4 @@
-"""Whose request this is: Loki's clients bring a key in more ways than the Functions API's."""
+"""Authentication of Loki's clients, which can send an API key in more ways than those of the Functions API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ __all__ = ["caller_of"]
 
 
 def caller_of(plane: ControlPlane, headers: Headers) -> Caller | None:
-    """Return who has the key in ``X-Auth-Token``, ``X-Token`` (Cockpit's), as bearer token or as password."""
+    """Return the principal of the first valid API key in the headers, or ``None``.
+
+    A key may be in ``X-Auth-Token``, in ``X-Token`` (Cockpit), a bearer token or the password of basic
+    authentication.
+    """
     for key in _keys(headers):
         if (caller := plane.keys.caller(key)) is not None:
             return caller
@@ -22,8 +26,8 @@ def caller_of(plane: ControlPlane, headers: Headers) -> Caller | None:
 
 
 def _keys(headers: Headers) -> list[bytes]:
-    given = [value for name in ("x-auth-token", "x-token") if (value := headers.get(name))]
-    keys = [value.encode("latin-1", "replace") for value in given]
+    values = [value for name in ("x-auth-token", "x-token") if (value := headers.get(name))]
+    keys = [value.encode("latin-1", "replace") for value in values]
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         keys.append(value.strip().encode("latin-1", "replace"))

@@ -1,4 +1,4 @@
-"""Failures as Loki answers them: plain text."""
+"""Error responses of Loki's API, which are plain text."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ _logger = logging.getLogger(__name__)
 
 
 def plain(text: str, status: int) -> Response:
-    """Return a text."""
+    """Return a plain-text response."""
     return PlainTextResponse(text, status, headers={"X-Content-Type-Options": "nosniff"})
 
 
 def unauthorized() -> Response:
-    """Return what the gateway in front of a Loki answers without a key."""
-    answer = plain(
+    """Return the response to a request without a valid API key.
+
+    Loki itself has no authentication; a reverse proxy in front of it asks for basic authentication, as this does.
+    """
+    response = plain(
         "no valid key: give the secret key, or an API key, as X-Auth-Token, bearer token or password", 401
     )
-    answer.headers["WWW-Authenticate"] = 'Basic realm="Loki"'
-    return answer
+    response.headers["WWW-Authenticate"] = 'Basic realm="Loki"'
+    return response
 
 
 def failure(error: Exception) -> Response:
-    """Return the answer to a request that failed. What no client caused is logged."""
+    """Map an exception to its error response, and log exceptions that the client did not cause."""
     match error:
         case QueryRefused():
             return plain(error.message, _status(error))
@@ -41,10 +44,10 @@ def failure(error: Exception) -> Response:
         case ClientDisconnect():
             return plain("the request ended early", 400)
         case sqlite3.OperationalError():
-            _logger.error("The store cannot be used: %s", error)
+            _logger.error("Store unavailable: %s", error)
             return plain("the platform's store cannot be used", 503)
         case _:
-            _logger.error("A request for logs failed", exc_info=error)
+            _logger.error("Unhandled exception in a request to the log API", exc_info=error)
             return plain("internal error", 500)
 
 

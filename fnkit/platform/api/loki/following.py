@@ -1,4 +1,4 @@
-"""``tail``: new lines over a WebSocket, as ``logcli --tail`` and Grafana's live mode follow them."""
+"""``tail``: new lines over a WebSocket, for ``logcli --tail`` and the live mode of Grafana."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ from fnkit.platform.logql.parsing import parse_log_query
 
 __all__ = ["follow"]
 
-_FLAGS: Final = "x-loki-response-encoding-flags"
-_GOING_AWAY: Final = 1001
+_GOING_AWAY: Final = 1001  # RFC 6455, section 7.4.1
 
 
 class _Told(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """One message."""
+    """A WebSocket message: new lines by stream."""
 
     streams: list[StreamResult]
     encoding_flags: list[str] = []
 
 
 def follow(plane: ControlPlane) -> Callable[[WebSocket], Awaitable[None]]:
-    """Return the endpoint."""
+    """Return the WebSocket endpoint of ``tail``, which limits the number of simultaneous followers."""
     followers: set[WebSocket] = set()
 
     async def endpoint(socket: WebSocket) -> None:
@@ -44,9 +43,10 @@ def follow(plane: ControlPlane) -> Callable[[WebSocket], Awaitable[None]]:
             return
         try:
             request = _request(plane, socket)
-        except Exception as error:  # noqa: BLE001  the table of failures is the one place that knows them
+        except Exception as error:  # noqa: BLE001  every exception becomes a response
             await socket.send_denial_response(failure(error))
             return
+        # Between this check and add() nothing awaits, so concurrent requests cannot exceed the limit.
         if len(followers) >= TAILS_MAX:
             text = f"max concurrent tail requests limit exceeded, count > limit ({TAILS_MAX + 1} > {TAILS_MAX})"
             await socket.send_denial_response(plain(text, 400))
@@ -67,29 +67,30 @@ def _request(plane: ControlPlane, socket: WebSocket) -> TailRequest:
         query=parse_log_query(parameters.text("query")),
         start=parameters.span().start,
         limit=parameters.limit(),
-        categorized=is_categorized(socket.headers.get(_FLAGS, "")),
+        categorized=is_categorized(socket.headers),
     )
 
 
 async def _tell(socket: WebSocket, streams: AsyncIterator[list[StreamResult]], *, categorized: bool) -> None:
-    """Send what comes until the client goes, or the platform does."""
+    """Send new lines until the client disconnects or the platform stops."""
     flags = [CATEGORIZED] if categorized else []
 
     async def send() -> None:
         async for found in streams:
             await socket.send_text(encode(_Told(streams=found, encoding_flags=flags)).decode())
 
+    # Only receive() reports a disconnect; send() alone would notice it at the next line, which may never come.
     sending = asyncio.ensure_future(send())
-    listening = asyncio.ensure_future(_until_gone(socket))
+    receiving = asyncio.ensure_future(_until_gone(socket))
     try:
-        await asyncio.wait((sending, listening), return_when=asyncio.FIRST_COMPLETED)
-        if not listening.done():
+        await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
+        if not receiving.done():
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(_GOING_AWAY)
     finally:
         sending.cancel()
-        listening.cancel()
-        await asyncio.gather(sending, listening, return_exceptions=True)
+        receiving.cancel()
+        await asyncio.gather(sending, receiving, return_exceptions=True)
 
 
 async def _until_gone(socket: WebSocket) -> None:

@@ -1,4 +1,4 @@
-"""A request's parameters, from its query and from a form, read as Loki reads them."""
+"""Request parameters of Loki's API, from the query string and from a form, with Loki's defaults and formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Parameters", "parameters_of", "read_form"]
 _SECOND: Final = 10**9
 _LIMIT: Final = 100
 _SINCE: Final = 3600 * _SECOND
-_POINTS: Final = 250  # of a series, where no step is given
+_POINTS: Final = 250  # per series, if the request gives no step
 _BODY_MAX: Final = 1024 * 1024
 _DIGITS_OF_SECONDS: Final = 10
 _LONGEST: Final = 2**63 - 1
@@ -29,32 +29,45 @@ _FRACTION: Final = re.compile(r"\.(\d{1,9})(?=Z|[+-]|$)")
 
 
 class Parameters:
-    """Named values; ``now`` is platform time in Unix nanoseconds."""
+    """The parameters of a request. All times and durations are nanoseconds.
+
+    Every method that reads a value raises ``QueryError`` if the value is malformed.
+    """
 
     def __init__(self, values: list[tuple[str, str]], now: int) -> None:
+        """Create the parameters.
+
+        Args:
+            values: Names and values in order; the first of repeated names counts.
+            now: The current platform time in Unix nanoseconds, the default of times.
+        """
         self._values = values
         self._now = now
 
     def text(self, name: str) -> str:
-        """Return a value, the first of repeated ones, or nothing."""
+        """Return the first value of a parameter, or an empty string."""
         return next((value for key, value in self._values if key == name), "")
 
     def every(self, *names: str) -> list[str]:
-        """Return all values under any of these names."""
+        """Return the values of all parameters with one of the names, except empty ones."""
         return [value for key, value in self._values if key in names and value]
 
     def moment(self, name: str = "time") -> int:
-        """Return a moment, by default now."""
+        """Return a time, by default the current time."""
         return self._moment(name, self._now)
 
     def span(self, since: int = _SINCE) -> Span:
-        """Return from when until when.
+        """Return the time range of the parameters ``start``, ``end`` and ``since``.
+
+        Args:
+            since: The length of the range, if the request gives neither ``start`` nor ``since``.
 
         Raises:
-            QueryRefused: they cannot be read, or the end comes before the beginning.
+            QueryError: A value is malformed, or the end is before the start.
         """
         if text := self.text("since"):
             since = self._length("since", text)
+        # As in Loki, "since" counts back from "end", but not from an end in the future.
         end = self._moment("end", self._now)
         start = self._moment("start", min(end, self._now) - since)
         if end < start:
@@ -62,7 +75,7 @@ class Parameters:
         return Span(start, end)
 
     def step(self, span: Span) -> int:
-        """Return the time from one number to the next."""
+        """Return the distance between two points of a series."""
         if text := self.text("step"):
             step = self._length("step", text)
             if step <= 0:
@@ -70,10 +83,11 @@ class Parameters:
                     "zero or negative query resolution step widths are not accepted. Try a positive integer"
                 )
             return step
+        # Loki's default: whole seconds, at least one, so that a series has about 250 points.
         return max((span.end - span.start) // _SECOND // _POINTS, 1) * _SECOND
 
     def interval(self) -> int:
-        """Return the least time between two lines."""
+        """Return the minimum distance between two returned lines; 0 returns all of them."""
         text = self.text("interval")
         interval = self._length("interval", text) if text else 0
         if interval < 0:
@@ -81,7 +95,11 @@ class Parameters:
         return interval
 
     def limit(self, most: int = LINES_MAX) -> int:
-        """Return how many lines at most."""
+        """Return the maximum number of lines.
+
+        Raises:
+            QueryError: The limit is not positive, or larger than ``most``.
+        """
         text = self.text("limit")
         if not re.fullmatch(r"[+-]?\d{1,12}", text or str(_LIMIT)):
             raise QueryRefused(f'invalid limit: parsing "{text[:64]}": invalid syntax')
@@ -95,7 +113,7 @@ class Parameters:
         return limit
 
     def direction(self) -> Literal["forward", "backward"]:
-        """Return which lines come first."""
+        """Return the order of lines: newest first (``backward``, the default) or oldest first."""
         match self.text("direction").lower():
             case "" | "backward":
                 return "backward"
@@ -104,13 +122,13 @@ class Parameters:
             case other:
                 raise QueryRefused(f"invalid direction '{other[:64]}'")
 
-    def _moment(self, name: str, otherwise: int) -> int:
+    def _moment(self, name: str, default: int) -> int:
         text = self.text(name)
         if not text:
-            return otherwise
+            return default
         moment = _moment(text)
         if moment is None or abs(moment) > _LONGEST:
-            raise QueryRefused(f"could not parse '{name}' parameter: {text[:64]!r} is no time")
+            raise QueryRefused(f"could not parse '{name}' parameter: {text[:64]!r} is not a time")
         return moment
 
     def _length(self, name: str, text: str) -> int:
@@ -125,7 +143,10 @@ class Parameters:
 
 
 def _moment(text: str) -> int | None:
-    """Read Unix seconds (with or without a fraction), Unix nanoseconds, or RFC 3339."""
+    """Parse a time: Unix seconds (with or without a fraction), Unix nanoseconds or RFC 3339.
+
+    Like Loki, take an integer of up to ten characters for seconds and a longer one for nanoseconds.
+    """
     if re.fullmatch(r"[+-]?\d{1,19}", text):
         return int(text) * (_SECOND if len(text) <= _DIGITS_OF_SECONDS else 1)
     if "." in text and (seconds := _seconds(text)) is not None:
@@ -134,6 +155,7 @@ def _moment(text: str) -> int | None:
     if zone is None:
         return None
     try:
+        # datetime has microseconds only, so the fraction is parsed separately.
         whole = datetime.fromisoformat(_FRACTION.sub("", text))
         return int(whole.timestamp()) * _SECOND + (int(fraction[1].ljust(9, "0")) if fraction else 0)
     except (ValueError, OverflowError):
@@ -148,10 +170,14 @@ def _seconds(text: str) -> int | None:
 
 
 async def read_form(request: Request, now: int) -> Parameters:
-    """Return the parameters of a GET or of a POST with a form.
+    """Return the parameters of a GET, or of a POST with a form.
+
+    Args:
+        request: The request; its body is consumed.
+        now: The current platform time in Unix nanoseconds.
 
     Raises:
-        QueryRefused: a body of more than a megabyte.
+        QueryError: The body is larger than a megabyte.
     """
     body = bytearray()
     async for chunk in request.stream():
@@ -162,6 +188,6 @@ async def read_form(request: Request, now: int) -> Parameters:
 
 
 def parameters_of(connection: HTTPConnection, now: int, body: bytes = b"") -> Parameters:
-    """Return the parameters of a connection, a form's before the address's."""
+    """Return the parameters of a request or WebSocket; those of the form take precedence over the query string."""
     form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)
     return Parameters([*form, *connection.query_params.multi_items()], now)

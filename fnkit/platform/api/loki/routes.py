@@ -1,4 +1,7 @@
-"""The paths of Loki's API, and who may ask there."""
+"""Loki's HTTP API under ``/loki/api/v1``: routes, authentication, handlers, error responses and ``tail``.
+
+Grafana, ``logcli`` and clients of Cockpit use it. Errors are plain text, as in Loki, and queries run in threads.
+"""
 
 from __future__ import annotations
 
@@ -42,25 +45,26 @@ _OPERATIONS: Final[tuple[tuple[str, Work, list[str]], ...]] = (
 
 
 def routes(plane: ControlPlane) -> list[BaseRoute]:
-    """Return everything under ``/loki/api/v1``, and ``/ready``, which needs no key."""
-    made: list[BaseRoute] = [
+    """Return the routes under ``/loki/api/v1``, and ``/ready``, which needs no API key."""
+    routes: list[BaseRoute] = [
         Route(PREFIX + path, _guarded(plane, work), methods=methods) for path, work, methods in _OPERATIONS
     ]
 
     async def ready(_request: Request) -> Response:
         return plain("ready\n", 200) if plane.link.healthy else plain("the data plane is not ready yet\n", 503)
 
-    made += [
+    # Order matters: starlette takes the first route that matches, and the last one matches every path.
+    routes += [
         Route(READY_PATH, ready, methods=["GET"]),
         WebSocketRoute(f"{PREFIX}/tail", follow(plane)),
         Route(f"{PREFIX}/tail", _no_upgrade, methods=["GET"]),
         Route(PREFIX + "/{rest:path}", _elsewhere, methods=_BOTH),
     ]
-    return made
+    return routes
 
 
 def _guarded(plane: ControlPlane, work: Work) -> Callable[[Request], Awaitable[Response]]:
-    """Require a key of the platform; what it may read is asked where it is read."""
+    """Require a valid API key; queries read only the logs that the key may read."""
 
     async def endpoint(request: Request) -> Response:
         caller = caller_of(plane, request.headers)
@@ -71,7 +75,7 @@ def _guarded(plane: ControlPlane, work: Work) -> Callable[[Request], Awaitable[R
             parameters = await read_form(request, plane.clock.now_ns())
             question = Question(caller, parameters, request, cancelled)
             body = await _unless_gone(request, work(plane, question), cancelled)
-        except Exception as error:  # noqa: BLE001  the table of failures is the one place that knows them
+        except Exception as error:  # noqa: BLE001  every exception becomes a response
             return failure(error)
         return Response(body, 200, media_type=JSON)
 
@@ -79,17 +83,20 @@ def _guarded(plane: ControlPlane, work: Work) -> Callable[[Request], Awaitable[R
 
 
 async def _unless_gone(request: Request, work: Awaitable[object], cancelled: Event) -> bytes:
-    """Do the work and encode its answer; it is told when the client has gone away meanwhile."""
+    """Await the work and encode its result; set ``cancelled`` if the client disconnects meanwhile.
 
-    async def gone() -> None:
+    A query runs in a thread, which cannot be interrupted: it stops when it next checks ``cancelled``.
+    """
+
+    async def watch_disconnect() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
         cancelled.set()
 
-    watch = asyncio.ensure_future(gone())
+    watch = asyncio.ensure_future(watch_disconnect())
     try:
-        answer = await work
-        return await asyncio.to_thread(encode, answer)
+        result = await work
+        return await asyncio.to_thread(encode, result)  # up to 64 MiB, which would block the event loop
     finally:
         watch.cancel()
 
@@ -99,5 +106,5 @@ async def _no_upgrade(_request: Request) -> Response:
 
 
 async def _elsewhere(request: Request) -> Response:
-    served = ", ".join([path.removeprefix("/") for path, _, _ in _OPERATIONS] + ["tail"])
-    return plain(f"{request.url.path} is not supported here; under {PREFIX} there are: {served}", 404)
+    paths = ", ".join([path.removeprefix("/") for path, _, _ in _OPERATIONS] + ["tail"])
+    return plain(f"{request.url.path} is not supported here; {PREFIX} serves: {paths}", 404)

@@ -1,1 +1,1 @@
-"""``GET /metrics``: what the platform counts, as Prometheus reads it (docs/metrics.md)."""
+"""``GET /metrics``: the metrics of the platform and its functions for Prometheus; see ``docs/metrics.md``."""

@@ -1,4 +1,4 @@
-"""Measurements as text: Prometheus' format or OpenMetrics, whichever the scraper asks for. Blocks: for a thread."""
+"""Renders metrics in Prometheus' text format or in OpenMetrics. Rendering blocks, so it runs in a thread."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fnkit.platform.control.scraping import Measurements
 
 __all__ = ["exposition"]
 
-_LEVEL: Final = 1  # a tenth of the size already; more costs more than it saves on one machine
+_LEVEL: Final = 1  # reduces the size to a tenth; higher levels cost more CPU than they save on a local connection
 
 
 class _Families:
-    """What prometheus_client's encoders read: something that can be collected."""
+    """The metrics as a collector, which is the interface that the encoders of prometheus_client expect."""
 
     def __init__(self, measurements: Measurements) -> None:
         self._measurements = measurements
@@ -31,10 +31,16 @@ class _Families:
 
 
 def exposition(measurements: Measurements, accept: str, encoding: str) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers. accept, encoding: ``Accept`` and ``Accept-Encoding`` of the scraper."""
+    """Render the metrics and return the body and the headers.
+
+    Args:
+        measurements: The metrics of one scrape.
+        accept: The ``Accept`` header, which selects the format.
+        encoding: The ``Accept-Encoding`` header.
+    """
     try:
         encode, content_type = choose_encoder(accept)
-    except (ValueError, TypeError):  # a version that is none
+    except (ValueError, TypeError):  # prometheus_client fails on a malformed version parameter
         encode, content_type = choose_encoder("")
     body = encode(_Families(measurements))
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}

@@ -1,4 +1,4 @@
-"""Metric families under construction: a name, a help text, and one sample per set of labels."""
+"""Constructors of metric families: a name, a help text, and one sample for each set of label values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = tuple[Sequence[str], float]
 
 
 def counter(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> CounterMetricFamily:
-    """Return a counter; ``name`` without ``_total``, which the format adds."""
+    """Return a counter; ``name`` excludes the suffix ``_total``, which the encoder adds."""
     family = CounterMetricFamily(name, text, labels=labels)
     for values, value in rows:
         family.add_metric(values, value)
@@ -36,16 +36,19 @@ def histogram(
     bounds: Sequence[float],
     rows: Iterable[tuple[Sequence[str], HistogramValue | None]],
 ) -> HistogramMetricFamily:
-    """Return a histogram: counts per bucket become counts up to each bound. Rows without a value are left out."""
+    """Return a histogram; rows without a value are omitted.
+
+    Prometheus' buckets are cumulative: each counts all observations up to its upper bound.
+    """
     family = HistogramMetricFamily(name, text, labels=labels)
     edges = [*(repr(float(bound)) for bound in bounds), "+Inf"]
     for values, value in rows:
         if value is None:
             continue
         buckets: list[tuple[str, float]] = []
-        so_far = 0
+        cumulative = 0
         for edge, count in zip(edges, value.counts, strict=True):
-            so_far += count
-            buckets.append((edge, so_far))
+            cumulative += count
+            buckets.append((edge, cumulative))
         family.add_metric(values, buckets=buckets, sum_value=value.total)
     return family

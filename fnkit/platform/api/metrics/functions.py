@@ -1,4 +1,4 @@
-"""The metrics of each function. One that was never called has gauges alone."""
+"""The metrics of functions. A function that was never called has only gauges and instance counters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Functions = Iterable[tuple[tuple[str, str, str, str], FunctionMeasurements]]
 
 
 def function_metrics(functions: Iterable[FunctionMeasurements]) -> Iterator[Metric]:
-    """Yield every family."""
+    """Yield the metric families of functions."""
     every = [((one.name, one.namespace, one.region, one.function_id), one) for one in functions]
     called = [(labels, one) for labels, one in every if one.requests]
     yield from _requests(called)
@@ -33,34 +33,34 @@ def function_metrics(functions: Iterable[FunctionMeasurements]) -> Iterator[Metr
 def _requests(called: _Functions) -> Iterator[Metric]:
     yield counter(
         "fnkit_function_requests",
-        "Requests that were sent to a function and are over, by the status that the client got; "
-        "499 is a client that went away.",
+        "Completed requests to a function, by the status code that the client received; "
+        "499 means that the client disconnected.",
         (*_LABELS, "code"),
         (((*labels, str(code)), count) for labels, one in called for code, count in sorted(one.requests.items())),
     )
     yield histogram(
         "fnkit_function_request_duration_seconds",
-        "From a request's last byte to its answer's, waiting and cold start included.",
+        "Time from the last byte of a request to the last byte of its response, with queueing and cold start.",
         _LABELS,
         DURATION_BOUNDS,
         ((labels, one.durations) for labels, one in called),
     )
     yield histogram(
         "fnkit_function_queue_duration_seconds",
-        "How long requests waited for an instance, cold starts included.",
+        "Time that requests waited for an instance, including cold starts.",
         _LABELS,
         WAIT_BOUNDS,
         ((labels, one.waits) for labels, one in called),
     )
     yield counter(
         "fnkit_function_cold_starts",
-        "Requests that waited for the start of the instance that answered them.",
+        "Requests that waited for the start of the instance that processed them.",
         _LABELS,
         ((labels, sum(one.cold_starts.counts)) for labels, one in called if one.cold_starts is not None),
     )
     yield histogram(
         "fnkit_function_cold_start_duration_seconds",
-        "How long these requests waited.",
+        "Time that requests waited for the start of an instance.",
         _LABELS,
         COLD_START_BOUNDS,
         ((labels, one.cold_starts) for labels, one in called),
@@ -70,13 +70,13 @@ def _requests(called: _Functions) -> Iterator[Metric]:
 def _instances(every: _Functions) -> Iterator[Metric]:
     yield gauge(
         "fnkit_function_queue_depth",
-        "Requests that wait for an instance now.",
+        "Requests currently waiting for an instance.",
         _LABELS,
         ((labels, one.waiting) for labels, one in every),
     )
     yield gauge(
         "fnkit_function_instances",
-        "Instances now, by state: idle, busy, starting.",
+        "Current instances, by state: idle, busy, starting.",
         (*_LABELS, "state"),
         (
             ((*labels, state), count)
@@ -86,13 +86,13 @@ def _instances(every: _Functions) -> Iterator[Metric]:
     )
     yield counter(
         "fnkit_function_instance_starts",
-        "Instances that were started, by result: ready, failed.",
+        "Instance starts, by result: ready, failed.",
         (*_LABELS, "result"),
         (((*labels, result), count) for labels, one in every for result, count in sorted(one.starts.items())),
     )
     yield counter(
         "fnkit_function_instances_ended",
-        "Instances that ended, by reason: scaled-down, oom, timeout, exit, killed, other.",
+        "Terminated instances, by reason: scaled-down, oom, timeout, exit, killed, other.",
         (*_LABELS, "reason"),
         (((*labels, reason), count) for labels, one in every for reason, count in sorted(one.ended.items())),
     )
@@ -101,19 +101,19 @@ def _instances(every: _Functions) -> Iterator[Metric]:
 def _usage(every: _Functions, called: _Functions) -> Iterator[Metric]:
     yield gauge(
         "fnkit_function_memory_bytes",
-        "Memory of all its instances: of their control groups, or the resident sets of their processes.",
+        "Memory usage of all instances, from their control groups or else the resident memory of their processes.",
         _LABELS,
         ((labels, one.memory_bytes) for labels, one in every if one.memory_bytes is not None),
     )
     yield counter(
         "fnkit_function_gigabyte_seconds",
-        "Memory limit times the time that instances held a request: what is billed as resource consumption.",
+        "Memory limit multiplied by request duration, which is billed as resource consumption.",
         _LABELS,
         ((labels, one.gigabyte_seconds) for labels, one in called),
     )
     yield counter(
         "fnkit_function_log_lines_dropped",
-        "Log lines beyond 30,000 a minute, which were not kept.",
+        "Log lines dropped because the function exceeded 30,000 lines per minute.",
         _LABELS,
         ((labels, one.log_lines_dropped) for labels, one in called),
     )

@@ -1,4 +1,7 @@
-"""``GET /metrics``: open on a loopback address, behind a key anywhere else."""
+"""``GET /metrics`` for Prometheus: the metrics of the platform and its functions; see ``docs/metrics.md``.
+
+It needs no API key on a loopback address. Gathering asks the data plane once; rendering runs in a thread.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +26,17 @@ __all__ = ["PATH", "get", "metered"]
 
 PATH: Final = "/metrics"
 _BEARER: Final = "bearer "
-_UNNAMED: Final = "endpoint"  # what starlette calls a route that was given no name
+# Starlette names a route without a name after its function, and the wrappers of the application are all "endpoint".
+_UNNAMED: Final = "endpoint"
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 async def get(plane: ControlPlane, request: Request) -> Response:
-    """Answer a scrape.
+    """Return the metrics.
 
     Raises:
-        Refusal: the platform can be reached from elsewhere and the key is missing, unknown or bound to a project.
+        ApiError: Other hosts can reach the platform, and the API key is missing, invalid or scoped to a project.
     """
     if not _is_loopback(plane.context.settings.host):
         _require_key(plane, request)
@@ -43,47 +47,46 @@ async def get(plane: ControlPlane, request: Request) -> Response:
 
 
 def _render(measurements: Measurements, accept: str, encoding: str) -> tuple[bytes, dict[str, str]]:
-    from fnkit.platform.api.metrics.exposition import (
-        exposition,
-    )  # only who is scraped pays prometheus_client's 45 ms
+    # prometheus_client takes 45 ms to import, which a platform that is never scraped should not pay.
+    from fnkit.platform.api.metrics.exposition import exposition
 
     return exposition(measurements, accept, encoding)
 
 
 def _require_key(plane: ControlPlane, request: Request) -> None:
-    given = request.headers.get("x-auth-token", "")
+    secret = request.headers.get("x-auth-token", "")
     authorization = request.headers.get("authorization", "")
-    if not given and authorization.lower().startswith(_BEARER):
-        given = authorization[len(_BEARER) :].strip()
-    caller = plane.keys.caller(given.encode("latin-1", "replace"))
+    if not secret and authorization.lower().startswith(_BEARER):
+        secret = authorization[len(_BEARER) :].strip()
+    caller = plane.keys.caller(secret.encode("latin-1", "replace"))
     if caller is None:
         raise unauthenticated()
     caller.require_whole("read", "metrics")
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches this address. A name counts as what it resolves to."""
+    """Return whether an address, or every address that a host name resolves to, is a loopback address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         pass
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
         return False
-    return all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in found)
+    return all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in addresses)
 
 
 def metered(route: BaseRoute, meter: ControlMeter) -> BaseRoute:
-    """Return the route with its requests counted; other kinds of routes (sockets, files) as they are."""
+    """Wrap an HTTP route so that its requests are counted; return other routes (WebSockets) unchanged."""
     if not isinstance(route, Route):
         return route
     endpoint: Endpoint = route.endpoint
     operation = route.path if route.name == _UNNAMED else route.name
 
     async def counted(request: Request) -> Response:
-        began = time.monotonic()
-        status = 500
+        started_at = time.monotonic()
+        status = 500  # counted for an exception that no handler turned into a response
         try:
             response = await endpoint(request)
             status = response.status_code
@@ -91,7 +94,7 @@ def metered(route: BaseRoute, meter: ControlMeter) -> BaseRoute:
             status = error.status_code
             raise
         finally:
-            meter.answered(operation, status, time.monotonic() - began)
+            meter.answered(operation, status, time.monotonic() - started_at)
         return response
 
     return Route(route.path, counted, methods=sorted(route.methods or ()), name=route.name)

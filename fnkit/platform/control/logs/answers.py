@@ -1,4 +1,7 @@
-"""What Loki answers, in types. Times of lines are Unix nanoseconds in text, of numbers Unix seconds."""
+"""Results of Loki's API as types, and conversions of series to them.
+
+Times of lines are decimal strings of Unix nanoseconds; times of numbers are Unix seconds.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ _MILLISECONDS: Final = 1000
 
 
 class LineMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What is known of one line alone, and what the query took out of it; shown apart where the client asks."""
+    """Labels of a single line: its metadata, and the labels that the query extracted from it.
+
+    Only clients that send the flag ``categorize-labels`` get them separately; for others they are stream labels.
+    """
 
     structured_metadata: dict[str, str] = {}
     parsed: dict[str, str] = {}
@@ -48,28 +54,28 @@ Sample: TypeAlias = tuple[float, str]
 
 
 class StreamResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The lines of one stream."""
+    """The lines of a stream."""
 
     stream: dict[str, str]
     values: list[LineValue]
 
 
 class VectorResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One series at one moment."""
+    """A series at a single time."""
 
     metric: dict[str, str]
     value: Sample
 
 
 class MatrixResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One series over moments."""
+    """A series over a range of times."""
 
     metric: dict[str, str]
     values: list[Sample]
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """How much was read for an answer, in how many seconds."""
+    """The amount of data read for a query, and the time it took in seconds."""
 
     bytes_processed_per_second: int = 0
     lines_processed_per_second: int = 0
@@ -84,13 +90,20 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures about a query."""
+    """Statistics of a query."""
 
     summary: Summary = Summary()
 
     @classmethod
     def of(cls, *, lines: int, size: int, returned: int, seconds: float) -> Stats:
-        """Make them of what was read and how long it took."""
+        """Create statistics.
+
+        Args:
+            lines: Lines read.
+            size: Bytes of these lines.
+            returned: Lines in the result.
+            seconds: Duration of the query.
+        """
         rate = 1.0 / seconds if seconds > 0 else 0.0
         return cls(
             summary=Summary(
@@ -108,7 +121,7 @@ Result: TypeAlias = list[StreamResult] | list[MatrixResult] | list[VectorResult]
 
 
 class QueryData(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A query's result. result_type: ``streams``, ``matrix``, ``vector`` or ``scalar``."""
+    """The result of a query; ``result_type`` is ``streams``, ``matrix``, ``vector`` or ``scalar``."""
 
     result_type: str
     encoding_flags: list[str] = []
@@ -117,21 +130,21 @@ class QueryData(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
 
 
 class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to ``query`` and ``query_range``."""
+    """The response of ``query`` and ``query_range``."""
 
     status: str = "success"
     data: QueryData
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """Names of labels, values of one, series, or a query in its standard form."""
+    """The response of ``labels``, ``label/<name>/values``, ``series`` and ``format_query``."""
 
     status: str = "success"
     data: Sequence[str] | Sequence[dict[str, str]] | str
 
 
 class IndexStats(msgspec.Struct, frozen=True, kw_only=True):
-    """How much there is of a selector."""
+    """The number of streams, lines (``entries``) and bytes that a selector matches."""
 
     streams: int
     chunks: int
@@ -140,7 +153,7 @@ class IndexStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def number_text(value: float) -> str:
-    """Return a number as Go writes it without an exponent.
+    """Format a number as Go does without an exponent.
 
     >>> number_text(2.0), number_text(0.1), number_text(1e21), number_text(float("inf"))
     ('2', '0.1', '1000000000000000000000', '+Inf')
@@ -156,14 +169,14 @@ def number_text(value: float) -> str:
 
 
 def seconds(nanoseconds: int) -> float:
-    """Return a moment in seconds; whole ones as whole numbers."""
+    """Convert Unix nanoseconds to seconds with millisecond precision; return an int for whole seconds."""
     milliseconds = nanoseconds // _NANOSECONDS_A_MILLISECOND
     whole, rest = divmod(milliseconds, _MILLISECONDS)
     return milliseconds / _MILLISECONDS if rest else whole
 
 
 def vector(frame: Frame, moments: Moments) -> list[VectorResult]:
-    """Return series at the one moment that an instant query asks for."""
+    """Convert series to the result of an instant query, which has a single time."""
     at = seconds(moments.start)
     return [
         VectorResult(metric=series.labels, value=(at, number_text(value)))
@@ -173,9 +186,9 @@ def vector(frame: Frame, moments: Moments) -> list[VectorResult]:
 
 
 def matrix(frame: Frame, moments: Moments) -> list[MatrixResult]:
-    """Return series over moments, in order of their labels."""
+    """Convert series to the result of a range query, sorted by labels."""
     times = [seconds(moments[index]) for index in range(moments.count)]
-    made = [
+    results = [
         MatrixResult(
             metric=series.labels,
             values=[
@@ -186,15 +199,16 @@ def matrix(frame: Frame, moments: Moments) -> list[MatrixResult]:
         )
         for series in frame
     ]
-    return sorted(made, key=lambda one: sorted(one.metric.items()))
+    return sorted(results, key=lambda result: sorted(result.metric.items()))
 
 
 def scalar(value: float, moments: Moments) -> Sample:
-    """Return a number at the one moment."""
+    """Convert a number to the result of an instant query."""
     return (seconds(moments.start), number_text(value))
 
 
 def scalar_matrix(value: float, moments: Moments) -> list[MatrixResult]:
-    """Return a number over moments, as one series without labels."""
+    """Convert a number to the result of a range query: a constant series without labels."""
+    # Prometheus' API has no scalar results over a range.
     text = number_text(value)
     return [MatrixResult(metric={}, values=[(seconds(moments[index]), text) for index in range(moments.count)])]

@@ -1,4 +1,4 @@
-"""What builds of a function wrote: two files of a megabyte at most, read whole."""
+"""Reads the build logs of a function: two files of at most a megabyte each, which are read completely."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fnkit.platform.log_lines import parse_time
 __all__ = ["BUILD_FILE", "BuildLine", "BuildPlace", "build_end", "build_lines", "builds_after"]
 
 BUILD_FILE: Final = "build.jsonl"
-"""The file that is written to (``fnkit.platform.builds.log``)."""
+"""The file that builds append to. When it is full it is renamed to ``build.1.jsonl``."""
 
 BUILD_FILES: Final = ("build.1.jsonl", BUILD_FILE)
 
@@ -26,7 +26,7 @@ class _Written(msgspec.Struct, frozen=True):
 
 
 class BuildLine(NamedTuple):
-    """When (Unix nanoseconds), what, and of which deployment."""
+    """A line of a build: Unix nanoseconds, text, and the generation of the deployment."""
 
     time: int
     message: str
@@ -34,7 +34,7 @@ class BuildLine(NamedTuple):
 
 
 class BuildPlace(NamedTuple):
-    """A place in the builds' files: the file by its inode, for it changes its name, and an offset."""
+    """A position in the build logs. The inode identifies the file, because rotation changes its name."""
 
     inode: int
     offset: int
@@ -44,7 +44,7 @@ _decoder: Final = msgspec.json.Decoder(_Written)
 
 
 def _read_line(raw: bytes) -> BuildLine | None:
-    """Read one line; ``None`` for what a crash left of one."""
+    """Parse a line; return ``None`` for one that a crash truncated."""
     try:
         line = _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -54,7 +54,14 @@ def _read_line(raw: bytes) -> BuildLine | None:
 
 
 def build_lines(folder: Path, limit: BuildPlace | None = None) -> Iterator[BuildLine]:
-    """Yield the lines, oldest first, each later than the one before; with a limit, those before it."""
+    """Yield the lines of a function's builds, oldest first.
+
+    Times strictly increase, so that a line with the time of the one before it moves a nanosecond later.
+
+    Args:
+        folder: The log directory of the function.
+        limit: Stop reading its file at this position.
+    """
     last = 0
     for name in BUILD_FILES:
         for line in _read_file(folder / name, limit):
@@ -63,36 +70,38 @@ def build_lines(folder: Path, limit: BuildPlace | None = None) -> Iterator[Build
 
 
 def _read_file(file: Path, limit: BuildPlace | None) -> list[BuildLine]:
-    """Return the lines of one of the files."""
+    """Return the lines of a build log file; a missing file has none."""
     try:
         with file.open("rb") as opened:
             inode = os.fstat(opened.fileno()).st_ino
             content = opened.read(limit.offset) if limit is not None and limit.inode == inode else opened.read()
     except OSError:
         return []
-    found = (_read_line(raw) for raw in content.splitlines())
-    return [line for line in found if line is not None]
+    lines = (_read_line(raw) for raw in content.splitlines())
+    return [line for line in lines if line is not None]
 
 
 def build_end(folder: Path) -> BuildPlace:
-    """Return the end of what was written until now."""
+    """Return the current end of the build logs."""
     try:
-        found = folder.joinpath(BUILD_FILE).stat()
+        status = folder.joinpath(BUILD_FILE).stat()
     except OSError:
         return BuildPlace(0, 0)
-    return BuildPlace(found.st_ino, found.st_size)
+    return BuildPlace(status.st_ino, status.st_size)
 
 
 def builds_after(folder: Path, place: BuildPlace) -> tuple[list[BuildLine], BuildPlace]:
-    """Return the lines written since a place, and where the next ones will begin.
+    """Return the lines after a position, and the position after them.
 
-    The file may have become the older one meanwhile; what was in one that is gone altogether is lost.
+    If the file of the position was rotated, its remaining lines come first. If it was rotated twice, it no longer
+    exists and its remaining lines are lost.
     """
     lines: list[BuildLine] = []
     for name in BUILD_FILES:
         try:
             with folder.joinpath(name).open("rb") as opened:
                 inode = os.fstat(opened.fileno()).st_ino
+                # The older file is relevant only if the position is in it, or if nothing was read yet (inode 0).
                 if inode != place.inode and name != BUILD_FILE and place.inode:
                     continue
                 offset = place.offset if inode == place.inode else 0
@@ -100,7 +109,8 @@ def builds_after(folder: Path, place: BuildPlace) -> tuple[list[BuildLine], Buil
                 content = opened.read()
         except OSError:
             continue
-        whole = content[: content.rfind(b"\n") + 1]
-        lines += [line for raw in whole.splitlines() if (line := _read_line(raw)) is not None]
-        place = BuildPlace(inode, offset + len(whole))
+        # A build may be writing the last line: it is read with the next call.
+        complete = content[: content.rfind(b"\n") + 1]
+        lines += [line for raw in complete.splitlines() if (line := _read_line(raw)) is not None]
+        place = BuildPlace(inode, offset + len(complete))
     return lines, place

@@ -1,4 +1,4 @@
-"""Selected lines as queries take them, in order of time over several functions."""
+"""Reads the lines of selected streams as entries, and merges several functions by time."""
 
 from __future__ import annotations
 
@@ -23,12 +23,22 @@ _WRITTEN: Final = frozenset(STREAMS) - {"build"}
 
 
 def needles_for(texts: Iterable[str]) -> tuple[bytes, ...]:
-    """Return texts as they stand in a segment, to be looked for before a line is decoded."""
+    """Return texts in their JSON encoding, as they occur in a segment.
+
+    A search for the encoded bytes skips most lines without decoding them.
+    """
     return tuple(_encoder.encode(text)[1:-1] for text in texts)
 
 
 def entries_of(selection: Selection, span: Span, needles: tuple[bytes, ...], *, backward: bool) -> Iterator[Entry]:
-    """Yield one function's selected lines between two moments."""
+    """Yield the selected lines of a function within a time span.
+
+    Args:
+        selection: The function and its selected streams.
+        span: The time span, and the positions where reading stops.
+        needles: Encoded texts that every line must contain; build logs are not filtered.
+        backward: Yield the newest line first.
+    """
     written = selection.streams & _WRITTEN
     parts: list[Iterable[Entry]] = []
     if written:
@@ -36,20 +46,20 @@ def entries_of(selection: Selection, span: Span, needles: tuple[bytes, ...], *, 
     if "build" in selection.streams:
         lines = build_lines(selection.source.folder, span.builds)
         builds = [line for line in lines if span.start <= line.time < span.end]
-        made = [_build_entry(selection.source, line) for line in builds]
-        parts.append(reversed(made) if backward else made)
+        entries = [_build_entry(selection.source, line) for line in builds]
+        parts.append(reversed(entries) if backward else entries)
     return in_order(parts, backward=backward)
 
 
 def in_order(parts: list[Iterable[Entry]], *, backward: bool) -> Iterator[Entry]:
-    """Yield the entries of several parts, each in order, in one order."""
+    """Merge several sequences of entries, each sorted by time, into one sorted sequence."""
     if len(parts) == 1:
         return iter(parts[0])
     return heapq.merge(*parts, key=attrgetter("time"), reverse=backward)
 
 
 def entry_of(source: LogSource, time: int, raw: bytes, streams: frozenset[str] = _WRITTEN) -> Entry | None:
-    """Return a raw line as an entry; ``None`` where it is of another stream, or a crash cut it off."""
+    """Parse a raw line; return ``None`` if it belongs to another stream or a crash truncated it."""
     try:
         line = _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -69,6 +79,7 @@ def _written(
 ) -> Iterator[Entry]:
     source = selection.source
     if len(streams) == 1:
+        # Quotes inside JSON strings are escaped, so these bytes never occur in a message.
         needles = (b'"stream":"%s"' % next(iter(streams)).encode(), *needles)
     read = lines_backward if backward else lines_forward
     for time, raw in read(source.folder, span):

@@ -1,4 +1,4 @@
-"""One function's log from a place on, as it is written."""
+"""Reads the log of a function incrementally, from a position on."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from fnkit.platform.logql.entries import Entry
 
 __all__ = ["BEGINNING", "Followed", "Follower", "current_end"]
 
-_LONGEST_LINE: Final = 8 * PIECE_BYTES  # 64 KiB, every character escaped
+_LONGEST_LINE: Final = 8 * PIECE_BYTES  # a line of 64 KiB with every character escaped in JSON
 
 
 class Followed(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a function's log was read: a segment's number and an offset, and the builds' file and an offset."""
+    """The position up to which the log of a function was read, in its segments and in its build logs."""
 
     segment: int = 0
     offset: int = 0
@@ -33,13 +33,19 @@ BEGINNING: Final = Followed()
 
 
 def current_end(folder: Path) -> Followed:
-    """Return the place behind everything that is there."""
+    """Return the position after the last line of a function."""
     place, build = end_of(folder), build_end(folder)
     return Followed(segment=place.segment, offset=place.offset, build_inode=build.inode, build_offset=build.offset)
 
 
 class Follower:
-    """Reads what was written since the last time. ``lost``: segments that were dropped before they were read."""
+    """Reads the lines of a function that were written since the last read.
+
+    Attributes:
+        source: The function.
+        place: The position of the next line.
+        lost: The number of segments that retention deleted before they were read.
+    """
 
     def __init__(self, source: LogSource, place: Followed = BEGINNING) -> None:
         self.source = source
@@ -47,7 +53,7 @@ class Follower:
         self.lost = 0
 
     def has_more(self) -> bool:
-        """Whether there is something to read, as far as three files' sizes say."""
+        """Return whether there may be new lines, which costs at most three ``stat`` calls."""
         folder, place = self.source.folder, self.place
         if place.segment == 0:
             return bool(segments_of(folder)) or (_size(folder / BUILD_FILE) or 0) != place.build_offset
@@ -59,11 +65,15 @@ class Follower:
         )
 
     def read(self, size: int) -> list[Entry]:
-        """Return the next entries, about ``size`` bytes of them, and go on behind them. Blocks on the disk."""
+        """Return the next entries and advance the position. Blocks on disk I/O.
+
+        Args:
+            size: Stop after about this many bytes, and at the earliest after a complete line.
+        """
         entries = self._builds()
-        left = size
-        while left > 0 and (raw := self._next_lines(left)) is not None:
-            left -= len(raw)
+        remaining = size
+        while remaining > 0 and (raw := self._next_lines(remaining)) is not None:
+            remaining -= len(raw)
             for line in raw.split(b"\n"):
                 time = time_of(line)
                 if time is not None and (entry := entry_of(self.source, time, line)) is not None:
@@ -79,7 +89,10 @@ class Follower:
         return [Entry(line.time, line.message, labels, {"generation": str(line.generation)}) for line in lines]
 
     def _next_lines(self, size: int) -> bytes | None:
-        """Return whole lines, and ``None`` where there are none; a segment that is read to its end is left."""
+        """Return complete lines and advance the position; return ``None`` at the end of the log.
+
+        At the end of a finished segment, move to the next one and return ``b""``.
+        """
         numbers = segments_of(self.source.folder)
         if not numbers:
             return None
@@ -90,7 +103,9 @@ class Follower:
             if self.place.segment:
                 self.lost += max(1, newer[0] - self.place.segment - 1)
             self._go(newer[0], 0)
-        # The next one is looked for before this one is read: once it is there, this one is complete.
+        # The list of segments must be older than the read: the data plane creates a segment only after it has
+        # finished the one before. If the next one was listed, this read sees all of the current one. The other
+        # order could skip lines that were written between the read and the listing.
         following = next((number for number in numbers if number > self.place.segment), None)
         raw = self._read(max(size, _LONGEST_LINE))
         cut = raw.rfind(b"\n") + 1

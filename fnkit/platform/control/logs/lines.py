@@ -1,4 +1,4 @@
-"""Lines that a query lets stay, up to a limit, gathered by their labels."""
+"""Selects the lines that pass a query, up to a limit, and groups them by their labels."""
 
 from __future__ import annotations
 
@@ -16,30 +16,35 @@ from fnkit.platform.logql.syntax import LogQuery
 __all__ = ["LINES_MAX", "ChosenLines", "Gathering", "choose_lines"]
 
 LINES_MAX: Final = 5000
-"""Loki's own default for an answer."""
+"""Loki's default of ``max_entries_limit_per_query``."""
 
 _BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenLines:
-    """The streams, in order of their labels, and how many lines they have together."""
+    """Streams sorted by labels, and the total number of their lines."""
 
     streams: list[StreamResult]
     count: int
 
 
 class Gathering:
-    """Lines by stream. categorized: what is known of a line alone stands with it, not in its stream's labels."""
+    """Groups lines by stream."""
 
     def __init__(self, *, categorized: bool) -> None:
+        """Create an empty collector.
+
+        Args:
+            categorized: Return metadata and extracted labels with each line, not as labels of its stream.
+        """
         self.count = 0
         self.bytes = 0
         self._categorized = categorized
         self._streams: dict[str, StreamResult] = {}
 
     def add(self, entry: Entry) -> None:
-        """Put a line to its stream."""
+        """Add a line to its stream."""
         self.count += 1
         self.bytes += len(entry.line)
         labels = entry.stream_labels() if self._categorized else entry.labels()
@@ -50,7 +55,7 @@ class Gathering:
         self._stream(labels).values.append(value)
 
     def streams(self) -> list[StreamResult]:
-        """Return the streams, in order of their labels."""
+        """Return the streams, sorted by labels."""
         return [self._streams[key] for key in sorted(self._streams)]
 
     def _stream(self, labels: dict[str, str]) -> StreamResult:
@@ -64,23 +69,30 @@ class Gathering:
 def choose_lines(
     query: LogQuery, entries: Iterable[Entry], *, limit: int, interval: int, categorized: bool
 ) -> ChosenLines:
-    """Return the first ``limit`` entries that stay; with an interval, at least that long after one another.
+    """Return the first entries that pass the stages of a query.
+
+    Args:
+        query: The query.
+        entries: The lines of the selector, in the order of the result.
+        limit: The maximum number of lines.
+        interval: The minimum distance between two lines in nanoseconds.
+        categorized: Whether to separate metadata and extracted labels from stream labels.
 
     Raises:
-        QueryRefused: an answer of more than 64 MiB.
+        QueryError: The result is larger than 64 MiB.
     """
     step = pipeline(query.stages)
-    gathering = Gathering(categorized=categorized)
+    collector = Gathering(categorized=categorized)
     last: int | None = None
     for entry in entries:
         if not step(entry) or (last is not None and abs(entry.time - last) < interval):
             continue
         last = entry.time
-        gathering.add(entry)
-        if gathering.bytes > _BYTES_MAX:
+        collector.add(entry)
+        if collector.bytes > _BYTES_MAX:
             raise QueryRefused(
                 f"the answer would be larger than {_BYTES_MAX >> 20} MiB; ask for fewer lines (limit)"
             )
-        if gathering.count == limit:
+        if collector.count == limit:
             break
-    return ChosenLines(gathering.streams(), gathering.count)
+    return ChosenLines(collector.streams(), collector.count)

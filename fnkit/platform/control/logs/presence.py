@@ -1,4 +1,4 @@
-"""Which streams wrote something in a span of time, and how much, without decoding a line."""
+"""Determines which streams have lines in a time span, and how many, without decoding lines."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ __all__ = ["present_streams", "sizes"]
 
 
 def present_streams(folder: Path, streams: frozenset[str], span: Span) -> set[str]:
-    """Return those streams that wrote something. Quotes in messages are escaped, so a mark is never a message's."""
+    """Return the streams that have lines in the span."""
     missing = {stream: _mark(stream) for stream in streams if stream != "build"}
     found: set[str] = set()
+    # Quotes inside JSON strings are escaped, so the bytes of a stream field never occur in a message.
     for piece in pieces(folder, span) if missing else ():
         found |= {stream for stream, mark in missing.items() if mark in piece}
         missing = {stream: mark for stream, mark in missing.items() if stream not in found}
@@ -27,22 +28,26 @@ def present_streams(folder: Path, streams: frozenset[str], span: Span) -> set[st
 
 
 def sizes(selections: list[Selection], span: Span) -> IndexStats:
-    """Return how many streams, lines and bytes there are; bytes with what surrounds a line on disk."""
+    """Return the number of streams, lines and bytes in the span.
+
+    Bytes are those on disk, with the JSON around each message; for some of several streams they are a share by
+    lines.
+    """
     streams = entries = size = 0
     for selection in selections:
-        there: set[str] = set()
+        active: set[str] = set()
         for piece in pieces(selection.source.folder, span):
             for stream in selection.streams:
                 if count := piece.count(_mark(stream)):
-                    there.add(stream)
+                    active.add(stream)
                     entries += count
                     size += len(piece) * count // max(1, piece.count(b"\n"))
         builds = [line for line in build_lines(selection.source.folder) if span.start <= line.time < span.end]
         if builds and "build" in selection.streams:
-            there.add("build")
+            active.add("build")
             entries += len(builds)
             size += sum(len(line.message) for line in builds)
-        streams += len(there)
+        streams += len(active)
     return IndexStats(streams=streams, chunks=streams, entries=entries, bytes=size)
 
 

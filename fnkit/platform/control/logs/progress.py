@@ -1,4 +1,4 @@
-"""How far each function's log was sent, in a file that survives a restart."""
+"""Stores up to which position the log of each function was pushed, in a file that survives a restart."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ __all__ = ["PushProgress"]
 
 
 class _Written(msgspec.Struct, frozen=True, kw_only=True):
-    """The file. receiver: whom it was sent to; another receiver gets everything from the beginning."""
+    """The content of the file. If ``receiver`` (the URL) changes, the logs are pushed again from the start."""
 
     receiver: str
     functions: dict[str, Followed]
 
 
 class PushProgress:
-    """Places by function. A file that cannot be written is behind: what follows is sent again after a restart."""
+    """The position of each function, by function id.
+
+    If the file cannot be written, its positions are too old, and lines are pushed again after a restart. Loki
+    stores a repeated line once, so this is safe, whereas a position that is too new would lose lines.
+    """
 
     def __init__(self, file: Path, receiver: str) -> None:
         self.places: dict[str, Followed] = {}
@@ -29,7 +33,7 @@ class PushProgress:
         self._receiver = receiver
 
     def load(self) -> None:
-        """Read the file; without one, or with one of another receiver, begin anew."""
+        """Read the file; start from scratch if it is missing, corrupt or of another receiver."""
         try:
             written = msgspec.json.decode(self._file.read_bytes(), type=_Written)
         except (OSError, msgspec.MsgspecError):
@@ -38,12 +42,12 @@ class PushProgress:
             self.places = dict(written.functions)
 
     def save(self, function_id: str, place: Followed) -> None:
-        """Remember how far a function was sent."""
+        """Record up to which position a function was pushed."""
         self.places[function_id] = place
         content = msgspec.json.encode(_Written(receiver=self._receiver, functions=self.places))
         with contextlib.suppress(OSError):
             write_private(self._file, content)
 
     def forget(self, function_id: str) -> None:
-        """Forget a function that is gone; the next save leaves it out."""
+        """Remove a deleted function; the next save omits it from the file."""
         self.places.pop(function_id, None)

@@ -1,4 +1,8 @@
-"""The operations behind Loki's API: queries, labels, series. They work in threads, two at a time."""
+"""The operations of Loki's API: queries, labels, series and statistics.
+
+They run in a pool of two threads, beside the event loop. A query has a time limit, ends early when its client
+disconnects, and regularly yields the GIL to the event loop.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +47,27 @@ _WAITING_MAX: Final = 64
 
 
 class TooManyQueries(QueryRefused):
-    """More queries wait than will be worked on in reasonable time; Loki answers that with 429."""
+    """Too many queries are running or queued. Loki responds with status 429."""
 
     default_code = "too-many-queries"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeRequest:
-    """A query over a span of time, in nanoseconds; lines at its end are left out, numbers are not."""
+    """A query over a time range. All times and durations are nanoseconds.
+
+    Lines at ``end`` are excluded; numbers at ``end`` are included.
+
+    Attributes:
+        query: The LogQL query.
+        start: Start of the range.
+        end: End of the range.
+        step: Distance between two points of a series.
+        limit: Maximum number of lines.
+        direction: Order of lines.
+        interval: Minimum distance between two lines.
+        categorized: Whether to separate metadata and extracted labels from stream labels.
+    """
 
     query: str
     start: int
@@ -63,7 +80,11 @@ class RangeRequest:
 
 
 class LogQueries:
-    """Everything that may be asked of logs. ``project_id`` is what the caller's key is bound to, or ``None``."""
+    """Executes log queries for API callers.
+
+    In every method, ``project_id`` limits the query to the functions of a project (``None``: all of them), and the
+    caller sets ``cancelled`` to end the query early.
+    """
 
     def __init__(self, context: ControlContext) -> None:
         self._context = context
@@ -71,21 +92,21 @@ class LogQueries:
         self._under_way: set[Event] = set()
 
     def close(self) -> None:
-        """End what is under way."""
+        """Cancel all queries without waiting for their threads."""
         for cancelled in self._under_way:
             cancelled.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def sources(self, project_id: str | None, query: Query | tuple[Matcher, ...] | None = None) -> list[LogSource]:
-        """Return the functions whose logs may be read, only the one that a query names where it names one."""
+        """Return the functions to read: those of the project, or only the one that the query names by id."""
         matchers = query.selector if isinstance(query, LogQuery) else query if isinstance(query, tuple) else ()
         return log_sources(self._context, project_id, exact_function(matchers))
 
     async def range(self, project_id: str | None, request: RangeRequest, cancelled: Event) -> QueryData:
-        """Answer ``query_range``.
+        """Run a range query.
 
         Raises:
-            QueryRefused: the query, or the span, or the work.
+            QueryError: The query is invalid, has too many points or exceeds a limit.
         """
         query = parse_query(request.query)
         work = QueryWork(self.sources(project_id, query), cancelled)
@@ -95,10 +116,10 @@ class LogQueries:
         return await self._in_thread(lambda: _numbers(query, moments, work, instant=False), cancelled)
 
     async def instant(self, project_id: str | None, text: str, moment: int, cancelled: Event) -> QueryData:
-        """Answer ``query``, at one moment.
+        """Run an instant query.
 
         Raises:
-            QueryRefused: also a query for lines, which have no moment.
+            QueryError: The query is invalid, returns lines instead of numbers or exceeds a limit.
         """
         query = parse_query(text)
         if isinstance(query, LogQuery):
@@ -113,25 +134,36 @@ class LogQueries:
     async def series(
         self, project_id: str | None, selectors: list[str], span: Span, cancelled: Event
     ) -> list[dict[str, str]]:
-        """Return the labels of the streams that wrote something in a span; of any selector, or all without one."""
-        wanted = [parse_selector(text) for text in selectors] or [()]
+        """Return the labels of the streams that have lines in a time span.
+
+        Args:
+            project_id: The project, or ``None``.
+            selectors: Return the streams that match any of these, or all streams if there are none.
+            span: The time span.
+            cancelled: Set to end the query early.
+        """
+        parsed = [parse_selector(text) for text in selectors] or [()]
         sources = self.sources(project_id)
-        selections = [selection for matchers in wanted for selection in select(sources, matchers)]
+        selections = [selection for matchers in parsed for selection in select(sources, matchers)]
 
         def work() -> list[dict[str, str]]:
             found: dict[str, set[str]] = {}
             for selection in selections:
                 if cancelled.is_set():
                     break
-                there = present_streams(selection.source.folder, selection.streams, span)
-                found.setdefault(selection.source.function_id, set()).update(there)
+                active = present_streams(selection.source.folder, selection.streams, span)
+                found.setdefault(selection.source.function_id, set()).update(active)
             labels = {source.function_id: source.labels for source in sources}
-            return [dict(labels[one][stream]) for one in sorted(found) for stream in sorted(found[one])]
+            return [
+                dict(labels[function_id][stream])
+                for function_id in sorted(found)
+                for stream in sorted(found[function_id])
+            ]
 
         return await self._in_thread(work, cancelled)
 
     async def stats(self, project_id: str | None, selector: str, span: Span, cancelled: Event) -> IndexStats:
-        """Return how much there is of a selector in a span."""
+        """Return the number of streams, lines and bytes that a selector matches in a time span."""
         selections = select(self.sources(project_id), parse_selector(selector))
         return await self._in_thread(lambda: sizes(selections, span), cancelled)
 
@@ -159,16 +191,16 @@ def _lines(query: LogQuery, request: RangeRequest, work: QueryWork) -> QueryData
 
 
 def _numbers(query: MetricQuery, moments: Moments, work: QueryWork, *, instant: bool) -> QueryData:
-    made = evaluate(query, moments, work.read, work.spend)
+    result = evaluate(query, moments, work.read, work.spend)
     stats = Stats.of(lines=work.lines, size=work.bytes, returned=0, seconds=work.seconds)
-    if isinstance(made, float):
+    if isinstance(result, float):
         if instant:
-            return QueryData(result_type="scalar", result=scalar(made, moments), stats=stats)
-        return QueryData(result_type="matrix", result=scalar_matrix(made, moments), stats=stats)
-    _check_series(made)
+            return QueryData(result_type="scalar", result=scalar(result, moments), stats=stats)
+        return QueryData(result_type="matrix", result=scalar_matrix(result, moments), stats=stats)
+    _check_series(result)
     if instant:
-        return QueryData(result_type="vector", result=vector(made, moments), stats=stats)
-    return QueryData(result_type="matrix", result=matrix(made, moments), stats=stats)
+        return QueryData(result_type="vector", result=vector(result, moments), stats=stats)
+    return QueryData(result_type="matrix", result=matrix(result, moments), stats=stats)
 
 
 def _check_series(frame: Frame) -> None:

@@ -1,4 +1,4 @@
-"""One query at work in a thread: what it has read, how long it may go on, and that it lets others work too."""
+"""Executes a single query in a thread: reading, time limit, cancellation and fairness to other threads."""
 
 from __future__ import annotations
 
@@ -17,21 +17,33 @@ from fnkit.platform.logql.syntax import LogQuery
 
 __all__ = ["QueryTooSlow", "QueryWork"]
 
-_SECONDS: Final = 60.0  # real; Loki's default is a minute too
+_SECONDS: Final = 60.0  # real time, not platform time; Loki's default as well
 _LINES_A_TURN: Final = 1000
 _NUMBERS_A_TURN: Final = 100_000
 
 
 class QueryTooSlow(QueryRefused):
-    """A query that took too long; Loki answers it with 504."""
+    """The query exceeded the time limit. Loki responds with status 504."""
 
     default_code = "query-too-slow"
 
 
 class QueryWork:
-    """Reads lines for one query. ``cancelled`` is set when nobody waits for the answer any more."""
+    """Reads the lines of a single query and enforces its limits. Used by a single thread.
+
+    Attributes:
+        lines: The number of lines read so far.
+        bytes: The size of these lines.
+        started: When the query started, on the monotonic clock.
+    """
 
     def __init__(self, sources: list[LogSource], cancelled: Event) -> None:
+        """Start the execution, and with it the time limit.
+
+        Args:
+            sources: The functions that the query may read.
+            cancelled: Set by another thread once the client has disconnected.
+        """
         self.lines = 0
         self.bytes = 0
         self.started = time.monotonic()
@@ -41,17 +53,23 @@ class QueryWork:
 
     @property
     def seconds(self) -> float:
-        """How long the query has worked."""
+        """The time since the query started."""
         return time.monotonic() - self.started
 
     def read(self, query: LogQuery, after: int, until: int) -> Iterator[Entry]:
-        """Yield lines after one moment, up to and with another, in no particular order over functions."""
+        """Yield the lines of a query's selector, function by function.
+
+        Args:
+            query: The query; its stages are not applied.
+            after: Start of the time span in nanoseconds, excluded.
+            until: End of the time span in nanoseconds, included.
+        """
         for selection in select(self._sources, query.selector):
             span = Span(after + 1, until + 1)
             yield from self._counted(entries_of(selection, span, self._needles(query), backward=False))
 
     def read_in_order(self, query: LogQuery, span: Span, *, backward: bool) -> Iterator[Entry]:
-        """Yield the lines of a span in order of time."""
+        """Yield the lines of a query's selector in a time span, sorted by time over all functions."""
         needles = self._needles(query)
         parts: list[Iterable[Entry]] = [
             entries_of(selection, span, needles, backward=backward)
@@ -60,10 +78,10 @@ class QueryWork:
         return self._counted(in_order(parts, backward=backward)) if parts else iter(())
 
     def spend(self, numbers: int) -> None:
-        """Account for work on numbers.
+        """Account for work on numbers, which reads no lines.
 
         Raises:
-            QueryRefused: too late, or nobody waits.
+            QueryError: The query was cancelled or exceeded its time limit.
         """
         self._numbers += numbers
         if self._numbers > _NUMBERS_A_TURN:
@@ -71,10 +89,13 @@ class QueryWork:
             self.turn()
 
     def turn(self) -> None:
-        """Let the event loop work: between two of these, this thread may hold the interpreter.
+        """Let other threads run, the event loop above all, and check cancellation and the time limit.
+
+        Without it a query thread holds the GIL for a whole switch interval at a time, which the event loop would
+        wait for several times in each request; ``docs/decisions/logs-as-loki.md`` has figures.
 
         Raises:
-            QueryRefused: too late, or nobody waits.
+            QueryError: The query was cancelled or exceeded its time limit.
         """
         if self._cancelled.is_set():
             raise QueryRefused("the request was cancelled by the client")
@@ -83,7 +104,7 @@ class QueryWork:
                 "request timed out, decrease the duration of the request or add more label matchers (prefer exact "
                 "match over regex match) to reduce the amount of data processed"
             )
-        time.sleep(0)
+        time.sleep(0)  # releases the GIL
 
     def _needles(self, query: LogQuery) -> tuple[bytes, ...]:
         return needles_for(required_texts(query.stages))

@@ -1,7 +1,8 @@
-"""The lines of one function's segments between two moments, forwards or backwards, a piece at a time.
+"""Reads the log segments of a function within a time span, forward or backward.
 
-Lines of one function are in order of time (``fnkit.platform.engine.logs``), so the first line of a span is found by
-halving, and no more than a piece of a file is ever held. A file that is dropped meanwhile ends where it was.
+The data plane writes the lines of a function in order of time, so a binary search over file offsets finds the first
+line of a span, and no more than a chunk of a file is in memory. Retention may delete a segment at any time; a
+segment that no longer exists counts as empty.
 """
 
 from __future__ import annotations
@@ -36,16 +37,20 @@ _HALVING_BYTES: Final = 4096
 
 
 class Place(NamedTuple):
-    """A place in a function's log: the number of a segment, and an offset in it."""
+    """A position in the log of a function: the number of a segment and an offset in it."""
 
     segment: int
     offset: int
 
 
 class Span(NamedTuple):
-    """What is asked for: from start, before end (Unix nanoseconds), and nothing from ``limit`` on.
+    """A time span, optionally limited to the lines before a position.
 
-    builds: where the builds' lines end likewise.
+    Attributes:
+        start: Unix nanoseconds, included.
+        end: Unix nanoseconds, excluded.
+        limit: Exclude the lines in segments from this position on.
+        builds: Exclude the lines in build logs from this position on.
     """
 
     start: int
@@ -55,7 +60,8 @@ class Span(NamedTuple):
 
 
 def time_of(line: bytes) -> int | None:
-    """Return when a line was written; ``None`` for what a crash left of one."""
+    """Return the time of a raw line in Unix nanoseconds, or ``None`` if a crash truncated it."""
+    # The data plane writes "time" as the first field, so the line need not be decoded.
     if not line.startswith(_HEAD):
         return None
     end = line.find(b'"', len(_HEAD), _HEAD_BYTES)
@@ -63,7 +69,7 @@ def time_of(line: bytes) -> int | None:
 
 
 def lines_forward(folder: Path, span: Span) -> Iterator[tuple[int, bytes]]:
-    """Yield times and raw lines, oldest first."""
+    """Yield the time and bytes of each line, oldest first."""
     for number in _numbers(folder, span):
         with _opened(folder, number, span) as (file, size):
             offset = _find(file, size, span.start)
@@ -78,7 +84,7 @@ def lines_forward(folder: Path, span: Span) -> Iterator[tuple[int, bytes]]:
 
 
 def lines_backward(folder: Path, span: Span) -> Iterator[tuple[int, bytes]]:
-    """Yield times and raw lines, newest first."""
+    """Yield the time and bytes of each line, newest first."""
     for number in reversed(_numbers(folder, span)):
         with _opened(folder, number, span) as (file, size):
             end = _find(file, size, span.end)
@@ -94,7 +100,7 @@ def lines_backward(folder: Path, span: Span) -> Iterator[tuple[int, bytes]]:
 
 
 def pieces(folder: Path, span: Span) -> Iterator[bytes]:
-    """Yield all of a span's bytes, whole lines, in larger pieces."""
+    """Yield the bytes of a span in chunks of complete lines, up to 1 MiB each."""
     for number in _numbers(folder, span):
         with _opened(folder, number, span) as (file, size):
             offset, end = _find(file, size, span.start), _find(file, size, span.end)
@@ -108,7 +114,7 @@ def pieces(folder: Path, span: Span) -> Iterator[bytes]:
 
 
 def end_of(folder: Path) -> Place:
-    """Return the end of a function's log."""
+    """Return the position after the last line of a function."""
     numbers = segments_of(folder)
     if not numbers:
         return Place(0, 0)
@@ -117,7 +123,7 @@ def end_of(folder: Path) -> Place:
 
 
 def place_of(folder: Path, moment: int) -> Place:
-    """Return where the first line at or after a moment begins, or will."""
+    """Return the position of the first line at or after a time, or of the next line if there is none."""
     numbers = _numbers(folder, Span(moment, _FOREVER))
     if not numbers:
         return end_of(folder)
@@ -126,7 +132,7 @@ def place_of(folder: Path, moment: int) -> Place:
 
 
 class _File:
-    """An open segment, or what is left of one that is gone."""
+    """An open segment; empty if the file no longer exists."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
@@ -137,7 +143,10 @@ class _File:
 
 @contextmanager
 def _opened(folder: Path, number: int, span: Span | None) -> Iterator[tuple[_File, int]]:
-    """Open a segment; its size is what it has now, or up to the span's limit; 0 where it is gone."""
+    """Open a segment and yield it with its size: the current one, or the limit of the span, or 0 if it was deleted.
+
+    The size is read once, so that a query does not chase a file to which the data plane keeps appending.
+    """
     try:
         descriptor = os.open(folder / segment_name(number), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -153,25 +162,30 @@ def _opened(folder: Path, number: int, span: Span | None) -> Iterator[tuple[_Fil
 
 
 def segments_of(folder: Path) -> list[int]:
-    """Return the numbers of a function's segments, the oldest first."""
+    """Return the numbers of a function's segments, oldest first."""
     try:
-        names = os.listdir(folder)  # noqa: PTH208  names are all that is needed, of a thousand folders
+        names = os.listdir(folder)  # noqa: PTH208  faster than Path objects, for a thousand directories
     except OSError:
         return []
     return sorted(number for name in names if (number := segment_number(name)) is not None)
 
 
 def _numbers(folder: Path, span: Span) -> list[int]:
-    """Return the segments that may hold lines of a span, oldest first."""
+    """Return the numbers of the segments that may contain lines of a span, oldest first.
+
+    A segment covers the time from its first line to the first line of the next segment; one whose first line is
+    truncated or missing has no known start and is included.
+    """
     limit = span.limit.segment if span.limit is not None else None
     numbers = [number for number in segments_of(folder) if limit is None or number <= limit]
-    first = [_first_time(folder, number) for number in numbers]
-    chosen = []
+    first_times = [_first_time(folder, number) for number in numbers]
+    selected = []
     for index, number in enumerate(numbers):
-        begins, ends = first[index], next((time for time in first[index + 1 :] if time is not None), None)
-        if (begins is None or begins < span.end) and (ends is None or ends > span.start):
-            chosen.append(number)
-    return chosen
+        start = first_times[index]
+        end = next((time for time in first_times[index + 1 :] if time is not None), None)
+        if (start is None or start < span.end) and (end is None or end > span.start):
+            selected.append(number)
+    return selected
 
 
 def _first_time(folder: Path, number: int) -> int | None:
@@ -180,13 +194,17 @@ def _first_time(folder: Path, number: int) -> int | None:
 
 
 def _find(file: _File, size: int, moment: int) -> int:
-    """Return the offset of the first line at or after a moment, by halving; the size where there is none."""
+    """Return the offset of the first line at or after a time, or ``size`` if there is none.
+
+    This is a binary search over bytes. An offset in the middle of a line stands for the next line, so ``low`` and
+    ``high`` need not be line starts.
+    """
     low, high = 0, size
     while low < high:
         middle = (low + high) // 2
         start = _line_start(file, middle, high)
         time = time_of(file.read(start, min(start + _HEAD_BYTES, size))) if start < high else None
-        while time is None and start < high:  # what a crash left of a line says nothing
+        while time is None and start < high:  # skip lines that a crash truncated
             start = _line_start(file, start + 1, high)
             time = time_of(file.read(start, min(start + _HEAD_BYTES, size))) if start < high else None
         if time is not None and time < moment:
@@ -197,9 +215,10 @@ def _find(file: _File, size: int, moment: int) -> int:
 
 
 def _line_start(file: _File, offset: int, end: int) -> int:
-    """Return where the first line that begins at or after an offset begins; ``end`` where none does before it."""
+    """Return the offset of the first line that starts at or after an offset, or ``end`` if there is none."""
     if offset <= 0:
         return 0
+    # Search from the byte before: a newline there means that a line starts exactly at the offset.
     at, length = offset - 1, _HALVING_BYTES
     while at < end:
         piece = file.read(at, min(end, at + length))
@@ -214,7 +233,10 @@ def _line_start(file: _File, offset: int, end: int) -> int:
 
 
 def _last_lines(file: _File, end: int) -> int:
-    """Return where the lines of the piece before a line's beginning begin: one line at least."""
+    """Return the start of the last chunk of complete lines before the offset ``end``.
+
+    The chunk has at least one line, so it grows beyond the usual size for a longer line.
+    """
     length = PIECE_BYTES
     while True:
         start = _line_start(file, max(0, end - length), end)
@@ -224,12 +246,12 @@ def _last_lines(file: _File, end: int) -> int:
 
 
 def _whole_lines(file: _File, offset: int, size: int) -> tuple[list[bytes], int]:
-    """Return the whole lines of the piece that begins at a line, and where the next piece begins."""
+    """Return the complete lines of the chunk at a line start, and the offset of the next chunk."""
     length = PIECE_BYTES
     while True:
         piece = file.read(offset, min(size, offset + length))
         if cut := piece.rfind(b"\n") + 1:
             return piece[: cut - 1].split(b"\n"), offset + cut
         if len(piece) < length:
-            return [], size  # a line that is still being written
+            return [], size  # the data plane is still writing the last line
         length *= 2

@@ -1,9 +1,9 @@
-"""Whose logs there are, and the labels they have in Loki's terms.
+"""The log streams of functions: their labels, their selection and their lines.
 
-A stream is one function's standard output, its standard error, what the platform says of it, or its builds. The
-labels are those of Scaleway's Cockpit, where the stream's name is known of each line alone; here it is a label too,
-so that it works in both places. What differs from line to line (instance, request) is metadata: a label a request
-would be a stream a request.
+A function has four streams: its standard output, its standard error, messages of the platform about it, and its
+builds. The labels are those of Scaleway's Cockpit. There ``stream`` is structured metadata; here it is a label too,
+and a query such as ``| stream="stderr"`` works in both places. Values that differ from line to line (instance,
+request) are metadata, since as labels they would create a stream for each request.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LABELS: Final = ("project_id", "region", "resource_id", "resource_name", "resour
 
 @dataclass(frozen=True, slots=True)
 class LogSource:
-    """One function's logs. ``labels``: by stream."""
+    """The logs of a function; ``labels`` maps each stream to its labels."""
 
     function_id: str
     folder: Path
@@ -36,14 +36,20 @@ class LogSource:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A source, and which of its streams are asked for."""
+    """A function and the streams of it that a selector matches."""
 
     source: LogSource
     streams: frozenset[str]
 
 
 def log_sources(context: ControlContext, project_id: str | None, function_id: str | None = None) -> list[LogSource]:
-    """Return the functions whose logs a key may read: those of its project, or all where it has none."""
+    """Return the functions whose logs a caller may read.
+
+    Args:
+        context: The control plane's context.
+        project_id: Limits the result to a project; ``None`` allows all projects.
+        function_id: Limits the result to a function.
+    """
     return [_source(context.layout.logs, record) for record in _records(context, project_id, function_id)]
 
 
@@ -71,16 +77,16 @@ def _source(logs: Path, record: FunctionRecord) -> LogSource:
 
 
 def exact_function(matchers: tuple[Matcher, ...]) -> str | None:
-    """Return the one function that a selector can mean, where it names one."""
+    """Return the function id that a selector requires with ``resource_id="…"``, or ``None``."""
     return next((m.value for m in matchers if m.name == "resource_id" and m.operator == "=" and m.value), None)
 
 
 def select(sources: list[LogSource], matchers: tuple[Matcher, ...]) -> list[Selection]:
-    """Return what a selector asks for."""
-    chosen = selects(matchers)
-    made = [Selection(source, _streams(source, chosen)) for source in sources]
-    return [selection for selection in made if selection.streams]
+    """Return the functions and streams that a selector matches."""
+    is_selected = selects(matchers)
+    selections = [Selection(source, _streams(source, is_selected)) for source in sources]
+    return [selection for selection in selections if selection.streams]
 
 
-def _streams(source: LogSource, chosen: Callable[[Mapping[str, str]], bool]) -> frozenset[str]:
-    return frozenset(stream for stream, labels in source.labels.items() if chosen(labels))
+def _streams(source: LogSource, is_selected: Callable[[Mapping[str, str]], bool]) -> frozenset[str]:
+    return frozenset(stream for stream, labels in source.labels.items() if is_selected(labels))
