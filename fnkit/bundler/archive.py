@@ -73,11 +73,11 @@ def plan_archive(layer: Layer, files: Mapping[str, Content], cache: Path) -> Arc
         raise _too_large("unpacked", unpacked, UNPACKED_MAX_BYTES, layer, files)
     pieces = tuple(_piece(name, files[name], cache) for name in sorted(files, key=lambda one: one.encode("utf-8")))
     offset = layer.length
-    central = [layer.central]
+    headers = [layer.central]
     for piece in pieces:
-        central.append(central_record(piece.entry, offset))
+        headers.append(central_record(piece.entry, offset))
         offset += len(local_record(piece.entry)) + piece.entry.packed
-    directory = b"".join(central)
+    directory = b"".join(headers)
     tail = directory + end_record(layer.count + len(pieces), len(directory), offset)
     size = offset + len(tail)
     if size > ARCHIVE_MAX_BYTES:
@@ -118,13 +118,15 @@ def is_written(archive: Archive, path: Path) -> bool:
 
 
 def _piece(name: str, content: Content, cache: Path) -> _Piece:
-    method, packed, place = STORED, content.size, content.source
+    method, packed, compressed_path = STORED, content.size, content.source
     if content.size >= _DEFLATE_FROM:
-        place = cache / "deflated" / f"{content.sha256}.{_LEVEL}"
-        if not place.is_file():
-            _deflate(name, content, place)
-        packed, method = place.stat().st_size, DEFLATED
-    return _Piece(Entry(name, method, content.crc32, packed, content.size, content.executable), content, place)
+        compressed_path = cache / "deflated" / f"{content.sha256}.{_LEVEL}"
+        if not compressed_path.is_file():
+            _deflate(name, content, compressed_path)
+        packed, method = compressed_path.stat().st_size, DEFLATED
+    return _Piece(
+        Entry(name, method, content.crc32, packed, content.size, content.executable), content, compressed_path
+    )
 
 
 def _deflate(name: str, content: Content, place: Path) -> None:
@@ -178,15 +180,15 @@ def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
 
 
 def _too_large(what: str, size: int, limit: int, layer: Layer, files: Mapping[str, Content]) -> BundleError:
-    weights = {f"{one.name} {one.version}": one.size for one in layer.dependencies}
+    sizes = {f"{one.name} {one.version}": one.size for one in layer.dependencies}
     for name, content in files.items():
-        folder = name.split("/")[0]
-        weights[folder] = weights.get(folder, 0) + content.size
-    largest = sorted(weights.items(), key=lambda one: (-one[1], one[0]))[:_NAMED]
-    named = ", ".join(f"{name} ({_mebibytes(weight)})" for name, weight in largest)
+        top_directory = name.split("/")[0]
+        sizes[top_directory] = sizes.get(top_directory, 0) + content.size
+    largest = sorted(sizes.items(), key=lambda one: (-one[1], one[0]))[:_NAMED]
+    listed = ", ".join(f"{name} ({_mebibytes(weight)})" for name, weight in largest)
     return BundleError(
         f"The archive would be {_mebibytes(size)} {what}; the limit is {_mebibytes(limit)}. "
-        f"The largest parts: {named}.",
+        f"The largest parts: {listed}.",
         code="archive-too-large",
         hint="Remove a dependency, or exclude files with .fnkitignore.",
     )

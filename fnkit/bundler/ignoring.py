@@ -132,9 +132,9 @@ def parse_patterns(lines: Iterable[str], source: str) -> tuple[Pattern, ...]:
     Raises:
         BundleError: ``ignore-file``, quoting a line that git would reject.
     """
-    kept = list(lines)
+    pattern_lines = list(lines)
     try:
-        compiled = GitIgnoreSpec.from_lines(kept).patterns
+        compiled = GitIgnoreSpec.from_lines(pattern_lines).patterns
     except ValueError as error:
         raise BundleError(
             f"{source} contains a pattern that git does not accept: {error}.",
@@ -167,8 +167,8 @@ def layers_above(root: Path) -> tuple[IgnoreLayer, ...]:
         if layer is not None:
             steps = above.rstrip("/").split("/")
             prefixes = ["/".join(steps[: count + 1]) for count in range(len(steps))]
-            outside = IgnoreLayer("", layer.patterns)
-            if any(outside.verdict(prefix, folder=True) for prefix in prefixes):
+            layer_above = IgnoreLayer("", layer.patterns)
+            if any(layer_above.verdict(prefix, folder=True) for prefix in prefixes):
                 return ()
             found.append(layer)
     return tuple(found)

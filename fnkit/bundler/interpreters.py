@@ -34,9 +34,9 @@ def find_interpreter(python: tuple[int, int]) -> Path | None:
 
 def _candidates(python: tuple[int, int]) -> Iterator[Path]:
     name = f"python{python[0]}.{python[1]}"
-    found = shutil.which(name)
-    if found is not None:
-        yield Path(found)
+    on_path = shutil.which(name)
+    if on_path is not None:
+        yield Path(on_path)
     home = Path.home()
     pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
@@ -53,7 +53,7 @@ def _candidates(python: tuple[int, int]) -> Iterator[Path]:
 
 def _is(candidate: Path, python: tuple[int, int]) -> bool:
     try:
-        answer = subprocess.run(
+        result = subprocess.run(
             [os.fspath(candidate), "-I", "-S", "-c", _PROBE],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -63,4 +63,4 @@ def _is(candidate: Path, python: tuple[int, int]) -> bool:
         )
     except (OSError, subprocess.SubprocessError):
         return False
-    return answer.stdout.split() == ["cpython", str(python[0]), str(python[1])]
+    return result.stdout.split() == ["cpython", str(python[0]), str(python[1])]

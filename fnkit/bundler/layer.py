@@ -88,10 +88,10 @@ def open_layer(packages: tuple[LockedPackage, ...], cache: Path) -> Layer | None
     path = _path(cache, key)
     try:
         with path.open("rb") as file:
-            end = file.seek(0, 2)
-            file.seek(max(0, end - _FOOTER.size))
+            file_size = file.seek(0, 2)
+            file.seek(max(0, file_size - _FOOTER.size))
             length, index_length, magic = _FOOTER.unpack(file.read())
-            if magic != _MAGIC or length + index_length + _FOOTER.size != end:
+            if magic != _MAGIC or length + index_length + _FOOTER.size != file_size:
                 return None
             file.seek(length)
             index = msgspec.msgpack.decode(file.read(index_length), type=_Index)
@@ -122,7 +122,7 @@ def write_layer(packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path],
         CorruptWheel: A wheel's bytes are not the locked ones.
         BundleError: ``wheel-unusable``, ``disk-full``, ``not-writable``.
     """
-    maps = {one.name: _mapped(one, wheels[one.name]) for one in packages}
+    wheel_data = {one.name: _mapped(one, wheels[one.name]) for one in packages}
     chosen, notes = _chosen(packages, wheels)
     sizes = {one.name: 0 for one in packages}
     central: list[bytes] = []
@@ -134,7 +134,7 @@ def write_layer(packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path],
             owner, member = chosen[name]
             record = local_record(member.entry)
             file.write(record)
-            file.write(memoryview(maps[owner])[member.offset : member.offset + member.entry.packed])
+            file.write(memoryview(wheel_data[owner])[member.offset : member.offset + member.entry.packed])
             central.append(central_record(member.entry, offset))
             offset += len(record) + member.entry.packed
             sizes[owner] += len(record) + member.entry.packed + len(central[-1])

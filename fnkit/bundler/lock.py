@@ -115,17 +115,17 @@ def read_lock(path: Path) -> Lock | None:
         document = msgspec.convert(tomllib.loads(text), _Document)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise _unusable(path, str(error)) from error
-    ours = document.tool.fnkit
-    if ours.version != _VERSION:
-        raise _unusable(path, f"it has format {ours.version}, this version of fnkit uses format {_VERSION}")
+    table = document.tool.fnkit
+    if table.version != _VERSION:
+        raise _unusable(path, f"it has format {table.version}, this version of fnkit uses format {_VERSION}")
     packages = tuple(_package(path, package) for package in document.packages)
     return Lock(
         path=path,
-        runtime=ours.runtime,
-        target=ours.target,
-        key=ours.key,
+        runtime=table.runtime,
+        target=table.target,
+        key=table.key,
         packages=packages,
-        notes=tuple(ours.notes),
+        notes=tuple(table.notes),
     )
 
 
@@ -147,7 +147,7 @@ def _package(path: Path, package: _Package) -> LockedPackage:
 
 def format_lock(lock: Lock) -> str:
     """Return a lock's text: deterministic, with one block per package so that it diffs well."""
-    ours = [
+    table = [
         "[tool.fnkit]",
         f"version = {_VERSION}",
         f"runtime = {_quoted(lock.runtime)}",
@@ -156,7 +156,7 @@ def format_lock(lock: Lock) -> str:
         f"notes = [{', '.join(_quoted(note) for note in lock.notes)}]",
     ]
     packages = ["\n".join(_block(package)) for package in sorted(lock.packages, key=lambda one: one.name)]
-    return _HEADER + "\n\n".join(['lock-version = "1.0"\ncreated-by = "fnkit"', *packages, "\n".join(ours)]) + "\n"
+    return _HEADER + "\n\n".join(['lock-version = "1.0"\ncreated-by = "fnkit"', *packages, "\n".join(table)]) + "\n"
 
 
 def _block(package: LockedPackage) -> list[str]:

@@ -74,22 +74,26 @@ def lock_target(
     key = lock_key(project, target)
     if not needs_lock(project):
         return Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=())
-    old = read_lock(path)
-    if old is not None and old.key == key and not upgrade:
-        return old
+    previous = read_lock(path)
+    if previous is not None and previous.key == key and not upgrade:
+        return previous
     report(BundleProgress(stage="lock", runtime=target.runtime, detail=backend))
-    pattern = read_lock(lock_path(project.root, target.runtime, "scaleway")) if kind == "local" else None
-    question = Resolution(
+    scaleway_lock = read_lock(lock_path(project.root, target.runtime, "scaleway")) if kind == "local" else None
+    request = Resolution(
         root=project.root,
         target=target,
         requirements=project.requirements,
         requirements_file=project.requirements_file,
-        preferred=_preferred(old, pattern),
+        preferred=_preferred(previous, scaleway_lock),
         source_builds=project.source_builds,
-        upgrade=upgrade and pattern is None,
+        upgrade=upgrade and scaleway_lock is None,
     )
-    packages = tuple(sorted(_resolve(question, backend), key=lambda one: one.name))
-    notes = _differences(pattern, packages) if pattern is not None else _held_back(question, backend, packages)
+    packages = tuple(sorted(_resolve(request, backend), key=lambda one: one.name))
+    notes = (
+        _differences(scaleway_lock, packages)
+        if scaleway_lock is not None
+        else _held_back(request, backend, packages)
+    )
     lock = Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=packages, notes=notes)
     write_lock(lock)
     return lock
@@ -114,18 +118,18 @@ def _preferred(old: Lock | None, pattern: Lock | None) -> tuple[LockedPackage, .
 
     A local platform should run the versions that will run on Scaleway.
     """
-    known = {one.name: one for one in (old.packages if old is not None else ())}
-    known.update({one.name: one for one in (pattern.packages if pattern is not None else ())})
-    return tuple(known[name] for name in sorted(known))
+    packages_by_name = {one.name: one for one in (old.packages if old is not None else ())}
+    packages_by_name.update({one.name: one for one in (pattern.packages if pattern is not None else ())})
+    return tuple(packages_by_name[name] for name in sorted(packages_by_name))
 
 
 def _differences(pattern: Lock, packages: tuple[LockedPackage, ...]) -> tuple[str, ...]:
     """Return a note for each version in which a local lock differs from Scaleway's."""
-    theirs = {one.name: one.version for one in pattern.packages}
+    scaleway_versions = {one.name: one.version for one in pattern.packages}
     return tuple(
-        f"{one.name} is locked to {one.version} here and to {theirs[one.name]} for Scaleway."
+        f"{one.name} is locked to {one.version} here and to {scaleway_versions[one.name]} for Scaleway."
         for one in packages
-        if one.name in theirs and theirs[one.name] != one.version
+        if one.name in scaleway_versions and scaleway_versions[one.name] != one.version
     )
 
 
@@ -135,19 +139,21 @@ def _held_back(question: Resolution, backend: Backend, packages: tuple[LockedPac
     uv silently selects an older version with a wheel in that case (seen with duckdb: 1.3 instead of 2.0). The musl
     resolution is compared with one for the same machine with glibc.
     """
-    other = question.target.gnu_counterpart
+    glibc_platform = question.target.gnu_counterpart
     compiled = [one for one in packages if one.kind == "wheel" and "none-any" not in one.filename]
-    if other is None or backend != "uv" or not compiled:
+    if glibc_platform is None or backend != "uv" or not compiled:
         return ()
     from fnkit.bundler.uv_resolver import newest_versions
 
-    fresh = replace(question, preferred=())
-    gnu = newest_versions(fresh, other)
-    if all(gnu.get(one.name, one.version) == one.version for one in compiled):
+    unpinned = replace(question, preferred=())
+    glibc_versions = newest_versions(unpinned, glibc_platform)
+    if all(glibc_versions.get(one.name, one.version) == one.version for one in compiled):
         return ()
-    musl = newest_versions(fresh, question.target.uv_platform)
+    musl_versions = newest_versions(unpinned, question.target.uv_platform)
     return tuple(
-        f"{one.name} {one.version} is locked: {gnu[one.name]} has no musl wheel."
+        f"{one.name} {one.version} is locked: {glibc_versions[one.name]} has no musl wheel."
         for one in compiled
-        if one.name in gnu and one.name in musl and Version(gnu[one.name]) > Version(musl[one.name])
+        if one.name in glibc_versions
+        and one.name in musl_versions
+        and Version(glibc_versions[one.name]) > Version(musl_versions[one.name])
     )

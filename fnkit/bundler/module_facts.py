@@ -133,9 +133,9 @@ def _bound(body: list[ast.stmt]) -> frozenset[str]:
     A module-level ``__getattr__``, ``globals()`` or ``setattr()`` can bind any name and gives ``*``.
     """
     names: set[str] = set()
-    waiting: list[ast.AST] = list(body)
-    while waiting:
-        node = waiting.pop()
+    pending: list[ast.AST] = list(body)
+    while pending:
+        node = pending.pop()
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 names.add("*" if name == "__getattr__" else name)
@@ -148,7 +148,7 @@ def _bound(body: list[ast.stmt]) -> frozenset[str]:
                 names.add("*")
             case _:
                 pass
-        waiting.extend(ast.iter_child_nodes(node))
+        pending.extend(ast.iter_child_nodes(node))
     return frozenset(names)
 
 

@@ -93,8 +93,8 @@ def pip_options(question_target_python: str, platforms: tuple[str, ...]) -> list
 
 
 def _compile(question: Resolution, interpreter: Path, folder: Path) -> Path:
-    asked = folder / "requirements.in"
-    asked.write_text("\n".join(question.requirements) + "\n", "utf-8")
+    requirements = folder / "requirements.in"
+    requirements.write_text("\n".join(question.requirements) + "\n", "utf-8")
     pins = folder / "requirements.txt"
     if question.preferred and not question.upgrade:
         pins.write_text("".join(f"{one.name}=={one.version}\n" for one in question.preferred), "utf-8")
@@ -103,15 +103,15 @@ def _compile(question: Resolution, interpreter: Path, folder: Path) -> Path:
         *("--no-annotate", "--strip-extras", "--allow-unsafe", "--no-emit-index-url", "--no-emit-trusted-host"),
         *("--no-emit-find-links", "--no-emit-options", "--output-file", str(pins)),
         *(("--upgrade",) if question.upgrade else ()),
-        *("--pip-args", "--only-binary=:all:", str(asked)),
+        *("--pip-args", "--only-binary=:all:", str(requirements)),
     ]
     environment = index_environment()
     if interpreter != Path(sys.executable):
         # pip-tools and its dependencies are pure Python, so fnkit's installed copy runs under any supported minor.
         environment["PYTHONPATH"] = _site_packages()
-    done = run_resolver(command, question.root, environment, seconds=_SECONDS)
-    if done.returncode != 0:
-        raise _failed(question, done.stderr)
+    result = run_resolver(command, question.root, environment, seconds=_SECONDS)
+    if result.returncode != 0:
+        raise _failed(question, result.stderr)
     return pins
 
 
@@ -128,10 +128,10 @@ def _wheels_of(question: Resolution, pins: Path) -> tuple[LockedPackage, ...]:
         *("--require-hashes", "--report", "-", "--target", str(pins.parent / "nowhere")),
         *(*pip_options(target.python_name, target.platforms), "-r", str(pins)),
     ]
-    done = run_resolver(command, question.root, index_environment(), seconds=_SECONDS)
-    if done.returncode != 0:
-        raise _failed(question, done.stderr)
-    report = msgspec.json.decode(done.stdout.encode("utf-8", "replace"), type=_Report)
+    result = run_resolver(command, question.root, index_environment(), seconds=_SECONDS)
+    if result.returncode != 0:
+        raise _failed(question, result.stderr)
+    report = msgspec.json.decode(result.stdout.encode("utf-8", "replace"), type=_Report)
     return tuple(sorted((_locked(question, item) for item in report.install), key=lambda one: one.name))
 
 
@@ -151,10 +151,10 @@ def _locked(question: Resolution, item: _Item) -> LockedPackage:
 
 
 def _failed(question: Resolution, stderr: str) -> BundleError:
-    found = _NO_MATCH.search(stderr)
-    if found is not None:
+    match = _NO_MATCH.search(stderr)
+    if match is not None:
         return BundleError(
-            f"{found[1]}, required by {question.place}, does not exist or has no wheel for "
+            f"{match[1]}, required by {question.place}, does not exist or has no wheel for "
             f"Python {question.target.python_name} on {question.target.platform}.",
             code="no-wheel",
             hint="Check the spelling, or choose another version or package.",

@@ -52,10 +52,10 @@ def bundle_python(
     contents = _user_files(project)
     lock = lock_target(project, target, kind, report=report)
     layer = _layer(lock, cache, report)
-    ours = runtime_part()
-    _refuse_conflicts(contents, layer, ours)
+    authoring_files = runtime_part()
+    _refuse_conflicts(contents, layer, authoring_files)
     slices = _slices(project, functions, target, lock, layer, contents, cache)
-    files = {**contents, **ours}
+    files = {**contents, **authoring_files}
     digest = _digest(layer, files)
     archive = plan_archive(layer, files, cache)
     path = out / f"{target.runtime}-{kind}-{digest[:16]}.zip"
@@ -81,7 +81,7 @@ def _user_files(project: Project) -> Contents:
 
     A directory ``package/`` with installed distributions is left out: the layer provides it.
     """
-    others = tuple(
+    other_roots = tuple(
         f"{one.root.strip('/')}/"
         for one in project.functions
         if not one.runtime.startswith("python") and one.root.strip("/") not in ("", ".")
@@ -89,7 +89,9 @@ def _user_files(project: Project) -> Contents:
     paths = select_files(project.root, project.exclude)
     vendored = any(path.startswith("package/") and ".dist-info/" in path for path in paths)
     kept = tuple(
-        path for path in paths if not path.startswith(others) and not (vendored and path.startswith("package/"))
+        path
+        for path in paths
+        if not path.startswith(other_roots) and not (vendored and path.startswith("package/"))
     )
     return read_contents(project.root, kept)
 
@@ -111,14 +113,14 @@ def _layer(lock: Lock, cache: Path, report: Report) -> Layer:
                 code="hash-mismatch",
                 hint="Find out why before you use it; `fnkit lock --upgrade` locks the file that is there now.",
             ) from again
-    made = open_layer(lock.packages, cache)
-    if made is None:
+    built = open_layer(lock.packages, cache)
+    if built is None:
         raise BundleError(
             "The dependency layer disappeared from the cache while it was in use.",
             code="cache-unusable",
             hint=f"Check which other program changes {cache}, then run the command again.",
         )
-    return made
+    return built
 
 
 def _make_layer(lock: Lock, cache: Path, report: Report) -> None:
@@ -151,7 +153,7 @@ def _slices(
 ) -> tuple[Slice, ...]:
     if target.python is None:
         raise AssertionError(f"{target.runtime} is no Python runtime")
-    known = FactsCache(project.root, contents, cache)
+    imports_cache = FactsCache(project.root, contents, cache)
     context = SliceContext(
         contents=contents,
         runtime_part=runtime_part(),
@@ -159,19 +161,19 @@ def _slices(
         lock=lock,
         python=target.python,
         provides=layer.provides,
-        facts=known.facts,
+        facts=imports_cache.facts,
         requirements_file=project.requirements_file,
     )
     slices = tuple(slice_function(function, context) for function in functions)
-    known.close()
+    imports_cache.close()
     return slices
 
 
 def _refuse_conflicts(contents: Contents, layer: Layer, ours: Contents) -> None:
     """Reject a user's file at a path that a dependency or fnkit itself must occupy."""
-    tops = layer.provides | {"fnkit"}
+    reserved = layer.provides | {"fnkit"}
     for path in contents:
-        if path in ours or (path.startswith("package/") and path.split("/")[1].removesuffix(".py") in tops):
+        if path in ours or (path.startswith("package/") and path.split("/")[1].removesuffix(".py") in reserved):
             raise BundleError(
                 f"{path} is in the place of the archive's own dependencies.",
                 code="package-folder-conflict",
@@ -189,8 +191,10 @@ def _forget_older(path: Path, prefix: str) -> None:
     """Delete all but the newest archives of a runtime and target."""
     with suppress(OSError):
         path.touch()
-        others = sorted(path.parent.glob(f"{prefix}*.zip"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
-        for old in others[_KEPT:]:
+        other_roots = sorted(
+            path.parent.glob(f"{prefix}*.zip"), key=lambda one: one.stat().st_mtime_ns, reverse=True
+        )
+        for old in other_roots[_KEPT:]:
             old.unlink()
 
 
@@ -198,7 +202,7 @@ def _whole_notes(slices: tuple[Slice, ...]) -> tuple[str, ...]:
     """Return a note for each reason why functions depend on the whole project."""
     reasons: dict[str, list[str]] = {}
     for one in slices:
-        if one.whole is not None and one.whole != "slice = false":
+        if one.whole is not None and one.whole != 'change_detection = "project"':
             reasons.setdefault(one.whole, []).append(one.function)
     return tuple(
         f"Any change of the project updates {', '.join(sorted(names))}: {reason}."

@@ -40,16 +40,18 @@ class ProjectTree:
             The files, and whether the first component of the name exists.
         """
         found: list[str] = []
-        place = base
-        known = False
+        directory = base
+        exists = False
         for part in dotted.split("."):
-            here = [path for path in (f"{place}{part}.py", f"{place}{part}/__init__.py") if path in self.paths]
-            if not here and f"{place}{part}" not in self.folders:
+            candidates = [
+                path for path in (f"{directory}{part}.py", f"{directory}{part}/__init__.py") if path in self.paths
+            ]
+            if not candidates and f"{directory}{part}" not in self.folders:
                 break
-            known = True
-            found += here
-            place = f"{place}{part}/"
-        return found, known
+            exists = True
+            found += candidates
+            directory = f"{directory}{part}/"
+        return found, exists
 
     def modules_in(self, folder: str) -> list[str]:
         """Return the files of the modules and packages directly in a directory (``"a/b"``)."""
@@ -148,25 +150,25 @@ class _Search:
                 self._named(name)
 
     def absolute(self, dotted: str) -> bool:
-        known = False
+        exists = False
         for base in self._bases:
-            found, here = self._tree.resolve(base, dotted)
+            found, candidates = self._tree.resolve(base, dotted)
             self.add(found)
-            known = known or here
-        return known
+            exists = exists or candidates
+        return exists
 
     def _follow(self, path: str, imported: ImportFact) -> None:
         if imported.level:
             self._relative(path, imported)
             return
-        known = self.absolute(imported.module)
-        if not known and imported.needed:
+        exists = self.absolute(imported.module)
+        if not exists and imported.needed:
             self.outside.append(Unmet(imported.module, path, imported.line))
         for name in imported.names:
             if name == "*":
                 for base in self._bases:
                     self.add(self._tree.modules_in(base + imported.module.replace(".", "/")))
-            elif known:
+            elif exists:
                 self.absolute(f"{imported.module}.{name}")
 
     def _relative(self, path: str, imported: ImportFact) -> None:

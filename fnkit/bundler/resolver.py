@@ -65,21 +65,21 @@ def index_environment(environment: Mapping[str, str] | None = None) -> dict[str,
     A machine that uses a package mirror is usually configured for one of the two only. uv never downloads Python
     interpreters and pip never prompts.
     """
-    known = dict(os.environ if environment is None else environment)
-    for theirs, ours in (
+    variables = dict(os.environ if environment is None else environment)
+    for pip_name, uv_names in (
         ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
         ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
         ("REQUESTS_CA_BUNDLE", ("SSL_CERT_FILE",)),
     ):
-        given = [known[name] for name in ours if known.get(name)]
-        if known.get(theirs) and not given:
-            known[ours[0]] = known[theirs]
-        elif given and not known.get(theirs):
-            known[theirs] = given[0]
-    known["UV_PYTHON_DOWNLOADS"] = "never"
-    known["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
-    known["PIP_NO_INPUT"] = "1"
-    return known
+        uv_values = [variables[name] for name in uv_names if variables.get(name)]
+        if variables.get(pip_name) and not uv_values:
+            variables[uv_names[0]] = variables[pip_name]
+        elif uv_values and not variables.get(pip_name):
+            variables[pip_name] = uv_values[0]
+    variables["UV_PYTHON_DOWNLOADS"] = "never"
+    variables["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    variables["PIP_NO_INPUT"] = "1"
+    return variables
 
 
 def not_lockable(name: str, place: str, why: str) -> BundleError:

@@ -15,11 +15,11 @@ RUNTIME_MODULES = frozenset({"fnkit", "fnkit.authoring", "fnkit.errors"})
 
 def runtime_part() -> dict[str, Content]:
     """Return the content of fnkit's own files by path in the archive, from the running installation."""
-    home = Path(fnkit.errors.__file__).parent
-    sources = [home / "__init__.py", home / "errors.py", *sorted((home / "authoring").rglob("*.py"))]
+    package = Path(fnkit.errors.__file__).parent
+    sources = [package / "__init__.py", package / "errors.py", *sorted((package / "authoring").rglob("*.py"))]
     part: dict[str, Content] = {}
     for source in sources:
-        name = f"package/fnkit/{source.relative_to(home).as_posix()}"
-        found = read_content(source, name)
-        part[name] = Content(found.source, found.sha256, found.crc32, found.size, executable=False)
+        name = f"package/fnkit/{source.relative_to(package).as_posix()}"
+        content = read_content(source, name)
+        part[name] = Content(content.source, content.sha256, content.crc32, content.size, executable=False)
     return part

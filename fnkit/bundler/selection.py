@@ -56,11 +56,11 @@ def select_files(
     """
     resolved = Path(os.path.realpath(root))
     strongest = [IgnoreLayer("", parse_patterns(exclude, "The setting exclude"))] if exclude else []
-    own = read_layer(resolved / ".fnkitignore", "")
+    project_file = read_layer(resolved / ".fnkitignore", "")
     rules = IgnoreRules(
         weakest=IgnoreLayer("", parse_patterns(BUILT_IN, "The built-in patterns")),
         middle=layers_above(resolved),
-        strongest=tuple(strongest if own is None else [*strongest, own]),
+        strongest=tuple(strongest if project_file is None else [*strongest, project_file]),
     )
     walk = _Walk(resolved, PRUNED - keep)
     files = (path for path in walk.files("", rules, ()) if not is_saved_plan(resolved, path))
@@ -83,17 +83,17 @@ class _Walk:
             linked_directories: Real paths of the linked directories on the way here, to detect loops.
         """
         entries = self._entries(base)
-        here = rules
+        active_rules = rules
         if any(entry.name == ".gitignore" for entry in entries):
-            here = rules.entering(read_layer(Path(self._root, base, ".gitignore"), base))
+            active_rules = rules.entering(read_layer(Path(self._root, base, ".gitignore"), base))
         for entry in entries:
             path = base + entry.name
             if entry.is_symlink():
-                yield from self._linked(path, here, linked)
+                yield from self._linked(path, active_rules, linked)
             elif entry.is_dir(follow_symlinks=False):
-                if self._enters(path, here):
-                    yield from self.files(path + "/", here, linked)
-            elif entry.is_file(follow_symlinks=False) and self._takes(path, here):
+                if self._enters(path, active_rules):
+                    yield from self.files(path + "/", active_rules, linked)
+            elif entry.is_file(follow_symlinks=False) and self._takes(path, active_rules):
                 yield path
 
     def _entries(self, base: str) -> list[os.DirEntry[str]]:
@@ -129,18 +129,18 @@ class _Walk:
         if name in self._pruned or name.startswith(_NEVER_SHIPPED) or rules.leaves_out(path, folder=False):
             return
         _check_name(path)
-        real = self._inside(path)
-        if os.path.isdir(real):
+        target = self._inside(path)
+        if os.path.isdir(target):
             if rules.leaves_out(path, folder=True):
                 return
-            if real in linked or f"{os.path.join(self._root, path)}/".startswith(f"{real}/"):
+            if target in linked or f"{os.path.join(self._root, path)}/".startswith(f"{target}/"):
                 raise BundleError(
                     f"The symbolic link {path} points to a directory that contains it.",
                     code="link-loop",
                     hint="Remove the link, or list it in .fnkitignore.",
                 )
-            yield from self.files(path + "/", rules, (*linked, real))
-        elif os.path.isfile(real) and self._takes(path, rules):
+            yield from self.files(path + "/", rules, (*linked, target))
+        elif os.path.isfile(target) and self._takes(path, rules):
             yield path
 
     def _inside(self, path: str) -> str:
@@ -151,26 +151,26 @@ class _Walk:
         """
         full = os.path.join(self._root, path)
         try:
-            real = os.path.realpath(full, strict=True)
+            target = os.path.realpath(full, strict=True)
         except OSError as error:
             raise BundleError(
                 f"The target of the symbolic link {path} does not exist.",
                 code="link-broken",
                 hint="Remove the link, or list it in .fnkitignore.",
             ) from error
-        if os.path.commonpath((self._root, real)) != self._root:
+        if os.path.commonpath((self._root, target)) != self._root:
             raise BundleError(
                 f"The symbolic link {path} points outside the project.",
                 code="link-outside",
                 hint="Copy its target into the project, or list the link in .fnkitignore.",
             )
-        if os.path.basename(real).startswith(_NEVER_SHIPPED):
+        if os.path.basename(target).startswith(_NEVER_SHIPPED):
             raise BundleError(
-                f"The symbolic link {path} points to {os.path.basename(real)}, which is never shipped.",
+                f"The symbolic link {path} points to {os.path.basename(target)}, which is never shipped.",
                 code="link-secret",
                 hint="Declare secrets by name and read them from the environment.",
             )
-        return real
+        return target
 
 
 def _check_name(path: str) -> None:

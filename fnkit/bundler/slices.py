@@ -75,17 +75,18 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
             file=handler,
         )
     shadowing = standard_modules(context.python) | context.provides | _AT_START | {"fnkit"}
-    tops = {path.split("/")[0].removesuffix(".py") for path in context.tree.paths}
-    beside = {
+    top_modules = {path.split("/")[0].removesuffix(".py") for path in context.tree.paths}
+    sibling_modules = {
         path.rpartition("/")[2].removesuffix(".py")
         for path in context.tree.modules_in(handler.rpartition("/")[0])
         if not path.endswith("__init__.py")
     }
-    reach = reach_of(handler, context.tree, context.facts, shadowing & (tops | beside))
+    reach = reach_of(handler, context.tree, context.facts, shadowing & (top_modules | sibling_modules))
     for unmet in reach.outside:
         _check(unmet, context)
-    whole = reach.whole if function.slice else "slice = false"
-    names = context.contents if whole is not None else [
+    is_tracked = function.change_detection == "function"
+    whole_project_reason = reach.whole if is_tracked else 'change_detection = "project"'
+    names = context.contents if whole_project_reason is not None else [
         name for name in context.contents if not name.endswith(".py") or name in reach.files
     ]  # fmt: skip
     files = {name: context.contents[name] for name in names} | dict(context.runtime_part)
@@ -97,7 +98,7 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
         digest=hashlib.sha256(msgspec.json.encode(identity)).hexdigest()[:32],
         files=tuple((name, sha256) for name, sha256, _ in listed),
         dependencies=tuple(f"{one.name}=={one.version}" for one in context.lock.packages),
-        whole=whole,
+        whole=whole_project_reason,
     )
 
 
@@ -127,11 +128,11 @@ def _check(unmet: Unmet, context: SliceContext) -> None:
 
 
 def _advice(top: str, context: SliceContext) -> str:
-    left = left_in(top)
-    if left is not None and context.python >= left:
-        return f"Python {left[0]}.{left[1]} removed {top} from the standard library; require a replacement package."
-    place = context.requirements_file or "[project] dependencies in pyproject.toml"
+    removed = left_in(top)
+    if removed is not None and context.python >= removed:
+        return f"Python {removed[0]}.{removed[1]} removed {top} from its standard library; require a replacement."
+    location = context.requirements_file or "[project] dependencies in pyproject.toml"
     return (
-        f"Add the package that provides {top} to {place}; "
+        f"Add the package that provides {top} to {location}; "
         "if it is a file of the project, check that no ignore file excludes it."
     )

@@ -35,22 +35,22 @@ def built_wheel(package: LockedPackage, source: Path, cache: Path, *, runtime: s
     Raises:
         BundleError: ``source-build`` when it cannot be built, ``source-build-compiled`` when it is not pure Python.
     """
-    place = cache / "wheels" / f"{package.sha256}.built.whl"
-    if place.is_file():
-        return place
+    cached_wheel = cache / "wheels" / f"{package.sha256}.built.whl"
+    if cached_wheel.is_file():
+        return cached_wheel
     report(BundleProgress(stage="build", runtime=runtime, detail=package.name))
     with tempfile.TemporaryDirectory(prefix="fnkit-build-") as folder:
-        named = Path(folder, package.filename)  # build tools read name and version from the file's name
-        shutil.copyfile(source, named)
+        source_file = Path(folder, package.filename)  # build tools read name and version from the file's name
+        shutil.copyfile(source, source_file)
         output = Path(folder, "wheel")
-        _build(package, named, output)
+        _build(package, source_file, output)
         wheels = list(output.glob("*.whl"))
         if len(wheels) != 1:
             raise _failed(package, "the build produced no wheel")
         _check_pure(package, wheels[0])
-        with atomic_file(place) as file, wheels[0].open("rb") as made:
-            shutil.copyfileobj(made, file)
-    return place
+        with atomic_file(cached_wheel) as file, wheels[0].open("rb") as built:
+            shutil.copyfileobj(built, file)
+    return cached_wheel
 
 
 def _build(package: LockedPackage, source: Path, output: Path) -> None:
@@ -59,7 +59,7 @@ def _build(package: LockedPackage, source: Path, output: Path) -> None:
         *("--python", sys.executable, "--out-dir", str(output), str(source)),
     ]
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             command,
             cwd=source.parent,
             env=index_environment(),
@@ -72,8 +72,8 @@ def _build(package: LockedPackage, source: Path, output: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise _failed(package, f"the build took longer than {_SECONDS // 60} minutes") from error
-    if done.returncode != 0:
-        raise _failed(package, condensed(done.stderr))
+    if result.returncode != 0:
+        raise _failed(package, condensed(result.stderr))
 
 
 def _check_pure(package: LockedPackage, wheel: Path) -> None:

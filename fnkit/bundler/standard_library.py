@@ -30,13 +30,13 @@ def standard_modules(python: tuple[int, int]) -> frozenset[str]:
     versions.
     """
     names = set(sys.stdlib_module_names) | {"__main__", "__future__"}
-    for when, left in _LEFT.items():
-        names = names - left if python >= when else names | left
-    for when, came in _CAME.items():
-        names = names | came if python >= when else names - came
+    for version, removed in _LEFT.items():
+        names = names - removed if python >= version else names | removed
+    for version, added in _CAME.items():
+        names = names | added if python >= version else names - added
     return frozenset(names)
 
 
 def left_in(module: str) -> tuple[int, int] | None:
     """Return the version that removed a module from the standard library, or ``None``."""
-    return next((when for when, left in _LEFT.items() if module in left), None)
+    return next((version for version, removed in _LEFT.items() if module in removed), None)

@@ -106,20 +106,20 @@ def explain_failure(stderr: str, question: Resolution) -> BundleError:
     """Return the error for uv's output after a failed resolution."""
     reason = _ASKED.sub(question.place, condensed(stderr))
     for case in _CASES:
-        found = re.search(case.pattern, reason, re.IGNORECASE)
-        if found is not None:
-            names = [group for group in found.groups() if group] if found.groups() else []
-            words = {
+        match = re.search(case.pattern, reason, re.IGNORECASE)
+        if match is not None:
+            names = [group for group in match.groups() if group] if match.groups() else []
+            fields = {
                 "name": names[0] if names else "",
                 "reason": reason,
                 "target": f"Python {question.target.python_name} on {question.target.platform}",
                 "place": question.place,
             }
-            message = case.message.format(**words)
+            message = case.message.format(**fields)
             return BundleError(
                 message if message.endswith((".", "…")) else message + ".",
                 code=case.code,
-                hint=case.hint.format(**words),
+                hint=case.hint.format(**fields),
                 file=question.requirements_file,
             )
     raise AssertionError("the last case matches everything")
@@ -127,14 +127,14 @@ def explain_failure(stderr: str, question: Resolution) -> BundleError:
 
 def condensed(stderr: str) -> str:
     """Return uv's reasons on one line, without warnings, prefixes, drawing characters and credentials."""
-    kept: list[str] = []
+    reasons: list[str] = []
     for line in stderr.splitlines():
         text = line.strip()
         if not text or text.startswith(("warning:", "^", "error: No solution found", "hint: Packages were")):
             continue
         for prefix in ("error:", "cause:", "hint:", "× ", "╰─▶", "├─▶", "│"):
             text = text.removeprefix(prefix).strip()
-        if text and text not in kept:
-            kept.append(text.removesuffix("."))
-    joined = _USERINFO.sub(r"\1", "; ".join(kept)) or "no reason was given"
+        if text and text not in reasons:
+            reasons.append(text.removesuffix("."))
+    joined = _USERINFO.sub(r"\1", "; ".join(reasons)) or "no reason was given"
     return joined if len(joined) <= _REASON_LENGTH else joined[: _REASON_LENGTH - 1] + "…"

@@ -75,8 +75,8 @@ def resolve_with_uv(question: Resolution) -> tuple[LockedPackage, ...]:
         BundleError: Resolution failed, with a code from ``_FAILURE_PATTERNS``; ``requirement-not-lockable`` for
             directories and version control.
     """
-    answer = _compile(question, question.target.uv_platform)
-    return tuple(_locked(question, package) for package in answer.packages)
+    pylock = _compile(question, question.target.uv_platform)
+    return tuple(_locked(question, package) for package in pylock.packages)
 
 
 def newest_versions(question: Resolution, platform: str) -> dict[str, str]:
@@ -85,17 +85,17 @@ def newest_versions(question: Resolution, platform: str) -> dict[str, str]:
     Used for notes only, so failures are ignored.
     """
     try:
-        answer = _compile(question, platform)
+        pylock = _compile(question, platform)
     except BundleError:
         return {}
-    return {str(canonicalize_name(one.name)): one.version for one in answer.packages if one.version}
+    return {str(canonicalize_name(one.name)): one.version for one in pylock.packages if one.version}
 
 
 def _compile(question: Resolution, platform: str) -> _Answer:
     target = question.target
     with tempfile.TemporaryDirectory(prefix="fnkit-lock-") as folder:
-        asked = Path(folder, "requirements.in")
-        asked.write_text("\n".join(question.requirements) + "\n", "utf-8")
+        requirements = Path(folder, "requirements.in")
+        requirements.write_text("\n".join(question.requirements) + "\n", "utf-8")
         output = Path(folder, "pylock.toml")
         if question.preferred and not question.upgrade:
             # uv keeps the versions of an existing output where they still fit.
@@ -111,9 +111,9 @@ def _compile(question: Resolution, platform: str) -> _Answer:
             command += ["--no-binary", name]
         if question.upgrade:
             command.append("--upgrade")
-        done = run_resolver([*command, str(asked)], question.root, index_environment(), seconds=_SECONDS)
-        if done.returncode != 0:
-            raise explain_failure(done.stderr, question)
+        result = run_resolver([*command, str(requirements)], question.root, index_environment(), seconds=_SECONDS)
+        if result.returncode != 0:
+            raise explain_failure(result.stderr, question)
         return _decode(output)
 
 

@@ -63,15 +63,15 @@ def read_members(wheel: Path, distribution: str) -> list[Member]:
 
 def top_level_names(names: Iterator[str]) -> frozenset[str]:
     """Return the top-level modules that files under ``package/`` provide."""
-    tops: set[str] = set()
+    modules: set[str] = set()
     for name in names:
         first, slash, rest = name.removeprefix("package/").partition("/")
         if slash:
             if rest.endswith((".py", *_EXTENSIONS)) and not first.endswith((".dist-info", ".libs")):
-                tops.add(first)
+                modules.add(first)
         elif first.endswith((".py", *_EXTENSIONS)):
-            tops.add(first.partition(".")[0])
-    return frozenset(tops)
+            modules.add(first.partition(".")[0])
+    return frozenset(modules)
 
 
 class _Unusable(Exception):

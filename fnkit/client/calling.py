@@ -62,20 +62,20 @@ def call_function(
     base = _base(info, domain_name, over_tls=over_tls)
     # The request must arrive as the user wrote it. requests would otherwise negotiate compression, follow
     # redirects, normalise the path (hence ``request.url`` below) and add credentials from ~/.netrc.
-    sent: dict[str, str] = {"Host": domain_name, "Accept-Encoding": "identity"}
+    sent_headers: dict[str, str] = {"Host": domain_name, "Accept-Encoding": "identity"}
     for name, value in headers:
-        sent[name] = f"{sent[name]},{value}" if name in sent else value
+        sent_headers[name] = f"{sent_headers[name]},{value}" if name in sent_headers else value
     with requests.Session() as session:
         session.trust_env = not is_loopback(base)
         session.auth = _no_auth
         session.mount("http://", HTTPAdapter(max_retries=0))
         if info is not None and info.ca_certificate:
             session.mount("https://", ByName(domain_name, info.ca_certificate))
-        request = session.prepare_request(requests.Request(method, base, headers=sent, data=body or None))
+        request = session.prepare_request(requests.Request(method, base, headers=sent_headers, data=body or None))
         request.url = base + target
         settings = session.merge_environment_settings(base, {}, None, None, None)
         try:
-            answer = session.send(request, timeout=(_CONNECT_SECONDS, timeout), allow_redirects=False, **settings)
+            response = session.send(request, timeout=(_CONNECT_SECONDS, timeout), allow_redirects=False, **settings)
         except requests.RequestException as error:
             host = urlsplit(base).netloc
             raise InvokeError(
@@ -83,8 +83,8 @@ def call_function(
                 code="function-unreachable",
                 hint="`fnkit status` shows whether it is ready.",
             ) from None
-    raw = answer.raw.headers
-    return FunctionAnswer(answer.status_code, tuple((str(k), str(v)) for k, v in raw.items()), answer.content)
+    raw = response.raw.headers
+    return FunctionAnswer(response.status_code, tuple((str(k), str(v)) for k, v in raw.items()), response.content)
 
 
 def _base(info: PlatformInfo | None, domain_name: str, *, over_tls: bool) -> str:

@@ -91,5 +91,5 @@ def _overlay(document: Mapping[str, object], name: str, path: Path) -> Mapping[s
     found = profiles.get(name) if isinstance(profiles, dict) else None
     if isinstance(found, dict):
         return found
-    known = ", ".join(sorted(map(str, profiles))) if isinstance(profiles, dict) and profiles else "none"
-    raise UsageError(f"{path} has no profile {name!r}.", code="profile-missing", hint=f"It has: {known}.")
+    names = ", ".join(sorted(map(str, profiles))) if isinstance(profiles, dict) and profiles else "none"
+    raise UsageError(f"{path} has no profile {name!r}.", code="profile-missing", hint=f"It has: {names}.")

@@ -66,8 +66,8 @@ class Namespaces:
 
         def fetch(page: int) -> tuple[list[Namespace], int]:
             query: Query = {"name": name, "project_id": project_id, "page": page, "page_size": PAGE_SIZE}
-            answer = self._transport.get("namespaces", ListNamespacesResponse, query)
-            return answer.namespaces, answer.total_count
+            response = self._transport.get("namespaces", ListNamespacesResponse, query)
+            return response.namespaces, response.total_count
 
         return list(_pages(fetch))
 
@@ -99,8 +99,8 @@ class Functions:
 
         def fetch(page: int) -> tuple[list[Function], int]:
             query: Query = {"namespace_id": namespace_id, "page": page, "page_size": PAGE_SIZE}
-            answer = self._transport.get("functions", ListFunctionsResponse, query)
-            return answer.functions, answer.total_count
+            response = self._transport.get("functions", ListFunctionsResponse, query)
+            return response.functions, response.total_count
 
         return list(_pages(fetch))
 
@@ -142,8 +142,8 @@ class Crons:
 
         def fetch(page: int) -> tuple[list[Cron], int]:
             query: Query = {"function_id": function_id, "page": page, "page_size": PAGE_SIZE}
-            answer = self._transport.get("crons", ListCronsResponse, query)
-            return answer.crons, answer.total_count
+            response = self._transport.get("crons", ListCronsResponse, query)
+            return response.crons, response.total_count
 
         return list(_pages(fetch))
 
@@ -175,8 +175,8 @@ class Domains:
 
         def fetch(page: int) -> tuple[list[Domain], int]:
             query: Query = {"function_id": function_id, "page": page, "page_size": PAGE_SIZE}
-            answer = self._transport.get("domains", ListDomainsResponse, query)
-            return answer.domains, answer.total_count
+            response = self._transport.get("domains", ListDomainsResponse, query)
+            return response.domains, response.total_count
 
         return list(_pages(fetch))
 
@@ -204,8 +204,8 @@ class Triggers:
 
         def fetch(page: int) -> tuple[list[Trigger], int]:
             query: Query = {"function_id": function_id, "page": page, "page_size": PAGE_SIZE}
-            answer = self._transport.get("triggers", ListTriggersResponse, query)
-            return answer.triggers, answer.total_count
+            response = self._transport.get("triggers", ListTriggersResponse, query)
+            return response.triggers, response.total_count
 
         return list(_pages(fetch))
 

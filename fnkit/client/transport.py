@@ -103,19 +103,21 @@ class Transport:
         Raises:
             ApiError: The store rejected the upload or could not be reached.
         """
-        sent = {"Content-Length": str(size), "Content-Type": "application/octet-stream", **headers}
+        sent_headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream", **headers}
         session = requests.Session()
         session.trust_env = not is_loopback(url)
         session.auth = _no_auth
         try:
             # requests would send an empty file chunked, without Content-Length. An archive is never empty.
-            answer = session.put(url, data=archive, headers=sent, timeout=(_CONNECT_SECONDS, _UPLOAD_SECONDS))
+            response = session.put(
+                url, data=archive, headers=sent_headers, timeout=(_CONNECT_SECONDS, _UPLOAD_SECONDS)
+            )
         except requests.RequestException as error:
             raise failure_from_exception(error, self.endpoint, "the upload") from None
         finally:
             session.close()
-        if not _succeeded(answer):
-            raise failure_from_answer(answer, self.endpoint, "the upload")
+        if not _succeeded(response):
+            raise failure_from_answer(response, self.endpoint, "the upload")
 
     def close(self) -> None:
         """Close the connections."""
@@ -131,7 +133,7 @@ class Transport:
         if payload is not None:
             headers["Content-Type"] = "application/json"
         try:
-            answer = self._session.request(
+            response = self._session.request(
                 method,
                 url,
                 params={key: value for key, value in (query or {}).items() if value is not None},
@@ -143,9 +145,9 @@ class Transport:
             )
         except requests.RequestException as error:
             raise failure_from_exception(error, self.endpoint, f"{method} {_short(url)}") from None
-        if not _succeeded(answer):
-            raise failure_from_answer(answer, self.endpoint, f"{method} {_short(url)}")
-        return answer
+        if not _succeeded(response):
+            raise failure_from_answer(response, self.endpoint, f"{method} {_short(url)}")
+        return response
 
     def _decode(self, answer: requests.Response, kind: type[T]) -> T:
         try:

@@ -45,16 +45,16 @@ def resolves_here(hostname: str) -> bool:
     ``getaddrinfo`` has no timeout of its own, so it runs in a daemon thread. A resolver that takes longer than half
     a second (no network, an unreachable name server) counts as a negative answer.
     """
-    answers: list[bool] = []
+    resolved: list[bool] = []
 
     def ask() -> None:
         try:
             socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             return
-        answers.append(True)
+        resolved.append(True)
 
-    asking = threading.Thread(target=ask, name="resolve", daemon=True)
-    asking.start()
-    asking.join(_PATIENCE_SECONDS)
-    return bool(answers)
+    thread = threading.Thread(target=ask, name="resolve", daemon=True)
+    thread.start()
+    thread.join(_PATIENCE_SECONDS)
+    return bool(resolved)

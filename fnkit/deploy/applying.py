@@ -58,9 +58,9 @@ def apply_plan(
         KeyboardInterrupt: Raised after all threads have stopped.
     """
     report(Started(sum(1 for change in plan.changes if change.action is not Action.KEEP)))
-    holder = next((change for change in plan.changes if isinstance(change, NamespaceChange)), None)
+    namespace_change = next((change for change in plan.changes if isinstance(change, NamespaceChange)), None)
     functions = [change for change in plan.changes if isinstance(change, FunctionChange)]
-    namespace_id = _make_namespace(holder, api, pace, secrets, report)
+    namespace_id = _make_namespace(namespace_change, api, pace, secrets, report)
     work = FunctionWork(
         api=api,
         pace=pace,
@@ -71,19 +71,19 @@ def apply_plan(
         namespace_id=namespace_id or "",
     )
     live = {function.name: function for function in observed.functions}
-    made = [change for change in functions if change.action is not Action.DELETE]
-    results = _side_by_side(plan, made, live, work)
-    leaving = [change for change in functions if change.action is Action.DELETE]
+    deployments = [change for change in functions if change.action is not Action.DELETE]
+    results = _side_by_side(plan, deployments, live, work)
+    deletions = [change for change in functions if change.action is Action.DELETE]
     if any(result.failure for result in results):
         return Applied(
             plan=plan,
             namespace_id=namespace_id,
             functions=tuple(results),
-            failures=_left_standing(leaving),
+            failures=_left_standing(deletions),
         )
-    results += _side_by_side(plan, leaving, live, work)
-    if holder is not None and not any(result.failure for result in results):
-        delete_namespace(api, pace, holder, report)
+    results += _side_by_side(plan, deletions, live, work)
+    if namespace_change is not None and not any(result.failure for result in results):
+        delete_namespace(api, pace, namespace_change, report)
     return Applied(plan=plan, namespace_id=namespace_id, functions=tuple(results))
 
 
@@ -103,13 +103,13 @@ def _side_by_side(
     plan: Plan, changes: Iterable[FunctionChange], live: Mapping[str, Function], work: FunctionWork
 ) -> list[FunctionResult]:
     """Apply changes in threads. The limiter, not the number of threads, bounds concurrent requests."""
-    chosen = list(changes)
-    if not chosen:
+    pending = list(changes)
+    if not pending:
         return []
-    pool = ThreadPoolExecutor(max_workers=min(16, len(chosen)), thread_name_prefix="deploy")
+    pool = ThreadPoolExecutor(max_workers=min(16, len(pending)), thread_name_prefix="deploy")
     futures: dict[Future[FunctionResult], FunctionChange] = {}
     try:
-        for change in chosen:
+        for change in pending:
             children = plan.children_of(change.name)
             futures[pool.submit(apply_function, change, children, live.get(change.name), work)] = change
         for future in as_completed(futures):

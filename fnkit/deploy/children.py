@@ -138,6 +138,6 @@ def _wait_until_gone(api: FunctionsApi, pace: Pace, change: ChildChange, child_i
             return True
         return None
 
-    longest = 0.15 if api.endpoint.loopback else 2.0
-    if pace.until(gone, seconds=_GONE_SECONDS, longest_pause=longest) is None:
+    max_interval = 0.15 if api.endpoint.loopback else 2.0
+    if pace.until(gone, seconds=_GONE_SECONDS, longest_pause=max_interval) is None:
         raise DeployError(f"{change.name} still exists two minutes after its deletion.", code="still-deleting")

@@ -63,7 +63,7 @@ def apply_function(
         context: The API and shared inputs.
     """
     started = time.monotonic()
-    sent = 0
+    uploaded = 0
     function = live
     failure: FnkitError | None = None
     try:
@@ -75,7 +75,7 @@ def apply_function(
                 function = None
             case Action.CREATE | Action.UPDATE | Action.REPLACE:
                 _let_settle(live, work)
-                function, sent = _make(change, children, work)
+                function, uploaded = _make(change, children, work)
                 failure = _verdict(function, work)
                 if failure is not None and live is not None:
                     function, failure = _restore(live, function, failure, work)
@@ -88,7 +88,7 @@ def apply_function(
         domain=function.domain_name if function else "",
         digest=change.code,
         seconds=time.monotonic() - started,
-        uploaded_bytes=sent,
+        uploaded_bytes=uploaded,
         failure=failure,
     )
 
@@ -115,15 +115,15 @@ def _make(change: FunctionChange, children: tuple[ChildChange, ...], work: Funct
     if function_id is None:
         tell("creating")
         function_id = _create(change, settings, work).id
-    sent = 0
+    uploaded = 0
     if change.archive is not None:
         tell("uploading")
-        sent = send_archive(work.api, function_id, work.archives[change.archive], work.pace)
+        uploaded = send_archive(work.api, function_id, work.archives[change.archive], work.pace)
     child_ids = apply_children(work.api, work.pace, function_id, children)
     tell("deploying")
     body = requests.update_function(change, settings, child_ids, work.secrets)
     updated = work.pace.ask(lambda: work.api.functions.update(function_id, body), repeatable=True)
-    return until_function_settled(work.api, updated, work.pace, tell), sent
+    return until_function_settled(work.api, updated, work.pace, tell), uploaded
 
 
 def _create(change: FunctionChange, settings: FunctionSettings, work: FunctionWork) -> Function:
@@ -172,13 +172,13 @@ def _delete(change: FunctionChange, work: FunctionWork) -> None:
 def _verdict(function: Function, work: FunctionWork) -> DeployError | None:
     if function.status == Status.READY:
         return None
-    why = function.error_message or f"its status is {function.status}"
-    local = work.api.endpoint.loopback
+    reason = function.error_message or f"its status is {function.status}"
+    is_local = work.api.endpoint.loopback
     return DeployError(
-        f"{function.name} was not deployed: {why}.",
+        f"{function.name} was not deployed: {reason}.",
         code="function-in-error",
         hint="`fnkit platform logs` shows the output of its build."
-        if local
+        if is_local
         else "The output of its build is in Cockpit's logs.",
     )
 

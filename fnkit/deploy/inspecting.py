@@ -103,7 +103,7 @@ def _inspection(
     obstacle: Problem | None,
 ) -> Inspection:
     live = {one.name: one for one in observed.functions}
-    ours = {
+    owned = {
         name for name, one in live.items() if read_ownership(one.tags).belongs_to(identity.project, identity.stage)
     }
     return Inspection(
@@ -111,9 +111,9 @@ def _inspection(
         region=api.endpoint.region,
         functions=tuple(
             _state(name, live.get(name), drift, site, identity.namespace)
-            for name in sorted(ours | set(drift or ()))
+            for name in sorted(owned | set(drift or ()))
         ),
-        foreign=tuple(sorted(set(live) - ours)),
+        foreign=tuple(sorted(set(live) - owned)),
         obstacle=obstacle,
     )
 

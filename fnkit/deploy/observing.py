@@ -25,11 +25,13 @@ def observe(api: FunctionsApi, namespace: str, pace: Pace) -> Observed:
         ApiError: The API rejected a request.
         DeployError: A namespace stays in deletion.
     """
-    holder = _namespace(api, namespace, pace)
-    if holder is None:
+    live_namespace = _namespace(api, namespace, pace)
+    if live_namespace is None:
         return Observed()
-    functions = pace.ask(lambda: api.functions.list(holder.id), repeatable=True)
-    return Observed(namespace=holder, functions=tuple(one for one in functions if one.status != Status.DELETING))
+    functions = pace.ask(lambda: api.functions.list(live_namespace.id), repeatable=True)
+    return Observed(
+        namespace=live_namespace, functions=tuple(one for one in functions if one.status != Status.DELETING)
+    )
 
 
 def observe_children(

@@ -90,7 +90,7 @@ class Pace:
             self.check()
             try:
                 with self._slot():
-                    answer = request()
+                    response = request()
             except ApiError as error:
                 if attempt >= _attempts(error, repeatable=repeatable):
                     raise
@@ -98,13 +98,13 @@ class Pace:
                     self._shrink()
             else:
                 self._grow()
-                return answer
+                return response
             self.pause(pause)
             pause = min(pause * 1.7, _LONGEST_PAUSE)
         raise AssertionError("unreachable")
 
     def until(self, ask: Callable[[], T | None], *, seconds: float, longest_pause: float) -> T | None:
-        """Call ``raise_if_interrupted`` until it returns a value; return ``None`` after ``timeout_seconds`` without one.
+        """Call ``check`` until it returns a value; return ``None`` after a timeout.
 
         Starts with pauses of 30 ms, since local builds take a fraction of a second, and increases them to
         ``max_interval``.
@@ -115,9 +115,9 @@ class Pace:
         deadline = time.monotonic() + seconds
         pause = min(0.03, longest_pause)
         while True:
-            answer = ask()
-            if answer is not None:
-                return answer
+            response = ask()
+            if response is not None:
+                return response
             if time.monotonic() >= deadline:
                 return None
             self.pause(pause)
@@ -154,7 +154,7 @@ def _attempts(error: ApiError, *, repeatable: bool) -> int:
     if error.status == _TOO_MANY:
         return _ATTEMPTS
     if error.status == _CONFLICT:
-        moving = error.body_type == "transient_state" or "transient" in error.message
-        return _ATTEMPTS if moving else 1
+        is_transient = error.body_type == "transient_state" or "transient" in error.message
+        return _ATTEMPTS if is_transient else 1
     no_answer = isinstance(error, ApiUnreachable) and error.code in ("api-unreachable", "api-timeout")
     return _UNANSWERED_ATTEMPTS if repeatable and (no_answer or error.status in _UNAVAILABLE) else 1

@@ -107,8 +107,8 @@ def prepare(
     )
     observed = observe(api, project.namespace.name, pace)
     observed = observe_children(api, observed, desired, pace, refresh=wish.refresh)
-    remembered = recall_slices(observed, cache.slices)
-    observed = with_slices(observed, remembered)
+    deployed = recall_slices(observed, cache.slices)
+    observed = with_slices(observed, deployed)
     plan = make_plan(
         desired,
         observed,
@@ -125,7 +125,7 @@ def prepare(
         desired=desired,
         observed=observed,
         plan=plan,
-        last_good={digest: Path(slice_.archive) for digest, slice_ in remembered.items()},
+        last_good={digest: Path(slice_.archive) for digest, slice_ in deployed.items()},
         secrets=secrets,
     )
 
@@ -144,10 +144,10 @@ def bundle_for(
     Raises:
         BundleError: An archive cannot be built.
     """
-    chosen = [spec for spec in project.functions if names is None or spec.name in names]
+    selected = [spec for spec in project.functions if names is None or spec.name in names]
     return bundle_project(
         project,
-        site.targets(spec.runtime for spec in chosen),
+        site.targets(spec.runtime for spec in selected),
         out=out or cache.archives,
         cache=cache.bundler,
         kind=site.kind,

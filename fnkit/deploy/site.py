@@ -52,11 +52,11 @@ class Site:
             return Target.scaleway(runtime)
         description = self.info.targets.get(runtime)
         if description is None:
-            known = ", ".join(sorted(self.info.targets)) or "none"
+            supported = ", ".join(sorted(self.info.targets)) or "none"
             raise BundleError(
                 f"The platform on this machine cannot run {runtime}.",
                 code="runtime-not-here",
-                hint=f"It can run: {known}.",
+                hint=f"It can run: {supported}.",
             )
         return Target.parse(runtime, description)
 

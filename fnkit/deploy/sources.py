@@ -73,8 +73,8 @@ def last_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -> 
         return pace.ask(lambda: api.deliveries.page(kind, source_id, limit=1), repeatable=True).deliveries
 
     with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="sources") as pool:
-        found = zip(source_ids, pool.map(newest, source_ids), strict=True)
-        return {source_id: deliveries[0] for source_id, deliveries in found if deliveries}
+        sources_found = zip(source_ids, pool.map(newest, source_ids), strict=True)
+        return {source_id: deliveries[0] for source_id, deliveries in sources_found if deliveries}
 
 
 def chosen(firers: Sequence[Firer[T]], name: str, kind: str) -> Firer[T]:
@@ -91,16 +91,16 @@ def chosen(firers: Sequence[Firer[T]], name: str, kind: str) -> Firer[T]:
         NotFoundError: Nothing has that name.
         UsageError: ``ambiguous-name``, listing all matches.
     """
-    for exact in (
+    for matches in (
         [one for one in firers if name in (one.source.id, one.path)],
         [one for one in firers if name in (one.source.name, one.function.name)],
     ):
-        if len(exact) == 1:
-            return exact[0]
-        if exact:
-            candidates = ", ".join(f"{one.path} ({one.source.id})" for one in exact)
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            candidates = ", ".join(f"{one.path} ({one.source.id})" for one in matches)
             raise UsageError(
-                f"{name} could be any of {len(exact)} {kind}s.",
+                f"{name} could be any of {len(matches)} {kind}s.",
                 code="ambiguous-name",
                 hint=f"Use function/name or the id: {candidates}.",
             )
@@ -122,10 +122,10 @@ def _live(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[T]]) ->
     functions = sorted(observed.functions, key=lambda one: one.name)
     with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="sources") as pool:
         lists = list(pool.map(lambda one: pace.ask(lambda: fetch(one.id), repeatable=True), functions))
-    found = [
+    sources_found = [
         Firer(function, source)
         for function, sources in zip(functions, lists, strict=True)
         for source in sources
         if source.status != Status.DELETING
     ]
-    return sorted(found, key=lambda one: one.path)
+    return sorted(sources_found, key=lambda one: one.path)

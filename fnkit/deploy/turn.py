@@ -35,24 +35,24 @@ def take_turn(folder: Path, *, subject: tuple[str, ...], wait: bool, report: Rep
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = hashlib.sha256("\0".join(subject).encode()).hexdigest()[:16]
     lock = FileLock(folder / f"{name}.lock")
-    holder = folder / f"{name}.holder"
+    holder_file = folder / f"{name}.holder"
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        whom = _holder(holder)
+        holder = _holder(holder_file)
         if not wait:
             raise DeployError(
-                f"Another deploy of this project is under way ({whom}).",
+                f"Another deploy of this project is under way ({holder}).",
                 code="deploy-under-way",
                 hint="Run it without --no-lock-wait to wait for the other one.",
             ) from None
-        report(Waiting(f"another deploy of this project ({whom})"))
+        report(Waiting(f"another deploy of this project ({holder})"))
         lock.acquire(poll_interval=_POLL_SECONDS)
     try:
-        holder.write_text(f"process {os.getpid()}", encoding="utf-8")
+        holder_file.write_text(f"process {os.getpid()}", encoding="utf-8")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        holder_file.unlink(missing_ok=True)
         lock.release()
 
 

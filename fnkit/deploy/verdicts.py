@@ -30,17 +30,17 @@ def judge_secrets(observed: Observed, values: Mapping[str, str], folder: Path) -
         directory: Directory for verification records. If it is not writable, every hash is verified again.
     """
     pairs = {(secret.hashed_value, secret.key) for secret in _hashes(observed) if secret.key in values}
-    memory = _Memory(folder)
-    marks = {pair: memory.mark(pair[0], values[pair[1]]) for pair in pairs}
-    same = {pair for pair in pairs if marks[pair] in memory.known}
-    open_questions = sorted(pairs - same)
-    if open_questions:
+    cache = _Memory(folder)
+    fingerprints = {pair: cache.mark(pair[0], values[pair[1]]) for pair in pairs}
+    verified = {pair for pair in pairs if fingerprints[pair] in cache.known}
+    unverified = sorted(pairs - verified)
+    if unverified:
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 2, thread_name_prefix="verify") as pool:
-            answers = pool.map(lambda pair: _is_of(pair[0], values[pair[1]]), open_questions)
-            confirmed = {pair for pair, answer in zip(open_questions, answers, strict=True) if answer}
-        memory.remember(marks[pair] for pair in confirmed)
-        same |= confirmed
-    return SecretVerdicts(same=frozenset(same))
+            results = pool.map(lambda pair: _is_of(pair[0], values[pair[1]]), unverified)
+            confirmed = {pair for pair, answer in zip(unverified, results, strict=True) if answer}
+        cache.remember(fingerprints[pair] for pair in confirmed)
+        verified |= confirmed
+    return SecretVerdicts(same=frozenset(verified))
 
 
 def _hashes(observed: Observed) -> Iterable[SecretHashedValue]:
@@ -77,9 +77,9 @@ class _Memory:
         return hashlib.blake2b(content, key=self._key, digest_size=_MARK_BYTES).digest()
 
     def remember(self, marks: Iterable[bytes]) -> None:
-        known = [*self.known, *marks][-_MOST_REMEMBERED:]
+        fingerprints = [*self.known, *marks][-_MOST_REMEMBERED:]
         try:
-            _write_private(self._folder / _REMEMBERED, b"".join(known))
+            _write_private(self._folder / _REMEMBERED, b"".join(fingerprints))
         except OSError:
             return  # the next run verifies again
 

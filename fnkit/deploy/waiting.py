@@ -32,22 +32,22 @@ def until_function_settled(
     Raises:
         DeployError: The function did not reach a final status in 45 minutes.
     """
-    said: str | None = None
+    last_message: str | None = None
 
     def settled() -> Function | None:
-        nonlocal said
-        now = pace.ask(lambda: api.functions.get(function.id), repeatable=True)
-        if now.status not in _MOVING:
-            return now
-        if now.build_message and now.build_message != said:
-            said = now.build_message
-            tell(said)
+        nonlocal last_message
+        current = pace.ask(lambda: api.functions.get(function.id), repeatable=True)
+        if current.status not in _MOVING:
+            return current
+        if current.build_message and current.build_message != last_message:
+            last_message = current.build_message
+            tell(last_message)
         return None
 
-    answer = pace.until(settled, seconds=_BUILD_SECONDS, longest_pause=_longest(api, 5.0))
-    if answer is None:
+    final = pace.until(settled, seconds=_BUILD_SECONDS, longest_pause=_longest(api, 5.0))
+    if final is None:
         raise DeployError(f"{function.name} is still {function.status} after 45 minutes.", code="still-pending")
-    return answer
+    return final
 
 
 def until_function_gone(api: FunctionsApi, function_id: str, name: str, pace: Pace) -> None:
@@ -76,19 +76,19 @@ def until_namespace_ready(api: FunctionsApi, namespace: Namespace, pace: Pace) -
     """
 
     def settled() -> Namespace | None:
-        now = pace.ask(lambda: api.namespaces.get(namespace.id), repeatable=True)
-        return None if now.status in _MOVING else now
+        current = pace.ask(lambda: api.namespaces.get(namespace.id), repeatable=True)
+        return None if current.status in _MOVING else current
 
-    answer = (
+    final = (
         namespace
         if namespace.status not in _MOVING
         else pace.until(settled, seconds=_NAMESPACE_SECONDS, longest_pause=_longest(api, 2.0))
     )
-    if answer is None or answer.status != Status.READY:
-        status = answer.status if answer else namespace.status
-        why = f": {answer.error_message}" if answer and answer.error_message else ""
-        raise DeployError(f"The namespace {namespace.name} is {status}{why}.", code="namespace-not-ready")
-    return answer
+    if final is None or final.status != Status.READY:
+        status = final.status if final else namespace.status
+        reason = f": {final.error_message}" if final and final.error_message else ""
+        raise DeployError(f"The namespace {namespace.name} is {status}{reason}.", code="namespace-not-ready")
+    return final
 
 
 def _until_gone(api: FunctionsApi, get: Callable[[], object], what: str, pace: Pace) -> None:

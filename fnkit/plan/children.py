@@ -42,10 +42,10 @@ def plan_children(
     Returns:
         The changes, and descriptions of the foreign resources.
     """
-    name, ours = wanted.name, read_ownership(live.tags).children
+    name, owned = wanted.name, read_ownership(live.tags).children
     privacy_changes = live.privacy != wanted.settings.privacy
     crons = _match(
-        ("cron", name, ours),
+        ("cron", name, owned),
         {cron.name: cron for cron in wanted.crons},
         found.crons,
         compare=lambda cron, one: _compare_cron(name, cron, one),
@@ -55,7 +55,7 @@ def plan_children(
         ),
     )
     domains = _match(
-        ("domain", name, ours),
+        ("domain", name, owned),
         {hostname: hostname for hostname in wanted.domains},
         found.domains,
         compare=lambda hostname, one: _compare_domain(name, hostname, one),
@@ -63,7 +63,7 @@ def plan_children(
         drop=lambda one, why: _domain(Action.DELETE, name, one.hostname, one.id, (why,)),
     )
     triggers = _match(
-        ("trigger", name, ours),
+        ("trigger", name, owned),
         {trigger.name: trigger for trigger in wanted.triggers},
         found.triggers,
         compare=lambda trigger, one: _compare_trigger(name, trigger, one, privacy_changes=privacy_changes),
@@ -90,24 +90,24 @@ def _match(
     Names are not unique in the API. Of several live resources with one name the first is kept and the others, left
     over from an interrupted deploy, are deleted.
     """
-    kind, function, ours = whose
-    seen: set[str] = set()
+    kind, function, owned = whose
+    matched: set[str] = set()
     changes: list[ChildChange] = []
     foreign: list[str] = []
     for one in live:
         name = _name(one)
         if one.status == Status.DELETING:
             continue
-        if name in declared and name not in seen:
-            seen.add(name)
+        if name in declared and name not in matched:
+            matched.add(name)
             changes.append(compare(declared[name], one))
         elif name in declared:
             changes.append(drop(one, "duplicate name"))
-        elif child_hash(kind, name) in ours:
+        elif child_hash(kind, name) in owned:
             changes.append(drop(one, "no longer in the code"))
         else:
             foreign.append(f"{kind} {name or one.id} of {function}")
-    changes += [create(item) for name, item in declared.items() if name not in seen]
+    changes += [create(item) for name, item in declared.items() if name not in matched]
     return changes, foreign
 
 
@@ -142,8 +142,14 @@ def _compare_trigger(
     The API cannot change a trigger's source, and a trigger stops working when its function's privacy changes. Both
     need a replacement.
     """
-    found = _listens_to(live)
-    if found is None or (found.source, found.address, found.account, found.project_id, found.region) != (
+    live_settings = _listens_to(live)
+    if live_settings is None or (
+        live_settings.source,
+        live_settings.address,
+        live_settings.account,
+        live_settings.project_id,
+        live_settings.region,
+    ) != (
         wanted.settings.source,
         wanted.settings.address,
         wanted.settings.account,
@@ -154,7 +160,7 @@ def _compare_trigger(
         return _trigger(Action.REPLACE, function, wanted, live.id, (reason,))
     if privacy_changes:
         return _trigger(Action.REPLACE, function, wanted, live.id, ("its function's privacy changes",))
-    if found.description != wanted.settings.description:
+    if live_settings.description != wanted.settings.description:
         return _trigger(Action.UPDATE, function, wanted, live.id, ("description",))
     return _trigger(Action.KEEP, function, wanted, live.id, ())
 

@@ -126,15 +126,15 @@ def desired_state(
     for bundle in bundles:
         by_function |= {one.function: (bundle, one) for one in bundle.slices}
         notes.extend(bundle.notes)
-    chosen = [spec for spec in project.functions if names is None or spec.name in names]
+    selected = [spec for spec in project.functions if names is None or spec.name in names]
     owner = owner_tags(project.name, project.stage)
-    place = _Place(project_id, region, nats_account)
-    _check_accounts(chosen, place)
+    location = _Place(project_id, region, nats_account)
+    _check_accounts(selected, location)
     return Desired(
         project=project.name,
         stage=project.stage,
         namespace=_namespace(project, owner),
-        functions=tuple(_function(spec, *by_function[spec.name], owner, place) for spec in chosen),
+        functions=tuple(_function(spec, *by_function[spec.name], owner, location) for spec in selected),
         partial=names is not None,
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -165,7 +165,7 @@ class _Place:
 
 def _check_accounts(functions: Iterable[FunctionSpec], place: _Place) -> None:
     """Reject NATS triggers without an account. The API rejects them too, but only in the middle of a deploy."""
-    missing = [
+    problems = [
         Problem(
             "nats-account-missing",
             f"{spec.name}: its NATS trigger on {trigger.address} needs the account of the subject.",
@@ -177,8 +177,8 @@ def _check_accounts(functions: Iterable[FunctionSpec], place: _Place) -> None:
         for trigger in spec.triggers
         if trigger.kind == "nats" and not trigger.account and not place.nats_account
     ]
-    if missing:
-        raise ProjectInvalid(tuple(missing))
+    if problems:
+        raise ProjectInvalid(tuple(problems))
 
 
 def _function(
@@ -186,7 +186,7 @@ def _function(
 ) -> DesiredFunction:
     crons = tuple(_cron(cron) for cron in spec.crons)
     triggers = tuple(_trigger(trigger, place) for trigger in spec.triggers)
-    made = [
+    owned = [
         *(child_hash("cron", cron.name) for cron in crons),
         *(child_hash("domain", hostname) for hostname in spec.domains),
         *(child_hash("trigger", trigger.name) for trigger in triggers),
@@ -209,7 +209,7 @@ def _function(
             private_network_id=spec.private_network_id,
         ),
         secrets=spec.secrets,
-        tags=(*spec.tags, *owner, *child_tags(made), *(() if spec.preload else (PRELOAD_OFF_TAG,))),
+        tags=(*spec.tags, *owner, *child_tags(owned), *(() if spec.preload else (PRELOAD_OFF_TAG,))),
         crons=crons,
         domains=spec.domains,
         triggers=triggers,

@@ -25,13 +25,15 @@ def plan_destroy(
             changes.append(drop_function(live, "destroyed"))
         else:
             foreign.append(f"function {live.name}")
-    holder = observed.namespace
+    live_namespace = observed.namespace
     notes: tuple[str, ...] = ()
-    if holder is not None and read_ownership(holder.tags).belongs_to(project, stage):
+    if live_namespace is not None and read_ownership(live_namespace.tags).belongs_to(project, stage):
         if foreign:
-            notes = (f"The namespace {holder.name} is kept: it contains functions of other owners.",)
+            notes = (f"The namespace {live_namespace.name} is kept: it contains functions of other owners.",)
         else:
-            change = NamespaceChange(action=Action.DELETE, name=holder.name, id=holder.id, reasons=("destroyed",))
+            change = NamespaceChange(
+                action=Action.DELETE, name=live_namespace.name, id=live_namespace.id, reasons=("destroyed",)
+            )
             changes.append(change)
     return Plan(
         api_url=api_url,

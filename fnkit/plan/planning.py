@@ -40,10 +40,10 @@ def make_plan(
     changes: list[Change] = [_namespace_change(desired, observed, verdicts)]
     foreign: list[str] = []
     for wanted in desired.functions:
-        function_changes, strangers = plan_function(wanted, observed, verdicts)
+        function_changes, foreign_resources = plan_function(wanted, observed, verdicts)
         changes.extend(function_changes)
-        foreign.extend(strangers)
-    dropped, strangers = _leftovers(desired, observed, prune=prune)
+        foreign.extend(foreign_resources)
+    deletions, foreign_resources = _leftovers(desired, observed, prune=prune)
     return Plan(
         api_url=api_url,
         region=region,
@@ -51,8 +51,8 @@ def make_plan(
         project=desired.project,
         stage=desired.stage,
         namespace=desired.namespace.name,
-        changes=(*changes, *dropped),
-        foreign=(*foreign, *strangers),
+        changes=(*changes, *deletions),
+        foreign=(*foreign, *foreign_resources),
         notes=desired.notes,
     )
 
@@ -85,9 +85,9 @@ def _check_ownership(desired: Desired, observed: Observed) -> None:
         return
     owner = read_ownership(namespace.tags)
     if not desired.namespace.shared and not owner.belongs_to(desired.project, desired.stage):
-        whose = f"project {owner.project} (stage {owner.stage})" if owner.project else "no fnkit project"
+        owner_name = f"project {owner.project} (stage {owner.stage})" if owner.project else "no fnkit project"
         raise DeployError(
-            f"The namespace {namespace.name} already exists and belongs to {whose}.",
+            f"The namespace {namespace.name} already exists and belongs to {owner_name}.",
             code="namespace-not-owned",
             hint="Choose another namespace, or share this one: "
             f'namespace = {{ name = "{namespace.name}", shared = true }}',
@@ -95,9 +95,9 @@ def _check_ownership(desired: Desired, observed: Observed) -> None:
     for wanted in desired.functions:
         live = observed.function(wanted.name)
         if live is not None and not read_ownership(live.tags).belongs_to(desired.project, desired.stage):
-            whose = read_ownership(live.tags).project or "no fnkit project"
+            owner_name = read_ownership(live.tags).project or "no fnkit project"
             raise DeployError(
-                f"The function {live.name} already exists in {namespace.name} and belongs to {whose}.",
+                f"The function {live.name} already exists in {namespace.name} and belongs to {owner_name}.",
                 code="function-not-owned",
                 hint="Rename yours with name=…, or delete the existing one.",
             )
