@@ -48,8 +48,8 @@ def call_as_the_cron(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
     """
     body = msgspec.json.encode(firer.source.args)
     with _credentials(api, firer.function) as credentials:
-        began, now = time.perf_counter(), datetime.now(UTC)
-        answer = call_function(
+        started_at, now = time.perf_counter(), datetime.now(UTC)
+        response = call_function(
             api.platform(),
             firer.function.domain_name,
             method="POST",
@@ -59,10 +59,10 @@ def call_as_the_cron(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
             timeout=_LONGEST_TIMEOUT,
             over_tls=firer.function.http_option == "redirected",
         )
-        taken = round((time.perf_counter() - began) * 1000, 3)
-    succeeded = answer.status < _REFUSED
-    said = answer.body[:_SHOWN].decode("utf-8", "replace")
-    error = "" if succeeded else f"it answered {answer.status}: {said}"
+        duration_ms = round((time.perf_counter() - started_at) * 1000, 3)
+    succeeded = response.status < _REFUSED
+    body_text = response.body[:_SHOWN].decode("utf-8", "replace")
+    error = "" if succeeded else f"it answered {response.status}: {body_text}"
     return DeliveryView(
         id="",
         kind="cron",
@@ -71,8 +71,8 @@ def call_as_the_cron(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
         at=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         attempts=1,
         status="succeeded" if succeeded else "failed",
-        http_status=answer.status,
-        duration_ms=taken,
+        http_status=response.status,
+        duration_ms=duration_ms,
         error=error,
         cause="fire",
         message_id=None,
@@ -83,7 +83,7 @@ def call_as_the_cron(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
         replay_of=None,
         replayed_by=None,
         lag_ms=None,
-        tries=(DeliveryAttempt(http_status=answer.status, duration_ms=taken, error=error),),
+        tries=(DeliveryAttempt(http_status=response.status, duration_ms=duration_ms, error=error),),
     )
 
 
@@ -97,9 +97,9 @@ def _credentials(api: FunctionsApi, function: Function) -> Iterator[tuple[tuple[
     if function.privacy != "private":
         yield ()
         return
-    ends = (datetime.now(UTC) + _TOKEN_LIFE).strftime("%Y-%m-%dT%H:%M:%SZ")
-    wanted = CreateToken(function_id=function.id, description="fnkit cron run", expires_at=ends)
-    token = api.transport.write("POST", "tokens", Token, wanted)
+    expires_at = (datetime.now(UTC) + _TOKEN_LIFE).strftime("%Y-%m-%dT%H:%M:%SZ")
+    request = CreateToken(function_id=function.id, description="fnkit cron run", expires_at=expires_at)
+    token = api.transport.write("POST", "tokens", Token, request)
     try:
         _wait_ready(api, token)
         yield (("X-Auth-Token", token.token),)

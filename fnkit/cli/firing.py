@@ -96,13 +96,13 @@ def fire_now(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
 def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, asked: Asked) -> int | None:
     ids = [*asked.replay, *asked.further]
     request = ReplayRequest(ids=ids) if ids else ReplayRequest(status="any")
-    answer = api.deliveries.replay(kind, source_id, request)
-    begun = [one.delivery for one in answer.replayed]
+    result = api.deliveries.replay(kind, source_id, request)
+    begun = [one.delivery for one in result.replayed]
     with output.progress("Replaying"):
-        ended = _ended(api, kind, source_id, begun)
+        finished = _ended(api, kind, source_id, begun)
     total = api.deliveries.page(kind, source_id, limit=1).total
-    output.result(DeliveriesView(tuple(ended), total, skipped=tuple(answer.skipped), is_replay=True))
-    succeeded = all(one.status == "succeeded" for one in ended) and not answer.skipped
+    output.result(DeliveriesView(tuple(finished), total, skipped=tuple(result.skipped), is_replay=True))
+    succeeded = all(one.status == "succeeded" for one in finished) and not result.skipped
     return None if succeeded else 1
 
 
@@ -111,11 +111,11 @@ def _ended(api: FunctionsApi, kind: str, source_id: str, begun: list[DeliveryVie
 
     There is no deadline here: the platform limits the attempts of a delivery, so each one finishes.
     """
-    waiting = {one.id for one in begun}
-    while waiting:
+    pending_ids = {one.id for one in begun}
+    while pending_ids:
         page = api.deliveries.page(kind, source_id, statuses=("pending",), limit=_PAGE)
-        waiting &= {one.id for one in page.deliveries}
-        if waiting:
+        pending_ids &= {one.id for one in page.deliveries}
+        if pending_ids:
             time.sleep(_LOOK_SECONDS)
     return [_end_of(api, kind, source_id, one) for one in begun]
 

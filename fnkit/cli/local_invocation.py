@@ -118,10 +118,10 @@ def invoke_here(
         **{name: secret_values[name] for name in (*project.namespace.secrets, *spec.secrets)},
     }
     trigger = dict(request.headers).get("SCW_TRIGGER_TYPE", "")
-    refused = refusal(path, len(request.body), trigger, environment.get("SCW_ALLOW_FAVICON", ""))
-    if refused is not None:
-        plain = (("Content-Type", "text/plain; charset=utf-8"),)
-        response = map_response(refused.status, plain, refused.text.encode())
+    rejection = refusal(path, len(request.body), trigger, environment.get("SCW_ALLOW_FAVICON", ""))
+    if rejection is not None:
+        text_headers = (("Content-Type", "text/plain; charset=utf-8"),)
+        response = map_response(rejection.status, text_headers, rejection.text.encode())
         return Answer(response=response, duration_ms=0.0, logs=())
     event = build_event(method=request.method, path=path, query=query, headers=request.headers, body=request.body)
     call = {
@@ -140,17 +140,17 @@ def _run(
 ) -> Answer:
     logs: list[str] = []
 
-    def keep(line: str) -> None:
+    def record_line(line: str) -> None:
         logs.append(line)
         on_line(line)
 
     with (
         tempfile.TemporaryDirectory(prefix="fnkit-invoke-") as home,
-        socket.create_server(("127.0.0.1", 0), backlog=8) as door,
+        socket.create_server(("127.0.0.1", 0), backlog=8) as listener,
     ):
         token = secrets.token_hex(32)
         settings = {
-            "port": door.getsockname()[1],
+            "port": listener.getsockname()[1],
             "token": token,
             "home": home,
             "root": str(root),
@@ -158,10 +158,10 @@ def _run(
             "environment": instance_environment(_route(spec, root, environment), home=home, root=str(root)),
         }
         child = _start(settings)
-        listening = threading.Thread(target=_listen, args=(child.stdout, keep), daemon=True)
-        listening.start()
+        reader = threading.Thread(target=_listen, args=(child.stdout, record_line), daemon=True)
+        reader.start()
         try:
-            with _accept(door, token, child) as connection:
+            with _accept(listener, token, child) as connection:
                 response, milliseconds = _exchange(connection, call, spec)
             _let_end(child)
         finally:
@@ -169,7 +169,7 @@ def _run(
             child.wait()
             # A process that the handler started may keep the pipe open, so end of file may never come. Lines
             # printed until now are enough.
-            listening.join(timeout=1.0)
+            reader.join(timeout=1.0)
     return Answer(response=response, duration_ms=milliseconds, logs=tuple(logs))
 
 
@@ -206,10 +206,10 @@ def _accept(door: socket.socket, token: str, child: subprocess.Popen[bytes]) -> 
             continue
         connection.settimeout(1.0)
         try:
-            said = _receive(connection, len(token))
+            received = _receive(connection, len(token))
         except OSError:
-            said = b""
-        if secrets.compare_digest(said, token.encode()):
+            received = b""
+        if secrets.compare_digest(received, token.encode()):
             return connection
         connection.close()
     raise InvokeError("The handler's process exited before it accepted a request.", code="invoke-start")
@@ -229,7 +229,7 @@ def _exchange(
     if not _until(connection, b"\n")[0]:
         return map_failure("the process exited while it imported the handler"), 0.0
     body = json.dumps(call).encode()
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     timeout = spec.timeout / _NANOSECONDS
     connection.settimeout(timeout)
     try:
@@ -241,7 +241,7 @@ def _exchange(
         response = map_response(504, (("Content-Type", "text/plain; charset=utf-8"),), text.encode())
     except OSError:
         response = map_failure("the process exited before it responded")
-    return response, round((time.perf_counter() - began) * 1000, 3)
+    return response, round((time.perf_counter() - started_at) * 1000, 3)
 
 
 def _mapped(connection: socket.socket, head: bytes, rest: bytes) -> MappedResponse:

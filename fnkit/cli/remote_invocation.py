@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from fnkit.cli.endpoints import endpoint_for
-from fnkit.cli.local_invocation import Answer, Request
 from fnkit.cli.options import ApiOptions, CommonOptions
-from fnkit.client import FunctionsApi
-from fnkit.client.calling import call_function
-from fnkit.contract.invocation import MappedResponse
-from fnkit.contract.resources import Function
-from fnkit.deploy.loading import load_identity
 from fnkit.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from fnkit.cli.local_invocation import Answer, Request
+    from fnkit.client import FunctionsApi
+    from fnkit.contract.resources import Function
 
 __all__ = ["invoke_there"]
 
@@ -31,12 +29,19 @@ def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Req
         ApiError: A request to the API failed.
         InvokeError: The function did not respond.
     """
+    from fnkit.cli.endpoints import endpoint_for
+    from fnkit.cli.local_invocation import Answer
+    from fnkit.client import FunctionsApi
+    from fnkit.client.calling import call_function
+    from fnkit.contract.invocation import MappedResponse
+    from fnkit.deploy.loading import load_identity
+
     identity = load_identity(common.directory, stage=common.stage)
     with FunctionsApi(endpoint_for(common, api, project_region=identity.region)) as client:
         info = client.platform()
         function = _function(client, identity.namespace, name)
-    began = time.perf_counter()
-    answer = call_function(
+    started_at = time.perf_counter()
+    response = call_function(
         info,
         function.domain_name,
         method=request.method,
@@ -46,14 +51,14 @@ def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Req
         timeout=_LONGEST_TIMEOUT,
         over_tls=function.http_option == "redirected",
     )
-    milliseconds = round((time.perf_counter() - began) * 1000, 3)
-    if function.privacy == "private" and answer.status == _FORBIDDEN:
+    milliseconds = round((time.perf_counter() - started_at) * 1000, 3)
+    if function.privacy == "private" and response.status == _FORBIDDEN:
         common.output.warning(
             f"{name} is private. Pass a token of the function or its namespace, or the secret of an API key: "
             "-H 'X-Auth-Token: …'."
         )
-    response = MappedResponse(answer.status, list(answer.headers), answer.body)
-    return Answer(response=response, duration_ms=milliseconds, logs=())
+    mapped = MappedResponse(response.status, list(response.headers), response.body)
+    return Answer(response=mapped, duration_ms=milliseconds, logs=())
 
 
 def _function(client: FunctionsApi, namespace_name: str, name: str) -> Function:

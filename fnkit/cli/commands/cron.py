@@ -79,8 +79,8 @@ def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
     from fnkit.deploy.sources import chosen, live_crons
 
     with open_api(common, api) as (client, identity):
-        firer = chosen(live_crons(client, identity.namespace), name, "cron")
-        delivery = fire_now(client, firer)
+        event_source = chosen(live_crons(client, identity.namespace), name, "cron")
+        delivery = fire_now(client, event_source)
     common.output.result(FiredView(delivery))
     return None if delivery.status == "succeeded" else 1
 
@@ -108,7 +108,7 @@ def history(
     from fnkit.cli.firing import Asked, open_api, show_deliveries
     from fnkit.deploy.sources import chosen, live_crons
 
-    asked = Asked(failed=failed, limit=limit, replay=replay, further=further, replay_failed=replay_failed)
+    query = Asked(failed=failed, limit=limit, replay=replay, further=further, replay_failed=replay_failed)
     with open_api(common, api) as (client, identity):
-        firer = chosen(live_crons(client, identity.namespace), name, "cron")
-        return show_deliveries(common.output, client, "crons", firer.source.id, asked)
+        event_source = chosen(live_crons(client, identity.namespace), name, "cron")
+        return show_deliveries(common.output, client, "crons", event_source.source.id, query)

@@ -66,9 +66,9 @@ def deploy(
     from fnkit.deploy.preparing import Wish
 
     started = time.monotonic()
-    promised = _read_plan(plan_file) if plan_file is not None else None
+    saved_plan = _read_plan(plan_file) if plan_file is not None else None
     endpoint = endpoint_for(common, api, project_region=project_region(common.directory, common.stage))
-    wish = Wish(
+    request = Wish(
         directory=common.directory,
         stage=common.stage,
         names=frozenset(names) or None,
@@ -77,13 +77,13 @@ def deploy(
     )
     with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Deploying") as progress:
         prepared, applied = deploying.deploy(
-            wish,
+            request,
             client,
             environ=os.environ,
             cache=cache_folder(os.environ),
             report=progress.report,
-            approve=lambda plan: _approve(plan, common.output, progress, yes=yes or promised is not None),
-            promised=promised,
+            approve=lambda plan: _approve(plan, common.output, progress, yes=yes or saved_plan is not None),
+            promised=saved_plan,
             wait=not no_lock_wait,
         )
     if applied is None:
@@ -107,15 +107,15 @@ def _approve(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool)
     """
     from fnkit.plan import Action, FunctionChange
 
-    going = [
+    deleted = [
         change.name
         for change in plan.changes
         if isinstance(change, FunctionChange) and change.action in (Action.DELETE, Action.REPLACE)
     ]
-    if not going or yes or output.as_json or not sys.stdin.isatty():
+    if not deleted or yes or output.as_json or not sys.stdin.isatty():
         return True
     with progress.paused():
-        return output.confirm(f"This deletes {', '.join(going)}. Continue?", yes=False)
+        return output.confirm(f"This deletes {', '.join(deleted)}. Continue?", yes=False)
 
 
 def _read_plan(file: Path) -> Plan:
@@ -149,8 +149,8 @@ def _urls(prepared: Prepared, applied: Applied) -> dict[str, str]:
 
 
 def _next_commands(api: ApiOptions, applied: Applied) -> tuple[str, ...]:
-    made = [one.name for one in applied.functions if one.status == "ready"]
+    ready = [one.name for one in applied.functions if one.status == "ready"]
     where = " --local" if api.local else ""
-    if applied.plan.is_empty or not made:
+    if applied.plan.is_empty or not ready:
         return ()
-    return (f"fnkit invoke {made[0]} --remote{where}", f"fnkit status{where}")
+    return (f"fnkit invoke {ready[0]} --remote{where}", f"fnkit status{where}")

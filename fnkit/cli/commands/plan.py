@@ -49,7 +49,7 @@ def plan(
     from fnkit.errors import FnkitError
 
     try:
-        made = _make(common, api, refresh=refresh, prune=prune)
+        computed = _make(common, api, refresh=refresh, prune=prune)
     except FnkitError as error:
         if exit_code:
             error.exit_code = 1  # with --exit-code, 2 means changes and nothing else
@@ -58,10 +58,10 @@ def plan(
     from fnkit.plan.changes import encode_plan
 
     if out is not None:
-        out.write_bytes(encode_plan(made))
+        out.write_bytes(encode_plan(computed))
         common.output.message(f"Saved the plan to {out}.")
-    common.output.result(PlanView(made, verbose=common.output.verbosity > 0, markdown=markdown))
-    return _CHANGES if exit_code and not made.is_empty else None
+    common.output.result(PlanView(computed, verbose=common.output.verbosity > 0, markdown=markdown))
+    return _CHANGES if exit_code and not computed.is_empty else None
 
 
 def _make(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: bool) -> Plan:
@@ -74,10 +74,10 @@ def _make(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: bool)
     from fnkit.deploy.preparing import Wish, prepare
 
     endpoint = endpoint_for(common, api, project_region=project_region(common.directory, common.stage))
-    wish = Wish(directory=common.directory, stage=common.stage, refresh=refresh, prune=prune)
+    request = Wish(directory=common.directory, stage=common.stage, refresh=refresh, prune=prune)
     with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Planning") as progress:
         prepared = prepare(
-            wish,
+            request,
             client,
             environ=os.environ,
             cache=cache_folder(os.environ),

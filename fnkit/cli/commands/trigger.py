@@ -66,7 +66,7 @@ def deliveries(
     from fnkit.cli.firing import Asked, open_api, show_deliveries
     from fnkit.deploy.sources import chosen, live_triggers
 
-    asked = Asked(failed=failed, limit=limit, replay=replay, further=further, replay_failed=replay_failed)
+    query = Asked(failed=failed, limit=limit, replay=replay, further=further, replay_failed=replay_failed)
     with open_api(common, api) as (client, identity):
-        firer = chosen(live_triggers(client, identity.namespace), name, "trigger")
-        return show_deliveries(common.output, client, "triggers", firer.source.id, asked)
+        event_source = chosen(live_triggers(client, identity.namespace), name, "trigger")
+        return show_deliveries(common.output, client, "triggers", event_source.source.id, query)

@@ -60,19 +60,19 @@ class CronsView:
                     "schedule": one.source.schedule,
                     "args": one.source.args,
                     "status": one.source.status,
-                    "next": None if tick is None else _utc(tick),
+                    "next": None if timestamp is None else _utc(timestamp),
                     "last": None if last is None else msgspec.to_builtins(last),
                 }
-                for one, tick, last in self.crons
+                for one, timestamp, last in self.crons
             ]
         }
 
     def render(self, console: Console) -> None:
         """Print a line for each cron, followed by its last delivery."""
         width = max((len(one.path) for one, _, _ in self.crons), default=0)
-        for one, tick, last in self.crons:
-            following = "never runs" if tick is None else f"next {_utc(tick)}"
-            console.print(f"{one.path:<{width}}  {one.source.schedule:<16}  {following}", markup=False)
+        for one, timestamp, last in self.crons:
+            next_text = "never runs" if timestamp is None else f"next {_utc(timestamp)}"
+            console.print(f"{one.path:<{width}}  {one.source.schedule:<16}  {next_text}", markup=False)
             if last is not None:
                 console.print(f"  last {delivery_line(last)}", style=delivery_style(last.status))
         if not self.crons:
@@ -93,7 +93,7 @@ class UpcomingView:
                     "function": one.function,
                     "name": one.name,
                     "schedule": one.schedule,
-                    "next": [{"utc": _utc(tick), "local": _local(tick)} for tick in one.ticks],
+                    "next": [{"utc": _utc(timestamp), "local": _local(timestamp)} for timestamp in one.ticks],
                 }
                 for one in self.previews
             ]
@@ -104,9 +104,9 @@ class UpcomingView:
         for one in self.previews:
             title = f"{one.function}/{one.name}  " if one.function else ""
             console.print(f"{title}{one.schedule}", style="bold", markup=False)
-            for tick in one.ticks:
-                here = datetime.fromtimestamp(tick, UTC).astimezone()
-                console.print(f"  {_utc(tick)}   {here:%a %d %b %H:%M %Z}")
+            for timestamp in one.ticks:
+                local_time = datetime.fromtimestamp(timestamp, UTC).astimezone()
+                console.print(f"  {_utc(timestamp)}   {local_time:%a %d %b %H:%M %Z}")
             if not one.ticks:
                 console.print("  It never runs.", style="yellow")
         if not self.previews:

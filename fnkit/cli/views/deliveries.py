@@ -30,13 +30,15 @@ def delivery_style(status: str) -> str:
 
 def delivery_line(one: DeliveryView) -> str:
     """Return one delivery as one line of text, without its body."""
-    answer = "-" if one.http_status is None else str(one.http_status)
-    taken = "" if one.duration_ms is None else f"{one.duration_ms:.1f} ms"
-    tries = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
+    response = "-" if one.http_status is None else str(one.http_status)
+    duration = "" if one.duration_ms is None else f"{one.duration_ms:.1f} ms"
+    attempts = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
     notes = [one.cause] if one.cause in ("fire", "replay") else []
     notes += ["replayed since"] if one.replayed_by else []
     note = f"   ({', '.join(notes)})" if notes else ""
-    return f"{one.at[:19]}Z  {one.status:<9}  {answer:>3}  {tries:<10}  {taken:>12}  {one.id}{note}".rstrip()
+    return (
+        f"{one.at[:19]}Z  {one.status:<9}  {response:>3}  {attempts:<10}  {duration:>12}  {one.id}{note}".rstrip()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ class DeliveriesView:
             console.print(delivery_line(one), style=delivery_style(one.status))
             if one.error:
                 console.print(f"  {one.error}", style="dim", markup=False)
-        for left in self.skipped:
-            console.print(f"{left.id}: not replayed: {left.reason}", style="yellow", markup=False)
+        for omitted in self.skipped:
+            console.print(f"{omitted.id}: not replayed: {omitted.reason}", style="yellow", markup=False)
         if not self.deliveries and not self.skipped:
             console.print("There are no deliveries to replay." if self.is_replay else "There are no deliveries.")
         elif len(self.deliveries) < self.total and not self.is_replay:
@@ -92,8 +94,8 @@ class FiredView:
     def render(self, console: Console) -> None:
         """Print the response of the function."""
         one = self.delivery
-        answer = "did not respond" if one.http_status is None else f"responded with {one.http_status}"
-        taken = "" if one.duration_ms is None else f" in {one.duration_ms:.1f} ms"
-        console.print(f"{one.function} {answer}{taken}.", style=delivery_style(one.status))
+        response = "did not respond" if one.http_status is None else f"responded with {one.http_status}"
+        duration = "" if one.duration_ms is None else f" in {one.duration_ms:.1f} ms"
+        console.print(f"{one.function} {response}{duration}.", style=delivery_style(one.status))
         if one.error:
             console.print(one.error, markup=False)

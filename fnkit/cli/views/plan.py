@@ -64,8 +64,8 @@ class PlanView:
             console.print(f"{head}  {'; '.join(change.reasons)}".rstrip(), style=style)
         for note in self.plan.notes:
             console.print(f"note: {note}", style="cyan")
-        for stranger in self.plan.foreign:
-            console.print(f"not managed by fnkit, left unchanged: {stranger}", style="dim")
+        for resource in self.plan.foreign:
+            console.print(f"not managed by fnkit, left unchanged: {resource}", style="dim")
         console.print(summary_line(self.plan.summary))
 
 

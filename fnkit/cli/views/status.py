@@ -46,8 +46,8 @@ class StatusView:
                 console.print(f"  {one.error_message}", style="red")
             for reason in one.drift or ():
                 console.print(f"  differs: {reason}", style="yellow")
-        for stranger in self.inspection.foreign:
-            console.print(f"not managed by fnkit: {stranger}", style="dim")
+        for resource in self.inspection.foreign:
+            console.print(f"not managed by fnkit: {resource}", style="dim")
         if self.inspection.obstacle is not None:
             console.print(f"The project could not be compared: {self.inspection.obstacle.message}", style="yellow")
 
