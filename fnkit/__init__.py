@@ -1,7 +1,7 @@
-"""Mark handlers, deploy them, run them anywhere.
+"""Decorators and types for writing serverless functions.
 
-This module holds the authoring names and nothing else. It ships inside every Python bundle, so importing it
-loads the standard library only (``tests/unit/test_light_import.py``).
+This module re-exports the public names of ``fnkit.authoring`` and nothing else. It ships inside every Python
+bundle, so importing it must load only the standard library (checked by ``tests/unit/test_light_import.py``).
 """
 
 from fnkit.authoring import Context, Event, Response, cron, function, trigger

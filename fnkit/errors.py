@@ -1,24 +1,24 @@
-"""Everything that can go wrong in a way its reader can do something about.
+"""Exceptions that fnkit raises for failures a user can act on.
 
-The tree::
+The hierarchy::
 
     FnkitError
-    ├── UsageError              the command was called wrongly              (exit 2)
-    ├── ProjectError            the project cannot be used as it stands     (exit 2)
-    │   └── ProjectInvalid      … for all these reasons at once
+    ├── UsageError              invalid command line                        (exit 2)
+    ├── ProjectError            the project cannot be used                  (exit 2)
+    │   └── ProjectInvalid      the project has one or more problems
     ├── BundleError             an archive could not be built
-    ├── ApiError                the Functions API said no
-    │   ├── ApiUnreachable      … or could not be reached
+    ├── ApiError                the Functions API rejected a request
+    │   ├── ApiUnreachable      no usable response
     │   ├── AuthenticationError 401, 403
     │   ├── NotFoundError       404
     │   └── ConflictError       409
-    ├── DeployError             a deploy ended before everything was made so
-    ├── InvokeError             a handler could not be run here
-    └── PlatformError           the platform on this machine
+    ├── DeployError             a deployment did not complete
+    ├── InvokeError             a handler could not be run locally
+    └── PlatformError           an operation of the local platform failed
 
-A message says what happened and where; a hint says what to do; a code names the case for scripts and for
-``docs/errors.md``. Rendering them is the command line's work, once. This module ships inside every Python
-bundle: standard library only.
+The message states what happened and where, the hint states the remedy, and the code identifies the case for
+scripts and in ``docs/errors.md``. Only the command line renders errors. This module ships inside every Python
+bundle, so it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -45,10 +45,16 @@ __all__ = [
 
 
 class FnkitError(Exception):
-    """The root. ``message`` and ``hint`` are whole sentences without secrets; ``code`` is stable.
+    """Base class of all fnkit exceptions.
 
-    ``code`` defaults to the class's own; a raiser gives a narrower one where a reader can do something
-    different about it. Codes are lower-case words joined with dashes and stand in ``docs/errors.md``.
+    Attributes:
+        message: One or more complete sentences, without secrets.
+        code: A stable identifier: lower-case words joined with dashes, listed in ``docs/errors.md``. Defaults to
+            the class's ``default_code``; callers pass a narrower one when the remedy differs.
+        hint: What the user can do, as complete sentences, or ``None``.
+        file: The file concerned, relative to the project folder, or ``None``.
+        line: The line in ``file``, counted from 1, or ``None``.
+        exit_code: The exit status of the command line for this class of error.
     """
 
     default_code: ClassVar[str] = "error"
@@ -72,14 +78,14 @@ class FnkitError(Exception):
 
 
 class UsageError(FnkitError):
-    """The command was called wrongly."""
+    """The command line is invalid."""
 
     default_code = "usage"
     exit_code = 2
 
 
 class ProjectError(FnkitError):
-    """The project cannot be used as it stands."""
+    """The project cannot be used in its current state."""
 
     default_code = "project"
     exit_code = 2
@@ -87,9 +93,14 @@ class ProjectError(FnkitError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a project: what, where, and what to do about it.
+    """A single problem of a project.
 
-    ``file`` is relative to the project's folder, with ``/``; ``line`` counts from 1.
+    Attributes:
+        code: Identifier of the problem, a key of ``fnkit.project.PROBLEMS``.
+        message: What is wrong, as a complete sentence.
+        hint: How to fix it, or ``None``.
+        file: Path relative to the project folder, with ``/`` as separator.
+        line: Line in ``file``, counted from 1.
     """
 
     code: str
@@ -100,7 +111,7 @@ class Problem:
 
 
 class ProjectInvalid(ProjectError):
-    """All of a project's problems at once."""
+    """The project has problems; ``problems`` lists all of them."""
 
     default_code = "project-invalid"
 
@@ -117,10 +128,11 @@ class BundleError(FnkitError):
 
 
 class ApiError(FnkitError):
-    """The Functions API refused a request.
+    """The Functions API rejected a request.
 
-    ``status`` is the HTTP status (0 when there was no answer), ``body_type`` the error's ``type`` where it
-    has one (``transient_state``, ``quotas_exceeded``, …).
+    Attributes:
+        status: HTTP status code, or 0 if there was no response.
+        body_type: The ``type`` field of the error body (``transient_state``, ``quotas_exceeded``, …), or ``None``.
     """
 
     default_code = "api"
@@ -140,13 +152,13 @@ class ApiError(FnkitError):
 
 
 class ApiUnreachable(ApiError):
-    """No usable answer came: refused, timed out, cut off, or not the API at all."""
+    """No usable response: connection refused, timed out or cut off, or the server is not the API."""
 
     default_code = "api-unreachable"
 
 
 class AuthenticationError(ApiError):
-    """401 or 403: the key is missing, wrong, or may not do this."""
+    """401 or 403: the API key is missing, invalid, or lacks permission."""
 
     default_code = "authentication"
 
@@ -158,24 +170,24 @@ class NotFoundError(ApiError):
 
 
 class ConflictError(ApiError):
-    """409: the name is taken, or the resource is in a transient state."""
+    """409: the name is already in use, or the resource is in a transient state."""
 
     default_code = "conflict"
 
 
 class DeployError(FnkitError):
-    """A deploy ended before everything was made so."""
+    """A deployment failed before all changes were applied."""
 
     default_code = "deploy-failed"
 
 
 class InvokeError(FnkitError):
-    """A handler could not be run here."""
+    """A handler could not be run on this machine."""
 
     default_code = "invoke"
 
 
 class PlatformError(FnkitError):
-    """The platform on this machine cannot do what was asked."""
+    """The local platform cannot perform the requested operation."""
 
     default_code = "platform"

@@ -1,7 +1,8 @@
-"""What a decorator says about a handler: frozen values, as the author wrote them, nothing checked yet.
+"""Declarations: the arguments of the decorators as frozen, unvalidated values.
 
-A declaration holds what was *given*; ``None`` means "not given", so that project-wide settings can fill it in.
-Checking and defaults are ``fnkit.project``'s work, where all problems can be told at once.
+``None`` means that an argument was not given, so that project-wide settings can supply the value.
+``fnkit.project`` validates declarations and fills in defaults, because only there can all problems of a project
+be reported together.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, dataclass_t
 __all__ = ["ATTRIBUTE", "CronDeclaration", "Declaration", "FunctionDeclaration", "TriggerDeclaration"]
 
 ATTRIBUTE = "__fnkit__"
-"""The attribute of a handler under which its declarations stand, as one tuple in the order of writing."""
+"""Attribute of a handler that holds its declarations: one tuple, in source order."""
 
 
 _Kind = TypeVar("_Kind")
@@ -21,20 +22,22 @@ _Kind = TypeVar("_Kind")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def _declaration(kind: type[_Kind]) -> type[_Kind]:
-    """Make a frozen dataclass of keywords.
+    """Turn a class into a frozen, keyword-only dataclass without generated methods.
 
-    ``dataclass`` writes and compiles the methods of each class anew, 1.6 ms in all at every cold start of every
-    function that imports fnkit. Here they stand once, in ``_Frozen``, and it only collects the fields.
+    ``dataclass`` generates and compiles the methods of each class at import time, which adds 1.6 ms to every cold
+    start of every function that imports fnkit. ``_FrozenDataclass`` implements the methods once for all
+    declarations; ``dataclass`` then only collects the fields.
     """
     return dataclass(init=False, repr=False, eq=False, kw_only=True)(kind)
 
 
 class _Frozen:
-    """What ``dataclass(frozen=True, kw_only=True)`` would write."""
+    """Generic versions of the methods that ``dataclass(frozen=True, kw_only=True)`` would generate."""
 
     if TYPE_CHECKING:
         __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     else:
+        # Hidden from type checkers: they derive a precise __init__ for each class from dataclass_transform.
 
         def __init__(self, **given: object) -> None:
             kind = type(self)
@@ -70,11 +73,18 @@ class _Frozen:
 
 @_declaration
 class FunctionDeclaration(_Frozen):
-    """``@function``: every field of the API's CreateFunction and CreateDomain, under its plain name.
+    """Arguments of ``@function``.
 
-    memory: MB. timeout: seconds, or ``"30s"``, ``"5m"``. secrets: names of environment variables on the
-    deploying machine. domains: custom hostnames. slice: False deploys on any change of the project.
-    preload: False keeps third-party imports out of warm-up.
+    The fields cover the API's CreateFunction and CreateDomain requests.
+
+    Attributes:
+        memory: In MB.
+        timeout: Seconds as a number, or a duration such as ``"30s"`` or ``"5m"``.
+        secrets: Names of environment variables on the deploying machine.
+        domains: Custom hostnames.
+        change_detection: ``"function"`` redeploys when the function's own slice changes, ``"project"`` on any
+            change in the project.
+        preload: ``False`` disables importing third-party modules ahead of a cold start.
     """
 
     name: str | None = None
@@ -92,13 +102,18 @@ class FunctionDeclaration(_Frozen):
     tags: tuple[str, ...] | None = None
     domains: tuple[str, ...] | None = None
     private_network_id: str | None = None
-    slice: bool | None = None
+    change_detection: str | None = None
     preload: bool | None = None
 
 
 @_declaration
 class CronDeclaration(_Frozen):
-    """``@cron``: a UNIX schedule in UTC, the JSON object to POST, and an optional name."""
+    """Arguments of ``@cron``.
+
+    Attributes:
+        schedule: Five UNIX cron fields, in UTC.
+        args: The JSON object sent as the request body.
+    """
 
     schedule: str
     args: Mapping[str, object] | None = None
@@ -107,9 +122,14 @@ class CronDeclaration(_Frozen):
 
 @_declaration
 class TriggerDeclaration(_Frozen):
-    """``@trigger``: exactly one of a NATS subject and an SQS queue.
+    """Arguments of ``@trigger``; a valid trigger has exactly one of ``nats`` and ``sqs``.
 
-    account: the NATS account's id. project_id, region: where the queue or the account lives.
+    Attributes:
+        nats: A NATS subject.
+        sqs: The name of an SQS queue.
+        account: ID of the NATS account.
+        project_id: Project of the queue or account.
+        region: Region of the queue or account.
     """
 
     nats: str | None = None
@@ -122,4 +142,4 @@ class TriggerDeclaration(_Frozen):
 
 
 Declaration: TypeAlias = FunctionDeclaration | CronDeclaration | TriggerDeclaration
-"""What one decorator says. A handler's tuple holds any of them, in any number and order."""
+"""The arguments of one decorator. A handler can have any number of each kind, in any order."""

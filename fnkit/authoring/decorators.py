@@ -1,11 +1,11 @@
-"""``@function``, ``@cron`` and ``@trigger``: each attaches one frozen declaration and returns the same function.
+"""The ``@function``, ``@cron`` and ``@trigger`` decorators.
 
-There is no registry, no wrapper and no global: what a handler declares stands on the handler, under
-``ATTRIBUTE``, as one tuple in the order in which it is written. The kit reads it from the source without
-running it; only ``fnkit scan --import`` looks at the attribute itself.
+Each decorator attaches one frozen declaration to the handler, under ``DECLARATIONS_ATTRIBUTE``, and returns the
+handler itself: there is no registry, wrapper or global state. fnkit normally reads decorators from the source
+without executing it; only ``fnkit scan --import`` reads the attribute.
 
-Nothing is checked here beyond what would lose information: a handler must still import on a platform whose
-limits changed, and all problems are told at once by ``fnkit scan``.
+The decorators raise only where an argument would otherwise be lost. Values are validated by ``fnkit scan``, so
+that all problems are reported together and a deployed handler still imports after the platform's limits change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fnkit.authoring.declarations import (
 __all__ = ["cron", "function", "trigger"]
 
 Handler = TypeVar("Handler", bound=Callable[[Never, Never], object])
-"""Anything that can be called with an event and a context; the decorators give back the very same type."""
+"""A callable that takes an event and a context. The decorators preserve its exact type."""
 
 
 @overload
@@ -50,7 +50,7 @@ def function(
     tags: Iterable[str] | None = None,
     domains: Iterable[str] | None = None,
     private_network_id: str | None = None,
-    slice: bool | None = None,
+    change_detection: Literal["function", "project"] | None = None,
     preload: bool | None = None,
 ) -> Callable[[Handler], Handler]: ...
 
@@ -74,39 +74,40 @@ def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateF
     tags: Iterable[str] | None = None,
     domains: Iterable[str] | None = None,
     private_network_id: str | None = None,
-    slice: bool | None = None,  # noqa: A002 - the setting's plain name; nothing here slices
+    change_detection: Literal["function", "project"] | None = None,
     preload: bool | None = None,
 ) -> Handler | Callable[[Handler], Handler]:
-    """Deploy the handler below as a function.
+    """Deploy the decorated handler as a function.
 
-    Bare (``@function``) or called; every setting that is left out comes from the project's settings, then from
-    the platform's defaults. Several ``@function`` on one handler add up.
+    The decorator works with or without parentheses. Settings that are not given come from the project's settings,
+    then from the platform's defaults. Several ``@function`` decorators on one handler are merged.
 
     Args:
-        handler: the handler, when the decorator is used bare.
-        name: the function's name; default: the Python name with ``_`` as ``-``.
-        runtime: ``python313`` and the like; default: the running interpreter's.
-        memory: MB, one of the platform's tiers (128, 256, 512, 1024, 2048, 3072, 4096).
-        min_scale: instances kept warm.
-        max_scale: instances at most; each answers one request at a time.
-        timeout: seconds, or ``"30s"``, ``"5m"``: how long one request may take.
-        privacy: ``public``, or ``private``: callers need a token.
-        http_option: ``enabled``, or ``redirected``: plain HTTP is redirected to HTTPS.
-        sandbox: ``v2`` (recommended) or ``v1``.
-        description: default: the first line of the handler's docstring.
-        env: environment variables.
-        secrets: names of secret variables; their values are read on the deploying machine.
-        tags: labels of your own.
-        domains: custom hostnames that answer with this function.
-        private_network_id: the private network to attach to.
-        slice: False deploys this function on every change of the project.
-        preload: False keeps third-party imports out of warm-up.
+        handler: The handler, when the decorator is used without parentheses.
+        name: Name of the function. Default: the Python name with ``_`` replaced by ``-``.
+        runtime: A Python runtime such as ``python313``. Default: the runtime of the running interpreter.
+        memory: Memory in MB, one of the platform's tiers (128, 256, 512, 1024, 2048, 3072, 4096).
+        min_scale: Number of instances kept warm.
+        max_scale: Maximum number of instances. Each instance processes one request at a time.
+        timeout: Maximum duration of a request: seconds as a number, or a duration such as ``"30s"`` or ``"5m"``.
+        privacy: ``public``, or ``private`` to require a token from callers.
+        http_option: ``enabled``, or ``redirected`` to redirect plain HTTP to HTTPS.
+        sandbox: Execution environment, ``v2`` (recommended) or ``v1``.
+        description: Default: the first line of the handler's docstring.
+        env: Environment variables.
+        secrets: Names of secret environment variables. Their values are read on the deploying machine.
+        tags: Custom labels.
+        domains: Custom hostnames that route to this function.
+        private_network_id: ID of the private network to attach to.
+        change_detection: ``function`` redeploys when the function's own slice changes (its dependencies and the
+            files it can reach), ``project`` on any change in the project. Default: ``function``.
+        preload: ``False`` disables importing third-party modules ahead of a cold start.
 
     Returns:
-        The same handler, unchanged but for its declarations.
+        The same handler, with its declarations attached.
 
     Raises:
-        TypeError: on a positional argument that is not a handler, or a string where a list is meant.
+        TypeError: The positional argument is not callable, or a list setting is a single string.
     """
     declaration = FunctionDeclaration(
         name=name,
@@ -124,7 +125,7 @@ def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateF
         tags=_tuple("tags", tags),
         domains=_tuple("domains", domains),
         private_network_id=private_network_id,
-        slice=slice,
+        change_detection=change_detection,
         preload=preload,
     )
     if handler is None:
@@ -138,18 +139,18 @@ def cron(
     args: Mapping[str, object] | None = None,
     name: str | None = None,
 ) -> Callable[[Handler], Handler]:
-    """Call the handler below on a schedule, by POST with ``args`` as its JSON body.
+    """Call the decorated handler on a schedule, by POST with ``args`` as the JSON body.
 
     Args:
-        schedule: five UNIX fields, in UTC: minute, hour, day of month, month, day of week.
-        args: the JSON object to send.
-        name: the cron's name; default: ``cron-1``, ``cron-2``, … in the order of writing.
+        schedule: Five UNIX cron fields, in UTC: minute, hour, day of month, month, day of week.
+        args: The JSON object to send.
+        name: Name of the cron. Default: ``cron-1``, ``cron-2``, … in source order.
 
     Returns:
         A decorator that returns the same handler. It implies ``@function``.
 
     Raises:
-        TypeError: when it is used without a schedule.
+        TypeError: The decorator is used without a schedule.
     """
     if not isinstance(schedule, str):
         raise TypeError('@cron needs a schedule: @cron("*/5 * * * *")')
@@ -190,16 +191,18 @@ def trigger(
     project_id: str | None = None,
     region: str | None = None,
 ) -> Callable[[Handler], Handler]:
-    """Call the handler below for each message of a NATS subject or an SQS queue, by POST with its raw body.
+    """Call the decorated handler for each message of a NATS subject or SQS queue.
+
+    Each message arrives as a POST request whose body is the raw message.
 
     Args:
-        nats: a NATS subject; wildcards are allowed.
-        sqs: the name of an SQS queue.
-        name: the trigger's name; default: made from the subject or queue.
-        description: for people.
-        account: the NATS account's id, where the platform needs one.
-        project_id: the project in which the queue or account lives; default: the one deployed to.
-        region: the region in which it lives; default: the one deployed to.
+        nats: A NATS subject. Wildcards are allowed.
+        sqs: Name of an SQS queue.
+        name: Name of the trigger. Default: derived from the subject or queue.
+        description: A free-form description.
+        account: ID of the NATS account, if the platform requires one.
+        project_id: Project of the queue or account. Default: the project deployed to.
+        region: Region of the queue or account. Default: the region deployed to.
 
     Returns:
         A decorator that returns the same handler. It implies ``@function``.
@@ -225,9 +228,9 @@ def _attach(declaration: Declaration) -> Callable[[Handler], Handler]:
 
 
 def _mark(handler: Handler, declaration: Declaration) -> Handler:
-    """Put one more declaration in front: decorators run bottom-up, and the tuple keeps the order of writing."""
+    """Prepend a declaration: decorators are applied bottom-up, and the tuple keeps source order."""
     if not callable(handler):
-        raise TypeError(f"a fnkit decorator marks a handler, not {handler!r}; give settings by name")
+        raise TypeError(f"a fnkit decorator applies to a handler, not {handler!r}; pass settings by name")
     earlier: tuple[Declaration, ...] = getattr(handler, ATTRIBUTE, ())
     setattr(handler, ATTRIBUTE, (declaration, *earlier))
     return handler
@@ -237,5 +240,6 @@ def _tuple(setting: str, values: Iterable[str] | None) -> tuple[str, ...] | None
     if isinstance(values, str):
         raise TypeError(f"{setting} is a list of strings: {setting}=[{values!r}]")
     if isinstance(values, set | frozenset):
-        return tuple(sorted(values))  # an order of its own would look like a change at the next deploy
+        # Sets iterate in a different order in each process, which the next deployment would see as a change.
+        return tuple(sorted(values))
     return None if values is None else tuple(values)

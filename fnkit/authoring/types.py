@@ -1,7 +1,7 @@
-"""The shapes a handler meets: the event, the context, and what it may return (``docs/handlers.md``).
+"""Types of a handler's event, context and response (``docs/handlers.md``).
 
-Source of the fields: the core runtime's ``framework/core/http.go`` and ``events/context.go``. Crons and
-triggers arrive as the same event: a POST to ``/`` whose body is the cron's ``args`` or the message.
+The fields follow Scaleway's core runtime (``framework/core/http.go`` and ``events/context.go``). Crons and
+triggers use the same event: a POST to ``/`` whose body is the cron's ``args`` or the message.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["Context", "Event", "RequestContext", "Response"]
 
 
 class RequestContext(TypedDict):
-    """Part of the event, empty but for the method (the core runtime fills nothing else in)."""
+    """The event's ``requestContext``. The core runtime fills in only ``httpMethod``."""
 
     accountId: str
     resourceId: str
@@ -25,11 +25,14 @@ class RequestContext(TypedDict):
 
 
 class Event(TypedDict):
-    """One HTTP request as a handler sees it.
+    """An HTTP request, as passed to a handler.
 
-    headers: names in Go's canonical form (``Content-Type``), repeated ones joined with ``,``.
-    queryStringParameters: the last value wins. body: the request's body as text. isBase64Encoded: there, and
-    true, when the body happens to decode as base64 (``""`` and ``"test"`` do); the platform encodes nothing.
+    Attributes:
+        headers: Names in Go's canonical form (``Content-Type``). Repeated headers are joined with ``,``.
+        queryStringParameters: The last value of a repeated parameter wins.
+        body: The request body as text.
+        isBase64Encoded: Present, and true, only if the body is valid base64, which ``""`` and ``"test"`` are too.
+            The platform itself never encodes the body.
     """
 
     resource: str
@@ -47,7 +50,7 @@ class Event(TypedDict):
 
 
 class Context(TypedDict):
-    """What a handler may know of itself. There is no remaining time and no request id in it."""
+    """Metadata of the function. It contains neither the remaining time nor a request ID."""
 
     memoryLimitInMb: int
     functionName: str
@@ -55,10 +58,11 @@ class Context(TypedDict):
 
 
 class Response(TypedDict, total=False):
-    """A structured answer; a plain string, or anything JSON can say, is one too.
+    """A structured response. Handlers may also return a plain string or any JSON-serializable value.
 
-    body: a string is sent as it is, ``None`` as nothing, anything else as JSON; with ``isBase64Encoded`` it is
-    base64 text whose bytes are sent.
+    Attributes:
+        body: A string is sent unchanged, ``None`` as an empty body, any other value as JSON. With
+            ``isBase64Encoded``, a base64 string whose decoded bytes are sent.
     """
 
     statusCode: int

@@ -1,4 +1,4 @@
-"""The Functions API v1beta1 in types, and the data plane's rules: pure, shared by the kit and the platform.
+"""Types of the Functions API v1beta1, and the rules of the data plane.
 
-What the kit and the platform know of each other stands here, and nowhere else.
+The kit and the platform share this package and no other. It performs no I/O.
 """

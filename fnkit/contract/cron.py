@@ -1,13 +1,13 @@
-"""The cron grammar, as Scaleway documents it, and the next time a schedule fires.
+"""Cron schedules: the grammar that Scaleway documents, and the next run of a schedule.
 
-Five fields in UTC: minute 0-59, hour 0-23, day of month 1-31, month 1-12 or JAN-DEC, day of week 0-7 (0 and 7
-are Sunday) or SUN-SAT; operators ``*``, ``-``, ``,`` and ``/`` (Scaleway's cron-schedules page). A day matches
-when either day field does, if both are restricted, that is, neither contains a bare ``*`` (or ``*/1``); this is
-classic cron as the documented example ``1 1 1 1 1`` reads and as robfig/cron, which Terraform checks with,
-implements. ``n/s`` means ``n-max/s``, as there.
+A schedule has five fields, in UTC: minute 0-59, hour 0-23, day of month 1-31, month 1-12 or JAN-DEC, day of week
+0-7 (0 and 7 are Sunday) or SUN-SAT. The operators are ``*``, ``-``, ``,`` and ``/``; ``n/s`` means ``n-max/s``.
+If both day fields are restricted (neither contains ``*`` or ``*/1``), a day matches when either field does. This
+is the behaviour of classic cron, of Scaleway's documented example ``1 1 1 1 1`` and of robfig/cron, with which
+Scaleway's Terraform provider validates schedules.
 
-We check the grammar before any library sees the text, since cronsim accepts more (``L``, ``5#2``, six fields),
-and hand cronsim day fields spelt out as lists, since it reads ``*/n`` in a day field as AND (decision 31).
+cronsim computes run times but does not validate: it also accepts ``L``, ``5#2`` and six fields. It is given day
+fields as explicit lists because it combines ``*/n`` in one day field with the other one by AND.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ __all__ = ["Schedule", "schedule_fault"]
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One of the five: what it is called, its lowest and highest value, and the names for its values."""
+    """One of the five fields: its name, its range, and the names of its values.
+
+    ``first_named`` is the value that ``names[0]`` stands for.
+    """
 
     name: str
     low: int
@@ -33,8 +36,8 @@ class _Field:
     first_named: int = 0
 
     def describe(self) -> str:
-        words = f", or {self.names[0]}-{self.names[-1]}" if self.names else ""
-        return f"{self.name} goes from {self.low} to {self.high}{words}"
+        names = f", or {self.names[0]}-{self.names[-1]}" if self.names else ""
+        return f"{self.name} must be from {self.low} to {self.high}{names}"
 
 
 _MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -53,16 +56,16 @@ _SUNDAY: Final = 7
 
 
 class _Fault(Exception):
-    """A part of a field does not follow the grammar; the text says which and why."""
+    """A field violates the grammar; the message names the part and the reason."""
 
 
 def schedule_fault(text: str) -> str | None:
-    """What is wrong with a schedule, as one sentence, or ``None``.
+    """Return what is wrong with a schedule, as one sentence, or ``None`` if it is valid.
 
     >>> schedule_fault("*/5 * * * *") is None
     True
     >>> schedule_fault("61 * * * *")
-    "'61' is out of range: minute goes from 0 to 59."
+    "'61' is out of range: minute must be from 0 to 59."
     """
     try:
         Schedule.parse(text)
@@ -73,9 +76,14 @@ def schedule_fault(text: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A checked schedule. ``text`` is as written; the sets hold every value that matches.
+    """A validated schedule.
 
-    weekdays: 0 is Sunday, 7 does not occur. any_day, any_weekday: whether that field restricts nothing.
+    Attributes:
+        text: The schedule as written.
+        minutes: Every matching value; likewise for the other sets.
+        weekdays: 0 is Sunday; 7 is normalized to 0.
+        any_day: Whether the day-of-month field is unrestricted.
+        any_weekday: Whether the day-of-week field is unrestricted.
     """
 
     text: str
@@ -90,13 +98,13 @@ class Schedule:
 
     @classmethod
     def parse(cls, text: str) -> Schedule:
-        """Read a schedule.
+        """Parse and validate a schedule.
 
         Raises:
-            ValueError: with one sentence on what is wrong.
+            ValueError: The schedule is invalid. The message is one sentence.
         """
         if not text.isascii():
-            raise ValueError(f"{text!r} holds characters that a schedule cannot have.")
+            raise ValueError(f"{text!r} contains characters that are not allowed in a schedule.")
         fields = text.split()
         if len(fields) != len(_FIELDS):
             raise ValueError(_count_fault(text, len(fields)))
@@ -130,15 +138,16 @@ class Schedule:
 
     @property
     def fires(self) -> bool:
-        """Whether it fires at all: ``0 0 31 2 *`` is valid and never does."""
+        """Return whether the schedule ever fires: ``0 0 31 2 *`` is valid but never does."""
         if not self.any_weekday:
             return True
         return any(min(self.days) <= _DAYS_IN_MONTH[month - 1] for month in self.months)
 
     def next_after(self, unix_seconds: float) -> float | None:
-        """The first tick strictly after a time, both in Unix seconds; ``None`` when there is none.
+        """Return the first run strictly after a time, both in Unix seconds.
 
-        None as well when the tick would lie past the year 9999.
+        Returns:
+            ``None`` if the schedule never fires, or not before the year 10000.
         """
         if not self.fires:
             return None
@@ -152,17 +161,17 @@ class Schedule:
 def _count_fault(text: str, count: int) -> str:
     first = text.split(maxsplit=1)[0] if text.split() else ""
     if first.startswith("@"):
-        return f"{text.strip()!r} is a nickname; write the five fields, such as '0 * * * *' for every hour."
+        return f"{text.strip()!r} is a nickname; write five fields, such as '0 * * * *' for every hour."
     if first.upper().startswith(_TIME_ZONES):
-        return f"{first!r} cannot be given: schedules are in UTC, always."
+        return f"{first!r} is not supported: schedules are always in UTC."
     return (
-        f"a schedule has five fields (minute, hour, day of month, month, day of week), and this has {count}"
-        f"{'; seconds cannot be given' if count == len(_FIELDS) + 1 else ''}."
+        f"a schedule has five fields (minute, hour, day of month, month, day of week), but this one has {count}"
+        f"{'; a field for seconds is not supported' if count == len(_FIELDS) + 1 else ''}."
     )
 
 
 def _list(values: frozenset[int], field: _Field | None = None) -> str:
-    """Spell values out for cronsim; with ``field``, as a step where they are one, which it reads faster."""
+    """Format values for cronsim; with ``field``, as a step where possible, which cronsim evaluates faster."""
     ordered = sorted(values)
     if field is not None and len(ordered) > 1:
         step = ordered[1] - ordered[0]
@@ -178,32 +187,32 @@ def _unrestricted(part: str) -> bool:
 def _values(field: _Field, part: str) -> frozenset[int]:
     items = part.split(",")
     if "" in items:
-        raise _Fault(f"{part!r} in {field.name} has nothing before or after a comma.")
+        raise _Fault(f"{part!r} in {field.name} has an empty item before or after a comma.")
     return frozenset(value for item in items for value in _item(field, item))
 
 
 def _item(field: _Field, item: str) -> range:
-    """One element of a list: ``*``, ``n``, ``a-b``, each with or without ``/step``."""
+    """Parse one list item: ``*``, ``n`` or ``a-b``, each with an optional ``/step``."""
     base, slash, step_text = item.partition("/")
     step = _step(field, item, step_text) if slash else 1
     if base == "*":
-        # 7 is Sunday a second time: counting it would make ``*/7`` differ from ``0-6/7`` for no reason.
+        # 7 is a second name for Sunday. Including it in ``*`` would make ``*/7`` match other days than ``0-6/7``.
         return range(field.low, (6 if field.high == _SUNDAY else field.high) + 1, step)
     first, dash, last = base.partition("-")
     low = _value(field, item, first)
     open_end = field.high if slash else low
     high = _value(field, item, last) if dash else open_end
     if high < low:
-        sunday = "; Sunday is 7 as well as 0" if field.high == _SUNDAY else ""
+        sunday = "; Sunday is both 0 and 7" if field.high == _SUNDAY else ""
         raise _Fault(
-            f"{item!r} in {field.name} runs backwards; write the smaller value first, or two ranges{sunday}."
+            f"{item!r} in {field.name} is a reversed range; write the smaller value first, or two ranges{sunday}."
         )
     return range(low, high + 1, step)
 
 
 def _step(field: _Field, item: str, text: str) -> int:
     if not _NUMBER.fullmatch(text) or int(text) == 0:
-        raise _Fault(f"{item!r} in {field.name} needs a whole number from 1 after '/'.")
+        raise _Fault(f"{item!r} in {field.name} needs a whole number of at least 1 after '/'.")
     return int(text)
 
 
@@ -211,10 +220,10 @@ def _value(field: _Field, item: str, text: str) -> int:
     if text.upper() in field.names:
         return field.names.index(text.upper()) + field.first_named
     if not text:
-        raise _Fault(f"{item!r} in {field.name} lacks a value: {field.describe()}.")
+        raise _Fault(f"{item!r} in {field.name} is missing a value: {field.describe()}.")
     if not _NUMBER.fullmatch(text):
         shown = f"{text!r} in {item!r}" if text != item else repr(item)
-        raise _Fault(f"{shown} cannot be read: {field.describe()}, with the operators * - , and /.")
+        raise _Fault(f"{shown} is not valid: {field.describe()}, with the operators * - , and /.")
     if not field.low <= int(text) <= field.high:
         raise _Fault(f"{item!r} is out of range: {field.describe()}.")
     return int(text)

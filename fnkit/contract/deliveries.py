@@ -1,6 +1,6 @@
-"""What our platform says of deliveries, under ``/fnkit/v1/regions/{region}/{crons|triggers}/{id}/…``.
+"""Types of the delivery log API, under ``/fnkit/v1/regions/{region}/{crons|triggers}/{id}/…``.
 
-Scaleway's API has nothing like it: a 404 on these paths means that nobody keeps a log there.
+Only fnkit's platform has a delivery log. Scaleway's API answers these paths with 404.
 """
 
 from __future__ import annotations
@@ -27,14 +27,19 @@ __all__ = [
 
 DELIVERY_STATUSES: Final = ("pending", "succeeded", "failed", "dead", "unknown")
 LISTED_BODY_MAX: Final = 4096
-"""Bytes of a body that a list shows; one delivery, asked for by its id, shows all that is kept."""
+"""Maximum number of body bytes in a list. A single delivery, requested by ID, includes the whole stored body."""
 
 REPLAYS_MAX: Final = 1000
-"""Deliveries that one request may repeat."""
+"""Maximum number of deliveries that one request can replay."""
 
 
 class DeliveryAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt. http_status: ``None`` where no answer came; duration_ms: real time."""
+    """One attempt to deliver.
+
+    Attributes:
+        http_status: Status of the response, or ``None`` if there was none.
+        duration_ms: Elapsed wall-clock time, independent of the platform's clock speed.
+    """
 
     http_status: int | None
     duration_ms: float
@@ -42,13 +47,17 @@ class DeliveryAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
-    """One firing of a cron or trigger.
+    """One delivery of a cron or trigger.
 
-    status: ``pending`` (under way, or between two attempts), ``succeeded``, ``failed``, ``dead`` (given up, and
-    the broker has forgotten the message), or ``unknown`` (the broker does not hand it out any more, and why
-    was not written down). cause: ``tick``, ``message``, ``fire`` or ``replay``. body: text, or
-    base64 where ``is_base64``; ``is_truncated``: only its beginning is shown. lag_ms: real
-    milliseconds from a tick's moment to its hand-over. tries: the newest ten attempts.
+    Attributes:
+        status: ``pending`` (in progress or between attempts), ``succeeded``, ``failed``, ``dead`` (given up, and
+            removed from the broker), or ``unknown`` (the broker no longer delivers the message, and the outcome
+            was not recorded).
+        cause: ``tick`` (a scheduled run), ``message``, ``fire`` (a manual run) or ``replay``.
+        body: Text, or base64 if ``is_base64``.
+        is_truncated: Whether ``body`` is only the beginning of the body.
+        lag_ms: Wall-clock milliseconds from the scheduled time to the dispatch of a scheduled run.
+        tries: The ten most recent attempts.
     """
 
     id: str
@@ -74,7 +83,12 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Newest first. total: how many match and are kept; next: what to give as ``before`` for the next page."""
+    """One page of deliveries, newest first.
+
+    Attributes:
+        total: Number of stored deliveries that match.
+        next: Value of ``before`` that requests the next page, or ``None`` on the last one.
+    """
 
     deliveries: list[DeliveryView]
     total: int
@@ -82,35 +96,38 @@ class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Either ids, or a status: ``failed``, ``dead`` or ``any`` of the two, those that were not repeated yet."""
+    """Which deliveries to replay: either ``ids`` or ``status``.
+
+    A status (``failed``, ``dead``, or ``any`` for both) selects the deliveries that were not replayed yet.
+    """
 
     ids: list[str] | None = None
     status: str | None = None
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery and the new one that repeats it."""
+    """The ID of a delivery, and the new delivery that repeats it."""
 
     id: str
     delivery: DeliveryView
 
 
 class Unreplayed(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery that could not be repeated, and why."""
+    """A delivery that could not be replayed, and the reason."""
 
     id: str
     reason: str
 
 
 class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What was begun. Which of them succeed is seen when they end."""
+    """The replays that were started, without their outcomes, and the deliveries that were skipped."""
 
     replayed: list[Replay]
     skipped: list[Unreplayed]
 
 
 def shown_body(body: bytes) -> tuple[str, bool]:
-    r"""Return a body as JSON can hold it, and whether that is base64.
+    r"""Return a body as a string, and whether that string is base64 because the body is not UTF-8.
 
     >>> shown_body(b"caf\xc3\xa9"), shown_body(b"\xff")
     (('café', False), ('/w==', True))
@@ -122,5 +139,5 @@ def shown_body(body: bytes) -> tuple[str, bool]:
 
 
 def body_bytes(view: DeliveryView) -> bytes:
-    """Return what is shown of a body as the bytes that it was."""
+    """Return the bytes of a delivery's body, as far as the view includes them."""
     return base64.b64decode(view.body) if view.is_base64 else view.body.encode()

@@ -1,4 +1,4 @@
-"""Durations as the API reads and writes them: ``"300s"``, ``"10.000000000s"``, and the kit's ``"5m"``."""
+"""Parsing and formatting of durations: the API's (``"300s"``, ``"10.000000000s"``) and the kit's (``"5m"``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNIT_NANOSECONDS: Final = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 
 
 
 def parse_api_duration(text: str) -> int | None:
-    """Nanoseconds of a protobuf JSON duration (``"2.5s"``), or ``None`` when it is not one."""
+    """Return the nanoseconds of a protobuf JSON duration (``"2.5s"``), or ``None`` if the text is not one."""
     match = _API.fullmatch(text)
     if match is None:
         return None
@@ -23,7 +23,10 @@ def parse_api_duration(text: str) -> int | None:
 
 
 def parse_duration(text: str | float) -> float | None:
-    """Seconds of what people write: ``30``, ``"30s"``, ``"5m"``, ``"1h30m"``, ``"250ms"``; else ``None``."""
+    """Return the seconds of a duration in the settings, or ``None`` if it is invalid.
+
+    Accepted are seconds as a number, and strings such as ``"30s"``, ``"5m"``, ``"1h30m"`` and ``"250ms"``.
+    """
     if isinstance(text, int | float):
         return float(text)
     stripped = text.strip().replace(" ", "")
@@ -37,7 +40,7 @@ def parse_duration(text: str | float) -> float | None:
 
 
 def format_duration(nanoseconds: int) -> str:
-    """The API's spelling: whole seconds bare, else 3, 6 or 9 fraction digits (protobuf JSON).
+    """Return a duration in protobuf JSON format: whole seconds, or seconds with 3, 6 or 9 fraction digits.
 
     >>> format_duration(10_000_000_000), format_duration(2_500_000_000)
     ('10s', '2.500s')

@@ -1,4 +1,4 @@
-"""The values that the API's enumerated fields are known to take. Unset ones arrive as ``unknown_*``."""
+"""Known values of the API's enumerated fields. Clients send unset fields as ``unknown_*``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["HttpOption", "Privacy", "RuntimeStatus", "Sandbox", "Status", "is_un
 
 
 class Status(StrEnum):
-    """A resource's state. Not every kind of resource takes every value."""
+    """State of a resource. No kind of resource uses every value."""
 
     UNKNOWN = "unknown"
     CREATED = "created"
@@ -28,21 +28,21 @@ class Privacy(StrEnum):
 
 
 class HttpOption(StrEnum):
-    """What plain HTTP gets: an answer, or a redirect to HTTPS."""
+    """Handling of plain HTTP requests: served, or redirected to HTTPS."""
 
     ENABLED = "enabled"
     REDIRECTED = "redirected"
 
 
 class Sandbox(StrEnum):
-    """Execution environments: v1 legacy, v2 recommended."""
+    """Execution environment: v1 is legacy, v2 is recommended."""
 
     V1 = "v1"
     V2 = "v2"
 
 
 class RuntimeStatus(StrEnum):
-    """Where a runtime stands in its life."""
+    """Stage of a runtime's life cycle."""
 
     BETA = "beta"
     AVAILABLE = "available"
@@ -52,5 +52,5 @@ class RuntimeStatus(StrEnum):
 
 
 def is_unset(value: str | None) -> bool:
-    """Whether a request's enumerated value means "not given": null, empty, or the ``unknown_*`` sentinel."""
+    """Return whether an enumerated request value is unset: null, empty, or an ``unknown_*`` sentinel."""
     return value is None or value in ("", "unknown") or value.startswith("unknown_")

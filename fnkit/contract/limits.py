@@ -1,6 +1,6 @@
-"""Published limits and recorded defaults, each with its source.
+"""Limits and defaults of the Functions API, each with its source.
 
-DOC: Scaleway's functions-limitations page, validated 2025-09. REC: recorded traffic, 2025-2026.
+DOC is Scaleway's page on Functions limitations as of September 2025; REC is recorded traffic of 2025 and 2026.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ DISK_MAX_BYTES: Final = 1024 * 1024 * 1024  # DOC: ephemeral disk per instance
 PAYLOAD_MAX_BYTES: Final = 6 * 1024 * 1024  # DOC and core runtime: 6291456
 
 CPU_BY_MEMORY: Final = {128: 70, 256: 140, 512: 280, 1024: 560, 2048: 1120, 3072: 1680, 4096: 2240}
-"""Memory in MB → CPU in mVCPU, a closed list (DOC: available-vcpu-and-memory-tiers 2026-02; REC 128, 256)."""
+"""CPU in mVCPU by memory in MB; no other memory sizes exist (DOC, vCPU and memory tiers, 2026-02; REC 128, 256)."""
 
 DEFAULT_MEMORY: Final = 256  # REC
 DEFAULT_MIN_SCALE: Final = 0  # REC
-DEFAULT_MAX_SCALE: Final = 5  # REC; the API document's text says 20
+DEFAULT_MAX_SCALE: Final = 5  # REC; the API document states 20
 DEFAULT_TIMEOUT_SECONDS: Final = 300  # REC "300s"
 SCALE_MAX: Final = 50  # DOC
 TIMEOUT_MIN_SECONDS: Final = 10  # DOC

@@ -1,4 +1,4 @@
-"""Rules for names, and the DNS labels made from them."""
+"""Validation of names, and the DNS labels derived from them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = [
 ]
 
 FUNCTION_NAME_RULE: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-"""Source: the API's own 400 text (pulumi-scaleway#254)."""
+"""Source: the text of the API's 400 response (https://github.com/pulumiverse/pulumi-scaleway/issues/254)."""
 
 TRIGGER_NAME_RULE: Final = re.compile(r"[a-zA-Z0-9-]{2,100}")
-"""Source: the Serverless Framework plugin's validate.js."""
+"""Source: ``validate.js`` of Scaleway's plugin for the Serverless Framework."""
 
 NATS_ACCOUNT_RULE: Final = re.compile(r"[A-Z0-9]{56}")
-"""Source: the Serverless Framework plugin's validate.js; recorded ids are such."""
+"""Source: ``validate.js`` of Scaleway's plugin for the Serverless Framework; recorded IDs match it."""
 
 STAGE_RULE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,15}")
 
@@ -40,7 +40,7 @@ _SUBJECT_WORD: Final = re.compile(r"[^\s.*>\x00-\x1f\x7f]+")
 
 
 def function_name_fault(name: str) -> str | None:
-    """What is wrong with a function's name, in the API's own words, or ``None``.
+    """Return the API's error text for an invalid function name, or ``None`` if the name is valid.
 
     >>> function_name_fault("hello-world") is None
     True
@@ -56,7 +56,9 @@ def function_name_fault(name: str) -> str | None:
 
 
 def namespace_slug(name: str) -> str:
-    """The readable part of a namespace's label: lower case, ``[a-z0-9]`` only, at most 20 (1755 of 1755 recorded).
+    """Return the readable part of a namespace's DNS label: lower case, ``[a-z0-9]`` only, at most 20 characters.
+
+    The rule is inferred from recorded traffic, where it holds for all 1,755 namespaces.
 
     >>> namespace_slug("tf-func-objective-panini")
     'tffuncobjectivepanin'
@@ -65,34 +67,39 @@ def namespace_slug(name: str) -> str:
 
 
 def domain_label(namespace_label: str, function_name: str) -> str:
-    """The first DNS label of a function's host. ``namespace_label`` is the slug with its 8 random characters."""
+    """Return the first DNS label of a function's host; ``namespace_label`` is the slug plus 8 random characters."""
     return f"{namespace_label}-{function_name}"
 
 
 def is_hostname(name: str) -> bool:
-    """Whether it is a host's name in lower case: at least two labels (RFC 1123), the last one not a number.
+    """Return whether this is a lower-case hostname (RFC 1123) of at least two labels, the last one not numeric.
 
     >>> is_hostname("shop.example.com"), is_hostname("example"), is_hostname("10.0.0.1")
     (True, False, False)
     """
     labels = name.split(".")
-    if len(labels) < 2 or len(name) > _HOSTNAME_MAX or labels[-1].isdigit():  # noqa: PLR2004  a host in a domain
+    if len(labels) < 2 or len(name) > _HOSTNAME_MAX or labels[-1].isdigit():  # noqa: PLR2004  a host and its domain
         return False
     return all(map(_HOSTNAME_LABEL.fullmatch, labels))
 
 
 def is_queue_name(name: str) -> bool:
-    """Whether it is an SQS queue's name: up to 80 letters, digits, ``-`` and ``_``; a FIFO's ends in ``.fifo``."""
+    """Return whether this is a valid SQS queue name.
+
+    A name has at most 80 characters: letters, digits, ``-`` and ``_``. The name of a FIFO queue ends in ``.fifo``.
+    """
     return len(name) <= _QUEUE_MAX and _QUEUE.fullmatch(name) is not None
 
 
 def is_nats_subject(subject: str) -> bool:
-    """Whether it is a NATS subject to listen to: words joined with dots; ``*`` is one word, ``>`` all the rest.
+    """Return whether this is a valid NATS subject for a subscription.
+
+    A subject consists of tokens joined with dots. ``*`` matches one token, a final ``>`` all remaining tokens.
 
     >>> is_nats_subject("orders.*.created"), is_nats_subject("orders.>"), is_nats_subject("orders..x")
     (True, True, False)
     """
     *inner, last = subject.split(".")
-    return all(word == "*" or _SUBJECT_WORD.fullmatch(word) for word in inner) and (
+    return all(part == "*" or _SUBJECT_WORD.fullmatch(part) for part in inner) and (
         last in ("*", ">") or _SUBJECT_WORD.fullmatch(last) is not None
     )

@@ -1,6 +1,7 @@
-"""What our platform says of itself at ``GET /fnkit/v1/platform``; a 404 there means Scaleway's own API.
+"""Types of the platform's own API, and the tag that disables preloading.
 
-And its API keys, at ``/fnkit/v1/keys``.
+``GET /fnkit/v1/platform`` describes the platform, ``/fnkit/v1/keys`` manages its API keys. Scaleway's API answers
+both paths with 404, which is how clients tell the two apart.
 """
 
 from __future__ import annotations
@@ -19,14 +20,19 @@ __all__ = [
 ]
 
 NATS_ACCOUNT = "AFNKIT".ljust(56, "0")
-"""The NATS account of whoever has none: on our platform they need not exist."""
+"""NATS account of triggers that name none. The platform does not require an account to exist."""
 
 PLATFORM_PATH = "/fnkit/v1/platform"
 KEYS_PATH = "/fnkit/v1/keys"
 
 
 class TriggerListening(msgspec.Struct, frozen=True, kw_only=True):
-    """How a trigger listens. state: ``listening``, ``idle`` (it has no broker) or ``trouble``; words say more."""
+    """Connection state of a trigger.
+
+    Attributes:
+        state: ``listening``, ``idle`` (no broker is configured for it) or ``trouble``.
+        words: Details of the state.
+    """
 
     id: str
     name: str
@@ -35,14 +41,19 @@ class TriggerListening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts a client may use.
+    """Response of ``GET /fnkit/v1/platform``.
 
-    ``targets`` maps a runtime to what runs it, as ``cpython-3.11-x86_64-linux-gnu``: implementation, version,
-    machine, operating system, libc. The ``*_url`` fields have no trailing slash and are empty where the
-    platform has no such door. ``ca_certificate`` (PEM) is the authority that the TLS door's certificates are
-    signed by, empty where there is no such door or everybody trusts it anyway. ``nats_account`` is the account of
-    NATS triggers that name none. ``triggers`` are all there are, shown to keys that are bound to no project.
-    ``now`` is what its clock shows, in Unix seconds: it may be faster than others, or stand.
+    Attributes:
+        gateway_url: Base URL of functions over HTTP, without a trailing slash. Like every ``*_url`` field, empty
+            if the platform has no such listener.
+        gateway_tls_url: Base URL of functions over HTTPS.
+        ca_certificate: The certificate authority (PEM) that signs the TLS listener's certificates. Empty without
+            such a listener, or if its certificates are publicly trusted.
+        targets: What executes each runtime, by runtime name, as ``cpython-3.11-x86_64-linux-gnu``: implementation,
+            version, machine, operating system, libc.
+        nats_account: Account of NATS triggers that name none.
+        now: The platform's clock in Unix seconds. It may run faster than real time, or be stopped.
+        triggers: All triggers; only API keys that are not bound to a project receive them.
     """
 
     version: str
@@ -57,7 +68,7 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """POST /fnkit/v1/keys. Without a project the key sees all of them."""
+    """Body of ``POST /fnkit/v1/keys``. A key without a project has access to all projects."""
 
     read_only: bool | None = None
     project_id: str | None = None
@@ -65,7 +76,10 @@ class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A further key of the platform. ``secret_key`` is in the answer that makes it alone, ``None`` afterwards."""
+    """An additional API key of the platform.
+
+    Only the response that creates the key contains ``secret_key``; afterwards the field is ``None``.
+    """
 
     access_key: str
     secret_key: str | None
@@ -75,12 +89,12 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
 
     def __repr__(self) -> str:
-        """Show its name alone."""
+        """Return a representation without the secret key."""
         return f"ApiKey({self.access_key!r})"
 
 
 class ApiKeyList(msgspec.Struct, frozen=True, kw_only=True):
-    """All further keys; there are no pages."""
+    """All additional API keys; the list is not paged."""
 
     keys: list[ApiKey]
     total_count: int

@@ -1,7 +1,7 @@
-"""How a function says that its third-party modules are not to be imported ahead of a cold start.
+"""The tag that disables preloading: importing a function's third-party modules ahead of a cold start.
 
-By a tag: every platform keeps it, none but ours reads it. (A setting of its own would be refused by Scaleway's
-API, a variable would be seen by the function.)
+A tag is stored by every platform and read by fnkit's only. Scaleway's API would reject an unknown field, and an
+environment variable would be visible to the function (``docs/decisions/preload-as-a-tag.md``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PRELOAD_OFF_TAG: Final = "fnkit.preload=false"
 
 
 def wants_preload(tags: Iterable[str]) -> bool:
-    """Say whether a function with these tags may have its modules imported ahead.
+    """Return whether a function with these tags allows preloading.
 
     >>> wants_preload(["fnkit", "fnkit.preload=false"])
     False

@@ -1,8 +1,8 @@
-"""The API's request bodies. ``None`` means "not given" everywhere: null and absent are the same to the API.
+"""Request bodies of the Functions API.
 
-Encoding leaves out what is not given (``omit_defaults``). What cannot be said with a value that is there cannot
-be said at all: a description is emptied with ``""``, a private network detached with ``""``, a secret deleted
-with ``Secret(key=…)`` and no value (recorded).
+``None`` means that a field is not given: the API treats null and absent fields alike, and encoding omits them
+(``omit_defaults``). To clear a field, send a value: ``""`` clears a description or detaches a private network, and
+``Secret(key=…)`` without a value deletes a secret, as in recorded traffic.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ __all__ = [
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A secret on its way in; on update ``value=None`` deletes the key."""
+    """A secret in a request. In an update, ``value=None`` deletes the secret."""
 
     key: str
     value: str | None = None
 
     def __repr__(self) -> str:
-        """Show the key alone: a value must not reach a log or a traceback."""
+        """Return a representation without the value, which must not reach a log or traceback."""
         return f"Secret(key={self.key!r})"
 
 
@@ -52,7 +52,7 @@ class CreateNamespace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class UpdateNamespace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """PATCH /namespaces/{id}. The environment map replaces, secrets merge by key."""
+    """PATCH /namespaces/{id}. Environment variables are replaced as a whole; secrets are merged by key."""
 
     environment_variables: dict[str, str] | None = None
     description: str | None = None
@@ -61,7 +61,7 @@ class UpdateNamespace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class CreateFunction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """POST /functions. Memory in MB, timeout as ``"300s"``."""
+    """POST /functions. ``memory_limit`` is in MB, ``timeout`` a duration such as ``"300s"``."""
 
     name: str | None = None
     namespace_id: str | None = None
@@ -82,7 +82,7 @@ class CreateFunction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class UpdateFunction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """PATCH /functions/{id}. It deploys, unless ``redeploy`` is false."""
+    """PATCH /functions/{id}. Redeploys the function unless ``redeploy`` is false."""
 
     environment_variables: dict[str, str] | None = None
     min_scale: int | None = None
@@ -111,7 +111,7 @@ class CreateCron(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class UpdateCron(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """PATCH /crons/{id}. ``args`` replaces."""
+    """PATCH /crons/{id}. ``args`` is replaced as a whole."""
 
     function_id: str | None = None
     schedule: str | None = None
@@ -127,7 +127,7 @@ class CreateDomain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class QueueInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``scw_sqs_config``: a queue of Scaleway's."""
+    """``scw_sqs_config``: a queue of Scaleway's Queues service."""
 
     queue: str | None = None
     mnq_project_id: str | None = None
@@ -135,7 +135,7 @@ class QueueInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NatsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``scw_nats_config``: a subject of a NATS account of Scaleway's."""
+    """``scw_nats_config``: a subject of a Scaleway NATS account."""
 
     subject: str | None = None
     mnq_nats_account_id: str | None = None
@@ -144,7 +144,7 @@ class NatsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SqsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``sqs_config``: a queue anywhere (in the SDKs, not in the document)."""
+    """``sqs_config``: a queue of any SQS-compatible service. The SDKs have it, the API document does not."""
 
     endpoint: str | None = None
     queue_url: str | None = None
@@ -152,23 +152,23 @@ class SqsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     secret_key: str | None = None
 
     def __repr__(self) -> str:
-        """Show the queue alone."""
+        """Return a representation without the credentials."""
         return f"SqsInput(queue_url={self.queue_url!r})"
 
 
 class SqsKeys(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``sqs_config`` of an update: keys can be changed, the queue cannot."""
+    """``sqs_config`` of an update: only the credentials can be changed."""
 
     access_key: str | None = None
     secret_key: str | None = None
 
     def __repr__(self) -> str:
-        """Show nothing: both are credentials."""
+        """Return a representation without fields: both are credentials."""
         return "SqsKeys()"
 
 
 class CreateToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """POST /tokens. Exactly one of the ids; ``expires_at`` is RFC 3339."""
+    """POST /tokens. Requires exactly one of the IDs; ``expires_at`` is an RFC 3339 timestamp."""
 
     function_id: str | None = None
     namespace_id: str | None = None
@@ -177,7 +177,7 @@ class CreateToken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class CreateTrigger(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """POST /triggers. Exactly one of the configurations."""
+    """POST /triggers. Requires exactly one of the configurations."""
 
     name: str | None = None
     function_id: str | None = None

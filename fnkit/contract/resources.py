@@ -1,8 +1,8 @@
-"""The API's objects, field for field, in the order in which the real API writes them.
+"""Resources of the Functions API, with fields in the order of the real API's responses.
 
-Source: the API document's schemas, corrected by recorded traffic (``docs/api-behaviour.md``). Enumerations are
-plain strings here because the API adds values without notice; ``fnkit.contract.enums`` names the known ones.
-Timestamps are RFC 3339 strings in UTC, durations strings such as ``"300s"``. Memory is in MB, CPU in mVCPU.
+The types follow the API document, corrected by recorded traffic (``docs/api-behaviour.md``). Enumerated fields are
+plain strings because the API adds values without notice; ``fnkit.contract.enums`` lists the known ones.
+Timestamps are RFC 3339 strings in UTC, durations are strings such as ``"300s"``, memory is in MB and CPU in mVCPU.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class SecretHashedValue(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret as the API shows it: its name and the argon2id hash of its value (PHC string)."""
+    """A secret in a response: its name and the argon2id hash of its value (a PHC string)."""
 
     key: str
     hashed_value: str
@@ -94,7 +94,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cron(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule that POSTs ``args`` to a function. It has neither region nor dates (recorded)."""
+    """A schedule that POSTs ``args`` to a function. The API returns neither its region nor its dates."""
 
     id: str
     function_id: str
@@ -105,7 +105,7 @@ class Cron(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True):
-    """A hostname bound to a function. ``url`` is empty until it is ready (recorded)."""
+    """A hostname bound to a function. ``url`` is empty until the domain is ready."""
 
     id: str
     hostname: str
@@ -116,7 +116,7 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """``scw_sqs_config``; the credential is made by the platform, ``None`` until then (recorded)."""
+    """``scw_sqs_config``. The API creates the credential; until then its ID is ``None``."""
 
     queue: str
     mnq_project_id: str
@@ -135,7 +135,7 @@ class NatsConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SqsConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """``sqs_config``; the secret key is never shown."""
+    """``sqs_config``. The API never returns the secret key."""
 
     endpoint: str
     queue_url: str
@@ -144,9 +144,10 @@ class SqsConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """Permission to call a function, or all of a namespace: the other id is absent (recorded).
+    """Permission to call a function or all functions of a namespace; the other ID is absent.
 
-    ``token`` and ``public_key`` are in the answer that creates it; afterwards ``"<hidden>"`` and ``""`` (recorded).
+    Only the response that creates the token contains ``token`` and ``public_key``. Later responses have
+    ``"<hidden>"`` and ``""`` instead.
     """
 
     id: str
@@ -159,12 +160,12 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str | None
 
     def __repr__(self) -> str:
-        """Show the id alone: the token is a credential."""
+        """Return a representation without the token, which is a credential."""
         return f"Token({self.id!r})"
 
 
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue or subject whose messages are POSTed to a function. The configurations it has not are absent."""
+    """A queue or subject whose messages are POSTed to a function. The other configurations are absent."""
 
     id: str
     name: str
@@ -179,7 +180,7 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
-    """A language version that functions can be written for. All fields are strings (recorded)."""
+    """A version of a language that functions can be written in. The API returns every field as a string."""
 
     name: str
     language: str
@@ -194,14 +195,14 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UploadUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and with which headers to PUT a function's archive. Valid for 3,600 s."""
+    """URL and headers for uploading a function's archive by PUT, valid for 3,600 s."""
 
     url: str
     headers: dict[str, list[str]]
 
 
 class DownloadUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and with which headers to GET a function's archive."""
+    """URL and headers for downloading a function's archive by GET."""
 
     url: str
     headers: dict[str, list[str]]
@@ -229,7 +230,7 @@ class ListCronsResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListRuntimesResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole runtime table; it is not paged (recorded)."""
+    """The whole runtime table; the API does not page it."""
 
     runtimes: list[Runtime]
     total_count: int

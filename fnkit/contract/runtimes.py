@@ -1,8 +1,8 @@
-"""The runtime tables: 41 rows as recorded from GET /runtimes on 2026-07-03, and the 34 of 2025-12-15.
+"""Runtime tables, recorded from ``GET /runtimes``: 41 rows on 2026-07-03, and 34 rows on 2025-12-15.
 
-Names are open strings in every request and checked against this table. Code samples are our own. Lifecycle
-rules (decision 27): ``deprecated`` is accepted with a message, ``end_of_support`` refuses creation,
-``end_of_life`` refuses creation and update; existing functions run on.
+Requests name a runtime by a string that is checked against the table. The code samples are fnkit's. A runtime that
+is ``deprecated`` is accepted with a message, one at ``end_of_support`` cannot be used for new functions, and one at
+``end_of_life`` not for updates either. Existing functions continue to run.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _code_sample(name: str, language: str) -> str:
         case "PHP":
             return _PHP
         case _:
-            return ""  # recorded: Go and Rust have none
+            return ""  # the API returns no sample for Go and Rust
 
 
 def _runtime(name: str, language: str, version: str, status: RuntimeStatus, message: str) -> Runtime:
@@ -173,12 +173,12 @@ _AVAILABLE_IN_2025: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RuntimeTable:
-    """The table of one day: which runtimes there are, and where each stands in its life."""
+    """The runtimes that existed on one day, with their statuses."""
 
     runtimes: tuple[Runtime, ...]
 
     def find(self, name: str) -> Runtime | None:
-        """Return the row of that name, or ``None``."""
+        """Return the runtime with this name, or ``None``."""
         return next((runtime for runtime in self.runtimes if runtime.name == name), None)
 
 
@@ -194,16 +194,16 @@ RUNTIME_TABLES: Final = {
         tuple(_as_of_2025(runtime) for runtime in RUNTIMES if runtime.name not in _ADDED_SINCE_2025)
     ),
 }
-"""By the day they were recorded, the newest first. The older one is exactly the API document's enumeration."""
+"""Tables by the day they were recorded, newest first. The older one matches the API document's enumeration."""
 
 
 def find_runtime(name: str) -> Runtime | None:
-    """Return the table's row of that name, or ``None``."""
+    """Return the runtime with this name from the newest table, or ``None``."""
     return _BY_NAME.get(name)
 
 
 def python_runtime(major: int, minor: int) -> str:
-    """Return the runtime's name for a Python version.
+    """Return the name of the runtime for a Python version.
 
     >>> python_runtime(3, 13)
     'python313'
@@ -212,7 +212,7 @@ def python_runtime(major: int, minor: int) -> str:
 
 
 def python_version(runtime: str) -> tuple[int, int] | None:
-    """Return (major, minor) of a Python runtime with a version, else ``None``."""
+    """Return the ``(major, minor)`` version of a Python runtime; ``None`` if it is not one, or has no version."""
     row = _BY_NAME.get(runtime)
     if row is None or row.language != "Python" or "." not in row.version:
         return None

@@ -1,4 +1,4 @@
-"""Settings and a scan report → one checked, frozen ``Project``; nothing after it looks back at either."""
+"""Combines settings and a scan report into one validated, frozen ``Project``, the input of all later stages."""
 
 from fnkit.project.building import build_project
 from fnkit.project.model import CronSpec, FunctionSpec, NamespaceSpec, Project, Source, TriggerSpec

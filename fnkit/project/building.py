@@ -1,12 +1,12 @@
-"""Settings and a scan report → a ``Project``: every default filled in, every rule checked, all problems at once.
+"""Builds a ``Project`` from settings and a scan report, with all defaults filled in, and reports all problems.
 
-1. The project's own name, stage, region, namespace.
-2. Declared functions in one shape, from decorators and from settings.
-3. Each with its defaults laid under and its stage's overrides laid over it, checked, made a ``FunctionSpec``.
-4. What only all of them together can tell: names and domains used twice.
+1. Validate the project's name, stage, region and namespace.
+2. Convert the functions declared by decorators and in settings to ``DeclaredFunction``.
+3. Merge each with the defaults and the stage's overrides, validate it, and build its ``FunctionSpec``.
+4. Check for names and domains that several functions use.
 
-Order of precedence, weakest first: the platform's defaults, ``defaults``, the stage's ``defaults``, what is
-declared on the function, the stage's ``functions.<name>``, the stage's ``env`` and ``secrets``.
+Order of precedence, lowest first: the platform's defaults, ``defaults``, the stage's ``defaults``, the function's
+own declaration, the stage's ``functions.<name>``, the stage's ``env`` and ``secrets``.
 """
 
 from __future__ import annotations
@@ -45,40 +45,42 @@ def build_project(
     available: frozenset[str] | None = None,
     host_python: tuple[int, int] = HOST_PYTHON,
 ) -> Project:
-    """Make the project of one stage.
+    """Build the project of one stage.
+
+    Reads requirement files, and checks that the files of functions declared in settings exist.
 
     Args:
-        root: the project's folder; requirement files and the files of non-Python functions are looked at.
-        settings: what ``read_settings`` gave.
-        report: what ``scan`` gave; its problems are told with the rest.
-        stage: ``""`` for the default.
-        available: runtimes that the platform creates functions for; ``None`` for the recorded table's.
-        host_python: (major, minor) of the Python that scanned.
+        root: The project folder.
+        settings: The result of ``read_settings``.
+        report: The result of ``scan``. Its problems are included in the exception.
+        stage: Name of the stage, or ``""`` for the default stage.
+        available: Runtimes that the platform creates functions for, or ``None`` to use the recorded table.
+        host_python: Version of the Python that parsed the source, as ``(major, minor)``.
 
     Raises:
-        ProjectInvalid: with all problems at once, by file and line.
+        ProjectInvalid: The project has problems. All of them are included, sorted by file and line.
     """
-    findings = Findings()
+    problems = Findings()
     runtimes = recorded_runtimes() if available is None else available
-    name = checked_project_name(settings, findings)
-    check_stage(stage, settings, findings)
-    region = checked_region(settings, stage, findings)
-    namespace = namespace_spec(settings, stage, findings)
-    maker = FunctionMaker(
+    name = checked_project_name(settings, problems)
+    check_stage(stage, settings, problems)
+    region = checked_region(settings, stage, problems)
+    namespace = namespace_spec(settings, stage, problems)
+    builder = FunctionMaker(
         root=root,
         settings=settings,
         namespace=namespace,
-        default_runtime=_python_runtime(settings, stage, default_runtime(runtimes, host_python), findings),
+        default_runtime=_python_runtime(settings, stage, default_runtime(runtimes, host_python), problems),
         available=runtimes,
-        findings=findings,
+        findings=problems,
     )
-    findings.problems.extend(_scan_problems(report, maker.default_runtime, host_python))
-    drafts = drafts_of(settings, report, findings)
-    functions = _functions(maker, settings, stage, drafts)
-    _check_together(functions, findings)
-    needs = read_requirements(root, findings)
+    problems.problems.extend(_scan_problems(report, builder.default_runtime, host_python))
+    declared = drafts_of(settings, report, problems)
+    functions = _functions(builder, settings, stage, declared)
+    _check_together(functions, problems)
+    requirements = read_requirements(root, problems)
     source_builds = tuple(dict.fromkeys(map(canonicalize_name, settings.table.source_builds)))
-    findings.raise_if_any()
+    problems.raise_if_any()
     return Project(
         root=root.resolve(),
         name=name,
@@ -86,95 +88,99 @@ def build_project(
         region=region,
         namespace=namespace,
         functions=tuple(sorted(functions, key=lambda function: function.name)),
-        requirements=needs.lines,
-        requirements_file=needs.file,
+        requirements=requirements.lines,
+        requirements_file=requirements.file,
         exclude=settings.table.exclude,
         source_builds=source_builds,
     )
 
 
 def _python_runtime(settings: Settings, stage: str, usual: str, findings: Findings) -> str:
-    """The runtime of Python functions that name none: the stage's, the project's, else the usual one."""
+    """Return the default runtime of Python functions: the stage's, else the project's, else ``usual``."""
     table = settings.table
-    ours = table.stages[stage].defaults.runtime if stage in table.stages else None
-    runtime = table.defaults.runtime if ours is None else ours
+    stage_runtime = table.stages[stage].defaults.runtime if stage in table.stages else None
+    runtime = table.defaults.runtime if stage_runtime is None else stage_runtime
     if runtime is None:
         return usual
     row = find_runtime(runtime)
     if row is None or row.language == "Python":
         return runtime
-    path = ("defaults", "runtime") if ours is None else ("stages", stage, "defaults", "runtime")
-    message = f"The default runtime is for Python functions, and {runtime} is not one."
+    path = ("defaults", "runtime") if stage_runtime is None else ("stages", stage, "defaults", "runtime")
+    message = f"The default runtime applies to Python functions, and {runtime} is not a Python runtime."
     source = Source(settings.file, settings.lines.line(*path))
     findings.add("runtime-language", message, f"Use {usual}.", source)
     return usual
 
 
 def _functions(maker: FunctionMaker, settings: Settings, stage: str, drafts: Iterable[Draft]) -> list[FunctionSpec]:
-    """Lay the project's and the stage's settings under and over each draft."""
+    """Merge each declared function with the project's and the stage's settings, and build it."""
     drafts = list(drafts)
-    ours = settings.table.stages.get(stage, StageTable())
-    below = overlaid(
+    stage_table = settings.table.stages.get(stage, StageTable())
+    defaults = overlaid(
         settled(settings.table.defaults, ("defaults",), "defaults", maker),
-        settled(ours.defaults, ("stages", stage, "defaults"), f"defaults of stage {stage}", maker),
+        settled(stage_table.defaults, ("stages", stage, "defaults"), f"defaults of stage {stage}", maker),
     )
     _check_overrides(settings, drafts, maker.findings)
     specs: list[FunctionSpec] = []
-    for draft in drafts:
-        above = FunctionDeclaration(env=ours.env or None, secrets=ours.secrets or None)
-        override = ours.functions.get(draft.name)
-        if override is not None:
-            path = ("stages", stage, "functions", draft.name)
-            above = overlaid(settled(override, path, f"{draft.name} in stage {stage}", maker), above)
-        given = draft.given
-        if draft.index is not None:
-            table = settings.table.function[draft.index]
-            given = settled(table, ("function", draft.index), draft.name, maker)
-        # The default runtime is one for Python; a function in another language names its own.
-        merged = overlaid(replace(below, runtime=None), given, above)
-        specs.append(maker.make(draft, merged))
+    for function in drafts:
+        overrides = FunctionDeclaration(env=stage_table.env or None, secrets=stage_table.secrets or None)
+        table = stage_table.functions.get(function.name)
+        if table is not None:
+            path = ("stages", stage, "functions", function.name)
+            overrides = overlaid(settled(table, path, f"{function.name} in stage {stage}", maker), overrides)
+        own = function.given
+        if function.index is not None:
+            own_table = settings.table.function[function.index]
+            own = settled(own_table, ("function", function.index), function.name, maker)
+        # The default runtime is a Python runtime. The builder applies it to decorated handlers only; functions in
+        # settings, which may be in another language, must name their own.
+        complete = overlaid(replace(defaults, runtime=None), own, overrides)
+        specs.append(maker.make(function, complete))
     return specs
 
 
 def _check_overrides(settings: Settings, drafts: Iterable[Draft], findings: Findings) -> None:
-    """A stage may only override functions that there are."""
-    names = [draft.name for draft in drafts]
+    """Check that stages override only functions that exist."""
+    names = [function.name for function in drafts]
     for stage, table in settings.table.stages.items():
         for name in table.functions:
             if name not in names:
                 source = Source(settings.file, settings.lines.line("stages", stage, "functions", name))
-                message = f"Stage {stage} has settings for {name!r}, and there is no such function."
+                message = f"Stage {stage} has settings for {name!r}, but there is no such function."
                 findings.add("unknown-function", message, did_you_mean(name, names), source)
 
 
 def _check_together(functions: Iterable[FunctionSpec], findings: Findings) -> None:
-    """Names and domains that more than one function uses, with both places."""
+    """Check that no two functions have the same name or domain."""
     by_name: dict[str, Source] = {}
     by_domain: dict[str, FunctionSpec] = {}
     for function in functions:
         source = function.source
         first = by_name.setdefault(function.name, source)
         if first is not source:
-            message = f"Two functions are called {function.name}; the other is in {first.file}:{first.line}."
-            findings.add("duplicate-name", message, 'Give one of them another name: name="…".', source)
+            message = f"Two functions are named {function.name}; the other is in {first.file}:{first.line}."
+            findings.add("duplicate-name", message, 'Rename one of them: name="…".', source)
         for domain in dict.fromkeys(function.domains):
             other = by_domain.setdefault(domain, function)
             if other is not function:
                 message = (
-                    f"{function.name} and {other.name} both answer to {domain}; "
+                    f"{function.name} and {other.name} both have the domain {domain}; "
                     f"the other is in {other.source.file}:{other.source.line}."
                 )
-                findings.add("duplicate-domain", message, "A hostname belongs to one function.", source)
+                findings.add("duplicate-domain", message, "A hostname can belong to only one function.", source)
 
 
 def _scan_problems(report: ScanReport, runtime: str, host: tuple[int, int]) -> Iterable[Problem]:
-    """The scan's problems; a syntax error may only mean that the host is older than the runtime (decision 3)."""
+    """Return the scan's problems, with an own code for syntax errors that may be valid in the runtime's Python.
+
+    The source is parsed by the Python that runs fnkit, which may be older than the runtime.
+    """
     version = runtime_version(runtime)
     for problem in report.problems:
         if problem.code == "syntax-error" and version is not None and version > host:
             theirs, ours = f"Python {version[0]}.{version[1]}", f"Python {host[0]}.{host[1]}"
-            hint = f"Run fnkit with {theirs}, or write what {ours} reads."
-            message = f"{problem.message} (read by {ours}, which is older than runtime {runtime})"
+            hint = f"Run fnkit with {theirs}, or use only syntax that {ours} supports."
+            message = f"{problem.message} (parsed by {ours}, which is older than runtime {runtime})"
             yield replace(problem, code="syntax-newer-than-host", message=message, hint=hint)
         else:
             yield problem

@@ -1,6 +1,6 @@
-"""TOML tables → settings types, telling every fault at once, each with its line.
+"""Converts TOML tables to settings types, and reports every problem with its line.
 
-msgspec converts the values; what it lacks is going on after the first fault, so tables are walked here.
+msgspec converts single values. It stops at the first error, so this module traverses the tables.
 """
 
 from __future__ import annotations
@@ -35,10 +35,16 @@ _TYPE_WORDS: Final = {
 def decode_table(
     kind: type[Table], raw: Mapping[str, object], file: str, lines: TomlLines
 ) -> tuple[Table | None, tuple[Problem, ...]]:
-    """Convert a table, with all tables in it.
+    """Convert a table and its nested tables.
+
+    Args:
+        kind: The settings type of the table.
+        raw: The table, as parsed by ``tomllib``.
+        file: Path for problems, relative to the project.
+        lines: The line numbers of the table's keys.
 
     Returns:
-        The settings, or ``None`` when anything is wrong, and everything that is wrong.
+        The settings, or ``None`` if there are problems, and the problems.
     """
     decoder = _Decoder(file, lines)
     value = decoder.table(kind, raw, ())
@@ -85,7 +91,7 @@ class _Decoder:
 
     def _unknown(self, key: str, known: tuple[str, ...], path: KeyPath) -> None:
         close = difflib.get_close_matches(key, known, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
+        hint = f"Did you mean {close[0]}?" if close else f"Known settings: {', '.join(known)}."
         self._problem("unknown-setting", f"There is no setting {_shown((*path, key))}.", hint, (*path, key))
 
     def _problem(self, code: str, message: str, hint: str | None, path: KeyPath) -> None:
@@ -97,7 +103,7 @@ def _bare(kind: object) -> object:
 
 
 def _struct_in(kind: object) -> type[msgspec.Struct] | None:
-    """The settings type that a type is, or that one side of a union is."""
+    """Return the settings type among the alternatives of a type, or ``None``."""
     kind = _bare(kind)
     options = get_args(kind) if get_origin(kind) in (types.UnionType, Union) else (kind,)
     for option in options:
@@ -114,7 +120,10 @@ def _shown(path: KeyPath) -> str:
 
 
 def _in_words(text: str) -> str:
-    """``Expected `int | null`, got `str` - at `$[0]``` → ``expected a whole number, got a string (item 1)``."""
+    """Reword a validation error of msgspec for users.
+
+    ``Expected `int | null`, got `str` - at `$[0]``` becomes ``expected a whole number, got a string (at [0])``.
+    """
     match = re.match(r"Expected `([^`]+)`, got `([^`]+)`(?: - at `([^`]*)`)?", text)
     if match is None:
         return text[:1].lower() + text[1:]

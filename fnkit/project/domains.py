@@ -1,4 +1,4 @@
-"""A function's custom hostnames."""
+"""Validates custom hostnames."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["check_domains"]
 
 
 def check_domains(domains: Sequence[str], subject: str, source: Source, findings: Findings) -> None:
-    """Check custom hostnames: syntax only; whether they point here is the platform's to see."""
+    """Check the syntax of custom hostnames. The platform checks their DNS records."""
     if len(domains) > DOMAINS_MAX:
-        message = f"{subject} has {len(domains)} domains; {DOMAINS_MAX} are allowed."
+        message = f"{subject} has {len(domains)} domains; at most {DOMAINS_MAX} are allowed."
         findings.add("too-many-domains", message, None, source)
     for domain, count in Counter(domains).items():
         if not is_hostname(domain):
-            hint = "A hostname such as shop.example.com, in lower case, without scheme, port, path or wildcard."
+            hint = "Use a hostname such as shop.example.com, in lower case, without scheme, port, path or wildcard."
             if not domain.isascii():
-                hint = "Write an international name in its xn-- form."
+                hint = "Write an internationalized name in its xn-- form."
             findings.add("bad-domain", f"{subject}: {domain[:80]!r} is not a hostname.", hint, source)
         elif count > 1:
-            findings.add("duplicate-domain", f"{subject} names {domain} twice.", None, source)
+            findings.add("duplicate-domain", f"{subject} lists {domain} twice.", None, source)

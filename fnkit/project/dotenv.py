@@ -1,9 +1,4 @@
-"""``.env`` files: ``NAME=value`` lines, read as the field reads them.
-
-``export`` before a name is allowed; comments start with ``#``, after a value only behind a space. Values may be
-bare, in single quotes (as they are) or in double quotes (with the escapes of ``_ESCAPES``); quoted ones may go
-over several lines. Nothing is substituted: a secret may hold ``$``.
-"""
+"""Parser for ``.env`` files."""
 
 from __future__ import annotations
 
@@ -24,7 +19,7 @@ _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "$": "
 
 
 class DotenvFault(Exception):
-    """A line that cannot be read. It never holds the line's text: that may be half a secret."""
+    """A syntax error in a ``.env`` file. The message never contains text of the file, which may be a secret."""
 
     def __init__(self, what: str, line: int) -> None:
         super().__init__(what)
@@ -33,10 +28,18 @@ class DotenvFault(Exception):
 
 
 def parse_dotenv(text: str) -> Mapping[str, str]:
-    """Return the values by name; the last of a name wins.
+    """Parse a ``.env`` file.
+
+    Each line is ``NAME=value``, optionally preceded by ``export``. A comment starts with ``#``, after a value only
+    if white space precedes it. A value is unquoted, in single quotes (taken literally) or in double quotes (with
+    the escapes of ``_ESCAPES``); quoted values may span lines. Variables are not substituted, because a secret may
+    contain ``$``.
+
+    Returns:
+        The values by name. The last value of a repeated name wins.
 
     Raises:
-        DotenvFault: at the first line that cannot be read.
+        DotenvError: A line cannot be parsed.
     """
     values: dict[str, str] = {}
     position = _after_blank(text, 0)
@@ -44,7 +47,7 @@ def parse_dotenv(text: str) -> Mapping[str, str]:
         line = text.count("\n", 0, position) + 1
         name = _NAME.match(text, position)
         if name is None:
-            raise DotenvFault("there is no NAME=value here", line)
+            raise DotenvFault("expected NAME=value", line)
         value, position = _value(text, name.end(), line)
         values[name.group(1)] = value
         position = _after_blank(text, position)
@@ -59,10 +62,10 @@ def _value(text: str, position: int, line: int) -> tuple[str, int]:
         return re.split(r"(?:^|[ \t])#", whole, maxsplit=1)[0].strip(), position + len(whole)
     match = (_SINGLE if opening == "'" else _DOUBLE).match(text, position)
     if match is None:
-        raise DotenvFault("a quoted value does not end", line)
+        raise DotenvFault("a quoted value is not closed", line)
     rest = _REST.match(text, match.end())
     if rest is None:
-        raise DotenvFault("there is more after a quoted value", line + match.group().count("\n"))
+        raise DotenvFault("unexpected text after a quoted value", line + match.group().count("\n"))
     value = match.group(1)
     if opening == '"':
         value = _ESCAPE.sub(lambda found: _ESCAPES.get(found.group(1), found.group()), value)

@@ -1,4 +1,4 @@
-"""Functions as they were declared, from decorators and from settings, in one shape and not yet judged."""
+"""Converts functions declared by decorators and in settings to one unvalidated form, and merges declarations."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ _FIELDS: Final = tuple(field.name for field in fields(FunctionDeclaration))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """One declared function.
+    """One declared function, before validation.
 
-    name: as it will be called. handler: ``None`` for the runtime's default. root: its code's folder, relative.
-    index: its place in the settings' function tables, ``None`` for a decorated handler, whose file and signature
-    are known. given: what was said of it.
+    Attributes:
+        name: Name of the deployed function.
+        handler: The handler string, or ``None`` for the runtime's default.
+        root: Folder of its code, relative to the project.
+        index: Index in the settings' function tables, or ``None`` for a decorated handler.
+        source: Where the function is declared.
+        given: Its explicit settings.
+        signature: ``None`` if unknown, which it always is for functions in settings.
+        summary: First line of the handler's docstring, or ``""``.
     """
 
     name: str
@@ -39,21 +45,21 @@ class Draft:
 
 
 def drafts_of(settings: Settings, report: ScanReport, findings: Findings) -> tuple[Draft, ...]:
-    """Every declared function, those in code first."""
+    """Return all declared functions: decorated handlers first, then those in settings."""
     marked = [_from_scan(function, findings) for function in report.functions]
     return (*marked, *_from_settings(settings))
 
 
 def given_by(table: FunctionDefaults) -> FunctionDeclaration:
-    """What a table of settings says, as a declaration; empty lists and tables say nothing."""
+    """Return the settings given in a table, as a declaration. Empty lists and tables count as not given."""
     values = {name: getattr(table, name, None) for name in _FIELDS}
     return FunctionDeclaration(**{name: value for name, value in values.items() if value not in ((), {}, None)})
 
 
 def overlaid(*layers: FunctionDeclaration) -> FunctionDeclaration:
-    """One declaration from several, later ones winning.
+    """Merge declarations; later ones take precedence.
 
-    Variables are joined by name; secrets and tags add up; everything else is replaced.
+    Environment variables are merged by name, secrets and tags are combined, and all other settings are replaced.
     """
     result = FunctionDeclaration()
     for layer in layers:
@@ -73,14 +79,14 @@ def _over(below: FunctionDeclaration, above: FunctionDeclaration) -> FunctionDec
 
 
 def _from_scan(function: ScannedFunction, findings: Findings) -> Draft:
-    given = _merged(function, findings)
+    declaration = _merged(function, findings)
     return Draft(
-        name=given.name if given.name is not None else function.python_name.replace("_", "-").lower(),
+        name=declaration.name if declaration.name is not None else function.python_name.replace("_", "-").lower(),
         handler=function.handler,
         root=".",
         index=None,
         source=Source(function.file, function.line),
-        given=given,
+        given=declaration,
         crons=tuple(
             (mark.declaration, Source(function.file, mark.line))
             for mark in function.marks
@@ -97,20 +103,20 @@ def _from_scan(function: ScannedFunction, findings: Findings) -> Draft:
 
 
 def _merged(function: ScannedFunction, findings: Findings) -> FunctionDeclaration:
-    """Several ``@function`` on one handler, added up; two of them must not contradict each other."""
-    merged = FunctionDeclaration()
+    """Merge the ``@function`` decorators of a handler, and report settings with conflicting values."""
+    combined = FunctionDeclaration()
     for mark in function.marks:
         if not isinstance(mark.declaration, FunctionDeclaration):
             continue
-        for name in _contradictions(merged, mark.declaration):
+        for name in _contradictions(combined, mark.declaration):
             findings.add(
                 "conflicting-declarations",
-                f"{function.python_name} is given two different values for {name}.",
+                f"{function.python_name} has two different values for {name}.",
                 "Keep one of them.",
                 Source(function.file, mark.line),
             )
-        merged = _over(merged, mark.declaration)
-    return merged
+        combined = _over(combined, mark.declaration)
+    return combined
 
 
 def _contradictions(below: FunctionDeclaration, above: FunctionDeclaration) -> Iterator[str]:
@@ -135,11 +141,11 @@ def _from_settings(settings: Settings) -> Iterator[Draft]:
             source=source,
             given=given_by(table),
             crons=tuple(
-                (_cron(cron), _at(settings, index, "crons", place)) for place, cron in enumerate(table.crons)
+                (_cron(cron), _at(settings, index, "crons", position)) for position, cron in enumerate(table.crons)
             ),
             triggers=tuple(
-                (_trigger(trigger), _at(settings, index, "triggers", place))
-                for place, trigger in enumerate(table.triggers)
+                (_trigger(trigger), _at(settings, index, "triggers", position))
+                for position, trigger in enumerate(table.triggers)
             ),
             signature=None,
             summary="",

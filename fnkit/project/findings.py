@@ -1,4 +1,4 @@
-"""Where checks put what they find, so that all of a project's problems are told at once."""
+"""Collects problems, so that all problems of a project are reported together."""
 
 from __future__ import annotations
 
@@ -14,31 +14,38 @@ __all__ = ["Findings", "did_you_mean"]
 
 @dataclass(slots=True)
 class Findings:
-    """The problems found so far. A check adds to it and goes on with the documented default."""
+    """The problems found so far.
+
+    A check that finds a problem adds it and returns the setting's default, so that validation continues.
+    """
 
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, code: str, message: str, hint: str | None, source: Source) -> None:
-        """Add one problem."""
+        """Add a problem at a source location."""
         self.problems.append(Problem(code, message, hint, source.file, source.line))
 
     def tell_duplicates(self, kind: str, subject: str, named: Iterable[tuple[str, Source]]) -> None:
-        """Add a ``duplicate-<kind>`` for each name that was used before, with the place of the first."""
+        """Add a ``duplicate-<kind>`` problem for each repeated name, with the location of its first use."""
         first: dict[str, Source] = {}
         for name, source in named:
             earlier = first.setdefault(name, source)
             if earlier is not source:
-                message = f"{subject} has two {kind}s called {name}; the other is in {earlier.file}:{earlier.line}."
-                self.add(f"duplicate-{kind}", message, "Give one of them another name.", source)
+                message = f"{subject} has two {kind}s named {name}; the other is in {earlier.file}:{earlier.line}."
+                self.add(f"duplicate-{kind}", message, "Rename one of them.", source)
 
     def raise_if_any(self) -> None:
-        """Raise ``ProjectInvalid`` with everything found, by file and line, each once."""
+        """Raise if there are problems.
+
+        Raises:
+            ProjectInvalid: With the problems sorted by file and line, without duplicates.
+        """
         if self.problems:
             ordered = sorted(dict.fromkeys(self.problems), key=lambda one: (one.file or "", one.line or 0))
             raise ProjectInvalid(tuple(ordered))
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str | None:
-    """A hint with the nearest known word, or ``None`` when none is near."""
+    """Return a hint with the closest known value, or ``None`` if none is close."""
     close = difflib.get_close_matches(given, list(known), n=1)
     return f"Did you mean {close[0]}?" if close else None

@@ -1,4 +1,4 @@
-"""One declared function → its ``FunctionSpec``, checked."""
+"""Validates a declared function and builds its ``FunctionSpec``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fnkit.project.drafts import Draft, given_by
 from fnkit.project.findings import Findings
 from fnkit.project.handlers import check_handler_file, check_signature
 from fnkit.project.model import FunctionSpec, NamespaceSpec, Source
-from fnkit.project.quantities import checked_memory, checked_scale, checked_timeout, checked_words
+from fnkit.project.quantities import Choices, checked_memory, checked_scale, checked_timeout, checked_words
 from fnkit.project.runtimes import check_runtime
 from fnkit.project.schedules import cron_specs
 from fnkit.project.settings import FunctionDefaults, Settings
@@ -30,7 +30,14 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionMaker:
-    """What all functions of a project have in common while they are made."""
+    """Builds the functions of one project.
+
+    Attributes:
+        root: The project folder.
+        default_runtime: The runtime of decorated handlers that name none.
+        available: Names of the runtimes that the platform creates functions for.
+        findings: Receives the problems.
+    """
 
     root: Path
     settings: Settings
@@ -40,18 +47,18 @@ class FunctionMaker:
     findings: Findings
 
     def make(self, draft: Draft, given: FunctionDeclaration) -> FunctionSpec:
-        """Check one function and fill in what was not given.
+        """Validate a function and fill in the platform's defaults.
 
         Args:
-            draft: where it comes from, with its crons and triggers.
-            given: everything that was said of it, defaults and overrides included.
+            draft: The declared function, with its crons and triggers.
+            given: Its settings, merged with the project's and the stage's.
         """
         source, findings = draft.source, self.findings
         self._check_name(draft)
         runtime, language = self._runtime(draft, given)
         handler = self._handler(draft, runtime, language)
         check_signature(draft, findings)
-        memory, low, high, timeout, words = self.judge(given, draft.name, source)
+        memory, low, high, timeout, choices = self.judge(given, draft.name, source)
         env, secrets = given.env or {}, given.secrets or ()
         check_variable_counts(
             env,
@@ -70,9 +77,9 @@ class FunctionMaker:
             min_scale=low,
             max_scale=high,
             timeout=timeout,
-            privacy=words[0],
-            http_option=words[1],
-            sandbox=words[2],
+            privacy=choices.privacy,
+            http_option=choices.http_option,
+            sandbox=choices.sandbox,
             description=draft.summary if given.description is None else given.description,
             env=dict(env),
             secrets=tuple(dict.fromkeys(secrets)),
@@ -81,41 +88,51 @@ class FunctionMaker:
             private_network_id=given.private_network_id or "",
             crons=cron_specs(draft.crons, draft.name, findings),
             triggers=trigger_specs(draft.triggers, draft.name, findings),
-            slice=given.slice is not False,
+            change_detection=choices.change_detection,
             preload=given.preload is not False,
             root=draft.root,
         )
 
-    def judge(
-        self, given: FunctionDeclaration, subject: str, source: Source
-    ) -> tuple[int, int, int, int, tuple[str, str, str]]:
-        """Check the settings that stand for themselves; memory, scales, timeout and words, with defaults."""
+    def judge(self, given: FunctionDeclaration, subject: str, source: Source) -> tuple[int, int, int, int, Choices]:
+        """Validate the settings that can be checked without the rest of the project.
+
+        Args:
+            given: The settings; ``None`` is valid and becomes the default.
+            subject: Start of each message: a function's name, or a description of the table.
+            source: Location for the problems.
+
+        Returns:
+            Memory in MB, minimum scale, maximum scale, timeout in nanoseconds, and the enumerated settings.
+        """
         findings = self.findings
         memory = checked_memory(given.memory, subject, source, findings)
         low, high = checked_scale(given, subject, source, findings)
         timeout = checked_timeout(given.timeout, subject, source, findings)
-        words = checked_words(given, subject, source, findings)
+        choices = checked_words(given, subject, source, findings)
         check_environment(given.env or {}, given.secrets or (), subject, source, findings)
         check_tags(given.tags or (), subject, source, findings)
         check_domains(given.domains or (), subject, source, findings)
         network = given.private_network_id
         if network and not _UUID.fullmatch(network):
-            message = f"{subject}: {network[:80]!r} is not a private network's id (a UUID)."
+            message = f"{subject}: {network[:80]!r} is not the ID of a private network (a UUID)."
             findings.add("bad-private-network", message, None, source)
-        return memory, low, high, timeout, words
+        return memory, low, high, timeout, choices
 
     def _check_name(self, draft: Draft) -> None:
         fault = function_name_fault(draft.name)
         if fault is not None:
-            hint = "Lower-case letters, digits and dashes, at most 34, no dash at the ends; or give name=."
-            message = f"{draft.name[:80]!r} cannot be a function's name."
+            hint = "Use at most 34 lower-case letters, digits and dashes, no dash at the ends; or set name=."
+            message = f"{draft.name[:80]!r} is not a valid function name."
             self.findings.add("bad-name", message, hint, draft.source)
 
     def _runtime(self, draft: Draft, given: FunctionDeclaration) -> tuple[str, str]:
-        """The runtime and its language; an unknown one counts as Python in code, as nothing in settings."""
+        """Return the runtime of a function and its language.
+
+        The language is ``""`` for an unknown runtime, whose handler cannot be checked.
+        """
         name = given.runtime
         if name is None and draft.index is not None:
-            hint = f"Name one, such as {min(self.available, default='node24')}."
+            hint = f"Set one, such as {min(self.available, default='node24')}."
             self.findings.add("setting-missing", f"{draft.name} has no runtime.", hint, draft.source)
             return "", ""
         runtime = self.default_runtime if name is None else name
@@ -124,7 +141,7 @@ class FunctionMaker:
         row = find_runtime(runtime)
         language = row.language if row else _language(runtime)
         if draft.index is None and language != "Python":
-            message = f"{draft.name} is a Python handler, and its runtime {runtime} is not one for Python."
+            message = f"{draft.name} is a Python handler, but its runtime {runtime} is not a Python runtime."
             self.findings.add("runtime-language", message, f"Use {self.default_runtime}.", draft.source)
         return runtime, language
 
@@ -134,8 +151,8 @@ class FunctionMaker:
         if draft.index is None or not language:
             return handler
         if language == "Python" and draft.root != ".":
-            message = f"{draft.name} is a Python function, so its path is the whole project."
-            hint = "Leave path out, and name the file in handler: handlers/hello.say."
+            message = f"{draft.name} is a Python function, so its path must be the whole project."
+            hint = "Remove path, and put the file's path into handler, as in handlers/hello.say."
             self.findings.add("bad-path", message, hint, draft.source)
         else:
             check_handler_file(self.root, draft, handler, language, self.findings)
@@ -143,12 +160,18 @@ class FunctionMaker:
 
 
 def settled(table: FunctionDefaults, path: KeyPath, subject: str, maker: FunctionMaker) -> FunctionDeclaration:
-    """What a table of settings gives, each value judged where it stands and left out when it is at fault.
+    """Return the valid settings of a table; invalid ones are reported and left out.
 
-    So a wrong default is told once, with its own line, and not once more for every function.
+    A wrong default is thereby reported once, with its line, and not again for every function.
+
+    Args:
+        table: The table.
+        path: Its path in the settings, for line numbers.
+        subject: Start of each message.
+        maker: Validates the values and receives the problems.
     """
     given = given_by(table)
-    good: dict[str, object] = {}
+    valid: dict[str, object] = {}
     for field in fields(FunctionDeclaration):
         value = getattr(given, field.name)
         if value is None:
@@ -158,11 +181,11 @@ def settled(table: FunctionDefaults, path: KeyPath, subject: str, maker: Functio
         one = FunctionDeclaration(**{field.name: value})
         maker.judge(one, subject, source)
         if len(maker.findings.problems) == before:
-            good[field.name] = value
-    return FunctionDeclaration(**good)  # type: ignore[arg-type]  # each value comes from the field of its name
+            valid[field.name] = value
+    return FunctionDeclaration(**valid)  # type: ignore[arg-type]  # each value comes from the field of its name
 
 
 def _language(runtime: str) -> str:
-    """The language of a runtime that the platform has and the table does not know yet, by its name."""
+    """Return the language of a runtime that the platform has but the recorded table lacks, by its name."""
     prefixes = {"python": "Python", "node": "Node", "php": "PHP", "go": "Go", "rust": "Rust"}
     return next((language for prefix, language in prefixes.items() if runtime.startswith(prefix)), "")

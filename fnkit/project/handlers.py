@@ -1,4 +1,4 @@
-"""Whether a handler can be called as the platform calls it, and whether its file is there at all."""
+"""Validates handlers: their signatures, and the files of functions declared in settings."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _ARGUMENTS: Final = 2
 
 
 def check_signature(draft: Draft, findings: Findings) -> None:
-    """Check that ``handler(event, context)`` works and gives an answer (functions-contract §1.6)."""
+    """Check that a handler can be called as ``handler(event, context)`` and returns a response."""
     signature = draft.signature
     if signature is None:
         return
     if signature.is_async or signature.is_generator:
         kind = "an async function" if signature.is_async else "a generator"
-        message = f"{draft.name}: the handler is {kind}, and the platform calls it as a plain function."
-        hint = "Write def, and asyncio.run(...) inside where it must wait." if signature.is_async else "Return it."
+        message = f"{draft.name}: the handler is {kind}, but the platform calls it as a plain function."
+        hint = "Use def, with asyncio.run(...) inside it." if signature.is_async else "Return the response instead."
         findings.add("handler-async", message, hint, draft.source)
     if not _takes_two(signature):
         message = f"{draft.name}: the handler cannot be called with two arguments, the event and the context."
@@ -43,20 +43,28 @@ def _takes_two(signature: Signature) -> bool:
 
 
 def check_handler_file(root: Path, draft: Draft, handler: str, language: str, findings: Findings) -> None:
-    """Check a function of the settings: its folder, its handler's form, and the file that the handler names."""
+    """Check a function declared in settings: its folder, the format of its handler, and the handler's file.
+
+    Args:
+        root: The project folder.
+        draft: The function.
+        handler: The handler string.
+        language: The runtime's language.
+        findings: Receives the problems.
+    """
     folder = _folder(root, draft, findings)
     if folder is None:
         return
     match language:
         case "Go" | "Rust":
-            fine = (_GO if language == "Go" else _RUST).fullmatch(handler) is not None
+            is_valid = (_GO if language == "Go" else _RUST).fullmatch(handler) is not None
             form = "an exported function's name" if language == "Go" else "a function's name"
         case _:
-            fine = _DOTTED.fullmatch(handler) is not None
+            is_valid = _DOTTED.fullmatch(handler) is not None
             form = "a file's path without extension, one dot, and a function's name"
-    if not fine or ".." in PurePosixPath(handler).parts:
-        message = f"{draft.name}: {handler[:80]!r} cannot be a {language} handler."
-        findings.add("bad-handler", message, f"It is {form}.", draft.source)
+    if not is_valid or ".." in PurePosixPath(handler).parts:
+        message = f"{draft.name}: {handler[:80]!r} is not a valid {language} handler."
+        findings.add("bad-handler", message, f"Use {form}.", draft.source)
         return
     match language:
         case "Go":
@@ -68,11 +76,11 @@ def check_handler_file(root: Path, draft: Draft, handler: str, language: str, fi
 
 
 def _folder(root: Path, draft: Draft, findings: Findings) -> Path | None:
-    """The function's folder, which lies inside the project."""
+    """Return the folder of a function, or ``None`` if it does not exist or is outside the project."""
     path = PurePosixPath(draft.root)
     if path.is_absolute() or ".." in path.parts or "\\" in draft.root or "\0" in draft.root:
-        message = f"{draft.name}: the path {draft.root!r} leads out of the project."
-        hint = "Write it relative to the settings, with /."
+        message = f"{draft.name}: the path {draft.root!r} is outside the project."
+        hint = "Use a path relative to the settings file, with /."
         findings.add("bad-path", message, hint, draft.source)
         return None
     if not (root / path).is_dir():
@@ -90,7 +98,7 @@ def _need(file: Path, root: Path, draft: Draft, findings: Findings) -> bool:
 
 
 def _check_crate(folder: Path, root: Path, draft: Draft, findings: Findings) -> None:
-    """A Rust function is a library crate: ``src/lib.rs``, or the file that ``[lib] path`` names."""
+    """Check that a Rust function is a library crate: ``src/lib.rs``, or the file given by ``[lib] path``."""
     manifest = folder / "Cargo.toml"
     if not _need(manifest, root, draft, findings):
         return
@@ -110,16 +118,20 @@ def _check_file(folder: Path, root: Path, draft: Draft, handler: str, language: 
     found = next((file for file in candidates if file.is_file()), None)
     if found is None:
         shown = " or ".join(file.relative_to(root).as_posix() for file in candidates)
-        message = f"{draft.name}: the handler {handler} names {shown}, which is not there."
+        message = f"{draft.name}: the handler {handler} refers to {shown}, which does not exist."
         hint = "Compile TypeScript before deploying." if (folder / f"{path}.ts").is_file() else None
         findings.add("handler-missing", message, hint, draft.source)
     elif language == "Python" and not _defines(found, name):
-        message = f"{draft.name}: {found.relative_to(root).as_posix()} has nothing called {name} at its top level."
+        message = f"{draft.name}: {found.relative_to(root).as_posix()} does not define {name} at its top level."
         findings.add("handler-missing", message, None, draft.source)
 
 
 def _defines(file: Path, name: str) -> bool:
-    """Whether a Python file binds a name at its top level; a file that cannot be parsed is told elsewhere."""
+    """Return whether a Python file binds a name.
+
+    Names bound at any depth count, so that a name bound inside a branch or loop is found. A file that cannot be
+    parsed counts as binding every name; the scan reports it.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,8 +1,7 @@
-"""The project as everything after it sees it: complete, checked, frozen.
+"""The validated project: the input of bundling, planning and the command line.
 
-``fnkit.project`` makes one ``Project`` from settings and a scan report; bundling, planning and the command line
-read it and never look back at settings or source. Every default is filled in here, so that a setting that left
-the code is planned as its documented default (decision 12).
+Every default is filled in. A setting that was removed from the code is therefore planned as its documented default,
+rather than left at the value of the last deployment.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ __all__ = ["CronSpec", "FunctionSpec", "NamespaceSpec", "Project", "Source", "Tr
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where something was declared; ``file`` is relative to the project with ``/``, ``line`` counts from 1."""
+    """Location of a declaration; ``file`` is relative to the project, with ``/``, and ``line`` counts from 1."""
 
     file: str
     line: int
@@ -34,7 +33,7 @@ class CronSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerSpec:
-    """One queue or subject of a function. ``kind`` is ``nats`` or ``sqs``; ``address`` the subject or queue."""
+    """One trigger of a function. ``kind`` is ``nats`` or ``sqs``, ``address`` the subject or queue name."""
 
     name: str
     kind: str
@@ -48,11 +47,16 @@ class TriggerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionSpec:
-    """One function, complete.
+    """One function with all its settings.
 
-    handler: as the API wants it (``handlers/hello.say_hello``), with the file at that place in the archive.
-    memory: MB. timeout: nanoseconds. secrets: names only; values are read at plan time.
-    root: the folder of the function's code relative to the project (``.`` for Python: the whole project).
+    Attributes:
+        handler: The API's handler string (``handlers/hello.say_hello``); the archive has the file at that path.
+        memory: In MB.
+        timeout: In nanoseconds.
+        secrets: Names only. Values are read when planning.
+        change_detection: ``function`` to redeploy when the function's own slice changes, or ``project`` to redeploy
+            on any change in the project.
+        root: Folder of the function's code relative to the project; ``.``, the whole project, for Python.
     """
 
     name: str
@@ -74,17 +78,20 @@ class FunctionSpec:
     private_network_id: str
     crons: tuple[CronSpec, ...]
     triggers: tuple[TriggerSpec, ...]
-    slice: bool
+    change_detection: str
     preload: bool
     root: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceSpec:
-    """The namespace that the project deploys into; ``name`` already carries the stage (decision 5).
+    """The namespace that the project deploys into.
 
-    shared: it may hold other people's functions, and its own settings are never touched (decision 13).
-    source: where settings name it.
+    Attributes:
+        name: Name of the namespace, with the stage appended.
+        shared: Whether it may contain functions of other projects. fnkit does not change the settings of a shared
+            namespace and never deletes it.
+        source: Where the settings name the namespace.
     """
 
     name: str
@@ -98,12 +105,17 @@ class NamespaceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A whole project for one stage.
+    """A project for one stage.
 
-    root: absolute. name: identifies the project in tags (``fnkit.project=…``). stage: ``""`` for the default.
-    region: ``None`` when settings do not say. requirements: what Python functions need, as PEP 508 lines, with
-    fnkit itself removed (decision 1); requirements_file: where they stand, relative, for messages.
-    exclude: further ignore patterns from settings, git's syntax.
+    Attributes:
+        root: Absolute path of the project folder.
+        name: Identifies the project in tags (``fnkit.project=…``).
+        stage: ``""`` for the default stage.
+        region: ``None`` if the settings name none.
+        requirements: Requirements of the Python functions in PEP 508 format, without fnkit itself.
+        requirements_file: The file that lists them, relative to the project, or ``None``.
+        exclude: Ignore patterns from the settings, in git's syntax.
+        source_builds: Normalized names of the packages that may be built from source.
     """
 
     root: Path

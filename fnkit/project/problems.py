@@ -1,6 +1,6 @@
-"""Every problem that a project can have: what it means and what to do; the one table of their codes.
+"""The table of all problem codes with their explanations, and the list that collects a project's problems.
 
-``docs/errors.md`` prints it. A test holds that each code that is raised stands here.
+``docs/errors.md`` is generated from the table. A test verifies that it contains every code that is used.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ __all__ = ["PROBLEMS", "Explanation", "explain"]
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a problem means, and what to do about it; one or two sentences each."""
+    """The meaning of a problem and its remedy, one or two sentences each."""
 
     meaning: str
     remedy: str
 
 
 def explain(code: str) -> Explanation | None:
-    """The table's row for a code, or ``None``."""
+    """Return the explanation of a code, or ``None`` for an unknown code."""
     return PROBLEMS.get(code)
 
 
 _SCANNING: Final = {
     "bad-argument": (
-        "A decorator's argument has a type that its setting cannot have.",
-        "Give it the type that the message names; docs/settings.md has them all.",
+        "A decorator's argument has the wrong type.",
+        "Use the type that the message states; docs/settings.md lists the types of all settings.",
     ),
     "computed-argument": (
-        "A decorator's argument is computed, so its value is not known without running the module.",
-        "Write a constant: literals, arithmetic, f-strings and names of this module work. Or use --import.",
+        "A decorator's argument is not constant, so its value is not known without executing the module.",
+        "Use a constant expression of literals, arithmetic, f-strings and names of the module; or use --import.",
     ),
     "decorator-called": (
-        "A decorator of fnkit is called, or passed on, instead of standing above a def with @.",
+        "A decorator of fnkit is called or passed as a value instead of being applied to a def with @.",
         "Write it as a decorator, or use --import.",
     ),
     "file-unreadable": ("A file of the project cannot be read.", "Check its permissions, or exclude it."),
     "fnkit-not-bundled": (
-        "A handler reaches a part of fnkit that deployed bundles do not carry.",
+        "A handler imports, directly or indirectly, a part of fnkit that bundles do not contain.",
         "Handlers can use fnkit, fnkit.authoring and fnkit.errors; move other uses to modules they do not import.",
     ),
     "handler-conditional": (
-        "A handler is declared inside an if, a loop, a try or a with, so it may be there or not.",
+        "A handler is declared inside an if, a loop, a try or a with, so it may or may not exist.",
         "Move it to the module's top level, or use --import.",
     ),
     "handler-nested": (
@@ -53,145 +53,163 @@ _SCANNING: Final = {
         "Move it to the module's top level.",
     ),
     "handler-path": (
-        "The name of a handler's file or folder has a dot in it, and a handler string has exactly one.",
+        "The name of a handler's file or folder contains a dot, but a handler string has exactly one dot.",
         "Rename the file or folder.",
     ),
     "handler-shadowed": (
-        "The platform imports a handler's module by its bare name, and another module of that name comes first.",
+        "The platform imports a handler's module by its bare name, and would import another module of that name.",
         "Rename the file.",
     ),
     "import-failed": (
-        "With --import, the module raised an error or ended its process while it was imported.",
-        "Make it import on this machine: install what it needs, set what it reads from the environment.",
+        "With --import, the module raised an exception or ended its process while it was imported.",
+        "Make the module importable on this machine: install its dependencies, and set its environment variables.",
     ),
     "import-timeout": (
-        "With --import, importing the module took too long and was stopped.",
-        "Keep work out of the module's top level.",
+        "With --import, importing the module exceeded the time limit and was stopped.",
+        "Avoid long-running work at the module's top level.",
     ),
-    "positional-argument": ("A setting was given without its name.", "Write it as in memory=256."),
+    "positional-argument": ("A setting was passed by position.", "Pass it by name, as in memory=256."),
     "relative-import": (
-        "A module with handlers uses a relative import, which fails where it is imported by its bare name.",
-        "Import from the project's folder: from handlers import shared.",
+        "A module with handlers uses a relative import, which fails in a module imported by its bare name.",
+        "Import from the project folder: from handlers import shared.",
     ),
     "syntax-error": ("A file that imports fnkit is not valid Python.", "Correct the line."),
     "syntax-newer-than-host": (
         "A file cannot be parsed by the Python that runs fnkit, which is older than the function's runtime.",
-        "Run fnkit with the runtime's Python, or write what the older one reads.",
+        "Run fnkit with the runtime's Python, or use only syntax that the older one supports.",
     ),
-    "unknown-argument": ("A decorator has no such argument.", "Compare with docs/settings.md."),
+    "unknown-argument": ("A decorator has no argument of this name.", "Compare with docs/settings.md."),
 }
 
 _SETTINGS: Final = {
     "bad-project-name": (
-        "The project's name cannot stand in a tag, by which the platform knows what is the project's.",
+        "The project's name is not valid in a tag, and tags mark the resources that belong to the project.",
         "Use 1 to 50 letters, digits and any of . _ -",
     ),
-    "bad-region": ("There is no such region.", "Use fr-par, nl-ams or pl-waw."),
+    "bad-region": ("The region does not exist.", "Use fr-par, nl-ams or pl-waw."),
     "bad-stage": (
-        "A stage's name becomes part of a namespace's, and this one cannot.",
+        "A stage's name becomes part of a namespace name, and this one is not valid there.",
         "Use 1 to 16 lower-case letters, digits and dashes, starting with a letter or digit.",
     ),
     "no-settings": (
-        "The folder holds neither fnkit.toml nor a pyproject.toml with [tool.fnkit].",
-        "Go to the project's folder, or make one with fnkit new.",
+        "The folder contains neither fnkit.toml nor a pyproject.toml with [tool.fnkit].",
+        "Change to the project folder, or create a project with fnkit new.",
     ),
-    "setting-missing": ("A setting that has no default is not given.", "Add it."),
+    "setting-missing": ("A required setting is missing.", "Add it."),
     "setting-type": ("A setting has a value of the wrong type.", "Compare with docs/settings.md."),
     "settings-twice": (
-        "Settings stand both in fnkit.toml and in pyproject.toml, and only one of them can count.",
-        "Keep one.",
+        "Both fnkit.toml and pyproject.toml contain settings.",
+        "Keep one of them.",
     ),
     "shared-namespace": (
-        "A namespace that is shared with others has its own settings, which this project never touches.",
-        "Set them on the functions, under defaults, or own the namespace.",
+        "The project sets properties of a shared namespace, which fnkit never changes.",
+        "Set them on the functions, under defaults, or remove shared if the namespace belongs to this project.",
     ),
     "toml-syntax": ("The settings are not valid TOML.", "Correct the line."),
-    "unknown-function": ("A stage has settings for a function that there is not.", "Correct the name."),
-    "unknown-setting": ("There is no such setting.", "Correct the name; docs/settings.md lists them all."),
+    "unknown-function": ("A stage has settings for a function that does not exist.", "Correct the name."),
+    "unknown-setting": ("The setting does not exist.", "Correct the name; docs/settings.md lists all settings."),
 }
 
 _FUNCTIONS: Final = {
-    "bad-choice": ("A setting takes one of a few words, and this is none of them.", "Use one of those named."),
+    "bad-choice": (
+        "A setting has a value that it does not accept.",
+        "Use one of the values that the message lists.",
+    ),
     "bad-cron-args": (
-        "A cron's args are sent as JSON, which cannot say this, or they are larger than a request may be.",
-        "Use texts, numbers, lists and tables, up to 6 MiB.",
+        "A cron's args cannot be represented as JSON, or exceed the size limit of a request.",
+        "Use strings, numbers, lists and tables, up to 6 MiB.",
     ),
-    "bad-domain": ("A custom domain is not a hostname.", "Write it as shop.example.com, without scheme or port."),
-    "bad-handler": ("A handler has not the form that its language wants.", "Compare with docs/handlers.md."),
-    "bad-memory": ("Memory comes in tiers.", "Use 128, 256, 512, 1024, 2048, 3072 or 4096 MB."),
+    "bad-domain": (
+        "A custom domain is not a hostname.",
+        "Write it as shop.example.com, without scheme or port.",
+    ),
+    "bad-handler": ("A handler string has the wrong format for its language.", "Compare with docs/handlers.md."),
+    "bad-memory": (
+        "The memory is not one of the tiers.",
+        "Use 128, 256, 512, 1024, 2048, 3072 or 4096 MB.",
+    ),
     "bad-name": (
-        "The platform does not take this name.",
-        "Functions: lower-case letters, digits and dashes, at most 34. Triggers: 2 to 100 letters, digits, dashes.",
+        "The platform does not accept this name.",
+        "Functions: at most 34 lower-case letters, digits and dashes. Triggers: 2 to 100 letters, digits, dashes.",
     ),
-    "bad-path": ("A function's folder must lie inside the project.", "Write it relative to the settings, with /."),
-    "bad-private-network": ("A private network is named by its id.", "Use the UUID that the platform shows."),
+    "bad-path": (
+        "A function's folder is outside the project.",
+        "Use a path relative to the settings file, with /.",
+    ),
+    "bad-private-network": ("The value is not the ID of a private network.", "Use its UUID."),
     "bad-scale": (
         "A scale is out of range, or min_scale is above max_scale.",
-        "min_scale 0-50, max_scale 1-50.",
+        "Use 0 to 50 for min_scale and 1 to 50 for max_scale.",
     ),
     "bad-schedule": (
-        "A schedule is not five UNIX cron fields.",
+        "A schedule does not consist of five valid UNIX cron fields.",
         "Minute, hour, day of month, month, day of week; operators * - , /; names JAN-DEC and SUN-SAT; in UTC.",
     ),
-    "bad-tag": ("A tag has characters, or a length, that tags cannot have.", "1 to 64 letters, digits and = . _ -"),
-    "bad-timeout": ("A timeout is no length of time, or out of range.", '10 s to 1 h, as 30, "30s", "5m".'),
+    "bad-tag": ("A tag has invalid characters or an invalid length.", "Use 1 to 64 letters, digits and = . _ -"),
+    "bad-timeout": (
+        "A timeout is not a duration, or out of range.",
+        'Use 10 s to 1 h, written as 30, "30s" or "5m".',
+    ),
     "bad-trigger": (
-        "A trigger has not exactly one valid subject or queue, or a field that does not go with it.",
-        "Give nats= or sqs=, the latter by the queue's name.",
+        "A trigger does not have exactly one valid subject or queue, or has a field of the other kind.",
+        "Set nats= to a subject, or sqs= to the name of a queue.",
     ),
-    "conflicting-declarations": ("Two decorators give one function two values for a setting.", "Keep one."),
-    "duplicate-cron": ("Two crons of a function have one name.", "Rename one."),
-    "duplicate-domain": ("A hostname is named twice; it belongs to one function.", "Remove one."),
-    "duplicate-name": ("Two functions have one name.", "Give one of them another, with name=."),
-    "duplicate-trigger": ("Two triggers of a function have one name.", "Rename one."),
+    "conflicting-declarations": ("Two decorators give a function different values for a setting.", "Keep one."),
+    "duplicate-cron": ("Two crons of a function have the same name.", "Rename one."),
+    "duplicate-domain": ("A hostname is listed twice, but can belong to only one function.", "Remove one."),
+    "duplicate-name": ("Two functions have the same name.", "Rename one, with name=."),
+    "duplicate-trigger": ("Two triggers of a function have the same name.", "Rename one."),
     "handler-async": (
-        "The platform calls a Python handler as a plain function, and an async one or a generator gives no answer.",
-        "Write def; where it must wait, asyncio.run(...) inside.",
+        "A handler is async or a generator, but the platform calls it as a plain function.",
+        "Use def, with asyncio.run(...) inside it.",
     ),
-    "handler-missing": ("The file or function that a handler names is not there.", "Correct the handler or path."),
+    "handler-missing": (
+        "The file or function of a handler does not exist.",
+        "Correct the handler or path.",
+    ),
     "handler-signature": (
-        "The platform calls a handler with two arguments, and this one cannot take them.",
+        "The handler does not accept two arguments, with which the platform calls it.",
         "Write def handler(event, context).",
     ),
-    "reserved-tag": ("Tags that start with fnkit are fnkit's own.", "Choose another word."),
+    "reserved-tag": ("Tags that start with fnkit are reserved.", "Choose another tag."),
     "reserved-variable": ("The platform sets this variable itself.", "Choose another name."),
     "runtime-language": ("A Python handler has a runtime of another language.", "Use a Python runtime."),
     "runtime-retired": (
-        "The runtime is past its end of support or of life, and takes no new functions.",
-        "Use a newer one of the same language.",
+        "The runtime has reached its end of support or end of life, so no new functions can use it.",
+        "Use a newer runtime of the same language.",
     ),
-    "runtime-unavailable": ("The platform does not have this runtime.", "Use one that it has."),
-    "too-many-domains": ("A function has more custom domains than the platform allows.", "Keep at most 50."),
+    "runtime-unavailable": ("The platform does not have this runtime.", "Use a runtime that it has."),
+    "too-many-domains": ("A function has more custom domains than the platform allows.", "Use at most 50."),
     "too-many-variables": (
         "A function and its namespace have more variables, or secrets, than the platform allows.",
-        "Keep at most 100 of each.",
+        "Use at most 100 of each.",
     ),
-    "unknown-runtime": ("There is no such runtime.", "Use one of those named."),
-    "variable-name": ("This cannot be an environment variable's name.", "Letters, digits, underscores."),
+    "unknown-runtime": ("The runtime does not exist.", "Use one of the runtimes that the message lists."),
+    "variable-name": ("The name is not valid for an environment variable.", "Use letters, digits and underscores."),
     "variable-too-long": (
         "A variable has more characters than the platform allows.",
-        "Keep it to 1,000, ship a file, or make it a secret, which may have 65,536 bytes.",
+        "Use at most 1,000, put the value into a file, or make it a secret, which may have 65,536 bytes.",
     ),
-    "variable-twice": ("One name is both a variable and a secret.", "Keep one."),
-    "variable-value": ("A variable's value holds a null character.", "Remove it; encode binary data as base64."),
+    "variable-twice": ("A name is used for both a variable and a secret.", "Keep one."),
+    "variable-value": ("A variable's value contains a null character.", "Remove it; encode binary data as base64."),
 }
 
 _NEEDS: Final = {
-    "bad-dotenv": ("A .env file cannot be read.", "Correct the line: NAME=value, quoted where needed."),
-    "bad-requirement": ("A requirement cannot be read.", "Write a name with versions, as in requests>=2.32."),
+    "bad-dotenv": ("A .env file cannot be read.", "Correct the line: NAME=value, quoted where necessary."),
+    "bad-requirement": ("A requirement cannot be parsed.", "Use a name with versions, as in requests>=2.32."),
     "missing-secret": (
         "A secret that the project declares has no value on this machine.",
         "Set it in the environment, in .env.<stage> or in .env; keep those files out of version control.",
     ),
     "requirement-option": (
-        "A requirements file has an option that fnkit does not follow.",
-        "The hint names the place for it.",
+        "A requirements file contains an option that fnkit does not support.",
+        "The hint states the alternative.",
     ),
     "requirement-place": (
-        "A requirement names a path or a URL, and bundles are made of packages of an index.",
-        "Name a package, or put its code into the project's folder.",
+        "A requirement is a path or a URL, but bundles contain only packages from an index.",
+        "Use a package from an index, or put the code into the project folder.",
     ),
-    "secret-too-long": ("A secret's value is larger than the platform allows.", "Keep it to 65,536 bytes."),
+    "secret-too-long": ("A secret's value is larger than the platform allows.", "Use at most 65,536 bytes."),
 }
 
 PROBLEMS: Final[Mapping[str, Explanation]] = MappingProxyType(
@@ -200,4 +218,4 @@ PROBLEMS: Final[Mapping[str, Explanation]] = MappingProxyType(
         for code, texts in sorted({**_SCANNING, **_SETTINGS, **_FUNCTIONS, **_NEEDS}.items())
     }
 )
-"""Code → what it means and what to do, sorted by code."""
+"""Explanations by code, sorted by code."""

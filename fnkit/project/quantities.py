@@ -1,8 +1,13 @@
-"""Memory, scale, timeout, and the settings that take one of a few words."""
+"""Validates the settings of functions, namespaces and stages.
+
+Each check adds its problems to a ``ProblemList`` and returns a valid value, usually the documented default, so that
+validation continues. ``subject`` is the start of each message, such as a function's name.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from fnkit.authoring.declarations import FunctionDeclaration
@@ -21,13 +26,23 @@ from fnkit.contract.limits import (
 from fnkit.project.findings import Findings, did_you_mean
 from fnkit.project.model import Source
 
-__all__ = ["checked_memory", "checked_scale", "checked_timeout", "checked_words"]
+__all__ = ["Choices", "checked_memory", "checked_scale", "checked_timeout", "checked_words"]
 
 _NANOSECONDS: Final = 10**9
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """The settings that take one of a fixed set of values."""
+
+    privacy: str
+    http_option: str
+    sandbox: str
+    change_detection: str
+
+
 def checked_memory(memory: int | None, subject: str, source: Source, findings: Findings) -> int:
-    """MB: one of the platform's tiers."""
+    """Return the memory in MB."""
     if memory is None or memory in CPU_BY_MEMORY:
         return DEFAULT_MEMORY if memory is None else memory
     larger = next((tier for tier in CPU_BY_MEMORY if tier > memory), max(CPU_BY_MEMORY))
@@ -40,14 +55,17 @@ def checked_memory(memory: int | None, subject: str, source: Source, findings: F
 
 
 def checked_scale(given: FunctionDeclaration, subject: str, source: Source, findings: Findings) -> tuple[int, int]:
-    """``min_scale`` and ``max_scale``; what is not given makes room for what is."""
+    """Return ``min_scale`` and ``max_scale``.
+
+    An unset ``max_scale`` becomes ``min_scale`` if that is larger than the default.
+    """
     low = DEFAULT_MIN_SCALE if given.min_scale is None else given.min_scale
     high = max(DEFAULT_MAX_SCALE, low) if given.max_scale is None else given.max_scale
     fine = True
     for name, value, least in (("min_scale", low, 0), ("max_scale", high, 1)):
-        # An unset max_scale follows min_scale; telling its range as well would say the same thing twice.
+        # An unset max_scale follows min_scale, so its range error would only repeat that of min_scale.
         if not least <= value <= SCALE_MAX and not (name == "max_scale" and given.max_scale is None):
-            message = f"{subject}: {name} is {value}, and goes from {least} to {SCALE_MAX}."
+            message = f"{subject}: {name} is {value}, but must be from {least} to {SCALE_MAX}."
             findings.add("bad-scale", message, None, source)
             fine = False
     if fine and low > high:
@@ -57,17 +75,17 @@ def checked_scale(given: FunctionDeclaration, subject: str, source: Source, find
 
 
 def checked_timeout(timeout: str | float | None, subject: str, source: Source, findings: Findings) -> int:
-    """Nanoseconds."""
+    """Return the timeout in nanoseconds."""
     if timeout is None:
         return DEFAULT_TIMEOUT_SECONDS * _NANOSECONDS
     seconds = parse_duration(timeout)
     if seconds is None:
-        hint = 'Write seconds, or "30s", "5m", "1h".'
-        findings.add("bad-timeout", f"{subject}: {timeout!r} is not a length of time.", hint, source)
+        hint = 'Use a number of seconds, or a duration such as "30s", "5m" or "1h".'
+        findings.add("bad-timeout", f"{subject}: {timeout!r} is not a duration.", hint, source)
     elif not TIMEOUT_MIN_SECONDS <= seconds <= TIMEOUT_MAX_SECONDS:
         message = (
-            f"{subject}: a timeout goes from {TIMEOUT_MIN_SECONDS} s to {TIMEOUT_MAX_SECONDS} s, "
-            f"and this is {seconds:g} s."
+            f"{subject}: a timeout must be from {TIMEOUT_MIN_SECONDS} s to {TIMEOUT_MAX_SECONDS} s, "
+            f"not {seconds:g} s."
         )
         findings.add("bad-timeout", message, None, source)
     else:
@@ -75,26 +93,27 @@ def checked_timeout(timeout: str | float | None, subject: str, source: Source, f
     return DEFAULT_TIMEOUT_SECONDS * _NANOSECONDS
 
 
-def checked_words(
-    given: FunctionDeclaration, subject: str, source: Source, findings: Findings
-) -> tuple[str, str, str]:
-    """``privacy``, ``http_option`` and ``sandbox``."""
-    return (
-        _word("privacy", given.privacy, tuple(Privacy), subject, source, findings),
-        _word("http_option", given.http_option, tuple(HttpOption), subject, source, findings),
-        _word("sandbox", given.sandbox, (Sandbox.V2, Sandbox.V1), subject, source, findings),
+def checked_words(given: FunctionDeclaration, subject: str, source: Source, findings: Findings) -> Choices:
+    """Return the settings that take one of a fixed set of values."""
+    return Choices(
+        privacy=_word("privacy", given.privacy, tuple(Privacy), subject, source, findings),
+        http_option=_word("http_option", given.http_option, tuple(HttpOption), subject, source, findings),
+        sandbox=_word("sandbox", given.sandbox, (Sandbox.V2, Sandbox.V1), subject, source, findings),
+        change_detection=_word(
+            "change_detection", given.change_detection, ("function", "project"), subject, source, findings
+        ),
     )
 
 
 def _word(
     setting: str, value: str | None, choices: Iterable[str], subject: str, source: Source, findings: Findings
 ) -> str:
-    """The first choice is the default."""
+    """Return the value of a setting; its first choice is the default."""
     known = [str(choice) for choice in choices]
     if value is None:
         return known[0]
     if value in known:
         return value
-    hint = did_you_mean(value, known) or f"It is {' or '.join(known)}."
-    findings.add("bad-choice", f"{subject}: {value!r} is not a value of {setting}.", hint, source)
+    hint = did_you_mean(value, known) or f"Use {' or '.join(known)}."
+    findings.add("bad-choice", f"{subject}: {value!r} is not a valid value of {setting}.", hint, source)
     return known[0]

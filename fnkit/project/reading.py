@@ -1,4 +1,4 @@
-"""Finding a project's folder and reading its settings: the only reader of TOML in the kit."""
+"""Finds the project folder, and reads its settings from ``fnkit.toml`` or ``pyproject.toml``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PYPROJECT: Final = "pyproject.toml"
 
 _AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _HAS_TABLE: Final = re.compile(r"^\s*\[{1,2}\s*tool\s*\.\s*[\"']?fnkit\b|^\s*tool\.fnkit\b", re.MULTILINE)
-_NEW_HINT: Final = "Make a project with fnkit new, or add a [tool.fnkit] table to pyproject.toml."
+_NEW_HINT: Final = "Create a project with fnkit new, or add a [tool.fnkit] table to pyproject.toml."
 
 
 def find_root(start: Path) -> Path | None:
-    """Return the nearest folder upward, ``start`` included, that holds settings; ``None`` when there is none.
+    """Return the nearest folder with settings: ``start`` or one of its parents, or ``None``.
 
-    A ``pyproject.toml`` that cannot be parsed counts when it seems to have the table, so that its fault is
-    told rather than passed over.
+    A ``pyproject.toml`` that cannot be parsed counts if its text appears to contain the table, so that the syntax
+    error is reported instead of the file being ignored.
     """
     start = start.absolute()
     for folder in (start, *start.parents):
@@ -39,16 +39,16 @@ def read_settings(root: Path) -> Settings:
     """Read ``fnkit.toml``, or ``[tool.fnkit]`` of ``pyproject.toml``.
 
     Raises:
-        ProjectError: ``no-settings`` when there are none here.
-        ProjectInvalid: with every fault, each with file and line.
+        ProjectError: The folder has no settings (``no-settings``), or a file cannot be read.
+        ProjectInvalid: The settings have problems. All of them are included, with file and line.
     """
     project = _load(root, PYPROJECT)
     own = _load(root, FNKIT_TOML)
     tables = _table(project, "tool", PYPROJECT) if project else {}
     if own is None and "fnkit" not in tables:
-        raise ProjectError(f"{root} holds no fnkit project.", code="no-settings", hint=_NEW_HINT)
+        raise ProjectError(f"{root} contains no fnkit project.", code="no-settings", hint=_NEW_HINT)
     if own is not None and "fnkit" in tables:
-        message = f"Settings stand both in {FNKIT_TOML} and in [tool.fnkit] of {PYPROJECT}."
+        message = f"Both {FNKIT_TOML} and [tool.fnkit] of {PYPROJECT} contain settings."
         raise ProjectInvalid((Problem("settings-twice", message, "Keep one of them.", FNKIT_TOML, 1),))
     if own is not None:
         return _settings(root, FNKIT_TOML, own, (), project)
@@ -65,7 +65,7 @@ def _settings(
         given = _table(project, "project", PYPROJECT).get("name") if project else None
         name = given if isinstance(given, str) else None
         if name is None:
-            hint = "It marks what belongs to this project on the platform, so it should not change."
+            hint = "Add one that will not change: it identifies the project's resources on the platform."
             missing = Problem("setting-missing", "The project has no name.", hint, file, lines.line())
             problems = (*problems, missing)
     if table is None or name is None or problems:
@@ -82,7 +82,7 @@ def _table(document: dict[str, object], key: str, file: str) -> dict[str, object
 
 def _text(root: Path, file: str) -> str:
     try:
-        # tomllib wants "\n"; line ends are the only thing that translating them changes.
+        # read_text translates line ends to "\n", the only ones that the position index of TomlLines counts.
         return (root / file).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ProjectInvalid(
@@ -95,12 +95,12 @@ def _text(root: Path, file: str) -> str:
 
 
 def _load(root: Path, file: str) -> dict[str, object] | None:
-    """Parse one file; ``None`` when there is none."""
+    """Parse a file; return ``None`` if it does not exist."""
     if not (root / file).is_file():
         return None
     try:
         return tomllib.loads(_text(root, file))
-    except ValueError as error:  # TOMLDecodeError, and Python's own for a number of thousands of digits
+    except ValueError as error:  # TOMLDecodeError, or int() of a number with thousands of digits
         found = _AT_LINE.search(str(error))
         at_end = "(at end of document)" in str(error)
         line = int(found.group(1)) if found else max(1, len(_text(root, file).splitlines())) if at_end else 1

@@ -1,7 +1,7 @@
-"""What Python functions need: ``requirements.txt`` beside the settings, else ``[project] dependencies``.
+"""Reads the requirements of Python functions from ``requirements.txt``, else from ``[project] dependencies``.
 
-The result is PEP 508 lines for the locking step. fnkit itself is taken out, since a bundle carries what
-handlers use of it (decision 1). Where packages come from is the machine's configuration, not the project's.
+The result is a list of PEP 508 requirements for the lock file. fnkit itself is left out, because bundles contain
+the parts that handlers use. Package indexes are configured on the machine, not in the project.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ _COMMENT: Final = re.compile(r"(^|\s+)#.*$")
 _HASH: Final = re.compile(r"\s+--hash[= ]\S+")
 _INCLUDE: Final = re.compile(r"(?:-r|--requirement)[ =]?\s*(\S.*)")
 _PATH_LIKE: Final = re.compile(r"[.~]{0,2}[/\\]|[a-z+]+:", re.IGNORECASE)
-_ARCHIVE: Final = re.compile(r"[^\s@;]+\.(whl|zip|tar\.gz)$", re.IGNORECASE)  # also a valid name, never a package's
+_ARCHIVE: Final = re.compile(r"[^\s@;]+\.(whl|zip|tar\.gz)$", re.IGNORECASE)
+"""Matches a file name. PEP 508 also accepts it as a package name, so it must be checked before parsing."""
 
-_INDEX_HINT: Final = "Set UV_DEFAULT_INDEX or UV_INDEX in the environment."
 _OPTIONS: Final = (
-    (r"-c|--constraint", "Write the bound into the requirement itself, or keep it in the lock file."),
-    (r"-e|--editable", "Move the package's code into the project's folder; it is bundled with it."),
+    (r"-c|--constraint", "Add the bound to the requirement itself, or rely on the lock file."),
+    (r"-e|--editable", "Move the package's code into the project folder, which is bundled."),
     (
         r"-i|--index-url|--extra-index-url|--find-links|-f|--no-index|--trusted-host",
         "Set UV_DEFAULT_INDEX or UV_INDEX.",
     ),
-    (r"--no-binary|--only-binary|--prefer-binary", "Name packages to build from source in source_builds."),
-    (r"--pre", "Name the pre-release in the requirement, as in package>=2.0rc1."),
+    (r"--no-binary|--only-binary|--prefer-binary", "List packages to build from source in source_builds."),
+    (r"--pre", "Name a pre-release in the requirement, as in package>=2.0rc1."),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """PEP 508 lines, and the file that they stand in, relative; ``None`` when there is none."""
+    """PEP 508 requirements, and the file that contains them, relative to the project, or ``None``."""
 
     lines: tuple[str, ...]
     file: str | None
 
 
 def read_requirements(root: Path, findings: Findings) -> Requirements:
-    """Read what the project needs, telling every line that cannot be used."""
+    """Read the project's requirements, and report every line that cannot be used."""
     if (root / REQUIREMENTS_TXT).is_file():
         reader = _Reader(root, findings)
         reader.read(root / REQUIREMENTS_TXT, Source(REQUIREMENTS_TXT, 1))
@@ -61,7 +61,7 @@ def read_requirements(root: Path, findings: Findings) -> Requirements:
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads a requirements file and those it includes, each once."""
+    """Reads a requirements file and the files it includes, each once."""
 
     root: Path
     findings: Findings
@@ -69,7 +69,7 @@ class _Reader:
     seen: set[Path] = field(default_factory=set)
 
     def read(self, path: Path, included_from: Source) -> None:
-        """Take in one file; ``included_from`` is told when it cannot be read."""
+        """Read one file. If that fails, the problem is reported at ``included_from``."""
         if path.resolve() in self.seen:
             return
         self.seen.add(path.resolve())
@@ -99,7 +99,7 @@ class _Reader:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers, joined over a backslash at the end, without comments and blank ones."""
+    """Yield logical lines with their numbers: continuation lines joined, comments and blank lines removed."""
     joined, start = "", 0
     for number, raw in enumerate(text.splitlines(), 1):
         line = _COMMENT.sub("", raw)
@@ -117,13 +117,15 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _tell_option(line: str, source: Source, findings: Findings) -> None:
     option = line.split("=", 1)[0].split(maxsplit=1)[0]
-    # The rest of the line may be a URL with a password in it.
+    # The message contains only the option: the rest of the line may be a URL with a password.
     hint = next((hint for pattern, hint in _OPTIONS if re.match(rf"(?:{pattern})\b", line)), None)
-    findings.add("requirement-option", f"fnkit does not follow {option[:40]} in a requirements file.", hint, source)
+    findings.add(
+        "requirement-option", f"fnkit does not support {option[:40]} in a requirements file.", hint, source
+    )
 
 
 def _checked(text: str, source: Source, findings: Findings) -> str | None:
-    """One requirement as PEP 508 writes it; ``None`` for fnkit itself and for what was told."""
+    """Return a requirement in PEP 508 format; ``None`` for fnkit itself and for an invalid one."""
     if _ARCHIVE.match(text):
         _tell_place("A requirement here is a file.", source, findings)
         return None
@@ -133,8 +135,8 @@ def _checked(text: str, source: Source, findings: Findings) -> str | None:
         if "://" in text or _PATH_LIKE.match(text):
             _tell_place("A requirement here is a path or a URL.", source, findings)
         else:
-            hint = "Write a name with versions, as in requests>=2.32."
-            findings.add("bad-requirement", f"{text[:80]!r} is not a requirement.", hint, source)
+            hint = "Use a name with versions, as in requests>=2.32."
+            findings.add("bad-requirement", f"{text[:80]!r} is not a valid requirement.", hint, source)
         return None
     if requirement.url is not None:
         _tell_place(f"{requirement.name} is required from a path or a URL.", source, findings)
@@ -143,7 +145,7 @@ def _checked(text: str, source: Source, findings: Findings) -> str | None:
 
 
 def _tell_place(message: str, source: Source, findings: Findings) -> None:
-    hint = "Name a package of an index, or put its code into the project's folder."
+    hint = "Use a package from an index, or put the code into the project folder."
     findings.add("requirement-place", message, hint, source)
 
 
@@ -159,8 +161,10 @@ def _from_pyproject(root: Path, findings: Findings) -> Requirements:
     dynamic = project.get("dynamic", [])
     if isinstance(dynamic, list) and "dependencies" in dynamic:
         source = Source(path.name, lines.line("dynamic"))
-        message = "The dependencies in pyproject.toml are dynamic, so they are only known by building the project."
-        findings.add("bad-requirement", message, "Write them out, or add a requirements.txt.", source)
+        message = (
+            "The dependencies in pyproject.toml are dynamic, so they are unknown without building the project."
+        )
+        findings.add("bad-requirement", message, "List them, or add a requirements.txt.", source)
     given = project.get("dependencies")
     if given is None:
         return Requirements((), None)

@@ -1,4 +1,4 @@
-"""Which runtime a function gets, and whether the platform takes it (decisions 3 and 27)."""
+"""Selects the default runtime, and validates that the platform accepts a runtime."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _TAKEN: Final = (RuntimeStatus.AVAILABLE, RuntimeStatus.BETA, RuntimeStatus.DEPR
 
 
 def recorded_runtimes() -> frozenset[str]:
-    """The runtimes for which the recorded table lets functions be created."""
+    """Return the runtimes for which functions can be created, according to the recorded table."""
     return frozenset(runtime.name for runtime in RUNTIMES if runtime.status in _TAKEN)
 
 
 def default_runtime(available: Iterable[str], host_python: tuple[int, int]) -> str:
-    """The running interpreter's runtime if the platform has it, else the newest Python it has."""
+    """Return the runtime of the host's Python if it is available, else the newest available Python runtime."""
     names = frozenset(available)
     own = python_runtime(*host_python)
     if own in names:
@@ -31,7 +31,7 @@ def default_runtime(available: Iterable[str], host_python: tuple[int, int]) -> s
 
 
 def check_runtime(name: str, available: frozenset[str], source: Source, findings: Findings) -> bool:
-    """Tell why a runtime cannot be used; return whether it is known at all."""
+    """Check that a runtime can be used; return whether it is a known runtime."""
     row = find_runtime(name)
     if name in available:
         return True
@@ -44,8 +44,8 @@ def check_runtime(name: str, available: frozenset[str], source: Source, findings
     hint = f"Use {newer}." if newer else None
     match row.status:
         case RuntimeStatus.END_OF_LIFE | RuntimeStatus.END_OF_SUPPORT:
-            told = row.status_message.rstrip(".")
-            findings.add("runtime-retired", f"Runtime {name} takes no new functions: {told}.", hint, source)
+            reason = row.status_message.rstrip(".")
+            findings.add("runtime-retired", f"Runtime {name} accepts no new functions: {reason}.", hint, source)
         case _:
             findings.add("runtime-unavailable", f"The platform does not have runtime {name}.", hint, source)
     return True
@@ -56,7 +56,7 @@ def _newest(language: str, available: frozenset[str]) -> str | None:
 
 
 def runtime_version(name: str) -> tuple[int, int] | None:
-    """A Python runtime's version, also for one that is newer than the table."""
+    """Return the version of a Python runtime, including one that the recorded table lacks, or ``None``."""
     known = python_version(name)
     if known is not None or not name.startswith("python3") or not name[7:].isascii() or not name[7:].isdigit():
         return known

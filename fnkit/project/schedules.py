@@ -1,4 +1,4 @@
-"""A function's crons: schedules, names, and the JSON that they send."""
+"""Validates the crons of a function."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _JSON_NODES_MAX: Final = 200_000
 def cron_specs(
     crons: Iterable[tuple[CronDeclaration, Source]], subject: str, findings: Findings
 ) -> tuple[CronSpec, ...]:
-    """A function's schedules; those without a name are called ``cron-1``, ``cron-2``, … in order."""
+    """Return the crons of a function; those without a name become ``cron-1``, ``cron-2``, … in order."""
     specs: list[CronSpec] = []
     unnamed = 0
     for cron, source in crons:
         fault = schedule_fault(cron.schedule)
         if fault is not None:
-            findings.add("bad-schedule", f"{subject}: {fault}", "The fields are read in UTC.", source)
+            findings.add("bad-schedule", f"{subject}: {fault}", "Schedules are in UTC.", source)
         args = cron.args if cron.args is not None else {}
         json_fault = _json_fault(args)
         if json_fault is not None:
@@ -38,15 +38,15 @@ def cron_specs(
             unnamed += 1
             name = f"cron-{unnamed}"
         elif not 1 <= len(name) <= _CRON_NAME_MAX or not name.isprintable():
-            message = f"{subject}: {name[:80]!r} cannot be a cron's name."
-            findings.add("bad-name", message, "One to 100 printable characters.", source)
+            message = f"{subject}: {name[:80]!r} is not a valid cron name."
+            findings.add("bad-name", message, "Use 1 to 100 printable characters.", source)
         specs.append(CronSpec(name=name, schedule=cron.schedule, args=args, source=source))
     findings.tell_duplicates("cron", subject, ((spec.name, spec.source) for spec in specs))
     return tuple(specs)
 
 
 def _json_fault(value: object) -> str | None:
-    """Why a value cannot be sent as a JSON body, or ``None``."""
+    """Return why a value cannot be sent as a JSON body, as the end of a sentence, or ``None``."""
     pending, count = [value], 0
     while pending:
         one = pending.pop()
@@ -60,8 +60,8 @@ def _json_fault(value: object) -> str | None:
         elif isinstance(one, list | tuple):
             pending.extend(one)
         elif isinstance(one, float) and not math.isfinite(one):
-            return f"hold {one}, which JSON cannot say"
+            return f"contain {one}, which JSON cannot represent"
         elif one is not None and not isinstance(one, str | int | float):
-            return f"hold a {type(one).__name__}, which JSON cannot say"
+            return f"contain a {type(one).__name__}, which JSON cannot represent"
     size = len(json.dumps(value, default=dict))
-    return f"take {size} bytes; a request may have {PAYLOAD_MAX_BYTES}" if size > PAYLOAD_MAX_BYTES else None
+    return f"have {size} bytes; at most {PAYLOAD_MAX_BYTES} are allowed" if size > PAYLOAD_MAX_BYTES else None

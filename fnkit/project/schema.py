@@ -1,4 +1,4 @@
-"""A JSON Schema of the settings, for editors that complete and check TOML."""
+"""Generates the JSON Schema of the settings."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def settings_schema() -> dict[str, object]:
-    """The schema of ``fnkit.toml``, which is also that of ``[tool.fnkit]``, made from the settings' own types."""
+    """Return the JSON Schema of ``fnkit.toml`` and ``[tool.fnkit]``, generated from the settings types."""
     schema = msgspec.json.schema(SettingsTable, schema_hook=_anything)
-    # Through JSON once, so that defaults are lists and tables, as a reader of the written schema sees them.
+    # Encoding converts the defaults, which are tuples and structs, to JSON arrays and objects.
     plain = msgspec.json.decode(msgspec.json.encode(schema), type=dict[str, object])
     return {"$schema": _DIALECT, "title": "fnkit settings", **plain}
 
 
 def _anything(kind: type) -> dict[str, object]:
-    """``object`` is any JSON value, as a cron's arguments hold."""
+    """Return the schema of ``object``, which msgspec does not support: any JSON value, as in a cron's args."""
     if kind is object:
         return {"description": "Any JSON value."}
     raise NotImplementedError(kind)

@@ -1,4 +1,7 @@
-"""The values of a project's secrets: process environment, then ``.env.<stage>``, then ``.env`` (decision 6)."""
+"""Reads the values of a project's secrets from the environment, ``.env.<stage>`` and ``.env``, in this order.
+
+The syntax of ``.env`` files is documented at ``parse_dotenv``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ __all__ = ["SecretValues", "read_secret_values"]
 
 
 class SecretValues(Mapping[str, str]):
-    """Values by name. Its text form shows the names alone, so that no log or traceback can show more."""
+    """Secret values by name. The ``repr`` contains only names, so that values do not reach logs or tracebacks."""
 
     __slots__ = ("_values",)
 
@@ -22,7 +25,7 @@ class SecretValues(Mapping[str, str]):
         self._values = dict(values)
 
     def __getitem__(self, name: str) -> str:
-        """Return a secret's value; ``KeyError`` for one that the project does not declare."""
+        """Return the value of a secret; raises ``KeyError`` for one that the project does not declare."""
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -36,47 +39,49 @@ class SecretValues(Mapping[str, str]):
 
 
 def read_secret_values(project: Project, environ: Mapping[str, str]) -> SecretValues:
-    """Find the value of every secret that the project declares.
+    """Read the value of every secret that the project declares.
+
+    The secrets are those of its functions and, unless it is shared, of its namespace.
 
     Args:
-        project: its functions' secrets, and its namespace's unless that is shared, are looked for.
-        environ: the process environment.
+        project: The project.
+        environ: The process environment.
 
     Raises:
-        ProjectInvalid: with every missing or oversized secret and every ``.env`` file that cannot be read. No
-            message holds a value.
+        ProjectInvalid: A secret is missing or too large, or a ``.env`` file cannot be read. All problems are
+            included, and no message contains a value.
     """
-    findings = Findings()
-    wanted = _declared(project)
-    if not wanted:
+    problems = Findings()
+    declared = _declared(project)
+    if not declared:
         return SecretValues({})
     names = [f".env.{project.stage}"] if project.stage else []
-    layers = [environ, *(_file(project.root, name, findings) for name in (*names, ".env"))]
+    layers = [environ, *(_file(project.root, name, problems) for name in (*names, ".env"))]
     found: dict[str, str] = {}
-    for name, source in wanted.items():
+    for name, source in declared.items():
         value = next((layer[name] for layer in layers if name in layer), None)
         if value is None:
-            where = " or ".join(("the environment", *names, ".env"))
-            findings.add("missing-secret", f"The secret {name} has no value.", f"Set it in {where}.", source)
+            places = " or ".join(("the environment", *names, ".env"))
+            problems.add("missing-secret", f"The secret {name} has no value.", f"Set it in {places}.", source)
         elif len(value.encode("utf-8", "surrogateescape")) > SECRET_VALUE_MAX_BYTES:
             message = f"The secret {name} has more than {SECRET_VALUE_MAX_BYTES} bytes."
-            findings.add("secret-too-long", message, None, source)
+            problems.add("secret-too-long", message, None, source)
         else:
             found[name] = value
-    findings.raise_if_any()
+    problems.raise_if_any()
     return SecretValues(found)
 
 
 def _declared(project: Project) -> dict[str, Source]:
-    """Every secret's name, and where it is asked for first."""
-    wanted: dict[str, Source] = {}
+    """Return the names of all declared secrets, with the location of their first declaration."""
+    declared: dict[str, Source] = {}
     for function in project.functions:
         for name in function.secrets:
-            wanted.setdefault(name, function.source)
+            declared.setdefault(name, function.source)
     if not project.namespace.shared:
         for name in project.namespace.secrets:
-            wanted.setdefault(name, project.namespace.source)
-    return wanted
+            declared.setdefault(name, project.namespace.source)
+    return declared
 
 
 def _file(root: Path, name: str, findings: Findings) -> Mapping[str, str]:
@@ -85,7 +90,7 @@ def _file(root: Path, name: str, findings: Findings) -> Mapping[str, str]:
     except FileNotFoundError:
         return {}
     except DotenvFault as fault:
-        hint = "Lines are NAME=value; quote what holds spaces around #, quotes or line ends."
+        hint = "Lines are NAME=value. Quote values that contain # after a space, quotes or line ends."
         findings.add("bad-dotenv", f"{name} cannot be read: {fault.what}.", hint, Source(name, fault.line))
     except UnicodeDecodeError:
         findings.add("bad-dotenv", f"{name} is not UTF-8 text.", None, Source(name, 1))

@@ -1,7 +1,7 @@
-"""The settings of ``[tool.fnkit]`` or ``fnkit.toml``, as types; every description is what editors show.
+"""Types of the settings in ``[tool.fnkit]`` or ``fnkit.toml``, and their JSON Schema for editors.
 
-``None`` means "not given". What values mean together is judged in ``fnkit.project.building``; here they only
-have their types. ``docs/settings.md`` documents each of them, held by a test.
+``None`` means that a setting is not given. The types only determine the structure; ``fnkit.project`` validates the
+values. Editors show the descriptions. A test verifies that ``docs/settings.md`` documents every setting.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def _one_of(*values: object) -> dict[str, object]:
 
 
 _REGION: Final = Meta(
-    description="Region to deploy to, where no flag, variable or profile says.", extra_json_schema=_one_of(*REGIONS)
+    description="Region to deploy to, unless a flag, environment variable or profile sets one.",
+    extra_json_schema=_one_of(*REGIONS),
 )
 _ENV: Final = Meta(description="Environment variables: names and values, both strings.")
 _SECRETS: Final = Meta(
@@ -42,50 +43,53 @@ _SECRETS: Final = Meta(
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What all tables share: unknown keys are refused."""
+    """Base class of all tables; rejects unknown keys."""
 
 
 class NamespaceTable(_Table, frozen=True, kw_only=True):
-    """The namespace that functions are deployed into."""
+    """Namespace that functions are deployed into."""
 
-    name: Annotated[str | None, Meta(description="Its name; a stage is added to it. Default: the project's.")] = (
+    name: Annotated[str | None, Meta(description="Name; the stage is appended. Default: the project's name.")] = (
         None
     )
     shared: Annotated[
-        bool, Meta(description="It belongs to others too: its own settings are never touched, nor is it deleted.")
+        bool, Meta(description="Used by other projects too; fnkit never changes its settings or deletes it.")
     ] = False
-    description: Annotated[str | None, Meta(description="For people.")] = None
-    env: Annotated[dict[str, str], Meta(description="Variables that all its functions get.")] = {}
-    secrets: Annotated[tuple[str, ...], Meta(description="Names of secrets that all its functions get.")] = ()
-    tags: Annotated[tuple[str, ...], Meta(description="Labels of your own.")] = ()
+    description: Annotated[str | None, Meta(description="Free-form description.")] = None
+    env: Annotated[dict[str, str], Meta(description="Environment variables of all its functions.")] = {}
+    secrets: Annotated[tuple[str, ...], Meta(description="Names of secrets of all its functions.")] = ()
+    tags: Annotated[tuple[str, ...], Meta(description="Custom labels.")] = ()
 
 
 class FunctionDefaults(_Table, frozen=True, kw_only=True):
-    """Settings for every function that does not say otherwise."""
+    """Default settings of functions."""
 
     runtime: Annotated[
         str | None,
-        Meta(description="Runtime of Python functions; default: this machine's Python, where the platform has it."),
+        Meta(description="Runtime of Python functions. Default: this machine's Python, if the platform has it."),
     ] = None
     memory: Annotated[
         int | None, Meta(description="MB, one of the platform's tiers.", extra_json_schema=_one_of(*CPU_BY_MEMORY))
     ] = None
-    min_scale: Annotated[int | None, Meta(description="Instances kept warm.")] = None
-    max_scale: Annotated[int | None, Meta(description="Instances at most; each answers one request at a time.")] = (
-        None
-    )
-    timeout: Annotated[int | float | str | None, Meta(description='Seconds, or "30s", "5m": 10 s to 1 h.')] = None
+    min_scale: Annotated[int | None, Meta(description="Number of instances kept warm.")] = None
+    max_scale: Annotated[
+        int | None, Meta(description="Maximum number of instances; each processes one request at a time.")
+    ] = None
+    timeout: Annotated[
+        int | float | str | None,
+        Meta(description='Seconds, or "30s", "5m"; 10 s to 1 h.'),
+    ] = None
     privacy: Annotated[
         str | None,
         Meta(
-            description="Who may call: everyone, or holders of a token.",
+            description="Callers: everyone, or holders of a token.",
             extra_json_schema=_one_of("public", "private"),
         ),
     ] = None
     http_option: Annotated[
         str | None,
         Meta(
-            description="Plain HTTP is answered, or redirected to HTTPS.",
+            description="Plain HTTP is served, or redirected to HTTPS.",
             extra_json_schema=_one_of("enabled", "redirected"),
         ),
     ] = None
@@ -95,67 +99,72 @@ class FunctionDefaults(_Table, frozen=True, kw_only=True):
     ] = None
     env: Annotated[dict[str, str], _ENV] = {}
     secrets: Annotated[tuple[str, ...], _SECRETS] = ()
-    tags: Annotated[tuple[str, ...], Meta(description="Labels of your own.")] = ()
+    tags: Annotated[tuple[str, ...], Meta(description="Custom labels.")] = ()
     private_network_id: Annotated[str | None, Meta(description="Private network to attach to (UUID).")] = None
-    slice: Annotated[
-        bool | None, Meta(description="false: deploy on any change of the project, not only what is reached.")
+    change_detection: Annotated[
+        str | None,
+        Meta(
+            description="Redeploy on changes of the function's own slice, or on any change in the project.",
+            extra_json_schema=_one_of("function", "project"),
+        ),
     ] = None
-    preload: Annotated[bool | None, Meta(description="false: keep third-party imports out of warm-up.")] = None
+    preload: Annotated[
+        bool | None, Meta(description="false disables importing third-party modules ahead of a cold start.")
+    ] = None
 
 
 class FunctionOverrides(FunctionDefaults, frozen=True, kw_only=True):
-    """One function's settings."""
+    """Settings of one function."""
 
-    description: Annotated[str | None, Meta(description="For people.")] = None
-    domains: Annotated[tuple[str, ...] | None, Meta(description="Custom hostnames that it answers to.")] = None
+    description: Annotated[str | None, Meta(description="Free-form description.")] = None
+    domains: Annotated[tuple[str, ...] | None, Meta(description="Custom hostnames.")] = None
 
 
 class CronTable(_Table, frozen=True, kw_only=True):
-    """A schedule of a function."""
+    """Schedule of a function."""
 
     schedule: Annotated[
         str, Meta(description="Five UNIX cron fields, in UTC.", extra_json_schema=_one_of("*/5 * * * *"))
     ]
-    args: Annotated[dict[str, object] | None, Meta(description="The JSON object to POST.")] = None
-    name: Annotated[str | None, Meta(description="Default: cron-1, cron-2, … in the order of writing.")] = None
+    args: Annotated[dict[str, object] | None, Meta(description="JSON object to POST.")] = None
+    name: Annotated[str | None, Meta(description="Default: cron-1, cron-2, … in order.")] = None
 
 
 class TriggerTable(_Table, frozen=True, kw_only=True):
-    """A queue or subject that calls a function: exactly one of nats and sqs."""
+    """Queue or subject whose messages call a function: exactly one of nats and sqs."""
 
     nats: Annotated[str | None, Meta(description="NATS subject; wildcards are allowed.")] = None
     sqs: Annotated[str | None, Meta(description="Name of an SQS queue.")] = None
-    name: Annotated[str | None, Meta(description="Default: made from the subject or queue.")] = None
-    description: Annotated[str | None, Meta(description="For people.")] = None
-    account: Annotated[str | None, Meta(description="NATS account id, where the platform needs one.")] = None
+    name: Annotated[str | None, Meta(description="Default: derived from the subject or queue.")] = None
+    description: Annotated[str | None, Meta(description="Free-form description.")] = None
+    account: Annotated[str | None, Meta(description="NATS account ID, if the platform requires one.")] = None
     project_id: Annotated[str | None, Meta(description="Project of the queue or account (UUID).")] = None
     region: Annotated[str | None, Meta(description="Region of the queue or account.")] = None
 
 
 class FunctionTable(FunctionOverrides, frozen=True, kw_only=True):
-    """A function without a decorator: one in Node, Go, PHP or Rust, or Python code that stays as it is."""
+    """Function without a decorator, in Node, Go, PHP, Rust or unmodified Python code."""
 
     name: Annotated[str, Meta(description="Lower-case letters, digits and dashes, at most 34.")]
-    path: Annotated[str, Meta(description="Folder of its code, relative to the settings.")] = "."
+    path: Annotated[str, Meta(description="Folder of its code, relative to the settings file.")] = "."
     handler: Annotated[
         str | None,
-        Meta(description="As the platform names it; default: the runtime's (handler.handle, Handle, handle)."),
+        Meta(description="Handler string. Default: the runtime's (handler.handle, Handle or handle)."),
     ] = None
     crons: Annotated[tuple[CronTable, ...], Meta(description="Schedules.")] = ()
     triggers: Annotated[tuple[TriggerTable, ...], Meta(description="Queues and subjects.")] = ()
 
 
 class StageTable(_Table, frozen=True, kw_only=True):
-    """What differs in one stage."""
+    """Settings of one stage."""
 
     region: Annotated[str | None, _REGION] = None
-    env: Annotated[dict[str, str], Meta(description="Laid over every function's own environment.")] = {}
-    secrets: Annotated[tuple[str, ...], Meta(description="Added to every function's secrets.")] = ()
-    defaults: Annotated[FunctionDefaults, Meta(description="Laid over the project's defaults.")] = (
-        FunctionDefaults()
-    )
+    env: Annotated[dict[str, str], Meta(description="Environment variables; override every function's.")] = {}
+    secrets: Annotated[tuple[str, ...], Meta(description="Names of secrets added to every function.")] = ()
+    defaults: Annotated[FunctionDefaults, Meta(description="Override the project's defaults.")] = FunctionDefaults()
     functions: Annotated[
-        dict[str, FunctionOverrides], Meta(description="By function name; wins over what its decorator says.")
+        dict[str, FunctionOverrides],
+        Meta(description="Settings by function name; override the decorator's."),
     ] = {}
 
 
@@ -164,30 +173,33 @@ class SettingsTable(_Table, frozen=True, kw_only=True):
 
     name: Annotated[
         str | None,
-        Meta(description="Identifies the project on the platform; default: [project] name of pyproject.toml."),
+        Meta(description="Identifies the project on the platform. Default: [project] name of pyproject.toml."),
     ] = None
     namespace: Annotated[
         str | NamespaceTable | None, Meta(description="Namespace to deploy into: a name, or a table.")
     ] = None
     region: Annotated[str | None, _REGION] = None
-    defaults: Annotated[FunctionDefaults, Meta(description="For every function that does not say otherwise.")] = (
-        FunctionDefaults()
-    )
-    stages: Annotated[dict[str, StageTable], Meta(description="What differs, by stage name.")] = {}
+    defaults: Annotated[FunctionDefaults, Meta(description="Default settings of functions.")] = FunctionDefaults()
+    stages: Annotated[dict[str, StageTable], Meta(description="Settings by stage name.")] = {}
     exclude: Annotated[
-        tuple[str, ...], Meta(description="Files to keep out of bundles, in .gitignore's syntax.")
+        tuple[str, ...], Meta(description="Files to exclude from bundles, in .gitignore syntax.")
     ] = ()
     source_builds: Annotated[
-        tuple[str, ...], Meta(description="Packages that may be built from source, where no wheel fits.")
+        tuple[str, ...], Meta(description="Packages that may be built from source if no wheel fits.")
     ] = ()
     function: Annotated[tuple[FunctionTable, ...], Meta(description="Functions without decorators.")] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings with where they stand.
+    """The settings of a project, with their locations.
 
-    file: ``pyproject.toml`` or ``fnkit.toml``. name: the project's, from ``table`` or ``[project]``.
+    Attributes:
+        file: ``pyproject.toml`` or ``fnkit.toml``.
+        table: The settings.
+        lines: Line numbers of the settings in ``file``.
+        name: Name of the project, from ``table`` or ``[project]``.
+        exclude: Ignore patterns, in git's syntax.
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""On which line each key of a TOML document stands, so that a problem with a setting can say where."""
+"""Finds the line number of each key in a TOML document, which ``tomllib`` does not provide."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 __all__ = ["KeyPath", "TomlLines"]
 
 KeyPath: TypeAlias = tuple[str | int, ...]
-"""Keys and positions from the document's top: ``("tool", "fnkit", "function", 0, "memory")``."""
+"""Keys and array indexes from the top of a document: ``("tool", "fnkit", "function", 0, "memory")``."""
 
 _KEY_PART: Final = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*(\.?)""")
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
@@ -18,18 +18,18 @@ _BLANK: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 
 @dataclass(frozen=True, slots=True)
 class TomlLines:
-    """The lines of a document's keys; ``base`` is put before every path that is asked for."""
+    """The line numbers of a document's keys; ``base`` is prepended to every path that is looked up."""
 
     known: Mapping[KeyPath, int]
     base: KeyPath = ()
 
     @classmethod
     def of(cls, text: str, base: KeyPath = ()) -> TomlLines:
-        """Index a document that is valid TOML."""
+        """Index a document, which must be valid TOML."""
         return cls({path: text.count("\n", 0, position) + 1 for path, position in _keys(text)}, base)
 
     def line(self, *path: str | int) -> int:
-        """The line of a key, or of the nearest table around it; 1 when there is none."""
+        """Return the line of a key, else of the nearest enclosing table, else 1."""
         whole = (*self.base, *path)
         for length in range(len(whole), 0, -1):
             if whole[:length] in self.known:
@@ -63,7 +63,10 @@ def _keys(text: str) -> Iterator[tuple[KeyPath, int]]:
 
 
 def _in_arrays(parts: KeyPath, arrays: Mapping[KeyPath, int]) -> KeyPath:
-    """Put in the position of each array of tables that a header's path passes through: its last one."""
+    """Insert the index of the last element after each array of tables in a header's path.
+
+    In TOML, a header such as ``[a.b]`` below ``[[a]]`` refers to the most recently defined element of ``a``.
+    """
     path: KeyPath = ()
     for part in parts:
         path = (*path, part)
@@ -78,7 +81,7 @@ def _skip_blank(text: str, position: int) -> int:
 
 
 def _key(text: str, position: int) -> tuple[KeyPath, int]:
-    """A dotted key and where it ends."""
+    """Return the parts of a dotted key, and the position of its end."""
     parts: list[str | int] = []
     while match := _KEY_PART.match(text, position):
         position = match.end()
@@ -90,7 +93,7 @@ def _key(text: str, position: int) -> tuple[KeyPath, int]:
 
 
 def _value_end(text: str, position: int) -> int:
-    """Where a value's last line ends, strings and brackets considered."""
+    """Return the position of the end of a value's last line; strings and brackets may span lines."""
     depth = 0
     while position < len(text):
         character = text[position]
@@ -116,5 +119,5 @@ def _string_end(text: str, position: int) -> int:
         position += 2 if quote == '"' and text[position] == "\\" else 1
     position += len(mark)
     while len(mark) > 1 and position < len(text) and text[position] == quote:
-        position += 1  # a multi-line string may end in one or two quotes of its own
+        position += 1  # a multi-line string may end with one or two quotes that belong to it
     return position

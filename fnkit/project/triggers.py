@@ -1,4 +1,4 @@
-"""A function's triggers: one NATS subject or SQS queue each."""
+"""Validates the triggers of a function."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 def trigger_specs(
     triggers: Iterable[tuple[TriggerDeclaration, Source]], subject: str, findings: Findings
 ) -> tuple[TriggerSpec, ...]:
-    """A function's queues and subjects."""
+    """Return the triggers of a function."""
     specs: list[TriggerSpec] = []
     for trigger, source in triggers:
         if (trigger.nats is None) == (trigger.sqs is None):
-            message = f"{subject}: a trigger has exactly one of nats and sqs."
-            hint = 'Write @trigger(nats="orders.created") or @trigger(sqs="jobs").'
+            message = f"{subject}: a trigger must have exactly one of nats and sqs."
+            hint = 'Use @trigger(nats="orders.created") or @trigger(sqs="jobs").'
             findings.add("bad-trigger", message, hint, source)
             continue
         kind = "nats" if trigger.nats is not None else "sqs"
@@ -51,31 +51,35 @@ def trigger_specs(
 
 def _trigger_faults(kind: str, address: str, trigger: TriggerDeclaration) -> Iterator[tuple[str, str, str | None]]:
     if kind == "sqs" and not is_queue_name(address):
-        hint = "The queue's name, not its URL: at most 80 letters, digits, - and _, a FIFO queue's with .fifo"
-        yield "bad-trigger", f"{address[:80]!r} is not the name of an SQS queue.", hint
+        hint = "Use the queue's name, not its URL: at most 80 letters, digits, - and _; FIFO queues end in .fifo."
+        yield "bad-trigger", f"{address[:80]!r} is not a valid SQS queue name.", hint
     if kind == "nats" and not is_nats_subject(address):
-        hint = "Words joined with dots; * stands for one word, > for all the rest."
-        yield "bad-trigger", f"{address[:80]!r} is not a NATS subject.", hint
+        hint = "Use tokens joined with dots; * matches one token, a final > all remaining ones."
+        yield "bad-trigger", f"{address[:80]!r} is not a valid NATS subject.", hint
     if trigger.name is not None and not TRIGGER_NAME_RULE.fullmatch(trigger.name):
         yield (
             "bad-name",
-            f"{trigger.name[:80]!r} cannot be a trigger's name.",
-            "2 to 100 letters, digits and dashes.",
+            f"{trigger.name[:80]!r} is not a valid trigger name.",
+            "Use 2 to 100 letters, digits and dashes.",
         )
     if trigger.account is not None and kind == "sqs":
-        yield "bad-trigger", "an SQS trigger has no account.", "account goes with nats."
+        yield "bad-trigger", "an SQS trigger has no account.", "Use account only with nats."
     elif trigger.account is not None and not NATS_ACCOUNT_RULE.fullmatch(trigger.account):
-        hint = "56 capital letters and digits, as the platform shows it."
-        yield "bad-trigger", f"{trigger.account[:80]!r} is not a NATS account's id.", hint
+        hint = "Use the account ID of the platform: 56 capital letters and digits."
+        yield "bad-trigger", f"{trigger.account[:80]!r} is not the ID of a NATS account.", hint
     if trigger.project_id is not None and not _UUID.fullmatch(trigger.project_id):
-        yield "bad-trigger", f"{trigger.project_id[:80]!r} is not a project's id (a UUID).", None
+        yield "bad-trigger", f"{trigger.project_id[:80]!r} is not the ID of a project (a UUID).", None
     if trigger.region is not None and trigger.region not in REGIONS:
         hint = did_you_mean(trigger.region, REGIONS) or f"The regions are {', '.join(REGIONS)}."
         yield "bad-region", f"there is no region {trigger.region[:80]!r}.", hint
 
 
 def _trigger_name(kind: str, address: str) -> str:
-    """A name made from the address; with a hash where the address has more than letters, digits, ``-`` and dots."""
+    """Derive a trigger name from its address.
+
+    A hash is appended if the address contains characters other than letters, digits, ``-`` and dots, or is too
+    long, so that different addresses have different names.
+    """
     slug = re.sub(r"[^a-zA-Z0-9-]", "-", address)
     name = f"{kind}-{slug}"
     if slug != address.replace(".", "-") or not TRIGGER_NAME_RULE.fullmatch(name):

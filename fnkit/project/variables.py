@@ -1,9 +1,4 @@
-"""Environment variables, secrets and tags: names, sizes, and what the platform keeps for itself.
-
-Published limits count a function and its namespace together (functions-contract §2.3). Scaleway reserves
-``SCW_*`` in its documentation and yet accepts ``SCW_SECRET_KEY`` and the like, which handlers that call its API
-need (§2.1). So only the names that the platform itself sets are refused.
-"""
+"""Validates environment variables, secrets and tags."""
 
 from __future__ import annotations
 
@@ -32,7 +27,11 @@ RESERVED_VARIABLES: Final = frozenset(
         )
     }
 )
-"""Set by the platform for each instance; ``SCW_ALLOW_FAVICON`` is a switch of its own for users."""
+"""Names that the platform sets in each instance.
+
+Scaleway's documentation reserves all of ``SCW_*``, but its API accepts other names, such as ``SCW_SECRET_KEY``,
+which handlers that call the API need, and ``SCW_ALLOW_FAVICON``, which users set.
+"""
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TAG: Final = re.compile(r"[a-zA-Z0-9=._-]{1,64}")
@@ -41,7 +40,7 @@ _TAG: Final = re.compile(r"[a-zA-Z0-9=._-]{1,64}")
 def check_environment(
     env: Mapping[str, str], secrets: Sequence[str], subject: str, source: Source, findings: Findings
 ) -> None:
-    """Check one object's own variables and secrets."""
+    """Check the variables and secrets of one function or namespace."""
     for name in dict.fromkeys((*env, *secrets)):
         _check_name(name, subject, source, findings)
     for name, value in env.items():
@@ -49,14 +48,14 @@ def check_environment(
             findings.add(
                 "variable-too-long",
                 f"{subject}: {name} has {len(value)} characters; {ENVIRONMENT_VALUE_MAX_CHARS} are allowed.",
-                "Put it in a file of the project, or make it a secret, which may have 65,536 bytes.",
+                "Put it into a file of the project, or make it a secret, which may have 65,536 bytes.",
                 source,
             )
         if "\0" in value:
-            findings.add("variable-value", f"{subject}: variable {name} holds a null character.", None, source)
+            findings.add("variable-value", f"{subject}: variable {name} contains a null character.", None, source)
     for name in secrets:
         if name in env:
-            hint = "Keep one of them; a secret's value comes from the deploying machine."
+            hint = "Keep one of them; the value of a secret is read on the deploying machine."
             findings.add("variable-twice", f"{subject}: {name} is both a variable and a secret.", hint, source)
 
 
@@ -69,32 +68,41 @@ def check_variable_counts(
     source: Source,
     findings: Findings,
 ) -> None:
-    """Check how many a function and its namespace have together. ``namespace``: its variables and secrets."""
+    """Check the number of variables and secrets; the limits apply to a function and its namespace together.
+
+    Args:
+        env: Variables of the function.
+        secrets: Secrets of the function.
+        namespace: Variables and secrets of the namespace.
+        subject: Start of each message.
+        source: Location for the problems.
+        findings: Receives the problems.
+    """
     counts = (
         ("variables", len({*env, *namespace[0]}), ENVIRONMENT_MAX_ENTRIES),
         ("secrets", len({*secrets, *namespace[1]}), SECRETS_MAX_ENTRIES),
     )
     for what, count, most in counts:
         if count > most:
-            message = f"{subject} and its namespace have {count} {what} together; {most} are allowed."
+            message = f"{subject} and its namespace have {count} {what} together; at most {most} are allowed."
             findings.add("too-many-variables", message, None, source)
 
 
 def check_tags(tags: Sequence[str], subject: str, source: Source, findings: Findings) -> None:
-    """Check labels (decision 9): fnkit keeps its own beside them."""
+    """Check custom tags. fnkit stores its own tags beside them, with names that start with ``fnkit``."""
     for tag in tags:
         if not _TAG.fullmatch(tag):
-            hint = "A tag has 1 to 64 letters, digits and any of = . _ -"
-            findings.add("bad-tag", f"{subject}: {tag[:80]!r} cannot be a tag.", hint, source)
+            hint = "Use 1 to 64 letters, digits and any of = . _ -"
+            findings.add("bad-tag", f"{subject}: {tag[:80]!r} is not a valid tag.", hint, source)
         elif tag.lower().startswith("fnkit"):
-            message = f"{subject}: the tag {tag!r} starts with fnkit, and those are fnkit's own."
-            findings.add("reserved-tag", message, "Choose another word.", source)
+            message = f"{subject}: the tag {tag!r} starts with fnkit, which is reserved."
+            findings.add("reserved-tag", message, "Choose another tag.", source)
 
 
 def _check_name(name: str, subject: str, source: Source, findings: Findings) -> None:
     if not _NAME.fullmatch(name):
-        hint = "Letters, digits and underscores, not starting with a digit."
-        findings.add("variable-name", f"{subject}: {name[:80]!r} cannot be a variable's name.", hint, source)
+        hint = "Use letters, digits and underscores, not starting with a digit."
+        findings.add("variable-name", f"{subject}: {name[:80]!r} is not a valid variable name.", hint, source)
     elif name in RESERVED_VARIABLES:
-        message = f"{subject}: the platform sets {name} itself."
+        message = f"{subject}: {name} is reserved; the platform sets it."
         findings.add("reserved-variable", message, "Choose another name.", source)

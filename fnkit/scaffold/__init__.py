@@ -1,8 +1,7 @@
-"""Templates → a new project.
+"""Creates new projects from templates.
 
-A template is a folder under ``templates/``: files that end in ``.jinja`` are rendered and lose that ending,
-``dot-…`` becomes ``.…``, and ``template.toml`` says in one line what the template is. ``catalogue`` finds
-templates, ``naming`` turns a folder's name into a project's, ``project`` writes all files or none.
+A template is a folder in ``templates/`` with a ``template.toml``, which contains a one-line summary. Files with the
+suffix ``.jinja`` are rendered and written without it; the prefix ``dot-`` of a name becomes ``.``.
 """
 
 from fnkit.scaffold.catalogue import Template, list_templates

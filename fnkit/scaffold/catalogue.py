@@ -1,4 +1,4 @@
-"""The templates of this installation: where they lie, what they are called, what each is for."""
+"""Lists and finds the templates of this installation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DESCRIPTION: Final = "template.toml"
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One template: its name, a line about it, and the folder that holds its files."""
+    """A template: its name, a one-line summary, and the folder of its files."""
 
     name: str
     summary: str
@@ -27,10 +27,10 @@ class Template:
 
 
 def list_templates() -> tuple[Template, ...]:
-    """Every template, the default first, then by name.
+    """Return all templates: the default one, then the others by name.
 
     Raises:
-        FnkitError: ``templates-missing``, when the installation came without them.
+        FnkitError: The installation contains no templates (``templates-missing``).
     """
     folder = _templates_folder()
     found = [_read(path.parent) for path in folder.glob(f"*/{_DESCRIPTION}")]
@@ -38,10 +38,10 @@ def list_templates() -> tuple[Template, ...]:
 
 
 def find_template(name: str) -> Template:
-    """The template called ``name``.
+    """Return the template with this name.
 
     Raises:
-        UsageError: ``unknown-template``, naming the one that was probably meant.
+        UsageError: There is no such template (``unknown-template``). The hint names the closest one.
     """
     templates = {template.name: template for template in list_templates()}
     if name in templates:
@@ -51,20 +51,24 @@ def find_template(name: str) -> Template:
     raise UsageError(
         f"There is no template `{name}`.",
         code="unknown-template",
-        hint=f"Did you mean `{close[0]}`? There are: {known}." if close else f"There are: {known}.",
+        hint=f"Did you mean `{close[0]}`? Templates: {known}." if close else f"Templates: {known}.",
     )
 
 
 def _templates_folder() -> Path:
-    """The folder that the wheel carries, else the repository's: editable installs map no files (decision 40)."""
+    """Return the folder of the templates.
+
+    Wheels contain it inside this package. Editable installations do not map it there, so the repository's folder is
+    used.
+    """
     here = Path(__file__).resolve().parent
     for folder in (here / "templates", here.parent.parent / "templates"):
         if (folder / DEFAULT_TEMPLATE / _DESCRIPTION).is_file():
             return folder
     raise FnkitError(
-        "This installation of fnkit came without its templates.",
+        "This installation of fnkit contains no templates.",
         code="templates-missing",
-        hint="Install fnkit again: `pip install --force-reinstall fnkit`.",
+        hint="Reinstall fnkit: `pip install --force-reinstall fnkit`.",
     )
 
 

@@ -1,4 +1,4 @@
-"""A folder's name → a project's name."""
+"""Derives the name of a project from the name of its folder."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Final
 __all__ = ["project_name"]
 
 FALLBACK: Final = "functions"
-"""The name where a folder's own holds no letter or digit that a namespace can be called by."""
+"""Name of a project whose folder name contains no ASCII letter or digit."""
 
 LENGTH_MAX: Final = 40
-"""Leaves room for ``-<stage>`` (17 characters) within one DNS label of 63."""
+"""Leaves room for ``-<stage>`` (17 characters) within the 63 characters of a DNS label."""
 
 
 def project_name(folder: str) -> str:
-    """The name for a project in a folder called ``folder``: ``[a-z][a-z0-9-]*``, at most 40 characters.
+    """Return a project name for a folder name: ``[a-z][a-z0-9-]*``, at most 40 characters.
 
-    Accents are dropped, everything else that does not fit becomes one dash.
+    Accents are removed; each sequence of other invalid characters becomes one dash.
 
     >>> project_name("My Shop_2")
     'my-shop-2'

@@ -1,8 +1,8 @@
-"""One template → one project: every file of it, or none.
+"""Creates a project from a template: either all of its files or none.
 
-Rendering happens in memory, so a fault in a template touches no disk. Writing happens in a folder of its own
-beside the files' final place, which then takes that place in one rename; a folder that exists already (and is
-empty) keeps its identity, and gets the finished entries moved in, which are taken out again should one fail.
+All files are rendered in memory before any is written, so that an error in a template leaves no files. They are
+written to a staging folder next to the destination, which is then renamed. An existing empty folder is not
+replaced: the finished entries are moved into it, and removed again if a move fails.
 """
 
 from __future__ import annotations
@@ -27,17 +27,24 @@ _DOT: Final = "dot-"
 _OWNER_ONLY: Final = 0o600
 
 _ALLOWED_ALREADY: Final = frozenset({".git"})
-"""What a folder may hold and still count as empty: a fresh clone is where many projects start."""
+"""Entries of a folder that still counts as empty: many projects start as a fresh clone."""
 
 
 def create_project(directory: Path, template: str, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Make ``directory`` a new project; return its files, relative with ``/``, sorted.
+    """Create a project.
 
-    variables: further names for the template, over the built-in ``project`` (the name derived from the
-    folder's) and ``random_key()`` (a fresh secret at each use).
+    Args:
+        directory: The folder of the project, which must be empty or not exist.
+        template: Name of the template.
+        variables: Additional variables for the template. The built-in ones are ``project``, the name derived from
+            the folder's, and ``random_key()``, which returns a new secret at each call.
+
+    Returns:
+        The created files, relative to the folder, with ``/``, sorted.
 
     Raises:
-        UsageError: ``unknown-template``; ``not-empty``, when something is there already; ``not-a-folder``.
+        UsageError: The template does not exist (``unknown-template``), or the directory is not empty
+            (``not-empty``) or not a folder (``not-a-folder``).
     """
     folder = directory.absolute()
     files = _rendered(find_template(template), {"project": project_name(folder.resolve().name), **variables})
@@ -53,7 +60,7 @@ def create_project(directory: Path, template: str, variables: Mapping[str, str])
 
 
 def _rendered(template: Template, variables: Mapping[str, str]) -> dict[str, str]:
-    """The project's files by relative name."""
+    """Return the content of the project's files by relative path."""
     environment = Environment(  # noqa: S701 - renders source code, not HTML
         undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -66,23 +73,21 @@ def _rendered(template: Template, variables: Mapping[str, str]) -> dict[str, str
 
 
 def _project_path(path: Path) -> str:
-    """``dot-github/x.yml.jinja`` → ``.github/x.yml``."""
+    """Return the path of a rendered file: ``dot-github/x.yml.jinja`` becomes ``.github/x.yml``."""
     parts = [f".{part.removeprefix(_DOT)}" if part.startswith(_DOT) else part for part in path.parts]
     return PurePosixPath(*parts).as_posix().removesuffix(_RENDERED)
 
 
 def _refuse_occupied(folder: Path) -> None:
     if folder.is_symlink() and not folder.exists():
-        raise UsageError(
-            f"{folder} is a link that leads nowhere.", code="not-a-folder", hint="Choose another name."
-        )
+        raise UsageError(f"{folder} is a broken symbolic link.", code="not-a-folder", hint="Choose another name.")
     if not folder.exists():
         return
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file.", code="not-a-folder", hint="Choose another name.")
     occupants = sorted(path.name for path in folder.iterdir() if path.name not in _ALLOWED_ALREADY)
     if occupants:
-        shown = ", ".join(occupants[:3]) + (", …" if len(occupants) > 3 else "")  # noqa: PLR2004 - a glance's worth
+        shown = ", ".join(occupants[:3]) + (", …" if len(occupants) > 3 else "")  # noqa: PLR2004 - the first few are enough
         raise UsageError(
             f"{folder} is not empty ({shown}).",
             code="not-empty",
@@ -92,9 +97,9 @@ def _refuse_occupied(folder: Path) -> None:
 
 @contextmanager
 def _workplace(parent: Path, name: str) -> Iterator[Path]:
-    """A folder beside the project's place, gone afterwards unless it was renamed away."""
+    """Create a temporary folder in ``parent``, and remove it afterwards unless it was renamed."""
     work = parent / f".{name[:40]}.{secrets.token_hex(4)}"
-    work.mkdir()  # not mkdtemp: the project's folder gets the mode that the user's umask gives
+    work.mkdir()  # mkdtemp would give the project folder mode 0700 instead of the umask's
     try:
         yield work
     finally:
@@ -102,7 +107,7 @@ def _workplace(parent: Path, name: str) -> Iterator[Path]:
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
-    """Write the files; environment files hold secrets and are their owner's alone."""
+    """Write the files. A ``.env`` file contains secrets, so only its owner can read it."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,15 +117,15 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _fill(folder: Path, files: Mapping[str, str]) -> None:
-    """Move the finished entries into an existing folder, all or none."""
+    """Write the files to a staging folder and move its entries into an existing folder, all or none."""
     moved: list[Path] = []
     with _workplace(folder, "fnkit-new") as work:
         _write(work, files)
         try:
             for entry in sorted(work.iterdir()):
-                place = folder / entry.name
-                entry.rename(place)
-                moved.append(place)
+                destination = folder / entry.name
+                entry.rename(destination)
+                moved.append(destination)
         except BaseException:
             for entry in moved:
                 if entry.is_dir():

@@ -1,4 +1,7 @@
-"""Source files → declarations. User code is read, never run, unless asked, and then in a child process."""
+"""Finds the functions that source files declare.
+
+The source is parsed, not executed. Only on request are modules imported, and then in a child process.
+"""
 
 from fnkit.scanner.report import Marked, ScannedFunction, ScanReport, Signature
 from fnkit.scanner.scan import scan

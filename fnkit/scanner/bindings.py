@@ -1,8 +1,8 @@
-"""What each module-level name stands for, statement by statement, as far as the source alone says.
+"""Tracks the values of module-level names through a module's statements, without executing them.
 
-The module is read in order, so a name that is assigned twice has, at each decorator, the value it has there.
-Names that are bound in branches or loops, or by something that cannot be folded, are known to be unknown, with
-the reason. A list or dictionary that anything else could have changed in between is unknown too.
+Statements are processed in source order, so that a decorator sees the value a name has at that point. A name that
+is bound in a branch or loop, or to an expression that is not constant, is recorded as unknown with the reason. A
+mutable value that other code may have changed since its assignment counts as unknown too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _EXPORTED: Final = ("Context", "Event", "Response", "cron", "function", "trigger
 
 
 class ModuleNames:
-    """The names of one module, grown by ``bind`` with each statement in turn."""
+    """The module-level names of one module.
+
+    Call ``bind`` with each statement in source order; the other methods answer for the statements bound so far.
+    """
 
     def __init__(self, tree: ast.Module) -> None:
         self._tree = tree
@@ -38,21 +41,25 @@ class ModuleNames:
         self._mutated: frozenset[str] | None = None
 
     def know_fnkit(self) -> bool:
-        """Whether a name of fnkit is bound at all."""
+        """Return whether any name from fnkit is bound."""
         return bool(self._imported)
 
     def decorator(self, node: ast.expr) -> str | None:
-        """``function``, ``cron`` or ``trigger`` when the expression names that decorator, else ``None``."""
+        """Return ``function``, ``cron`` or ``trigger`` if the expression names that decorator, else ``None``."""
         path = self._path(node)
         match = _DECORATOR.fullmatch(path) if path else None
         return match.group(1) if match else None
 
     def fold(self, node: ast.expr) -> Value:
-        """The value of an expression here; ``NotConstant`` when it cannot be known."""
+        """Return the value of an expression at this point of the module.
+
+        Raises:
+            NotConstant: The value depends on code that would have to be executed.
+        """
         return fold(node, self._lookup)
 
     def bind(self, statement: ast.stmt) -> None:
-        """Take one statement of the module into account."""
+        """Record the effect of one module-level statement."""
         match statement:
             case ast.Import() | ast.ImportFrom():
                 self._bind_import(statement)
@@ -77,9 +84,9 @@ class ModuleNames:
         if name in self._values:
             value = self._values[name]
             if self._changed_by_a_function(name, value):
-                raise NotConstant(node, f"{name}, which a function of this module changes")
+                raise NotConstant(node, f"{name}, which a function of this module modifies")
             if self._touched and _holds_any(value, self._touched):
-                raise NotConstant(node, f"{name}, which may have been changed after its assignment")
+                raise NotConstant(node, f"{name}, which may have been modified after its assignment")
             return value
         if name in self._imported:
             raise NotConstant(node, f"{name}, an imported name")
@@ -96,7 +103,7 @@ class ModuleNames:
                 return None
 
     def _bind_import(self, statement: ast.Import | ast.ImportFrom) -> None:
-        """Remember names of fnkit by their full path; any other imported name has no known value."""
+        """Record names from fnkit by their full path, and all other imported names as unknown."""
         inside = isinstance(statement, ast.ImportFrom) and statement.level == 0
         module = (statement.module or "") if isinstance(statement, ast.ImportFrom) and inside else ""
         for alias in statement.names:
@@ -151,10 +158,14 @@ class ModuleNames:
                     self._store(part, item, line)
             case _:  # X["key"] = …, x.y = …, a, *b = …
                 self._touch([target])
-                self._forget_all([target], f"is assigned on line {line} in a way that is not followed")
+                self._forget_all([target], f"is assigned on line {line} in a way that fnkit does not evaluate")
 
     def _branch(self, statement: ast.stmt) -> None:
-        """Any other statement may bind its names or not; what it mentions may be changed by it."""
+        """Handle a compound statement, which may or may not run.
+
+        Its names become unknown and the containers it mentions may have been modified. Imports of fnkit inside it
+        count nevertheless, so that decorators below ``try: import`` or ``if`` are recognized.
+        """
         self._touch([statement])
         reason = f"is bound inside a statement on line {statement.lineno}"
         self._forget_all([statement], reason)
@@ -180,7 +191,10 @@ class ModuleNames:
                     self._forget(part.id, reason)
 
     def _touch(self, nodes: Iterable[ast.AST]) -> None:
-        """Note every known container that these nodes mention, unless only fnkit's decorators see it."""
+        """Record that these nodes may modify the containers they mention.
+
+        Any reference may modify a container through an alias or a call. Calls of fnkit's decorators do not.
+        """
         for node in nodes:
             if isinstance(node, ast.Call) and self.decorator(node.func):
                 continue
@@ -191,9 +205,10 @@ class ModuleNames:
                     self._forget(part.target.id, f"is assigned inside an expression on line {part.lineno}")
 
     def _changed_by_a_function(self, name: str, value: Value) -> bool:
-        """Whether a function of this module rebinds the name (``global``), or changes its container in place.
+        """Return whether a function of this module rebinds the name (``global``) or mutates its container.
 
-        Functions are looked through once, and only as far as the value asks for: expressions are most of a tree.
+        Both searches run at most once for a module, and the one through all expressions only for a mutable value,
+        because expressions make up most of a syntax tree.
         """
         if self._rebound is None:
             self._rebound = frozenset(_names_declared_global(self._tree))
@@ -233,12 +248,12 @@ def _names_mutated_by_functions(tree: ast.Module) -> Iterator[str]:
 
 
 def _holds_any(value: Value, touched: set[int]) -> bool:
-    """Whether a container among ``touched`` is part of the value."""
+    """Return whether the value contains one of these containers, given by ``id()``."""
     return any(id(one) in touched for one in _changeable(value))
 
 
 def _changeable(value: Value) -> Iterator[Value]:
-    """Every list, set and dictionary in a value, each once however often it occurs."""
+    """Yield every list, set and dictionary within a value once, including the value itself."""
     seen: set[int] = set()
     pending: list[Value] = [value]
     while pending:

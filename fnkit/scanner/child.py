@@ -1,7 +1,8 @@
-"""The child process that imports one module and writes what it declares: ``child ROOT FILE MANIFEST``.
+"""Program of the child process that imports one module and writes its declarations to a JSON manifest.
 
-It imports as the platform does: the project's root and ``package/`` on the path, the file's own folder at its
-end, the module under its bare name. Whatever the module does here stays here.
+Its arguments are the project folder, the module's file and the manifest's file. It imports the module as the
+platform does: under its bare name, with the project folder and ``package/`` at the start of ``sys.path`` and the
+file's folder at the end. Side effects of the import are confined to this process.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import sys
 import traceback
 from dataclasses import fields
-from json import dumps  # bound now: the module may do anything to json
+from json import dumps  # bound before the import, because the module may replace attributes of json
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -31,14 +32,22 @@ _KINDS: Final = {FunctionDeclaration: "function", CronDeclaration: "cron", Trigg
 
 
 def main(root: str, file: str, manifest: str) -> None:
-    """Import a module, write its manifest, and end the process without waiting for its threads."""
+    """Import a module, write its manifest, and end the process.
+
+    ``os._exit`` ends the process without waiting for threads that the module started.
+
+    Args:
+        root: Absolute path of the project folder.
+        file: Path of the module relative to ``root``.
+        manifest: Path of the file to write.
+    """
     path = Path(root, file)
     sys.path[:0] = [root, str(Path(root, "package"))]
     sys.path.append(str(path.parent))
     try:
         module = _import(path)
         content: dict[str, object] = {"handlers": _handlers(module, path), "failures": _failures(module, path)}
-    except BaseException as error:  # noqa: BLE001 - whatever a module raises, SystemExit included, is the answer
+    except BaseException as error:  # noqa: BLE001 - the manifest reports whatever a module raises, SystemExit included
         content = {"handlers": [], "failures": [_failure(error, path)]}
     Path(manifest).write_text(dumps(content), encoding="utf-8")
     os._exit(0)
@@ -47,7 +56,7 @@ def main(root: str, file: str, manifest: str) -> None:
 def _import(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"no way to import {path.name}")
+        raise ImportError(f"{path.name} has no import loader")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
@@ -55,7 +64,10 @@ def _import(path: Path) -> ModuleType:
 
 
 def _marked(module: ModuleType) -> dict[str, object]:
-    """The module's own marked objects by name; one that merely came by import belongs to its home."""
+    """Return the decorated objects of the module by name.
+
+    Objects imported from another module are left out: they are found in the module that defines them.
+    """
     own: dict[str, object] = {}
     for name, value in list(vars(module).items()):
         declarations = getattr(value, ATTRIBUTE, None)
@@ -74,7 +86,7 @@ def _handlers(module: ModuleType, path: Path) -> list[object]:
 
 
 def _failures(module: ModuleType, path: Path) -> list[object]:
-    """Arguments that no manifest can carry."""
+    """Return a failure for each argument that cannot be serialized as JSON."""
     found: list[object] = []
     for name, value in _marked(module).items():
         for declaration in getattr(value, ATTRIBUTE):
@@ -82,23 +94,28 @@ def _failures(module: ModuleType, path: Path) -> list[object]:
                 try:
                     dumps(given, allow_nan=False)
                 except (TypeError, ValueError, RecursionError) as error:
-                    message = f"{argument} of {name} cannot be written as JSON: {error}"
+                    message = f"{argument} of {name} cannot be represented as JSON: {error}"
                     found.append({"code": "bad-argument", "message": message, "line": _line(value, path)})
     return found
 
 
 def _handler(name: str, value: object, path: Path) -> dict[str, object]:
     documentation = (inspect.getdoc(value) or "").strip().splitlines()
-    marks = [
+    declarations = [
         {"kind": _KINDS[type(declaration)], "arguments": _writable(_arguments(declaration))}
         for declaration in getattr(value, ATTRIBUTE)
     ]
-    summary = documentation[0].strip() if documentation else ""
-    return {"name": name, "line": _line(value, path), "summary": summary, "marks": marks, **_signature(value)}
+    return {
+        "name": name,
+        "line": _line(value, path),
+        "summary": documentation[0].strip() if documentation else "",
+        "declarations": declarations,
+        **_signature(value),
+    }
 
 
 def _arguments(declaration: Declaration) -> dict[str, object]:
-    """What was given, with read-only mappings as plain ones."""
+    """Return the arguments that were given, with read-only mappings converted to dictionaries."""
     given = {field.name: getattr(declaration, field.name) for field in fields(declaration)}
     return {
         name: dict(value) if hasattr(value, "keys") else value for name, value in given.items() if value is not None

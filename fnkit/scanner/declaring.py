@@ -1,7 +1,7 @@
-"""From a decorator's arguments to a declaration: names and types are checked here, meaning is not.
+"""Builds declarations from the arguments of decorators, and checks argument names and types.
 
-One table serves three readers: decorators in source, manifests of imported modules, and the types of
-``[[tool.fnkit.function]]`` agree with it by test.
+One table defines the types for decorators in source, for the manifests of imported modules and, verified by a test,
+for ``[[tool.fnkit.function]]``. Values are validated later, in ``fnkit.project``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Fault", "declare", "known_arguments"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why an argument cannot be used; ``argument`` is ``""`` when the whole call is meant."""
+    """A problem with an argument; ``argument`` is its name, or ``""`` for a problem of the whole call."""
 
     code: str
     message: str
@@ -74,12 +74,11 @@ _SPECIAL: Final[Mapping[str, _Check]] = {
     "memory": (_is_whole, "a whole number of MB"),
     "min_scale": _WHOLE,
     "max_scale": _WHOLE,
-    "timeout": (_is_duration, 'a number of seconds, or a text such as "30s"'),
+    "timeout": (_is_duration, 'a number of seconds, or a string such as "30s"'),
     "env": _VARIABLES,
     "secrets": _NAMES,
     "tags": _NAMES,
     "domains": _NAMES,
-    "slice": _FLAG,
     "preload": _FLAG,
     "args": (_is_object, "a dictionary with strings as keys"),
 }
@@ -92,16 +91,20 @@ _SCHEDULE_HINT: Final = '@cron("*/5 * * * *"): minute, hour, day of month, month
 
 
 def known_arguments(kind: str) -> tuple[str, ...]:
-    """The arguments of ``function``, ``cron`` or ``trigger``, in their order."""
+    """Return the argument names of ``function``, ``cron`` or ``trigger``, in the order of the signature."""
     return tuple(field.name for field in fields(_KINDS[kind]))
 
 
 def declare(kind: str, arguments: Mapping[str, object]) -> tuple[Declaration | None, tuple[Fault, ...]]:
-    """Make a declaration from arguments by name.
+    """Build a declaration.
+
+    Args:
+        kind: ``function``, ``cron`` or ``trigger``.
+        arguments: The arguments by name; ``None`` counts as not given.
 
     Returns:
-        The declaration without the arguments that are at fault, so that everything else can still be judged,
-        and the faults. A cron without a schedule is no declaration.
+        The declaration without invalid arguments, so that the others are still validated, and the problems. The
+        declaration is ``None`` for a cron without a schedule.
     """
     known = known_arguments(kind)
     faults: list[Fault] = []
@@ -117,13 +120,13 @@ def declare(kind: str, arguments: Mapping[str, object]) -> tuple[Declaration | N
                 faults.append(_mistyped(name, value, wanted))
     if kind == "cron" and "schedule" not in good:
         if not any(fault.argument == "schedule" for fault in faults):
-            faults.append(Fault("bad-argument", "there is no schedule", _SCHEDULE_HINT, "schedule"))
+            faults.append(Fault("bad-argument", "the schedule is missing", _SCHEDULE_HINT, "schedule"))
         return None, tuple(faults)
     return _build(kind, good), tuple(faults)
 
 
 def _build(kind: str, good: Mapping[str, object]) -> Declaration:
-    # The table above has checked each value against its field, which the type checker cannot follow.
+    # The checks guarantee that the values match their fields; a type checker cannot verify that.
     build: Callable[..., Declaration] = _KINDS[kind]
     return build(**good)
 
@@ -149,9 +152,9 @@ def _mistyped(name: str, value: object, wanted: str) -> Fault:
     if wanted == _VARIABLES[1] and isinstance(value, Mapping):
         odd = next((key for key, text in value.items() if not isinstance(text, str)), None)
         hint = f"The value of {reprlib.repr(odd)} is not a string; put it in quotes."
-        return Fault("bad-argument", f"{name} is {wanted}", hint, name)
+        return Fault("bad-argument", f"{name} must be {wanted}", hint, name)
     shown = reprlib.repr(value)
-    # What was meant for the environment may be a secret by mistake; its kind is enough.
+    # A value of env may be a secret, so messages contain only its type.
     what = type(value).__name__ if name == "env" else f"{shown} ({type(value).__name__})"
-    message = f"{name} is {wanted}, and this is {what}"
+    message = f"{name} must be {wanted}, not {what}"
     return Fault("bad-argument", message, hint, name)

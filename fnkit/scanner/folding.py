@@ -1,8 +1,8 @@
-"""The constant folder: the value of an expression, where it can be known without running anything.
+"""Constant folding: evaluates expressions without executing code.
 
-It knows literals, names with known values, arithmetic, comparisons, f-strings, containers with unpacking,
-subscripts, conditional expressions. Folded containers are real Python objects, so two names for one list
-stay two names for one list. Whatever else stands in an expression raises ``NotConstant``.
+Supported are literals, names with known values, arithmetic, comparisons, f-strings, containers with unpacking,
+subscripts and conditional expressions. All other expressions raise ``NotConstant``. Folded containers keep their
+identity, so that two names for one list remain aliases.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Final, TypeAlias
 __all__ = ["NotConstant", "Value", "fold"]
 
 Value: TypeAlias = object
-"""A folded value: numbers, strings, bytes, None, booleans, and tuples, lists, sets and dictionaries of them."""
+"""A folded value: a number, string, bytes, Boolean, ``None``, or a tuple, list, set or dictionary of those."""
 
-_MAX_LENGTH: Final = 100_000  # of a folded string or container: nobody writes longer settings
+_MAX_LENGTH: Final = 100_000  # of a string or container; far more than any setting needs
 _MAX_BITS: Final = 4_096
 _STAR_WIDTH: Final = re.compile(r"%[^a-zA-Z%]*\*")
 
@@ -56,7 +56,12 @@ _CONVERSIONS: Final[Mapping[int, Callable[..., object]]] = {-1: lambda v: v, 114
 
 
 class NotConstant(Exception):
-    """An expression's value is only known by running it. ``line`` is where, ``what`` names the reason."""
+    """An expression cannot be evaluated without executing code.
+
+    Attributes:
+        what: A noun phrase that names the reason, such as ``a call of get_schedule()``.
+        line: Line of the expression.
+    """
 
     def __init__(self, node: ast.AST, what: str) -> None:
         super().__init__(what)
@@ -68,29 +73,29 @@ def fold(node: ast.expr, lookup: Callable[[ast.Name], Value]) -> Value:
     """Return the value of an expression.
 
     Args:
-        node: the expression.
-        lookup: gives a name's value; raises ``NotConstant`` for one that is not known.
+        node: The expression.
+        lookup: Returns the value of a name, or raises ``NotConstant``.
 
     Raises:
-        NotConstant: when the value cannot be known statically, or folding it would fail or grow too large.
+        NotConstant: The value is not constant, the evaluation fails, or the value would be too large.
     """
     try:
         return _Folder(lookup).value(node)
     except NotConstant:
         raise
     except RecursionError:
-        raise NotConstant(node, "an expression nested too deeply") from None
+        raise NotConstant(node, "an expression that is nested too deeply") from None
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise NotConstant(node, f"an expression that fails ({type(error).__name__}: {error})") from None
 
 
 class _Folder:
-    """One folding: expression nodes in, values out."""
+    """Evaluates the nodes of an expression recursively."""
 
     def __init__(self, lookup: Callable[[ast.Name], Value]) -> None:
         self._lookup = lookup
 
-    def value(self, node: ast.expr) -> Value:  # noqa: PLR0911 - one line a kind of expression
+    def value(self, node: ast.expr) -> Value:  # noqa: PLR0911 - one return for each kind of expression
         match node:
             case ast.Constant(value=value):
                 return value
@@ -184,7 +189,10 @@ class _Folder:
 
 
 def _too_large(op: ast.operator, left: Value, right: Value) -> bool:
-    """Whether an operation could grow without bound; a scan must not be brought down by what it reads."""
+    """Return whether an operation could produce a value that exhausts memory or time.
+
+    The scanned source is untrusted: ``10**10**10`` or ``"x" * 10**12`` must not stop a scan.
+    """
     if isinstance(left, int) and isinstance(right, int):
         return _too_many_bits(op, left, right)
     if isinstance(op, ast.Mod) and isinstance(left, str | bytes):  # "%1000000000d" % 1, "%*d" % (10**9, 1)
@@ -210,12 +218,15 @@ def _too_many_bits(op: ast.operator, left: int, right: int) -> bool:
 
 
 def _digit_runs(text: str) -> list[str]:
-    """Runs of digits, long ones cut to eight so that reading them is cheap and still says "too large"."""
+    """Return the runs of digits in a text, truncated to eight digits.
+
+    ``int()`` of a run then stays cheap, and eight digits are enough to exceed ``_MAX_LENGTH``.
+    """
     return [run[:8] for run in "".join(c if c in "0123456789" else " " for c in text).split()]
 
 
 def _describe(node: ast.AST) -> str:
-    """What kind of expression this is, for a message: ``a call of get_schedule()``."""
+    """Return a noun phrase for the kind of an expression, such as ``a call of get_schedule()``."""
     match node:
         case ast.Call(func=function):
             return f"a call of {ast.unparse(function)[:60]}()"

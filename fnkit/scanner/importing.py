@@ -1,7 +1,8 @@
-"""Modules that must be run to be known: each in a child process of its own, with a time limit.
+"""Imports modules in child processes, for declarations that cannot be read from the source.
 
-The child (``fnkit.scanner.child``) writes a manifest to a file, not to its output, which belongs to the module;
-so a module may print, close its output or leave processes behind without being waited for.
+Each module has its own child process (``fnkit.scanner.import_child``) and a time limit. The child writes its
+manifest to a file rather than to standard output, because the module may print, close its output, or start
+processes that keep the output open.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ IMPORT_SECONDS: Final = 30.0
 _MANIFEST_MAX_BYTES: Final = 16 * 1024 * 1024
 _CHILDREN: Final = 4
 _SECRET_LENGTH: Final = 6
-"""Shorter values stand in ordinary words; taking them out would only garble the message."""
+"""Shorter values also occur within ordinary words; replacing them would make messages unreadable."""
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -44,7 +45,7 @@ class _Handler(msgspec.Struct, frozen=True):
     name: str
     line: int
     summary: str
-    marks: list[_Mark]
+    declarations: list[_Mark]
     required: int = 0
     positional: int | None = None
     required_keywords: list[str] = []
@@ -66,14 +67,23 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """How a child ended: its exit status (``None``: it was stopped), and its manifest's bytes."""
+    """Exit status of a child process, ``None`` after a timeout, and the content of its manifest."""
 
     status: int | None
     manifest: bytes
 
 
 def import_modules_apart(root: Path, scans: Sequence[ModuleScan], seconds: float) -> list[ModuleScan]:
-    """Replace every scan with computed problems by what importing its module says."""
+    """Import the modules whose scans have problems that an import may resolve.
+
+    Args:
+        root: The project folder.
+        scans: The results of the static scan.
+        seconds: Time limit of one import.
+
+    Returns:
+        The scans in the same order. Those of imported modules contain the functions found by the import.
+    """
     with ThreadPoolExecutor(_CHILDREN) as pool:
         return list(pool.map(lambda one: _import(root, one, seconds) if one.computed else one, scans))
 
@@ -81,23 +91,25 @@ def import_modules_apart(root: Path, scans: Sequence[ModuleScan], seconds: float
 def _import(root: Path, one: ModuleScan, seconds: float) -> ModuleScan:
     ended = _run_child(root, one.file, seconds)
     if ended.status is None:
-        message = f"Importing {one.file} did not end within {seconds:g} s and was stopped."
-        return _problem("import-timeout", message, "Keep work out of the module's top level.", one)
+        message = f"Importing {one.file} took longer than {seconds:g} s and was stopped."
+        return _problem("import-timeout", message, "Avoid long-running work at the module's top level.", one)
     try:
         manifest = msgspec.json.decode(ended.manifest, type=_Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        message = f"Importing {one.file} ended the process{_status_text(ended.status)} before it was done."
-        return _problem("import-failed", message, "Keep exits out of the module's top level.", one)
+        message = (
+            f"The process importing {one.file} exited{_status_text(ended.status)} before the import completed."
+        )
+        return _problem("import-failed", message, "Do not exit the process at the module's top level.", one)
     return _read_manifest(one, manifest)
 
 
 def _problem(code: str, message: str, hint: str, one: ModuleScan) -> ModuleScan:
-    """The module's scan with this in place of what importing it should have told."""
+    """Return the scan with this problem in place of those that the import should have resolved."""
     return replace(one, computed=(), problems=(*one.problems, Problem(code, message, hint, one.file, 1)))
 
 
 def _without_values(text: str) -> str:
-    """An error's text with names in place of environment values that it quotes: any of them may be a secret."""
+    """Replace environment values in an error message with their names, because any of them may be a secret."""
     for name, value in sorted(os.environ.items(), key=lambda item: -len(item[1])):
         if len(value) >= _SECRET_LENGTH and not value.startswith("/"):
             text = text.replace(value, f"<{name}>")
@@ -116,14 +128,16 @@ def _status_text(status: int) -> str:
 def _read_manifest(one: ModuleScan, manifest: _Manifest) -> ModuleScan:
     problems = list(one.problems)
     for failure in manifest.failures:
-        hint = "It must import on this machine for --import to help." if failure.code == "import-failed" else None
+        hint = (
+            "--import requires a module that imports on this machine." if failure.code == "import-failed" else None
+        )
         message = f"{one.file}: {_without_values(failure.message)}"
         problems.append(Problem(failure.code, message, hint, one.file, failure.line or 1))
     functions: list[ScannedFunction] = []
     for handler in manifest.handlers:
         marks: list[Marked] = []
-        for mark in handler.marks:
-            declaration = _declaration(one.file, handler, mark, problems)
+        for entry in handler.declarations:
+            declaration = _declaration(one.file, handler, entry, problems)
             if declaration is not None:
                 marks.append(Marked(declaration=declaration, line=handler.line))
         functions.append(
@@ -183,13 +197,13 @@ def _run_child(root: Path, file: str, seconds: float) -> _Ended:
 
 
 def _search_path() -> str:
-    """Where the child finds the fnkit that is running now; its folder comes before any other."""
+    """Return a ``PYTHONPATH`` whose first entry is the folder of the running fnkit, so that the child uses it."""
     here = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH", ""))))
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """End the child and what it left in its session (where there are sessions)."""
+    """Kill the child and, where sessions exist, the processes that the module left in its session."""
     try:
         if sys.platform == "win32":
             child.kill()

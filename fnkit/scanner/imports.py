@@ -1,7 +1,9 @@
-"""What modules import when they run, and what a project's handlers reach by it.
+"""Problems with the imports and the file path of a handler's module.
 
-A bundle carries ``fnkit``, ``fnkit.errors`` and ``fnkit.authoring`` (decision 1). A handler that reaches more of
-fnkit works on the machine it is written on and fails where it is deployed, so it is told here.
+A bundle contains only ``fnkit``, ``fnkit.errors`` and ``fnkit.authoring``. A handler that imports other parts of
+fnkit works on the developer's machine and fails on the platform. The platform appends the folder of a handler's
+file to ``sys.path`` and imports the module by its bare name. Relative imports therefore fail, and a module of the
+same name earlier on the path is imported instead.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _SUBMODULES: Final = frozenset({"authoring", "errors"})
 
 
 def runtime_imports(tree: ast.Module) -> tuple[ImportStatement, ...]:
-    """Every import statement, but for those that only a type checker reads."""
+    """Return the import statements that run, that is, all but those under ``TYPE_CHECKING``."""
     return tuple(
         statement
         for statement in statements_within(_without_type_checking(tree.body), functions=True)
@@ -35,12 +37,12 @@ def runtime_imports(tree: ast.Module) -> tuple[ImportStatement, ...]:
 
 
 def unbundled_imports(file: str, imports: Iterable[ImportStatement]) -> tuple[Problem, ...]:
-    """Imports of parts of fnkit that a bundle does not carry."""
+    """Return a problem for each import of a part of fnkit that bundles do not contain."""
     return tuple(
         Problem(
             "fnkit-not-bundled",
             f"{file} imports {name}, which is not part of a deployed bundle.",
-            "Handlers can use fnkit, fnkit.authoring and fnkit.errors; keep the rest out of what they import.",
+            "Handlers can use fnkit, fnkit.authoring and fnkit.errors; do not import other parts in their modules.",
             file,
             statement.lineno,
         )
@@ -52,13 +54,13 @@ def unbundled_imports(file: str, imports: Iterable[ImportStatement]) -> tuple[Pr
 def reached_problems(
     root: Path, handler_files: Iterable[str], files: Iterable[str], outside: Mapping[str, tuple[Problem, ...]]
 ) -> Iterator[Problem]:
-    """The problems of ``outside`` whose file some handler reaches by static imports.
+    """Yield the problems of the files that a handler imports, directly or indirectly.
 
     Args:
-        root: the project's folder.
-        handler_files: where reaching starts.
-        files: every Python file of the project; all paths relative with ``/``.
-        outside: ``unbundled_imports`` of each file that has some.
+        root: The project folder.
+        handler_files: The files that contain handlers.
+        files: Every Python file of the project. All paths are relative, with ``/``.
+        outside: The result of ``unbundled_imports`` by file, for the files that have any.
     """
     if not outside:
         return
@@ -86,7 +88,8 @@ def _imported_files(root: Path, file: str, known: frozenset[str]) -> Iterator[st
         else:
             module = statement.module or ""
             dotted = [module, *(f"{module}.{alias.name}".strip(".") for alias in statement.names)]
-        # The project's root and the file's own folder are on the path; a relative import is a problem elsewhere.
+        # Both the project folder and the folder of the handler's file are on sys.path. Relative imports do not
+        # matter here: relative_import_problems reports them.
         for name in dotted:
             for base in (PurePosixPath(), folder):
                 path = base.joinpath(*name.split("."))

@@ -1,4 +1,4 @@
-"""One module: its source in, its handlers and problems out. Nothing of it is run."""
+"""Finds the handlers of one module, with their signatures and problems, without executing it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ from fnkit.scanner.statements import DEFINITIONS, blocks_of
 
 __all__ = ["IMPORT_HINT", "ModuleScan", "scan_tree"]
 
-IMPORT_HINT = "Write it as a constant, or run with --import, which runs this module in a child process to find out."
+IMPORT_HINT = "Write it as a constant, or use --import, which imports this module in a child process."
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleScan:
-    """What one module declares. computed: problems that go away when the module is imported instead."""
+    """The handlers and problems of one module.
+
+    Attributes:
+        file: Path relative to the project, with ``/``.
+        computed: Problems that an import of the module may resolve.
+    """
 
     file: str
     functions: tuple[ScannedFunction, ...] = ()
@@ -33,12 +38,12 @@ class ModuleScan:
 
 
 def scan_tree(file: str, tree: ast.Module, imports: Iterable[ImportStatement]) -> ModuleScan:
-    """Read a parsed module.
+    """Find the handlers of a parsed module.
 
     Args:
-        file: its path relative to the project, with ``/``.
-        tree: what ``ast.parse`` made of it.
-        imports: its ``runtime_imports``.
+        file: Path of the module relative to the project, with ``/``.
+        tree: The syntax tree.
+        imports: The result of ``runtime_imports`` for the tree.
     """
     reader = _Reader(file, ModuleNames(tree))
     for statement in tree.body:
@@ -51,7 +56,10 @@ def scan_tree(file: str, tree: ast.Module, imports: Iterable[ImportStatement]) -
 
 @dataclass(slots=True)
 class _Reader:
-    """Walks a module's statements in order, collecting handlers."""
+    """Collects the handlers of a module from its statements, in source order.
+
+    ``prepared`` holds the declarations of decorators that were assigned to a name.
+    """
 
     file: str
     names: ModuleNames
@@ -61,10 +69,10 @@ class _Reader:
     prepared: dict[str, Declaration] = field(default_factory=dict)
 
     def read(self, statement: ast.stmt) -> None:
-        """Take in one module-level statement."""
+        """Process one module-level statement."""
         if not self.names.know_fnkit():
             self.names.bind(statement)
-            if self.names.know_fnkit():  # bound just now, inside a branch
+            if self.names.know_fnkit():  # a branch imported fnkit and may also contain handlers
                 self._nested(statement)
             return
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -101,7 +109,10 @@ class _Reader:
         )
 
     def _kind(self, decorator: ast.expr) -> str | None:
-        """Which decorator of ours this is: bare, called, or prepared under a name earlier."""
+        """Return ``function``, ``cron`` or ``trigger`` for one of fnkit's decorators, else ``None``.
+
+        Returns ``prepared`` for a name that a decorator was assigned to earlier.
+        """
         if isinstance(decorator, ast.Name) and decorator.id in self.prepared:
             return "prepared"
         return self.names.decorator(decorator.func if isinstance(decorator, ast.Call) else decorator)
@@ -111,22 +122,23 @@ class _Reader:
             return self.prepared[decorator.id]
         arguments = self._arguments(kind, decorator, subject) if isinstance(decorator, ast.Call) else {}
         declaration, faults = declare(kind, arguments)
-        # A schedule that could not be computed has been told already.
-        told = isinstance(decorator, ast.Call) and kind == "cron" and bool(decorator.args or decorator.keywords)
+        # A schedule that is given but not constant is missing from the arguments, and was reported already.
+        has_arguments = isinstance(decorator, ast.Call) and bool(decorator.args or decorator.keywords)
+        is_reported = kind == "cron" and has_arguments and "schedule" not in arguments
         for fault in faults:
-            if not (told and fault.argument == "schedule" and "schedule" not in arguments):
+            if not (is_reported and fault.argument == "schedule"):
                 self._fault(kind, fault, decorator.lineno, subject)
         return declaration
 
     def _arguments(self, kind: str, call: ast.Call, subject: str) -> Mapping[str, object]:
-        """The call's arguments by name, without those whose value is not known."""
+        """Return the call's arguments by name, without those that are not constant."""
         arguments: dict[str, object] = {}
         for position, node in enumerate(call.args):
             if kind == "cron" and position == 0 and not isinstance(node, ast.Starred):
                 self._fold_into(arguments, "schedule", node, kind, subject)
                 continue
-            hint = "Give every setting by its name, as in memory=256."
-            fault = Fault("positional-argument", "it takes no positional argument here", hint)
+            hint = "Pass every setting by name, as in memory=256."
+            fault = Fault("positional-argument", "a positional argument is not allowed here", hint)
             self._fault(kind, fault, node.lineno, subject)
         for keyword in call.keywords:
             if keyword.arg is not None:
@@ -138,7 +150,7 @@ class _Reader:
             if isinstance(inner, Mapping):
                 arguments.update({str(name): value for name, value in inner.items()})
             elif "**" in unpacked:
-                fault = Fault("bad-argument", "what is unpacked with ** is not a dictionary")
+                fault = Fault("bad-argument", "the value unpacked with ** is not a dictionary")
                 self._fault(kind, fault, keyword.value.lineno, subject)
         return arguments
 
@@ -150,7 +162,7 @@ class _Reader:
             self.computed.append(
                 Problem(
                     "computed-argument",
-                    f"@{kind} on {subject}: {shown} is not known without running the module: {reason.what}.",
+                    f"@{kind} on {subject}: {shown} is not known without executing the module: {reason.what}.",
                     IMPORT_HINT,
                     self.file,
                     node.lineno,
@@ -162,7 +174,11 @@ class _Reader:
         self.problems.append(Problem(fault.code, message, fault.hint, self.file, line))
 
     def _prepare(self, statement: ast.stmt) -> bool:
-        """``small = function(memory=128)``: remember it, to be used as ``@small``."""
+        """Record an assignment such as ``small = function(memory=128)``, which allows ``@small``.
+
+        Returns:
+            Whether the statement assigns one of fnkit's decorators to a name.
+        """
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 pass
@@ -180,13 +196,13 @@ class _Reader:
         return True
 
     def _nested(self, statement: ast.stmt) -> None:
-        """Decorators of ours below the module's top level: in a class, a function, a branch, a loop."""
+        """Add problems for handlers below the module's top level: in a class, function, branch or loop."""
         for inner, owner in _definitions_below(statement):
             if not any(self._kind(decorator) for decorator in inner.decorator_list):
                 continue
             if owner is None:
-                message = f"{inner.name} is declared inside {_block_name(statement)}, so it may be there or not."
-                hint = "Move it to the module's top level, or run with --import."
+                message = f"{inner.name} is declared inside {_block_name(statement)}, so it may or may not exist."
+                hint = "Move it to the module's top level, or use --import."
                 self.computed.append(Problem("handler-conditional", message, hint, self.file, inner.lineno))
                 continue
             message = f"{inner.name} is declared inside {owner}, where the platform cannot reach it."
@@ -194,19 +210,22 @@ class _Reader:
             self.problems.append(Problem("handler-nested", message, hint, self.file, inner.lineno))
 
     def _loose(self, statement: ast.stmt) -> None:
-        """Our decorators used otherwise than with ``@``: ``handler = function(memory=128)(other)``."""
+        """Add a problem for a decorator used without ``@``, as in ``handler = function(memory=128)(other)``."""
         if isinstance(statement, ast.Import | ast.ImportFrom | ast.ClassDef):
             return
         for node in _own_expressions(statement):
             if isinstance(node, ast.Name | ast.Attribute) and self.names.decorator(node):
-                message = f"{ast.unparse(node)} is used without @ here, so what it declares is not known."
-                hint = "Write it as a decorator, or run with --import."
+                message = f"{ast.unparse(node)} is used without @ here, so its declaration cannot be read."
+                hint = "Write it as a decorator, or use --import."
                 self.computed.append(Problem("decorator-called", message, hint, self.file, node.lineno))
                 return
 
 
 def _definitions_below(statement: ast.stmt) -> Iterator[tuple[Definition, str | None]]:
-    """Functions inside a statement, each with what encloses it; ``None`` for a mere branch or loop."""
+    """Yield the functions inside a statement, each with a description of the enclosing definition.
+
+    The description is ``None`` for a function that only branches or loops enclose.
+    """
     is_definition = isinstance(statement, DEFINITIONS)
     owner = _owner_name(statement) if is_definition else None
     pending: list[tuple[ast.stmt, str | None]] = [(child, owner) for child in blocks_of(statement)]
@@ -232,7 +251,7 @@ def _block_name(statement: ast.stmt) -> str:
 
 
 def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
-    """Every node of a statement outside the definitions in it."""
+    """Yield the nodes of a statement, without those inside nested functions, classes and lambdas."""
     pending: list[ast.AST] = [statement]
     while pending:
         node = pending.pop()

@@ -1,7 +1,7 @@
-"""Where a handler may stand: its file's place and name, and what the platform's way of importing asks of it.
+"""Problems with the file path of a handler.
 
-The platform adds the file's folder to the end of ``sys.path`` and imports the module by its bare name
-(functions-contract §1.7), so the name must not be taken by anything that comes earlier on that path.
+The platform appends the folder of the file to ``sys.path`` and imports the module by its bare name, so a module of
+the same name earlier on the path would be imported instead.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ __all__ = ["handler_of", "placement_problems", "relative_import_problems", "shad
 
 
 def handler_of(file: str, python_name: str) -> str:
-    """The API's handler string: ``handlers/hello.py``, ``say`` → ``handlers/hello.say``."""
+    """Return the API's handler string: ``handlers/hello.py`` and ``say`` become ``handlers/hello.say``."""
     return f"{PurePosixPath(file).with_suffix('')}.{python_name}"
 
 
 def placement_problems(file: str) -> tuple[Problem, ...]:
-    """What keeps a file from holding handlers, judged by its path alone (functions-contract §1.7)."""
+    """Return the reasons why a file of this path cannot contain handlers."""
     path = PurePosixPath(file)
     dotted = [part for part in (*path.parts[:-1], path.stem) if "." in part]
     if dotted:
         return (
             Problem(
                 "handler-path",
-                f"{dotted[0]!r} has a dot in it, so no handler string can name a function in {file}.",
-                "Rename it: a handler is named by path and function with one dot between them.",
+                f"{dotted[0]!r} contains a dot, so no handler string can refer to a function in {file}.",
+                "Rename it: a handler string is a path, one dot, and a function name.",
                 file,
                 1,
             ),
@@ -40,7 +40,7 @@ def placement_problems(file: str) -> tuple[Problem, ...]:
         return (
             Problem(
                 "handler-shadowed",
-                f"{file} is named like Python's own module {path.stem!r}, which the platform would import instead.",
+                f"{file} has the name of the standard module {path.stem!r}, which would be imported instead.",
                 "Rename the file; the platform imports a handler's module by its bare name.",
                 file,
                 1,
@@ -50,24 +50,24 @@ def placement_problems(file: str) -> tuple[Problem, ...]:
 
 
 def relative_import_problems(file: str, imports: Iterable[ImportStatement]) -> Iterator[Problem]:
-    """Relative imports, which fail where a handler's module is imported by its bare name."""
+    """Yield a problem for each relative import, which fails in a module imported by its bare name."""
     for statement in imports:
         if isinstance(statement, ast.ImportFrom) and statement.level:
             yield Problem(
                 "relative-import",
-                f"{file} holds a handler and imports relatively, which fails on the platform.",
-                "Import from the project's folder instead: from handlers import shared.",
+                f"{file} contains a handler and a relative import, which fails on the platform.",
+                "Import from the project folder instead: from handlers import shared.",
                 file,
                 statement.lineno,
             )
 
 
 def shadowing_problems(handler_files: Iterable[str], files: Iterable[str]) -> Iterator[Problem]:
-    """Handler modules in folders whose bare name a module or package of the project's root takes.
+    """Yield a problem for each handler module in a folder that shares its bare name with a top-level module.
 
     Args:
-        handler_files: the files that hold handlers, relative with ``/``.
-        files: every Python file of the project, the same way.
+        handler_files: The files that contain handlers, relative, with ``/``.
+        files: Every Python file of the project, likewise.
     """
     taken = {file.removesuffix("/__init__.py").removesuffix(".py"): file for file in files}
     for file in handler_files:
@@ -75,7 +75,7 @@ def shadowing_problems(handler_files: Iterable[str], files: Iterable[str]) -> It
         if "/" in file and stem in taken:
             yield Problem(
                 "handler-shadowed",
-                f"{file} has the bare name of {taken[stem]}, which the platform would import instead.",
+                f"{file} has the same bare name as {taken[stem]}, which the platform would import instead.",
                 "Rename one of them; the platform imports a handler's module by its bare name.",
                 file,
                 1,

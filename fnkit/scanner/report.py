@@ -1,4 +1,4 @@
-"""What a scan finds: handlers with what was declared on them, and problems. Frozen, nothing judged yet."""
+"""The result of a scan: handlers with their unvalidated declarations, and problems."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ __all__ = ["Marked", "ScanReport", "ScannedFunction", "Signature"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """How a handler can be called.
+    """The signature of a handler.
 
-    required: positional parameters without a default. positional: how many it takes at most, ``None`` with
-    ``*args``. required_keywords: keyword-only parameters without a default.
+    Attributes:
+        required: Number of positional parameters without a default.
+        positional: Maximum number of positional arguments, or ``None`` with ``*args``.
+        required_keywords: Names of the keyword-only parameters without a default.
     """
 
     required: int
@@ -27,7 +29,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marked:
-    """One declaration and the line of its decorator."""
+    """A declaration and the line of its decorator."""
 
     declaration: Declaration
     line: int
@@ -35,11 +37,15 @@ class Marked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScannedFunction:
-    """One handler.
+    """A handler and its declarations.
 
-    file: relative to the project with ``/``. line: of its ``def``. handler: as the API wants it, the file's
-    path without extension, a dot, the Python name (functions-contract §1.7). signature: ``None`` where a
-    decorator of someone else's may have changed it. summary: the docstring's first line, or ``""``.
+    Attributes:
+        file: Path relative to the project, with ``/``.
+        line: Line of the ``def``.
+        handler: The API's handler string: the file's path without its extension, a dot, and the Python name.
+        marks: The declarations, in source order.
+        signature: ``None`` if a decorator that is not fnkit's may have changed it.
+        summary: First line of the docstring, or ``""``.
     """
 
     python_name: str
@@ -53,7 +59,7 @@ class ScannedFunction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanReport:
-    """Everything found, in the order of files and lines."""
+    """The functions and problems of a project, sorted by file and line."""
 
     functions: tuple[ScannedFunction, ...] = ()
     problems: tuple[Problem, ...] = ()

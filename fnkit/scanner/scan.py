@@ -1,9 +1,9 @@
-"""``scan``: a project's files in, everything that is declared in them out.
+"""``scan``: finds all functions that a project's files declare.
 
-1. Prefilter: only Python files whose bytes mention ``fnkit`` are parsed (4.7 times less work, measured).
-2. Each is parsed and read statement by statement; nothing of it runs.
-3. On request, modules that cannot be known that way are imported, each in its own child process.
-4. What only the whole project can tell: shadowed module names, what handlers reach.
+1. Select the Python files that contain ``fnkit``; parsing only these is 4.7 times less work.
+2. Parse each file and read it statement by statement, without executing it.
+3. On request, import the modules whose declarations are not constant, each in its own child process.
+4. Check what depends on the whole project: shadowed module names, and imports that handlers reach.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _IMPORTS_FNKIT: Final = re.compile(rb"^[ \t]*(?:from|import)\b[^\n#]*\bfnkit\b",
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """One file that mentions fnkit: what it declares, and what it imports that a bundle lacks."""
+    """One file that mentions fnkit: its scan, and the problems of imports that bundles do not contain."""
 
     scan: ModuleScan
     outside: tuple[Problem, ...] = ()
@@ -49,13 +49,13 @@ def scan(
     """Find the functions that a project's Python files declare.
 
     Args:
-        root: the project's folder.
-        files: the project's files, absolute or relative to ``root``; those that are not Python are passed over.
-        import_modules: run modules whose declarations cannot be known statically, each in a child process.
-        import_seconds: how long one such module may take.
+        root: The project folder.
+        files: The project's files, absolute or relative to ``root``. Files that are not Python are ignored.
+        import_modules: Whether to import modules whose declarations are not constant, each in a child process.
+        import_seconds: Time limit of one import.
 
     Returns:
-        Functions and problems, sorted by file and line. It raises nothing for what files contain.
+        Functions and problems, sorted by file and line. The content of files never causes an exception.
     """
     names = sorted({_relative(root, file) for file in files if file.suffix == ".py"})
     with _collector_paused():
@@ -77,7 +77,10 @@ def scan(
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Pause the cycle collector: syntax trees have no cycles, and going through them takes longer than parsing."""
+    """Disable the cyclic garbage collector.
+
+    Syntax trees contain no cycles, and the collector's passes over them take longer than parsing.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -92,7 +95,7 @@ def _relative(root: Path, file: Path) -> str:
 
 
 def _read(root: Path, file: str) -> _Parsed | None:
-    """Parse one file; ``None`` when it has nothing to do with fnkit."""
+    """Scan one file; return ``None`` if it does not use fnkit."""
     try:
         source = (root / file).read_bytes()
     except OSError as error:
@@ -104,12 +107,12 @@ def _read(root: Path, file: str) -> _Parsed | None:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes in users' strings are theirs to hear of
+            warnings.simplefilter("ignore")  # a warning about user code, such as an invalid escape, is not fnkit's
             tree = ast.parse(source, filename=file)
         imports = runtime_imports(tree)
         return _Parsed(scan_tree(file, tree, imports), unbundled_imports(file, imports))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        # A page of prose or a template may mention fnkit; only what imports it is meant to be a module of ours.
+        # A template or another file that is not Python may mention fnkit. Only one that imports it is reported.
         if not _IMPORTS_FNKIT.search(source):
             return None
         return _Parsed(ModuleScan(file, problems=(_unparsable(file, error),)))

@@ -1,4 +1,4 @@
-"""Facts about a handler that its ``def`` alone tells."""
+"""Reads the signature and summary of a handler from its ``def`` statement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def signature_of(definition: Definition) -> Signature:
-    """How the function can be called, and whether calling it gives an answer at all."""
+    """Return the signature of a function."""
     arguments = definition.args
     positional = len(arguments.posonlyargs) + len(arguments.args)
     keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
@@ -28,7 +28,7 @@ def signature_of(definition: Definition) -> Signature:
 
 
 def summary_of(definition: Definition) -> str:
-    """The docstring's first line, or ``""``."""
+    """Return the first line of the docstring, or ``""``."""
     docstring = ast.get_docstring(definition)
     lines = docstring.strip().splitlines() if docstring else []
     return lines[0].strip() if lines else ""
@@ -43,7 +43,8 @@ def _yields(definition: Definition) -> bool:
             node = pending.pop()
             if isinstance(node, ast.Yield | ast.YieldFrom):
                 return True
-            # Blocks come from statements_within; what is nested in a lambda yields for the lambda.
+            # Only expressions: walk_statements already visits nested statements. A yield in a lambda makes the
+            # lambda a generator, not this function.
             pending.extend(
                 child
                 for child in ast.iter_child_nodes(node)

@@ -1,4 +1,4 @@
-"""Going through a module's statements without going through its expressions, which are most of a tree."""
+"""Iteration over statements that skips expressions, which make up most of a syntax tree."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ _BLOCKS: Final[Mapping[type[ast.AST], tuple[str, ...]]] = {
     kind: tuple(name for name in kind._fields if name in ("body", "orelse", "finalbody", "handlers", "cases"))
     for kind in _KINDS
 }
-"""Where each kind of statement keeps the statements in it; taken from the grammar, so a new kind is known too."""
+"""Names of the fields that hold nested statements, by node type.
+
+Derived from the grammar of the running Python, so that new kinds of statements are covered.
+"""
 
 
 def blocks_of(statement: ast.AST) -> Iterator[ast.stmt]:
-    """The statements directly in a statement's blocks: an ``if``'s branches, a function's body."""
+    """Yield the direct child statements: the branches of an ``if``, the body of a function."""
     for name in _BLOCKS.get(type(statement), ()):
         for inner in getattr(statement, name):
             if isinstance(inner, ast.stmt):
@@ -29,7 +32,12 @@ def blocks_of(statement: ast.AST) -> Iterator[ast.stmt]:
 
 
 def statements_within(statements: Iterable[ast.stmt], *, functions: bool = False) -> Iterator[ast.stmt]:
-    """Every statement, and those of its blocks; those of functions and classes only when asked."""
+    """Yield statements and, recursively, their child statements, in no particular order.
+
+    Args:
+        statements: The statements to start from.
+        functions: Whether to descend into functions and classes, which are yielded in any case.
+    """
     pending = list(statements)
     while pending:
         statement = pending.pop()

@@ -24,8 +24,9 @@ NAMES = st.lists(WORDS, max_size=3)
 VARIABLES = st.dictionaries(WORDS, WORDS, max_size=3)
 DEFAULTS = {
     **dict.fromkeys(("runtime", "privacy", "http_option", "sandbox", "private_network_id"), WORDS),
+    "change_detection": WORDS | st.sampled_from(("function", "project")),
     **dict.fromkeys(("memory", "min_scale", "max_scale"), st.integers(-(2**63), 2**63 - 1)),
-    **dict.fromkeys(("slice", "preload"), st.booleans()),
+    "preload": st.booleans(),
     **dict.fromkeys(("secrets", "tags"), NAMES),
     "timeout": WORDS | st.integers(0, 10**6) | st.floats(0, 10**6),
     "env": VARIABLES,

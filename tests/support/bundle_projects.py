@@ -24,7 +24,9 @@ print(json.dumps(getattr(importlib.import_module(module), name)({}, {})))
 """
 
 
-def a_function(name: str, handler: str, *, runtime: str = "python313", sliced: bool = True) -> FunctionSpec:
+def a_function(
+    name: str, handler: str, *, runtime: str = "python313", change_detection: str = "function"
+) -> FunctionSpec:
     return FunctionSpec(
         name=name,
         runtime=runtime,
@@ -45,7 +47,7 @@ def a_function(name: str, handler: str, *, runtime: str = "python313", sliced: b
         private_network_id="",
         crons=(),
         triggers=(),
-        slice=sliced,
+        change_detection=change_detection,
         preload=True,
         root=".",
     )

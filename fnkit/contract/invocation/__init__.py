@@ -1,9 +1,9 @@
-"""From HTTP to a handler's event, and from its answer back to HTTP: the data plane's rules, once and pure.
+"""Conversion of an HTTP request to a handler's event, and of the handler's result to an HTTP response.
 
-The gateway, the local ``invoke`` and the testing plugin all call this package; bridges stay dumb, so five
-languages agree. The rules are those of the core runtime, as collected in ``docs/data-plane.md``: what comes
-first is checked first (``refusal``), then an event and a context are built, a bridge answers with a status,
-a content type and bytes, and ``map_response`` makes the client's response of them.
+The rules are those of Scaleway's core runtime (``docs/requests.md``). For each request, ``immediate_response``
+decides whether a handler is needed, ``build_event`` and ``build_context`` create its arguments, a worker returns a
+status, headers and bytes, and ``map_response`` converts them to the client's response. The gateway and local
+invocation share this package, and workers of every language leave the conversion to it, so that all of them agree.
 """
 
 from fnkit.contract.invocation.checks import CORS_DEFAULTS, Refusal, refusal

@@ -1,6 +1,6 @@
-"""What the core runtime answers by itself, before any handler is called.
+"""Responses that the core runtime sends without calling a handler.
 
-In this order: ``/favicon.ico`` and ``/robots.txt``, the declared length, the trigger type.
+The checks run in this order: ``/favicon.ico`` and ``/robots.txt``, the content length, the trigger type.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ CORS_DEFAULTS: Final = (
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Allow-Headers", "Content-Type"),
 )
-"""On every response of the core runtime, errors included; a handler's own replace them one by one."""
+"""Headers of every response, including errors. A header that the handler sets replaces the default of that name."""
 
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.ParseBool
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A response that needs no handler. ``text`` is plain text, or empty."""
+    """A response that needs no handler. ``text`` is plain text or empty."""
 
     status: int
     text: str
@@ -35,11 +35,13 @@ _TRIGGER: Final = Refusal(400, "trigger Type is not supported by Scaleway Functi
 
 
 def refusal(path: str, declared_length: int, trigger_type: str, allow_favicon: str) -> Refusal | None:
-    """Return the core runtime's own answer, or ``None`` when the handler is to be called.
+    """Return the core runtime's response, or ``None`` if the handler must be called.
 
-    declared_length is the Content-Length, 0 without one: chunked bodies pass. trigger_type is the value of
-    ``SCW_TRIGGER_TYPE`` among the request's headers, allow_favicon that of ``SCW_ALLOW_FAVICON`` in the
-    function's environment.
+    Args:
+        path: Path of the request.
+        declared_length: Value of ``Content-Length``, or 0 without one, so that chunked bodies pass.
+        trigger_type: Value of the ``SCW_TRIGGER_TYPE`` header, or ``""``.
+        allow_favicon: Value of ``SCW_ALLOW_FAVICON`` in the function's environment, or ``""``.
     """
     if path == "/robots.txt" or (path == "/favicon.ico" and allow_favicon not in _TRUE):
         return _NOT_FOUND

@@ -1,7 +1,8 @@
-"""The ``event`` and ``context`` that a handler is called with (Python, Node, PHP).
+"""The ``event`` and ``context`` arguments of Python, Node and PHP handlers, and the header rules behind them.
 
-The shape is that of the core runtime's JSON, oddities included: ``null`` for what it never fills, and
-``isBase64Encoded`` that is present only when the body happens to be standard base64.
+The structure is that of the core runtime's JSON, including its quirks: fields that it never fills are ``null``, and
+``isBase64Encoded`` is present only if the body happens to be valid base64. Header names and values follow Go's
+net/http, on which the core runtime is built.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _EACH_BYTE: Final = "fnkit-each-byte"
 
 
 def _replace_each_byte(error: UnicodeError) -> tuple[str, int]:
+    # Python's "replace" handler emits one U+FFFD for a whole truncated sequence; Go emits one for each byte.
     if isinstance(error, UnicodeDecodeError):
         return "�", error.start + 1
     raise error
@@ -32,12 +34,12 @@ codecs.register_error(_EACH_BYTE, _replace_each_byte)
 
 
 def decode_text(raw: bytes) -> str:
-    """Return the bytes as Go's JSON writer does: UTF-8, each byte that is not becoming U+FFFD."""
+    """Decode UTF-8 as Go's JSON encoder does: each invalid byte becomes U+FFFD."""
     return raw.decode("utf-8", _EACH_BYTE)
 
 
 def is_base64(body: bytes) -> bool:
-    """Say whether Go's ``base64.StdEncoding`` decodes the body: padded, line breaks skipped; so also ``""``."""
+    """Return whether Go's ``base64.StdEncoding`` accepts the body: padded, line breaks ignored, possibly empty."""
     if not body:
         return True
     if _BASE64.fullmatch(body) is None:
@@ -50,7 +52,11 @@ def is_base64(body: bytes) -> bool:
 
 
 def decode_path(path: str) -> str:
-    """Return the URL path without its escapes. Raises ``ValueError`` on an escape that is none."""
+    """Decode the escapes of a URL path.
+
+    Raises:
+        ValueError: A ``%`` is not followed by two hexadecimal digits.
+    """
     if "%" not in path:
         return path
     if _BAD_ESCAPE.search(path):
@@ -65,12 +71,12 @@ def _unescape(text: str) -> str | None:
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """Return the parameters, decoded, the last value winning; pairs that Go cannot parse are left out."""
+    """Return the decoded parameters; the last value of a name wins, and pairs that Go rejects are dropped."""
     parameters: dict[str, str] = {}
     if not query:
         return parameters
     for pair in query.split("&"):
-        if not pair or ";" in pair:  # Go ≥ 1.17 refuses semicolons
+        if not pair or ";" in pair:  # Go 1.17 and later reject semicolons
             continue
         key, _, value = pair.partition("=")
         name, text = _unescape(key), _unescape(value)
@@ -80,7 +86,10 @@ def parse_query(query: str) -> dict[str, str]:
 
 
 def join_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the headers under their canonical names, repeated ones joined with ``,``; ``Host`` is not one."""
+    """Return the headers by canonical name, without ``Host``; values of repeated headers are joined with ``,``.
+
+    Go's net/http moves ``Host`` from the headers to a field of the request.
+    """
     joined: dict[str, str] = {}
     for name, value in headers:
         key = canonical_header(name)
@@ -97,11 +106,11 @@ def build_event(
     """Return the event of one HTTP request.
 
     Args:
-        method: as the client wrote it.
-        path: decoded, without the query.
-        query: as the client wrote it, without ``?``.
-        headers: pairs in any spelling, repeated ones allowed.
-        body: the raw bytes; what is not UTF-8 is lost, as on the real platform.
+        method: Method of the request, unchanged.
+        path: Decoded path, without the query.
+        query: Raw query string, without ``?``.
+        headers: Names and values. Names may have any capitalization and may repeat.
+        body: Raw body. Bytes that are not UTF-8 are replaced, as on the real platform.
     """
     event: dict[str, object] = {
         "resource": "",
@@ -131,7 +140,13 @@ def build_event(
 
 
 def build_context(*, memory_limit: int, function_name: str, function_version: str = "") -> dict[str, object]:
-    """Return the context: memory in MB, the function's name, and a version that the platform leaves empty."""
+    """Return the context.
+
+    Args:
+        memory_limit: Memory in MB.
+        function_name: Name of the function.
+        function_version: Scaleway's platform leaves it empty.
+    """
     return {
         "memoryLimitInMb": memory_limit,
         "functionName": function_name,

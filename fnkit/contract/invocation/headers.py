@@ -1,4 +1,4 @@
-"""Header names and values as Go's net/http, which the core runtime is made of, writes them."""
+"""Header names and values in the form of Go's net/http, on which the core runtime is built."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ HOP_BY_HOP: Final = frozenset(
         "Upgrade",
     }
 )
-"""Headers that belong to one connection and are set anew on the next one."""
+"""Headers that apply to a single connection and are not forwarded (RFC 9110, section 7.6.1)."""
 
 
 def is_header_name(name: str) -> bool:
-    """Say whether this is an HTTP token; Go leaves other names out of a response."""
+    """Return whether this is an HTTP token. Go omits headers with other names from a response."""
     return _TOKEN.fullmatch(name) is not None
 
 
 def safe_value(value: str) -> str:
-    """Return a header value that cannot end its line: line breaks become spaces, as in Go's writer.
+    """Replace line breaks in a header value with spaces, as Go does, so that a value cannot add headers.
 
-    So does NUL, which Go writes and no client takes (RFC 9110, 5.5).
+    NUL is replaced as well: Go writes it, but RFC 9110, section 5.5, forbids it and clients reject it.
     """
     return value.translate(_LINE_BREAKS).strip(" \t")
 
 
 def canonical_header(name: str) -> str:
-    """Return the name as Go spells it; one that is not a token is left as it is.
+    """Return a header name in Go's canonical form; a name that is not a token is returned unchanged.
 
     >>> canonical_header("x-request-id")
     'X-Request-Id'
@@ -52,6 +52,6 @@ def canonical_header(name: str) -> str:
     if known is not None:
         return known
     spelled = "-".join(part.capitalize() for part in name.split("-")) if is_header_name(name) else name
-    if len(_canonical) < _CACHE_MAX:  # clients choose names: the cache must not grow with them
+    if len(_canonical) < _CACHE_MAX:  # bounded, because clients choose the names
         _canonical[name] = spelled
     return spelled

@@ -1,8 +1,8 @@
-"""The client's response, made of what a bridge answered (the core runtime's ``GetResponse``).
+"""Conversion of a worker's response to the client's, following ``GetResponse`` of the core runtime.
 
-A bridge answers with a status, headers and bytes. Where the bytes are a JSON object, ``statusCode``,
-``headers``, ``body`` and ``isBase64Encoded`` in it are taken, each by itself and whatever its capitals; where
-they are a JSON string or ``null``, its text or nothing; anything else is passed on as it is.
+A worker returns a status, headers and bytes. If the bytes are a JSON object, its members ``statusCode``,
+``headers``, ``body`` and ``isBase64Encoded`` apply, each on its own and regardless of capitalization. If they are a
+JSON string, its text is the body; if they are ``null``, the body is empty. All other bytes are sent unchanged.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ HANDLER_MISSING: Final = (
     "Function Handler does not exist, check that you provided the right HANDLER parameter "
     "(path to your module with exported function to use)"
 )
-"""What Python and Node answer for a handler that is not there; Python adds ``, check your function logs``."""
+"""Message of the Python and Node runtimes for a missing handler. Python appends ``, check your function logs``."""
 
-_FAILED: Final = "An error occured during handler execution: "  # sic
+_FAILED: Final = "An error occured during handler execution: "  # misspelled in the core runtime
 _STATUS_MIN: Final = 200
 _STATUS_MAX: Final = 999
 _BODILESS: Final = (204, 304)
@@ -40,7 +40,7 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class MappedResponse:
-    """What the client gets. ``headers`` hold no ``Content-Length``: whoever writes the body counts it."""
+    """The client's response. ``headers`` lacks ``Content-Length``, which is added when the body is written."""
 
     status: int
     headers: Headers
@@ -49,7 +49,7 @@ class MappedResponse:
 
 @dataclass(slots=True)
 class _Document:
-    """What a JSON object says about the response; ``body`` is raw JSON, ``None`` without the key."""
+    """The response members of a JSON object; ``body`` is raw JSON, or ``None`` if the member is absent."""
 
     status: int | None = None
     body: bytes | None = None
@@ -58,10 +58,10 @@ class _Document:
 
 
 _INT64: Final = 1 << 63
-_DIGITS_MAX: Final = 20  # of such an integer; more would take Python long to read
+_DIGITS_MAX: Final = 20  # of a 64-bit integer with its sign; bounds the time that int() takes
 _PLAIN_MAX: Final = 256
 _plain: Final[dict[tuple[tuple[str, str], ...], Headers]] = {}
-"""The headers of answers whose handler adds none: bridges send few different ones."""
+"""Cache of complete response headers by worker headers. Workers send few distinct sets of headers."""
 
 _objects: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _texts: Final = msgspec.json.Decoder(str)
@@ -69,15 +69,16 @@ _anything: Final = msgspec.json.Decoder(object)
 
 
 def needs_whole_body(first: int) -> bool:
-    """Say whether a body that starts with this byte (blanks skipped) may be JSON that the mapping changes.
+    """Return whether ``map_response`` may change a body whose first byte, after white space, is this one.
 
-    Only objects, strings and ``null`` are: all else streams through as it comes (decision 32).
+    Only JSON objects, strings and ``null`` are converted, and must be complete for that. Other bodies can be
+    streamed to the client.
     """
     return first in b'{"n'
 
 
 def _json_text(raw: bytes) -> str | None:
-    """Return a JSON string's text; half surrogate pairs and bad UTF-8 become U+FFFD, as in Go."""
+    """Return the text of a JSON string; lone surrogates and invalid UTF-8 become U+FFFD, as in Go."""
     try:
         return _texts.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -111,7 +112,7 @@ def _read_document(members: dict[str, msgspec.Raw]) -> _Document:
         raw = bytes(value)
         match key.lower():
             case "statuscode":
-                # Go leaves the field alone on anything but an integer of 64 bits: "201", 201.0 and null say nothing
+                # Go ignores the member unless it is a 64-bit integer: not for "201", 201.0 or null.
                 if raw.lstrip(b"-").isdigit() and len(raw) <= _DIGITS_MAX and -_INT64 <= int(raw) < _INT64:
                     document.status = int(raw)
             case "body":
@@ -131,7 +132,7 @@ def _members(body: bytes) -> dict[str, msgspec.Raw] | None:
         return _objects.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
-    try:  # valid for Go, not for a strict reader: bad UTF-8, half surrogate pairs
+    try:  # Go accepts invalid UTF-8 and lone surrogates, msgspec does not
         loose = json.loads(decode_text(body), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
@@ -141,14 +142,15 @@ def _members(body: bytes) -> dict[str, msgspec.Raw] | None:
 
 
 def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _response_headers(own: Iterable[tuple[str, str]], added: dict[str, str | list[str]]) -> Headers:
-    """Return the defaults, the bridge's headers and the handler's.
+    """Return the default headers, the worker's headers and the handler's.
 
-    The bridge's are a map under canonical names: a handler's ``Content-Type`` replaces, ``content-type`` is
-    another key and comes as a second line.
+    As in the core runtime, the worker's headers are a map by canonical name and the handler's are merged into it
+    by exact name: ``Content-Type`` replaces the worker's, while ``content-type`` is a different key and is sent as
+    a second header.
     """
     own = tuple(own)
     if not added and own in _plain:
@@ -176,7 +178,11 @@ def _header_lines(own: tuple[tuple[str, str], ...], added: dict[str, str | list[
 
 
 def _decode_base64(raw: bytes) -> bytes:
-    """Return the bytes; ``ValueError`` with Go's words when they are not standard base64 in a JSON string."""
+    """Decode a JSON string that contains standard base64.
+
+    Raises:
+        ValueError: With the error text of Go, if the value is not such a string.
+    """
     text = _json_text(raw)
     if text is None:
         raise ValueError("json: cannot unmarshal body into Go value of type string")
@@ -188,7 +194,7 @@ def _decode_base64(raw: bytes) -> bytes:
 
 
 def map_response(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> MappedResponse:
-    """Return the client's response to a bridge's status, headers and bytes."""
+    """Return the client's response for a worker's status, headers and body."""
     first = body.lstrip(_SPACE)[:1]
     if first == b"{":
         members = _members(body)
@@ -230,11 +236,11 @@ _PLAIN: Final = ("Content-Type", "text/plain; charset=utf-8")
 
 def _finish(status: int, headers: Headers, body: bytes) -> MappedResponse:
     if not _STATUS_MIN <= status <= _STATUS_MAX:
-        # Go's server panics below 100 and above 999, and never ends a response with 1xx
+        # Go's server panics for statuses below 100 and above 999, and a 1xx status does not end a response.
         return MappedResponse(500, [*CORS_DEFAULTS, _PLAIN], f"invalid WriteHeader code {status}".encode())
     return MappedResponse(status, headers, b"" if status in _BODILESS else body)
 
 
 def map_failure(text: str) -> MappedResponse:
-    """Return the response to a handler that raised, could not be imported or is not there."""
+    """Return the response for a handler that raised, could not be imported or does not exist."""
     return MappedResponse(500, [*CORS_DEFAULTS, _PLAIN], (_FAILED + text).encode("utf-8", "replace"))

@@ -102,16 +102,16 @@ def test_another_version_of_a_dependency_changes_every_digest(
     assert all(before.slice_of(name).digest != after.slice_of(name).digest for name in ("a", "b"))
 
 
-def test_a_function_may_refuse_slicing(tmp_path: Path, bundling: Bundling) -> None:
+def test_change_detection_by_project_updates_a_function_on_any_change(tmp_path: Path, bundling: Bundling) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "def handle(event, context):\n    return 1\n", "other.py": ""})
-    whole, sliced = a_function("w", "h.handle", sliced=False), a_function("s", "h.handle")
+    whole, sliced = a_function("w", "h.handle", change_detection="project"), a_function("s", "h.handle")
     before = bundling.bundle(a_project(root, whole, sliced))
     write_files(root, {"other.py": "x = 1\n"})
     after = bundling.bundle(a_project(root, whole, sliced))
     assert before.slice_of("w").digest != after.slice_of("w").digest
     assert before.slice_of("s").digest == after.slice_of("s").digest
-    assert after.slice_of("w").whole == "slice = false"
+    assert after.slice_of("w").whole == 'change_detection = "project"'
     assert after.notes == ()
 
 

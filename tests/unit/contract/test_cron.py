@@ -58,27 +58,27 @@ def test_there_is_no_tick_past_the_calendar() -> None:
 @pytest.mark.parametrize(
     ("schedule", "fault"),
     [
-        ("", "a schedule has five fields (minute, hour, day of month, month, day of week), and this has 0."),
-        ("@hourly", "'@hourly' is a nickname; write the five fields, such as '0 * * * *' for every hour."),
-        ("60 * * * *", "'60' is out of range: minute goes from 0 to 59."),
-        ("0 0 0 * *", "'0' is out of range: day of month goes from 1 to 31."),
-        ("0 0 * 13 *", "'13' is out of range: month goes from 1 to 12, or JAN-DEC."),
-        ("0 0 * * 8", "'8' is out of range: day of week goes from 0 to 7, or SUN-SAT."),
-        ("5-1 * * * *", "'5-1' in minute runs backwards; write the smaller value first, or two ranges."),
+        ("", "a schedule has five fields (minute, hour, day of month, month, day of week), but this one has 0."),
+        ("@hourly", "'@hourly' is a nickname; write five fields, such as '0 * * * *' for every hour."),
+        ("60 * * * *", "'60' is out of range: minute must be from 0 to 59."),
+        ("0 0 0 * *", "'0' is out of range: day of month must be from 1 to 31."),
+        ("0 0 * 13 *", "'13' is out of range: month must be from 1 to 12, or JAN-DEC."),
+        ("0 0 * * 8", "'8' is out of range: day of week must be from 0 to 7, or SUN-SAT."),
+        ("5-1 * * * *", "'5-1' in minute is a reversed range; write the smaller value first, or two ranges."),
         (
             "0 0 * * FRI-SUN",
             (
-                "'FRI-SUN' in day of week runs backwards; write the smaller value first, or two ranges; "
-                "Sunday is 7 as well as 0."
+                "'FRI-SUN' in day of week is a reversed range; write the smaller value first, or two ranges; "
+                "Sunday is both 0 and 7."
             ),
         ),
-        ("1,,2 * * * *", "'1,,2' in minute has nothing before or after a comma."),
-        ("0 1- * * *", "'1-' in hour lacks a value: hour goes from 0 to 23."),
-        ("TZ=UTC 0 * * * *", "'TZ=UTC' cannot be given: schedules are in UTC, always."),
-        ("*/0 * * * *", "'*/0' in minute needs a whole number from 1 after '/'."),
-        ("*/x * * * *", "'*/x' in minute needs a whole number from 1 after '/'."),
-        ("0 0 L * *", "'L' cannot be read: day of month goes from 1 to 31, with the operators * - , and /."),
-        ("a-5 * * * *", "'a' in 'a-5' cannot be read: minute goes from 0 to 59, with the operators * - , and /."),
+        ("1,,2 * * * *", "'1,,2' in minute has an empty item before or after a comma."),
+        ("0 1- * * *", "'1-' in hour is missing a value: hour must be from 0 to 23."),
+        ("TZ=UTC 0 * * * *", "'TZ=UTC' is not supported: schedules are always in UTC."),
+        ("*/0 * * * *", "'*/0' in minute needs a whole number of at least 1 after '/'."),
+        ("*/x * * * *", "'*/x' in minute needs a whole number of at least 1 after '/'."),
+        ("0 0 L * *", "'L' is not valid: day of month must be from 1 to 31, with the operators * - , and /."),
+        ("a-5 * * * *", "'a' in 'a-5' is not valid: minute must be from 0 to 59, with the operators * - , and /."),
     ],
 )
 def test_a_fault_names_the_part_and_the_rule(schedule: str, fault: str) -> None:

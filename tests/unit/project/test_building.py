@@ -46,7 +46,7 @@ def test_every_default_is_the_platform_s_own(tmp_path: Path) -> None:
         private_network_id="",
         crons=(),
         triggers=(),
-        slice=True,
+        change_detection="function",
         preload=True,
         root=".",
     )
@@ -119,6 +119,22 @@ def test_a_stage_has_its_own_namespace_and_region(tmp_path: Path) -> None:
     assert (plain.namespace.name, plain.region, plain.stage) == ("shop", "fr-par", "")
     assert (prod.namespace.name, prod.region, prod.stage) == ("shop-prod", "nl-ams", "prod")
     assert [one.name for one in prod.functions] == [one.name for one in plain.functions]
+
+
+def test_change_detection_can_be_set_by_defaults_decorator_and_stage(tmp_path: Path) -> None:
+    settings = (
+        'name = "shop"\n[defaults]\nchange_detection = "project"\n'
+        '[stages.prod.functions.own]\nchange_detection = "project"\n'
+    )
+    app = (
+        "from fnkit import function\n"
+        "@function\ndef usual(event, context): ...\n"
+        "@function(change_detection='function')\ndef own(event, context): ...\n"
+    )
+    files = {"app.py": app, "fnkit.toml": settings}
+    for stage, expected in (("", "function"), ("prod", "project")):
+        found = {one.name: one.change_detection for one in built(tmp_path, files, stage=stage).functions}
+        assert found == {"usual": "project", "own": expected}
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def app(arguments: str = "", signature: str = "def hello(event, context): ...") 
         ("privacy='secret'", "bad-choice"),
         ("http_option='off'", "bad-choice"),
         ("sandbox='v3'", "bad-choice"),
+        ("change_detection='file'", "bad-choice"),
         ("env={'PORT': '1'}", "reserved-variable"),
         ("env={'SCW_NAMESPACE_ID': '1'}", "reserved-variable"),
         ("secrets=['SCW_PUBLIC_KEY']", "reserved-variable"),

@@ -75,13 +75,13 @@ def test_a_fault_is_told_with_its_line(tmp_path: Path, text: str, expected: list
 
 
 def test_all_faults_are_told_at_once_with_words_and_a_near_name(tmp_path: Path) -> None:
-    write(tmp_path, {"fnkit.toml": "name = 'a'\nregoin = 'x'\n[defaults]\nmemory = '5'\nslice = 1\n"})
+    write(tmp_path, {"fnkit.toml": "name = 'a'\nregoin = 'x'\n[defaults]\nmemory = '5'\npreload = 1\n"})
     with pytest.raises(ProjectInvalid) as caught:
         read_settings(tmp_path)
     assert [(one.message, one.hint) for one in caught.value.problems] == [
         ("There is no setting regoin.", "Did you mean region?"),
         ("defaults.memory: expected a whole number, got a string.", None),
-        ("defaults.slice: expected true or false, got a whole number.", None),
+        ("defaults.preload: expected true or false, got a whole number.", None),
     ]
 
 

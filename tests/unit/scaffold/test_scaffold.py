@@ -91,7 +91,7 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_template_is_answered_with_the_one_that_was_meant(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refusal:
         create_project(tmp_path / "shop", "htpt", {})
-    assert refusal.value.hint == "Did you mean `http`? There are: http, api, cron, queue."
+    assert refusal.value.hint == "Did you mean `http`? Templates: http, api, cron, queue."
     assert tree(tmp_path) == set()
 
 
