@@ -56,7 +56,9 @@ def application(plane: ControlPlane) -> Starlette:
         Route(archives.PATH, _open(plane, archives.put), methods=["PUT"]),
         Route(archives.PATH, _open(plane, archives.get), methods=["GET"]),
     ]
-    routes += [Route(path, _guarded(plane, work), methods=[method]) for method, path, work in deliveries.ROUTES]
+    routes += [
+        Route(path, _guarded(plane, handler), methods=[method]) for method, path, handler in deliveries.ROUTES
+    ]
     routes += loki.routes(plane)
     routes = [metrics.metered(route, plane.context.meter) for route in routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _elsewhere})
@@ -66,7 +68,7 @@ def application(plane: ControlPlane) -> Starlette:
 
 
 def _served(plane: ControlPlane, operation: Operation) -> Route:
-    async def work(_plane: ControlPlane, request: Request) -> object:
+    async def handler(_plane: ControlPlane, request: Request) -> object:
         caller = caller_of(request)
         region = str(request.path_params["region"])
         if region not in REGIONS:
@@ -77,10 +79,10 @@ def _served(plane: ControlPlane, operation: Operation) -> Route:
         return await operation.handler(plane, call)
 
     path = _PREFIX + operation.path
-    return Route(path, _guarded(plane, work), methods=[operation.method], name=operation.name)
+    return Route(path, _guarded(plane, handler), methods=[operation.method], name=operation.name)
 
 
-def _guarded(plane: ControlPlane, work: Work) -> Endpoint:
+def _guarded(plane: ControlPlane, handler: Work) -> Endpoint:
     """Require a valid API key; handlers check what the key may do."""
 
     async def endpoint(request: Request) -> Response:
@@ -90,19 +92,19 @@ def _guarded(plane: ControlPlane, work: Work) -> Endpoint:
             return failure(unauthenticated())
         request.state.caller = caller
         try:
-            return json_answer(await work(plane, request))
+            return json_answer(await handler(plane, request))
         except Exception as error:  # noqa: BLE001  every exception becomes a response
             return _failed(error)
 
     return endpoint
 
 
-def _open(plane: ControlPlane, work: Callable[[ControlPlane, Request], Awaitable[Response]]) -> Endpoint:
+def _open(plane: ControlPlane, handler: Callable[[ControlPlane, Request], Awaitable[Response]]) -> Endpoint:
     """Serve without an API key."""
 
     async def endpoint(request: Request) -> Response:
         try:
-            return await work(plane, request)
+            return await handler(plane, request)
         except Exception as error:  # noqa: BLE001  every exception becomes a response
             return _failed(error)
 

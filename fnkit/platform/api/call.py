@@ -29,9 +29,9 @@ class Call:
     """A request to an operation, limited to the resources that the caller's API key can access.
 
     Attributes:
-        request: The HTTP request.
+        http_request: The HTTP request.
         kind: The resource kind as the path spells it, such as ``namespaces`` or ``tokens``.
-        sight: The resources that the caller's API key can access.
+        scope: The resources that the caller's API key can access.
     """
 
     request: Request
@@ -77,8 +77,7 @@ class Call:
         """Decode the body as JSON, whatever its Content-Type.
 
         Raises:
-            ApiError: The body is too large, malformed or of the wrong type, or it names a resource that the caller
-                cannot access.
+            ControlError: The body is too large, malformed or of the wrong type, or names an inaccessible resource.
         """
         return self.sight.body(await read_body(self.request, kind))
 
@@ -87,7 +86,7 @@ async def read_body(request: Request, kind: type[T]) -> T:
     """Decode a body as JSON, whatever its Content-Type.
 
     Raises:
-        ApiError: 413 for a body larger than ``MAX_BODY_BYTES``, 400 for one that cannot be decoded.
+        ControlError: 413 for a body larger than ``MAX_BODY_BYTES``, 400 for one that cannot be decoded.
     """
     # The limit applies to what arrives, not to Content-Length, which a chunked request does not have.
     received = bytearray()

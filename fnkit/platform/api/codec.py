@@ -29,7 +29,7 @@ def decode(body: bytes, kind: type[T]) -> T:
     """Decode a JSON body; an empty body counts as ``{}``.
 
     Raises:
-        ApiError: 400 with line and column for malformed JSON, with the field for a value of the wrong type.
+        ControlError: 400 with line and column for malformed JSON, with the field for a value of the wrong type.
     """
     try:
         return msgspec.json.decode(body.strip() or b"{}", type=kind)

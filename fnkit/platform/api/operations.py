@@ -40,7 +40,7 @@ class Operation:
         method: The HTTP method.
         path: The path below ``/regions/{region}``.
         handler: The function that executes the operation.
-        changes: Whether a GET needs write permission, because it changes something or returns a means to do so.
+        requires_write: Whether a GET needs write permission, because it changes something or permits changes.
     """
 
     name: str

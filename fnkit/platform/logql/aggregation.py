@@ -23,13 +23,13 @@ _FUNCTIONS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
 }
 
 
-def aggregate(query: VectorAggregation, operand: Frame, moments: Moments) -> Frame:
+def aggregate(query: VectorAggregation, operand: Frame, steps: Moments) -> Frame:
     """Return the aggregated series.
 
     Args:
         query: The aggregation.
         operand: The series to aggregate.
-        moments: The times of the values.
+        steps: The times of the values.
     """
     if query.function in ("sort", "sort_desc"):
         return _sorted(operand, descending=query.function == "sort_desc")
@@ -39,24 +39,24 @@ def aggregate(query: VectorAggregation, operand: Frame, moments: Moments) -> Fra
         groups.setdefault(frozenset(labels.items()), (labels, []))[1].append(series)
     if query.parameter is not None:
         largest = query.function == "topk"
-        selected = [_chosen(members, query.parameter, moments, largest=largest) for _, members in groups.values()]
+        selected = [_chosen(members, query.parameter, steps, largest=largest) for _, members in groups.values()]
         return _sorted([series for group in selected for series in group], descending=largest)
     function = _FUNCTIONS[query.function]
-    return [Series(labels, _together(members, function, moments)) for labels, members in groups.values()]
+    return [Series(labels, _together(members, function, steps)) for labels, members in groups.values()]
 
 
-def _together(members: Frame, function: Callable[[Sequence[float]], float], moments: Moments) -> list[float | None]:
+def _together(members: Frame, function: Callable[[Sequence[float]], float], steps: Moments) -> list[float | None]:
     result: list[float | None] = []
-    for index in range(moments.count):
+    for index in range(steps.count):
         values = [value for series in members if (value := series.values[index]) is not None]
         result.append(safely(function, values) if values else None)
     return result
 
 
-def _chosen(members: Frame, count: int, moments: Moments, *, largest: bool) -> Frame:
+def _chosen(members: Frame, count: int, steps: Moments, *, largest: bool) -> Frame:
     """Return the ``count`` series with the largest or smallest values at each time; they keep their labels."""
-    result = [Series(series.labels, [None] * moments.count) for series in members]
-    for index in range(moments.count):
+    result = [Series(series.labels, [None] * steps.count) for series in members]
+    for index in range(steps.count):
         present = [
             (value, number) for number, series in enumerate(members) if (value := series.values[index]) is not None
         ]
@@ -71,11 +71,11 @@ def _rank(value: float, *, largest: bool) -> tuple[bool, float]:
     return (math.isnan(value), -value if largest else value)
 
 
-def _sorted(frame: Frame, *, descending: bool) -> Frame:
+def _sorted(series_list: Frame, *, descending: bool) -> Frame:
     """Return the series sorted by their last value, which is the only value of an instant query."""
 
     def rank(series: Series) -> tuple[bool, float]:
         value = series.values[-1]
         return _rank(math.nan if value is None else value, largest=descending)
 
-    return sorted(frame, key=rank)
+    return sorted(series_list, key=rank)

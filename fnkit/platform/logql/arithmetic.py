@@ -56,7 +56,7 @@ def calculate(name: str, left: float, right: float) -> float:
     return _ARITHMETIC[name](left, right)
 
 
-def combine(query: BinaryOperation, left: Frame | float, right: Frame | float, moments: Moments) -> Frame:
+def combine(query: BinaryOperation, left: Frame | float, right: Frame | float, steps: Moments) -> Frame:
     """Apply an operator to two operands, at least one of which is a list of series.
 
     Two series match if they have the same values of the matching labels; series without a match are dropped.
@@ -67,7 +67,7 @@ def combine(query: BinaryOperation, left: Frame | float, right: Frame | float, m
     if isinstance(left, float) or isinstance(right, float):
         return _with_number(query, left, right)
     if query.operator in ("and", "or", "unless"):
-        return _set_operation(query, left, right, moments)
+        return _set_operation(query, left, right, steps)
     others = _by_signature(right, query.matching)
     result: Frame = []
     seen: set[frozenset[tuple[str, str]]] = set()
@@ -81,14 +81,14 @@ def combine(query: BinaryOperation, left: Frame | float, right: Frame | float, m
         seen.add(signature)
         pairs = zip(series.values, other.values, strict=True)
         labels = grouped(series.labels, _kept(query.matching))
-        result.append(Series(labels, [_value(query, one, another) for one, another in pairs]))
+        result.append(Series(labels, [_value(query, left_value, right_value) for left_value, right_value in pairs]))
     return result
 
 
 def _with_number(query: BinaryOperation, left: Frame | float, right: Frame | float) -> Frame:
     if isinstance(right, float):
-        frame = left if isinstance(left, list) else []
-        return [Series(s.labels, [_value(query, value, right) for value in s.values]) for s in frame]
+        series_list = left if isinstance(left, list) else []
+        return [Series(s.labels, [_value(query, value, right) for value in s.values]) for s in series_list]
     number = left if isinstance(left, float) else math.nan
     result = []
     for series in right:
@@ -108,19 +108,19 @@ def _value(query: BinaryOperation, left: float | None, right: float | None) -> f
     return calculate(query.operator, left, right)
 
 
-def _set_operation(query: BinaryOperation, left: Frame, right: Frame, moments: Moments) -> Frame:
+def _set_operation(query: BinaryOperation, left: Frame, right: Frame, steps: Moments) -> Frame:
     matching = query.matching
-    in_right = [_present(right, matching, index) for index in range(moments.count)]
+    in_right = [_present(right, matching, index) for index in range(steps.count)]
     if query.operator == "or":
-        in_left = [_present(left, matching, index) for index in range(moments.count)]
-        return _merged([*left, *(_where(series, matching, in_left, wanted=False) for series in right)])
-    return [_where(series, matching, in_right, wanted=query.operator == "and") for series in left]
+        in_left = [_present(left, matching, index) for index in range(steps.count)]
+        return _merged([*left, *(_where(series, matching, in_left, keep_matches=False) for series in right)])
+    return [_where(series, matching, in_right, keep_matches=query.operator == "and") for series in left]
 
 
-def _merged(frame: Frame) -> Frame:
+def _merged(series_list: Frame) -> Frame:
     """Merge series with equal labels from both sides of ``or``, which never have values at the same time."""
     result: dict[frozenset[tuple[str, str]], Series] = {}
-    for series in frame:
+    for series in series_list:
         existing = result.setdefault(frozenset(series.labels.items()), series)
         if existing is not series:
             pairs = zip(existing.values, series.values, strict=True)
@@ -129,24 +129,24 @@ def _merged(frame: Frame) -> Frame:
     return list(result.values())
 
 
-def _present(frame: Frame, matching: Matching, index: int) -> set[frozenset[tuple[str, str]]]:
-    return {_signature(series, matching) for series in frame if series.values[index] is not None}
+def _present(series_list: Frame, matching: Matching, index: int) -> set[frozenset[tuple[str, str]]]:
+    return {_signature(series, matching) for series in series_list if series.values[index] is not None}
 
 
 def _where(
-    series: Series, matching: Matching, present: list[set[frozenset[tuple[str, str]]]], *, wanted: bool
+    series: Series, matching: Matching, present: list[set[frozenset[tuple[str, str]]]], *, keep_matches: bool
 ) -> Series:
     signature = _signature(series, matching)
     values = [
-        value if (signature in signatures) is wanted else None
+        value if (signature in signatures) is keep_matches else None
         for value, signatures in zip(series.values, present, strict=True)
     ]
     return Series(series.labels, values)
 
 
-def _by_signature(frame: Frame, matching: Matching) -> dict[frozenset[tuple[str, str]], Series]:
+def _by_signature(series_list: Frame, matching: Matching) -> dict[frozenset[tuple[str, str]], Series]:
     found: dict[frozenset[tuple[str, str]], Series] = {}
-    for series in frame:
+    for series in series_list:
         signature = _signature(series, matching)
         if signature in found:
             raise _ambiguous()

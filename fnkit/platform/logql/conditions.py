@@ -20,7 +20,8 @@ __all__ = ["MATCH_OPERATORS", "begins_condition", "read_condition", "read_matche
 
 MATCH_OPERATORS: Final = ("=", "!=", "=~", "!~")
 _COMPARISONS: Final = ("=", "==", "!=", ">", ">=", "<", "<=")
-_OR, _AND = 1, 2
+_OR_PRECEDENCE: Final = 1
+_AND_PRECEDENCE: Final = 2
 
 
 def read_matcher(reader: TokenReader) -> Matcher:
@@ -37,7 +38,7 @@ def begins_condition(reader: TokenReader) -> bool:
     return reader.at("(") or reader.token.kind == "name"
 
 
-def read_condition(reader: TokenReader, binding: int = 0) -> Condition:
+def read_condition(reader: TokenReader, min_precedence: int = 0) -> Condition:
     """Parse a label filter.
 
     ``and`` binds tighter than ``or``. A comma, or nothing, between two filters means ``and`` with everything that
@@ -45,7 +46,7 @@ def read_condition(reader: TokenReader, binding: int = 0) -> Condition:
 
     Args:
         reader: The tokens.
-        binding: Parse only operators that bind tighter than this (precedence climbing).
+        min_precedence: Parse only operators that bind tighter than this (precedence climbing).
     """
     left = _single(reader)
     while True:
@@ -53,14 +54,14 @@ def read_condition(reader: TokenReader, binding: int = 0) -> Condition:
             reader.accept(",")
             reader.count_operation()
             return AllOf(left, read_condition(reader))
-        if binding < _AND and reader.at_word("and"):
+        if min_precedence < _AND_PRECEDENCE and reader.at_word("and"):
             reader.take()
             reader.count_operation()
-            left = AllOf(left, read_condition(reader, _AND))
-        elif binding < _OR and reader.at_word("or"):
+            left = AllOf(left, read_condition(reader, _AND_PRECEDENCE))
+        elif min_precedence < _OR_PRECEDENCE and reader.at_word("or"):
             reader.take()
             reader.count_operation()
-            left = AnyOf(left, read_condition(reader, _OR))
+            left = AnyOf(left, read_condition(reader, _OR_PRECEDENCE))
         else:
             return left
 

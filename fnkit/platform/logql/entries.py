@@ -25,7 +25,7 @@ class Entry:
         parsed: Labels that stages extracted or assigned; they take precedence over the others.
         removed: Names of stream labels and metadata that stages removed.
         error: The error of a stage, as in the label ``__error__``, or an empty string.
-        details: The error message, as in ``__error_details__``.
+        error_details: The error message, as in ``__error_details__``.
     """
 
     __slots__ = ("details", "error", "line", "metadata", "parsed", "removed", "stream", "time")

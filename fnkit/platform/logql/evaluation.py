@@ -28,7 +28,7 @@ from fnkit.platform.logql.windows import add_up, fold, quantile, variance
 __all__ = ["evaluate"]
 
 _SECOND: Final = 10**9
-# Sums of whole numbers are exact, so these functions need no list of samples (see add_up).
+# Sums of whole numbers are exact, so these functions need no list of samples (see sum_windows).
 _ADDED_UP: Final = BYTES_FUNCTIONS | {"count_over_time", "rate"}
 # sum by (…) of these functions is the function itself over the coarser groups.
 _PUSHED_DOWN: Final = _ADDED_UP | {"sum_over_time"}
@@ -47,20 +47,20 @@ _FOLDS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Evaluation:
-    moments: Moments
+    steps: Moments
     read: ReadEntries
-    spend: Spend
+    charge: Spend
 
     def of(self, query: MetricQuery) -> Frame | float:
         match query:
             case Number():
                 return query.value
             case Vector():
-                return [Series({}, [query.value] * self.moments.count)]
+                return [Series({}, [query.value] * self.steps.count)]
             case RangeAggregation():
                 return self._range(query, query.grouping)
             case VectorAggregation():
-                return aggregate(query, self._operand(query), self.moments)
+                return aggregate(query, self._operand(query), self.steps)
             case BinaryOperation():
                 return self._binary(query)
             case _:
@@ -81,28 +81,28 @@ class _Evaluation:
         ):
             return self._range(operand, query.grouping or Grouping(()))
         result = self.of(operand)
-        return result if isinstance(result, list) else [Series({}, [result] * self.moments.count)]
+        return result if isinstance(result, list) else [Series({}, [result] * self.steps.count)]
 
     def _range(self, query: RangeAggregation, grouping: Grouping | None) -> Frame:
-        moments, interval = self.moments, query.log_range.interval
-        span = (moments.start - interval, moments[moments.count - 1])
+        steps, interval = self.steps, query.log_range.interval
+        span = (steps.start - interval, steps[steps.count - 1])
         samples = read_samples(query.function, query.log_range, grouping, span, self.read)
         seconds = interval / _SECOND if query.function in ("rate", "bytes_rate") else 1.0
         if query.function == "absent_over_time":
-            return self._absent(query, add_up(((t, {}, 1.0) for t, _, _ in samples), moments, interval, 1.0))
+            return self._absent(query, add_up(((t, {}, 1.0) for t, _, _ in samples), steps, interval, 1.0))
         if query.function in _ADDED_UP and query.log_range.unwrap is None:
-            return add_up(samples, moments, interval, seconds)
+            return add_up(samples, steps, interval, seconds)
         function = _FOLDS.get(query.function) or quantile(query.parameter or 0.0)
         if seconds != 1.0:
-            return fold(samples, moments, interval, lambda values: math.fsum(values) / seconds, self.spend)
-        return fold(samples, moments, interval, function, self.spend)
+            return fold(samples, steps, interval, lambda values: math.fsum(values) / seconds, self.charge)
+        return fold(samples, steps, interval, function, self.charge)
 
     def _absent(self, query: RangeAggregation, present: Frame) -> Frame:
         """Return 1 at the times without lines, with the labels for which the selector requires a single value."""
         exact = [matcher for matcher in query.log_range.query.selector if matcher.operator == "="]
         names = [matcher.name for matcher in exact]
         labels = {matcher.name: matcher.value for matcher in exact if names.count(matcher.name) == 1}
-        counts = present[0].values if present else [None] * self.moments.count
+        counts = present[0].values if present else [None] * self.steps.count
         values: list[float | None] = [1.0 if count is None else None for count in counts]
         return [Series(labels, values)] if any(values) else []
 
@@ -110,17 +110,17 @@ class _Evaluation:
         left, right = self.of(query.left), self.of(query.right)
         if isinstance(left, float) and isinstance(right, float):
             return calculate(query.operator, left, right)
-        return combine(query, left, right, self.moments)
+        return combine(query, left, right, self.steps)
 
 
-def evaluate(query: MetricQuery, moments: Moments, read: ReadEntries, spend: Spend) -> Frame | float:
+def evaluate(query: MetricQuery, steps: Moments, read: ReadEntries, charge: Spend) -> Frame | float:
     """Evaluate a metric query and return its series, or its number.
 
     Args:
         query: The query.
-        moments: The times of the values.
+        steps: The times of the values.
         read: Returns the lines of a selector; see ``ReadEntries``.
-        spend: Accounts for work and raises when a limit is exceeded; see ``ChargeWork``.
+        charge: Accounts for work and raises when a limit is exceeded; see ``ChargeWork``.
 
     Returns:
         The series that have a value at any time, or a number.
@@ -128,7 +128,7 @@ def evaluate(query: MetricQuery, moments: Moments, read: ReadEntries, spend: Spe
     Raises:
         QueryError: The result is too large, a line has an error, or series do not match one to one.
     """
-    result = _Evaluation(moments, read, spend).of(query)
+    result = _Evaluation(steps, read, charge).of(query)
     if isinstance(result, float):
         return result
     return [series for series in result if any(value is not None for value in series.values)]

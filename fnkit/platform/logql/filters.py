@@ -63,31 +63,31 @@ def _matches(matcher: Matcher) -> Callable[[str], bool]:
             assert_never(matcher.operator)
 
 
-def condition(wanted: Condition) -> Callable[[Entry], bool]:
+def condition(label_condition: Condition) -> Callable[[Entry], bool]:
     """Return a predicate for entries that a label filter keeps."""
-    match wanted:
+    match label_condition:
         case Matcher():
-            name, test = wanted.name, _matches(wanted)
+            name, test = label_condition.name, _matches(label_condition)
             return lambda entry: test(entry.text(name))
         case Comparison():
-            return _comparison(wanted)
+            return _comparison(label_condition)
         case AllOf():
-            left, right = condition(wanted.left), condition(wanted.right)
+            left, right = condition(label_condition.left), condition(label_condition.right)
             return lambda entry: left(entry) and right(entry)
         case AnyOf():
-            one, other = condition(wanted.left), condition(wanted.right)
+            one, other = condition(label_condition.left), condition(label_condition.right)
             return lambda entry: one(entry) or other(entry)
         case _:
-            assert_never(wanted)
+            assert_never(label_condition)
 
 
-def _comparison(wanted: Comparison) -> Callable[[Entry], bool]:
+def _comparison(comparison: Comparison) -> Callable[[Entry], bool]:
     """Return a predicate that compares a label with a number, duration or size.
 
     As in Loki, it drops a line without the label, and keeps a line with an unreadable value but sets ``__error__``.
     """
-    compare, bound, name = _COMPARE[wanted.operator], wanted.value, wanted.name
-    read = {"number": _number, "duration": parse_go_duration, "size": parse_size}[wanted.unit]
+    compare, bound, name = _COMPARE[comparison.operator], comparison.value, comparison.name
+    read = {"number": _number, "duration": parse_go_duration, "size": parse_size}[comparison.unit]
 
     def test(entry: Entry) -> bool:
         text = entry.get(name)
@@ -96,7 +96,7 @@ def _comparison(wanted: Comparison) -> Callable[[Entry], bool]:
         value = read(text)
         if value is None:
             if not entry.error:
-                entry.fail(_ERROR, f"{name} does not read as a {wanted.unit}: {text[:64]!r}")
+                entry.fail(_ERROR, f"{name} does not read as a {comparison.unit}: {text[:64]!r}")
             return True
         return compare(value, bound)
 

@@ -75,14 +75,14 @@ def grouped(labels: Mapping[str, str], grouping: Grouping) -> dict[str, str]:
     return {name: labels[name] for name in grouping.labels if labels.get(name)}
 
 
-def check_size(series: int, moments: Moments) -> None:
+def check_size(series: int, steps: Moments) -> None:
     """Check the size of a result before it is allocated.
 
     Raises:
         QueryError: The result has more than ``MAX_POINTS`` values.
     """
-    if series * moments.count > POINTS_MAX:
+    if series * steps.count > POINTS_MAX:
         raise QueryRefused(
-            f"{series} series of {moments.count} points each are too many; aggregate them with sum(), or increase "
+            f"{series} series of {steps.count} points each are too many; aggregate them with sum(), or increase "
             "the value of the step parameter"
         )

@@ -85,13 +85,13 @@ def _is_log_query(reader: TokenReader) -> bool:
     return next((token.text == "{" for token in reader.rest() if token.text != "("), False)
 
 
-def _metric(reader: TokenReader, binding: int) -> MetricQuery:
+def _metric(reader: TokenReader, min_precedence: int) -> MetricQuery:
     left = _single(reader)
     while True:
         token = reader.token
         operator = token.text.lower() if token.kind in ("symbol", "name") else ""
-        strength = _BINDING.get(operator, 0)
-        if strength <= binding:
+        precedence = _BINDING.get(operator, 0)
+        if precedence <= min_precedence:
             return left
         reader.take()
         reader.count_operation()
@@ -99,8 +99,8 @@ def _metric(reader: TokenReader, binding: int) -> MetricQuery:
         if as_bool and operator not in COMPARISONS:
             raise reader.refused("bool modifier can only be used on comparison operators", token)
         matching = _matching(reader)
-        # A lower limit makes the right operand take the next operator of equal strength: right-associative.
-        right = _metric(reader, strength - 1 if strength == _POWER else strength)
+        # A lower limit makes the right operand take the next operator of equal precedence: right-associative.
+        right = _metric(reader, precedence - 1 if precedence == _POWER else precedence)
         if operator in ("and", "or", "unless") and any(isinstance(side, Number) for side in (left, right)):
             raise reader.refused(
                 f"unexpected literal for a side of logical/set binary operation ({operator})", token
@@ -155,7 +155,7 @@ def _number(reader: TokenReader) -> float:
     return sign * reader.expect_kind("number").value
 
 
-def _vector_aggregation(reader: TokenReader, name: str, at: Token) -> VectorAggregation:
+def _vector_aggregation(reader: TokenReader, name: str, name_token: Token) -> VectorAggregation:
     grouping = read_grouping(reader)
     reader.expect("(")
     reader.enter()
@@ -170,8 +170,8 @@ def _vector_aggregation(reader: TokenReader, name: str, at: Token) -> VectorAggr
     reader.expect(")")
     reader.leave()
     if isinstance(operand, Number):
-        raise reader.refused(f"{name} of a literal: expecting a metric query", at)
+        raise reader.refused(f"{name} of a literal: expecting a metric query", name_token)
     grouping = grouping or read_grouping(reader)
     if grouping and name in _ORDERING_FUNCTIONS:
-        raise reader.refused(f"grouping not allowed for {name} aggregation", at)
+        raise reader.refused(f"grouping not allowed for {name} aggregation", name_token)
     return VectorAggregation(name, operand, parameter, grouping)

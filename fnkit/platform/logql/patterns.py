@@ -38,12 +38,12 @@ _WORDS: Final = re.compile(r"[^\\.+*?()|\[\]{}^$]*(?:\|[^\\.+*?()|\[\]{}^$]*)*")
 _ANYTHING: Final[dict[str, Callable[[str], bool]]] = {".*": lambda _text: True, ".+": bool}
 
 
-def check_pattern(pattern: str, refused: Callable[[str], QueryRefused]) -> None:
+def check_pattern(pattern: str, make_error: Callable[[str], QueryRefused]) -> None:
     """Check that a pattern is valid in RE2.
 
     Args:
         pattern: The pattern.
-        refused: Creates the exception from a message, to add the position in the query.
+        make_error: Creates the exception from a message, to add the position in the query.
 
     Raises:
         QueryError: The pattern is invalid.
@@ -53,7 +53,7 @@ def check_pattern(pattern: str, refused: Callable[[str], QueryRefused]) -> None:
     try:
         _compiled(pattern)
     except QueryRefused as error:
-        raise refused(error.message) from None
+        raise make_error(error.message) from None
 
 
 def search(pattern: str) -> Callable[[str], bool]:

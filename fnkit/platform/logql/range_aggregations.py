@@ -33,13 +33,13 @@ class _Parts:
         self.offset = 0
 
 
-def read_range_aggregation(reader: TokenReader, name: str, at: Token) -> RangeAggregation:
+def read_range_aggregation(reader: TokenReader, name: str, name_token: Token) -> RangeAggregation:
     """Parse a range aggregation after its function name.
 
     Args:
         reader: The tokens after the name.
         name: The function in lower case.
-        at: The token of the name, for errors.
+        name_token: The token of the name, for errors.
     """
     reader.expect("(")
     parameter = None
@@ -50,11 +50,11 @@ def read_range_aggregation(reader: TokenReader, name: str, at: Token) -> RangeAg
     reader.expect(")")
     grouping = read_grouping(reader)
     if grouping and name in _NOT_GROUPED:
-        raise reader.refused(f"grouping not allowed for {name} aggregation", at)
+        raise reader.refused(f"grouping not allowed for {name} aggregation", name_token)
     if log_range.unwrap is None and name in _OF_SAMPLES:
-        raise reader.refused(f"invalid aggregation {name} without unwrap", at)
+        raise reader.refused(f"invalid aggregation {name} without unwrap", name_token)
     if log_range.unwrap is not None and name in _OF_LINES:
-        raise reader.refused(f"invalid aggregation {name} with unwrap", at)
+        raise reader.refused(f"invalid aggregation {name} with unwrap", name_token)
     return RangeAggregation(name, log_range, parameter, grouping)
 
 

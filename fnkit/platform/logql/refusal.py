@@ -23,11 +23,11 @@ class Place:
     column: int
 
 
-def parse_error(message: str, place: Place | None = None) -> QueryRefused:
+def parse_error(message: str, position: Place | None = None) -> QueryRefused:
     """Return the exception for a query that cannot be parsed.
 
     >>> parse_error("unexpected ]", Place(1, 5)).message
     'parse error at line 1, col 5: unexpected ]'
     """
-    where = f" at line {place.line}, col {place.column}:" if place else " :"
+    where = f" at line {position.line}, col {position.column}:" if position else " :"
     return QueryRefused(f"parse error{where} {message}")

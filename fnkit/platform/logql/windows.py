@@ -43,32 +43,32 @@ class _Sums:
             self.counts[index] = self.counts.get(index, 0) + sign
             self.sums[index] = self.sums.get(index, 0.0) + sign * value
 
-    def series(self, moments: Moments, factor: float) -> Series:
-        indexes = range(moments.count)
+    def series(self, steps: Moments, divisor: float) -> Series:
+        indexes = range(steps.count)
         counts = accumulate(self.counts.get(index, 0) for index in indexes)
         sums = accumulate(self.sums.get(index, 0.0) for index in indexes)
-        values = [total / factor if count else None for count, total in zip(counts, sums, strict=True)]
+        values = [total / divisor if count else None for count, total in zip(counts, sums, strict=True)]
         return Series(self.labels, values)
 
 
-def add_up(samples: Iterable[Sample], moments: Moments, interval: int, factor: float) -> Frame:
-    """Return the sum of each window, divided by ``factor``.
+def add_up(samples: Iterable[Sample], steps: Moments, interval: int, divisor: float) -> Frame:
+    """Return the sum of each window, divided by ``divisor``.
 
     The differences are exact only for integers (numbers of lines and bytes); floats would accumulate rounding
     errors.
 
     Args:
         samples: The samples, in any order.
-        moments: The times of the values.
+        steps: The times of the values.
         interval: The length of the windows in nanoseconds.
-        factor: The divisor: the seconds of a window for a rate, otherwise 1.
+        divisor: The seconds of a window for a rate, otherwise 1.
 
     Raises:
         QueryError: There are too many series or values.
     """
     found: dict[frozenset[tuple[str, str]], _Sums] = {}
     for time, labels, value in samples:
-        window = moments.window(time, interval)
+        window = steps.window(time, interval)
         if window[0] < window[1]:
             key = frozenset(labels.items())
             sums = found.get(key)
@@ -76,25 +76,25 @@ def add_up(samples: Iterable[Sample], moments: Moments, interval: int, factor: f
                 _check_series(len(found))
                 sums = found[key] = _Sums(labels)
             sums.add(window, value)
-    check_size(len(found), moments)
-    return [sums.series(moments, factor) for sums in found.values()]
+    check_size(len(found), steps)
+    return [sums.series(steps, divisor) for sums in found.values()]
 
 
 def fold(
     samples: Iterable[Sample],
-    moments: Moments,
+    steps: Moments,
     interval: int,
     function: Callable[[Sequence[float]], float],
-    spend: Spend,
+    charge: Spend,
 ) -> Frame:
     """Apply a function to the values of each window.
 
     Args:
         samples: The samples, in any order.
-        moments: The times of the values.
+        steps: The times of the values.
         interval: The length of the windows in nanoseconds.
         function: Receives the values of a window, oldest first.
-        spend: Accounts for the values of each window.
+        charge: Accounts for the values of each window.
 
     Raises:
         QueryError: There are too many samples, series or values, or the query exceeded its time limit.
@@ -108,28 +108,26 @@ def fold(
         found[key][1].append((time, value))
         if count == _SAMPLES_MAX:
             raise QueryRefused(f"more than {_SAMPLES_MAX} samples; shorten the time range or narrow the selector")
-    check_size(len(found), moments)
-    return [
-        Series(labels, _folded(values, moments, interval, function, spend)) for labels, values in found.values()
-    ]
+    check_size(len(found), steps)
+    return [Series(labels, _folded(values, steps, interval, function, charge)) for labels, values in found.values()]
 
 
 def _folded(
     samples: list[tuple[int, float]],
-    moments: Moments,
+    steps: Moments,
     interval: int,
     function: Callable[[Sequence[float]], float],
-    spend: Spend,
+    charge: Spend,
 ) -> list[float | None]:
     samples.sort(key=lambda sample: sample[0])
     # Arrays hold a number in 8 bytes, a list of tuples in more than 100.
     times = array("q", (time for time, _ in samples))
     values = array("d", (value for _, value in samples))
     result: list[float | None] = []
-    for index in range(moments.count):
-        window_end = moments[index]
+    for index in range(steps.count):
+        window_end = steps[index]
         first, end = bisect_right(times, window_end - interval), bisect_right(times, window_end)
-        spend(end - first)
+        charge(end - first)
         result.append(safely(function, values[first:end]) if first < end else None)
     return result
 
@@ -152,7 +150,7 @@ def safely(function: Callable[[Sequence[float]], float], values: Sequence[float]
 def quantile(share: float) -> Callable[[Sequence[float]], float]:
     """Return a function that computes a quantile with linear interpolation between samples.
 
-    As in Prometheus, a share outside 0…1 results in an infinity.
+    As in Prometheus, a fraction outside 0…1 results in an infinity.
     """
     if not 0 <= share <= 1:
         return lambda _values: math.copysign(math.inf, share)

@@ -39,9 +39,9 @@ class Question:
     """An authenticated request to Loki's API.
 
     Attributes:
-        caller: The principal of the API key.
+        principal: The principal of the API key.
         parameters: The parameters of the query string and of a form.
-        request: The HTTP request.
+        http_request: The HTTP request.
         cancelled: Set once the client has disconnected; the query thread then stops.
     """
 
@@ -56,11 +56,11 @@ def is_categorized(headers: Headers) -> bool:
     return CATEGORIZED in (flag.strip() for flag in headers.get(_FLAGS, "").split(","))
 
 
-async def query_range(plane: ControlPlane, question: Question) -> QueryAnswer:
+async def query_range(plane: ControlPlane, request: Question) -> QueryAnswer:
     """Return the lines, or the series of numbers, of a time range."""
-    parameters = question.parameters
+    parameters = request.parameters
     span = parameters.span()
-    request = RangeRequest(
+    range_request = RangeRequest(
         query=parameters.text("query"),
         start=span.start,
         end=span.end,
@@ -68,59 +68,59 @@ async def query_range(plane: ControlPlane, question: Question) -> QueryAnswer:
         limit=parameters.limit(),
         direction=parameters.direction(),
         interval=parameters.interval(),
-        categorized=is_categorized(question.request.headers),
+        categorized=is_categorized(request.request.headers),
     )
-    return QueryAnswer(data=await plane.logs.range(question.caller.project_id, request, question.cancelled))
+    return QueryAnswer(data=await plane.logs.range(request.caller.project_id, range_request, request.cancelled))
 
 
-async def query(plane: ControlPlane, question: Question) -> QueryAnswer:
+async def query(plane: ControlPlane, request: Question) -> QueryAnswer:
     """Return the numbers at a single time."""
-    parameters = question.parameters
+    parameters = request.parameters
     parameters.limit()  # an invalid limit is an error, although numbers have none
     data = await plane.logs.instant(
-        question.caller.project_id, parameters.text("query"), parameters.moment(), question.cancelled
+        request.caller.project_id, parameters.text("query"), parameters.moment(), request.cancelled
     )
     return QueryAnswer(data=data)
 
 
-async def labels(plane: ControlPlane, question: Question) -> Listed:
+async def labels(plane: ControlPlane, request: Question) -> Listed:
     """Return the names of labels."""
-    return Listed(data=sorted({name for one in await _series(plane, question) for name in one}))
+    return Listed(data=sorted({name for one in await _series(plane, request) for name in one}))
 
 
-async def label_values(plane: ControlPlane, question: Question) -> Listed:
+async def label_values(plane: ControlPlane, request: Question) -> Listed:
     """Return the values of a label."""
-    name = str(question.request.path_params["name"])
-    return Listed(data=sorted({one[name] for one in await _series(plane, question) if name in one}))
+    name = str(request.request.path_params["name"])
+    return Listed(data=sorted({one[name] for one in await _series(plane, request) if name in one}))
 
 
-async def series(plane: ControlPlane, question: Question) -> Listed:
+async def series(plane: ControlPlane, request: Question) -> Listed:
     """Return the labels of streams."""
-    return Listed(data=await _series(plane, question))
+    return Listed(data=await _series(plane, request))
 
 
-async def _series(plane: ControlPlane, question: Question) -> list[dict[str, str]]:
-    parameters = question.parameters
+async def _series(plane: ControlPlane, request: Question) -> list[dict[str, str]]:
+    parameters = request.parameters
     # Clients send {} for all streams. The parser rejects it, as Loki does in a query, so it counts as no selector.
     selectors = [text for text in parameters.every("match", "match[]", "query") if text.strip() != "{}"]
     span = parameters.span(_SINCE)
-    return await plane.logs.series(question.caller.project_id, selectors, span, question.cancelled)
+    return await plane.logs.series(request.caller.project_id, selectors, span, request.cancelled)
 
 
-async def index_stats(plane: ControlPlane, question: Question) -> IndexStats:
+async def index_stats(plane: ControlPlane, request: Question) -> IndexStats:
     """Return the number of streams, lines and bytes that a selector matches."""
-    parameters = question.parameters
+    parameters = request.parameters
     return await plane.logs.stats(
-        question.caller.project_id, parameters.text("query"), parameters.span(), question.cancelled
+        request.caller.project_id, parameters.text("query"), parameters.span(), request.cancelled
     )
 
 
-async def format_query(_plane: ControlPlane, question: Question) -> Listed:
+async def format_query(_plane: ControlPlane, request: Question) -> Listed:
     """Return a query in its canonical form."""
-    return Listed(data=print_query(parse_query(question.parameters.text("query"))))
+    return Listed(data=print_query(parse_query(request.parameters.text("query"))))
 
 
-async def build_info(plane: ControlPlane, _question: Question) -> dict[str, str]:
+async def build_info(plane: ControlPlane, _request: Question) -> dict[str, str]:
     """Return the version of fnkit in the fields of Loki's response."""
     return {
         "version": plane.version,

@@ -47,7 +47,7 @@ _OPERATIONS: Final[tuple[tuple[str, Work, list[str]], ...]] = (
 def routes(plane: ControlPlane) -> list[BaseRoute]:
     """Return the routes under ``/loki/api/v1``, and ``/ready``, which needs no API key."""
     routes: list[BaseRoute] = [
-        Route(PREFIX + path, _guarded(plane, work), methods=methods) for path, work, methods in _OPERATIONS
+        Route(PREFIX + path, _guarded(plane, handler), methods=methods) for path, handler, methods in _OPERATIONS
     ]
 
     async def ready(_request: Request) -> Response:
@@ -63,7 +63,7 @@ def routes(plane: ControlPlane) -> list[BaseRoute]:
     return routes
 
 
-def _guarded(plane: ControlPlane, work: Work) -> Callable[[Request], Awaitable[Response]]:
+def _guarded(plane: ControlPlane, handler: Work) -> Callable[[Request], Awaitable[Response]]:
     """Require a valid API key; queries read only the logs that the key may read."""
 
     async def endpoint(request: Request) -> Response:
@@ -73,8 +73,8 @@ def _guarded(plane: ControlPlane, work: Work) -> Callable[[Request], Awaitable[R
         cancelled = Event()
         try:
             parameters = await read_form(request, plane.clock.now_ns())
-            question = Question(caller, parameters, request, cancelled)
-            body = await _unless_gone(request, work(plane, question), cancelled)
+            loki_request = Question(caller, parameters, request, cancelled)
+            body = await _unless_gone(request, handler(plane, loki_request), cancelled)
         except Exception as error:  # noqa: BLE001  every exception becomes a response
             return failure(error)
         return Response(body, 200, media_type=JSON)

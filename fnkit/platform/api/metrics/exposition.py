@@ -30,13 +30,13 @@ class _Families:
             yield from function_metrics(self._measurements.data_plane.engine.functions)
 
 
-def exposition(measurements: Measurements, accept: str, encoding: str) -> tuple[bytes, dict[str, str]]:
+def exposition(measurements: Measurements, accept: str, accept_encoding: str) -> tuple[bytes, dict[str, str]]:
     """Render the metrics and return the body and the headers.
 
     Args:
         measurements: The metrics of one scrape.
         accept: The ``Accept`` header, which selects the format.
-        encoding: The ``Accept-Encoding`` header.
+        accept_encoding: The ``Accept-Encoding`` header.
     """
     try:
         encode, content_type = choose_encoder(accept)
@@ -44,6 +44,6 @@ def exposition(measurements: Measurements, accept: str, encoding: str) -> tuple[
         encode, content_type = choose_encoder("")
     body = encode(_Families(measurements))
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-    if any(one.split(";")[0].strip().lower() == "gzip" for one in encoding.split(",")):
+    if any(one.split(";")[0].strip().lower() == "gzip" for one in accept_encoding.split(",")):
         return gzip.compress(body, _LEVEL), {**headers, "Content-Encoding": "gzip"}
     return body, headers

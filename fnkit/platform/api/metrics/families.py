@@ -13,17 +13,17 @@ __all__ = ["counter", "gauge", "histogram"]
 Row = tuple[Sequence[str], float]
 
 
-def counter(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> CounterMetricFamily:
+def counter(name: str, help_text: str, labels: Sequence[str], rows: Iterable[Row]) -> CounterMetricFamily:
     """Return a counter; ``name`` excludes the suffix ``_total``, which the encoder adds."""
-    family = CounterMetricFamily(name, text, labels=labels)
+    family = CounterMetricFamily(name, help_text, labels=labels)
     for values, value in rows:
         family.add_metric(values, value)
     return family
 
 
-def gauge(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> GaugeMetricFamily:
+def gauge(name: str, help_text: str, labels: Sequence[str], rows: Iterable[Row]) -> GaugeMetricFamily:
     """Return a gauge."""
-    family = GaugeMetricFamily(name, text, labels=labels)
+    family = GaugeMetricFamily(name, help_text, labels=labels)
     for values, value in rows:
         family.add_metric(values, value)
     return family
@@ -31,7 +31,7 @@ def gauge(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> G
 
 def histogram(
     name: str,
-    text: str,
+    help_text: str,
     labels: Sequence[str],
     bounds: Sequence[float],
     rows: Iterable[tuple[Sequence[str], HistogramValue | None]],
@@ -40,7 +40,7 @@ def histogram(
 
     Prometheus' buckets are cumulative: each counts all observations up to its upper bound.
     """
-    family = HistogramMetricFamily(name, text, labels=labels)
+    family = HistogramMetricFamily(name, help_text, labels=labels)
     edges = [*(repr(float(bound)) for bound in bounds), "+Inf"]
     for values, value in rows:
         if value is None:

@@ -23,11 +23,11 @@ _Functions = Iterable[tuple[tuple[str, str, str, str], FunctionMeasurements]]
 
 def function_metrics(functions: Iterable[FunctionMeasurements]) -> Iterator[Metric]:
     """Yield the metric families of functions."""
-    every = [((one.name, one.namespace, one.region, one.function_id), one) for one in functions]
-    called = [(labels, one) for labels, one in every if one.requests]
+    all_functions = [((one.name, one.namespace, one.region, one.function_id), one) for one in functions]
+    called = [(labels, one) for labels, one in all_functions if one.requests]
     yield from _requests(called)
-    yield from _instances(every)
-    yield from _usage(every, called)
+    yield from _instances(all_functions)
+    yield from _usage(all_functions, called)
 
 
 def _requests(called: _Functions) -> Iterator[Metric]:
@@ -67,12 +67,12 @@ def _requests(called: _Functions) -> Iterator[Metric]:
     )
 
 
-def _instances(every: _Functions) -> Iterator[Metric]:
+def _instances(all_functions: _Functions) -> Iterator[Metric]:
     yield gauge(
         "fnkit_function_queue_depth",
         "Requests currently waiting for an instance.",
         _LABELS,
-        ((labels, one.waiting) for labels, one in every),
+        ((labels, one.waiting) for labels, one in all_functions),
     )
     yield gauge(
         "fnkit_function_instances",
@@ -80,7 +80,7 @@ def _instances(every: _Functions) -> Iterator[Metric]:
         (*_LABELS, "state"),
         (
             ((*labels, state), count)
-            for labels, one in every
+            for labels, one in all_functions
             for state, count in (("idle", one.idle), ("busy", one.busy), ("starting", one.starting))
         ),
     )
@@ -88,22 +88,30 @@ def _instances(every: _Functions) -> Iterator[Metric]:
         "fnkit_function_instance_starts",
         "Instance starts, by result: ready, failed.",
         (*_LABELS, "result"),
-        (((*labels, result), count) for labels, one in every for result, count in sorted(one.starts.items())),
+        (
+            ((*labels, result), count)
+            for labels, one in all_functions
+            for result, count in sorted(one.starts.items())
+        ),
     )
     yield counter(
         "fnkit_function_instances_ended",
         "Terminated instances, by reason: scaled-down, oom, timeout, exit, killed, other.",
         (*_LABELS, "reason"),
-        (((*labels, reason), count) for labels, one in every for reason, count in sorted(one.ended.items())),
+        (
+            ((*labels, reason), count)
+            for labels, one in all_functions
+            for reason, count in sorted(one.ended.items())
+        ),
     )
 
 
-def _usage(every: _Functions, called: _Functions) -> Iterator[Metric]:
+def _usage(all_functions: _Functions, called: _Functions) -> Iterator[Metric]:
     yield gauge(
         "fnkit_function_memory_bytes",
         "Memory usage of all instances, from their control groups or else the resident memory of their processes.",
         _LABELS,
-        ((labels, one.memory_bytes) for labels, one in every if one.memory_bytes is not None),
+        ((labels, one.memory_bytes) for labels, one in all_functions if one.memory_bytes is not None),
     )
     yield counter(
         "fnkit_function_gigabyte_seconds",

@@ -36,7 +36,7 @@ async def get(plane: ControlPlane, request: Request) -> Response:
     """Return the metrics.
 
     Raises:
-        ApiError: Other hosts can reach the platform, and the API key is missing, invalid or scoped to a project.
+        ControlError: Other hosts can reach the platform, and the API key is missing, invalid or of one project.
     """
     if not _is_loopback(plane.context.settings.host):
         _require_key(plane, request)

@@ -175,19 +175,19 @@ def seconds(nanoseconds: int) -> float:
     return milliseconds / _MILLISECONDS if rest else whole
 
 
-def vector(frame: Frame, moments: Moments) -> list[VectorResult]:
+def vector(series_list: Frame, steps: Moments) -> list[VectorResult]:
     """Convert series to the result of an instant query, which has a single time."""
-    at = seconds(moments.start)
+    at = seconds(steps.start)
     return [
         VectorResult(metric=series.labels, value=(at, number_text(value)))
-        for series in frame
+        for series in series_list
         if (value := series.values[0]) is not None
     ]
 
 
-def matrix(frame: Frame, moments: Moments) -> list[MatrixResult]:
+def matrix(series_list: Frame, steps: Moments) -> list[MatrixResult]:
     """Convert series to the result of a range query, sorted by labels."""
-    times = [seconds(moments[index]) for index in range(moments.count)]
+    times = [seconds(steps[index]) for index in range(steps.count)]
     results = [
         MatrixResult(
             metric=series.labels,
@@ -197,18 +197,18 @@ def matrix(frame: Frame, moments: Moments) -> list[MatrixResult]:
                 if value is not None
             ],
         )
-        for series in frame
+        for series in series_list
     ]
     return sorted(results, key=lambda result: sorted(result.metric.items()))
 
 
-def scalar(value: float, moments: Moments) -> Sample:
+def scalar(value: float, steps: Moments) -> Sample:
     """Convert a number to the result of an instant query."""
-    return (seconds(moments.start), number_text(value))
+    return (seconds(steps.start), number_text(value))
 
 
-def scalar_matrix(value: float, moments: Moments) -> list[MatrixResult]:
+def scalar_matrix(value: float, steps: Moments) -> list[MatrixResult]:
     """Convert a number to the result of a range query: a constant series without labels."""
     # Prometheus' API has no scalar results over a range.
     text = number_text(value)
-    return [MatrixResult(metric={}, values=[(seconds(moments[index]), text) for index in range(moments.count)])]
+    return [MatrixResult(metric={}, values=[(seconds(steps[index]), text) for index in range(steps.count)])]

@@ -90,7 +90,7 @@ def build_end(folder: Path) -> BuildPlace:
     return BuildPlace(status.st_ino, status.st_size)
 
 
-def builds_after(folder: Path, place: BuildPlace) -> tuple[list[BuildLine], BuildPlace]:
+def builds_after(folder: Path, position: BuildPlace) -> tuple[list[BuildLine], BuildPlace]:
     """Return the lines after a position, and the position after them.
 
     If the file of the position was rotated, its remaining lines come first. If it was rotated twice, it no longer
@@ -102,9 +102,9 @@ def builds_after(folder: Path, place: BuildPlace) -> tuple[list[BuildLine], Buil
             with folder.joinpath(name).open("rb") as opened:
                 inode = os.fstat(opened.fileno()).st_ino
                 # The older file is relevant only if the position is in it, or if nothing was read yet (inode 0).
-                if inode != place.inode and name != BUILD_FILE and place.inode:
+                if inode != position.inode and name != BUILD_FILE and position.inode:
                     continue
-                offset = place.offset if inode == place.inode else 0
+                offset = position.offset if inode == position.inode else 0
                 opened.seek(offset)
                 content = opened.read()
         except OSError:
@@ -112,5 +112,5 @@ def builds_after(folder: Path, place: BuildPlace) -> tuple[list[BuildLine], Buil
         # A build may be writing the last line: it is read with the next call.
         complete = content[: content.rfind(b"\n") + 1]
         lines += [line for raw in complete.splitlines() if (line := _read_line(raw)) is not None]
-        place = BuildPlace(inode, offset + len(complete))
-    return lines, place
+        position = BuildPlace(inode, offset + len(complete))
+    return lines, position

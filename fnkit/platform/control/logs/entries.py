@@ -30,19 +30,21 @@ def needles_for(texts: Iterable[str]) -> tuple[bytes, ...]:
     return tuple(_encoder.encode(text)[1:-1] for text in texts)
 
 
-def entries_of(selection: Selection, span: Span, needles: tuple[bytes, ...], *, backward: bool) -> Iterator[Entry]:
+def entries_of(
+    selection: Selection, span: Span, required_bytes: tuple[bytes, ...], *, backward: bool
+) -> Iterator[Entry]:
     """Yield the selected lines of a function within a time span.
 
     Args:
         selection: The function and its selected streams.
         span: The time span, and the positions where reading stops.
-        needles: Encoded texts that every line must contain; build logs are not filtered.
+        required_bytes: Encoded texts that every line must contain; build logs are not filtered.
         backward: Yield the newest line first.
     """
     written = selection.streams & _WRITTEN
     parts: list[Iterable[Entry]] = []
     if written:
-        parts.append(_written(selection, written, span, needles, backward=backward))
+        parts.append(_written(selection, written, span, required_bytes, backward=backward))
     if "build" in selection.streams:
         lines = build_lines(selection.source.folder, span.builds)
         builds = [line for line in lines if span.start <= line.time < span.end]
@@ -75,15 +77,18 @@ def entry_of(source: LogSource, time: int, raw: bytes, streams: frozenset[str] =
 
 
 def _written(
-    selection: Selection, streams: frozenset[str], span: Span, needles: tuple[bytes, ...], *, backward: bool
+    selection: Selection, streams: frozenset[str], span: Span, required_bytes: tuple[bytes, ...], *, backward: bool
 ) -> Iterator[Entry]:
     source = selection.source
     if len(streams) == 1:
         # Quotes inside JSON strings are escaped, so these bytes never occur in a message.
-        needles = (b'"stream":"%s"' % next(iter(streams)).encode(), *needles)
+        required_bytes = (b'"stream":"%s"' % next(iter(streams)).encode(), *required_bytes)
     read = lines_backward if backward else lines_forward
     for time, raw in read(source.folder, span):
-        if all(needle in raw for needle in needles) and (entry := entry_of(source, time, raw, streams)) is not None:
+        if (
+            all(required in raw for required in required_bytes)
+            and (entry := entry_of(source, time, raw, streams)) is not None
+        ):
             yield entry
 
 

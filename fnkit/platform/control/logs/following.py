@@ -34,8 +34,10 @@ BEGINNING: Final = Followed()
 
 def current_end(folder: Path) -> Followed:
     """Return the position after the last line of a function."""
-    place, build = end_of(folder), build_end(folder)
-    return Followed(segment=place.segment, offset=place.offset, build_inode=build.inode, build_offset=build.offset)
+    position, build = end_of(folder), build_end(folder)
+    return Followed(
+        segment=position.segment, offset=position.offset, build_inode=build.inode, build_offset=build.offset
+    )
 
 
 class Follower:
@@ -43,25 +45,25 @@ class Follower:
 
     Attributes:
         source: The function.
-        place: The position of the next line.
-        lost: The number of segments that retention deleted before they were read.
+        position: The position of the next line.
+        lost_segments: The number of segments that retention deleted before they were read.
     """
 
-    def __init__(self, source: LogSource, place: Followed = BEGINNING) -> None:
+    def __init__(self, source: LogSource, position: Followed = BEGINNING) -> None:
         self.source = source
-        self.place = place
+        self.place = position
         self.lost = 0
 
     def has_more(self) -> bool:
         """Return whether there may be new lines, which costs at most three ``stat`` calls."""
-        folder, place = self.source.folder, self.place
-        if place.segment == 0:
-            return bool(segments_of(folder)) or (_size(folder / BUILD_FILE) or 0) != place.build_offset
-        written = _size(folder / segment_name(place.segment))
+        folder, position = self.source.folder, self.place
+        if position.segment == 0:
+            return bool(segments_of(folder)) or (_size(folder / BUILD_FILE) or 0) != position.build_offset
+        written = _size(folder / segment_name(position.segment))
         return (
-            written != place.offset
-            or _size(folder / segment_name(place.segment + 1)) is not None
-            or (_size(folder / BUILD_FILE) or 0) != place.build_offset
+            written != position.offset
+            or _size(folder / segment_name(position.segment + 1)) is not None
+            or (_size(folder / BUILD_FILE) or 0) != position.build_offset
         )
 
     def read(self, size: int) -> list[Entry]:

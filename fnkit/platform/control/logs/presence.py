@@ -17,8 +17,8 @@ def present_streams(folder: Path, streams: frozenset[str], span: Span) -> set[st
     missing = {stream: _mark(stream) for stream in streams if stream != "build"}
     found: set[str] = set()
     # Quotes inside JSON strings are escaped, so the bytes of a stream field never occur in a message.
-    for piece in pieces(folder, span) if missing else ():
-        found |= {stream for stream, mark in missing.items() if mark in piece}
+    for chunk in pieces(folder, span) if missing else ():
+        found |= {stream for stream, mark in missing.items() if mark in chunk}
         missing = {stream: mark for stream, mark in missing.items() if stream not in found}
         if not missing:
             break
@@ -36,12 +36,12 @@ def sizes(selections: list[Selection], span: Span) -> IndexStats:
     streams = entries = size = 0
     for selection in selections:
         active: set[str] = set()
-        for piece in pieces(selection.source.folder, span):
+        for chunk in pieces(selection.source.folder, span):
             for stream in selection.streams:
-                if count := piece.count(_mark(stream)):
+                if count := chunk.count(_mark(stream)):
                     active.add(stream)
                     entries += count
-                    size += len(piece) * count // max(1, piece.count(b"\n"))
+                    size += len(chunk) * count // max(1, chunk.count(b"\n"))
         builds = [line for line in build_lines(selection.source.folder) if span.start <= line.time < span.end]
         if builds and "build" in selection.streams:
             active.add("build")

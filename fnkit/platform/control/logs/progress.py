@@ -41,9 +41,9 @@ class PushProgress:
         if written.receiver == self._receiver:
             self.places = dict(written.functions)
 
-    def save(self, function_id: str, place: Followed) -> None:
+    def save(self, function_id: str, position: Followed) -> None:
         """Record up to which position a function was pushed."""
-        self.places[function_id] = place
+        self.places[function_id] = position
         content = msgspec.json.encode(_Written(receiver=self._receiver, functions=self.places))
         with contextlib.suppress(OSError):
             write_private(self._file, content)

@@ -112,10 +112,10 @@ class LogQueries:
         work = QueryWork(self.sources(project_id, query), cancelled)
         if isinstance(query, LogQuery):
             return await self._in_thread(lambda: _lines(query, request, work), cancelled)
-        moments = _moments(request)
-        return await self._in_thread(lambda: _numbers(query, moments, work, instant=False), cancelled)
+        steps = _moments(request)
+        return await self._in_thread(lambda: _numbers(query, steps, work, instant=False), cancelled)
 
-    async def instant(self, project_id: str | None, text: str, moment: int, cancelled: Event) -> QueryData:
+    async def instant(self, project_id: str | None, text: str, time: int, cancelled: Event) -> QueryData:
         """Run an instant query.
 
         Raises:
@@ -128,8 +128,8 @@ class LogQueries:
                 "type"
             )
         work = QueryWork(self.sources(project_id), cancelled)
-        moments = Moments(moment, moment, 1)
-        return await self._in_thread(lambda: _numbers(query, moments, work, instant=True), cancelled)
+        steps = Moments(time, time, 1)
+        return await self._in_thread(lambda: _numbers(query, steps, work, instant=True), cancelled)
 
     async def series(
         self, project_id: str | None, selectors: list[str], span: Span, cancelled: Event
@@ -190,21 +190,21 @@ def _lines(query: LogQuery, request: RangeRequest, work: QueryWork) -> QueryData
     return QueryData(result_type="streams", encoding_flags=flags, result=chosen.streams, stats=stats)
 
 
-def _numbers(query: MetricQuery, moments: Moments, work: QueryWork, *, instant: bool) -> QueryData:
-    result = evaluate(query, moments, work.read, work.spend)
+def _numbers(query: MetricQuery, steps: Moments, work: QueryWork, *, instant: bool) -> QueryData:
+    result = evaluate(query, steps, work.read, work.spend)
     stats = Stats.of(lines=work.lines, size=work.bytes, returned=0, seconds=work.seconds)
     if isinstance(result, float):
         if instant:
-            return QueryData(result_type="scalar", result=scalar(result, moments), stats=stats)
-        return QueryData(result_type="matrix", result=scalar_matrix(result, moments), stats=stats)
+            return QueryData(result_type="scalar", result=scalar(result, steps), stats=stats)
+        return QueryData(result_type="matrix", result=scalar_matrix(result, steps), stats=stats)
     _check_series(result)
     if instant:
-        return QueryData(result_type="vector", result=vector(result, moments), stats=stats)
-    return QueryData(result_type="matrix", result=matrix(result, moments), stats=stats)
+        return QueryData(result_type="vector", result=vector(result, steps), stats=stats)
+    return QueryData(result_type="matrix", result=matrix(result, steps), stats=stats)
 
 
-def _check_series(frame: Frame) -> None:
-    if len(frame) > SERIES_MAX:
+def _check_series(series_list: Frame) -> None:
+    if len(series_list) > SERIES_MAX:
         raise QueryRefused(
             f"maximum number of series ({SERIES_MAX}) reached for a single query; consider reducing query "
             "cardinality by adding more specific stream selectors, reducing the time range, or aggregating results "
@@ -213,10 +213,10 @@ def _check_series(frame: Frame) -> None:
 
 
 def _moments(request: RangeRequest) -> Moments:
-    moments = Moments(request.start, request.end, request.step)
-    if moments.count > POINTS_A_SERIES_MAX:
+    steps = Moments(request.start, request.end, request.step)
+    if steps.count > POINTS_A_SERIES_MAX:
         raise QueryRefused(
             "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step "
             "parameter"
         )
-    return moments
+    return steps

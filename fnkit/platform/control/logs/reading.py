@@ -32,9 +32,9 @@ class QueryWork:
     """Reads the lines of a single query and enforces its limits. Used by a single thread.
 
     Attributes:
-        lines: The number of lines read so far.
-        bytes: The size of these lines.
-        started: When the query started, on the monotonic clock.
+        lines_read: The number of lines read so far.
+        bytes_read: The size of these lines.
+        started_at: When the query started, on the monotonic clock.
     """
 
     def __init__(self, sources: list[LogSource], cancelled: Event) -> None:
@@ -70,9 +70,9 @@ class QueryWork:
 
     def read_in_order(self, query: LogQuery, span: Span, *, backward: bool) -> Iterator[Entry]:
         """Yield the lines of a query's selector in a time span, sorted by time over all functions."""
-        needles = self._needles(query)
+        required_bytes = self._needles(query)
         parts: list[Iterable[Entry]] = [
-            entries_of(selection, span, needles, backward=backward)
+            entries_of(selection, span, required_bytes, backward=backward)
             for selection in select(self._sources, query.selector)
         ]
         return self._counted(in_order(parts, backward=backward)) if parts else iter(())

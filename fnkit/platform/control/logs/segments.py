@@ -49,8 +49,8 @@ class Span(NamedTuple):
     Attributes:
         start: Unix nanoseconds, included.
         end: Unix nanoseconds, excluded.
-        limit: Exclude the lines in segments from this position on.
-        builds: Exclude the lines in build logs from this position on.
+        segment_limit: Exclude the lines in segments from this position on.
+        build_limit: Exclude the lines in build logs from this position on.
     """
 
     start: int
@@ -105,11 +105,11 @@ def pieces(folder: Path, span: Span) -> Iterator[bytes]:
         with _opened(folder, number, span) as (file, size):
             offset, end = _find(file, size, span.start), _find(file, size, span.end)
             while offset < end:
-                piece = file.read(offset, min(end, offset + 16 * PIECE_BYTES))
-                if not piece:
+                chunk = file.read(offset, min(end, offset + 16 * PIECE_BYTES))
+                if not chunk:
                     break
-                cut = piece.rfind(b"\n") + 1 or len(piece)
-                yield piece[:cut]
+                cut = chunk.rfind(b"\n") + 1 or len(chunk)
+                yield chunk[:cut]
                 offset += cut
 
 
@@ -122,13 +122,13 @@ def end_of(folder: Path) -> Place:
         return Place(numbers[-1], size)
 
 
-def place_of(folder: Path, moment: int) -> Place:
+def place_of(folder: Path, target_time: int) -> Place:
     """Return the position of the first line at or after a time, or of the next line if there is none."""
-    numbers = _numbers(folder, Span(moment, _FOREVER))
+    numbers = _numbers(folder, Span(target_time, _FOREVER))
     if not numbers:
         return end_of(folder)
     with _opened(folder, numbers[0], None) as (file, size):
-        return Place(numbers[0], _find(file, size, moment))
+        return Place(numbers[0], _find(file, size, target_time))
 
 
 class _File:
@@ -193,7 +193,7 @@ def _first_time(folder: Path, number: int) -> int | None:
         return time_of(file.read(0, min(size, _HEAD_BYTES)))
 
 
-def _find(file: _File, size: int, moment: int) -> int:
+def _find(file: _File, size: int, target_time: int) -> int:
     """Return the offset of the first line at or after a time, or ``size`` if there is none.
 
     This is a binary search over bytes. An offset in the middle of a line stands for the next line, so ``low`` and
@@ -207,7 +207,7 @@ def _find(file: _File, size: int, moment: int) -> int:
         while time is None and start < high:  # skip lines that a crash truncated
             start = _line_start(file, start + 1, high)
             time = time_of(file.read(start, min(start + _HEAD_BYTES, size))) if start < high else None
-        if time is not None and time < moment:
+        if time is not None and time < target_time:
             low = start + 1
         else:
             high = middle
@@ -219,15 +219,15 @@ def _line_start(file: _File, offset: int, end: int) -> int:
     if offset <= 0:
         return 0
     # Search from the byte before: a newline there means that a line starts exactly at the offset.
-    at, length = offset - 1, _HALVING_BYTES
-    while at < end:
-        piece = file.read(at, min(end, at + length))
-        found = piece.find(b"\n")
+    position, length = offset - 1, _HALVING_BYTES
+    while position < end:
+        chunk = file.read(position, min(end, position + length))
+        found = chunk.find(b"\n")
         if found >= 0:
-            return at + found + 1
-        if not piece:
+            return position + found + 1
+        if not chunk:
             break
-        at += len(piece)
+        position += len(chunk)
         length *= 2
     return end
 
@@ -249,9 +249,9 @@ def _whole_lines(file: _File, offset: int, size: int) -> tuple[list[bytes], int]
     """Return the complete lines of the chunk at a line start, and the offset of the next chunk."""
     length = PIECE_BYTES
     while True:
-        piece = file.read(offset, min(size, offset + length))
-        if cut := piece.rfind(b"\n") + 1:
-            return piece[: cut - 1].split(b"\n"), offset + cut
-        if len(piece) < length:
+        chunk = file.read(offset, min(size, offset + length))
+        if cut := chunk.rfind(b"\n") + 1:
+            return chunk[: cut - 1].split(b"\n"), offset + cut
+        if len(chunk) < length:
             return [], size  # the data plane is still writing the last line
         length *= 2

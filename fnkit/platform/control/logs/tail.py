@@ -83,13 +83,13 @@ def _there(
     request: TailRequest, step: Step, sources: list[LogSource], ends: dict[str, Followed]
 ) -> list[StreamResult]:
     """Return the newest lines before the given end positions, oldest first."""
-    needles = needles_for(required_texts(request.query.stages))
+    required_bytes = needles_for(required_texts(request.query.stages))
     parts = []
     for selection in select(sources, request.query.selector):
         end = ends[selection.source.function_id]
         builds = BuildPlace(end.build_inode, end.build_offset)
         span = Span(request.start, _END_OF_TIME, Place(end.segment, end.offset), builds)
-        parts.append(entries_of(selection, span, needles, backward=True))
+        parts.append(entries_of(selection, span, required_bytes, backward=True))
     selected: list[Entry] = []
     for entry in in_order([*parts], backward=True) if parts else ():
         if step(entry):
