@@ -175,7 +175,7 @@ def test_a_name_of_nothing_names_what_there_is(place: tuple[PlatformUnderTest, P
 def test_an_id_that_is_not_kept_is_named_and_fails(place: tuple[PlatformUnderTest, Path]) -> None:
     done = run(place, "cron", "history", "poll", "--replay", "nonsense", "--json")
     assert done.code == 1
-    assert done.json()["skipped"] == [{"id": "nonsense", "reason": "it is not kept (any more)"}]
+    assert done.json()["skipped"] == [{"id": "nonsense", "reason": "it is no longer in the delivery log"}]
 
 
 def test_triggers_are_listed_and_show_their_deliveries(place: tuple[PlatformUnderTest, Path]) -> None:

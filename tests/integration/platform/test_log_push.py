@@ -185,5 +185,5 @@ def test_the_command_starts_a_platform_that_sends_and_shows_no_password(
         assert receiver.headers[0]["authorization"].startswith("Basic ")
         assert receiver.headers[0]["x-scope-orgid"] == "team"
         assert again.code == 1
-        assert f"with logs going to {receiver.url}/loki/api/v1/push" in again.stderr
+        assert f"and sends logs to {receiver.url}/loki/api/v1/push" in again.stderr
         assert SECRET not in said + (tmp_path / "p" / "run.json").read_text()
