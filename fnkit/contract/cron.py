@@ -26,7 +26,7 @@ __all__ = ["Schedule", "schedule_fault"]
 class _Field:
     """One of the five fields: its name, its range, and the names of its values.
 
-    ``first_named`` is the value that ``names[0]`` stands for.
+    ``first_named_value`` is the value that ``names[0]`` stands for.
     """
 
     name: str
@@ -82,8 +82,8 @@ class Schedule:
         text: The schedule as written.
         minutes: Every matching value; likewise for the other sets.
         weekdays: 0 is Sunday; 7 is normalized to 0.
-        any_day: Whether the day-of-month field is unrestricted.
-        any_weekday: Whether the day-of-week field is unrestricted.
+        is_any_day: Whether the day-of-month field is unrestricted.
+        is_any_weekday: Whether the day-of-week field is unrestricted.
     """
 
     text: str
@@ -112,8 +112,8 @@ class Schedule:
             minutes, hours, days, months, weekdays = (
                 _values(field, part) for field, part in zip(_FIELDS, fields, strict=True)
             )
-        except _Fault as fault:
-            raise ValueError(str(fault)) from None
+        except _Fault as error:
+            raise ValueError(str(error)) from None
         weekdays = frozenset(day % _SUNDAY for day in weekdays)
         any_day, any_weekday = _unrestricted(fields[2]), _unrestricted(fields[4])
         return cls(

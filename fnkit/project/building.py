@@ -96,7 +96,7 @@ def build_project(
 
 
 def _python_runtime(settings: Settings, stage: str, usual: str, findings: Findings) -> str:
-    """Return the default runtime of Python functions: the stage's, else the project's, else ``usual``."""
+    """Return the default runtime of Python functions: the stage's, else the project's, else ``fallback``."""
     table = settings.table
     stage_runtime = table.stages[stage].defaults.runtime if stage in table.stages else None
     runtime = table.defaults.runtime if stage_runtime is None else stage_runtime

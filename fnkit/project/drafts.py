@@ -25,9 +25,9 @@ class Draft:
         name: Name of the deployed function.
         handler: The handler string, or ``None`` for the runtime's default.
         root: Folder of its code, relative to the project.
-        index: Index in the settings' function tables, or ``None`` for a decorated handler.
+        table_index: Index in the settings' function tables, or ``None`` for a decorated handler.
         source: Where the function is declared.
-        given: Its explicit settings.
+        declaration: Its explicit settings.
         signature: ``None`` if unknown, which it always is for functions in settings.
         summary: First line of the handler's docstring, or ``""``.
     """

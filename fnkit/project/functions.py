@@ -36,7 +36,7 @@ class FunctionMaker:
         root: The project folder.
         default_runtime: The runtime of decorated handlers that name none.
         available: Names of the runtimes that the platform creates functions for.
-        findings: Receives the problems.
+        problems: Receives the problems.
     """
 
     root: Path
@@ -50,8 +50,8 @@ class FunctionMaker:
         """Validate a function and fill in the platform's defaults.
 
         Args:
-            draft: The declared function, with its crons and triggers.
-            given: Its settings, merged with the project's and the stage's.
+            function: The declared function, with its crons and triggers.
+            declaration: Its settings, merged with the project's and the stage's.
         """
         source, findings = draft.source, self.findings
         self._check_name(draft)
@@ -97,7 +97,7 @@ class FunctionMaker:
         """Validate the settings that can be checked without the rest of the project.
 
         Args:
-            given: The settings; ``None`` is valid and becomes the default.
+            declaration: The settings; ``None`` is valid and becomes the default.
             subject: Start of each message: a function's name, or a description of the table.
             source: Location for the problems.
 
@@ -119,8 +119,8 @@ class FunctionMaker:
         return memory, low, high, timeout, choices
 
     def _check_name(self, draft: Draft) -> None:
-        fault = function_name_fault(draft.name)
-        if fault is not None:
+        error = function_name_fault(draft.name)
+        if error is not None:
             hint = "Use at most 34 lower-case letters, digits and dashes, no dash at the ends; or set name=."
             message = f"{draft.name[:80]!r} is not a valid function name."
             self.findings.add("bad-name", message, hint, draft.source)
@@ -168,7 +168,7 @@ def settled(table: FunctionDefaults, path: KeyPath, subject: str, maker: Functio
         table: The table.
         path: Its path in the settings, for line numbers.
         subject: Start of each message.
-        maker: Validates the values and receives the problems.
+        builder: Validates the values and receives the problems.
     """
     given = given_by(table)
     valid: dict[str, object] = {}

@@ -47,10 +47,10 @@ def check_handler_file(root: Path, draft: Draft, handler: str, language: str, fi
 
     Args:
         root: The project folder.
-        draft: The function.
+        function: The function.
         handler: The handler string.
         language: The runtime's language.
-        findings: Receives the problems.
+        problems: Receives the problems.
     """
     folder = _folder(root, draft, findings)
     if folder is None:

@@ -26,13 +26,13 @@ def cron_specs(
     specs: list[CronSpec] = []
     unnamed = 0
     for cron, source in crons:
-        fault = schedule_fault(cron.schedule)
-        if fault is not None:
-            findings.add("bad-schedule", f"{subject}: {fault}", "Schedules are in UTC.", source)
+        error = schedule_fault(cron.schedule)
+        if error is not None:
+            findings.add("bad-schedule", f"{subject}: {error}", "Schedules are in UTC.", source)
         args = cron.args if cron.args is not None else {}
-        json_fault = _json_fault(args)
-        if json_fault is not None:
-            findings.add("bad-cron-args", f"{subject}: the cron's args {json_fault}.", None, source)
+        json_error = _json_fault(args)
+        if json_error is not None:
+            findings.add("bad-cron-args", f"{subject}: the cron's args {json_error}.", None, source)
         name = cron.name
         if name is None:
             unnamed += 1

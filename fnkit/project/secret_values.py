@@ -89,9 +89,9 @@ def _file(root: Path, name: str, findings: Findings) -> Mapping[str, str]:
         return parse_dotenv((root / name).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
-    except DotenvFault as fault:
+    except DotenvFault as error:
         hint = "Lines are NAME=value. Quote values that contain # after a space, quotes or line ends."
-        findings.add("bad-dotenv", f"{name} cannot be read: {fault.what}.", hint, Source(name, fault.line))
+        findings.add("bad-dotenv", f"{name} cannot be read: {error.what}.", hint, Source(name, error.line))
     except UnicodeDecodeError:
         findings.add("bad-dotenv", f"{name} is not UTF-8 text.", None, Source(name, 1))
     except OSError as error:

@@ -76,7 +76,7 @@ def check_variable_counts(
         namespace: Variables and secrets of the namespace.
         subject: Start of each message.
         source: Location for the problems.
-        findings: Receives the problems.
+        problems: Receives the problems.
     """
     counts = (
         ("variables", len({*env, *namespace[0]}), ENVIRONMENT_MAX_ENTRIES),

@@ -136,10 +136,10 @@ class ModuleNames:
             return
         try:
             value = self.fold(node)
-        except NotConstant as reason:
+        except NotConstant as error:
             self._touch([node])
             for target in targets:
-                self._forget_all([target], f"is assigned {reason.what} on line {node.lineno}")
+                self._forget_all([target], f"is assigned {error.what} on line {node.lineno}")
             return
         for target in targets:
             self._store(target, value, node.lineno)

@@ -107,28 +107,28 @@ def declare(kind: str, arguments: Mapping[str, object]) -> tuple[Declaration | N
         declaration is ``None`` for a cron without a schedule.
     """
     known = known_arguments(kind)
-    faults: list[Fault] = []
-    good: dict[str, object] = {}
+    problems: list[Fault] = []
+    valid: dict[str, object] = {}
     for name, value in arguments.items():
         if name not in known:
-            faults.append(_unknown(kind, name, known))
+            problems.append(_unknown(kind, name, known))
         elif value is not None:
-            check, wanted = _SPECIAL.get(name, _TEXT)
+            check, expected = _SPECIAL.get(name, _TEXT)
             if check(value):
-                good[name] = _frozen(value)
+                valid[name] = _frozen(value)
             else:
-                faults.append(_mistyped(name, value, wanted))
-    if kind == "cron" and "schedule" not in good:
-        if not any(fault.argument == "schedule" for fault in faults):
-            faults.append(Fault("bad-argument", "the schedule is missing", _SCHEDULE_HINT, "schedule"))
-        return None, tuple(faults)
-    return _build(kind, good), tuple(faults)
+                problems.append(_mistyped(name, value, expected))
+    if kind == "cron" and "schedule" not in valid:
+        if not any(problem.argument == "schedule" for problem in problems):
+            problems.append(Fault("bad-argument", "the schedule is missing", _SCHEDULE_HINT, "schedule"))
+        return None, tuple(problems)
+    return _build(kind, valid), tuple(problems)
 
 
-def _build(kind: str, good: Mapping[str, object]) -> Declaration:
+def _build(kind: str, valid: Mapping[str, object]) -> Declaration:
     # The checks guarantee that the values match their fields; a type checker cannot verify that.
     build: Callable[..., Declaration] = _KINDS[kind]
-    return build(**good)
+    return build(**valid)
 
 
 def _frozen(value: object) -> object:

@@ -59,7 +59,7 @@ class NotConstant(Exception):
     """An expression cannot be evaluated without executing code.
 
     Attributes:
-        what: A noun phrase that names the reason, such as ``a call of get_schedule()``.
+        reason: A noun phrase that names the reason, such as ``a call of get_schedule()``.
         line: Line of the expression.
     """
 
@@ -220,7 +220,7 @@ def _too_many_bits(op: ast.operator, left: int, right: int) -> bool:
 def _digit_runs(text: str) -> list[str]:
     """Return the runs of digits in a text, truncated to eight digits.
 
-    ``int()`` of a run then stays cheap, and eight digits are enough to exceed ``_MAX_LENGTH``.
+    ``int()`` of a run then stays cheap, and eight digits are enough to exceed ``_LENGTH_MAX``.
     """
     return [run[:8] for run in "".join(c if c in "0123456789" else " " for c in text).split()]
 

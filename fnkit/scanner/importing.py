@@ -79,7 +79,7 @@ def import_modules_apart(root: Path, scans: Sequence[ModuleScan], seconds: float
     Args:
         root: The project folder.
         scans: The results of the static scan.
-        seconds: Time limit of one import.
+        timeout: Time limit of one import.
 
     Returns:
         The scans in the same order. Those of imported modules contain the functions found by the import.
@@ -156,10 +156,10 @@ def _read_manifest(one: ModuleScan, manifest: _Manifest) -> ModuleScan:
 
 def _declaration(file: str, handler: _Handler, mark: _Mark, problems: list[Problem]) -> Declaration | None:
     arguments: Mapping[str, object] = mark.arguments
-    declaration, faults = declare(mark.kind, arguments)
-    for fault in faults:
-        message = f"@{mark.kind} on {handler.name}: {fault.message}."
-        problems.append(Problem(fault.code, message, fault.hint, file, handler.line))
+    declaration, argument_problems = declare(mark.kind, arguments)
+    for problem in argument_problems:
+        message = f"@{mark.kind} on {handler.name}: {problem.message}."
+        problems.append(Problem(problem.code, message, problem.hint, file, handler.line))
     return declaration
 
 

@@ -60,7 +60,7 @@ def reached_problems(
         root: The project folder.
         handler_files: The files that contain handlers.
         files: Every Python file of the project. All paths are relative, with ``/``.
-        outside: The result of ``unbundled_imports`` by file, for the files that have any.
+        problems_by_file: The result of ``unbundled_imports`` by file, for the files that have any.
     """
     if not outside:
         return

@@ -28,7 +28,7 @@ class ModuleScan:
 
     Attributes:
         file: Path relative to the project, with ``/``.
-        computed: Problems that an import of the module may resolve.
+        resolvable_by_import: Problems that an import of the module may resolve.
     """
 
     file: str
@@ -58,7 +58,7 @@ def scan_tree(file: str, tree: ast.Module, imports: Iterable[ImportStatement]) -
 class _Reader:
     """Collects the handlers of a module from its statements, in source order.
 
-    ``prepared`` holds the declarations of decorators that were assigned to a name.
+    ``assigned_decorators`` holds the declarations of decorators that were assigned to a name.
     """
 
     file: str
@@ -121,13 +121,13 @@ class _Reader:
         if kind == "prepared" and isinstance(decorator, ast.Name):
             return self.prepared[decorator.id]
         arguments = self._arguments(kind, decorator, subject) if isinstance(decorator, ast.Call) else {}
-        declaration, faults = declare(kind, arguments)
+        declaration, problems = declare(kind, arguments)
         # A schedule that is given but not constant is missing from the arguments, and was reported already.
         has_arguments = isinstance(decorator, ast.Call) and bool(decorator.args or decorator.keywords)
         is_reported = kind == "cron" and has_arguments and "schedule" not in arguments
-        for fault in faults:
-            if not (is_reported and fault.argument == "schedule"):
-                self._fault(kind, fault, decorator.lineno, subject)
+        for problem in problems:
+            if not (is_reported and problem.argument == "schedule"):
+                self._fault(kind, problem, decorator.lineno, subject)
         return declaration
 
     def _arguments(self, kind: str, call: ast.Call, subject: str) -> Mapping[str, object]:
@@ -138,8 +138,8 @@ class _Reader:
                 self._fold_into(arguments, "schedule", node, kind, subject)
                 continue
             hint = "Pass every setting by name, as in memory=256."
-            fault = Fault("positional-argument", "a positional argument is not allowed here", hint)
-            self._fault(kind, fault, node.lineno, subject)
+            problem = Fault("positional-argument", "a positional argument is not allowed here", hint)
+            self._fault(kind, problem, node.lineno, subject)
         for keyword in call.keywords:
             if keyword.arg is not None:
                 self._fold_into(arguments, keyword.arg, keyword.value, kind, subject)
@@ -150,28 +150,28 @@ class _Reader:
             if isinstance(inner, Mapping):
                 arguments.update({str(name): value for name, value in inner.items()})
             elif "**" in unpacked:
-                fault = Fault("bad-argument", "the value unpacked with ** is not a dictionary")
-                self._fault(kind, fault, keyword.value.lineno, subject)
+                problem = Fault("bad-argument", "the value unpacked with ** is not a dictionary")
+                self._fault(kind, problem, keyword.value.lineno, subject)
         return arguments
 
     def _fold_into(self, arguments: dict[str, object], name: str, node: ast.expr, kind: str, subject: str) -> None:
         try:
             arguments[name] = self.names.fold(node)
-        except NotConstant as reason:
+        except NotConstant as error:
             shown = "an unpacked argument" if name == "**" else f"the value of {name}"
             self.computed.append(
                 Problem(
                     "computed-argument",
-                    f"@{kind} on {subject}: {shown} is not known without executing the module: {reason.what}.",
+                    f"@{kind} on {subject}: {shown} is not known without executing the module: {error.what}.",
                     IMPORT_HINT,
                     self.file,
                     node.lineno,
                 )
             )
 
-    def _fault(self, kind: str, fault: Fault, line: int, subject: str) -> None:
-        message = f"@{kind} on {subject}: {fault.message}."
-        self.problems.append(Problem(fault.code, message, fault.hint, self.file, line))
+    def _fault(self, kind: str, problem: Fault, line: int, subject: str) -> None:
+        message = f"@{kind} on {subject}: {problem.message}."
+        self.problems.append(Problem(problem.code, message, problem.hint, self.file, line))
 
     def _prepare(self, statement: ast.stmt) -> bool:
         """Record an assignment such as ``small = function(memory=128)``, which allows ``@small``.

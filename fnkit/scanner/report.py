@@ -15,8 +15,8 @@ class Signature:
     """The signature of a handler.
 
     Attributes:
-        required: Number of positional parameters without a default.
-        positional: Maximum number of positional arguments, or ``None`` with ``*args``.
+        required_positionals: Number of positional parameters without a default.
+        max_positionals: Maximum number of positional arguments, or ``None`` with ``*args``.
         required_keywords: Names of the keyword-only parameters without a default.
     """
 
@@ -43,7 +43,7 @@ class ScannedFunction:
         file: Path relative to the project, with ``/``.
         line: Line of the ``def``.
         handler: The API's handler string: the file's path without its extension, a dot, and the Python name.
-        marks: The declarations, in source order.
+        declarations: The declarations, in source order.
         signature: ``None`` if a decorator that is not fnkit's may have changed it.
         summary: First line of the docstring, or ``""``.
     """

@@ -52,7 +52,7 @@ def scan(
         root: The project folder.
         files: The project's files, absolute or relative to ``root``. Files that are not Python are ignored.
         import_modules: Whether to import modules whose declarations are not constant, each in a child process.
-        import_seconds: Time limit of one import.
+        import_timeout: Time limit of one import.
 
     Returns:
         Functions and problems, sorted by file and line. The content of files never causes an exception.

@@ -36,7 +36,7 @@ def statements_within(statements: Iterable[ast.stmt], *, functions: bool = False
 
     Args:
         statements: The statements to start from.
-        functions: Whether to descend into functions and classes, which are yielded in any case.
+        into_definitions: Whether to descend into functions and classes, which are yielded in any case.
     """
     pending = list(statements)
     while pending:

@@ -39,7 +39,7 @@ def refusal(path: str, declared_length: int, trigger_type: str, allow_favicon: s
 
     Args:
         path: Path of the request.
-        declared_length: Value of ``Content-Length``, or 0 without one, so that chunked bodies pass.
+        content_length: Value of ``Content-Length``, or 0 without one, so that chunked bodies pass.
         trigger_type: Value of the ``SCW_TRIGGER_TYPE`` header, or ``""``.
         allow_favicon: Value of ``SCW_ALLOW_FAVICON`` in the function's environment, or ``""``.
     """
