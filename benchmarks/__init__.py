@@ -1,1 +1,1 @@
-"""What fnkit costs, always beside something everybody knows, in the same run: ``python -m benchmarks``."""
+"""Benchmarks that compare fnkit with well-known programs in the same run: ``python -m benchmarks``."""

@@ -1,8 +1,7 @@
-"""``python -m benchmarks``: one table of ratios.
+"""Runs all benchmarks, or those given by name, and prints a table of their results.
 
-``python -m benchmarks NAME …`` runs some of them. Only ratios of two things measured in the same run, in turns,
-are worth comparing between machines. ``--json`` gives every round's figure; ``--rounds`` says how often each is
-repeated.
+Only ratios of two measurements that alternate in the same run are comparable between machines. ``--json`` prints
+the result of every round; ``--rounds`` sets the number of rounds.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ from benchmarks import (
     sqs,
     start_up,
 )
-from benchmarks.measuring import Comparison, Figure, Skipped
-from benchmarks.pictures import draw
+from benchmarks.measuring import BenchmarkSkipped, Comparison, Figure
+from benchmarks.pictures import draw_charts
 
 BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
     "start-up": start_up.run,
@@ -55,44 +54,44 @@ BENCHMARKS: dict[str, Callable[[int, Path], Sequence[Comparison | Figure]]] = {
 
 
 def main() -> int:
-    """Run what was asked for; print the table, or JSON."""
+    """Run the selected benchmarks and print their results as a table or as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw bar charts of the figures into it")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="write bar charts of the results to FOLDER")
     options = parser.parse_args()
     progress = Console(stderr=True)
-    found: list[tuple[str, Comparison | Figure]] = []
+    results: list[tuple[str, Comparison | Figure]] = []
     skipped: dict[str, str] = {}
     for name in options.names or BENCHMARKS:
         with progress.status(f"{name} …"), tempfile.TemporaryDirectory(prefix="fnkit-bench-") as folder:
             try:
-                found += [(name, one) for one in BENCHMARKS[name](options.rounds, Path(folder))]
-            except Skipped as reason:
+                results += [(name, one) for one in BENCHMARKS[name](options.rounds, Path(folder))]
+            except BenchmarkSkipped as reason:
                 skipped[name] = str(reason)
     if options.pictures:
-        draw(found, options.pictures)
+        draw_charts(results, options.pictures)
     if options.json:
-        print(json.dumps(_to_json(found, skipped), indent=2))
+        print(json.dumps(_to_json(results, skipped), indent=2))
     else:
-        _show(found, skipped, options.rounds)
+        _print_table(results, skipped, options.rounds)
     return 0
 
 
-def _to_json(found: Sequence[tuple[str, Comparison | Figure]], skipped: dict[str, str]) -> dict[str, object]:
+def _to_json(results: Sequence[tuple[str, Comparison | Figure]], skipped: dict[str, str]) -> dict[str, object]:
     return {
-        "comparisons": [_comparison(name, one) for name, one in found if isinstance(one, Comparison)],
+        "comparisons": [_comparison_to_json(name, one) for name, one in results if isinstance(one, Comparison)],
         "figures": [
             {"benchmark": name, "what": one.what, "value": one.value, "unit": one.unit}
-            for name, one in found
+            for name, one in results
             if isinstance(one, Figure)
         ],
         "skipped": skipped,
     }
 
 
-def _comparison(name: str, one: Comparison) -> dict[str, object]:
+def _comparison_to_json(name: str, one: Comparison) -> dict[str, object]:
     return {
         "benchmark": name,
         "ours": one.ours,
@@ -104,15 +103,17 @@ def _comparison(name: str, one: Comparison) -> dict[str, object]:
     }
 
 
-def _show(found: Sequence[tuple[str, Comparison | Figure]], skipped: dict[str, str], rounds: int) -> None:
+def _print_table(results: Sequence[tuple[str, Comparison | Figure]], skipped: dict[str, str], rounds: int) -> None:
     table = Table("", "median", "against", "median", "ratio", box=None, pad_edge=False)
-    for _, one in found:
+    for _, one in results:
         if isinstance(one, Figure):
             table.add_row(one.what, f"{one.value:.3g} {one.unit}")
             continue
-        goal = f" (goal ≤ {_times(one.goal)})" if one.goal is not None else ""
-        ratio = f"{_times(one.ratio)}{goal}"
-        table.add_row(one.ours, _time(one.our_median), one.reference, _time(one.reference_median), ratio)
+        goal = f" (goal ≤ {_format_ratio(one.goal)})" if one.goal is not None else ""
+        ratio = f"{_format_ratio(one.ratio)}{goal}"
+        table.add_row(
+            one.ours, _format_seconds(one.our_median), one.reference, _format_seconds(one.reference_median), ratio
+        )
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for name, reason in skipped.items():
@@ -121,11 +122,11 @@ def _show(found: Sequence[tuple[str, Comparison | Figure]], skipped: dict[str, s
     console.print(f"\n{rounds} rounds in turns; {python}, {platform.system()} {platform.machine()}")
 
 
-def _times(ratio: float) -> str:
+def _format_ratio(ratio: float) -> str:
     return f"1/{1 / ratio:.1f}" if ratio < 1 else f"{ratio:.2f}"
 
 
-def _time(value: float) -> str:
+def _format_seconds(value: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if value >= size:
             return f"{value / size:.3g} {unit}"

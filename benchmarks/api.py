@@ -1,7 +1,7 @@
-"""The platform's API beside a bare starlette endpoint that answers the same bytes, with few and many functions.
+"""Compares the platform's API with a bare starlette endpoint that returns the same bytes.
 
-One client, one connection each, one request after another; a figure is the median of ``REQUESTS``. The bare
-endpoint runs under uvicorn with the same event loop and parser, and does nothing but answer.
+One client sends ``REQUESTS`` requests sequentially on one connection; the result is their median. The bare endpoint
+runs under uvicorn with the same event loop and parser. The platform has few functions, then many.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from urllib.parse import urlsplit
 import msgspec
 
 from benchmarks.local_platform import LocalPlatform, local_platform
-from benchmarks.measuring import Comparison, in_turns
+from benchmarks.measuring import Comparison, measure_alternately
 from fnkit.platform.layout import Layout
 from fnkit.platform.store.database import Store
 
 __all__ = ["run"]
 
 REQUESTS = 400
-IN_A_NAMESPACE = 100
+FUNCTIONS_PER_NAMESPACE = 100
 SIZES = (100, 10_000)
 API = "/functions/v1beta1/regions/fr-par"
 
-BARE = """
+BARE_SERVER = """
 import socket, sys, uvicorn
 from pathlib import Path
 from starlette.applications import Starlette
@@ -52,19 +52,19 @@ uvicorn.Server(config).run(sockets=[listener])
 
 
 def run(rounds: int, folder: Path) -> list[Comparison]:
-    """Get one, a page of a hundred, the last page, and one by name."""
-    found: list[Comparison] = []
+    """Measure a get, a page of 100 functions, the last page, and a lookup by name."""
+    comparisons: list[Comparison] = []
     for size in SIZES:
-        home = folder / f"platform-{size}"
-        namespace, function = _filled(home, size)
-        with local_platform(home) as platform:
-            found += _compared(rounds, platform, folder, size, _questions(size, namespace, function))
-    return found
+        data_directory = folder / f"platform-{size}"
+        namespace, function = _create_platform(data_directory, size)
+        with local_platform(data_directory) as platform:
+            comparisons += _compare(rounds, platform, folder, size, _endpoints(size, namespace, function))
+    return comparisons
 
 
-def _questions(size: int, namespace: str, function: str) -> dict[str, tuple[str, float]]:
-    """What is asked: name → (path, goal)."""
-    last = size // IN_A_NAMESPACE
+def _endpoints(size: int, namespace: str, function: str) -> dict[str, tuple[str, float]]:
+    """Return the path and goal of each request by name."""
+    last = size // FUNCTIONS_PER_NAMESPACE
     return {
         "get": (f"{API}/functions/{function}", 3.0),
         "list of 100": (f"{API}/functions?namespace_id={namespace}&page_size=100", 6.0),
@@ -73,20 +73,20 @@ def _questions(size: int, namespace: str, function: str) -> dict[str, tuple[str,
     }
 
 
-def _compared(
-    rounds: int, platform: LocalPlatform, folder: Path, size: int, questions: dict[str, tuple[str, float]]
+def _compare(
+    rounds: int, platform: LocalPlatform, folder: Path, size: int, endpoints: dict[str, tuple[str, float]]
 ) -> list[Comparison]:
-    ours = _Client(int(urlsplit(platform.facts["api_url"]).port or 0), platform.facts["secret_key"])
+    ours = _Client(int(urlsplit(platform.status["api_url"]).port or 0), platform.status["secret_key"])
     answers = folder / f"answers-{size}"
     answers.mkdir()
-    for name, (path, _) in questions.items():
+    for name, (path, _) in endpoints.items():
         (answers / name.replace(" ", "-")).write_bytes(ours.get(path))
     comparisons = []
-    with _bare(answers) as port:
-        bare = _Client(port, platform.facts["secret_key"])
-        for name, (path, goal) in questions.items():
+    with _bare_server(answers) as port:
+        bare = _Client(port, platform.status["secret_key"])
+        for name, (path, goal) in endpoints.items():
             same = f"/{name.replace(' ', '-')}"
-            figures = in_turns(rounds, partial(ours.median, path), partial(bare.median, same))
+            figures = measure_alternately(rounds, partial(ours.median, path), partial(bare.median, same))
             kilobytes = len(ours.get(path)) / 1000
             label = f"API: {name}, {size:,} functions"
             comparisons.append(Comparison(label, f"bare endpoint, {kilobytes:.1f} kB", *figures, goal=goal))
@@ -95,22 +95,24 @@ def _compared(
     return comparisons
 
 
-def _filled(home: Path, size: int) -> tuple[str, str]:
-    """Make a platform with so many functions; returns one namespace and one function in it.
+def _create_platform(data_directory: Path, size: int) -> tuple[str, str]:
+    """Create a platform with ``size`` functions; return the ids of a namespace and of a function in it.
 
-    One of each is made through the API; its copies go straight into the store, which no quota limits.
+    The API creates one of each. Copies of these are inserted into the store directly, where no quota applies.
     """
-    with local_platform(home) as platform:
-        project = platform.facts["project_id"]
-        namespace = _made(platform, "namespaces", {"name": "n-0", "project_id": project})
-        function = _made(platform, "functions", {"name": "f-0", "namespace_id": namespace, "runtime": "python313"})
-    store = Store(Layout(home).database)
+    with local_platform(data_directory) as platform:
+        project = platform.status["project_id"]
+        namespace = _create(platform, "namespaces", {"name": "n-0", "project_id": project})
+        function = _create(
+            platform, "functions", {"name": "f-0", "namespace_id": namespace, "runtime": "python313"}
+        )
+    store = Store(Layout(data_directory).database)
     with store.transaction():
         first, model = store.namespaces.get(namespace), store.functions.get(function)
         if first is None or model is None:
-            raise RuntimeError("what the API made is not in the store")
+            raise RuntimeError("the store lacks a resource that the API created")
         for number in range(1, size):
-            group, member = divmod(number, IN_A_NAMESPACE)
+            group, member = divmod(number, FUNCTIONS_PER_NAMESPACE)
             if member == 0:
                 first = msgspec.structs.replace(first, id=str(uuid.uuid4()), name=f"n-{group}")
                 store.namespaces.insert(first)
@@ -122,16 +124,16 @@ def _filled(home: Path, size: int) -> tuple[str, str]:
     return namespace, function
 
 
-def _made(platform: LocalPlatform, kind: str, body: dict[str, object]) -> str:
-    connection = http.client.HTTPConnection(urlsplit(platform.facts["api_url"]).netloc, timeout=30)
-    connection.request("POST", f"{API}/{kind}", json.dumps(body), {"X-Auth-Token": platform.facts["secret_key"]})
+def _create(platform: LocalPlatform, kind: str, body: dict[str, object]) -> str:
+    connection = http.client.HTTPConnection(urlsplit(platform.status["api_url"]).netloc, timeout=30)
+    connection.request("POST", f"{API}/{kind}", json.dumps(body), {"X-Auth-Token": platform.status["secret_key"]})
     answer = json.loads(connection.getresponse().read())
     connection.close()
     return str(answer["id"])
 
 
 class _Client:
-    """As little HTTP as will do, so that the servers' time is what is seen."""
+    """A minimal HTTP client, so that the time of the servers dominates."""
 
     def __init__(self, port: int, key: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
@@ -139,7 +141,7 @@ class _Client:
         self._key = key
 
     def get(self, path: str) -> bytes:
-        """Return the body of a 200."""
+        """Send a GET and return the body; raise ``RuntimeError`` unless the status is 200."""
         self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {self._key}\r\n\r\n".encode())
         received = b""
         while b"\r\n\r\n" not in received:
@@ -147,7 +149,7 @@ class _Client:
         head, _, body = received.partition(b"\r\n\r\n")
         lines = head.lower().split(b"\r\n")
         if not lines[0].startswith(b"http/1.1 200"):
-            raise RuntimeError(f"{path} answered {lines[0].decode()}")
+            raise RuntimeError(f"{path} returned {lines[0].decode()}")
         length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
         parts = [body]
         missing = length - len(body)
@@ -157,7 +159,7 @@ class _Client:
         return b"".join(parts)
 
     def median(self, path: str) -> float:
-        """Seconds of the middle one of many requests."""
+        """Return the median duration of ``REQUESTS`` requests in seconds."""
         times = []
         for _ in range(REQUESTS):
             started = time.perf_counter()
@@ -166,14 +168,14 @@ class _Client:
         return statistics.median(times)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
 
 @contextmanager
-def _bare(answers: Path) -> Iterator[int]:
-    """Start the bare endpoint; yield its port."""
-    process = subprocess.Popen([sys.executable, "-c", BARE, str(answers)], stdout=subprocess.PIPE, text=True)
+def _bare_server(answers: Path) -> Iterator[int]:
+    """Run the bare endpoint and yield its port."""
+    process = subprocess.Popen([sys.executable, "-c", BARE_SERVER, str(answers)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield int(process.stdout.readline())

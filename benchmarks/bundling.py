@@ -1,4 +1,4 @@
-"""Archives of ten functions that share pandas, against ``zip -r`` over the same files, for one archive."""
+"""Compares archiving ten functions that share pandas with ``zip -r`` of the same files into one archive."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.measuring import Comparison, Skipped, in_turns, seconds
+from benchmarks.measuring import BenchmarkSkipped, Comparison, elapsed_seconds, measure_alternately
 
 __all__ = ["run"]
 
@@ -15,14 +15,14 @@ FUNCTIONS = 10
 
 
 def run(rounds: int, folder: Path) -> list[Comparison]:
-    """Wheels are there in both cases: what is timed is making the archive."""
+    """Measure creating the archive; wheels are downloaded before."""
     if shutil.which("zip") is None:
-        raise Skipped("zip is not installed")
+        raise BenchmarkSkipped("zip is not installed")
     from fnkit.bundler import bundle_project
     from fnkit.deploy.loading import load_project
 
     source = folder / "project"
-    _write(source)
+    _write_project(source)
     project = load_project(source)
     cache, out = folder / "cache", folder / "out"
 
@@ -30,30 +30,30 @@ def run(rounds: int, folder: Path) -> list[Comparison]:
         shutil.rmtree(out, ignore_errors=True)
         bundle_project(project, {}, out=out, cache=cache, kind="scaleway")
 
-    bundle()  # resolves, locks and fetches, once
+    bundle()  # resolves, locks and downloads, once
     unpacked = _unpack(out, folder / "unpacked")
 
     def from_layer() -> float:
-        return seconds(bundle)
+        return elapsed_seconds(bundle)
 
     def from_wheels() -> float:
         shutil.rmtree(cache / "layers")
-        return seconds(bundle)
+        return elapsed_seconds(bundle)
 
-    def zipped() -> float:
+    def zip_once() -> float:
         target = folder / "reference.zip"
         target.unlink(missing_ok=True)
         command = ["zip", "-q", "-r", str(target), "."]
-        return seconds(lambda: subprocess.run(command, cwd=unpacked, check=True))
+        return elapsed_seconds(lambda: subprocess.run(command, cwd=unpacked, check=True))
 
     what = f"bundle of {FUNCTIONS} functions sharing pandas"
     return [
-        Comparison(what, "zip -r, once", *in_turns(rounds, from_layer, zipped)),
-        Comparison(f"{what}, layer made anew", "zip -r, once", *in_turns(rounds, from_wheels, zipped)),
+        Comparison(what, "zip -r, once", *measure_alternately(rounds, from_layer, zip_once)),
+        Comparison(f"{what}, layer rebuilt", "zip -r, once", *measure_alternately(rounds, from_wheels, zip_once)),
     ]
 
 
-def _write(source: Path) -> None:
+def _write_project(source: Path) -> None:
     source.mkdir()
     (source / "pyproject.toml").write_text(
         '[project]\nname = "shared"\nversion = "0"\ndependencies = ["pandas"]\n\n[tool.fnkit]\nname = "shared"\n',

@@ -1,8 +1,8 @@
-"""A first answer from zero instances, against fresh interpreters that answer one request over HTTP.
+"""Compares cold starts with starting a Python process that answers one request over HTTP.
 
-Cold is scaled to zero: between two rounds the platform's clock moves past the 15 minutes after which the last
-instance goes, then a moment of real time passes in which the platform comes to rest. Isolation is on. What is timed
-is all that a client sees: connection, request, answer.
+A cold start is a request to a function that has scaled to zero. Between rounds, the platform's clock advances past
+the 15 minutes after which the last instance is terminated, and the platform gets a moment of real time to settle.
+Isolation is on. The duration includes connecting, the request and the response.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from benchmarks.environments import environment
-from benchmarks.http_server import answered_after
-from benchmarks.local_platform import HELLO, local_platform, sleeping, written_project
-from benchmarks.measuring import Comparison, in_turns
-from benchmarks.servers import Server, first_answer
+from benchmarks.environments import create_environment
+from benchmarks.http_server import time_to_first_response
+from benchmarks.local_platform import HELLO_HANDLER, local_platform, measure_cold_start, write_project
+from benchmarks.measuring import Comparison, measure_alternately
+from benchmarks.servers import Server, measure_first_response
 
 __all__ = ["run"]
 
 PANDAS = ("pandas==3.1.1",)
 CLIENT = ("requests==2.34.2", "pydantic==2.14.3")
-SETTLED = 5.0
-"""Seconds after a deploy with heavy imports: what is prepared for its next start is prepared by then."""
+PRELOAD_SECONDS = 5.0
+"""Seconds after a deploy with heavy imports until its preloaded zygote is ready."""
 
-_IMPORTING = """
+_HANDLER = """
 import {modules}
 from fnkit import function
 
@@ -52,32 +52,34 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 
 
 def run(rounds: int, folder: Path) -> list[Comparison]:
-    """An empty handler, one that imports pandas, and one that imports requests and pydantic."""
-    pandas, client = environment(*PANDAS), environment(*CLIENT)
+    """Measure an empty handler, one that imports pandas, and one that imports requests and pydantic."""
+    pandas, client = create_environment(*PANDAS), create_environment(*CLIENT)
     with local_platform(folder / "platform", "--manual-clock") as platform:
-        domain = platform.deployed(written_project(folder / "empty", HELLO))[0]
-        ours = partial(sleeping, platform, domain)
+        domain = platform.deploy(write_project(folder / "empty", HELLO_HANDLER))[0]
+        ours = partial(measure_cold_start, platform, domain)
         ours()
-        figures = in_turns(rounds, ours, answered_after)
-        found = [Comparison("cold start, empty handler", "python -m http.server", *figures, goal=1 / 5)]
+        figures = measure_alternately(rounds, ours, time_to_first_response)
+        comparisons = [Comparison("cold start, empty handler", "python -m http.server", *figures, goal=1 / 5)]
         for name, packages, programs, goal in (
             ("pandas", PANDAS, pandas, 1 / 10),
             ("requests, pydantic", CLIENT, client, None),
         ):
             project = _project(folder, name, packages)
-            domain = platform.deployed(project)[0]
-            ours = partial(sleeping, platform, domain)
-            sleeping(platform, domain, rest=SETTLED)
+            domain = platform.deploy(project)[0]
+            ours = partial(measure_cold_start, platform, domain)
+            measure_cold_start(platform, domain, rest=PRELOAD_SECONDS)
             reference = _reference(folder, name, programs)
-            first_answer(reference)  # its bytecode is in the page cache, as ours is
-            figures = in_turns(rounds, ours, partial(first_answer, reference))
-            found.append(Comparison(f"cold start, {name}", "fresh python importing the same", *figures, goal=goal))
-    return found
+            measure_first_response(reference)  # loads its bytecode into the page cache, where ours already is
+            figures = measure_alternately(rounds, ours, partial(measure_first_response, reference))
+            comparisons.append(
+                Comparison(f"cold start, {name}", "fresh python importing the same", *figures, goal=goal)
+            )
+    return comparisons
 
 
 def _project(folder: Path, modules: str, packages: tuple[str, ...]) -> Path:
     name = modules.replace(", ", "-")
-    project = written_project(folder / name, _IMPORTING.format(modules=modules), f'name = "{name}"\n')
+    project = write_project(folder / name, _HANDLER.format(modules=modules), f'name = "{name}"\n')
     (project / "requirements.txt").write_text("\n".join(packages) + "\n", encoding="utf-8")
     return project
 

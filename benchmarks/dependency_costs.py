@@ -1,7 +1,7 @@
-"""``python -m benchmarks.dependency_costs``: what each dependency weighs and costs to import.
+"""Measures the installed size and the import time of each dependency: ``python -m benchmarks.dependency_costs``.
 
-Installs fnkit into a fresh environment, sums the files of every distribution there, and imports each in five
-fresh interpreters (``-X importtime``, time after ``site``, median). Prints the rows of docs/dependencies.md.
+It installs fnkit into a new environment, sums the file sizes of every distribution, and imports each of them in
+five new interpreters (median of ``-X importtime`` after ``site``). It prints the table of ``docs/dependencies.md``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MODULES = {
     "uvloop": "uvloop",
     "wsproto": "wsproto",
 }
-"""Distribution → what fnkit imports of it. uv and pip-tools are run, not imported."""
+"""The module of each distribution that fnkit imports. uv and pip-tools are executed, not imported."""
 
 SIZES = """
 import importlib.metadata, json
@@ -52,7 +52,7 @@ print(json.dumps({d.metadata["Name"].lower(): [d.version, size(d)] for d in impo
 
 
 def main() -> int:
-    """Measure and print; 0."""
+    """Measure, print the table and return 0."""
     with tempfile.TemporaryDirectory() as folder:
         python = _fresh_environment(Path(folder) / "env")
         sizes = json.loads(_output(python, "-I", "-c", SIZES))
@@ -78,11 +78,11 @@ def _import_milliseconds(python: str, module: str) -> float:
 
 
 def _import_once(python: str, module: str) -> float:
-    """Milliseconds of every import that came after ``site``, the interpreter's own last one."""
-    told = subprocess.run(
+    """Return the milliseconds of all imports after ``site``, which is the last one of the interpreter's start."""
+    report = subprocess.run(
         [python, "-I", "-X", "importtime", "-c", f"import {module}"], capture_output=True, text=True, check=True
     ).stderr
-    rows = re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", told)
+    rows = re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", report)
     names = [name for _, name in rows]
     return sum(int(own) for own, _ in rows[names.index("site") + 1 :]) / 1000
 

@@ -1,13 +1,13 @@
-"""Deploying ten functions, first and unchanged, against starting ten ``python -m http.server`` that answer."""
+"""Compares deploying ten functions, new and unchanged, with starting ten ``python -m http.server``."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from benchmarks.http_server import answered_after
+from benchmarks.http_server import time_to_first_response
 from benchmarks.local_platform import local_platform
-from benchmarks.measuring import Comparison, in_turns, seconds
+from benchmarks.measuring import Comparison, elapsed_seconds, measure_alternately
 
 __all__ = ["run"]
 
@@ -15,34 +15,34 @@ FUNCTIONS = 10
 
 
 def run(rounds: int, folder: Path) -> list[Comparison]:
-    """Time the whole command. A function counts as deployed once an instance of it has started."""
+    """Measure the whole command. A deploy is complete once an instance of every function has started."""
     project = folder / "project"
-    _write(project)
+    _write_project(project)
     with local_platform(folder / "platform") as platform:
 
         def first() -> float:
             shutil.rmtree(project / ".fnkit", ignore_errors=True)
-            taken = seconds(lambda: platform.fnkit("deploy", "--local", "--yes", folder=project))
+            duration = elapsed_seconds(lambda: platform.fnkit("deploy", "--local", "--yes", folder=project))
             platform.fnkit("destroy", "--local", "--yes", folder=project)
-            return taken
+            return duration
 
         def unchanged() -> float:
-            return seconds(lambda: platform.fnkit("deploy", "--local", "--yes", folder=project))
+            return elapsed_seconds(lambda: platform.fnkit("deploy", "--local", "--yes", folder=project))
 
         def servers() -> float:
-            return sum(answered_after() for _ in range(FUNCTIONS))
+            return sum(time_to_first_response() for _ in range(FUNCTIONS))
 
         reference = f"starting {FUNCTIONS} python -m http.server"
-        deployed = in_turns(rounds, first, servers)
+        first_deploy = measure_alternately(rounds, first, servers)
         platform.fnkit("deploy", "--local", "--yes", folder=project)
-        again = in_turns(rounds, unchanged, servers)
+        second_deploy = measure_alternately(rounds, unchanged, servers)
     return [
-        Comparison(f"first deploy of {FUNCTIONS} functions", reference, *deployed),
-        Comparison(f"deploy of {FUNCTIONS} functions, nothing changed", reference, *again),
+        Comparison(f"first deploy of {FUNCTIONS} functions", reference, *first_deploy),
+        Comparison(f"deploy of {FUNCTIONS} functions, nothing changed", reference, *second_deploy),
     ]
 
 
-def _write(project: Path) -> None:
+def _write_project(project: Path) -> None:
     project.mkdir()
     (project / "fnkit.toml").write_text('name = "ten"\n', encoding="utf-8")
     for number in range(FUNCTIONS):

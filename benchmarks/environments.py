@@ -1,4 +1,4 @@
-"""Virtual environments with packages from PyPI, made once and kept in the user's cache folder."""
+"""Virtual environments with packages from PyPI, created once and kept in the user's cache directory."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import sys
 import venv
 from pathlib import Path
 
-from benchmarks.measuring import Skipped
+from benchmarks.measuring import BenchmarkSkipped
 
-__all__ = ["environment"]
+__all__ = ["create_environment"]
 
 
-def environment(*packages: str) -> Path:
-    """Return the ``bin`` of an environment that has these packages (``name==version``).
+def create_environment(*packages: str) -> Path:
+    """Return the ``bin`` directory of an environment with these packages, creating it if necessary.
 
-    ``Skipped`` when it cannot be made here.
+    Args:
+        packages: Requirements of the form ``name==version``.
+
+    Raises:
+        BenchmarkSkipped: The packages cannot be installed on this machine.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fnkit" / "benchmarks"
     folder = cache / "-".join([*(package.replace("==", "-") for package in packages), _TAG])
@@ -26,7 +30,9 @@ def environment(*packages: str) -> Path:
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         done = subprocess.run([*pip, *packages], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Skipped(f"{' and '.join(packages)} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+            raise BenchmarkSkipped(
+                f"{' and '.join(packages)} cannot be installed: {done.stderr.strip().splitlines()[-1]}"
+            )
         ready.touch()
     return folder / "bin"
 

@@ -1,11 +1,11 @@
-"""The data plane's CPU per warm request, against nginx's in front of the same Python bridge.
+"""Compares the CPU time per warm request of the data plane with that of nginx in front of the same workers.
 
-Both fronts are called through a Unix socket, keep their connections, run in one process, and have as many bridges
-behind them as there are clients. nginx is sent ready-made what a bridge expects (``event`` and ``context`` as JSON)
-and passes it on, its log turned off. The gateway gets the plain request and does everything it does: routing,
-access, event, mapping, logging, metrics. Only the front's own process is counted, user and system time.
+Both servers listen on a Unix socket, keep connections open, run in one process, and have as many workers as there
+are clients. nginx receives the request in the form that a worker expects (``event`` and ``context`` as JSON) and
+forwards it without logging. The gateway receives a plain request and does all its work: routing, authorization,
+event, response mapping, logging, metrics. Only the CPU time of the server's own process counts, user and system.
 
-Round trips are in this machine's wall-clock time, so they count the bridge and the load generator too.
+Round trips are wall-clock time, so they include the worker and the load generator.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.load import Address, Load, generate
-from benchmarks.local_platform import HELLO, local_platform, request_for, written_project
-from benchmarks.measuring import Comparison, in_turns
-from benchmarks.nginx import nginx_before_bridges
-from benchmarks.processes import cpu_seconds, need_linux
+from benchmarks.load import Address, Load, generate_load
+from benchmarks.local_platform import HELLO_HANDLER, build_request, local_platform, write_project
+from benchmarks.measuring import Comparison, measure_alternately
+from benchmarks.nginx import nginx_before_workers
+from benchmarks.processes import cpu_seconds, require_linux
 from fnkit.contract.invocation import build_context, build_event
 
 __all__ = ["run"]
@@ -29,59 +29,63 @@ GOAL = 3.0
 
 
 def run(rounds: int, folder: Path) -> list[Comparison]:
-    """CPU seconds per request of the front alone, then medians and 99th percentiles of round trips."""
-    need_linux()
-    project = written_project(folder / "project", HELLO)
+    """Measure CPU seconds per request of the server alone, then p50 and p99 of round trips."""
+    require_linux()
+    project = write_project(folder / "project", HELLO_HANDLER)
     with (
         local_platform(folder / "platform") as platform,
-        nginx_before_bridges(folder, project, "main.hello", max(CONNECTIONS)) as nginx,
+        nginx_before_workers(folder, project, "main.hello", max(CONNECTIONS)) as nginx,
     ):
-        domain = platform.deployed(project)[0]
-        plain = request_for(domain)
-        found: list[Comparison] = []
+        domain = platform.deploy(project)[0]
+        plain = build_request(domain)
+        comparisons: list[Comparison] = []
         for connections in CONNECTIONS:
-            ours = _Front(platform.private_socket, plain, platform.data_plane, connections)
-            theirs = _Front(nginx.socket, envelope(domain), nginx.worker, connections)
-            found += _compared(rounds, ours, theirs, connections)
-    return found
+            ours = _MeasuredServer(platform.private_socket, plain, platform.data_plane_pid, connections)
+            theirs = _MeasuredServer(nginx.socket, encode_invocation(domain), nginx.worker, connections)
+            comparisons += _compare(rounds, ours, theirs, connections)
+    return comparisons
 
 
-class _Front:
-    """One of the two, called again and again; remembers the round trips of each round."""
+class _MeasuredServer:
+    """One of the two servers, with the load of each round."""
 
     def __init__(self, address: Address, request: bytes, pid: int, connections: int) -> None:
-        self._once: Callable[[float], Load] = lambda seconds: generate(
+        self._generate: Callable[[float], Load] = lambda seconds: generate_load(
             address, request, connections=connections, seconds=seconds
         )
         self._pid = pid
         self.loads: list[Load] = []
-        self._once(0.5)  # every bridge runs, every connection is open
+        self._generate(0.5)  # start all workers and open all connections
 
-    def cpu(self) -> float:
-        """CPU seconds per request of one round."""
+    def cpu_per_request(self) -> float:
+        """Run a round and return its CPU seconds per request."""
         before = cpu_seconds(self._pid)
-        load = self._once(SECONDS)
+        load = self._generate(SECONDS)
         self.loads.append(load)
         return (cpu_seconds(self._pid) - before) / load.requests
 
-    def trips(self, part: float) -> tuple[float, ...]:
-        """This percentile of each round."""
-        return tuple(load.percentile(part) for load in self.loads)
+    def round_trips(self, fraction: float) -> tuple[float, ...]:
+        """Return a percentile of the round trips of each round."""
+        return tuple(load.percentile(fraction) for load in self.loads)
 
 
-def _compared(rounds: int, ours: _Front, theirs: _Front, connections: int) -> list[Comparison]:
-    cpu = in_turns(rounds, ours.cpu, theirs.cpu)
-    how = f"{connections} connection{'s' * (connections > 1)}"
-    reference = "nginx before the same bridge"
+def _compare(rounds: int, ours: _MeasuredServer, theirs: _MeasuredServer, connections: int) -> list[Comparison]:
+    cpu = measure_alternately(rounds, ours.cpu_per_request, theirs.cpu_per_request)
+    connections_text = f"{connections} connection{'s' * (connections > 1)}"
+    reference = "nginx before the same worker"
     return [
-        Comparison(f"gateway CPU per warm request, {how}", f"{reference}, CPU", *cpu, goal=GOAL),
-        Comparison(f"warm round trip, {how}, p50", reference, ours.trips(0.5), theirs.trips(0.5)),
-        Comparison(f"warm round trip, {how}, p99", reference, ours.trips(0.99), theirs.trips(0.99)),
+        Comparison(f"gateway CPU per warm request, {connections_text}", f"{reference}, CPU", *cpu, goal=GOAL),
+        Comparison(
+            f"warm round trip, {connections_text}, p50", reference, ours.round_trips(0.5), theirs.round_trips(0.5)
+        ),
+        Comparison(
+            f"warm round trip, {connections_text}, p99", reference, ours.round_trips(0.99), theirs.round_trips(0.99)
+        ),
     ]
 
 
-def envelope(domain: str) -> bytes:
-    """Return the request that a bridge gets for a plain GET, ready-made, for a front that makes none."""
+def encode_invocation(domain: str) -> bytes:
+    """Return the request that a worker receives for a plain GET, for a server that does not encode it itself."""
     headers = [
         ("x-forwarded-for", "127.0.0.1"),
         ("x-forwarded-proto", "http"),

@@ -1,4 +1,4 @@
-"""The reference that everybody knows: a fresh ``python -m http.server``, started and called."""
+"""A well-known reference: starting ``python -m http.server`` and sending it a request."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import time
 
 from benchmarks.servers import free_port
 
-__all__ = ["answered_after"]
+__all__ = ["time_to_first_response"]
 
 
-def answered_after() -> float:
-    """Seconds from starting the process to its first whole answer."""
+def time_to_first_response() -> float:
+    """Return the seconds from starting the process to its first complete response."""
     port = free_port()
     command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
     started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""An SQS endpoint that costs next to nothing: one queue in memory, in a process of its own.
+"""A minimal SQS endpoint with one queue in memory, as a separate process: ``python -m benchmarks.lean_sqs``.
 
-``python -m benchmarks.lean_sqs`` prints its address and serves until it is ended. It speaks SQS' JSON protocol as
-far as a consumer needs it, knows what is handed out and not deleted yet, and checks no signature. What is measured
-in front of it is the consumer: real endpoints, and those that imitate them whole, cost more than a consumer.
+It prints its address and serves until it is killed. It implements the part of SQS' JSON protocol that a consumer
+needs, tracks messages in flight, and does not check signatures. Its purpose is to measure the consumer: real
+endpoints and complete emulators take more CPU time than a consumer does.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ import msgspec
 __all__ = ["QUEUE", "serve"]
 
 QUEUE: Final = "nothing"
-_MOST: Final = 10
+_MAX_BATCH: Final = 10
 _VISIBILITY: Final = "30"
-_REFUSED: Final = b"400 Bad Request"
+_BAD_REQUEST: Final = b"400 Bad Request"
 _HEAD: Final = b"HTTP/1.1 %b\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n"
 
 
 class LeanQueue:
-    """How many messages lie there, and which were handed out."""
+    """The number of visible messages, and the receipt handles of those in flight."""
 
     def __init__(self) -> None:
-        self.lying = 0
+        self.visible = 0
         self._numbers = itertools.count(1)
-        self._handed_out: set[str] = set()
+        self._in_flight: set[str] = set()
 
     def attributes(self) -> dict[str, str]:
-        """See ``GetQueueAttributes``."""
+        """Return the attributes for ``GetQueueAttributes``."""
         return {
             "VisibilityTimeout": _VISIBILITY,
-            "ApproximateNumberOfMessages": str(self.lying),
-            "ApproximateNumberOfMessagesNotVisible": str(len(self._handed_out)),
+            "ApproximateNumberOfMessages": str(self.visible),
+            "ApproximateNumberOfMessagesNotVisible": str(len(self._in_flight)),
         }
 
-    def receive(self, most: int) -> list[dict[str, object]]:
-        """Hand out up to so many."""
-        number = min(most, self.lying, _MOST)
-        self.lying -= number
+    def receive(self, maximum: int) -> list[dict[str, object]]:
+        """Return up to ``maximum`` messages and mark them as in flight."""
+        number = min(maximum, self.visible, _MAX_BATCH)
+        self.visible -= number
         handles = [f"message-{next(self._numbers):012d}" for _ in range(number)]
-        self._handed_out.update(handles)
+        self._in_flight.update(handles)
         return [
             {
                 "MessageId": handle,
@@ -58,26 +58,28 @@ class LeanQueue:
         ]
 
     def delete(self, entries: list[dict[str, str]]) -> dict[str, object]:
-        """Forget what was handed out; what was not is said to have failed."""
-        known = [entry for entry in entries if entry["ReceiptHandle"] in self._handed_out]
-        self._handed_out.difference_update(entry["ReceiptHandle"] for entry in known)
+        """Delete messages in flight; report all others as failed."""
+        deleted = [entry for entry in entries if entry["ReceiptHandle"] in self._in_flight]
+        self._in_flight.difference_update(entry["ReceiptHandle"] for entry in deleted)
         failed = [
             {"Id": entry["Id"], "Code": "ReceiptHandleIsInvalid", "SenderFault": True}
             for entry in entries
-            if entry not in known
+            if entry not in deleted
         ]
-        return {"Successful": [{"Id": entry["Id"]} for entry in known], "Failed": failed}
+        return {"Successful": [{"Id": entry["Id"]} for entry in deleted], "Failed": failed}
 
-    def hide(self, entries: list[dict[str, Any]]) -> dict[str, object]:
-        """Take back what is to appear again at once; everything else stays hidden for ever."""
-        back = {entry["ReceiptHandle"] for entry in entries if entry["VisibilityTimeout"] == 0} & self._handed_out
-        self._handed_out -= back
-        self.lying += len(back)
+    def change_visibility(self, entries: list[dict[str, Any]]) -> dict[str, object]:
+        """Make messages with a timeout of 0 visible again; the others stay invisible forever."""
+        visible_again = {
+            entry["ReceiptHandle"] for entry in entries if entry["VisibilityTimeout"] == 0
+        } & self._in_flight
+        self._in_flight -= visible_again
+        self.visible += len(visible_again)
         return {"Successful": [{"Id": entry["Id"]} for entry in entries], "Failed": []}
 
 
 class _Connection(asyncio.Protocol):
-    """One client. Methods with ``on_`` are httptools' names."""
+    """A client connection. The names of ``on_…`` methods are those of httptools."""
 
     def __init__(self, queue: LeanQueue, address: Callable[[], str]) -> None:
         self._queue = queue
@@ -110,53 +112,57 @@ class _Connection(asyncio.Protocol):
         self._body += data
 
     def on_message_complete(self) -> None:
-        asked: dict[str, Any] = msgspec.json.decode(self._body)
+        request: dict[str, Any] = msgspec.json.decode(self._body)
         match self._operation:
             case b"ReceiveMessage":
-                self._receive(asked)
+                self._receive(request)
             case b"DeleteMessageBatch":
-                self._answer(self._queue.delete(asked["Entries"]))
-            case b"SendMessageBatch":  # one number says more than ten entries
-                self._queue.lying += int(asked["Entries"][0]["MessageBody"])
-                self._answer({"Successful": [], "Failed": []})
+                self._respond(self._queue.delete(request["Entries"]))
+            case b"SendMessageBatch":  # the body of the first entry is the number of messages to add
+                self._queue.visible += int(request["Entries"][0]["MessageBody"])
+                self._respond({"Successful": [], "Failed": []})
             case b"GetQueueUrl":
-                self._tell_url(asked["QueueName"])
+                self._send_queue_url(request["QueueName"])
             case b"GetQueueAttributes":
-                self._answer({"Attributes": self._queue.attributes()})
+                self._respond({"Attributes": self._queue.attributes()})
             case b"ChangeMessageVisibilityBatch":
-                self._answer(self._queue.hide(asked["Entries"]))
+                self._respond(self._queue.change_visibility(request["Entries"]))
             case _:
-                self._answer({"__type": "com.amazonaws.sqs#UnsupportedOperation", "message": "not here"}, _REFUSED)
+                self._respond(
+                    {"__type": "com.amazonaws.sqs#UnsupportedOperation", "message": "not supported"}, _BAD_REQUEST
+                )
 
-    def _tell_url(self, name: str) -> None:
+    def _send_queue_url(self, name: str) -> None:
         if name == QUEUE:
-            self._answer({"QueueUrl": f"{self._address()}/0/{QUEUE}"})
+            self._respond({"QueueUrl": f"{self._address()}/0/{QUEUE}"})
         else:
-            self._answer({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "no such queue"}, _REFUSED)
+            self._respond(
+                {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "no such queue"}, _BAD_REQUEST
+            )
 
-    def _receive(self, asked: dict[str, Any]) -> None:
-        found = self._queue.receive(int(asked.get("MaxNumberOfMessages", 1)))
-        if found or not asked.get("WaitTimeSeconds"):
-            self._answer({"Messages": found})
+    def _receive(self, request: dict[str, Any]) -> None:
+        found = self._queue.receive(int(request.get("MaxNumberOfMessages", 1)))
+        if found or not request.get("WaitTimeSeconds"):
+            self._respond({"Messages": found})
             return
-        poll = asyncio.ensure_future(self._wait(asked))
+        poll = asyncio.ensure_future(self._wait(request))
         self._polls.add(poll)
         poll.add_done_callback(self._polls.discard)
 
-    async def _wait(self, asked: dict[str, Any]) -> None:
-        deadline = asyncio.get_running_loop().time() + float(asked["WaitTimeSeconds"])
-        while not self._queue.lying and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  nobody is in a hurry
+    async def _wait(self, request: dict[str, Any]) -> None:
+        deadline = asyncio.get_running_loop().time() + float(request["WaitTimeSeconds"])
+        while not self._queue.visible and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  polling is precise enough
             await asyncio.sleep(0.01)
-        self._answer({"Messages": self._queue.receive(int(asked.get("MaxNumberOfMessages", 1)))})
+        self._respond({"Messages": self._queue.receive(int(request.get("MaxNumberOfMessages", 1)))})
 
-    def _answer(self, document: object, status: bytes = b"200 OK") -> None:
+    def _respond(self, document: object, status: bytes = b"200 OK") -> None:
         body = msgspec.json.encode(document)
         if self._transport is not None:
             self._transport.write(_HEAD % (status, len(body)) + body)
 
 
 async def serve() -> None:
-    """Serve on a free port of this machine, for ever."""
+    """Serve on a free local port until the process is killed."""
     queue, address = LeanQueue(), ""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Connection(queue, lambda: address), "127.0.0.1", 0)

@@ -1,7 +1,7 @@
-"""A load generator: so many connections, each with one request in flight, as fast as they are answered.
+"""A closed-loop load generator: each connection sends its next request when it has received a response.
 
-It runs in the benchmark's own process, speaks TCP and Unix sockets, and checks every status. A server that closes
-its connection after an answer is called again on a new one, which is then part of what is measured.
+It runs in the process of the benchmark, supports TCP and Unix sockets, and checks every status. If the server
+closes a connection after a response, the next request opens a new one, and its duration includes connecting.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Address", "Client", "Load", "call", "generate"]
+__all__ = ["Address", "Client", "Load", "generate_load", "timed_request"]
 
 Address = tuple[str, int] | Path
 
@@ -25,57 +25,61 @@ _TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was measured. ``latencies``: seconds, ascending."""
+    """The result of a run; ``latencies`` are seconds in ascending order."""
 
     seconds: float
     latencies: array[float]
 
     @property
     def requests(self) -> int:
-        """How many were answered."""
+        """The number of responses."""
         return len(self.latencies)
 
     @property
-    def seconds_each(self) -> float:
-        """The throughput's inverse."""
+    def seconds_per_request(self) -> float:
+        """The inverse of the throughput."""
         return self.seconds / self.requests
 
-    def percentile(self, part: float) -> float:
-        """Seconds within which this part of the requests was answered; ``part`` from 0 to 1."""
-        return self.latencies[min(self.requests - 1, int(self.requests * part))]
+    def percentile(self, fraction: float) -> float:
+        """Return the latency in seconds at a fraction from 0 to 1."""
+        return self.latencies[min(self.requests - 1, int(self.requests * fraction))]
 
 
 class Client:
-    """One connection. ``hear`` gives whether the answer is complete."""
+    """A connection that sends the same request repeatedly."""
 
     def __init__(self, address: Address, request: bytes) -> None:
         self._address = address
         self._request = request
         self._buffer = b""
         self.started = 0.0
-        self.socket = _connected(address)
+        self.socket = _connect(address)
 
-    def ask(self) -> None:
+    def send(self) -> None:
         """Send the request."""
         self.started = time.perf_counter()
         self.socket.sendall(self._request)
 
-    def hear(self) -> bool:
-        """Take what has come. ``RuntimeError`` when it is not a 200."""
+    def receive(self) -> bool:
+        """Receive available bytes and return whether the response is complete.
+
+        Raises:
+            RuntimeError: The status is not 200, or the server closed the connection.
+        """
         received = self.socket.recv(65536)
         if not received:
-            raise RuntimeError(f"{self._address} closed the connection without an answer")
+            raise RuntimeError(f"{self._address} closed the connection without a response")
         self._buffer += received
         head = _HEAD.match(self._buffer)
         end = self._buffer.find(b"\r\n\r\n")
         if head is None or end < 0 or len(self._buffer) < end + 4 + int(head[2]):
             return False
         if head[1] != b"200":
-            raise RuntimeError(f"{self._address} answered {self._buffer[:2000].decode('latin-1')}")
+            raise RuntimeError(f"{self._address} returned {self._buffer[:2000].decode('latin-1')}")
         return True
 
-    def next(self) -> bool:
-        """Be ready for another request; ``True`` when that took a new connection."""
+    def finish_response(self) -> bool:
+        """Discard the response; close the connection and return True if the server asked for that."""
         answer, self._buffer = self._buffer, b""
         if _CLOSES.search(answer) is None:
             return False
@@ -83,13 +87,13 @@ class Client:
         return True
 
     def reconnect(self) -> None:
-        """Open another connection; its time counts."""
+        """Open a new connection and send the request; the latency includes connecting."""
         self.started = time.perf_counter()
-        self.socket = _connected(self._address)
+        self.socket = _connect(self._address)
         self.socket.sendall(self._request)
 
 
-def _connected(address: Address) -> socket.socket:
+def _connect(address: Address) -> socket.socket:
     if isinstance(address, Path):
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(_TIMEOUT)
@@ -100,8 +104,12 @@ def _connected(address: Address) -> socket.socket:
     return connection
 
 
-def generate(address: Address, request: bytes, *, connections: int, seconds: float) -> Load:
-    """Ask for so many seconds. ``RuntimeError`` for an answer that is not a 200, or none within a minute."""
+def generate_load(address: Address, request: bytes, *, connections: int, seconds: float) -> Load:
+    """Send requests for a number of seconds.
+
+    Raises:
+        RuntimeError: A status is not 200, or there is no response for a minute.
+    """
     poller = select.epoll()
     clients: dict[int, Client] = {}
     latencies = array("d")
@@ -110,37 +118,41 @@ def generate(address: Address, request: bytes, *, connections: int, seconds: flo
         client = Client(address, request)
         clients[client.socket.fileno()] = client
         poller.register(client.socket, select.EPOLLIN)
-        client.ask()
+        client.send()
     now = started
     while now < started + seconds:
         ready = poller.poll(_TIMEOUT)
         if not ready:
-            raise RuntimeError(f"{address} answered nothing for {_TIMEOUT:g} s")
+            raise RuntimeError(f"{address} sent no response for {_TIMEOUT:g} s")
         for descriptor, _ in ready:
             client = clients[descriptor]
-            if not client.hear():
+            if not client.receive():
                 continue
             now = time.perf_counter()
             latencies.append(now - client.started)
-            if client.next():
+            if client.finish_response():
                 del clients[descriptor]
                 client.reconnect()
                 clients[client.socket.fileno()] = client
                 poller.register(client.socket, select.EPOLLIN)
             else:
-                client.ask()
+                client.send()
     for client in clients.values():
         client.socket.close()
     poller.close()
     return Load(now - started, array("d", sorted(latencies)))
 
 
-def call(address: Address, request: bytes) -> float:
-    """Seconds from opening a connection to one whole answer. ``ConnectionError`` while nobody listens."""
+def timed_request(address: Address, request: bytes) -> float:
+    """Return the seconds from connecting to a complete response.
+
+    Raises:
+        ConnectionError: The server does not accept connections.
+    """
     started = time.perf_counter()
     client = Client(address, request)
-    client.ask()
-    while not client.hear():
+    client.send()
+    while not client.receive():
         pass
     elapsed = time.perf_counter() - started
     client.socket.close()

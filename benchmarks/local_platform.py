@@ -1,4 +1,4 @@
-"""A platform of the benchmark's own: temporary folder, free ports, stopped at the end."""
+"""A platform for a benchmark, with a temporary data directory and free ports."""
 
 from __future__ import annotations
 
@@ -15,90 +15,109 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.load import call
+from benchmarks.load import timed_request
 
-__all__ = ["FNKIT", "HELLO", "LocalPlatform", "local_platform", "request_for", "sleeping", "written_project"]
+__all__ = [
+    "FNKIT",
+    "HELLO_HANDLER",
+    "LocalPlatform",
+    "build_request",
+    "local_platform",
+    "measure_cold_start",
+    "write_project",
+]
 
 FNKIT = str(Path(sys.executable).with_name("fnkit"))
 
-HELLO = """from fnkit import function
+HELLO_HANDLER = """from fnkit import function
 
 
 @function(memory=128)
 def hello(event, context):
     return "hello"
 """
-"""The handler that does nothing: what is measured is everything around it."""
+"""A handler that does nothing, so that a benchmark measures everything around it."""
 
-_ASLEEP_SECONDS = 1000
-"""Past the 15 minutes after which the last instance goes."""
-_REST_SECONDS = 0.3
+_IDLE_SECONDS = 1000
+"""More than the 15 minutes after which the last instance is terminated."""
+_SETTLE_SECONDS = 0.3
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPlatform:
-    """A running platform, and the command that talks to it. ``facts`` is what ``platform start`` answered."""
+    """A running platform.
+
+    Attributes:
+        environment: The environment of ``fnkit`` commands.
+        status: The JSON output of ``fnkit platform start``.
+    """
 
     environment: Mapping[str, str]
-    facts: Mapping[str, Any]
+    status: Mapping[str, Any]
 
     def fnkit(self, *arguments: str, folder: Path) -> dict[str, Any]:
-        """Run a command and return its JSON answer."""
+        """Run a command in a folder and return its JSON output."""
         return _fnkit(self.environment, folder, *arguments)
 
-    def deployed(self, project: Path) -> list[str]:
-        """Deploy a project; return its functions' domains."""
+    def deploy(self, project: Path) -> list[str]:
+        """Deploy a project and return the domains of its functions."""
         answer = self.fnkit("deploy", "--local", "--yes", folder=project)
         return [str(function["domain"]) for function in answer["functions"]]
 
     def call(self, domain: str) -> float:
-        """Seconds from connecting to the whole answer."""
-        return call(self.gateway, request_for(domain))
+        """Return the seconds from connecting to the complete response of a function."""
+        return timed_request(self.gateway, build_request(domain))
 
     @property
     def gateway(self) -> tuple[str, int]:
-        """The gateway's public address."""
-        parts = urlsplit(self.facts["gateway_url"])
+        """The gateway's public host and port."""
+        parts = urlsplit(self.status["gateway_url"])
         return str(parts.hostname), int(parts.port or 80)
 
     @property
     def private_socket(self) -> Path:
-        """The gateway's private door, which skips the token check and nothing else."""
-        run = json.loads((Path(self.facts["data_dir"]) / "run.json").read_text(encoding="utf-8"))
+        """The gateway's private listener, which skips the token check and nothing else."""
+        run = json.loads((Path(self.status["data_dir"]) / "run.json").read_text(encoding="utf-8"))
         return Path(run["socket_folder"]) / "gateway.sock"
 
     @property
-    def data_plane(self) -> int:
-        """The pid of the gateway and engine's process."""
-        pid: int = self.facts["processes"]["data_plane"]
+    def data_plane_pid(self) -> int:
+        """The pid of the data plane."""
+        pid: int = self.status["processes"]["data_plane"]
         return pid
 
     def advance(self, seconds: float) -> None:
-        """Move the platform's manual clock."""
+        """Advance the platform's manual clock."""
         request = urllib.request.Request(  # noqa: S310 - the platform's own address
-            f"{self.facts['api_url']}/fnkit/v1/clock",
+            f"{self.status['api_url']}/fnkit/v1/clock",
             data=json.dumps({"advance": seconds}).encode(),
-            headers={"X-Auth-Token": self.facts["secret_key"], "Content-Type": "application/json"},
+            headers={"X-Auth-Token": self.status["secret_key"], "Content-Type": "application/json"},
         )
         _direct.open(request, timeout=60).close()
 
 
-def request_for(domain: str) -> bytes:
+def build_request(domain: str) -> bytes:
     """Return a plain GET of a function."""
     return f"GET / HTTP/1.1\r\nHost: {domain}\r\n\r\n".encode()
 
 
-def sleeping(platform: LocalPlatform, domain: str, rest: float = _REST_SECONDS) -> float:
-    """Let everything scale to zero and come to rest; then seconds to one function's first answer."""
-    platform.advance(_ASLEEP_SECONDS)
+def measure_cold_start(platform: LocalPlatform, domain: str, rest: float = _SETTLE_SECONDS) -> float:
+    """Scale all functions to zero and return the seconds to the first response of one.
+
+    Args:
+        platform: A platform with a manual clock.
+        domain: The domain of the function.
+        rest: Real seconds to wait between scaling to zero and the request.
+    """
+    platform.advance(_IDLE_SECONDS)
     time.sleep(rest)
     return platform.call(domain)
 
 
-def written_project(folder: Path, handlers: str, settings: str = 'name = "bench"\n') -> Path:
-    """Write a project of one module, ``main.py``."""
+def write_project(folder: Path, handlers: str, settings: str = 'name = "bench"\n') -> Path:
+    """Write a project with the single module ``main.py``."""
     folder.mkdir()
     (folder / "fnkit.toml").write_text(settings, encoding="utf-8")
     (folder / "main.py").write_text(handlers, encoding="utf-8")
@@ -107,7 +126,7 @@ def written_project(folder: Path, handlers: str, settings: str = 'name = "bench"
 
 @contextmanager
 def local_platform(folder: Path, *options: str) -> Iterator[LocalPlatform]:
-    """Start a platform with its data in ``folder``."""
+    """Run a platform with its data in ``folder``."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCW_")}
     environment = {**inherited, "FNKIT_HOME": str(folder)}
     start = ("platform", "start", "--detach", "--api-port=0", "--gateway-port=0", *options)
@@ -121,6 +140,6 @@ def _fnkit(environment: Mapping[str, str], folder: Path, *arguments: str) -> dic
     command = [FNKIT, *arguments, "--json"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stdout} {done.stderr}")
+        raise RuntimeError(f"{' '.join(command)} exited with {done.returncode}: {done.stdout} {done.stderr}")
     answer: dict[str, Any] = json.loads(done.stdout) if done.stdout.strip() else {}
     return answer

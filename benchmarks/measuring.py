@@ -1,7 +1,7 @@
-"""One figure beside another, taken in turns: what a benchmark gives, and how it takes it.
+"""Results of benchmarks, and alternating measurement of two candidates.
 
-Machines differ and drift, so absolute times say little. Each round runs ours and the reference once, one after the
-other; the figure is the ratio of the two medians.
+Absolute times differ between machines and drift on a single one. Each round therefore runs fnkit and the reference
+once; the result is the ratio of the two medians.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Comparison", "Figure", "Skipped", "in_turns", "seconds"]
+__all__ = ["BenchmarkSkipped", "Comparison", "Figure", "elapsed_seconds", "measure_alternately"]
 
 
-class Skipped(Exception):
-    """This machine cannot run the benchmark; the message says what it lacks."""
+class BenchmarkSkipped(Exception):
+    """The benchmark cannot run on this machine; the message names what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Ours against the reference. Times are seconds, one a round."""
+    """A comparison of fnkit (``ours``) with a reference. Times are seconds, one per round."""
 
     ours: str
     reference: str
@@ -30,44 +30,48 @@ class Comparison:
 
     @property
     def our_median(self) -> float:
-        """Seconds."""
+        """The median of fnkit in seconds."""
         return statistics.median(self.our_seconds)
 
     @property
     def reference_median(self) -> float:
-        """Seconds."""
+        """The median of the reference in seconds."""
         return statistics.median(self.reference_seconds)
 
     @property
     def ratio(self) -> float:
-        """Ours as a part of the reference: below 1 is faster."""
+        """The median of fnkit divided by that of the reference; below 1, fnkit is faster."""
         return self.our_median / self.reference_median
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Something measured that stands beside nothing."""
+    """A measurement without a reference."""
 
     what: str
     value: float
     unit: str
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """How long the work takes."""
+def elapsed_seconds(work: Callable[[], object]) -> float:
+    """Return the duration of a call in seconds."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-def in_turns(
+def measure_alternately(
     rounds: int, ours: Callable[[], float], reference: Callable[[], float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Measure both once a round, the order swapped from round to round."""
+    """Measure both once per round and swap the order from round to round, so that drift affects both alike.
+
+    Returns:
+        The values of ``ours`` and of ``reference``, one per round.
+    """
     our_seconds: list[float] = []
     reference_seconds: list[float] = []
     for number in range(rounds):
-        turns = [(our_seconds, ours), (reference_seconds, reference)]
-        for figures, measure in turns if number % 2 == 0 else reversed(turns):
-            figures.append(measure())
+        measurements = [(our_seconds, ours), (reference_seconds, reference)]
+        for values, measure in measurements if number % 2 == 0 else reversed(measurements):
+            values.append(measure())
     return tuple(our_seconds), tuple(reference_seconds)

@@ -1,8 +1,8 @@
-"""nginx in front of the very bridge that functions run on: the floor for a gateway.
+"""nginx in front of the worker that functions run in, as a lower bound for a gateway.
 
-The bridge processes answer requests exactly as instances of the platform do: the same code, the same ``event`` and
-``context`` as JSON in each request. They only take connections from a socket that listens, one each, where the
-platform hands them a connected one.
+The worker processes run the same code as instances of the platform and receive the same ``event`` and ``context``
+as JSON. They differ only in that they accept a connection from a listening socket, where the platform passes them a
+connected one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.measuring import Skipped
+from benchmarks.measuring import BenchmarkSkipped
 from benchmarks.servers import free_port
 
-__all__ = ["Front", "nginx_before_bridges"]
+__all__ = ["NginxServer", "nginx_before_workers"]
 
-BRIDGE = """
+WORKER = """
 import socket, sys
 from fnkit.platform.engine.bridges import serving as bridge
 listener = socket.socket(fileno=int(sys.argv[1]))
@@ -45,20 +45,20 @@ http {{
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   keepalive_requests 100000000;
-  upstream bridges {{
-    server unix:{folder}/bridge.sock; keepalive {bridges}; keepalive_requests 100000000;
+  upstream workers {{
+    server unix:{folder}/worker.sock; keepalive {workers}; keepalive_requests 100000000;
   }}
   server {{
     listen unix:{folder}/nginx.sock;
     listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://bridges; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    location / {{ proxy_pass http://workers; proxy_http_version 1.1; proxy_set_header Connection ""; }}
   }}
 }}
 """
 
 
-class Front:
-    """nginx, running. ``worker`` is the pid of its only worker; ``port`` and ``socket`` lead to the same place."""
+class NginxServer:
+    """A running nginx. ``worker`` is the pid of its only worker; ``port`` and ``socket`` serve the same."""
 
     def __init__(self, port: int, socket_path: Path, worker: int) -> None:
         self.port = port
@@ -67,27 +67,37 @@ class Front:
 
 
 @contextmanager
-def nginx_before_bridges(folder: Path, project: Path, handler: str, bridges: int) -> Iterator[Front]:
-    """Start so many bridges with this handler, and nginx in front of them."""
+def nginx_before_workers(folder: Path, project: Path, handler: str, workers: int) -> Iterator[NginxServer]:
+    """Run worker processes with a handler, and nginx in front of them.
+
+    Args:
+        folder: A directory for sockets and configuration.
+        project: The directory of the handler's module.
+        handler: The handler as ``module.function``.
+        workers: The number of worker processes.
+
+    Raises:
+        BenchmarkSkipped: nginx is not installed.
+    """
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
-        raise Skipped("nginx is not installed (apt-get install nginx-light)")
+        raise BenchmarkSkipped("nginx is not installed (apt-get install nginx-light)")
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(folder / "bridge.sock"))
-    listener.listen(bridges)
-    command = [sys.executable, "-c", BRIDGE, str(listener.fileno()), handler, str(project)]
-    processes = [subprocess.Popen(command, pass_fds=[listener.fileno()]) for _ in range(bridges)]
+    listener.bind(str(folder / "worker.sock"))
+    listener.listen(workers)
+    command = [sys.executable, "-c", WORKER, str(listener.fileno()), handler, str(project)]
+    processes = [subprocess.Popen(command, pass_fds=[listener.fileno()]) for _ in range(workers)]
     try:
         port = free_port()
-        # As root, nginx would hand its worker to a user who may not enter this folder.
+        # As root, nginx runs its worker as another user by default, who may not access this folder.
         user = "user root;" if os.geteuid() == 0 else ""
         configuration = folder / "nginx.conf"
         configuration.write_text(
-            CONFIGURATION.format(folder=folder, user=user, bridges=bridges, port=port), encoding="utf-8"
+            CONFIGURATION.format(folder=folder, user=user, workers=workers, port=port), encoding="utf-8"
         )
-        front = subprocess.Popen([nginx, "-c", str(configuration), "-p", str(folder)])
-        processes.append(front)
-        yield Front(port, folder / "nginx.sock", _worker_of(front.pid, folder / "nginx.sock"))
+        server = subprocess.Popen([nginx, "-c", str(configuration), "-p", str(folder)])
+        processes.append(server)
+        yield NginxServer(port, folder / "nginx.sock", _wait_for_worker(server.pid, folder / "nginx.sock"))
     finally:
         for process in processes:
             process.terminate()
@@ -96,11 +106,11 @@ def nginx_before_bridges(folder: Path, project: Path, handler: str, bridges: int
         listener.close()
 
 
-def _worker_of(master: int, socket_path: Path) -> int:
+def _wait_for_worker(master: int, socket_path: Path) -> int:
     deadline = time.monotonic() + 10
     children = Path(f"/proc/{master}/task/{master}/children")
     while not (socket_path.exists() and (found := children.read_text().split())):
         if time.monotonic() > deadline:
-            raise RuntimeError("nginx started no worker")
+            raise RuntimeError("nginx did not start its worker")
         time.sleep(0.01)
     return int(found[0])

@@ -1,12 +1,12 @@
-"""The other local servers for such handlers, from PyPI: the same handler, sixteen connections, and from nothing.
+"""Compares fnkit with other local servers for such handlers, from PyPI: throughput and first response.
 
-scaleway-functions-python's local server is Flask's development server; its call as its page shows it turns the
-reloader on, the row without it is its faster start. functions-framework runs gunicorn: by default one worker with
-four threads a core, and best on this machine with a worker a core, so both are measured. Ours is the platform as
-``fnkit platform start`` starts it, isolation and all.
+The local server of scaleway-functions-python is Flask's development server. Its documented call enables the
+reloader; the row without it starts faster. functions-framework runs gunicorn, by default with one worker and four
+threads per core; one worker per core is fastest on this machine, so both are measured. fnkit runs as ``fnkit
+platform start`` starts it, with isolation.
 
-A first answer from nothing: theirs, their process is started; ours, the function has scaled to zero, and in the
-last row not even the platform runs.
+The first response of a peer includes starting its process. fnkit's function has scaled to zero, and in the last row
+the platform is not running either.
 """
 
 from __future__ import annotations
@@ -17,11 +17,18 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from benchmarks.environments import environment
-from benchmarks.load import Address, generate
-from benchmarks.local_platform import HELLO, LocalPlatform, local_platform, request_for, sleeping, written_project
-from benchmarks.measuring import Comparison, in_turns, seconds
-from benchmarks.servers import REQUEST, Server, first_answer, serving
+from benchmarks.environments import create_environment
+from benchmarks.load import Address, generate_load
+from benchmarks.local_platform import (
+    HELLO_HANDLER,
+    LocalPlatform,
+    build_request,
+    local_platform,
+    measure_cold_start,
+    write_project,
+)
+from benchmarks.measuring import Comparison, elapsed_seconds, measure_alternately
+from benchmarks.servers import REQUEST, Server, measure_first_response, running_server
 
 __all__ = ["run"]
 
@@ -49,65 +56,67 @@ def hello(request):
 
 
 def run(rounds: int, folder: Path) -> list[Comparison]:
-    """Throughput as seconds per request, then first answers."""
-    project = written_project(folder / "project", HELLO)
+    """Measure seconds per request under load, then first responses."""
+    project = write_project(folder / "project", HELLO_HANDLER)
     peers = list(_peers(folder))
-    found = []
+    comparisons = []
     with local_platform(folder / "platform", "--manual-clock") as platform:
-        domain = platform.deployed(project)[0]
+        domain = platform.deploy(project)[0]
         for server, throughput, _ in peers:
-            found.append(_throughput(rounds, platform, domain, server, throughput))
+            comparisons.append(_compare_throughput(rounds, platform, domain, server, throughput))
         for server, _, cold in peers:
-            ours = partial(sleeping, platform, domain)
-            figures = in_turns(rounds, ours, partial(first_answer, server))
-            found.append(Comparison("first answer, scaled to zero", f"starting {server.name}", *figures, goal=cold))
-    found.append(_whole_start(rounds, folder / "platform", domain, peers[2][0]))
-    return found
+            ours = partial(measure_cold_start, platform, domain)
+            figures = measure_alternately(rounds, ours, partial(measure_first_response, server))
+            comparisons.append(
+                Comparison("first answer, scaled to zero", f"starting {server.name}", *figures, goal=cold)
+            )
+    comparisons.append(_compare_platform_start(rounds, folder / "platform", domain, peers[2][0]))
+    return comparisons
 
 
 def _peers(folder: Path) -> Iterator[tuple[Server, float | None, float | None]]:
-    """Server, and the goals for throughput and first answer."""
-    scaleway = environment("scaleway-functions-python==0.2.3") / "python"
-    framework = environment("functions-framework==3.10.2") / "functions-framework"
-    home = folder / "peers"
-    home.mkdir()
-    (home / "scw.py").write_text(_SCALEWAY, encoding="utf-8")
-    (home / "framework.py").write_text(_FRAMEWORK, encoding="utf-8")
+    """Yield each server with the goals for throughput and first response."""
+    scaleway = create_environment("scaleway-functions-python==0.2.3") / "python"
+    framework = create_environment("functions-framework==3.10.2") / "functions-framework"
+    directory = folder / "peers"
+    directory.mkdir()
+    (directory / "scw.py").write_text(_SCALEWAY, encoding="utf-8")
+    (directory / "framework.py").write_text(_FRAMEWORK, encoding="utf-8")
     local = [str(scaleway), "scw.py", "{port}"]
     name = "scaleway-functions-python"
-    yield Server(name, home, [*local, "debug"]), 1 / 8, 1 / 50
-    yield Server(f"{name}, debug=False", home, [*local, "plain"]), 1 / 8, None
-    served = [str(framework), "--source=framework.py", "--target=hello", "--host=127.0.0.1", "--port={port}"]
-    yield Server("functions-framework", home, served), 1 / 3, 1 / 10
+    yield Server(name, directory, [*local, "debug"]), 1 / 8, 1 / 50
+    yield Server(f"{name}, debug=False", directory, [*local, "plain"]), 1 / 8, None
+    command = [str(framework), "--source=framework.py", "--target=hello", "--host=127.0.0.1", "--port={port}"]
+    yield Server("functions-framework", directory, command), 1 / 3, 1 / 10
     cores = str(os.cpu_count())
-    yield Server(f"functions-framework, WORKERS={cores}", home, served, {"WORKERS": cores}), None, None
+    yield Server(f"functions-framework, WORKERS={cores}", directory, command, {"WORKERS": cores}), None, None
 
 
-def _throughput(
+def _compare_throughput(
     rounds: int, platform: LocalPlatform, domain: str, server: Server, goal: float | None
 ) -> Comparison:
     def once(address: Address, request: bytes) -> float:
-        return generate(address, request, connections=CONNECTIONS, seconds=SECONDS).seconds_each
+        return generate_load(address, request, connections=CONNECTIONS, seconds=SECONDS).seconds_per_request
 
     with ExitStack() as stack:
-        theirs = partial(once, stack.enter_context(serving(server)), REQUEST)
-        ours = partial(once, platform.gateway, request_for(domain))
-        ours(), theirs()  # instances and threads are there, connections have been made
-        figures = in_turns(rounds, ours, theirs)
+        theirs = partial(once, stack.enter_context(running_server(server)), REQUEST)
+        ours = partial(once, platform.gateway, build_request(domain))
+        ours(), theirs()  # start instances and threads
+        figures = measure_alternately(rounds, ours, theirs)
     return Comparison(f"a request of {CONNECTIONS} at once", server.name, *figures, goal=goal)
 
 
-def _whole_start(rounds: int, home: Path, domain: str, server: Server) -> Comparison:
-    """The platform that has this function deployed is started anew each time."""
+def _compare_platform_start(rounds: int, directory: Path, domain: str, server: Server) -> Comparison:
+    """Measure the first response of a deployed function, including the start of the platform."""
 
     def ours() -> float:
         with ExitStack() as stack:
 
             def start() -> None:
-                platform = stack.enter_context(local_platform(home))
+                platform = stack.enter_context(local_platform(directory))
                 platform.call(domain)
 
-            return seconds(start)
+            return elapsed_seconds(start)
 
-    figures = in_turns(rounds, ours, partial(first_answer, server))
+    figures = measure_alternately(rounds, ours, partial(measure_first_response, server))
     return Comparison("platform started, first answer", f"starting {server.name}", *figures)

@@ -1,4 +1,4 @@
-"""Bar charts of a run's figures, as SVG: readable on light and dark pages, ours in colour."""
+"""Draws bar charts of benchmark results as SVG, for light and dark pages; bars of fnkit are coloured."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from xml.sax.saxutils import escape
 
 from benchmarks.measuring import Comparison, Figure
 
-__all__ = ["draw"]
+__all__ = ["draw_charts"]
 
 WIDTH, LABELS, VALUES = 800, 330, 90
-"""Of the picture, of the labels on the left, of the values on the right."""
+"""Widths of the chart, of the labels on the left and of the values on the right."""
 TOP, ROW, BAR = 56, 34, 20
 
 _STYLE = """
@@ -29,7 +29,7 @@ text { font: 14px system-ui, sans-serif; fill: #24292f }
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One line of a chart."""
+    """A row of a chart."""
 
     label: str
     value: float
@@ -39,7 +39,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """``note`` says which way is better."""
+    """A bar chart; ``note`` says which direction is better."""
 
     name: str
     title: str
@@ -47,26 +47,31 @@ class Chart:
     bars: Sequence[Bar]
 
 
-def draw(found: Sequence[tuple[str, Comparison | Figure]], folder: Path) -> list[Path]:
-    """Write one file for each chart whose benchmarks were run; return them."""
+def draw_charts(results: Sequence[tuple[str, Comparison | Figure]], folder: Path) -> list[Path]:
+    """Write a file for each chart whose benchmark was run, and return the files."""
     by_name: dict[str, list[Comparison]] = {}
-    for name, one in found:
+    for name, one in results:
         if isinstance(one, Comparison):
             by_name.setdefault(name, []).append(one)
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    files = []
     for chart in _charts(by_name):
         file = folder / f"{chart.name}.svg"
-        file.write_text(_svg(chart), encoding="utf-8")
-        written.append(file)
-    return written
+        file.write_text(_render_svg(chart), encoding="utf-8")
+        files.append(file)
+    return files
 
 
 def _charts(found: dict[str, list[Comparison]]) -> list[Chart]:
     charts = []
     if cold := found.get("cold-start"):
         charts.append(
-            Chart("cold-starts", "Cold start: request in, answer out", _LESS, _pairs(cold, _milliseconds))
+            Chart(
+                "cold-starts",
+                "Cold start: from request to response",
+                _LOWER_IS_BETTER,
+                _comparison_bars(cold, _milliseconds),
+            )
         )
     if peers := found.get("peers"):
         first = [one for one in peers if one.ours.startswith("first answer")]
@@ -75,28 +80,30 @@ def _charts(found: dict[str, list[Comparison]]) -> list[Chart]:
             Bar(one.reference.removeprefix("starting "), one.reference_median, _milliseconds(one.reference_median))
             for one in first
         ]
-        charts.append(Chart("first-answers", "First answer from nothing", _LESS, [ours, *theirs]))
+        charts.append(
+            Chart("first-answers", "First response without a running instance", _LOWER_IS_BETTER, [ours, *theirs])
+        )
         warm = [one for one in peers if one.ours.startswith("a request")]
         ours = Bar("fnkit", _rate(warm[0].our_median), _per_second(warm[0].our_median), ours=True)
         theirs = [
             Bar(one.reference, _rate(one.reference_median), _per_second(one.reference_median)) for one in warm
         ]
         title = "Requests per second, the same handler, 16 connections"
-        charts.append(Chart("throughput", title, "more is better", [ours, *theirs]))
+        charts.append(Chart("throughput", title, "higher is better", [ours, *theirs]))
     if cpu := [one for one in found.get("gateway-cpu", []) if "CPU" in one.ours]:
         title = "CPU time of the front per warm request"
-        charts.append(Chart("gateway-cpu", title, _LESS, _pairs(cpu, _microseconds)))
+        charts.append(Chart("gateway-cpu", title, _LOWER_IS_BETTER, _comparison_bars(cpu, _microseconds)))
     return charts
 
 
-_LESS = "less is better"
+_LOWER_IS_BETTER = "lower is better"
 
 
-def _pairs(comparisons: Sequence[Comparison], text: Callable[[float], str]) -> list[Bar]:
+def _comparison_bars(comparisons: Sequence[Comparison], format_value: Callable[[float], str]) -> list[Bar]:
     bars = []
     for one in comparisons:
-        bars.append(Bar(one.ours, one.our_median, text(one.our_median), ours=True))
-        bars.append(Bar(one.reference, one.reference_median, text(one.reference_median)))
+        bars.append(Bar(one.ours, one.our_median, format_value(one.our_median), ours=True))
+        bars.append(Bar(one.reference, one.reference_median, format_value(one.reference_median)))
     return bars
 
 
@@ -116,10 +123,10 @@ def _microseconds(seconds: float) -> str:
     return f"{seconds * 1e6:.3g} µs"
 
 
-def _svg(chart: Chart) -> str:
+def _render_svg(chart: Chart) -> str:
     height = TOP + ROW * len(chart.bars) + 8
     longest = max(bar.value for bar in chart.bars)
-    room = WIDTH - LABELS - VALUES - 24
+    available = WIDTH - LABELS - VALUES - 24
     size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(chart.title)}">',
@@ -129,11 +136,11 @@ def _svg(chart: Chart) -> str:
     ]
     for number, bar in enumerate(chart.bars):
         y = TOP + ROW * number
-        length = max(2.0, room * bar.value / longest)
+        length = max(2.0, available * bar.value / longest)
         kind = "ours" if bar.ours else "theirs"
-        place = f'x="{LABELS}" y="{y + 15}" text-anchor="end"'
+        position = f'x="{LABELS}" y="{y + 15}" text-anchor="end"'
         lines += [
-            f'<text class="{"" if bar.ours else "label"}" {place}>{escape(bar.label)}</text>',
+            f'<text class="{"" if bar.ours else "label"}" {position}>{escape(bar.label)}</text>',
             f'<rect class="{kind}" x="{LABELS + 12}" y="{y}" width="{length:.1f}" height="{BAR}" rx="3"/>',
             f'<text x="{LABELS + 20 + length:.1f}" y="{y + 15}">{escape(bar.text)}</text>',
         ]

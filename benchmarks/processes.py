@@ -1,4 +1,4 @@
-"""What Linux knows about a process: its CPU time and its memory."""
+"""CPU time and memory of processes, from Linux' ``/proc``."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measuring import Skipped
+from benchmarks.measuring import BenchmarkSkipped
 
-__all__ = ["Memory", "cpu_seconds", "descendants", "memory", "need_linux"]
+__all__ = ["Memory", "cpu_seconds", "descendants", "memory", "require_linux"]
 
 _PROCESSES = Path("/proc")
 _NANOSECOND = 1e-9
 
 
-def need_linux() -> None:
-    """Raise ``Skipped`` where other processes cannot be looked at."""
+def require_linux() -> None:
+    """Raise ``BenchmarkSkipped`` on systems without ``/proc``."""
     if not sys.platform.startswith("linux"):
-        raise Skipped("CPU and memory of other processes are read from /proc")
+        raise BenchmarkSkipped("CPU and memory of other processes are read from /proc")
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of all threads of a process, user and system."""
+    """Return the CPU time of all threads of a process, user and system."""
     tasks = (_PROCESSES / str(pid) / "task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) * _NANOSECOND
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes. ``pss`` counts a shared page in parts, ``rss`` in every process whole."""
+    """Memory in bytes. ``pss`` divides a shared page between its processes; ``rss`` counts it in each."""
 
     pss: int
     rss: int
 
 
 def memory(pid: int) -> Memory:
-    """Return a process's memory."""
+    """Return the memory of a process."""
     found: dict[str, int] = {}
     for line in (_PROCESSES / str(pid) / "smaps_rollup").read_text().splitlines()[1:]:
         name, value = line.split(":")
@@ -45,7 +45,7 @@ def memory(pid: int) -> Memory:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the process's children, their children, and so on."""
+    """Return the pids of all descendants of a process."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in (_PROCESSES / str(pid) / "task").iterdir():

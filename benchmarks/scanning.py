@@ -1,4 +1,4 @@
-"""Reading 1,000 modules' declarations against importing the modules, each in a fresh process."""
+"""Compares scanning 1,000 modules for declarations with importing them, each in a new process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measuring import Comparison, in_turns
+from benchmarks.measuring import Comparison, measure_alternately
 
 __all__ = ["run"]
 
@@ -80,23 +80,23 @@ print(time.perf_counter() - started)
 
 
 def run(rounds: int, folder: Path) -> list[Comparison]:
-    """Time what the processes themselves report, without the interpreter's own start."""
+    """Measure the durations that the processes report, without the start of the interpreter."""
     found = []
     for every in (10, 1):
         project = folder / f"one-in-{every}"
-        functions = _write(project, every)
-        scan = partial(_reported, SCAN, project, functions)
+        functions = _write_modules(project, every)
+        scan = partial(_run_program, SCAN, project, functions)
         what = f"scan of {MODULES:,} modules, {MODULES // every:,} with handlers"
-        fresh = in_turns(rounds, scan, partial(_reported, IMPORT, project, functions, "-B"))
-        found.append(Comparison(what, "importing them", *fresh))
-        _reported(IMPORT, project, functions)  # compiles every module, once
-        compiled = in_turns(rounds, scan, partial(_reported, IMPORT, project, functions))
+        uncompiled = measure_alternately(rounds, scan, partial(_run_program, IMPORT, project, functions, "-B"))
+        found.append(Comparison(what, "importing them", *uncompiled))
+        _run_program(IMPORT, project, functions)  # compiles every module
+        compiled = measure_alternately(rounds, scan, partial(_run_program, IMPORT, project, functions))
         found.append(Comparison(what, "importing them, already compiled", *compiled))
     return found
 
 
-def _write(project: Path, every: int) -> int:
-    """Write the modules, one in ``every`` with handlers; return how many functions they declare."""
+def _write_modules(project: Path, every: int) -> int:
+    """Write the modules, of which one in ``every`` has handlers; return the number of functions."""
     project.mkdir()
     for number in range(MODULES):
         text = PLAIN + HANDLERS if number % every == 0 else PLAIN
@@ -105,6 +105,6 @@ def _write(project: Path, every: int) -> int:
     return 2 * MODULES // every
 
 
-def _reported(program: str, project: Path, functions: int, *options: str) -> float:
+def _run_program(program: str, project: Path, functions: int, *options: str) -> float:
     command = [sys.executable, "-I", *options, "-c", program, str(project), str(functions)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

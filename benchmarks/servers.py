@@ -1,4 +1,4 @@
-"""Servers that a benchmark starts, calls and ends: how long until the first answer, and what they take after it."""
+"""Server processes that a benchmark starts, sends requests to and kills."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.load import Address, call
+from benchmarks.load import Address, timed_request
 
-__all__ = ["REQUEST", "Server", "first_answer", "free_port", "serving"]
+__all__ = ["REQUEST", "Server", "free_port", "measure_first_response", "running_server"]
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What to run in ``folder``. ``{port}`` in the command is filled in."""
+    """A server command to run in ``folder``; ``{port}`` in the command is replaced."""
 
     name: str
     folder: Path
@@ -31,8 +31,8 @@ class Server:
 
 
 @contextmanager
-def _process(server: Server) -> Iterator[Address]:
-    """Start it; yield its address at once."""
+def _server_process(server: Server) -> Iterator[Address]:
+    """Run a server and yield its address, without waiting until it responds."""
     port = free_port()
     process = subprocess.Popen(
         [part.format(port=port) for part in server.command],
@@ -40,7 +40,7 @@ def _process(server: Server) -> Iterator[Address]:
         env={**os.environ, **server.environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # reloaders and workers end with it
+        start_new_session=True,  # a process group, to kill reloaders and workers too
     )
     try:
         yield ("127.0.0.1", port)
@@ -49,27 +49,27 @@ def _process(server: Server) -> Iterator[Address]:
         process.wait()
 
 
-def first_answer(server: Server) -> float:
-    """Seconds from starting its process to its first whole answer."""
+def measure_first_response(server: Server) -> float:
+    """Return the seconds from starting the process to its first complete response."""
     started = time.perf_counter()
-    with _process(server) as address:
-        _until_answered(address)
+    with _server_process(server) as address:
+        _wait_for_response(address)
         return time.perf_counter() - started
 
 
 @contextmanager
-def serving(server: Server) -> Iterator[Address]:
-    """Start it; yield its address once it answers."""
-    with _process(server) as address:
-        _until_answered(address)
+def running_server(server: Server) -> Iterator[Address]:
+    """Run a server and yield its address once it responds."""
+    with _server_process(server) as address:
+        _wait_for_response(address)
         yield address
 
 
-def _until_answered(address: Address) -> None:
-    deadline = time.monotonic() + _PATIENCE
+def _wait_for_response(address: Address) -> None:
+    deadline = time.monotonic() + _TIMEOUT
     while True:
         try:
-            call(address, REQUEST)
+            timed_request(address, REQUEST)
         except OSError:
             if time.monotonic() > deadline:
                 raise
@@ -79,7 +79,7 @@ def _until_answered(address: Address) -> None:
 
 
 def free_port() -> int:
-    """Return a port that is free now."""
+    """Return a port that is currently free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""``fnkit --version`` against ``python -c pass``: what a script pays for asking."""
+"""Compares ``fnkit --version`` with ``python -c pass``."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import sys
 from pathlib import Path
 
 from benchmarks.local_platform import FNKIT
-from benchmarks.measuring import Comparison, in_turns, seconds
+from benchmarks.measuring import Comparison, elapsed_seconds, measure_alternately
 
 __all__ = ["run"]
 
 CALLS = 5
-"""Calls a round: one alone is too short to be told from noise."""
+"""Calls per round: a single one is too short to distinguish from noise."""
 
 
 def run(rounds: int, folder: Path) -> list[Comparison]:
-    """Time whole processes."""
+    """Measure whole processes."""
     del folder
 
     def version() -> float:
-        return seconds(lambda: _call([FNKIT, "--version"])) / CALLS
+        return elapsed_seconds(lambda: _call([FNKIT, "--version"])) / CALLS
 
     def nothing() -> float:
-        return seconds(lambda: _call([sys.executable, "-c", "pass"])) / CALLS
+        return elapsed_seconds(lambda: _call([sys.executable, "-c", "pass"])) / CALLS
 
     _call([FNKIT, "--version"])
-    return [Comparison("fnkit --version", "python -c pass", *in_turns(rounds, version, nothing))]
+    return [Comparison("fnkit --version", "python -c pass", *measure_alternately(rounds, version, nothing))]
 
 
 def _call(command: list[str]) -> None:
