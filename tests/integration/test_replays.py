@@ -125,9 +125,9 @@ def test_what_cannot_be_repeated_says_why_and_the_others_go(tmp_path: Path) -> N
         await under_test.quiet()
         assert list(begun) == ["fine"]
         assert {name: reason[:20] for name, reason in skipped.items()} == {
-            "cut": "its body is kept in ",
-            "busy": "it is still under wa",
-            "gone": "it is not kept (any ",
+            "cut": "its stored body is t",
+            "busy": "it is still pending",
+            "gone": "it is no longer in t",
         }
         assert gateway.arrived == [b"x"]
 

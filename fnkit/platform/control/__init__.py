@@ -1,4 +1,5 @@
-"""The operations of the Functions API, and the only writer of the store.
+"""The control plane: the operations of the Functions API, and the only writer of the store.
 
-One module per group: request → validated → stored → pushed to the data plane. HTTP stands in ``platform.api``.
+Each group of operations has a module. An operation validates its request, stores the change in one transaction and
+then pushes it to the data plane.
 """

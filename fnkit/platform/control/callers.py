@@ -1,4 +1,4 @@
-"""Who sends a request: an API key and what it may do."""
+"""The principal of a request: an API key and its permissions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ __all__ = ["Caller"]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A known key.
+    """An authenticated API key.
 
-    is_owner: the platform's own key, the one that may make others. project_id: the one project that this key
-    sees and touches, or ``None`` for all.
+    Attributes:
+        is_root: Whether this is the platform's own key, the only one that can manage other keys.
+        read_only: Whether every write is denied.
+        project_id: The only project that the key can access, or ``None`` for all projects.
     """
 
     is_owner: bool = False
@@ -22,16 +24,41 @@ class Caller:
     project_id: str | None = None
 
     def require_write(self, resource: str) -> None:
-        """Refuse a key that may only read."""
+        """Require a key that may write.
+
+        Args:
+            resource: The kind of resource, as ``permissions_denied`` reports it.
+
+        Raises:
+            ControlError: 403, the key may only read.
+        """
         if self.read_only:
             raise permissions_denied("write", resource)
 
     def require_whole(self, action: str, resource: str) -> None:
-        """Refuse a key that is bound to a project, for what belongs to none; and to write, one that only reads."""
+        """Require a key for all projects, and to write also one that may write.
+
+        For operations on things that belong to no project, such as the clock.
+
+        Args:
+            action: ``read`` or ``write``.
+            resource: The kind of resource, as ``permissions_denied`` reports it.
+
+        Raises:
+            ControlError: 403, the key is bound to a project or may only read.
+        """
         if self.project_id is not None or (action == "write" and self.read_only):
             raise permissions_denied(action, resource)
 
     def require_owner(self, action: str, resource: str) -> None:
-        """Refuse every key but the platform's own."""
+        """Require the platform's own key.
+
+        Args:
+            action: ``read`` or ``write``.
+            resource: The kind of resource, as ``permissions_denied`` reports it.
+
+        Raises:
+            ControlError: 403, this is an additional key.
+        """
         if not self.is_owner:
             raise permissions_denied(action, resource)

@@ -1,4 +1,4 @@
-"""One data plane's connection: what was sent, and who waits for which answer."""
+"""One connection to a data plane: frames in both directions, and requests that wait for a reply."""
 
 from __future__ import annotations
 
@@ -31,14 +31,19 @@ _logger = logging.getLogger(__name__)
 
 
 class Lost:
-    """The connection ended before the answer came."""
+    """The connection closed before the data plane reported a result."""
 
 
 _Outcome: TypeAlias = Started | Failed | Lost
 
 
 class Connection:
-    """Frames out, frames in. Not for use from several threads."""
+    """A connection to a data plane. Not thread-safe.
+
+    Attributes:
+        hello: The data plane's first message, ``None`` until it arrives.
+        healthy: Whether the data plane reported that all instances required by ``min_scale`` run.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -50,28 +55,41 @@ class Connection:
         self.healthy = False
 
     def send(self, message: FromControl) -> None:
-        """Put a message on its way."""
+        """Write a message. Does nothing on a closed connection."""
         if not self._closed:
             self._writer.write(frame(message))
 
     async def acked(self, messages: Sequence[FromControl], seconds: float) -> bool:
-        """Send messages; whether all of them were acked in that many seconds of real time."""
+        """Send messages and wait for their acks.
+
+        Args:
+            messages: Messages with distinct versions.
+            seconds: Longest wait, in seconds of real time.
+
+        Returns:
+            Whether all acks arrived in time. Also true if the connection closed meanwhile: the next data plane
+            receives the changes in its snapshot, so there is nothing left to wait for.
+        """
         if self._closed:
             return False
         loop = asyncio.get_running_loop()
-        waiting = {message.version: loop.create_future() for message in messages}
-        self._acks.update(waiting)
+        futures = {message.version: loop.create_future() for message in messages}
+        self._acks.update(futures)
         for message in messages:
             self.send(message)
         try:
-            _, late = await asyncio.wait(waiting.values(), timeout=seconds)
+            _, late = await asyncio.wait(futures.values(), timeout=seconds)
             return not late
         finally:
-            for version in waiting:
+            for version in futures:
                 self._acks.pop(version, None)
 
     async def start(self, message: Upsert) -> _Outcome:
-        """Send a deployment and wait for what becomes of it."""
+        """Send a deployment and wait for its first instance.
+
+        A newer generation of the same function replaces this one in the data plane, which then never reports a
+        result: the call returns only when the connection closes, or is cancelled by the caller.
+        """
         if self._closed:
             return Lost()
         key = (message.route.function_id, message.route.generation)
@@ -81,25 +99,26 @@ class Connection:
         try:
             return await future
         finally:
+            # A second call for the same generation may have replaced the future.
             if self._starts.get(key) is future:
                 del self._starts[key]
 
     async def listen(self) -> None:
-        """Read until the data plane goes, or says something that is not ours."""
+        """Read and handle messages until the connection closes or a message is invalid."""
         try:
             while True:
                 length = int.from_bytes(await self._reader.readexactly(LENGTH_BYTES), "big")
                 if length > _MAX_FRAME:
-                    _logger.error("The data plane sent a frame of %d bytes.", length)
+                    _logger.error("Closing the connection to the data plane: received a frame of %d bytes.", length)
                     return
                 self._received(decode_from_data_plane(await self._reader.readexactly(length)))
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         except msgspec.MsgspecError as error:
-            _logger.warning("The data plane sent what is not a message: %s", error)
+            _logger.warning("Closing the connection to the data plane: received an invalid message: %s", error)
 
     def close(self) -> None:
-        """End it; everyone who waits for an answer learns so."""
+        """Close the connection and wake all waiters: acks count as received, starts return ``ConnectionLost``."""
         self._closed = True
         self._writer.close()
         for ack in self._acks.values():
@@ -123,4 +142,4 @@ class Connection:
                 if start is not None and not start.done():
                     start.set_result(message)
             case Exited(function_id=function_id, reason=reason):
-                _logger.info("An instance of %s ended: %s", function_id, reason)
+                _logger.info("An instance of function %s exited: %s", function_id, reason)

@@ -1,4 +1,4 @@
-"""What every group of operations works with: the composition root makes one and hands it round."""
+"""Dependencies shared by all groups of operations, and their background tasks."""
 
 from __future__ import annotations
 
@@ -25,20 +25,28 @@ _logger = logging.getLogger(__name__)
 
 
 class BackgroundTasks:
-    """Work that outlives the request that began it. A fault in one is logged, never lost."""
+    """Tasks that continue after the request that started them. Exceptions are logged."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
-        """Begin the work and keep it."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
+    def start(self, coroutine: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """Start a task.
+
+        The event loop holds only weak references to tasks, so an unreferenced task may be garbage-collected before
+        it finishes (https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task).
+
+        Args:
+            coroutine: The coroutine to run.
+            name: Names the task in the log.
+        """
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def stop(self) -> None:
-        """Cancel what still runs, and wait for it."""
+        """Cancel all running tasks and wait until they have ended."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -51,22 +59,40 @@ class BackgroundTasks:
 
 
 async def persistently(write: Callable[[], T]) -> T:
-    """Do a write that no client waits for, again and again until the disk takes it."""
+    """Call ``write`` until the database accepts it, and return its result.
+
+    For writes that no client waits for: nobody would repeat them after an error, such as a full disk.
+
+    Args:
+        write: A function that writes to the store and can be repeated after ``sqlite3.OperationalError``.
+    """
     while True:
         try:
             return write()
         except sqlite3.OperationalError as error:
-            _logger.error("The store does not take a write, trying again: %s", error)  # noqa: TRY400  no stack needed
+            _logger.error("Writing to the database failed, retrying: %s", error)  # noqa: TRY400  no stack needed
             await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def _nobody(_id: str) -> None:
-    """Nobody listens."""
+    """Do nothing."""
 
 
 @dataclass(slots=True)
 class ControlContext:
-    """The platform's parts. ``cron_changed`` is called with a cron's id after each change of it, also its end."""
+    """Dependencies of the operations, created once by ``build_control_plane``.
+
+    Attributes:
+        settings: Settings of the platform's processes.
+        layout: Paths in the data folder.
+        clock: Platform time.
+        store: The database.
+        blobs: Uploaded archives.
+        secrets: Hashing and encryption of secrets.
+        tasks: Tasks that continue after their request.
+        counters: Counters for the metrics.
+        on_cron_changed: Called with a cron's id after the cron changed or was deleted.
+    """
 
     settings: ProcessSettings
     layout: Layout
@@ -80,5 +106,5 @@ class ControlContext:
 
     @property
     def runtimes(self) -> RuntimeTable:
-        """The runtime table in force."""
+        """The runtime table selected by the settings."""
         return RUNTIME_TABLES[self.settings.runtime_table]

@@ -1,4 +1,4 @@
-"""Crons: create, get, list, update, delete."""
+"""Operations on crons: create, get, list, update, delete."""
 
 from __future__ import annotations
 
@@ -36,7 +36,13 @@ class Crons:
         self._showcase = Showcase(context.store.crons, cron_view)
 
     def create(self, region: str, request: CreateCron) -> Cron:
-        """Answer ``pending``; it is ready right after. The function need not have been deployed (recorded)."""
+        """Create a cron, which is returned as ``pending`` and becomes ready right after.
+
+        The function need not have been deployed, as recorded from the real API.
+
+        Raises:
+            ControlError: A field is invalid or the function does not exist.
+        """
         schedule = _schedule(request.schedule)
         args = _args(request.args or {})
         name = validation.text("name", request.name or "")
@@ -55,41 +61,58 @@ class Crons:
         return cron_view(record)
 
     def get(self, region: str, cron_id: str) -> msgspec.Raw:
-        """Return one, ready to send."""
+        """Return a cron as encoded JSON.
+
+        Raises:
+            ControlError: 404.
+        """
         if (shown := self._showcase.show(region, cron_id)) is None:
             raise not_found("Cron")
         return shown
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
-        """Return a page of a function's crons."""
+        """Return a page of the crons of a function, which the query must name."""
         if not query.get("function_id"):
             raise required("function_id")
         listing = read_listing(query, BY_AGE, ("function_id",))
         return self._showcase.page("crons", region, listing)
 
     def update(self, region: str, cron_id: str, request: UpdateCron) -> Cron:
-        """Answer ``pending``; ``args`` replaces, what is not given stays."""
+        """Change the given fields of a cron, which is returned as ``pending`` and becomes ready right after.
+
+        Given ``args`` replace the old ones completely. A changed schedule starts now: its earlier scheduled times
+        do not count as missed.
+
+        Raises:
+            ControlError: A field is invalid, or the cron or its function does not exist or is being deleted.
+        """
         schedule = _schedule(request.schedule) if request.schedule else None
         args = None if request.args is None else _args(request.args)
         name = None if request.name is None else validation.text("name", request.name)
         with self._context.store.transaction():
-            now = self._writable(region, cron_id)
-            function_id = self._function(region, request.function_id) if request.function_id else now.function_id
+            current = self._writable(region, cron_id)
+            function_id = (
+                self._function(region, request.function_id) if request.function_id else current.function_id
+            )
             record = moved(
-                now,
+                current,
                 Status.PENDING,
-                schedule=schedule or now.schedule,
-                args=now.args if args is None else args,
-                name=now.name if name is None else name,
+                schedule=schedule or current.schedule,
+                args=current.args if args is None else args,
+                name=current.name if name is None else name,
                 function_id=function_id,
-                since=now.since if schedule in (None, now.schedule) else self._context.clock.now_ns(),
+                since=current.since if schedule in (None, current.schedule) else self._context.clock.now_ns(),
             )
             self._context.store.crons.update(record)
         self._context.tasks.start(self.settle(record), f"cron {record.id}")
         return cron_view(record)
 
     def delete(self, region: str, cron_id: str) -> Cron:
-        """Answer ``deleting``; then it is gone."""
+        """Return the cron as ``deleting`` and remove it in the background.
+
+        Raises:
+            ControlError: 404, or 409 if it is being deleted already.
+        """
         with self._context.store.transaction():
             record = moved(self._writable(region, cron_id), Status.DELETING)
             self._context.store.crons.update(record)
@@ -98,12 +121,12 @@ class Crons:
         return cron_view(record)
 
     async def settle(self, record: CronRecord) -> None:
-        """Bring a pending cron to ready."""
+        """Make a pending cron ready and notify the scheduler."""
         await persistently(lambda: self._settled(record))
         self._context.cron_changed(record.id)
 
     async def purge(self, cron_id: str) -> None:
-        """Forget a cron that is being deleted."""
+        """Delete a cron in status ``deleting``, and its deliveries, from the store."""
         store = self._context.store
 
         def forget() -> None:
@@ -116,9 +139,9 @@ class Crons:
     def _settled(self, record: CronRecord) -> None:
         store = self._context.store
         with store.transaction():
-            now = store.crons.get(record.id)
-            if now is not None and now.status is Status.PENDING:
-                store.crons.update(moved(now, Status.READY))
+            current = store.crons.get(record.id)
+            if current is not None and current.status is Status.PENDING:
+                store.crons.update(moved(current, Status.READY))
 
     def _record(self, region: str, cron_id: str) -> CronRecord:
         record = self._context.store.crons.get(cron_id)
@@ -143,7 +166,7 @@ def _schedule(text: str | None) -> str:
     if not text:
         raise required("schedule")
     if fault := schedule_fault(text):
-        raise invalid("schedule", f"is not a cron expression: {fault}")
+        raise invalid("schedule", f"is not a valid cron expression: {fault}")
     return text
 
 

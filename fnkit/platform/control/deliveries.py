@@ -1,13 +1,14 @@
-"""The delivery log as the schedulers write it: said at once, on disk within a moment, or when it must be.
+"""The delivery log: buffers delivery records and writes them in batches every 50 ms.
 
-A queue says thousands of things a second, and none of them is worth a disk's sync of its own: the broker holds the
-message until it is acknowledged. So what is said is gathered and written about every 50 ms, in one transaction,
-and before everything that reads the log. ``commit`` returns when all that was said is on disk: that is needed
-before a broker is told to forget a message that this log then holds alone. Ticks of crons have a stronger rule of
-their own (``control.ticks``).
+Queues report thousands of changes per second. A sync for each would cost more than handling the message, and is
+not needed, since the broker keeps a message until it is acknowledged. Changes are therefore written about every
+50 ms in one transaction, and before every read. ``commit`` flushes the buffer; call it before a broker removes a
+message of which the log then holds the only copy. Scheduled runs of crons are stricter: they are on disk before the
+function is called (``CronState.begin_runs``).
 
-Quick successes (``put_success``) are most of what a queue says, and only the newest thousand of each source stay in
-the table. So no more than these are held and written, less often the longer it takes, within two seconds.
+Most records of a queue are successes of a single attempt (``record_success``), of which the table keeps only the
+newest thousand per source. No more than these are buffered, and they are written less often the longer a write
+takes, at least every two seconds.
 """
 
 from __future__ import annotations
@@ -29,35 +30,38 @@ from fnkit.platform.store.deliveries import BODY_KEPT, KEPT_PER_SOURCE
 
 __all__ = ["DeliveryLog"]
 
-_GATHER_SECONDS: Final = 0.05  # real
-_SUCCESSES_WITHIN: Final = 2.0  # real
-_WRITING_SHARE: Final = 0.02  # of the time, at most, that quick successes are written
-_AGAIN_SECONDS: Final = 1.0  # real
-_SLACK: Final = 64  # how many more than the kept ones may lie there before the oldest go
-_UNKNOWN: Final = "the platform ended before an answer came; the function may have run"
-_COMES_AGAIN: Final = "the platform ended before an answer came; what its broker still has is delivered again"
+_GATHER_SECONDS: Final = 0.05  # real time
+_SUCCESSES_WITHIN: Final = 2.0  # real time
+_WRITING_SHARE: Final = 0.02  # largest share of the time that is spent writing successes
+_AGAIN_SECONDS: Final = 1.0  # real time
+_SLACK: Final = 64  # rows above the limit at which the oldest are deleted; avoids a DELETE in every transaction
+_UNKNOWN: Final = "the platform stopped before the function responded; the function may have run"
+_COMES_AGAIN: Final = "the platform stopped before the function responded; waiting for the broker to redeliver"
 _logger = logging.getLogger(__name__)
 
 
 class DeliveryLog:
-    """Everybody's deliveries. Lives on control's event loop."""
+    """Buffered access to the deliveries of all crons and triggers. For use on the event loop only."""
 
     def __init__(self, store: Store, meter: ControlMeter | None = None) -> None:
         self._store = store
         self._meter = meter or ControlMeter()
-        self._said: dict[str, tuple[str, Delivery, bytes]] = {}
-        self._successes: dict[str, deque[tuple[Callable[[], Delivery], bytes]]] = {}
-        self._pause = _GATHER_SECONDS  # until quick successes are written
-        self._counts: dict[str, int] = {}
+        self._said: dict[str, tuple[str, Delivery, bytes]] = {}  # delivery id → source id, delivery, body
+        self._successes: dict[str, deque[tuple[Callable[[], Delivery], bytes]]] = {}  # by source id
+        self._pause = _GATHER_SECONDS  # until buffered successes are written
+        self._counts: dict[str, int] = {}  # source id → upper bound of its rows in the table
         self._timer: asyncio.TimerHandle | None = None
         self._later: asyncio.TimerHandle | None = None
 
-    # What schedulers say
+    # Recording
 
     def put(self, source_id: str, delivery: Delivery, body: bytes) -> None:
-        """Say what is known of a delivery now: when it begins, after each attempt, and at its end.
+        """Record the current state of a delivery: when it starts, after each attempt and when it is finished.
 
-        ``body`` is the whole one each time; it is kept whole unless the delivery succeeded.
+        Args:
+            source_id: The cron or trigger.
+            delivery: The delivery. Replaces an earlier record with the same id.
+            body: The complete body, at each call. It is truncated only for a successful delivery.
         """
         if delivery.status != DeliveryStatus.PENDING:
             self._meter.delivered(delivery.kind, delivery.status)
@@ -65,7 +69,15 @@ class DeliveryLog:
         self._write_within(_GATHER_SECONDS)
 
     def put_success(self, source_id: str, kind: str, delivery: Callable[[], Delivery], body: bytes) -> None:
-        """Say that a delivery succeeded of which nothing was said before; ``delivery`` makes it if it is kept."""
+        """Record a delivery that succeeded and of which no earlier state was recorded.
+
+        Args:
+            source_id: The cron or trigger.
+            kind: The delivery's ``kind``.
+            delivery: Returns the delivery. Called only if the delivery is still among the newest ones when the
+                buffer is written: building the record costs more than counting the success.
+            body: The complete body.
+        """
         self._meter.delivered(kind, DeliveryStatus.SUCCEEDED)
         successes = self._successes.get(source_id)
         if successes is None:
@@ -75,11 +87,15 @@ class DeliveryLog:
             self._later = asyncio.get_running_loop().call_later(self._pause, self._write, self.flush)
 
     async def commit(self) -> None:
-        """Return when everything that was said is on disk, however long the disk refuses."""
+        """Return once everything recorded so far is on disk, retrying for as long as the disk is full."""
         await persistently(self.flush)
 
     def flush(self) -> None:
-        """Write everything that was said; ``sqlite3.OperationalError`` where the disk does not take it."""
+        """Write everything recorded so far.
+
+        Raises:
+            sqlite3.OperationalError: The database did not accept the write. The records stay buffered.
+        """
         began = time.monotonic()
         if self._later is not None:
             self._later.cancel()
@@ -91,19 +107,20 @@ class DeliveryLog:
         self._pause = min(max(pause, _GATHER_SECONDS), _SUCCESSES_WITHIN)
 
     def _flush_said(self) -> None:
-        """Write what quick successes need not wait for, nor it for them."""
+        """Write the buffer without the successes, which have a longer interval of their own."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if not self._said:
             return
-        said, self._said = self._said, {}
+        batch, self._said = self._said, {}
         try:
             with self._store.transaction():
-                self._store.deliveries.put_all(said.values())
-                self._tidy(list(said.values()))
+                self._store.deliveries.put_all(batch.values())
+                self._tidy(list(batch.values()))
         except BaseException:
-            self._said = {**said, **self._said}
+            # Records made meanwhile are newer than those that could not be written, so they take precedence.
+            self._said = {**batch, **self._said}
             self._counts.clear()
             raise
 
@@ -115,36 +132,47 @@ class DeliveryLog:
                 self._said[delivery.id] = (source_id, delivery, body)
 
     def wrote(self, source_id: str) -> None:
-        """Somebody added a delivery of this source in a transaction of his own, which is still open."""
+        """Account for a delivery that the caller inserted into the store itself. Call this in its transaction."""
         self._prune(source_id, 1)
 
     def repeat(self, source_id: str, original: Delivery, delivery: Delivery, body: bytes) -> None:
-        """Add a delivery that repeats another; belongs into a transaction."""
+        """Insert a replay and mark the original as replayed. Call this in a transaction.
+
+        Args:
+            source_id: The cron or trigger.
+            original: The delivery to replay.
+            delivery: The replay.
+            body: The complete body.
+        """
         self._store.deliveries.mark_replayed(original, delivery.id)
         self._store.deliveries.put(source_id, delivery, body)
         self._prune(source_id, 1)
 
     def reconcile(self) -> None:
-        """At start, in a transaction: say what is true of what was under way when an earlier process ended.
+        """Resolve deliveries that an earlier process left pending. Call this at startup, in a transaction.
 
-        A message stays pending, since its broker delivers it again; everything else has failed, as far as is known.
+        A message stays pending, since its broker redelivers it or reports its outcome. Everything else is marked as
+        failed: the function may or may not have run, and calling it again could run it twice.
         """
         for delivery in self._store.deliveries.unfinished():
             if delivery.cause == "message":
-                known = delivery.ended(DeliveryStatus.PENDING, _COMES_AGAIN)
+                resolved = delivery.ended(DeliveryStatus.PENDING, _COMES_AGAIN)
             else:
-                known = delivery.ended(DeliveryStatus.FAILED, _UNKNOWN)
-            self._store.deliveries.restate(known)
+                resolved = delivery.ended(DeliveryStatus.FAILED, _UNKNOWN)
+            self._store.deliveries.restate(resolved)
 
     def close(self) -> None:
-        """Write what is still to be written, if the disk takes it; what was under way is reconciled later."""
+        """Write the buffer, if the disk allows, and cancel the timers.
+
+        Deliveries that are still pending are reconciled at the next start.
+        """
         with contextlib.suppress(sqlite3.OperationalError):
             self.flush()
         for timer in (self._timer, self._later):
             if timer is not None:
                 timer.cancel()
 
-    # What is read
+    # Reading
 
     def page(
         self,
@@ -156,29 +184,44 @@ class DeliveryLog:
         replayed: bool | None = None,
         body_bytes: int = BODY_KEPT,
     ) -> list[tuple[Delivery, bytes]]:
-        """See ``store.deliveries``; what was said just now is there."""
+        """Return deliveries of a source, newest first, each with the beginning of its body.
+
+        Args:
+            source_id: The cron or trigger.
+            limit: Largest number of deliveries.
+            statuses: Only deliveries with one of these statuses; empty for all.
+            before: Only deliveries older than the one with this id.
+            replayed: Only deliveries that were (``True``) or were not (``False``) replayed.
+            body_bytes: Largest number of bytes of each body.
+
+        Raises:
+            sqlite3.OperationalError: The buffer could not be written before the read.
+        """
         self.flush()
         return self._store.deliveries.page(
             source_id, limit=limit, statuses=statuses, before=before, replayed=replayed, body_bytes=body_bytes
         )
 
     def count(self, source_id: str, statuses: Sequence[str] = ()) -> int:
-        """How many deliveries of a source are kept."""
+        """Return the number of stored deliveries of a source."""
         self.flush()
         return self._store.deliveries.count(source_id, statuses)
 
     def one(self, source_id: str, delivery_id: str) -> tuple[Delivery, bytes] | None:
-        """Return one delivery with its body; cut where it is shorter than ``body_size``."""
+        """Return a delivery with its body, or ``None``. A truncated body is shorter than ``body_size``."""
         self.flush()
         return self._store.deliveries.one(source_id, delivery_id)
 
     def unanswered(self, source_id: str) -> list[tuple[str, str]]:
-        """Return the messages of a source that are under way: each delivery's id, and its message's."""
+        """Return the id and message id of each pending delivery of a message."""
         self.flush()
         return self._store.deliveries.unanswered(source_id)
 
     def of_message(self, source_id: str, message_id: str) -> Delivery | None:
-        """Return the newest delivery of a broker's message: one that comes again goes on where it was."""
+        """Return the newest delivery of a broker's message, or ``None``.
+
+        A redelivered message continues this delivery, so that its attempts are counted across redeliveries.
+        """
         for source, delivery, _ in self._said.values():
             if source == source_id and delivery.message_id == message_id:
                 return delivery
@@ -195,8 +238,8 @@ class DeliveryLog:
         try:
             flush()
         except sqlite3.OperationalError as error:
-            _logger.error("The store does not take the delivery log, trying again: %s", error)  # noqa: TRY400  no stack needed
-            # What needs nobody is not worth memory while the disk is full.
+            _logger.error("Writing the delivery log failed, retrying: %s", error)  # noqa: TRY400  no stack needed
+            # Bound the buffer while the disk is full: successes are expendable, failures are not.
             self._said = {
                 name: said for name, said in self._said.items() if said[1].status != DeliveryStatus.SUCCEEDED
             }
@@ -212,13 +255,16 @@ class DeliveryLog:
         for source_id, number in added.items():
             self._prune(source_id, number)
         for source_id in large:
-            if lost := self._store.deliveries.cut_bodies(source_id):
+            if truncated := self._store.deliveries.cut_bodies(source_id):
                 _logger.warning(
-                    "%d dead messages of %s are kept in part only: they are too large.", lost, source_id
+                    "Truncated %d dead messages of %s; they can no longer be replayed.", truncated, source_id
                 )
 
     def _prune(self, source_id: str, added: int) -> None:
-        """Drop the oldest now and then; how many there may be since is counted, not asked."""
+        """Delete the oldest deliveries of a source once it may have more than the limit.
+
+        The number of rows is tracked as an upper bound, since counting them on each write would be slow.
+        """
         number = self._counts.get(source_id, KEPT_PER_SOURCE + _SLACK) + added
         if number > KEPT_PER_SOURCE + _SLACK:
             self._store.deliveries.prune(source_id)

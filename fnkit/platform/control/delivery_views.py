@@ -1,4 +1,4 @@
-"""A delivery as clients see it."""
+"""The representation of a delivery in the API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ _LONGEST_CHARACTER = 4  # bytes, in UTF-8
 
 
 def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
-    """Return a delivery with its body, or with the beginning of it."""
+    """Return a delivery with its body.
+
+    Args:
+        delivery: The delivery.
+        body: Its body, or the beginning of it; then ``is_truncated`` is set.
+    """
     is_truncated = len(body) < delivery.body_size
     text, is_base64 = shown_body(_whole_characters(body) if is_truncated else body)
     return DeliveryView(
@@ -42,7 +47,7 @@ def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
 
 
 def _whole_characters(body: bytes) -> bytes:
-    """Leave out a character that was cut in the middle; what is no text stays as it is."""
+    """Remove an incomplete UTF-8 character from the end of a truncated body. Leave other bytes unchanged."""
     for spare in range(_LONGEST_CHARACTER):
         beginning = body[: len(body) - spare]
         try:

@@ -1,6 +1,6 @@
-"""What hangs on a function and goes with it: its crons, domains, tokens and triggers.
+"""Cascading deletion: the crons, domains, tokens and triggers of a function or namespace are deleted with it.
 
-Both steps belong into the transaction that does the same to the function.
+Call these functions in the transaction that changes the function or namespace itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["begin_removal_of_dependants", "begin_removal_of_tokens", "forget_dep
 
 
 def begin_removal_of_dependants(store: Store, function_id: str) -> None:
-    """Mark everything that hangs on a function as ``deleting``."""
+    """Mark the crons, domains, tokens and triggers of a function as ``deleting``."""
     for cron in store.crons.every(function_id=function_id):
         if cron.status is not Status.DELETING:
             store.crons.update(moved(cron, Status.DELETING))
@@ -27,7 +27,7 @@ def begin_removal_of_dependants(store: Store, function_id: str) -> None:
 
 
 def forget_dependants(store: Store, function_id: str) -> None:
-    """Remove everything that hangs on a function, with what it fired."""
+    """Delete the crons, domains, tokens and triggers of a function, and their deliveries."""
     for cron in store.crons.every(function_id=function_id):
         store.deliveries.drop(cron.id)
         store.crons.delete(cron.id)
@@ -40,13 +40,25 @@ def forget_dependants(store: Store, function_id: str) -> None:
 
 
 def begin_removal_of_tokens(store: Store, **scope: str) -> None:
-    """Mark the tokens of a function or a namespace as ``deleting``. What they opened is not served any more."""
+    """Mark the tokens of a function or namespace as ``deleting``.
+
+    The gateway need not be notified, because the functions that the tokens grant access to are no longer served.
+
+    Args:
+        store: The store.
+        **scope: ``function_id`` or ``namespace_id``.
+    """
     for token in store.tokens.every(**scope):
         if token.status is not Status.DELETING:
             store.tokens.update(moved(token, Status.DELETING))
 
 
 def forget_tokens(store: Store, **scope: str) -> None:
-    """Remove the tokens of a function or a namespace."""
+    """Delete the tokens of a function or namespace.
+
+    Args:
+        store: The store.
+        **scope: ``function_id`` or ``namespace_id``.
+    """
     for token in store.tokens.every(**scope):
         store.tokens.delete(token.id)

@@ -1,9 +1,9 @@
-"""A deployment's way: ``pending`` → built → started by the data plane → ``ready``, or ``error``.
+"""Deployments of functions: ``pending`` → build → start of an instance by the data plane → ``ready`` or ``error``.
 
-``begin`` belongs into the transaction of the request that asks for it; ``launch`` comes after its commit. A newer
-generation supersedes an older one at once (decision 26): the older build is stopped and its outcome ignored.
-What was pending when a control process died is launched again at the next start. Without a data plane a
-deployment stays pending until one connects. Nothing here waits for anything but work.
+``Deployments.prepare`` runs inside the transaction of the request, ``start`` after its commit. A newer generation
+supersedes an older one immediately: the older build is stopped and its result discarded. Deployments that were
+pending when control was killed start again at the next start of control. Without a data plane a deployment stays
+pending until one connects.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ from fnkit.platform.records.transitions import moved
 
 __all__ = ["Deploys"]
 
-INTERNAL_ERROR: Final = "internal error"  # recorded: a deploy without code, and anything of the platform's own
-OUTLIVES_SECONDS: Final = 24 * 3600  # published: a version outlives a failed deploy of the next one by 24 h
+INTERNAL_ERROR: Final = "internal error"  # recorded for deployments without code and for faults of the platform
+OUTLIVES_SECONDS: Final = 24 * 3600  # published: the old version serves for 24 h after a failed deployment
 _NANOSECONDS: Final = 10**9
 _BUILDS_AT_ONCE: Final = max(2, os.cpu_count() or 1)
 _logger = logging.getLogger(__name__)
 
 
 class _Failed(Exception):
-    """The deployment ends in ``error`` with this text."""
+    """The deployment failed. The message becomes the function's ``error_message``."""
 
 
 class Deploys:
-    """The deployments under way, at most one a function."""
+    """The deployments in progress, at most one per function."""
 
     def __init__(
         self, context: ControlContext, link: DataPlaneLink, toolchains: Toolchains, leftovers: Leftovers
@@ -62,7 +62,7 @@ class Deploys:
         self._threads = ThreadPoolExecutor(max_workers=_BUILDS_AT_ONCE, thread_name_prefix="build")
 
     def begin(self, record: FunctionRecord) -> FunctionRecord:
-        """Return the record as it is while its next generation is deployed; the caller stores it."""
+        """Return the record in status ``pending`` with the next generation. The caller stores it."""
         return moved(
             record,
             Status.PENDING,
@@ -73,19 +73,19 @@ class Deploys:
         )
 
     def launch(self, record: FunctionRecord) -> None:
-        """Start the work on a stored, pending record."""
+        """Build and start a stored, pending record in the background. Cancel the function's older deployment."""
         self.cancel(record.id)
         task = self._context.tasks.start(self._run(record), f"deploy of {record.id}@{record.generation}")
         self._running[record.id] = task
         task.add_done_callback(lambda done: self._finished(record.id, done))
 
     def cancel(self, function_id: str) -> None:
-        """Stop what is under way for a function."""
+        """Cancel the deployment of a function, if any is in progress."""
         if (task := self._running.pop(function_id, None)) is not None:
             task.cancel()
 
     def close(self) -> None:
-        """Let go of the threads; the tasks were cancelled before."""
+        """Shut down the build threads without waiting. The tasks must have been cancelled before."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _finished(self, function_id: str, task: asyncio.Task[None]) -> None:
@@ -103,7 +103,7 @@ class Deploys:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            log.write(f"The platform failed: {error}")
+            log.write(f"Internal error of the platform: {error}")
             await persistently(lambda: self._fail(record, INTERNAL_ERROR))
             raise
 
@@ -112,10 +112,11 @@ class Deploys:
         return BuildLog(folder, record.generation, lambda: rounded(self._context.clock.now_ns()))
 
     async def _built(self, record: FunctionRecord, log: BuildLog) -> Deployment:
+        # An upload may have completed since the record was stored, and the last complete upload counts.
         newest = self._context.store.functions.get(record.id)
         archive = newest.archive if newest else None
         if archive is None:
-            log.write("There is no code: nothing was uploaded.")
+            log.write("The function has no code: nothing was uploaded.")
             raise _Failed(INTERNAL_ERROR)
         try:
             toolchain = await asyncio.get_running_loop().run_in_executor(
@@ -127,7 +128,7 @@ class Deploys:
             log.write(failure.detail)
             raise _Failed(failure.message) from None
         except OSError as error:
-            log.write(f"The archive could not be unpacked: {error.strerror or error}")
+            log.write(f"Unpacking the archive failed: {error.strerror or error}")
             raise _Failed(INTERNAL_ERROR) from None
         except PlatformError as error:
             log.write(f"{error.message} {error.hint or ''}")
@@ -143,7 +144,10 @@ class Deploys:
         )
 
     def _reusable(self, record: FunctionRecord, archive: str) -> str | None:
-        """Return built code of the same archive, runtime and handler: only settings changed, so it serves again."""
+        """Return the serving deployment's code if it was built from this archive for this runtime, else ``None``.
+
+        If only settings changed, nothing needs to be built.
+        """
         serving = record.serving
         if serving is None or serving.archive != archive:
             return None
@@ -186,7 +190,8 @@ class Deploys:
             try:
                 await asyncio.shield(building)
             except asyncio.CancelledError:
-                # The thread reads the open archive and writes the folder: it ends before they go.
+                # The thread still reads the archive and writes to the directory. Wait for it before closing the
+                # one and removing the other.
                 stop.set()
                 await asyncio.gather(building, return_exceptions=True)
                 self._leftovers.now(target)
@@ -198,61 +203,69 @@ class Deploys:
         namespace = self._context.store.namespaces.get(record.namespace_id)
         if namespace is None:
             return
-        fault = await self._link.start(route_of(self._context, namespace, record, deployment))
-        if fault is not None:
-            log.write(f"No instance could be started: {fault}")
-            raise _Failed(fault)
+        error = await self._link.start(route_of(self._context, namespace, record, deployment))
+        if error is not None:
+            log.write(f"Starting an instance failed: {error}")
+            raise _Failed(error)
         await persistently(lambda: self._ready(record, deployment))
 
     def _ready(self, record: FunctionRecord, deployment: Deployment) -> None:
-        moment = self._context.clock.now_ns()
-        done = self._change(
+        now_ns = self._context.clock.now_ns()
+        changed = self._change(
             record,
-            lambda now: moved(
-                now,
+            lambda current: moved(
+                current,
                 Status.READY,
-                ready_at=moment if now.ready_at is None else now.ready_at,
+                ready_at=now_ns if current.ready_at is None else current.ready_at,
                 build_message=None,
                 serving=deployment,
                 expires_at=None,
             ),
         )
-        if done:
+        if changed:
             self._leftovers.superseded(record, deployment.code, record.settings.timeout / _NANOSECONDS)
 
     def _fail(self, record: FunctionRecord, message: str) -> None:
         deadline = self._context.clock.now_ns() + OUTLIVES_SECONDS * _NANOSECONDS
         failed = self._change(
             record,
-            lambda now: moved(
-                now,
+            lambda current: moved(
+                current,
                 Status.ERROR,
                 error_message=message,
                 build_message=None,
-                expires_at=(now.expires_at or deadline) if now.serving else None,
+                expires_at=(current.expires_at or deadline) if current.serving else None,
             ),
         )
-        now = self._context.store.functions.get(record.id)
-        if failed and now is not None:
-            self._leftovers.superseded(record, now.serving.code if now.serving else None, 0.0)
+        current = self._context.store.functions.get(record.id)
+        if failed and current is not None:
+            self._leftovers.superseded(record, current.serving.code if current.serving else None, 0.0)
 
     def _progress(self, record: FunctionRecord, step: str | None) -> None:
-        with suppress(sqlite3.OperationalError):  # a step that is not shown
-            self._change(record, lambda now: msgspec.structs.replace(now, build_message=step))
+        with suppress(sqlite3.OperationalError):  # losing an intermediate step is harmless
+            self._change(record, lambda current: msgspec.structs.replace(current, build_message=step))
 
     def _change(self, record: FunctionRecord, change: Callable[[FunctionRecord], FunctionRecord]) -> bool:
-        """Change the stored record, unless a newer generation or a deletion came in between."""
+        """Change the stored record, unless a newer generation or a deletion superseded this deployment.
+
+        Args:
+            record: The record that this deployment was started with.
+            change: Returns the new record, given the stored one.
+
+        Returns:
+            Whether the record was changed.
+        """
         store = self._context.store
         with store.transaction():
-            now = store.functions.get(record.id)
-            if now is None or now.generation != record.generation or now.status is not Status.PENDING:
+            current = store.functions.get(record.id)
+            if current is None or current.generation != record.generation or current.status is not Status.PENDING:
                 return False
-            changed = change(now)
+            changed = change(current)
             store.functions.update(msgspec.structs.replace(changed, updated_at=self._context.clock.now_ns()))
         return True
 
 
 def _call(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
-    """Have the event loop's thread do it; a loop that is closing no longer needs it."""
+    """Call ``work`` on the event loop from another thread. Do nothing if the loop is closed."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(work)

@@ -1,4 +1,7 @@
-"""Domains: create, get, list, delete; and how a hostname becomes one of its function's hosts."""
+"""Operations on custom domains: create, get, list, delete.
+
+With ``--verify-domains`` a hostname must resolve to this machine before its domain becomes ready.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ from fnkit.platform.records.transitions import moved
 
 __all__ = ["Domains"]
 
-VERIFY_SECONDS: Final = 180  # published: 3 minutes; recorded: an error after 184 s
+VERIFY_SECONDS: Final = 180  # platform time; published: 3 minutes, recorded: an error after 184 s
 _LOOK_AGAIN_SECONDS: Final = 5.0
 _NANOSECONDS: Final = 10**9
 
@@ -54,7 +57,14 @@ class Domains:
         self._showcase = Showcase(context.store.domains, domain_view)
 
     def create(self, region: str, request: CreateDomain) -> Domain:
-        """Answer ``pending``. The function may be in any state but ``deleting``, ``error`` too (recorded)."""
+        """Create a domain, which is returned as ``pending``.
+
+        The function may be in any status but ``deleting``, also in ``error``, as recorded from the real API.
+
+        Raises:
+            ControlError: A field is invalid, the function does not exist, the hostname is taken or the function has
+                too many domains.
+        """
         store = self._context.store
         hostname = validation.hostname(request.hostname)
         function_id = validation.uuid_text("function_id", request.function_id)
@@ -76,42 +86,54 @@ class Domains:
         return domain_view(record)
 
     def get(self, region: str, domain_id: str) -> msgspec.Raw:
-        """Return one, ready to send."""
+        """Return a domain as encoded JSON.
+
+        Raises:
+            ControlError: 404.
+        """
         if (shown := self._showcase.show(region, domain_id)) is None:
             raise not_found("Domain")
         return shown
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
-        """Return a page of a function's domains."""
+        """Return a page of the domains of a function, which the query must name."""
         if not query.get("function_id"):
             raise required("function_id")
         listing = read_listing(query, BY_AGE_OR_HOSTNAME, ("function_id",))
         return self._showcase.page("domains", region, listing)
 
     async def delete(self, region: str, domain_id: str) -> Domain:
-        """Answer ``deleting`` once the function no longer answers there; then it is gone."""
+        """Return the domain as ``deleting`` once its hostname is no longer served, and remove it in the background.
+
+        Raises:
+            ControlError: 404, or 409 if it is being deleted already.
+        """
         store = self._context.store
         with store.transaction():
-            now = self._writable(region, domain_id)
-            record = moved(now, Status.DELETING, routed=False, error_message=None)
+            current = self._writable(region, domain_id)
+            record = moved(current, Status.DELETING, routed=False, error_message=None)
             store.domains.update(record)
-        if now.routed:
+        if current.routed:
             await self._push(record.function_id)
         self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
         return domain_view(record)
 
     async def settle(self, record: DomainRecord) -> None:
-        """Bring a pending domain to ready, or to ``error`` where it has to lead here and does not."""
+        """Make a pending domain ready, or put it into ``error`` if verification is required and fails."""
         if self._context.settings.verify_domains and not record.routed and not await self._leads_here(record):
             await persistently(lambda: self._fail(record))
             return
-        # First a host of the function, then ready: whoever sees it ready is answered there.
-        if await persistently(lambda: self._change(record, lambda now: msgspec.structs.replace(now, routed=True))):
+        # Route the hostname before the domain becomes ready: a client that sees ``ready`` may call it at once.
+        if await persistently(
+            lambda: self._change(record, lambda current: msgspec.structs.replace(current, routed=True))
+        ):
             await self._push(record.function_id)
-            await persistently(lambda: self._change(record, lambda now: moved(now, Status.READY, was_ready=True)))
+            await persistently(
+                lambda: self._change(record, lambda current: moved(current, Status.READY, was_ready=True))
+            )
 
     async def purge(self, domain_id: str) -> None:
-        """Forget a domain that is being deleted."""
+        """Delete a domain in status ``deleting`` from the store."""
         store = self._context.store
 
         def forget() -> None:
@@ -126,10 +148,10 @@ class Domains:
             await self._link.rename(function.id, hosts_of(self._context, function))
 
     async def _leads_here(self, record: DomainRecord) -> bool:
-        """Look until it does, for three minutes of platform time."""
+        """Resolve the hostname repeatedly until it points here, for up to three minutes of platform time."""
         clock, store = self._context.clock, self._context.store
         end = record.created_at / _NANOSECONDS + VERIFY_SECONDS
-        while (now := store.domains.get(record.id)) is not None and now.status is Status.PENDING:
+        while (current := store.domains.get(record.id)) is not None and current.status is Status.PENDING:
             function = self._functions.record(record.region, record.function_id)
             if await self._pointing.leads_here(record.hostname, self._native(function)):
                 return True
@@ -146,16 +168,16 @@ class Domains:
             "failed to create domain: check that the domain correctly points to the function URL "
             f"(https://{self._native(function)})"
         )
-        self._change(record, lambda now: moved(now, Status.ERROR, error_message=text))
+        self._change(record, lambda current: moved(current, Status.ERROR, error_message=text))
 
     def _change(self, record: DomainRecord, change: Callable[[DomainRecord], DomainRecord]) -> bool:
-        """Change the stored record, unless it was deleted in between."""
+        """Change the stored record and return ``True``, unless the domain was deleted or changed meanwhile."""
         store = self._context.store
         with store.transaction():
-            now = store.domains.get(record.id)
-            if now is None or now.status is not Status.PENDING:
+            current = store.domains.get(record.id)
+            if current is None or current.status is not Status.PENDING:
                 return False
-            store.domains.update(change(now))
+            store.domains.update(change(current))
         return True
 
     def _native(self, function: FunctionRecord) -> str:
@@ -170,7 +192,7 @@ class Domains:
         return record
 
     def _refuse_native(self, hostname: str) -> None:
-        """No function may take the name of another one that is still to come."""
+        """Reject a hostname that could become the default hostname of a function created later."""
         if any(is_native(hostname, region, self._context.settings.domain_suffix) for region in REGIONS):
             raise Refusal(400, f"could not validate domain [{hostname}]")
 

@@ -1,4 +1,4 @@
-"""Where this platform's functions answer, and whom a client must trust to call them over TLS."""
+"""The URLs of the gateway and the certificate that clients need to trust for TLS."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ __all__ = ["ca_certificate", "gateway_tls_url", "gateway_url"]
 
 
 def gateway_url(settings: ProcessSettings) -> str:
-    """Return it without a trailing slash."""
+    """Return the gateway's HTTP URL without a trailing slash."""
     return _url("http", settings.host, settings.gateway_port)
 
 
 def gateway_tls_url(settings: ProcessSettings) -> str:
-    """Return it without a trailing slash, empty where TLS is switched off."""
+    """Return the gateway's HTTPS URL without a trailing slash, empty if TLS is disabled."""
     return _url("https", settings.host, settings.tls_port) if settings.tls_port else ""
 
 
 def ca_certificate(settings: ProcessSettings) -> str:
-    """Return the authority's certificate (PEM), empty where TLS is switched off or its file is gone."""
+    """Return the certificate of the local CA in PEM, empty if TLS is disabled or the file is missing."""
     try:
         return Layout(Path(settings.home)).authority_certificate.read_text("ascii") if settings.tls_port else ""
     except (OSError, UnicodeDecodeError):
@@ -28,6 +28,6 @@ def ca_certificate(settings: ProcessSettings) -> str:
 
 
 def _url(scheme: str, host: str, port: int) -> str:
-    """Write the address; one that means "all of this machine's" is none that can be called."""
+    """Build a URL. Replace an address that means "all interfaces", which clients cannot call, with loopback."""
     address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  (not bound here)
     return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"

@@ -1,4 +1,8 @@
-"""One call that is to be made: what goes to which function, for whom, and as what it is logged."""
+"""Which crons run when, and the requests that their runs and replays dispatch to functions.
+
+A scheduled run and its delivery are committed together before anything is sent, so that a run is started at most
+once, even if control is killed in between.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,17 @@ _NANOSECONDS: Final = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """A delivery that was begun.
+    """A recorded delivery that is to be sent to a function.
 
-    source_id: the cron or trigger. host: what the function answers under. timeout: the function's own, in real
-    seconds. at_once: how many requests the function takes at a time. tick: the moment that it belongs to, in Unix
-    seconds of platform time, ``None`` where it is no tick.
+    Attributes:
+        source_id: The cron or trigger.
+        delivery: The delivery, in status ``pending``.
+        body: The body of the request.
+        function_id: The function to call.
+        host: The function's hostname at the gateway.
+        timeout: The function's timeout in seconds of real time.
+        max_concurrency: Number of requests that the function handles at a time.
+        scheduled_at: Scheduled time of a cron's run in Unix seconds of platform time, ``None`` for other requests.
     """
 
     source_id: str
@@ -37,7 +47,7 @@ class Firing:
 def firing_for(
     context: ControlContext, source_id: str, function: FunctionRecord, delivery: Delivery, body: bytes
 ) -> Firing | None:
-    """Return the call that a delivery asks for; ``None`` where nothing is deployed that could answer it."""
+    """Return the request for a delivery, or ``None`` if the function has no deployment that serves requests."""
     if function.serving is None:
         return None
     settings = function.serving.settings

@@ -1,4 +1,7 @@
-"""What a function wrote, newest first, from the segments that the data plane appends to (decision 38)."""
+"""The logs endpoint of an older API version: the newest log lines of a function, newest first.
+
+Read from the log segments that the data plane appends to (docs/logs.md).
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,19 @@ from fnkit.platform.log_lines import LogLine, segment_number
 __all__ = ["FunctionLog", "FunctionLogs", "newest_lines"]
 
 LINES_MAX: Final = 1000
-_BYTES_MAX: Final = 4 * 1024 * 1024  # of one answer: a thousand lines of 64 KiB would be 64 MB
+_BYTES_MAX: Final = 4 * 1024 * 1024  # per response: a thousand lines of 64 KiB would be 64 MB
 _decoder: Final = msgspec.json.Decoder(LogLine)
 
 
 class FunctionLog(msgspec.Struct, frozen=True, kw_only=True):
-    """One line, as the API showed it to older clients. source: ``user``, or ``core`` for the platform's own."""
+    """One log line in the format of the older API.
+
+    Attributes:
+        message: The text.
+        timestamp: RFC 3339.
+        source: ``user``, or ``core`` for lines of the platform itself.
+        stream: ``stdout`` or ``stderr``, ``unknown`` for lines of the platform itself.
+    """
 
     message: str
     timestamp: str
@@ -27,13 +37,17 @@ class FunctionLog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FunctionLogs(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest lines, newest first."""
+    """The response: the newest lines, newest first."""
 
     logs: list[FunctionLog]
 
 
 def newest_lines(folder: Path) -> FunctionLogs:
-    """Read the newest thousand lines, or 4 MiB of them. Blocks for as long as the disk takes."""
+    """Return the newest thousand lines, or as many as fit into 4 MiB. Blocks on the disk.
+
+    Args:
+        folder: The function's log directory.
+    """
     logs: list[FunctionLog] = []
     size = 0
     for text in _backwards(folder):
@@ -43,7 +57,7 @@ def newest_lines(folder: Path) -> FunctionLogs:
         try:
             line = _decoder.decode(text)
         except msgspec.MsgspecError:
-            continue  # the machine stopped in the middle of a line
+            continue  # an incomplete line: the machine stopped while it was written
         core = line.stream == "system"
         logs.append(
             FunctionLog(
@@ -57,7 +71,7 @@ def newest_lines(folder: Path) -> FunctionLogs:
 
 
 def _backwards(folder: Path) -> Iterator[bytes]:
-    """Yield raw lines, the last one first; a segment that was just dropped is passed over."""
+    """Yield raw lines, newest first. Skip segments that are deleted meanwhile."""
     try:
         names = [entry.name for entry in folder.iterdir()]
     except OSError:
@@ -70,5 +84,5 @@ def _backwards(folder: Path) -> Iterator[bytes]:
             lines = folder.joinpath(name).read_bytes().rsplit(b"\n", LINES_MAX + 1)
         except OSError:
             continue
-        # What is left of the last separator may hold many lines: more than are ever asked for.
+        # rsplit stops after that many separators. Its first item then holds all older lines; none is needed.
         yield from (line for line in reversed(lines[1:] if len(lines) > LINES_MAX + 1 else lines) if line)

@@ -1,4 +1,7 @@
-"""A request's fields → a function's settings: defaults for a new one, what is given for an old one."""
+"""A function's settings from the fields of a request, and the lifecycle rules of runtimes.
+
+A new function starts from defaults; an update changes only the given fields.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ _DEFAULT_TIMEOUT: Final = DEFAULT_TIMEOUT_SECONDS * 10**9
 
 
 def new_settings(request: CreateFunction, runtimes: RuntimeTable) -> FunctionSettings:
-    """Return what a new function starts with; its secrets are added once they are hashed.
+    """Return the settings of a new function, without secrets, which the caller adds once they are hashed.
 
     Raises:
-        Refusal: a field that cannot be.
+        ControlError: A field is invalid.
     """
     runtime = creatable(runtimes, request.runtime)
     defaults = FunctionSettings(
@@ -50,10 +53,10 @@ def new_settings(request: CreateFunction, runtimes: RuntimeTable) -> FunctionSet
 def updated_settings(
     settings: FunctionSettings, request: UpdateFunction, runtimes: RuntimeTable
 ) -> FunctionSettings:
-    """Return the settings with what is given; null, absent and ``unknown_*`` change nothing.
+    """Return the settings with the given fields changed. Null, absent and ``unknown_*`` mean "not given".
 
     Raises:
-        Refusal: a field that cannot be.
+        ControlError: A field is invalid.
     """
     runtime = updatable(runtimes, settings.runtime, request.runtime)
     return _with(msgspec.structs.replace(settings, runtime=runtime.name), request, runtime.language)

@@ -1,4 +1,4 @@
-"""Functions: create, get, list, update, delete, deploy."""
+"""Operations on functions: create, get, list, update, delete, deploy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,15 @@ _PUSH_SECONDS: Final = 30.0
 
 
 class Functions:
-    """The operations on functions, and what a namespace's operations do to the functions in it."""
+    """The operations on functions, and those on all functions of a namespace.
+
+    Args:
+        context: Shared dependencies.
+        link: The connection to the data plane.
+        deployments: Builds and starts deployments.
+        garbage_collector: Removes built code and archives.
+        uid_range: User ids for instances if the platform runs as root, else ``None``.
+    """
 
     def __init__(
         self,
@@ -60,7 +68,11 @@ class Functions:
         self._showcase = Showcase(context.store.functions, self._view)
 
     async def create(self, region: str, request: CreateFunction) -> Function:
-        """Answer ``created``; nothing is deployed yet (recorded)."""
+        """Create a function in status ``created``; nothing is deployed yet, as recorded from the real API.
+
+        Raises:
+            ControlError: A field is invalid, the namespace does not exist, the name is taken or a quota is reached.
+        """
         context = self._context
         name = validation.function_name(request.name)
         function_id = str(uuid.uuid4())
@@ -72,6 +84,7 @@ class Functions:
         changes = await context.secrets.changes(function_id, request.secret_environment_variables, ())
         settings = msgspec.structs.replace(settings, secrets=changes.merged(()))
         with context.store.transaction():
+            # Read again: the namespace may have been deleted while the secrets were hashed.
             namespace = self._namespace(region, namespace.id)
             now = context.clock.now_ns()
             record = FunctionRecord(
@@ -95,32 +108,42 @@ class Functions:
         return self._view(record, CREATED)
 
     def get(self, region: str, function_id: str) -> msgspec.Raw:
-        """Return one, ready to send."""
+        """Return a function as encoded JSON.
+
+        Raises:
+            ControlError: 404.
+        """
         if (shown := self._showcase.show(region, function_id)) is None:
             raise not_found("Function")
         return shown
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
-        """Return a page."""
+        """Return a page of functions."""
         listing = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
         return self._showcase.page("functions", region, listing)
 
     def list_all_in(self, region: str, namespace_id: str, query: Mapping[str, str]) -> Shelf:
-        """Return all functions of a namespace, or a page where a ``page_size`` is given (older clients)."""
+        """Return all functions of a namespace, or a page if ``page_size`` is given (for older clients)."""
         listing = read_listing({**query, "namespace_id": namespace_id}, BY_AGE_OR_NAME, _FILTERS)
         if not query.get("page_size"):
             listing = dataclasses.replace(listing, page=Page(size=_ALL))
         return self._showcase.page("functions", region, listing)
 
     async def logs(self, region: str, function_id: str) -> FunctionLogs:
-        """Return what a function wrote, newest first (older clients)."""
+        """Return the log lines of a function, newest first. An endpoint for older clients."""
         record = self.record(region, function_id)
         return await asyncio.to_thread(newest_lines, self._context.layout.logs / record.id)
 
     async def update(self, region: str, function_id: str, request: UpdateFunction) -> Function:
-        """Store what is given and deploy it, unless ``redeploy`` is false."""
+        """Change the given fields and deploy the function, unless ``redeploy`` is false.
+
+        Raises:
+            ControlError: A field is invalid, a quota is reached, or the function is missing or being deleted.
+        """
         context = self._context
         before = self.writable(region, function_id)
+        # Validate everything before hashing secrets, which takes about 40 ms each. The record is read and validated
+        # again in the transaction, since another request may have changed it meanwhile.
         updated_settings(before.settings, request, self._context.runtimes)
         description = None if request.description is None else validation.text("description", request.description)
         tags = None if request.tags is None else validation.tags(request.tags)
@@ -131,21 +154,21 @@ class Functions:
             function_id, request.secret_environment_variables, before.settings.secrets
         )
         with context.store.transaction():
-            now = self.writable(region, function_id)
-            settings = updated_settings(now.settings, request, self._context.runtimes)
+            current = self.writable(region, function_id)
+            settings = updated_settings(current.settings, request, self._context.runtimes)
             if changes:
                 settings = msgspec.structs.replace(settings, secrets=changes.merged(settings.secrets))
             record = msgspec.structs.replace(
-                now,
+                current,
                 settings=settings,
-                description=now.description if description is None else description,
-                tags=now.tags if tags is None else tags,
-                private_network_id=now.private_network_id
+                description=current.description if description is None else description,
+                tags=current.tags if tags is None else tags,
+                private_network_id=current.private_network_id
                 if network is None
                 else validation.private_network(network),
                 updated_at=context.clock.now_ns(),
             )
-            self._refuse_too_much(self._namespace(region, now.namespace_id), record, now)
+            self._refuse_too_much(self._namespace(region, current.namespace_id), record, current)
             deploys = request.redeploy is not False
             if deploys:
                 record = self._deploys.begin(record)
@@ -155,7 +178,11 @@ class Functions:
         return self._view(record, UPDATED)
 
     def deploy(self, region: str, function_id: str) -> Function:
-        """Answer ``pending`` at once; build and start in the background."""
+        """Return the function as ``pending``; build and start it in the background.
+
+        Raises:
+            ControlError: 404, or 409 if it is being deleted.
+        """
         store = self._context.store
         with store.transaction():
             record = self._deploys.begin(self.writable(region, function_id))
@@ -164,7 +191,11 @@ class Functions:
         return self._view(record, UPDATED)
 
     async def delete(self, region: str, function_id: str) -> Function:
-        """Answer ``deleting`` once it is no longer served; then it is gone."""
+        """Return the function as ``deleting`` once it is no longer served, and remove it in the background.
+
+        Raises:
+            ControlError: 404, or 409 if it is being deleted already.
+        """
         with self._context.store.transaction():
             record = self._begin_removal(self.writable(region, function_id))
         await self.end_serving([record])
@@ -172,21 +203,33 @@ class Functions:
         return self._view(record, UPDATED)
 
     def record(self, region: str, function_id: str) -> FunctionRecord:
-        """Return the stored function, whatever its state."""
+        """Return the stored function in any status.
+
+        Raises:
+            ControlError: 404.
+        """
         record = self._context.store.functions.get(function_id)
         if record is None or record.region != region:
             raise not_found("Function")
         return record
 
     def writable(self, region: str, function_id: str) -> FunctionRecord:
-        """Return a function that may still be changed."""
+        """Return a stored function that is not being deleted.
+
+        Raises:
+            ControlError: 404, or 409 if it is being deleted.
+        """
         record = self.record(region, function_id)
         if record.status is Status.DELETING:
             raise transient_state("function", record.id, record.status)
         return record
 
     def begin_with_namespace(self, namespace_id: str) -> None:
-        """Give every deployment of a namespace its next generation; within a transaction."""
+        """Give each deployment of the namespace's functions its next generation. Call this in a transaction.
+
+        The data plane reports the result of a start by function and generation, so each restart needs a generation
+        of its own.
+        """
         store = self._context.store
         for record in store.functions.every(namespace_id=namespace_id):
             if record.status is Status.DELETING:
@@ -199,7 +242,11 @@ class Functions:
                 store.functions.update(msgspec.structs.replace(record, generation=generation, serving=serving))
 
     async def push_namespace(self, namespace_id: str) -> None:
-        """Have everything of a namespace run with its present variables; at once where nobody serves."""
+        """Restart all functions of a namespace with its current variables and wait until their instances run.
+
+        Functions without a serving deployment are not waited for. If no data plane is connected, its next snapshot
+        contains the new variables.
+        """
         store = self._context.store
         namespace = store.namespaces.get(namespace_id)
         if namespace is None:
@@ -211,19 +258,23 @@ class Functions:
             elif record.serving is not None and record.status is not Status.DELETING and self._link.connected:
                 starts.append(self._link.start(route_of(self._context, namespace, record, record.serving)))
         if starts:
-            # One that a newer deployment superseded is never answered.
+            # The data plane never reports a result for a start that a newer generation superseded.
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.gather(*starts), _PUSH_SECONDS)
 
     def begin_removal_of_all(self, namespace_id: str) -> tuple[FunctionRecord, ...]:
-        """Mark everything in a namespace as ``deleting``; within a transaction."""
+        """Mark all functions of a namespace as ``deleting`` and return them. Call this in a transaction."""
         records = tuple(self._context.store.functions.every(namespace_id=namespace_id))
         return tuple(
             record if record.status is Status.DELETING else self._begin_removal(record) for record in records
         )
 
     async def end_serving(self, records: Iterable[FunctionRecord]) -> None:
-        """Stop builds and routes of functions that are being deleted."""
+        """Cancel the deployments of functions and remove their routes from the data plane.
+
+        Args:
+            records: Functions in status ``deleting``.
+        """
         ids = [record.id for record in records]
         for function_id in ids:
             self._deploys.cancel(function_id)
@@ -232,7 +283,10 @@ class Functions:
         await self._link.remove(*ids)
 
     async def purge(self, function_id: str) -> None:
-        """Forget a function that is being deleted, with what hangs on it, its code, archive and logs."""
+        """Delete a function in status ``deleting`` with its attached resources, code, archive and logs.
+
+        Code and logs are removed after the longest time that a request in progress may still take.
+        """
         store = self._context.store
         record = store.functions.get(function_id)
         if record is None:
@@ -250,30 +304,30 @@ class Functions:
         self._leftovers.later(str(self._context.layout.logs / function_id), grace)
 
     async def expire(self) -> None:
-        """End deployments that outlived a failed one by 24 h."""
+        """Stop serving deployments whose newer deployment failed 24 hours ago."""
         store = self._context.store
-        ended = store.expired(self._context.clock.now_ns())
-        if not ended:
+        expired = store.expired(self._context.clock.now_ns())
+        if not expired:
             return
         with store.transaction():
-            for record in ended:
+            for record in expired:
                 store.functions.update(msgspec.structs.replace(record, serving=None, expires_at=None))
-        await self._link.remove(*(record.id for record in ended))
-        for record in ended:
+        await self._link.remove(*(record.id for record in expired))
+        for record in expired:
             self._leftovers.superseded(record, None, record.settings.timeout / _NANOSECONDS)
 
     def _begin_removal(self, record: FunctionRecord) -> FunctionRecord:
         store = self._context.store
-        doomed = moved(
+        deleting = moved(
             record,
             Status.DELETING,
             error_message=None,
             build_message=None,
             updated_at=self._context.clock.now_ns(),
         )
-        store.functions.update(doomed)
+        store.functions.update(deleting)
         begin_removal_of_dependants(store, record.id)
-        return doomed
+        return deleting
 
     def _namespace(self, region: str, namespace_id: str) -> NamespaceRecord:
         namespace = self._context.store.namespaces.get(namespace_id)
@@ -293,18 +347,18 @@ class Functions:
     def _refuse_too_much(
         self, namespace: NamespaceRecord, record: FunctionRecord, before: FunctionRecord | None
     ) -> None:
-        both = namespace.environment.keys() | record.settings.environment.keys()
-        if len(both) > ENVIRONMENT_MAX_ENTRIES:
+        names = namespace.environment.keys() | record.settings.environment.keys()
+        if len(names) > ENVIRONMENT_MAX_ENTRIES:
             raise invalid(
                 "environment_variables",
                 f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries together with the namespace's",
             )
-        more = _reserved(record.settings) - (_reserved(before.settings) if before else 0)
+        additional = _reserved(record.settings) - (_reserved(before.settings) if before else 0)
         quota = self._context.settings.quotas.memory
-        if more <= 0 or quota is None:
+        if additional <= 0 or quota is None:
             return
         current = self._context.store.usage.of(record.organization_id).memory
-        if current + more > quota:
+        if current + additional > quota:
             raise quota_exceeded("functions_memory", quota, current)
 
     def _view(self, record: FunctionRecord, fresh: frozenset[str] = frozenset()) -> Function:

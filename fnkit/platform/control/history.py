@@ -1,4 +1,4 @@
-"""What crons and triggers fired, as clients ask for it; and firing again, or by hand."""
+"""Operations on deliveries: list, get, replay, and running a cron manually."""
 
 from __future__ import annotations
 
@@ -35,17 +35,21 @@ __all__ = ["History"]
 _PAGE_DEFAULT: Final = 20
 _PAGE_MAX: Final = 1000
 _MAX_BODY: Final = 2**31 - 1
-_NOTHING_DEPLOYED: Final = "nothing is deployed that could answer it"
-_UNDER_WAY: Final = "it is still under way"
-_CUT: Final = "its body is kept in part only"
+_NOTHING_DEPLOYED: Final = "the function has no deployment that serves requests"
+_UNDER_WAY: Final = "it is still pending"
+_CUT: Final = "its stored body is truncated"
 
 
 def _nobody(_firing: Firing) -> None:
-    """No scheduler listens."""
+    """Do nothing."""
 
 
 class History:
-    """The operations on deliveries. ``deliver`` takes what is to be called; a scheduler sets it."""
+    """The operations on deliveries.
+
+    Attributes:
+        dispatch: Sends a request to its function. Set by the dispatcher, which depends on this package.
+    """
 
     def __init__(self, context: ControlContext, log: DeliveryLog, ticks: Ticks) -> None:
         self._context = context
@@ -54,13 +58,23 @@ class History:
         self.deliver: Callable[[Firing], None] = _nobody
 
     def page(self, region: str, kind: str, source_id: str, query: Mapping[str, str]) -> DeliveryPage:
-        """Return a source's deliveries, newest first: ``status`` (several with commas), ``limit``, ``before``."""
+        """Return a page of the deliveries of a source, newest first.
+
+        Args:
+            region: The source's region.
+            kind: ``crons`` or ``triggers``.
+            source_id: The cron or trigger.
+            query: ``status`` (several separated by commas), ``failed``, ``limit`` and ``before``.
+
+        Raises:
+            ControlError: The source does not exist or a parameter is invalid.
+        """
         source = self._source(region, kind, source_id)
         statuses = _statuses(query)
         limit = whole_number(query, "limit", _PAGE_DEFAULT, _PAGE_MAX)
         before = query.get("before") or None
         if before is not None and self._log.one(source.id, before) is None:
-            raise invalid("before", "is not kept (any more); begin anew without it")
+            raise invalid("before", "is no longer in the delivery log; start again without it")
         found = self._log.page(
             source.id,
             limit=limit + 1,
@@ -76,48 +90,62 @@ class History:
         )
 
     def one(self, region: str, kind: str, source_id: str, delivery_id: str) -> DeliveryView:
-        """Return one with as much of its body as is kept."""
+        """Return a delivery with its stored body.
+
+        Raises:
+            ControlError: 404.
+        """
         found = self._log.one(self._source(region, kind, source_id).id, delivery_id)
         if found is None:
             raise not_found("Delivery")
         return delivery_view(*found)
 
     def fire(self, region: str, cron_id: str) -> DeliveryView:
-        """Fire a cron now, whatever its schedule says; it does not count as a tick.
+        """Run a cron now, independently of its schedule.
 
         Raises:
-            Refusal: 409 where nothing is deployed that it could call.
+            ControlError: 404, or 409 if the function has no deployment that serves requests.
         """
         cron = self._source(region, "crons", cron_id)
         if not isinstance(cron, CronRecord) or (firing := self._ticks.by_hand(cron)) is None:
-            raise Refusal(409, f"the cron cannot fire: {_NOTHING_DEPLOYED}")
+            raise Refusal(409, f"cannot run the cron: {_NOTHING_DEPLOYED}")
         self.deliver(firing)
         return delivery_view(firing.delivery, firing.body)
 
     def replay(self, region: str, kind: str, source_id: str, request: ReplayRequest) -> ReplayAnswer:
-        """Deliver again what was delivered before: by id, or everything that failed and was not repeated yet."""
+        """Deliver again what was delivered before, each as a new delivery.
+
+        Args:
+            region: The source's region.
+            kind: ``crons`` or ``triggers``.
+            source_id: The cron or trigger.
+            request: Either ids, or a status to replay all deliveries of that status that were not replayed yet.
+
+        Raises:
+            ControlError: The source does not exist or is being deleted, or the request is invalid.
+        """
         source = self._source(region, kind, source_id)
         if source.status is Status.DELETING:
             raise transient_state(kind.removesuffix("s"), source.id, source.status)
         originals, skipped = self._chosen(source.id, request)
-        begun: list[tuple[Delivery, Firing]] = []
+        prepared: list[tuple[Delivery, Firing]] = []
         for original, body in originals:
-            outcome = self._again(source, original, body)
-            if isinstance(outcome, str):
-                skipped.append(Unreplayed(id=original.id, reason=outcome))
+            replay = self._again(source, original, body)
+            if isinstance(replay, str):
+                skipped.append(Unreplayed(id=original.id, reason=replay))
             else:
-                begun.append((original, outcome))
+                prepared.append((original, replay))
         with self._context.store.transaction():
-            for original, firing in begun:
+            for original, firing in prepared:
                 self._log.repeat(source.id, original, firing.delivery, firing.body)
-        for _, firing in begun:
+        for _, firing in prepared:
             self.deliver(firing)
-        return ReplayAnswer(replayed=[_replay(*one) for one in begun], skipped=skipped)
+        return ReplayAnswer(replayed=[_replay(*one) for one in prepared], skipped=skipped)
 
     def _chosen(
         self, source_id: str, request: ReplayRequest
     ) -> tuple[list[tuple[Delivery, bytes]], list[Unreplayed]]:
-        """Return what is to be repeated, oldest first, and what is not there."""
+        """Return the deliveries to replay, oldest first, and the requested ids that are not in the log."""
         if (request.ids is None) == (request.status is None):
             raise Refusal(400, "exactly one of ids and status is required")
         if request.ids is None:
@@ -134,13 +162,13 @@ class History:
         for name in dict.fromkeys(request.ids):
             one = self._log.one(source_id, name)
             if one is None:
-                missing.append(Unreplayed(id=name, reason="it is not kept (any more)"))
+                missing.append(Unreplayed(id=name, reason="it is no longer in the delivery log"))
             else:
                 chosen.append(one)
         return chosen, missing
 
     def _again(self, source: CronRecord | TriggerRecord, original: Delivery, body: bytes) -> Firing | str:
-        """Return the repetition, or why there is none."""
+        """Return the replay's request, or the reason why the delivery cannot be replayed."""
         if original.status == DeliveryStatus.PENDING:
             return _UNDER_WAY
         if len(body) < original.body_size:

@@ -1,4 +1,4 @@
-"""The names a function answers under."""
+"""Hostnames, paths and URLs under which functions and the platform are reachable."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ _CLOUD_SUFFIX: Final = "scw.cloud"
 
 
 def domain_name(host_label: str, region: str, suffix: str) -> str:
-    """``<label>-<name>.functions.fnc.<region>.<suffix>``, without port (2015 of 2015 recorded)."""
+    """Return ``<label>-<name>.functions.fnc.<region>.<suffix>``, the format recorded from the real API."""
     return f"{host_label}.functions.fnc.{region}.{suffix}"
 
 
 def served_hosts(host_label: str, region: str, suffix: str) -> tuple[str, ...]:
-    """The platform's own spelling, and the cloud's (decision 23)."""
+    """Return a function's default hostnames: with the platform's suffix and with Scaleway's.
+
+    The gateway accepts both, so that a client that expects Scaleway's name can call the platform.
+    """
     names = (domain_name(host_label, region, suffix), domain_name(host_label, region, _CLOUD_SUFFIX))
     return tuple(dict.fromkeys(name.lower() for name in names))
 
 
 def is_native(name: str, region: str, suffix: str) -> bool:
-    """Whether a function of that region may have this name by itself, in either spelling.
+    """Return whether a hostname has the form of a default hostname of the region, with either suffix.
 
     >>> is_native("a-b.functions.fnc.fr-par.localhost", "fr-par", "localhost"), is_native("b.org", "fr-par", "x")
     (True, False)
@@ -31,10 +34,10 @@ def is_native(name: str, region: str, suffix: str) -> bool:
 
 
 def path_prefix(region: str, namespace: str, function: str) -> str:
-    """The path form: ``/<region>/<namespace>/<function>``, percent-encoded."""
+    """Return the path under which the gateway serves a function: ``/<region>/<namespace>/<function>``, encoded."""
     return f"/{region}/{quote(namespace, safe='')}/{function}"
 
 
 def registry_endpoint(label: str, region: str) -> str:
-    """``rg.<region>.scw.cloud/funcscw<label>`` (1755 of 1755 recorded)."""
+    """Return ``rg.<region>.scw.cloud/funcscw<label>``, the format recorded from the real API."""
     return f"rg.{region}.{_CLOUD_SUFFIX}/funcscw{label}"

@@ -1,4 +1,9 @@
-"""API keys: whose request this is, and the platform's further keys: create, list, delete."""
+"""API keys: authentication, permissions, and operations on additional keys.
+
+A key that is bound to a project only has access to that project's resources. References to other resources in a
+request are replaced with references to nothing before an operation sees them. The key therefore cannot learn
+whether an id exists, and operations need no checks of their own.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,10 @@ __all__ = ["Keys"]
 
 
 class Keys:
-    """The operations on keys. A secret is in the answer that makes it and nowhere else."""
+    """Authentication and the operations on additional API keys.
+
+    A secret key is only part of the response that creates it; the platform stores a hash.
+    """
 
     def __init__(self, context: ControlContext, link: DataPlaneLink, keys: ApiKeys) -> None:
         self._context = context
@@ -30,14 +38,19 @@ class Keys:
         self._own = context.settings.secret_key.encode()
 
     def caller(self, secret_key: bytes) -> Caller | None:
-        """Return who has this key, or ``None``."""
+        """Return the principal with this secret key, or ``None``."""
         if hmac.compare_digest(secret_key, self._own):
             return Caller(is_owner=True)
         key = self._keys.by_hash(_sha256(secret_key))
         return Caller(read_only=key.read_only, project_id=key.project_id) if key else None
 
     async def create(self, request: CreateApiKey) -> ApiKey:
-        """Answer with the secret; API and gateway accept it from now on."""
+        """Create a key and return it with its secret, which the API and the gateway accept from then on.
+
+        Raises:
+            ControlError: A field is invalid.
+            OSError: The keys could not be written.
+        """
         project_id = validation.uuid_text("project_id", request.project_id) if request.project_id else None
         description = validation.text("description", request.description or "")
         secret_key = str(uuid.uuid4())
@@ -54,12 +67,17 @@ class Keys:
         return _view(record, secret_key)
 
     def list(self) -> ApiKeyList:
-        """Return all further keys, without their secrets."""
+        """Return all additional keys without their secrets."""
         keys = [_view(key) for key in self._keys.every()]
         return ApiKeyList(keys=keys, total_count=len(keys))
 
     async def delete(self, access_key: str) -> ApiKey:
-        """Answer once neither API nor gateway accept it any more."""
+        """Delete a key and return it once neither the API nor the gateway accepts it.
+
+        Raises:
+            ControlError: 404.
+            OSError: The keys could not be written.
+        """
         record = self._keys.remove(access_key)
         if record is None:
             raise not_found("API key")
@@ -67,7 +85,7 @@ class Keys:
         return _view(record)
 
     def grants(self) -> tuple[KeyGrant, ...]:
-        """Return what the gateway is told of them."""
+        """Return the keys in the form that the gateway checks."""
         return tuple(
             KeyGrant(sha256=bytes.fromhex(key.sha256), project_id=key.project_id) for key in self._keys.every()
         )

@@ -1,4 +1,4 @@
-"""Folders and archives that nothing needs any more, removed once nothing can still be reading them."""
+"""Removal of directories and archives that are no longer needed, once nothing can still be reading them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,34 @@ from fnkit.platform.records.function import FunctionRecord
 __all__ = ["Leftovers"]
 
 SWEEP_SECONDS: Final = 300.0
-"""Real seconds after a start before folders without an owner go: an older data plane may still drain them."""
+"""Seconds of real time between startup and the removal of directories that no function refers to.
+
+A data plane of an earlier run may still serve requests from them.
+"""
 
 
 class Leftovers:
-    """Removes built code, logs and archives. Instances that still answer may import from superseded code."""
+    """Removes built code, logs and archives.
+
+    Instances that still handle a request may import modules lazily, so code is only removed after a delay.
+    """
 
     def __init__(self, context: ControlContext) -> None:
         self._context = context
 
     def now(self, path: Path) -> None:
-        """Remove a folder in the background."""
+        """Remove a directory in the background."""
         self._context.tasks.start(
             asyncio.to_thread(shutil.rmtree, path, ignore_errors=True), f"removal of {path.name}"
         )
 
     def later(self, path: str, seconds: float) -> None:
-        """Remove a folder after real seconds, the longest that a request may still take."""
+        """Remove a directory in the background after a delay.
+
+        Args:
+            path: The directory.
+            seconds: The delay in seconds of real time: the longest time that a request in progress may still take.
+        """
 
         async def wait() -> None:
             await asyncio.sleep(seconds)
@@ -38,12 +49,22 @@ class Leftovers:
         self._context.tasks.start(wait(), f"removal of {Path(path).name}")
 
     def archive(self, sha256: str | None) -> None:
-        """Remove an archive that no function has any more."""
+        """Remove an archive unless a function still refers to it.
+
+        Args:
+            sha256: The archive, or ``None`` to do nothing.
+        """
         if sha256 is not None and not self._context.store.functions.count({"archive": sha256}):
             self._context.blobs.remove(sha256)
 
     def superseded(self, record: FunctionRecord, kept: str | None, seconds: float) -> None:
-        """Remove a function's built code up to its generation, beside what is kept, after real seconds."""
+        """Remove the function's builds up to its current generation in the background after a delay.
+
+        Args:
+            record: The function.
+            kept: The directory to keep, or ``None``.
+            seconds: The delay in seconds of real time.
+        """
 
         def remove() -> None:
             for folder in self._context.layout.deployments.glob(f"{record.id}-*"):
@@ -58,7 +79,7 @@ class Leftovers:
         self._context.tasks.start(wait(), f"removal of older code of {record.id}")
 
     def sweep(self) -> None:
-        """At start: remove archives nobody has, half-built folders, and, later, folders nobody refers to."""
+        """Remove unreferenced archives and incomplete builds, and later unreferenced builds. Call at startup."""
         store, layout = self._context.store, self._context.layout
         layout.deployments.mkdir(mode=0o711, parents=True, exist_ok=True)
         for sha256 in self._context.blobs.names():

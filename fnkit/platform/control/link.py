@@ -1,4 +1,8 @@
-"""Control's end of the socket to the data plane: a snapshot on connect, then numbered deltas (decision 18)."""
+"""The control plane's side of the socket to the data plane.
+
+The data plane connects to a Unix socket. Control sends a snapshot of all routes, then numbered changes, which the
+data plane acks. Without a data plane, changes need not be sent at all: the next snapshot contains them.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +33,26 @@ from fnkit.platform.routing import (
 __all__ = ["ACK_SECONDS", "DataPlaneLink"]
 
 ACK_SECONDS: Final = 2.0
-"""How long a control write waits for the data plane's ack at most (decision 18)."""
+"""Longest wait for the data plane's ack of a change, in seconds of real time.
+
+An API request should not hang because the data plane does.
+"""
 
 _logger = logging.getLogger(__name__)
 
 
 class DataPlaneLink:
-    """The newest data plane that connected. Without one, starts wait and the rest is told by the next snapshot.
+    """The link to the most recently connected data plane. Not thread-safe.
 
-    ``credentials`` says what opens private functions; whoever keeps them sets it before ``open``.
+    Without a data plane, ``start_deployment`` waits for one, and all other changes are part of its snapshot.
+
+    Args:
+        path: The Unix socket.
+        routes: Returns the routes of all serving deployments.
+        clock: Returns the state of the platform's clock.
+
+    Attributes:
+        get_credentials: Returns the credentials that grant access to private functions. Set it before ``open``.
     """
 
     def __init__(self, path: Path, routes: Callable[[], tuple[Route, ...]], clock: Callable[[], Clock]) -> None:
@@ -46,36 +61,38 @@ class DataPlaneLink:
         self._clock = clock
         self.credentials: Callable[[], Credentials] = Credentials
         self._version = 0
-        self._hosts: dict[str, tuple[str, ...]] = {}  # the newest names of functions whose names changed
+        # Hostnames that changed while a deployment may be waiting for a data plane with the old ones in its route.
+        self._hosts: dict[str, tuple[str, ...]] = {}
         self._server: asyncio.Server | None = None
         self._current: Connection | None = None
         self._arrived = asyncio.Event()
 
     @property
     def connected(self) -> bool:
-        """Whether a data plane is there."""
+        """Whether a data plane is connected."""
         return self._current is not None
 
     @property
     def healthy(self) -> bool:
-        """Whether it has every ``min_scale`` instance of its snapshot up (decision 25)."""
+        """Whether the data plane runs all instances that ``min_scale`` requires for the routes of its snapshot."""
         return self._current is not None and self._current.healthy
 
     @property
     def isolation(self) -> str | None:
-        """The isolation level in force, once the data plane has introduced itself."""
+        """The isolation level in force, ``None`` until the data plane reported it."""
         hello = self._current.hello if self._current else None
         return hello.isolation if hello else None
 
     @property
     def data_plane_pid(self) -> int:
-        """Its process, 0 while it is away."""
+        """Process id of the data plane, 0 while none is connected."""
         hello = self._current.hello if self._current else None
         return hello.pid if hello else 0
 
     async def open(self) -> None:
-        """Listen on the socket (0600)."""
+        """Listen on the socket, which only the platform's user can connect to (0600)."""
         self._path.unlink(missing_ok=True)
+        # A chmod after bind would leave a moment in which other users could connect.
         before = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._serve, self._path)
@@ -83,7 +100,7 @@ class DataPlaneLink:
             os.umask(before)
 
     async def close(self) -> None:
-        """Stop listening and let the data plane go; it serves on with what it knows."""
+        """Close the socket and the connection. The data plane continues to serve its current routes."""
         if self._server is not None:
             self._server.close()
         if self._current is not None:
@@ -91,10 +108,10 @@ class DataPlaneLink:
         self._path.unlink(missing_ok=True)
 
     async def start(self, route: Route) -> str | None:
-        """Have a deployment started, however often the data plane has to come back.
+        """Start a deployment in the data plane; repeat this with each new data plane until there is a result.
 
         Returns:
-            ``None`` once an instance runs and its routes are in force, else why none could be started.
+            ``None`` once an instance runs and the route is in force, else the reason why no instance started.
         """
         while True:
             connection = await self._connection()
@@ -110,14 +127,14 @@ class DataPlaneLink:
                     return None
 
     async def rename(self, function_id: str, hosts: tuple[str, ...]) -> None:
-        """Have a function answer under these names; returns after the ack, or 2 s."""
+        """Replace the hostnames of a function. Return after the ack or ``ACK_TIMEOUT``."""
         self._hosts[function_id] = hosts
         if (connection := self._current) is not None:
             message = Hosts(version=self._next(), function_id=function_id, hosts=hosts)
             await connection.acked([message], ACK_SECONDS)
 
     async def remove(self, *function_ids: str) -> None:
-        """Have functions no longer served; returns after the acks, or 2 s."""
+        """Stop serving functions. Return after all acks or ``ACK_TIMEOUT``."""
         for function_id in function_ids:
             self._hosts.pop(function_id, None)
         messages = [Remove(version=self._next(), function_id=function_id) for function_id in function_ids]
@@ -132,7 +149,14 @@ class DataPlaneLink:
         revoked: tuple[str, ...] = (),
         keys: tuple[KeyGrant, ...] | None = None,
     ) -> None:
-        """Tell what opens private functions now; returns after the ack, or 2 s."""
+        """Change the credentials that grant access to private functions. Return after the ack or ``ACK_TIMEOUT``.
+
+        Args:
+            public_key: The key that verifies tokens, in PEM; ``None`` leaves it unchanged.
+            issued: Ids of new tokens.
+            revoked: Ids of deleted tokens.
+            keys: All additional API keys; ``None`` leaves them unchanged.
+        """
         if (connection := self._current) is not None:
             message = CredentialsChanged(
                 version=self._next(), public_key=public_key, issued=issued, revoked=revoked, keys=keys
@@ -140,7 +164,7 @@ class DataPlaneLink:
             await connection.acked([message], ACK_SECONDS)
 
     async def move_clock(self) -> None:
-        """Tell of a moved clock; returns when what became due there has started, or after 2 s."""
+        """Send the clock's new state. Return once tasks that became due have started, or after ``ACK_TIMEOUT``."""
         if (connection := self._current) is not None:
             message = ClockChanged(version=self._next(), clock=self._clock())
             await connection.acked([message], ACK_SECONDS)
@@ -152,6 +176,7 @@ class DataPlaneLink:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer)
+        # A second connection means that the data plane was restarted before the first one was seen to close.
         if self._current is not None:
             self._current.close()
         connection.send(
@@ -169,7 +194,7 @@ class DataPlaneLink:
             if self._current is connection:
                 self._current = None
                 self._arrived.clear()
-                _logger.warning("The data plane is gone.")
+                _logger.warning("The data plane disconnected.")
 
     def _next(self) -> int:
         self._version += 1

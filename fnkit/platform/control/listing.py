@@ -1,4 +1,8 @@
-"""What a list is asked with: page, order and filters, from a query's text."""
+"""Lists: parsing of paging, order and filters, and a cache of rendered records.
+
+Each record is rendered to JSON once and cached until it changes, so that a page of a hundred records costs a
+hundred look-ups and one copy (figures in docs/api-behaviour.md).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from fnkit.platform.store.collection import Order, Page
 
 __all__ = ["BY_AGE", "BY_AGE_OR_HOSTNAME", "BY_AGE_OR_NAME", "Listing", "read_listing", "whole_number"]
 
-DEFAULT_PAGE_SIZE: Final = 20  # the Python SDK's drive: pages of 20 where none is asked for
+DEFAULT_PAGE_SIZE: Final = 20  # Scaleway's Python SDK relies on it when it fetches all pages
 MAX_PAGE_SIZE: Final = 100
 MAX_PAGE: Final = 2**31 - 1  # int32 in the API document
 
@@ -26,7 +30,13 @@ BY_AGE_OR_HOSTNAME: Final = BY_AGE | {
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of a list. ``filters`` holds only what was given (column → value, equality)."""
+    """A request for one page of a list.
+
+    Attributes:
+        page: The page.
+        order: The sort order.
+        filters: Column → value that records must have. Filters that were not given are absent.
+    """
 
     page: Page
     order: Order
@@ -34,10 +44,15 @@ class Listing:
 
 
 def read_listing(query: Mapping[str, str], orders: Mapping[str, Order], filters: tuple[str, ...]) -> Listing:
-    """Read a list's query; unknown parameters are ignored, empty filters too.
+    """Parse the query of a list. Unknown parameters and empty filters are ignored.
+
+    Args:
+        query: The query's parameters.
+        orders: The values that ``order_by`` accepts.
+        filters: The names of the filters, which are also columns.
 
     Raises:
-        Refusal: a number or an order that is none.
+        ControlError: 400, a number or the order is invalid.
     """
     order = query.get("order_by", "")
     if not is_unset(order) and order not in orders:
@@ -51,10 +66,10 @@ def read_listing(query: Mapping[str, str], orders: Mapping[str, Order], filters:
 
 
 def whole_number(query: Mapping[str, str], name: str, default: int, maximum: int) -> int:
-    """Read a number of 1 to ``maximum``; 0, empty and absent mean "not given".
+    """Parse a whole number from 1 to ``maximum``. 0, empty and absent mean ``default``.
 
     Raises:
-        Refusal: it is none, or out of range.
+        ControlError: 400, the text is not a number or the number is too large.
     """
     text = query.get(name, "")
     if not text:
@@ -62,6 +77,7 @@ def whole_number(query: Mapping[str, str], name: str, default: int, maximum: int
     digits = text.lstrip("+")
     if not (digits.isascii() and digits.isdigit()):
         raise invalid(name, "must be a whole number")
+    # int() of a very long text takes quadratic time; any text this long is out of range.
     number = int(digits) if len(digits) <= len(str(2**64)) else maximum + 1
     if number > maximum:
         raise invalid(name, f"must be at most {maximum}")

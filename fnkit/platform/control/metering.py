@@ -1,4 +1,4 @@
-"""What the control plane counts of its own work: requests to the API, builds, deliveries of crons and triggers."""
+"""Counters of the control plane: API requests, builds, and deliveries of crons and triggers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ControlMeasurements", "ControlMeter"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlMeasurements:
-    """What a ``ControlMeter`` had counted at one moment."""
+    """A snapshot of ``ControlCounters``, with the same attributes."""
 
     requests: dict[tuple[str, int], int]
     request_durations: dict[str, HistogramValue]
@@ -21,11 +21,14 @@ class ControlMeasurements:
 
 
 class ControlMeter:
-    """Counters of one control process, from zero.
+    """Counters of one control process, starting from zero.
 
-    requests: by operation and status. request_durations: by operation. builds: by result, ``succeeded``,
-    ``failed`` or ``cancelled``. deliveries: by kind (``cron``, ``sqs``, ``nats``) and result:
-    ``succeeded``, ``failed``, ``dead``, ``unknown``.
+    Attributes:
+        requests: Number of API requests by operation and status code.
+        request_durations: Durations of API requests in seconds, by operation.
+        builds: Durations of builds in seconds, by result: ``succeeded``, ``failed`` or ``cancelled``.
+        deliveries: Number of deliveries by kind (``cron``, ``sqs``, ``nats``) and result (``succeeded``,
+            ``failed``, ``dead``, ``unknown``).
     """
 
     def __init__(self) -> None:
@@ -35,7 +38,7 @@ class ControlMeter:
         self.deliveries: Counter[tuple[str, str]] = Counter()
 
     def answered(self, operation: str, status: int, seconds: float) -> None:
-        """Count a request to the API."""
+        """Count an API request."""
         self.requests[operation, status] += 1
         durations = self.request_durations.get(operation)
         if durations is None:
@@ -50,11 +53,11 @@ class ControlMeter:
         durations.observe(seconds)
 
     def delivered(self, kind: str, result: str) -> None:
-        """Count what came of one firing, all its attempts together."""
+        """Count a finished delivery once, however many attempts it took."""
         self.deliveries[kind, result] += 1
 
     def read(self) -> ControlMeasurements:
-        """Return what was counted so far; the counters go on."""
+        """Return a snapshot of the counters."""
         return ControlMeasurements(
             requests=dict(self.requests),
             request_durations={name: histogram.value() for name, histogram in self.request_durations.items()},

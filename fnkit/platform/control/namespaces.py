@@ -1,4 +1,4 @@
-"""Namespaces: create, get, list, update, delete (with everything in them)."""
+"""Operations on namespaces: create, get, list, update, delete."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ class Namespaces:
         self._showcase = Showcase(context.store.namespaces, namespace_view)
 
     async def create(self, region: str, request: CreateNamespace) -> Namespace:
-        """Answer ``pending``; the namespace is ready right after (recorded order)."""
+        """Create a namespace, which is returned as ``pending`` and becomes ready right after, as recorded.
+
+        Raises:
+            ControlError: A field is invalid, the name is taken or a quota is exceeded.
+        """
         context = self._context
         name = validation.namespace_name(request.name)
         project_id = validation.uuid_text("project_id", request.project_id)
@@ -68,6 +72,7 @@ class Namespaces:
             vpc_integration_activated=request.activate_vpc_integration or False,
         )
         with context.store.transaction():
+            # Check again: another request may have taken the name while the secrets were hashed.
             self._refuse_taken(region, project_id, name)
             self._refuse_too_many(project_id)
             context.store.namespaces.insert(record)
@@ -75,22 +80,32 @@ class Namespaces:
         return namespace_view(record, CREATED)
 
     def get(self, region: str, namespace_id: str) -> msgspec.Raw:
-        """Return one, ready to send."""
+        """Return a namespace as encoded JSON.
+
+        Raises:
+            ControlError: 404.
+        """
         if (shown := self._showcase.show(region, namespace_id)) is None:
             raise not_found("Namespace")
         return shown
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
-        """Return a page."""
+        """Return a page of namespaces."""
         listing = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
         return self._showcase.page("namespaces", region, listing)
 
     def functions(self, region: str, namespace_id: str, query: Mapping[str, str]) -> Shelf:
-        """Return the functions in a namespace, all of them where no ``page_size`` is given."""
+        """Return all functions of a namespace, or a page if ``page_size`` is given (for older clients)."""
         return self._functions.list_all_in(region, self.record(region, namespace_id).id, query)
 
     async def update(self, region: str, namespace_id: str, request: UpdateNamespace) -> Namespace:
-        """``pending`` where variables or secrets change, until every function in it runs with them."""
+        """Change the given fields of a namespace.
+
+        If variables or secrets change, the namespace is ``pending`` until all its functions run with them.
+
+        Raises:
+            ControlError: A field is invalid, or the namespace does not exist or is being deleted.
+        """
         context = self._context
         before = self._writable(region, namespace_id)
         variables = request.environment_variables
@@ -99,16 +114,16 @@ class Namespaces:
         description = None if request.description is None else validation.text("description", request.description)
         changes = await context.secrets.changes(namespace_id, request.secret_environment_variables, before.secrets)
         with context.store.transaction():
-            now = self._writable(region, namespace_id)
+            current = self._writable(region, namespace_id)
             record = msgspec.structs.replace(
-                now,
-                environment=now.environment if environment is None else environment,
-                secrets=changes.merged(now.secrets) if changes else now.secrets,
-                tags=now.tags if tags is None else tags,
-                description=now.description if description is None else description,
+                current,
+                environment=current.environment if environment is None else environment,
+                secrets=changes.merged(current.secrets) if changes else current.secrets,
+                tags=current.tags if tags is None else tags,
+                description=current.description if description is None else description,
                 updated_at=context.clock.now_ns(),
             )
-            redeploys = record.environment != now.environment or record.secrets != now.secrets
+            redeploys = record.environment != current.environment or record.secrets != current.secrets
             if redeploys:
                 record = moved(record, Status.PENDING)
                 self._functions.begin_with_namespace(record.id)
@@ -118,7 +133,13 @@ class Namespaces:
         return namespace_view(record, UPDATED)
 
     async def delete(self, region: str, namespace_id: str) -> Namespace:
-        """Answer ``deleting`` once nothing in it is served any more; then it is gone with all of it (recorded)."""
+        """Return the namespace as ``deleting`` once none of its functions is served; remove it in the background.
+
+        The real API was recorded to delete everything in the namespace with it.
+
+        Raises:
+            ControlError: 404, or 409 if it is being deleted already.
+        """
         context = self._context
         with context.store.transaction():
             record = moved(
@@ -129,17 +150,17 @@ class Namespaces:
             )
             context.store.namespaces.update(record)
             begin_removal_of_tokens(context.store, namespace_id=record.id)
-            doomed = self._functions.begin_removal_of_all(record.id)
-        await self._functions.end_serving(doomed)
+            functions = self._functions.begin_removal_of_all(record.id)
+        await self._functions.end_serving(functions)
         context.tasks.start(self.purge(record.id), f"removal of {record.id}")
         return namespace_view(record, UPDATED)
 
     def settle(self, record: NamespaceRecord) -> None:
-        """Bring a pending namespace to ready in the background."""
+        """Redeploy the functions of a pending namespace and make it ready, in the background."""
         self._context.tasks.start(self._settle(record), f"namespace {record.id}")
 
     async def purge(self, namespace_id: str) -> None:
-        """Forget a namespace that is being deleted, and what is in it."""
+        """Delete a namespace in status ``deleting`` and everything in it from the store."""
         store = self._context.store
         for function in list(store.functions.every(namespace_id=namespace_id)):
             await self._functions.purge(function.id)
@@ -158,20 +179,25 @@ class Namespaces:
     def _settled(self, record: NamespaceRecord) -> None:
         store = self._context.store
         with store.transaction():
-            now = store.namespaces.get(record.id)
-            if now is None or now.status is not Status.PENDING or now.updated_at != record.updated_at:
+            current = store.namespaces.get(record.id)
+            # A later update has its own run of this method, which makes the namespace ready.
+            if current is None or current.status is not Status.PENDING or current.updated_at != record.updated_at:
                 return
             store.namespaces.update(
                 moved(
-                    now,
+                    current,
                     Status.READY,
-                    registry_namespace_id=now.registry_namespace_id or str(uuid.uuid4()),
+                    registry_namespace_id=current.registry_namespace_id or str(uuid.uuid4()),
                     updated_at=self._context.clock.now_ns(),
                 )
             )
 
     def record(self, region: str, namespace_id: str) -> NamespaceRecord:
-        """Return the stored namespace, whatever its state."""
+        """Return the stored namespace in any status.
+
+        Raises:
+            ControlError: 404.
+        """
         record = self._context.store.namespaces.get(namespace_id)
         if record is None or record.region != region:
             raise not_found("Namespace")

@@ -1,4 +1,4 @@
-"""The control plane as one value: its operations, its link to the data plane, and how it starts and stops."""
+"""The control plane: construction of its parts, and their startup, recovery and shutdown."""
 
 from __future__ import annotations
 
@@ -47,20 +47,26 @@ from fnkit.platform.store.vault import Vault
 __all__ = ["ControlPlane", "assemble"]
 
 FUNCTION_UIDS: Final = range(40_000, 60_000)
-"""User ids of instances where the platform is root: beyond Debian's dynamic users, below its reserved ones."""
+"""User ids of instances if the platform runs as root.
+
+They lie below the ids that Debian reserves from 60000, and far above the first user accounts, which start at 1000
+(https://www.debian.org/doc/debian-policy/ch-opersys.html#uid-and-gid-classes).
+"""
 
 CLOCK_FACT: Final = "clock"
 
 
 async def _nothing_due() -> None:
-    """No scheduler listens."""
+    """Do nothing."""
 
 
 @dataclass(slots=True)
 class ControlPlane:
-    """What the API serves and the composition root runs. ``due`` starts everything that a moved clock made due.
+    """The parts of the control plane. The API serves its operations; the control process opens and closes it.
 
-    ``listening`` says how each trigger listens.
+    Attributes:
+        on_clock_moved: Starts everything that became due because the clock was moved.
+        list_trigger_states: Returns the state of each trigger's connection to its broker.
     """
 
     context: ControlContext
@@ -88,14 +94,21 @@ class ControlPlane:
     version: str = field(default_factory=lambda: version("fnkit"))
 
     async def open(self) -> None:
-        """Listen for the data plane and take up again what was in flight."""
+        """Listen for the data plane and resume the work of an earlier process."""
         await self.link.open()
         await self._reconcile()
         self.leftovers.sweep()
         self.context.tasks.start(self.token_keys.prepare(), "the token key")
 
     async def advance(self, seconds: float) -> float:
-        """Move the clock and start what became due; returns platform time in Unix seconds."""
+        """Move the clock forward and start what became due.
+
+        Args:
+            seconds: Seconds of platform time.
+
+        Returns:
+            The new platform time in Unix seconds.
+        """
         state = self.clock.advance(seconds)
         with self.context.store.transaction():
             self.context.store.facts.put(CLOCK_FACT, state)
@@ -104,7 +117,8 @@ class ControlPlane:
         return self.clock.now()
 
     async def close(self) -> None:
-        """Stop the work under way; the store holds all that is needed to take it up again."""
+        """Stop all work and close the store, which holds everything needed to resume the work."""
+        # Tasks first: they use everything that is closed after them. The store last.
         await self.context.tasks.stop()
         self.deliveries.close()
         await self.token_keys.close()
@@ -116,14 +130,14 @@ class ControlPlane:
         self.context.store.close()
 
     async def _reconcile(self) -> None:
-        """What was deleting is removed, what was pending is begun again, code that is gone is built again."""
+        """Purge resources in status ``deleting``, resume pending ones, and rebuild code that is missing on disk."""
         await self._remove_what_was_deleting()
         store = self.context.store
         for function in list(store.functions.every(serving=1)):
             if function.status is not Status.PENDING and _lost(function.serving):
-                again = self.deploys.begin(msgspec.structs.replace(function, serving=None))
+                redeployed = self.deploys.begin(msgspec.structs.replace(function, serving=None))
                 with store.transaction():
-                    store.functions.update(again)
+                    store.functions.update(redeployed)
         await self._begin_what_was_pending()
         with store.transaction():
             self.deliveries.reconcile()
@@ -165,11 +179,11 @@ def _lost(deployment: Deployment | None) -> bool:
 
 
 def assemble(settings: ProcessSettings) -> ControlPlane:
-    """Build the control plane over a data folder; nothing runs before ``open``.
+    """Create the control plane for the data folder in the settings. Nothing runs before ``open``.
 
     Raises:
-        PlatformError: the store or its key cannot be used.
-        OSError: the folder cannot.
+        PlatformError: The database or a key file cannot be used.
+        OSError: The data folder cannot be used.
     """
     layout = Layout(Path(settings.home))
     layout.home.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Whether a hostname leads to this machine, as far as the resolver knows (``--verify-domains``)."""
+"""DNS verification of custom domains (``--verify-domains``)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Final, TypeAlias
 __all__ = ["Pointing", "Resolved", "resolve"]
 
 Resolved: TypeAlias = tuple[str, tuple[str, ...]]
-"""A name's canonical name, and its addresses; both empty where there is no such name."""
+"""A hostname's canonical name and its addresses. Both are empty if the name does not exist."""
 
 _SECONDS: Final = 10.0
 _LOOKUPS_AT_ONCE: Final = 4
 
 
 def resolve(hostname: str) -> Resolved:
-    """Ask the system's resolver; blocks for as long as that takes."""
+    """Look up a hostname with the system's resolver. Blocks until the resolver responds."""
     try:
         found = socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME)
     except (OSError, UnicodeError):
@@ -28,14 +28,28 @@ def resolve(hostname: str) -> Resolved:
 
 
 class Pointing:
-    """Looks names up in threads of its own: a dead name server holds nothing else up."""
+    """Looks up hostnames in threads of its own, so that a slow name server does not block other work.
+
+    The event loop's default executor would run out of threads, on which uploads depend.
+
+    Args:
+        resolver: Looks up a hostname; called in a thread.
+    """
 
     def __init__(self, ask: Callable[[str], Resolved] = resolve) -> None:
         self._ask = ask
         self._threads = ThreadPoolExecutor(max_workers=_LOOKUPS_AT_ONCE, thread_name_prefix="names")
 
     async def leads_here(self, hostname: str, domain_name: str) -> bool:
-        """Whether ``hostname`` is a name for ``domain_name``, or has an address of its or of this machine."""
+        """Return whether a hostname leads to this platform.
+
+        That is the case if it is an alias of the function's domain name, or has one of its addresses, or one of
+        this machine.
+
+        Args:
+            hostname: The custom hostname.
+            domain_name: The function's default hostname.
+        """
         canonical, addresses = await self._asked(hostname)
         if canonical == domain_name:
             return True
@@ -45,7 +59,7 @@ class Pointing:
         return not set(addresses).isdisjoint(ours)
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Shut down the threads without waiting for look-ups in progress."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _asked(self, hostname: str) -> Resolved:
@@ -57,7 +71,7 @@ class Pointing:
 
 
 def _is_ours(address: str) -> bool:
-    """Whether one of this machine's interfaces has the address: nobody else can bind it."""
+    """Return whether an interface of this machine has the address: only then can a socket be bound to it."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

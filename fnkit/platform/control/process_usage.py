@@ -1,4 +1,4 @@
-"""CPU, memory and descriptors of the platform's own processes, from /proc (Linux; elsewhere nothing)."""
+"""CPU, memory and open descriptors of a process, from ``/proc`` (Linux only)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from typing import Final
 __all__ = ["ProcessUsage", "process_usage"]
 
 _STARTED, _USER, _SYSTEM, _RESIDENT = 19, 11, 12, 21
-"""proc(5): fields 22, 14, 15 and 24 of ``stat``, counted from the third, which follows the name."""
+"""Fields 22, 14, 15 and 24 of ``/proc/PID/stat`` (proc_pid_stat(5)), as indexes into the fields after the name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessUsage:
-    """One process. cpu_seconds: user and system. started: Unix seconds."""
+    """The resource usage of one process.
+
+    Attributes:
+        cpu_seconds: CPU time in user and system mode.
+        resident_bytes: Resident memory.
+        open_descriptors: Number of open file descriptors.
+        started_at: Start time in Unix seconds.
+    """
 
     cpu_seconds: float
     resident_bytes: int
@@ -28,9 +35,10 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def process_usage(pid: int) -> ProcessUsage | None:
-    """Read it; ``None`` where there is no such process of this user's, or no /proc."""
+    """Return the usage of a process, or ``None`` if its files in ``/proc`` do not exist or cannot be read."""
     folder = Path(f"/proc/{pid}")
     try:
+        # The name in parentheses may itself contain spaces and parentheses, so split after the last one.
         fields = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return ProcessUsage(
             cpu_seconds=(int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS,

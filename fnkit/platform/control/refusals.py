@@ -1,4 +1,4 @@
-"""What the API refuses, in the real API's words where they were recorded (``docs/api-behaviour.md``)."""
+"""Error responses of the API, with the real API's messages where they were recorded (docs/api-behaviour.md)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,17 @@ Json: TypeAlias = str | int | list["Json"] | dict[str, "Json"]
 
 
 class Refusal(PlatformError):
-    """A request that is answered with an error: ``status`` and the whole JSON body."""
+    """A request that ends in an error response.
+
+    Args:
+        status: HTTP status code.
+        message: The ``message`` of the body.
+        **fields: Further fields of the body.
+
+    Attributes:
+        status: HTTP status code.
+        body: The complete JSON body.
+    """
 
     default_code = "refused"
 
@@ -33,27 +43,27 @@ class Refusal(PlatformError):
 
 
 def not_found(kind: str) -> Refusal:
-    """404, recorded: ``Namespace was not found``."""
+    """Return a 404, recorded as ``Namespace was not found``."""
     return Refusal(404, f"{kind} was not found")
 
 
 def already_exists(kind: str) -> Refusal:
-    """409, recorded for namespaces: ``Namespace already exist``."""
+    """Return a 409, recorded as ``Namespace already exist`` and used for other kinds in the same form."""
     return Refusal(409, f"{kind} already exist")
 
 
 def invalid(field: str, reason: str) -> Refusal:
-    """400 that names the field: ``min_scale must be …``."""
+    """Return a 400 that starts with the field's name, such as ``min_scale must be …``."""
     return Refusal(400, f"{field} {reason}")
 
 
 def required(field: str) -> Refusal:
-    """400 for a field that must be given."""
+    """Return a 400 for a missing field."""
     return Refusal(400, f"{field} is required")
 
 
 def transient_state(kind: str, record_id: str, state: str) -> Refusal:
-    """409: the resource is on its way elsewhere (the form that Scaleway's SDKs know)."""
+    """Return a 409 for a resource whose status does not allow the operation, in the form Scaleway's SDKs parse."""
     return Refusal(
         409,
         "resource is in a transient state",
@@ -65,7 +75,7 @@ def transient_state(kind: str, record_id: str, state: str) -> Refusal:
 
 
 def quota_exceeded(resource: str, quota: int, current: int) -> Refusal:
-    """403, recorded for the gateway's other APIs."""
+    """Return a 403 in the form recorded from other Scaleway APIs."""
     return Refusal(
         403,
         "quota(s) exceeded for this resource",
@@ -75,7 +85,12 @@ def quota_exceeded(resource: str, quota: int, current: int) -> Refusal:
 
 
 def permissions_denied(action: str, resource: str) -> Refusal:
-    """403, recorded for the gateway's other APIs; ``action`` is ``read`` or ``write``."""
+    """Return a 403 in the form recorded from other Scaleway APIs.
+
+    Args:
+        action: ``read`` or ``write``.
+        resource: The kind of resource, as ``resource_name`` returns it.
+    """
     return Refusal(
         403,
         "insufficient permissions",
@@ -85,7 +100,7 @@ def permissions_denied(action: str, resource: str) -> Refusal:
 
 
 def unauthenticated() -> Refusal:
-    """401, recorded for the gateway's other APIs."""
+    """Return a 401 in the form recorded from other Scaleway APIs."""
     return Refusal(
         401, "authentication is denied", method="api_key", reason="not_found", type="denied_authentication"
     )

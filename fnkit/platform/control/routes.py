@@ -1,4 +1,4 @@
-"""Records → the data plane's routes."""
+"""The data plane's routes, built from stored records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECOND: Final = 10**9
 
 
 def hosts_of(context: ControlContext, record: FunctionRecord) -> tuple[str, ...]:
-    """Return every name that a function answers under: its own spellings, and its domains that are routed."""
+    """Return all hostnames of a function: its default hostnames and its routed custom domains."""
     own = served_hosts(record.host_label, record.region, context.settings.domain_suffix)
     domains = context.store.domains.every(function_id=record.id, routed=1)
     return (*own, *(domain.hostname for domain in domains))
@@ -28,7 +28,11 @@ def hosts_of(context: ControlContext, record: FunctionRecord) -> tuple[str, ...]
 def route_of(
     context: ControlContext, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment
 ) -> Route:
-    """Return a deployment's route; the function's own variables win over its namespace's, secrets over plain."""
+    """Return the route of a deployment, with decrypted secrets.
+
+    A function's variables take precedence over its namespace's; at the same level, secrets take precedence over
+    plain variables.
+    """
     settings = deployment.settings
     runtime = find_runtime(settings.runtime)
     shared_secrets = context.secrets.opened(namespace.id, namespace.secrets)
@@ -65,7 +69,7 @@ def route_of(
 
 
 def serving_routes(context: ControlContext) -> tuple[Route, ...]:
-    """Return everything that serves, for the snapshot."""
+    """Return the routes of all serving deployments."""
     namespaces: dict[str, NamespaceRecord] = {}
     routes = []
     for record in context.store.functions.every(serving=1):

@@ -1,4 +1,4 @@
-"""The runtime table, and what its lifecycle allows (decision 27)."""
+"""The runtime table and the rules of its lifecycle."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ __all__ = ["creatable", "list_runtimes", "updatable"]
 
 
 def list_runtimes(table: RuntimeTable) -> ListRuntimesResponse:
-    """Return the whole table; it is not paged (recorded)."""
+    """Return the complete table, which the real API was recorded not to page."""
     return ListRuntimesResponse(runtimes=list(table.runtimes), total_count=len(table.runtimes))
 
 
 def creatable(table: RuntimeTable, name: str | None) -> Runtime:
-    """Return the runtime of a new function.
+    """Return the runtime for a new function.
 
     Raises:
-        Refusal: it is unknown, or past its end of support, in the reported words.
+        ControlError: 400, the runtime is unknown or past its end of support. The messages are the real API's, from
+            public reports.
     """
     if name is None or is_unset(name):
         raise required("runtime")
@@ -32,10 +33,16 @@ def creatable(table: RuntimeTable, name: str | None) -> Runtime:
 
 
 def updatable(table: RuntimeTable, current: str, wanted: str | None) -> Runtime:
-    """Return the runtime of a function after an update: never another language, never past its end of life.
+    """Return the runtime of a function after an update.
+
+    Args:
+        table: The runtime table.
+        current: The function's runtime.
+        wanted: The requested runtime; ``None`` and ``unknown_runtime`` leave it unchanged.
 
     Raises:
-        Refusal: it may not be that.
+        ControlError: 400, the runtime is unknown, of another language, past its end of life, or newly chosen after
+            its end of support.
     """
     runtime = _known(table, current if wanted is None or is_unset(wanted) else wanted)
     before = _known(table, current)

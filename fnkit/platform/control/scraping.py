@@ -1,4 +1,7 @@
-"""Everything there is to measure, gathered at one moment: control's own numbers and the data plane's."""
+"""Collection of the platform's metrics: those of control, of the data plane, and of the processes themselves.
+
+CPU, memory and open descriptors of processes come from ``/proc``, so only Linux has them.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,22 @@ from fnkit.platform.measurements import METRICS_PATH, DataPlaneMeasurements
 
 __all__ = ["Measurements", "gather"]
 
-_SECONDS: Final = 5.0  # within Prometheus' usual timeout of ten
+_SECONDS: Final = 5.0  # less than Prometheus' default scrape_timeout of 10 s
 _REQUEST: Final = f"GET {METRICS_PATH} HTTP/1.1\r\nHost: data-plane\r\nConnection: close\r\n\r\n".encode()
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
-    """data_plane: ``None`` while it is away. processes: by name; those that can be read."""
+    """A snapshot of all metrics.
+
+    Attributes:
+        version: Version of fnkit.
+        isolation: The isolation level in force, empty while no data plane is connected.
+        control: Counters of the control plane.
+        data_plane: Metrics of the data plane, ``None`` if it did not respond.
+        processes: Resource usage by process name; processes that cannot be read are absent.
+    """
 
     version: str
     isolation: str
@@ -35,7 +46,7 @@ class Measurements:
 
 
 async def gather(context: ControlContext, link: DataPlaneLink, version: str) -> Measurements:
-    """Ask the data plane, five seconds at most, and read the rest."""
+    """Collect all metrics, waiting up to five seconds for the data plane."""
     data_plane = await _ask(context.settings.gateway_socket)
     pids = {"control": os.getpid(), "supervisor": os.getppid(), "data-plane": link.data_plane_pid}
     usages = {name: process_usage(pid) for name, pid in pids.items() if pid}
@@ -61,5 +72,5 @@ async def _ask(door: str) -> DataPlaneMeasurements | None:
             return None
         return msgspec.msgpack.decode(body, type=DataPlaneMeasurements)
     except (OSError, TimeoutError, msgspec.MsgspecError) as error:
-        _logger.debug("The data plane was not measured: %s", error)
+        _logger.debug("Reading the data plane's metrics failed: %s", error)
         return None

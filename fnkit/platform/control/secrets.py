@@ -1,4 +1,4 @@
-"""Secrets on their way in: hashed once, sealed, merged by key (recorded: null deletes, others stay)."""
+"""Secrets of functions and namespaces: validation, hashing, encryption, and merging by key."""
 
 from __future__ import annotations
 
@@ -23,12 +23,17 @@ _FIELD: Final = "secret_environment_variables"
 _HASHER: Final = PasswordHasher(
     time_cost=1, memory_cost=65536, parallelism=2, hash_len=32, salt_len=16, type=Type.ID
 )
-"""Recorded parameters; one hash takes about 37 ms and 64 MiB."""
+"""The parameters of the hashes that the real API was recorded to return. One hash takes about 37 ms and 64 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretChanges:
-    """What a request does to an owner's secrets."""
+    """The changes that a request makes to the secrets of a function or namespace.
+
+    Attributes:
+        upserted: New and replaced secrets.
+        removed: Keys of deleted secrets.
+    """
 
     put: tuple[StoredSecret, ...] = ()
     removed: frozenset[str] = frozenset()
@@ -37,10 +42,10 @@ class SecretChanges:
         return bool(self.put or self.removed)
 
     def merged(self, present: tuple[StoredSecret, ...]) -> tuple[StoredSecret, ...]:
-        """Return the secrets after the change: replaced in place, new ones at the end.
+        """Return the secrets after the update: replaced ones in place, new ones at the end.
 
         Raises:
-            Refusal: there would be too many.
+            ControlError: There would be more secrets than allowed.
         """
         merged = {secret.key: secret for secret in present if secret.key not in self.removed}
         merged.update((secret.key, secret) for secret in self.put)
@@ -50,7 +55,7 @@ class SecretChanges:
 
 
 class SecretKeeper:
-    """Turns values into stored secrets, off the event loop."""
+    """Hashes and encrypts secrets. Hashing runs in threads, since it takes tens of milliseconds."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
@@ -59,10 +64,18 @@ class SecretKeeper:
     async def changes(
         self, owner_id: str, secrets: list[Secret] | None, present: tuple[StoredSecret, ...]
     ) -> SecretChanges:
-        """Check, hash and seal what a request brings. An unchanged value keeps its hash.
+        """Validate, hash and encrypt the secrets of a request.
+
+        As recorded from the real API, secrets are merged by key: a null value deletes, and secrets that are not
+        given stay. An unchanged value keeps its hash.
+
+        Args:
+            owner_id: The function or namespace.
+            secrets: The secrets in the request, or ``None``.
+            present: The stored secrets.
 
         Raises:
-            Refusal: a name or a value that cannot be.
+            ControlError: A name or a value is invalid, or there are too many.
         """
         if not secrets:
             return SecretChanges()
@@ -84,11 +97,15 @@ class SecretKeeper:
         return SecretChanges(tuple(put), frozenset(key for key, value in wanted.items() if value is None))
 
     def opened(self, owner_id: str, secrets: tuple[StoredSecret, ...]) -> dict[str, str]:
-        """Return the values in clear, by key."""
+        """Return the decrypted values by key.
+
+        Raises:
+            PlatformError: ``secret-unreadable``.
+        """
         return {secret.key: self._vault.open(owner_id, secret.key, secret.sealed) for secret in secrets}
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Shut down the threads without waiting."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _store(self, owner_id: str, key: str, value: str) -> StoredSecret:
@@ -97,7 +114,7 @@ class SecretKeeper:
 
 
 def shown(secrets: tuple[StoredSecret, ...]) -> list[SecretHashedValue]:
-    """Return what the API shows."""
+    """Return the secrets as the API shows them: hashes instead of values."""
     return [SecretHashedValue(key=secret.key, hashed_value=secret.hashed_value) for secret in secrets]
 
 

@@ -1,7 +1,4 @@
-"""Records as JSON that is ready to send: rendered once, kept until the record changes.
-
-A list of a hundred is then a hundred look-ups and one copy (docs/api-behaviour.md has the figures).
-"""
+"""A cache of records rendered to JSON."""
 
 from __future__ import annotations
 
@@ -20,11 +17,16 @@ Shelf: TypeAlias = dict[str, list[msgspec.Raw] | int]
 """``{"functions": […], "total_count": n}``; ``total_count`` counts all pages."""
 
 _KEPT: Final = 20_000
-"""About a kilobyte each."""
+"""Number of records in one cache, about a kilobyte each."""
 
 
 class Showcase(Generic[R]):
-    """One collection as the API shows it. ``view`` gives the API's object of a record, as a read answers it."""
+    """The JSON of a collection's records, as the API returns them on a read.
+
+    Args:
+        collection: The records.
+        view: Returns the API's object for a record.
+    """
 
     def __init__(self, collection: Collection[R], view: Callable[[R], msgspec.Struct]) -> None:
         self._collection = collection
@@ -34,12 +36,18 @@ class Showcase(Generic[R]):
         collection.listen(self._forget)
 
     def show(self, region: str, record_id: str) -> msgspec.Raw | None:
-        """Return the JSON of a record of that region, or ``None`` where it has none of that id."""
+        """Return the JSON of a record, or ``None`` if the region has no such record."""
         found = self._rendered.get(record_id) or self._render(record_id)
         return found[1] if found is not None and found[0] == region else None
 
     def page(self, name: str, region: str, listing: Listing) -> Shelf:
-        """Return one page under ``name``."""
+        """Return one page.
+
+        Args:
+            name: Name of the response's field with the items, such as ``functions``.
+            region: Only records of this region.
+            listing: Page, order and filters.
+        """
         filters = {"region": region, **listing.filters}
         found = (
             self._rendered.get(record_id) or self._render(record_id)
@@ -52,6 +60,7 @@ class Showcase(Generic[R]):
         if record is None:
             return None
         rendered = record.region, msgspec.Raw(self._encoder.encode(self._view(record)))
+        # A record read inside a transaction may be rolled back, and nothing would then invalidate its JSON.
         if not self._collection.in_transaction:
             if len(self._rendered) >= _KEPT:
                 self._rendered.clear()

@@ -1,7 +1,6 @@
-"""What the cron scheduler asks of the store: which cron fires when, and each tick at most once.
+"""The state of crons that the scheduler needs: their schedules and their last runs.
 
-A tick and its delivery are committed together before anything is sent, so that a control process that dies in
-between never fires a tick twice. All ticks of one moment are one commit: five hundred cost one disk sync.
+All runs that are due at the same time are one commit: five hundred of them cost one disk sync.
 """
 
 from __future__ import annotations
@@ -30,9 +29,12 @@ _DECIDED_FACT: Final = "ticks_decided"
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A cron that is ready: its schedule, and the moment (Unix seconds) after which its next tick lies.
+    """The schedule of a cron that is ready.
 
-    last: its newest tick that was begun, or ``None``.
+    Attributes:
+        schedule: The cron expression.
+        after: The next run is the first one scheduled after this time, in Unix seconds of platform time.
+        last_run: Scheduled time of the last run in Unix seconds, or ``None``.
     """
 
     schedule: str
@@ -41,20 +43,20 @@ class Planned:
 
 
 class Ticks:
-    """The ticks of every cron."""
+    """The schedules and scheduled runs of all crons."""
 
     def __init__(self, context: ControlContext, log: DeliveryLog) -> None:
         self._context = context
         self._log = log
 
     def ready(self) -> list[str]:
-        """Return the ids of the crons that fire."""
+        """Return the ids of all crons that are ready."""
         return [record.id for record in self._context.store.crons.every(status=Status.READY.value)]
 
     def planned(self, cron_id: str) -> Planned | None:
-        """Return what to plan for a cron, or ``None`` where it does not fire (now).
+        """Return the schedule of a cron, or ``None`` if the cron does not exist or is not ready.
 
-        Its ticks count from its creation, from the last change of its schedule, and from the last that was begun.
+        Runs count from the latest of the cron's creation, the last change of its schedule and its last run.
         """
         record = self._context.store.crons.get(cron_id)
         if record is None or record.status is not Status.READY:
@@ -64,35 +66,45 @@ class Ticks:
         return Planned(record.schedule, since if last is None else max(since, last), last)
 
     def begin(self, due: Sequence[tuple[str, float]]) -> list[Firing]:
-        """Begin ticks, all in one commit.
+        """Start scheduled runs, all in one commit.
 
-        Left out are those that had begun before, and those of crons that do not fire now or have nothing to call.
+        Skip runs that were started before, and runs of crons that are not ready or whose function is not deployed.
+
+        Args:
+            due: The cron's id and the scheduled time in Unix seconds, for each run.
+
+        Returns:
+            The requests to dispatch. Their deliveries are on disk.
         """
         store, firings = self._context.store, []
         with store.transaction():
-            for cron_id, tick in due:
+            for cron_id, scheduled_at in due:
                 record = store.crons.get(cron_id)
                 last = store.deliveries.last_tick(cron_id)
-                if record is None or record.status is not Status.READY or (last is not None and tick <= last):
+                if (
+                    record is None
+                    or record.status is not Status.READY
+                    or (last is not None and scheduled_at <= last)
+                ):
                     continue
-                if firing := self._firing(record, "tick", int(tick * _NANOSECONDS)):
-                    store.deliveries.begin_tick(cron_id, tick)
+                if firing := self._firing(record, "tick", int(scheduled_at * _NANOSECONDS)):
+                    store.deliveries.begin_tick(cron_id, scheduled_at)
                     store.deliveries.put(cron_id, firing.delivery, firing.body)
                     self._log.wrote(cron_id)
-                    firings.append(dataclasses.replace(firing, tick=tick))
+                    firings.append(dataclasses.replace(firing, tick=scheduled_at))
         return firings
 
     def decided(self) -> float | None:
-        """Return the moment (Unix seconds) up to which every tick had been begun, or never would be."""
+        """Return the time in Unix seconds up to which every scheduled run was started or skipped for good."""
         return self._context.store.facts.get(_DECIDED_FACT, float)
 
     def decide(self, moment: float) -> None:
-        """Remember that moment."""
+        """Set the high-water mark, in Unix seconds."""
         with self._context.store.transaction():
             self._context.store.facts.put(_DECIDED_FACT, moment)
 
     def by_hand(self, record: CronRecord) -> Firing | None:
-        """Begin a firing that is no tick; ``None`` where nothing is deployed that it could call."""
+        """Record a run outside the schedule and return its request, or ``None`` if nothing is deployed."""
         firing = self._firing(record, "fire", self._context.clock.now_ns())
         if firing is not None:
             self._log.put(record.id, firing.delivery, firing.body)

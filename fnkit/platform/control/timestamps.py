@@ -1,4 +1,8 @@
-"""Timestamps as the API writes them: nine digits for what a write has just set, six, rounded, when read back."""
+"""Timestamps in the formats of the API.
+
+The real API was recorded to return nine fractional digits in the response to the write that sets a timestamp, and
+six, rounded, in every later read. Expiry times of tokens have whole seconds.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ _MICROSECOND: Final = 10**3
 
 
 def exact(nanoseconds: int) -> str:
-    """Return the answer to the write that set it.
+    """Return RFC 3339 with nine digits, for the response to the write that set the timestamp.
 
     >>> exact(1_782_997_433_828_896_696)
     '2026-07-02T13:03:53.828896696Z'
@@ -23,7 +27,9 @@ def exact(nanoseconds: int) -> str:
 
 
 def rounded(nanoseconds: int) -> str:
-    """Return the answer to every later read, rounded half up (2267 of 2267 recorded pairs).
+    """Return RFC 3339 with six digits, rounded half up, for every later read.
+
+    All 2,267 recorded pairs of a write and a read agree with this rounding.
 
     >>> rounded(1_782_997_433_828_896_696)
     '2026-07-02T13:03:53.828897Z'

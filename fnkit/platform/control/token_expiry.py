@@ -1,4 +1,4 @@
-"""RFC 3339 dates in requests, and back: a token's end in whole seconds of UTC (recorded)."""
+"""The expiry times of tokens: RFC 3339 in requests and responses, whole seconds in between."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 def read_expiry(field: str, text: str) -> int:
-    """Return Unix seconds; fractions are dropped, a date in the past is accepted: such a token is never valid.
+    """Parse an RFC 3339 date with an offset into Unix seconds. Fractions of a second are dropped, as recorded.
+
+    A date in the past is accepted; such a token is never valid.
+
+    Args:
+        field: The field's name in error messages.
+        text: The date.
 
     Raises:
-        Refusal: no RFC 3339 date with an offset, or out of the calendar.
+        ControlError: 400, the text is not such a date.
     """
     match = _DATE.fullmatch(text)
     if match is None:
@@ -34,7 +40,7 @@ def read_expiry(field: str, text: str) -> int:
 
 
 def format_expiry(seconds: int) -> str:
-    """Return ``2026-07-04T16:49:39Z``.
+    """Return Unix seconds as RFC 3339 in UTC.
 
     >>> format_expiry(1_783_183_779)
     '2026-07-04T16:49:39Z'

@@ -1,4 +1,7 @@
-"""The key that signs tokens: 4096 bits of RSA, one for the platform, made once (recorded: one key signs all)."""
+"""The key that signs tokens: one 4096-bit RSA key for the whole platform, generated once.
+
+The real API was recorded to sign all tokens with one key.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,25 @@ from fnkit.platform.store.private_file import write_private
 __all__ = ["TokenKey", "TokenKeyKeeper"]
 
 _QUIET_SECONDS: Final = 10.0
-"""Real seconds after a first start before the key is made unasked: what follows a start at once goes first."""
+"""Seconds of real time between the first start and the generation of the key, which takes a second or two of CPU.
+
+The delay leaves the CPU to what usually follows a first start, such as a deployment.
+"""
 
 
 class TokenKey:
-    """One private key. Reading it back is not checked for primality (0.4 s): it is our own private file."""
+    """A private RSA key.
+
+    Args:
+        pem: The key in PEM. It is not checked for consistency, which takes 0.4 s: the file is the platform's own.
+
+    Attributes:
+        public_pem: The public key as PKCS#1 in PEM.
+
+    Raises:
+        ValueError: The key cannot be decoded.
+        TypeError: This is not an RSA key.
+    """
 
     def __init__(self, pem: bytes) -> None:
         key = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
@@ -33,17 +50,20 @@ class TokenKey:
         self.public_pem: Final = key.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1).decode()
 
     def signed(self, claims: Mapping[str, object]) -> str:
-        """Return the JWT, RS256, claims in the order given (4 ms)."""
-        import jwt  # 50 ms that a start need not wait for
+        """Return a JWT with these claims, in this order, signed with RS256. Takes about 4 ms."""
+        import jwt  # takes 50 ms, which would delay every start of the platform
 
         return jwt.encode(dict(claims), self._key, algorithm="RS256")
 
 
 class TokenKeyKeeper:
-    """Has the platform's key, and makes it when it is first needed.
+    """Holds the signing key and generates it when it is first needed.
+
+    Args:
+        file: The key file (0600), in PEM.
 
     Raises:
-        PlatformError: ``key-unusable`` where the file is not a key of ours.
+        PlatformError: ``key-unusable``: the file is not an RSA key.
     """
 
     def __init__(self, file: Path) -> None:
@@ -53,34 +73,36 @@ class TokenKeyKeeper:
 
     @property
     def public_pem(self) -> str:
-        """The public half, PKCS#1; empty as long as there is no key, and so no token."""
+        """The public key as PKCS#1 in PEM, empty until the key was generated. No token exists before that."""
         return self._key.public_pem if self._key else ""
 
     async def key(self) -> TokenKey:
-        """Return the key; the first time this takes a second or two.
+        """Return the key. Generating it takes a second or two the first time.
 
         Raises:
-            OSError: it cannot be kept, the disk being full for one.
+            OSError: The key could not be written, for example because the disk is full.
         """
         while self._key is None:
+            # One generation serves all callers. The shield keeps it running when one of them is cancelled.
             if self._making is None or self._making.done():
                 self._making = asyncio.get_running_loop().create_task(self._make(), name="token key")
             await asyncio.shield(self._making)
         return self._key
 
     async def prepare(self) -> None:
-        """Make the key some time after a first start, so that the first token does not wait for it."""
+        """Generate the key some time after the first start, so that the first token need not wait for it."""
         if self._key is None:
             await asyncio.sleep(_QUIET_SECONDS)
             await self.key()
 
     async def close(self) -> None:
-        """Give up what is being made."""
+        """Cancel a generation in progress."""
         if self._making is not None:
             self._making.cancel()
             await asyncio.gather(self._making, return_exceptions=True)
 
     async def _make(self) -> None:
+        # A process of its own: key generation holds the interpreter lock, so a thread would block the event loop.
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "fnkit.platform.server.key_making"),
             stdin=asyncio.subprocess.DEVNULL,
@@ -105,5 +127,5 @@ def _loaded(file: Path) -> TokenKey:
         raise PlatformError(
             f"{file} is not a key of this platform.",
             code="key-unusable",
-            hint="Restore it from a backup, or remove it and make new tokens: those it signed are lost.",
+            hint="Restore it from a backup, or remove it and create new tokens: existing tokens become invalid.",
         ) from None

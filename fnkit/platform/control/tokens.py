@@ -1,4 +1,4 @@
-"""Tokens: create, get, list, delete. What a private function makes of them is the gateway's to decide."""
+"""Operations on tokens: create, get, list, delete. The gateway verifies them (docs/api-behaviour.md)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SECOND: Final = 10**9
 
 
 class Tokens:
-    """The operations on tokens. The token itself is in the answer that makes it and nowhere else."""
+    """The operations on tokens. A token is only part of the response that creates it and is not stored."""
 
     def __init__(
         self,
@@ -51,7 +51,14 @@ class Tokens:
         self._showcase = Showcase(context.store.tokens, token_view)
 
     async def create(self, region: str, request: CreateToken) -> Token:
-        """Answer ``creating`` with the token, which the gateway accepts from now on; it is ready right after."""
+        """Create a token, which is returned as ``creating`` and becomes ready right after.
+
+        The gateway accepts the token once this returns.
+
+        Raises:
+            ControlError: A field is invalid, or the function or namespace does not exist.
+            OSError: The signing key could not be written.
+        """
         expires_at = None if request.expires_at is None else read_expiry("expires_at", request.expires_at)
         description = validation.text("description", request.description or "")
         scope = _scope(request)
@@ -78,17 +85,25 @@ class Tokens:
         return token_view(record, token, key.public_pem)
 
     def get(self, region: str, token_id: str) -> msgspec.Raw:
-        """Return one, ready to send, the token hidden."""
+        """Return a token's metadata as encoded JSON, without the token itself.
+
+        Raises:
+            ControlError: 404.
+        """
         if (shown := self._showcase.show(region, token_id)) is None:
             raise not_found("Token")
         return shown
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
-        """Return a page, of one function's, one namespace's, or all."""
+        """Return a page of the tokens of a function, of a namespace, or of all."""
         return self._showcase.page("tokens", region, read_listing(query, BY_AGE, _FILTERS))
 
     async def delete(self, region: str, token_id: str) -> Token:
-        """Answer ``deleting`` once the gateway refuses it; then it is gone."""
+        """Return the token as ``deleting`` once the gateway rejects it, and remove it in the background.
+
+        Raises:
+            ControlError: 404, or 409 if it is being deleted already.
+        """
         store = self._context.store
         with store.transaction():
             record = store.tokens.get(token_id)
@@ -103,11 +118,11 @@ class Tokens:
         return token_view(record)
 
     async def settle(self, record: TokenRecord) -> None:
-        """Bring a token that is being created to ready."""
+        """Make a token in status ``creating`` ready."""
         await persistently(lambda: self._settled(record))
 
     async def purge(self, token_id: str) -> None:
-        """Forget a token that is being deleted."""
+        """Delete a token in status ``deleting`` from the store."""
         store = self._context.store
 
         def forget() -> None:
@@ -117,19 +132,19 @@ class Tokens:
         await persistently(forget)
 
     def live(self) -> tuple[str, ...]:
-        """Return the ids of all tokens that were not deleted, also of those that have expired."""
+        """Return the ids of all tokens that are not being deleted, including expired ones."""
         tokens = self._context.store.tokens.every()
         return tuple(record.id for record in tokens if record.status is not Status.DELETING)
 
     def _settled(self, record: TokenRecord) -> None:
         store = self._context.store
         with store.transaction():
-            now = store.tokens.get(record.id)
-            if now is not None and now.status is Status.CREATING:
-                store.tokens.update(moved(now, Status.READY))
+            current = store.tokens.get(record.id)
+            if current is not None and current.status is Status.CREATING:
+                store.tokens.update(moved(current, Status.READY))
 
     def _project(self, region: str, scope: Mapping[str, str]) -> str:
-        """Return the project of what a token is for, which must exist and stay."""
+        """Return the project of the token's function or namespace, which must exist and not be in ``deleting``."""
         if (function_id := scope.get("function_id")) is not None:
             function = self._functions.record(region, function_id)
             if function.status is Status.DELETING:
@@ -142,7 +157,7 @@ class Tokens:
 
 
 def _scope(request: CreateToken) -> dict[str, str]:
-    """Return the one id that is given, under its field's name."""
+    """Return the id of the function or namespace under its field's name. Exactly one must be given."""
     given = {"function_id": request.function_id, "namespace_id": request.namespace_id}
     scope = {name: validation.uuid_text(name, value) for name, value in given.items() if value}
     if len(scope) != 1:
@@ -151,7 +166,14 @@ def _scope(request: CreateToken) -> dict[str, str]:
 
 
 def _claims(token_id: str, scope: Mapping[str, str], issued: int, expires: int | None) -> dict[str, object]:
-    """Return the recorded claims, in the recorded order; seconds of platform time."""
+    """Return the claims of a token, with the names and in the order recorded from the real API.
+
+    Args:
+        token_id: The ``jti`` claim.
+        scope: ``function_id`` or ``namespace_id``.
+        issued: Platform time in Unix seconds.
+        expires: Platform time in Unix seconds, or ``None``.
+    """
     application = {"namespace_id": scope.get("namespace_id", ""), "application_id": scope.get("function_id", "")}
     return {
         "application_claim": [application],

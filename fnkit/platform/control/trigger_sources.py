@@ -1,4 +1,4 @@
-"""What a trigger listens to: a request's configuration, checked, as the store keeps it."""
+"""The message source of a trigger, validated from a request's configuration."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ from fnkit.platform.store.vault import Vault
 
 __all__ = ["TriggerSources"]
 
-_SEALED: Final = "secret_key"  # the name that it is sealed under
+_SEALED: Final = "secret_key"  # authenticated with the ciphertext, so it must not change
 _SUBJECT_MAX: Final = 256
 _KEY_MAX: Final = 1000
 
 
 class TriggerSources:
-    """Makes sources; seals their secret keys."""
+    """Creates message sources and encrypts their secret keys."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
     def made(self, trigger_id: str, request: CreateTrigger, region: str, project_id: str) -> TriggerSource:
-        """Return the one source of a new trigger; its region and project are the function's where none is given.
+        """Return the source of a new trigger.
+
+        Args:
+            trigger_id: The trigger.
+            request: The request, which must have exactly one source.
+            region: The source's region if the request has none.
+            project_id: The source's project if the request has none.
 
         Raises:
-            Refusal: none, several, or a field that cannot be.
+            ControlError: 400, there is not exactly one source, or a field is invalid.
         """
         given = [
             config
@@ -48,10 +54,10 @@ class TriggerSources:
                 return self._sqs(trigger_id, sqs)
 
     def rekeyed(self, trigger_id: str, source: TriggerSource, access: str | None, secret: str | None) -> SqsSource:
-        """Return the source with other keys; what is not given stays.
+        """Return the source with new credentials. A key that is ``None`` or empty stays.
 
         Raises:
-            Refusal: the trigger has no keys, or a key cannot be.
+            ControlError: 400, the source is of a kind without credentials, or a key is invalid.
         """
         if not isinstance(source, SqsSource):
             raise invalid("sqs_config", "cannot be given to a trigger of another kind")
@@ -63,7 +69,11 @@ class TriggerSources:
         )
 
     def secret_key(self, trigger_id: str, source: SqsSource) -> str:
-        """Return the secret key in clear, for whoever reads the queue."""
+        """Return the decrypted secret key.
+
+        Raises:
+            PlatformError: ``secret-unreadable``.
+        """
         return self._vault.open(trigger_id, _SEALED, source.sealed)
 
     def _sqs(self, trigger_id: str, config: SqsInput) -> SqsSource:

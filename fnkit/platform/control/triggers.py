@@ -1,4 +1,4 @@
-"""Triggers: create, get, list, update, delete; what the schedulers listen to."""
+"""Operations on triggers: create, get, list, update, delete; and the triggers whose messages are consumed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fnkit.platform.records.trigger import SqsSource, TriggerRecord, TriggerSour
 
 __all__ = ["Triggers"]
 
-_MISSING: Final = "trigger does not exist"  # recorded, as the longer form for writes is
+_MISSING: Final = "trigger does not exist"  # recorded for GET; DELETE was recorded to append the id
 _FILTERS: Final = ("function_id", "namespace_id", "project_id")
 _LIVE: Final = (Status.READY, Status.ERROR)
 
@@ -39,7 +39,13 @@ class Triggers:
         self._showcase = Showcase(context.store.triggers, trigger_view)
 
     def create(self, region: str, request: CreateTrigger) -> Trigger:
-        """Answer ``creating``; it is ready right after. The function need not have been deployed (recorded)."""
+        """Create a trigger, which is returned as ``creating`` and becomes ready right after.
+
+        The function need not have been deployed, as recorded from the real API.
+
+        Raises:
+            ControlError: A field is invalid or the function does not exist.
+        """
         store = self._context.store
         name = validation.trigger_name(request.name)
         description = validation.text("description", request.description or "")
@@ -65,48 +71,67 @@ class Triggers:
         return trigger_view(record)
 
     def get(self, region: str, trigger_id: str) -> msgspec.Raw:
-        """Return one, ready to send."""
+        """Return a trigger as encoded JSON.
+
+        Raises:
+            ControlError: 404.
+        """
         if (shown := self._showcase.show(region, trigger_id)) is None:
             raise Refusal(404, _MISSING)
         return shown
 
     def live(self) -> list[TriggerRecord]:
-        """Return the triggers whose queue or subject is to be listened to."""
+        """Return the triggers whose messages are to be consumed."""
         return [record for record in self._context.store.triggers.every() if record.status in _LIVE]
 
     def live_one(self, trigger_id: str) -> TriggerRecord | None:
-        """Return that trigger where it is one to be listened to."""
+        """Return a trigger if its messages are to be consumed, otherwise ``None``."""
         record = self._context.store.triggers.get(trigger_id)
         return record if record is not None and record.status in _LIVE else None
 
     def secret_key(self, record: TriggerRecord) -> str:
-        """Return the secret key of a trigger on a queue anywhere, in clear; ``""`` where it has none."""
+        """Return the decrypted secret key of a trigger's source, or ``""`` if its source has none.
+
+        Raises:
+            PlatformError: ``secret-unreadable``.
+        """
         source = record.source
         return self._sources.secret_key(record.id, source) if isinstance(source, SqsSource) else ""
 
     async def listened(self, trigger_id: str, fault: str | None) -> None:
-        """Say how listening goes: ``None``, or what the broker says (decision 29)."""
+        """Store whether messages can be consumed: status ``ready``, or ``error`` with the broker's message.
+
+        Args:
+            trigger_id: The trigger. Ignored if it is not active.
+            fault: The broker's message, or ``None`` if there is no problem.
+        """
         await persistently(lambda: self._heard(trigger_id, fault))
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
-        """Return a page: of a region, a project, a namespace or a function."""
+        """Return a page of the triggers of a function, of a namespace, of a project, or of the region."""
         return self._showcase.page("triggers", region, read_listing(query, BY_AGE, _FILTERS))
 
     def update(self, region: str, trigger_id: str, request: UpdateTrigger) -> Trigger:
-        """Change what is given; other keys take the trigger through ``pending``, words do not."""
+        """Change the given fields of a trigger.
+
+        New credentials put the trigger into ``pending`` until it is ready again. Name and description do not.
+
+        Raises:
+            ControlError: A field is invalid, or the trigger does not exist or is being deleted.
+        """
         store = self._context.store
         name = validation.trigger_name(request.name) if request.name else None
         description = None if request.description is None else validation.text("description", request.description)
         keys = request.sqs_config
         with store.transaction():
-            now = self._writable(region, trigger_id)
+            current = self._writable(region, trigger_id)
             record = msgspec.structs.replace(
-                now,
-                name=now.name if name is None else name,
-                description=now.description if description is None else description,
+                current,
+                name=current.name if name is None else name,
+                description=current.description if description is None else description,
             )
             if keys is not None:
-                source = self._sources.rekeyed(now.id, now.source, keys.access_key, keys.secret_key)
+                source = self._sources.rekeyed(current.id, current.source, keys.access_key, keys.secret_key)
                 record = moved(record, Status.PENDING, source=source, error_message=None)
             store.triggers.update(record)
         if keys is not None:
@@ -114,7 +139,11 @@ class Triggers:
         return trigger_view(record)
 
     def delete(self, region: str, trigger_id: str) -> Trigger:
-        """Answer ``deleting``; then it is gone."""
+        """Return the trigger as ``deleting`` and remove it in the background.
+
+        Raises:
+            ControlError: 404, or 409 if it is being deleted already.
+        """
         store = self._context.store
         with store.transaction():
             record = moved(self._writable(region, trigger_id), Status.DELETING, error_message=None)
@@ -123,11 +152,11 @@ class Triggers:
         return trigger_view(record)
 
     async def settle(self, record: TriggerRecord) -> None:
-        """Bring a new or changed trigger to ready. Without a broker it stays so, and idle (decision 29)."""
+        """Make a new or changed trigger ready. It is ready, but idle, also if no broker is configured for it."""
         await persistently(lambda: self._settled(record))
 
     async def purge(self, trigger_id: str) -> None:
-        """Forget a trigger that is being deleted."""
+        """Delete a trigger in status ``deleting``, and its deliveries, from the store."""
         store = self._context.store
 
         def forget() -> None:
@@ -140,20 +169,20 @@ class Triggers:
     def _settled(self, record: TriggerRecord) -> None:
         store = self._context.store
         with store.transaction():
-            now = store.triggers.get(record.id)
-            if now is not None and now.status in (Status.CREATING, Status.PENDING):
-                store.triggers.update(moved(now, Status.READY, source=_with_credential(now.source)))
+            current = store.triggers.get(record.id)
+            if current is not None and current.status in (Status.CREATING, Status.PENDING):
+                store.triggers.update(moved(current, Status.READY, source=_with_credential(current.source)))
 
     def _heard(self, trigger_id: str, fault: str | None) -> None:
-        now = self.live_one(trigger_id)
-        if now is None or now.error_message == fault:
+        current = self.live_one(trigger_id)
+        if current is None or current.error_message == fault:
             return
         store, status = self._context.store, Status.READY if fault is None else Status.ERROR
         with store.transaction():
-            if now.status is status:
-                store.triggers.update(msgspec.structs.replace(now, error_message=fault))
+            if current.status is status:
+                store.triggers.update(msgspec.structs.replace(current, error_message=fault))
             else:
-                store.triggers.update(moved(now, status, error_message=fault))
+                store.triggers.update(moved(current, status, error_message=fault))
 
     def _writable(self, region: str, trigger_id: str) -> TriggerRecord:
         record = self._context.store.triggers.get(trigger_id)
@@ -165,7 +194,7 @@ class Triggers:
 
 
 def _with_credential(source: TriggerSource) -> TriggerSource:
-    """Give a source of Scaleway's the credential that it is read with."""
+    """Return a Scaleway source with the ``credential_id`` that the API shows once a trigger is ready."""
     if isinstance(source, SqsSource) or source.credential_id is not None:
         return source
     return msgspec.structs.replace(source, credential_id=str(uuid.uuid4()))

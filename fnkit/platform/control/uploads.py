@@ -1,4 +1,8 @@
-"""Archives in and out by signed URLs (decision 24): no token, an end, a size; the last complete upload counts."""
+"""Upload and download of archives by signed URLs.
+
+A URL needs no API key. Its signature covers the method, the function, the size and an expiry time. The last
+complete upload counts.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,14 @@ _DENIED: Final = "the signature of this URL is missing, wrong or expired; ask fo
 
 
 class Uploads:
-    """Signed URLs and what goes through them. ``key`` signs; it never leaves the platform."""
+    """Creates signed URLs and handles requests to them.
+
+    Args:
+        context: Shared dependencies.
+        functions: The operations on functions.
+        garbage_collector: Removes archives that an upload replaces.
+        key: The HMAC key of the signatures.
+    """
 
     def __init__(self, context: ControlContext, functions: Functions, leftovers: Leftovers, key: bytes) -> None:
         self._context = context
@@ -35,7 +46,17 @@ class Uploads:
         self._key = key
 
     def upload_url(self, region: str, function_id: str, query: Mapping[str, str], base: str) -> UploadUrl:
-        """Return where to PUT an archive of ``content_length`` bytes within the next hour of platform time."""
+        """Return a URL for the upload of one archive within the next hour of platform time.
+
+        Args:
+            region: The function's region.
+            function_id: The function.
+            query: ``content_length``: the size of the archive in bytes.
+            base: URL of the API, without a trailing slash.
+
+        Raises:
+            ControlError: The function does not exist or is being deleted, or the size is invalid.
+        """
         record = self._functions.writable(region, function_id)
         size = _content_length(query.get("content_length"))
         return UploadUrl(
@@ -44,18 +65,32 @@ class Uploads:
         )
 
     def download_url(self, region: str, function_id: str, base: str) -> DownloadUrl:
-        """Return where to GET the last complete upload within the next hour of platform time."""
+        """Return a URL for the download of the last complete upload within the next hour of platform time.
+
+        Args:
+            region: The function's region.
+            function_id: The function.
+            base: URL of the API, without a trailing slash.
+
+        Raises:
+            ControlError: The function does not exist or has no code.
+        """
         record = self._functions.record(region, function_id)
         if record.archive is None:
             raise not_found("Function code")
         return DownloadUrl(url=self._url(base, "GET", record.id, 0), headers={})
 
     async def receive(self, function_id: str, query: Mapping[str, str], body: AsyncIterator[bytes]) -> Blob:
-        """Store an archive; nothing changes unless all of it came.
+        """Store an uploaded archive. Nothing changes unless it is complete.
+
+        Args:
+            function_id: The function in the URL.
+            query: The query of the URL, with its signature.
+            body: The archive.
 
         Raises:
-            Refusal: the URL does not allow it, or the size is another than was announced.
-            OSError: the disk says no.
+            ControlError: The signature is invalid or expired, or the body's size is not the announced one.
+            OSError: The archive could not be written.
         """
         size = self._checked("PUT", function_id, query)
         self._alive(function_id)
@@ -70,7 +105,15 @@ class Uploads:
         return blob
 
     def archive(self, function_id: str, query: Mapping[str, str]) -> Path:
-        """Return the file that a signed download gives."""
+        """Return the path of the archive for a download.
+
+        Args:
+            function_id: The function in the URL.
+            query: The query of the URL, with its signature.
+
+        Raises:
+            ControlError: The signature is invalid or expired, or the function has no code.
+        """
         self._checked("GET", function_id, query)
         record = self._context.store.functions.get(function_id)
         if record is None or record.archive is None:
@@ -82,7 +125,7 @@ class Uploads:
         record = store.functions.get(function_id)
         if record is None:
             raise not_found("Function")
-        # No await between the two: nobody can take the archive for a leftover before a function has it.
+        # Do not await in between: the archive could be collected as garbage before the function refers to it.
         writer.keep()
         with store.transaction():
             store.functions.update(msgspec.structs.replace(record, archive=blob.sha256))
@@ -101,8 +144,9 @@ class Uploads:
 
     def _checked(self, method: str, function_id: str, query: Mapping[str, str]) -> int:
         signed = {"size": query.get("size", ""), "expires": query.get("expires", "")}
-        right = self._signature(method, function_id, signed)
-        if not hmac.compare_digest(right.encode(), query.get("signature", "").encode()):
+        # The signature is checked before the numbers are parsed: what is signed was written by this platform.
+        expected = self._signature(method, function_id, signed)
+        if not hmac.compare_digest(expected.encode(), query.get("signature", "").encode()):
             raise Refusal(403, _DENIED)
         if int(signed["expires"]) < self._context.clock.now():
             raise Refusal(403, _DENIED)

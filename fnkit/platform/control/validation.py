@@ -1,4 +1,4 @@
-"""Checks of single fields. Each returns the value to store, or refuses with a text that names the field."""
+"""Validation of single fields. Each function returns the value to store, or raises ``ControlError`` (400)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ _COMPILED: Final = ("Go", "Rust")
 
 
 def namespace_name(name: str | None) -> str:
-    """Any text of 1 to 100 characters: the real rule is unknown, recorded names are ``[a-z0-9-]``."""
+    """Validate a namespace's name: any text of 1 to 100 characters.
+
+    The real API's rule is unknown; recorded names consist of ``[a-z0-9-]``.
+    """
     if not name:
         raise required("name")
     if len(name) > _NAMESPACE_NAME_MAX:
@@ -61,7 +64,7 @@ def namespace_name(name: str | None) -> str:
 
 
 def function_name(name: str | None) -> str:
-    """The API's own rule and words."""
+    """Validate a function's name, with the real API's rule and messages."""
     if not name:
         raise required("name")
     if fault := function_name_fault(name):
@@ -70,7 +73,7 @@ def function_name(name: str | None) -> str:
 
 
 def hostname(name: str | None) -> str:
-    """A host's name in lower case; the words are the API's own (recorded)."""
+    """Validate a hostname in lower case, with the message recorded from the real API."""
     if not name:
         raise required("hostname")
     if not is_hostname(name):
@@ -79,7 +82,7 @@ def hostname(name: str | None) -> str:
 
 
 def trigger_name(name: str | None) -> str:
-    """2 to 100 letters, digits and dashes."""
+    """Validate a trigger's name: 2 to 100 letters, digits and dashes."""
     if not name:
         raise required("name")
     if not TRIGGER_NAME_RULE.fullmatch(name):
@@ -88,7 +91,7 @@ def trigger_name(name: str | None) -> str:
 
 
 def uuid_text(field: str, value: str | None) -> str:
-    """Return a UUID in lower case."""
+    """Validate a UUID and return it in lower case."""
     if not value:
         raise required(field)
     if not _UUID.fullmatch(value):
@@ -97,26 +100,26 @@ def uuid_text(field: str, value: str | None) -> str:
 
 
 def private_network(value: str) -> str | None:
-    """``""`` detaches; anything else is a UUID."""
+    """Validate the UUID of a private network. An empty value detaches the function and becomes ``None``."""
     return uuid_text("private_network_id", value) if value else None
 
 
 def text(field: str, value: str) -> str:
-    """Return free text, at most 4096 characters."""
+    """Validate free text of at most 4096 characters."""
     if len(value) > _TEXT_MAX:
         raise invalid(field, f"must be at most {_TEXT_MAX} characters long")
     return value
 
 
 def tags(values: list[str]) -> tuple[str, ...]:
-    """Return the tags as they are."""
+    """Validate at most 256 tags of at most 4096 characters."""
     if len(values) > _TAGS_MAX:
         raise invalid("tags", f"must be at most {_TAGS_MAX}")
     return tuple(text("tags", value) for value in values)
 
 
 def environment(variables: dict[str, str]) -> dict[str, str]:
-    """At most 100 variables of at most 1000 characters, which a process can be given."""
+    """Validate at most 100 environment variables of at most 1000 characters."""
     field = "environment_variables"
     if len(variables) > ENVIRONMENT_MAX_ENTRIES:
         raise invalid(field, f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries")
@@ -130,20 +133,25 @@ def environment(variables: dict[str, str]) -> dict[str, str]:
 
 
 def variable_name(field: str, key: str) -> None:
-    """Refuse what no process can be given as a variable's name."""
+    """Check that a process can have an environment variable of this name: not empty, no ``=``, no NUL.
+
+    Args:
+        field: The field's name in error messages.
+        key: The variable's name.
+    """
     if not key or "=" in key or "\0" in key or len(key) > ENVIRONMENT_VALUE_MAX_CHARS:
-        raise invalid(field, f"{key[:64]!r} cannot be the name of a variable")
+        raise invalid(field, f"{key[:64]!r} is not a valid name of a variable")
 
 
 def memory(value: int) -> int:
-    """A closed list of tiers."""
+    """Validate a memory limit, one of the published tiers."""
     if value not in CPU_BY_MEMORY:
         raise invalid("memory_limit", f"must be one of {', '.join(map(str, CPU_BY_MEMORY))}")
     return value
 
 
 def scale(minimum: int, maximum: int) -> None:
-    """``0 ≤ min_scale ≤ max_scale ≤ 50``, and at least one instance."""
+    """Validate ``0 ≤ min_scale ≤ max_scale ≤ 50`` and ``max_scale ≥ 1``."""
     if not 0 <= minimum <= SCALE_MAX:
         raise invalid("min_scale", f"must be between 0 and {SCALE_MAX}")
     if not 1 <= maximum <= SCALE_MAX:
@@ -153,7 +161,8 @@ def scale(minimum: int, maximum: int) -> None:
 
 
 def timeout(value: str) -> int:
-    """Return nanoseconds of ``"30s"``, 10 s to 60 min."""
+    """Validate a duration such as ``30s``, from 10 s to 60 min, and return it in nanoseconds."""
+    # The length limit is that of the longest google.protobuf.Duration in JSON.
     nanoseconds = parse_api_duration(value) if len(value) <= len("-315576000000.000000000s") else None
     if nanoseconds is None:
         raise invalid("timeout", f'must be a duration such as "300s", not {value[:64]!r}')
@@ -163,29 +172,32 @@ def timeout(value: str) -> int:
 
 
 def handler(value: str, language: str) -> str:
-    """``folder/file.function`` for interpreted languages; never out of the archive. The text is the API's own."""
-    fault = Refusal(400, "handler value is invalid")
+    """Validate a handler path, with the message recorded from the real API.
+
+    Interpreted languages need ``folder/file.function``. A path that leads out of the archive is invalid.
+    """
+    error = Refusal(400, "handler value is invalid")
     if _CONTROL.search(value) or value.startswith("/") or ".." in value.split("/") or len(value) > _TEXT_MAX:
-        raise fault
+        raise error
     if language not in _COMPILED:
         module, dot, function = value.rpartition("/")[2].rpartition(".")
         if not (module and dot and function):
-            raise fault
+            raise error
     return value
 
 
 def privacy(value: str | None, default: str) -> str:
-    """``public`` or ``private``."""
+    """Validate ``public`` or ``private``; ``default`` if not given."""
     return _choice("privacy", value, default, tuple(Privacy))
 
 
 def http_option(value: str | None, default: str) -> str:
-    """``enabled`` or ``redirected``."""
+    """Validate ``enabled`` or ``redirected``; ``default`` if not given."""
     return _choice("http_option", value, default, tuple(HttpOption))
 
 
 def sandbox(value: str | None, default: str) -> str:
-    """``v1`` or ``v2``."""
+    """Validate ``v1`` or ``v2``; ``default`` if not given."""
     return _choice("sandbox", value, default, tuple(Sandbox))
 
 

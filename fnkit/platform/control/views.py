@@ -1,4 +1,8 @@
-"""Records as the API shows them. ``fresh`` names the timestamps that the answered write has just set."""
+"""The API's objects, built from stored records.
+
+The parameter ``just_written`` names the timestamps that the write to be answered has set: they have nine fractional
+digits in its response, all others six.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +54,7 @@ CREATED = frozenset({"created_at", "updated_at"})
 
 
 def namespace_view(record: NamespaceRecord, fresh: frozenset[str] = READ) -> Namespace:
-    """Return the API's object."""
+    """Return the API's object for a namespace."""
     registered = bool(record.registry_namespace_id)
     return Namespace(
         id=record.id,
@@ -75,7 +79,14 @@ def namespace_view(record: NamespaceRecord, fresh: frozenset[str] = READ) -> Nam
 def function_view(
     record: FunctionRecord, suffix: str, runtimes: RuntimeTable, fresh: frozenset[str] = READ
 ) -> Function:
-    """Return the API's object; ``suffix`` ends the domain name."""
+    """Return the API's object for a function.
+
+    Args:
+        record: The function.
+        suffix: The suffix of the platform's domain names.
+        runtimes: The runtime table.
+        fresh: The timestamps that were just written.
+    """
     settings = record.settings
     return Function(
         id=record.id,
@@ -109,7 +120,7 @@ def function_view(
 
 
 def cron_view(record: CronRecord) -> Cron:
-    """Return the API's object."""
+    """Return the API's object for a cron."""
     return Cron(
         id=record.id,
         function_id=record.function_id,
@@ -121,7 +132,7 @@ def cron_view(record: CronRecord) -> Cron:
 
 
 def domain_view(record: DomainRecord) -> Domain:
-    """Return the API's object; the URL is there once the domain was ready, and stays while it is deleted."""
+    """Return the API's object for a domain. As recorded, the URL stays while a domain that was ready is deleted."""
     return Domain(
         id=record.id,
         hostname=record.hostname,
@@ -133,7 +144,10 @@ def domain_view(record: DomainRecord) -> Domain:
 
 
 def token_view(record: TokenRecord, shown: str = "<hidden>", public_key: str = "") -> Token:
-    """Return the API's object; only the answer that creates it says the token and the key (recorded)."""
+    """Return the API's object for a token.
+
+    As recorded, only the response that creates a token contains the token and the public key.
+    """
     return Token(
         id=record.id,
         token=shown,
@@ -147,7 +161,7 @@ def token_view(record: TokenRecord, shown: str = "<hidden>", public_key: str = "
 
 
 def trigger_view(record: TriggerRecord) -> Trigger:
-    """Return the API's object with its one configuration, secrets left out."""
+    """Return the API's object for a trigger, without secrets."""
     source = record.source
     queue: QueueConfig | msgspec.UnsetType = msgspec.UNSET
     nats: NatsConfig | msgspec.UnsetType = msgspec.UNSET

@@ -1,8 +1,4 @@
-"""What a key that is bound to a project sees: other projects' resources are not there for it.
-
-What a request names of others is turned into what is nowhere, before any operation looks at it. So such a key
-learns nothing from an answer, not even whether an id exists, and no operation needs to know about keys.
-"""
+"""The resources that a key which is bound to a project has access to."""
 
 from __future__ import annotations
 
@@ -21,12 +17,12 @@ T = TypeVar("T")
 
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 _OF_A_FUNCTION: Final = frozenset({"crons", "domains"})
-"""What is listed by its function alone; the others know their project."""
+"""Kinds that are listed by function only. Other kinds have a project of their own to filter by."""
 _NAMED_OTHERWISE: Final = {"functions": "functions", "issue-jwt": "function_tokens"}
 
 
 def resource_name(kind: str) -> str:
-    """Return a kind of resource as the API's refusals spell it; ``kind`` is the path's, as ``tokens``.
+    """Return the name of a kind of resource in error responses, given its name in paths.
 
     >>> resource_name("crons"), resource_name("functions")
     ('function_crons', 'functions')
@@ -35,32 +31,32 @@ def resource_name(kind: str) -> str:
 
 
 class Visibility:
-    """One caller's sight."""
+    """The resources that a principal has access to: all, or those of one project."""
 
     def __init__(self, store: Store, caller: Caller) -> None:
         self._store = store
         self._project = caller.project_id
 
     def sees(self, kind: str, record_id: str) -> bool:
-        """Whether the caller sees this resource; nobody sees what is not there."""
+        """Return whether the principal has access to a resource. A bound key has none to what does not exist."""
         return self._project is None or self._project_of(kind, record_id) == self._project
 
     def query(self, kind: str, query: Mapping[str, str]) -> Mapping[str, str]:
-        """Return a list's query, narrowed to what is seen."""
+        """Return the query of a list with filters that restrict it to the accessible resources."""
         if self._project is None:
             return query
         if kind in _OF_A_FUNCTION:
             function_id = query.get("function_id", "")
-            sees = not function_id or self.sees("functions", function_id)
-            return query if sees else {**query, "function_id": _NOBODY}
-        asked = query.get("project_id") or self._project
-        return {**query, "project_id": asked if asked == self._project else _NOBODY}
+            is_accessible = not function_id or self.sees("functions", function_id)
+            return query if is_accessible else {**query, "function_id": _NOBODY}
+        project_id = query.get("project_id") or self._project
+        return {**query, "project_id": project_id if project_id == self._project else _NOBODY}
 
     def body(self, body: T) -> T:
-        """Return a request's body with what is not seen replaced.
+        """Return a request's body with references to inaccessible resources replaced by the nil UUID.
 
         Raises:
-            Refusal: 403 for something new in another project.
+            ControlError: 403, the body names another project. This reveals nothing: the client chose the project.
         """
         if self._project is None or not isinstance(body, msgspec.Struct):
             return body
@@ -69,8 +65,8 @@ class Visibility:
             raise permissions_denied("write", resource_name("namespaces"))
         hidden = {}
         for field, kind in (("function_id", "functions"), ("namespace_id", "namespaces")):
-            given = getattr(body, field, None)
-            if given and not self.sees(kind, given.lower()):
+            record_id = getattr(body, field, None)
+            if record_id and not self.sees(kind, record_id.lower()):
                 hidden[field] = _NOBODY
         return msgspec.structs.replace(body, **hidden) if hidden else body
 

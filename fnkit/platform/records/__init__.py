@@ -1,1 +1,1 @@
-"""PURE. The control plane's entities as the store keeps them, and their legal state transitions."""
+"""Values that the control plane stores and both processes exchange. No I/O."""

@@ -1,4 +1,4 @@
-"""A further API key as it is kept: its secret as a hash alone."""
+"""The stored form of an additional API key."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ __all__ = ["ApiKeyRecord"]
 
 
 class ApiKeyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a key may do.
+    """An additional API key and its permissions.
 
-    access_key: ``SCW`` and 17 of ``A-Z0-9``, the key's name. sha256: hex, of the secret key, which is a random
-    UUID: nobody finds it from an unsalted hash. project_id: the one project it may see and touch, or ``None``.
-    created_at: RFC 3339, platform time.
+    Attributes:
+        access_key: The key's public name: ``SCW`` followed by 17 characters of ``A-Z0-9``.
+        sha256: SHA-256 of the secret key, in hex. An unsalted fast hash is enough here because the secret is a
+            random UUID, not a password that could be guessed.
+        created_at: RFC 3339, platform time.
+        read_only: Whether the key may only read.
+        project_id: The only project the key can access, or ``None`` for all projects.
+        description: Free text.
     """
 
     access_key: str

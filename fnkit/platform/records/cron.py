@@ -1,4 +1,4 @@
-"""A cron as the store keeps it."""
+"""The stored form of a cron."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ __all__ = ["CronRecord"]
 
 
 class CronRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule that POSTs ``args`` to a function. Times are platform time in Unix nanoseconds.
+    """A schedule on which ``args`` are sent to a function. Times are platform time in Unix nanoseconds.
 
-    since: ticks count from here: the last change of the schedule; 0: from ``created_at``.
+    Attributes:
+        id: UUID.
+        region: The region of the cron and its function.
+        function_id: The function to call.
+        schedule: Cron expression, in UTC.
+        args: The JSON body of each call.
+        name: Free text.
+        created_at: Creation time.
+        status: Current status.
+        schedule_changed_at: When ``schedule`` last changed, 0 if it never did. Runs scheduled before this time (or
+            before ``created_at``) do not count as missed.
     """
 
     id: str

@@ -1,4 +1,7 @@
-"""One firing of a cron or trigger, as the delivery log keeps it; its body is kept beside it."""
+"""A delivery: one call that a cron or a trigger makes, as the delivery log stores it.
+
+The body is not part of the record; the store keeps it in a column of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,21 @@ import msgspec
 __all__ = ["FAILED", "TRIES_KEPT", "Delivery", "DeliveryStatus", "Try"]
 
 TRIES_KEPT: Final = 10
-"""The newest attempts whose outcome is kept apiece; ``attempts`` counts all of them."""
+"""Number of most recent attempts stored with a delivery; ``Delivery.attempts`` counts all of them."""
 
 _ERROR_MAX: Final = 500
 
 
 class DeliveryStatus:
-    """What may become of a delivery.
+    """The statuses of a delivery.
 
-    PENDING: under way, or waiting for its next attempt. FAILED: given up. DEAD: given up, and its broker does not
-    have the message any more, so this log holds the only copy. UNKNOWN: its broker does not hand the message out
-    any more, and what became of it was not written down; one that comes after all is PENDING again.
+    Attributes:
+        PENDING: In progress, or waiting for the next attempt.
+        SUCCEEDED: The function answered with a status below 300.
+        FAILED: All attempts failed.
+        DEAD: All attempts failed and the broker no longer has the message; the delivery log holds the only copy.
+        UNKNOWN: The broker no longer delivers the message and its outcome was not recorded, for example because
+            control was killed. If the message arrives again, the delivery returns to ``PENDING``.
     """
 
     PENDING: Final = "pending"
@@ -30,11 +37,17 @@ class DeliveryStatus:
 
 
 FAILED: Final = (DeliveryStatus.FAILED, DeliveryStatus.DEAD)
-"""What needs somebody: both kinds of failure."""
+"""The statuses that need attention."""
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One attempt: what the function answered (``None``: nothing), real milliseconds, and why it failed."""
+    """One attempt of a delivery.
+
+    Attributes:
+        http_status: Status of the response, or ``None`` without a response.
+        duration_ms: Duration in milliseconds of real time.
+        error: Why the attempt failed, empty on success.
+    """
 
     http_status: int | None = None
     duration_ms: float = 0.0
@@ -42,13 +55,27 @@ class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One firing. Immutable: ``tried`` and ``ended`` return the next state.
+    """One delivery. Immutable: ``with_attempt`` and ``finished`` return the next state.
 
-    kind: ``cron``, ``nats`` or ``sqs``. name: the cron's or trigger's. function: its name. at: RFC 3339 platform
-    time of the tick, or of the first attempt of a message. cause: ``tick``, ``message``, ``fire`` (by hand) or
-    ``replay``. http_status, duration_ms, error: of the last attempt. message_id: what the broker calls it.
-    body_size: bytes of the whole body. replay_of: the delivery that this one repeats; replayed_by: the newest one
-    that repeats this. lag_ms: real milliseconds from a tick's moment to its hand-over; ``None``: it is no tick.
+    Attributes:
+        id: UUID.
+        kind: ``cron``, ``nats`` or ``sqs``.
+        name: Name of the cron or trigger.
+        function: Name of the function.
+        at: RFC 3339 platform time of the scheduled run, or of the first attempt of a message.
+        attempts: Number of attempts so far.
+        status: One of ``DeliveryStatus``.
+        http_status: Status of the last response, or ``None`` without one.
+        duration_ms: Duration of the last attempt in milliseconds of real time.
+        error: Why the last attempt failed, empty on success.
+        cause: ``tick`` (a scheduled run), ``message``, ``fire`` (started manually) or ``replay``.
+        message_id: The broker's identifier of the message.
+        body_size: Size of the complete body in bytes, also when the stored body was truncated.
+        replay_of: The delivery that this one replays.
+        replayed_by: The most recent replay of this delivery.
+        lag_ms: Milliseconds of real time between the scheduled time and the dispatch of a scheduled run, ``None``
+            for every other cause.
+        recent_attempts: The last ``ATTEMPTS_KEPT`` attempts, oldest first.
     """
 
     id: str
@@ -70,19 +97,19 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     tries: tuple[Try, ...] = ()
 
     def tried(self, *, http_status: int | None, duration_ms: float, error: str = "") -> Delivery:
-        """One attempt more; whether it was the last one, ``ended`` says."""
-        made = Try(http_status=http_status, duration_ms=duration_ms, error=error[:_ERROR_MAX])
+        """Return the delivery with one more attempt. The status is left alone; ``finished`` sets it."""
+        attempt = Try(http_status=http_status, duration_ms=duration_ms, error=error[:_ERROR_MAX])
         return msgspec.structs.replace(
             self,
             attempts=self.attempts + 1,
             http_status=http_status,
             duration_ms=duration_ms,
-            error=made.error,
-            tries=(*self.tries, made)[-TRIES_KEPT:],
+            error=attempt.error,
+            tries=(*self.tries, attempt)[-TRIES_KEPT:],
         )
 
     def ended(self, status: str, error: str | None = None) -> Delivery:
-        """The end; ``error``, where given, takes the place of the last attempt's."""
+        """Return the delivery with ``status``, and with ``error`` in place of the last attempt's if given."""
         return msgspec.structs.replace(
             self, status=status, error=self.error if error is None else error[:_ERROR_MAX]
         )

@@ -1,4 +1,4 @@
-"""A custom hostname of a function, as the store keeps it."""
+"""The stored form of a custom domain."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ __all__ = ["DomainRecord"]
 
 
 class DomainRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A hostname bound to a function.
+    """A custom hostname bound to a function.
 
-    routed: whether it is one of its function's hosts; it becomes so right before it is ready, and stops being so
-    with its deletion. was_ready: whether it ever had a URL, which a deletion keeps showing (recorded).
-    created_at: platform time in Unix nanoseconds.
+    Attributes:
+        id: UUID.
+        region: The region of the domain and its function.
+        function_id: The function that serves the hostname.
+        hostname: Lower case, without a port.
+        created_at: Platform time in Unix nanoseconds.
+        status: Current status.
+        routed: Whether the hostname is part of the function's route. Set right before the domain becomes ready,
+            cleared when it is deleted.
+        was_ready: Whether the domain was ever ready. The real API keeps showing the URL of such a domain while it
+            is being deleted.
+        error_message: Why the domain is in status ``error``.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""A namespace as the store keeps it."""
+"""The stored form of a namespace."""
 
 from __future__ import annotations
 
@@ -11,11 +11,27 @@ __all__ = ["NamespaceRecord"]
 
 
 class NamespaceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A group of functions.
+    """A group of functions that share variables and secrets.
 
-    label: the DNS label's first part, the name's slug and 8 random characters, fixed for life.
-    registry_namespace_id: empty until the namespace is first ready; the endpoint follows from the label.
-    created_at, updated_at: platform time, Unix nanoseconds.
+    Attributes:
+        id: UUID.
+        region: The namespace's region.
+        name: Unique within project and region.
+        project_id: The project of the namespace.
+        organization_id: The organization of the project.
+        label: First part of the DNS label of its functions: a slug of the name and 8 random characters. Never
+            changes, so that domain names stay valid.
+        created_at: Creation time.
+        updated_at: Time of the last change.
+        status: Current status.
+        environment: Variables of all functions in the namespace.
+        secrets: Secrets of all functions in the namespace.
+        description: Free text.
+        tags: Free text.
+        vpc_integration_activated: Stored and returned, without effect.
+        registry_namespace_id: Empty until the namespace is first ready, as the real API was recorded to do. The
+            registry endpoint is derived from ``label``.
+        error_message: Why the namespace is in status ``error``.
     """
 
     id: str

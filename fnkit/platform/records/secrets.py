@@ -1,4 +1,4 @@
-"""A secret at rest: what the API shows of it, and its sealed value."""
+"""The stored form of a secret."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ __all__ = ["StoredSecret"]
 
 
 class StoredSecret(msgspec.Struct, frozen=True, kw_only=True):
-    """``hashed_value`` is an argon2id PHC string; ``sealed`` is the encrypted value (``store.vault``)."""
+    """A secret of a function or namespace.
+
+    Attributes:
+        key: Name of the environment variable.
+        hashed_value: argon2id hash in PHC format, which the API returns in place of the value.
+        ciphertext: The value, encrypted by ``Vault`` for its owner and key.
+    """
 
     key: str
     hashed_value: str
     sealed: bytes
 
     def __repr__(self) -> str:
-        """Show the key alone."""
+        """Return a representation without hash and ciphertext."""
         return f"StoredSecret({self.key!r})"

@@ -1,4 +1,4 @@
-"""A token as the store keeps it: everything but the token itself, which is shown once and never kept."""
+"""The stored form of a token."""
 
 from __future__ import annotations
 
@@ -10,10 +10,20 @@ __all__ = ["TokenRecord"]
 
 
 class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Permission to call one function, or all of a namespace: exactly one of the two ids is there.
+    """Permission to call one private function, or all private functions of a namespace.
 
-    id: also the JWT's ``jti``. expires_at: Unix seconds of platform time, ``None`` for never.
-    created_at: platform time in Unix nanoseconds.
+    The token itself is returned when it is created and is not stored.
+
+    Attributes:
+        id: UUID, which is also the ``jti`` claim of the JWT.
+        region: The region of the function or namespace.
+        project_id: The project of the function or namespace.
+        function_id: The function, or ``None`` for a token of a namespace.
+        namespace_id: The namespace, or ``None`` for a token of a function.
+        created_at: Platform time in Unix nanoseconds.
+        expires_at: Platform time in Unix seconds, or ``None`` for a token that does not expire.
+        description: Free text.
+        status: Current status.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Which status may follow which, for every kind of record (recorded traffic; facts in docs/api-behaviour.md)."""
+"""The legal status transitions of each kind of record, as recorded from the real API (docs/api-behaviour.md)."""
 
 from __future__ import annotations
 
@@ -65,24 +65,29 @@ _TABLE: Final[dict[type, dict[Status, frozenset[Status]]]] = {
 
 
 class ImpossibleTransition(PlatformError):
-    """The control plane tried a step that no record may take; a fault of ours, never of a client."""
+    """A status change that the record's current status does not allow: a bug in the platform, not in a request."""
 
     default_code = "impossible-transition"
 
 
 def may_become(record: Stateful, status: Status) -> bool:
-    """Whether ``status`` may follow the record's own."""
+    """Return whether the record may change to ``status``."""
     return status in _TABLE[type(record)].get(record.status, frozenset())
 
 
 def moved(record: Stateful, status: Status, **changes: object) -> Stateful:
-    """Return the record in its next status, with ``changes``.
+    """Return a copy of the record with the new status.
+
+    Args:
+        record: The current record.
+        status: The new status.
+        **changes: Other fields to replace, by name.
 
     Raises:
-        ImpossibleTransition: that status may not follow.
+        InvalidTransition: The current status does not allow the new one.
     """
     if not may_become(record, status):
         raise ImpossibleTransition(
-            f"{type(record).__name__} {record.id} cannot go from {record.status} to {status}."
+            f"{type(record).__name__} {record.id} cannot change from {record.status} to {status}."
         )
     return msgspec.structs.replace(record, status=status, **changes)

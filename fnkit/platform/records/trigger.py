@@ -1,4 +1,4 @@
-"""A trigger as the store keeps it: what it listens to, and with which credentials."""
+"""The stored form of a trigger and of its message source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ __all__ = ["NatsSource", "QueueSource", "SqsSource", "TriggerRecord", "TriggerSo
 
 
 class QueueSource(msgspec.Struct, frozen=True, kw_only=True, tag="scw_sqs"):
-    """A queue of Scaleway's. credential_id: what reads it, ``None`` until the trigger was first ready."""
+    """A queue of Scaleway Messaging and Queuing.
+
+    Attributes:
+        queue: Name of the queue.
+        project_id: The queue's project.
+        region: The queue's region.
+        credential_id: UUID of the credential that reads the queue, ``None`` until the trigger was first ready.
+            Only the API shows it; the broker's actual credentials come from ``brokers.toml``.
+    """
 
     queue: str
     project_id: str
@@ -21,7 +29,15 @@ class QueueSource(msgspec.Struct, frozen=True, kw_only=True, tag="scw_sqs"):
 
 
 class NatsSource(msgspec.Struct, frozen=True, kw_only=True, tag="scw_nats"):
-    """A subject of a NATS account of Scaleway's. credential_id: as above."""
+    """A subject of a Scaleway NATS account.
+
+    Attributes:
+        subject: The subject, possibly with wildcards.
+        account_id: The account's public key.
+        project_id: The account's project.
+        region: The account's region.
+        credential_id: As in ``QueueSource``.
+    """
 
     subject: str
     account_id: str
@@ -31,7 +47,14 @@ class NatsSource(msgspec.Struct, frozen=True, kw_only=True, tag="scw_nats"):
 
 
 class SqsSource(msgspec.Struct, frozen=True, kw_only=True, tag="sqs"):
-    """A queue anywhere. sealed: the encrypted secret key (``store.vault``, owner: the trigger)."""
+    """A queue of any SQS-compatible service.
+
+    Attributes:
+        endpoint: URL of the service.
+        queue_url: URL of the queue.
+        access_key: Access key that reads the queue.
+        ciphertext: The secret key, encrypted by ``Vault`` for the trigger.
+    """
 
     endpoint: str
     queue_url: str
@@ -39,7 +62,7 @@ class SqsSource(msgspec.Struct, frozen=True, kw_only=True, tag="sqs"):
     sealed: bytes
 
     def __repr__(self) -> str:
-        """Show the queue alone."""
+        """Return a representation without credentials."""
         return f"SqsSource({self.queue_url!r})"
 
 
@@ -47,7 +70,21 @@ TriggerSource: TypeAlias = QueueSource | NatsSource | SqsSource
 
 
 class TriggerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of ``source`` go to a function. ``created_at`` is platform time in Unix nanoseconds."""
+    """A message source whose messages are delivered to a function.
+
+    Attributes:
+        id: UUID.
+        region: The function's region.
+        function_id: The function to call.
+        namespace_id: The function's namespace.
+        project_id: The function's project.
+        name: 2 to 100 letters, digits and dashes.
+        description: Free text.
+        source: Where the messages come from.
+        created_at: Platform time in Unix nanoseconds.
+        status: Current status.
+        error_message: Why the trigger is in status ``error``: the broker's message.
+    """
 
     id: str
     region: str

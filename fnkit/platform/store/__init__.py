@@ -1,1 +1,1 @@
-"""The control plane's only memory: SQLite in one file, archives in a folder, secrets sealed."""
+"""Persistent state of the control plane: one SQLite file, a directory of archives, encrypted secrets."""

@@ -1,6 +1,7 @@
-"""Further API keys: one private file beside the platform's own identity, kept by a reset as that is.
+"""Additional API keys, in a private file next to the platform's credentials.
 
-The control process alone writes it.
+The keys are not in the database, so that ``fnkit platform reset`` keeps them together with the platform's own key.
+Only the control process writes the file.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _LENGTH: Final = 17
 
 
 class ApiKeys:
-    """The keys, in the order in which they were made.
+    """The additional API keys, in order of creation. The file is read once.
 
     Raises:
-        PlatformError: ``identity-unreadable`` where the file is not ours.
+        PlatformError: ``identity-unreadable``: the file cannot be read or has another format.
     """
 
     def __init__(self, file: Path) -> None:
@@ -35,19 +36,27 @@ class ApiKeys:
         self._by_hash = {key.sha256: key for key in self._keys}
 
     def every(self) -> tuple[ApiKeyRecord, ...]:
-        """Return all of them."""
+        """Return all keys."""
         return self._keys
 
     def by_hash(self, sha256: str) -> ApiKeyRecord | None:
-        """Return the key whose secret has this SHA-256 (hex)."""
+        """Return the key whose secret has this SHA-256 (hex), or ``None``."""
         return self._by_hash.get(sha256)
 
     def add(self, key: ApiKeyRecord) -> None:
-        """Keep another key; ``OSError`` where the disk says no, and nothing is changed."""
+        """Add a key.
+
+        Raises:
+            OSError: The file could not be written. The keys are unchanged.
+        """
         self._write((*self._keys, key))
 
     def remove(self, access_key: str) -> ApiKeyRecord | None:
-        """Forget a key and return it; ``None`` where there is none. ``OSError`` as above."""
+        """Remove a key and return it, or return ``None`` if there is no such key.
+
+        Raises:
+            OSError: The file could not be written. The keys are unchanged.
+        """
         found = next((key for key in self._keys if key.access_key == access_key), None)
         if found is not None:
             self._write(tuple(key for key in self._keys if key is not found))
@@ -60,7 +69,7 @@ class ApiKeys:
 
 
 def make_access_key() -> str:
-    """Return ``SCW`` and 17 of ``A-Z0-9``, which Scaleway's clients check."""
+    """Return a random access key in the format that Scaleway's clients check: ``SCW`` and 17 of ``A-Z0-9``."""
     return "SCW" + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
 
 
@@ -73,5 +82,5 @@ def _read(file: Path) -> tuple[ApiKeyRecord, ...]:
         raise PlatformError(
             f"{file} cannot be read as this platform's API keys.",
             code="identity-unreadable",
-            hint="Restore it from a backup, or remove that file: its keys are then no longer valid.",
+            hint="Restore it from a backup, or remove the file. Its keys are then no longer valid.",
         ) from None

@@ -1,4 +1,7 @@
-"""Uploaded archives by sha256: a temporary file, synchronised, then renamed; never half of one."""
+"""Uploaded archives, stored as files named by their SHA-256.
+
+An archive is written to a temporary file, synced and renamed, so that a file under its hash is always complete.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,13 @@ __all__ = ["Blob", "BlobWriter", "Blobs"]
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A complete archive. ``md5`` is what S3 shows as its ETag."""
+    """A complete archive.
+
+    Attributes:
+        sha256: Hex digest, the archive's name.
+        md5: Hex digest, which the upload's response carries as ``ETag``, as S3 does.
+        size: Size in bytes.
+    """
 
     sha256: str
     md5: str
@@ -23,7 +32,11 @@ class Blob:
 
 
 class BlobWriter:
-    """One archive on its way in: ``write``, ``finish``, ``keep``; ``discard`` whenever something went wrong."""
+    """Writes one archive: ``write`` repeatedly, then ``finish``, then ``commit``. After any error, ``discard``.
+
+    Attributes:
+        size: Number of bytes written so far.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -35,22 +48,27 @@ class BlobWriter:
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Append; ``OSError`` where the disk says no."""
+        """Append a chunk.
+
+        Raises:
+            OSError: The chunk could not be written.
+        """
         self._stream.write(chunk)
         self._sha256.update(chunk)
         self._md5.update(chunk)
         self.size += len(chunk)
 
     def finish(self) -> Blob:
-        """Make the bytes durable. Blocks for as long as the disk takes; nothing refers to them yet."""
+        """Sync the file and return its digests. Blocks on the disk, so call it in a thread."""
         with self._stream:
             self._stream.flush()
             os.fsync(self._stream.fileno())
         return Blob(self._sha256.hexdigest(), self._md5.hexdigest(), self.size)
 
     def keep(self) -> None:
-        """Put a finished archive under its hash, in one step."""
+        """Rename a finished archive to its hash, atomically and durably."""
         self._path.replace(self._folder / self._sha256.hexdigest())
+        # A rename is durable only once the directory is synced as well.
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -58,14 +76,14 @@ class BlobWriter:
             os.close(folder)
 
     def discard(self) -> None:
-        """Forget it."""
-        with suppress(OSError):  # what is thrown away need not reach the disk
+        """Close and delete the temporary file. Does nothing after ``commit``."""
+        with suppress(OSError):  # closing flushes buffered bytes, which fails on a full disk
             self._stream.close()
         self._path.unlink(missing_ok=True)
 
 
 class Blobs:
-    """The folder of archives."""
+    """The directory of archives. Temporary files of interrupted uploads are deleted on construction."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -74,21 +92,25 @@ class Blobs:
             leftover.unlink(missing_ok=True)
 
     def writer(self) -> BlobWriter:
-        """Begin an archive."""
+        """Return a writer for a new archive."""
         return BlobWriter(self._folder)
 
     def path(self, sha256: str) -> Path:
-        """Where an archive lies."""
+        """Return the path of an archive, whether it exists or not."""
         return self._folder / sha256
 
     def open(self, sha256: str) -> BinaryIO:
-        """Open an archive; what is open stays readable after ``remove``."""
+        """Open an archive for reading. The open file stays readable after ``remove``.
+
+        Raises:
+            FileNotFoundError: There is no such archive.
+        """
         return self.path(sha256).open("rb")
 
     def remove(self, sha256: str) -> None:
-        """Remove an archive, if it is there."""
+        """Delete an archive if it exists."""
         self.path(sha256).unlink(missing_ok=True)
 
     def names(self) -> set[str]:
-        """Every archive's hash."""
+        """Return the hashes of all archives."""
         return {entry.name for entry in self._folder.iterdir() if not entry.name.startswith(".")}

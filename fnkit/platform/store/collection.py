@@ -1,7 +1,7 @@
-"""One table of records: a few columns to find them by, and the record itself as JSON.
+"""Tables of records: each row holds the record as JSON and a few columns to filter and sort by.
 
-The columns repeat what queries and constraints need; the record is the truth. A field added to a record with a
-default needs no migration.
+The columns duplicate the fields that queries and constraints need; the JSON is authoritative. A new field with a
+default needs no migration. Also reads the quota counters that the database maintains.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Value: TypeAlias = str | int | None
 
 
 class Stored(Protocol):
-    """What every stored record has."""
+    """The fields that every stored record has."""
 
     @property
     def id(self) -> str:
@@ -28,7 +28,7 @@ class Stored(Protocol):
 
     @property
     def region(self) -> str:
-        """The region it belongs to."""
+        """The region of the resource."""
         ...
 
 
@@ -40,7 +40,12 @@ _COUNTS_KEPT: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A column to sort by; creation order decides between equals."""
+    """A sort order. Rows with equal values are sorted by creation.
+
+    Attributes:
+        column: Name of a column; ``seq`` is creation order.
+        descending: Whether the largest value comes first.
+    """
 
     column: str = "seq"
     descending: bool = False
@@ -48,29 +53,41 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """``number`` counts from 1; ``size`` is at least 1."""
+    """A page of a list.
+
+    Attributes:
+        number: Number of the page, counted from 1.
+        size: Rows per page, at least 1.
+    """
 
     number: int = 1
     size: int = 20
 
 
 class Collection(Generic[R]):
-    """The records of one table. Table and column names are this code's own, never a caller's text.
+    """The records of one table.
 
-    Whoever listens is called with a record's id before each write to it.
+    Table and column names are interpolated into SQL, so they must be constants of this code base and never come
+    from a request. Values are always bound as parameters.
+
+    Args:
+        connection: The store's connection.
+        table: Name of the table.
+        record_type: Type of the records.
+        columns: The table's further columns: name → value of a record.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         table: str,
-        kind: type[R],
+        record_type: type[R],
         columns: Mapping[str, Callable[[R], Value]],
     ) -> None:
         self._connection = connection
         self._table = table
         self._columns: Final = dict(columns)
-        self._decoder = msgspec.json.Decoder(kind)
+        self._decoder = msgspec.json.Decoder(record_type)
         self._encoder = msgspec.json.Encoder()
         names = ", ".join(("id", "region", *self._columns, "record"))
         marks = ", ".join("?" * (len(self._columns) + 3))
@@ -81,67 +98,80 @@ class Collection(Generic[R]):
         self._listeners: list[Callable[[str], None]] = []
         self._get = f"SELECT record FROM {table} WHERE id = ?"  # noqa: S608  own names
 
-    def listen(self, listener: Callable[[str], None]) -> None:
-        """Have this called too. It is inside the write's transaction, so what it reads is what was before."""
-        self._listeners.append(listener)
+    def listen(self, callback: Callable[[str], None]) -> None:
+        """Call ``callback`` with a record's id before each write to the record.
+
+        The call happens inside the write's transaction and before the write: reading the record returns its old
+        state.
+        """
+        self._listeners.append(callback)
 
     def get(self, record_id: str) -> R | None:
-        """Return the record of that id, whatever its region."""
+        """Return the record with this id in any region, or ``None``."""
         row = self._connection.execute(self._get, (record_id,)).fetchone()
         return None if row is None else self._decoder.decode(row[0])
 
     def insert(self, record: R) -> None:
-        """Add a record; ``sqlite3.IntegrityError`` where a constraint says no."""
+        """Add a record.
+
+        Raises:
+            sqlite3.IntegrityError: A constraint is violated, for example a unique name.
+        """
         self._changing(record.id)
         values = [column(record) for column in self._columns.values()]
         self._connection.execute(self._insert, (record.id, record.region, *values, self._text(record)))
 
     def update(self, record: R) -> None:
-        """Replace the record of that id; nothing happens where there is none."""
+        """Replace the record with the same id. Do nothing if there is none."""
         self._changing(record.id)
         values = [column(record) for column in self._columns.values()]
         self._connection.execute(self._update, (*values, self._text(record), record.id))
 
     def delete(self, record_id: str) -> None:
-        """Remove the record of that id, if there is one."""
+        """Delete the record with this id if it exists."""
         self._changing(record_id)
         self._connection.execute(f"DELETE FROM {self._table} WHERE id = ?", (record_id,))  # noqa: S608  own names
 
     def count(self, filters: Mapping[str, Value]) -> int:
-        """How many records match every filter (column → value)."""
+        """Return the number of records that match all filters (column → value).
+
+        Counts are cached until the next write to the table, since every list returns its total.
+        """
         key = tuple(filters.items())
         if (known := self._counts.get(key)) is not None:
             return known
         where, values = self._where(filters)
         row = self._connection.execute(f"SELECT COUNT(*) FROM {self._table}{where}", values).fetchone()  # noqa: S608  own names
         number = int(row[0])
+        # A count read inside a transaction may be rolled back, and nothing would then clear the cached value.
         if not self.in_transaction and len(self._counts) < _COUNTS_KEPT:
             self._counts[key] = number
         return number
 
     def ids(self, filters: Mapping[str, Value], order: Order, page: Page) -> list[str]:
-        """Return the ids of one page of what matches; empty past the end.
+        """Return the ids of one page of the matching records, an empty list past the last page.
 
-        SQLite walks to a page's beginning, so a page past the middle is read from the other end and turned round.
+        OFFSET makes SQLite step over every row before the page, so a page in the second half is read in the
+        opposite order from the end and reversed.
         """
         total, before = self.count(filters), (page.number - 1) * page.size
         size = min(page.size, total - before)
         if size <= 0:
             return []
         after = total - before - size
-        from_the_end = after < before
+        from_end = after < before
         where, values = self._where(filters)
-        way = "DESC" if order.descending != from_the_end else "ASC"
+        direction = "DESC" if order.descending != from_end else "ASC"
         query = (
             f"SELECT id FROM {self._table}{where} "  # noqa: S608  own names
-            f"ORDER BY {order.column} {way}, seq {way} LIMIT ? OFFSET ?"
+            f"ORDER BY {order.column} {direction}, seq {direction} LIMIT ? OFFSET ?"
         )
-        rows = self._connection.execute(query, (*values, size, after if from_the_end else before)).fetchall()
+        rows = self._connection.execute(query, (*values, size, after if from_end else before)).fetchall()
         ids = [row[0] for row in rows]
-        return ids[::-1] if from_the_end else ids
+        return ids[::-1] if from_end else ids
 
     def every(self, **filters: Value) -> Iterator[R]:
-        """Return all that match, in creation order."""
+        """Return all records that match the filters (column = value), in order of creation."""
         where, values = self._where(filters)
         rows = self._connection.execute(
             f"SELECT record FROM {self._table}{where} ORDER BY seq",  # noqa: S608  own names
@@ -151,7 +181,7 @@ class Collection(Generic[R]):
 
     @property
     def in_transaction(self) -> bool:
-        """Whether what is read now may still be rolled back, and so must not be remembered."""
+        """Whether a transaction is open. Reads may then still be rolled back and must not be cached."""
         return self._connection.in_transaction
 
     def _changing(self, record_id: str) -> None:
@@ -166,5 +196,5 @@ class Collection(Generic[R]):
         if not filters:
             return "", ()
         known = {"id", "region", "seq", *self._columns}
-        assert known >= filters.keys(), filters  # noqa: S101  a fault of ours, never of a caller
+        assert known >= filters.keys(), filters  # noqa: S101  a programming error: filters never come from requests
         return " WHERE " + " AND ".join(f"{name} = ?" for name in filters), tuple(filters.values())

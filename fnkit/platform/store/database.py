@@ -1,7 +1,8 @@
-"""The store: one SQLite file in WAL mode, one writer, every accepted write on disk before its answer.
+"""The control plane's database: one SQLite file in WAL mode with a single writer.
 
-Measured (facts behind docs/architecture.md): one row with ``synchronous=FULL`` 0.3 ms, a read 4 µs; so the
-control process uses one connection on its event loop's thread, and a transaction is never interleaved.
+A write is on disk before its request is answered. All access happens on the event loop's thread, over one
+connection: a durable one-row transaction takes about 0.3 ms and a read 4 µs, and no other request can come between
+the statements of a transaction (docs/decisions/writes-on-the-loop.md).
 """
 
 from __future__ import annotations
@@ -30,15 +31,21 @@ _BUSY_SECONDS = 5.0
 
 
 class Store:
-    """Everything the control plane remembers.
+    """The database of the control plane. Not thread-safe.
+
+    Args:
+        file: The database file. Created if it does not exist, and migrated to the current schema.
 
     Raises:
-        PlatformError: ``store-newer`` where a newer fnkit wrote the file.
+        PlatformError: ``store-newer``: a newer fnkit wrote the file.
+        sqlite3.Error: The file cannot be used.
     """
 
     def __init__(self, file: Path) -> None:
         self._connection = sqlite3.connect(file, isolation_level=None, timeout=_BUSY_SECONDS)
         file.chmod(0o600)
+        # In WAL mode, synchronous=FULL is what makes a commit survive a power cut; NORMAL only survives a crash of
+        # the process (https://sqlite.org/pragma.html#pragma_synchronous).
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._migrate(file)
@@ -119,21 +126,35 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing; on disk when it ends. Not nested, and nothing is awaited inside."""
+        """Run the body of a ``with`` statement as one transaction, which is on disk when the statement ends.
+
+        Transactions do not nest. The body must not await: other requests share the connection.
+
+        Raises:
+            sqlite3.OperationalError: The disk is full or the database is locked. Nothing was changed.
+        """
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._connection.execute("COMMIT")
         except BaseException:
+            # SQLite has already rolled back after some errors, a full disk among them; ROLLBACK would then fail.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
 
     def free_uid(self, first: int, last: int) -> int:
-        """Return a user id of the range that no function has: the next one, or a gap when they are used up.
+        """Return a user id that no function has.
+
+        User ids are handed out in ascending order, so that one is reused as late as possible: files of a deleted
+        function may still belong to its user id.
+
+        Args:
+            first: The smallest user id.
+            last: The largest user id.
 
         Raises:
-            PlatformError: ``uids-exhausted``.
+            PlatformError: ``uids-exhausted``: every user id of the range is in use.
         """
         highest = self._connection.execute("SELECT MAX(uid) FROM functions WHERE uid > 0").fetchone()[0]
         if highest is None or highest < last:
@@ -142,23 +163,27 @@ class Store:
         for uid in range(first, last + 1):
             if uid not in taken:
                 return uid
-        raise PlatformError("No user id is left for another function.", code="uids-exhausted")
+        raise PlatformError("All user ids for functions are in use.", code="uids-exhausted")
 
     def next_expiry(self) -> int | None:
-        """Return when the first deployment that outlived a failed one ends, in Unix nanoseconds."""
+        """Return the earliest ``expires_at`` of all functions, in Unix nanoseconds, or ``None``."""
         row = self._connection.execute("SELECT MIN(expires_at) FROM functions WHERE expires_at IS NOT NULL")
         value = row.fetchone()[0]
         return None if value is None else int(value)
 
-    def expired(self, now: int) -> list[FunctionRecord]:
-        """Return the functions whose expiry has come."""
+    def expired(self, now_ns: int) -> list[FunctionRecord]:
+        """Return the functions whose ``expires_at`` has passed.
+
+        Args:
+            now_ns: Platform time in Unix nanoseconds.
+        """
         rows = self._connection.execute(
-            "SELECT id FROM functions WHERE expires_at IS NOT NULL AND expires_at <= ?", (now,)
+            "SELECT id FROM functions WHERE expires_at IS NOT NULL AND expires_at <= ?", (now_ns,)
         ).fetchall()
         return [record for row in rows if (record := self.functions.get(row[0])) is not None]
 
     def close(self) -> None:
-        """Fold the log into the file and let go of it."""
+        """Write the WAL back into the database file and close the connection."""
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
@@ -170,10 +195,12 @@ class Store:
         present = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
         if present > len(scripts):
             raise PlatformError(
-                f"{file} was written by a newer fnkit (schema {present}, this one knows {len(scripts)}).",
+                f"{file} was written by a newer fnkit (schema {present}, this version supports {len(scripts)}).",
                 code="store-newer",
-                hint="Upgrade fnkit, or point FNKIT_HOME at another folder.",
+                hint="Upgrade fnkit, or set FNKIT_HOME to another folder.",
             )
         for number, script in enumerate(scripts[present:], present + 1):
             text = script.read_text(encoding="utf-8")
+            # executescript commits an open transaction first, so the script opens its own. user_version is part of
+            # the transaction: a migration is applied completely or not at all.
             self._connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version={number};\nCOMMIT;")

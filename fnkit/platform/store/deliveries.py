@@ -1,7 +1,7 @@
-"""The delivery log's table: what fired, when, and what came of it. The newest of each source are kept.
+"""The table of deliveries. The newest deliveries of each source (a cron or a trigger) are kept.
 
-Bodies of deliveries under way and of failed ones are kept whole, within ``WHOLE_BODIES_PER_SOURCE``; those of
-deliveries that succeeded are cut to ``BODY_KEPT``.
+Bodies of pending and failed deliveries are stored completely, up to ``FULL_BODIES_BUDGET`` per source; bodies of
+successful deliveries are truncated to ``TRUNCATED_BODY_BYTES``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from fnkit.platform.records.delivery import Delivery, DeliveryStatus
 __all__ = ["BODY_KEPT", "KEPT_PER_SOURCE", "WHOLE_BODIES_PER_SOURCE", "Deliveries"]
 
 KEPT_PER_SOURCE: Final = 1000
-"""Of each source, and of each shelf of it, so that no flood of successes displaces what failed for good."""
+"""Deliveries kept per source and retention group. Groups are separate so that successes never displace failures."""
 
 BODY_KEPT: Final = 64 * 1024
-"""Bytes of a body that are kept of a delivery that needs nobody any more."""
+"""Length of a truncated body."""
 
 WHOLE_BODIES_PER_SOURCE: Final = 64 * 1024 * 1024
-"""Bytes of bodies beyond ``BODY_KEPT`` that are kept whole: the newest, dead messages before all others."""
+"""Total size per source of bodies longer than ``TRUNCATED_BODY_BYTES``.
+
+Beyond it the oldest bodies are truncated, those of dead messages last.
+"""
 
 _SHELVES: Final = (
     (DeliveryStatus.SUCCEEDED,),
@@ -31,7 +34,8 @@ _SHELVES: Final = (
     (DeliveryStatus.DEAD,),
     (DeliveryStatus.PENDING,),
 )
-# A source that is gone takes nothing in: what was under way when it was deleted ends unheard.
+# Nothing is inserted for a source that was deleted meanwhile: its pending deliveries may finish after the deletion,
+# and nothing would ever remove their rows.
 _PUT: Final = """
 INSERT INTO deliveries (id, source_id, status, message_id, replayed_by, record, body)
 SELECT :id, :source, :status, :message, :replayed, :record, :body
@@ -43,59 +47,72 @@ ON CONFLICT (id) DO UPDATE SET
 
 
 class Deliveries:
-    """Deliveries by source (a cron's or trigger's id), and the last tick of every cron."""
+    """Deliveries by source (the id of a cron or trigger), and the last scheduled run of each cron."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._decoder = msgspec.json.Decoder(Delivery)
 
     def last_tick(self, cron_id: str) -> float | None:
-        """Return the newest tick that was begun, in Unix seconds."""
+        """Return the scheduled time of the cron's last run in Unix seconds, or ``None``."""
         row = self._connection.execute("SELECT at FROM ticks WHERE cron_id = ?", (cron_id,)).fetchone()
         return None if row is None else float(row[0])
 
     def begin_tick(self, cron_id: str, tick: float) -> None:
-        """Remember a tick as begun; belongs into the transaction that begins its delivery."""
+        """Record that a scheduled run was started.
+
+        Call this in the transaction that inserts the run's delivery: only then is no run started twice after a
+        crash.
+        """
         self._connection.execute(
             "INSERT INTO ticks (cron_id, at) VALUES (?, ?) ON CONFLICT (cron_id) DO UPDATE SET at = excluded.at",
             (cron_id, tick),
         )
 
     def put(self, source_id: str, delivery: Delivery, body: bytes) -> None:
-        """Add a delivery, or replace what is known of it. Nothing happens where its source is gone."""
+        """Insert or replace a delivery. Do nothing if its source no longer exists."""
         self._connection.execute(_PUT, _row(source_id, delivery, body))
 
     def put_all(self, deliveries: Iterable[tuple[str, Delivery, bytes]]) -> None:
-        """As ``put``, for many at a time: a source's id, a delivery and its body of each."""
+        """Insert or replace many deliveries.
+
+        Args:
+            deliveries: The source's id, the delivery and its body, for each delivery.
+        """
         self._connection.executemany(_PUT, (_row(*one) for one in deliveries))
 
     def prune(self, source_id: str) -> None:
-        """Drop what is beyond the newest ``KEPT_PER_SOURCE`` of each shelf."""
-        for shelf in _SHELVES:
-            marks = ", ".join("?" * len(shelf))
+        """Delete all but the newest ``KEPT_PER_GROUP`` deliveries of each retention group."""
+        for group in _SHELVES:
+            placeholders = ", ".join("?" * len(group))
             self._connection.execute(
-                f"DELETE FROM deliveries WHERE source_id = ? AND status IN ({marks}) AND seq <= COALESCE("  # noqa: S608  own text
-                f"(SELECT seq FROM deliveries WHERE source_id = ? AND status IN ({marks}) "
+                f"DELETE FROM deliveries WHERE source_id = ? AND status IN ({placeholders}) AND seq <= COALESCE("  # noqa: S608  own text
+                f"(SELECT seq FROM deliveries WHERE source_id = ? AND status IN ({placeholders}) "
                 "ORDER BY seq DESC LIMIT 1 OFFSET ?), 0)",
-                (source_id, *shelf, source_id, *shelf, KEPT_PER_SOURCE),
+                (source_id, *group, source_id, *group, KEPT_PER_SOURCE),
             )
 
     def cut_bodies(self, source_id: str) -> int:
-        """Cut the bodies beyond the source's allowance; returns how many of dead messages were among them."""
+        """Truncate bodies until the source is within ``FULL_BODIES_BUDGET``.
+
+        Returns:
+            Number of dead messages among the truncated ones, which can no longer be replayed.
+        """
         rows = self._connection.execute(
             "SELECT seq, length(body), status FROM deliveries WHERE source_id = ? AND length(body) > ? "
             "ORDER BY status = 'dead' DESC, seq DESC",
             (source_id, BODY_KEPT),
         ).fetchall()
-        left, cut = WHOLE_BODIES_PER_SOURCE, []
+        remaining, truncated = WHOLE_BODIES_PER_SOURCE, []
         for seq, size, status in rows:
-            left -= size
-            if left < 0:
-                cut.append((seq, status))
+            remaining -= size
+            if remaining < 0:
+                truncated.append((seq, status))
         self._connection.executemany(
-            "UPDATE deliveries SET body = substr(body, 1, ?) WHERE seq = ?", [(BODY_KEPT, seq) for seq, _ in cut]
+            "UPDATE deliveries SET body = substr(body, 1, ?) WHERE seq = ?",
+            [(BODY_KEPT, seq) for seq, _ in truncated],
         )
-        return sum(status == DeliveryStatus.DEAD for _, status in cut)
+        return sum(status == DeliveryStatus.DEAD for _, status in truncated)
 
     def page(
         self,
@@ -107,9 +124,15 @@ class Deliveries:
         replayed: bool | None = None,
         body_bytes: int = BODY_KEPT,
     ) -> list[tuple[Delivery, bytes]]:
-        """Return the newest deliveries first, each with the beginning of its body.
+        """Return deliveries of a source, newest first, each with the beginning of its body.
 
-        before: only those that are older than this one. replayed: only those that were, or were not, repeated.
+        Args:
+            source_id: The cron or trigger.
+            limit: Largest number of deliveries.
+            statuses: Only deliveries with one of these statuses; empty for all.
+            before: Only deliveries older than the one with this id. If that one does not exist, none match.
+            replayed: Only deliveries that were (``True``) or were not (``False``) replayed.
+            body_bytes: Largest number of bytes of each body.
         """
         where, values = _filter(source_id, statuses)
         if before is not None:
@@ -124,26 +147,26 @@ class Deliveries:
         return [(self._decoder.decode(record), bytes(body)) for record, body in rows.fetchall()]
 
     def one(self, source_id: str, delivery_id: str) -> tuple[Delivery, bytes] | None:
-        """Return one delivery of a source, with as much of its body as is kept."""
+        """Return a delivery of a source with its stored body, or ``None``."""
         return self._single("source_id = ? AND id = ?", (source_id, delivery_id))
 
     def of_message(self, source_id: str, message_id: str) -> tuple[Delivery, bytes] | None:
-        """Return the newest delivery of a broker's message."""
+        """Return the newest delivery of a broker's message with its stored body, or ``None``."""
         return self._single("source_id = ? AND message_id = ? ORDER BY seq DESC LIMIT 1", (source_id, message_id))
 
     def count(self, source_id: str, statuses: Sequence[str] = ()) -> int:
-        """How many deliveries of a source are kept."""
+        """Return the number of stored deliveries of a source."""
         where, values = _filter(source_id, statuses)
         row = self._connection.execute(f"SELECT COUNT(*) FROM deliveries {where}", values)  # noqa: S608  own text
         return int(row.fetchone()[0])
 
     def unfinished(self) -> list[Delivery]:
-        """Return what had begun and has no outcome: a control process died in between."""
+        """Return all pending deliveries, oldest first."""
         rows = self._connection.execute("SELECT record FROM deliveries WHERE status = 'pending' ORDER BY seq")
         return [self._decoder.decode(record) for (record,) in rows.fetchall()]
 
     def unanswered(self, source_id: str) -> list[tuple[str, str]]:
-        """Return each delivery of a message that has no outcome yet: its id, and its message's."""
+        """Return the id and message id of each pending delivery of a message."""
         rows = self._connection.execute(
             "SELECT id, message_id FROM deliveries "
             "WHERE source_id = ? AND status = 'pending' AND message_id IS NOT NULL",
@@ -152,14 +175,14 @@ class Deliveries:
         return [(str(name), str(message)) for name, message in rows.fetchall()]
 
     def restate(self, delivery: Delivery) -> None:
-        """Replace what is known of a delivery; its body stays."""
+        """Replace a delivery's record. Its body is unchanged."""
         self._connection.execute(
             "UPDATE deliveries SET status = ?, record = ? WHERE id = ?",
             (delivery.status, msgspec.json.encode(delivery).decode(), delivery.id),
         )
 
     def mark_replayed(self, original: Delivery, replay_id: str) -> None:
-        """Say which delivery repeats this one."""
+        """Record which delivery replays ``original``."""
         marked = msgspec.structs.replace(original, replayed_by=replay_id)
         self._connection.execute(
             "UPDATE deliveries SET replayed_by = ?, record = ? WHERE id = ?",
@@ -167,7 +190,7 @@ class Deliveries:
         )
 
     def drop(self, source_id: str) -> None:
-        """Forget the deliveries of a source that is gone."""
+        """Delete all deliveries of a source."""
         self._connection.execute("DELETE FROM deliveries WHERE source_id = ?", (source_id,))
 
     def _single(self, where: str, values: tuple[str, ...]) -> tuple[Delivery, bytes] | None:
@@ -189,5 +212,5 @@ def _row(source_id: str, delivery: Delivery, body: bytes) -> dict[str, str | byt
 
 
 def _filter(source_id: str, statuses: Sequence[str]) -> tuple[str, list[str]]:
-    marks = f" AND status IN ({', '.join('?' * len(statuses))})" if statuses else ""
-    return f"WHERE source_id = ?{marks}", [source_id, *statuses]
+    condition = f" AND status IN ({', '.join('?' * len(statuses))})" if statuses else ""
+    return f"WHERE source_id = ?{condition}", [source_id, *statuses]

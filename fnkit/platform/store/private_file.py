@@ -1,4 +1,4 @@
-"""Writing a private file so that a reader sees the old content or the new, never half of it."""
+"""Atomic and durable replacement of private files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ __all__ = ["write_private"]
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """Replace ``file`` (0600) at once and durably. ``OSError`` where the disk says no; the old one stays."""
+    """Replace a file atomically and durably, with mode 0600.
+
+    The content is synced before the rename: a reader, or a restart after a power cut, finds either the old content
+    or the new one, never a part of it.
+
+    Raises:
+        OSError: The file could not be written. The old content is unchanged.
+    """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -1,4 +1,4 @@
-"""What an organization uses of its quotas: counters that the database keeps (``0002_…``), never scans."""
+"""The quota usage of organizations, read from counters that triggers of the database maintain."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ __all__ = ["Usage", "UsageCounters"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How many functions, and their memory × max_scale together in MB."""
+    """The quota usage of one organization.
+
+    Attributes:
+        functions: Number of functions.
+        memory: Sum of memory × max_scale of all functions, in MB.
+    """
 
     functions: int
     memory: int
 
 
 class UsageCounters:
-    """Reads the counters; writing is the database's own."""
+    """Reads the counters. SQL triggers on the functions table write them (migration 0002)."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def of(self, organization_id: str) -> Usage:
-        """Return what an organization uses now."""
+        """Return the current usage of an organization."""
         row = self._connection.execute(
             "SELECT functions, memory FROM organization_usage WHERE organization_id = ?", (organization_id,)
         ).fetchone()

@@ -1,6 +1,7 @@
-"""Secrets at rest: AES-256-GCM under a key file (0600) that is made once.
+"""Encryption of secrets at rest, with AES-256-GCM and a key file (0600) that is generated once.
 
-Each value is bound to its owner and name, so that a value copied to another row does not open.
+The owner and name of a value are authenticated with it, so a ciphertext that is copied to another row cannot be
+decrypted there.
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ _NONCE_BYTES: Final = 12
 
 
 class Vault:
-    """Seals and opens values, and derives keys for other purposes from the same file.
+    """Encrypts and decrypts values, and derives keys for other purposes from the same key file.
+
+    Args:
+        file: The key file. Created if it does not exist.
 
     Raises:
-        PlatformError: ``key-unusable`` where the file is not a key of ours.
+        PlatformError: ``key-unusable``: the file is not a key of this platform.
+        OSError: The file cannot be read or created.
     """
 
     def __init__(self, file: Path) -> None:
@@ -35,33 +40,44 @@ class Vault:
         self._cipher = AESGCM(self.derive("secrets at rest"))
 
     def derive(self, purpose: str) -> bytes:
-        """Return 32 bytes that are this platform's own for that purpose."""
+        """Return a 32-byte key for ``purpose``, derived from the key file with HKDF (RFC 5869)."""
         return HKDF(SHA256(), _KEY_BYTES, salt=None, info=purpose.encode()).derive(self._master)
 
     def seal(self, owner_id: str, key: str, value: str) -> bytes:
-        """Encrypt a value for its owner and name."""
+        """Encrypt a value.
+
+        Args:
+            owner_id: The resource that the value belongs to.
+            key: The value's name within the resource.
+            value: The value in clear.
+
+        Returns:
+            A random nonce followed by the ciphertext.
+        """
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, value.encode(), f"{owner_id}\0{key}".encode())
 
     def open(self, owner_id: str, key: str, sealed: bytes) -> str:
-        """Decrypt a value.
+        """Decrypt a value that ``encrypt`` returned for the same owner and name.
 
         Raises:
-            PlatformError: ``secret-unreadable``: another key sealed it, or it was tampered with.
+            PlatformError: ``secret-unreadable``: the value was encrypted with another key or for another owner or
+                name, or was tampered with.
         """
         nonce, body = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
             return self._cipher.decrypt(nonce, body, f"{owner_id}\0{key}".encode()).decode()
         except InvalidTag:
             raise PlatformError(
-                f"The secret {key} of {owner_id} cannot be opened with this platform's key.",
+                f"The secret {key} of {owner_id} cannot be decrypted with this platform's key.",
                 code="secret-unreadable",
-                hint="Restore the keys folder that belongs to this store, or set the secret again.",
+                hint="Restore the keys folder that belongs to this database, or set the secret again.",
             ) from None
 
 
 def _load(file: Path) -> bytes:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Sync before the rename: a key file of the wrong length after a power cut would make all secrets unreadable.
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     if not file.exists():
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -75,6 +91,6 @@ def _load(file: Path) -> bytes:
         raise PlatformError(
             f"{file} is not a key of this platform.",
             code="key-unusable",
-            hint="Restore it from a backup; without it the stored secrets cannot be read.",
+            hint="Restore it from a backup. Without it the stored secrets cannot be decrypted.",
         )
     return key

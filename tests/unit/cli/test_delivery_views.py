@@ -66,10 +66,10 @@ def test_what_nobody_wrote_down_is_said_with_what_is_known() -> None:
 
 def test_a_replay_says_what_was_left_out() -> None:
     fine = delivery(status="succeeded", http_status=200, attempts=1, error="", cause="replay")
-    view = DeliveriesView((fine,), 9, skipped=(Unreplayed(id="x", reason="it is still under way"),), is_replay=True)
+    view = DeliveriesView((fine,), 9, skipped=(Unreplayed(id="x", reason="it is still pending"),), is_replay=True)
     assert shown(view) == (
         "2026-11-23T10:04:12Z  succeeded  200  1 attempt         3.1 ms  d-1   (replay)\n"
-        "x: not replayed: it is still under way\n"
+        "x: not replayed: it is still pending\n"
     )
 
 

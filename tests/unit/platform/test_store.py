@@ -86,9 +86,9 @@ def test_a_sealed_value_opens_only_for_its_owner_and_name(tmp_path: Path) -> Non
     assert Vault(tmp_path / "keys" / "platform.key").open("f1", "KEY", sealed) == "value"
     assert b"value" not in sealed
     for owner, key in (("f2", "KEY"), ("f1", "OTHER")):
-        with pytest.raises(PlatformError, match="cannot be opened"):
+        with pytest.raises(PlatformError, match="cannot be decrypted"):
             vault.open(owner, key, sealed)
-    with pytest.raises(PlatformError, match="cannot be opened"):
+    with pytest.raises(PlatformError, match="cannot be decrypted"):
         Vault(tmp_path / "other" / "platform.key").open("f1", "KEY", sealed)
 
 
@@ -119,5 +119,5 @@ def test_a_full_disk_leaves_the_store_as_it_was(store: Store) -> None:
 
 
 def test_a_status_that_may_not_follow_is_a_fault() -> None:
-    with pytest.raises(ImpossibleTransition, match="cannot go from deleting to ready"):
+    with pytest.raises(ImpossibleTransition, match="cannot change from deleting to ready"):
         moved(record(1, status=Status.DELETING), Status.READY)

@@ -30,8 +30,8 @@ CREATE TABLE functions (
   expires_at INTEGER,
   record TEXT NOT NULL
 );
--- Every index ends in the row's number, which is creation order; so each list comes sorted, and is counted, from
--- an index alone.
+-- SQLite appends the rowid (seq, which is creation order) to every index. An index on a list's filter columns
+-- therefore returns its rows already sorted, and a count reads the index alone.
 CREATE UNIQUE INDEX functions_name ON functions (namespace_id, name);
 CREATE INDEX functions_namespace ON functions (namespace_id, region);
 CREATE INDEX functions_namespace_name ON functions (namespace_id, region, name);
@@ -58,7 +58,8 @@ CREATE TABLE crons (
 CREATE INDEX crons_function ON crons (function_id, region);
 CREATE INDEX crons_unsettled ON crons (status) WHERE status NOT IN ('ready', 'error');
 
--- The last tick that was begun; it commits together with its delivery, so that no tick is fired twice.
+-- The last scheduled run of each cron. Written in the same transaction as the run's delivery, so that no run is
+-- started twice.
 CREATE TABLE ticks (
   cron_id TEXT PRIMARY KEY REFERENCES crons (id) ON DELETE CASCADE,
   at REAL NOT NULL

@@ -8,7 +8,7 @@ CREATE TABLE domains (
   routed INTEGER NOT NULL,
   record TEXT NOT NULL
 );
--- A hostname leads to one function of all regions; one that is being deleted may be bound again at once.
+-- A hostname is unique across all regions. It can be bound again while its former domain is still being deleted.
 CREATE UNIQUE INDEX domains_hostname ON domains (hostname) WHERE status <> 'deleting';
 CREATE INDEX domains_function ON domains (function_id, region);
 CREATE INDEX domains_function_hostname ON domains (function_id, region, hostname);
@@ -30,8 +30,8 @@ CREATE INDEX triggers_namespace ON triggers (namespace_id, region);
 CREATE INDEX triggers_function ON triggers (function_id, region);
 CREATE INDEX triggers_status ON triggers (status);
 
--- What an organization uses of its quotas, kept by the database itself: a creation is as fast with ten thousand
--- functions elsewhere as with none.
+-- Quota usage per organization, maintained by SQL triggers, so that checking a quota takes the same time with ten
+-- thousand functions as with none.
 CREATE TABLE organization_usage (
   organization_id TEXT PRIMARY KEY,
   functions INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- A token is for a function or for a namespace; the other column is null.
+-- A token belongs either to a function or to a namespace; the other column is null.
 CREATE TABLE tokens (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,

@@ -1,4 +1,5 @@
--- A delivery's body as the bytes that it was, beside its record; what it repeats, and what repeats it.
+-- Store the body of a delivery as bytes in a column of its own, and index deliveries by message. Columns for the
+-- message's identifier and for the newest replay.
 ALTER TABLE deliveries ADD COLUMN message_id TEXT;
 ALTER TABLE deliveries ADD COLUMN replayed_by TEXT;
 ALTER TABLE deliveries ADD COLUMN body BLOB NOT NULL DEFAULT x'';

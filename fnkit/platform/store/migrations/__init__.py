@@ -1,1 +1,1 @@
-"""Numbered SQL scripts; the store runs those above the file's ``user_version``, in order."""
+"""Numbered SQL migrations. ``Store`` runs those above the database's ``user_version``, in order."""
