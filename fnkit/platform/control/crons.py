@@ -66,16 +66,16 @@ class Crons:
         Raises:
             ControlError: 404.
         """
-        if (shown := self._showcase.show(region, cron_id)) is None:
+        if (rendered := self._showcase.show(region, cron_id)) is None:
             raise not_found("Cron")
-        return shown
+        return rendered
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
         """Return a page of the crons of a function, which the query must name."""
         if not query.get("function_id"):
             raise required("function_id")
-        listing = read_listing(query, BY_AGE, ("function_id",))
-        return self._showcase.page("crons", region, listing)
+        list_query = read_listing(query, BY_AGE, ("function_id",))
+        return self._showcase.page("crons", region, list_query)
 
     def update(self, region: str, cron_id: str, request: UpdateCron) -> Cron:
         """Change the given fields of a cron, which is returned as ``pending`` and becomes ready right after.

@@ -91,16 +91,16 @@ class Domains:
         Raises:
             ControlError: 404.
         """
-        if (shown := self._showcase.show(region, domain_id)) is None:
+        if (rendered := self._showcase.show(region, domain_id)) is None:
             raise not_found("Domain")
-        return shown
+        return rendered
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
         """Return a page of the domains of a function, which the query must name."""
         if not query.get("function_id"):
             raise required("function_id")
-        listing = read_listing(query, BY_AGE_OR_HOSTNAME, ("function_id",))
-        return self._showcase.page("domains", region, listing)
+        list_query = read_listing(query, BY_AGE_OR_HOSTNAME, ("function_id",))
+        return self._showcase.page("domains", region, list_query)
 
     async def delete(self, region: str, domain_id: str) -> Domain:
         """Return the domain as ``deleting`` once its hostname is no longer served, and remove it in the background.

@@ -113,21 +113,21 @@ class Functions:
         Raises:
             ControlError: 404.
         """
-        if (shown := self._showcase.show(region, function_id)) is None:
+        if (rendered := self._showcase.show(region, function_id)) is None:
             raise not_found("Function")
-        return shown
+        return rendered
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
         """Return a page of functions."""
-        listing = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
-        return self._showcase.page("functions", region, listing)
+        list_query = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
+        return self._showcase.page("functions", region, list_query)
 
     def list_all_in(self, region: str, namespace_id: str, query: Mapping[str, str]) -> Shelf:
         """Return all functions of a namespace, or a page if ``page_size`` is given (for older clients)."""
-        listing = read_listing({**query, "namespace_id": namespace_id}, BY_AGE_OR_NAME, _FILTERS)
+        list_query = read_listing({**query, "namespace_id": namespace_id}, BY_AGE_OR_NAME, _FILTERS)
         if not query.get("page_size"):
-            listing = dataclasses.replace(listing, page=Page(size=_ALL))
-        return self._showcase.page("functions", region, listing)
+            list_query = dataclasses.replace(list_query, page=Page(size=_ALL))
+        return self._showcase.page("functions", region, list_query)
 
     async def logs(self, region: str, function_id: str) -> FunctionLogs:
         """Return the log lines of a function, newest first. An endpoint for older clients."""

@@ -82,11 +82,11 @@ class History:
             before=before,
             body_bytes=LISTED_BODY_MAX,
         )
-        shown = found[:limit]
+        page = found[:limit]
         return DeliveryPage(
-            deliveries=[delivery_view(delivery, body) for delivery, body in shown],
+            deliveries=[delivery_view(delivery, body) for delivery, body in page],
             total=self._log.count(source.id, statuses),
-            next=shown[-1][0].id if len(found) > limit else None,
+            next=page[-1][0].id if len(found) > limit else None,
         )
 
     def one(self, region: str, kind: str, source_id: str, delivery_id: str) -> DeliveryView:
@@ -107,10 +107,10 @@ class History:
             ControlError: 404, or 409 if the function has no deployment that serves requests.
         """
         cron = self._source(region, "crons", cron_id)
-        if not isinstance(cron, CronRecord) or (firing := self._ticks.by_hand(cron)) is None:
+        if not isinstance(cron, CronRecord) or (dispatch_request := self._ticks.by_hand(cron)) is None:
             raise Refusal(409, f"cannot run the cron: {_NOTHING_DEPLOYED}")
-        self.deliver(firing)
-        return delivery_view(firing.delivery, firing.body)
+        self.deliver(dispatch_request)
+        return delivery_view(dispatch_request.delivery, dispatch_request.body)
 
     def replay(self, region: str, kind: str, source_id: str, request: ReplayRequest) -> ReplayAnswer:
         """Deliver again what was delivered before, each as a new delivery.
@@ -136,10 +136,10 @@ class History:
             else:
                 prepared.append((original, replay))
         with self._context.store.transaction():
-            for original, firing in prepared:
-                self._log.repeat(source.id, original, firing.delivery, firing.body)
-        for _, firing in prepared:
-            self.deliver(firing)
+            for original, dispatch_request in prepared:
+                self._log.repeat(source.id, original, dispatch_request.delivery, dispatch_request.body)
+        for _, dispatch_request in prepared:
+            self.deliver(dispatch_request)
         return ReplayAnswer(replayed=[_replay(*one) for one in prepared], skipped=skipped)
 
     def _chosen(
@@ -158,14 +158,14 @@ class History:
             return found[::-1], []
         if len(request.ids) > REPLAYS_MAX:
             raise invalid("ids", f"must be at most {REPLAYS_MAX}")
-        chosen, missing = [], []
-        for name in dict.fromkeys(request.ids):
-            one = self._log.one(source_id, name)
+        selected, missing = [], []
+        for delivery_id in dict.fromkeys(request.ids):
+            one = self._log.one(source_id, delivery_id)
             if one is None:
-                missing.append(Unreplayed(id=name, reason="it is no longer in the delivery log"))
+                missing.append(Unreplayed(id=delivery_id, reason="it is no longer in the delivery log"))
             else:
-                chosen.append(one)
-        return chosen, missing
+                selected.append(one)
+        return selected, missing
 
     def _again(self, source: CronRecord | TriggerRecord, original: Delivery, body: bytes) -> Firing | str:
         """Return the replay's request, or the reason why the delivery cannot be replayed."""
@@ -184,8 +184,8 @@ class History:
             body_size=original.body_size,
             replay_of=original.id,
         )
-        firing = None if function is None else firing_for(self._context, source.id, function, delivery, body)
-        return firing or _NOTHING_DEPLOYED
+        request = None if function is None else firing_for(self._context, source.id, function, delivery, body)
+        return request or _NOTHING_DEPLOYED
 
     def _source(self, region: str, kind: str, source_id: str) -> CronRecord | TriggerRecord:
         if kind == "crons":
@@ -202,10 +202,10 @@ class History:
 def _statuses(query: Mapping[str, str]) -> tuple[str, ...]:
     if query.get("failed", "").lower() in ("1", "true"):
         return FAILED
-    asked = tuple(one for one in query.get("status", "").split(",") if one)
-    if not set(asked) <= set(DELIVERY_STATUSES):
+    statuses = tuple(one for one in query.get("status", "").split(",") if one)
+    if not set(statuses) <= set(DELIVERY_STATUSES):
         raise invalid("status", f"must be of {', '.join(DELIVERY_STATUSES)}")
-    return asked
+    return statuses
 
 
 def _replay(original: Delivery, firing: Firing) -> Replay:

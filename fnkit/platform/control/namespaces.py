@@ -85,14 +85,14 @@ class Namespaces:
         Raises:
             ControlError: 404.
         """
-        if (shown := self._showcase.show(region, namespace_id)) is None:
+        if (rendered := self._showcase.show(region, namespace_id)) is None:
             raise not_found("Namespace")
-        return shown
+        return rendered
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
         """Return a page of namespaces."""
-        listing = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
-        return self._showcase.page("namespaces", region, listing)
+        list_query = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
+        return self._showcase.page("namespaces", region, list_query)
 
     def functions(self, region: str, namespace_id: str, query: Mapping[str, str]) -> Shelf:
         """Return all functions of a namespace, or a page if ``page_size`` is given (for older clients)."""

@@ -83,10 +83,10 @@ class SecretKeeper:
             raise invalid(_FIELD, f"must have at most {SECRETS_MAX_ENTRIES} entries")
         for secret in secrets:
             _check(secret)
-        wanted = {secret.key: secret.value for secret in secrets}
+        given = {secret.key: secret.value for secret in secrets}
         known = {secret.key: secret for secret in present}
         put = []
-        for key, value in wanted.items():
+        for key, value in given.items():
             if value is None:
                 continue
             old = known.get(key)
@@ -94,7 +94,7 @@ class SecretKeeper:
                 put.append(old)
             else:
                 put.append(await self._store(owner_id, key, value))
-        return SecretChanges(tuple(put), frozenset(key for key, value in wanted.items() if value is None))
+        return SecretChanges(tuple(put), frozenset(key for key, value in given.items() if value is None))
 
     def opened(self, owner_id: str, secrets: tuple[StoredSecret, ...]) -> dict[str, str]:
         """Return the decrypted values by key.

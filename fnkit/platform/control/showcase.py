@@ -37,8 +37,8 @@ class Showcase(Generic[R]):
 
     def show(self, region: str, record_id: str) -> msgspec.Raw | None:
         """Return the JSON of a record, or ``None`` if the region has no such record."""
-        found = self._rendered.get(record_id) or self._render(record_id)
-        return found[1] if found is not None and found[0] == region else None
+        rendered = self._rendered.get(record_id) or self._render(record_id)
+        return rendered[1] if rendered is not None and rendered[0] == region else None
 
     def page(self, name: str, region: str, listing: Listing) -> Shelf:
         """Return one page.

@@ -76,7 +76,7 @@ class Ticks:
         Returns:
             The requests to dispatch. Their deliveries are on disk.
         """
-        store, firings = self._context.store, []
+        store, requests = self._context.store, []
         with store.transaction():
             for cron_id, scheduled_at in due:
                 record = store.crons.get(cron_id)
@@ -87,12 +87,12 @@ class Ticks:
                     or (last is not None and scheduled_at <= last)
                 ):
                     continue
-                if firing := self._firing(record, "tick", int(scheduled_at * _NANOSECONDS)):
+                if request := self._firing(record, "tick", int(scheduled_at * _NANOSECONDS)):
                     store.deliveries.begin_tick(cron_id, scheduled_at)
-                    store.deliveries.put(cron_id, firing.delivery, firing.body)
+                    store.deliveries.put(cron_id, request.delivery, request.body)
                     self._log.wrote(cron_id)
-                    firings.append(dataclasses.replace(firing, tick=scheduled_at))
-        return firings
+                    requests.append(dataclasses.replace(request, tick=scheduled_at))
+        return requests
 
     def decided(self) -> float | None:
         """Return the time in Unix seconds up to which every scheduled run was started or skipped for good."""
@@ -105,10 +105,10 @@ class Ticks:
 
     def by_hand(self, record: CronRecord) -> Firing | None:
         """Record a run outside the schedule and return its request, or ``None`` if nothing is deployed."""
-        firing = self._firing(record, "fire", self._context.clock.now_ns())
-        if firing is not None:
-            self._log.put(record.id, firing.delivery, firing.body)
-        return firing
+        request = self._firing(record, "fire", self._context.clock.now_ns())
+        if request is not None:
+            self._log.put(record.id, request.delivery, request.body)
+        return request
 
     def _firing(self, record: CronRecord, cause: str, at: int) -> Firing | None:
         function = self._context.store.functions.get(record.function_id)

@@ -90,9 +90,9 @@ class Tokens:
         Raises:
             ControlError: 404.
         """
-        if (shown := self._showcase.show(region, token_id)) is None:
+        if (rendered := self._showcase.show(region, token_id)) is None:
             raise not_found("Token")
-        return shown
+        return rendered
 
     def list(self, region: str, query: Mapping[str, str]) -> Shelf:
         """Return a page of the tokens of a function, of a namespace, or of all."""

@@ -76,9 +76,9 @@ class Triggers:
         Raises:
             ControlError: 404.
         """
-        if (shown := self._showcase.show(region, trigger_id)) is None:
+        if (rendered := self._showcase.show(region, trigger_id)) is None:
             raise Refusal(404, _MISSING)
-        return shown
+        return rendered
 
     def live(self) -> list[TriggerRecord]:
         """Return the triggers whose messages are to be consumed."""
