@@ -1,4 +1,5 @@
-"""Our own implementation of the Functions API v1beta1, which really builds and runs functions.
+"""A local implementation of the Functions API v1beta1 that builds and runs functions.
 
-It meets the kit only in ``fnkit.contract`` and over HTTP. ``docs/architecture.md`` §4 has the picture.
+It shares only ``fnkit.contract`` and ``fnkit.errors`` with the kit; the kit talks to it over HTTP.
+``docs/architecture.md`` describes its processes.
 """

@@ -1,6 +1,7 @@
-"""Platform time: a virtual clock with an epoch and a speed, which may be moved by hand (decision 21).
+"""The platform's virtual clock: the adjustable one of control, and the data plane's copy of it.
 
-Crons, expiries and timestamps run on it; deadlines of requests, builds and connections run on real time.
+Crons, expiries, idle times and timestamps use platform time; timeouts of requests, builds and connections use
+real time.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ __all__ = ["PlatformClock", "VirtualClock"]
 
 _NANOSECONDS: Final = 10**9
 _LONGEST_WAIT: Final = 60.0
-"""Real seconds after which a sleeper looks again: a laptop's suspend moves real time under it."""
+"""Longest sleep in real seconds. The event loop's monotonic clock stops while a laptop is suspended and wall-clock
+time does not, so a longer sleep could end much too late."""
 
 
 class PlatformClock(Protocol):
-    """What the control plane asks of time."""
+    """The operations on time that the control plane uses."""
 
     @property
     def speed(self) -> float:
-        """Seconds of platform time in a real one; 0: it stands until it is moved."""
+        """Platform seconds per real second; 0 for a manual clock, which only ``advance`` moves."""
         ...
 
     def now(self) -> float:
@@ -35,12 +37,21 @@ class PlatformClock(Protocol):
         ...
 
     async def wait_until(self, moment: float | None) -> None:
-        """Return when ``moment`` (Unix seconds, ``None``: never) has come, or the clock was moved."""
+        """Wait until the given platform time, or until the clock is moved.
+
+        It may also return early, so the caller checks the time again.
+
+        Args:
+            moment: Unix seconds; ``None`` waits only for a change of the clock.
+        """
         ...
 
 
 class VirtualClock:
-    """The one clock of a control process. Not for use from several threads."""
+    """The clock of a control process. Not thread-safe.
+
+    Times are kept as integer nanoseconds: a float of Unix seconds resolves only about 200 ns.
+    """
 
     def __init__(self, state: Clock) -> None:
         self._epoch = int(state.epoch * _NANOSECONDS)
@@ -50,7 +61,10 @@ class VirtualClock:
 
     @classmethod
     def starting(cls, stored: Clock | None, speed: float) -> VirtualClock:
-        """Continue the stored clock at ``speed``; without one, platform time begins as real time."""
+        """Resume the stored clock at ``speed``; without a stored one, start at real time.
+
+        Platform time continues from the stored epoch and includes the time during which the platform was stopped.
+        """
         real = time.time()
         if stored is None:
             return cls(Clock(epoch=real, real=real, speed=speed))
@@ -58,33 +72,35 @@ class VirtualClock:
 
     @property
     def state(self) -> Clock:
-        """The clock as the data plane reads it."""
+        """The state from which the data plane computes the same time."""
         return Clock(epoch=self._epoch / _NANOSECONDS, real=self._real / _NANOSECONDS, speed=self._speed)
 
     @property
     def speed(self) -> float:
-        """See ``PlatformClock``."""
+        """Platform seconds per real second; 0 for a manual clock."""
         return self._speed
 
     def now_ns(self) -> int:
-        """Return platform time in Unix nanoseconds; exact real time where nobody moved the clock."""
-        passed = time.time_ns() - self._real
-        return self._epoch + (passed if self._speed == 1 else int(passed * self._speed))
+        """Return platform time in Unix nanoseconds; equal to real time if the clock was never changed."""
+        elapsed = time.time_ns() - self._real
+        # No float arithmetic at speed 1: it would round the nanoseconds.
+        return self._epoch + (elapsed if self._speed == 1 else int(elapsed * self._speed))
 
     def now(self) -> float:
         """Return platform time in Unix seconds."""
         return self.now_ns() / _NANOSECONDS
 
     def advance(self, seconds: float) -> Clock:
-        """Move the clock forward and return its new state; everyone who waits for it looks again."""
+        """Move the clock forward, wake every waiter and return the new state."""
         self._epoch = self.now_ns() + int(seconds * _NANOSECONDS)
         self._real = time.time_ns()
+        # Replaced instead of cleared: a waiter whose task has not run yet holds the old event and must find it set.
         self._moved.set()
         self._moved = asyncio.Event()
         return self.state
 
     async def wait_until(self, moment: float | None) -> None:
-        """Return when ``moment`` has come, when the clock was moved, or after a minute of real time."""
+        """Wait until ``at`` (Unix seconds), a change of the clock, or a minute of real time."""
         timeout = _LONGEST_WAIT
         if moment is not None and self._speed > 0:
             timeout = min(timeout, max(0.0, (moment - self.now()) / self._speed))

@@ -1,8 +1,9 @@
-"""What control and the gateway say to each other of deliveries: frames, many of them under way on one connection.
+"""The binary protocol for deliveries between control and the gateway; many are multiplexed on one connection.
 
-Control says ``POST`` and, where it waits no longer, ``GIVE_UP``; the gateway answers each ``POST`` once, in
-whatever order answers come. A frame is its length (4 bytes, without these), its kind (1), a number that ties an
-answer to its ``POST`` (8), and its content; all little-endian. HTTP would say the same with ten calls of a parser.
+Control sends ``REQUEST`` frames and, when it stops waiting, ``CANCEL``. The gateway sends one ``RESPONSE`` for each
+request that was not cancelled, in any order. A frame is little-endian: the length of what follows (4 bytes), the
+kind (1), a delivery id that matches a response to its request (8), the payload.
+``docs/decisions/deliveries-by-frames.md`` gives the reasons for not using HTTP here.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ __all__ = [
     "read_post",
 ]
 
-USER_AGENT: Final = "ScalewayServerlessOrchestrator/1.0"  # recorded
-"""What the requests that functions get call themselves."""
+USER_AGENT: Final = "ScalewayServerlessOrchestrator/1.0"
+"""The User-Agent of trigger and cron requests, as recorded from Scaleway."""
 
 BODY_MAX: Final = 63 * 1024 * 1024
-"""Bytes of the longest body that a frame carries, well beyond what the gateway accepts."""
+"""The largest body of a frame in bytes. The gateway's own limit is lower, so that it can answer with 413."""
 
 POST: Final = 1
 GIVE_UP: Final = 2
@@ -44,11 +45,11 @@ _HEAD_BYTES: Final = _HEAD.size
 _BEHIND_LENGTH: Final = _HEAD.size - _LENGTH.size
 _ADDRESS: Final = struct.Struct("<HH")
 _ANSWERED: Final = struct.Struct("<H?")
-_LONGEST: Final = BODY_MAX + 1024 * 1024  # a body and its address
+_LONGEST: Final = BODY_MAX + 1024 * 1024  # a body, and room for its host and content type
 
 
 class Frame(NamedTuple):
-    """One frame: ``POST``, ``GIVE_UP`` or ``ANSWER``, its number and what it holds."""
+    """One frame. ``kind`` is ``REQUEST``, ``CANCEL`` or ``RESPONSE``."""
 
     kind: int
     number: int
@@ -56,7 +57,7 @@ class Frame(NamedTuple):
 
 
 class Post(NamedTuple):
-    """A message for the function that answers under ``host``."""
+    """A message to deliver to the function with this host name."""
 
     host: bytes
     content_type: bytes
@@ -64,7 +65,13 @@ class Post(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of it. of_function: a handler's, not the gateway's own. words: the beginning of a refusal."""
+    """The outcome of a delivery.
+
+    Attributes:
+        status: The HTTP status that a client would have got.
+        of_function: Whether an instance answered; false for the gateway's own errors.
+        words: The beginning of the body of a failed delivery, else empty.
+    """
 
     status: int
     of_function: bool
@@ -72,14 +79,19 @@ class Answer(NamedTuple):
 
 
 class FrameReader:
-    """Puts frames together again, however they come in pieces."""
+    """Decodes frames from a stream of arbitrary chunks."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []  # of a frame that is not complete
-        self._missing = 0  # bytes, at least
+        self._parts: list[bytes] = []  # chunks of the incomplete frame
+        self._missing = 0  # lower bound of the bytes that complete it
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Return the frames that are complete now. ``ValueError`` for what can be none."""
+        """Return the frames that ``data`` completes.
+
+        Raises:
+            ValueError: The stream is not this protocol. The reader must not be used afterwards.
+        """
+        # Joining only when a frame can be complete keeps a large body that arrives in many chunks linear.
         if self._missing > len(data):
             self._parts.append(data)
             self._missing -= len(data)
@@ -91,7 +103,7 @@ class FrameReader:
         while size - position >= _HEAD_BYTES:
             length, kind, number = _HEAD.unpack_from(data, position)
             if not _BEHIND_LENGTH <= length <= _LONGEST:
-                raise ValueError(f"a frame of {length} bytes")
+                raise ValueError(f"invalid frame length {length}")
             end = position + _LENGTH.size + length
             if end > size:
                 missing = end - position
@@ -105,39 +117,47 @@ class FrameReader:
 
 
 def post_frame(number: int, host: str, content_type: str, body: bytes) -> bytes:
-    """Return a ``POST``."""
+    """Encode a ``REQUEST`` frame."""
     address = _address(host, content_type)
     return _HEAD.pack(_BEHIND_LENGTH + len(address) + len(body), POST, number) + address + body
 
 
 def read_post(content: bytes) -> Post:
-    """Return what a ``POST`` holds. ``ValueError`` where it is none."""
+    """Decode the payload of a ``REQUEST`` frame.
+
+    Raises:
+        ValueError: The payload is too short.
+    """
     try:
         host, content_type = _ADDRESS.unpack_from(content)
     except struct.error:
-        raise ValueError("a POST without an address") from None
+        raise ValueError("a request frame has no address") from None
     middle = _ADDRESS.size + host
     end = middle + content_type
     return Post(content[_ADDRESS.size : middle], content[middle:end], content[end:])
 
 
 def give_up_frame(number: int) -> bytes:
-    """Return a ``GIVE_UP``."""
+    """Encode a ``CANCEL`` frame."""
     return _HEAD.pack(_BEHIND_LENGTH, GIVE_UP, number)
 
 
 def answer_frame(number: int, answer: Answer) -> bytes:
-    """Return an ``ANSWER``."""
+    """Encode a ``RESPONSE`` frame."""
     length = _BEHIND_LENGTH + _ANSWERED.size + len(answer.words)
     return _HEAD.pack(length, ANSWER, number) + _ANSWERED.pack(answer.status, answer.of_function) + answer.words
 
 
 def read_answer(content: bytes) -> Answer:
-    """Return what an ``ANSWER`` holds. ``ValueError`` where it is none."""
+    """Decode the payload of a ``RESPONSE`` frame.
+
+    Raises:
+        ValueError: The payload is too short.
+    """
     try:
         status, of_function = _ANSWERED.unpack_from(content)
     except struct.error:
-        raise ValueError("an answer without a status") from None
+        raise ValueError("a response frame has no status") from None
     return Answer(status, of_function, content[_ANSWERED.size :])
 
 

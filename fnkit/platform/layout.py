@@ -1,21 +1,21 @@
-"""Where the platform keeps its files, and the settings its processes are started with (pure).
+"""Paths of the platform's files and the settings of its processes. Pure values; nothing here does I/O.
 
 ::
 
-    $FNKIT_HOME/                 0700; default: the user's data folder
-      platform.json              identity: secret key, access key, project and organization id (0600)
-      api-keys.json              further API keys: hashes and rights (0600)
-      run.json                   the running platform: pids, ports (0600)
-      platform.db                the store
+    $FNKIT_HOME/                 0700; the default is in the user's data folder
+      platform.json              credentials: secret key, access key, project and organization id (0600)
+      api-keys.json              additional API keys: hashes and permissions (0600)
+      run.json                   pids and ports of the running platform (0600)
+      platform.db                the SQLite store
       blobs/<sha256>             uploaded archives
-      deployments/<id>-<gen>/    built code, one folder a deployment
+      deployments/<id>-<gen>/    built code, one directory per deployment
       logs/<function id>/        JSONL segments;   logs/platform/{supervisor,control,data-plane}.log
-      tls/                       the authority that signs the gateway's certificates: key (0600), certificate
-      disks/                     disks of instances that run, where they are not in memory
-      log-push.json              how far logs were sent to a Loki (0600)
-      brokers.toml               where triggers listen, unless --brokers names another file (0600)
-      nats.json, nats/           the platform's own NATS broker: its credentials (0600), its streams
-      keys/                      the keys that encrypt secrets at rest and sign tokens (0600)
+      tls/                       the certificate authority of the gateway: key (0600), certificate
+      disks/                     disks of running instances, if they are not in memory
+      log-push.json              position of the push to Loki (0600)
+      brokers.toml               brokers of queue triggers, unless --brokers names another file (0600)
+      nats.json, nats/           credentials (0600) and streams of the platform's own NATS broker
+      keys/                      keys that encrypt secrets at rest and sign tokens (0600)
 """
 
 from __future__ import annotations
@@ -31,58 +31,58 @@ __all__ = ["Layout", "LogPushSettings", "OtlpSettings", "ProcessSettings", "Queu
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The names of everything under one data folder."""
+    """The paths in one data directory."""
 
     home: Path
 
     @property
     def identity(self) -> Path:
-        """Identity of this platform, made once."""
+        """The platform's credentials, created at the first start."""
         return self.home / "platform.json"
 
     @property
     def api_keys(self) -> Path:
-        """Further API keys."""
+        """Additional API keys."""
         return self.home / "api-keys.json"
 
     @property
     def run(self) -> Path:
-        """What runs now."""
+        """The run file."""
         return self.home / "run.json"
 
     @property
     def database(self) -> Path:
-        """The store."""
+        """The SQLite store."""
         return self.home / "platform.db"
 
     @property
     def blobs(self) -> Path:
-        """Uploaded archives by sha256."""
+        """Uploaded archives, named by SHA-256."""
         return self.home / "blobs"
 
     @property
     def deployments(self) -> Path:
-        """Built code."""
+        """Built code, one directory per deployment."""
         return self.home / "deployments"
 
     @property
     def logs(self) -> Path:
-        """Log segments."""
+        """Logs of functions, and of the platform's processes."""
         return self.home / "logs"
 
     @property
     def tls(self) -> Path:
-        """The certificate authority's folder."""
+        """Directory of the certificate authority."""
         return self.home / "tls"
 
     @property
     def authority(self) -> Path:
-        """Key and certificate of the authority."""
+        """Private key and certificate of the certificate authority, PEM."""
         return self.tls / "authority.pem"
 
     @property
     def authority_certificate(self) -> Path:
-        """The authority's certificate, for those who are to trust it."""
+        """The CA certificate alone, for clients that should trust it."""
         return self.tls / "authority.crt"
 
     @property
@@ -92,12 +92,12 @@ class Layout:
 
     @property
     def log_push(self) -> Path:
-        """How far functions' logs were sent (``--loki-url``)."""
+        """Position of the push of function logs to Loki (``--loki-url``)."""
         return self.home / "log-push.json"
 
     @property
     def brokers(self) -> Path:
-        """Where triggers listen."""
+        """The file that configures the brokers of queue triggers."""
         return self.home / "brokers.toml"
 
     @property
@@ -107,20 +107,22 @@ class Layout:
 
     @property
     def nats(self) -> Path:
-        """The configuration and the streams of that broker."""
+        """Configuration and streams of the platform's own NATS broker."""
         return self.home / "nats"
 
     @property
     def keys(self) -> Path:
-        """Keys."""
+        """Encryption and signing keys."""
         return self.home / "keys"
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account may have; ``None`` is no limit. The defaults are the published figures (decision 37).
+    """Limits per account; ``None`` is unlimited. The defaults are Scaleway's published quotas.
 
-    namespaces: per project. functions: per organization. memory: MB, the sum of memory × max_scale of all
-    functions of an organization.
+    Attributes:
+        namespaces: Per project.
+        functions: Per organization.
+        memory: MB per organization: the sum of memory × max_scale of its functions.
     """
 
     namespaces: int | None = 100
@@ -129,10 +131,13 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OtlpSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where traces go, over OTLP/HTTP in JSON.
+    """Export of traces over OTLP/HTTP with JSON.
 
-    traces_url: complete, with its path. headers: sent with every export; their values are secrets. service_name:
-    one for all functions, or ``""`` for each function's own. timeout: seconds of one export.
+    Attributes:
+        traces_url: The complete URL, including the path.
+        headers: Sent with every export. Their values are secrets.
+        service_name: ``service.name`` of all functions; empty to use the name of each function.
+        timeout: Seconds per export.
     """
 
     traces_url: str
@@ -141,26 +146,34 @@ class OtlpSettings(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 10.0
 
     def __repr__(self) -> str:
-        """Name nothing: both the URL and the headers may hold keys."""
+        """Omit all fields: both the URL and the headers may contain keys."""
         return "OtlpSettings()"
 
 
 class LogPushSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where functions' logs are sent. url: whole, without credentials; headers: their values are secrets."""
+    """Push of function logs to Loki.
+
+    Attributes:
+        url: The complete URL, without credentials.
+        headers: Sent with every push. Their values are secrets.
+    """
 
     url: str
     headers: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
-        """Name the address alone."""
+        """Omit the headers, which hold credentials."""
         return f"LogPushSettings(url={self.url!r})"
 
 
 class Scaling(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of this machine functions get, and for how long they keep it.
+    """Resources of this machine for functions, and the delays of scaling down.
 
-    memory_budget: MB for all instances, 0 is half of the machine's. cpu_limits: ``weights``, or ``hard``: a
-    function's mVCPU are all that it gets. to_one_after, to_zero_after: idle seconds of virtual time.
+    Attributes:
+        memory_budget: MB for all instances; 0 for half of the machine's memory.
+        cpu_limits: ``weights`` shares CPU time in proportion to mVCPU; ``hard`` also caps each instance at its own.
+        to_one_after: Idle seconds of platform time after which a function keeps one instance.
+        to_zero_after: Idle seconds of platform time after which the last instance is stopped.
     """
 
     memory_budget: int = 0
@@ -170,10 +183,13 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where triggers listen.
+    """Brokers of queue triggers.
 
-    nats_url: the platform's own broker with its credentials, ``""`` where there is none; why_no_nats says why.
-    brokers: the file of others. variables: of the environment of whoever started the platform, those that it names.
+    Attributes:
+        nats_url: URL of the platform's own NATS broker with credentials; empty if it does not run.
+        why_no_nats: The reason why it does not run, for the status of triggers.
+        brokers: Path of the file that configures other brokers; empty for the one in the data directory.
+        variables: The environment variables that this file refers to.
     """
 
     nats_url: str = ""
@@ -182,24 +198,32 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     variables: dict[str, str] = {}
 
     def __repr__(self) -> str:
-        """Name the file alone."""
+        """Omit the URL and the variables, which hold credentials."""
         return f"QueueSettings({self.brokers!r})"
 
 
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the supervisor hands to control and the data plane, as JSON on standard input.
+    """Settings that control and the data plane read as JSON from standard input.
 
-    tls_port: 0 where TLS is switched off.
-    control_socket: control listens here for the data plane. gateway_socket: the gateway's private door, which
-    skips the token check (decision 18). delivery_socket: where it takes deliveries, by frames of their own. Ports
-    are what was chosen, never 0. ``speed`` 0 is the manual clock.
-    memory_budget_mb, cpu_limits: see ``Scaling``.
-    scale_to_one_after, scale_to_zero_after: idle seconds of virtual time.
-    verify_domains: whether a custom domain must lead to this machine before it is ready.
-    runtime_table: the day of the runtime table in force (``fnkit.contract.runtimes.RUNTIME_TABLES``).
-    otlp: where traces are exported to, ``None`` for nowhere.
-    log_push: where logs are sent to, ``None`` for nowhere.
-    queues: where triggers listen; empty for the data plane.
+    They hold secrets, so they are passed neither as arguments nor in the environment. Ports are the reserved ones,
+    never 0.
+
+    Attributes:
+        tls_port: 0 if TLS is off.
+        control_socket: Unix socket on which control accepts the data plane.
+        gateway_socket: Unix socket of the gateway for health, metrics and trusted requests, which need no token.
+        delivery_socket: Unix socket of the gateway for deliveries, in the binary protocol.
+        speed: Platform seconds per real second; 0 for the manual clock.
+        isolation: The requested isolation level, or ``auto``.
+        memory_budget_mb: Memory for all instances; 0 for half of the machine's.
+        cpu_limits: ``weights`` or ``hard``.
+        scale_to_one_after: Idle seconds of platform time after which a function keeps one instance.
+        scale_to_zero_after: Idle seconds of platform time after which the last instance is stopped.
+        verify_domains: Whether a custom domain must resolve to this machine before it becomes ready.
+        runtime_table: Date of the runtime table in force (a key of ``fnkit.contract.runtimes.RUNTIME_TABLES``).
+        otlp: Export of traces, if enabled.
+        log_push: Push of logs to Loki, if enabled.
+        queues: Brokers of queue triggers; empty for the data plane, which does not need their credentials.
     """
 
     home: str

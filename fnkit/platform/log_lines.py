@@ -1,10 +1,9 @@
-"""One line of a function's log, and the names of the files that hold them (pure).
+"""Records of a function's log, and the names of the segment files that hold them. Pure values.
 
-The data plane appends, control reads (decision 38). A function's lines lie in
-``<home>/logs/<function id>/<eight digits>.jsonl``, one JSON object a line, oldest first in each segment and from
-the lowest number to the highest. A segment that reached 8 MiB is followed by the next number; the newest eight
-are kept. Builds append to a file of their own, ``build.jsonl``, the one before it is ``build.1.jsonl``
-(``fnkit.platform.builds.log``).
+The data plane appends, control reads. The log of a function is
+``<data directory>/logs/<function id>/<eight digits>.jsonl``, one JSON object per line, ordered by time within and
+across segments. A new segment starts after 8 MiB; the newest eight are kept. Builds log to ``build.jsonl``, rotated
+to ``build.1.jsonl``, in the same directory.
 """
 
 from __future__ import annotations
@@ -39,10 +38,12 @@ _SEGMENT: Final = re.compile(r"(\d{8})\.jsonl")
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line.
+    """One line of a function's log.
 
-    time: virtual, RFC 3339 in UTC with nine digits; each line of a function is later than the one before, so a
-    time names one line. request_id: ``""`` outside a request.
+    Attributes:
+        time: Platform time, RFC 3339 in UTC with nine fractional digits. Strictly increasing within a function, so
+            that a time identifies one record.
+        request_id: Empty outside a request.
     """
 
     time: str
@@ -63,13 +64,13 @@ def segment_name(number: int) -> str:
 
 
 def segment_number(name: str) -> int | None:
-    """Return the number in a segment's file name, ``None`` for any other file."""
-    found = _SEGMENT.fullmatch(name)
-    return int(found.group(1)) if found else None
+    """Return the number in a segment's file name; ``None`` for other files."""
+    match = _SEGMENT.fullmatch(name)
+    return int(match.group(1)) if match else None
 
 
 def format_time(nanoseconds: int) -> str:
-    """Return a moment as lines have it.
+    """Format Unix nanoseconds as the time of a record.
 
     >>> format_time(1_782_997_433_828_896_696)
     '2026-07-02T13:03:53.828896696Z'
@@ -79,7 +80,7 @@ def format_time(nanoseconds: int) -> str:
 
 
 def parse_time(text: str) -> int | None:
-    """Read a line's moment, in Unix nanoseconds; ``None`` for what is none.
+    """Parse the time of a record to Unix nanoseconds; ``None`` if it is invalid.
 
     >>> parse_time("2026-07-02T13:03:53.828896Z"), parse_time("yesterday")
     (1782997433828896000, None)
@@ -91,6 +92,7 @@ def parse_time(text: str) -> int | None:
     return seconds * _SECOND + int(fraction.ljust(_DIGITS, "0"))
 
 
+# Consecutive records mostly share their second, and formatting or parsing a date costs far more than a cache hit.
 @lru_cache(maxsize=64)
 def _written(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

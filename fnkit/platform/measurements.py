@@ -1,7 +1,8 @@
-"""What the data plane counts, as it tells control on ``GET /metrics`` of its private door (pure values).
+"""Metrics of the data plane, as sent to control by ``GET /metrics`` on the gateway's private socket. Pure values.
 
-The data plane sends numbers, control turns them into an exposition: the process that serves requests never formats
-a label. Bodies are msgpack. Counters begin at zero with each data plane; a series ends with its function.
+The data plane sends numbers in msgpack and control formats the Prometheus exposition, so that the process that
+serves requests never formats labels. Counters start at zero with each data-plane process; the series of a function
+end when the function is removed.
 """
 
 from __future__ import annotations
@@ -32,27 +33,31 @@ DURATION_BOUNDS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
 )
-"""Seconds; a request may take from half a millisecond to an hour."""
+"""Seconds. Upper bounds of histogram buckets, as for all ``_BOUNDS``."""
 
 WAIT_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 COLD_START_BOUNDS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-
 REQUEST_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Requests to the API: one that changes the routing waits for the data plane, 2 s at most."""
+"""Requests to the API. One that changes routes waits up to 2 s for the data plane."""
 
 BUILD_BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
 class HistogramValue(msgspec.Struct, frozen=True, array_like=True):
-    """``counts``: observations per bucket, not added up, one more than there are bounds. ``total``: their sum."""
+    """A snapshot of a histogram.
+
+    Attributes:
+        counts: Observations per bucket, not cumulative; the last bucket has no upper bound.
+        total: The sum of the observed values.
+    """
 
     counts: tuple[int, ...]
     total: float
 
 
 class Histogram:
-    """Observations by bucket; a value that equals a bound counts below it, as ``le`` says."""
+    """Counts observations per bucket. Bounds are inclusive, as Prometheus's ``le``."""
 
     __slots__ = ("_bounds", "counts", "total")
 
@@ -67,17 +72,27 @@ class Histogram:
         self.total += value
 
     def value(self) -> HistogramValue:
-        """Return what was counted so far."""
+        """Return a snapshot."""
         return HistogramValue(tuple(self.counts), self.total)
 
 
 class FunctionMeasurements(msgspec.Struct, frozen=True, kw_only=True):
-    """One function.
+    """Metrics of one function.
 
-    requests: by status code; 499 is a client that went away. durations, waits, cold_starts: seconds, ``None``
-    before the first request. starts: instances asked for, by ``ready`` and ``failed``. ended: instances, by reason.
-    gigabyte_seconds: memory limit × time that instances held a request. memory_bytes: of all its instances, now;
-    ``None`` where this machine does not tell.
+    Attributes:
+        requests: Requests by status code; 499 counts clients that disconnected.
+        durations: Seconds from the complete request to the complete response; ``None`` before the first request.
+        waits: Seconds until an instance was assigned; ``None`` before the first request.
+        cold_starts: Seconds waited by requests whose instance had to start; ``None`` before the first one.
+        starts: Starts of instances by result, ``ready`` or ``failed``.
+        ended: Ended instances by reason.
+        gigabyte_seconds: Memory limit × time during which instances served requests.
+        log_lines_dropped: Log lines that exceeded the rate limit.
+        idle: Idle instances.
+        busy: Instances that serve a request.
+        starting: Instances that are starting.
+        waiting: Requests that wait for an instance.
+        memory_bytes: Memory used by its instances; ``None`` if this machine does not report it.
     """
 
     function_id: str
@@ -100,14 +115,20 @@ class FunctionMeasurements(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpanCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Spans since the data plane began: ``exported`` were taken by the collector, ``dropped`` by nobody."""
+    """Spans since the start of the data plane: accepted by the collector, and lost."""
 
     exported: int
     dropped: int
 
 
 class EngineMeasurements(msgspec.Struct, frozen=True, kw_only=True):
-    """Every function, and the memory budget in MB: what live instances may take, and what all may take."""
+    """Metrics of the engine.
+
+    Attributes:
+        functions: One entry for each function.
+        memory_used: MB reserved by the memory limits of live instances.
+        memory_limit: MB available to all instances, the memory budget.
+    """
 
     functions: tuple[FunctionMeasurements, ...]
     memory_used: int
@@ -115,10 +136,13 @@ class EngineMeasurements(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataPlaneMeasurements(msgspec.Struct, frozen=True, kw_only=True):
-    """The data plane.
+    """Metrics of the data plane.
 
-    answers: what the gateway answered itself, by status code. connections: of clients, open now. spans: ``None``
-    where nothing is exported.
+    Attributes:
+        engine: Metrics of the engine.
+        answers: Responses generated by the gateway itself, by status code.
+        connections: Open client connections.
+        spans: ``None`` if traces are not exported.
     """
 
     engine: EngineMeasurements

@@ -1,11 +1,11 @@
-"""What control tells the data plane, and what it hears back: pure values and their frames.
+"""The messages between control and the data plane, and their encoding. Pure values.
 
-Control listens on a 0600 Unix socket; the data plane connects, again and again until it succeeds, and keeps
-serving what it knows while control is away. On connect control sends one ``Snapshot``; after it only deltas,
-each with the next version. The data plane answers every message that carries a version with ``Ack`` and
-reports what becomes of instances (decision 18). Frames: four bytes of length, big-endian, then msgpack.
+Control listens on a Unix socket of mode 0600. The data plane connects, retries until it succeeds, and keeps serving
+its last routes while control is away. On connect, control sends one ``Snapshot`` and then only changes, each with
+the next version. The data plane answers every message with an ``Ack`` of its version and reports the outcome of
+deployments. A frame is a length (4 bytes, big-endian) and a msgpack message.
 
-Secrets travel here in clear, in memory, over a socket that only its owner can open; they are never written.
+Secrets are sent unencrypted over this socket, which only its owner can open. They are never written to disk.
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ LENGTH_BYTES: Final = 4
 
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True):
-    """Platform time: ``epoch`` is the virtual time, in Unix seconds, at ``real`` (``time.time()``).
+    """State of the platform clock: the time now is ``epoch + (time.time() - real) * speed``.
 
-    Virtual now = ``epoch + (time.time() - real) * speed``. ``speed`` 0 is the manual clock, which only moves by
-    ``POST /fnkit/v1/clock`` (decision 21).
+    Attributes:
+        epoch: Platform time in Unix seconds at the real time ``real``.
+        real: Real time in Unix seconds.
+        speed: Platform seconds per real second; 0 for the manual clock, which ``POST /fnkit/v1/clock`` moves.
     """
 
     epoch: float
@@ -56,16 +58,21 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One deployment of a function: where it answers and how it runs.
+    """One deployment of a function: its addresses and how to run it.
 
-    generation: counts this function's deployments; a higher one replaces a lower one.
-    hosts: lower-case names without port, native spellings and custom domains.
-    path_prefix: ``/<region>/<namespace>/<function>`` for the path form, as URLs write it.
-    code: absolute folder that becomes ``/home/app/function``; interpreter: absolute program that runs it.
-    memory: MB. cpu: mVCPU. timeout: seconds, real time. environment: merged, secrets in clear.
-    uid: the user that instances run as when the platform is root, else 0.
-    secret_names: the variables of ``environment`` that are secrets. preload: whether third-party modules may be
-    imported ahead of a start.
+    Attributes:
+        generation: Number of the function's deployment; a higher one replaces a lower one.
+        hosts: Lower-case host names without port: the native ones and custom domains.
+        path_prefix: ``/<region>/<namespace>/<function>``, percent-encoded: the address by path.
+        interpreter: Absolute path of the program that runs the function.
+        code: Absolute path of the directory that an instance sees as ``/home/app/function``.
+        memory: MB.
+        cpu: mVCPU.
+        timeout: Real seconds.
+        environment: Merged variables, secrets decrypted.
+        uid: User id of instances if the platform runs as root, else 0.
+        secret_names: The variables in ``environment`` that are secrets.
+        preload: Whether third-party modules may be imported before an instance is needed.
     """
 
     function_id: str
@@ -100,22 +107,29 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         return unquote(self.path_prefix.rpartition("/")[0].rpartition("/")[2])
 
     def __repr__(self) -> str:
-        """Name the deployment alone: the environment holds secrets."""
+        """Omit the environment, which holds secrets."""
         return f"Route({self.function_id}@{self.generation})"
 
 
 class KeyGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key that may call private functions: the SHA-256 of its secret, and its one project or ``None``."""
+    """An API key that may call private functions.
+
+    Attributes:
+        sha256: Digest of the secret.
+        project_id: The only project whose functions it may call; ``None`` for all.
+    """
 
     sha256: bytes
     project_id: str | None = None
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What opens private functions, beside the platform's own key.
+    """Credentials that may call private functions, in addition to the platform's own key.
 
-    public_key: PEM, what tokens are signed with; empty as long as there is none. tokens: ids of those that were
-    not deleted; what each is for, and when it ends, it says itself.
+    Attributes:
+        public_key: PEM key that verifies tokens; empty before the first token was created.
+        tokens: Ids of the tokens that were not deleted. Scope and expiry are claims of the token.
+        keys: API keys.
     """
 
     public_key: str = ""
@@ -124,7 +138,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
-    """Everything that is in force. Routes it does not name are gone."""
+    """The complete state. Functions without a route in it are removed."""
 
     version: int
     clock: Clock
@@ -133,21 +147,24 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
 
 
 class Upsert(msgspec.Struct, frozen=True, kw_only=True, tag="upsert"):
-    """Start one instance of this deployment; when it runs, switch to it and say ``Started`` (decision 25)."""
+    """Deploy: start one instance, then switch traffic to this deployment and report ``DeploymentStarted``.
+
+    The previous deployment serves until then, and goes on serving if the start fails.
+    """
 
     version: int
     route: Route
 
 
 class Remove(msgspec.Struct, frozen=True, kw_only=True, tag="remove"):
-    """Stop serving this function and end its instances once they have answered what they hold."""
+    """Stop routing to this function, and stop its instances after their current requests."""
 
     version: int
     function_id: str
 
 
 class Hosts(msgspec.Struct, frozen=True, kw_only=True, tag="hosts"):
-    """This function answers under exactly these names from now on, whichever of its deployments serves."""
+    """Replace the host names of a function, whichever of its deployments is current."""
 
     version: int
     function_id: str
@@ -155,7 +172,7 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True, tag="hosts"):
 
 
 class CredentialsChanged(msgspec.Struct, frozen=True, kw_only=True, tag="credentials"):
-    """Tokens were issued or revoked, or the keys are others now. What is ``None`` stays."""
+    """Tokens were issued or revoked, or keys changed. ``None`` leaves a value unchanged."""
 
     version: int
     public_key: str | None = None
@@ -165,7 +182,7 @@ class CredentialsChanged(msgspec.Struct, frozen=True, kw_only=True, tag="credent
 
 
 class ClockChanged(msgspec.Struct, frozen=True, kw_only=True, tag="clock"):
-    """The clock was moved or its speed changed. The ack means: every task that became due has started."""
+    """The clock was moved. The data plane applies it, with its effects on idle instances, before the ack."""
 
     version: int
     clock: Clock
@@ -175,7 +192,7 @@ FromControl: TypeAlias = Snapshot | Upsert | Remove | Hosts | CredentialsChanged
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
-    """The data plane introduces itself, with its doors and the isolation in force."""
+    """The first message of the data plane, with its port and the isolation level in force."""
 
     pid: int
     gateway_port: int
@@ -183,20 +200,20 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
-    """The message of this version is in force."""
+    """The message with this version was applied."""
 
     version: int
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
-    """A first instance of this deployment runs and its routes are in force."""
+    """The first instance of a deployment is running and its route is in force."""
 
     function_id: str
     generation: int
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
-    """No instance of this deployment could be started; what served before still serves."""
+    """No instance of a deployment could be started. The previous deployment keeps serving."""
 
     function_id: str
     generation: int
@@ -204,7 +221,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 class Exited(msgspec.Struct, frozen=True, kw_only=True, tag="exited"):
-    """An instance ended by itself. ``reason`` is a short sentence: killed, out of memory, timed out, exit 3."""
+    """An instance ended unexpectedly. ``reason`` is a short text, such as ``out of memory`` or ``exit 3``."""
 
     function_id: str
     generation: int
@@ -212,7 +229,7 @@ class Exited(msgspec.Struct, frozen=True, kw_only=True, tag="exited"):
 
 
 class Healthy(msgspec.Struct, frozen=True, kw_only=True, tag="healthy"):
-    """Every ``min_scale`` instance of the snapshot is up (decision 25)."""
+    """Every function of the snapshot has its ``min_scale`` instances."""
 
     version: int
 
@@ -225,21 +242,29 @@ _from_data_plane: msgspec.msgpack.Decoder[FromDataPlane] = msgspec.msgpack.Decod
 
 
 def encode(message: FromControl | FromDataPlane) -> bytes:
-    """Return the message's msgpack bytes."""
+    """Encode a message as msgpack, without the length."""
     return _encoder.encode(message)
 
 
 def frame(message: FromControl | FromDataPlane) -> bytes:
-    """Return the message as it goes over the socket: length, then msgpack."""
+    """Encode a message as a frame: its length, then msgpack."""
     payload = _encoder.encode(message)
     return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
 
 
 def decode_from_control(payload: bytes) -> FromControl:
-    """Read what control sent; ``msgspec.DecodeError`` when it is not that."""
+    """Decode a message of control.
+
+    Raises:
+        msgspec.DecodeError: The payload is not such a message.
+    """
     return _from_control.decode(payload)
 
 
 def decode_from_data_plane(payload: bytes) -> FromDataPlane:
-    """Read what the data plane sent; ``msgspec.DecodeError`` when it is not that."""
+    """Decode a message of the data plane.
+
+    Raises:
+        msgspec.DecodeError: The payload is not such a message.
+    """
     return _from_data_plane.decode(payload)

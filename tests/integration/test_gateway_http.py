@@ -62,7 +62,7 @@ def test_a_path_that_leads_to_nobody_is_named_with_the_form_it_should_have(
     plane: DataPlaneProcess, path: str
 ) -> None:
     reply = plane.call("echo", path, host="127.0.0.1")
-    form = "here they are at /<region>/<namespace>/<function>/"
+    form = "functions are at /<region>/<namespace>/<function>/"
     assert (reply.status, reply.json()) == (404, {"message": f"no function answers at {path}: {form}"})
 
 

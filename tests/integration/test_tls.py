@@ -155,7 +155,7 @@ def test_plain_http_on_the_tls_port_is_told_so(secure: SecurePlane) -> None:
         peer.sendall(b"GET / HTTP/1.1\r\nHost: www.shop.example\r\n\r\n")
         raw = everything(peer)
     assert raw.startswith(b"HTTP/1.1 400 ")
-    assert json.loads(raw.partition(b"\r\n\r\n")[2]) == {"message": "this port speaks TLS: use https://"}
+    assert json.loads(raw.partition(b"\r\n\r\n")[2]) == {"message": "this port requires TLS: use https://"}
 
 
 def test_garbage_hurts_nobody(secure: SecurePlane) -> None:

@@ -117,7 +117,7 @@ def test_a_tunnel_to_anything_else_is_refused_and_nothing_is_connected_to(
             assert head.startswith(b"HTTP/1.1 403 ")
             body = everything(peer)
         name = authority.rpartition(b":")[0].decode()
-        assert json.loads(body) == {"message": f"this proxy leads to functions alone, and none answers for {name}"}
+        assert json.loads(body) == {"message": f"this proxy connects only to functions: none answers for {name}"}
         victim.settimeout(0)
         with pytest.raises(BlockingIOError):
             victim.accept()
@@ -152,7 +152,7 @@ def test_without_tls_only_plain_tunnels_are_opened() -> None:
         plane.deploy("echo", ECHO)
         head = plane.raw(b"CONNECT echo.test:443 HTTP/1.1\r\nHost: echo.test\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 403 ")
-        assert b"runs without TLS" in head
+        assert b"TLS is off on this platform" in head
         raw = plane.raw(
             b"CONNECT echo.test:80 HTTP/1.1\r\nHost: echo.test:80\r\n\r\n"
             b"GET /eager HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n"

@@ -60,7 +60,7 @@ def test_what_was_said_is_heard_however_it_comes_in_pieces(said: list[Said], dat
 
 @given(st.integers(0, 8) | st.integers(64 * 1024 * 1024 + 1, 2**32 - 1))
 def test_a_length_that_no_frame_has_is_refused(length: int) -> None:
-    with pytest.raises(ValueError, match="a frame of"):
+    with pytest.raises(ValueError, match="invalid frame length"):
         FrameReader().feed(length.to_bytes(4, "little") + bytes(9))
 
 

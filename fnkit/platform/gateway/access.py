@@ -1,4 +1,7 @@
-"""Who may call a private function (functions-contract §5), decided before anything wakes."""
+"""Authorization of requests to private functions: API keys, and tokens signed by the platform.
+
+A request is authorized before an instance is started for it. ``docs/api-behaviour.md`` describes tokens and keys.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,22 @@ if TYPE_CHECKING:
 __all__ = ["TOKEN_HEADERS", "Access"]
 
 TOKEN_HEADERS: Final = {b"x-auth-token": 0, b"scw-functions-token": 1, b"scw_functions_token": 2}
-"""Today's header and the older runtime's two, in the order in which they count."""
+"""Headers that may carry a credential, with their priority: the current one, then two of older runtimes."""
 
 _MISSING: Final = "this function is private: X-Auth-Token is missing"
 _INVALID: Final = "this function is private: X-Auth-Token is not valid"
 _ENDED: Final = "this function is private: the token in X-Auth-Token has expired"
-_FOREIGN: Final = "this function is private: X-Auth-Token is for something else"
+_FOREIGN: Final = "this function is private: X-Auth-Token does not give access to it"
 
 
 class Access:
-    """Checks credentials. Of keys it holds hashes, of tokens their ids and the key that they are signed with.
+    """Checks the credential of a request against API keys and tokens. Not thread-safe.
 
-    now: platform time in Unix seconds.
+    It keeps hashes of API keys, the ids of valid tokens and the public key that verifies them; no secrets.
+
+    Args:
+        secret_key: The platform's own API key, which may call every function.
+        now: Returns platform time in Unix seconds, which decides whether a token has expired.
     """
 
     def __init__(self, secret_key: str, now: Callable[[], float] = time.time) -> None:
@@ -38,38 +45,39 @@ class Access:
         self.replace_keys(())
 
     def replace(self, credentials: Credentials) -> None:
-        """Accept exactly these from now on, beside the platform's own key."""
+        """Replace all credentials except the platform's own key."""
         self.replace_keys(credentials.keys)
         self.trust(credentials.public_key)
         self._live = set(credentials.tokens)
 
     def replace_keys(self, keys: Iterable[KeyGrant]) -> None:
-        """Accept exactly these API keys from now on, beside the platform's own."""
+        """Replace all API keys except the platform's own."""
         self._projects = {grant.sha256: grant.project_id for grant in (*keys, self._own)}
 
     def change_tokens(self, issued: Iterable[str], revoked: Iterable[str]) -> None:
-        """Accept further tokens, and others no more."""
+        """Add and remove valid tokens, by id."""
         self._live.update(issued)
         self._live.difference_update(revoked)
 
     def trust(self, public_key: str) -> None:
-        """Read tokens with this key (PEM); empty where there are none."""
+        """Set the PEM key that verifies tokens; empty if no token exists."""
         if not public_key:
             self._reader = None
         elif self._reader is None or self._reader.public_key != public_key:
-            from fnkit.platform.gateway.tokens import TokenReader  # only tokens are worth its 50 ms
+            # Importing PyJWT and cryptography takes 50 ms, which platforms without tokens need not pay.
+            from fnkit.platform.gateway.tokens import TokenReader
 
             self._reader = TokenReader(public_key)
 
     def is_secret_key(self, token: bytes) -> bool:
-        """Say whether this is an API key of the platform."""
+        """Return whether this is the secret of a known API key."""
         return _digest(token) in self._projects
 
     def denial(self, route: Route, token: bytes | None) -> str | None:
-        """Say why a request with this credential may not call the function; ``None`` where it may.
+        """Return why a request with this credential may not call the function; ``None`` if it may.
 
-        Keys are found by their hash: who can choose hashes at will could choose the key, so the time that a
-        look-up takes tells nobody anything.
+        No constant-time comparison is needed: keys are looked up by SHA-256, and an attacker cannot choose inputs
+        whose digests approach a stored one.
         """
         if route.privacy != "private":
             return None

@@ -1,4 +1,4 @@
-"""One request on its way to an instance, whoever sent it: asked for, granted, given up, counted."""
+"""Invocations: a request from the moment it is complete until its response is written."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from fnkit.platform.gateway.tracing import Trace
 
 __all__ = ["Asking"]
 
-_GONE: Final = 499  # nginx's number for a client that did not wait for its answer
+_GONE: Final = 499  # nginx's status for a client that closed its connection before the response
 
 
 class Asking:
-    """The first half of a ``Listener``: what hears the answer adds the rest."""
+    """Base class of invocations: requests an instance and counts the result. Subclasses handle the response.
+
+    Args:
+        engine: Assigns the instance.
+        meter: Counters of the function.
+        payload: Event and context as JSON.
+        trace: The trace to record, if any.
+    """
 
     __slots__ = ("_began", "_call", "_engine", "_gone", "_meter", "_payload", "_trace")
 
@@ -29,7 +36,10 @@ class Asking:
         self._gone = False
 
     def abandon(self) -> None:
-        """Nobody waits for the answer any more."""
+        """Cancel: the client is gone. The request counts with status 499.
+
+        The engine lets the handler finish and frees the instance afterwards.
+        """
         self._gone = True
         self._count(_GONE)
         if self._call is not None:
@@ -37,10 +47,11 @@ class Asking:
             self._call = None
 
     def granted(self, call: Call) -> None:
-        """See ``Listener``."""
+        """Send the request to the assigned instance."""
         self._call = call
         if self._trace is not None:
             self._trace.granted(call)
+        # Dropped here, since the invocation may live for minutes and a payload may have tens of megabytes.
         payload, self._payload = self._payload, b""
         call.send(payload)
 

@@ -1,6 +1,8 @@
-"""Which certificate a TLS client is shown: that of the name it asks for where it is routed, else the gateway's own.
+"""TLS certificates of the gateway, issued on demand by the platform's certificate authority.
 
-Certificates are made when they are asked for, kept in memory, and made again before they end.
+A client that requests the host name of a function by SNI gets a certificate for that name, every other client one
+for the gateway's own names. Certificates are kept in memory and reissued before they expire. They share one private
+key, which each data plane generates anew and never stores.
 """
 
 from __future__ import annotations
@@ -26,12 +28,15 @@ _log = logging.getLogger(__name__)
 
 
 class Certificates:
-    """See the module.
+    """Server contexts by host name, with an LRU cache of certificates. Lives on one event loop.
 
-    authority: key and certificate, PEM. folder: private, for a file that exists for a moment, since OpenSSL
-    takes certificates from files alone. own_names: the gateway's names and addresses. is_routed: whether a
-    function answers for a name. now: real time in Unix seconds. kept: how many
-    certificates at a time.
+    Args:
+        authority: PEM file with the key and the certificate of the certificate authority.
+        folder: Private directory for temporary files: ``ssl`` loads certificates only from files.
+        own_names: Host names and addresses of the gateway.
+        is_routed: Returns whether a function has this host name.
+        now: Returns real time in Unix seconds.
+        kept: Size of the cache.
     """
 
     def __init__(
@@ -56,10 +61,11 @@ class Certificates:
         self._kept: OrderedDict[str, tuple[ssl.SSLContext, float]] = OrderedDict()
 
     async def for_address(self, address: str) -> ssl.SSLContext:
-        """Return the context for connections to this address of ours, which changes with the name asked for.
+        """Return the context for connections to this local address; its SNI callback selects the certificate.
 
         Raises:
-            OSError, ValueError: the authority cannot be read.
+            OSError: The file of the certificate authority cannot be read.
+            ValueError: The file has other content.
         """
         if self._issuer is None:
             self._issuer = await self._load()
@@ -71,14 +77,15 @@ class Certificates:
         return context
 
     async def _load(self) -> LeafIssuer:
-        """Read the authority once, in a thread: what that imports takes 50 ms, and others wait for answers."""
+        """Load the certificate authority once, in a thread: importing ``cryptography`` takes 50 ms."""
         if self._loading is None:
             self._loading = asyncio.get_running_loop().run_in_executor(None, _read, self._authority)
         try:
+            # Shielded, since several connections wait for this future and each may be cancelled.
             return await asyncio.shield(self._loading)
         except (OSError, ValueError) as error:
             self._loading = None
-            _log.error("TLS cannot be served: %s", error)
+            _log.error("cannot serve TLS: %s", error)
             raise
 
     def _chooser(
@@ -92,7 +99,7 @@ class Certificates:
                 routed = bool(wanted) and bool(self._is_routed(wanted.encode("latin-1", "replace")))
                 connection.context = self._context(wanted) if routed else self._own(address)
             except (OSError, ValueError) as error:
-                _log.error("no certificate for %s: %s", wanted or address, error)
+                _log.error("cannot issue a certificate for %s: %s", wanted or address, error)
                 return ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR
             return None
 
@@ -102,14 +109,14 @@ class Certificates:
         return self._context(address, *self._own_names)
 
     def _context(self, *names: str) -> ssl.SSLContext:
-        """Return the context that shows a certificate for these names; the first one tells it from others."""
+        """Return a context with a certificate for these names. The first name is the cache key."""
         now = self._now()
         found = self._kept.get(names[0])
         if found is not None and found[1] - now > _RENEWED_SECONDS:
             self._kept.move_to_end(names[0])
             return found[0]
         if self._issuer is None:
-            raise ValueError("the authority was not read")
+            raise ValueError("the certificate authority is not loaded")
         pem, end = self._issuer.issue(tuple(dict.fromkeys(names)), now)
         context = _server_context()
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix="leaf-") as file:

@@ -1,4 +1,4 @@
-"""One client connection: HTTP/1.1 in, responses out in the order of the requests."""
+"""HTTP/1.1 client connections: parse requests, enforce limits, write responses in the order of the requests."""
 
 from __future__ import annotations
 
@@ -17,16 +17,22 @@ from fnkit.platform.gateway.tunnels import ESTABLISHED, Tunnel
 
 __all__ = ["ClientConnection"]
 
-_HEAD_MAX_BYTES: Final = 60 * 1024  # Envoy's max_request_headers_kb
+_HEAD_MAX_BYTES: Final = 60 * 1024  # the default of Envoy's max_request_headers_kb
 _LINGER_SECONDS: Final = 2.0
 _PIPELINE_MAX: Final = 16
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class ClientConnection(asyncio.Protocol):
-    """See the module. ``private`` connections come through the Unix socket and need no token (decision 18).
+    """An ``asyncio.Protocol`` that parses with llhttp and hands complete requests to the gateway one at a time.
 
-    scheme: ``https`` where the transport is a TLS one.
+    Further pipelined requests wait in ``_pipeline``. After ``_read_closed`` is set, input is ignored and the
+    connection closes once the responses that are due have been written.
+
+    Args:
+        gateway: Routes and starts requests.
+        private: Whether the connection came through the private Unix socket, whose requests need no token.
+        scheme: ``https`` on a TLS transport.
     """
 
     def __init__(self, gateway: Gateway, *, private: bool, scheme: str = "http") -> None:
@@ -41,30 +47,30 @@ class ClientConnection(asyncio.Protocol):
         self._request = ClientRequest()
         self._in_head = True
         self._in_request = False
-        self._began = 0.0  # the request that is arriving
+        self._began = 0.0  # time of the first byte of the request that is arriving
         self._head_bytes = 0
-        self._excess = 0  # bytes of a body's framing since its last byte
-        self._body_follows = False  # the parser takes what is behind an offer to upgrade for no body
-        self._resuming = False  # another parser reads on in the same request
+        self._excess = 0  # bytes received since the last byte of body content: chunk framing and trailers
+        self._body_follows = False  # the request has an Upgrade header and a body, at which llhttp stops
+        self._resuming = False  # a second parser reads the body of the same request
         self._waiting: deque[tuple[ClientRequest, Target | Tunnel | MappedResponse]] = deque()
         self._current: ClientRequest | None = None
-        self._deaf = False  # nothing more is read from this client
+        self._deaf = False  # input is ignored from here on
         self._paused = False
-        self._is_full = False  # what was written waits for the client to read
+        self._is_full = False  # the write buffer is above its high-water mark
         self._last = self._loop.time()
 
     # The connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is here."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+        """Register the connection."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not subclass it
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.peer = str(peer[0])
         self._gateway.connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """The client is gone: what it waited for is let go, or the instance would never be free again."""
+        """Abandon the current invocation; otherwise its instance would stay busy forever."""
         self._gateway.connections.discard(self)
         self._waiting.clear()
         self._deaf = True
@@ -73,13 +79,13 @@ class ClientConnection(asyncio.Protocol):
             exchange.abandon()
 
     def pause_writing(self) -> None:
-        """The client reads slowly."""
+        """Stop reading the response of the instance until the client catches up."""
         self._is_full = True
         if self.exchange is not None:
             self.exchange.pause()
 
     def resume_writing(self) -> None:
-        """The client has caught up."""
+        """Continue with the response, or with the next request."""
         self._is_full = False
         self._last = self._loop.time()
         if self.exchange is not None:
@@ -87,11 +93,18 @@ class ClientConnection(asyncio.Protocol):
         self._advance()
 
     def look(self, now: float, *, stalled: float, idle: float) -> bool:
-        """Close when the client has stalled in the middle of a request, or is idle for long; say whether.
+        """Close the connection if its client stalls within a request or is idle; return whether it did.
 
-        A head has ``stalled`` seconds as a whole: a byte now and then would hold a connection for ever.
+        The time of a head counts from its first byte, that of a body from the last one received. Otherwise a client
+        that sends a header byte now and then could hold the connection forever (slowloris).
+
+        Args:
+            now: Time of the event loop.
+            stalled: Seconds for a head, and between two reads of a body.
+            idle: Seconds without a request, or without the client reading its response.
         """
         quiet = now - self._last
+        # While a request runs, or can start at once, the client waits for the gateway, not the other way round.
         if self._current is not None or (self._waiting and self._waiting[0][0].complete and not self._is_full):
             return False
         if self._in_request and not self._is_full:
@@ -99,12 +112,12 @@ class ClientConnection(asyncio.Protocol):
                 self._refuse_all(message_response(408, "the request did not arrive in time"))
                 return True
         elif quiet > idle and self._transport is not None:
-            self._transport.abort()  # closing waits for a client that does not read
+            self._transport.abort()  # close() would first wait until the client reads what is buffered
             return True
         return False
 
     def stop(self) -> None:
-        """Close as soon as no request is held."""
+        """Close now if no request is in progress; otherwise the gateway closes after the response."""
         if self._current is None and not self._waiting:
             self.abort()
 
@@ -116,7 +129,12 @@ class ClientConnection(asyncio.Protocol):
     # Requests
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came from the client."""
+        """Feed the parser, and enforce the limits that it does not have.
+
+        llhttp limits neither the size of a head nor that of chunk extensions and trailers. A head is counted here
+        until it is complete. Framing is counted since the last body byte, so that a slow legitimate body in small
+        chunks is not affected.
+        """
         if self._deaf:
             return
         self._last = self._loop.time()
@@ -136,12 +154,13 @@ class ClientConnection(asyncio.Protocol):
             elif not self._in_head and request is self._request:
                 self._excess = self._excess + len(data) if size == request.size else 0
                 if self._excess > _HEAD_MAX_BYTES and not self._deaf:
-                    self._refuse_all(message_response(400, "the body's chunks are longer than what they hold"))
+                    self._refuse_all(message_response(400, "the chunk framing of the body is too long"))
 
     def _upgraded(self, rest: bytes) -> None:
-        """The parser stops at an upgrade that we did not accept: the request counts, the offer does not.
+        """Continue after an ``Upgrade`` header, which the gateway ignores as RFC 9110 section 7.8 permits.
 
-        It also takes a body for what comes after the upgrade, where it would be read as another request.
+        llhttp stops after the head of such a request, so a new parser is needed. A body would then be parsed as
+        another request (request smuggling), so the new parser is first fed a head with the same framing.
         """
         self._parser = httptools.HttpRequestParser(self)
         if self._body_follows and not self._deaf:
@@ -152,7 +171,7 @@ class ClientConnection(asyncio.Protocol):
             self.data_received(rest)
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Start a new request."""
         if self._resuming:
             return
         self._request = ClientRequest()
@@ -161,17 +180,21 @@ class ClientConnection(asyncio.Protocol):
         self._excess = 0
 
     def on_url(self, url: bytes) -> None:
-        """A piece of the request target."""
+        """Append a piece of the request target."""
         if not self._resuming:
             self._request.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header. Trailers are none: what was checked in the head must not change behind it."""
+        """Add a header. Trailer fields are ignored: they must not change what was checked in the head."""
         if self._in_head:
             self._request.add_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is complete; what can be refused is refused before the body comes."""
+        """Route the request, so that an error is sent before the body arrives, and queue it.
+
+        An early error for a request with a body closes the connection: reading and discarding the body would cost
+        as much as accepting it.
+        """
         if self._resuming:
             self._resuming = False
             return
@@ -201,7 +224,7 @@ class ClientConnection(asyncio.Protocol):
         self._waiting.append((request, target))
 
     def _check_head(self, request: ClientRequest) -> None:
-        # Python's and other clients open their tunnels by HTTP/1.0: what comes through them is what counts.
+        # http.client and others send CONNECT as HTTP/1.0. The requests inside the tunnel are checked on their own.
         if self._parser.get_http_version() == "1.0" and request.method != "CONNECT":
             request.keep_alive = False
             raise Refused(message_response(426, "HTTP/1.1 or newer is required"))
@@ -210,22 +233,23 @@ class ClientConnection(asyncio.Protocol):
             raise Refused(message_response(431, f"the headers exceed {_HEAD_MAX_BYTES} bytes"))
         if request.hosts != 1 and request.method != "CONNECT":
             request.keep_alive = False
-            raise Refused(message_response(400, "a request has one Host header"))
+            raise Refused(message_response(400, "a request must have exactly one Host header"))
         if request.coding not in (b"", b"chunked"):
             request.keep_alive = False
-            raise Refused(message_response(501, "the only transfer encoding is chunked"))
+            raise Refused(message_response(501, "the only supported transfer encoding is chunked"))
         if request.upgrade == b"websocket":
             request.keep_alive = False
             raise Refused(message_response(400, "WebSockets are not supported by Serverless Functions"))
 
     def _tunnel(self, request: ClientRequest) -> Tunnel:
+        # A rejected CONNECT closes the connection: the client may already have sent the first bytes of the tunnel.
         request.keep_alive = False
         tunnel = self._gateway.tunnel(request, private=self._private)
         request.keep_alive = True
         return tunnel
 
     def on_body(self, data: bytes) -> None:
-        """A piece of the body."""
+        """Append a piece of the body, within the limit."""
         request = self._request
         if self._deaf:
             return
@@ -236,7 +260,7 @@ class ClientConnection(asyncio.Protocol):
             request.body.append(data)
 
     def on_message_complete(self) -> None:
-        """The request is complete."""
+        """Start the request if it is next; stop reading if the pipeline is full."""
         if self._body_follows:
             return
         self._in_head = True
@@ -251,7 +275,10 @@ class ClientConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _advance(self) -> None:
-        """Start the next complete request, unless the answers so far are still to be read: they lie in memory."""
+        """Start the next complete request, unless earlier responses are still buffered.
+
+        Without that condition a client that pipelines requests and never reads would fill the memory.
+        """
         while (
             self._waiting
             and self._waiting[0][0].complete
@@ -279,7 +306,7 @@ class ClientConnection(asyncio.Protocol):
         self.responded(complete=True)
 
     def _open(self, tunnel: Tunnel) -> None:
-        """Go on as the end of a tunnel: with plain requests, or as another connection over TLS."""
+        """Serve the tunnel: plain requests on this connection, or TLS with a new protocol on the same transport."""
         if not tunnel.is_tls:
             self.respond(ESTABLISHED)
             self.responded(complete=True)
@@ -292,10 +319,10 @@ class ClientConnection(asyncio.Protocol):
             )
 
     def _refuse_all(self, response: MappedResponse) -> None:
-        """Answer what cannot be read on from here, after what is still owed, and close."""
+        """Send this error after the responses that are due, then close: the input cannot be parsed further."""
         self._deaf = True
         if self._waiting and not self._waiting[-1][0].complete:
-            self._waiting.pop()  # it will never be complete
+            self._waiting.pop()  # its rest will not be read
         request = ClientRequest()
         request.method = self._request.method
         request.keep_alive = False
@@ -304,18 +331,23 @@ class ClientConnection(asyncio.Protocol):
         if self._current is None:
             self._advance()
 
-    # Responses (see ``Client``)
+    # Responses
 
     def _is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
     def respond(self, data: bytes) -> None:
-        """Write. A transport that is closing raises on writes: the client is gone, its answer too."""
+        """Write to the client; discard the data if the connection is closing, since uvloop raises then."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def responded(self, *, complete: bool) -> None:
-        """The response to the current request is over."""
+        """End the current request: start the next one, or close the connection.
+
+        Args:
+            complete: Whether the response was written completely. If not, the connection is aborted, which is how
+                the client notices (RFC 9112 section 8).
+        """
         request, self._current = self._current, None
         self.exchange = None
         self._last = self._loop.time()
@@ -325,10 +357,14 @@ class ClientConnection(asyncio.Protocol):
         elif request is not None and not request.keep_alive:
             self._close_gently()
         elif self._waiting:
-            self._loop.call_soon(self._advance)
+            self._loop.call_soon(self._advance)  # not called directly: pipelined errors would recurse
 
     def _close_gently(self) -> None:
-        """Close after the client had time to read: with unread bytes of its own, closing would reset it."""
+        """Close, with a delay if the client may still be sending.
+
+        Closing a socket with unread input makes the kernel send RST, and the client may lose the response before it
+        has read it (RFC 9112 section 9.6). So only the write side is closed first.
+        """
         if self._transport is None or self._transport.is_closing():
             return
         if self._deaf and self._transport.can_write_eof():
@@ -340,5 +376,5 @@ class ClientConnection(asyncio.Protocol):
 
 def _what_is_wrong(error: httptools.HttpParserError) -> str:
     if isinstance(error, httptools.HttpParserInvalidURLError):
-        return "a URL cannot hold such a character: percent-encode it"
+        return "the URL contains an invalid character: percent-encode it"
     return "this is not an HTTP/1.1 request"

@@ -1,4 +1,4 @@
-"""One message from the moment the gateway has it until it is known what its function answered."""
+"""Deliveries of messages to functions: the invocation of one message, and the request that its function gets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fnkit.platform.gateway.tracing import Trace
 __all__ = ["WORDS", "Delivered"]
 
 WORDS: Final = 300
-"""Bytes of a refusal that are of interest."""
+"""Bytes of an error body that are reported to control."""
 
 _REFUSED: Final = 300
 _FAILED: Final = 500
@@ -26,7 +26,10 @@ _BLANKS: Final = b" \t\r\n"
 
 
 class Delivered(Asking):
-    """Hears an instance's answer, and tells ``answered`` what a client of HTTP would get (see ``Exchange``)."""
+    """Delivers one message and calls ``answered`` with the status that an HTTP client would get.
+
+    ``answered`` is called once, unless the invocation is abandoned.
+    """
 
     __slots__ = (
         "_answered",
@@ -58,32 +61,33 @@ class Delivered(Asking):
         self._size = 0
 
     def start(self) -> None:
-        """Ask the engine for an instance."""
+        """Request an instance from the engine."""
         call = self._engine.acquire(self._function_id, self._request_id, self)
+        # ``acquire`` may call back at once, and the callback may abandon this invocation.
         if call is not None and not self._gone:
             self._call = call
 
     # Listener
 
     def answer_started(self, status: int, headers: AnswerHeaders) -> None:
-        """See ``Listener``."""
+        """Store the head of the response."""
         self._status, self._headers = status, headers
 
     def answer_data(self, data: bytes) -> None:
-        """See ``Listener``. What is larger than what is mapped as a whole is a body, of which nobody asks more."""
+        """Buffer a piece of the body; discard it beyond the size up to which a body is mapped."""
         self._size += len(data)
         if self._size <= _BUFFER_MAX:
             self._parts.append(data)
 
     def answer_ended(self) -> None:
-        """See ``Listener``."""
+        """Report the mapped response."""
         self._call = None
         status, body = self._mapped(b"".join(self._parts))
         self._count(status)
         self._answered(Answer(status, of_function=True, words=body[:WORDS] if status >= _REFUSED else b""))
 
     def failed(self, failure: Failure) -> None:
-        """See ``Listener``."""
+        """Report the gateway's error response."""
         self._call = None
         if self._gone:
             return

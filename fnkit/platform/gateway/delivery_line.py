@@ -1,7 +1,7 @@
-"""Control's connection for deliveries: messages of queues, ticks, replays. No token is asked for (decision 18).
+"""The gateway's end of the delivery protocol: queue messages, scheduled runs and replays sent by control.
 
-Many are under way on it at a time, so that one read takes in all that has come since the last one, and one write
-answers all that has ended.
+Deliveries come through a Unix socket of mode 0600 and need no token. Many share one connection: one read decodes
+all requests that have arrived, and one write sends all responses of an iteration of the event loop.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["DeliveryLine"]
 
 
 class DeliveryLine(asyncio.Protocol):
-    """See the module."""
+    """A connection of control for deliveries."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -43,12 +43,12 @@ class DeliveryLine(asyncio.Protocol):
     # The connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Control is here."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+        """Register the connection."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not subclass it
         self._gateway.connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Control is gone: nobody waits for what is under way; its instances are free when they have answered."""
+        """Abandon every delivery of the connection; their instances become idle when the handlers finish."""
         self._gateway.connections.discard(self)
         self._transport = None
         under_way, self._under_way = self._under_way, {}
@@ -56,12 +56,12 @@ class DeliveryLine(asyncio.Protocol):
             delivered.abandon()
 
     def look(self, now: float, *, stalled: float, idle: float) -> bool:
-        """Control may be silent for as long as it likes."""
+        """Never close: control keeps this connection open while it has nothing to deliver."""
         del now, stalled, idle
         return False
 
     def stop(self) -> None:
-        """Close as soon as nothing is under way; what still comes is turned away."""
+        """Reject further deliveries, and close when the current ones have ended."""
         self._stopping = True
         self._close_when_done()
 
@@ -71,14 +71,14 @@ class DeliveryLine(asyncio.Protocol):
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Frames came, or pieces of some."""
+        """Start or cancel the deliveries of the received frames."""
         try:
             for frame in self._reader.feed(data):
                 if frame.kind == POST:
                     self._begin(frame.number, read_post(frame.content))
                 elif frame.kind == GIVE_UP and (delivered := self._under_way.pop(frame.number, None)) is not None:
                     delivered.abandon()
-        except ValueError:  # nobody who speaks this says such a thing
+        except ValueError:  # not the protocol: frame boundaries are lost, so the connection cannot go on
             self.abort()
 
     # Deliveries
@@ -107,6 +107,7 @@ class DeliveryLine(asyncio.Protocol):
 
     def _say(self, number: int, answer: Answer) -> None:
         self._answers.append(answer_frame(number, answer))
+        # One write for all responses of this iteration of the event loop: a system call costs more than a frame.
         if len(self._answers) == 1:
             self._loop.call_soon(self._write)
 

@@ -1,7 +1,7 @@
-"""The request that a function gets with a message.
+"""The HTTP request that a function gets for a message.
 
-All of it but four values is the same for every message of a kind. So it is made once, by the rules of any request,
-and then only completed.
+Only four values differ between the messages of one function and content type, so the encoded request is built once
+as a template, by the same code as for any request, and filled in for each message.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from fnkit.platform.routing import Route
 __all__ = ["PEER", "DeliveryForms", "delivery_request"]
 
 PEER: Final = "127.0.0.1"
-"""Where messages come from, as functions are told."""
+"""The client address of messages, in the headers of the event."""
 
 _AGENT: Final = (b"user-agent", USER_AGENT.encode())
 _FORMS_MAX: Final = 4096
-_MARK: Final = uuid.uuid4().hex  # no message of anybody's has it
+_MARK: Final = uuid.uuid4().hex  # random, so that no route or content type contains a placeholder
 _LENGTH: Final = f"length {_MARK}"
 _ID: Final = f"id {_MARK}"
-_BODY: Final = f"body {_MARK}"  # with a blank it is no base64, of which the event would say so
+_BODY: Final = f"body {_MARK}"  # the space keeps it from being base64, which would add ``isBase64Encoded``
 _IS_BASE64: Final = b',"isBase64Encoded":true'
 _encoder: Final = msgspec.json.Encoder()
 
 
 def delivery_request(post: Post) -> ClientRequest:
-    """Return the request as a client would have sent it, with the headers that were recorded of the real one's."""
+    """Return the HTTP request for a message, with the headers recorded from Scaleway's deliveries."""
     request = ClientRequest()
     request.method = "POST"
     request.target = b"/"
@@ -50,7 +50,7 @@ def _headers(post: Post, length: bytes) -> list[tuple[bytes, bytes]]:
 
 
 class _Form(NamedTuple):
-    """The pieces between a length, a request's id, a body, and what may be said of the body."""
+    """The constant parts of an encoded request, before and after its length, request id and body."""
 
     before_length: bytes
     before_id: bytes
@@ -59,13 +59,16 @@ class _Form(NamedTuple):
 
 
 class DeliveryForms:
-    """The forms of one gateway."""
+    """Cache of templates, by memory limit, function name and content type.
+
+    An event does not contain the Host header, so functions of the same name in several namespaces share a template.
+    """
 
     def __init__(self) -> None:
         self._forms: dict[tuple[int, str, bytes], _Form] = {}
 
     def envelope(self, route: Route, post: Post, request_id: str) -> bytes:
-        """Return what a bridge is asked, as ``requests.envelope`` would."""
+        """Encode event and context of a message, with the same result as ``encode_invocation``."""
         key = (route.memory, route.name, post.content_type)
         form = self._forms.get(key)
         if form is None:

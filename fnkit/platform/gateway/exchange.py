@@ -1,4 +1,8 @@
-"""One request from the moment it is complete until its response is written (decision 32)."""
+"""Invocations: a request from the moment it is complete until its response is written.
+
+``Invocation`` requests the instance and counts the result, for HTTP requests and messages alike. ``HttpInvocation``
+writes the response to an HTTP client, mapped by the rules of the runtimes or passed through.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +30,29 @@ _EMPTY_LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 class Client(Protocol):
-    """The connection that the response goes to."""
+    """The connection that a response is written to."""
 
     def respond(self, data: bytes) -> None:
         """Write a piece of the response."""
 
     def responded(self, *, complete: bool) -> None:
-        """The response is over; when it is not complete, the connection must show that by closing."""
+        """End the response. An incomplete one must be shown to the client by closing the connection."""
 
 
 class Exchange(Asking):
-    """Hears an instance's answer and writes the response.
+    """Writes the response of an instance to a client.
 
-    The answer is held back until its first byte that is not blank: only JSON that starts with an object, a
-    string or ``null`` is mapped as a whole, everything else is passed on as it comes.
+    The body is buffered until its first byte that is not whitespace. Only JSON that starts with an object, a string
+    or ``null`` is buffered completely and mapped; everything else is streamed.
+
+    Args:
+        engine: Assigns the instance.
+        meter: Counters of the function.
+        client: The connection that the response is written to.
+        payload: Event and context as JSON.
+        is_head: Whether this is a HEAD request, whose response has no body.
+        keep_alive: Whether the connection stays open.
+        trace: The trace to record, if any.
     """
 
     __slots__ = (
@@ -70,7 +83,7 @@ class Exchange(Asking):
     ) -> None:
         super().__init__(engine, meter, payload, trace)
         self._client = client
-        self._answered = 0  # the status that the client gets
+        self._answered = 0  # the status of the response after mapping
         self._is_head = is_head
         self._keep_alive = keep_alive
         self._status = 0
@@ -78,37 +91,38 @@ class Exchange(Asking):
         self._length: int | None = None
         self._parts: list[bytes] = []
         self._size = 0
-        self._whole: bool | None = None  # hold the body back for the mapping; unknown before its first byte
+        self._whole: bool | None = None  # whether to buffer and map the body; unknown before its first byte
         self._head_sent = False
         self._chunked = False
 
     def start(self, function_id: str, request_id: str) -> None:
-        """Ask the engine for an instance."""
+        """Request an instance from the engine."""
         call = self._engine.acquire(function_id, request_id, self)
+        # ``acquire`` may call back at once, and the callback may abandon this invocation.
         if call is not None and not self._gone:
             self._call = call
 
     def pause(self) -> None:
-        """The client reads more slowly than the instance writes."""
+        """Stop reading from the instance, once streaming: before that, the buffer has its own limit."""
         if self._call is not None and self._head_sent:
             self._call.pause()
 
     def resume(self) -> None:
-        """The client has caught up."""
+        """Read from the instance again."""
         if self._call is not None:
             self._call.resume()
 
     # Listener
 
     def answer_started(self, status: int, headers: AnswerHeaders) -> None:
-        """See ``Listener``."""
+        """Store the head of the response."""
         self._status = status
         self._length, self._headers = without_length(headers)
         if status == _FAILED:
             self._whole = True
 
     def answer_data(self, data: bytes) -> None:
-        """See ``Listener``."""
+        """Buffer or stream a piece of the body."""
         if self._head_sent:
             self._pass_on(data)
             return
@@ -123,11 +137,12 @@ class Exchange(Asking):
         if self._whole:
             if self._size > _BUFFER_MAX:
                 self._stream()
-        elif self._size != self._length:  # else the end follows at once, and one write does it all
+        # A complete body is not streamed: its end follows at once, and head and body go out in one write.
+        elif self._size != self._length:
             self._stream()
 
     def answer_ended(self) -> None:
-        """See ``Listener``."""
+        """Write the response, or its end."""
         self._call = None
         if self._head_sent:
             if self._chunked:
@@ -146,7 +161,7 @@ class Exchange(Asking):
         self._client.responded(complete=True)
 
     def failed(self, failure: Failure) -> None:
-        """See ``Listener``."""
+        """Write an error response, or abort the one that was started."""
         self._call = None
         if self._gone:
             return

@@ -1,4 +1,8 @@
-"""What happens to a complete request: routing, access, the core runtime's own answers, the engine."""
+"""The gateway: routes requests and deliveries to functions, authorizes them, and starts their invocations.
+
+It also answers what needs no function: health and metrics on the private socket, redirects to HTTPS, and the
+responses that Scaleway's core runtime generates itself.
+"""
 
 from __future__ import annotations
 
@@ -30,27 +34,27 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Gateway", "Refused", "Target"]
 
 _HEALTH: Final = "/healthz"
-_STALLED_SECONDS: Final = 60.0  # CRT23: ReadHeaderTimeout 1 min
+_STALLED_SECONDS: Final = 60.0  # the ReadHeaderTimeout of Scaleway's core runtime
 _IDLE_SECONDS: Final = 300.0
 _LOOK_SECONDS: Final = 5.0
-_SHOWN: Final = 300  # characters of a client's own text in a message
+_SHOWN: Final = 300  # characters of the client's input that an error message repeats
 
 
 class Connection(Protocol):
-    """One that the gateway holds open."""
+    """An open connection of the gateway."""
 
     def look(self, now: float, *, stalled: float, idle: float) -> bool:
-        """Close where it has stalled for so many seconds in a request, or was idle for so many; say whether."""
+        """Close if the client stalls within a request or is idle for too long; return whether it did."""
 
     def stop(self) -> None:
-        """Close as soon as nothing is under way."""
+        """Close as soon as no request is in progress."""
 
     def abort(self) -> None:
         """Close now."""
 
 
 class Refused(Exception):
-    """The answer is known without a handler."""
+    """The request gets this response without running a handler."""
 
     def __init__(self, response: MappedResponse) -> None:
         super().__init__(response.status)
@@ -58,7 +62,7 @@ class Refused(Exception):
 
 
 class Target:
-    """Where a request goes: the deployment, and path and query as the handler sees them."""
+    """The deployment for a request, and the path and query that its handler gets."""
 
     __slots__ = ("path", "query", "route")
 
@@ -69,9 +73,16 @@ class Target:
 
 
 class Gateway:
-    """The data plane's front.
+    """Routes requests to functions. Lives on one event loop.
 
-    The data plane sets ``has_snapshot`` and ``is_healthy``, and ``tls_port`` and ``tunnels`` where there are such.
+    Attributes:
+        tracer: Set if traces are exported.
+        has_snapshot: Set once the routes are known. Until then requests without a route get 503 instead of 404.
+        is_healthy: Set once every function has its ``min_scale`` instances.
+        is_stopping: Set by ``stop``.
+        tls_port: The TLS port, 0 without one.
+        tunnels: Resolves CONNECT requests, if enabled.
+        connections: The open connections, which register themselves.
     """
 
     def __init__(self, engine: Engine, table: RoutingTable, access: Access) -> None:
@@ -91,7 +102,16 @@ class Gateway:
         self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def target(self, request: ClientRequest, *, private: bool, scheme: str = "http") -> Target:
-        """Return where a request that came by this scheme goes. Raises ``Refused``."""
+        """Return the deployment for a request that needs no redirect, is authorized and has a valid path.
+
+        Args:
+            request: A request whose head is complete.
+            private: Whether it came through the private socket, and needs no token.
+            scheme: ``http`` or ``https``.
+
+        Raises:
+            Refused: The request gets a response of the gateway.
+        """
         raw, _, query = request.target.partition(b"?")
         if not raw.startswith(b"/"):
             raw = self._absolute(request, raw)
@@ -107,7 +127,7 @@ class Gateway:
         try:
             path = decode_path(path_text)
         except ValueError:
-            raise Refused(message_response(400, "the path has an escape that is none")) from None
+            raise Refused(message_response(400, "the path has an invalid percent-escape")) from None
         own = refusal(
             path,
             request.declared,
@@ -119,7 +139,7 @@ class Gateway:
         return Target(route, path, query.decode("latin-1"))
 
     def _by_path(self, request: ClientRequest, path: str, *, private: bool) -> tuple[Route, str]:
-        """Return what the path names where the host is nobody, and the path that is left. Raises ``Refused``."""
+        """Return the deployment that the path names, and the rest of the path. Raises ``Refused``."""
         if private and path == _HEALTH:
             raise Refused(self._health())
         if private and path == METRICS_PATH:
@@ -133,13 +153,17 @@ class Gateway:
 
     def _nobody(self, request: ClientRequest, path: str) -> str:
         if self.table.is_own(request.host):
-            return f"no function answers at {path[:_SHOWN]}: here they are at /<region>/<namespace>/<function>/"
+            return f"no function answers at {path[:_SHOWN]}: functions are at /<region>/<namespace>/<function>/"
         host = request.host[:_SHOWN].decode("latin-1") or "(none)"
         return f"no function answers for {host}"
 
     @staticmethod
     def _absolute(request: ClientRequest, raw: bytes) -> bytes:
-        """Take the host out of ``GET http://host/path`` (a client that uses us as its proxy)."""
+        """Move the host of an absolute-form target (``GET http://host/path``) to the request and return the path.
+
+        Clients that use the gateway as an HTTP proxy send this form; its host overrides the Host header (RFC 9112
+        section 3.2.2).
+        """
         scheme, separator, rest = raw.partition(b"://")
         if not separator or scheme.lower() not in (b"http", b"https"):
             if raw == b"*":
@@ -150,7 +174,7 @@ class Gateway:
         return b"/" + path
 
     def tunnel(self, request: ClientRequest, *, private: bool) -> Tunnel:
-        """Return what CONNECT leads to. Raises ``Refused``."""
+        """Return the tunnel for a CONNECT request. Raises ``Refused``."""
         if private or self.tunnels is None:
             raise Refused(message_response(405, "CONNECT is not supported"))
         if not self.has_snapshot:
@@ -166,7 +190,7 @@ class Gateway:
         return message_response(503, "stopping" if self.is_stopping else "starting")
 
     def start(self, request: ClientRequest, target: Target, connection: ClientConnection) -> Exchange:
-        """Send a complete request on its way."""
+        """Start the invocation for a complete request."""
         route = target.route
         request_id = request.identify()
         payload, trace = self._prepared(request, target, request_id, connection.peer, connection.scheme)
@@ -184,11 +208,19 @@ class Gateway:
         return exchange
 
     def delivery(self, post: Post, answered: Callable[[Answer], None]) -> Delivered:
-        """Return what hands a message to its function as soon as it is started. Raises ``Refused``."""
+        """Create the invocation for a message; the caller starts it.
+
+        Args:
+            post: The message.
+            answered: Called once with the outcome, unless the invocation is abandoned.
+
+        Raises:
+            Refused: No function has this host name, or the message is too large.
+        """
         route, trace = self.table.by_host(post.host), None
         request_id = new_request_id()
         if route is None or self.tracer is not None or len(post.body) > PAYLOAD_MAX_BYTES:
-            # By the long way, which says what is wrong with it, and adds to its headers.
+            # The general path: it creates the error response and adds trace headers, which the template cannot.
             request = delivery_request(post)
             target = self.target(request, private=True)
             route = target.route
@@ -202,7 +234,7 @@ class Gateway:
     def _prepared(
         self, request: ClientRequest, target: Target, request_id: str, peer: str, scheme: str
     ) -> tuple[bytes, Trace | None]:
-        """Return the request as an instance gets it, and its trace where it is recorded."""
+        """Return the encoded event and context, and the trace if it is recorded."""
         route = target.route
         hide = request.token is not None and (
             route.privacy == "private" or any(map(self.access.is_secret_key, request.credentials))
@@ -225,14 +257,14 @@ class Gateway:
         return payload, trace
 
     def _look(self) -> None:
-        """Close connections whose client stalls, and those that nobody has used for long."""
+        """Close connections whose client stalls or is idle."""
         now = self._loop.time()
         for connection in list(self.connections):
             connection.look(now, stalled=_STALLED_SECONDS, idle=_IDLE_SECONDS)
         self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def stop(self) -> None:
-        """Take no further requests; connections without one are closed."""
+        """Stop serving: close idle connections now, the others after their current response."""
         self.is_stopping = True
         for connection in list(self.connections):
             connection.stop()

@@ -1,7 +1,4 @@
-"""Certificates for names, signed by the platform's authority. Imported when the first TLS client comes.
-
-One key for all of them, made anew in every data plane and never kept: only the certificates differ.
-"""
+"""Issues TLS certificates signed by the local CA. Imported lazily, since ``cryptography`` takes 50 ms to import."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 __all__ = ["LIFETIME", "LeafIssuer"]
 
 LIFETIME: Final = timedelta(days=90)
-"""Clients take no leaf of more than 398 days."""
+"""Lifetime of certificates. Browsers reject server certificates of more than 398 days."""
 
 _SKEW: Final = timedelta(days=1)
 _USAGE: Final = x509.KeyUsage(
@@ -42,25 +39,38 @@ _USAGE: Final = x509.KeyUsage(
 
 
 class LeafIssuer:
-    """Signs with the authority in ``file`` (PEM: key and certificate).
+    """Issues certificates for one private key, which is generated here and never stored.
+
+    Args:
+        file: PEM file with the key and the certificate of the certificate authority.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it holds something else.
+        OSError: The file cannot be read.
+        ValueError: The file has other content.
     """
 
     def __init__(self, file: Path) -> None:
         pem = file.read_bytes()
         key = load_pem_private_key(pem, None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("not a key on an elliptic curve")  # noqa: TRY004  (a file's content, not an argument)
+            raise ValueError("the CA key is not an elliptic-curve key")  # noqa: TRY004  (a file's content)
         self._authority_key = key
         self._authority = x509.load_pem_x509_certificate(pem)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._private = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def issue(self, names: Sequence[str], now: float) -> tuple[bytes, float]:
-        """Return key and certificate (PEM) for these host names and addresses, and when it ends (Unix seconds)."""
+        """Issue a certificate.
+
+        It never outlives the CA certificate, and starts a day early for clients whose clock is behind.
+
+        Args:
+            names: Host names and IP addresses.
+            now: Real time in Unix seconds.
+
+        Returns:
+            Key and certificate as PEM, and the expiry in Unix seconds.
+        """
         at = datetime.fromtimestamp(now, UTC)
         end = min(at + LIFETIME, self._authority.not_valid_after_utc)
         public = self._key.public_key()

@@ -1,4 +1,4 @@
-"""The gateway's doors: a TCP port for everybody; Unix sockets for the platform itself, and for its deliveries."""
+"""The gateway's listeners: a TCP port and a TLS port for clients, Unix sockets for control and for deliveries."""
 
 from __future__ import annotations
 
@@ -19,16 +19,27 @@ _BACKLOG: Final = 2048
 
 
 class Door(Protocol):
-    """Where clients come in."""
+    """A listening socket."""
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Stop accepting connections."""
 
 
 async def open_doors(
     gateway: Gateway, host: str, port: int, private_socket: Path, delivery_socket: Path
 ) -> list[Door]:
-    """Listen. ``OSError`` when the port is taken or the sockets' folder is not there."""
+    """Open the plain HTTP port, the private socket and the delivery socket.
+
+    Args:
+        gateway: Serves the connections.
+        host: Address of the port.
+        port: The TCP port.
+        private_socket: Path of the socket for requests of control, which need no token.
+        delivery_socket: Path of the socket for deliveries.
+
+    Raises:
+        OSError: The port is in use, or the directory of the sockets does not exist.
+    """
     loop = asyncio.get_running_loop()
     public = await loop.create_server(
         lambda: ClientConnection(gateway, private=False), host, port, backlog=_BACKLOG, reuse_address=True
@@ -39,10 +50,10 @@ async def open_doors(
 
 
 async def _open_private(protocol: Callable[[], asyncio.Protocol], path: Path) -> asyncio.Server:
-    """Listen on a socket that nobody but this user may connect to."""
+    """Listen on a Unix socket of mode 0600."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)  # noqa: PTH108  (one call on a local folder, before anything is served)
-    umask = os.umask(0o177)
+    umask = os.umask(0o177)  # set before bind(): with a later chmod the socket would be open to others for a moment
     try:
         return await asyncio.get_running_loop().create_unix_server(protocol, str(path), backlog=_BACKLOG)
     finally:

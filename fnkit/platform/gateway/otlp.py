@@ -1,7 +1,7 @@
-"""Spans as OTLP's JSON (opentelemetry-proto, ``ExportTraceServiceRequest``), named by the semantic conventions.
+"""Export of spans to an OpenTelemetry collector, over OTLP/HTTP with JSON, from a thread.
 
-Each function is a resource of its own: a service with its name, unless one name was given for all. Ids are
-hexadecimal, 64-bit numbers are strings, enumerations are numbers: that is how OTLP maps protobuf to JSON.
+Spans are encoded as ``ExportTraceServiceRequest`` with the names of the semantic conventions; each function is a
+resource. In OTLP's JSON mapping, ids are hexadecimal, 64-bit integers are strings and enums are numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ __all__ = ["encode_spans"]
 _INTERNAL: Final = 1
 _SERVER: Final = 2
 _ERROR: Final = 2
-_FLAGS: Final = 0x101  # sampled, and: whether the parent is remote is known
+# SpanFlags of opentelemetry-proto: the W3C flags (sampled), HAS_IS_REMOTE (0x100) and IS_REMOTE (0x200).
+_FLAGS: Final = 0x101
 _REMOTE: Final = 0x200
 _GONE: Final = 499
 _FAULTS: Final = 500
@@ -35,9 +36,12 @@ Json: TypeAlias = dict[str, object]
 
 
 def encode_spans(spans: Iterable[RequestSpan], *, service: str, version: str) -> bytes:
-    """Return the body of one export.
+    """Encode the body of one export.
 
-    service: ``service.name`` of every resource, ``""`` for each function's own.
+    Args:
+        spans: Finished requests.
+        service: ``service.name`` of every resource; empty to use the name of each function.
+        version: The version of fnkit.
     """
     by_function: dict[tuple[str, int], list[RequestSpan]] = defaultdict(list)
     for span in spans:

@@ -1,4 +1,4 @@
-"""``http_option: redirected``: plain HTTP is sent to the same place by https, before anything wakes."""
+"""Redirects of plain HTTP requests to HTTPS, for functions with ``http_option: redirected``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _LAST: Final = 0x7E
 
 
 def redirect_response(request: ClientRequest, tls_port: int) -> MappedResponse:
-    """Return the 301, bare as Envoy's.
+    """Return a 301 without a body, as Envoy's.
 
-    A client that uses the gateway as its proxy is sent to the name as written: it will ask for a tunnel there.
+    A client that uses the gateway as an HTTP proxy gets no port in the location: it will send CONNECT for the name
+    and port 443.
     """
     host, _, port = request.host.decode("latin-1").rpartition(":")
     if not host or not port.isdigit():

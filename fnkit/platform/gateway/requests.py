@@ -1,4 +1,4 @@
-"""One request as the client sent it, and as an instance gets it."""
+"""Requests as clients send them, and their encoding as event and context for an instance."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fnkit.platform.routing import Route
 
 __all__ = ["ClientRequest", "envelope", "new_request_id"]
 
-BODY_MAX_BYTES: Final = 32 * 1024 * 1024  # decision 32
+BODY_MAX_BYTES: Final = 32 * 1024 * 1024
 _ID: Final = re.compile(rb"[!-~]{1,128}")
 _REPLACED: Final = frozenset(
     {
         *(b"x-forwarded-for", b"x-forwarded-proto", b"x-request-id", b"x-envoy-external-address"),
-        # For us as somebody's proxy; and "Proxy", which CGI-like runtimes take for a setting of their own.
+        # Addressed to the gateway as a proxy; and "Proxy", which becomes HTTP_PROXY in CGI-like runtimes (httpoxy).
         *(b"proxy-authorization", b"proxy-connection", b"proxy-authenticate", b"proxy"),
-        # Of this connection alone: Envoy and the Go proxies behind it pass none of them on.
+        # Hop-by-hop headers, which neither Envoy nor the Go proxies behind it forward.
         *(b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect"),
         b"http2-settings",
     }
@@ -32,19 +32,33 @@ _NOTED: Final = frozenset(
         b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-request-id", *TOKEN_HEADERS,
     }
 )  # fmt: skip
-"""Headers that the gateway itself reads."""
+"""Headers that the gateway uses itself."""
 _encoder: Final = msgspec.json.Encoder()
 _contexts: Final[dict[tuple[int, str], msgspec.Raw]] = {}
 
 
 def new_request_id() -> str:
-    """Return a random UUID."""
+    """Return a random UUID. ``str(uuid.uuid4())`` reads from the kernel and takes three times as long."""
     digits = f"{random.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 class ClientRequest:
-    """What the parser found. ``headers`` have lower-case names, in order."""
+    """A request while and after it is parsed.
+
+    Attributes:
+        target: The request target as received, in origin, absolute or authority form.
+        headers: Lower-case names and values, in order.
+        head_size: Bytes of header names and values.
+        hosts: Number of Host headers.
+        coding: Value of Transfer-Encoding, lower-case, several joined by commas.
+        token: The credential of highest priority.
+        declared: Value of Content-Length, 0 without one.
+        is_traced: Whether there is a ``traceparent`` or ``tracestate`` header.
+        body: Pieces of the body.
+        size: Bytes of the body so far.
+        complete: Whether the request was received completely.
+    """
 
     __slots__ = (
         "body",
@@ -74,7 +88,7 @@ class ClientRequest:
         self.method = ""
         self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.head_size = 0  # bytes of names and values
+        self.head_size = 0
         self.host = b""
         self.hosts = 0
         self.coding = b""
@@ -94,9 +108,9 @@ class ClientRequest:
         self.refused: bytes | None = None
 
     def add_header(self, name: bytes, value: bytes) -> None:
-        """Take one header, and remember those that the gateway itself reads."""
+        """Add a header, and extract the values that the gateway uses itself."""
         lowered = name.lower()
-        value = value.rstrip(b" \t")  # the parser leaves what stands behind a value
+        value = value.rstrip(b" \t")  # llhttp keeps trailing whitespace
         self.head_size += len(name) + len(value)
         self.headers.append((lowered, value))
         if lowered in _NOTED:
@@ -138,16 +152,16 @@ class ClientRequest:
 
     @property
     def framing(self) -> bytes:
-        """The header that says how long the body is."""
+        """The header line that delimits the body, in lower case."""
         return b"transfer-encoding: chunked" if self.coding else b"content-length: %d" % self.declared
 
     @property
     def credentials(self) -> list[bytes]:
-        """What stands in every header that may hold a credential; ``token`` is the one that counts."""
+        """The values of all headers that may carry a credential."""
         return [value for name, value in self.headers if name in TOKEN_HEADERS]
 
     def identify(self) -> str:
-        """Return the request's id: the client's own where it is a sensible one, else a new one."""
+        """Return the client's ``X-Request-Id``, if it has at most 128 visible ASCII characters, or a new id."""
         if self.request_id and _ID.fullmatch(self.request_id):
             return self.request_id.decode("ascii")
         return new_request_id()
@@ -173,11 +187,18 @@ def envelope(
     hide_token: bool,
     scheme: str = "http",
 ) -> bytes:
-    """Return what a bridge is asked: event and context as JSON.
+    """Encode the event and the context of a request as JSON, for the worker of an instance.
 
-    scheme: how the client came, ``http`` or ``https``.
-    hide_token: leave the credential out that the gateway has just checked; it is the caller's, and often the
-    platform's own key.
+    Args:
+        request: The complete request.
+        route: The deployment that handles it.
+        path: Decoded path, without the prefix of the path form.
+        query: Query string, not decoded.
+        request_id: Value of ``X-Request-Id``.
+        peer: Address of the client, appended to ``X-Forwarded-For``.
+        hide_token: Whether to omit the credential headers: the credential belongs to the caller, and a handler must
+            not be able to use it.
+        scheme: ``http`` or ``https``, for ``X-Forwarded-Proto``.
     """
     headers = [
         (name.decode("latin-1"), decode_text(value))

@@ -1,4 +1,4 @@
-"""Responses as bytes."""
+"""Encoding of HTTP responses, and the responses that the gateway generates itself."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _head(response: MappedResponse) -> bytes:
 
 
 def without_length(headers: AnswerHeaders) -> tuple[int | None, AnswerHeaders]:
-    """Return the Content-Length, ``None`` without one, and the other headers; remembered, since few differ."""
+    """Return the Content-Length, if any, and the other headers. Cached, since few sets of headers occur."""
     known = _framed.get(headers)
     if known is None:
         lengths = [value for name, value in headers if name.lower() == b"content-length" and value.isdigit()]
@@ -69,7 +69,7 @@ def without_length(headers: AnswerHeaders) -> tuple[int | None, AnswerHeaders]:
 
 
 def pass_through_head(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> tuple[int, bytes]:
-    """Return the status and head for an answer whose body is passed on as it is; remembered, since few differ."""
+    """Return the mapped status and the head of a response whose body is passed through. Cached."""
     known = _heads.get((status, headers))
     if known is None:
         texts = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in headers]
@@ -81,7 +81,7 @@ def pass_through_head(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> 
 
 
 def finish_head(head: bytes, status: int, length: int | None, *, keep_alive: bool) -> bytes:
-    """Return the complete head. Without a length the body is chunked."""
+    """Complete a head with framing, date and connection headers. Without a length the body is chunked."""
     framing = b"" if status in _BODILESS else b"transfer-encoding: chunked\r\n"
     if length is not None and status not in _BODILESS:
         framing = b"content-length: %d\r\n" % length
@@ -89,19 +89,19 @@ def finish_head(head: bytes, status: int, length: int | None, *, keep_alive: boo
 
 
 def encode_response(response: MappedResponse, *, keep_alive: bool, is_head: bool = False) -> bytes:
-    """Return the whole response."""
+    """Encode a complete response. ``is_head``: omit the body, as the response to HEAD."""
     head = finish_head(_head(response), response.status, len(response.body), keep_alive=keep_alive)
     return head if is_head else head + response.body
 
 
 def message_response(status: int, message: str) -> MappedResponse:
-    """Return an answer of the gateway's own: no CORS headers, a JSON message."""
+    """Return a response of the gateway itself: a JSON message without CORS headers."""
     body = msgspec.json.encode({"message": message})
     return MappedResponse(status, [("Content-Type", "application/json")], body)
 
 
 def refusal_response(refusal: Refusal) -> MappedResponse:
-    """Return the core runtime's answer to what it does not pass on."""
+    """Return a response that Scaleway's core runtime generates without running the handler."""
     headers = list(CORS_DEFAULTS)
     if refusal.text:
         headers.append(("Content-Type", "text/plain; charset=utf-8"))
@@ -109,5 +109,5 @@ def refusal_response(refusal: Refusal) -> MappedResponse:
 
 
 def failure_response(failure: Failure) -> MappedResponse:
-    """Return the gateway's answer when there is none of the function's."""
+    """Return the error response for a request that the engine could not complete."""
     return message_response(_STATUS[failure.kind], failure.message)

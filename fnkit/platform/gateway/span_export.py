@@ -1,8 +1,8 @@
-"""Sends spans to an OTLP collector over HTTP, from a thread of its own.
+"""Exports spans to an OTLP collector over HTTP, from a thread.
 
-Requests hand their spans over and go on: a queue of 2,048 takes them, every five seconds or 512 spans one export
-goes out. What does not fit, and what the collector does not take after its retries, is dropped and counted; the log
-says so once for each time that the collector is away.
+Spans are queued without waiting, up to 2,048, and exported every five seconds or 512 spans. Spans that do not fit,
+or that the collector does not accept after retries, are dropped and counted. The log reports each outage of the
+collector once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from fnkit.platform.measurements import SpanCounts
 
 __all__ = ["SpanExporter"]
 
-QUEUE_MAX: Final = 2048  # these three are the defaults of OTEL_BSP_*
+# The defaults of OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE and OTEL_BSP_SCHEDULE_DELAY.
+QUEUE_MAX: Final = 2048
 BATCH_MAX: Final = 512
 _PAUSE_SECONDS: Final = 5.0
 _ANSWER_MAX: Final = 64 * 1024
@@ -42,11 +43,11 @@ class _Answer(msgspec.Struct, rename="camel"):
 
 
 class _Patience(Retry):
-    """Tries again what OTLP calls retryable; waits as long as the collector asks, within reason."""
+    """Retries the statuses that OTLP defines as retryable, and limits the collector's ``Retry-After``."""
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, _RETRY_AFTER_MAX)
+        seconds = super().get_retry_after(response)
+        return None if seconds is None else min(seconds, _RETRY_AFTER_MAX)
 
 
 _RETRIES: Final = _Patience(
@@ -60,7 +61,14 @@ _RETRIES: Final = _Patience(
 
 
 class SpanExporter:
-    """``put`` from the event loop, everything else happens in the thread. ``encode`` makes one export's body."""
+    """Queues spans on the event loop and exports them in a daemon thread.
+
+    The queue is a ``deque``, whose append and popleft are atomic, so no lock is needed.
+
+    Args:
+        settings: The collector.
+        encode: Encodes the body of one export. Called in the thread.
+    """
 
     def __init__(self, settings: OtlpSettings, encode: Callable[[Sequence[RequestSpan]], bytes]) -> None:
         self._settings = settings
@@ -78,11 +86,11 @@ class SpanExporter:
 
     @property
     def counts(self) -> SpanCounts:
-        """What became of the spans so far."""
+        """The number of exported and of dropped spans."""
         return SpanCounts(exported=self._exported, dropped=self._unsent + self._overflowed)
 
     def put(self, span: RequestSpan) -> None:
-        """Take a span, or drop it; never waits."""
+        """Queue a span, or drop it if the queue is full. Never blocks."""
         queue = self._queue
         if len(queue) >= QUEUE_MAX:
             self._overflowed += 1
@@ -92,13 +100,13 @@ class SpanExporter:
             self._wake.set()
 
     def close(self, seconds: float) -> None:
-        """Send what is there; give up after that many seconds."""
+        """Export the queued spans and stop the thread, within the given seconds."""
         self._stopping = True
         self._wake.set()
         self._thread.join(seconds)
-        left = len(self._queue)
-        if left:
-            _log.warning("%d spans were not exported before the end", left)
+        remaining = len(self._queue)
+        if remaining:
+            _log.warning("stopped with %d spans that were not exported", remaining)
 
     def _run(self) -> None:
         while not self._stopping or self._queue:
@@ -133,18 +141,18 @@ class SpanExporter:
         self._exported += len(batch) - rejected
         if self._away:
             self._away = False
-            _log.info("The OTLP collector takes spans again.")
+            _log.info("the OTLP collector accepts spans again")
 
     def _lost(self, number: int, reason: str) -> None:
-        """The URL stands in no message: it may hold a key."""
+        """Count dropped spans and log the outage once. The message omits the URL, which may contain a key."""
         self._unsent += number
         if not self._away:
             self._away = True
-            _log.warning("The OTLP collector takes no spans (%s); they are dropped until it does.", reason)
+            _log.warning("the OTLP collector does not accept spans (%s): dropping them until it does", reason)
 
 
 def _rejected(body: bytes) -> int:
     try:
         return max(0, int(msgspec.json.decode(body, type=_Answer).partial_success.rejected_spans))
     except (msgspec.MsgspecError, ValueError):
-        return 0  # an answer that is no JSON: the status alone counts
+        return 0  # not JSON: only the status counts

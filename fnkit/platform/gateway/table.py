@@ -1,4 +1,4 @@
-"""Which deployment answers for a Host and a path (decision 23)."""
+"""Routing of requests to deployments: by host name, or by path at the gateway's own address."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PREFIX_PARTS: Final = 3  # /<region>/<namespace>/<function>
 
 
 def _host_name(host: bytes) -> str:
-    """Return the name in a Host header: lower-case, without port and final dot."""
+    """Return the host name in a Host header: lower-case, without port and trailing dot."""
     name = host.decode("latin-1").lower()
     if name.startswith("["):
         return name[1:].partition("]")[0]
@@ -26,7 +26,11 @@ def _host_name(host: bytes) -> str:
 
 
 class RoutingTable:
-    """Host → route, and ``/<region>/<namespace>/<function>`` → route under the gateway's own addresses."""
+    """Finds the deployment for a Host header or for a path ``/<region>/<namespace>/<function>``.
+
+    Args:
+        own_names: Host names of the gateway, beside ``localhost``, this machine's name and any IP address.
+    """
 
     def __init__(self, own_names: Iterable[str] = ()) -> None:
         self._routes: dict[str, Route] = {}
@@ -39,7 +43,7 @@ class RoutingTable:
         return len(self._routes)
 
     def put(self, route: Route) -> None:
-        """Route to this deployment, and no longer to an earlier one of the same function."""
+        """Route to this deployment instead of an earlier one of the same function."""
         self.remove(route.function_id)
         self._routes[route.function_id] = route
         for host in route.hosts:
@@ -47,16 +51,17 @@ class RoutingTable:
         self._prefixes[route.path_prefix] = route
 
     def rename(self, function_id: str, hosts: tuple[str, ...]) -> None:
-        """Route to this function under these names alone; nothing happens where it is not routed to."""
+        """Replace the host names of a function; do nothing if it has no route."""
         if (route := self._routes.get(function_id)) is not None:
             self.put(msgspec.structs.replace(route, hosts=hosts))
 
     def remove(self, function_id: str) -> None:
-        """Route nothing to this function."""
+        """Remove the route of a function, if it has one."""
         self._memo.clear()
         route = self._routes.pop(function_id, None)
         if route is None:
             return
+        # A name may have moved to another function already, whose entry must stay.
         for host in route.hosts:
             if self._hosts.get(host) is route:
                 del self._hosts[host]
@@ -64,7 +69,7 @@ class RoutingTable:
             del self._prefixes[route.path_prefix]
 
     def by_host(self, host: bytes) -> Route | None:
-        """Return the deployment that this Host header names."""
+        """Return the deployment for a Host header, if any."""
         route = self._memo.get(host)
         if route is None:
             route = self._hosts.get(_host_name(host))
@@ -73,7 +78,7 @@ class RoutingTable:
         return route
 
     def by_path(self, host: bytes, path: str) -> tuple[Route, str] | None:
-        """Return the deployment that the path names, and the path without its prefix."""
+        """Return the deployment for a path at the gateway's own host, and the path without its prefix."""
         if not self.is_own(host):
             return None
         parts = path.split("/", _PREFIX_PARTS + 1)
@@ -83,7 +88,7 @@ class RoutingTable:
         return route, "/" + (parts[_PREFIX_PARTS + 1] if len(parts) > _PREFIX_PARTS + 1 else "")
 
     def is_own(self, host: bytes) -> bool:
-        """Say whether this Host header names the gateway itself."""
+        """Return whether this Host header names the gateway itself."""
         name = _host_name(host)
         if name in self._own:
             return True

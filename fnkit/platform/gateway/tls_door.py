@@ -1,7 +1,7 @@
-"""The TLS port: whoever connects shows with the first byte whether it speaks TLS, and is served or told so.
+"""The TLS port: detects TLS by the first byte of a connection and answers plaintext clients with a 400.
 
-Connections are accepted here and not by the event loop's own server: that one closes a plain HTTP client without
-a word, and would read certificates before anybody needs one.
+Connections are not accepted by the event loop's own server, which would close plaintext clients without a response
+and would need a certificate before the first client connects.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["TlsDoor"]
 
 _BACKLOG: Final = 2048
 _AT_ONCE: Final = 64
-_HANDSHAKE: Final = 0x16  # the first byte of a TLS record that opens a connection
+_HANDSHAKE: Final = 0x16  # content type of a TLS handshake record (RFC 8446 section 5.1)
 _QUIET_SECONDS: Final = 10.0
 _SHUTDOWN_SECONDS: Final = 5.0
 _NO_DESCRIPTORS_SECONDS: Final = 1.0
@@ -28,9 +28,17 @@ _LINGER_SECONDS: Final = 2.0
 
 
 class TlsDoor:
-    """Listens on a port and serves TLS. ``OSError`` when the port is taken.
+    """Listens on a port and serves HTTPS. Lives on one event loop.
 
-    quiet: seconds that a client has for its first byte, and then for its handshake.
+    Args:
+        gateway: Serves the connections.
+        certificates: Supplies the TLS contexts.
+        host: Address to listen on.
+        port: The TCP port.
+        quiet: Seconds for the first byte of a client, and again for its handshake.
+
+    Raises:
+        OSError: The port is in use.
     """
 
     def __init__(
@@ -47,7 +55,7 @@ class TlsDoor:
         self._is_open = True
 
     def close(self) -> None:
-        """Take no further clients, and let those go that have not asked for anything yet."""
+        """Stop accepting connections, and close those whose handshake has not finished."""
         if not self._is_open:
             return
         self._is_open = False
@@ -64,7 +72,9 @@ class TlsDoor:
                 peer, _address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionError):
                 return
-            except OSError:  # no descriptors: the ones that wait are taken when there are some again
+            except OSError:
+                # Out of file descriptors (EMFILE, ENFILE). The socket stays readable, so without a pause the event
+                # loop would spin. Waiting clients stay in the backlog.
                 self._loop.remove_reader(self._listener)
                 self._loop.call_later(_NO_DESCRIPTORS_SECONDS, self._accept_again)
                 return
@@ -85,7 +95,7 @@ class TlsDoor:
         return peer
 
     def _hear(self, peer: socket.socket) -> None:
-        """Look at the first byte and leave it where it is."""
+        """Peek at the first byte, which stays in the socket's buffer for the protocol that follows."""
         try:
             first = peer.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
@@ -101,7 +111,7 @@ class TlsDoor:
         task.add_done_callback(self._greeted.discard)
 
     async def _greet(self, peer: socket.socket, *, is_tls: bool) -> None:
-        """Hand the connection over. What a client does wrong in a handshake is nobody's trouble but its own."""
+        """Pass the connection to its protocol. Errors of a handshake are the client's and are not logged."""
         try:
             if is_tls:
                 await self._shake_hands(peer)
@@ -125,23 +135,23 @@ class TlsDoor:
 
 
 class _PlainClient(asyncio.Protocol):
-    """Somebody who does not speak TLS: told so once, then let go."""
+    """Sends a 400 to plaintext clients on the TLS port and closes the connection."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is here, and its first bytes are."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+        """Limit the lifetime of the connection."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not subclass it
         self._loop.call_later(_LINGER_SECONDS, self._transport.abort)
 
     def data_received(self, _data: bytes) -> None:
-        """Answer, and wait a moment: closing at once would take the answer back."""
+        """Send the response, and close only the write side: unread input would turn a close into a reset."""
         transport, self._transport = self._transport, None
         if transport is not None:
-            answer = message_response(400, "this port speaks TLS: use https://")
-            transport.write(encode_response(answer, keep_alive=False))
+            response = message_response(400, "this port requires TLS: use https://")
+            transport.write(encode_response(response, keep_alive=False))
             with contextlib.suppress(OSError):
                 transport.write_eof()
 

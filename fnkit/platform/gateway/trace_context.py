@@ -1,8 +1,8 @@
-"""W3C Trace Context, as its Recommendation (2021, "level 1") asks of whoever stands between two services (pure).
+"""W3C Trace Context (https://www.w3.org/TR/trace-context-1/): parsing and propagation. Pure functions.
 
-A request's ``traceparent`` counts when there is exactly one and it can be read: version 00 to the letter, a later
-version by its first four fields, ``ff`` never. What does not count is as if it were not there, and ``tracestate``
-with it. A ``tracestate`` that breaks its grammar or has more than 32 members is left out, and the trace goes on.
+A ``traceparent`` is used if there is exactly one and it is valid: version 00 exactly, a later version by its first
+four fields, ``ff`` never. Otherwise both headers are ignored. An invalid ``tracestate``, or one with more than 32
+members, is dropped without its ``traceparent``.
 """
 
 from __future__ import annotations
@@ -32,10 +32,14 @@ Header = tuple[bytes, bytes]
 
 
 class TraceContext(msgspec.Struct, frozen=True, kw_only=True):
-    """Where in a trace a request stands.
+    """The position of a request in a trace.
 
-    received: its ``traceparent``, to the letter. trace_id, parent_id: 32 and 16 lower-case hexadecimal digits.
-    state: ``tracestate`` in one line.
+    Attributes:
+        received: The ``traceparent`` header as received; empty for a new trace.
+        trace_id: 32 lower-case hexadecimal digits.
+        parent_id: Span id of the caller, 16 lower-case hexadecimal digits; empty for a new trace.
+        sampled: Whether the caller records the trace.
+        state: The ``tracestate`` headers, joined.
     """
 
     received: bytes
@@ -45,11 +49,11 @@ class TraceContext(msgspec.Struct, frozen=True, kw_only=True):
     state: bytes
 
     def headers(self) -> list[Header]:
-        """Return the headers that pass it on as it came."""
+        """Return the headers unchanged."""
         return _headers(self.received, self.state)
 
     def continued(self, span_id: str) -> list[Header]:
-        """Return the headers for whoever comes after this span, in version 00."""
+        """Return the headers for a child of the span ``span_id``, in version 00."""
         text = f"00-{self.trace_id}-{span_id}-{'01' if self.sampled else '00'}"
         return _headers(text.encode(), self.state)
 
@@ -59,12 +63,12 @@ def _headers(parent: bytes, state: bytes) -> list[Header]:
 
 
 def read_trace_context(headers: Iterable[Header]) -> TraceContext | None:
-    """Read what a request says; ``None`` where nothing of it counts. Names are lower-case."""
+    """Parse the trace context of a request; ``None`` without a valid one. Header names must be lower-case."""
     relevant = [header for header in headers if header[0] in TRACE_HEADERS]
     parents = [value.strip(_BLANKS) for name, value in relevant if name == _PARENT]
-    if len(parents) != 1 or (found := _TRACEPARENT.fullmatch(parents[0])) is None:
+    if len(parents) != 1 or (match := _TRACEPARENT.fullmatch(parents[0])) is None:
         return None
-    version, trace_id, parent_id, flags, rest = found.groups()
+    version, trace_id, parent_id, flags, rest = match.groups()
     if version == b"ff" or (version == b"00" and rest is not None):
         return None
     if not trace_id.strip(b"0") or not parent_id.strip(b"0"):
@@ -79,7 +83,7 @@ def read_trace_context(headers: Iterable[Header]) -> TraceContext | None:
 
 
 def _read_state(values: Iterable[bytes]) -> bytes:
-    """Return the list as one value: of several headers in their order, empty members left out."""
+    """Join the ``tracestate`` headers in order, without empty members; return nothing if one is invalid."""
     members = [member.strip(_BLANKS) for value in values for member in value.split(b",")]
     named = [member for member in members if member]
     if len(named) > _MEMBERS_MAX or not all(map(_MEMBER.fullmatch, named)):
@@ -88,5 +92,5 @@ def _read_state(values: Iterable[bytes]) -> bytes:
 
 
 def without_trace_context(headers: Iterable[Header]) -> list[Header]:
-    """Return the other headers."""
+    """Return the headers without ``traceparent`` and ``tracestate``."""
     return [header for header in headers if header[0] not in TRACE_HEADERS]

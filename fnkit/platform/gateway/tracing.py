@@ -1,6 +1,7 @@
-"""The spans of a request, where traces are exported: itself, its wait for an instance, the start it waited for.
+"""Traces of requests: W3C trace context, and the spans of a request, its wait for an instance and a cold start.
 
-Without an export nothing of this exists: a request's own trace context is passed on, and none is made.
+Spans are recorded only if an export is configured. Without one, ``propagate`` passes the trace context of a request
+to the function unchanged, and no new trace is started.
 """
 
 from __future__ import annotations
@@ -24,16 +25,22 @@ _NANOSECONDS: Final = 10**9
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """From, to: Unix nanoseconds."""
+    """A time interval in Unix nanoseconds."""
 
     began: int
     ended: int
 
 
 class RequestSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that is over. waited: ``None`` where it found an idle instance; cold_start likewise.
+    """A finished request.
 
-    remote_parent: the caller's span, ``""`` for the first of its trace. status: 499 for a client that went away.
+    Attributes:
+        remote_parent: Span id of the caller; empty if this is the root of its trace.
+        state: The ``tracestate`` header.
+        status: HTTP status; 499 if the client disconnected.
+        whole: From the complete request to the complete response.
+        waited: The wait for an instance; ``None`` if one was idle.
+        cold_start: The start of the instance, if the request waited for it.
     """
 
     route: Route
@@ -56,7 +63,7 @@ class RequestSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pass_on(request: ClientRequest) -> None:
-    """Without an export: hand the caller's trace context to the function as it is, or none where it is not one."""
+    """Pass the caller's trace context to the function unchanged, or remove its headers if they are invalid."""
     context = read_trace_context(request.headers)
     request.headers = without_trace_context(request.headers)
     if context is not None:
@@ -64,7 +71,11 @@ def pass_on(request: ClientRequest) -> None:
 
 
 class Tracer:
-    """Begins traces. ``export`` takes each request's span when it is over, and never waits."""
+    """Starts traces.
+
+    Args:
+        export: Called with the span of each finished request. It must not block.
+    """
 
     def __init__(self, export: Callable[[RequestSpan], None]) -> None:
         self._export = export
@@ -72,9 +83,12 @@ class Tracer:
     def begin(
         self, request: ClientRequest, route: Route, request_id: str, *, peer: str, scheme: str
     ) -> Trace | None:
-        """Continue the caller's trace, or begin one, and tell the function. ``None`` where it is not recorded.
+        """Continue the caller's trace or start one, and set the trace headers of the request.
 
-        A caller's ``sampled`` flag decides; a trace that begins here is recorded.
+        The ``sampled`` flag of the caller decides whether the request is recorded; a new trace always is.
+
+        Returns:
+            The trace, or ``None`` if the request is not recorded.
         """
         received = read_trace_context(request.headers) if request.is_traced else None
         if request.is_traced:
@@ -92,12 +106,12 @@ class Tracer:
 
 
 def _random_id(bits: int) -> str:
-    """Return lower-case hexadecimal digits that are not all zero."""
+    """Return a random id in lower-case hexadecimal; all zeros would be invalid."""
     return f"{random.getrandbits(bits) or 1:0{bits // 4}x}"
 
 
 class Trace:
-    """One request that is under way and recorded."""
+    """A request in progress that is recorded."""
 
     __slots__ = (
         "_began",
@@ -136,6 +150,7 @@ class Trace:
         self._span_id = span_id
         self._peer = peer
         self._scheme = scheme
+        # Durations use the monotonic clock; this pair converts its readings to Unix time.
         self._began = time.time_ns()
         self._began_at = monotonic()
         self._granted_at = 0.0
@@ -144,15 +159,16 @@ class Trace:
         self._start: tuple[float, float] | None = None
 
     def granted(self, call: Call) -> None:
-        """An instance takes the request."""
+        """Record the assigned instance."""
         self._granted_at = monotonic()
         self._instance = call.instance
         self._waited = call.has_waited
+        # An instance may have been starting before this request; its span must not begin before its parent's.
         if (start := call.cold_start) is not None:
             self._start = (max(start.began, self._began_at), max(start.ended, self._began_at))
 
     def finished(self, status: int) -> None:
-        """The answer is written, or nobody waits for it any more."""
+        """Export the span: the response was written, or the client disconnected."""
         request = self._request
         ended_at = monotonic()
         waited = self._waited or not self._granted_at

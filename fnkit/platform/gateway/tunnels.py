@@ -1,7 +1,7 @@
-"""CONNECT: the gateway as somebody's proxy, which leads to its own functions and nowhere else (decision 23).
+"""The gateway as an HTTP proxy: CONNECT tunnels to its own functions, so that clients can use their real addresses.
 
-No connection is ever made: what a tunnel leads to is this gateway. Through a tunnel to port 80, or to the
-gateway's own plain port, the client speaks HTTP; through any other it speaks TLS, which is served right here.
+No outgoing connection is ever made; the gateway itself is the end of every tunnel. A tunnel to port 80, or to the
+gateway's own HTTP port, carries HTTP; a tunnel to any other port carries TLS. ``docs/tls.md`` describes the use.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHUTDOWN_SECONDS: Final = 5.0
 
 
 class Tunnel:
-    """What the client will speak through it."""
+    """An accepted tunnel. ``is_tls``: whether the client starts TLS in it."""
 
     __slots__ = ("is_tls",)
 
@@ -35,10 +35,13 @@ class Tunnel:
 
 
 class Tunnels:
-    """Decides about tunnels and serves TLS in them.
+    """Resolves CONNECT requests and serves TLS in tunnels. Lives on one event loop.
 
-    plain_port: the gateway's own. certificates: ``None`` where TLS is switched off. quiet: seconds that
-    a handshake may take.
+    Args:
+        table: Finds the functions.
+        plain_port: The gateway's HTTP port.
+        certificates: Supplies the TLS contexts; ``None`` if TLS is off.
+        quiet: Seconds for a handshake.
     """
 
     def __init__(
@@ -56,39 +59,45 @@ class Tunnels:
         self._shaking: set[asyncio.Task[None]] = set()
 
     def decide(self, authority: bytes) -> Tunnel | MappedResponse:
-        """Say what a tunnel to ``host:port`` leads to, or how it is refused."""
+        """Return the tunnel to ``host:port``, or the response that rejects it."""
         host, _, digits = authority.rpartition(b":")
         if not host or not digits.isdigit() or not 0 < int(digits) <= _PORT_MAX:
             return message_response(400, "CONNECT needs host:port")
         if self._table.by_host(authority) is None:
             name = host.decode("latin-1")
-            return message_response(403, f"this proxy leads to functions alone, and none answers for {name}")
+            return message_response(403, f"this proxy connects only to functions: none answers for {name}")
         if int(digits) in self._plain_ports:
             return Tunnel(is_tls=False)
         if self._certificates is None:
-            return message_response(403, "this platform runs without TLS, so no tunnel leads to it")
+            return message_response(403, "TLS is off on this platform, so this port cannot be reached")
         return Tunnel(is_tls=True)
 
     def serve_tls(self, transport: asyncio.Transport, make: Callable[[], asyncio.Protocol]) -> None:
-        """Say that the tunnel is there, speak TLS in it, and connect what ``make`` gives after the handshake."""
+        """Confirm the tunnel and start TLS in it, in a task.
+
+        Args:
+            transport: The connection that sent CONNECT. The caller no longer uses it.
+            make: Creates the protocol of the decrypted connection, after the handshake.
+        """
         task = asyncio.get_running_loop().create_task(self._shake_hands(transport, make))
         self._shaking.add(task)
         task.add_done_callback(self._shaking.discard)
 
     def close(self) -> None:
-        """End the handshakes that are under way."""
+        """Cancel the handshakes in progress."""
         for task in self._shaking:
             task.cancel()
 
     async def _shake_hands(self, transport: asyncio.Transport, make: Callable[[], asyncio.Protocol]) -> None:
         if self._certificates is None:
-            raise AssertionError("no tunnel was promised")
+            raise AssertionError("TLS tunnels need certificates")
         first = _First()
         try:
             address = str(transport.get_extra_info("sockname")[0]).partition("%")[0]
             context = await self._certificates.for_address(address)
             if transport.is_closing():
                 return
+            # Not before the context is there: the client answers with its ClientHello, which start_tls must read.
             transport.write(ESTABLISHED)
             inner = await asyncio.get_running_loop().start_tls(
                 transport,
@@ -115,16 +124,16 @@ class Tunnels:
 
 
 class _First(asyncio.Protocol):
-    """Keeps what comes between the end of the handshake and the moment at which we hear of it."""
+    """Buffers data that arrives after the handshake but before ``start_tls`` returns."""
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
         self.is_lost = False
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came early."""
+        """Buffer the data for the protocol that follows."""
         self.heard.append(data)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """The client is gone already."""
+        """Record that the client disconnected."""
         self.is_lost = True
