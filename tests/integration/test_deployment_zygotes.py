@@ -177,7 +177,7 @@ def test_what_an_instance_must_not_inherit_stays_out_and_is_named_once(
     first, second = sleeper.cold(name), sleeper.cold(name)
     assert first["token"] != second["token"]
     assert second["value"] == (None if "VALUE" not in extra else "hidden")
-    assert sleeper.said(route) == [f"preload: heavy {said}, left out"]
+    assert sleeper.said(route) == [f"preload: excluded heavy: {said}"]
 
 
 def test_the_rest_is_preloaded_where_one_module_stays_out(sleeper: Sleeper) -> None:
@@ -191,8 +191,8 @@ def test_the_rest_is_preloaded_where_one_module_stays_out(sleeper: Sleeper) -> N
     route = sleeper.plane.deploy("rest", files)
     sleeper.preloaded("rest")
     assert sleeper.said(route) == [
-        "preload: threaded starts threads, left out",
-        "preload: broken could not be imported (ValueError), left out",
+        "preload: excluded threaded: starts threads",
+        "preload: excluded broken: could not be imported (ValueError)",
     ]
 
 

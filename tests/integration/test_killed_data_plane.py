@@ -62,7 +62,7 @@ def test_a_zygote_whose_words_nobody_hears_goes_on_to_hear_that() -> None:
         f"sys.path.insert(0, {str(BRIDGES)!r})\n"
         "import forking\n"
         "ours, theirs = socket.socketpair()\n"
-        "zygote = forking.Zygote(ours, namespaces=False, become=lambda _: None)\n"
+        "zygote = forking.Zygote(ours, namespaces=False, run_child=lambda _: None)\n"
         "theirs.close()\n"
         "zygote.tell(b'EXIT', 1, 0)\n"
         "print(zygote.hear(ours, ours))\n"

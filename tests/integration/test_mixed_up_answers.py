@@ -33,9 +33,9 @@ def number():
     frame = sys._getframe()
     while frame is not None:
         for value in frame.f_locals.values():
-            mark = getattr(value, "mark", None)
-            if isinstance(mark, bytes):
-                return mark.rpartition(b" ")[2]
+            nonce_line = getattr(value, "nonce_line", None)
+            if isinstance(nonce_line, bytes):
+                return nonce_line.rpartition(b" ")[2]
         frame = frame.f_back
     return b""
 
@@ -149,7 +149,7 @@ def test_a_handler_that_speaks_while_nobody_asks_is_ended(plane: DataPlaneProces
         route = plane.deploy("chatters", gate.source + SOURCE, max_scale=1)
         assert plane.call("chatters", "/chatter").body == b"/chatter"
         gate.open()
-        wait_until(lambda: any("it spoke without being asked" in line.message for line in plane.lines(route)))
+        wait_until(lambda: any("it sent data without a request" in line.message for line in plane.lines(route)))
     assert plane.call("chatters", "/after").body == b"/after"
 
 

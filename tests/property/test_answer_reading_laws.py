@@ -83,7 +83,7 @@ def test_each_request_hears_its_own_answer_in_whatever_pieces_it_comes(
             b"content-type": b"text/plain",
             b"content-length": b"%d" % len(body),
         }
-        assert not reader.spoke_on
+        assert not reader.has_trailing_data
 
 
 @given(st.binary(max_size=100), cuts)
@@ -110,4 +110,4 @@ def test_what_follows_an_answer_in_the_same_piece_is_noticed(surplus: bytes, bod
     whole = answer(asked.number, body) + surplus
     assert asked.hear(whole, []) is True
     assert asked.heard.body == body
-    assert reader.spoke_on
+    assert reader.has_trailing_data

@@ -1,1 +1,1 @@
-"""From an uploaded archive to a folder that an instance can run; one module per language."""
+"""Builds a deployment: from an uploaded archive to a directory that an instance can run."""

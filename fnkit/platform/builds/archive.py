@@ -1,4 +1,8 @@
-"""Unpacking a stranger's zip: nothing outside the folder, nothing beyond the published size, nothing half."""
+"""Unpacks untrusted zip archives, and compiles their Python sources to bytecode.
+
+Unpacking never writes outside its directory, enforces the size limit while it writes, and leaves no partial result
+to its caller.
+"""
 
 from __future__ import annotations
 
@@ -18,27 +22,34 @@ _CHUNK: Final = 256 * 1024
 _MAX_MEMBERS: Final = 200_000
 _MAX_LINK: Final = 4096
 _BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
-"""What zipfile raises for archives that lie: bad CRC, unknown compression, encrypted members, truncation."""
+"""What zipfile raises for damaged or unsupported archives: bad CRC, truncation, encryption, unknown compression."""
 
 
-def unpack(job: BuildJob, folder: Path) -> int:
-    """Unpack the job's archive into ``folder`` and return its unpacked size in bytes.
+def unpack(job: BuildJob, directory: Path) -> int:
+    """Unpack the job's archive.
 
-    Files become 0644 or 0755, folders 0755. Symbolic links are made last, and only those that stay inside.
+    Files get mode 0644 or 0755, directories 0755. Symbolic links are created last, and only if they stay inside.
+
+    Args:
+        job: The build.
+        directory: An empty directory.
+
+    Returns:
+        The unpacked size in bytes.
 
     Raises:
-        BuildFailed: the archive is not a zip, is damaged, too large, or reaches outside.
-        BuildStopped: the job was told to stop.
-        OSError: the disk says no.
+        BuildFailed: The archive is no zip file, is damaged or too large, or reaches outside of the directory.
+        BuildStopped: The build was stopped.
+        OSError: A file could not be written.
     """
     try:
         with zipfile.ZipFile(job.archive) as archive:
-            return _members(job, archive, folder)
+            return _members(job, archive, directory)
     except _BROKEN as error:
         raise BuildFailed(f"The archive cannot be read: {str(error) or type(error).__name__}.") from None
 
 
-def _members(job: BuildJob, archive: zipfile.ZipFile, folder: Path) -> int:
+def _members(job: BuildJob, archive: zipfile.ZipFile, directory: Path) -> int:
     members = archive.infolist()
     if len(members) > _MAX_MEMBERS:
         raise BuildFailed(f"The archive has {len(members)} members, more than {_MAX_MEMBERS}.")
@@ -46,7 +57,7 @@ def _members(job: BuildJob, archive: zipfile.ZipFile, folder: Path) -> int:
     links: list[tuple[Path, str]] = []
     for member in members:
         job.check()
-        path = folder / _inside(member.filename)
+        path = directory / _inside(member.filename)
         kind = stat.S_IFMT(member.external_attr >> 16)
         if member.is_dir():
             _folder(path, member.filename)
@@ -56,8 +67,8 @@ def _members(job: BuildJob, archive: zipfile.ZipFile, folder: Path) -> int:
             _folder(path.parent, member.filename)
             total = _file(job, archive, member, path, total)
         else:
-            raise BuildFailed(f"{member.filename!r} is neither a file, a folder nor a link.")
-    _make_links(folder, links)
+            raise BuildFailed(f"{member.filename!r} is neither a file, a directory nor a symbolic link.")
+    _make_links(directory, links)
     return total
 
 
@@ -72,7 +83,7 @@ def _folder(path: Path, name: str) -> None:
     try:
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise BuildFailed(f"{name!r} is both a file and a folder.") from None
+        raise BuildFailed(f"{name!r} is both a file and a directory.") from None
 
 
 def _file(job: BuildJob, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, total: int) -> int:
@@ -80,7 +91,7 @@ def _file(job: BuildJob, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path
     try:
         target = path.open("wb")
     except IsADirectoryError:
-        raise BuildFailed(f"{member.filename!r} is both a file and a folder.") from None
+        raise BuildFailed(f"{member.filename!r} is both a file and a directory.") from None
     with target, archive.open(member) as source:
         while chunk := source.read(_CHUNK):
             job.check()
@@ -94,11 +105,11 @@ def _file(job: BuildJob, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path
 
 def _link_target(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
     if member.file_size > _MAX_LINK:
-        raise BuildFailed(f"The link {member.filename!r} has no sensible target.")
+        raise BuildFailed(f"The target of the link {member.filename!r} is too long.")
     try:
         return archive.read(member).decode()
     except UnicodeDecodeError:
-        raise BuildFailed(f"The link {member.filename!r} has no sensible target.") from None
+        raise BuildFailed(f"The target of the link {member.filename!r} is not UTF-8.") from None
 
 
 def _make_links(folder: Path, links: list[tuple[Path, str]]) -> None:
@@ -107,9 +118,11 @@ def _make_links(folder: Path, links: list[tuple[Path, str]]) -> None:
         _folder(path.parent, path.name)
         if path.parent.resolve() != root / path.parent.relative_to(folder):
             raise BuildFailed(f"{path.name!r} lies behind a link.")
+        # Links come after all files, so no file is written through one. A parent that resolves elsewhere is an
+        # earlier link of the archive.
         path.unlink(missing_ok=True)
         path.symlink_to(target)
     for path, _ in links:
-        # Links to links count by where they end; nothing is written after this.
+        # Checked when all links exist, because a link may lead through others. Nothing is written after this.
         if not Path(os.path.realpath(path)).is_relative_to(root):
             raise BuildFailed(f"The link {path.name!r} leads outside the archive.")

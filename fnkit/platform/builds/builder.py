@@ -1,4 +1,8 @@
-"""The way from a job to a finished folder, whatever the language: built aside, then renamed."""
+"""Builds the directory of a deployment, whatever its language: in a temporary directory, then renamed.
+
+For Python the archive is the deployment: nothing is installed, and ``requirements.txt`` is ignored, as on the real
+platform.
+"""
 
 from __future__ import annotations
 
@@ -20,43 +24,45 @@ _BUILDERS: Final[dict[str, LanguageBuilder]] = {"Python": build_python}
 
 
 def build(job: BuildJob) -> None:
-    """Make ``job.target``, or leave nothing behind. Blocks; runs in a thread.
+    """Create ``job.target``, or leave nothing behind. Blocks; call it in a thread.
 
     Raises:
-        BuildFailed: the archive cannot become a deployment, or this platform does not run its language.
-        BuildStopped: the job was told to stop.
-        OSError: the disk says no.
+        BuildFailed: The archive is invalid, or the platform does not run the language.
+        BuildStopped: The build was stopped.
+        OSError: A file could not be written.
     """
     runtime = find_runtime(job.runtime)
     builder = _BUILDERS.get(runtime.language) if runtime else None
     if builder is None:
         text = f"the runtime {job.runtime} is not available on this platform"
         raise BuildFailed(f"This platform does not run {job.runtime}.", message=text)
-    aside = job.target.with_name(f".{job.target.name}.building")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(mode=0o700, parents=True)
+    temporary = job.target.with_name(f".{job.target.name}.building")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(mode=0o700, parents=True)
     try:
-        builder(job, aside)
+        builder(job, temporary)
         if job.uid:
-            _give(aside, job.uid)
-        compile_sources(job, aside)
+            _give(temporary, job.uid)
+        # After the change of owner: the compiler runs as the function's user and writes next to the sources.
+        compile_sources(job, temporary)
         job.progress(STEPS[2])
         job.check()
         shutil.rmtree(job.target, ignore_errors=True)
-        aside.rename(job.target)
+        temporary.rename(job.target)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def _give(folder: Path, uid: int) -> None:
-    """Make one user the owner, so that its instances can read the code and no other function's can.
+def _give(directory: Path, uid: int) -> None:
+    """Make a user the owner of a tree, so that its instances can read the code and those of other functions cannot.
 
-    Our own group may read it: without namespaces instances stay our user, but for the rights of the superuser.
+    The platform's own group keeps access: without namespaces instances run as the platform's user, without the
+    capabilities that ignore permissions.
     """
-    ours = os.getgid()
-    folder.chmod(0o750)
-    for parent, folders, names in os.walk(folder):
-        os.chown(parent, uid, ours)
+    group = os.getgid()
+    directory.chmod(0o750)
+    for parent, folders, names in os.walk(directory):
+        os.chown(parent, uid, group)
         for name in (*folders, *names):
-            os.chown(Path(parent, name), uid, ours, follow_symlinks=False)
+            os.chown(Path(parent, name), uid, group, follow_symlinks=False)

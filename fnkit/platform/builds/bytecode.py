@@ -1,8 +1,8 @@
-"""Bytecode beside a deployment's sources, so that a cold start imports instead of compiling.
+"""Compiles a deployment's sources, so that a cold start loads bytecode.
 
-Instances see their code read-only and start often; without this each start compiles every module again. The
-function's own interpreter compiles, in a child that is the function's user and is bounded in time and memory:
-a source is a stranger's, also to a compiler. What does not compile is left as it is, it shows when it is imported.
+Instances see their code read-only, so each start would compile every module again. The function's own interpreter
+compiles, in a child process that runs as the function's user with limits on time and memory, because sources are
+untrusted input to a compiler too. Sources that do not compile are skipped: their import reports the error.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ for folder, folders, names in os.walk("."):
             except Exception:
                 pass
 """
-"""Runs on Python 3.9 and later. It becomes the user by itself: an interpreter may lie where that user cannot go.
+"""Runs on Python 3.9 and later. It changes the user itself: that user may be unable to execute the interpreter.
 
-Nobody changes a deployment's sources, so no start need check the bytecode against them. Packages' own tests are
-left out: they are two thirds of pandas, and no handler imports them.
+The sources of a deployment never change, so imports need not compare the bytecode with them (unchecked hash). Tests
+of packages are skipped: they are two thirds of pandas, and handlers do not import them.
 """
 
 
-def compile_sources(job: BuildJob, folder: Path) -> None:
-    """Compile every module in ``folder``, which belongs to the job's user already.
+def compile_sources(job: BuildJob, directory: Path) -> None:
+    """Compile every module in a directory that belongs to the job's user.
 
     Raises:
-        BuildStopped: the job was told to stop.
+        BuildStopped: The build was stopped.
     """
-    if job.interpreter is None or next(folder.rglob("*.py"), None) is None:
+    if job.interpreter is None or next(directory.rglob("*.py"), None) is None:
         return
     try:
         process = subprocess.Popen(
             [job.interpreter, "-I", "-S", "-c", _PROGRAM, str(job.uid)],
-            cwd=folder,
+            cwd=directory,
             env={},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

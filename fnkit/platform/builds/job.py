@@ -1,4 +1,4 @@
-"""One build: what it is given, how it reports, how it fails."""
+"""One build: its input, its progress, its errors and its log."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from fnkit.platform.builds.log import BuildLog
 __all__ = ["BUILD_ERROR", "STEPS", "BuildFailed", "BuildJob", "BuildStopped"]
 
 BUILD_ERROR: Final = "an error occurred during function source code build step"
-"""Recorded ``error_message``; what exactly happened stands in the build log, as with the real platform."""
+"""The ``error_message`` of the real platform, recorded. The build log has the details, as there."""
 
 STEPS: Final = (
     "step 1 of 3: function build preparation in progress",
     "step 2 of 3: function build in progress",
     "step 3 of 3: function image is being pushed to container registry",
 )
-"""Recorded ``build_message`` values, in their order."""
+"""The ``build_message`` values of the real platform, recorded, in order."""
 
 
 class BuildFailed(PlatformError):
-    """The archive cannot become a deployment. ``detail`` says why, for the log."""
+    """The archive cannot become a deployment.
+
+    Attributes:
+        detail: The cause, for the build log.
+    """
 
     default_code = "build-failed"
 
@@ -35,15 +39,20 @@ class BuildFailed(PlatformError):
 
 
 class BuildStopped(Exception):
-    """The build was told to stop."""
+    """The build was stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildJob:
-    """What a builder works on. ``archive`` is open; ``target`` does not exist yet; ``uid`` 0 changes no owner.
+    """The input of a build.
 
-    ``interpreter``: the Python that will run it and that compiles it now; ``None`` compiles nothing.
-    ``progress`` may be called from any thread with one of ``STEPS``.
+    Attributes:
+        archive: The open zip file.
+        target: The directory to create.
+        uid: The user that becomes its owner; 0 for no change.
+        progress: Called with one of ``STEPS``, from any thread.
+        interpreter: The Python that compiles the sources, which will also run them; ``None`` to skip that.
+        stop: Set to stop the build.
     """
 
     function_id: str
@@ -59,6 +68,6 @@ class BuildJob:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
-        """Raise ``BuildStopped`` once the build was told to stop."""
+        """Raise ``BuildStopped`` if the build was stopped."""
         if self.stop.is_set():
             raise BuildStopped

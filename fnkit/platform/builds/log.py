@@ -1,4 +1,4 @@
-"""A function's build log: JSON lines beside its other logs, the last two megabytes of them."""
+"""The build log of a function: JSON lines next to its other logs, two megabytes at most."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_LINE: Final = 64 * 1024
 
 
 class BuildLog:
-    """Appends ``{"at", "stream": "build", "generation", "message"}`` lines to ``build.jsonl`` (0600).
+    """Appends ``{"at", "stream": "build", "generation", "message"}`` lines to ``build.jsonl`` (mode 0600).
 
     A log that cannot be written never fails a build.
     """
@@ -28,7 +28,7 @@ class BuildLog:
         self._now = now
 
     def write(self, message: str) -> None:
-        """Add one line."""
+        """Append a line."""
         line = msgspec.json.encode(
             {
                 "at": self._now(),

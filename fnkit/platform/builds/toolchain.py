@@ -1,7 +1,7 @@
-"""Which program runs which runtime (decision 28): the exact minor on PATH, of pyenv, of uv; else the nearest.
+"""Finds the interpreter for a runtime: the exact minor version on PATH, in pyenv or in uv, or else the nearest.
 
-Programs are asked who they are, once: a pyenv shim or a link in a virtual environment answers with the real
-interpreter behind it, which starts 45 ms sooner.
+Each candidate is executed once to find the real interpreter behind shims and virtual environments, which starts 45
+ms faster.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fnkit.errors import PlatformError
 __all__ = ["Interpreter", "Toolchain", "Toolchains"]
 
 _OLDEST: Final = (3, 9)
-"""What the Python bridge can run on."""
+"""The oldest supported version."""
 
 _PROBE: Final = """
 import json, os, platform, sys
@@ -34,14 +34,20 @@ print(json.dumps({
     "machine": platform.machine(),
     "system": sys.platform,
     "libc": "gnu" if libc == "glibc" else "musl" if sys.platform == "linux" else "",
-    "threaded": bool(getattr(sys, "_is_gil_enabled", lambda: True)()),
+    "has_gil": bool(getattr(sys, "_is_gil_enabled", lambda: True)()),
 }))
 """
 _PROBE_SECONDS: Final = 10
 
 
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
-    """A Python that answered. ``threaded`` is false for builds without the global lock."""
+    """A Python that works.
+
+    Attributes:
+        path: Its real path.
+        version: Major and minor version.
+        has_gil: ``False`` for builds without the global interpreter lock.
+    """
 
     path: str
     version: tuple[int, int]
@@ -49,25 +55,34 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
     system: str
     libc: str
-    threaded: bool = True
+    has_gil: bool = True
 
     @property
     def target(self) -> str:
-        """``cpython-3.11-x86_64-linux-gnu`` (decision 4)."""
+        """The platform it builds for, such as ``cpython-3.11-x86_64-linux-gnu``."""
         parts = (self.implementation, ".".join(map(str, self.version)), self.machine, self.system, self.libc)
         return "-".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """What runs a runtime. ``warning`` is a sentence where it is not the runtime's own minor."""
+    """The interpreter that runs a runtime.
+
+    Attributes:
+        interpreter: The interpreter.
+        warning: A sentence if it is not of the runtime's minor version.
+    """
 
     interpreter: Interpreter
     warning: str | None = None
 
 
 class Toolchains:
-    """This machine's interpreters, looked for once. Blocks; for use in a thread."""
+    """The interpreters of this machine. Searches once; blocks, so use it in a thread.
+
+    Args:
+        strict: Refuse interpreters of another minor version.
+    """
 
     def __init__(self, *, strict: bool = False) -> None:
         self._strict = strict
@@ -77,14 +92,14 @@ class Toolchains:
         """Return what runs a Python runtime.
 
         Raises:
-            PlatformError: ``no-toolchain`` where nothing does, or only the nearest and that is refused.
+            PlatformError: ``no-toolchain`` if nothing does, or only another version that is refused.
         """
         wanted = python_version(runtime) or (3, sys.version_info.minor)
         found = self._interpreters()
         if wanted in found:
             return Toolchain(found[wanted])
-        alike = [version for version in found if version[0] == wanted[0]]
-        nearest = min(alike, key=lambda version: (abs(version[1] - wanted[1]), -version[1]), default=None)
+        candidates = [version for version in found if version[0] == wanted[0]]
+        nearest = min(candidates, key=lambda version: (abs(version[1] - wanted[1]), -version[1]), default=None)
         name = ".".join(map(str, wanted))
         if nearest is None or self._strict:
             raise PlatformError(
@@ -96,7 +111,7 @@ class Toolchains:
         return Toolchain(found[nearest], f"{runtime} runs on Python {used}: no Python {name} was found here.")
 
     def targets(self) -> dict[str, str]:
-        """Return runtime → target for every Python runtime that something here runs."""
+        """Return the target of every Python runtime that can run here."""
         found = {}
         for runtime in RUNTIMES:
             if python_version(runtime.name) is None:
@@ -110,23 +125,24 @@ class Toolchains:
     def _interpreters(self) -> dict[tuple[int, int], Interpreter]:
         if self._found is None:
             found: dict[tuple[int, int], Interpreter] = {}
-            asked: set[str] = set()
+            seen: set[str] = set()
             for candidate in _candidates():
                 real = os.path.realpath(candidate)
-                if real in asked:
+                if real in seen:
                     continue
-                asked.add(real)
-                one = _ask(candidate)
-                if one and one.version >= _OLDEST and one.threaded:
-                    found.setdefault(one.version, one)
+                seen.add(real)
+                interpreter = _ask(candidate)
+                if interpreter and interpreter.version >= _OLDEST and interpreter.has_gil:
+                    found.setdefault(interpreter.version, interpreter)
             self._found = found
         return self._found
 
 
 def _candidates() -> Iterator[str]:
-    for folder in os.environ.get("PATH", "").split(os.pathsep):
-        if folder and Path(folder).name != "shims":
-            yield from _pythons(Path(folder))
+    for directory in os.environ.get("PATH", "").split(os.pathsep):
+        # pyenv's shims fail for versions that are not selected; the versions themselves are listed below.
+        if directory and Path(directory).name != "shims":
+            yield from _pythons(Path(directory))
     home = Path(os.environ.get("HOME") or Path.home())
     pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
     uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or home / ".local/share/uv/python")
@@ -134,24 +150,24 @@ def _candidates() -> Iterator[str]:
         try:
             versions = sorted(root.iterdir(), reverse=True)
         except OSError:
-            continue  # there is none, or it is another user's: PYENV_ROOT survives `su`
+            continue  # it does not exist, or is another user's: PYENV_ROOT survives `su`
         for version in versions:
             yield from _pythons(version / "bin")
     yield sys.executable
 
 
-def _pythons(folder: Path) -> Iterator[str]:
+def _pythons(directory: Path) -> Iterator[str]:
     for minor in range(_OLDEST[1], 30):
-        program = folder / f"python3.{minor}"
+        program = directory / f"python3.{minor}"
         if os.access(program, os.X_OK):
             yield str(program)
 
 
 def _ask(program: str) -> Interpreter | None:
     try:
-        answer = subprocess.run(
+        result = subprocess.run(
             [program, "-I", "-S", "-c", _PROBE], capture_output=True, timeout=_PROBE_SECONDS, check=True
         )
-        return msgspec.json.decode(answer.stdout, type=Interpreter)
+        return msgspec.json.decode(result.stdout, type=Interpreter)
     except (OSError, subprocess.SubprocessError, msgspec.MsgspecError):
         return None

@@ -1,7 +1,11 @@
-"""Reads the answers of one instance off its socket, and asks the questions.
+"""HTTP client of one instance: writes requests to its socket and reads its responses.
 
-The bridge is in the handler's own process: whatever comes may have been written by the handler. So an answer counts
-for a request only if it gives back the number that was drawn for it, and nothing may follow it.
+The worker shares the handler's process, so anything that arrives may have been written by the handler. A response
+is accepted for a request only if it repeats the nonce drawn for that request, and nothing may follow it.
+
+Heads of earlier responses are cached. An instance sends the same few heads again and again, most responses arrive
+in one read, and a lookup by the bytes of the head replaces six callbacks of the parser. The nonce, which differs in
+every head, is its last line, so the lookup uses the bytes before it.
 """
 
 from __future__ import annotations
@@ -16,25 +20,31 @@ from fnkit.platform.engine.marks import MARK_HEADER, marks
 
 __all__ = ["AnswerReader", "NoAnswerError"]
 
-_HEAD_MAX: Final = 1024 * 1024  # of an answer: Go's limit, which the core runtime's client has
+_HEAD_MAX: Final = 1024 * 1024  # bytes; the default of Go's HTTP client, which the real platform's runtime uses
 _FIRST_FINAL_STATUS: Final = 200
 _REQUEST: Final = b"POST / HTTP/1.1\r\ncontent-type: application/json%b\r\ncontent-length: %d\r\n\r\n"
 _marks: Final = marks()
 
 
 class NoAnswerError(Exception):
-    """What came is no answer to the request. Its text says why."""
+    """What the instance sent is no response to the request. The message states the reason."""
 
 
 class AnswerReader:
-    """spoke_on: something came behind the answer. asked_for_its_end: nothing is to be asked any more."""
+    """Parses the responses of one instance, in turn, and hands them to the request that waits.
+
+    Attributes:
+        has_trailing_data: Something followed a response.
+        connection_close: The last response announced the end of the process; the instance must get no other
+            request.
+    """
 
     def __init__(self) -> None:
-        self.spoke_on = False
-        self.asked_for_its_end = False
+        self.has_trailing_data = False
+        self.connection_close = False
         self._call: LocalCall | None = None
-        self._mark = b""  # the line of the current request that its answer's head must end with
-        self._strange = False  # the head that came is another request's
+        self._mark = b""  # the header line that the head of the current response must end with
+        self._strange = False  # the head carries the nonce of another request
         self._in_body = False
         self._complete = False
         self._head_bytes = 0
@@ -43,7 +53,7 @@ class AnswerReader:
         self._parser = httptools.HttpResponseParser(self)
 
     def expect(self, call: LocalCall) -> None:
-        """The next answer is this call's."""
+        """Deliver the next response to this request."""
         self._call = call
         self._mark = next(_marks)
         self._in_body = False
@@ -51,13 +61,17 @@ class AnswerReader:
         self._head_bytes = 0
 
     def question(self, document: bytes) -> bytes:
-        """Return the request as it is sent: HTTP, with its number."""
+        """Return the bytes of the request, with its nonce."""
         return _REQUEST % (self._mark, len(document)) + document
 
     def read(self, data: bytes) -> bool:
-        """Take what came; ``True`` once the answer is complete and all that came was read.
+        """Parse received bytes.
 
-        ``NoAnswerError`` when there can be none.
+        Returns:
+            Whether the response is complete.
+
+        Raises:
+            ProtocolViolation: The bytes are no response to the current request.
         """
         is_first = self._head_bytes == 0
         if is_first and (known := known_answer(data, self._mark)) is not None:
@@ -68,15 +82,15 @@ class AnswerReader:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.spoke_on = True
+            self.has_trailing_data = True
             if not self._complete:
-                reason = "it answered another request" if self._strange else "its answer was not HTTP"
+                reason = "it answered another request" if self._strange else "its response was not HTTP"
                 raise NoAnswerError(reason) from None
         if not self._complete:
             if not self._in_body and self._head_bytes > _HEAD_MAX:
-                raise NoAnswerError(f"the head of its answer exceeds {_HEAD_MAX} bytes")
+                raise NoAnswerError(f"the head of its response exceeds {_HEAD_MAX} bytes")
             return False
-        if is_first and self._head is not None and not self.spoke_on and not self.asked_for_its_end:
+        if is_first and self._head is not None and not self.has_trailing_data and not self.connection_close:
             remember_answer(data, self._mark, *self._head)
         self._complete = False
         return True
@@ -88,41 +102,41 @@ class AnswerReader:
             if body:
                 listener.answer_data(body)
 
-    # What the parser finds
+    # Callbacks of the parser
 
     def on_message_begin(self) -> None:
-        """The beginning of an answer, of which there is to be one."""
-        self.spoke_on = self._complete
+        """Note whether another response begins after the first."""
+        self.has_trailing_data = self._complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
+        """Collect a header."""
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """The end of the head."""
+        """Check the nonce and start the response."""
         headers, self._headers = self._headers, []
         if self._complete:
-            return  # of an answer behind the answer
+            return  # the head of a second response, which is dropped
         status = self._parser.get_status_code()
         if status < _FIRST_FINAL_STATUS:
-            raise httptools.HttpParserError("an interim answer")
-        marked = [value for name, value in headers if name.lower() == MARK_HEADER]
-        self._strange = marked != [self._mark.rpartition(b" ")[2]]
+            raise httptools.HttpParserError("an interim response")
+        nonces = [value for name, value in headers if name.lower() == MARK_HEADER]
+        # The whole list is compared: a second nonce header is a violation too.
+        self._strange = nonces != [self._mark.rpartition(b" ")[2]]
         if self._strange:
-            raise httptools.HttpParserError("an answer to another request")
+            raise httptools.HttpParserError("a response to another request")
         self._in_body = True
         self._head = (status, tuple(header for header in headers if header[0].lower() != MARK_HEADER))
         if self._call is not None and self._call.listener is not None:
             self._call.listener.answer_started(*self._head)
 
     def on_body(self, data: bytes) -> None:
-        """A piece of the body."""
+        """Deliver a part of the body."""
         if not self._complete and self._call is not None and self._call.listener is not None:
             self._call.listener.answer_data(data)
 
     def on_message_complete(self) -> None:
-        """The end of the answer."""
+        """Note the end of the response."""
         if not self._complete and not self._parser.should_keep_alive():
-            # "connection: close": the handler asked for the process's end; nobody is to get it again
-            self.asked_for_its_end = True
+            self.connection_close = True
         self._complete = True

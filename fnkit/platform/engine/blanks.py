@@ -1,7 +1,6 @@
-"""Blank instances in hand: forked ahead, nobody's yet, taken by the next starts.
+"""The pool of pre-warmed workers: forked ahead of use, assigned to no deployment yet.
 
-They are refilled once nobody has taken one for a moment: whoever has just got one is answered first, and so is the
-next, as long as there are some in hand.
+The pool is refilled once nothing was taken from it for a moment, so that forks do not slow down a burst of starts.
 """
 
 from __future__ import annotations
@@ -20,10 +19,15 @@ _REPLACE_SECONDS: Final = 0.5
 
 
 class Blanks:
-    """So many of each interpreter; ``fork`` makes one more, ``OSError`` when it cannot."""
+    """Pre-warmed workers by interpreter.
 
-    def __init__(self, wanted: int, fork: Callable[[str], Awaitable[Instance]]) -> None:
-        self._wanted = wanted
+    Args:
+        size: The number of workers to keep for each interpreter.
+        fork: Forks a worker for an interpreter. Raises ``OSError`` if it cannot.
+    """
+
+    def __init__(self, size: int, fork: Callable[[str], Awaitable[Instance]]) -> None:
+        self._size = size
         self._fork = fork
         self._in_hand: dict[str, deque[Instance]] = {}
         self._loop = asyncio.get_running_loop()
@@ -33,35 +37,41 @@ class Blanks:
         self._closed = False
 
     def take(self, interpreter: str) -> Instance | None:
-        """Return one that lives."""
-        blanks = self._in_hand.get(interpreter)
-        while blanks:
-            blank = blanks.popleft()
-            if blank.is_blank:
-                return blank
+        """Return a live worker, ``None`` without one."""
+        workers = self._in_hand.get(interpreter)
+        while workers:
+            worker = workers.popleft()
+            if worker.is_blank:
+                return worker
         return None
 
     def refill(self, interpreter: str) -> None:
-        """Have as many as wanted again: in a moment, or at once where none is left."""
+        """Fill the pool again: after a moment, or at once if it is empty."""
         if self._in_hand.get(interpreter):
             self._refill_in(_REFILL_SECONDS, interpreter)
         else:
             self._stop_waiting(interpreter)
             self._refill(interpreter)
 
-    def ended(self, blank: Instance) -> None:
-        """One of them has ended: have another one, but not at once. Whatever ends them may go on."""
-        interpreter = blank.zygote.interpreter
-        blanks = self._in_hand.get(interpreter)
-        if not self._closed and blanks is not None and blank in blanks:
-            blanks.remove(blank)
+    def ended(self, worker: Instance) -> None:
+        """Replace a worker that has ended.
+
+        After a delay: whatever killed it may kill its replacement too.
+        """
+        interpreter = worker.zygote.interpreter
+        workers = self._in_hand.get(interpreter)
+        if not self._closed and workers is not None and worker in workers:
+            workers.remove(worker)
             self._refill_in(_REPLACE_SECONDS, interpreter)
 
     def distrust(self, interpreter: str) -> None:
-        """Somebody killed one that was starting, and may be about to kill these: the next one is a new one."""
-        blanks = self._in_hand.get(interpreter)
-        while blanks:
-            blanks.popleft().kill("not to be relied on")
+        """Discard the pool after a worker was killed during its start; the next start forks a fresh one.
+
+        Whatever killed that worker, such as a memory killer, may be about to kill the others.
+        """
+        workers = self._in_hand.get(interpreter)
+        while workers:
+            workers.popleft().kill("discarded")
 
     def _refill_in(self, seconds: float, interpreter: str) -> None:
         self._stop_waiting(interpreter)
@@ -72,28 +82,28 @@ class Blanks:
             waiting.cancel()
 
     def _refill(self, interpreter: str) -> None:
-        blanks = self._in_hand.setdefault(interpreter, deque())
-        if self._closed or interpreter in self._refilling or len(blanks) >= self._wanted:
+        workers = self._in_hand.setdefault(interpreter, deque())
+        if self._closed or interpreter in self._refilling or len(workers) >= self._size:
             return
         self._refilling.add(interpreter)
-        task = self._loop.create_task(self._add(interpreter, blanks))
+        task = self._loop.create_task(self._add(interpreter, workers))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _add(self, interpreter: str, blanks: deque[Instance]) -> None:
+    async def _add(self, interpreter: str, workers: deque[Instance]) -> None:
         try:
-            while len(blanks) < self._wanted and not self._closed:
-                blank = await self._fork(interpreter)
-                if not blank.is_blank:
-                    return  # killed at birth: no reason to go on and on
-                blanks.append(blank)
+            while len(workers) < self._size and not self._closed:
+                worker = await self._fork(interpreter)
+                if not worker.is_blank:
+                    return  # killed at once; another attempt would probably fail too
+                workers.append(worker)
         except OSError:
-            return  # the next start tries again, and says why it cannot
+            return  # the next start tries again and reports the error
         finally:
             self._refilling.discard(interpreter)
 
     def close(self) -> None:
-        """Make no more."""
+        """Stop refilling."""
         self._closed = True
         for task in self._tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""The memory that all instances may take together (decision 35)."""
+"""The memory that all instances together may use."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ _MIB: Final = 1024 * 1024
 
 
 def default_budget() -> int:
-    """Return half of this machine's memory in MB."""
+    """Return half of the memory of this machine, in MB."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MIB // 2
 
 
 class MemoryBudget:
-    """Counts the memory limits of live instances, in MB."""
+    """Sums the memory limits of live instances, in MB. A limit counts in full, whatever an instance uses."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
 
     def reserve(self, memory: int) -> bool:
-        """Take this much, unless it does not fit."""
+        """Reserve this much. Return ``False`` if it exceeds the budget."""
         if self.used + memory > self.limit:
             return False
         self.used += memory
         return True
 
     def free(self, memory: int) -> None:
-        """Give back what was reserved."""
+        """Return memory that was reserved."""
         self.used -= memory

@@ -1,4 +1,4 @@
-"""One request in the local engine: waiting, then on an instance, then over."""
+"""A pending request of the local engine: queued, then on an instance, then complete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["LocalCall", "Server"]
 
 
 class Server(Protocol):
-    """What a call needs of the instance that serves it."""
+    """The instance that a request is assigned to."""
 
     name: str
 
@@ -19,14 +19,22 @@ class Server(Protocol):
         """Send the request."""
 
     def pause(self) -> None:
-        """Stop reading the answer."""
+        """Pause reading the response."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
 
 
 class LocalCall:
-    """See ``Call``. ``listener`` is ``None`` once nobody waits any more."""
+    """A ``PendingRequest`` of the local engine.
+
+    Attributes:
+        handler: Receives the response; ``None`` once the request is complete or cancelled.
+        assigned_instance: The instance, while the request is assigned to one.
+        timer: Ends the request after the function's timeout.
+        queued_at: When it was queued (``time.monotonic``); 0 if it found an idle instance.
+        cold_start: The start that it waited for.
+    """
 
     __slots__ = ("cold_start", "listener", "request_id", "server", "timer", "waiting_since")
 
@@ -35,42 +43,42 @@ class LocalCall:
         self.listener: Listener | None = listener
         self.server: Server | None = None
         self.timer: asyncio.TimerHandle | None = None
-        self.waiting_since = 0.0  # time.monotonic; 0 where it found an idle instance
+        self.waiting_since = 0.0
         self.cold_start: ColdStart | None = None
 
     @property
     def instance(self) -> str:
-        """See ``Call``."""
+        """The name of the instance; empty until one is assigned."""
         return self.server.name if self.server is not None else ""
 
     @property
     def has_waited(self) -> bool:
-        """See ``Call``."""
+        """Whether the request was queued."""
         return self.waiting_since > 0
 
     def send(self, document: bytes) -> None:
-        """See ``Call``."""
+        """Send the request to its instance."""
         if self.server is not None:
             self.server.ask(document)
 
     def pause(self) -> None:
-        """Stop reading the answer."""
+        """Pause reading the response."""
         if self.server is not None:
             self.server.pause()
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
         if self.server is not None:
             self.server.resume()
 
     def end(self) -> None:
-        """The answer is complete."""
+        """Complete the request."""
         listener = self._settle()
         if listener is not None:
             listener.answer_ended()
 
     def fail(self, failure: Failure) -> None:
-        """There is no answer."""
+        """End the request without a response."""
         listener = self._settle()
         if listener is not None:
             listener.failed(failure)

@@ -13,17 +13,23 @@ from fnkit.platform.log_lines import LINE_MAX_BYTES
 
 __all__ = ["LineReader", "open_line"]
 
-_CHUNK = 65536  # a pipe's capacity: one read empties it
+_CHUNK = 65536  # the capacity of a pipe: one read empties it
 
 
 def open_line() -> tuple[socket.socket, socket.socket, list[tuple[int, int]]]:
-    """Return both ends of a new instance's socket, and the pipes of its stdout and stderr: all of them, or none.
+    """Open the socket pair of a new instance and the pipes of its stdout and stderr.
 
-    ``OSError`` when this process has no descriptors left.
+    Returns:
+        The data plane's end, the instance's end, and a (read, write) pair of descriptors for each pipe.
+
+    Raises:
+        OSError: No descriptors are left. None stay open then.
     """
     ours, theirs = socket.socketpair()
     pipes: list[tuple[int, int]] = []
     try:
+        # The kernel attaches the sender's process id to messages sent after this option is set, so it is set
+        # before the other end is passed on.
         if sys.platform == "linux":
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         pipes += [os.pipe()]
@@ -38,13 +44,19 @@ def open_line() -> tuple[socket.socket, socket.socket, list[tuple[int, int]]]:
 
 
 class LineReader:
-    """The reading end of one pipe. ``hear`` gets the complete lines of each read, without line breaks."""
+    """Splits the output of one pipe into lines.
+
+    Args:
+        loop: The event loop.
+        descriptor: The read end, which the reader owns.
+        on_lines: Receives the complete lines of each read, without line breaks.
+    """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, descriptor: int, hear: Callable[[Iterable[bytes]], None]
+        self, loop: asyncio.AbstractEventLoop, descriptor: int, on_lines: Callable[[Iterable[bytes]], None]
     ) -> None:
         self._loop = loop
-        self._hear = hear
+        self._on_lines = on_lines
         self._rest = b""
         self._skipping = False
         self.descriptor = descriptor
@@ -53,7 +65,7 @@ class LineReader:
         loop.add_reader(descriptor, self.read)
 
     def read(self) -> None:
-        """Take what is there now."""
+        """Read what is available now."""
         try:
             data = os.read(self.descriptor, _CHUNK)
         except BlockingIOError:
@@ -66,23 +78,23 @@ class LineReader:
         *lines, self._rest = (self._rest + data).split(b"\n")
         if self._skipping and lines:
             self._skipping = False
-            del lines[0]  # the end of a line that was cut
+            del lines[0]  # the rest of a line that was too long
         if len(self._rest) > LINE_MAX_BYTES:
             if not self._skipping:
                 lines.append(self._rest)
             self._skipping = True
             self._rest = b""
         if lines:
-            self._hear(lines)
+            self._on_lines(lines)
 
     def end_line(self) -> None:
-        """Take an unfinished line for a whole one: who wrote it is done, and it is not the next one's beginning."""
+        """Emit an unfinished line, so that the output of the next request does not continue it."""
         if self._rest and not self._skipping:
             rest, self._rest = self._rest, b""
-            self._hear((rest,))
+            self._on_lines((rest,))
 
     def close(self) -> None:
-        """Stop reading; an unfinished last line counts."""
+        """Close the pipe and emit an unfinished last line."""
         if self.closed:
             return
         self.closed = True

@@ -1,9 +1,4 @@
-"""Memory, processes and CPU of an instance through control groups, version 1 or 2 (root alone).
-
-::
-
-    <hierarchy>/fnkit-<pid of the data plane>-<random>/<instance>    one group per instance and hierarchy
-"""
+"""Memory, processes and CPU of an instance through cgroups, version 1 or 2 (root only)."""
 
 from __future__ import annotations
 
@@ -12,7 +7,6 @@ import os
 import secrets
 import time
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +16,6 @@ _MOUNT: Final = Path("/sys/fs/cgroup")
 _CONTROLLERS: Final = ("memory", "pids", "cpu")
 _PREFIX: Final = "fnkit-"
 _MIB: Final = 1024 * 1024
-_engines: Final = count(1)
 _SHARES_PER_CPU: Final = 1024  # v1's cpu.shares of one whole CPU
 _CLOSE_SECONDS: Final = 2.0
 _CLOSE_PAUSE: Final = 0.005
@@ -32,25 +25,32 @@ _PERIOD_MICROSECONDS: Final = 100_000  # the kernel's own default
 
 @dataclass(frozen=True, slots=True)
 class InstanceGroups:
-    """The folders of one instance's groups, by controller; under version 2 they are one folder."""
+    """The directories of one instance's groups by controller; under version 2 they are the same directory."""
 
     folders: dict[str, Path]
     unified: bool
 
     @property
     def joins(self) -> list[str]:
-        """The files that a process writes ``0`` to in order to join."""
+        """The files to which a process writes ``0`` in order to join."""
         return sorted({str(folder / "cgroup.procs") for folder in self.folders.values()})
 
     def limit(self, *, memory: int, cpu: int, processes: int, hard_cpu: bool = False) -> None:
-        """Set the limits: MB, mVCPU as a weight (and, ``hard_cpu``, as what it gets at most), a number."""
+        """Set the limits.
+
+        Args:
+            memory: MB.
+            cpu: mVCPU, used as a weight.
+            processes: The maximum number of processes.
+            hard_cpu: Use ``cpu`` as a maximum too.
+        """
         size = memory * _MIB
         if self.unified:
             folder = self.folders["memory"]
             _write(folder / "memory.max", size)
             with contextlib.suppress(OSError):
                 _write(folder / "memory.swap.max", 0)
-            with contextlib.suppress(OSError):  # Linux 4.19: not one process of it, but all
+            with contextlib.suppress(OSError):  # Linux 4.19: kills all processes of the group, not one of them
                 _write(folder / "memory.oom.group", 1)
             _write(folder / "pids.max", processes)
             _write(folder / "cpu.weight", max(1, cpu * _WEIGHT_PER_CPU // 1000))
@@ -58,7 +58,7 @@ class InstanceGroups:
                 _write(folder / "cpu.max", f"{_quota(cpu)} {_PERIOD_MICROSECONDS}")
             return
         _write(self.folders["memory"] / "memory.limit_in_bytes", size)
-        with contextlib.suppress(OSError):  # only where swap is accounted
+        with contextlib.suppress(OSError):  # the file exists only if swap is accounted
             _write(self.folders["memory"] / "memory.memsw.limit_in_bytes", size)
         _write(self.folders["pids"] / "pids.max", processes)
         _write(self.folders["cpu"] / "cpu.shares", max(2, cpu * _SHARES_PER_CPU // 1000))
@@ -67,20 +67,20 @@ class InstanceGroups:
             _write(self.folders["cpu"] / "cpu.cfs_quota_us", _quota(cpu))
 
     def take(self, pid: int) -> None:
-        """Move a process in that cannot reach these files itself. Blocks for milliseconds."""
+        """Add a process that cannot reach these files itself. Blocks for milliseconds."""
         for path in self.joins:
-            with contextlib.suppress(ProcessLookupError):  # it has ended already
+            with contextlib.suppress(ProcessLookupError):  # the process has ended
                 _write(Path(path), pid)
 
     def memory_bytes(self) -> int | None:
-        """Return what the group takes now; ``None`` where the kernel does not say."""
+        """Return the memory that the group uses now; ``None`` if the kernel does not report it."""
         name = "memory.current" if self.unified else "memory.usage_in_bytes"
         with contextlib.suppress(OSError, ValueError):
             return int((self.folders["memory"] / name).read_bytes())
         return None
 
     def ran_out_of_memory(self) -> bool:
-        """Say whether the kernel killed something in here because memory ran out."""
+        """Return whether the kernel killed a process of the group for lack of memory."""
         name = "memory.events" if self.unified else "memory.oom_control"
         with contextlib.suppress(OSError, KeyError):
             for line in (self.folders["memory"] / name).read_text().splitlines():
@@ -90,20 +90,20 @@ class InstanceGroups:
         return False
 
     def remove(self) -> bool:
-        """Remove the groups; ``False`` while a process of theirs is still ending."""
-        gone = True
+        """Remove the groups. Return ``False`` while a process in them is still ending."""
+        removed = True
         for folder in set(self.folders.values()):
             try:
                 folder.rmdir()
             except FileNotFoundError:
                 continue
             except OSError:
-                gone = False
-        return gone
+                removed = False
+        return removed
 
 
 def _quota(cpu: int) -> int:
-    """Return the microseconds of a period that so many mVCPU are; the kernel takes no less than 1,000."""
+    """Return CPU time in microseconds per period. The kernel accepts 1,000 at least."""
     return max(1000, cpu * _PERIOD_MICROSECONDS // 1000)
 
 
@@ -116,7 +116,11 @@ def _write(path: Path, value: int | str) -> None:
 
 
 class ControlGroups:
-    """The groups of this data plane. ``OSError`` from the constructor where there are none to be had."""
+    """The groups of this data plane.
+
+    Raises:
+        OSError: Groups cannot be created here.
+    """
 
     def __init__(self) -> None:
         self._unified = (_MOUNT / "cgroup.controllers").exists()
@@ -135,25 +139,25 @@ class ControlGroups:
                 _enable(parent)
 
     def create(self, instance: str) -> InstanceGroups:
-        """Make the groups of one instance, without limits yet."""
+        """Create the groups of one instance, without limits."""
         folders = {controller: parent / instance for controller, parent in self._parents.items()}
         for folder in dict.fromkeys(folders.values()):
             folder.mkdir()
         return InstanceGroups(folders, self._unified)
 
     def close(self) -> None:
-        """Remove this data plane's groups once the processes in them have ended, which takes milliseconds."""
+        """Remove the groups once their processes have ended, which takes milliseconds."""
         deadline = time.monotonic() + _CLOSE_SECONDS
         for parent in dict.fromkeys(self._parents.values()):
             _remove_tree(parent)
             while parent.exists() and time.monotonic() < deadline:
                 time.sleep(_CLOSE_PAUSE)
                 _remove_tree(parent)
-            _remove_abandoned(parent.parent)  # processes in them may have ended only since we began
+            _remove_abandoned(parent.parent)  # some could not be removed before: their processes were still ending
 
 
-def _enable(folder: Path) -> None:
-    (folder / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+def _enable(directory: Path) -> None:
+    (directory / "cgroup.subtree_control").write_text("+memory +pids +cpu")
 
 
 def _remove_tree(parent: Path) -> None:
@@ -166,7 +170,7 @@ def _remove_tree(parent: Path) -> None:
 
 
 def _remove_abandoned(base: Path) -> None:
-    """Remove the groups of data planes that were killed and could not do it themselves."""
+    """Remove the groups of data planes that were killed."""
     for parent in base.glob(f"{_PREFIX}*"):
         pid = parent.name.removeprefix(_PREFIX).split(".")[0].partition("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():

@@ -1,4 +1,4 @@
-"""The platform's time as the data plane reads it (decision 21)."""
+"""The virtual clock as the data plane reads it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NANOSECONDS: Final = 10**9
 
 
 class VirtualClock:
-    """Virtual now, from the last clock that control sent; real time until it sent one."""
+    """Follows the virtual clock of the control process; shows real time until the first update."""
 
     def __init__(self) -> None:
         self._clock = Clock(epoch=0.0, real=0.0, speed=1.0)
@@ -24,7 +24,7 @@ class VirtualClock:
         return self._clock.speed
 
     def set(self, clock: Clock) -> None:
-        """Follow another clock from now on."""
+        """Follow a new clock state."""
         self._clock = clock
 
     def now(self) -> float:

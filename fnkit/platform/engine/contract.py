@@ -1,7 +1,7 @@
-"""What an engine is to the gateway and to the data plane: five verbs, and who hears the answer.
+"""The interface of an engine, as the gateway and the data plane use it.
 
-``LocalEngine`` runs instances on this machine. Another engine (one that puts instances on a cluster) stands
-behind the same verbs; nothing here speaks of processes.
+``LocalEngine`` runs instances as processes on this machine. An engine that places instances on a cluster would
+implement the same interface, so nothing here refers to processes.
 """
 
 from __future__ import annotations
@@ -20,81 +20,82 @@ __all__ = ["Call", "ColdStart", "Engine", "Failure", "FailureKind", "Listener", 
 
 
 class FailureKind(Enum):
-    """Why there is no answer."""
+    """Why a request got no response."""
 
     UNKNOWN = "unknown"  # no such function
     QUEUE_FULL = "queue-full"
     TIMEOUT = "timeout"
-    DIED = "died"  # the instance ended, or answered with something that is no HTTP
+    DIED = "died"  # the instance ended, or its response was not valid
     NOT_STARTED = "not-started"
-    STOPPING = "stopping"  # the function was removed, or the data plane goes down
+    STOPPING = "stopping"  # the function was removed, or the data plane is shutting down
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request that got no answer. ``message`` is a sentence for the client."""
+    """A request that got no response. ``message`` is a sentence for the client."""
 
     kind: FailureKind
     message: str
 
 
 class Listener(Protocol):
-    """Whoever waits for an answer. Called from the event loop, never from within ``acquire``'s caller's frame
-    except for ``granted`` and ``failed``, which may come at once.
-    """  # noqa: D205  (the sentence is one thought)
+    """Receives the response to a request. Called from the event loop, never from within ``Engine.acquire``.
+
+    Exceptions are ``on_assigned`` and ``on_failure``, which ``acquire`` may call before it returns.
+    """
 
     def granted(self, call: Call) -> None:
-        """An instance is this call's alone: send the request now."""
+        """An instance is assigned to this request alone: send it now."""
 
     def answer_started(self, status: int, headers: AnswerHeaders) -> None:
-        """The status line and headers came."""
+        """The status line and the headers arrived."""
 
     def answer_data(self, data: bytes) -> None:
-        """A piece of the body came."""
+        """A part of the body arrived."""
 
     def answer_ended(self) -> None:
-        """The answer is complete."""
+        """The response is complete."""
 
     def failed(self, failure: Failure) -> None:
-        """There will be no answer, or not the rest of it."""
+        """There is no response, or its rest is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """The start of an instance, in seconds of ``time.monotonic``: from its first step to its imported handler."""
+    """The start of an instance until its handler was imported, in seconds of ``time.monotonic``."""
 
     began: float
     ended: float
 
 
 class Call(Protocol):
-    """One request on its way."""
+    """A request on its way to an instance and back."""
 
     @property
     def instance(self) -> str:
-        """The instance that serves it, by name; ``""`` before there is one."""
+        """The name of its instance; empty until one is assigned."""
 
     @property
     def has_waited(self) -> bool:
-        """Whether it found no idle instance."""
+        """Whether no idle instance was available."""
 
     @property
     def cold_start(self) -> ColdStart | None:
-        """The start that this request waited for; ``None`` where its instance was there before."""
+        """The start that it waited for; ``None`` if its instance existed before."""
 
     def send(self, document: bytes) -> None:
-        """Send the request, once: event and context as JSON."""
+        """Send the request once: event and context as JSON."""
 
     def pause(self) -> None:
-        """Stop reading the answer: the client is slower than the instance."""
+        """Pause reading the response, because the client is slower than the instance."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a deployment: it serves, or ``failure`` says why not."""
+    """The result of a deployment: it serves requests, or ``failure`` states why not."""
 
     route: Route
     failure: str | None = None
@@ -102,7 +103,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One function's instances, now."""
+    """The instances and queued requests of one function."""
 
     function_id: str
     generation: int
@@ -113,29 +114,34 @@ class Observation:
 
 
 class Engine(Protocol):
-    """Runs deployments. ``meters`` hold what is counted of each function; whoever asks adds the requests."""
+    """Runs deployments of functions."""
 
     @property
     def meters(self) -> Meters:
-        """See above."""
+        """The counters of each function. The gateway adds requests to them."""
 
-    def deploy(self, route: Route, settled: Callable[[Outcome], None]) -> None:
-        """Start one instance; when it runs, switch to this deployment and say so through ``settled``.
+    def deploy(self, route: Route, on_done: Callable[[Outcome], None]) -> None:
+        """Start one instance and switch to this deployment when it is ready.
 
-        A deployment that a newer one overtakes before it is settled is given up without a word.
+        Args:
+            route: The deployment.
+            on_done: Receives the result. Not called if a newer deployment replaces this one before.
         """
 
     def remove(self, function_id: str) -> None:
-        """Serve this function no more; its instances end when they have answered what they hold."""
+        """Stop serving this function. Its instances end when they have completed their requests."""
 
     def acquire(self, function_id: str, request_id: str, listener: Listener) -> Call | None:
-        """Ask for an instance, in turn. ``None`` when the listener was already told that there is none."""
+        """Request an instance, first in, first out. Return ``None`` if ``on_failure`` was already called."""
 
     def release(self, call: Call) -> None:
-        """Nobody waits for this call any more. The instance answers into the void and is free again."""
+        """Cancel a request whose client is gone.
+
+        Its response is discarded. The instance becomes idle when it finishes.
+        """
 
     def measure(self) -> EngineMeasurements:
-        """Return what was counted, for whoever watches."""
+        """Return a snapshot of all metrics."""
 
     def observe(self) -> Iterable[Observation]:
-        """Return every function's instances."""
+        """Return the instances of every function."""

@@ -1,7 +1,8 @@
-"""The zygote of one deployment: its third-party modules are imported once, and its instances forked from there.
+"""The zygote of one deployment, as the data plane sees it.
 
-It is a fork of its interpreter's zygote, behind the walls of the function whose modules it holds (decision 33, and
-``docs/decisions/deployment-zygotes.md``); ``bridges/preloading.py`` is its other end.
+It is a fork of its interpreter's zygote, inside the sandbox of the function, that has imported the function's
+third-party modules; instances of the deployment are forked from it. ``docs/decisions/deployment-zygotes.md`` has
+the reasons. ``fnkit/worker/preload.py`` is the other end.
 """
 
 from __future__ import annotations
@@ -26,23 +27,39 @@ _LINE_MAX = 65536
 
 
 class Preloaded(msgspec.Struct, frozen=True):
-    """What came of the imports. ``left_out``: the module that must not be preloaded, and ``why``.
+    """The result of preloading.
 
-    modules: what was imported of third parties, as the handler names it. seconds: of CPU that it took. memory: of
-    the zygote, in bytes.
+    Attributes:
+        ready: The imports are done and instances can be forked.
+        modules: The third-party modules that were imported, as the handler names them.
+        seconds: CPU time of the imports.
+        memory: Resident memory of the zygote, in bytes.
+        excluded: A module that must not be preloaded; the zygote exits then.
+        reason: Why it must not.
+        error: Why the zygote did not start.
     """
 
     ready: bool = False
     modules: tuple[str, ...] = ()
     seconds: float = 0.0
     memory: int = 0
-    left_out: str = ""
-    why: str = ""
+    excluded: str = ""
+    reason: str = ""
     error: str = ""
 
 
 class DeploymentZygote(Forker):
-    """The data plane's end. ``parent`` ends it; hear gets what the imports write; owner: its user, 0 is ours."""
+    """Starts the zygote of one deployment and talks to it.
+
+    Args:
+        loop: The event loop.
+        parent: The zygote that it is forked from, which kills and reaps it.
+        number: Its number among the parent's forks.
+        groups: Its cgroups.
+        observer: Receives what it reports.
+        on_lines: Receives what the imports print.
+        owner: The user of the deployment; 0 if it is the platform's own.
+    """
 
     joins_itself = False
 
@@ -53,7 +70,7 @@ class DeploymentZygote(Forker):
         number: int,
         groups: InstanceGroups | None,
         observer: ForkObserver,
-        hear: Callable[[Stream, Iterable[bytes]], None],
+        on_lines: Callable[[Stream, Iterable[bytes]], None],
         owner: int,
     ) -> None:
         super().__init__(loop, parent.interpreter, observer)
@@ -63,63 +80,70 @@ class DeploymentZygote(Forker):
         self.groups = groups
         self.home: str | None = None
         self.pid = 0
-        self.spare: Instance | None = None  # forked and in its groups, which takes longest; nobody's yet
+        self.spare: Instance | None = None  # a fork made ahead of use, because joining cgroups takes longest
         self._claimed: set[int] = set()
         self._unwanted = False
-        self._hear_lines = hear
+        self._on_lines = on_lines
         self._readers: list[LineReader] = []
 
     @property
     def name(self) -> str:
-        """As instances have one."""
+        """Its number in the form of an instance's name."""
         return f"{self.number:08x}"
 
     async def start(self, settings: bytes) -> Preloaded:
-        """Fork it and let it import. ``OSError`` when it ends before it has said what came of that."""
-        ours, theirs, pipes = open_line()
+        """Fork the zygote and let it import modules.
+
+        Args:
+            settings: Its settings as JSON.
+
+        Raises:
+            OSError: It ended before it reported a result.
+        """
+        control, zygote_end, pipes = open_line()
         try:
-            self.zygote.fork(self.number, [theirs.fileno(), pipes[0][1], pipes[1][1]])
+            self.zygote.fork(self.number, [zygote_end.fileno(), pipes[0][1], pipes[1][1]])
         finally:
-            theirs.close()
-            for _, writing in pipes:
-                os.close(writing)
+            zygote_end.close()
+            for _, write_end in pipes:
+                os.close(write_end)
         self._capture(pipes[0][0], "stdout")
         self._capture(pipes[1][0], "stderr")
-        ours.settimeout(0)
+        control.settimeout(0)
         try:
-            self.pid = await who_says_hello(self._loop, ours)
-            joins = self.groups.joins if self.groups is not None else []
-            for document in (msgspec.json.encode({"cgroups": joins}), settings):
-                await self._loop.sock_sendall(ours, len(document).to_bytes(4, "big") + document)
-            preloaded = await self._hear_line(ours)
+            self.pid = await who_says_hello(self._loop, control)
+            cgroups = self.groups.joins if self.groups is not None else []
+            for document in (msgspec.json.encode({"cgroups": cgroups}), settings):
+                await self._loop.sock_sendall(control, len(document).to_bytes(4, "big") + document)
+            result = await self._hear_line(control)
         except BaseException:
-            ours.close()
+            control.close()
             raise
-        if preloaded.ready and not self._closed:
-            self._listen(ours)
+        if result.ready and not self._closed:
+            self._listen(control)
         else:
-            ours.close()
-        return preloaded
+            control.close()
+        return result
 
     def _capture(self, descriptor: int, stream: Stream) -> None:
-        self._readers.append(LineReader(self._loop, descriptor, lambda lines: self._hear_lines(stream, lines)))
+        self._readers.append(LineReader(self._loop, descriptor, lambda lines: self._on_lines(stream, lines)))
 
-    async def _hear_line(self, ours: socket.socket) -> Preloaded:
+    async def _hear_line(self, control: socket.socket) -> Preloaded:
         line = b""
-        while not line.endswith(b"\n"):  # a message of its forks may follow at once
-            part = await self._loop.sock_recv(ours, _LINE_MAX)
+        while not line.endswith(b"\n"):  # a fork message may follow in the same read
+            part = await self._loop.sock_recv(control, _LINE_MAX)
             if not part or len(line) > _LINE_MAX:
-                raise ChildProcessError("it ended while it imported")
+                raise ChildProcessError("it ended during its imports")
             head, separator, rest = part.partition(b"\n")
             line += head + separator
             self._buffer += rest
         try:
             return msgspec.json.decode(line, type=Preloaded)
         except msgspec.DecodeError:
-            raise ChildProcessError("it did not say what it imported") from None
+            raise ChildProcessError("its result could not be read") from None
 
     def claim(self, instance: Instance) -> Instance:
-        """Note that this instance is somebody's from now on, and return it."""
+        """Count an instance as used from now on, and return it."""
         self._claimed.add(instance.number)
         return instance
 
@@ -129,22 +153,22 @@ class DeploymentZygote(Forker):
             self.close()
 
     def close_when_unused(self) -> None:
-        """End it, after the last of its instances."""
+        """End the zygote after the last of its instances."""
         self._unwanted = True
         if not self.is_used:
             self.close()
 
     def wants_forks(self) -> bool:
-        """Whether instances are still to be forked from it."""
+        """Return whether instances are still forked from it."""
         return not self._unwanted and not self._closed
 
     @property
     def is_used(self) -> bool:
-        """Whether an instance of it is somebody's: that one's end would be its own."""
+        """Whether an instance of it is in use, which would end with it."""
         return bool(self._claimed)
 
     def exited(self, _status: int | None) -> None:
-        """Its own zygote has reaped it, or is gone too; its socket says the same to whom it concerns."""
+        """The process was reaped, or its parent has ended."""
         for reader in self._readers:
             if not reader.closed:
                 reader.read()

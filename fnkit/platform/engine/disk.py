@@ -1,6 +1,6 @@
-"""How much of a disk an instance takes whose disk is a folder: files with a name there, and files that had one.
+"""Disk usage of an instance whose disk is a directory, including removed files that are still open.
 
-What is removed while somebody holds it open takes its place until it is closed.
+A removed file keeps its blocks until the last descriptor of it is closed.
 """
 
 from __future__ import annotations
@@ -14,24 +14,30 @@ from fnkit.platform.engine.memory import with_descendants
 
 __all__ = ["disk_usage"]
 
-_BLOCK: Final = 512  # bytes of st_blocks
+_BLOCK: Final = 512  # unit of st_blocks, in bytes
 
 
-def disk_usage(folder: str, pid: int, limit: int) -> int:
-    """Return bytes, no more than just over ``limit``. pid: the instance's, 0 where it is not known."""
-    total = _named(folder, limit)
+def disk_usage(directory: str, pid: int, limit: int) -> int:
+    """Return the usage in bytes; counting stops soon after ``limit`` is exceeded.
+
+    Args:
+        directory: The disk.
+        pid: The instance's process; 0 if unknown.
+        limit: Bytes.
+    """
+    total = _named(directory, limit)
     if pid and sys.platform == "linux" and total <= limit:
-        total += _nameless(folder, pid)
+        total += _nameless(directory, pid)
     return total
 
 
-def _named(folder: str, limit: int) -> int:
-    """Folders count, and so does what is empty: it takes a name and an inode."""
+def _named(directory: str, limit: int) -> int:
+    """Sum the sizes of files and directories. Empty ones count one block each, because they use an inode."""
     total = 0
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(directory):
         for name in (*folders, *files):
             try:
-                blocks = os.lstat(os.path.join(parent, name)).st_blocks  # noqa: PTH118  (often; no Path objects)
+                blocks = os.lstat(os.path.join(parent, name)).st_blocks  # noqa: PTH118  (hot path; no Path objects)
             except OSError:
                 continue
             total += max(1, blocks) * _BLOCK
@@ -40,24 +46,24 @@ def _named(folder: str, limit: int) -> int:
     return total
 
 
-def _nameless(folder: str, pid: int) -> int:
-    """Count files of this disk without a name that the instance's processes hold open, each once."""
+def _nameless(directory: str, pid: int) -> int:
+    """Sum the sizes of removed files on this disk that processes of the instance hold open, each once."""
     sizes: dict[int, int] = {}
     try:
-        device = os.stat(folder).st_dev  # noqa: PTH116  (often; no Path objects)
+        device = os.stat(directory).st_dev  # noqa: PTH116  (hot path; no Path objects)
     except OSError:
-        return 0  # it has just been removed
+        return 0  # the disk has just been removed
     for process in with_descendants(pid):
-        held = f"/proc/{process}/fd"
+        descriptors = f"/proc/{process}/fd"
         try:
-            numbers = os.listdir(held)  # noqa: PTH208  (often; no Path objects)
+            numbers = os.listdir(descriptors)  # noqa: PTH208  (hot path; no Path objects)
         except OSError:
             continue
         for number in numbers:
             try:
-                found = os.stat(f"{held}/{number}")  # noqa: PTH116  (often; no Path objects)
+                status = os.stat(f"{descriptors}/{number}")  # noqa: PTH116  (hot path; no Path objects)
             except OSError:
                 continue
-            if found.st_nlink == 0 and found.st_dev == device and stat.S_ISREG(found.st_mode):
-                sizes[found.st_ino] = found.st_blocks * _BLOCK
+            if status.st_nlink == 0 and status.st_dev == device and stat.S_ISREG(status.st_mode):
+                sizes[status.st_ino] = status.st_blocks * _BLOCK
     return sum(sizes.values())

@@ -1,4 +1,4 @@
-"""The environment variables of an instance (pure): the platform's own, and the function's over them."""
+"""The environment variables of an instance (pure): those of the function, and those of the platform."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def instance_environment(route: Route, *, home: str, root: str) -> dict[str, str]:
-    """Return everything that an instance of this deployment finds in its environment, and nothing else.
+    """Return the complete environment of an instance of this deployment.
 
-    home: the working directory; root: where the code lies, both as the instance sees them. A function's own
-    variables win, except over what the platform says of it (``SCW_*`` names are reserved, but users' keys are
-    accepted under ``SCW_SECRET_KEY`` and the like).
+    Variables of the function take precedence, except over those that describe the function: ``SCW_*`` names are
+    reserved, but users may set others, such as ``SCW_SECRET_KEY``.
+
+    Args:
+        route: The deployment.
+        home: The working directory, as the instance sees it.
+        root: The directory of the code, as the instance sees it.
     """
     path, _, name = route.handler.rpartition(".")
     return {

@@ -1,7 +1,7 @@
-"""The data plane's end of anything that forks instances: a socket on which numbers and descriptors travel.
+"""Client of a zygote: asks for forks over a socket that carries numbers and descriptors.
 
-Its messages are those of ``bridges/forking.py``. No setting is ever among them: what travels to an instance goes
-over the instance's own socket.
+The messages are those of ``fnkit/worker/fork_server.py``. Settings never pass through this socket: an instance gets
+them over a socket of its own. A zygote is one process per interpreter, which forks a worker in about a millisecond.
 """
 
 from __future__ import annotations
@@ -15,24 +15,33 @@ from typing import Final, Protocol
 __all__ = ["ForkObserver", "Forker"]
 
 _MESSAGE: Final = struct.Struct("!4sIi")
-_STUCK_SECONDS: Final = 15.0  # a zygote forks in a millisecond, and starts in a tenth of a second
+_FORK: Final = b"FORK"
+_FORK_FAILED: Final = b"FAIL"
+_EXIT: Final = b"EXIT"
+_KILL: Final = b"KILL"
+_STUCK_SECONDS: Final = 15.0  # a zygote forks in a millisecond and starts in a tenth of a second
 
 
 class ForkObserver(Protocol):
-    """Who hears what became of instances."""
+    """Receives what a zygote reports."""
 
     def instance_exited(self, number: int, status: int) -> None:
-        """The instance ended with this wait status."""
+        """An instance has ended with this wait status."""
 
     def instance_not_forked(self, number: int, error: int) -> None:
-        """The kernel refused a fork; ``error`` is an errno."""
+        """A fork failed with this ``errno``."""
 
     def zygote_lost(self, zygote: Forker) -> None:
-        """The zygote ended, and with it all its instances."""
+        """The zygote has ended by itself, and all its instances with it."""
 
 
 class Forker:
-    """A zygote as its users see it. ``joins_itself``: its forks can reach their control groups and join them."""
+    """The data plane's end of a zygote.
+
+    Attributes:
+        moves_itself_to_cgroup: Whether forks can join their cgroups themselves.
+        reply_timeout: Seconds after which a zygote that has not confirmed an order is considered stuck.
+    """
 
     joins_itself = True
     stuck_seconds = _STUCK_SECONDS
@@ -45,7 +54,7 @@ class Forker:
         self._closed = False
         self._control: socket.socket | None = None
         self._living: set[int] = set()
-        self._unheard: set[tuple[bytes, int]] = set()  # what it was asked to do, and has not done
+        self._unheard: set[tuple[bytes, int]] = set()  # orders that the zygote has not confirmed
 
     def _listen(self, control: socket.socket) -> None:
         control.settimeout(0)
@@ -54,25 +63,28 @@ class Forker:
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended, and with it every instance it was asked for."""
+        """Whether the zygote has ended, and every instance of it."""
         return self._closed
 
     def holds(self, number: int) -> bool:
-        """Whether an instance was asked for and has not ended."""
+        """Return whether this instance was requested and has not ended."""
         return number in self._living
 
     def fork(self, number: int, descriptors: list[int]) -> None:
-        """Ask for an instance that gets these descriptors: its socket, stdout, stderr."""
+        """Request an instance that inherits these descriptors: its socket, stdout, stderr.
+
+        The caller may close them at once: the kernel keeps those in flight open.
+        """
         rights = array.array("i", descriptors)
         self._living.add(number)
-        self._expect(b"FORK", number)
-        self._say(b"FORK", number, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        self._expect(_FORK, number)
+        self._say(_FORK, number, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
     def kill(self, number: int) -> None:
-        """End an instance, if it has not ended."""
+        """Kill an instance that has not ended."""
         if number in self._living:
-            self._expect(b"KILL", number)
-            self._say(b"KILL", number, [])
+            self._expect(_KILL, number)
+            self._say(_KILL, number, [])
 
     def _expect(self, kind: bytes, number: int) -> None:
         if (kind, number) not in self._unheard:
@@ -80,7 +92,7 @@ class Forker:
             self._loop.call_later(self.stuck_seconds, self._suspect, kind, number)
 
     def _suspect(self, kind: bytes, number: int) -> None:
-        """It was asked for something long ago: a zygote that does not listen is of no use to anybody."""
+        """Give up the zygote if an order is still unconfirmed, for example because its process is stopped."""
         if (kind, number) in self._unheard and not self._closed:
             self._give_up()
 
@@ -89,12 +101,13 @@ class Forker:
             return
         try:
             self._control.sendmsg([_MESSAGE.pack(kind, number, 0)], ancillary)
-        except OSError:  # ended, or stopped listening while thousands of messages piled up: useless either way
+        except OSError:  # the zygote has ended, or its socket is full because it does not read
             self._give_up()
 
     def _give_up(self) -> None:
-        """End it, and do not wait for its socket to say so."""
+        """Kill the zygote without waiting for its socket to close."""
         self._destroy()
+        # Not at once: the caller is in the middle of a fork or kill, and observers change its tables.
         self._loop.call_soon(self._lose)
 
     def _lose(self) -> None:
@@ -103,9 +116,10 @@ class Forker:
             self._observer.zygote_lost(self)
 
     def _hear(self) -> None:
-        """Take everything, to the end if it has come.
+        """Read until the socket would block, or is at its end.
 
-        When the other end was closed with something of ours unread, uvloop calls once more and never again.
+        The end must be found in this call: when the other end was closed with messages of ours unread, uvloop calls
+        once more and never again.
         """
         while not self._closed and self._control is not None:
             try:
@@ -124,19 +138,21 @@ class Forker:
         while len(self._buffer) >= _MESSAGE.size:
             kind, number, value = _MESSAGE.unpack(self._buffer[: _MESSAGE.size])
             self._buffer = self._buffer[_MESSAGE.size :]
-            self._unheard.discard((b"FORK", number))
-            if kind not in (b"EXIT", b"LOST") or number not in self._living:
-                continue  # a zygote that holds strangers' modules may say anything, but only of its own forks
+            self._unheard.discard((_FORK, number))
+            # A deployment zygote runs third-party code, so its messages are untrusted: it can report only its own
+            # forks, and those only once.
+            if kind not in (_EXIT, _FORK_FAILED) or number not in self._living:
+                continue
             self._living.discard(number)
-            self._unheard.discard((b"KILL", number))
+            self._unheard.discard((_KILL, number))
             self._forget(number)
-            if kind == b"EXIT":
+            if kind == _EXIT:
                 self._observer.instance_exited(number, value)
             else:
                 self._observer.instance_not_forked(number, value)
 
     def _forget(self, number: int) -> None:
-        """This instance is over."""
+        """An instance has ended; for subclasses that count them."""
 
     def close(self) -> None:
         """End the zygote and every instance of it."""
@@ -145,13 +161,13 @@ class Forker:
         self._closed = True
         if self._control is not None:
             self._loop.remove_reader(self._control.fileno())
-            self._control.close()  # it ends its instances, buries them and itself
+            self._control.close()  # tells the zygote to kill and reap its instances, and to exit
         self._bury()
 
     def _destroy(self) -> None:
-        """End it although it does not listen."""
+        """Kill a zygote that does not react."""
         raise NotImplementedError
 
     def _bury(self) -> None:
-        """Its socket is closed: see to it that it ends."""
+        """Make sure that the zygote ends and is reaped, after its socket was closed."""
         raise NotImplementedError

@@ -1,7 +1,8 @@
 """One instance: a process that answers one request at a time over a socket of its own.
 
-Its life: *blank* (forked and half confined, nobody's), *starting* (its settings are sent, the handler is being
-imported), *idle*, *busy*, *ended*. It has ended when its socket is closed and its zygote has reaped it.
+Its states: *pre-warmed* (forked and partly confined, assigned to no deployment), *starting* (its settings are sent,
+the handler is being imported), *idle*, *busy*, *ended*. It has ended when its socket is closed and its zygote has
+reaped it.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from fnkit.platform.log_lines import Stream
 
 __all__ = ["Instance", "InstanceOwner", "InstanceState"]
 
-_EOF_GRACE_SECONDS: Final = 0.2  # between a process's end and its socket's, when something else holds the socket
+_EOF_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
 _LINE_MAX: Final = 65536
 
 
 class InstanceState(Enum):
-    """Where in its life an instance is."""
+    """The states of an instance."""
 
-    BLANK = "blank"
+    BLANK = "prewarmed"
     STARTING = "starting"
     IDLE = "idle"
     BUSY = "busy"
@@ -42,16 +43,16 @@ class InstanceState(Enum):
 
 
 class InstanceOwner(Protocol):
-    """The pool that an instance was given to."""
+    """Receives the events of an instance."""
 
     def instance_ready(self, instance: Instance) -> None:
-        """The handler is imported, or its import failed; either way it answers."""
+        """The handler is imported, or its import failed; in both cases the instance answers requests."""
 
     def instance_free(self, instance: Instance) -> None:
-        """The answer is complete."""
+        """The response is complete and the instance is idle."""
 
     def instance_ended(self, instance: Instance, reason: str) -> None:
-        """The process is gone; ``reason`` is a short sentence."""
+        """The process has ended; ``reason`` is a short phrase."""
 
 
 class _StartLine(msgspec.Struct):
@@ -60,7 +61,20 @@ class _StartLine(msgspec.Struct):
 
 
 class Instance(asyncio.Protocol):
-    """The data plane's end of one instance."""
+    """The data plane's end of one instance.
+
+    Attributes:
+        number: Its number among all processes that were requested from zygotes.
+        state: See the module.
+        pid: In the PID namespace of the data plane; 0 if the kernel does not report it.
+        host_directory: Its directory on the machine's disk, if it has one.
+        idle_since: The virtual time since when it has been idle.
+        start_began_at: When its start began (``time.monotonic``, as the next two).
+        ready_at: When its handler was imported.
+        busy_since: When it was assigned its request; 0 while it has none.
+        reason: Why it ends; empty until then.
+        was_killed_externally: Its zygote has ended, or it was killed from outside: no fault of the function.
+    """
 
     def __init__(self, number: int, zygote: Forker, groups: InstanceGroups | None, logs: LogWriter) -> None:
         self.number = number
@@ -71,16 +85,16 @@ class Instance(asyncio.Protocol):
         self.owner: InstanceOwner | None = None
         self.function_id = ""
         self.home: str | None = None
-        self.pid = 0  # as the data plane sees it, 0 where the kernel does not say
+        self.pid = 0
         self.idle_since = 0.0
-        self.began = 0.0  # these three in seconds of time.monotonic
+        self.began = 0.0
         self.ready_at = 0.0
-        self.busy_since = 0.0  # 0 while it holds no request
+        self.busy_since = 0.0
         self.has_served = False
         self.call: LocalCall | None = None
         self.reason = ""
         self.was_ready = False
-        self.ended_by_others = False  # its zygote has ended, or somebody killed it: no fault of its own
+        self.ended_by_others = False
         self._request_id = ""
         self._logs = logs
         self._reaped = False
@@ -97,24 +111,27 @@ class Instance(asyncio.Protocol):
 
     @property
     def is_leaving(self) -> bool:
-        """It is being ended, or has ended and is about to be reported: nothing is to be given to it."""
+        """Whether it is about to end, so that it must get no request."""
         return bool(self.reason) or self._eof or self._reaped
 
     @property
     def is_blank(self) -> bool:
-        """It waits for its settings. The kernel is asked: news of its death may be on their way."""
+        """Whether it is alive and waits for its settings.
+
+        The kernel is asked because the event loop may not have processed its end yet.
+        """
         if self.state is not InstanceState.BLANK or self.is_leaving or self._transport is None:
             return False
         connection = self._transport.get_extra_info("socket")
         ended = select.poll()
-        ended.register(connection.fileno(), select.POLLIN)  # it has nothing to say, but for its end
+        ended.register(connection.fileno(), select.POLLIN)  # readable only at its end: it sends nothing by itself
         return not ended.poll(0)
 
-    # Its three descriptors
+    # Its socket and its pipes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is in the event loop's hands."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+        """Keep the transport of the socket."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass
 
     def capture(self, descriptor: int, stream: Stream) -> None:
         """Read this pipe into the function's log."""
@@ -126,7 +143,7 @@ class Instance(asyncio.Protocol):
         self._logs.write(self.function_id, self.name, self._request_id, stream, lines)
 
     def _read_written(self) -> None:
-        """Take what the handler wrote during this request before the next one starts."""
+        """Read what the handler has written so far, so that the log attributes it to this request."""
         for descriptor, _ in self._written.poll(0):
             reader = self._readers[descriptor]
             reader.read()
@@ -136,7 +153,13 @@ class Instance(asyncio.Protocol):
     # Starting
 
     def begin(self, owner: InstanceOwner, function_id: str, settings: bytes) -> None:
-        """Give it to a pool: from here it is this function's until it ends."""
+        """Assign it to a deployment, for the rest of its life.
+
+        Args:
+            owner: Receives its events.
+            function_id: The function.
+            settings: Its settings as JSON.
+        """
         self.owner = owner
         self.function_id = function_id
         self.state = InstanceState.STARTING
@@ -144,7 +167,7 @@ class Instance(asyncio.Protocol):
         self.write_document(settings)
 
     def write_document(self, document: bytes) -> None:
-        """Send a JSON document of the start."""
+        """Send a length-prefixed JSON document."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(len(document).to_bytes(4, "big") + document)
 
@@ -153,12 +176,12 @@ class Instance(asyncio.Protocol):
         line, separator, rest = self._start_line.partition(b"\n")
         if not separator:
             if len(self._start_line) > _LINE_MAX:
-                self.kill("it did not speak the start line")
+                self.kill("its start line is invalid")
             return
         try:
             start = msgspec.json.decode(line, type=_StartLine)
         except msgspec.DecodeError:
-            start = _StartLine(error="it did not speak the start line")
+            start = _StartLine(error="its start line is invalid")
         if rest or not start.ready:
             self.kill(f"not started: {start.error}")
         elif self.owner is not None:
@@ -171,7 +194,7 @@ class Instance(asyncio.Protocol):
     # Requests
 
     def serve(self, call: LocalCall) -> None:
-        """Take a request; it follows through ``ask``."""
+        """Assign a request, which is sent through ``send``."""
         self.state = InstanceState.BUSY
         self.busy_since = monotonic()
         self.has_served = True
@@ -185,21 +208,21 @@ class Instance(asyncio.Protocol):
             self._transport.write(self._answers.question(document))
 
     def pause(self) -> None:
-        """Stop reading the answer."""
+        """Pause reading the response."""
         if self._transport is not None and not self._transport.is_closing():
             self._is_paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
         self._is_paused = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came: the start line, or a piece of an answer."""
+        """Handle the start line, or a part of a response."""
         if self.reason:
-            return  # it is being ended, whatever it says
+            return  # it is being killed
         if self.state is InstanceState.BUSY:
             try:
                 if self._answers.read(data):
@@ -209,33 +232,37 @@ class Instance(asyncio.Protocol):
         elif self.state is InstanceState.STARTING:
             self._hear_start(data)
         else:
-            self.kill("it spoke without being asked")
+            self.kill("it sent data without a request")
 
     def _end_answer(self) -> None:
-        """Free it once all that came was read: what lies behind an answer must not answer the next request."""
+        """Complete the request and become idle.
+
+        The caller has read everything that arrived: what follows a response must not become the response to the
+        next request.
+        """
         self._read_written()
         for reader in self._readers.values():
             reader.end_line()
-        if self._is_paused:  # by the answer's own last piece: nobody would hear the next one
+        if self._is_paused:  # by the last part of this response; the next one must be read
             self.resume()
         call, self.call = self.call, None
         self.state = InstanceState.IDLE
         if call is not None:
             call.end()
-        if self._answers.spoke_on:
-            self.kill("it spoke without being asked")
-        if self.owner is not None and not self._answers.asked_for_its_end:
+        if self._answers.has_trailing_data:
+            self.kill("it sent data without a request")
+        if self.owner is not None and not self._answers.connection_close:
             self.owner.instance_free(self)
 
     # The end
 
     def kill(self, reason: str) -> None:
-        """End it. ``instance_ended`` follows."""
+        """Kill the process. ``instance_ended`` follows."""
         self.reason = self.reason or reason
         self.zygote.kill(self.number)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """The socket is closed: the process ended, or lets nobody talk to it any more."""
+        """Handle the end of the socket: the process has ended, or can no longer be reached and is killed."""
         self._eof = True
         if self._reaped:
             self._end()
@@ -243,13 +270,13 @@ class Instance(asyncio.Protocol):
             self.zygote.kill(self.number)
 
     def exited(self, status: int | None) -> None:
-        """The zygote has reaped the process, or has ended itself (``None``)."""
+        """Note that the zygote has reaped the process, or has ended itself (``None``)."""
         self._reaped = True
         self._status = status
         self.ended_by_others = not self.reason and _was_killed(status)
         if self._eof:
             self._end()
-        else:  # its last words may still lie in the socket
+        else:  # the socket may still hold data that it sent before its end
             self._loop.call_later(_EOF_GRACE_SECONDS, self._end)
 
     def _end(self) -> None:
@@ -271,12 +298,12 @@ class Instance(asyncio.Protocol):
 
 
 def _was_killed(status: int | None) -> bool:
-    """Say whether it was ended from outside: a program's own faults are other signals, or exit codes."""
+    """Return whether the process was killed from outside: own faults show as other signals or exit codes."""
     return status is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL)
 
 
 def _describe_status(status: int | None) -> str:
-    """Return a wait status in words.
+    """Return a description of a wait status.
 
     >>> _describe_status(0x300)
     'exit 3'

@@ -1,4 +1,7 @@
-"""What an instance, or a deployment zygote, is told after its fork (``Settings`` in ``bridges/confinement.py``)."""
+"""The settings that an instance or a deployment zygote receives after its fork.
+
+``fnkit/worker/sandbox/confine.py`` reads them.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ __all__ = ["SettingsWriter"]
 
 _PROCESSES: Final = 512
 _MIB: Final = 1024 * 1024
-_FIRST_OWN_UID: Final = 0x1000_0000  # far from people's and services' users
-_DISK: Final = ("/tmp", "/dev/shm")  # noqa: S108  (as an instance sees them: its own)
+_FIRST_OWN_UID: Final = 0x1000_0000  # above the ranges of people, services and containers
+_DISK: Final = ("/tmp", "/dev/shm")  # noqa: S108  (paths inside an instance's own root)
 _VARYING: Final = ("HOME", "TMPDIR")
-"""Variables that differ between the instances of one deployment where they have no root of their own."""
+"""Variables that differ between the instances of a deployment if they have no root of their own."""
 
 
 class SettingsWriter:
-    """Writes settings, sets the limits that control groups hold, and makes the folders that settings name."""
+    """Encodes settings, sets the limits of cgroups and creates the directories that settings name."""
 
     def __init__(self, nursery: Nursery, *, hard_cpu: bool) -> None:
         self._nursery = nursery
@@ -35,12 +38,28 @@ class SettingsWriter:
         self._uids: dict[str, int] = {}
 
     def of_instance(self, route: Route, instance: Instance) -> bytes:
-        """Return the settings of one instance, secrets included."""
+        """Return the settings of an instance as JSON, secrets included.
+
+        Raises:
+            OSError: A directory or a limit could not be set up.
+        """
         values, environment = self._common(route, instance)
         return msgspec.json.encode({**values, "environment": environment})
 
-    def of_zygote(self, route: Route, zygote: DeploymentZygote, left_out: frozenset[str]) -> bytes:
-        """Return the settings of a deployment zygote: of the secrets only the names, so that who asks is seen."""
+    def of_zygote(self, route: Route, zygote: DeploymentZygote, excluded: frozenset[str]) -> bytes:
+        """Return the settings of a deployment zygote as JSON.
+
+        Of secrets, and of variables that differ between instances, they hold the names only, so that the zygote can
+        detect modules that read them.
+
+        Args:
+            route: The deployment.
+            zygote: The zygote.
+            excluded: The modules that it must not import.
+
+        Raises:
+            OSError: A directory or a limit could not be set up.
+        """
         values, environment = self._common(route, zygote)
         secrets = frozenset(route.secret_names)
         hidden = secrets if self._namespaces else secrets.union(_VARYING)
@@ -51,17 +70,17 @@ class SettingsWriter:
                 "preload": True,
                 "environment": {name: value for name, value in environment.items() if name not in secrets},
                 "secrets": sorted(hidden),
-                "left_out": sorted(left_out),
+                "excluded": sorted(excluded),
                 "writable": [*_DISK, home] if self._namespaces else [home],
             }
         )
 
     def changes_user(self, route: Route) -> int:
-        """Return the user that an instance becomes, 0 where it stays the data plane's own."""
+        """Return the user that an instance changes to; 0 if it stays the user of the data plane."""
         return self.user(route) if self._namespaces and os.geteuid() == 0 else 0
 
     def user(self, route: Route) -> int:
-        """Return the user id of a deployment: the one that control gave, else one that no other function has."""
+        """Return the user of a deployment: the one that control assigned, else one that no other function has."""
         return route.uid or self._uids.setdefault(route.function_id, _FIRST_OWN_UID + len(self._uids))
 
     def _common(self, route: Route, child: Instance | DeploymentZygote) -> tuple[dict[str, object], dict[str, str]]:

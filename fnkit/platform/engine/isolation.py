@@ -1,7 +1,9 @@
-"""What keeps an instance from the platform, from other functions and from the machine: the levels (decision 34).
+"""Isolation levels: what protects the platform, other functions and the machine from an instance.
 
-``TABLE`` is data: ``docs/isolation.md`` shows it, start-up names what the level in force leaves open, and tests
-check each enforced cell from inside a handler.
+``TABLE`` is data: ``docs/isolation.md`` shows it, the platform reports what the level in use leaves unenforced, and
+tests check each enforced cell from inside a handler. Memory, processes and CPU of an instance are limited through
+cgroups, version 1 or 2, which only root can create: ``<hierarchy>/fnkit-<pid of the data
+plane>-<random>/<instance>``.
 """
 
 from __future__ import annotations
@@ -13,16 +15,16 @@ __all__ = ["TABLE", "Aspect", "Level", "candidates", "left_open"]
 
 
 class Level(Enum):
-    """From the strongest to none at all. Values are what ``--isolation`` takes and ``status`` shows."""
+    """From the strongest to none. The values are those of ``--isolation`` and ``platform status``."""
 
-    CGROUP = "cgroup"  # root: control groups, a root of its own, namespaces, a user per deployment
-    NAMESPACES = "namespaces"  # anyone: the same in a user namespace, limits per process
-    LANDLOCK = "landlock"  # where user namespaces are refused: files filtered, limits per process
-    NONE = "none"  # only when asked for: a child process with a clean environment
+    CGROUP = "cgroup"  # root only: cgroups, a root directory, namespaces, a user per deployment
+    NAMESPACES = "namespaces"  # any user: the same in a user namespace, limits per process
+    LANDLOCK = "landlock"  # where user namespaces are refused: filtered files, limits per process
+    NONE = "none"  # on request only: a child process with a clean environment
 
 
 class Aspect(Enum):
-    """What a handler may not reach or exceed."""
+    """What a handler cannot reach or exceed."""
 
     DATA_FOLDER = "the platform's data folder and keys"
     OTHER_CODE = "other functions' code"
@@ -60,7 +62,7 @@ TABLE: Final[dict[Level, frozenset[Aspect]]] = {
     ),
     Level.NONE: frozenset({Aspect.DESCRIPTORS}),
 }
-"""Per level, what is enforced. Below ``CGROUP`` the kernel bounds each process' memory, ``watcher.py`` the sum."""
+"""What each level enforces. Below ``CGROUP`` the kernel limits the memory per process, ``LimitMonitor`` the sum."""
 
 
 def left_open(level: Level) -> tuple[Aspect, ...]:
@@ -71,8 +73,14 @@ def left_open(level: Level) -> tuple[Aspect, ...]:
 def candidates(wanted: str, *, is_root: bool) -> tuple[Level, ...]:
     """Return the levels to try, best first.
 
-    ``auto`` (or nothing) tries all that hide the data folder; a named level is tried alone, so that it is never
-    lowered in silence. Raises ``ValueError`` for a name that is no level.
+    A level that is requested by name is tried alone, so that it is never lowered without notice.
+
+    Args:
+        wanted: A level by name; ``auto`` or empty for all levels that hide the data directory.
+        is_root: Whether this process is root.
+
+    Raises:
+        ValueError: There is no such level.
     """
     if wanted not in ("", "auto"):
         return (Level(wanted),)

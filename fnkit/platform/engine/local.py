@@ -1,4 +1,4 @@
-"""The engine of this machine: instances are processes, confined and forked from zygotes."""
+"""The engine of this machine: instances are confined processes, forked from zygotes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """How the local engine behaves.
+    """Settings of the local engine.
 
-    queue_per_instance: requests that may wait per instance of ``max_scale`` before 503. blanks: prepared
-    instances in hand per interpreter. start_seconds: what an import may take (the core runtime waits 5 minutes).
-    memory_budget: MB for all instances, 0 for half of the machine's. hard_cpu: a function's mVCPU are what it gets
-    at most, not its weight alone. disks_folder: where disks that are not in memory lie; ``None``: beside the rest.
+    Attributes:
+        level: The isolation level.
+        runtime_directory: Private to this process; holds what lives as long as it.
+        logs_directory: Holds the logs of functions.
+        scale_down: When idle instances end.
+        queue_per_instance: How many requests may be queued per instance of ``max_scale`` before requests fail with
+            503.
+        prewarmed: The number of pre-warmed workers for each interpreter.
+        start_seconds: How long the import of a handler may take (5 minutes on the real platform).
+        memory_budget: MB for all instances; 0 for half of the machine's memory.
+        hard_cpu: Limit functions to their mVCPU, instead of using it as a weight only.
+        disks_directory: Holds disks that are not in memory; ``None`` for a part of the runtime directory.
     """
 
     level: Level
@@ -57,13 +65,21 @@ class EngineSettings:
 
 
 class LocalEngine:
-    """See ``Engine``. exited hears of instances that ended by themselves: the route, and why."""
+    """An ``Engine`` that runs instances on this machine. Not thread-safe: everything runs in the event loop.
 
-    def __init__(self, settings: EngineSettings, clock: VirtualClock, exited: Callable[[Route, str], None]) -> None:
+    Args:
+        settings: Settings.
+        clock: The virtual clock, which decides when instances end.
+        on_exit: Called with the deployment and the reason when an instance has ended unexpectedly.
+    """
+
+    def __init__(
+        self, settings: EngineSettings, clock: VirtualClock, on_exit: Callable[[Route, str], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._clock = clock
-        self._exited = exited
+        self._on_exit = on_exit
         self.meters = Meters()
         self.logs = LogWriter(settings.logs_folder, clock.now_ns, self._loop.time, self._loop.call_later)
         groups = ControlGroups() if settings.level is Level.CGROUP else None
@@ -73,7 +89,7 @@ class LocalEngine:
             settings.runtime_folder,
             settings.disks_folder or settings.runtime_folder / "disks",
             self.logs,
-            blanks=settings.blanks,
+            pool_size=settings.blanks,
         )
         self._budget = MemoryBudget(settings.memory_budget or default_budget())
         self._starter = Starter(
@@ -81,7 +97,7 @@ class LocalEngine:
             self._budget,
             start_seconds=settings.start_seconds,
             evict=self._evict_one,
-            starved=self._say_starved,
+            on_budget_exhausted=self._say_starved,
             logs=self.logs,
             hard_cpu=settings.hard_cpu,
         )
@@ -93,44 +109,52 @@ class LocalEngine:
         self._shrinking: set[Pool] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
-    # The five verbs
+    # Engine
 
-    def deploy(self, route: Route, settled: Callable[[Outcome], None]) -> None:
-        """See ``Engine.deploy``."""
-        overtaken = self._pending.pop(route.function_id, None)
-        if overtaken is not None:
-            self._retire(overtaken, None)
+    def deploy(self, route: Route, on_done: Callable[[Outcome], None]) -> None:
+        """Start one instance and switch to this deployment when it is ready.
+
+        A deployment whose instances can serve the new one, because only names, scale or privacy changed, is updated
+        without a start.
+
+        Args:
+            route: The deployment.
+            on_done: Receives the result. Not called if a newer deployment replaces this one before.
+        """
+        superseded = self._pending.pop(route.function_id, None)
+        if superseded is not None:
+            self._retire(superseded, None)
         current = self._pools.get(route.function_id)
         if current is not None and _runs_the_same(current.route, route):
             current.route = route
             current.grow()
-            settled(Outcome(route))
+            on_done(Outcome(route))
             return
 
-        def first(reason: str | None) -> None:
+        def on_first_start(reason: str | None) -> None:
             if self._pending.get(route.function_id) is not pool:
-                return  # overtaken
+                return  # replaced by a newer deployment
             del self._pending[route.function_id]
             if reason is None:
                 self._switch(pool)
             else:
                 self._retire(pool, None)
-            settled(Outcome(route, reason))
+            on_done(Outcome(route, reason))
 
-        pool = self._pool(route, first)
+        pool = self._pool(route, on_first_start)
         self._pending[route.function_id] = pool
         pool.start_one()
 
     def restore(self, route: Route) -> None:
-        """Serve a deployment that ran before: no instance is needed to know that it does."""
+        """Serve a deployment that was accepted before a restart, without starting an instance first."""
         self._switch(self._pool(route, lambda _: None))
 
     def warm(self, interpreters: Iterable[str]) -> None:
-        """Make ready what every instance of these interpreters shares."""
+        """Start the zygotes and pre-warmed workers of these interpreters."""
         self._nursery.warm(interpreters)
 
     def remove(self, function_id: str) -> None:
-        """See ``Engine.remove``."""
+        """Stop serving this function. Its instances end when they have completed their requests."""
         for pools in (self._pools, self._pending):
             pool = pools.pop(function_id, None)
             if pool is not None:
@@ -139,7 +163,7 @@ class LocalEngine:
         self.meters.forget(function_id)
 
     def acquire(self, function_id: str, request_id: str, listener: Listener) -> Call | None:
-        """See ``Engine.acquire``."""
+        """Request an instance, first in, first out. Return ``None`` if ``on_failure`` was already called."""
         pool = self._pools.get(function_id)
         if pool is None:
             listener.failed(Failure(FailureKind.UNKNOWN, "there is no such function"))
@@ -147,10 +171,10 @@ class LocalEngine:
         return pool.acquire(request_id, listener)
 
     def release(self, call: Call) -> None:
-        """See ``Engine.release``."""
+        """Cancel a request whose client is gone."""
         if isinstance(call, LocalCall):
             call.listener = None
-            call.resume()  # a slow client may have paused the answer that nobody reads now
+            call.resume()  # a slow client may have paused the response; the instance must get rid of it
             if call.server is None:
                 for pool in (*self._pools.values(), *self._pending.values()):
                     if call in pool.waiting:
@@ -158,14 +182,14 @@ class LocalEngine:
                         return
 
     def measure(self) -> EngineMeasurements:
-        """See ``Engine.measure``."""
+        """Return a snapshot of all metrics."""
         functions = self._measuring.functions(self._loop.time())
         return EngineMeasurements(
             functions=functions, memory_used=self._budget.used, memory_limit=self._budget.limit
         )
 
     def observe(self) -> Iterable[Observation]:
-        """See ``Engine.observe``."""
+        """Return the instances of every function."""
         for function_id, pool in self._pools.items():
             busy = pool.busy
             yield Observation(
@@ -177,25 +201,25 @@ class LocalEngine:
                 waiting=len(pool.waiting),
             )
 
-    # Health and time
+    # State and time
 
     def route(self, function_id: str) -> Route | None:
-        """Return the deployment in force."""
+        """Return the deployment of a function that serves requests."""
         pool = self._pools.get(function_id)
         return pool.route if pool is not None else None
 
     def pending_route(self, function_id: str) -> Route | None:
-        """Return the deployment that is being started."""
+        """Return the deployment of a function that is being started."""
         pool = self._pending.get(function_id)
         return pool.route if pool is not None else None
 
     @property
     def minimum_is_up(self) -> bool:
-        """Every deployment has its ``min_scale`` instances, or has tried and failed."""
+        """Whether every deployment has its ``min_scale`` instances, or has tried and failed."""
         return all(pool.has_minimum for pool in self._pools.values())
 
     def sweep(self) -> None:
-        """End instances that were idle for too long; called when time passed."""
+        """End instances that were idle for too long. Also called when the virtual clock was moved."""
         now = self._clock.now()
         for pool in list(self._shrinking):
             pool.sweep(self._settings.scale_down, now)
@@ -213,7 +237,11 @@ class LocalEngine:
             self._sweeper = self._loop.call_later(seconds, self.sweep)
 
     async def drain(self, seconds: float) -> None:
-        """Wait until no request is held any more, at most this long; who then still waits is told so."""
+        """Wait until no request is left, then fail those that remain.
+
+        Args:
+            seconds: How long to wait at most.
+        """
         deadline = self._loop.time() + seconds
         while self._loop.time() < deadline:
             pools = (*self._pools.values(), *self._retired)
@@ -233,49 +261,49 @@ class LocalEngine:
         self._nursery.close()
         self.logs.close()
 
-    # What pools ask for
+    # PoolCallbacks
 
     def now(self) -> float:
-        """See ``PoolHost``."""
+        """Return the virtual time."""
         return self._clock.now()
 
     def request_start(self, pool: Pool) -> None:
-        """See ``PoolHost``."""
+        """Queue the start of an instance for this pool."""
         self._starter.request(pool)
 
     def became_ready(self, pool: Pool, instance: Instance) -> None:
-        """See ``PoolHost``."""
+        """Note that an instance has started."""
         self._starter.became_ready(pool.route, instance)
 
     def became_idle(self, pool: Pool) -> None:
-        """See ``PoolHost``."""
+        """Schedule the end of idle instances, and continue starts that wait for memory."""
         if pool not in self._shrinking and pool.spare_idle() is not None:
             self._shrinking.add(pool)
             if self._sweeper is None:
                 self._schedule_sweep()
-        self._starter.advance()  # somebody may wait for the memory of an idle instance
+        self._starter.advance()  # a start may be waiting for the memory of an idle instance
 
-    def ended(self, pool: Pool, instance: Instance, reason: str, *, prompted: bool) -> None:
-        """See ``PoolHost``."""
-        pool.meter.ended[ending_kind(reason, prompted=prompted)] += 1
+    def ended(self, pool: Pool, instance: Instance, reason: str, *, expected: bool) -> None:
+        """Count and log the end of an instance, and free its memory."""
+        pool.meter.ended[ending_kind(reason, expected=expected)] += 1
         self._starter.settled(instance)
         self._starter.memory_freed(pool.route.memory)
         if pool.retired and not pool.members:
             self._retired.discard(pool)
-        if not prompted:
+        if not expected:
             self.logs.system(pool.route.function_id, f"instance ended: {reason}", instance=instance.name)
-            self._exited(pool.route, reason)
+            self._on_exit(pool.route, reason)
         if pool.retired and not pool.members and not self._is_served(pool.route.function_id):
-            self.logs.forget(pool.route.function_id)  # its last words opened the log once more
+            self.logs.forget(pool.route.function_id)  # the last lines of the instance opened the log again
 
     def _is_served(self, function_id: str) -> bool:
         return function_id in self._pools or function_id in self._pending
 
-    # Inside
+    # Internals
 
-    def _pool(self, route: Route, first: Callable[[str | None], None]) -> Pool:
+    def _pool(self, route: Route, on_first_start: Callable[[str | None], None]) -> Pool:
         queue = self._settings.queue_per_instance * max(1, route.max_scale)
-        return Pool(route, self, self.meters.of(route), queue, first)
+        return Pool(route, self, self.meters.of(route), queue, on_first_start)
 
     def _switch(self, pool: Pool) -> None:
         old = self._pools.get(pool.route.function_id)
@@ -292,10 +320,13 @@ class LocalEngine:
         pool.retire(successor)
 
     def _evict_one(self) -> bool:
-        """End the instance that has been idle for longest, so that another function can start.
+        """End the instance that has been idle longest, so that another function can start.
 
-        One at a time: what it gives back is enough for most, and the next start asks again. Nobody else goes while
-        one is ending; what is only preloaded goes first.
+        Only one at a time, and none while another is ending: what one frees is usually enough, and the next start
+        asks again. Deployment zygotes go before idle instances.
+
+        Returns:
+            Whether memory is about to become free.
         """
         if any(pool.gives_memory_back for pool in (*self._pools.values(), *self._retired)):
             return True
@@ -318,7 +349,7 @@ class LocalEngine:
 
 
 def _runs_the_same(current: Route, wanted: Route) -> bool:
-    """Say whether instances of the one can serve the other: only who may call and how many differ."""
+    """Return whether instances of one deployment can serve the other: only access and scale differ."""
     return (
         current.generation == wanted.generation
         and current.code == wanted.code

@@ -1,4 +1,7 @@
-"""Functions' logs on disk: JSONL segments, bounded in line, rate and size (decision 38)."""
+"""Function logs on disk: JSONL segments with limits on line length, rate and total size.
+
+Readers of an instance's stdout and stderr deliver their lines here.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +31,17 @@ __all__ = ["LogWriter"]
 _LINES_PER_MINUTE: Final = 30_000  # Scaleway's published rate
 _MINUTE: Final = 60.0
 _OPEN_FILES: Final = 128
-_LONGEST_WRITTEN: Final = 6 * LINE_MAX_BYTES + 1024  # every character escaped as \\u00XX
+_LONGEST_WRITTEN: Final = 6 * LINE_MAX_BYTES + 1024  # if every character is escaped as \\u00XX
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(LogLine)
 
 
 class _Segment:
-    """The open segment of one function. ``last``: the time of its last line, in Unix nanoseconds."""
+    """The newest segment of one function's log, open for appending.
+
+    Attributes:
+        last: The time of the last line, in Unix nanoseconds.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -57,24 +64,27 @@ class _Segment:
     def append(self, data: bytes) -> None:
         if self.size and self.size + len(data) > SEGMENT_MAX_BYTES:
             before = self.descriptor
-            self._open(self.number + 1)  # when it cannot be opened, the old one must stay open: lines go on there
+            self._open(self.number + 1)  # if this fails, the old segment stays open and takes the lines
             os.close(before)
             with contextlib.suppress(FileNotFoundError):
                 (self.folder / segment_name(self.number - SEGMENTS_KEPT)).unlink()
         written = os.write(self.descriptor, data)
-        if written < len(data):  # a full disk: half a line would spoil the next one
+        if written < len(data):  # the disk is full: part of a line would make the next one unreadable
             os.ftruncate(self.descriptor, self.size)
             return
         self.size += written
 
     def moments(self, now: int, count: int) -> range:
-        """Return the times of the next lines: now, and each later than any before, whatever the clock does."""
+        """Return the times of the next ``count`` lines.
+
+        Each is later than any before, even if the clock was moved back: readers page by time.
+        """
         first = max(now, self.last + 1)
         self.last = first + count - 1
         return range(first, first + count)
 
     def _recover(self) -> None:
-        """Take up the time of the last line, and end one that a crash cut off."""
+        """Continue after the last line's time, and end a line that a crash cut off."""
         if not self.size:
             return
         with Path(self.folder / segment_name(self.number)).open("rb") as file:
@@ -93,7 +103,7 @@ class _Segment:
 
 
 class _Rate:
-    """How many lines a function wrote in its current minute."""
+    """The lines that a function wrote in its current minute."""
 
     __slots__ = ("dropped", "since", "written")
 
@@ -104,38 +114,41 @@ class _Rate:
 
 
 class LogWriter:
-    """Appends lines. A full disk loses lines, never a request.
+    """Appends lines to function logs. If the disk is full, lines are lost, but no request fails.
 
-    now_ns gives virtual time in Unix nanoseconds, seconds the real time that the rate is measured in. later calls
-    back after so many real seconds.
+    Args:
+        directory: Contains a directory for each function.
+        now_ns: Returns the virtual time in Unix nanoseconds.
+        seconds: Returns the real time by which the rate is measured.
+        call_later: Calls a function after a number of real seconds.
     """
 
     def __init__(
         self,
-        folder: Path,
+        directory: Path,
         now_ns: Callable[[], int],
         seconds: Callable[[], float],
-        later: Callable[[float, Callable[[], None]], object] = lambda _delay, _callback: None,
+        call_later: Callable[[float, Callable[[], None]], object] = lambda _delay, _callback: None,
     ) -> None:
-        self._folder = folder
+        self._folder = directory
         self._now_ns = now_ns
         self._seconds = seconds
-        self._later = later
+        self._call_later = call_later
         self._closed = False
         self._segments: OrderedDict[str, _Segment] = OrderedDict()
         self._rates: dict[str, _Rate] = {}
-        self.dropped: dict[str, int] = {}  # lines of each function, since the beginning
+        self.dropped: dict[str, int] = {}  # number of lines by function
 
     def write(
         self, function_id: str, instance: str, request_id: str, stream: Stream, messages: Iterable[bytes]
     ) -> None:
-        """Append these lines of one stream; longer ones than 64 KiB are cut."""
+        """Append lines of one stream. Lines above the rate are dropped, and lines over 64 KiB are cut."""
         rate = self._rate(function_id)
         texts: list[str] = []
         for message in messages:
             if rate.written >= _LINES_PER_MINUTE:
                 if not rate.dropped:
-                    self._later(max(0.0, rate.since + _MINUTE - self._seconds()), self.settle)
+                    self._call_later(max(0.0, rate.since + _MINUTE - self._seconds()), self.settle)
                 rate.dropped += 1
                 self.dropped[function_id] = self.dropped.get(function_id, 0) + 1
                 continue
@@ -145,7 +158,7 @@ class LogWriter:
             self._append(function_id, instance, request_id, stream, texts)
 
     def system(self, function_id: str, message: str, *, instance: str = "", request_id: str = "") -> None:
-        """Append a line of the platform's own; it is never dropped."""
+        """Append a message of the platform. It is never dropped."""
         self._append(function_id, instance, request_id, "system", [message])
 
     def _rate(self, function_id: str) -> _Rate:
@@ -162,7 +175,7 @@ class LogWriter:
             self.system(function_id, f"dropped {rate.dropped} lines (more than {_LINES_PER_MINUTE} a minute)")
 
     def settle(self) -> None:
-        """Say what was dropped in minutes that have passed; called now and then."""
+        """Log how many lines were dropped in minutes that have passed."""
         if self._closed:
             return
         now = self._seconds()
@@ -197,7 +210,7 @@ class LogWriter:
         return segment
 
     def forget(self, function_id: str) -> None:
-        """Close the files of a function that is gone; what was dropped is said."""
+        """Log how many lines of a function were dropped, and close its files."""
         if (rate := self._rates.pop(function_id, None)) is not None:
             self._say_dropped(function_id, rate)
         segment = self._segments.pop(function_id, None)
@@ -206,7 +219,7 @@ class LogWriter:
         self.dropped.pop(function_id, None)
 
     def close(self) -> None:
-        """Say what was dropped and close every file."""
+        """Log how many lines were dropped, and close every file."""
         for function_id in [*self._rates, *self._segments]:
             self.forget(function_id)
         self._closed = True

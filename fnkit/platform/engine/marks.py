@@ -1,6 +1,6 @@
-"""The line with a number that a request to an instance has, and that its answer must have too.
+"""The nonce of a request to an instance, which its response must repeat.
 
-It is drawn when the request is sent, so that nothing that was written before can be the answer to it.
+It is drawn when the request is sent, so nothing that was written before can be a response to it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Final
 __all__ = ["MARK_HEADER", "marks"]
 
 MARK_HEADER: Final = b"fnkit-request"
-_LETTERS: Final = 16  # 64 bits: nobody guesses the next one, whoever knows all before
-_DRAWN: Final = 512  # at once: the kernel is asked for randomness a thousand times less
+_LETTERS: Final = 16  # hexadecimal digits: 64 bits, which a handler cannot guess from earlier nonces
+_DRAWN: Final = 512  # nonces per system call
 
 
 def marks() -> Iterator[bytes]:
-    """Yield lines with numbers in hexadecimal, without end; the line break stands before each."""
+    """Yield header lines with nonces in hexadecimal, each with the line break before it."""
     line = b"\r\n%b: " % MARK_HEADER
     while True:
-        drawn = secrets.token_hex(_DRAWN * _LETTERS // 2).encode()
-        for start in range(0, len(drawn), _LETTERS):
-            yield line + drawn[start : start + _LETTERS]
+        digits = secrets.token_hex(_DRAWN * _LETTERS // 2).encode()
+        for start in range(0, len(digits), _LETTERS):
+            yield line + digits[start : start + _LETTERS]

@@ -1,4 +1,4 @@
-"""One reading of everything that the engine counts: meters, pools, memory, the budget."""
+"""Metrics of the engine: one snapshot of counters, pools, memory and the memory budget."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FRESH_SECONDS: Final = 1.0
 
 
 class Measuring:
-    """Reads. Memory is read at most once a second, however often somebody asks: each reading is a system call."""
+    """Takes snapshots. Memory is read once a second at most, because each reading is a system call."""
 
     def __init__(self, meters: Meters, pools: Mapping[str, Pool], logs: LogWriter) -> None:
         self._meters = meters
@@ -27,7 +27,11 @@ class Measuring:
         self._read_at = float("-inf")
 
     def functions(self, now: float) -> tuple[FunctionMeasurements, ...]:
-        """Return every function's numbers. now: real seconds of a steady clock."""
+        """Return the metrics of every function.
+
+        Args:
+            now: Real seconds of a monotonic clock.
+        """
         if now - self._read_at >= _FRESH_SECONDS:
             self._read_at = now
             self._bytes = {name: memory_of(pool.members) for name, pool in self._pools.items()}

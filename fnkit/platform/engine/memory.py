@@ -1,7 +1,8 @@
-"""How much memory an instance takes: its control group's count, else its processes' resident sets (Linux).
+"""How much memory and disk instances use, and the monitor that ends those over their limits.
 
-A control group counts everything that the handler started, and shared pages once. A resident set is with the pages
-that a process shares with its zygote.
+Memory is read from the instance's cgroup, which counts everything that the handler started, and shared pages once.
+Without cgroups it is the sum of the resident sets of its processes (Linux), which include the pages shared with the
+zygote.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def memory_of(instances: Iterable[Instance]) -> int | None:
-    """Return bytes; ``None`` where there are instances and this machine tells of none of them."""
+    """Return the memory of these instances in bytes; ``None`` if this machine reports it for none of them."""
     readings = [_read(instance) for instance in instances]
     known = [reading for reading in readings if reading is not None]
     return sum(known) if known or not readings else None
@@ -34,10 +35,10 @@ def _read(instance: Instance) -> int | None:
 
 
 def memory_below(pid: int, limit: int) -> int:
-    """Return the bytes that a process and all below it take: what is shared is counted in parts, if it matters.
+    """Return the memory of a process and its descendants in bytes, with shared pages in parts if that matters.
 
-    Pages that a fork shares with its zygote would count in full; so the exact sum, which is dearer, is only asked
-    for where the simple one is over ``limit``.
+    Resident sets count the pages shared with the zygote in full. The proportional set size is exact but costs the
+    kernel a walk over all pages, so it is read only if the cheap sum exceeds ``limit``.
     """
     processes = with_descendants(pid)
     resident = sum(_resident(process) for process in processes)
@@ -47,12 +48,14 @@ def memory_below(pid: int, limit: int) -> int:
 
 
 def with_descendants(pid: int) -> list[int]:
-    """Return a process and all below it."""
+    """Return a process and all its descendants."""
     found = [pid]
     for process in found:
         try:
-            for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208  (often; no Path objects)
-                with open(f"/proc/{process}/task/{thread}/children", "rb") as children:  # noqa: PTH123  (often; no Path objects)
+            # Children are listed per thread: a child belongs to the thread that forked it.
+            for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208  (hot path; no Path objects)
+                path = f"/proc/{process}/task/{thread}/children"
+                with open(path, "rb") as children:  # noqa: PTH123  (hot path; no Path objects)
                     found.extend(int(child) for child in children.read().split())
         except OSError:
             continue
@@ -61,7 +64,7 @@ def with_descendants(pid: int) -> list[int]:
 
 def _resident(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/statm", "rb") as statm:  # noqa: PTH123  (often; no Path objects)
+        with open(f"/proc/{pid}/statm", "rb") as statm:  # noqa: PTH123  (hot path; no Path objects)
             return int(statm.read().split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0
@@ -69,7 +72,7 @@ def _resident(pid: int) -> int:
 
 def _proportional(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:  # noqa: PTH123  (often; no Path objects)
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:  # noqa: PTH123  (hot path; no Path objects)
             for line in rollup:
                 if line.startswith(b"Pss:"):
                     return int(line.split()[1]) * 1024

@@ -1,8 +1,8 @@
-"""What is counted of each function: plain numbers that the hot path adds to, without a lock, a label or a hash.
+"""Counters of each function: plain numbers, updated on the hot path without locks, labels or hashing.
 
-A meter belongs to a function, not to a deployment: it goes on counting over redeploys and ends with the function.
-The gateway counts requests, the engine instances; both hold the meter itself. Warm, a request costs two readings
-of the clock, one look-up by status and three additions.
+Counters belong to a function, not to a deployment: they persist over redeployments and end with the function. The
+gateway counts requests, the engine instances; both hold the counters themselves. A warm request costs two clock
+readings, one lookup by status and three additions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,16 @@ _ENDINGS: Final = (
 
 
 class FunctionMeter:
-    """One function's numbers. ``at_once``: requests that found an idle instance and waited for nothing."""
+    """The counters of one function.
+
+    Attributes:
+        immediate: Requests that found an idle instance.
+        waits: Queueing times of the other requests.
+        requests: Requests by status code.
+        starts: Starts by result, ``ready`` or ``failed``.
+        ended: Ended instances by reason.
+        gigabyte_seconds: Memory × time for which instances held requests.
+    """
 
     __slots__ = (
         "at_once",
@@ -55,51 +64,56 @@ class FunctionMeter:
         self.gigabyte_seconds = 0.0
 
     def answered(self, status: int, seconds: float) -> None:
-        """Count a request that is over."""
+        """Count a completed request."""
         self.requests[status] = self.requests.get(status, 0) + 1
         self.durations.observe(seconds)
 
     def waited(self, seconds: float, *, cold: bool) -> None:
-        """Count a request that got its instance after waiting; ``cold`` where it waited for that one to start."""
+        """Count a request that was queued.
+
+        Args:
+            seconds: The queueing time.
+            cold: Whether it waited for the start of its instance.
+        """
         self.waits.observe(seconds)
         if cold:
             self.cold_starts.observe(seconds)
 
     def all_waits(self) -> HistogramValue:
-        """Return the waits of all requests, also of those that waited for nothing."""
+        """Return the queueing times of all requests, with those that found an idle instance."""
         counts = list(self.waits.counts)
         counts[0] += self.at_once
         return HistogramValue(tuple(counts), self.waits.total)
 
 
 class Meters:
-    """The meters of every function that is served."""
+    """The counters of all functions that are served."""
 
     def __init__(self) -> None:
         self._meters: dict[str, FunctionMeter] = {}
 
     def of(self, route: Route) -> FunctionMeter:
-        """Return the function's meter; a new one at zero where there is none."""
+        """Return the counters of a function, created at zero if necessary."""
         meter = self._meters.get(route.function_id)
         if meter is None:
             meter = self._meters[route.function_id] = FunctionMeter(route)
         return meter
 
     def forget(self, function_id: str) -> None:
-        """The function is gone, and its series with it."""
+        """Remove the counters of a function."""
         self._meters.pop(function_id, None)
 
     def every(self) -> Iterable[tuple[str, FunctionMeter]]:
-        """Return every function's id and meter."""
+        """Return the id and the counters of every function."""
         return self._meters.items()
 
 
-def ending_kind(reason: str, *, prompted: bool) -> str:
-    """Return the label of an instance's end.
+def ending_kind(reason: str, *, expected: bool) -> str:
+    """Return the metric label for the end of an instance.
 
-    >>> ending_kind("exit 3", prompted=False), ending_kind("no longer needed", prompted=True)
+    >>> ending_kind("exit 3", expected=False), ending_kind("no longer needed", expected=True)
     ('exit', 'scaled-down')
     """
-    if prompted:
+    if expected:
         return "scaled-down"
-    return next((kind for words, kind in _ENDINGS if reason.startswith(words)), "other")
+    return next((kind for prefix, kind in _ENDINGS if reason.startswith(prefix)), "other")

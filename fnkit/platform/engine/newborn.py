@@ -1,4 +1,4 @@
-"""From the order to fork an instance until it waits, blank, for its settings."""
+"""Forks a worker and waits until it is ready to receive its settings."""
 
 from __future__ import annotations
 
@@ -20,42 +20,53 @@ _CREDENTIALS: Final = struct.Struct("3i")  # ucred: process, user, group
 
 
 async def fork_instance(instance: Instance, owner: int = 0) -> None:
-    """Have a blank instance forked: it joins its groups and mounts its disk while it waits for settings.
+    """Fork a worker, which joins its cgroups and mounts its disk while it waits for settings.
 
-    owner: the user that the pipes are given to, where the instance itself has no right to (it may reopen them).
+    Args:
+        instance: The worker to start.
+        owner: The user that gets the pipes, if the worker has no right to give them to its user itself; 0 for none.
+
+    Raises:
+        OSError: No descriptors are left, or the worker ended at once.
     """
     zygote, groups = instance.zygote, instance.groups
-    ours, theirs, pipes = open_line()
+    connection, worker_end, pipes = open_line()
     try:
         if owner:
-            for _, writing in pipes:
-                os.fchown(writing, owner, owner)
-        zygote.fork(instance.number, [theirs.fileno(), pipes[0][1], pipes[1][1]])
+            for _, write_end in pipes:
+                os.fchown(write_end, owner, owner)
+        zygote.fork(instance.number, [worker_end.fileno(), pipes[0][1], pipes[1][1]])
     finally:
-        theirs.close()
-        for _, writing in pipes:
-            os.close(writing)
+        # This process must not hold the worker's ends: the end of the worker would never show as the end of its
+        # streams.
+        worker_end.close()
+        for _, write_end in pipes:
+            os.close(write_end)
     instance.capture(pipes[0][0], "stdout")
     instance.capture(pipes[1][0], "stderr")
-    ours.settimeout(0)
+    connection.settimeout(0)
     loop = asyncio.get_running_loop()
-    instance.pid = await who_says_hello(loop, ours)
+    instance.pid = await who_says_hello(loop, connection)
+    # The worker waits for the first document, so it is in its groups before it gets anything to do.
     if groups is not None and not zygote.joins_itself and instance.pid:
         await loop.run_in_executor(None, groups.take, instance.pid)
-    await loop.create_unix_connection(lambda: instance, sock=ours)
-    joins = groups.joins if groups is not None and zygote.joins_itself else []
-    instance.write_document(msgspec.json.encode({"cgroups": joins}))
+    await loop.create_unix_connection(lambda: instance, sock=connection)
+    cgroups = groups.joins if groups is not None and zygote.joins_itself else []
+    instance.write_document(msgspec.json.encode({"cgroups": cgroups}))
 
 
 async def who_says_hello(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> int:
-    """Wait for the first byte and return its sender's process id, which the kernel vouches for; 0 unknown."""
-    came = asyncio.Event()
-    loop.add_reader(connection.fileno(), came.set)
+    """Wait for the handshake byte and return the process id of its sender, as the kernel reports it; 0 if unknown.
+
+    The id that fork returned is not enough: it is counted in the PID namespace of the zygote.
+    """
+    readable = asyncio.Event()
+    loop.add_reader(connection.fileno(), readable.set)
     try:
-        await came.wait()
+        await readable.wait()
         _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
     except OSError:
-        return 0  # it ended at once; whoever reads next hears of it
+        return 0  # it ended at once; the next read from the socket shows that
     finally:
         loop.remove_reader(connection.fileno())
     if sys.platform == "linux":

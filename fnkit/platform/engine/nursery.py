@@ -1,7 +1,7 @@
-"""Where instances come from: one zygote per interpreter, and a few blank instances in hand.
+"""Creates workers: one zygote per interpreter and a pool of pre-warmed workers.
 
-A blank instance has joined its control groups and mounted its disk, which takes milliseconds and needs to know
-nobody; taking one leaves only what depends on the function. It belonged to nobody before and is never reused.
+A worker serves a single deployment. A pre-warmed worker has joined its cgroups and mounted its disk, which takes
+milliseconds and depends on no deployment, so that a start only does what depends on the function.
 """
 
 from __future__ import annotations
@@ -34,47 +34,53 @@ _GROUP_SECONDS: Final = 0.1
 
 
 class _Child(Protocol):
-    """What a zygote was asked for: an instance, or a deployment's own zygote."""
+    """A process requested from a zygote: a worker, or the zygote of a deployment."""
 
     @property
     def zygote(self) -> Forker:
-        """Whose child it is."""
+        """The zygote that it was requested from."""
 
     @property
     def groups(self) -> InstanceGroups | None:
-        """Its control groups."""
+        """Its cgroups."""
 
     @property
     def home(self) -> str | None:
-        """Its folder, where it has no disk of its own."""
+        """Its directory on the machine's disk, if it has one."""
 
     def exited(self, status: int | None) -> None:
-        """It is reaped."""
+        """Note that it was reaped, or that its zygote has ended (``None``)."""
 
 
 class Nursery:
-    """Forks instances. runtime_folder is short-lived, private and ours (roots and homes lie in it).
+    """Forks workers and cleans up after them.
 
-    disks_folder: where the disks of ``sandbox: v1`` lie; on a disk, and ours alone.
+    Args:
+        level: The isolation level.
+        groups: The cgroups, at the level that uses them.
+        runtime_directory: Private to this process and short-lived; holds roots and home directories.
+        disks_directory: Holds the disks of functions with ``sandbox: v1``. On a disk, and private to this process.
+        logs: Receives the output of instances.
+        pool_size: The number of pre-warmed workers for each interpreter.
     """
 
     def __init__(
         self,
         level: Level,
         groups: ControlGroups | None,
-        runtime_folder: Path,
-        disks_folder: Path,
+        runtime_directory: Path,
+        disks_directory: Path,
         logs: LogWriter,
         *,
-        blanks: int,
+        pool_size: int,
     ) -> None:
         self.level = level
         self._groups = groups
-        self._folder = runtime_folder
-        self._disks = disks_folder
-        shutil.rmtree(disks_folder, ignore_errors=True)  # of a data plane that was killed
+        self._folder = runtime_directory
+        self._disks = disks_directory
+        shutil.rmtree(disks_directory, ignore_errors=True)  # left by a data plane that was killed
         self._logs = logs
-        self._blanks = Blanks(blanks, lambda interpreter: self._fork(self._zygote(interpreter)))
+        self._blanks = Blanks(pool_size, lambda interpreter: self._fork(self._zygote(interpreter)))
         self._zygotes: dict[str, Zygote] = {}
         self._children: dict[int, _Child] = {}
         self._lost: Callable[[Forker], None] = lambda _zygote: None
@@ -83,64 +89,79 @@ class Nursery:
         self._closed = False
 
     def warm(self, interpreters: Iterable[str]) -> None:
-        """Start the zygotes of these interpreters before anybody waits for one."""
+        """Start the zygotes of these interpreters ahead of use."""
         for interpreter in interpreters:
             self.refill(interpreter)
 
     async def take(self, interpreter: str) -> Instance:
-        """Return a blank instance of this interpreter, in hand or new. ``OSError`` when there can be none.
+        """Return a pre-warmed worker of this interpreter, or a new one.
 
-        A zygote that is killed while it forks is started again.
+        Raises:
+            OSError: A worker could not be forked. A zygote that ends during the fork is first replaced.
         """
-        blank = self._blanks.take(interpreter)
-        if blank is not None:
-            return blank
+        worker = self._blanks.take(interpreter)
+        if worker is not None:
+            return worker
         for _ in range(_ZYGOTE_TRIES - 1):
             with contextlib.suppress(ChildProcessError):
                 return await self._fork(self._zygote(interpreter))
         return await self._fork(self._zygote(interpreter))
 
     async def take_preloaded(self, zygote: DeploymentZygote) -> Instance:
-        """Return an instance of this deployment's zygote. ``OSError`` when the zygote is no more."""
+        """Return a fork of this deployment's zygote.
+
+        Raises:
+            OSError: The zygote has ended.
+        """
         spare, zygote.spare = zygote.spare, None
         if spare is not None and spare.is_blank:
             return zygote.claim(spare)
         return zygote.claim(await self._fork(zygote, owner=zygote.owner))
 
     async def add_spare(self, zygote: DeploymentZygote) -> None:
-        """Have one fork of it in hand: joining control groups takes longer than all else together."""
+        """Fork a worker of this zygote ahead of use."""
+        # Joining cgroups takes longer than the rest of a start.
         if not zygote.wants_forks() or _is_blank(zygote.spare):
             return
         with contextlib.suppress(OSError):
             spare = await self._fork(zygote, owner=zygote.owner)
             if not zygote.wants_forks() or _is_blank(zygote.spare):
-                spare.kill("not needed any more")
+                spare.kill("no longer needed")
             else:
                 zygote.spare = spare
 
     def tell_of_losses(self, lost: Callable[[Forker], None]) -> None:
-        """Say to ``lost`` which zygotes ended by themselves."""
+        """Call ``lost`` with each zygote that ends by itself."""
         self._lost = lost
 
     def new_deployment_zygote(
-        self, interpreter: str, hear: Callable[[Stream, Iterable[bytes]], None], owner: int
+        self, interpreter: str, on_lines: Callable[[Stream, Iterable[bytes]], None], owner: int
     ) -> DeploymentZygote:
-        """Return one that is not started yet; ``hear`` gets what its imports write, for the user ``owner``."""
+        """Create the zygote of a deployment, without starting it.
+
+        Args:
+            interpreter: The interpreter whose zygote is its parent.
+            on_lines: Receives what its imports print.
+            owner: The user of the deployment; 0 if it is the platform's own.
+        """
         parent = self._zygote(interpreter)
         self._numbers += 1
         number = self._numbers
         groups = self._groups.create(f"{number:08x}") if self._groups is not None else None
-        zygote = DeploymentZygote(self._loop, parent, number, groups, self, hear, owner)
+        zygote = DeploymentZygote(self._loop, parent, number, groups, self, on_lines, owner)
         self._children[number] = zygote
         return zygote
 
     def forget_unforked(self, zygote: DeploymentZygote) -> None:
-        """It came to nothing. Where it was never asked for, nobody will report its end."""
+        """Clean up after a deployment zygote that did not start.
+
+        If it was never requested from its parent, nobody reports its end.
+        """
         if not zygote.zygote.holds(zygote.number):
             self._clear(zygote.number, None)
 
     def refill(self, interpreter: str) -> None:
-        """One was taken: see to it that there are some in hand."""
+        """Fill the pool of this interpreter again."""
         self._blanks.refill(interpreter)
 
     def _zygote(self, interpreter: str) -> Zygote:
@@ -167,45 +188,45 @@ class Nursery:
         return instance
 
     def disk(self, child: Instance | DeploymentZygote) -> Path:
-        """Make the folder on disk that becomes ``/tmp`` and the working folder of an instance with a root."""
-        folder = self._disks / child.name
-        folder.mkdir(mode=0o700, parents=True)
-        child.home = str(folder)
+        """Create the directory that becomes ``/tmp`` and the working directory of an instance with its own root."""
+        directory = self._disks / child.name
+        directory.mkdir(mode=0o700, parents=True)
+        child.home = str(directory)
         for name, mode in (("tmp", 0o1777), ("app", 0o755), ("app/function", 0o755)):
-            (folder / name).mkdir()
-            (folder / name).chmod(mode)
-        return folder
+            (directory / name).mkdir()
+            (directory / name).chmod(mode)  # mkdir's mode is subject to the umask
+        return directory
 
     def home(self, instance: Instance | DeploymentZygote, *, on_disk: bool = False) -> Path:
-        """Make a working folder for an instance that has no root of its own."""
-        folder = (self._disks if on_disk else self._folder) / f"home-{instance.name}"
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
-        instance.home = str(folder)
-        return folder
+        """Create the working directory of an instance that has no root of its own."""
+        directory = (self._disks if on_disk else self._folder) / f"home-{instance.name}"
+        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700)
+        instance.home = str(directory)
+        return directory
 
-    # What zygotes report
+    # ForkObserver
 
     def instance_exited(self, number: int, status: int) -> None:
-        """See ``ForkObserver``."""
+        """Clean up after an instance that has ended."""
         self._clear(number, status)
 
     def instance_not_forked(self, number: int, error: int) -> None:
-        """See ``ForkObserver``."""
+        """Clean up after a failed fork."""
         instance = self._children.get(number)
         if isinstance(instance, Instance):
             instance.reason = f"fork failed: {os.strerror(error) if error else errno.errorcode.get(error, '?')}"
         self._clear(number, None)
 
     def zygote_lost(self, zygote: Forker) -> None:
-        """See ``ForkObserver``. The next instance starts another zygote."""
+        """Clean up after a zygote that has ended. The next start starts another one."""
         if self._zygotes.get(zygote.interpreter) is zygote:
             del self._zygotes[zygote.interpreter]
         self._clear_forks(zygote)
         self._lost(zygote)
 
     def _clear_forks(self, zygote: Forker) -> None:
-        """A zygote has ended, and with it what it forked."""
+        """Clean up after everything that this zygote has forked, which has ended with it."""
         for number, child in list(self._children.items()):
             if child.zygote is zygote:
                 self._clear(number, None)
@@ -221,7 +242,9 @@ class Nursery:
         if isinstance(child, Instance) and child.ended_by_others and not child.was_ready:
             self._blanks.distrust(child.zygote.interpreter)
         if isinstance(child, DeploymentZygote):
-            self._clear_forks(child)  # one that we have closed ourselves does not say so
+            self._clear_forks(child)  # closed zygotes do not report the end of their forks
+        # The kernel removes a group only when its last process is gone, which may be after the reaping of the
+        # first.
         if child.groups is not None:
             self._loop.call_later(_GROUP_SECONDS, self._remove_groups, child.groups, _GROUP_TRIES)
         if child.home is not None:
@@ -232,7 +255,7 @@ class Nursery:
             self._loop.call_later(_GROUP_SECONDS, self._remove_groups, groups, tries - 1)
 
     def close(self) -> None:
-        """End every zygote and with them every instance."""
+        """End every zygote, and every instance with it."""
         self._closed = True
         self._blanks.close()
         for zygote in list(self._zygotes.values()):
@@ -247,14 +270,14 @@ def _is_blank(instance: Instance | None) -> bool:
 
 
 def _remove_folder(path: str) -> None:
-    """Remove it, with folders in it that a handler has locked: they belong to the user that we are."""
+    """Remove a directory tree, including directories that a handler has made unreadable."""
     shutil.rmtree(path, ignore_errors=True)
     if not os.path.lexists(path):
         return
     with contextlib.suppress(OSError):
-        for folder, names, _ in os.walk(path):
+        for parent, names, _ in os.walk(path):
             for name in names:
-                inner = Path(folder, name)
+                inner = Path(parent, name)
                 if not inner.is_symlink():
                     inner.chmod(0o700)
     shutil.rmtree(path, ignore_errors=True)

@@ -1,7 +1,8 @@
-"""The instances of one deployment: who is idle, who waits, and when another one starts.
+"""The instances of one deployment: assigns requests to idle ones and decides when another one starts or ends.
 
-One request at a time per instance. Idle instances are taken last in, first out, so that a few stay hot and the
-rest can end; requests wait first in, first out.
+Each instance handles one request at a time. Idle instances are taken last in, first out, so that a few stay warm
+and the others can end; requests are queued first in, first out. The memory limits of all instances count against
+one budget. When idle instances end follows Scaleway's documentation on autoscaling of functions.
 """
 
 from __future__ import annotations
@@ -24,73 +25,95 @@ __all__ = ["Pool", "PoolHost"]
 _BACKOFF_FIRST: Final = 0.1
 _BACKOFF_MAX: Final = 30.0
 _LOST_STARTS_MAX: Final = 3
-_MEGABYTES: Final = 1024  # of the gigabyte in which memory × time is billed: 128 MB are 0.125 GB
+_MEGABYTES: Final = 1024  # per GB in bills: 128 MB are 0.125 GB
 
 
 class PoolHost(Protocol):
-    """What a pool needs of the engine."""
+    """What a pool needs from the engine."""
 
     def now(self) -> float:
-        """Virtual time."""
+        """Return the virtual time."""
 
     def request_start(self, pool: Pool) -> None:
-        """Start an instance for this pool when there is room for it."""
+        """Queue the start of an instance for this pool."""
 
     def became_ready(self, pool: Pool, instance: Instance) -> None:
-        """The instance has started."""
+        """An instance has started."""
 
     def became_idle(self, pool: Pool) -> None:
-        """The pool has an idle instance more."""
+        """An instance became idle."""
 
-    def ended(self, pool: Pool, instance: Instance, reason: str, *, prompted: bool) -> None:
-        """An instance of the pool is gone; ``prompted`` when we ended it for no fault of its own."""
+    def ended(self, pool: Pool, instance: Instance, reason: str, *, expected: bool) -> None:
+        """An instance has ended.
+
+        Args:
+            pool: Its pool.
+            instance: The instance.
+            reason: A short phrase.
+            expected: It was ended for a reason that lies outside of it.
+        """
 
 
 class Pool:
-    """One deployment's instances. ``first`` hears of the first start: ``None``, or why it failed."""
+    """The instances of one deployment, and the requests that wait for one.
+
+    Args:
+        route: The deployment.
+        callbacks: The engine.
+        counters: The counters of the function.
+        queue_limit: The maximum number of queued requests.
+        on_first_start: Receives the result of the first start: ``None``, or why it failed.
+
+    Attributes:
+        idle: The idle instances, the longest idle first.
+        instances: All instances that have a process.
+        queue: The queued requests, the oldest first.
+        starting: How many starts were requested and are not complete.
+        retired: Whether the pool has been replaced or removed.
+    """
 
     def __init__(
         self,
         route: Route,
-        host: PoolHost,
-        meter: FunctionMeter,
+        callbacks: PoolHost,
+        counters: FunctionMeter,
         queue_limit: int,
-        first: Callable[[str | None], None],
+        on_first_start: Callable[[str | None], None],
     ) -> None:
         self.route = route
-        self.meter = meter
+        self.meter = counters
         self.idle: list[Instance] = []
         self.members: set[Instance] = set()
         self.waiting: deque[LocalCall] = deque()
-        self.starting = 0  # asked for, not ready yet
+        self.starting = 0
         self.retired = False
         self.said_starved = False
-        self._host = host
+        self._host = callbacks
         self._queue_limit = queue_limit
-        self._first: Callable[[str | None], None] | None = first
+        self._first: Callable[[str | None], None] | None = on_first_start
         self._ending: set[Instance] = set()
-        self._failures = 0  # starts that failed, one after the other
-        self._lost_starts = 0  # of them, for no fault of their own
+        self._failures = 0  # consecutive failed starts
+        self._lost_starts = 0  # consecutive starts that were killed from outside
         self._loop = asyncio.get_running_loop()
 
     @property
     def busy(self) -> int:
-        """Instances that hold a request."""
-        return sum(1 for member in self.members if member.state is InstanceState.BUSY)
+        """The number of instances that handle a request."""
+        return sum(1 for instance in self.members if instance.state is InstanceState.BUSY)
 
     @property
     def total(self) -> int:
-        """Instances that are ready or starting."""
+        """The number of instances that are ready or starting."""
         return len(self.members) - len(self._ending) + self._requested
 
     @property
     def _requested(self) -> int:
-        """Starts that were asked for and have no process yet."""
-        return self.starting - sum(1 for member in self.members if member.state is InstanceState.STARTING)
+        """The number of requested starts that have no process yet."""
+        return self.starting - sum(1 for instance in self.members if instance.state is InstanceState.STARTING)
 
     @property
     def needs_start(self) -> bool:
-        """A start that was asked for is still wanted: others may have answered everything meanwhile."""
+        """Whether a requested start is still needed; other instances may have served the queue meanwhile."""
         if self.retired:
             return False
         ready = len(self.members) - len(self._ending)
@@ -98,19 +121,19 @@ class Pool:
 
     @property
     def has_minimum(self) -> bool:
-        """``min_scale`` instances are ready, or were tried and cannot be."""
+        """Whether ``min_scale`` instances are ready, or could not be started."""
         ready = len(self.members) - len(self._ending) - (self.starting - self._requested)
         return ready >= self.route.min_scale or self._failures > 0
 
     @property
     def gives_memory_back(self) -> bool:
-        """An instance of it is being ended."""
+        """Whether an instance of this pool is being ended."""
         return bool(self._ending)
 
     # Requests
 
     def acquire(self, request_id: str, listener: Listener) -> LocalCall | None:
-        """See ``Engine.acquire``."""
+        """Assign a request to an idle instance, or queue it. Return ``None`` if the queue is full."""
         if not self.idle and len(self.waiting) >= self._queue_limit:
             message = f"{self.route.name} is at its maximum scale and its queue is full"
             listener.failed(Failure(FailureKind.QUEUE_FULL, message))
@@ -127,9 +150,10 @@ class Pool:
         return call
 
     def adopt(self, calls: deque[LocalCall]) -> None:
-        """Take over requests that waited for an older deployment; their clocks run on."""
+        """Take over the queue of an older deployment. The timeouts of its requests keep running."""
         for call in calls:
             if call.timer is not None:
+                # The old timer refers to the old pool.
                 remaining = max(0.0, call.timer.when() - self._loop.time())
                 call.timer.cancel()
                 call.timer = self._loop.call_later(remaining, self._expire, call)
@@ -146,16 +170,16 @@ class Pool:
         return None
 
     def forget(self, call: LocalCall) -> None:
-        """Drop a call that waits; one that is served ends by itself, unheard."""
+        """Remove a request from the queue. One that is assigned completes without a receiver."""
         call.listener = None
         if call.server is None and call in self.waiting:
             self.waiting.remove(call)
             call.fail(Failure(FailureKind.STOPPING, "the client is gone"))
 
     def give_up(self, reason: str) -> None:
-        """Refuse what waits, and fail what is served: the data plane ends before their answers come.
+        """Fail every request, because the data plane is about to end.
 
-        The difference tells whether a handler saw it: what did not may be sent again without a thought.
+        Distinguishes requests that never reached a handler (safe to retry) from those that may have run.
         """
         waiting, self.waiting = self.waiting, deque()
         for call in waiting:
@@ -176,7 +200,7 @@ class Pool:
             call.listener.granted(call)
 
     def _end_waiting(self, instance: Instance, call: LocalCall) -> None:
-        """Whoever waits and gets a new instance has waited for its start."""
+        """Count the queueing time, and record the cold start of a request that waited for a new instance."""
         if not instance.has_served:
             call.cold_start = ColdStart(instance.began, instance.ready_at)
         self.meter.waited(monotonic() - call.waiting_since, cold=not instance.has_served)
@@ -193,7 +217,7 @@ class Pool:
     # Growing
 
     def grow(self) -> None:
-        """Start what the waiting requests and ``min_scale`` ask for, up to ``max_scale``."""
+        """Start instances for queued requests and for ``min_scale``, up to ``max_scale``."""
         if self.retired:
             return
         for_requests = len(self.waiting) - self.starting
@@ -204,12 +228,15 @@ class Pool:
             self._host.request_start(self)
 
     def start_one(self) -> None:
-        """Start one instance, whatever is asked for: the first of a deployment (decision 25)."""
+        """Start one instance regardless of need: the first of a deployment, which proves that it works."""
         self.starting += 1
         self._host.request_start(self)
 
     def start_failed(self, reason: str) -> None:
-        """A start that was asked for came to nothing. One waiting request pays for it, the others go on."""
+        """Note that a requested start failed.
+
+        The oldest queued request fails with it; the others get another start.
+        """
         self.starting -= 1
         self._failures += 1
         self.meter.starts["failed"] += 1
@@ -222,16 +249,16 @@ class Pool:
             self._replace_later()
 
     def begun(self, instance: Instance) -> None:
-        """An instance that was asked for is being started; it ends at once where nobody wants it any more."""
+        """Note that a requested start has a process. It ends at once if the pool has been retired meanwhile."""
         if self.retired:
             self._end(instance)
 
     def start_dropped(self) -> None:
-        """A start that was asked for is not needed any more."""
+        """Note that a requested start was cancelled because it is no longer needed."""
         self.starting -= 1
 
     def instance_ready(self, instance: Instance) -> None:
-        """See ``InstanceOwner``."""
+        """Report the first start, and use the instance."""
         self.starting -= 1
         self.meter.starts["ready"] += 1
         self.said_starved = False
@@ -246,13 +273,13 @@ class Pool:
             first(reason)
 
     def instance_free(self, instance: Instance) -> None:
-        """See ``InstanceOwner``."""
+        """Record usage, and reuse the instance."""
         self._failures = 0
         self._bill(instance)
         self._offer(instance)
 
     def _bill(self, instance: Instance) -> None:
-        """Count the time in which the instance held a request: memory × duration, as the real platform bills."""
+        """Count the time for which the instance held a request: memory × duration, as the real platform bills."""
         self.meter.gigabyte_seconds += (monotonic() - instance.busy_since) * self.route.memory / _MEGABYTES
         instance.busy_since = 0.0
 
@@ -271,7 +298,7 @@ class Pool:
     # Shrinking
 
     def sweep(self, rule: ScaleDown, now: float) -> None:
-        """End what has been idle for too long."""
+        """End instances that were idle for too long."""
         since = [instance.idle_since for instance in self.idle]
         surplus = rule.surplus(since, total=self.total, min_scale=self.route.min_scale, now=now)
         for instance in self.idle[:surplus]:
@@ -279,11 +306,11 @@ class Pool:
         del self.idle[:surplus]
 
     def spare_idle(self) -> Instance | None:
-        """Return the longest idle instance, if ``min_scale`` does not keep it."""
+        """Return the instance that has been idle longest, unless ``min_scale`` keeps it."""
         return self.idle[0] if self.idle and self.total > self.route.min_scale else None
 
     def evict(self, instance: Instance) -> None:
-        """End this idle instance: its memory is needed elsewhere."""
+        """End this idle instance, because its memory is needed elsewhere."""
         self.idle.remove(instance)
         self._end(instance)
 
@@ -292,13 +319,13 @@ class Pool:
         instance.kill("no longer needed")
 
     def retire(self, successor: Pool | None) -> None:
-        """Serve nothing new. What is held is answered first; what waits goes to the successor."""
+        """Stop accepting requests. Assigned requests complete; queued ones go to the successor, or fail."""
         self.retired = True
         for instance in self.idle:
             self._end(instance)
         self.idle.clear()
         for instance in self.members:
-            if instance.state is InstanceState.STARTING:  # its import may take for ever
+            if instance.state is InstanceState.STARTING:  # its import may never end
                 self._end(instance)
         waiting, self.waiting = self.waiting, deque()
         if successor is not None:
@@ -308,8 +335,12 @@ class Pool:
             call.fail(Failure(FailureKind.STOPPING, f"{self.route.name} is no longer served"))
 
     def instance_ended(self, instance: Instance, reason: str) -> None:
-        """See ``InstanceOwner``."""
-        prompted = instance in self._ending
+        """Fail the request that the instance held, and replace the instance if necessary.
+
+        A start that was killed from outside is repeated, as its cause is not the function; a function that fails by
+        itself is restarted with a growing delay.
+        """
+        expected = instance in self._ending
         if instance.busy_since:
             self._bill(instance)
         self.members.discard(instance)
@@ -319,13 +350,13 @@ class Pool:
         call, instance.call = instance.call, None
         if call is not None:
             call.fail(Failure(FailureKind.DIED, self._died(reason)))
-        self._host.ended(self, instance, reason, prompted=prompted)
+        self._host.ended(self, instance, reason, expected=expected)
         if not instance.was_ready and instance.ended_by_others and self._lost_starts < _LOST_STARTS_MAX:
             self._lost_starts += 1
             self._host.request_start(self)
         elif not instance.was_ready:
             self.start_failed(reason)
-        elif prompted or self.waiting:
+        elif expected or self.waiting:
             self.grow()
         else:
             self._failures += 1

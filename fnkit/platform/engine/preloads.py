@@ -1,8 +1,8 @@
-"""Which deployments have a zygote of their own, when it is made, and when it goes.
+"""Decides which deployments have a zygote of their own, when it is started and when it ends.
 
-A deployment gets one after an instance of it took long to start (its handler's imports are what takes long), if its
-archive brings packages. One is made at a time; it counts in the memory budget with what it takes; the least
-recently used goes when memory is short, or when all together take more than their share.
+A deployment gets a zygote after one of its instances was slow to start, mostly because of its imports, if its
+archive contains packages. One zygote is started at a time. Its memory counts against the memory budget; the least
+recently used ones end when memory is short or when all together exceed their share.
 """
 
 from __future__ import annotations
@@ -20,29 +20,45 @@ from fnkit.platform.routing import Route
 
 __all__ = ["Preloads", "ZygoteMaker"]
 
-_SLOW_START: Final = 0.02  # seconds: below, there is little to gain
-_WORTH_SECONDS: Final = 0.005  # of CPU that the imports take
+_SLOW_START: Final = 0.02  # seconds; a faster start has little to gain
+_WORTH_SECONDS: Final = 0.005  # CPU time of imports below which a zygote is not worth its memory
 _IMPORT_SECONDS: Final = 60.0
 _LEFT_OUT_MAX: Final = 16
 _FAILURES_MAX: Final = 3
 _BACKOFF_FIRST: Final = 0.5
 _BACKOFF_MAX: Final = 300.0
-_SHARE: Final = 4  # of the memory budget: a quarter
-_SPARE_MB: Final = 8  # what its spare fork has for itself
+_SHARE: Final = 4  # divisor: all zygotes together use a quarter of the memory budget
+_SPARE_MB: Final = 8  # private memory of the fork that a zygote keeps ahead of use
 _MIB: Final = 1024 * 1024
 _Key = tuple[str, int]
 
 
 class ZygoteMaker(Protocol):
-    """What preloads need of the nursery, and of whoever knows a deployment's settings."""
+    """Starts deployment zygotes."""
 
-    async def preload(self, route: Route, left_out: frozenset[str]) -> tuple[DeploymentZygote, Preloaded]:
-        """Fork a deployment zygote; it may say that it is of no use. ``OSError`` when it ends before it says so."""
+    async def preload(self, route: Route, excluded: frozenset[str]) -> tuple[DeploymentZygote, Preloaded]:
+        """Start a deployment zygote; its result may be that it must not be used.
+
+        Args:
+            route: The deployment.
+            excluded: Modules that it must not import.
+
+        Raises:
+            OSError: It ended before it reported a result.
+        """
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of one deployment. ``settled``: it is not to be tried again."""
+    """The state of one deployment.
+
+    Attributes:
+        memory: MB that are reserved for its zygote.
+        excluded: Modules that must not be preloaded.
+        not_before: No attempt before this time of the event loop.
+        starting: A zygote is being started.
+        finished: No further attempt is made.
+    """
 
     zygote: DeploymentZygote | None = None
     memory: int = 0  # MB
@@ -54,32 +70,37 @@ class _Entry:
 
 
 class Preloads:
-    """The deployment zygotes of this data plane. ``said`` hears what a function's log should have.
+    """The deployment zygotes of this data plane.
 
-    possible: whether this level of isolation can give forks of such a zygote walls of their own.
+    Args:
+        factory: Starts them.
+        budget: The memory budget.
+        possible: Whether the isolation level supports them.
+        on_freed: Called with the MB that a zygote has given back.
+        log: Writes a line to a function's log.
     """
 
     def __init__(
         self,
-        maker: ZygoteMaker,
+        factory: ZygoteMaker,
         budget: MemoryBudget,
         *,
         possible: bool,
-        freed: Callable[[int], None],
-        said: Callable[[Route, str], None],
+        on_freed: Callable[[int], None],
+        log: Callable[[Route, str], None],
     ) -> None:
-        self._maker = maker
+        self._maker = factory
         self._possible = possible
         self._budget = budget
-        self._freed = freed
-        self._said = said
+        self._on_freed = on_freed
+        self._log = log
         self._entries: dict[_Key, _Entry] = {}  # the least recently used first
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turn = asyncio.Semaphore(1)
+        self._turn = asyncio.Semaphore(1)  # imports compete with requests for CPU, so one zygote starts at a time
 
     def ready(self, route: Route) -> DeploymentZygote | None:
-        """Return the zygote that an instance of this deployment can be forked from now."""
+        """Return the zygote from which instances of this deployment can be forked now."""
         key = _key(route)
         entry = self._entries.get(key)
         if entry is None or entry.zygote is None or entry.zygote.closed:
@@ -87,11 +108,16 @@ class Preloads:
         if not route.preload:
             self.forget(route)
             return None
-        self._entries[key] = self._entries.pop(key)
+        self._entries[key] = self._entries.pop(key)  # most recently used
         return entry.zygote
 
     def consider(self, route: Route, seconds: float) -> None:
-        """An instance took so long from its settings to its imported handler, without help."""
+        """Start a zygote for this deployment if an instance was slow to start.
+
+        Args:
+            route: The deployment.
+            seconds: The time from the settings of the instance to its imported handler.
+        """
         wanted = self._possible and route.preload and route.sandbox != "v1" and route.language == "Python"
         if not wanted or seconds < _SLOW_START:
             return
@@ -120,22 +146,26 @@ class Preloads:
                 self._release(entry)
 
     async def _try(self, route: Route, entry: _Entry) -> bool:
-        """Make one; ``False`` when another try makes sense at once, with less to import."""
+        """Start a zygote.
+
+        Returns:
+            Whether to stop; ``False`` if another attempt with fewer imports makes sense at once.
+        """
         try:
             async with asyncio.timeout(_IMPORT_SECONDS):
                 zygote, preloaded = await self._maker.preload(route, frozenset(entry.left_out))
         except (OSError, TimeoutError) as error:
             self._failed(route, entry, str(error) or f"its imports took more than {_IMPORT_SECONDS:g} s")
             return True
-        if zygote.closed and preloaded.ready:  # it ended before anybody knew of it
-            self._failed(route, entry, "it ended when it had imported everything")
+        if zygote.closed and preloaded.ready:  # it ended before its entry refers to it, so lost() missed it
+            self._failed(route, entry, "it ended after its imports")
             return True
         if preloaded.ready and preloaded.seconds >= _WORTH_SECONDS and self._entries.get(_key(route)) is entry:
             entry.zygote = zygote
             self._shrink(entry, preloaded.memory // _MIB + _SPARE_MB)
             return True
         zygote.close()
-        if preloaded.left_out:
+        if preloaded.excluded:
             return self._leave_out(route, entry, preloaded)
         if preloaded.error:
             self._failed(route, entry, preloaded.error)
@@ -143,44 +173,51 @@ class Preloads:
         return True
 
     def _leave_out(self, route: Route, entry: _Entry, preloaded: Preloaded) -> bool:
-        self._said(route, f"preload: {preloaded.left_out} {preloaded.why}, left out")
-        entry.settled = len(entry.left_out) >= _LEFT_OUT_MAX or preloaded.left_out in entry.left_out
-        entry.left_out.add(preloaded.left_out)
+        self._log(route, f"preload: excluded {preloaded.excluded}: {preloaded.reason}")
+        entry.settled = len(entry.left_out) >= _LEFT_OUT_MAX or preloaded.excluded in entry.left_out
+        entry.left_out.add(preloaded.excluded)
         return entry.settled
 
     def _failed(self, route: Route, entry: _Entry, reason: str) -> None:
         self._count(entry)
         entry.settled = entry.failures >= _FAILURES_MAX
-        more = "; not tried again until the next deployment" if entry.settled else ""
-        self._said(route, f"preload: not possible ({reason}){more}")
+        suffix = "; not tried again until the next deployment" if entry.settled else ""
+        self._log(route, f"preload: not possible ({reason}){suffix}")
 
     def _count(self, entry: _Entry) -> None:
         entry.failures += 1
         entry.not_before = self._loop.time() + min(_BACKOFF_MAX, _BACKOFF_FIRST * 2**entry.failures)
 
     def _shrink(self, entry: _Entry, memory: int) -> None:
-        """Keep in the budget what it takes instead of what it might have taken, and all within their share."""
-        spare = max(0, entry.memory - memory)
-        entry.memory -= spare
-        self._freed(spare)
-        while self._used > self._budget.limit // _SHARE and self.evict(but=entry):
+        """Reduce the reservation to what the zygote uses, and enforce the share of all zygotes."""
+        unused = max(0, entry.memory - memory)
+        entry.memory -= unused
+        self._on_freed(unused)
+        while self._used > self._budget.limit // _SHARE and self.evict(exclude=entry):
             pass
 
     @property
     def _used(self) -> int:
         return sum(entry.memory for entry in self._entries.values())
 
-    def evict(self, *, but: _Entry | None = None) -> bool:
-        """End the least recently used that has no instances, whose death would be theirs; ``False`` without one."""
+    def evict(self, *, exclude: _Entry | None = None) -> bool:
+        """End the least recently used zygote that has no instances: they would end with it.
+
+        Args:
+            exclude: A zygote to keep.
+
+        Returns:
+            Whether there was one.
+        """
         for key, entry in self._entries.items():
-            if entry.zygote is not None and entry is not but and not entry.zygote.is_used:
+            if entry.zygote is not None and entry is not exclude and not entry.zygote.is_used:
                 del self._entries[key]
                 self._end(entry)
                 return True
         return False
 
     def lost(self, zygote: object) -> None:
-        """A deployment zygote ended by itself: the next slow start may make another one, a while later."""
+        """Note that a zygote ended by itself. A later slow start may replace it, after a delay."""
         for entry in self._entries.values():
             if entry.zygote is zygote:
                 entry.zygote = None
@@ -189,7 +226,7 @@ class Preloads:
                 return
 
     def forget(self, route: Route) -> None:
-        """This deployment serves no more. Its zygote ends with the last of its instances."""
+        """Note that this deployment is no longer served. Its zygote ends with the last of its instances."""
         entry = self._entries.pop(_key(route), None)
         if entry is not None:
             self._end(entry)
@@ -203,10 +240,10 @@ class Preloads:
     def _release(self, entry: _Entry) -> None:
         memory, entry.memory = entry.memory, 0
         if memory:
-            self._freed(memory)
+            self._on_freed(memory)
 
     def close(self) -> None:
-        """Make no more."""
+        """Stop starting zygotes."""
         for task in self._tasks:
             task.cancel()
         self._entries.clear()
@@ -217,7 +254,7 @@ def _key(route: Route) -> _Key:
 
 
 def _brings_packages(code: str) -> bool:
-    """Say whether an archive has third-party packages, beside the part of fnkit that is in every bundle."""
+    """Return whether an archive contains third-party packages, apart from fnkit itself."""
     try:
         with os.scandir(Path(code) / "package") as entries:
             return any(entry.name != "fnkit" for entry in entries)

@@ -1,4 +1,4 @@
-"""Finds the best isolation that this machine really gives, by starting an instance under it (decision 34)."""
+"""Finds the strongest isolation level that works here, by starting an instance under each."""
 
 from __future__ import annotations
 
@@ -53,47 +53,55 @@ def _route(code: Path) -> Route:
 
 
 async def _try(settings: EngineSettings, code: Path) -> str | None:
-    """Return why an instance could not be started under this level, ``None`` when it could."""
+    """Return why no instance could be started at this level, ``None`` if one could."""
     loop = asyncio.get_running_loop()
-    settled: asyncio.Future[Outcome] = loop.create_future()
+    result: asyncio.Future[Outcome] = loop.create_future()
 
-    def settle(outcome: Outcome) -> None:
-        if not settled.done():
-            settled.set_result(outcome)
+    def on_done(outcome: Outcome) -> None:
+        if not result.done():
+            result.set_result(outcome)
 
     try:
         engine = LocalEngine(settings, VirtualClock(), lambda _route, _reason: None)
     except OSError as error:
         return str(error)
     try:
-        engine.deploy(_route(code), settle)
+        engine.deploy(_route(code), on_done)
         async with asyncio.timeout(_SECONDS):
-            return (await settled).failure
+            return (await result).failure
     except TimeoutError:
         return f"no instance started within {_SECONDS:g} s"
     finally:
         engine.close()
 
 
-async def best_level(wanted: str, runtime_folder: Path) -> Level:
-    """Return the best level that works. ``PlatformError`` when none does that hides the data folder."""
+async def best_level(wanted: str, runtime_directory: Path) -> Level:
+    """Return the strongest level that works.
+
+    Args:
+        wanted: A level by name; ``auto`` or empty for the strongest.
+        runtime_directory: Where the probes may create files.
+
+    Raises:
+        PlatformError: No level works that hides the platform's data, or there is no such level.
+    """
     try:
         levels = candidates(wanted, is_root=os.geteuid() == 0)
     except ValueError:
         names = ", ".join(level.value for level in Level)
         raise PlatformError(
-            f"There is no isolation level {wanted!r}.", code="isolation-unknown", hint=f"Choose auto, {names}."
+            f"Unknown isolation level {wanted!r}.", code="isolation-unknown", hint=f"Choose auto, {names}."
         ) from None
     if sys.platform != "linux":
         levels = (Level.NONE,)
     reasons = []
-    with tempfile.TemporaryDirectory(dir=runtime_folder, prefix="probe-") as folder:
-        code = Path(folder) / "code"
+    with tempfile.TemporaryDirectory(dir=runtime_directory, prefix="probe-") as directory:
+        code = Path(directory) / "code"
         code.mkdir(mode=0o755)
         (code / "handler.py").write_text(_HANDLER)
         (code / "handler.py").chmod(0o644)
         settings = EngineSettings(
-            level=Level.NONE, runtime_folder=Path(folder), logs_folder=Path(folder) / "logs", blanks=0
+            level=Level.NONE, runtime_folder=Path(directory), logs_folder=Path(directory) / "logs", blanks=0
         )
         for level in levels:
             failure = await _try(replace(settings, level=level), code)
@@ -102,7 +110,7 @@ async def best_level(wanted: str, runtime_folder: Path) -> Level:
             _log.warning("isolation level %s is not available: %s", level.value, failure)
             reasons.append(f"{level.value}: {failure}")
     raise PlatformError(
-        f"This machine gives no isolation that hides the platform's data from functions ({'; '.join(reasons)}).",
+        f"No isolation level that protects the platform's data works on this machine ({'; '.join(reasons)}).",
         code="isolation-unavailable",
         hint="Allow user namespaces or landlock, or accept the risk with isolation `none`.",
     )

@@ -1,4 +1,4 @@
-"""When idle instances end (pure). Source: Scaleway's functions-autoscaling page."""
+"""When idle instances end (pure). The rule is that of Scaleway's documentation on autoscaling of functions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,24 @@ __all__ = ["ScaleDown"]
 
 @dataclass(frozen=True, slots=True)
 class ScaleDown:
-    """After how many idle seconds of virtual time a deployment shrinks to one instance, and to none."""
+    """Seconds of virtual time that instances may be idle before a deployment scales down.
+
+    Attributes:
+        to_one_after: Before it scales down to one instance.
+        to_zero_after: Before the last instance ends.
+    """
 
     to_one_after: float = SCALE_TO_ONE_AFTER_SECONDS
     to_zero_after: float = SCALE_TO_ZERO_AFTER_SECONDS
 
     def surplus(self, idle_since: Iterable[float], *, total: int, min_scale: int, now: float) -> int:
-        """Return how many of the longest idle instances end now.
+        """Return how many of the longest idle instances must end now.
 
-        idle_since: of the idle instances, the longest idle first. total: all instances, busy ones too.
+        Args:
+            idle_since: Since when each idle instance has been idle, the longest idle first.
+            total: The number of all instances, busy ones too.
+            min_scale: The number of instances to keep.
+            now: The virtual time.
         """
         ended = 0
         for since in idle_since:

@@ -1,7 +1,7 @@
-"""Starts instances: in turn, a few at a time, within the memory budget.
+"""Starts instances in order, a few at a time, within the memory budget.
 
-A start holds one of four turns until its handler is imported, but no longer than a second: turns keep a burst
-from thrashing, they are no reason to wait for somebody's slow import.
+A start holds one of four slots until its handler is imported, but for one second at most: slots keep a burst of
+starts from thrashing, and a slow import must not delay the others.
 """
 
 from __future__ import annotations
@@ -28,35 +28,45 @@ from fnkit.platform.routing import Route
 
 __all__ = ["Starter"]
 
-_TURNS: Final = 4  # decision 25
+_TURNS: Final = 4
 _TURN_SECONDS: Final = 1.0
 _MIB: Final = 1024 * 1024
 
 
 class Starter:
-    """Turns requests for starts into instances. evict frees memory of an idle instance, if it can."""
+    """Executes requested starts.
+
+    Args:
+        workers: Provides workers.
+        budget: The memory budget.
+        start_seconds: How long the import of a handler may take.
+        evict: Frees the memory of an idle instance. Returns whether memory is about to become free.
+        on_budget_exhausted: Called with the pool whose start waits for memory that nothing frees.
+        logs: Receives the output of imports in deployment zygotes.
+        hard_cpu: See ``EngineSettings``.
+    """
 
     def __init__(
         self,
-        nursery: Nursery,
+        workers: Nursery,
         budget: MemoryBudget,
         *,
         start_seconds: float,
         evict: Callable[[], bool],
-        starved: Callable[[Pool], None],
+        on_budget_exhausted: Callable[[Pool], None],
         logs: LogWriter,
         hard_cpu: bool,
     ) -> None:
-        self._nursery = nursery
-        self._settings = SettingsWriter(nursery, hard_cpu=hard_cpu)
-        self._watcher = Watcher(counts_memory=nursery.level is not Level.CGROUP)
+        self._nursery = workers
+        self._settings = SettingsWriter(workers, hard_cpu=hard_cpu)
+        self._watcher = Watcher(counts_memory=workers.level is not Level.CGROUP)
         self._logs = logs
-        possible = nursery.level is not Level.LANDLOCK
-        self.preloads = Preloads(self, budget, possible=possible, freed=self.memory_freed, said=self._say)
+        possible = workers.level is not Level.LANDLOCK
+        self.preloads = Preloads(self, budget, possible=possible, on_freed=self.memory_freed, log=self._say)
         self._budget = budget
         self._start_seconds = start_seconds
         self._evict = evict
-        self._starved = starved
+        self._starved = on_budget_exhausted
         self._queue: deque[Pool] = deque()
         self._turns = _TURNS
         self._holding: set[Instance] = set()
@@ -65,12 +75,12 @@ class Starter:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def request(self, pool: Pool) -> None:
-        """Start an instance for this pool when it is its turn."""
+        """Queue the start of an instance for this pool."""
         self._queue.append(pool)
         self.advance()
 
     def advance(self) -> None:
-        """Start what can be started now; called whenever a turn or memory came free."""
+        """Start what can be started now. Called whenever a slot or memory became free."""
         for _ in range(len(self._queue)):
             if self._turns == 0 or not self._queue:
                 return
@@ -86,7 +96,7 @@ class Starter:
                 self._queue.appendleft(pool)
                 if not self._evict():
                     self._starved(pool)
-                return  # in turn: a small one that fits must not overtake a large one for ever
+                return  # in order: small instances that fit must not starve a large one
 
     def _launch(self, pool: Pool) -> None:
         self._run(self._start(pool))
@@ -116,31 +126,43 @@ class Starter:
         self._patience[instance] = self._loop.call_later(self._start_seconds, self._give_up, instance)
 
     async def _taken(self, route: Route) -> tuple[Instance, bytes]:
-        """Return a blank and what it is to be told. ``OSError`` when there is none, or nothing to tell it."""
+        """Return a worker for this deployment, and its settings.
+
+        Raises:
+            OSError: No worker could be forked, or its settings could not be prepared.
+        """
         instance = await self._instance_for(route)
         try:
             return instance, self._settings.of_instance(route, instance)
         except OSError:
-            instance.kill("it could not be given what it needs")
+            instance.kill("its settings could not be prepared")
             raise
 
     async def _instance_for(self, route: Route) -> Instance:
         zygote = self.preloads.ready(route)
-        if zygote is not None:
+        if zygote is not None:  # if it has just ended, the zygote of the interpreter takes over
             with contextlib.suppress(OSError):
                 return await self._nursery.take_preloaded(zygote)
         return await self._nursery.take(route.interpreter)
 
-    async def preload(self, route: Route, left_out: frozenset[str]) -> tuple[DeploymentZygote, Preloaded]:
-        """See ``ZygoteMaker``."""
+    async def preload(self, route: Route, excluded: frozenset[str]) -> tuple[DeploymentZygote, Preloaded]:
+        """Start a deployment zygote.
 
-        def hear(stream: Stream, lines: Iterable[bytes]) -> None:
+        Args:
+            route: The deployment.
+            excluded: Modules that it must not import.
+
+        Raises:
+            OSError: It ended before it reported a result.
+        """
+
+        def on_lines(stream: Stream, lines: Iterable[bytes]) -> None:
             self._logs.write(route.function_id, zygote.name, "", stream, lines)
 
         owner = self._settings.changes_user(route)
-        zygote = self._nursery.new_deployment_zygote(route.interpreter, hear, owner)
+        zygote = self._nursery.new_deployment_zygote(route.interpreter, on_lines, owner)
         try:
-            preloaded = await zygote.start(self._settings.of_zygote(route, zygote, left_out))
+            preloaded = await zygote.start(self._settings.of_zygote(route, zygote, excluded))
             if preloaded.ready:
                 await self._nursery.add_spare(zygote)
         except BaseException:
@@ -150,7 +172,7 @@ class Starter:
         return zygote, preloaded
 
     def became_ready(self, route: Route, instance: Instance) -> None:
-        """An instance has started: the next one may, and the next one of its deployment may start faster."""
+        """Note that an instance has started: the next start can proceed, and a slow one may get a zygote."""
         self.settled(instance)
         if not isinstance(instance.zygote, DeploymentZygote):
             self.preloads.consider(route, instance.ready_at - instance.began)
@@ -160,16 +182,17 @@ class Starter:
             instance.kill(f"its handler was not imported within {self._start_seconds:g} s")
 
     def settled(self, instance: Instance) -> None:
-        """The instance is ready or has ended: nothing more is expected of its start."""
+        """Note that a start is over: the instance is ready or has ended."""
         if (timer := self._patience.pop(instance, None)) is not None:
             timer.cancel()
         self.turn_over(instance)
 
     def turn_over(self, instance: Instance) -> None:
-        """The instance is ready, has ended or takes too long: the next one may start."""
+        """Release the slot of a start that is over or takes too long."""
         if instance in self._holding:
             self._holding.discard(instance)
             self._turns += 1
+            # Refilled only now, so that the fork does not compete with the start.
             if isinstance(instance.zygote, DeploymentZygote):
                 self._run(self._nursery.add_spare(instance.zygote))
             else:
@@ -177,7 +200,7 @@ class Starter:
             self.advance()
 
     def memory_freed(self, memory: int) -> None:
-        """An instance is gone."""
+        """Return memory to the budget, and continue starts that wait for it."""
         self._budget.free(memory)
         self.advance()
 
@@ -185,6 +208,6 @@ class Starter:
         self._logs.system(route.function_id, message)
 
     def close(self) -> None:
-        """Start nothing more, watch nobody."""
+        """Stop starting and monitoring instances."""
         self.preloads.close()
         self._watcher.close()

@@ -1,8 +1,7 @@
-"""Watches what the kernel does not bound or does not end: memory without control groups, disks that are folders.
+"""Enforces limits that the kernel does not: memory without cgroups, and disks that are directories.
 
-Looks four times a second at the instances that run, and ends what is over its limit. Between two looks an instance
-can take more; each of its processes alone is bounded by the kernel all the same (``RLIMIT_DATA`` and
-``RLIMIT_FSIZE``).
+Instances are checked four times a second. Between two checks an instance can use more, but the kernel still bounds
+each of its processes (``RLIMIT_DATA`` and ``RLIMIT_FSIZE``).
 """
 
 from __future__ import annotations
@@ -20,19 +19,24 @@ __all__ = ["Watcher"]
 
 _SECONDS: Final = 0.25
 _MIB: Final = 1024 * 1024
-_OUT_OF_MEMORY: Final = "out of memory"  # as the kernel's own, where it watches
+_OUT_OF_MEMORY: Final = "out of memory"  # the same reason as when a cgroup's limit was hit
 
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """In bytes; ``None`` is bounded otherwise."""
+    """Limits in bytes; ``None`` if the kernel enforces the limit."""
 
     memory: int | None
     disk: int | None
 
 
 class Watcher:
-    """``counts_memory``: there are no control groups that do. Linux alone says what a process takes."""
+    """Checks running instances at intervals.
+
+    Args:
+        counts_memory: Whether no cgroups limit the memory. Takes effect on Linux only, which reports the memory of
+            processes.
+    """
 
     def __init__(self, *, counts_memory: bool) -> None:
         self._counts_memory = counts_memory and sys.platform == "linux"
@@ -42,7 +46,13 @@ class Watcher:
         self._measuring = False
 
     def watch(self, instance: Instance, *, memory: int, disk: int | None) -> None:
-        """Hold an instance to these limits, in bytes, to its end; ``disk``: of the folder that is its disk."""
+        """Enforce limits on an instance until it ends.
+
+        Args:
+            instance: The instance.
+            memory: Bytes.
+            disk: Bytes of the directory that is its disk; ``None`` if it has none.
+        """
         self._watched[instance] = _Bounds(memory if self._counts_memory and instance.pid else None, disk)
         if self._timer is None:
             self._timer = self._loop.call_later(_SECONDS, self._look)
@@ -51,9 +61,11 @@ class Watcher:
         self._watched = {i: b for i, b in self._watched.items() if i.state is not InstanceState.ENDED}
         for instance, bounds in self._watched.items():
             if instance.groups is not None and instance.groups.ran_out_of_memory():
-                instance.kill(_OUT_OF_MEMORY)  # a child of its was killed, and it goes on without
+                # The kernel may have killed a child of the handler only; the instance ends as a whole.
+                instance.kill(_OUT_OF_MEMORY)
             if bounds.memory is not None and memory_below(instance.pid, bounds.memory) > bounds.memory:
                 instance.kill(_OUT_OF_MEMORY)
+        # A walk over a large disk takes longer than the interval, so it runs in a thread, one at a time.
         if any(bounds.disk is not None for bounds in self._watched.values()) and not self._measuring:
             self._measuring = True
             self._loop.create_task(self._look_at_disks()).add_done_callback(self._measured)
@@ -73,7 +85,7 @@ class Watcher:
         self._measuring = False
 
     def close(self) -> None:
-        """Watch nobody any more."""
+        """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
         self._watched.clear()

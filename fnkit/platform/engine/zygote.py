@@ -1,7 +1,4 @@
-"""One zygote: a single-threaded interpreter of a runtime that forks an instance in about a millisecond.
-
-There is one per resolved interpreter (decision 33).
-"""
+"""The zygote of an interpreter, as the data plane sees it: a child process that forks workers."""
 
 from __future__ import annotations
 
@@ -22,7 +19,11 @@ _STOP_SECONDS: Final = 2.0
 
 
 class Zygote(Forker):
-    """The data plane's end. ``OSError`` from the constructor when the interpreter cannot be run."""
+    """Starts the zygote of one interpreter and talks to it.
+
+    Raises:
+        OSError: The interpreter cannot be executed.
+    """
 
     def __init__(
         self,
@@ -34,25 +35,27 @@ class Zygote(Forker):
     ) -> None:
         super().__init__(loop, interpreter, observer)
         root.mkdir(mode=0o700, exist_ok=True)
-        ours, theirs = socket.socketpair()
+        control, zygote_end = socket.socketpair()
         try:
             self._process = subprocess.Popen(
-                [os.path.realpath(interpreter), "-I", "-S", _BRIDGE, str(theirs.fileno()), level.value, root],
-                pass_fds=(theirs.fileno(),),
+                # -I and -S: no environment variable, user directory or site package of the platform reaches a
+                # function. The real path: a virtual environment would be visible in sys.prefix.
+                [os.path.realpath(interpreter), "-I", "-S", _BRIDGE, str(zygote_end.fileno()), level.value, root],
+                pass_fds=(zygote_end.fileno(),),
                 stdin=subprocess.DEVNULL,
                 cwd="/",
                 env={"LANG": "C.UTF-8", "PATH": os.defpath},
             )
         except OSError:
-            ours.close()
+            control.close()
             raise
         finally:
-            theirs.close()
-        self._listen(ours)
+            zygote_end.close()
+        self._listen(control)
 
     @property
     def pid(self) -> int:
-        """The process that was started; its only child is the zygote where there are namespaces."""
+        """The process that was started. Where there are namespaces, its only child is the zygote."""
         return self._process.pid
 
     def _destroy(self) -> None:

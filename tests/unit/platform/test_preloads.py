@@ -79,13 +79,13 @@ def test_a_zygote_that_ended_when_it_was_ready_is_made_again(
     async def work() -> None:
         maker, budget, said = Maker(dead=[0]), MemoryBudget(1024), list[str]()
         made = Preloads(
-            maker, budget, possible=True, freed=budget.free, said=lambda _route, text: said.append(text)
+            maker, budget, possible=True, on_freed=budget.free, log=lambda _route, text: said.append(text)
         )
         route = route_to(tmp_path)
         await considered(made, route)
         assert made.ready(route) is None
         assert budget.used == 0
-        assert said == ["preload: not possible (it ended when it had imported everything)"]
+        assert said == ["preload: not possible (it ended after its imports)"]
         await considered(made, route)
         assert made.ready(route) is maker.made[1]
         assert 0 < budget.used < route.memory
@@ -101,7 +101,7 @@ def test_one_that_always_ends_is_tried_three_times(tmp_path: Path, monkeypatch: 
 
     async def work() -> None:
         maker, budget = Maker(dead=range(9)), MemoryBudget(1024)
-        made = Preloads(maker, budget, possible=True, freed=budget.free, said=lambda _route, _text: None)
+        made = Preloads(maker, budget, possible=True, on_freed=budget.free, log=lambda _route, _text: None)
         route = route_to(tmp_path)
         for _ in range(6):
             await considered(made, route)

@@ -1,1 +1,4 @@
-"""One small program per language, run by the target's interpreter and not by ours: standard library only."""
+"""The worker: the program that serves a function inside the function's own process.
+
+The function's interpreter runs it, not the platform's: standard library only, Python 3.8 and later.
+"""

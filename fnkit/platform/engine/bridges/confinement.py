@@ -1,8 +1,8 @@
-"""The walls around one instance, put up by the instance itself before any code of a user runs.
+"""The sandbox of one instance, applied by the instance itself before any user code runs.
 
-A zygote calls ``processes.enter_zygote`` and, where there are namespaces, ``roots.build_root`` once. A child calls
-``prepare`` while it waits for work, and ``confine`` when it knows whose work it is. What each level enforces
-stands in ``fnkit/platform/engine/isolation.py``. Standard library of Python 3.8 and later, Linux only.
+A zygote enters its namespaces and builds a root once. Each fork calls ``prepare`` while it waits for a deployment,
+and ``confine`` when it is assigned to one. ``docs/isolation.md`` lists what each level enforces. Standard library
+only, Python 3.8 and later, Linux only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DESCRIPTORS = 4096
 
 
 class Settings:
-    """What ``confine`` needs to know of one instance (see ``InstanceSettings`` in the engine)."""
+    """The settings of an instance that concern its sandbox, with sizes in bytes."""
 
     def __init__(self, values: dict[str, object]) -> None:
         self.level = str(values["level"])
@@ -41,8 +41,19 @@ class Settings:
         self.disk_folder = str(values.get("disk_folder") or "")
 
 
-def prepare(level: str, root: str, cgroups: list[str], late: list[str]) -> None:
-    """Do what takes time and needs to know nobody: join the cgroups, mount a disk and ``/proc``."""
+def prepare(level: str, root: str, cgroups: list[str], deferred_mounts: list[str]) -> None:
+    """Do the slow part of a sandbox, which depends on no deployment: join cgroups, mount a disk and ``/proc``.
+
+    Args:
+        level: The isolation level.
+        root: The root directory built by the zygote.
+        cgroups: The ``cgroup.procs`` files to join.
+        deferred_mounts: Interpreter directories that the disk hides, to be bound again on top of it.
+    """
+    # Cgroups first: memory of the tmpfs below is charged to the group of the process that fills it, and the
+    # group's files are out of reach once the root has changed.
+    # The process joins by itself while it can: the files of the groups are out of reach once the root has
+    # changed.
     for path in cgroups:
         processes.write(path, "0")
     os.setsid()
@@ -52,32 +63,36 @@ def prepare(level: str, root: str, cgroups: list[str], late: list[str]) -> None:
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS)
     roots.mount_disk(root)
     os.mkdir(root + roots.CODE)
-    for folder in late:
-        roots.bind_folder(folder, root)
+    for directory in deferred_mounts:
+        roots.bind_folder(directory, root)
     roots.mount_processes(root)
 
 
 def confine(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None:
-    """Close the walls. After this the process is its user's: nothing that it does can take them down.
+    """Complete the sandbox. After this no code of the process can undo it.
 
-    descriptors: the pipes of stdout and stderr, which become the instance's own so that it can reopen them.
+    Args:
+        settings: The settings of the instance.
+        root: The root directory built by the zygote.
+        descriptors: The stdout and stderr pipes. They are given to the instance's user so that it can reopen them.
     """
     _enter(settings, root, descriptors)
     _close(settings)
 
 
 def confine_zygote(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None:
-    """Close the walls around a deployment zygote: an instance's, in which it can still give each fork its own.
+    """Complete the sandbox of a deployment zygote: that of an instance, but able to give each fork its own.
 
-    Not for ``landlock``, whose rules name ``/proc/self``: in a fork of the process that made them that is another.
-
-    For that it gets capabilities over a user namespace of its own, which has nothing in it but itself and its
-    forks; of the system calls that an instance may not use it keeps those that forks are confined with.
+    The zygote gets capabilities over a user namespace that contains only itself and its forks, and keeps the system
+    calls that confine forks. Not possible at level ``landlock``: its rules name the inode of ``/proc/self``, which
+    is another one in a fork.
     """
     _enter(settings, root, descriptors)
     if sys.platform != "linux":
         return
     _keep_down()
+    # The user namespace comes before the others, so that its owner, the function's user, has capabilities over
+    # them. A PID namespace takes effect in the next fork only, and its /proc has to be mounted from inside.
     if processes.has_namespaces(settings.level):
         processes.enter_user_namespace()
         kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
@@ -91,40 +106,45 @@ def confine_zygote(settings: Settings, root: str, descriptors: tuple[int, ...]) 
         filters.restrict_calls(may_confine=True)
 
 
-def prepare_fork(level: str, late: list[str]) -> None:
-    """Do for a fork of a deployment zygote what ``prepare`` does: a disk, ``/proc``, namespaces of its own."""
+def prepare_fork(level: str, deferred_mounts: list[str]) -> None:
+    """Mount a disk and ``/proc`` in namespaces of its own, for a fork of a deployment zygote."""
     os.setsid()
     if not processes.has_namespaces(level):
         processes.adopt_orphans()
         return
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS)
-    hidden = [(folder, os.open(folder, os.O_PATH | os.O_CLOEXEC)) for folder in (roots.CODE, *late)]
+    # The new disk hides the code and the deferred mounts. Descriptors opened before keep them reachable.
+    hidden = [
+        (directory, os.open(directory, os.O_PATH | os.O_CLOEXEC)) for directory in (roots.CODE, *deferred_mounts)
+    ]
     roots.mount_disk("")
-    for folder, descriptor in hidden:
-        os.makedirs(folder, exist_ok=True)
-        kernel.bind(f"/proc/self/fd/{descriptor}", folder, readonly=True)
+    for directory, descriptor in hidden:
+        os.makedirs(directory, exist_ok=True)
+        kernel.bind(f"/proc/self/fd/{descriptor}", directory, readonly=True)
         os.close(descriptor)
     roots.mount_processes("")
 
 
 def confine_fork(settings: Settings) -> None:
-    """Close the walls around a fork of a deployment zygote: what its zygote could still do ends here."""
+    """Complete the sandbox of a fork of a deployment zygote: drop what the zygote was allowed in order to fork."""
     if sys.platform != "linux":
         return
     _keep_down()
     if settings.level == "namespaces" and _counts_processes_by_namespace():
+        # The zygote lowered its soft limit only. It is raised again before this fork gets a user namespace, and a
+        # count, of its own: it would otherwise bound the sum over all forks.
         hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
         resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
     _close(settings)
 
 
 def _enter(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None:
-    """Go where the function's code is, with its limits, as its user."""
+    """Change to the root, the limits and the user of the instance."""
     own_root = processes.has_namespaces(settings.level)
     if own_root:
         if settings.disk_folder:
-            for name, place in (("tmp", "/tmp"), ("app", roots.HOME)):
-                kernel.bind(f"{settings.disk_folder}/{name}", root + place, readonly=False)
+            for name, path in (("tmp", "/tmp"), ("app", roots.HOME)):
+                kernel.bind(f"{settings.disk_folder}/{name}", root + path, readonly=False)
         kernel.bind(settings.code, root + roots.CODE, readonly=True)
         if settings.uid and os.geteuid() == 0:
             os.chown(root + roots.HOME, settings.uid, settings.uid)
@@ -134,28 +154,36 @@ def _enter(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None:
     if settings.uid and own_root and os.geteuid() == 0:
         for descriptor in descriptors:
             os.fchown(descriptor, settings.uid, settings.uid)
+        # Groups first, the user last: without root's capabilities the groups cannot be changed.
         os.setgroups([])
         os.setresgid(settings.uid, settings.uid, settings.uid)
         os.setresuid(settings.uid, settings.uid, settings.uid)
     if sys.platform == "linux":
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # changing users took it, and with it the right to /proc/self
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # cleared by setresuid; /proc/self belongs to root without it
 
 
 def _keep_down() -> None:
+    """Set the process attributes that a change of user or namespace clears, or that later steps require.
+
+    No new privileges: required for seccomp and landlock without capabilities. The parent-death signal is cleared
+    when credentials change, so it is set again after each change.
+    """
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _close(settings: Settings) -> None:
-    """Give up what is left: capabilities, then files and system calls, as the level has it."""
+    """Drop what is left: capabilities, then access to files and system calls, as the level requires."""
     if sys.platform != "linux":
         return
     if settings.level == "namespaces" and _counts_processes_by_namespace():
-        # The kernel counts a user's processes per user namespace: in one of its own an instance's are its alone.
-        # The limit is set inside: set before, it would also bound what all instances have together.
+        # RLIMIT_NPROC counts a user's processes per user namespace, so a new one counts the instance's alone. The
+        # limit is set inside it: set before, it would also bound the sum over all instances of the user.
         processes.enter_user_namespace()
         _lower(resource.RLIMIT_NPROC, settings.processes)
+    # The order is fixed: entering a user namespace grants capabilities, so they are dropped after it; the
+    # system-call filter comes last because it refuses calls used above.
     kernel.drop_capabilities()
     _keep_down()
     if settings.level == "landlock":
@@ -177,7 +205,7 @@ _PROC = tuple(
 
 
 def _limit(settings: Settings) -> None:
-    """Set the limits that hold per process; where there are cgroups, memory and processes are theirs."""
+    """Set the limits per process. Where there are cgroups, they limit memory and processes."""
     limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _DESCRIPTORS, resource.RLIMIT_FSIZE: settings.disk}
     if settings.level not in ("cgroup", "none"):
         limits[resource.RLIMIT_DATA] = settings.memory
@@ -186,13 +214,13 @@ def _limit(settings: Settings) -> None:
 
 
 def _lower(kind: int, wanted: int) -> None:
-    """Set a limit for good, no higher than it is."""
+    """Set the soft and the hard limit, no higher than the current hard limit."""
     hard = resource.getrlimit(kind)[1]
     value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(kind, (value, value))
 
 
 def _counts_processes_by_namespace() -> bool:
-    """Say whether RLIMIT_NPROC counts within this user namespace (Linux 5.14): before, all the user's count."""
+    """Return whether RLIMIT_NPROC counts per user namespace (Linux 5.14), not per user of the machine."""
     major, minor = os.uname().release.split(".")[:2]
     return (int(major), int(minor)) >= (5, 14)

@@ -1,6 +1,6 @@
-"""The two filters that a process can put on itself without any privilege: landlock (files) and seccomp (calls).
+"""Filters that a process can apply to itself without privileges: landlock (files) and seccomp (system calls).
 
-Standard library of Python 3.8 and later, Linux only.
+Standard library only, Python 3.8 and later, Linux only.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _ALL_V1 = (1 << 13) - 1
 _REFER, _TRUNCATE, _IOCTL = 1 << 13, 1 << 14, 1 << 15
 _ONLY_FILES = _FILE_EXECUTE | _FILE_WRITE | _FILE_READ | _TRUNCATE | _IOCTL
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 2
-_ATTRIBUTE_SIZES = ((6, 24), (4, 16), (1, 8))  # by ABI: files; and ports; and scopes
+_ATTRIBUTE_SIZES = ((6, 24), (4, 16), (1, 8))  # by ABI version: ports were added in 4, scopes in 6
 _PATH_BENEATH = 1
 _VERSION_FLAG = 1
 
 
 def landlock_version() -> int:
-    """Return the kernel's landlock ABI, 0 without."""
+    """Return the landlock ABI version of the kernel, 0 without landlock."""
     try:
         return kernel.syscall(kernel.LANDLOCK_CREATE_RULESET, None, 0, _VERSION_FLAG)
     except OSError:
@@ -37,7 +37,19 @@ def landlock_version() -> int:
 
 
 def restrict_files(readable: list[str], writable: list[str], devices: tuple[str, ...]) -> None:
-    """Let this process reach these paths and no others, and signal no one outside (ABI 6)."""
+    """Restrict this process to these paths. From ABI 6 on, it cannot signal processes outside either.
+
+    Rights, and fields of the attributes, that an older kernel does not know make the call fail, so only those of
+    its ABI version are passed (landlock(7)).
+
+    Args:
+        readable: Files and directories that can be read and executed.
+        writable: Files and directories that can also be written.
+        devices: Device files that can be read.
+
+    Raises:
+        OSError: The kernel has no landlock.
+    """
     version = landlock_version()
     if version < 1:
         raise OSError(errno.ENOSYS, "landlock is not available")
@@ -64,6 +76,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
     except OSError:
         return
     try:
+        # Rights of directories are refused for files (EINVAL).
         if not os.path.isdir(path):
             rights &= _ONLY_FILES
         rule = struct.pack("=Qi", rights, descriptor)
@@ -72,9 +85,8 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         os.close(descriptor)
 
 
-# Numbers by machine: (AUDIT_ARCH, clone, clone3, refused calls). The refused ones make namespaces, mounts,
-# kernel keys and modules, look into other processes, or set the machine's clock and name.
-# ``_CONFINING``: mount, setns, unshare, which a deployment zygote needs for its forks.
+# System-call numbers by machine: (AUDIT_ARCH, clone, clone3, refused calls). The refused calls create namespaces
+# and mounts, load keys, modules and BPF programs, inspect other processes, or set the machine's clock and name.
 _MACHINES = {
     "x86_64": (
         0xC000003E, 56, 435,
@@ -92,15 +104,21 @@ _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32_BIT = 0x40000000
 
 
+# mount, setns, unshare: a deployment zygote needs them to confine its forks
 _CONFINING = {"x86_64": (165, 308, 272), "aarch64": (40, 268, 97)}
 
 
 def _program(allowed: tuple[int, ...] = ()) -> bytes:
+    # Classic BPF over struct seccomp_data (seccomp(2)): each instruction is (code, jump if true, jump if false,
+    # operand). The architecture is checked first because call numbers differ between architectures, then the x32
+    # ABI, whose numbers alias those of x86-64.
+    # clone3 takes its flags by pointer, which a filter cannot read: it fails with ENOSYS, and the C library falls
+    # back to clone, whose flags are checked for CLONE_NEWUSER at the end.
     architecture, clone, clone3, refused = _MACHINES[os.uname().machine]
     code = [
         (_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, 0), (_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
-        (_EQUAL, 0, 1, clone3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),  # the C library then uses clone
+        (_EQUAL, 0, 1, clone3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
     ]  # fmt: skip
     for number in refused:
         if number in allowed:
@@ -114,12 +132,19 @@ def _program(allowed: tuple[int, ...] = ()) -> bytes:
 
 
 _KNOWN = os.uname().machine in _MACHINES
-_PROGRAM = _program() if _KNOWN else b""  # once per zygote, not per instance
+_PROGRAM = _program() if _KNOWN else b""  # built once per zygote, not per instance
 _ZYGOTE_PROGRAM = _program(_CONFINING[os.uname().machine]) if _KNOWN else b""
 
 
 def restrict_calls(*, may_confine: bool = False) -> None:
-    """Refuse the calls above with EPERM; on a machine whose numbers are not known, ``OSError``."""
+    """Install the system-call filter: refused calls fail with ``EPERM``.
+
+    Args:
+        may_confine: Allow the calls that a deployment zygote needs to confine its forks.
+
+    Raises:
+        OSError: There is no filter for this machine's architecture.
+    """
     program = _ZYGOTE_PROGRAM if may_confine else _PROGRAM
     if not program:
         raise OSError(errno.ENOSYS, "no system-call filter for this machine")

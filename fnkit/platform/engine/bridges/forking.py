@@ -1,9 +1,9 @@
-"""The loop of a zygote: fork on demand, bury, report. Standard library of Python 3.8 and later.
+"""The loop of a zygote: forks on demand, reaps its children and reports their end.
 
-It hears twelve-byte messages: ``FORK`` with an instance's number and three descriptors (its socket, the pipes of
-stdout and stderr), ``KILL`` with a number. It says ``BORN`` once it can fork, ``FORK`` with the number of an
-instance that it has forked, ``EXIT`` with a number and a wait status, and ``LOST`` with an error number when a fork
-failed.
+Standard library only, Python 3.8 and later. Messages have twelve bytes: a kind, the number of an instance, a value.
+The data plane sends ``FORK``, with three descriptors (the instance's socket, the pipes of stdout and stderr), and
+``KILL``. The zygote sends ``READY`` once, ``FORK`` with the process id of a new instance, ``EXIT`` with a wait
+status, and ``FORK_FAILED`` with an error number.
 """
 
 from __future__ import annotations
@@ -25,13 +25,18 @@ else:
     import processes
 
 MESSAGE = struct.Struct("!4sIi")
+READY, FORK, FORK_FAILED, EXIT, KILL = b"REDY", b"FORK", b"FAIL", b"EXIT", b"KILL"
 
 
 class Zygote:
-    """Forks on demand and reports who ended. Single-threaded, so that a fork is a whole process.
+    """Forks on demand and reports which forks have ended.
 
-    ``namespaces``: every fork is process 1 of a namespace of its own. ``become`` turns a fresh child, which got
-    these descriptors, into an instance, and never returns.
+    Single-threaded: a fork copies only the calling thread, and locks held by other threads would stay locked in it.
+
+    Args:
+        control: The socket to the data plane.
+        namespaces: Whether each fork is process 1 of a PID namespace of its own.
+        run_child: Turns a fresh child into an instance, given its descriptors. Never returns.
     """
 
     def __init__(
@@ -39,47 +44,55 @@ class Zygote:
         control: socket.socket,
         *,
         namespaces: bool,
-        become: typing.Callable[[list[int]], None],
+        run_child: typing.Callable[[list[int]], None],
     ) -> None:
         self.control = control
         self.namespaces = namespaces
-        self.become = become
+        self.run_child = run_child
         self.numbers = {}  # type: dict[int, int]
         self.own_pids = -1
 
     def run(self) -> None:
-        """Serve until the data plane closes its end."""
+        """Serve messages until the data plane closes its end."""
         if not self.namespaces:
             processes.adopt_orphans()
         else:
             self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
-        woken, wake = socket.socketpair()
-        for end in (wake, woken):
+        # SIGCHLD must interrupt poll. A wakeup descriptor is written by the C-level signal handler, so no signal
+        # is lost between reaping and the next poll. SIGCHLD needs a Python handler for that; it does nothing.
+        wakeup_reader, wakeup_writer = socket.socketpair()
+        for end in (wakeup_writer, wakeup_reader):
             end.settimeout(0)
-        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(wakeup_writer.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        # Frozen objects are never visited by the collector again. A collection in a fork would write to the
+        # header of each object and so copy every page that it shares with the zygote.
         gc.collect()
         gc.freeze()
         poller = select.poll()
         poller.register(self.control, select.POLLIN)
-        poller.register(woken, select.POLLIN)
-        self.tell(b"BORN", 0, 0)
+        poller.register(wakeup_reader, select.POLLIN)
+        self.tell(READY, 0, 0)
         while True:
             for descriptor, _ in poller.poll():
-                if descriptor == woken.fileno():
-                    woken.recv(4096)
+                if descriptor == wakeup_reader.fileno():
+                    wakeup_reader.recv(4096)
                     self.reap()
-                elif not self.hear(woken, wake):
+                elif not self.hear(wakeup_reader, wakeup_writer):
                     self.end_all()
                     return
 
     def tell(self, kind: bytes, number: int, value: int) -> None:
-        """Send one message. That nobody hears it is no error here: ``hear`` ends us, and all that is ours."""
+        """Send one message.
+
+        A broken connection is no error here: ``receive`` returns ``False`` next, and the caller then kills all
+        children.
+        """
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.control.sendall(MESSAGE.pack(kind, number, value))
 
     def reap(self) -> None:
-        """Report every instance that has ended, and end what it has left behind."""
+        """Reap every child that has ended, report instances, and kill the processes that they left behind."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -89,25 +102,25 @@ class Zygote:
                 break
             number = self.numbers.pop(pid, None)
             if number is not None:
-                self.tell(b"EXIT", number, status)
+                self.tell(EXIT, number, status)
         if not self.namespaces:
             self.end_orphans()
 
     def end_orphans(self) -> None:
-        """End processes whose instance has ended: they have become our children, as theirs will when they end.
+        """Kill processes whose instance has ended. They were reparented to this process, as their children will be.
 
-        Where there are namespaces the kernel has done it.
+        In a PID namespace the kernel does this when process 1 ends.
         """
         for pid in processes.children():
             if pid not in self.numbers:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
 
-    def hear(self, woken: socket.socket, wake: socket.socket) -> bool:
-        """Take one message; ``False`` when there will be no more."""
+    def hear(self, wakeup_reader: socket.socket, wakeup_writer: socket.socket) -> bool:
+        """Handle one message. Return ``False`` when the data plane has closed its end."""
         try:
             received, ancillary, _, _ = self.control.recvmsg(MESSAGE.size, socket.CMSG_SPACE(12))
-        except ConnectionResetError:  # closed with something of ours unread
+        except ConnectionResetError:  # closed while messages of ours were unread
             return False
         while received and len(received) < MESSAGE.size:
             received += self.control.recv(MESSAGE.size - len(received))
@@ -117,23 +130,27 @@ class Zygote:
         descriptors = []  # type: list[int]
         for _, _, data in ancillary:
             descriptors += struct.unpack(f"{len(data) // 4}i", data)
-        if kind == b"KILL":
+        if kind == KILL:
             self.kill(number)
-        elif kind == b"FORK":
-            self.fork(number, descriptors, (woken, wake))
+        elif kind == FORK:
+            self.fork(number, descriptors, (wakeup_reader, wakeup_writer))
         return True
 
     def kill(self, number: int) -> None:
-        """End an instance. Only what is not reaped yet has a pid here, so no stranger can be hit."""
+        """Kill an instance.
+
+        A process id stays in the table until its process is reaped, and the kernel does not reuse it before that:
+        no unrelated process can be hit.
+        """
         for pid, known in self.numbers.items():
             if known == number:
                 if not self.namespaces:
-                    with contextlib.suppress(OSError):  # it may not have called setsid yet
+                    with contextlib.suppress(OSError):  # before setsid it leads no process group
                         os.killpg(pid, signal.SIGKILL)
                 os.kill(pid, signal.SIGKILL)
 
     def end_all(self) -> None:
-        """The data plane is gone or lets go: end every instance, and be the one who buries them."""
+        """Kill and reap all children."""
         for number in list(self.numbers.values()):
             self.kill(number)
         self.numbers.clear()
@@ -142,33 +159,43 @@ class Zygote:
                 if self.namespaces:
                     os.waitpid(-1, 0)
                     continue
-                self.end_orphans()  # again and again: one may be left to us at any moment
+                self.end_orphans()  # in each round: a process that ends leaves its children to this one
                 if os.waitpid(-1, os.WNOHANG)[0] == 0:
                     time.sleep(0.005)
 
-    def fork(self, number: int, descriptors: list[int], ours: tuple[socket.socket, ...]) -> None:
-        """Fork an instance that gets these descriptors and none of ours."""
+    def fork(self, number: int, descriptors: list[int], wakeup_sockets: tuple[socket.socket, ...]) -> None:
+        """Fork an instance that inherits these descriptors and none of the zygote's own.
+
+        Args:
+            number: The number of the instance.
+            descriptors: Closed here in the parent in every case.
+            wakeup_sockets: Closed in the child.
+        """
         try:
             if self.own_pids >= 0:
                 processes.separate_processes()
             pid = os.fork()
             if pid == 0:
+                # The child shares the zygote's descriptors: it must not write to the wakeup socket, nor read fork
+                # messages, nor keep the control socket open after the zygote has ended.
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 if not self.namespaces:
                     processes.adopt_orphans()
-                for sock in ours:
+                for sock in wakeup_sockets:
                     sock.close()
                 self.control.close()
                 if self.own_pids >= 0:
                     os.close(self.own_pids)
-                self.become(descriptors)
+                self.run_child(descriptors)
             self.numbers[pid] = number
-            self.tell(b"FORK", number, pid)
+            self.tell(FORK, number, pid)
         except OSError as error:
-            self.tell(b"LOST", number, error.errno or 0)
+            self.tell(FORK_FAILED, number, error.errno or 0)
         finally:
             if self.own_pids >= 0:
+                # Also after a failed fork: the kernel refuses a second unshare (EINVAL) while the namespace for
+                # children differs from the process's own.
                 processes.return_to_processes(self.own_pids)
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -1,6 +1,7 @@
-"""What a handler imports at top level, read from its source without running it.
+"""Reads from a handler's source which modules it imports at top level, without running it.
 
-Standard library of Python 3.8 and later; parsed by the function's own interpreter, inside its own walls.
+Standard library only, Python 3.8 and later. The function's own interpreter parses the source, because its version
+defines the syntax, and does so inside the function's sandbox, because the source is untrusted.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import importlib.util
 import os
 import typing
 
-_FILES_MAX = 500  # of a function's own modules
+_FILES_MAX = 500  # modules of the function that are read at most
 
 
 class Import:
-    """``import name`` or ``from name import attribute``, of a module that is not the function's own."""
+    """``import name`` or ``from name import attribute``, of a module that is not one of the function's own."""
 
     __slots__ = ("attributes", "name")
 
@@ -24,7 +25,7 @@ class Import:
 
 
 class Reader:
-    """Follows a function's own modules, in the order in which Python would, and lists what they reach."""
+    """Follows the function's own modules in import order and lists the other modules that they import."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -32,7 +33,12 @@ class Reader:
         self._seen = set()  # type: set[str]
 
     def read(self, path: str, package: str) -> None:
-        """Read one file, a module of ``package`` (empty: of none), and what it imports of its own kind."""
+        """Read a file and the function's own modules that it imports.
+
+        Args:
+            path: The file.
+            package: The package that the module belongs to; empty for none.
+        """
         if path in self._seen or len(self._seen) >= _FILES_MAX:
             return
         self._seen.add(path)
@@ -40,7 +46,7 @@ class Reader:
             with open(path, "rb") as file:
                 tree = ast.parse(file.read())
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-            return  # it shows when the handler is imported
+            return  # the import of the handler reports it
         for node in _top_level(tree.body):
             if isinstance(node, ast.Import):
                 for alias in node.names:
@@ -51,43 +57,43 @@ class Reader:
 
     def _reach(self, name: str, attributes: tuple[str, ...]) -> None:
         top = name.partition(".")[0]
-        folder = self._own_folder(top) if top else None
-        if folder is not None:
-            self._follow(folder, name.split("."), attributes)
+        directory = self._own_folder(top) if top else None
+        if directory is not None:
+            self._follow(directory, name.split("."), attributes)
         elif top:
             self.found.append(Import(name, attributes))
 
     def _own_folder(self, top: str) -> str | None:
-        """Return the folder that a module of the function's own lies in, ``None`` for anybody else's."""
+        """Return the directory of one of the function's own modules, ``None`` for other modules."""
         try:
             spec = importlib.util.find_spec(top)
         except (ImportError, ValueError):
             return None
         if spec is None:
             return None
-        places = list(spec.submodule_search_locations or ()) or [spec.origin or ""]
-        folder = os.path.dirname(places[0])
-        return folder if is_own(places[0], self.root) else None
+        locations = list(spec.submodule_search_locations or ()) or [spec.origin or ""]
+        directory = os.path.dirname(locations[0])
+        return directory if is_own(locations[0], self.root) else None
 
-    def _follow(self, folder: str, parts: list[str], attributes: tuple[str, ...]) -> None:
-        """Read one of the function's own modules, the packages above it first, and what is asked of it."""
-        place = folder
+    def _follow(self, directory: str, parts: list[str], attributes: tuple[str, ...]) -> None:
+        """Read a module of the function, after its parent packages, then the submodules among its attributes."""
+        path = directory
         for depth, part in enumerate(parts, 1):
-            place = os.path.join(place, part)
-            self._read_module(place, parts[:depth])
+            path = os.path.join(path, part)
+            self._read_module(path, parts[:depth])
         for attribute in attributes:
-            self._read_module(os.path.join(place, attribute), [*parts, attribute])
+            self._read_module(os.path.join(path, attribute), [*parts, attribute])
 
-    def _read_module(self, place: str, parts: list[str]) -> None:
-        inside = os.path.join(place, "__init__.py")
-        if os.path.isfile(inside):
-            self.read(inside, ".".join(parts))
-        elif os.path.isfile(place + ".py"):
-            self.read(place + ".py", ".".join(parts[:-1]))
+    def _read_module(self, path: str, parts: list[str]) -> None:
+        package_file = os.path.join(path, "__init__.py")
+        if os.path.isfile(package_file):
+            self.read(package_file, ".".join(parts))
+        elif os.path.isfile(path + ".py"):
+            self.read(path + ".py", ".".join(parts[:-1]))
 
 
 def handler_imports(handler: str, root: str) -> list[Import]:
-    """Return what the module of ``dir/file.name`` makes Python import, but for the function's own modules."""
+    """Return what the module of ``dir/file.name`` imports, except for the function's own modules."""
     location = handler.rpartition(".")[0]
     reader = Reader(root)
     reader.read(os.path.join(root, location + ".py"), "")
@@ -95,7 +101,7 @@ def handler_imports(handler: str, root: str) -> list[Import]:
 
 
 def is_own(path: str, root: str) -> bool:
-    """Say whether a file is the function's own: in its archive, and not among its packages."""
+    """Return whether a file is part of the function's own code: in its archive, not among its packages."""
     return path.startswith(root + "/") and not path.startswith(root + "/package/")
 
 
@@ -108,7 +114,7 @@ def _absolute(module: str, level: int, package: str) -> str:
 
 
 def _top_level(body: list[ast.stmt]) -> typing.Iterator[ast.Import | ast.ImportFrom]:
-    """Yield the imports that run for sure when the module does: not those in functions, nor behind an ``if``."""
+    """Yield the imports that run whenever the module does: not those in functions or behind an ``if``."""
     for node in body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             yield node

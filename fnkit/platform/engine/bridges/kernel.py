@@ -1,6 +1,6 @@
-"""The system calls that Python has no names for, through ctypes. Standard library of Python 3.8 and later.
+"""Linux system calls that Python does not provide, through ctypes.
 
-Imported by bare name inside a zygote (``bridges/python.py`` puts this folder on the path for that moment).
+Standard library only, Python 3.8 and later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MS_RELATIME = 1 << 21
 MNT_DETACH = 2
-_SAME_IN_STATVFS = MS_NODEV | MS_NOEXEC | 1024 | 2048  # noatime and nodiratime have one number in both
+_SAME_IN_STATVFS = MS_NODEV | MS_NOEXEC | 1024 | 2048  # noatime and nodiratime: same number in mount and statvfs
 _STATVFS_RELATIME = 4096
 
 PR_SET_PDEATHSIG = 1
@@ -50,23 +50,27 @@ def _checked(result: int, what: str) -> int:
 
 
 def syscall(number: int, *arguments: object) -> int:
-    """Call by number; ``OSError`` when it fails."""
+    """Make a system call by its number.
+
+    Raises:
+        OSError: The call failed.
+    """
     converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     return _checked(int(_libc.syscall(ctypes.c_long(number), *converted)), f"system call {number}")
 
 
 def unshare(flags: int) -> None:
-    """Leave these namespaces for new ones."""
+    """Move this process to new namespaces of these kinds (``CLONE_NEW…``)."""
     _checked(_libc.unshare(flags), "unshare")
 
 
 def setns(descriptor: int, kind: int) -> None:
-    """Enter the namespace behind a descriptor."""
+    """Join the namespace that a descriptor refers to."""
     _checked(_libc.setns(descriptor, kind), "setns")
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    """Mount, or change a mount."""
+    """Mount a file system, or change an existing mount."""
     result = _libc.mount(
         os.fsencode(source) if source else None,
         os.fsencode(target),
@@ -78,7 +82,11 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
 
 
 def bind(source: str, target: str, *, readonly: bool) -> None:
-    """Show ``source`` at ``target``; a read-only view keeps the flags that an outer namespace has locked."""
+    """Bind ``source`` to ``target``, optionally read-only.
+
+    A bind mount becomes read-only by a remount only. Within a user namespace, the remount must keep the flags that
+    the outer namespace locked, or it fails with ``EPERM`` (mount_namespaces(7)).
+    """
     mount(source, target, None, MS_BIND | MS_REC)
     if readonly:
         present = os.statvfs(target).f_flag
@@ -89,31 +97,34 @@ def bind(source: str, target: str, *, readonly: bool) -> None:
 
 
 def change_root(new_root: str) -> None:
-    """Make ``new_root`` (a mount) the root and let go of the old one."""
+    """Make ``new_root``, which must be a mount point, the root and detach the old one."""
     number = _PIVOT_ROOT.get(os.uname().machine)
     if number is None:
         raise OSError(f"pivot_root has no known number on {os.uname().machine}")
     os.chdir(new_root)
+    # pivot_root(".", ".") stacks the old root on the new one, so no directory is needed to hold it
+    # (pivot_root(2)).
     syscall(number, b".", b".")
     _checked(_libc.umount2(b".", MNT_DETACH), "umount of the old root")
     os.chdir("/")
 
 
 def sethostname(name: str) -> None:
-    """Name this uts namespace."""
+    """Set the host name of this UTS namespace."""
     encoded = name.encode()
     _checked(_libc.sethostname(encoded, len(encoded)), "sethostname")
 
 
 def prctl(option: int, *arguments: object) -> None:
-    """Change a property of this process."""
+    """Set an attribute of this process."""
     converted = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]
+    # Some options fail with EINVAL unless unused arguments are 0.
     converted += [ctypes.c_ulong(0)] * (4 - len(converted))
     _checked(_libc.prctl(option, *converted), f"prctl {option}")
 
 
 def drop_capabilities() -> None:
-    """Give up every capability of this process."""
+    """Drop all capabilities of this process."""
     header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0))
     data = ctypes.create_string_buffer(24)
     _checked(_libc.capset(header, data), "capset")

@@ -1,6 +1,6 @@
-"""Files that imports leave behind: read in a deployment zygote, written again on the disk of each of its forks.
+"""Files that imports create: collected in a deployment zygote, restored on the disk of each of its forks.
 
-Standard library of Python 3.8 and later.
+Standard library only, Python 3.8 and later.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ _BYTES_MAX = 1024 * 1024
 
 
 class Leftover:
-    """One file, folder or link. ``content`` is a file's bytes, a link's target, ``None`` for a folder."""
+    """A file, directory or symbolic link that an import created.
+
+    Attributes:
+        path: Absolute path.
+        mode: ``st_mode``.
+        content: The bytes of a file, the target of a link, ``None`` for a directory.
+    """
 
     __slots__ = ("content", "mode", "path")
 
@@ -24,22 +30,32 @@ class Leftover:
 
 
 def read(
-    folders: list[str], module: str, left_out: typing.Callable[[str, str], Exception], *, keeps_files: bool
+    directories: list[str], module: str, rejection: typing.Callable[[str, str], Exception], *, keeps_files: bool
 ) -> list[Leftover]:
-    """Return everything in these folders, parents first; the code among them is passed over."""
+    """Return everything in these directories, parents first, without the function's code.
+
+    Args:
+        directories: The directories that the function may write to.
+        module: The module that was imported last, for the exception.
+        rejection: Builds the exception to raise, from a module and a reason.
+        keeps_files: Whether created files are allowed.
+
+    Raises:
+        PreloadRejected: Files may not be created, or are too large to be copied to each fork.
+    """
     found = []  # type: list[Leftover]
     size = 0
-    for folder in folders:
-        for parent, names, files in os.walk(folder):
-            if parent == folder and folder.endswith("/app"):
+    for directory in directories:
+        for parent, names, files in os.walk(directory):
+            if parent == directory and directory.endswith("/app"):
                 names[:] = [name for name in names if name != "function"]
             for name in (*names, *files):
                 entry = _read_one(os.path.join(parent, name))
                 if entry is None or not keeps_files:
-                    raise left_out(module, "leaves files behind")
+                    raise rejection(module, "leaves files behind")
                 size += len(entry.content or b"")
                 if size > _BYTES_MAX:
-                    raise left_out(module, "leaves more than 1 MiB of files behind")
+                    raise rejection(module, "leaves more than 1 MiB of files behind")
                 found.append(entry)
     return found
 
@@ -56,15 +72,15 @@ def _read_one(path: str) -> Leftover | None:
         return Leftover(path, mode, file.read())
 
 
-def write(found: list[Leftover]) -> None:
-    """Make them again, as they were."""
-    for entry in found:
-        if entry.content is None:
-            os.makedirs(entry.path, exist_ok=True)
-            os.chmod(entry.path, stat.S_IMODE(entry.mode))
-        elif stat.S_ISLNK(entry.mode):
-            os.symlink(entry.content, os.fsencode(entry.path))
+def write(entries: list[Leftover]) -> None:
+    """Create these entries again, with their modes. Parents precede their content."""
+    for created in entries:
+        if created.content is None:
+            os.makedirs(created.path, exist_ok=True)
+            os.chmod(created.path, stat.S_IMODE(created.mode))
+        elif stat.S_ISLNK(created.mode):
+            os.symlink(created.content, os.fsencode(created.path))
         else:
-            with open(entry.path, "wb") as file:
-                file.write(entry.content)
-            os.chmod(entry.path, stat.S_IMODE(entry.mode))
+            with open(created.path, "wb") as file:
+                file.write(created.content)
+            os.chmod(created.path, stat.S_IMODE(created.mode))

@@ -1,12 +1,12 @@
-"""A deployment zygote: imports a function's third-party modules once, behind the function's own walls.
+"""Preloads third-party modules in the zygote of one deployment, inside the function's own sandbox.
 
-It runs none of the function's own modules and is told no secret. A module stays out, and is named, when an instance
-that found it imported could answer otherwise than one that imports it itself: when it starts threads or processes,
-keeps something open, reads a variable that is secret or differs from one instance to the next, or reaches into the
-function's own modules. The zygote then ends, and another one is forked that knows what to leave out: nothing of the
-attempt stays.
+The zygote imports none of the function's own modules and receives no secret. A module is rejected if an instance
+could behave differently because it was imported before the fork: it starts threads or processes, keeps a descriptor
+open, reads a variable that is secret or differs between instances, or imports the function's own modules. The
+zygote then exits and a new one is forked that skips the module, so that nothing of the failed attempt remains.
 
-Standard library of Python 3.8 and later.
+The files that imports create are collected in the zygote and restored on the disk of each of its forks. Standard
+library only, Python 3.8 and later.
 """
 
 from __future__ import annotations
@@ -30,20 +30,32 @@ else:
     import serving
 
 _THREAD_COUNTS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
-"""How many threads numerical libraries start when they are loaded; seen by them alone, not by Python."""
+"""How many threads numerical libraries start when they are loaded."""
 
 
 class LeftOut(Exception):
-    """This module must not be preloaded. ``why`` completes the sentence “numpy …”."""
+    """A module that must not be preloaded.
 
-    def __init__(self, module: str, why: str) -> None:
-        super().__init__(module, why)
+    Attributes:
+        module: The module as the handler imports it.
+        reason: Completes the sentence “numpy …”.
+    """
+
+    def __init__(self, module: str, reason: str) -> None:
+        super().__init__(module, reason)
         self.module = module
-        self.why = why
+        self.reason = reason
 
 
 class Preloaded:
-    """What a deployment zygote holds for its instances beside imported modules."""
+    """What a deployment zygote holds for its forks besides imported modules.
+
+    Attributes:
+        modules: The third-party modules that were imported, as the handler names them.
+        cpu_seconds: CPU time of their imports.
+        changed_variables: Environment variables that imports set, or removed (``None``).
+        created_files: Files that imports created.
+    """
 
     def __init__(self) -> None:
         self.modules = []  # type: list[str]
@@ -52,88 +64,106 @@ class Preloaded:
         self.files = []  # type: list[leftovers.Leftover]
 
     def hand_over(self, environment: dict[str, str]) -> None:
-        """Do in a fork what the imports did to the environment, and what forks must not share: randomness."""
+        """Apply to a fork what the imports did to the environment, and reseed what forks must not share."""
         serving.use_environment(environment)
         for name, value in self.variables.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        numbers = sys.modules.get("numpy.random")
-        if numbers is not None:
-            numbers.seed()
+        # The global generator of "random" is reseeded after each fork by Python itself; that of NumPy is not.
+        numpy_random = sys.modules.get("numpy.random")
+        if numpy_random is not None:
+            numpy_random.seed()
 
 
 def preload(settings: dict[str, typing.Any], *, keeps_files: bool) -> Preloaded:
-    """Import what the handler imports. Raises ``LeftOut`` for the first module that must stay out.
+    """Import what the handler imports.
 
-    settings: handler, root, environment (without secrets), secrets (their names), left_out. keeps_files: each
-    instance has a disk of its own at the same place, on which what the imports wrote can be written again.
+    Args:
+        settings: ``handler``, ``root``, ``environment`` (without secrets), ``secrets`` (their names), ``excluded``
+            (modules to skip), ``writable`` (directories).
+        keeps_files: Whether each instance has a disk of its own at the same path, on which files that imports
+            created can be restored.
+
+    Raises:
+        PreloadRejected: The first module that must not be preloaded.
     """
     serving.use_environment(settings["environment"])
     sys.path[:] = serving.search_path(settings["handler"], settings["root"])
-    done = Preloaded()
+    result = Preloaded()
     writable = settings["writable"]
-    with _one_thread_for_numbers(), _Watch(frozenset(settings["secrets"])) as watch:
-        state = _State(settings["root"])
-        for wanted in imports.handler_imports(settings["handler"], settings["root"]):
-            if wanted.name in settings["left_out"]:
+    with _one_thread_for_numbers(), _Watch(frozenset(settings["secrets"])) as environment_audit:
+        process_audit = _State(settings["root"])
+        for statement in imports.handler_imports(settings["handler"], settings["root"]):
+            if statement.name in settings["excluded"]:
                 continue
-            before = set(sys.modules)
+            loaded_before = set(sys.modules)
             started = time.process_time()
             try:
-                _import(wanted)
+                _import(statement)
             except LeftOut:
-                watch.check(wanted.name)  # the cause is worth more than the effect
+                environment_audit.check(statement.name)  # a missing secret may be why the import failed
                 raise
             if any("/package/" in (getattr(sys.modules[name], "__file__", None) or "") for name in
-                   set(sys.modules) - before if name in sys.modules):  # fmt: skip
-                done.seconds += time.process_time() - started
-                done.modules.append(wanted.name)
-            watch.check(wanted.name)
-            state.check(wanted.name, set(sys.modules) - before)
-            done.files = leftovers.read(writable, wanted.name, LeftOut, keeps_files=keeps_files)
-    before_imports = settings["environment"]
-    now = dict(os.environ)
-    done.variables = {name: now.get(name) for name in {*now, *before_imports}
-                      if now.get(name) != before_imports.get(name)}  # fmt: skip
-    return done
+                   set(sys.modules) - loaded_before if name in sys.modules):  # fmt: skip
+                result.seconds += time.process_time() - started
+                result.modules.append(statement.name)
+            environment_audit.check(statement.name)
+            process_audit.check(statement.name, set(sys.modules) - loaded_before)
+            result.files = leftovers.read(writable, statement.name, LeftOut, keeps_files=keeps_files)
+    original = settings["environment"]
+    current = dict(os.environ)
+    result.variables = {name: current.get(name) for name in {*current, *original}
+                      if current.get(name) != original.get(name)}  # fmt: skip
+    return result
 
 
 def report(connection: socket.socket, settings: dict[str, typing.Any], *, keeps_files: bool) -> Preloaded | None:
-    """Preload and say what came of it; ``None`` when this zygote is to end."""
+    """Preload and report the result to the data plane.
+
+    Returns:
+        ``None`` if this zygote is to exit.
+    """
     try:
-        done = preload(settings, keeps_files=keeps_files)
-    except LeftOut as found:
-        serving.say(connection, {"left_out": found.module, "why": found.why})
+        result = preload(settings, keeps_files=keeps_files)
+    except LeftOut as rejection:
+        serving.say(connection, {"excluded": rejection.module, "reason": rejection.reason})
         return None
     serving.say(
         connection,
-        {"ready": True, "modules": done.modules, "seconds": done.seconds, "memory": _own_memory()},
+        {"ready": True, "modules": result.modules, "seconds": result.seconds, "memory": _own_memory()},
     )
-    return done
+    return result
 
 
-def _import(wanted: imports.Import) -> None:
+def _import(statement: imports.Import) -> None:
     try:
-        module = importlib.import_module(wanted.name)
-        for attribute in wanted.attributes:
+        module = importlib.import_module(statement.name)
+        for attribute in statement.attributes:
+            # "from package import name" imports the submodule if the package has no such attribute.
             if not hasattr(module, attribute) and hasattr(module, "__path__"):
                 with contextlib.suppress(ModuleNotFoundError):
-                    importlib.import_module(f"{wanted.name}.{attribute}")
+                    importlib.import_module(f"{statement.name}.{attribute}")
     except BaseException as error:
-        raise LeftOut(wanted.name, f"could not be imported ({type(error).__name__})") from None
+        raise LeftOut(statement.name, f"could not be imported ({type(error).__name__})") from None
 
 
 class _State:
-    """What this process has of its own, to be compared after each import."""
+    """Compares the threads, children and descriptors of this process before and after an import."""
 
     def __init__(self, root: str) -> None:
         self.root = root
         self.open = _open_descriptors()
 
     def check(self, name: str, loaded: set[str]) -> None:
-        """Raise ``LeftOut`` when the import changed what a fork cannot have."""
+        """Check what the import of a module did to this process.
+
+        Raises:
+            PreloadRejected: A fork would not have what the import left behind.
+        """
+        # Threads do not survive a fork, children belong to the zygote, and forks would share the position of a
+        # file or the stream of a socket.
         if threading.active_count() > 1 or _threads() > 1:
             raise LeftOut(name, "starts threads")
         if _has_children():
@@ -154,16 +184,16 @@ def _threads() -> int:
 
 
 def _open_descriptors() -> set[str]:
-    """Return what is open, with what it leads to: a number may have been closed and opened again."""
-    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+    """Return the open descriptors with their targets: a number may have been closed and opened again."""
+    directory = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
     found = set()
-    for number in os.listdir(folder):
+    for number in os.listdir(directory):
         try:
             os.fstat(int(number))
         except OSError:
-            continue  # the listing's own
+            continue  # the descriptor of the listing itself
         with contextlib.suppress(OSError):
-            found.add(f"{number} {os.readlink(f'{folder}/{number}') if folder != '/dev/fd' else ''}")
+            found.add(f"{number} {os.readlink(f'{directory}/{number}') if directory != '/dev/fd' else ''}")
     return found
 
 
@@ -176,7 +206,7 @@ def _has_children() -> bool:
 
 
 def _own_memory() -> int:
-    """Return the resident bytes of this process, 0 where the system does not say."""
+    """Return the resident memory of this process in bytes, 0 where the system does not report it."""
     try:
         with open("/proc/self/statm") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -186,48 +216,59 @@ def _own_memory() -> int:
 
 @contextlib.contextmanager
 def _one_thread_for_numbers() -> typing.Iterator[None]:
-    """Let numerical libraries start no threads, unless the function says how many it wants."""
+    """Load numerical libraries with one thread each, unless the function sets their number.
+
+    They start a pool of threads when they are loaded, which a fork cannot have.
+    """
     added = [name for name in _THREAD_COUNTS if name not in os.environ]
-    library = ctypes.CDLL(None)
+    # Not through os.environ: handlers must not see variables that their function does not set.
+    libc = ctypes.CDLL(None)
     for name in added:
-        library.setenv(name.encode(), b"1", 1)
+        libc.setenv(name.encode(), b"1", 1)
     try:
         yield
     finally:
         for name in added:
             if name not in os.environ:
-                library.unsetenv(name.encode())
+                libc.unsetenv(name.encode())
 
 
 class _Watch:
-    """Notices who reads a variable that this zygote cannot know."""
+    """Records which modules read a variable whose value this zygote does not have.
+
+    It replaces the class of ``os.environ``, so that references which modules took earlier are audited too.
+    """
 
     def __init__(self, names: frozenset[str]) -> None:
         self.names = names
         self.read = set()  # type: set[str]
 
     def __enter__(self) -> _Watch:  # noqa: PYI034  (Self is younger than 3.8)
-        watch = self
-        plain = type(os.environ)
+        audit = self
+        original = type(os.environ)
 
-        class Watched(plain):  # type: ignore[valid-type, misc]  # the class is os's own, and private
+        class Audited(original):  # type: ignore[valid-type, misc]  # a private class of os
             def __getitem__(self, key: str) -> str:
-                if key in watch.names:
-                    watch.read.add(key)
+                if key in audit.names:
+                    audit.read.add(key)
                 return typing.cast("str", super().__getitem__(key))
 
             def __iter__(self) -> typing.Iterator[str]:
-                watch.read |= watch.names
-                return super().__iter__()  # type: ignore[no-any-return]  # of a private class
+                audit.read |= audit.names
+                return super().__iter__()  # type: ignore[no-any-return]  # a private class of os
 
-        self._plain = plain
-        os.environ.__class__ = Watched
+        self._original = original
+        os.environ.__class__ = Audited
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.environ.__class__ = self._plain
+        os.environ.__class__ = self._original
 
     def check(self, module: str) -> None:
-        """Raise ``LeftOut`` when one of them was read."""
+        """Check what the import of a module read.
+
+        Raises:
+            PreloadRejected: It read one of the variables.
+        """
         if self.read:
             raise LeftOut(module, f"reads the variable {min(self.read)}")

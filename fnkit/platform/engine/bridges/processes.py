@@ -1,6 +1,7 @@
-"""The processes of a zygote and of its forks: the namespaces that they live in, and who is whose child.
+"""The namespaces of a zygote and of its forks: what they see of the machine, and whose children they are.
 
-Standard library of Python 3.8 and later; what is more than that, Linux only.
+An instance sees a read-only root that its zygote builds once, and a disk of its own. Standard library only, Python
+3.8 and later; mounts and namespaces are Linux only.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ else:
 
 
 def has_namespaces(level: str) -> bool:
-    """Say whether instances of this level live under a root of their own."""
+    """Return whether instances of this isolation level have a root of their own."""
     return level in ("cgroup", "namespaces")
 
 
 def enter_zygote(level: str) -> None:
-    """Move this process into namespaces of its own; it goes on as process 1 of a fork.
+    """Move this process into namespaces of its own; it continues as process 1 of a fork.
 
-    The process that was started stays behind as its parent and ends with it. When process 1 ends, the kernel
-    ends every process in the namespace: no instance outlives its zygote, whatever it did.
+    The original process stays behind as its parent and exits with it. When process 1 of a PID namespace ends, the
+    kernel kills every process in the namespace: no instance outlives its zygote.
     """
     if sys.platform != "linux" or not has_namespaces(level):
-        return  # it hears of its parent's end on its socket, and ends what an instance has left behind
+        return  # such a zygote exits when its socket closes, and kills leftover processes itself
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.geteuid() != 0:
         enter_user_namespace()
@@ -38,18 +39,20 @@ def enter_zygote(level: str) -> None:
 
 
 def enter_user_namespace() -> None:
-    """Enter a user namespace of this process's own, in which its user keeps its number and has every capability."""
+    """Enter a new user namespace in which the user keeps its number and has every capability."""
     uid, gid = os.geteuid(), os.getegid()
     kernel.unshare(kernel.CLONE_NEWUSER)
+    # An unprivileged process may write gid_map only after setgroups was denied (user_namespaces(7)).
     write("/proc/self/setgroups", "deny")
     write("/proc/self/uid_map", f"{uid} {uid} 1")
     write("/proc/self/gid_map", f"{gid} {gid} 1")
 
 
 def go_on_as_process_1() -> None:
-    """Fork, after ``CLONE_NEWPID``: the child goes on, this process waits for its end."""
+    """Fork after ``CLONE_NEWPID``: the child continues as process 1, this process waits for it and exits."""
     child = os.fork()
     if child:
+        # This process must hold no end of a socket or pipe, or its peer would not see the child's end.
         for descriptor in range(3, 64):
             try:
                 os.close(descriptor)
@@ -57,11 +60,12 @@ def go_on_as_process_1() -> None:
                 continue
         _, status = os.waitpid(child, 0)
         os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1)
+    # A fork does not inherit the parent-death signal.
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def write(path: str, text: str) -> None:
-    """Write to one of the kernel's files, in one go."""
+    """Write to a file of the kernel with a single system call."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
         os.write(descriptor, text.encode())
@@ -70,32 +74,36 @@ def write(path: str, text: str) -> None:
 
 
 def separate_processes() -> None:
-    """Let the next fork be process 1 of a namespace of its own."""
+    """Make the next fork process 1 of a PID namespace of its own."""
     kernel.unshare(kernel.CLONE_NEWPID)
 
 
 def return_to_processes(own: int) -> None:
-    """Undo ``separate_processes`` with a descriptor of this process's own namespace: once only is allowed."""
+    """Undo ``unshare_pid_namespace``, so that it can be called again.
+
+    Args:
+        own: A descriptor of the PID namespace of this process.
+    """
     kernel.setns(own, kernel.CLONE_NEWPID)
 
 
 def adopt_orphans() -> None:
-    """Let the children of what ends below this process become its own, and not the system's."""
+    """Become the parent of descendants whose own parent ends, instead of the system's init process."""
     if sys.platform == "linux":
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
 
 
 def children() -> list[int]:
-    """Return this process's children, those it has adopted included; nothing where the system cannot say.
+    """Return the children of this process, adopted ones included; empty where the system does not list them.
 
-    The kernel leaves some out when others end while it lists them: two lists that are the same have all.
+    The kernel may omit entries when a process ends during the listing, so it is read until two listings agree.
     """
-    found = _listed_children()
+    previous = _listed_children()
     while True:
-        again = _listed_children()
-        if again == found:
-            return found
-        found = again
+        current = _listed_children()
+        if current == previous:
+            return previous
+        previous = current
 
 
 def _listed_children() -> list[int]:

@@ -1,15 +1,22 @@
-"""The Python bridge: a zygote that forks one process per instance.
+"""Entry point of the Python worker: a zygote that forks one process per instance.
 
-Run by the function's interpreter (3.8 and later, standard library only): ``python -I -S python.py FD LEVEL ROOT``.
-What it hears on the socket FD stands in ``forking.py``. It never hears a secret: a child reads whose work it is
-from its own socket (decision 33). The child says one byte, by which the data plane knows it, and hears two JSON
-documents of four bytes of length each: ``{cgroups}`` at once, then the settings of the instance. It answers one
-line, ``{"ready": true}`` or ``{"error": "…"}``, and from then on HTTP/1.1, one request at a time:
-``{"event", "context"}`` in, what the handler returned out, 500 and a text when it raised. A request's
-line ``fnkit-request``, before that with the length, is given back in its answer, last in the head.
+A zygote (Android's term) is a process that has loaded an interpreter and its common modules once. Its forks start
+in about a millisecond and share its memory pages. The function's own interpreter runs this file (Python 3.8 and
+later, standard library only): ``python -I -S main.py FD LEVEL ROOT``. FD is the control socket, whose messages
+``fork_server`` describes. Settings and secrets never pass through it: the memory of a zygote is shared with the
+instances of every function. Each fork has a socket of its own instead:
 
-Settings with ``preload`` make the child a zygote itself, of this one deployment (``preloading.py``); its line has
-more to say, and after it the socket is like FD. Settings with ``fresh`` make it start its interpreter anew.
+1. The fork sends one handshake byte. The kernel attaches the sender's process id for the data plane.
+2. The data plane sends two JSON documents, each preceded by its length in four bytes: ``{"cgroups": [...]}`` at
+   once, and the settings of the instance when the fork is assigned to a deployment.
+3. The fork answers with one line, ``{"ready": true}`` or ``{"error": "..."}``.
+4. From then on the socket carries HTTP/1.1, one request at a time: ``{"event", "context"}`` in, the return value of
+   the handler out, or 500 and a text if it raised. The header ``fnkit-request`` of a request, which precedes its
+   ``content-length``, is repeated as the last header of the response.
+
+Settings with ``preload`` turn the fork into the zygote of one deployment (``preload``): its line has more fields,
+and after it the socket carries fork messages like FD. Settings with ``fresh`` make the fork execute a new
+interpreter.
 """
 
 from __future__ import annotations
@@ -37,10 +44,12 @@ PRELOADED = (
     "urllib.request",
     "uuid",
 )
-"""What most handlers import, directly or not: paid for once, shared by every instance."""
+"""Modules that most handlers import, directly or not. Every fork shares them."""
 for _name in PRELOADED:
     importlib.import_module(_name)
 
+# -S and -I leave this directory out of sys.path. It is there only while the siblings are imported, and their
+# entries in sys.modules go afterwards: a handler may have modules of its own called "filters" or "serving".
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, FOLDER)
 if typing.TYPE_CHECKING:
@@ -78,13 +87,13 @@ for _name in (
     "roots",
     "serving",
 ):
-    del sys.modules[_name]  # a handler's own module of that name is found, not ours
+    del sys.modules[_name]
 
 HELLO = b"\n"
 
 
 class Base:
-    """The zygote of an interpreter: what its forks have in common."""
+    """The zygote of one interpreter."""
 
     def __init__(self, control: socket.socket, level: str, root: str) -> None:
         self.control = control
@@ -93,42 +102,51 @@ class Base:
         self.late = []  # type: list[str]
 
     def run(self) -> None:
-        """Serve until the data plane closes its end."""
+        """Serve fork messages until the data plane closes its end."""
+        # Namespaces come first: the root consists of mounts, which must stay invisible to the rest of the machine.
         namespaces = processes.has_namespaces(self.level)
         processes.enter_zygote(self.level)
         if namespaces:
             self.late = roots.build_root(self.root)
         serving.add_names_of_site()
-        forking.Zygote(self.control, namespaces=namespaces, become=self.become).run()
+        forking.Zygote(self.control, namespaces=namespaces, run_child=self.become).run()
 
     def become(self, descriptors: list[int]) -> None:
-        """Run one instance, or one deployment zygote, in a fresh child; never returns."""
+        """Run one instance or one deployment zygote in a fresh fork. Never returns.
+
+        Args:
+            descriptors: The instance's socket, and the write ends of its stdout and stderr pipes.
+        """
         connection = socket.socket(fileno=descriptors[0])
-        with _Ending(connection) as ending:
+        with _Ending(connection) as guard:
             connection.settimeout(None)
             connection.sendall(HELLO)
-            source = os.open(os.path.join(FOLDER, "serving.py"), os.O_RDONLY | os.O_CLOEXEC)
-            first = serving.receive_document(connection)
-            confinement.prepare(self.level, self.root, first["cgroups"], self.late)
+            # Opened now because no path leads to the worker's files once the root has changed; a fresh
+            # interpreter reads its program from this descriptor.
+            program = os.open(os.path.join(FOLDER, "serving.py"), os.O_RDONLY | os.O_CLOEXEC)
+            # The first document is the same for every function. What follows it (cgroups, mounts, warm-up) is done
+            # while the fork waits for a deployment, off the path of any request.
+            cgroups_document = serving.receive_document(connection)
+            confinement.prepare(self.level, self.root, cgroups_document["cgroups"], self.late)
             rehearsing.rehearse(FOLDER)
             settings = serving.receive_document(connection)
             if settings.get("fresh"):
                 confine(settings, self.root, descriptors[1:], confinement.confine)
-                start_afresh(settings, connection, source)
-            os.close(source)
+                start_afresh(settings, connection, program)
+            os.close(program)
             if settings.get("preload"):
                 confine(settings, self.root, descriptors[1:], confinement.confine_zygote)
-                ending.started = True
+                guard.started = True
                 Deployment(connection, self, settings).run()
             else:
                 confine(settings, self.root, descriptors[1:], confinement.confine)
                 serving.use_environment(settings["environment"])
-                ending.started = True
-                ending.code = serving.live(connection, settings)
+                guard.started = True
+                guard.code = serving.live(connection, settings)
 
 
 class Deployment:
-    """The zygote of one deployment."""
+    """The zygote of one deployment, with the deployment's third-party modules imported."""
 
     def __init__(self, control: socket.socket, base: Base, settings: dict[str, typing.Any]) -> None:
         self.control = control
@@ -137,34 +155,45 @@ class Deployment:
         self.preloaded = preloading.Preloaded()
 
     def run(self) -> None:
-        """Preload, say what came of it, and fork until the data plane closes its end."""
+        """Preload modules, report the result, and serve fork messages until the data plane closes its end."""
         namespaces = processes.has_namespaces(self.base.level)
-        done = preloading.report(self.control, self.settings, keeps_files=namespaces)
-        if done is not None:
-            self.preloaded = done
-            forking.Zygote(self.control, namespaces=namespaces, become=self.become).run()
+        result = preloading.report(self.control, self.settings, keeps_files=namespaces)
+        if result is not None:
+            self.preloaded = result
+            forking.Zygote(self.control, namespaces=namespaces, run_child=self.become).run()
 
     def become(self, descriptors: list[int]) -> None:
-        """Run one instance in a fresh child; never returns."""
+        """Run one instance in a fresh fork. Never returns.
+
+        Args:
+            descriptors: The instance's socket, and the write ends of its stdout and stderr pipes.
+        """
         connection = socket.socket(fileno=descriptors[0])
-        with _Ending(connection) as ending:
+        with _Ending(connection) as guard:
             connection.settimeout(None)
             connection.sendall(HELLO)
+            # The handshake precedes the mounts so that the data plane can move this process into its cgroups
+            # meanwhile: the fork cannot reach their files from the root of its deployment.
             confinement.prepare_fork(self.base.level, self.base.late)
             if processes.has_namespaces(self.base.level):
                 leftovers.write(self.preloaded.files)
-            serving.receive_document(connection)  # of its cgroups: the data plane has moved it there
+            serving.receive_document(connection)  # its list of cgroups is empty: the data plane has moved it
             settings = serving.receive_document(connection)
             confinement.confine_fork(confinement.Settings(settings))
             use_streams(descriptors[1:])
             os.chdir(settings["home"])
+            # Variables change only after the sandbox is complete; the preloaded modules have seen them without
+            # secrets.
             self.preloaded.hand_over(settings["environment"])
-            ending.started = True
-            ending.code = serving.live(connection, settings)
+            guard.started = True
+            guard.code = serving.live(connection, settings)
 
 
 class _Ending:
-    """Whatever happens in a child, it ends here; what kept it from starting is said."""
+    """Exits the child process when its block ends, and reports errors of the startup.
+
+    A fork must never return into the zygote's loop, whatever is raised.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -176,8 +205,9 @@ class _Ending:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
-            gone = isinstance(error, EOFError) or (self.started and isinstance(error, OSError))
-            if error is not None and not gone:  # else the data plane let go of us
+            # Before the start an OSError is a failed mount or limit; after it, a socket that the data plane closed.
+            is_disconnected = isinstance(error, EOFError) or (self.started and isinstance(error, OSError))
+            if error is not None and not is_disconnected:  # is_disconnected: the data plane has closed the socket
                 serving.say(self.connection, {"error": f"{type(error).__name__}: {error}"})
         except OSError:
             pass
@@ -188,32 +218,46 @@ class _Ending:
 def confine(
     settings: dict[str, typing.Any],
     root: str,
-    pipes: list[int],
-    close_walls: typing.Callable[[confinement.Settings, str, tuple[int, ...]], None],
+    outputs: list[int],
+    apply_sandbox: typing.Callable[[confinement.Settings, str, tuple[int, ...]], None],
 ) -> None:
-    """Close the walls, and make stdin, stdout, stderr and the working directory the function's own."""
-    close_walls(confinement.Settings(settings), root, tuple(pipes))
-    use_streams(pipes)
+    """Apply the sandbox and set stdin, stdout, stderr and the working directory.
+
+    Args:
+        settings: The settings of the instance.
+        root: The root directory built by the interpreter's zygote.
+        outputs: The write ends of the stdout and stderr pipes.
+        apply_sandbox: Applies the sandbox of an instance, or that of a deployment zygote.
+    """
+    apply_sandbox(confinement.Settings(settings), root, tuple(outputs))
+    use_streams(outputs)
     os.chdir(settings["home"])
 
 
-def use_streams(pipes: list[int]) -> None:
-    """Read from nothing, and write to these."""
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for descriptor, standard in ((nothing, 0), (pipes[0], 1), (pipes[1], 2)):
+def use_streams(outputs: list[int]) -> None:
+    """Redirect stdin to the null device, and stdout and stderr to these outputs."""
+    null_device = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, standard in ((null_device, 0), (outputs[0], 1), (outputs[1], 2)):
         os.dup2(descriptor, standard)
         os.close(descriptor)
     serving.open_standard_streams()
 
 
-def start_afresh(settings: dict[str, typing.Any], connection: socket.socket, source: int) -> None:
-    """Replace this fork by the interpreter, started anew; never returns."""
-    for descriptor in (source, connection.fileno()):
+def start_afresh(settings: dict[str, typing.Any], connection: socket.socket, program: int) -> None:
+    """Replace this fork with a new interpreter. Never returns.
+
+    Args:
+        settings: The settings of the instance.
+        connection: The instance's socket.
+        program: A descriptor of the source that the interpreter runs.
+    """
+    # Descriptors are not inheritable by default (PEP 446) and would be closed by execve.
+    for descriptor in (program, connection.fileno()):
         os.set_inheritable(descriptor, True)  # noqa: FBT003  (it takes no names)
     signal.set_wakeup_fd(-1)
-    program = [sys.executable, "-I", "-S", "-c", serving.FRESH, str(source), str(connection.fileno())]
-    # No shell, and none wanted.
-    os.execve(sys.executable, [*program, settings["handler"], settings["root"]], settings["environment"])  # noqa: S606
+    command = [sys.executable, "-I", "-S", "-c", serving.FRESH, str(program), str(connection.fileno())]
+    arguments = [*command, settings["handler"], settings["root"]]
+    os.execve(sys.executable, arguments, settings["environment"])  # noqa: S606  (no shell is wanted)
 
 
 if __name__ == "__main__":

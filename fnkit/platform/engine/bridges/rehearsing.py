@@ -1,7 +1,8 @@
-"""What a blank does while nobody waits for it: once, for nothing, what its start and its first answer will do.
+"""Warms up a worker before it is assigned: runs once, without effect, what a start and a first response run.
 
-After a fork every page that is written to for the first time is copied. Whoever has loaded a module, read a request
-and answered it before has most of those pages already. Standard library of Python 3.8 and later.
+After a fork, each page is copied when it is first written to. A worker that has already loaded a module, parsed a
+request and sent a response has copied most of those pages before a request waits for it. Standard library only,
+Python 3.8 and later.
 """
 
 from __future__ import annotations
@@ -37,32 +38,36 @@ _HANDLER = marshal.dumps(
         "def handle(event: Event, context: object) -> str: ...\n"
         "def handle(event, context):\n"
         "    return event['path']\n",
-        "rehearsal",
+        "warm_up",
         "exec",
     )
 )
-"""A module of the kind that handlers are and import."""
+"""A module with the imports and definitions that are typical of handlers."""
 _DOCUMENT = b'{"event":{"path":"/","headers":{"Host":""},"body":"","isBase64Encoded":true},"context":{"n":128}}'
 _REQUEST = b"POST / HTTP/1.1\r\ncontent-type: application/json\r\nfnkit-request: 0\r\ncontent-length: %d\r\n\r\n%b"
 
 
-def rehearse(folder: str) -> None:
-    """Load one of the bridge's own modules, write to nowhere, and answer a request of nobody's."""
-    known = set(sys.path_importer_cache)
-    spec = importlib.util.spec_from_file_location("rehearsal", os.path.join(folder, "leftovers.py"))
+def rehearse(directory: str) -> None:
+    """Import a module, write to a stream and answer a request over a socket pair, without leaving a trace."""
+    cached_paths = set(sys.path_importer_cache)
+    spec = importlib.util.spec_from_file_location("warm_up", os.path.join(directory, "leftovers.py"))
     if spec is not None and spec.loader is not None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    for place in set(sys.path_importer_cache) - known:
-        del sys.path_importer_cache[place]
+    # A handler must find the interpreter as it would be without this.
+    for path in set(sys.path_importer_cache) - cached_paths:
+        del sys.path_importer_cache[path]
+    # From marshalled code, because a start loads its modules from .pyc files.
     exec(marshal.loads(_HANDLER), {"__name__": "builtins"})  # noqa: S102, S302  our own code, from above
-    with io.TextIOWrapper(io.FileIO(os.devnull, "wb"), "utf-8", "backslashreplace", write_through=True) as nowhere:
-        nowhere.write("\n")
+    with io.TextIOWrapper(
+        io.FileIO(os.devnull, "wb"), "utf-8", "backslashreplace", write_through=True
+    ) as null_stream:
+        null_stream.write("\n")
     json.loads(json.dumps({"environment": {"A": "b", "C": "d"}, "memory": 128, "filter": True, "home": None}))
     resource.getrlimit(resource.RLIMIT_CORE)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.sendall(_REQUEST % (len(_DOCUMENT), _DOCUMENT))
-        reader = serving.Requests(theirs)
+    client, server = socket.socketpair()
+    with client, server:
+        client.sendall(_REQUEST % (len(_DOCUMENT), _DOCUMENT))
+        reader = serving.Requests(server)
         request = reader.next()
-        serving.respond(theirs, lambda event, _context: {"body": event}, request or b"", reader.mark)
-        ours.recv(4096)
+        serving.respond(server, lambda event, _context: {"body": event}, request or b"", reader.nonce_line)
+        client.recv(4096)

@@ -1,6 +1,6 @@
 """What an instance sees of the machine: a read-only root that a zygote builds once, and a disk of its own.
 
-Standard library of Python 3.8 and later; mounts are Linux only.
+Standard library only, Python 3.8 and later; mounts are Linux only.
 """
 
 from __future__ import annotations
@@ -27,25 +27,27 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
 def interpreter_folders() -> list[str]:
-    """Return the folders that this interpreter lives in and loads libraries from."""
-    folders = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)}
+    """Return the directories of this interpreter and of the libraries that it has loaded."""
+    directories = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)}
     executable = os.path.realpath(sys.executable)
-    if not any(executable.startswith(folder + "/") for folder in folders):
-        folders.add(os.path.dirname(executable))
+    if not any(executable.startswith(directory + "/") for directory in directories):
+        directories.add(os.path.dirname(executable))
+    # Executable mappings are shared libraries, which may lie anywhere.
     with open("/proc/self/maps") as maps:
         for line in maps:
             fields = line.split(None, 5)
             if fields[-1].startswith("/") and "x" in fields[1]:
-                folders.add(os.path.dirname(fields[-1].strip()))
+                directories.add(os.path.dirname(fields[-1].strip()))
     covered = tuple(f"/{name}/" for name in SYSTEM)
-    wanted = sorted(f for f in folders if f != "/" and not (f + "/").startswith(covered))
+    wanted = sorted(f for f in directories if f != "/" and not (f + "/").startswith(covered))
     return [f for f in wanted if not any(f != g and f.startswith(g + "/") for g in wanted)]
 
 
 def build_root(root: str) -> list[str]:
-    """Make the root that all instances of this zygote see, read-only, on a tmpfs over the folder ``root``.
+    """Build the read-only root that all instances of this zygote see, on a tmpfs mounted over ``root``.
 
-    Returns the interpreter's folders that lie where an instance mounts its own disk: it binds them again.
+    Returns:
+        Interpreter directories that the disk of an instance hides. They are bound after it is mounted.
     """
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID, "size=4m,mode=0755")
     for name in SYSTEM:
@@ -64,16 +66,17 @@ def build_root(root: str) -> list[str]:
     ):  # fmt: skip
         os.makedirs(os.path.dirname(root + link), exist_ok=True)
         os.symlink(target, root + link)
-    for folder in ("/proc", "/tmp", SCRATCH, HOME):
-        os.makedirs(root + folder, exist_ok=True)
-    late = []
-    for folder in interpreter_folders():
-        if (folder + "/").startswith(("/tmp/", SCRATCH + "/", HOME + "/")):
-            late.append(folder)
+    for directory in ("/proc", "/tmp", SCRATCH, HOME):
+        os.makedirs(root + directory, exist_ok=True)
+    deferred_mounts = []
+    for directory in interpreter_folders():
+        if (directory + "/").startswith(("/tmp/", SCRATCH + "/", HOME + "/")):
+            deferred_mounts.append(directory)
         else:
-            bind_folder(folder, root)
+            bind_folder(directory, root)
+    # Read-only last: the mount points above are created on it.
     kernel.mount(None, root, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
-    return late
+    return deferred_mounts
 
 
 def _bind_any(source: str, root: str) -> None:
@@ -84,7 +87,7 @@ def _bind_any(source: str, root: str) -> None:
 
 
 def bind_folder(source: str, root: str) -> None:
-    """Show a folder at the same place below this root, read-only."""
+    """Bind a directory, read-only, to the same path below ``root``."""
     os.makedirs(root + source, exist_ok=True)
     kernel.bind(os.path.realpath(source), root + source, readonly=True)
 
@@ -96,16 +99,20 @@ def _bind_file(source: str, root: str, *, readonly: bool) -> None:
 
 
 def mount_disk(root: str) -> None:
-    """Mount a disk in memory of this instance's own, and show it where an instance may write."""
+    """Mount a tmpfs that belongs to one instance, and bind its parts to the paths where the instance may write.
+
+    Args:
+        root: The root directory; empty if it is ``/``.
+    """
     scratch = root + SCRATCH
     kernel.mount("tmpfs", scratch, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1024m,mode=0755")
-    for name, mode, place in (("tmp", 0o1777, "/tmp"), ("app", 0o755, HOME), ("shm", 0o1777, "")):
+    for name, mode, path in (("tmp", 0o1777, "/tmp"), ("app", 0o755, HOME), ("shm", 0o1777, "")):
         os.mkdir(f"{scratch}/{name}")
         os.chmod(f"{scratch}/{name}", mode)
-        if place:
-            kernel.bind(f"{scratch}/{name}", root + place, readonly=False)
+        if path:
+            kernel.bind(f"{scratch}/{name}", root + path, readonly=False)
 
 
 def mount_processes(root: str) -> None:
-    """Mount the ``/proc`` of the process namespace that this process lives in."""
+    """Mount ``/proc`` for the PID namespace of this process."""
     kernel.mount("proc", root + "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)

@@ -1,7 +1,8 @@
-"""What a Python instance does once its walls stand: import the handler, say so, answer one request at a time.
+"""Serves requests in one instance: imports the handler, reports readiness, answers one request at a time.
 
-Standard library of Python 3.8 and later. Imported by the zygotes (``bridges/python.py``), or, for an instance that
-is a fresh process, read from a descriptor and run as a program: ``SOURCE CONNECTION HANDLER ROOT`` (``FRESH``).
+Standard library only, Python 3.8 and later. The zygotes import this module. For an instance that is a fresh
+process, ``FRESH_PROGRAM`` reads it from a descriptor and runs it with the arguments ``SOURCE CONNECTION HANDLER
+ROOT``.
 """
 
 from __future__ import annotations
@@ -29,27 +30,35 @@ MISSING = (
 REASONS = {200: b"OK", 500: b"Internal Server Error"}
 FRESH = (
     "import sys\n"
-    "with open(int(sys.argv[1]), 'rb') as bridge: source = bridge.read()\n"
+    "with open(int(sys.argv[1]), 'rb') as worker: source = worker.read()\n"
     "space = {'__name__': 'fnkit', '__file__': '<fnkit>'}\n"
     "exec(compile(source, '<fnkit>', 'exec'), space)\n"
-    "space['serve_afresh'](*sys.argv[2:])\n"
+    "space['serve_fresh'](*sys.argv[2:])\n"
 )
-"""The program of an instance that is forked from nobody: it reads this file where no path leads to it."""
+"""Program of an instance in a new interpreter. It reads this module from a descriptor: no path leads to it."""
 
 
 class HandlerMissing(Exception):
-    """There is no such file, or no such function in it."""
+    """The handler's file does not exist, or has no such function."""
 
 
 def receive_document(connection: socket.socket) -> dict[str, typing.Any]:
-    """Read one JSON document of the start."""
+    """Read one length-prefixed JSON document; return ``{}`` if it is no JSON object.
+
+    Raises:
+        EOFError: The data plane closed the socket.
+    """
     length = LENGTH.unpack(receive(connection, LENGTH.size))[0]
     document = json.loads(receive(connection, length))
     return document if isinstance(document, dict) else {}
 
 
 def receive(connection: socket.socket, size: int) -> bytes:
-    """Read exactly so many bytes; ``EOFError`` when the other end closes before."""
+    """Read exactly ``size`` bytes.
+
+    Raises:
+        EOFError: The other end closed the socket before.
+    """
     parts = []
     while size:
         part = connection.recv(size)
@@ -61,12 +70,14 @@ def receive(connection: socket.socket, size: int) -> bytes:
 
 
 def say(connection: socket.socket, line: dict[str, object]) -> None:
-    """Write the start line."""
+    """Send one JSON line, the result of a startup."""
     connection.sendall(json.dumps(line).encode() + b"\n")
 
 
 def open_standard_streams() -> None:
-    """Make ``sys.stdin``, ``stdout`` and ``stderr`` of descriptors 0, 1 and 2, as a fresh interpreter would."""
+    """Set ``sys.stdin``, ``stdout`` and ``stderr`` to descriptors 0, 1 and 2, as a fresh interpreter would."""
+    # The streams that the zygote opened refer to its own descriptors and buffers. Write-through: a line is in the
+    # pipe, and so in the log, before the response of its request is.
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  (it stays open as long as the process)
     for name, standard in (("stdout", 1), ("stderr", 2)):
         raw = io.FileIO(standard, "wb", closefd=False)
@@ -76,22 +87,29 @@ def open_standard_streams() -> None:
 
 
 def add_names_of_site() -> None:
-    """Give ``exit``, ``quit`` and the like, which ``-S`` leaves out."""
+    """Define ``exit``, ``quit`` and the other builtins of ``site``, which ``-S`` leaves out."""
     site.setquit()
     site.setcopyright()
     site.sethelper()
 
 
 def use_environment(environment: dict[str, str]) -> None:
-    """Make this the environment, for Python, for the C library and for the clock on the wall."""
+    """Replace the environment of Python and of the C library, and apply its time zone."""
     os.environ.clear()
     os.environ.update(environment)
+    # The C library reads TZ once; the zygote may have read it already.
     if "TZ" in environment:
         time.tzset()
 
 
-def serve_afresh(connection: str, handler: str, root: str) -> None:
-    """Run an instance in an interpreter that was started for it; never returns."""
+def serve_fresh(connection: str, handler: str, root: str) -> None:
+    """Run an instance in a new interpreter. Never returns.
+
+    Args:
+        connection: The descriptor of the instance's socket.
+        handler: The handler as ``dir/file.name``.
+        root: The directory of the function's code.
+    """
     sys.argv[:] = [""]
     open_standard_streams()
     add_names_of_site()
@@ -105,17 +123,28 @@ def serve_afresh(connection: str, handler: str, root: str) -> None:
 
 
 def search_path(handler: str, root: str) -> list[str]:
-    """Return where a handler's imports are looked for: its root, its packages, the library, its own folder."""
-    folder = handler.rpartition(".")[0].rpartition("/")[0]
+    """Return ``sys.path`` for a handler: its root, its packages, the standard library, then its own directory."""
+    relative_directory = handler.rpartition(".")[0].rpartition("/")[0]
     added = [root, os.path.join(root, "package")]
-    own = os.path.join(root, folder) if folder else root
-    return [*added, *(entry for entry in sys.path if entry not in (*added, own)), own]
+    directory = os.path.join(root, relative_directory) if relative_directory else root
+    return [*added, *(entry for entry in sys.path if entry not in (*added, directory)), directory]
 
 
 def live(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
-    """Import the handler, say so, answer until the other end closes. Returns the exit code."""
-    handler, failure, code = None, "", None
-    own = os.getpid()
+    """Import the handler, report readiness and answer requests until the other end closes.
+
+    An import that fails is not an error here: each request is then answered with 500 and the message, as on the
+    real platform.
+
+    Args:
+        connection: The instance's socket.
+        settings: ``handler`` and ``root``.
+
+    Returns:
+        The exit exit_code of the process.
+    """
+    handler, failure, exit_code = None, "", None
+    own_pid = os.getpid()
     try:
         handler = load(settings["handler"], settings["root"])
     except SystemExit as error:
@@ -124,28 +153,30 @@ def live(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
     except BaseException as error:
         failure = describe(error)
         complain()
-    leave_to(own)
+    leave_to(own_pid)
     say(connection, {"ready": True})
     reader = Requests(connection)
-    while code is None:
+    while exit_code is None:
         request = reader.next()
         if request is None:
             return 0
         if handler is None:
-            answer(connection, 500, "text/plain; charset=utf-8", failure.encode("utf-8", "replace"), reader.mark)
+            answer(
+                connection, 500, "text/plain; charset=utf-8", failure.encode("utf-8", "replace"), reader.nonce_line
+            )
         else:
-            code = respond(connection, handler, request, reader.mark)
-    return code
+            exit_code = respond(connection, handler, request, reader.nonce_line)
+    return exit_code
 
 
-def leave_to(own: int) -> None:
-    """End here in a process that the handler forked and that came back with it: ``own`` alone answers."""
-    if os.getpid() != own:
+def leave_to(own_pid: int) -> None:
+    """Exit if the handler forked and the child process returned here; only process ``own_pid`` answers."""
+    if os.getpid() != own_pid:
         os._exit(0)
 
 
 def complain() -> None:
-    """Write the traceback to the function's log, without the bridge's own frames."""
+    """Print the current traceback to the function's log, without the worker's own frames."""
     kind, error, trace = sys.exc_info()
     while trace is not None and trace.tb_frame.f_code.co_filename in (
         __file__,
@@ -158,20 +189,25 @@ def complain() -> None:
 
 
 def describe(error: BaseException) -> str:
-    """Return the exception's message, its name where it has none."""
+    """Return the message of an exception, or its class name if it has none."""
     try:
+        # The user's __str__ may raise.
         return str(error) or type(error).__name__
     except Exception:
         return type(error).__name__
 
 
 def load(handler: str, root: str) -> typing.Callable[[object, object], object]:
-    """Return the function that ``dir/file.name`` names, imported under its bare file name."""
+    """Return the function that ``dir/file.name`` refers to, imported under its bare file name.
+
+    Raises:
+        HandlerNotFound: The module or the function does not exist.
+    """
     location, _, name = handler.rpartition(".")
-    folder, _, module_name = location.rpartition("/")
-    own = os.path.join(root, folder) if folder else root
+    relative_directory, _, module_name = location.rpartition("/")
+    directory = os.path.join(root, relative_directory) if relative_directory else root
     sys.path[:] = search_path(handler, root)
-    path = os.path.join(own, module_name + ".py")
+    path = os.path.join(directory, module_name + ".py")
     if os.path.isfile(path):
         spec = importlib.util.spec_from_file_location(module_name, path)
         if spec is None or spec.loader is None:
@@ -190,10 +226,11 @@ def load(handler: str, root: str) -> typing.Callable[[object, object], object]:
 
 
 class Requests:
-    """Reads one request after the other from the data plane, which always declares the length.
+    """Reads requests from the data plane, which always declares the length of a body.
 
-    ``mark``: the line with the current one's number, which stands before that with the length and which its answer
-    gives back; empty where whoever asks sends none.
+    Attributes:
+        nonce_line: The header line with the nonce of the current request, to be repeated in its response. Empty if
+            the client sent none.
     """
 
     _lines = re.compile(rb"(\r\nfnkit-request: \w+)?\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
@@ -201,10 +238,10 @@ class Requests:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.buffer = b""
-        self.mark = b""
+        self.nonce_line = b""
 
     def next(self) -> bytes | None:
-        """Return the body of the next request, ``None`` when there will be none."""
+        """Return the body of the next request, or ``None`` when the connection is closed."""
         while True:
             head, separator, rest = self.buffer.partition(b"\r\n\r\n")
             if separator:
@@ -212,8 +249,8 @@ class Requests:
             if not self.more():
                 return None
         found = self._lines.search(head + b"\r\n")
-        mark, size = found.groups() if found else (b"", 0)
-        self.mark, size = mark or b"", int(size)
+        nonce_line, size = found.groups() if found else (b"", 0)
+        self.nonce_line, size = nonce_line or b"", int(size)
         missing = size - len(rest)
         if missing > 0:
             self.buffer = b""
@@ -222,46 +259,57 @@ class Requests:
         return rest[:size]
 
     def more(self) -> bool:
-        """Read what has come; ``False`` at the end."""
+        """Receive into the buffer. Return ``False`` at the end of the stream."""
         received = self.connection.recv(65536)
         self.buffer += received
         return bool(received)
 
 
 def respond(
-    connection: socket.socket, handler: typing.Callable[[object, object], object], request: bytes, mark: bytes
+    connection: socket.socket, handler: typing.Callable[[object, object], object], request: bytes, nonce_line: bytes
 ) -> int | None:
-    """Answer one request. Returns an exit code when the handler asked for the end of the process."""
-    code, own = None, os.getpid()
+    """Call the handler and send its response.
+
+    Returns:
+        An exit exit_code if the handler asked the process to exit, else ``None``.
+    """
+    exit_code, own_pid = None, os.getpid()
     try:
         call = json.loads(request)
         status, kind, body = encode(handler(call["event"], call["context"]))
     except SystemExit as error:
         status, kind, body = 500, "text/plain; charset=utf-8", f"SystemExit: {error}".encode("utf-8", "replace")
-        code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        exit_code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     except BaseException as error:
         status, kind, body = 500, "text/plain; charset=utf-8", describe(error).encode("utf-8", "replace")
         complain()
-    leave_to(own)
-    answer(connection, status, kind, body, mark, last=code is not None)
-    return code
+    leave_to(own_pid)
+    answer(connection, status, kind, body, nonce_line, last=exit_code is not None)
+    return exit_code
 
 
 def encode(result: object) -> tuple[int, str, bytes]:
-    """A text goes as it is, anything else as JSON in Flask's spelling (sorted, compact, one line break)."""
+    """Return status, content type and body for a handler's return value.
+
+    A ``str`` is sent unchanged, anything else as JSON in Flask's format: sorted keys, compact, one final newline.
+    """
     if isinstance(result, str):
         return 200, "text/html; charset=utf-8", result.encode()
     try:
         text = json.dumps(result, separators=(",", ":"), sort_keys=True)
     except TypeError:
-        text = json.dumps(result, separators=(",", ":"))  # keys of several types have no order
+        text = json.dumps(result, separators=(",", ":"))  # keys of mixed types cannot be sorted
     return 200, "application/json", text.encode() + b"\n"
 
 
 def answer(
-    connection: socket.socket, status: int, kind: str, body: bytes, mark: bytes, *, last: bool = False
+    connection: socket.socket, status: int, kind: str, body: bytes, nonce_line: bytes, *, last: bool = False
 ) -> None:
-    """Write the answer to the request with this mark; after the last one the process ends."""
+    """Send the response to the request with this nonce.
+
+    The nonce is the last header: the data plane caches response heads by the bytes before it. ``last`` adds
+    ``connection: close``, which tells the data plane that the process is about to exit.
+    """
     head = b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d%s%s\r\n\r\n"
     end = b"\r\nconnection: close" if last else b""
-    connection.sendall(head % (status, REASONS[status], kind.encode(), len(body), end, mark) + body)
+    connection.sendall(head % (status, REASONS[status], kind.encode(), len(body), end, nonce_line) + body)
