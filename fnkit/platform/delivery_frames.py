@@ -131,7 +131,7 @@ def read_post(content: bytes) -> Post:
     try:
         host, content_type = _ADDRESS.unpack_from(content)
     except struct.error:
-        raise ValueError("a request frame has no address") from None
+        raise ValueError("a request frame without an address") from None
     middle = _ADDRESS.size + host
     end = middle + content_type
     return Post(content[_ADDRESS.size : middle], content[middle:end], content[end:])
@@ -157,7 +157,7 @@ def read_answer(content: bytes) -> Answer:
     try:
         status, of_function = _ANSWERED.unpack_from(content)
     except struct.error:
-        raise ValueError("a response frame has no status") from None
+        raise ValueError("a response frame without a status") from None
     return Answer(status, of_function, content[_ANSWERED.size :])
 
 

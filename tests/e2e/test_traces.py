@@ -48,5 +48,5 @@ def test_an_address_that_is_none_is_wrong_use(tmp_path: Path) -> None:
     fnkit = Command({"FNKIT_HOME": str(tmp_path / "home")})
     refused = fnkit("platform", "start", "--detach", "--otlp", "collector")
     assert refused.code == 2
-    assert "--otlp is not the URL of an OTLP/HTTP collector" in refused.stderr
+    assert "--otlp is not a valid URL of an OTLP/HTTP collector" in refused.stderr
     assert not (tmp_path / "home").exists()

@@ -96,4 +96,4 @@ def test_without_a_tls_port_it_is_served_and_the_log_says_so() -> None:
         plane.deploy("strict", SOURCE, http_option="redirected")
         assert plane.call("strict", "/a").body == b"/a|http"
         words = (plane.folder / "stderr.log").read_text()
-        assert "strict asks that plain HTTP be redirected to https, but there is no TLS port: it is served" in words
+        assert "strict redirects HTTP to HTTPS, but TLS is off: plain HTTP requests are served" in words

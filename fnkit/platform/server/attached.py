@@ -1,8 +1,7 @@
-"""Run one of the platform's processes so that it cannot outlive the supervisor.
+"""Runs a module as a child process that cannot outlive the supervisor.
 
-``python -P -m fnkit.platform.server.attached PARENT MODULE`` asks the kernel to kill this process when its
-parent dies, then becomes ``MODULE``. Where the kernel has no such call, a thread watches the parent. The pid
-is compared because the parent may be gone before the question was asked.
+``python -P -m <this module> PARENT MODULE`` asks the kernel to kill the process when its parent dies, then runs
+``MODULE`` in it. On systems without prctl(2), a thread polls the parent.
 """
 
 from __future__ import annotations
@@ -22,12 +21,14 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def tie_to_parent(parent: int) -> None:
-    """End this process, now or later, when ``parent`` is not its parent any more."""
+    """Exit this process when ``parent`` is no longer its parent, now or later."""
     if sys.platform == "linux":
-        # prctl(2): the signal also comes when the parent's *thread* ends; the supervisor starts us from its first.
+        # PR_SET_PDEATHSIG fires when the *thread* that created this process ends (prctl(2)). The supervisor creates
+        # its processes from its main thread, which lives as long as the supervisor.
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     else:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    # The parent may have died before the call above, which then has no effect.
     if os.getppid() != parent:
         os._exit(1)
 
@@ -39,7 +40,7 @@ def _watch(parent: int) -> None:
 
 
 def main() -> None:
-    """Read the two arguments and become the module."""
+    """Read the two arguments and run the module as ``__main__``."""
     parent, module = sys.argv[1:3]
     tie_to_parent(int(parent))
     sys.argv = [module]

@@ -1,7 +1,7 @@
-"""The platform's own certificate authority: made once, kept through resets, trusted by whoever wants to.
+"""The platform's certificate authority, created at the first start with TLS and kept by a reset.
 
-Two files under ``tls/`` of the data folder: ``authority.pem`` (0600) holds the key and the certificate, and is
-written in one piece; ``authority.crt`` is the certificate alone, for those who are to trust it.
+``tls/authority.pem`` (0600) in the data directory holds the key and the certificate. They share a file so that one
+atomic write replaces both. ``tls/authority.crt`` is the certificate alone, for clients that should trust it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["LIFETIME", "RENEWED_BEFORE", "make_authority"]
 
 LIFETIME: Final = timedelta(days=3650)
 RENEWED_BEFORE: Final = timedelta(days=398)
-"""What is left when a new authority is made: no certificate of ours may outlive the one that signed it."""
+"""Remaining lifetime at which a new CA certificate is created: issued certificates must not outlive it."""
 
 _NAME_MAX: Final = 64  # X.520: ub-common-name
 _SKEW: Final = timedelta(days=1)
@@ -28,12 +28,14 @@ _BEGIN_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 
 
 def make_authority(layout: Layout, now: float | None = None) -> None:
-    """Make the authority where there is none, or none that lasts. The caller holds the platform's lock.
+    """Create the certificate authority if there is none or it expires soon. The caller holds the platform's lock.
 
-    now: Unix seconds, real time, as certificates are.
+    Args:
+        layout: The data directory.
+        now: Real time in Unix seconds; ``None`` for the current time.
 
     Raises:
-        PlatformError: ``authority-unreadable`` where the file is none; ``data-folder`` where it cannot be written.
+        PlatformError: ``authority-unreadable`` if the file is invalid; ``data-folder`` if it cannot be written.
     """
     at = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     try:
@@ -46,31 +48,34 @@ def make_authority(layout: Layout, now: float | None = None) -> None:
             write_private(layout.authority_certificate, certificate)
     except (ssl.SSLError, ValueError):
         raise PlatformError(
-            f"{layout.authority} cannot be read as the key and certificate of this platform's authority.",
+            f"{layout.authority} does not hold the key and certificate of this platform's certificate authority.",
             code="authority-unreadable",
-            hint="Restore it from a backup, or remove that file to get a new authority.",
+            hint="Restore it from a backup, or remove the file to create a new certificate authority.",
         ) from None
     except OSError as error:
         raise PlatformError(
-            f"{layout.tls} cannot be used: {error.strerror}.",
+            f"The directory {layout.tls} cannot be used: {error.strerror}.",
             code="data-folder",
-            hint="Choose another data folder with --data-dir or FNKIT_HOME.",
+            hint="Choose another data directory with --data-dir or FNKIT_HOME.",
         ) from None
 
 
 def _end(file: Path) -> datetime:
-    """When the authority ends. The standard library reads it: a start need not load ``cryptography`` (50 ms)."""
-    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file)  # key and certificate belong together
+    """Return the expiry of the CA certificate, and check that its key matches.
+
+    It uses the standard library, so that a start need not import ``cryptography`` (50 ms).
+    """
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file)  # fails if key and certificate do not match
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(file)
-    ends = [str(found["notAfter"]) for found in context.get_ca_certs()]
-    if len(ends) != 1:
-        raise ValueError("one certificate of an authority is expected")
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(ends[0]), UTC)
+    expiries = [str(certificate["notAfter"]) for certificate in context.get_ca_certs()]
+    if len(expiries) != 1:
+        raise ValueError("the file must hold exactly one CA certificate")
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(expiries[0]), UTC)
 
 
 def _new_authority(now: datetime) -> bytes:
-    """Return key and certificate as PEM."""
+    """Create a CA key and certificate; return both as PEM."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -113,7 +118,7 @@ def _new_authority(now: datetime) -> bytes:
 
 
 def _common_name(digest: bytes) -> str:
-    """Name the machine and the key: trust stores list authorities by this, and several machines may be trusted."""
+    """Return a name with the machine and a part of the key id, by which trust stores tell several CAs apart."""
     import platform
 
     host = "".join(character for character in platform.node() if character.isascii() and character.isprintable())

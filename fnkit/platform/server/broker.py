@@ -1,7 +1,7 @@
-"""The broker process: ``python -m fnkit.platform.server.broker``, its settings as JSON on standard input.
+"""The process of the platform's NATS broker. It reads ``ProcessSettings`` as JSON from standard input.
 
-It becomes nats-server, so its pid is the broker's, and what ties it to the supervisor (``attached``) holds on.
-Where the kernel has no such tie, it stays and ends the broker with itself.
+On Linux it executes nats-server in its place: the pid stays the same, and so does the parent-death signal, which
+survives execve(2). Elsewhere it runs nats-server as a child and forwards SIGTERM.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Become the broker; returns an exit code where that fails."""
+    """Run nats-server. Returns only if it cannot be executed in place of this process."""
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
     program = nats_server()
     if program is None:
-        print("nats: nats-server is not installed", file=sys.stderr)  # noqa: T201  a process's last word
+        print("nats: nats-server is not installed", file=sys.stderr)  # noqa: T201  collected by the supervisor
         return 1
     folder = Layout(Path(settings.home)).nats
     folder.mkdir(mode=0o700, exist_ok=True)
     file = folder / "nats-server.conf"
     write_private(file, configuration(settings.queues.nats_url, folder).encode())
     arguments = [str(program), "--config", str(file)]
-    if Path("/proc/self").exists():  # where the tie is the kernel's, and outlives what we become
+    if Path("/proc/self").exists():  # Linux
         os.execv(program, arguments)  # noqa: S606  no shell is wanted
     return _accompany(arguments)
 
@@ -42,10 +42,10 @@ def main() -> int:
 def _accompany(arguments: list[str]) -> int:
     broker = subprocess.Popen(arguments)
 
-    def end(number: int, _frame: FrameType | None) -> None:
+    def forward(number: int, _frame: FrameType | None) -> None:
         broker.send_signal(number)
 
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, forward)
     return broker.wait()
 
 

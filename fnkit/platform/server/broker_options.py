@@ -1,4 +1,4 @@
-"""What a start says about brokers: the file, the variables that it names, and whether we bring a NATS broker."""
+"""Options of queue brokers: their configuration file, its variables, and the platform's own NATS broker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fnkit.platform.server.options import StartOptions
 
 __all__ = ["brings_nats", "queue_settings", "with_variables"]
 
-_SWITCHED_OFF: Final = "no NATS broker is configured, and the platform's own is switched off (--nats-port none)"
+_SWITCHED_OFF: Final = "no NATS broker is configured, and the platform's own is off (--nats-port none)"
 _NOT_INSTALLED: Final = (
     "no NATS broker is configured, and the platform's own is not installed: "
     "pip install 'fnkit[queues]', then start the platform again"
@@ -24,10 +24,12 @@ _NOT_INSTALLED: Final = (
 
 
 def with_variables(options: StartOptions, environ: Mapping[str, str]) -> StartOptions:
-    """Return the options with the variables that the file of brokers names; the platform itself inherits none.
+    """Validate the brokers file, and add the environment variables that it refers to.
+
+    They are passed as options because the platform's processes do not inherit the user's environment.
 
     Raises:
-        BrokersInvalid: the file has problems.
+        BrokersInvalid: The file has errors.
         PlatformError: ``brokers-unreadable``.
     """
     file = _file(options)
@@ -43,16 +45,22 @@ def with_variables(options: StartOptions, environ: Mapping[str, str]) -> StartOp
 
 
 def brings_nats(options: StartOptions) -> bool:
-    """Whether the platform is to run a NATS broker: where none is given, and there is a program for it.
+    """Return whether to run a NATS broker: it is not off, no other one is configured, and nats-server is installed.
 
     Raises:
-        PlatformError: see ``with_variables``.
+        BrokersInvalid: The brokers file has errors.
+        PlatformError: ``brokers-unreadable``.
     """
     return options.nats_port != "none" and not _given(options).nats and nats_server() is not None
 
 
 def queue_settings(options: StartOptions, layout: Layout, nats_port: int) -> QueueSettings:
-    """Return what control and the broker are told. nats_port: 0 where the platform brings none.
+    """Return the broker settings of control and of the NATS process.
+
+    Args:
+        options: The options of the start.
+        layout: The data directory, which keeps the credentials of the platform's own broker.
+        nats_port: Port of the platform's own broker; 0 if it does not run.
 
     Raises:
         PlatformError: ``identity-unreadable``.

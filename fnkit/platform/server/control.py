@@ -1,7 +1,8 @@
-"""The control process: ``python -m fnkit.platform.server.control``, its settings as JSON on standard input.
+"""The control process: the API, the store, the schedulers and the queue triggers.
 
-Order: settings, sockets, store, link to the data plane, what was in flight, schedulers, HTTP. SIGTERM and SIGINT
-undo it backwards. Exit codes: 0 stopped when asked, 1 could not start (one line on standard error says why).
+It reads ``ProcessSettings`` as JSON from standard input and starts in this order: sockets, store, link to the data
+plane, unfinished operations, schedulers, HTTP. SIGTERM and SIGINT stop it in reverse order. Exit codes: 0 after a
+requested stop, 1 if it cannot start, with one line on standard error.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ from fnkit.platform.server.queueing import Queueing
 __all__ = ["main", "serve"]
 
 _BACKLOG = 512
-_COLLECT_AFTER = 20_000  # objects: what messages are made of goes by itself
+_COLLECT_AFTER = 20_000  # objects. Those of a message are freed by reference counting: few collections suffice
 _DRAIN_SECONDS = 10
-# An idle connection outlives the longest pause between two polls: 5 s (the Serverless plugin, Go), up to 30 s (the
-# other SDKs). One that is closed at the moment of the next request shows at Node clients as "socket hang up".
+# Longer than the pause between two polls of a client: 5 s (Serverless Framework plugin, Go SDK), up to 30 s (other
+# SDKs). Where a connection is closed just as the next request is sent, Node clients fail with "socket hang up".
 _IDLE_SECONDS = 75
 _TURN_SECONDS = 0.0005
-"""For how long a thread at work (a log query) may keep the interpreter from the event loop."""
+"""Switch interval of the GIL: how long a busy thread, such as a log query, may delay the event loop."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: the process answers signals once, in ``serve``."""
+    """uvicorn without its signal handlers, which would replace those of ``serve``."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -51,7 +52,13 @@ class _Server(uvicorn.Server):
 
 
 async def serve(settings: ProcessSettings, listener: socket.socket, stop: asyncio.Event | None = None) -> None:
-    """Run the control plane on a bound socket until ``stop`` is set, or until a signal without one."""
+    """Run the control plane until it is stopped.
+
+    Args:
+        settings: Settings of the process.
+        listener: The listening socket of the API.
+        stop: Set to stop; ``None`` to stop on SIGTERM and SIGINT.
+    """
     plane = assemble(settings)
     door = Door(settings.delivery_socket)
     hand_over = HandOver(plane.context, plane.deliveries, door)
@@ -80,7 +87,7 @@ def _due(crons: CronScheduler, queues: Queueing, plane: ControlPlane) -> Callabl
         await crons.fire_due()
         await queues.scheduler.retry_due()
         await plane.functions.expire()
-        await asyncio.sleep(0)  # what was begun takes its first step
+        await asyncio.sleep(0)  # run the first step of the tasks that were just created
 
     return due
 
@@ -118,7 +125,11 @@ def _stopped_by_signal() -> asyncio.Event:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    """Bind the API's door. Its protocol is named: by that event loops switch Nagle's delay off (40 ms a call)."""
+    """Open the listening socket of the API.
+
+    The protocol is given explicitly: asyncio sets TCP_NODELAY only on sockets whose ``proto`` is IPPROTO_TCP. With
+    Nagle's algorithm and delayed ACKs, calls would take 40 ms longer.
+    """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
     )[0]
@@ -134,7 +145,7 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's event loop where there is one."""
+    """Return the factory of uvloop's event loop, if it is installed."""
     try:
         import uvloop
     except ImportError:
@@ -143,8 +154,8 @@ def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def main() -> int:
-    """Run the process; returns its exit code."""
-    gc.freeze()  # what is loaded now stays
+    """Run the process and return its exit code."""
+    gc.freeze()  # imported modules live until the end: exclude their objects from every collection
     gc.set_threshold(_COLLECT_AFTER)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -158,10 +169,10 @@ def main() -> int:
         ):
             runner.run(serve(settings, listener))
     except msgspec.MsgspecError as error:
-        print(f"control: its settings cannot be read: {error}", file=sys.stderr)  # noqa: T201  a process's last word
+        print(f"control: invalid settings: {error}", file=sys.stderr)  # noqa: T201  collected by the supervisor
         return 1
     except (PlatformError, OSError, sqlite3.Error) as error:
-        print(f"control: {error}", file=sys.stderr)  # noqa: T201  a process's last word
+        print(f"control: {error}", file=sys.stderr)  # noqa: T201  collected by the supervisor
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""The data plane's end of the line to control: connects again and again, applies what it hears, reports."""
+"""The data plane's client of control: keeps a connection, applies the messages of control and sends reports."""
 
 from __future__ import annotations
 
@@ -22,29 +22,37 @@ _log = logging.getLogger(__name__)
 
 
 class Applier(Protocol):
-    """What control's messages do."""
+    """Applies the messages of control. A message is acknowledged when its method has returned."""
 
     def apply_snapshot(self, snapshot: routing.Snapshot) -> None:
-        """Serve exactly this."""
+        """Replace the complete state."""
 
     def apply_upsert(self, upsert: routing.Upsert) -> None:
-        """Start this deployment."""
+        """Start a deployment."""
 
     def apply_remove(self, remove: routing.Remove) -> None:
-        """Serve this function no more."""
+        """Remove a function."""
 
     def apply_hosts(self, changed: routing.Hosts) -> None:
-        """Let this function answer under these names."""
+        """Replace the host names of a function."""
 
     def apply_credentials(self, changed: routing.CredentialsChanged) -> None:
-        """Accept what control accepts now."""
+        """Update the accepted credentials."""
 
     def apply_clock(self, changed: routing.ClockChanged) -> None:
-        """Follow this clock."""
+        """Set the clock."""
 
 
 class ControlLink:
-    """One connection at a time. Reports that are made while there is none are lost: a snapshot comes first."""
+    """Connects to control, and reconnects with backoff. Lives on one event loop.
+
+    Reports made while disconnected are dropped: the snapshot that follows a connect makes them irrelevant.
+
+    Args:
+        socket_path: Unix socket on which control listens.
+        hello: Returns the first message of a connection.
+        applier: Applies the messages of control.
+    """
 
     def __init__(self, socket_path: str, hello: Callable[[], routing.Hello], applier: Applier) -> None:
         self._path = socket_path
@@ -53,12 +61,12 @@ class ControlLink:
         self._writer: asyncio.StreamWriter | None = None
 
     def report(self, message: FromDataPlane) -> None:
-        """Send a message, if control is there."""
+        """Send a message, or drop it while disconnected."""
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(routing.frame(message))
 
     async def run(self) -> None:
-        """Keep the line up until cancelled."""
+        """Keep the connection until cancelled."""
         delay = _BACKOFF_FIRST
         while True:
             try:
@@ -73,7 +81,7 @@ class ControlLink:
             try:
                 await self._listen(reader)
             except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError) as error:
-                _log.warning("the line to control broke (%s); serving on", type(error).__name__)
+                _log.warning("lost the connection to control (%s); still serving", type(error).__name__)
             finally:
                 self._writer = None
                 writer.close()
@@ -85,7 +93,7 @@ class ControlLink:
         while True:
             length = int.from_bytes(await reader.readexactly(routing.LENGTH_BYTES), "big")
             if length > _FRAME_MAX:
-                raise msgspec.DecodeError("a frame is too long")
+                raise msgspec.DecodeError("the frame is too long")
             message = routing.decode_from_control(await reader.readexactly(length))
             self._apply(message)
             self.report(routing.Ack(version=message.version))

@@ -1,7 +1,7 @@
-"""The data-plane process: gateway and engine, fed by control (``python -m fnkit.platform.server.data_plane``).
+"""The data-plane process: the gateway and the engine, configured by control.
 
-Its settings come as JSON on standard input. It serves what it knows while control is away, drains on SIGTERM for
-up to ten seconds, and takes every instance with it when it ends. It imports neither control nor the store.
+It reads ``ProcessSettings`` as JSON from standard input, and keeps serving its last routes while control is away.
+On SIGTERM it drains for up to ten seconds. All instances end with it. It imports neither control nor the store.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["DataPlane", "main"]
 
 _FOLDER: Final = "instances-"
-_DRAIN_SECONDS: Final = 9.5  # decision 17's ten, and the time to tell who is still waiting
+_DRAIN_SECONDS: Final = 9.5  # of the supervisor's ten: the rest is for the error responses of unfinished requests
 _LOOK_SECONDS: Final = 0.05
 _FLUSH_SECONDS: Final = 3.0
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared, not bound)
@@ -55,7 +55,13 @@ _log = logging.getLogger(__name__)
 
 
 class DataPlane:
-    """Ties the line to control, the engine and the gateway together."""
+    """Connects the client of control, the engine and the gateway.
+
+    Args:
+        settings: Settings of the process.
+        level: The isolation level in force.
+        runtime_folder: Private directory for the files of instances.
+    """
 
     def __init__(self, settings: ProcessSettings, level: Level, runtime_folder: Path) -> None:
         self._settings = settings
@@ -77,10 +83,17 @@ class DataPlane:
         self._link = ControlLink(settings.control_socket, self._hello, self)
         self._exporter = _exporter(settings.otlp, self._gateway) if settings.otlp is not None else None
         self._rising: asyncio.Task[None] | None = None
-        self._hosts: dict[str, tuple[str, ...]] = {}  # what was said of names since a function's last route
+        # Host names that changed after a function's last route was sent, for a deployment that is still starting.
+        self._hosts: dict[str, tuple[str, ...]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until ``stop`` is set, then drain. ``OSError`` when a door cannot be opened."""
+        """Serve until ``stop`` is set, then drain.
+
+        The connection to control stays open while draining, so that it gets the reports of that time.
+
+        Raises:
+            OSError: A listener cannot be opened.
+        """
         settings = self._settings
         sockets = (Path(settings.gateway_socket), Path(settings.delivery_socket))
         doors = await open_doors(self._gateway, settings.host, settings.gateway_port, *sockets)
@@ -119,10 +132,14 @@ class DataPlane:
     def _hello(self) -> routing.Hello:
         return routing.Hello(pid=os.getpid(), gateway_port=self._settings.gateway_port, isolation=self._level.value)
 
-    # What control says (see ``Applier``)
+    # Messages of control
 
     def apply_snapshot(self, snapshot: routing.Snapshot) -> None:
-        """Serve exactly these routes. Deployments that run already run on."""
+        """Serve exactly these routes. Instances of unchanged deployments keep running.
+
+        A function that is unknown here gets its route before an instance runs: requests start the first instance.
+        Any other function is deployed as by an upsert, so that its old deployment serves until the new one runs.
+        """
         self._clock.set(snapshot.clock)
         self._access.replace(snapshot.credentials)
         self._hosts.clear()
@@ -144,21 +161,21 @@ class DataPlane:
         self._rising = asyncio.get_running_loop().create_task(self._rise(snapshot.version))
 
     def apply_upsert(self, upsert: routing.Upsert) -> None:
-        """Start a deployment; ``Started`` or ``Failed`` follows."""
+        """Start a deployment. ``DeploymentStarted`` or ``DeploymentFailed`` is reported later."""
         self._hosts.pop(upsert.route.function_id, None)
         self._deploy(upsert.route)
 
     def apply_remove(self, remove: routing.Remove) -> None:
-        """Serve this function no more."""
+        """Remove a function."""
         self._remove(remove.function_id)
 
     def apply_hosts(self, changed: routing.Hosts) -> None:
-        """Let a function answer under these names, also with a deployment that is still being started."""
+        """Replace the host names of a function, and of its deployment that is still starting."""
         self._hosts[changed.function_id] = changed.hosts
         self._table.rename(changed.function_id, changed.hosts)
 
     def apply_credentials(self, changed: routing.CredentialsChanged) -> None:
-        """Accept what control accepts now."""
+        """Update the accepted credentials."""
         if changed.public_key is not None:
             self._access.trust(changed.public_key)
         if changed.keys is not None:
@@ -166,7 +183,7 @@ class DataPlane:
         self._access.change_tokens(changed.issued, changed.revoked)
 
     def apply_clock(self, changed: routing.ClockChanged) -> None:
-        """Follow the clock, and end what is idle for too long by it."""
+        """Set the clock, and stop instances whose idle time has passed by it."""
         self._clock.set(changed.clock)
         self._engine.sweep()
 
@@ -188,9 +205,7 @@ class DataPlane:
 
     def _put(self, route: Route) -> None:
         if route.http_option == "redirected" and not self._settings.tls_port:
-            _log.warning(
-                "%s asks that plain HTTP be redirected to https, but there is no TLS port: it is served", route.name
-            )
+            _log.warning("%s redirects HTTP to HTTPS, but TLS is off: plain HTTP requests are served", route.name)
         self._table.put(route)
 
     def _remove(self, function_id: str) -> None:
@@ -202,7 +217,7 @@ class DataPlane:
         self._link.report(routing.Exited(function_id=route.function_id, generation=route.generation, reason=reason))
 
     async def _rise(self, version: int) -> None:
-        """Say ``Healthy`` when every ``min_scale`` instance is up (decision 25)."""
+        """Report ``DataPlaneHealthy`` once every function has its ``min_scale`` instances."""
         while not self._engine.minimum_is_up:  # noqa: ASYNC110  (some pools make it true together)
             await asyncio.sleep(_LOOK_SECONDS)
         self._gateway.is_healthy = True
@@ -210,7 +225,7 @@ class DataPlane:
 
 
 def _exporter(settings: OtlpSettings, gateway: Gateway) -> SpanExporter:
-    """Have every request's spans sent to a collector from now on. What that needs is imported only here."""
+    """Start the export of traces. Its dependencies are imported only if it is enabled."""
     from fnkit import __version__
     from fnkit.platform.gateway.otlp import encode_spans
     from fnkit.platform.gateway.span_export import SpanExporter
@@ -223,7 +238,7 @@ def _exporter(settings: OtlpSettings, gateway: Gateway) -> SpanExporter:
 
 
 def _remove_abandoned(base: Path) -> None:
-    """Remove the folders of data planes that were killed and could not do it themselves."""
+    """Remove the directories of data planes that were killed."""
     for folder in base.glob(f"{_FOLDER}*"):
         pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
         if pid.isdigit():
@@ -232,7 +247,7 @@ def _remove_abandoned(base: Path) -> None:
             except ProcessLookupError:
                 shutil.rmtree(folder, ignore_errors=True)
             except PermissionError:
-                continue  # somebody else's process has that number now
+                continue  # the pid now belongs to a process of another user
 
 
 async def _serve(settings: ProcessSettings) -> None:
@@ -253,12 +268,12 @@ async def _serve(settings: ProcessSettings) -> None:
 
 
 def main() -> int:
-    """Run the process. Returns its exit code."""
+    """Run the process and return its exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
     except msgspec.MsgspecError:
-        _log.error("standard input must hold the process's settings as JSON")
+        _log.error("cannot read the settings: standard input must hold them as JSON")
         return 2
     try:
         import uvloop

@@ -1,4 +1,4 @@
-"""What the platform's processes see of the user's environment: what programs need, and no credentials."""
+"""The environment of the platform's processes: the user's variables that programs need, without credentials."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PREFIXES: Final = ("LC_", "XDG_", "COVERAGE_")
 
 
 def platform_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that control and the data plane inherit.
+    """Return the variables that the platform's processes inherit.
 
-    A list of what may pass, not of what may not: nobody knows all names of secrets. ``PYTHONUNBUFFERED`` is
-    set so that a process' last words are in the log.
+    This is an allow-list, since the names of variables with secrets cannot be enumerated. ``PYTHONUNBUFFERED`` is
+    set so that the log contains the last output of a process that is killed.
     """
-    passed = {name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)}
-    return passed | {"PYTHONUNBUFFERED": "1"}
+    allowed = {name: value for name, value in environ.items() if name in _NAMES or name.startswith(_PREFIXES)}
+    return allowed | {"PYTHONUNBUFFERED": "1"}

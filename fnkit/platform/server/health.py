@@ -1,4 +1,7 @@
-"""Whether the platform answers, and what it says of itself: ``GET /healthz`` and ``GET /fnkit/v1/platform``."""
+"""Queries of the running platform: ``GET /healthz`` and ``GET /fnkit/v1/platform``.
+
+No proxy of the environment applies, since the platform runs on this machine.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,12 @@ __all__ = ["Health", "ask_health", "ask_info", "reachable_host"]
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """``ready`` when control answers 200: it serves, and the data plane serves what it should.
+    """The result of a health check.
 
-    answered: control spoke at all. isolation: the level in force, ``""`` until the data plane has said it.
+    Attributes:
+        ready: Whether control answered 200: it serves, and so does the data plane.
+        answered: Whether control answered at all.
+        isolation: The isolation level in force; empty until the data plane has connected.
     """
 
     ready: bool
@@ -24,12 +30,12 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reachable_host(host: str) -> str:
-    """The address at which this machine reaches a server that listens on ``host``."""
+    """Return the address at which this machine reaches a server that listens on ``host``."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - not bound here
 
 
 def ask_health(host: str, port: int, *, timeout: float = 2.0) -> Health:
-    """Ask; never raises. No proxy stands between us and our own machine (decision 15)."""
+    """Return the health of the platform at this address. Never raises."""
     status, body = _get(host, port, "/healthz", {}, timeout)
     isolation = body.get("isolation", "") if isinstance(body, dict) else ""
     return Health(
@@ -40,7 +46,7 @@ def ask_health(host: str, port: int, *, timeout: float = 2.0) -> Health:
 
 
 def ask_info(host: str, port: int, secret_key: str, *, timeout: float = 2.0) -> PlatformInfo | None:
-    """Ask the platform what it is; ``None`` when it does not say."""
+    """Return the description of the platform at this address; ``None`` without a valid response."""
     status, body = _get(host, port, PLATFORM_PATH, {"X-Auth-Token": secret_key}, timeout)
     if status != http.client.OK:
         return None

@@ -1,4 +1,8 @@
-"""The platform's data folder and its socket folder: where they are, and that nobody else can read them."""
+"""The data directory and the socket directory of a platform, and the files in them that describe it.
+
+Both directories must belong to the user and be closed to others. ``platform.json`` holds the credentials,
+``run.json`` the pids and ports of the running platform.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +24,14 @@ KNOWN_NAMES: Final = frozenset(
         "brokers.toml",
     }
 )
-"""What marks a folder as a platform's, also one whose first start was cut off."""
+"""A directory with one of these is a platform's, even if its first start was interrupted."""
 
-_SOCKET_PATH_LIMIT: Final = 107
+_SOCKET_PATH_LIMIT: Final = 107  # bytes of sockaddr_un.sun_path on Linux, without the final NUL (unix(7))
 _LONGEST_SOCKET_NAME: Final = len("/delivery.sock")
 
 
 def default_home() -> Path:
-    """``$FNKIT_HOME``, else ``fnkit`` in the user's data folder (XDG; Apple's and Windows' own elsewhere)."""
+    """Return ``$FNKIT_HOME``, or ``fnkit`` in the user's data directory (XDG, or the system's own convention)."""
     if home := os.environ.get("FNKIT_HOME"):
         return Path(home).expanduser().absolute()
     if sys.platform == "darwin":
@@ -35,16 +39,18 @@ def default_home() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "fnkit"
     data = os.environ.get("XDG_DATA_HOME") or ""
-    # The XDG specification says that a relative path is to be ignored.
+    # The XDG Base Directory Specification requires that relative paths are ignored.
     return (Path(data) if Path(data).is_absolute() else Path.home() / ".local" / "share") / "fnkit"
 
 
 def make_home(home: Path) -> None:
-    """Make the data folder, 0700; an existing one must be ours, private, and a platform's or empty.
+    """Create the data directory with mode 0700, or check an existing one.
+
+    An existing directory must belong to this user, be closed to others, and be empty or a platform's.
 
     Raises:
-        PlatformError: ``data-folder-owner``, ``data-folder-permissions`` or ``data-folder-foreign``; or
-            ``data-folder`` where it cannot be made.
+        PlatformError: ``data-folder`` if the directory cannot be created or read; ``data-folder-owner``,
+            ``data-folder-permissions`` or ``data-folder-foreign`` if a check fails.
     """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,41 +58,42 @@ def make_home(home: Path) -> None:
         names = {entry.name for entry in home.iterdir()}
     except FileExistsError:
         raise PlatformError(
-            f"{home} is a file, not a folder.", code="data-folder", hint="Choose another data folder."
+            f"{home} is a file, not a directory.", code="data-folder", hint="Choose another data directory."
         ) from None
     except OSError as error:
         raise PlatformError(
-            f"The data folder {home} cannot be used: {error.strerror}.",
+            f"The data directory {home} cannot be used: {error.strerror}.",
             code="data-folder",
             hint="Choose another one with --data-dir or FNKIT_HOME.",
         ) from None
     if found.st_uid != os.geteuid():
         raise PlatformError(
-            f"The data folder {home} belongs to another user (uid {found.st_uid}).",
+            f"The data directory {home} belongs to another user (uid {found.st_uid}).",
             code="data-folder-owner",
             hint="Choose another one with --data-dir or FNKIT_HOME.",
         )
     if names and not names & KNOWN_NAMES:
         raise PlatformError(
-            f"{home} holds files that are not a platform's, so it is left alone.",
+            f"{home} contains other files and is not the data directory of a platform.",
             code="data-folder-foreign",
-            hint="Choose an empty or new folder.",
+            hint="Choose an empty or a new directory.",
         )
     if not names:
         home.chmod(0o700)
     elif stat.S_IMODE(found.st_mode) & 0o077:
         raise PlatformError(
-            f"Others may read or write the data folder {home}, and it holds keys.",
+            f"Other users can read or write the data directory {home}, which contains keys.",
             code="data-folder-permissions",
-            hint=f"Look whether anybody did, then: chmod 700 {home}",
+            hint=f"Check whether anyone did, then run: chmod 700 {home}",
         )
 
 
 def socket_folder(home: Path) -> Path:
-    """Make the folder of this platform's sockets, 0700 and ours, short enough for a socket's address.
+    """Create the private directory of this platform's sockets.
 
-    ``$XDG_RUNTIME_DIR/fnkit-<8 hex of the home>``, else the same name in the temporary directory; where
-    somebody else holds that name, a fresh one (decision 20).
+    It is ``$XDG_RUNTIME_DIR/fnkit-<hash of the data directory>``, or the same name in the temporary directory. The
+    data directory itself may have a path that is too long for a socket address. If another user owns that name, a
+    new random name is used.
     """
     name = f"fnkit-{hashlib.sha256(os.fsencode(home)).hexdigest()[:8]}"
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108 - the last resort for long paths
@@ -99,7 +106,7 @@ def socket_folder(home: Path) -> Path:
 
 
 def is_private(folder: Path) -> bool:
-    """Whether it is a folder, ours, and closed to everybody else. ``lstat``: a link is not."""
+    """Return whether this is a directory (not a symbolic link) of this user that is closed to others."""
     try:
         found = folder.lstat()
     except OSError:
@@ -109,7 +116,7 @@ def is_private(folder: Path) -> bool:
 
 
 def _make_private(folder: Path) -> bool:
-    """Make the folder, or accept it where it is ours and nobody else's."""
+    """Create a private directory; return whether it exists and is private now."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError:

@@ -1,4 +1,4 @@
-"""Who this platform is: its keys and ids, in Scaleway's form since Scaleway's clients check it, made once."""
+"""The platform's credentials: its keys and ids, created once, in the formats that Scaleway's clients validate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ __all__ = ["Identity", "load_identity", "make_identity"]
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """secret_key is a UUID and required as ``X-Auth-Token``; access_key is ``SCW`` and 17 of ``A-Z0-9``."""
+    """The credentials of a platform.
+
+    Attributes:
+        secret_key: A UUID, sent as ``X-Auth-Token``.
+        access_key: ``SCW`` and 17 characters of ``A-Z0-9``.
+        project_id: A UUID.
+        organization_id: A UUID.
+    """
 
     secret_key: str
     access_key: str
@@ -23,15 +30,15 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     organization_id: str
 
     def __repr__(self) -> str:
-        """Name the project alone: the secret key is one."""
+        """Omit the secret key."""
         return f"Identity({self.project_id})"
 
 
 def load_identity(file: Path) -> Identity | None:
-    """Read the identity; ``None`` where there is none yet.
+    """Read the credentials; ``None`` if the file does not exist.
 
     Raises:
-        PlatformError: ``identity-unreadable`` where the file is not one.
+        PlatformError: ``identity-unreadable`` if the file is invalid.
     """
     try:
         return msgspec.json.decode(file.read_bytes(), type=Identity)
@@ -39,17 +46,21 @@ def load_identity(file: Path) -> Identity | None:
         return None
     except (OSError, msgspec.MsgspecError):
         raise PlatformError(
-            f"{file} cannot be read as this platform's identity.",
+            f"{file} does not hold the credentials of this platform.",
             code="identity-unreadable",
-            hint="Restore it from a backup, or remove that file to get new keys.",
+            hint="Restore it from a backup, or remove the file to create new keys.",
         ) from None
 
 
 def make_identity(file: Path) -> Identity:
-    """Read the identity, or make one and keep it (0600). The caller holds the platform's lock."""
+    """Read the credentials, or create and store them (0600). The caller holds the platform's lock.
+
+    Raises:
+        PlatformError: ``identity-unreadable`` if the file is invalid.
+    """
     if known := load_identity(file):
         return known
-    # Scaleway's first project carries its organization's id.
+    # As at Scaleway, the first project has the id of its organization.
     project_id = str(uuid.uuid4())
     made = Identity(
         secret_key=str(uuid.uuid4()),

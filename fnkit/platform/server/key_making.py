@@ -1,6 +1,6 @@
-"""``python -m fnkit.platform.server.key_making``: makes one RSA key and writes it to standard output.
+"""A process that generates one RSA key and writes it to standard output.
 
-A process of its own: 4096 bits take a second or two, which nobody should have to wait for at a stop.
+Generating 4096 bits takes a second or two. In a thread it could not be interrupted, and would delay a stop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NICE: Final = 5
 
 
 def main() -> int:
-    """Write the private key as PEM; other work goes first."""
+    """Write the private key as PEM, at low priority."""
     os.nice(_NICE)
     key = rsa.generate_private_key(public_exponent=_EXPONENT, key_size=BITS)
     sys.stdout.buffer.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

@@ -1,4 +1,4 @@
-"""Asking the running platform for API keys: ``/fnkit/v1/keys``, with the platform's own key."""
+"""API keys of the running platform: ``/fnkit/v1/keys``, called with the platform's own key."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SECONDS: Final = 10.0
 
 
 class _Told(msgspec.Struct, frozen=True):
-    """An error as the API tells it."""
+    """The body of an error response."""
 
     message: str = "no reason given"
 
 
 def create_key(platform: RunningPlatform, request: CreateApiKey) -> ApiKey:
-    """Make a key; its secret is in the answer and nowhere else.
+    """Create an API key. Only this response contains its secret.
 
     Raises:
         PlatformError: ``key-refused`` or ``platform-no-answer``.
@@ -35,12 +35,20 @@ def create_key(platform: RunningPlatform, request: CreateApiKey) -> ApiKey:
 
 
 def list_keys(platform: RunningPlatform) -> ApiKeyList:
-    """Return all keys but the platform's own; ``PlatformError`` as above."""
+    """Return all API keys except the platform's own.
+
+    Raises:
+        PlatformError: ``key-refused`` or ``platform-no-answer``.
+    """
     return _ask(platform, "GET", KEYS_PATH, ApiKeyList)
 
 
 def delete_key(platform: RunningPlatform, access_key: str) -> ApiKey:
-    """Make a key worthless; ``PlatformError`` as above."""
+    """Delete an API key.
+
+    Raises:
+        PlatformError: ``key-refused`` or ``platform-no-answer``.
+    """
     return _ask(platform, "DELETE", f"{KEYS_PATH}/{quote(access_key, safe='')}", ApiKey)
 
 
@@ -53,14 +61,14 @@ def _ask(platform: RunningPlatform, method: str, path: str, kind: type[T], body:
         content = answer.read()
         if answer.status == http.client.OK:
             return msgspec.json.decode(content, type=kind)
-        told = msgspec.json.decode(content, type=_Told)
+        error = msgspec.json.decode(content, type=_Told)
     except (OSError, http.client.HTTPException, msgspec.MsgspecError):
         raise PlatformError(
-            f"The platform at {platform.api_url} gives no answer about its keys.",
+            f"The platform at {platform.api_url} does not answer requests for its API keys.",
             code="platform-no-answer",
-            hint="`fnkit platform status` and `fnkit platform logs` say more.",
+            hint="Run `fnkit platform status` or `fnkit platform logs` for details.",
         ) from None
     finally:
         connection.close()
-    hint = "`fnkit platform api-key list` shows them." if answer.status == http.client.NOT_FOUND else ""
-    raise PlatformError(f"The platform says no: {told.message}.", code="key-refused", hint=hint)
+    hint = "Run `fnkit platform api-key list` to list them." if answer.status == http.client.NOT_FOUND else ""
+    raise PlatformError(f"The platform rejected the request: {error.message}.", code="key-refused", hint=hint)

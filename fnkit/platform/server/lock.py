@@ -1,4 +1,4 @@
-"""The platform's lock: held by its supervisor as long as that lives, so two starts at once make one platform."""
+"""The lock of a data directory, held by the supervisor, so that concurrent starts make one platform."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ __all__ = ["TakenError", "take_lock"]
 
 
 class TakenError(Exception):
-    """Another supervisor holds this platform's lock."""
+    """Another process holds the lock of this data directory."""
 
 
 def take_lock(home: Path) -> int:
-    """Lock the data folder until the returned descriptor is closed or this process ends, however it ends.
+    """Lock the data directory, and return the descriptor that holds the lock.
 
-    Children do not inherit the descriptor.
+    The kernel releases a flock(2) when its last descriptor closes, also after SIGKILL, so no stale lock remains.
+    O_CLOEXEC keeps child processes from inheriting it and holding the lock longer than this process.
 
     Raises:
-        TakenError: somebody else is starting or running this platform.
+        TakenError: Another process is starting, running or resetting this platform.
     """
     descriptor = os.open(home / "platform.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

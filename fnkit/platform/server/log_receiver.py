@@ -1,11 +1,11 @@
-"""Where logs are sent: ``--loki-url URL``, and who we are to the receiver.
+"""Push of logs to Loki: ``--loki-url URL`` and credentials.
 
 ::
 
-    http://HOST:3100                          /loki/api/v1/push is added
-    https://USER:PASSWORD@HOST                basic authentication; in the environment it is in no listing
+    http://HOST:3100                          /loki/api/v1/push is appended
+    https://USER:PASSWORD@HOST                basic authentication, but visible in process listings
     FNKIT_LOGS_PUSH_USER, …_PASSWORD          basic authentication
-    FNKIT_LOGS_PUSH_TOKEN                     a bearer token, as Cockpit's
+    FNKIT_LOGS_PUSH_TOKEN                     a bearer token, as for Cockpit
     FNKIT_LOGS_PUSH_TENANT                    X-Scope-OrgID, for a Loki with several tenants
 """
 
@@ -26,10 +26,14 @@ _PREFIX: Final = "FNKIT_LOGS_PUSH_"
 
 
 def log_push_settings(given: str | None, environ: Mapping[str, str]) -> LogPushSettings | None:
-    """Return where logs are sent, ``None`` for nowhere. given: what the command line says.
+    """Return the settings of the push, ``None`` if it is off. Credentials in the URL win over the environment.
+
+    Args:
+        given: The value of ``--loki-url``, if given.
+        environ: The environment.
 
     Raises:
-        UsageError: no URL, or a variable that cannot be sent. No message holds a secret.
+        UsageError: The URL or a variable is invalid. The message contains no secret.
     """
     if given is None:
         return None
@@ -40,7 +44,7 @@ def log_push_settings(given: str | None, environ: Mapping[str, str]) -> LogPushS
         parts, valid = urlsplit(""), False
     if not valid or not given.isascii() or any(c.isspace() for c in given) or parts.fragment or parts.query:
         raise UsageError(
-            "--loki-url is not the URL of a Loki.", hint="Give its address, for example http://127.0.0.1:3100."
+            "--loki-url is not a valid URL of Loki.", hint="Use its address, for example http://127.0.0.1:3100."
         )
     path = parts.path.rstrip("/")
     whole = path if path.endswith(_PATH) else path + _PATH
@@ -65,5 +69,5 @@ def _headers(user: str, password: str, environ: Mapping[str, str]) -> tuple[tupl
 def _variable(environ: Mapping[str, str], what: str) -> str:
     value = environ.get(_PREFIX + what, "").strip()
     if not value.isascii() or not value.isprintable():
-        raise UsageError(f"{_PREFIX}{what} holds characters that no header can hold.")
+        raise UsageError(f"{_PREFIX}{what} contains characters that are not allowed in an HTTP header.")
     return value

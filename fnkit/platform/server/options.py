@@ -1,4 +1,7 @@
-"""How a platform is to be started: what the command line says to the supervisor."""
+"""Options of a start, sent by the command line to the supervisor, and the result that the supervisor returns.
+
+The functions here read the options of trace export, log push and brokers from the command line and the environment.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,25 @@ __all__ = ["StartOptions"]
 
 
 class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to start. ``None`` is "as before, else the usual": ports are kept from one start to the next.
+    """How to start a platform.
 
-    home: absolute. speed: of the clock, 0 for the manual one. isolation: ``auto`` or a level's name.
-    tls_port: with ``None`` it is any free one where the gateway may have any.
-    wait: seconds until it must be healthy.
-    verify_domains: whether custom domains must lead to this machine.
-    runtime_table: the day of the runtime table.
-    otlp: where traces are exported to.
-    log_push: where logs are sent to.
-    nats_port: of the platform's own NATS broker; as tls_port.
-    brokers: the file that says where triggers listen, absolute; ``""``: the data folder's, if there is one.
-    broker_variables: what that file takes from the environment.
-    domain_suffix: what follows ``functions.fnc.<region>.`` in functions' host names.
+    A port is a number, 0 for any free port, or ``None`` for the port of the last start, by default the standard one
+    or the next free one after it.
+
+    Attributes:
+        home: The data directory, absolute.
+        tls_port: ``none`` turns TLS off. ``None`` means any free port if ``gateway_port`` is 0.
+        domain_suffix: The end of host names of functions, after ``functions.fnc.<region>.``.
+        speed: Platform seconds per real second; 0 for the manual clock.
+        isolation: ``auto`` or the name of an isolation level.
+        wait: Seconds until the platform must be healthy.
+        verify_domains: Whether custom domains must resolve to this machine.
+        runtime_table: Date of the runtime table.
+        otlp: Export of traces, if enabled.
+        log_push: Push of logs to Loki, if enabled.
+        nats_port: Port of the platform's own NATS broker, with the same values as ``tls_port``.
+        brokers: Absolute path of the brokers file; empty for the one in the data directory, if it exists.
+        broker_variables: The environment variables that this file refers to.
     """
 
     home: str

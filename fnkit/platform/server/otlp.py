@@ -1,13 +1,13 @@
-"""Where traces go: ``--otlp``, else what OpenTelemetry's own variables say (OTLP exporter specification).
+"""Export of traces: ``--otlp URL``, or the standard environment variables of OTLP exporters.
 
 ::
 
-    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT   the whole URL;   OTEL_EXPORTER_OTLP_ENDPOINT   ``/v1/traces`` is added
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT   the complete URL;   OTEL_EXPORTER_OTLP_ENDPOINT   /v1/traces is appended
     OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS     name=value,name=value; percent-encoded
-    OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT     milliseconds of one export
-    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL   ``grpc``: the endpoint is none of ours
-    OTEL_SERVICE_NAME                    the service of every function's spans
-    OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER   ``true`` and anything without ``otlp`` switch the variables off
+    OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT     milliseconds per export
+    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL   with ``grpc`` the endpoint is ignored
+    OTEL_SERVICE_NAME                    service name of all functions
+    OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER   ``true``, or a list without ``otlp``, turns the export off
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ _MILLISECONDS: Final = 1000
 
 
 def otlp_settings(given: str | None, environ: Mapping[str, str]) -> OtlpSettings | None:
-    """Return where traces go, ``None`` for nowhere. given: what the command line says.
+    """Return the settings of the export, ``None`` if it is off.
+
+    Args:
+        given: The value of ``--otlp``, which wins over the variables of the endpoint.
+        environ: The environment.
 
     Raises:
-        UsageError: a URL or a variable that is none. Values of headers stand in no message.
+        UsageError: The URL or a variable is invalid. The message contains no value of a header.
     """
     if given is not None:
         url = _checked(given, "--otlp")
@@ -64,14 +68,14 @@ def _from(environ: Mapping[str, str]) -> str | None:
 
 
 def _variable(environ: Mapping[str, str], what: str) -> tuple[str, str]:
-    """Return the variable that counts, and its value: the one for traces before the one for everything."""
+    """Return name and value of a variable: the one for traces, or the general one if that is empty."""
     special, general = f"{_PREFIX}TRACES_{what}", f"{_PREFIX}{what}"
     value = environ.get(special, "").strip()
     return (special, value) if value else (general, environ.get(general, "").strip())
 
 
 def _checked(url: str, source: str) -> str:
-    hint = "Give the collector's address, for example http://127.0.0.1:4318."
+    hint = "Use the collector's address, for example http://127.0.0.1:4318."
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -79,10 +83,10 @@ def _checked(url: str, source: str) -> str:
         valid = False
         parts = urlsplit("")
     if not valid or not url.isascii() or any(character.isspace() for character in url) or parts.fragment:
-        raise UsageError(f"{source} is not the URL of an OTLP/HTTP collector.", hint=hint)
+        raise UsageError(f"{source} is not a valid URL of an OTLP/HTTP collector.", hint=hint)
     if parts.username is not None or parts.query:
         raise UsageError(
-            f"{source} holds a user or a query.", hint=f"Put credentials into {_PREFIX}HEADERS, as name=value."
+            f"{source} contains a user or a query.", hint=f"Put credentials into {_PREFIX}HEADERS, as name=value."
         )
     return url
 
@@ -95,7 +99,7 @@ def _headers(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         name, value = name.strip(), unquote(value.strip())
         if not equals or not _NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
             raise UsageError(
-                f"{source}: the entry {number} is not name=value.", hint="Encode what is special: %20."
+                f"{source}: entry {number} is not name=value.", hint="Percent-encode special characters: %20."
             )
         headers.append((name, value))
     return tuple(headers)

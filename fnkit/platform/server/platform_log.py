@@ -1,4 +1,4 @@
-"""The log of one of the platform's own processes: a file that starts anew before it grows too large."""
+"""Log files of the platform's own processes: rotation by size, the last lines, and following new lines."""
 
 from __future__ import annotations
 
@@ -22,9 +22,13 @@ _TAIL_BYTES: Final = 256 * 1024
 
 
 class PlatformLog:
-    """Appends to ``file`` (0600); a full one becomes ``file.1``, and ``KEPT`` old ones are kept.
+    """Appends to a file (0600) and rotates it to ``file.1``, ``file.2``, … by size.
 
-    A full disk loses lines, never the platform.
+    Errors such as a full disk are ignored: the platform loses log lines but keeps running.
+
+    Args:
+        file: The file.
+        max_bytes: Size at which it is rotated.
     """
 
     def __init__(self, file: Path, *, max_bytes: int = MAX_BYTES) -> None:
@@ -32,7 +36,7 @@ class PlatformLog:
         self._max_bytes = max_bytes
 
     def write(self, content: bytes) -> None:
-        """Append."""
+        """Append. The file is opened for each write, so that it may be deleted or moved meanwhile."""
         with contextlib.suppress(OSError):
             if self._size() + len(content) > self._max_bytes:
                 self._rotate()
@@ -57,7 +61,7 @@ class PlatformLog:
 
 
 def tail(layout: Layout, process: str, count: int) -> list[str]:
-    """The last ``count`` lines that a process of the platform said."""
+    """Return the last ``count`` lines in the log of a process."""
     file = layout.logs / "platform" / f"{process}.log"
     try:
         content = file.read_bytes()
@@ -67,7 +71,12 @@ def tail(layout: Layout, process: str, count: int) -> list[str]:
 
 
 class LogReader:
-    """Gives the lines that a process writes from now on. A log that starts anew is first read to its end."""
+    """Reads the lines that a process logs from now on, across rotations.
+
+    Args:
+        layout: The data directory.
+        process: One of ``PROCESSES``.
+    """
 
     def __init__(self, layout: Layout, process: str) -> None:
         self._file = layout.logs / "platform" / f"{process}.log"
@@ -77,8 +86,9 @@ class LogReader:
         self._rest = b""
 
     def new_lines(self) -> list[str]:
-        """The whole lines since the last call."""
+        """Return the complete lines since the last call."""
         content = self._stream.read() if self._stream is not None else b""
+        # The rest of the rotated file was read above; its replacement continues from the beginning.
         if self._started_anew():
             self.close()
             self._stream = self._open()
@@ -87,7 +97,7 @@ class LogReader:
         return [line.decode(errors="replace") for line in lines]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._stream is not None:
             self._stream.close()
 
@@ -106,10 +116,10 @@ class LogReader:
 
 
 def not_healthy(layout: Layout, reason: str) -> PlatformError:
-    """The platform was started and is not healthy: with the last word of each process that said something."""
-    words = [f"\n  {process}: {lines[-1]}" for process in PROCESSES if (lines := tail(layout, process, 1))]
+    """Return the error for a platform that started but is not healthy, with the last log line of each process."""
+    last_lines = [f"\n  {process}: {lines[-1]}" for process in PROCESSES if (lines := tail(layout, process, 1))]
     return PlatformError(
-        f"The platform was started, but {reason}.{''.join(words)}",
+        f"The platform was started, but {reason}.{''.join(last_lines)}",
         code="platform-not-healthy",
-        hint=f"`fnkit platform logs` shows more, from {layout.logs / 'platform'}.",
+        hint=f"Run `fnkit platform logs` for details. The logs are in {layout.logs / 'platform'}.",
     )

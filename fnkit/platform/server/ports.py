@@ -1,4 +1,4 @@
-"""Which ports the platform listens on: the ones asked for, or the usual ones, or the next free ones."""
+"""Reservation of the platform's ports: the requested ones, the ones of the last start, or the next free ones."""
 
 from __future__ import annotations
 
@@ -20,23 +20,29 @@ _TRIES: Final = 100
 
 
 class HeldPorts:
-    """The ports that one platform chose, and keeps until it ends.
+    """Reserves the ports of one platform until it stops.
 
-    Between the choice and the moment at which a process of ours listens, and whenever one is started again, nobody
-    listens there. The system could give such a port to any connection, and another platform that starts could
-    choose it too. On Linux both are prevented: a socket that is bound and does not listen keeps the system from
-    giving the port away and leaves it to our own processes, which bind as it did; a name in the abstract namespace
-    of sockets, of which there is one for each set of ports, tells other platforms.
+    While a process starts or restarts, nothing listens on its port. The kernel could use the port for an outgoing
+    connection, and another platform could choose it. On Linux, two sockets per port prevent both:
+
+    - A TCP socket that is bound but does not listen. The kernel does not assign its port, and with SO_REUSEADDR on
+      both sides the platform's process can still bind it and listen.
+    - A Unix socket with a name in the abstract namespace, which is per network namespace, as ports are. Another
+      platform that tries to reserve the port fails to bind the same name.
     """
 
     def __init__(self) -> None:
         self._held: list[socket.socket] = []
 
     def choose(self, host: str, wanted: int | None, *, usual: int, taken: frozenset[int], flag: str) -> int:
-        """Return a free port, and hold it.
+        """Choose a free port and reserve it.
 
-        ``wanted`` as the user gave it: 0 is any free one, ``None`` the usual one or the next free one after it.
-        ``taken`` are ports that are meant for another door; ``flag`` is named in errors.
+        Args:
+            host: Address to bind.
+            wanted: The port that the user requested; 0 for any free one, ``None`` for the default.
+            usual: The default port; if it is in use, the next free one is taken.
+            taken: Ports that other listeners of the platform need.
+            flag: The command-line option, for error messages.
 
         Raises:
             PlatformError: ``port-in-use``, ``port-not-allowed`` or ``address-not-here``.
@@ -57,7 +63,7 @@ class HeldPorts:
         )
 
     def release(self) -> None:
-        """Let everybody have them."""
+        """Release all ports."""
         while self._held:
             self._held.pop().close()
 
@@ -79,7 +85,7 @@ class HeldPorts:
 
 
 def _bind(host: str, port: int, flag: str) -> socket.socket:
-    """Bind as the servers do, so what is free here is free for them."""
+    """Bind with the same options as the servers, so that they can bind the same port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -100,9 +106,9 @@ def _refusal(host: str, port: int, flag: str, error: OSError) -> PlatformError:
         )
     if error.errno in {errno.EACCES, errno.EPERM}:
         return PlatformError(
-            f"Port {port} may not be used by this user.",
+            f"This user is not allowed to use port {port}.",
             code="port-not-allowed",
-            hint=f"Choose one above 1023 with {flag}.",
+            hint=f"Choose a port above 1023 with {flag}.",
         )
     return PlatformError(
         f"{host} is not an address of this machine: {error.strerror}.",

@@ -1,6 +1,7 @@
-"""Everything before the first process: the lock, the data folder, identity, ports, sockets, the run file.
+"""Preparation of a start: data directory, lock, credentials, ports, sockets, run file.
 
-Done by the supervisor itself, holding the platform's lock, so that two starts at once cannot both do it.
+The supervisor does all of it while it holds the lock of the data directory, so that concurrent starts cannot
+interfere.
 """
 
 from __future__ import annotations
@@ -26,9 +27,17 @@ __all__ = ["Prepared", "prepare"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Ready to run. ``lock`` is the descriptor that holds the platform as long as this process lives.
+    """What the supervisor needs to run the platform. It owns ``lock`` and ``ports`` and releases them at the end.
 
-    ports: held for its processes. otlp, log_push, queues: in no file, since secrets are in them.
+    Attributes:
+        layout: The data directory.
+        identity: The platform's credentials.
+        run: The run file as it was written.
+        lock: Descriptor that holds the lock of the data directory.
+        ports: Reserved for the processes.
+        otlp: Export of traces. Like the two below it contains secrets, so it is not in the run file.
+        log_push: Push of logs to Loki.
+        queues: Brokers of queue triggers.
     """
 
     layout: Layout
@@ -42,7 +51,7 @@ class Prepared:
 
     @property
     def settings(self) -> ProcessSettings:
-        """What control and the data plane are told."""
+        """The settings of control. The data plane gets the same without those of brokers."""
         folder = Path(self.run.socket_folder)
         return ProcessSettings(
             home=str(self.layout.home),
@@ -75,11 +84,11 @@ class Prepared:
 
 
 def prepare(options: StartOptions) -> Prepared:
-    """Take the platform and make ready what its processes need.
+    """Lock the data directory and prepare what the processes need.
 
     Raises:
-        TakenError: somebody else is starting or running it.
-        PlatformError: the folder, the identity or a port cannot be used.
+        TakenError: Another process is starting, running or resetting this platform.
+        PlatformError: The directory, the credentials or a port cannot be used.
     """
     layout = Layout(Path(options.home))
     make_home(layout.home)
@@ -106,7 +115,7 @@ def prepare(options: StartOptions) -> Prepared:
 def _run_file(options: StartOptions, before: RunFile | None, ports: HeldPorts) -> RunFile:
     usual_api = before.api_port if before is not None else API_PORT
     usual_gateway = before.gateway_port if before is not None else GATEWAY_PORT
-    # A port that was asked for is not to be taken by the other door, which may have any.
+    # A listener without a requested port must not take one that was requested for another listener.
     asked = frozenset(
         port
         for port in (options.api_port, options.gateway_port, options.tls_port, options.nats_port)
@@ -144,14 +153,15 @@ def _run_file(options: StartOptions, before: RunFile | None, ports: HeldPorts) -
 def _tls_port(options: StartOptions, before: RunFile | None, ports: HeldPorts, taken: frozenset[int]) -> int:
     wanted = options.tls_port
     if wanted is None and options.gateway_port == 0:
-        wanted = 0  # who takes any port for functions starts several platforms: the usual port would be fought over
+        # A start with any gateway port is probably one of several, which would compete for the default TLS port.
+        wanted = 0
     usual = before.tls_port if before is not None and before.tls_port else TLS_PORT
     number = wanted if isinstance(wanted, int) else None
     return ports.choose(options.host, number, usual=usual, taken=taken, flag="--tls-port")
 
 
 def _nats_port(options: StartOptions, before: RunFile | None, ports: HeldPorts, taken: frozenset[int]) -> int:
-    """As the port for TLS, but on loopback alone."""
+    """Reserve the broker's port by the rules of the TLS port, but on loopback only."""
     wanted = options.nats_port
     if wanted is None and options.gateway_port == 0:
         wanted = 0
@@ -161,6 +171,6 @@ def _nats_port(options: StartOptions, before: RunFile | None, ports: HeldPorts, 
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed platform left among its sockets; we hold its lock, so nobody uses them."""
+    """Remove the sockets of a platform that was killed. The lock is held, so that nothing uses them."""
     if folder.name.startswith("fnkit-") and is_private(folder):
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Control's queue triggers put together: brokers' settings, kinds of brokers, and the scheduler over them."""
+"""Assembly of the queue triggers of control: broker settings, broker backends and the trigger manager."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ __all__ = ["Queueing"]
 
 
 class Queueing:
-    """Everything that runs for queue triggers."""
+    """Runs the queue triggers. It registers itself with ``plane`` as the source of their states.
+
+    Args:
+        plane: The control plane.
+        door: Delivers messages to the gateway.
+        settings: Brokers of queue triggers.
+    """
 
     def __init__(self, plane: ControlPlane, door: Door, settings: QueueSettings) -> None:
         self._tasks = plane.context.tasks
@@ -35,13 +41,13 @@ class Queueing:
         plane.listening = self._listening
 
     def start(self) -> None:
-        """Begin."""
-        self._tasks.start(self.scheduler.run(), "queue scheduler")
-        self._tasks.start(self._settings.watch(self.scheduler.brokers_changed), "brokers' settings")
-        self._tasks.start(self._nats.clean(), "consumers of triggers that are gone")
+        """Start the trigger manager and its background tasks."""
+        self._tasks.start(self.scheduler.run(), "queue triggers")
+        self._tasks.start(self._settings.watch(self.scheduler.brokers_changed), "broker settings")
+        self._tasks.start(self._nats.clean(), "consumers of deleted triggers")
 
     async def stop(self) -> None:
-        """Ask for no more messages; those in flight have a few seconds."""
+        """Stop requesting messages, and give those in flight a few seconds."""
         await self.scheduler.stop()
 
     def _listening(self) -> list[TriggerListening]:

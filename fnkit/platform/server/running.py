@@ -1,4 +1,4 @@
-"""What runs now: the run file, and whether the process it names is still that process."""
+"""The run file, and the check whether the process it names is still the same."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ __all__ = ["RunFile", "process_started", "read_run_file", "write_run_file"]
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):
-    """``run.json``. It stays when the platform stops: the next start takes the same ports again.
+    """``run.json``. It remains when the platform stops, so that the next start reuses the ports.
 
-    pid: the supervisor's. started: what the system says of that process' start, so that a process that got
-    the same id later is not mistaken for it. control, data_plane: their pids, 0 while they are not running.
-    otlp: the URL that traces go to, without credentials.
-    log_push: the URL that logs are sent to, likewise.
-    tls_port: 0 without TLS.
-    nats_port: of the platform's own NATS broker, 0 without one; nats: its pid. brokers: the file that was named.
+    Attributes:
+        pid: Pid of the supervisor.
+        started: Start time of the supervisor, as reported by the system. With the pid it identifies the process: a
+            pid alone may have been reused.
+        socket_folder: The socket directory.
+        tls_port: 0 if TLS is off.
+        control: Pid of control, 0 while it is not running.
+        data_plane: Pid of the data plane, 0 while it is not running.
+        otlp: URL of the trace export, without credentials; empty if off.
+        log_push: URL of the push of logs, without credentials; empty if off.
+        nats_port: Port of the platform's own NATS broker, 0 if it does not run.
+        nats: Pid of the NATS broker, 0 while it is not running.
+        brokers: The brokers file of the command line, if given.
     """
 
     pid: int
@@ -49,7 +56,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_run_file(file: Path) -> RunFile | None:
-    """Read it; ``None`` where there is none, or none that can be read."""
+    """Read the run file; ``None`` if it does not exist or is invalid."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=RunFile)
     except (OSError, msgspec.MsgspecError):
@@ -57,12 +64,12 @@ def read_run_file(file: Path) -> RunFile | None:
 
 
 def write_run_file(file: Path, run: RunFile) -> None:
-    """Replace it at once."""
+    """Replace the run file atomically."""
     write_private(file, msgspec.json.format(msgspec.json.encode(run), indent=2))
 
 
 def process_started(pid: int) -> str | None:
-    """When the process started, in the system's own words; ``None`` where there is none, or a dead one."""
+    """Return the start time of a process, in the system's format; ``None`` if it does not exist or is a zombie."""
     if pid <= 0:
         return None
     return _started_in_proc(pid) if Path("/proc/self/stat").exists() else _started_in_ps(pid)
@@ -73,7 +80,8 @@ def _started_in_proc(pid: int) -> str | None:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # proc(5): after the name in parentheses come the state (field 3) and, as field 22, the start time.
+    # proc(5): the name in parentheses (field 2) may contain spaces and parentheses, so the fields are counted after
+    # its end. Field 3 is the state, field 22 the start time.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in {"Z", "X"} else fields[19]
 

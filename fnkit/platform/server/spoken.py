@@ -1,4 +1,4 @@
-"""What a supervisor of its own says to whoever started it: one line of JSON on its standard output."""
+"""The result of a detached start, which the supervisor writes to standard output as one line of JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ __all__ = ["Spoken"]
 
 
 class Spoken(msgspec.Struct, frozen=True, kw_only=True):
-    """How a detached start went: ``pid`` when it goes on, ``taken`` when another one does, else the error."""
+    """The result of a detached start.
+
+    Attributes:
+        pid: Pid of the supervisor, if it keeps running.
+        taken: Whether another process holds the lock of the data directory.
+        code: Code of the error, else empty.
+        message: Message of the error.
+        hint: Hint of the error.
+    """
 
     pid: int = 0
     taken: bool = False

@@ -1,4 +1,4 @@
-"""One process under supervision: started, its words kept, started again when it ends."""
+"""A child process of the supervisor: started, logged, and restarted with backoff when it ends."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ _CHUNK: Final = 65536
 
 
 class Supervised:
-    """Keeps one of the platform's modules running.
+    """Keeps one of the platform's modules running in a process.
 
-    name: in logs and in ``status``. settings: the JSON that the process reads on standard input; it is the
-    only place where the process' secrets are, so they stand in no argument and no environment.
-    log: keeps its words. journal: keeps the supervisor's own.
-    on_change: called with the new pid, 0 when it ended.
+    Args:
+        name: The name in logs and in ``fnkit platform status``.
+        module: The module that the process runs.
+        settings: JSON for its standard input. Secrets are passed only here, since arguments and environment are
+            visible to other processes.
+        environment: The environment of the process.
+        log: Receives the output of the process.
+        journal: Receives messages about starts and ends.
+        on_change: Called with the pid after a start, and with 0 after an end.
     """
 
     def __init__(
@@ -53,7 +58,10 @@ class Supervised:
         self._stopping = asyncio.Event()
 
     async def keep(self) -> None:
-        """Run it, again and again, until ``end`` is called. A short life makes the next wait longer."""
+        """Run the process until ``terminate`` is called, and restart it when it ends.
+
+        The delay doubles with each restart, and starts over after a run that was long enough.
+        """
         loop = asyncio.get_running_loop()
         delay = _FIRST_DELAY
         while not self._stopping.is_set():
@@ -64,25 +72,25 @@ class Supervised:
             self.deaths += 1
             if loop.time() - began > _LIVED_WELL:
                 delay = _FIRST_DELAY
-            self._say(f"ended ({_ending(code)}); starts again in {delay:g} s")
+            self._say(f"ended ({_ending(code)}); restarting in {delay:g} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), timeout=delay)
             delay = min(delay * 2, _LONGEST_DELAY)
 
     def end(self) -> None:
-        """Ask it to finish what it holds and to end."""
+        """Send SIGTERM, and do not restart."""
         self._stopping.set()
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it now."""
+        """Send SIGKILL, and do not restart."""
         self._stopping.set()
         self._signal(signal.SIGKILL)
 
     async def _run(self) -> int:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-P",  # the user's folder must not shadow a module of ours
+            "-P",  # keeps the current directory off sys.path, where a file could shadow a module
             "-m",
             "fnkit.platform.server.attached",
             str(os.getpid()),
@@ -91,11 +99,12 @@ class Supervised:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=dict(self._environment),
-            start_new_session=True,  # Ctrl-C in a terminal is the supervisor's to handle
+            start_new_session=True,  # Ctrl-C in a terminal must reach only the supervisor, which stops all in order
         )
         self._process = process
         self._on_change(process.pid)
         self._say(f"started, pid {process.pid}")
+        # A stop requested while the process was being created had no process to signal.
         if self._stopping.is_set():
             self._signal(signal.SIGTERM)
         try:
@@ -108,20 +117,23 @@ class Supervised:
     async def _tell(self, process: asyncio.subprocess.Process) -> None:
         if process.stdin is None:
             return
-        # A process that dies while it is told its settings is seen by its exit code.
+        # If the process dies before it has read its settings, its exit code is handled as usual.
         with contextlib.suppress(ConnectionError, BrokenPipeError):
             process.stdin.write(self._settings)
             await process.stdin.drain()
         process.stdin.close()
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
-        """Keep its words until it ends. What it started may hold the pipe longer, so the end is its own."""
+        """Copy the output to the log until the process ends.
+
+        Waiting for the end of the pipe instead could take forever: children of the process may keep it open.
+        """
         if process.stdout is None:
             return
-        words = asyncio.create_task(self._copy(process.stdout))
+        copying = asyncio.create_task(self._copy(process.stdout))
         await process.wait()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(words, timeout=1.0)
+            await asyncio.wait_for(copying, timeout=1.0)
 
     async def _copy(self, stream: asyncio.StreamReader) -> None:
         while chunk := await stream.read(_CHUNK):

@@ -1,12 +1,14 @@
-"""The platform's first process: it keeps control, the data plane and a NATS broker running, and ends them in order.
+"""The supervisor: runs control, the data plane and the platform's own NATS broker, and stops them in order.
 
-Its pid is the platform's. ``supervise`` runs in the foreground, inside ``fnkit platform start``; ``--detach``
-and ``--local`` start this module as a process of its own, which says on standard output in one line of JSON
-how the start went (``Spoken``), then lets go of it. What it does, in order: take the lock and prepare
-(``preparing``), start both processes (``supervised``), ask for their health until it is good, wait for
-SIGTERM or SIGINT, end both: 10 seconds to finish what they hold, then by force; a second signal is force too.
-A process that dies three times before the platform was ever healthy ends the start, as does the time
-``--timeout`` gives it.
+Its pid is that of the platform. ``supervise`` runs in the foreground within ``fnkit platform start``. ``--detach``
+and ``--local`` run this module as a process, which writes a ``StartupResult`` and then detaches from its parent.
+
+1. Prepare: lock the data directory, reserve ports, write the run file. Nothing is started if this fails.
+2. Start the processes and poll their health. If control or the data plane ends three times, or the platform is not
+   healthy within ``--timeout``, everything is stopped and the start fails.
+3. Run until SIGTERM or SIGINT, restarting processes that end.
+4. Stop: control and the data plane get SIGTERM and ten seconds, then the broker, then SIGKILL for what is left. A
+   second signal kills at once.
 """
 
 from __future__ import annotations
@@ -44,44 +46,53 @@ DRAIN_SECONDS: Final = 10.0
 _DEATHS_BEFORE_GIVING_UP: Final = 3
 _HEALTH_INTERVAL: Final = 0.05
 _BROKER_SECONDS: Final = 2.0
-_OWN: Final = 2  # control and the data plane come first, then the broker, if there is one
+_OWN: Final = 2  # control and the data plane are first in the list of processes, then the broker, if it runs
 _FIELDS: Final = {"control": "control", "data_plane": "data_plane", "broker": "nats"}
 
 
 class _Platform:
-    """The two processes, and what ends them."""
+    """The processes of the platform.
+
+    Args:
+        prepared: What the processes need.
+        on_healthy: Called once, from another thread, when the platform is healthy.
+    """
 
     def __init__(self, prepared: Prepared, on_healthy: Callable[[], None]) -> None:
         self._prepared = prepared
         self._on_healthy = on_healthy
         self._run = prepared.run
         self._asked_to_stop = asyncio.Event()
-        settings = prepared.settings
-        blind = msgspec.structs.replace(settings, queues=QueueSettings())
+        control_settings = prepared.settings
+        # The data plane runs user code in its children, so it gets no credentials that it does not need.
+        data_plane_settings = msgspec.structs.replace(control_settings, queues=QueueSettings())
         environment = platform_environment(os.environ)
         logs = prepared.layout.logs / "platform"
         journal = PlatformLog(logs / "supervisor.log")
-        modules = [("control", "control", settings), ("data-plane", "data_plane", blind)]
+        modules = [("control", "control", control_settings), ("data-plane", "data_plane", data_plane_settings)]
         if self._run.nats_port:
-            modules.append(("nats", "broker", settings))
+            modules.append(("nats", "broker", control_settings))
         self._processes = tuple(
             Supervised(
                 name,
                 f"fnkit.platform.server.{module}",
-                settings=msgspec.json.encode(told),
+                settings=msgspec.json.encode(settings),
                 environment=environment,
                 log=PlatformLog(logs / f"{name}.log"),
                 journal=journal,
                 on_change=partial(self._remember, module),
             )
-            for name, module, told in modules
+            for name, module, settings in modules
         )
 
     async def run(self, wait: float) -> None:
-        """Run until asked to stop.
+        """Run until a signal, or until the start fails.
+
+        Args:
+            wait: Seconds until the platform must be healthy.
 
         Raises:
-            PlatformError: ``platform-not-healthy``: it never became so, and was stopped.
+            PlatformError: ``platform-not-healthy``: the start failed. All processes have ended.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -94,14 +105,14 @@ class _Platform:
             raise failure
 
     def _stop(self) -> None:
-        """First signal: in good order. Second: now."""
+        """Request a stop; kill the processes on the second call."""
         if self._asked_to_stop.is_set():
             for process in self._processes:
                 process.kill()
         self._asked_to_stop.set()
 
     async def _end(self, keeping: list[asyncio.Task[None]]) -> None:
-        # The broker last: what is in flight is still to be acknowledged.
+        # The broker is stopped last, since messages in flight must still be acknowledged.
         for process in self._processes[:_OWN]:
             process.end()
         await asyncio.wait(keeping[:_OWN], timeout=DRAIN_SECONDS)
@@ -127,7 +138,10 @@ class _Platform:
             raise
 
     async def _has_broker(self) -> bool:
-        """Whether the NATS broker listens. One that cannot is no reason not to start: its triggers say so."""
+        """Return whether the broker accepts connections, or failed too often.
+
+        A broker that cannot run does not fail the start: the status of its triggers reports it.
+        """
         port, broker = self._run.nats_port, self._processes[-1]
         if not port or broker.deaths >= _DEATHS_BEFORE_GIVING_UP:
             return True
@@ -139,12 +153,12 @@ class _Platform:
 
     def _check_patience(self, deadline: float) -> None:
         if any(process.deaths >= _DEATHS_BEFORE_GIVING_UP for process in self._processes[:_OWN]):
-            raise not_healthy(self._prepared.layout, "its processes end as soon as they start")
+            raise not_healthy(self._prepared.layout, "its processes exit right after they start")
         if asyncio.get_running_loop().time() > deadline:
-            raise not_healthy(self._prepared.layout, "it does not answer")
+            raise not_healthy(self._prepared.layout, "it did not become healthy in time")
 
     def _remember(self, field: str, pid: int) -> None:
-        """Write who runs. A full disk must not end the platform: the run file is then behind, not wrong."""
+        """Write a pid to the run file. Errors are ignored: a full disk must not stop the platform."""
         changes = {_FIELDS[field]: pid}
         self._run = msgspec.structs.replace(self._run, **changes)
         with contextlib.suppress(OSError):
@@ -152,10 +166,12 @@ class _Platform:
 
 
 def supervise(prepared: Prepared, on_healthy: Callable[[], None], *, wait: float) -> None:
-    """Run the platform in this process until it is told to stop.
+    """Run the platform with this process as its supervisor, until a signal; then release lock, ports and sockets.
 
-    ``on_healthy`` is called once, from another thread, when the platform answers, for which it has ``wait``
-    seconds.
+    Args:
+        prepared: The prepared start.
+        on_healthy: Called once, from another thread, when the platform is healthy.
+        wait: Seconds until it must be healthy.
 
     Raises:
         PlatformError: ``platform-not-healthy``.
@@ -173,7 +189,7 @@ async def _run(prepared: Prepared, on_healthy: Callable[[], None], wait: float) 
 
 
 def main() -> int:
-    """Run as a process of its own: ``StartOptions`` as JSON on standard input, ``Spoken`` on standard output."""
+    """Run detached: ``StartOptions`` as JSON on standard input, ``StartupResult`` on standard output."""
     options = msgspec.json.decode(sys.stdin.buffer.read(), type=StartOptions)
     try:
         prepared = prepare(options)
@@ -201,15 +217,15 @@ def _speak(spoken: Spoken) -> None:
 
 
 def _let_go(log: Path) -> None:
-    """Say that it goes on, then hold no terminal, pipe or folder of whoever started us."""
+    """Report success to the parent, then release its pipes, terminal and working directory."""
     _speak(Spoken(pid=os.getpid()))
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    words = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.dup2(nothing, 0)
-    os.dup2(words, 1)
-    os.dup2(words, 2)
-    os.close(nothing)
-    os.close(words)
+    null = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(null)
+    os.close(output)
     os.chdir("/")
 
 

@@ -1,4 +1,4 @@
-"""The system's store of authorities that its programs trust: which one this machine has, and what changes it."""
+"""The trust store of the operating system: find it, and install or remove the platform's CA certificate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fnkit.platform.layout import Layout
 __all__ = ["Authority", "TrustStore", "find_trust_store", "read_authority"]
 
 _SYSTEM_FOLDERS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-"""Where the tools lie; they are often not on the PATH of those who are not root."""
+"""Directories of the tools, which are often missing in the PATH of users other than root."""
 
 _FOLDERS: Final = (
     ("update-ca-certificates", "/usr/local/share/ca-certificates", "Debian's and Alpine's"),
@@ -35,7 +35,7 @@ Command = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """The platform's authority as others see it. fingerprint: SHA-256 in hex."""
+    """The platform's CA certificate. ``fingerprint``: SHA-256 in hexadecimal."""
 
     file: Path
     pem: str
@@ -44,7 +44,14 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class TrustStore:
-    """One store, and one authority in it. target: the file that it becomes there, ``None`` where it is no file."""
+    """A trust store, with the commands for one CA certificate.
+
+    Attributes:
+        name: The name for users.
+        target: The file of the certificate in the store; ``None`` if the store does not use files.
+        installing: Commands that install the certificate, run as root.
+        removing: Commands that remove it, run as root.
+    """
 
     name: str
     target: Path | None
@@ -52,7 +59,7 @@ class TrustStore:
     removing: tuple[Command, ...]
 
     def holds(self, authority: Authority) -> bool | None:
-        """Whether it is trusted already; ``None`` where that cannot be seen."""
+        """Return whether the certificate is installed; ``None`` if that cannot be determined."""
         if self.target is None:
             return None
         try:
@@ -61,7 +68,7 @@ class TrustStore:
             return False
 
     def install(self) -> None:
-        """Have the system trust it.
+        """Install the certificate.
 
         Raises:
             PlatformError: ``needs-root`` or ``trust-store``.
@@ -69,7 +76,7 @@ class TrustStore:
         _run(self.installing)
 
     def remove(self) -> None:
-        """Have the system trust it no more.
+        """Remove the certificate.
 
         Raises:
             PlatformError: ``needs-root`` or ``trust-store``.
@@ -78,10 +85,10 @@ class TrustStore:
 
 
 def read_authority(layout: Layout) -> Authority:
-    """Read the certificate.
+    """Read the CA certificate of a platform.
 
     Raises:
-        PlatformError: ``no-authority`` where the platform was never started with TLS.
+        PlatformError: ``no-authority`` if the platform was never started with TLS.
     """
     file = layout.authority_certificate
     try:
@@ -91,13 +98,13 @@ def read_authority(layout: Layout) -> Authority:
         raise PlatformError(
             f"The platform in {layout.home} has no certificate authority yet.",
             code="no-authority",
-            hint="It is made at the first start: fnkit platform start --detach",
+            hint="The first start creates it: fnkit platform start --detach",
         ) from None
     return Authority(file, pem, hashlib.sha256(der).hexdigest())
 
 
 def find_trust_store(authority: Authority) -> TrustStore | None:
-    """Return this system's store, ``None`` where it has none that we know."""
+    """Return the trust store of this system, if it is a supported one."""
     if sys.platform == "darwin":
         file = str(authority.file)
         return TrustStore(
@@ -126,19 +133,19 @@ def _program(name: str) -> str | None:
 def _run(commands: tuple[Command, ...]) -> None:
     if os.geteuid() != 0:
         raise PlatformError(
-            "Only root may change what this system trusts.",
+            "Only root may change the trust store of this system.",
             code="needs-root",
             hint="Run: " + " && ".join(f"sudo {shlex.join(command)}" for command in commands),
         )
     for command in commands:
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
-            said, failed = (done.stderr.strip() or done.stdout.strip()), done.returncode != 0
+            output, failed = (done.stderr.strip() or done.stdout.strip()), done.returncode != 0
         except (OSError, subprocess.TimeoutExpired) as error:
-            said, failed = str(error), True
+            output, failed = str(error), True
         if failed:
             raise PlatformError(
-                f"What this system trusts could not be changed: {shlex.join(command)} failed: {said[-300:]}",
+                f"The trust store could not be changed: {shlex.join(command)} failed: {output[-300:]}",
                 code="trust-store",
-                hint="Trust it per program instead: `fnkit platform trust` shows how.",
+                hint="Let single programs trust the certificate instead: `fnkit platform trust` shows how.",
             )

@@ -286,7 +286,8 @@ def test_a_key_is_shown_once_and_deleted_by_its_name(fnkit: Command, started: di
     again = fnkit("platform", "api-key", "delete", name, "--json")
     assert (again.code, _error(again)["code"]) == (1, "key-refused")
     wrong = fnkit("platform", "api-key", "create", "--project-id", "shop", "--json")
-    assert (wrong.code, _error(wrong)["message"]) == (1, "The platform says no: project_id must be a UUID.")
+    message = "The platform rejected the request: project_id must be a UUID."
+    assert (wrong.code, _error(wrong)["message"]) == (1, message)
 
 
 def test_keys_need_a_running_platform(fnkit: Command) -> None:

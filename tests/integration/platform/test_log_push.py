@@ -167,7 +167,7 @@ def test_segments_that_were_dropped_unsent_are_counted(tmp_path: Path) -> None:
 def test_a_url_that_is_none_is_refused_before_anything_starts(url: str, tmp_path: Path) -> None:
     started = Command()("platform", "start", "--detach", "--data-dir", str(tmp_path / "p"), "--loki-url", url)
     assert started.code == 2
-    assert "--loki-url is not the URL of a Loki" in started.stderr
+    assert "--loki-url is not a valid URL of Loki" in started.stderr
 
 
 def test_the_command_starts_a_platform_that_sends_and_shows_no_password(

@@ -42,7 +42,7 @@ def test_a_start_a_deploy_and_the_list_of_triggers_say_what_to_install(
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     (tmp_path / "main.py").write_text(HANDLERS)
     started = fnkit("platform", "start", "--detach", "--api-port", "0", "--gateway-port", "0").ok()
-    assert "NATS       pip install 'fnkit[queues]' brings one" in started.stdout
+    assert "NATS       install it: pip install 'fnkit[queues]'" in started.stdout
     assert "NATS_URL" not in fnkit("platform", "env").ok().stdout
 
     fnkit("deploy", "--local", "--yes", cwd=tmp_path).ok()

@@ -67,7 +67,7 @@ def test_headers_service_and_timeout_come_from_the_variables() -> None:
     "url", ["", "c:4318", "ftp://c", "http://", "http://c:99999", "http://c/#x", "http://a b", "http://ü", "//c"]
 )
 def test_what_is_no_url_is_refused(url: str) -> None:
-    with pytest.raises(UsageError, match="--otlp is not the URL"):
+    with pytest.raises(UsageError, match="--otlp is not a valid URL"):
         otlp_settings(url, {})
 
 
