@@ -28,8 +28,8 @@ def number():
     frame = sys._getframe()
     while frame is not None:
         for value in frame.f_locals.values():
-            if isinstance(getattr(value, 'mark', None), bytes):
-                return value.mark.rpartition(b' ')[2]
+            if isinstance(getattr(value, 'nonce_line', None), bytes):
+                return value.nonce_line.rpartition(b' ')[2]
         frame = frame.f_back
 
 def speak(answer):

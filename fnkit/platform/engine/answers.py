@@ -22,7 +22,7 @@ class KnownHead:
     Attributes:
         status: The status code.
         headers: The headers without the nonce.
-        length: The size of the body in bytes.
+        content_length: The size of the body in bytes.
     """
 
     status: int

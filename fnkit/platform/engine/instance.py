@@ -65,7 +65,7 @@ class Instance(asyncio.Protocol):
 
     Attributes:
         number: Its number among all processes that were requested from zygotes.
-        state: See the module.
+        state: A state of the module's list.
         pid: In the PID namespace of the data plane; 0 if the kernel does not report it.
         host_directory: Its directory on the machine's disk, if it has one.
         idle_since: The virtual time since when it has been idle.
@@ -152,15 +152,15 @@ class Instance(asyncio.Protocol):
 
     # Starting
 
-    def begin(self, owner: InstanceOwner, function_id: str, settings: bytes) -> None:
+    def begin(self, callbacks: InstanceOwner, function_id: str, settings: bytes) -> None:
         """Assign it to a deployment, for the rest of its life.
 
         Args:
-            owner: Receives its events.
+            callbacks: Receives its events.
             function_id: The function.
             settings: Its settings as JSON.
         """
-        self.owner = owner
+        self.owner = callbacks
         self.function_id = function_id
         self.state = InstanceState.STARTING
         self.began = monotonic()

@@ -40,7 +40,7 @@ class _Segment:
     """The newest segment of one function's log, open for appending.
 
     Attributes:
-        last: The time of the last line, in Unix nanoseconds.
+        last_time: The time of the last line, in Unix nanoseconds.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -68,15 +68,15 @@ class FunctionMeter:
         self.requests[status] = self.requests.get(status, 0) + 1
         self.durations.observe(seconds)
 
-    def waited(self, seconds: float, *, cold: bool) -> None:
+    def waited(self, seconds: float, *, is_cold: bool) -> None:
         """Count a request that was queued.
 
         Args:
             seconds: The queueing time.
-            cold: Whether it waited for the start of its instance.
+            is_cold: Whether it waited for the start of its instance.
         """
         self.waits.observe(seconds)
-        if cold:
+        if is_cold:
             self.cold_starts.observe(seconds)
 
     def all_waits(self) -> HistogramValue:

@@ -19,40 +19,40 @@ __all__ = ["fork_instance", "who_says_hello"]
 _CREDENTIALS: Final = struct.Struct("3i")  # ucred: process, user, group
 
 
-async def fork_instance(instance: Instance, owner: int = 0) -> None:
+async def fork_instance(worker: Instance, owner: int = 0) -> None:
     """Fork a worker, which joins its cgroups and mounts its disk while it waits for settings.
 
     Args:
-        instance: The worker to start.
+        worker: The worker to start.
         owner: The user that gets the pipes, if the worker has no right to give them to its user itself; 0 for none.
 
     Raises:
         OSError: No descriptors are left, or the worker ended at once.
     """
-    zygote, groups = instance.zygote, instance.groups
+    zygote, groups = worker.zygote, worker.groups
     connection, worker_end, pipes = open_line()
     try:
         if owner:
             for _, write_end in pipes:
                 os.fchown(write_end, owner, owner)
-        zygote.fork(instance.number, [worker_end.fileno(), pipes[0][1], pipes[1][1]])
+        zygote.fork(worker.number, [worker_end.fileno(), pipes[0][1], pipes[1][1]])
     finally:
         # This process must not hold the worker's ends: the end of the worker would never show as the end of its
         # streams.
         worker_end.close()
         for _, write_end in pipes:
             os.close(write_end)
-    instance.capture(pipes[0][0], "stdout")
-    instance.capture(pipes[1][0], "stderr")
+    worker.capture(pipes[0][0], "stdout")
+    worker.capture(pipes[1][0], "stderr")
     connection.settimeout(0)
     loop = asyncio.get_running_loop()
-    instance.pid = await who_says_hello(loop, connection)
+    worker.pid = await who_says_hello(loop, connection)
     # The worker waits for the first document, so it is in its groups before it gets anything to do.
-    if groups is not None and not zygote.joins_itself and instance.pid:
-        await loop.run_in_executor(None, groups.take, instance.pid)
-    await loop.create_unix_connection(lambda: instance, sock=connection)
+    if groups is not None and not zygote.joins_itself and worker.pid:
+        await loop.run_in_executor(None, groups.take, worker.pid)
+    await loop.create_unix_connection(lambda: worker, sock=connection)
     cgroups = groups.joins if groups is not None and zygote.joins_itself else []
-    instance.write_document(msgspec.json.encode({"cgroups": cgroups}))
+    worker.write_document(msgspec.json.encode({"cgroups": cgroups}))
 
 
 async def who_says_hello(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> int:

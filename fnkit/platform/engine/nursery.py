@@ -155,7 +155,7 @@ class Nursery:
     def forget_unforked(self, zygote: DeploymentZygote) -> None:
         """Clean up after a deployment zygote that did not start.
 
-        If it was never requested from its parent, nobody reports its end.
+        If it was never requested from its parent, no message reports its end.
         """
         if not zygote.zygote.holds(zygote.number):
             self._clear(zygote.number, None)

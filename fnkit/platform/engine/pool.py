@@ -203,7 +203,7 @@ class Pool:
         """Count the queueing time, and record the cold start of a request that waited for a new instance."""
         if not instance.has_served:
             call.cold_start = ColdStart(instance.began, instance.ready_at)
-        self.meter.waited(monotonic() - call.waiting_since, cold=not instance.has_served)
+        self.meter.waited(monotonic() - call.waiting_since, is_cold=not instance.has_served)
 
     def _expire(self, call: LocalCall) -> None:
         seconds = f"{self.route.timeout:g} s"

@@ -157,7 +157,7 @@ class Preloads:
         except (OSError, TimeoutError) as error:
             self._failed(route, entry, str(error) or f"its imports took more than {_IMPORT_SECONDS:g} s")
             return True
-        if zygote.closed and preloaded.ready:  # it ended before its entry refers to it, so lost() missed it
+        if zygote.closed and preloaded.ready:  # it ended before its entry refers to it, so its loss went unnoticed
             self._failed(route, entry, "it ended after its imports")
             return True
         if preloaded.ready and preloaded.seconds >= _WORTH_SECONDS and self._entries.get(_key(route)) is entry:

@@ -43,7 +43,7 @@ class Starter:
         evict: Frees the memory of an idle instance. Returns whether memory is about to become free.
         on_budget_exhausted: Called with the pool whose start waits for memory that nothing frees.
         logs: Receives the output of imports in deployment zygotes.
-        hard_cpu: See ``EngineSettings``.
+        hard_cpu: Limit functions to their mVCPU, instead of using it as a weight only.
     """
 
     def __init__(

@@ -103,7 +103,7 @@ def confine_zygote(settings: Settings, root: str, descriptors: tuple[int, ...]) 
             resource.RLIMIT_NPROC, (settings.processes, resource.getrlimit(resource.RLIMIT_NPROC)[1])
         )
     if settings.filter:
-        filters.restrict_calls(may_confine=True)
+        filters.restrict_calls(allow_sandbox_calls=True)
 
 
 def prepare_fork(level: str, deferred_mounts: list[str]) -> None:

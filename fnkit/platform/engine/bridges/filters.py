@@ -136,16 +136,16 @@ _PROGRAM = _program() if _KNOWN else b""  # built once per zygote, not per insta
 _ZYGOTE_PROGRAM = _program(_CONFINING[os.uname().machine]) if _KNOWN else b""
 
 
-def restrict_calls(*, may_confine: bool = False) -> None:
+def restrict_calls(*, allow_sandbox_calls: bool = False) -> None:
     """Install the system-call filter: refused calls fail with ``EPERM``.
 
     Args:
-        may_confine: Allow the calls that a deployment zygote needs to confine its forks.
+        allow_sandbox_calls: Allow the calls that a deployment zygote needs to confine its forks.
 
     Raises:
         OSError: There is no filter for this machine's architecture.
     """
-    program = _ZYGOTE_PROGRAM if may_confine else _PROGRAM
+    program = _ZYGOTE_PROGRAM if allow_sandbox_calls else _PROGRAM
     if not program:
         raise OSError(errno.ENOSYS, "no system-call filter for this machine")
     code = ctypes.create_string_buffer(program, len(program))

@@ -78,13 +78,13 @@ def separate_processes() -> None:
     kernel.unshare(kernel.CLONE_NEWPID)
 
 
-def return_to_processes(own: int) -> None:
+def return_to_processes(own_namespace: int) -> None:
     """Undo ``unshare_pid_namespace``, so that it can be called again.
 
     Args:
-        own: A descriptor of the PID namespace of this process.
+        own_namespace: A descriptor of the PID namespace of this process.
     """
-    kernel.setns(own, kernel.CLONE_NEWPID)
+    kernel.setns(own_namespace, kernel.CLONE_NEWPID)
 
 
 def adopt_orphans() -> None:
