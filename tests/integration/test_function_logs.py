@@ -1,4 +1,4 @@
-"""What handlers write, line by line, with the request that wrote it (decision 38)."""
+"""The output of handlers is logged line by line, with the ID of the request that wrote it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An edit that changes a function's answer changes its digest; one that it cannot see does not (decision 2)."""
+"""An edit changes the digest of a function if and only if the function can reach the edited code."""
 
 import tempfile
 import zipfile

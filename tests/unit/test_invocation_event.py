@@ -1,4 +1,4 @@
-"""The event, field by field (functions-contract §1.3, §1.4)."""
+"""The event of a handler, field by field (``docs/handlers.md``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The response mapping, row by row (functions-contract §1.5, §1.6)."""
+"""The mapping of a handler's return value to a response, row by row (``docs/handlers.md``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Control's side of the socket to the data plane (decisions 18, 25, 26)."""
+"""Control's side of the socket to the data plane."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives through signed URLs (decision 24)."""
+"""Archives are uploaded and downloaded through signed URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every exception becomes one answer, in text or as JSON, with the exit code of decision 16."""
+"""Every exception is rendered once, as text or JSON, with its exit code (``docs/cli.md``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runtime → interpreter on the machine the tests run on (decision 28)."""
+"""The interpreter of each runtime on the machine that runs the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Platform time (decision 21)."""
+"""The platform's clock."""
 
 from __future__ import annotations
 
