@@ -23,8 +23,9 @@ def named(page: Path) -> str:
 
 
 def blocks(page: Path) -> list[str]:
-    """The page's blocks of commands: fenced, in no language."""
-    return re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    """The page's blocks of commands: fenced, as a shell session, a shell script, or in no language."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [text for language, text in fenced if language in {"", "console", "sh"}]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

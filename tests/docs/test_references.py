@@ -109,7 +109,7 @@ def test_every_page_of_the_documentation_that_code_mentions_exists() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=path_in_repository)
 def test_every_source_file_that_a_page_mentions_exists(page: Path) -> None:
-    mentioned = SOURCE_PATH.findall(page.read_text(encoding="utf-8"))
+    mentioned = SOURCE_PATH.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
     assert [path for path in mentioned if not (REPOSITORY / path).exists()] == []
 
 

@@ -1,4 +1,4 @@
-"""An edit changes the digest of a function if and only if the function can reach the edited code."""
+"""An edit that changes the result of a function changes its digest; an edit of unreachable code does not."""
 
 import tempfile
 import zipfile
