@@ -36,13 +36,13 @@ class PlatformClock(Protocol):
         """Return platform time in Unix nanoseconds."""
         ...
 
-    async def wait_until(self, moment: float | None) -> None:
+    async def wait_until(self, at: float | None) -> None:
         """Wait until the given platform time, or until the clock is moved.
 
         It may also return early, so the caller checks the time again.
 
         Args:
-            moment: Unix seconds; ``None`` waits only for a change of the clock.
+            at: Unix seconds; ``None`` waits only for a change of the clock.
         """
         ...
 
@@ -99,11 +99,11 @@ class VirtualClock:
         self._moved = asyncio.Event()
         return self.state
 
-    async def wait_until(self, moment: float | None) -> None:
+    async def wait_until(self, at: float | None) -> None:
         """Wait until ``at`` (Unix seconds), a change of the clock, or a minute of real time."""
         timeout = _LONGEST_WAIT
-        if moment is not None and self._speed > 0:
-            timeout = min(timeout, max(0.0, (moment - self.now()) / self._speed))
+        if at is not None and self._speed > 0:
+            timeout = min(timeout, max(0.0, (at - self.now()) / self._speed))
         try:
             await asyncio.wait_for(self._moved.wait(), timeout)
         except TimeoutError:

@@ -69,8 +69,8 @@ class Answer(NamedTuple):
 
     Attributes:
         status: The HTTP status that a client would have got.
-        of_function: Whether an instance answered; false for the gateway's own errors.
-        words: The beginning of the body of a failed delivery, else empty.
+        from_function: Whether an instance answered; false for the gateway's own errors.
+        error_excerpt: The beginning of the body of a failed delivery, else empty.
     """
 
     status: int

@@ -170,10 +170,10 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     """Resources of this machine for functions, and the delays of scaling down.
 
     Attributes:
-        memory_budget: MB for all instances; 0 for half of the machine's memory.
+        memory_budget_mb: MB for all instances; 0 for half of the machine's memory.
         cpu_limits: ``weights`` shares CPU time in proportion to mVCPU; ``hard`` also caps each instance at its own.
-        to_one_after: Idle seconds of platform time after which a function keeps one instance.
-        to_zero_after: Idle seconds of platform time after which the last instance is stopped.
+        scale_to_one_after: Idle seconds of platform time after which a function keeps one instance.
+        scale_to_zero_after: Idle seconds of platform time after which the last instance is stopped.
     """
 
     memory_budget: int = 0
@@ -187,9 +187,9 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         nats_url: URL of the platform's own NATS broker with credentials; empty if it does not run.
-        why_no_nats: The reason why it does not run, for the status of triggers.
-        brokers: Path of the file that configures other brokers; empty for the one in the data directory.
-        variables: The environment variables that this file refers to.
+        nats_unavailable_reason: The reason why it does not run, for the status of triggers.
+        brokers_file: Path of the file that configures other brokers; empty for the one in the data directory.
+        environment: The environment variables that this file refers to.
     """
 
     nats_url: str = ""
@@ -222,7 +222,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
         verify_domains: Whether a custom domain must resolve to this machine before it becomes ready.
         runtime_table: Date of the runtime table in force (a key of ``fnkit.contract.runtimes.RUNTIME_TABLES``).
         otlp: Export of traces, if enabled.
-        log_push: Push of logs to Loki, if enabled.
+        loki_push: Push of logs to Loki, if enabled.
         queues: Brokers of queue triggers; empty for the data plane, which does not need their credentials.
     """
 

@@ -47,8 +47,8 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
     """State of the platform clock: the time now is ``epoch + (time.time() - real) * speed``.
 
     Attributes:
-        epoch: Platform time in Unix seconds at the real time ``real``.
-        real: Real time in Unix seconds.
+        platform_time: Platform time in Unix seconds at the real time ``real_time``.
+        real_time: Real time in Unix seconds.
         speed: Platform seconds per real second; 0 for the manual clock, which ``POST /fnkit/v1/clock`` moves.
     """
 
@@ -65,7 +65,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         hosts: Lower-case host names without port: the native ones and custom domains.
         path_prefix: ``/<region>/<namespace>/<function>``, percent-encoded: the address by path.
         interpreter: Absolute path of the program that runs the function.
-        code: Absolute path of the directory that an instance sees as ``/home/app/function``.
+        code_dir: Absolute path of the directory that an instance sees as ``/home/app/function``.
         memory: MB.
         cpu: mVCPU.
         timeout: Real seconds.

@@ -36,7 +36,7 @@ async def what_a_client_gets(folder: Path, sent: bytes, quiet: float) -> bytes:
         assert loop.time() < before + 10
         await asyncio.sleep(0)
     [connection] = clients
-    closed = connection.look(loop.time() + quiet, stalled=60, idle=300)
+    closed = connection.look(loop.time() + quiet, request_timeout=60, idle_timeout=300)
     answer = await asyncio.wait_for(reader.read(), 10) if closed else b"open"
     writer.close()
     for door in doors:

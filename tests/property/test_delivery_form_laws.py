@@ -28,6 +28,8 @@ def test_a_completed_form_is_what_a_client_would_have_sent(
     route: SimpleNamespace, content_type: bytes, body: bytes, request_id: str
 ) -> None:
     post, same = Post(b"f.localhost", content_type, body), cast("Route", route)
-    plain = envelope(delivery_request(post), same, "/", "", request_id=request_id, peer=PEER, hide_token=False)
+    plain = envelope(
+        delivery_request(post), same, "/", "", request_id=request_id, client_host=PEER, hide_credentials=False
+    )
 
     assert json.loads(FORMS.envelope(same, post, request_id)) == json.loads(plain)

@@ -259,7 +259,7 @@ def _run_here(output: Output, options: StartOptions) -> None:
         _show(output, data_dir, foreground=False)
         return
     output.detail(f"Starting the platform in {data_dir} …")
-    supervise(prepared, partial(_show, output, data_dir, foreground=True), wait=options.wait)
+    supervise(prepared, partial(_show, output, data_dir, foreground=True), start_timeout=options.wait)
     output.message("The platform has stopped.")
 
 

@@ -89,13 +89,13 @@ class Access:
             return None if project is None or project == route.project_id else _FOREIGN
         return self._token_denial(route, token, digest)
 
-    def _token_denial(self, route: Route, text: bytes, digest: bytes) -> str | None:
-        token = self._reader.read(text, digest) if self._reader is not None else None
-        if token is None or token.jti not in self._live:
+    def _token_denial(self, route: Route, token: bytes, digest: bytes) -> str | None:
+        claims = self._reader.read(token, digest) if self._reader is not None else None
+        if claims is None or claims.jti not in self._live:
             return _INVALID
-        if not token.is_for(route.function_id, route.namespace_id):
+        if not claims.is_for(route.function_id, route.namespace_id):
             return _FOREIGN
-        if token.exp is not None and self._now() >= token.exp:
+        if claims.exp is not None and self._now() >= claims.exp:
             return _ENDED
         return None
 

@@ -19,7 +19,7 @@ class Asking:
 
     Args:
         engine: Assigns the instance.
-        meter: Counters of the function.
+        counters: Counters of the function.
         payload: Event and context as JSON.
         trace: The trace to record, if any.
     """

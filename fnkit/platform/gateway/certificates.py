@@ -31,12 +31,12 @@ class Certificates:
     """Server contexts by host name, with an LRU cache of certificates. Lives on one event loop.
 
     Args:
-        authority: PEM file with the key and the certificate of the certificate authority.
-        folder: Private directory for temporary files: ``ssl`` loads certificates only from files.
-        own_names: Host names and addresses of the gateway.
+        ca_file: PEM file with the key and the certificate of the certificate authority.
+        temporary_dir: Private directory for temporary files: ``ssl`` loads certificates only from files.
+        gateway_names: Host names and addresses of the gateway.
         is_routed: Returns whether a function has this host name.
         now: Returns real time in Unix seconds.
-        kept: Size of the cache.
+        max_cached: Size of the cache.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ class ClientConnection(asyncio.Protocol):
 
     Args:
         gateway: Routes and starts requests.
-        private: Whether the connection came through the private Unix socket, whose requests need no token.
+        is_private: Whether the connection came through the private Unix socket, whose requests need no token.
         scheme: ``https`` on a TLS transport.
     """
 
@@ -92,7 +92,7 @@ class ClientConnection(asyncio.Protocol):
             self.exchange.resume()
         self._advance()
 
-    def look(self, now: float, *, stalled: float, idle: float) -> bool:
+    def look(self, now: float, *, request_timeout: float, idle_timeout: float) -> bool:
         """Close the connection if its client stalls within a request or is idle; return whether it did.
 
         The time of a head counts from its first byte, that of a body from the last one received. Otherwise a client
@@ -100,18 +100,18 @@ class ClientConnection(asyncio.Protocol):
 
         Args:
             now: Time of the event loop.
-            stalled: Seconds for a head, and between two reads of a body.
-            idle: Seconds without a request, or without the client reading its response.
+            request_timeout: Seconds for a head, and between two reads of a body.
+            idle_timeout: Seconds without a request, or without the client reading its response.
         """
         quiet = now - self._last
         # While a request runs, or can start at once, the client waits for the gateway, not the other way round.
         if self._current is not None or (self._waiting and self._waiting[0][0].complete and not self._is_full):
             return False
         if self._in_request and not self._is_full:
-            if not self._deaf and (now - self._began if self._in_head else quiet) > stalled:
+            if not self._deaf and (now - self._began if self._in_head else quiet) > request_timeout:
                 self._refuse_all(message_response(408, "the request did not arrive in time"))
                 return True
-        elif quiet > idle and self._transport is not None:
+        elif quiet > idle_timeout and self._transport is not None:
             self._transport.abort()  # close() would first wait until the client reads what is buffered
             return True
         return False
@@ -208,7 +208,7 @@ class ClientConnection(asyncio.Protocol):
         try:
             self._check_head(request)
             target: Target | Tunnel | MappedResponse = (
-                self._gateway.target(request, private=self._private, scheme=self.scheme)
+                self._gateway.target(request, is_private=self._private, scheme=self.scheme)
                 if request.method != "CONNECT"
                 else self._tunnel(request)
             )

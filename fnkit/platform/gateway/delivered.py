@@ -26,9 +26,9 @@ _BLANKS: Final = b" \t\r\n"
 
 
 class Delivered(Asking):
-    """Delivers one message and calls ``answered`` with the status that an HTTP client would get.
+    """Delivers one message and calls ``on_done`` with the status that an HTTP client would get.
 
-    ``answered`` is called once, unless the invocation is abandoned.
+    ``on_done`` is called once, unless the invocation is cancelled.
     """
 
     __slots__ = (
@@ -63,7 +63,7 @@ class Delivered(Asking):
     def start(self) -> None:
         """Request an instance from the engine."""
         call = self._engine.acquire(self._function_id, self._request_id, self)
-        # ``acquire`` may call back at once, and the callback may abandon this invocation.
+        # ``acquire`` may call back at once, and the callback may cancel this invocation.
         if call is not None and not self._gone:
             self._call = call
 

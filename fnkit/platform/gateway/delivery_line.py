@@ -55,9 +55,9 @@ class DeliveryLine(asyncio.Protocol):
         for delivered in under_way.values():
             delivered.abandon()
 
-    def look(self, now: float, *, stalled: float, idle: float) -> bool:
+    def look(self, now: float, *, request_timeout: float, idle_timeout: float) -> bool:
         """Never close: control keeps this connection open while it has nothing to deliver."""
-        del now, stalled, idle
+        del now, request_timeout, idle_timeout
         return False
 
     def stop(self) -> None:

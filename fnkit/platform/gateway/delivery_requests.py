@@ -93,7 +93,7 @@ class DeliveryForms:
 def _form(route: Route, post: Post) -> _Form:
     request = delivery_request(Post(post.host, post.content_type, _BODY.encode()))
     request.headers = _headers(post, _LENGTH.encode())
-    whole = envelope(request, route, "/", "", request_id=_ID, peer=PEER, hide_token=False)
+    whole = envelope(request, route, "/", "", request_id=_ID, client_host=PEER, hide_credentials=False)
     before_length, _, rest = whole.partition(b'"%b"' % _LENGTH.encode())
     before_id, _, rest = rest.partition(b'"%b"' % _ID.encode())
     before_body, _, end = rest.partition(b'"%b"' % _BODY.encode())

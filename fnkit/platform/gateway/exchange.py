@@ -47,10 +47,10 @@ class Exchange(Asking):
 
     Args:
         engine: Assigns the instance.
-        meter: Counters of the function.
-        client: The connection that the response is written to.
+        counters: Counters of the function.
+        writer: The connection that the response is written to.
         payload: Event and context as JSON.
-        is_head: Whether this is a HEAD request, whose response has no body.
+        is_head_request: Whether this is a HEAD request, whose response has no body.
         keep_alive: Whether the connection stays open.
         trace: The trace to record, if any.
     """
@@ -98,7 +98,7 @@ class Exchange(Asking):
     def start(self, function_id: str, request_id: str) -> None:
         """Request an instance from the engine."""
         call = self._engine.acquire(function_id, request_id, self)
-        # ``acquire`` may call back at once, and the callback may abandon this invocation.
+        # ``acquire`` may call back at once, and the callback may cancel this invocation.
         if call is not None and not self._gone:
             self._call = call
 

@@ -43,7 +43,7 @@ _SHOWN: Final = 300  # characters of the client's input that an error message re
 class Connection(Protocol):
     """An open connection of the gateway."""
 
-    def look(self, now: float, *, stalled: float, idle: float) -> bool:
+    def look(self, now: float, *, request_timeout: float, idle_timeout: float) -> bool:
         """Close if the client stalls within a request or is idle for too long; return whether it did."""
 
     def stop(self) -> None:
@@ -79,9 +79,9 @@ class Gateway:
         tracer: Set if traces are exported.
         has_snapshot: Set once the routes are known. Until then requests without a route get 503 instead of 404.
         is_healthy: Set once every function has its ``min_scale`` instances.
-        is_stopping: Set by ``stop``.
+        is_stopping: Set by ``stop_serving``.
         tls_port: The TLS port, 0 without one.
-        tunnels: Resolves CONNECT requests, if enabled.
+        connect_proxy: Resolves CONNECT requests, if enabled.
         connections: The open connections, which register themselves.
     """
 
@@ -101,12 +101,12 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
 
-    def target(self, request: ClientRequest, *, private: bool, scheme: str = "http") -> Target:
+    def target(self, request: ClientRequest, *, is_private: bool, scheme: str = "http") -> Target:
         """Return the deployment for a request that needs no redirect, is authorized and has a valid path.
 
         Args:
             request: A request whose head is complete.
-            private: Whether it came through the private socket, and needs no token.
+            is_private: Whether it came through the private socket, and needs no token.
             scheme: ``http`` or ``https``.
 
         Raises:
@@ -118,8 +118,8 @@ class Gateway:
         path_text = raw.decode("latin-1")
         route = self.table.by_host(request.host)
         if route is None:
-            route, path_text = self._by_path(request, path_text, private=private)
-        if not private:
+            route, path_text = self._by_path(request, path_text, private=is_private)
+        if not is_private:
             if route.http_option == "redirected" and scheme == "http" and self.tls_port:
                 raise Refused(redirect_response(request, self.tls_port))
             if (denial := self.access.denial(route, request.token)) is not None:
@@ -207,28 +207,28 @@ class Gateway:
         exchange.start(route.function_id, request_id)
         return exchange
 
-    def delivery(self, post: Post, answered: Callable[[Answer], None]) -> Delivered:
+    def delivery(self, delivery: Post, on_done: Callable[[Answer], None]) -> Delivered:
         """Create the invocation for a message; the caller starts it.
 
         Args:
-            post: The message.
-            answered: Called once with the outcome, unless the invocation is abandoned.
+            delivery: The message.
+            on_done: Called once with the outcome, unless the invocation is cancelled.
 
         Raises:
             Refused: No function has this host name, or the message is too large.
         """
-        route, trace = self.table.by_host(post.host), None
+        route, trace = self.table.by_host(delivery.host), None
         request_id = new_request_id()
-        if route is None or self.tracer is not None or len(post.body) > PAYLOAD_MAX_BYTES:
+        if route is None or self.tracer is not None or len(delivery.body) > PAYLOAD_MAX_BYTES:
             # The general path: it creates the error response and adds trace headers, which the template cannot.
-            request = delivery_request(post)
-            target = self.target(request, private=True)
+            request = delivery_request(delivery)
+            target = self.target(request, is_private=True)
             route = target.route
             payload, trace = self._prepared(request, target, request_id, PEER, "http")
         else:
-            payload = self._forms.envelope(route, post, request_id)
+            payload = self._forms.envelope(route, delivery, request_id)
         return Delivered(
-            self.engine, self.engine.meters.of(route), route.function_id, request_id, payload, answered, trace
+            self.engine, self.engine.meters.of(route), route.function_id, request_id, payload, on_done, trace
         )
 
     def _prepared(
@@ -250,8 +250,8 @@ class Gateway:
             target.path,
             target.query,
             request_id=request_id,
-            peer=peer,
-            hide_token=hide,
+            client_host=peer,
+            hide_credentials=hide,
             scheme=scheme,
         )
         return payload, trace
@@ -260,7 +260,7 @@ class Gateway:
         """Close connections whose client stalls or is idle."""
         now = self._loop.time()
         for connection in list(self.connections):
-            connection.look(now, stalled=_STALLED_SECONDS, idle=_IDLE_SECONDS)
+            connection.look(now, request_timeout=_STALLED_SECONDS, idle_timeout=_IDLE_SECONDS)
         self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def stop(self) -> None:

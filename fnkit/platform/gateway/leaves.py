@@ -42,7 +42,7 @@ class LeafIssuer:
     """Issues certificates for one private key, which is generated here and never stored.
 
     Args:
-        file: PEM file with the key and the certificate of the certificate authority.
+        ca_file: PEM file with the key and the certificate of the certificate authority.
 
     Raises:
         OSError: The file cannot be read.

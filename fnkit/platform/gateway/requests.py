@@ -49,15 +49,15 @@ class ClientRequest:
     Attributes:
         target: The request target as received, in origin, absolute or authority form.
         headers: Lower-case names and values, in order.
-        head_size: Bytes of header names and values.
-        hosts: Number of Host headers.
-        coding: Value of Transfer-Encoding, lower-case, several joined by commas.
+        head_bytes: Bytes of header names and values.
+        host_count: Number of Host headers.
+        transfer_encoding: Value of Transfer-Encoding, lower-case, several joined by commas.
         token: The credential of highest priority.
-        declared: Value of Content-Length, 0 without one.
-        is_traced: Whether there is a ``traceparent`` or ``tracestate`` header.
+        content_length: Value of Content-Length, 0 without one.
+        has_trace_headers: Whether there is a ``traceparent`` or ``tracestate`` header.
         body: Pieces of the body.
-        size: Bytes of the body so far.
-        complete: Whether the request was received completely.
+        body_bytes: Bytes of the body so far.
+        is_complete: Whether the request was received completely.
     """
 
     __slots__ = (
@@ -183,8 +183,8 @@ def envelope(
     query: str,
     *,
     request_id: str,
-    peer: str,
-    hide_token: bool,
+    client_host: str,
+    hide_credentials: bool,
     scheme: str = "http",
 ) -> bytes:
     """Encode the event and the context of a request as JSON, for the worker of an instance.
@@ -195,22 +195,22 @@ def envelope(
         path: Decoded path, without the prefix of the path form.
         query: Query string, not decoded.
         request_id: Value of ``X-Request-Id``.
-        peer: Address of the client, appended to ``X-Forwarded-For``.
-        hide_token: Whether to omit the credential headers: the credential belongs to the caller, and a handler must
+        client_host: Address of the client, appended to ``X-Forwarded-For``.
+        hide_credentials: Whether to omit the credential headers. They belong to the caller, and a handler must
             not be able to use it.
         scheme: ``http`` or ``https``, for ``X-Forwarded-Proto``.
     """
     headers = [
         (name.decode("latin-1"), decode_text(value))
         for name, value in request.headers
-        if name not in _REPLACED and not (hide_token and name in TOKEN_HEADERS)
+        if name not in _REPLACED and not (hide_credentials and name in TOKEN_HEADERS)
     ]
-    chain = f"{decode_text(request.forwarded_for)}, {peer}" if request.forwarded_for else peer
+    chain = f"{decode_text(request.forwarded_for)}, {client_host}" if request.forwarded_for else client_host
     headers += (
         ("x-forwarded-for", chain),
         ("x-forwarded-proto", scheme),
         ("x-request-id", request_id),
-        ("x-envoy-external-address", peer),
+        ("x-envoy-external-address", client_host),
     )
     body = request.body[0] if len(request.body) == 1 else b"".join(request.body)
     event = build_event(method=request.method, path=path, query=query, headers=headers, body=body)

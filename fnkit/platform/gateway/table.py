@@ -29,7 +29,7 @@ class RoutingTable:
     """Finds the deployment for a Host header or for a path ``/<region>/<namespace>/<function>``.
 
     Args:
-        own_names: Host names of the gateway, beside ``localhost``, this machine's name and any IP address.
+        gateway_hosts: Host names of the gateway, beside ``localhost``, this machine's name and any IP address.
     """
 
     def __init__(self, own_names: Iterable[str] = ()) -> None:

@@ -35,7 +35,7 @@ class TlsDoor:
         certificates: Supplies the TLS contexts.
         host: Address to listen on.
         port: The TCP port.
-        quiet: Seconds for the first byte of a client, and again for its handshake.
+        handshake_timeout: Seconds for the first byte of a client, and again for its handshake.
 
     Raises:
         OSError: The port is in use.

@@ -61,22 +61,22 @@ class TokenReader:
         self._claims = msgspec.json.Decoder(Token)
         self._good: dict[bytes, Token] = {}
 
-    def read(self, text: bytes, digest: bytes) -> Token | None:
+    def read(self, token: bytes, digest: bytes) -> Token | None:
         """Return the claims of a token; ``None`` if it was not signed by this platform.
 
         Args:
-            text: The token.
-            digest: SHA-256 of ``text``, the key of the cache.
+            token: The token.
+            digest: SHA-256 of ``token``, the key of the cache.
         """
         if (cached := self._good.get(digest)) is not None:
             return cached
-        if len(text) > _LONGEST:
+        if len(token) > _LONGEST:
             return None
         try:
-            token = self._claims.decode(self._signatures.decode(text, self._key, algorithms=["RS256"]))
+            claims = self._claims.decode(self._signatures.decode(token, self._key, algorithms=["RS256"]))
         except (jwt.PyJWTError, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
             return None
         if len(self._good) >= _KEPT:
             self._good.clear()
-        self._good[digest] = token
-        return token
+        self._good[digest] = claims
+        return claims

@@ -35,11 +35,11 @@ class TraceContext(msgspec.Struct, frozen=True, kw_only=True):
     """The position of a request in a trace.
 
     Attributes:
-        received: The ``traceparent`` header as received; empty for a new trace.
+        traceparent: The ``traceparent`` header as received; empty for a new trace.
         trace_id: 32 lower-case hexadecimal digits.
         parent_id: Span id of the caller, 16 lower-case hexadecimal digits; empty for a new trace.
-        sampled: Whether the caller records the trace.
-        state: The ``tracestate`` headers, joined.
+        is_sampled: Whether the caller records the trace.
+        tracestate: The ``tracestate`` headers, joined.
     """
 
     received: bytes

@@ -35,11 +35,11 @@ class RequestSpan(msgspec.Struct, frozen=True, kw_only=True):
     """A finished request.
 
     Attributes:
-        remote_parent: Span id of the caller; empty if this is the root of its trace.
-        state: The ``tracestate`` header.
+        remote_parent_id: Span id of the caller; empty if this is the root of its trace.
+        tracestate: The ``tracestate`` header.
         status: HTTP status; 499 if the client disconnected.
-        whole: From the complete request to the complete response.
-        waited: The wait for an instance; ``None`` if one was idle.
+        request: From the complete request to the complete response.
+        queue: The wait for an instance; ``None`` if one was idle.
         cold_start: The start of the instance, if the request waited for it.
     """
 

@@ -38,10 +38,10 @@ class Tunnels:
     """Resolves CONNECT requests and serves TLS in tunnels. Lives on one event loop.
 
     Args:
-        table: Finds the functions.
-        plain_port: The gateway's HTTP port.
+        router: Finds the functions.
+        http_port: The gateway's HTTP port.
         certificates: Supplies the TLS contexts; ``None`` if TLS is off.
-        quiet: Seconds for a handshake.
+        handshake_timeout: Seconds for a handshake.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class Tunnels:
             return message_response(403, "TLS is off on this platform, so this port cannot be reached")
         return Tunnel(is_tls=True)
 
-    def serve_tls(self, transport: asyncio.Transport, make: Callable[[], asyncio.Protocol]) -> None:
+    def serve_tls(self, transport: asyncio.Transport, protocol_factory: Callable[[], asyncio.Protocol]) -> None:
         """Confirm the tunnel and start TLS in it, in a task.
 
         Args:
             transport: The connection that sent CONNECT. The caller no longer uses it.
-            make: Creates the protocol of the decrypted connection, after the handshake.
+            protocol_factory: Creates the protocol of the decrypted connection, after the handshake.
         """
-        task = asyncio.get_running_loop().create_task(self._shake_hands(transport, make))
+        task = asyncio.get_running_loop().create_task(self._shake_hands(transport, protocol_factory))
         self._shaking.add(task)
         task.add_done_callback(self._shaking.discard)
 

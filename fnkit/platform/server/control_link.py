@@ -50,8 +50,8 @@ class ControlLink:
 
     Args:
         socket_path: Unix socket on which control listens.
-        hello: Returns the first message of a connection.
-        applier: Applies the messages of control.
+        handshake: Returns the first message of a connection.
+        handler: Applies the messages of control.
     """
 
     def __init__(self, socket_path: str, hello: Callable[[], routing.Hello], applier: Applier) -> None:

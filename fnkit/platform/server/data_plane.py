@@ -59,8 +59,8 @@ class DataPlane:
 
     Args:
         settings: Settings of the process.
-        level: The isolation level in force.
-        runtime_folder: Private directory for the files of instances.
+        isolation_level: The isolation level in force.
+        runtime_dir: Private directory for the files of instances.
     """
 
     def __init__(self, settings: ProcessSettings, level: Level, runtime_folder: Path) -> None:

@@ -19,8 +19,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a health check.
 
     Attributes:
-        ready: Whether control answered 200: it serves, and so does the data plane.
-        answered: Whether control answered at all.
+        is_ready: Whether control answered 200: it serves, and so does the data plane.
+        responded: Whether control answered at all.
         isolation: The isolation level in force; empty until the data plane has connected.
     """
 

@@ -87,8 +87,8 @@ class Description:
     URLs of listeners that do not exist are empty, pids of processes that do not run are 0.
 
     Attributes:
-        ca_certificate: Path of the CA certificate that HTTPS clients must trust; empty if TLS is off.
-        why_no_nats: How to get a NATS broker, if nats-server is not installed.
+        ca_certificate_file: Path of the CA certificate that HTTPS clients must trust; empty if TLS is off.
+        nats_unavailable_reason: How to get a NATS broker, if nats-server is not installed.
         triggers: The state of each queue trigger.
     """
 
@@ -237,7 +237,7 @@ def reset(home: Path | None = None) -> None:
 
     Raises:
         PlatformError: ``platform-running`` if it was started again meanwhile; ``platform-not-yours`` and the errors
-            of ``create_data_directory``.
+            of ``create_data_dir``.
     """
     from fnkit.platform.server.lock import TakenError, take_lock
 

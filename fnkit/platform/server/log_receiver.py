@@ -25,24 +25,24 @@ _PATH: Final = "/loki/api/v1/push"
 _PREFIX: Final = "FNKIT_LOGS_PUSH_"
 
 
-def log_push_settings(given: str | None, environ: Mapping[str, str]) -> LogPushSettings | None:
+def log_push_settings(loki_url: str | None, environ: Mapping[str, str]) -> LogPushSettings | None:
     """Return the settings of the push, ``None`` if it is off. Credentials in the URL win over the environment.
 
     Args:
-        given: The value of ``--loki-url``, if given.
+        loki_url: The value of ``--loki-url``, if given.
         environ: The environment.
 
     Raises:
         UsageError: The URL or a variable is invalid. The message contains no secret.
     """
-    if given is None:
+    if loki_url is None:
         return None
     try:
-        parts = urlsplit(given)
+        parts = urlsplit(loki_url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         parts, valid = urlsplit(""), False
-    if not valid or not given.isascii() or any(c.isspace() for c in given) or parts.fragment or parts.query:
+    if not valid or not loki_url.isascii() or any(c.isspace() for c in loki_url) or parts.fragment or parts.query:
         raise UsageError(
             "--loki-url is not a valid URL of Loki.", hint="Use its address, for example http://127.0.0.1:3100."
         )

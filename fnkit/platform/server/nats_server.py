@@ -79,12 +79,12 @@ def nats_url(identity: NatsIdentity, port: int) -> str:
     return f"nats://{identity.user}:{identity.password}@{NATS_HOST}:{port}"
 
 
-def configuration(url: str, store: Path) -> str:
+def configuration(url: str, store_dir: Path) -> str:
     """Return the configuration of nats-server, which accepts JSON.
 
     Args:
         url: Address and credentials of the broker.
-        store: Directory of its streams.
+        store_dir: Directory of its streams.
     """
     parts = urlsplit(url)
     return json.dumps(
@@ -92,7 +92,7 @@ def configuration(url: str, store: Path) -> str:
             "server_name": "fnkit",
             "listen": f"{parts.hostname}:{parts.port}",
             "authorization": {"user": parts.username, "password": parts.password},
-            "jetstream": {"store_dir": str(store)},
+            "jetstream": {"store_dir": str(store_dir)},
         },
         indent=2,
         ensure_ascii=False,

@@ -21,19 +21,19 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     or the next free one after it.
 
     Attributes:
-        home: The data directory, absolute.
+        data_dir: The data directory, absolute.
         tls_port: ``none`` turns TLS off. ``None`` means any free port if ``gateway_port`` is 0.
         domain_suffix: The end of host names of functions, after ``functions.fnc.<region>.``.
         speed: Platform seconds per real second; 0 for the manual clock.
         isolation: ``auto`` or the name of an isolation level.
-        wait: Seconds until the platform must be healthy.
+        start_timeout: Seconds until the platform must be healthy.
         verify_domains: Whether custom domains must resolve to this machine.
         runtime_table: Date of the runtime table.
         otlp: Export of traces, if enabled.
-        log_push: Push of logs to Loki, if enabled.
+        loki_push: Push of logs to Loki, if enabled.
         nats_port: Port of the platform's own NATS broker, with the same values as ``tls_port``.
-        brokers: Absolute path of the brokers file; empty for the one in the data directory, if it exists.
-        broker_variables: The environment variables that this file refers to.
+        brokers_file: Absolute path of the brokers file; empty for the one in the data directory, if it exists.
+        broker_environment: The environment variables that this file refers to.
     """
 
     home: str

@@ -28,18 +28,18 @@ _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _MILLISECONDS: Final = 1000
 
 
-def otlp_settings(given: str | None, environ: Mapping[str, str]) -> OtlpSettings | None:
+def otlp_settings(endpoint: str | None, environ: Mapping[str, str]) -> OtlpSettings | None:
     """Return the settings of the export, ``None`` if it is off.
 
     Args:
-        given: The value of ``--otlp``, which wins over the variables of the endpoint.
+        endpoint: The value of ``--otlp``, which wins over the variables of the endpoint.
         environ: The environment.
 
     Raises:
         UsageError: The URL or a variable is invalid. The message contains no value of a header.
     """
-    if given is not None:
-        url = _checked(given, "--otlp")
+    if endpoint is not None:
+        url = _checked(endpoint, "--otlp")
         traces_url = url if url.endswith(_TRACES) else url.rstrip("/") + _TRACES
     elif not _is_off(environ) and (found := _from(environ)) is not None:
         traces_url = found

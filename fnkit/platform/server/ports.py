@@ -34,32 +34,34 @@ class HeldPorts:
     def __init__(self) -> None:
         self._held: list[socket.socket] = []
 
-    def choose(self, host: str, wanted: int | None, *, usual: int, taken: frozenset[int], flag: str) -> int:
+    def choose(
+        self, host: str, requested: int | None, *, default: int, excluded: frozenset[int], option: str
+    ) -> int:
         """Choose a free port and reserve it.
 
         Args:
             host: Address to bind.
-            wanted: The port that the user requested; 0 for any free one, ``None`` for the default.
-            usual: The default port; if it is in use, the next free one is taken.
-            taken: Ports that other listeners of the platform need.
-            flag: The command-line option, for error messages.
+            requested: The port that the user requested; 0 for any free one, ``None`` for the default.
+            default: The default port; if it is in use, the next free one is taken.
+            excluded: Ports that other listeners of the platform need.
+            option: The command-line option, for error messages.
 
         Raises:
             PlatformError: ``port-in-use``, ``port-not-allowed`` or ``address-not-here``.
         """
-        if wanted is not None:
-            return self._take(host, wanted, flag)
-        for port in range(usual, usual + _TRIES):
-            if port not in taken:
+        if requested is not None:
+            return self._take(host, requested, option)
+        for port in range(default, default + _TRIES):
+            if port not in excluded:
                 try:
-                    return self._take(host, port, flag)
+                    return self._take(host, port, option)
                 except PlatformError as error:
                     if error.code != "port-in-use":
                         raise
         raise PlatformError(
-            f"No port from {usual} to {usual + _TRIES - 1} is free on {host}.",
+            f"No port from {default} to {default + _TRIES - 1} is free on {host}.",
             code="port-in-use",
-            hint=f"Choose one with {flag}, or 0 for any.",
+            hint=f"Choose one with {option}, or 0 for any.",
         )
 
     def release(self) -> None:
@@ -67,8 +69,8 @@ class HeldPorts:
         while self._held:
             self._held.pop().close()
 
-    def _take(self, host: str, port: int, flag: str) -> int:
-        bound = _bind(host, port, flag)
+    def _take(self, host: str, port: int, option: str) -> int:
+        bound = _bind(host, port, option)
         port = int(bound.getsockname()[1])
         if sys.platform != "linux":
             bound.close()
@@ -79,12 +81,12 @@ class HeldPorts:
         except OSError as error:
             name.close()
             bound.close()
-            raise _refusal(host, port, flag, error) from None
+            raise _refusal(host, port, option, error) from None
         self._held += (bound, name)
         return port
 
 
-def _bind(host: str, port: int, flag: str) -> socket.socket:
+def _bind(host: str, port: int, option: str) -> socket.socket:
     """Bind with the same options as the servers, so that they can bind the same port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
@@ -93,22 +95,22 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise _refusal(host, port, flag, error) from None
+        raise _refusal(host, port, option, error) from None
     return bound
 
 
-def _refusal(host: str, port: int, flag: str, error: OSError) -> PlatformError:
+def _refusal(host: str, port: int, option: str, error: OSError) -> PlatformError:
     if error.errno == errno.EADDRINUSE:
         return PlatformError(
             f"Port {port} on {host} is in use by another program.",
             code="port-in-use",
-            hint=f"Choose another one with {flag}, or 0 for any free one.",
+            hint=f"Choose another one with {option}, or 0 for any free one.",
         )
     if error.errno in {errno.EACCES, errno.EPERM}:
         return PlatformError(
             f"This user is not allowed to use port {port}.",
             code="port-not-allowed",
-            hint=f"Choose a port above 1023 with {flag}.",
+            hint=f"Choose a port above 1023 with {option}.",
         )
     return PlatformError(
         f"{host} is not an address of this machine: {error.strerror}.",

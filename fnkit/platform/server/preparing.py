@@ -27,16 +27,16 @@ __all__ = ["Prepared", "prepare"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What the supervisor needs to run the platform. It owns ``lock`` and ``ports`` and releases them at the end.
+    """What the supervisor needs to run the platform. It owns the lock and the ports.
 
     Attributes:
         layout: The data directory.
-        identity: The platform's credentials.
-        run: The run file as it was written.
-        lock: Descriptor that holds the lock of the data directory.
+        credentials: The platform's credentials.
+        run_file: The run file as it was written.
+        lock_descriptor: Descriptor that holds the lock of the data directory.
         ports: Reserved for the processes.
         otlp: Export of traces. Like the two below it contains secrets, so it is not in the run file.
-        log_push: Push of logs to Loki.
+        loki_push: Push of logs to Loki.
         queues: Brokers of queue triggers.
     """
 
@@ -121,9 +121,9 @@ def _run_file(options: StartOptions, before: RunFile | None, ports: HeldPorts) -
         for port in (options.api_port, options.gateway_port, options.tls_port, options.nats_port)
         if isinstance(port, int) and port
     )
-    api = ports.choose(options.host, options.api_port, usual=usual_api, taken=asked, flag="--api-port")
+    api = ports.choose(options.host, options.api_port, default=usual_api, excluded=asked, option="--api-port")
     gateway = ports.choose(
-        options.host, options.gateway_port, usual=usual_gateway, taken=asked | {api}, flag="--gateway-port"
+        options.host, options.gateway_port, default=usual_gateway, excluded=asked | {api}, option="--gateway-port"
     )
     tls = 0 if options.tls_port == "none" else _tls_port(options, before, ports, asked | {api, gateway})
     nats = _nats_port(options, before, ports, asked | {api, gateway, tls}) if brings_nats(options) else 0
@@ -157,7 +157,7 @@ def _tls_port(options: StartOptions, before: RunFile | None, ports: HeldPorts, t
         wanted = 0
     usual = before.tls_port if before is not None and before.tls_port else TLS_PORT
     number = wanted if isinstance(wanted, int) else None
-    return ports.choose(options.host, number, usual=usual, taken=taken, flag="--tls-port")
+    return ports.choose(options.host, number, default=usual, excluded=taken, option="--tls-port")
 
 
 def _nats_port(options: StartOptions, before: RunFile | None, ports: HeldPorts, taken: frozenset[int]) -> int:
@@ -167,7 +167,7 @@ def _nats_port(options: StartOptions, before: RunFile | None, ports: HeldPorts, 
         wanted = 0
     usual = before.nats_port if before is not None and before.nats_port else NATS_PORT
     number = wanted if isinstance(wanted, int) else None
-    return ports.choose(NATS_HOST, number, usual=usual, taken=taken, flag="--nats-port")
+    return ports.choose(NATS_HOST, number, default=usual, excluded=taken, option="--nats-port")
 
 
 def _sweep(folder: Path) -> None:

@@ -23,7 +23,7 @@ class Queueing:
 
     Args:
         plane: The control plane.
-        door: Delivers messages to the gateway.
+        gateway_client: Delivers messages to the gateway.
         settings: Brokers of queue triggers.
     """
 

@@ -18,17 +18,17 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pid: Pid of the supervisor.
-        started: Start time of the supervisor, as reported by the system. With the pid it identifies the process: a
-            pid alone may have been reused.
+        started_at: Start time of the supervisor, as reported by the system. A pid alone may have been reused; both
+            together identify the process.
         socket_folder: The socket directory.
         tls_port: 0 if TLS is off.
         control: Pid of control, 0 while it is not running.
         data_plane: Pid of the data plane, 0 while it is not running.
         otlp: URL of the trace export, without credentials; empty if off.
-        log_push: URL of the push of logs, without credentials; empty if off.
+        loki_push: URL of the push of logs, without credentials; empty if off.
         nats_port: Port of the platform's own NATS broker, 0 if it does not run.
         nats: Pid of the NATS broker, 0 while it is not running.
-        brokers: The brokers file of the command line, if given.
+        brokers_file: The brokers file of the command line, if given.
     """
 
     pid: int

@@ -12,7 +12,7 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pid: Pid of the supervisor, if it keeps running.
-        taken: Whether another process holds the lock of the data directory.
+        already_running: Whether another process holds the lock of the data directory.
         code: Code of the error, else empty.
         message: Message of the error.
         hint: Hint of the error.

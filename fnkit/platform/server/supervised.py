@@ -30,8 +30,8 @@ class Supervised:
         settings: JSON for its standard input. Secrets are passed only here, since arguments and environment are
             visible to other processes.
         environment: The environment of the process.
-        log: Receives the output of the process.
-        journal: Receives messages about starts and ends.
+        output_log: Receives the output of the process.
+        supervisor_log: Receives messages about starts and ends.
         on_change: Called with the pid after a start, and with 0 after an end.
     """
 

@@ -85,11 +85,11 @@ class _Platform:
             for name, module, settings in modules
         )
 
-    async def run(self, wait: float) -> None:
+    async def run(self, start_timeout: float) -> None:
         """Run until a signal, or until the start fails.
 
         Args:
-            wait: Seconds until the platform must be healthy.
+            start_timeout: Seconds until the platform must be healthy.
 
         Raises:
             PlatformError: ``platform-not-healthy``: the start failed. All processes have ended.
@@ -98,7 +98,7 @@ class _Platform:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop)
         keeping = [asyncio.create_task(process.keep()) for process in self._processes]
-        health = asyncio.create_task(self._become_healthy(loop.time() + wait))
+        health = asyncio.create_task(self._become_healthy(loop.time() + start_timeout))
         await self._asked_to_stop.wait()
         await self._end(keeping)
         if not health.cancel() and (failure := health.exception()) is not None:
@@ -165,27 +165,27 @@ class _Platform:
             write_run_file(self._prepared.layout.run, self._run)
 
 
-def supervise(prepared: Prepared, on_healthy: Callable[[], None], *, wait: float) -> None:
+def supervise(prepared: Prepared, on_healthy: Callable[[], None], *, start_timeout: float) -> None:
     """Run the platform with this process as its supervisor, until a signal; then release lock, ports and sockets.
 
     Args:
         prepared: The prepared start.
         on_healthy: Called once, from another thread, when the platform is healthy.
-        wait: Seconds until it must be healthy.
+        start_timeout: Seconds until it must be healthy.
 
     Raises:
         PlatformError: ``platform-not-healthy``.
     """
     try:
-        asyncio.run(_run(prepared, on_healthy, wait))
+        asyncio.run(_run(prepared, on_healthy, start_timeout))
     finally:
         shutil.rmtree(prepared.run.socket_folder, ignore_errors=True)
         prepared.ports.release()
         os.close(prepared.lock)
 
 
-async def _run(prepared: Prepared, on_healthy: Callable[[], None], wait: float) -> None:
-    await _Platform(prepared, on_healthy).run(wait)
+async def _run(prepared: Prepared, on_healthy: Callable[[], None], start_timeout: float) -> None:
+    await _Platform(prepared, on_healthy).run(start_timeout)
 
 
 def main() -> int:
@@ -204,7 +204,7 @@ def main() -> int:
         return 1
     _let_go(prepared.layout.logs / "platform" / "supervisor.log")
     try:
-        supervise(prepared, lambda: None, wait=options.wait)
+        supervise(prepared, lambda: None, start_timeout=options.wait)
     except PlatformError as error:
         sys.stderr.write(f"{error.message}\n")
         return 1

@@ -48,9 +48,9 @@ class TrustStore:
 
     Attributes:
         name: The name for users.
-        target: The file of the certificate in the store; ``None`` if the store does not use files.
-        installing: Commands that install the certificate, run as root.
-        removing: Commands that remove it, run as root.
+        certificate_file: The file of the certificate in the store; ``None`` if the store does not use files.
+        install_commands: Commands that install the certificate, run as root.
+        remove_commands: Commands that remove it, run as root.
     """
 
     name: str
