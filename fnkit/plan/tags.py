@@ -12,7 +12,7 @@
                               that the code declared, so that they are removed once the code drops them
 
 The first half of ``fnkit.links`` can be compared without listing the resources. The second half shows, once they
-are listed, that one was recreated outside fnkit (``docs/decisions/links-in-two-halves.md``). A tag has at most 64
+are listed, that one was recreated outside fnkit (``docs/decisions/links-tag.md``). A tag has at most 64
 characters of ``[a-zA-Z0-9=._-]``. Everything else under an owned function is foreign and never changed.
 """
 

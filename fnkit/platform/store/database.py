@@ -2,7 +2,7 @@
 
 A write is on disk before its request is answered. All access happens on the event loop's thread, over one
 connection: a durable one-row transaction takes about 0.3 ms and a read 4 µs, and no other request can come between
-the statements of a transaction (docs/decisions/writes-on-the-loop.md).
+the statements of a transaction (docs/decisions/writes-on-the-event-loop.md).
 """
 
 from __future__ import annotations
