@@ -74,9 +74,9 @@ class ClientConnection(asyncio.Protocol):
         self._gateway.connections.discard(self)
         self._waiting.clear()
         self._deaf = True
-        exchange, self.exchange = self.exchange, None
-        if exchange is not None:
-            exchange.abandon()
+        invocation, self.exchange = self.exchange, None
+        if invocation is not None:
+            invocation.abandon()
 
     def pause_writing(self) -> None:
         """Stop reading the response of the instance until the client catches up."""
@@ -103,15 +103,15 @@ class ClientConnection(asyncio.Protocol):
             request_timeout: Seconds for a head, and between two reads of a body.
             idle_timeout: Seconds without a request, or without the client reading its response.
         """
-        quiet = now - self._last
+        inactive = now - self._last
         # While a request runs, or can start at once, the client waits for the gateway, not the other way round.
         if self._current is not None or (self._waiting and self._waiting[0][0].complete and not self._is_full):
             return False
         if self._in_request and not self._is_full:
-            if not self._deaf and (now - self._began if self._in_head else quiet) > request_timeout:
+            if not self._deaf and (now - self._began if self._in_head else inactive) > request_timeout:
                 self._refuse_all(message_response(408, "the request did not arrive in time"))
                 return True
-        elif quiet > idle_timeout and self._transport is not None:
+        elif inactive > idle_timeout and self._transport is not None:
             self._transport.abort()  # close() would first wait until the client reads what is buffered
             return True
         return False

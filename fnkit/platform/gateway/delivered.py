@@ -62,10 +62,10 @@ class Delivered(Asking):
 
     def start(self) -> None:
         """Request an instance from the engine."""
-        call = self._engine.acquire(self._function_id, self._request_id, self)
+        pending_request = self._engine.acquire(self._function_id, self._request_id, self)
         # ``acquire`` may call back at once, and the callback may cancel this invocation.
-        if call is not None and not self._gone:
-            self._call = call
+        if pending_request is not None and not self._gone:
+            self._call = pending_request
 
     # Listener
 

@@ -51,9 +51,9 @@ class DeliveryLine(asyncio.Protocol):
         """Abandon every delivery of the connection; their instances become idle when the handlers finish."""
         self._gateway.connections.discard(self)
         self._transport = None
-        under_way, self._under_way = self._under_way, {}
-        for delivered in under_way.values():
-            delivered.abandon()
+        invocations, self._under_way = self._under_way, {}
+        for invocation in invocations.values():
+            invocation.abandon()
 
     def look(self, now: float, *, request_timeout: float, idle_timeout: float) -> bool:
         """Never close: control keeps this connection open while it has nothing to deliver."""
@@ -76,8 +76,8 @@ class DeliveryLine(asyncio.Protocol):
             for frame in self._reader.feed(data):
                 if frame.kind == POST:
                     self._begin(frame.number, read_post(frame.content))
-                elif frame.kind == GIVE_UP and (delivered := self._under_way.pop(frame.number, None)) is not None:
-                    delivered.abandon()
+                elif frame.kind == GIVE_UP and (invocation := self._under_way.pop(frame.number, None)) is not None:
+                    invocation.abandon()
         except ValueError:  # not the protocol: frame boundaries are lost, so the connection cannot go on
             self.abort()
 
@@ -91,12 +91,12 @@ class DeliveryLine(asyncio.Protocol):
             self._refuse(number, message_response(503, "the platform is stopping"))
             return
         try:
-            delivered = self._gateway.delivery(post, partial(self._answered, number))
+            invocation = self._gateway.delivery(post, partial(self._answered, number))
         except Refused as refused:
             self._refuse(number, refused.response)
             return
-        self._under_way[number] = delivered
-        delivered.start()
+        self._under_way[number] = invocation
+        invocation.start()
 
     def _refuse(self, number: int, response: MappedResponse) -> None:
         self._say(number, Answer(response.status, of_function=False, words=response.body[:WORDS]))

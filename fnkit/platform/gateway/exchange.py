@@ -97,10 +97,10 @@ class Exchange(Asking):
 
     def start(self, function_id: str, request_id: str) -> None:
         """Request an instance from the engine."""
-        call = self._engine.acquire(function_id, request_id, self)
+        pending_request = self._engine.acquire(function_id, request_id, self)
         # ``acquire`` may call back at once, and the callback may cancel this invocation.
-        if call is not None and not self._gone:
-            self._call = call
+        if pending_request is not None and not self._gone:
+            self._call = pending_request
 
     def pause(self) -> None:
         """Stop reading from the instance, once streaming: before that, the buffer has its own limit."""

@@ -194,7 +194,7 @@ class Gateway:
         route = target.route
         request_id = request.identify()
         payload, trace = self._prepared(request, target, request_id, connection.peer, connection.scheme)
-        exchange = Exchange(
+        invocation = Exchange(
             self.engine,
             self.engine.meters.of(route),
             connection,
@@ -203,9 +203,9 @@ class Gateway:
             keep_alive=request.keep_alive,
             trace=trace,
         )
-        connection.exchange = exchange
-        exchange.start(route.function_id, request_id)
-        return exchange
+        connection.exchange = invocation
+        invocation.start(route.function_id, request_id)
+        return invocation
 
     def delivery(self, delivery: Post, on_done: Callable[[Answer], None]) -> Delivered:
         """Create the invocation for a message; the caller starts it.
@@ -222,9 +222,9 @@ class Gateway:
         if route is None or self.tracer is not None or len(delivery.body) > PAYLOAD_MAX_BYTES:
             # The general path: it creates the error response and adds trace headers, which the template cannot.
             request = delivery_request(delivery)
-            target = self.target(request, is_private=True)
-            route = target.route
-            payload, trace = self._prepared(request, target, request_id, PEER, "http")
+            routed = self.target(request, is_private=True)
+            route = routed.route
+            payload, trace = self._prepared(request, routed, request_id, PEER, "http")
         else:
             payload = self._forms.envelope(route, delivery, request_id)
         return Delivered(

@@ -60,11 +60,11 @@ async def serve(settings: ProcessSettings, listener: socket.socket, stop: asynci
         stop: Set to stop; ``None`` to stop on SIGTERM and SIGINT.
     """
     plane = assemble(settings)
-    door = Door(settings.delivery_socket)
-    hand_over = HandOver(plane.context, plane.deliveries, door)
-    queues = Queueing(plane, door, settings.queues)
-    crons = CronScheduler(plane.context, plane.ticks, hand_over)
-    plane.history.deliver = hand_over.deliver
+    gateway_client = Door(settings.delivery_socket)
+    dispatcher = HandOver(plane.context, plane.deliveries, gateway_client)
+    queues = Queueing(plane, gateway_client, settings.queues)
+    crons = CronScheduler(plane.context, plane.ticks, dispatcher)
+    plane.history.deliver = dispatcher.deliver
     plane.context.cron_changed = crons.changed
     plane.due = _due(crons, queues, plane)
     try:
@@ -79,7 +79,7 @@ async def serve(settings: ProcessSettings, listener: socket.socket, stop: asynci
     finally:
         await queues.stop()
         await plane.close()
-        door.close()
+        gateway_client.close()
 
 
 def _due(crons: CronScheduler, queues: Queueing, plane: ControlPlane) -> Callable[[], Awaitable[None]]:

@@ -96,16 +96,16 @@ class DataPlane:
         """
         settings = self._settings
         sockets = (Path(settings.gateway_socket), Path(settings.delivery_socket))
-        doors = await open_doors(self._gateway, settings.host, settings.gateway_port, *sockets)
+        listeners = await open_doors(self._gateway, settings.host, settings.gateway_port, *sockets)
         certificates = self._certificates() if settings.tls_port else None
         self._gateway.tls_port = settings.tls_port
         self._gateway.tunnels = Tunnels(self._table, settings.gateway_port, certificates)
         if certificates is not None:
-            doors.append(TlsDoor(self._gateway, certificates, settings.host, settings.tls_port))
+            listeners.append(TlsDoor(self._gateway, certificates, settings.host, settings.tls_port))
         link = asyncio.create_task(self._link.run())
         await stop.wait()
-        for door in doors:
-            door.close()
+        for listener in listeners:
+            listener.close()
         self._gateway.stop()
         await self._engine.drain(_DRAIN_SECONDS)
         link.cancel()

@@ -116,17 +116,21 @@ def _run_file(options: StartOptions, before: RunFile | None, ports: HeldPorts) -
     usual_api = before.api_port if before is not None else API_PORT
     usual_gateway = before.gateway_port if before is not None else GATEWAY_PORT
     # A listener without a requested port must not take one that was requested for another listener.
-    asked = frozenset(
+    requested = frozenset(
         port
         for port in (options.api_port, options.gateway_port, options.tls_port, options.nats_port)
         if isinstance(port, int) and port
     )
-    api = ports.choose(options.host, options.api_port, default=usual_api, excluded=asked, option="--api-port")
+    api = ports.choose(options.host, options.api_port, default=usual_api, excluded=requested, option="--api-port")
     gateway = ports.choose(
-        options.host, options.gateway_port, default=usual_gateway, excluded=asked | {api}, option="--gateway-port"
+        options.host,
+        options.gateway_port,
+        default=usual_gateway,
+        excluded=requested | {api},
+        option="--gateway-port",
     )
-    tls = 0 if options.tls_port == "none" else _tls_port(options, before, ports, asked | {api, gateway})
-    nats = _nats_port(options, before, ports, asked | {api, gateway, tls}) if brings_nats(options) else 0
+    tls = 0 if options.tls_port == "none" else _tls_port(options, before, ports, requested | {api, gateway})
+    nats = _nats_port(options, before, ports, requested | {api, gateway, tls}) if brings_nats(options) else 0
     return RunFile(
         pid=os.getpid(),
         started=process_started(os.getpid()) or "",
