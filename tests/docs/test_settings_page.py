@@ -76,7 +76,7 @@ def test_every_argument_of_a_decorator_is_documented(kind: str) -> None:
 
 
 def test_every_key_of_the_event_and_the_context_is_documented() -> None:
-    text = section(HANDLERS, "What a handler gets and gives")
+    text = section(HANDLERS, "Events and responses")
     shown = set(re.findall(r"`([a-zA-Z0-9]+)`", text))
     assert set(get_type_hints(Event)) | set(get_type_hints(Context)) <= shown
 
