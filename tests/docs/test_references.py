@@ -37,7 +37,7 @@ SOURCE_PATH: Final = re.compile(
     r"(?<![\w./-])(?:fnkit|tests|benchmarks|examples|templates)/[\w./-]+\.(?:py|yaml)\b"
 )
 PRIVATE_CITATION: Final = re.compile(
-    r"\bdecisions?\s+\d|\bdecisions\.md|functions-contract|red-?team|\bhouse\.md|\bnames\.md"
+    r"\bdecisions?(?:[ \t]+|\n[ #]*)\d|\bdecisions\.md|functions-contract|red-?team|\bhouse\.md|\bnames\.md"
     r"|contract[^\n]{0,20}§|§[^\n]{0,20}contract",
     re.IGNORECASE,
 )
