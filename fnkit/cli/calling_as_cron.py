@@ -62,7 +62,7 @@ def call_as_the_cron(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
         duration_ms = round((time.perf_counter() - started_at) * 1000, 3)
     succeeded = response.status < _REFUSED
     body_text = response.body[:_SHOWN].decode("utf-8", "replace")
-    error = "" if succeeded else f"it answered {response.status}: {body_text}"
+    error = "" if succeeded else f"HTTP {response.status}: {body_text}"
     return DeliveryView(
         id="",
         kind="cron",

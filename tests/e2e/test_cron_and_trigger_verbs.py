@@ -114,7 +114,7 @@ def test_a_failed_firing_is_shown_with_what_was_said_and_repeated(place: tuple[P
         run(place, "cron", "history", "poll", "--failed", "--limit", "1", "--json").ok().json()["deliveries"][0]
     )
     assert (failed["status"], failed["http_status"], failed["attempts"]) == ("failed", 500, 1)
-    assert failed["error"] == "it answered 500: not yet"
+    assert failed["error"] == "HTTP 500: not yet"
     assert failed["body"] == '{"n":"é"}'
     total = len(deliveries(place, "poll", "failed"))
 
@@ -135,7 +135,10 @@ def test_a_failed_firing_is_shown_with_what_was_said_and_repeated(place: tuple[P
     # The one that was repeated by hand is left out; its failed repetition is not.
     assert len(done["deliveries"]) == total
     assert failed["id"] not in {one["replay_of"] for one in done["deliveries"]}
-    assert run(place, "cron", "history", "poll", "--replay-failed").ok().stdout == "There are no deliveries to replay.\n"
+    assert (
+        run(place, "cron", "history", "poll", "--replay-failed").ok().stdout
+        == "There are no deliveries to replay.\n"
+    )
 
 
 def test_several_are_repeated_at_once_in_either_way_of_writing_them(place: tuple[PlatformUnderTest, Path]) -> None:

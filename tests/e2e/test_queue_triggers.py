@@ -69,7 +69,7 @@ def test_the_example_orders_handles_what_is_published_and_keeps_what_it_refuses(
         assert (dead["attempts"], dead["http_status"], dead["error"]) == (
             4,
             422,
-            "it answered 422: nobody sells HAT",
+            "HTTP 422: nobody sells HAT",
         )
 
         source = project / "main.py"

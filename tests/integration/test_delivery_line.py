@@ -66,9 +66,9 @@ def post(plane: DataPlaneProcess, *bodies: bytes, host: str = "f.test", seconds:
         (b"plain text", 200, ""),
         (b"", 200, ""),
         (b'{"statusCode": 204}', 204, ""),
-        (b'{"statusCode": 302, "headers": {"Location": "/"}}', 302, "it answered 302"),
-        (b'{"statusCode": 503, "body": "come later"}', 503, "it answered 503: come later"),
-        (b"die", 502, "it answered 502: "),
+        (b'{"statusCode": 302, "headers": {"Location": "/"}}', 302, "HTTP 302"),
+        (b'{"statusCode": 503, "body": "come later"}', 503, "HTTP 503: come later"),
+        (b"die", 502, "HTTP 502: "),
     ],
 )
 def test_a_delivery_ends_as_a_client_of_http_would_hear_it(
@@ -87,7 +87,7 @@ def test_an_exception_is_a_failure_with_its_words(plane: DataPlaneProcess) -> No
     [outcome] = post(plane, b"raise")
 
     assert outcome.http_status == 500
-    assert outcome.error.startswith("it answered 500: ")
+    assert outcome.error.startswith("HTTP 500: ")
 
 
 def test_the_function_gets_the_headers_that_were_recorded(plane: DataPlaneProcess) -> None:
@@ -99,7 +99,7 @@ def test_the_function_gets_the_headers_that_were_recorded(plane: DataPlaneProces
         "    return {'statusCode': 400, 'body': json.dumps(said)}\n",
     )
     [outcome] = post(plane, b"hello", host="tell.test")
-    method, path, headers = json.loads(outcome.error.removeprefix("it answered 400: "))
+    method, path, headers = json.loads(outcome.error.removeprefix("HTTP 400: "))
 
     assert (method, path) == ("POST", "/")
     assert headers == {
@@ -117,7 +117,7 @@ def test_many_go_together_and_none_is_mixed_up(plane: DataPlaneProcess) -> None:
     outcomes = post(plane, *bodies)
 
     assert [outcome.error for outcome in outcomes] == [
-        f"it answered {400 + number % 100}: {number}" for number in range(200)
+        f"HTTP {400 + number % 100}: {number}" for number in range(200)
     ]
 
 
@@ -138,7 +138,7 @@ def test_an_unknown_function_turns_it_away(plane: DataPlaneProcess) -> None:
 def test_whoever_waits_no_longer_frees_what_it_waited_for(plane: DataPlaneProcess, gate: Gate) -> None:
     async def scenario() -> None:
         line = await DeliveryLine.connected(plane.settings.delivery_socket)
-        with pytest.raises(TimeoutError, match="in time"):
+        with pytest.raises(TimeoutError, match="timed out"):
             await line.ask("f.test", "text/plain", b"slow", 0.0)
         asked = asyncio.ensure_future(line.ask("f.test", "text/plain", b"slow", 60))
         await asyncio.to_thread(wait_until, lambda: gate.waiting == 2)
@@ -160,7 +160,7 @@ def test_a_gateway_that_dies_leaves_it_open_what_a_handler_saw() -> None:
             plane.process.send_signal(signal.SIGKILL)
             outcome = await waiting
             assert (outcome.http_status, outcome.turned_away) == (None, False)
-            assert outcome.error == "the connection ended before the answer's end"
+            assert outcome.error == "the connection closed before the response was complete"
             await asyncio.to_thread(plane.process.wait)  # its sockets are closed one after the other
             with pytest.raises(Unreachable):
                 await door.post("f.test", b"x", "text/plain", 10)

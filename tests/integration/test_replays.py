@@ -54,7 +54,7 @@ def play(home: Path, scenario: Scenario, *, serving: bool = True) -> None:
 def log(under_test: SchedulerUnderTest, name: str, body: bytes, status: str = "dead") -> None:
     one = Delivery(
         id=name, kind="nats", name="orders", function="hello", at="t", cause="message", body_size=len(body)
-    ).tried(http_status=500, duration_ms=1.0, error="it answered 500")
+    ).tried(http_status=500, duration_ms=1.0, error="HTTP 500")
     under_test.log.put("t", one.ended(status), body)
 
 

@@ -146,7 +146,7 @@ def _password(folder: Path) -> Door:
         secrets=("pass-word-secret",),
         shut=_authorized(user="me", password="another-one"),
         open=_authorized(user="me", password="pass-word-secret"),
-        says="the NATS broker {url} refuses the user and the password of brokers.toml: Authorization Violation",
+        says="the NATS broker {url} rejects the user and password in brokers.toml: Authorization Violation",
     )
 
 
@@ -158,7 +158,7 @@ def _token(folder: Path) -> Door:
         secrets=("token-secret",),
         shut=_authorized(token="another-one"),
         open=_authorized(token="token-secret"),
-        says="the NATS broker {url} refuses the token of brokers.toml: Authorization Violation",
+        says="the NATS broker {url} rejects the token in brokers.toml: Authorization Violation",
     )
 
 
@@ -170,7 +170,7 @@ def _nobody(folder: Path) -> Door:
         secrets=(),
         shut=_authorized(token="another-one"),
         open={},
-        says="the NATS broker {url} asks for credentials, and brokers.toml has none for it: "
+        says="the NATS broker {url} requires credentials, but brokers.toml has none for it: "
         "Authorization Violation",
     )
 
@@ -184,7 +184,7 @@ def _nkey(folder: Path) -> Door:
         secrets=(user.seed,),
         shut=_authorized(users=[{"nkey": Key().public}]),
         open=_authorized(users=[{"nkey": user.public}]),
-        says="the NATS broker {url} refuses the nkey of brokers.toml: Authorization Violation",
+        says="the NATS broker {url} rejects the nkey in brokers.toml: Authorization Violation",
     )
 
 
@@ -198,7 +198,7 @@ def _nkey_file(folder: Path) -> Door:
         secrets=(user.seed,),
         shut=_authorized(users=[{"nkey": Key().public}]),
         open=_authorized(users=[{"nkey": user.public}]),
-        says="the NATS broker {url} refuses the nkey of brokers.toml: Authorization Violation",
+        says="the NATS broker {url} rejects the nkey in brokers.toml: Authorization Violation",
     )
 
 
@@ -214,7 +214,7 @@ def _credentials(folder: Path) -> Door:
         secrets=(user.seed, jwt),
         shut=knowing(operator, other),
         open=knowing(operator, other, account),
-        says="the NATS broker {url} refuses the file of credentials of brokers.toml: Authorization Violation",
+        says="the NATS broker {url} rejects the credentials file in brokers.toml: Authorization Violation",
     )
 
 
@@ -243,7 +243,7 @@ def _private_authority(folder: Path, ours: CertificateAuthority, theirs: Certifi
         secrets=("tls-token-secret",),
         shut={**_authorized(token="tls-token-secret"), **_tls(theirs.sign("broker"))},
         open={**_authorized(token="tls-token-secret"), **_tls(ours.sign("broker"))},
-        says="the NATS broker {url} shows a certificate that is not trusted, check url and certificate in "
+        says="the NATS broker {url} presented an untrusted certificate; check url and certificate in "
         "brokers.toml: unable to get local issuer certificate",
     )
 
@@ -261,7 +261,7 @@ def _client_certificate(folder: Path, ours: CertificateAuthority, theirs: Certif
         secrets=(client.key.read_text().splitlines()[1],),
         shut=_tls(server, ca_file=str(theirs.file), verify=True),
         open=_tls(server, ca_file=str(ours.file), verify=True),
-        says="the NATS broker {url} refuses the client certificate, check client_certificate in brokers.toml: ",
+        says="the NATS broker {url} rejects the client certificate; check client_certificate in brokers.toml: ",
     )
 
 
@@ -274,7 +274,7 @@ def _no_client_certificate(folder: Path, ours: CertificateAuthority, theirs: Cer
         secrets=(),
         shut=_tls(server, ca_file=str(theirs.file), verify=True),
         open=_tls(server),
-        says="the NATS broker {url} asks for a client certificate, check client_certificate in brokers.toml: ",
+        says="the NATS broker {url} requires a client certificate; check client_certificate in brokers.toml: ",
     )
 
 
@@ -287,7 +287,7 @@ def _in_the_clear(folder: Path, ours: CertificateAuthority) -> Door:
         secrets=("clear-secret",),
         shut=_authorized(user="me", password="clear-secret"),
         open={**_authorized(user="me", password="clear-secret"), **_tls(ours.sign("late"))},
-        says="the NATS broker {url} offers no TLS, which brokers.toml asks for; it was told nothing",
+        says="the NATS broker {url} does not offer TLS, which brokers.toml requires; nothing was sent",
     )
 
 
@@ -300,6 +300,6 @@ def _no_permission(folder: Path) -> Door:
         secrets=("permitted-secret",),
         shut=_authorized(users=[{**login, "permissions": {"subscribe": ["elsewhere", "_INBOX.>"]}}]),
         open=_authorized(users=[login]),
-        says="the NATS broker {url} does not let the user and the password do that: permissions violation for "
-        'subscription to "doors" using queue',
+        says="the NATS broker {url} does not permit this operation with the user and password: "
+        'permissions violation for subscription to "doors" using queue',
     )

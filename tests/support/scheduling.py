@@ -163,7 +163,7 @@ class SchedulerUnderTest:
         self.log = DeliveryLog(self.store)
         self.ticks = _DyingTicks(self.context, self.log)
         self.hand_over = HandOver(self.context, self.log)
-        self.scheduler = CronScheduler(self.context, self.ticks, self.hand_over, real=lambda: self.clock.wall)
+        self.scheduler = CronScheduler(self.context, self.ticks, self.hand_over, wall_clock=lambda: self.clock.wall)
         self.history = History(self.context, self.log, self.ticks)
         self.history.deliver = self.hand_over.deliver
         with self.store.transaction():

@@ -1,1 +1,1 @@
-"""Where triggers listen: from the account, project and region of an API object to a broker and its credentials."""
+"""The brokers of queue triggers: which NATS or SQS service an API object refers to, and with which credentials."""

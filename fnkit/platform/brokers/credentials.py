@@ -1,6 +1,7 @@
-"""NATS credentials as files hold them: ``.creds`` (a user's JWT and its seed), and a seed alone.
+"""Reads NATS credentials from files: ``.creds`` files (a user JWT and its seed) and files with a seed alone.
 
-The format is that of ``nsc`` (NATS documentation, "JWTs"): each between a BEGIN and an END line of dashes.
+The ``.creds`` format is that of ``nsc``
+(https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/jwt).
 """
 
 from __future__ import annotations
@@ -19,48 +20,51 @@ _USER_SEED: Final = re.compile(_SECTION.format("USER NKEY SEED"))
 
 
 class CredentialsUnreadable(Exception):
-    """What stands in the way, without anything of the file's."""
+    """The credentials cannot be read. The message contains nothing of the content of the file."""
 
 
 def read_credentials(file: Path) -> tuple[str, str]:
-    """Return the JWT and the seed of a ``.creds`` file.
+    """Return the user JWT and the seed of a ``.creds`` file.
 
     Raises:
-        CredentialsUnreadable: it is none.
+        CredentialsUnreadable: The file cannot be read or has another format.
     """
     text = _text("credentials", file)
     jwt, seed = _JWT.search(text), _USER_SEED.search(text)
     if jwt is None or seed is None or not _SEED.fullmatch(seed.group(1)):
-        raise CredentialsUnreadable(f"credentials: {file} holds no user's JWT with its seed, as nsc writes them")
+        raise CredentialsUnreadable(f"credentials: {file} contains no user JWT with its seed in the format of nsc")
     return jwt.group(1), seed.group(1)
 
 
 def read_seed(value: str) -> str:
-    """Return a seed: the value itself, or what the file of that name holds.
+    """Return a user's seed.
+
+    Args:
+        value: The seed itself, or the path of a file that contains it.
 
     Raises:
-        CredentialsUnreadable: neither.
+        CredentialsUnreadable: The value is neither.
     """
     if _SEED.fullmatch(value):
         return value
-    # Not named before it is known to be a file: it may be a seed with a slip in it.
+    # The value may be a mistyped seed, so it must not appear in a message unless it is the path of a file.
     file = Path(value).expanduser()
     try:
         is_file = file.is_file()
     except OSError:
         is_file = False
     if not is_file:
-        raise CredentialsUnreadable("nkey is neither a user's seed (SU…) nor the name of a file with one")
+        raise CredentialsUnreadable("nkey is neither a user seed (SU…) nor the path of a file that contains one")
     lines = [line.strip() for line in _text("nkey", file).splitlines()]
-    found = next((line for line in lines if _SEED.fullmatch(line)), None)
-    if found is None:
-        raise CredentialsUnreadable(f"nkey: {file} holds no user's seed (SU…)")
-    return found
+    seed = next((line for line in lines if _SEED.fullmatch(line)), None)
+    if seed is None:
+        raise CredentialsUnreadable(f"nkey: {file} contains no user seed (SU…)")
+    return seed
 
 
 def _text(key: str, file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            return opened.read(_MOST_BYTES).decode("utf-8", errors="replace")
+        with file.open("rb") as stream:
+            return stream.read(_MOST_BYTES).decode("utf-8", errors="replace")
     except OSError as error:
         raise CredentialsUnreadable(f"{key}: {file} cannot be read: {error.strerror}") from None

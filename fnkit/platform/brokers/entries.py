@@ -1,4 +1,7 @@
-"""One entry of ``brokers.toml``, checked. A value is never shown: a secret may stand in the wrong place."""
+"""Parses and validates the entries of ``brokers.toml``.
+
+Messages never contain a value, because a secret may have been entered under the wrong key.
+"""
 
 from __future__ import annotations
 
@@ -29,38 +32,55 @@ _PLACEHOLDERS: Final = re.compile(r"\{(?!queue\}|project\}|region\})")
 
 @dataclass(slots=True)
 class Findings:
-    """The problems of one file so far."""
+    """Collects the problems of one file.
+
+    Attributes:
+        file: Path of the file, for display.
+        lines: Line numbers of the entries and keys.
+        problems: The problems found so far.
+    """
 
     file: str
     places: Places
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, code: str, message: str, path: tuple[str | int, ...], *, hint: str | None = None) -> None:
-        """One more, at that key's line."""
+        """Add a problem at the line of a key.
+
+        Args:
+            code: Code of the problem, as listed in ``docs/errors.md``.
+            message: One sentence.
+            path: The table's name, its index and the key; shorter for problems of an entry or of a table.
+            hint: How to fix it.
+        """
         self.problems.append(Problem(code, message, hint, self.file, self.places.line(path)))
 
 
 class _Entry:
-    """Reads one entry's keys."""
+    """Gives typed access to the keys of one entry and collects its problems."""
 
-    def __init__(self, kind: str, raw: Mapping[str, object], number: int, findings: Findings) -> None:
+    def __init__(self, kind: str, raw: Mapping[str, object], number: int, problems: Findings) -> None:
         self._raw = raw
         self._path = (kind, number)
-        self._findings = findings
-        self._before = len(findings.problems)
+        self._findings = problems
+        self._before = len(problems.problems)
 
     @property
     def is_fine(self) -> bool:
+        # A value of None stands for a missing environment variable, which was reported already.
         return len(self._findings.problems) == self._before and None not in self._raw.values()
 
     def check_keys(self, known: tuple[str, ...]) -> None:
         for key, value in self._raw.items():
             if key not in known:
                 self.add(
-                    "broker-unknown-key", f"{key} is no setting here.", key, hint=f"There are {', '.join(known)}."
+                    "broker-unknown-key",
+                    f"{key} is not a known setting.",
+                    key,
+                    hint=f"Known settings: {', '.join(known)}.",
                 )
             elif value is not None and (not isinstance(value, str) or not value or not value.isprintable()):
-                self.add("broker-type", f"{key} is not a text of printable characters.", key)
+                self.add("broker-type", f"{key} is not a string of printable characters.", key)
 
     def text(self, key: str) -> str:
         value = self._raw.get(key)
@@ -77,19 +97,22 @@ class _Entry:
     def selector(self) -> Selector:
         account, project, region = (self.text(key) or None for key in _SELECTORS)
         if account is not None and not NATS_ACCOUNT_RULE.fullmatch(account):
-            self.add("broker-invalid", "account is not 56 capital letters and digits.", "account")
+            self.add("broker-invalid", "account is not a string of 56 uppercase letters and digits.", "account")
         if project is not None and not _UUID.fullmatch(project):
             self.add("broker-invalid", "project is not a UUID.", "project")
         if region is not None and region not in REGIONS:
             self.add(
-                "broker-invalid", "region is none of Scaleway's.", "region", f"There are {', '.join(REGIONS)}."
+                "broker-invalid",
+                "region is not a Scaleway region.",
+                "region",
+                f"Known regions: {', '.join(REGIONS)}.",
             )
         return Selector(account=account, project=project, region=region)
 
     def check_file(self, key: str) -> None:
         path = self.text(key)
         if path and not Path(path).expanduser().is_file():
-            self.add("broker-invalid", f"{key} does not name a file.", key)
+            self.add("broker-invalid", f"{key} is not the path of a file.", key)
 
     def check_credentials(self) -> None:
         for key, read in (("credentials", _credentials), ("nkey", read_seed)):
@@ -101,25 +124,30 @@ class _Entry:
                     self.add("broker-invalid", f"{error}.", key)
 
 
-def nats_broker(raw: Mapping[str, object], number: int, findings: Findings) -> NatsBroker | None:
-    """Return the broker that an entry describes, ``None`` where it has problems."""
-    entry = _Entry("nats", raw, number, findings)
+def nats_broker(raw: Mapping[str, object], number: int, problems: Findings) -> NatsBroker | None:
+    """Return the NATS broker that an entry describes, or ``None`` if the entry has problems.
+
+    Args:
+        raw: The entry, with its environment variables substituted; ``None`` for a value whose variable is not set.
+        number: Index of the entry among the ``[[nats]]`` entries.
+        problems: Collects the problems.
+    """
+    entry = _Entry("nats", raw, number, problems)
     entry.check_keys(_NATS_KEYS)
     url = entry.require("url")
     if url and not all(_is_url(one.strip(), _NATS_SCHEMES) for one in url.split(",")):
-        entry.add(
-            "broker-invalid", "url is not the address of a NATS server.", "url", "Example: nats://127.0.0.1:4222"
-        )
+        entry.add("broker-invalid", "url is not the URL of a NATS server.", "url", "Example: nats://127.0.0.1:4222")
     for key, other in (("user", "password"), ("password", "user"), ("client_key", "client_certificate")):
         if key in raw and other not in raw:
-            entry.add("broker-missing", f"{key} needs a {other}.", key)
+            entry.add("broker-missing", f"{key} requires {other}.", key)
+    # nats-py uses one transport for all servers of a client, so it cannot mix the two.
     if len({_is_websocket(one) for one in url.split(",")}) > 1:
-        entry.add("broker-invalid", "url mixes web sockets with other addresses.", "url")
+        entry.add("broker-invalid", "url mixes WebSocket URLs with others.", "url")
     kinds = [key for key in ("user", "token", "credentials", "nkey") if key in raw]
     if kinds and "@" in url:
-        entry.add("broker-invalid", f"url holds credentials too, beside {kinds[0]}.", "url")
+        entry.add("broker-invalid", f"url contains credentials in addition to {kinds[0]}.", "url")
     if len(kinds) > 1:
-        entry.add("broker-invalid", f"{' and '.join(kinds)} exclude each other.", kinds[1])
+        entry.add("broker-invalid", f"{' and '.join(kinds)} are mutually exclusive.", kinds[1])
     else:
         entry.check_credentials()
     for key in _NATS_FILES:
@@ -131,9 +159,15 @@ def nats_broker(raw: Mapping[str, object], number: int, findings: Findings) -> N
     return NatsBroker(selector=selector, **values)
 
 
-def sqs_broker(raw: Mapping[str, object], number: int, findings: Findings) -> SqsBroker | None:
-    """Return the service that an entry describes, ``None`` where it has problems."""
-    entry = _Entry("sqs", raw, number, findings)
+def sqs_broker(raw: Mapping[str, object], number: int, problems: Findings) -> SqsBroker | None:
+    """Return the SQS service that an entry describes, or ``None`` if the entry has problems.
+
+    Args:
+        raw: The entry, with its environment variables substituted; ``None`` for a value whose variable is not set.
+        number: Index of the entry among the ``[[sqs]]`` entries.
+        problems: Collects the problems.
+    """
+    entry = _Entry("sqs", raw, number, problems)
     entry.check_keys(_SQS_KEYS)
     endpoint = entry.require("endpoint")
     if endpoint and not _is_url(endpoint, ("http", "https")):
@@ -145,7 +179,7 @@ def sqs_broker(raw: Mapping[str, object], number: int, findings: Findings) -> Sq
             "broker-invalid",
             "queue_url is not an http or https URL.",
             "queue_url",
-            "{queue}, {project} and {region} are filled in.",
+            "The placeholders {queue}, {project} and {region} are replaced.",
         )
     selector = entry.selector()
     if not entry.is_fine:

@@ -1,8 +1,8 @@
-"""The brokers that a platform knows, and which of them is meant (pure).
+"""The configured brokers, the selection of the broker for an API object, and readers for credential files.
 
-An entry names what it is for: a NATS account, a project, a region, each or none. It answers for an object where all
-that it names is the object's; of several the most specific one does: the one that names more, and of two that name
-as much the one with the narrower name (account before project before region).
+Each entry may select a NATS account, a project and a region. It matches an object that has all the values that the
+entry names. If several entries match, the most specific one wins: the one that names more values, and among those
+that name equally many, account takes precedence over project, and project over region.
 """
 
 from __future__ import annotations
@@ -16,29 +16,37 @@ __all__ = ["Brokers", "NatsBroker", "Selector", "SqsBroker", "most_specific"]
 
 
 class Selector(msgspec.Struct, frozen=True, kw_only=True):
-    """What an entry is for; ``None`` is any. ``account`` is NATS' alone."""
+    """The objects that an entry applies to. ``None`` matches any value; ``account`` is only used for NATS."""
 
     account: str | None = None
     project: str | None = None
     region: str | None = None
 
     def matches(self, account: str | None, project: str, region: str) -> bool:
-        """Whether it is for an object with these."""
+        """Return whether an object with these values matches."""
         return self.account in (None, account) and self.project in (None, project) and self.region in (None, region)
 
     @property
     def weight(self) -> tuple[int, bool, bool, bool]:
-        """More specific ones weigh more; no two that match the same object and differ weigh the same."""
+        """A sort key: of two different selectors that match the same object, the more specific one is greater."""
         named = (self.account is not None, self.project is not None, self.region is not None)
         return (sum(named), *named)
 
 
 class NatsBroker(msgspec.Struct, frozen=True, kw_only=True):
-    """A NATS server, or several of one cluster with commas between. Credentials: one kind, or none.
+    """A NATS server, or several servers of one cluster. At most one kind of credentials is set.
 
-    credentials: the path of a ``.creds`` file. nkey: a user's seed, ``SU…``, or the path of a file that holds it.
-    certificate: the path of the authority that signed the server's, where the system does not know it.
-    client_certificate, client_key: paths of what the server is shown; without a key it is beside its certificate.
+    Attributes:
+        url: The URL; several are separated by commas.
+        selector: The objects that the broker is used for.
+        user: User name, together with ``password``.
+        password: Password of ``user``.
+        token: Authentication token.
+        credentials: Path of a ``.creds`` file.
+        nkey: A user's seed (``SU…``), or the path of a file that contains it.
+        certificate: Path of the CA certificate of the server, if the system does not trust it.
+        client_certificate: Path of the client certificate.
+        client_key: Path of its private key; empty if the key is in the same file.
     """
 
     url: str
@@ -53,15 +61,21 @@ class NatsBroker(msgspec.Struct, frozen=True, kw_only=True):
     client_key: str = ""
 
     def __repr__(self) -> str:
-        """Show no credentials; the URL may hold some too."""
+        """Omit credentials, and the URL, which may contain some."""
         return f"NatsBroker({self.selector})"
 
 
 class SqsBroker(msgspec.Struct, frozen=True, kw_only=True):
-    """An SQS service. region_name: what requests are signed for.
+    """An SQS service.
 
-    queue_url: a queue's address, with ``{queue}``, ``{project}`` and ``{region}`` filled in, where it need not be
-    asked for by the queue's name.
+    Attributes:
+        endpoint: URL of the service.
+        region_name: The region that requests are signed for.
+        access_key: Access key id.
+        secret_key: Secret access key.
+        selector: The objects that the service is used for.
+        queue_url: URL of a queue, with the placeholders ``{queue}``, ``{project}`` and ``{region}``. If empty,
+            the URL is looked up by the name of the queue (``GetQueueUrl``).
     """
 
     endpoint: str
@@ -72,22 +86,22 @@ class SqsBroker(msgspec.Struct, frozen=True, kw_only=True):
     queue_url: str = ""
 
     def __repr__(self) -> str:
-        """Show no credentials."""
+        """Omit credentials."""
         return f"SqsBroker({self.selector})"
 
 
 class Brokers(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them."""
+    """All configured brokers."""
 
     nats: tuple[NatsBroker, ...] = ()
     sqs: tuple[SqsBroker, ...] = ()
 
     def nats_for(self, account: str, project: str, region: str) -> NatsBroker | None:
-        """Return the broker of a NATS trigger, or ``None`` where no entry is for it."""
+        """Return the broker of a NATS trigger, or ``None`` if no entry matches."""
         return most_specific(self.nats, account, project, region)
 
     def sqs_for(self, project: str, region: str) -> SqsBroker | None:
-        """Return the service of a queue, or ``None`` where no entry is for it."""
+        """Return the service of a queue, or ``None`` if no entry matches."""
         return most_specific(self.sqs, None, project, region)
 
 
@@ -95,6 +109,6 @@ B = TypeVar("B", NatsBroker, SqsBroker)
 
 
 def most_specific(brokers: Iterable[B], account: str | None, project: str, region: str) -> B | None:
-    """Return the one that is for such an object and names the most."""
-    fitting = [broker for broker in brokers if broker.selector.matches(account, project, region)]
-    return max(fitting, key=lambda broker: broker.selector.weight, default=None)
+    """Return the most specific of the brokers that match an object, or ``None`` if none matches."""
+    matching = [broker for broker in brokers if broker.selector.matches(account, project, region)]
+    return max(matching, key=lambda broker: broker.selector.weight, default=None)

@@ -1,4 +1,4 @@
-"""On which line each entry and key of ``brokers.toml`` stands: arrays of tables with plain keys, one a line."""
+"""Line numbers of the entries and keys of ``brokers.toml``, for messages."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ _KEY: Final = re.compile(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Lines, counted from 1."""
+    """Line numbers, counted from 1, by path: table name, index of the entry, key.
+
+    It covers arrays of tables with bare or quoted keys, one key per line. Other TOML syntax has no line of its own;
+    ``line`` then returns that of the enclosing entry.
+    """
 
     known: Mapping[tuple[str | int, ...], int]
 
     @classmethod
     def of(cls, text: str) -> Places:
         """Index a text that is valid TOML."""
-        known: dict[tuple[str | int, ...], int] = {}
+        lines: dict[tuple[str | int, ...], int] = {}
         counts: dict[str, int] = {}
         table: tuple[str | int, ...] = ()
         for number, line in enumerate(text.splitlines(), 1):
@@ -30,14 +34,14 @@ class Places:
                 kind = found.group(1)
                 counts[kind] = counts.get(kind, -1) + 1
                 table = (kind, counts[kind])
-                known[table] = number
-                known.setdefault((kind,), number)
+                lines[table] = number
+                lines.setdefault((kind,), number)
             elif found := _KEY.match(line):
-                known.setdefault((*table, found.group(1)), number)
-        return cls(known)
+                lines.setdefault((*table, found.group(1)), number)
+        return cls(lines)
 
     def line(self, path: tuple[str | int, ...]) -> int:
-        """Return the line of a key, else of the entry that it stands, or should stand, in; else 1."""
+        """Return the line of a key, else of its entry, else of its table, else 1."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.known:
                 return self.known[path[:length]]

@@ -1,8 +1,8 @@
-"""``brokers.toml`` → ``Brokers``, or everything that is wrong with it at once, by line.
+"""Reads ``brokers.toml`` into ``Brokers`` and reports all problems of the file at once, with their lines.
 
 ::
 
-    [[nats]]                                  # account, project, region: what it is for; none of them: everything
+    [[nats]]                                  # account, project, region: what it applies to; default: everything
     url = "nats://nats.mnq.fr-par.scaleway.com:4222"
     credentials = "/home/me/nats.creds"       # or user and password, or token, or nkey
 
@@ -11,6 +11,8 @@
     endpoint = "https://sqs.mnq.fr-par.scaleway.com"
     access_key = "${SQS_ACCESS_KEY}"          # from the environment of `platform start`
     secret_key = "${SQS_SECRET_KEY}"
+
+Messages never contain a value, because a secret may have been entered under the wrong key.
 """
 
 from __future__ import annotations
@@ -33,61 +35,70 @@ _AT_LINE: Final = re.compile(r"\(at line (\d+)")
 
 
 class BrokersInvalid(PlatformError):
-    """All of a file's problems at once. None of them shows a value that may be secret."""
+    """The broker configuration has problems, which are all reported at once."""
 
     default_code = "brokers-invalid"
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
-        super().__init__(f"The brokers in {file} cannot be used.", file=file)
+        super().__init__(f"The broker configuration in {file} is not valid.", file=file)
         self.problems = tuple(problems)
 
 
 def named_variables(text: str) -> set[str]:
-    """Return the variables of the environment that a text names as ``${NAME}``."""
+    """Return the environment variables that a text refers to as ``${NAME}``."""
     return set(_VARIABLE.findall(text))
 
 
-def read_brokers_file(file: Path, variables: Mapping[str, str]) -> Brokers:
+def read_brokers_file(file: Path, environment: Mapping[str, str]) -> Brokers:
     """Read a file.
 
+    Args:
+        file: The file.
+        environment: Values of the environment variables that the file refers to.
+
     Raises:
-        BrokersInvalid: it has problems.
-        PlatformError: ``brokers-unreadable``.
+        BrokersInvalid: The file has problems.
+        PlatformError: The file cannot be read (``brokers-unreadable``).
     """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise PlatformError(f"{file} cannot be read: {reason}.", code="brokers-unreadable") from None
-    return read_brokers(text, str(file), variables)
+    return read_brokers(text, str(file), environment)
 
 
-def read_brokers(text: str, file: str, variables: Mapping[str, str]) -> Brokers:
-    """Return what the text says. variables: the values of what it names as ``${NAME}``.
+def read_brokers(text: str, file: str, environment: Mapping[str, str]) -> Brokers:
+    """Parse the text of a file.
+
+    Args:
+        text: The content.
+        file: Path of the file, for display.
+        environment: Values of the environment variables that the text refers to as ``${NAME}``.
 
     Raises:
-        BrokersInvalid: it has problems.
+        BrokersInvalid: The text has problems.
     """
     document = _parsed(text, file)
-    findings = Findings(file, Places.of(text))
+    problems = Findings(file, Places.of(text))
     for key in document:
         if key not in ("nats", "sqs"):
-            findings.add(
-                "broker-unknown-key", f"{key} is no kind of broker.", (key,), hint="There are nats and sqs."
+            problems.add(
+                "broker-unknown-key", f"{key} is not a type of broker.", (key,), hint="Known types: nats and sqs."
             )
     nats: list[NatsBroker] = []
     sqs: list[SqsBroker] = []
     for kind in ("nats", "sqs"):
-        for number, raw in enumerate(_tables(document, kind, findings)):
-            entry = _filled_in(raw, (kind, number), variables, findings)
-            if kind == "nats" and (broker := nats_broker(entry, number, findings)) is not None:
+        for number, raw in enumerate(_tables(document, kind, problems)):
+            entry = _filled_in(raw, (kind, number), environment, problems)
+            if kind == "nats" and (broker := nats_broker(entry, number, problems)) is not None:
                 nats.append(broker)
-            elif kind == "sqs" and (service := sqs_broker(entry, number, findings)) is not None:
+            elif kind == "sqs" and (service := sqs_broker(entry, number, problems)) is not None:
                 sqs.append(service)
-    _find_twins("nats", [one.selector for one in nats], findings)
-    _find_twins("sqs", [one.selector for one in sqs], findings)
-    if findings.problems:
-        raise BrokersInvalid(file, findings.problems)
+    _find_twins("nats", [one.selector for one in nats], problems)
+    _find_twins("sqs", [one.selector for one in sqs], problems)
+    if problems.problems:
+        raise BrokersInvalid(file, problems.problems)
     return Brokers(nats=tuple(nats), sqs=tuple(sqs))
 
 
@@ -95,6 +106,7 @@ def _parsed(text: str, file: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
+        # tomllib reports the line only in the text of the error, and none at the end of the document.
         found = _AT_LINE.search(str(error))
         line = int(found.group(1)) if found else max(1, text.count("\n"))
         reason = re.sub(r" *[(]at .*[)]$", "", str(error))
@@ -102,38 +114,41 @@ def _parsed(text: str, file: str) -> dict[str, object]:
         raise BrokersInvalid(file, (problem,)) from None
 
 
-def _tables(document: Mapping[str, object], kind: str, findings: Findings) -> list[dict[str, object]]:
-    found = document.get(kind, [])
-    if isinstance(found, list) and all(isinstance(one, dict) for one in found):
-        return found
-    findings.add("broker-type", f"{kind} is not a list of tables.", (kind,), hint=f"Write [[{kind}]].")
+def _tables(document: Mapping[str, object], kind: str, problems: Findings) -> list[dict[str, object]]:
+    tables = document.get(kind, [])
+    if isinstance(tables, list) and all(isinstance(one, dict) for one in tables):
+        return tables
+    problems.add("broker-type", f"{kind} is not an array of tables.", (kind,), hint=f"Write [[{kind}]].")
     return []
 
 
 def _filled_in(
-    raw: Mapping[str, object], path: tuple[str, int], variables: Mapping[str, str], findings: Findings
+    raw: Mapping[str, object], path: tuple[str, int], environment: Mapping[str, str], problems: Findings
 ) -> dict[str, object]:
-    """Put variables in; one that is not there is a problem, and its key is left out."""
+    """Substitute environment variables. A value whose variable is not set becomes ``None``, and is reported."""
     entry: dict[str, object] = {}
     for key, value in raw.items():
         if not isinstance(value, str):
             entry[key] = value
             continue
-        missing = sorted(name for name in named_variables(value) if not variables.get(name))
+        missing = sorted(name for name in named_variables(value) if not environment.get(name))
         for name in missing:
-            findings.add(
+            problems.add(
                 "broker-variable",
-                f"{key} takes its value from ${{{name}}}, which is not set.",
+                f"{key} refers to ${{{name}}}, which is not set.",
                 (*path, key),
-                hint="Set it where `fnkit platform start` is run, and start the platform again.",
+                hint="Set it in the environment of `fnkit platform start` and start the platform again.",
             )
-        entry[key] = None if missing else _VARIABLE.sub(lambda match: variables[match.group(1)], value)
+        entry[key] = None if missing else _VARIABLE.sub(lambda match: environment[match.group(1)], value)
     return entry
 
 
-def _find_twins(kind: str, selectors: Sequence[object], findings: Findings) -> None:
+def _find_twins(kind: str, selectors: Sequence[object], problems: Findings) -> None:
     for number, selector in enumerate(selectors):
         if selector in selectors[:number]:
-            findings.add(
-                "broker-twice", f"Two [[{kind}]] are for the same.", (kind, number), hint="Remove one of them."
+            problems.add(
+                "broker-twice",
+                f"Two [[{kind}]] entries have the same account, project and region.",
+                (kind, number),
+                hint="Remove one of them.",
             )

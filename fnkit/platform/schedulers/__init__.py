@@ -1,1 +1,1 @@
-"""What happens by itself: crons, expiries. All of it on the injected clock."""
+"""Cron scheduler and queue triggers."""

@@ -1,8 +1,9 @@
-"""How often a message is tried, and what becomes of it after an attempt (pure).
+"""Retries of messages: the decision after each attempt, and the queue of messages that wait for the next one.
 
-Published: an answer of 300 and more is retried up to three times. Recorded: about 30 s apart, which is a queue's
-default visibility timeout. What no handler saw is no attempt; neither is a connection that broke because the data
-plane died: the message did nothing wrong.
+Scaleway documents that a response with a status of 300 or more is retried up to three times; about 30 s between
+attempts were recorded, which is the default visibility timeout of a queue. An attempt that never reached a handler
+does not count. Neither does one whose connection broke because the data plane died, since the message did not
+cause that.
 """
 
 from __future__ import annotations
@@ -20,21 +21,27 @@ SPACING_SECONDS: Final = 30.0
 
 
 class Verdict(enum.Enum):
-    """What becomes of a message now."""
+    """What to do with a message after an attempt."""
 
-    TAKEN = "taken"
-    SOON = "soon"  # nobody saw it, or nobody knows: as soon as the gateway is there
-    LATER = "later"  # the next attempt
-    LOST = "lost"  # that was the last one
+    TAKEN = "ack"
+    SOON = "retry_now"  # not counted as an attempt: sent again as soon as the gateway accepts it
+    LATER = "retry_later"  # the next attempt, after the source's retry delay
+    LOST = "give_up"  # the last attempt failed
 
 
 def failures(delivery: Delivery) -> int:
-    """How many attempts a function answered with a failure."""
+    """Return how many attempts the function answered with a failure."""
     return sum(one.http_status is not None and one.http_status >= REFUSED for one in delivery.tries)
 
 
 def verdict(outcome: Outcome, delivery: Delivery, attempt: int | None) -> Verdict:
-    """Judge an attempt, which ``delivery`` knows already. attempt: the broker's count, if that counts."""
+    """Decide what to do after an attempt.
+
+    Args:
+        outcome: The outcome of the attempt.
+        delivery: The delivery, with this attempt recorded in it.
+        attempt: The number of the attempt by the count of the broker, or ``None`` if the broker has none.
+    """
     if outcome.succeeded:
         return Verdict.TAKEN
     if outcome.turned_away or outcome.http_status is None:

@@ -1,4 +1,4 @@
-"""What began a moment ago: those that are then still under way are told of, and of all the others nobody hears."""
+"""Calls back for operations that are still running 50 ms after they started."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from typing import Final, Generic, TypeVar
 
 __all__ = ["Beginnings"]
 
-_MOMENT_SECONDS: Final = 0.05  # at least; at most twice that
+_MOMENT_SECONDS: Final = 0.05
 
 T = TypeVar("T")
 
 
 class Beginnings(Generic[T]):
-    """``tell`` gets each a moment after it began. One timer serves them all: a timer for each would cost more."""
+    """Calls ``notify`` for each added item 50 to 100 ms after it was added.
 
-    def __init__(self, tell: Callable[[T], None]) -> None:
-        self._tell = tell
+    One timer serves all items. A timer for each would cost more than handling a quick message does.
+    """
+
+    def __init__(self, notify: Callable[[T], None]) -> None:
+        self._tell = notify
         self._new: list[T] = []
         self._older: list[T] = []
         self._is_running = False
 
-    def add(self, begun: T) -> None:
-        """It begins now."""
-        self._new.append(begun)
+    def add(self, item: T) -> None:
+        """Add an item whose operation starts now."""
+        self._new.append(item)
         if not self._is_running:
             self._is_running = True
             asyncio.get_running_loop().call_later(_MOMENT_SECONDS, self._turn)
@@ -34,5 +37,5 @@ class Beginnings(Generic[T]):
         self._is_running = bool(self._older)
         if self._is_running:
             asyncio.get_running_loop().call_later(_MOMENT_SECONDS, self._turn)
-        for begun in older:
-            self._tell(begun)
+        for item in older:
+            self._tell(item)

@@ -1,6 +1,9 @@
-"""POSTs to functions through the gateway's door for deliveries, which asks for no token (decision 18).
+"""Sends requests of triggers and crons to functions, over the gateway's Unix socket for deliveries.
 
-All of them share one connection (``delivery_line``). It is made when it is needed and not there.
+The socket is accessible to control alone, so requests on it need no token. All requests share one connection, which
+is opened when it is needed. The connection writes to its socket itself rather than through an asyncio transport, so
+that it knows how much the kernel accepted: if the connection breaks, a request whose last byte was not written
+cannot have reached a handler and may be sent again.
 """
 
 from __future__ import annotations
@@ -18,17 +21,21 @@ from fnkit.platform.schedulers.delivery_line import DeliveryLine, Unreachable
 __all__ = ["REFUSED", "Door", "Outcome", "Unreachable", "outcome_of"]
 
 REFUSED: Final = 300
-"""Published for triggers: an answer of 300 and more is a failure."""
+"""Lowest status that counts as a failure of a trigger, as Scaleway documents."""
 
-# The gateway's own: it has no room, or it does not know the function (yet). No handler saw the message.
+# Sent by the gateway itself if its queue is full or it has no route to the function (yet). No handler ran.
 _TURNED_AWAY: Final = frozenset({404, 503})
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the function answered; ``http_status`` ``None``: no answer came. ``duration_ms`` is real time.
+    """The outcome of one attempt to deliver.
 
-    error: why it is no success, else empty. turned_away: the gateway itself had no room, so that no handler saw it.
+    Attributes:
+        http_status: The status, or ``None`` if there was no response.
+        duration_ms: Duration in real milliseconds.
+        error: Why the attempt failed, else empty.
+        rejected: Whether the gateway rejected the request, so that no handler ran.
     """
 
     http_status: int | None
@@ -38,36 +45,42 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the function took it."""
+        """Whether the function responded with success."""
         return self.http_status is not None and self.http_status < REFUSED
 
 
 class Door:
-    """The gateway's door for deliveries, at this socket. Lives on one event loop."""
+    """Client of the gateway's socket for deliveries. Lives on one event loop."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._line: DeliveryLine | None = None
         self._connecting = asyncio.Lock()
 
-    async def post(self, host: str, body: bytes, content_type: str, seconds: float) -> Outcome:
-        """POST ``body`` to ``/`` of the function that answers under ``host``; waits so many real seconds.
+    async def post(self, host: str, body: bytes, content_type: str, timeout_seconds: float) -> Outcome:
+        """Send ``POST /`` to a function and wait for its response.
+
+        Args:
+            host: The function's hostname at the gateway.
+            body: The body.
+            content_type: Value of the ``Content-Type`` header.
+            timeout_seconds: Real seconds to wait for the response.
 
         Raises:
-            Unreachable: the gateway could not be reached: nothing was delivered.
+            Unreachable: The gateway cannot be reached; nothing was delivered.
         """
         started = time.monotonic()
-        line = self._line
-        if line is None or not line.is_open:
-            line = await self._connected()
+        connection = self._line
+        if connection is None or not connection.is_open:
+            connection = await self._connected()
         try:
-            answer = await line.ask(host, content_type, body, seconds)
+            response = await connection.ask(host, content_type, body, timeout_seconds)
         except (ConnectionError, TimeoutError) as error:
             return Outcome(None, _milliseconds(started), str(error))
-        return outcome_of(answer, _milliseconds(started))
+        return outcome_of(response, _milliseconds(started))
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._line is not None:
             self._line.close()
 
@@ -78,15 +91,15 @@ class Door:
             return self._line
 
 
-def outcome_of(answer: Answer, duration_ms: float) -> Outcome:
-    """Return what an answer of the gateway's means."""
-    if answer.status < REFUSED:
-        return Outcome(answer.status, duration_ms)
+def outcome_of(response: Answer, duration_ms: float) -> Outcome:
+    """Return the outcome that a response of the gateway stands for."""
+    if response.status < REFUSED:
+        return Outcome(response.status, duration_ms)
     return Outcome(
-        answer.status,
+        response.status,
         duration_ms,
-        error=f"it answered {answer.status}: {_said(answer)}".removesuffix(": "),
-        turned_away=answer.status in _TURNED_AWAY and not answer.of_function,
+        error=f"HTTP {response.status}: {_said(response)}".removesuffix(": "),
+        turned_away=response.status in _TURNED_AWAY and not response.of_function,
     )
 
 
@@ -94,9 +107,9 @@ def _milliseconds(started: float) -> float:
     return round((time.monotonic() - started) * 1000, 3)
 
 
-def _said(answer: Answer) -> str:
-    """Return what a refusal says of itself: a gateway's message, or the beginning of its text."""
+def _said(response: Answer) -> str:
+    """Return the text of a failure: the gateway's message, or the beginning of the function's response."""
     try:
-        return msgspec.json.decode(answer.words, type=dict[str, str])["message"]
+        return msgspec.json.decode(response.words, type=dict[str, str])["message"]
     except (msgspec.MsgspecError, KeyError, UnicodeDecodeError):
-        return answer.words.decode("utf-8", "replace").strip()
+        return response.words.decode("utf-8", "replace").strip()

@@ -1,8 +1,4 @@
-"""Control's end of the connection for deliveries: many are under way on it at a time (``delivery_frames``).
-
-It writes to its socket itself, so that it knows what the gateway can have seen when the connection breaks: of a
-message whose last byte was never sent, no handler knows anything.
-"""
+"""Control's end of the connection for deliveries, on which many requests are multiplexed (``delivery_frames``)."""
 
 from __future__ import annotations
 
@@ -26,17 +22,23 @@ __all__ = ["DeliveryLine", "Unreachable"]
 _READ_BYTES: Final = 64 * 1024
 _LOOK_SECONDS: Final = 0.5
 _TOO_LARGE: Final = 413
-_BROKEN: Final = "the connection ended before the answer's end"
-_NOT_SENT: Final = "the connection ended before the message was sent"
+_BROKEN: Final = "the connection closed before the response was complete"
+_NOT_SENT: Final = "the connection closed before the message was sent"
 
 
 class Unreachable(Exception):
-    """The gateway's door is closed: nothing was delivered."""
+    """The gateway cannot be reached; nothing was delivered."""
 
 
 @dataclass(slots=True)
 class _Asked:
-    """One message under way. ends_at: how many bytes the connection has carried once its last one is sent."""
+    """A request without a response.
+
+    Attributes:
+        response: Receives the response or the error.
+        deadline: Time of the event loop after which the request times out.
+        end_offset: Position of the request's last byte in the stream of all bytes of the connection.
+    """
 
     answered: asyncio.Future[Answer]
     deadline: float
@@ -44,7 +46,7 @@ class _Asked:
 
 
 class DeliveryLine:
-    """One connection. ``is_open`` until either end closes it."""
+    """One connection. ``is_open`` is true until either end closes it."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.is_open = True
@@ -53,16 +55,20 @@ class DeliveryLine:
         self._reader = FrameReader()
         self._asked: dict[int, _Asked] = {}
         self._number = 0
-        self._taken = 0  # bytes that were given to be sent
-        self._sent = 0
-        self._fresh: list[bytes] = []  # of this turn of the event loop
-        self._unsent = memoryview(b"")  # what the socket did not take
+        self._taken = 0  # bytes passed to ``_send`` since the connection was opened
+        self._sent = 0  # bytes accepted by the socket since then
+        self._fresh: list[bytes] = []  # frames of this iteration of the event loop
+        self._unsent = memoryview(b"")  # what the socket did not accept yet
         self._watch: asyncio.TimerHandle | None = None
         self._loop.add_reader(connection, self._readable)
 
     @classmethod
     async def connected(cls, path: str) -> DeliveryLine:
-        """Return a connection. ``Unreachable`` where nobody listens."""
+        """Connect to the socket at ``path``.
+
+        Raises:
+            Unreachable: Nothing listens there.
+        """
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(0)
         try:
@@ -74,34 +80,40 @@ class DeliveryLine:
             raise
         return cls(connection)
 
-    async def ask(self, host: str, content_type: str, body: bytes, seconds: float) -> Answer:
-        """Have a message delivered; returns what came of it.
+    async def ask(self, host: str, content_type: str, body: bytes, timeout_seconds: float) -> Answer:
+        """Send a request and wait for its response.
+
+        Args:
+            host: The function's hostname at the gateway.
+            content_type: Value of the ``Content-Type`` header.
+            body: The body.
+            timeout_seconds: Real seconds to wait.
 
         Raises:
-            Unreachable: the gateway went away before it had the message.
-            ConnectionError: it went away after that; a handler may have run.
-            TimeoutError: so many real seconds went by.
+            Unreachable: The connection closed before the request was sent completely.
+            ConnectionError: The connection closed later; a handler may have run.
+            TimeoutError: The time is over; a handler may have run.
         """
         if not self.is_open:
             raise Unreachable(_NOT_SENT)
-        if len(body) > BODY_MAX:  # the gateway would say so too, of less
+        if len(body) > BODY_MAX:  # a longer frame would break the protocol; the gateway's own limit is lower
             return Answer(_TOO_LARGE, of_function=False, words=b"the body is too large")
         self._number += 1
-        number = self._number
-        answered: asyncio.Future[Answer] = self._loop.create_future()
-        frame = post_frame(number, host, content_type, body)
+        delivery_id = self._number
+        response: asyncio.Future[Answer] = self._loop.create_future()
+        frame = post_frame(delivery_id, host, content_type, body)
         self._send(frame)
-        self._asked[number] = _Asked(answered, self._loop.time() + seconds, self._taken)
+        self._asked[delivery_id] = _Asked(response, self._loop.time() + timeout_seconds, self._taken)
         if self._watch is None:
             self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
         try:
-            return await answered
+            return await response
         finally:
-            if self._asked.pop(number, None) is not None and self.is_open:
-                self._send(give_up_frame(number))
+            if self._asked.pop(delivery_id, None) is not None and self.is_open:
+                self._send(give_up_frame(delivery_id))
 
     def close(self) -> None:
-        """Let go of it. Whoever still waits hears that it broke."""
+        """Close the connection. Pending requests fail."""
         if not self.is_open:
             return
         self.is_open = False
@@ -110,13 +122,14 @@ class DeliveryLine:
         self._socket.close()
         if self._watch is not None:
             self._watch.cancel()
-        asked, self._asked = self._asked, {}
-        for one in asked.values():
-            if not one.answered.done():
-                seen = one.ends_at <= self._sent
-                one.answered.set_exception(ConnectionError(_BROKEN) if seen else Unreachable(_NOT_SENT))
+        pending, self._asked = self._asked, {}
+        for request in pending.values():
+            if not request.answered.done():
+                # Written completely means that the gateway may have read it and started the handler.
+                was_sent = request.ends_at <= self._sent
+                request.answered.set_exception(ConnectionError(_BROKEN) if was_sent else Unreachable(_NOT_SENT))
 
-    # Writing: what one turn of the event loop has to say goes out in one piece
+    # Writing. The frames of one iteration of the event loop are sent with one system call.
 
     def _send(self, frame: bytes) -> None:
         self._taken += len(frame)
@@ -127,23 +140,23 @@ class DeliveryLine:
     def _flush(self) -> None:
         if not self.is_open:
             return
-        fresh, self._fresh = self._fresh, []
-        waiting = memoryview(b"".join((self._unsent, *fresh))) if fresh else self._unsent
-        while waiting:
+        buffer, self._fresh = self._fresh, []
+        backlog = memoryview(b"".join((self._unsent, *buffer))) if buffer else self._unsent
+        while backlog:
             try:
-                number = self._socket.send(waiting)
+                sent = self._socket.send(backlog)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
                 self.close()
                 return
-            self._sent += number
-            waiting = waiting[number:]
-        if waiting and not self._unsent:
+            self._sent += sent
+            backlog = backlog[sent:]
+        if backlog and not self._unsent:
             self._loop.add_writer(self._socket, self._flush)
-        elif self._unsent and not waiting:
+        elif self._unsent and not backlog:
             self._loop.remove_writer(self._socket)
-        self._unsent = waiting
+        self._unsent = backlog
 
     # Reading
 
@@ -161,17 +174,20 @@ class DeliveryLine:
             for frame in self._reader.feed(data):
                 if frame.kind != ANSWER:
                     continue
-                answer = read_answer(frame.content)
-                # Its deadline may have passed a moment ago.
-                if (asked := self._asked.pop(frame.number, None)) is not None and not asked.answered.done():
-                    asked.answered.set_result(answer)
+                response = read_answer(frame.content)
+                # The request may have timed out in this iteration, in which case its future is done.
+                if (request := self._asked.pop(frame.number, None)) is not None and not request.answered.done():
+                    request.answered.set_result(response)
         except ValueError:
             self.close()
 
     def _look(self) -> None:
-        """One look at all of them now and then costs less than a timer for each."""
+        """Fail the requests whose deadline has passed.
+
+        One periodic check of all requests costs less than a timer for each. A timeout may be late by half a second.
+        """
         now = self._loop.time()
-        for asked in self._asked.values():
-            if now > asked.deadline and not asked.answered.done():
-                asked.answered.set_exception(TimeoutError("no answer came in time"))
+        for request in self._asked.values():
+            if now > request.deadline and not request.answered.done():
+                request.answered.set_exception(TimeoutError("timed out waiting for the response"))
         self._watch = self._loop.call_later(_LOOK_SECONDS, self._look) if self._asked else None

@@ -1,4 +1,4 @@
-"""Ends deployments that outlived a failed one by 24 h (published: both versions are removed then)."""
+"""Removes deployments that have expired."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ _NANOSECONDS = 10**9
 
 
 class ExpiryScheduler:
-    """Looks at the store's next expiry; a failure that comes later is a day away, a look is a minute."""
+    """Stops an old deployment 24 h after the deployment that was to replace it failed, as Scaleway documents.
+
+    The next expiry is read from the store after each one. A failure that happens in the meantime expires a day
+    later, while the clock sleeps at most a minute at a time, so no notification is needed.
+    """
 
     def __init__(self, context: ControlContext, functions: Functions) -> None:
         self._context = context
         self._functions = functions
 
     async def run(self) -> None:
-        """End what expires, for ever."""
+        """Remove deployments when they expire, forever."""
         while True:
             await self._functions.expire()
             first = self._context.store.next_expiry()

@@ -1,4 +1,4 @@
-"""The messages that were taken a moment ago: one that comes again, since its acknowledgement was lost, is known."""
+"""Remembers which messages were handled recently."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ _KEPT: Final = 5000
 
 
 class Finished:
-    """The newest ids, at least ``_KEPT`` of them. They go by half: to know which is the oldest costs more."""
+    """The ids of the messages handled last, at least 5000.
+
+    A message that the broker delivers again because its acknowledgement was lost is recognised by its id. Ids are
+    dropped in two generations, which is cheaper than tracking the oldest one.
+    """
 
     def __init__(self) -> None:
         self._newer: set[str] = set()
@@ -20,7 +24,7 @@ class Finished:
         return message_id in self._newer or message_id in self._older
 
     def add(self, message_id: str) -> None:
-        """Remember an id."""
+        """Add an id."""
         self._newer.add(message_id)
         if len(self._newer) >= _KEPT:
             self._older, self._newer = self._newer, set()

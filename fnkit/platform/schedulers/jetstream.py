@@ -1,7 +1,11 @@
-"""JetStream's own API, as far as a trigger needs it: find a stream, make and remove a durable consumer.
+"""The part of the JetStream API that a trigger needs: find a stream, manage a durable consumer, pull its messages.
 
-Requests are JSON on ``$JS.API.…`` (NATS documentation, "JetStream wire API"). A server or account without
-JetStream answers "no responders", or an error that says so.
+Requests are JSON on ``$JS.API.…`` (https://docs.nats.io/reference/reference-protocols/nats_api_reference). A server
+or account without JetStream responds with "no responders", or with an error that says so.
+
+A pull request states a number of messages and an expiry. When it ends early, the broker reports how many were not
+delivered (``Nats-Pending-Messages``). While a request is open, the broker sends a message or a heartbeat at least
+every five seconds. Silence means that the broker lost the request, and the consumer starts again.
 """
 
 from __future__ import annotations
@@ -31,11 +35,12 @@ __all__ = [
 ]
 
 ACK_WAIT_SECONDS: Final = 10.0
-"""After so long the broker hands a message out again that nobody acknowledged: this process died with it."""
+"""Seconds after which the broker delivers an unacknowledged message again, because this process died."""
 
 _SECONDS: Final = 5.0
 _NANOSECONDS: Final = 10**9
-_NO_JETSTREAM: Final = frozenset({10039, 10076})
+# Error codes of https://github.com/nats-io/nats-server/blob/main/server/errors.json
+_NO_JETSTREAM: Final = frozenset({10039, 10076})  # not enabled for the account, not enabled
 _NO_STREAM: Final = 10059
 _NO_CONSUMER: Final = 10014
 _NO_MESSAGE: Final = 10037
@@ -80,9 +85,12 @@ class _ConsumerInfo(msgspec.Struct, frozen=True):
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """A stream that keeps everything published on a trigger's subject. is_work_queue: until it is acknowledged.
+    """A stream that stores everything published on a trigger's subject.
 
-    created: when it was made, in its broker's words; another one of the same name has another.
+    Attributes:
+        name: Its name.
+        is_work_queue: Whether it deletes messages when they are acknowledged.
+        created: Creation time, as the broker formats it. It distinguishes streams that had the same name.
     """
 
     name: str
@@ -91,9 +99,13 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a consumer has come. floor: as of ``ack_floor``. first: the first sequence that its stream has.
+    """How far a consumer has processed its stream.
 
-    created: when that stream was made, in Unix microseconds. keeps_what_was_taken: acknowledging drops nothing.
+    Attributes:
+        ack_floor: Sequence up to which everything was acknowledged, or ``None`` if the consumer does not exist.
+        first_sequence: First sequence that the stream still stores.
+        stream_created_us: When the stream was created, in Unix microseconds.
+        keeps_acknowledged: Whether the stream stores messages after they were acknowledged.
     """
 
     floor: int | None
@@ -116,16 +128,20 @@ T = TypeVar("T", _Names, _StreamInfo, _ConsumerInfo, _Stored)
 
 
 async def find_stream(client: Client, subject: str) -> Stream | None:
-    """Return the stream that covers all of ``subject``; ``None`` where none does, or where there is no JetStream.
+    """Return the stream that stores everything published on a subject.
+
+    Returns:
+        ``None`` if there is no such stream, or no JetStream.
 
     Raises:
-        BrokerTrouble: the broker refuses the question.
+        BrokerError: The broker rejects the request.
     """
-    asked = await _ask(client, "STREAM.NAMES", {"subject": subject}, _Names)
-    if asked is None or (asked.error is not None and asked.error.err_code in _NO_JETSTREAM):
+    names = await _ask(client, "STREAM.NAMES", {"subject": subject}, _Names)
+    if names is None or (names.error is not None and names.error.err_code in _NO_JETSTREAM):
         return None
-    _check(asked.error)
-    for name in (asked.streams or [])[:_NAMED_STREAMS]:
+    _check(names.error)
+    # STREAM.NAMES also returns streams that match only part of the subject.
+    for name in (names.streams or [])[:_NAMED_STREAMS]:
         info = await _ask(client, f"STREAM.INFO.{name}", {}, _StreamInfo)
         if info is not None and info.error is None and covers(info.config.subjects or (), subject):
             return Stream(name, info.config.retention == "workqueue", info.created)
@@ -135,67 +151,76 @@ async def find_stream(client: Client, subject: str) -> Stream | None:
 async def ensure_consumer(
     client: Client, stream: Stream, name: str, subject: str, *, since: str, after: int | None
 ) -> None:
-    """Make the durable consumer where it is not there.
+    """Create the durable consumer if it does not exist.
 
-    since: RFC 3339 time from which messages count. after: the sequence up to which all were acknowledged, where
-    an earlier consumer of that name is known to have come so far.
+    Args:
+        client: The session.
+        stream: The stream.
+        name: Name of the consumer.
+        subject: The trigger's subject.
+        since: RFC 3339 time from which messages are delivered.
+        after: Sequence up to which an earlier consumer of that name acknowledged everything; takes precedence over
+            ``since``. ``None`` if unknown.
 
     Raises:
-        BrokerTrouble: the broker says no.
+        BrokerError: The broker rejects the consumer.
     """
-    found = await _ask(client, f"CONSUMER.INFO.{stream.name}.{name}", {}, _ConsumerInfo)
-    if found is not None and found.error is None:
+    existing = await _ask(client, f"CONSUMER.INFO.{stream.name}.{name}", {}, _ConsumerInfo)
+    if existing is not None and existing.error is None:
         return
     config: dict[str, object] = {
         "durable_name": name,
         "name": name,
-        "description": "a trigger of fnkit's",
+        "description": "a trigger of fnkit",
         "ack_policy": "explicit",
         "ack_wait": int(ACK_WAIT_SECONDS * _NANOSECONDS),
         "filter_subject": subject,
+        # docs/decisions/nats-consumers.md: limits of the broker would let failing messages block others.
         "max_ack_pending": -1,
         "max_deliver": -1,
         "replay_policy": "instant",
     }
     if stream.is_work_queue:
-        config["deliver_policy"] = "all"  # the only one that such a stream has
+        config["deliver_policy"] = "all"  # the only policy that a work-queue stream supports
     elif after is not None:
         config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1}
     else:
         config |= {"deliver_policy": "by_start_time", "opt_start_time": since}
-    made = await _ask(
+    created = await _ask(
         client,
         f"CONSUMER.DURABLE.CREATE.{stream.name}.{name}",
         {"stream_name": stream.name, "config": config},
         _ConsumerInfo,
     )
-    fault = _Error(description="JetStream does not answer") if made is None else made.error
-    if fault is not None:
-        raise BrokerTrouble(f"stream {stream.name} takes no consumer for this trigger: {fault.description}")
+    error = _Error(description="JetStream does not respond") if created is None else created.error
+    if error is not None:
+        raise BrokerTrouble(
+            f"stream {stream.name} does not accept a consumer for this trigger: {error.description}"
+        )
 
 
 async def ack_floor(client: Client, stream: str, name: str) -> int | None:
-    """Return the sequence up to which everything was acknowledged; ``None`` where the consumer is not there.
+    """Return the sequence up to which everything was acknowledged, or ``None`` if the consumer does not exist.
 
     Raises:
-        BrokerTrouble: the broker refuses the question.
+        BrokerError: The broker rejects the request.
     """
-    found = await _ask(client, f"CONSUMER.INFO.{stream}.{name}", {}, _ConsumerInfo)
-    if found is None or (found.error is not None and found.error.err_code in (_NO_CONSUMER, _NO_STREAM)):
+    info = await _ask(client, f"CONSUMER.INFO.{stream}.{name}", {}, _ConsumerInfo)
+    if info is None or (info.error is not None and info.error.err_code in (_NO_CONSUMER, _NO_STREAM)):
         return None
-    _check(found.error)
-    return found.ack_floor.stream_seq
+    _check(info.error)
+    return info.ack_floor.stream_seq
 
 
 async def progress(client: Client, stream: str, name: str) -> Progress | None:
-    """Return how far a consumer has come; ``None`` where its stream is not there.
+    """Return how far a consumer has processed its stream, or ``None`` if the stream does not exist.
 
     Raises:
-        BrokerTrouble: the broker refuses the question, or does not answer it.
+        BrokerError: The broker rejects the request or does not respond.
     """
     info = await _ask(client, f"STREAM.INFO.{stream}", {}, _StreamInfo)
     if info is None:
-        raise BrokerTrouble("JetStream does not answer")
+        raise BrokerTrouble("JetStream does not respond")
     if info.error is not None and info.error.err_code == _NO_STREAM:
         return None
     _check(info.error)
@@ -208,66 +233,78 @@ async def progress(client: Client, stream: str, name: str) -> Progress | None:
 
 
 async def last_sequence(client: Client, stream: str) -> int:
-    """Return the sequence of the last message that a stream took in; 0: none yet.
+    """Return the sequence of the last message that a stream stored; 0 if it never stored one.
 
     Raises:
-        BrokerTrouble: the broker refuses the question, or the stream is not there any more.
+        BrokerError: The broker rejects the request, or the stream does not exist.
     """
     info = await _ask(client, f"STREAM.INFO.{stream}", {}, _StreamInfo)
     if info is None:
-        raise BrokerTrouble("JetStream does not answer")
+        raise BrokerTrouble("JetStream does not respond")
     _check(info.error)
     return info.state.last_seq
 
 
-async def bodies_after(client: Client, stream: str, subject: str, after: int, number: int) -> list[bytes]:
-    """Return up to ``number`` messages on a subject that a stream took in behind a sequence.
+async def bodies_after(client: Client, stream: str, subject: str, after: int, limit: int) -> list[bytes]:
+    """Return the bodies of messages on a subject that a stream stored after a sequence.
+
+    Args:
+        client: The session.
+        stream: Name of the stream.
+        subject: The subject.
+        after: The sequence.
+        limit: Largest number of messages to return.
 
     Raises:
-        BrokerTrouble: the broker refuses the question.
+        BrokerError: The broker rejects the request.
     """
     bodies: list[bytes] = []
-    while len(bodies) < number:
+    while len(bodies) < limit:
         wanted = {"seq": after + 1, "next_by_subj": subject}
-        found = await _ask(client, f"STREAM.MSG.GET.{stream}", wanted, _Stored)
-        if found is None or (found.error is not None and found.error.err_code == _NO_MESSAGE):
+        stored = await _ask(client, f"STREAM.MSG.GET.{stream}", wanted, _Stored)
+        if stored is None or (stored.error is not None and stored.error.err_code == _NO_MESSAGE):
             break
-        _check(found.error)
-        bodies.append(found.message.data)
-        after = found.message.seq
+        _check(stored.error)
+        bodies.append(stored.message.data)
+        after = stored.message.seq
     return bodies
 
 
 async def remove_consumer(client: Client, stream: str, name: str) -> None:
-    """Remove it; nothing happens where it is not there.
+    """Delete a durable consumer. Do nothing if it does not exist.
 
     Raises:
-        BrokerTrouble: the broker refuses.
+        BrokerError: The broker rejects the request.
     """
-    done = await _ask(client, f"CONSUMER.DELETE.{stream}.{name}", {}, _ConsumerInfo)
-    if done is not None and done.error is not None and done.error.err_code not in (_NO_CONSUMER, _NO_STREAM):
-        _check(done.error)
+    deleted = await _ask(client, f"CONSUMER.DELETE.{stream}.{name}", {}, _ConsumerInfo)
+    if (
+        deleted is not None
+        and deleted.error is not None
+        and deleted.error.err_code not in (_NO_CONSUMER, _NO_STREAM)
+    ):
+        _check(deleted.error)
 
 
 def _check(error: _Error | None) -> None:
+    """Raise ``BrokerError`` if there is an error."""
     if error is not None:
         raise BrokerTrouble(f"JetStream: {error.description}")
 
 
 async def _ask(client: Client, operation: str, body: dict[str, object], kind: type[T]) -> T | None:
-    """Return the answer; ``None`` where nobody answers."""
+    """Return the response to an API request, or ``None`` if there is no responder."""
     from nats.errors import Error, NoRespondersError
 
     try:
-        answer = await client.request(f"$JS.API.{operation}", msgspec.json.encode(body), timeout=_SECONDS)
-        return msgspec.json.decode(answer.data, type=kind)
+        response = await client.request(f"$JS.API.{operation}", msgspec.json.encode(body), timeout=_SECONDS)
+        return msgspec.json.decode(response.data, type=kind)
     except NoRespondersError:
         return None
     except TimeoutError:
         raise BrokerTrouble(
-            f"JetStream did not answer {operation.partition('.fnkit')[0]} in {_SECONDS:g} s"
+            f"JetStream did not respond to {operation.partition('.fnkit')[0]} within {_SECONDS:g} s"
         ) from None
     except Error as error:
         raise BrokerTrouble(str(error)) from None
     except msgspec.MsgspecError:
-        raise BrokerTrouble("JetStream's answer cannot be read") from None
+        raise BrokerTrouble("the response of JetStream cannot be decoded") from None

@@ -1,9 +1,9 @@
-"""What the common part asks of a kind of broker, and what that kind gets from it: the seam between the two.
+"""The interface between the consumer core and the message sources of the kinds of brokers.
 
-A ``Listener`` is one trigger's ear at its broker. It runs ``listen`` until it is cancelled: it asks the broker for
-as many messages as the ``Intake`` wants, no more, and offers each as a ``Message``. Everything else is the common
-part's (``subscription``): who calls the function, how often, when again, what is logged, what happens when the
-gateway, the function or this process is not there.
+A ``MessageSource`` receives the messages of one trigger from its broker. Its ``listen`` runs until it is cancelled,
+requests as many messages as ``Prefetch.demand`` says, and puts each into the ``Prefetch`` as a ``Message``.
+Everything else is common to all kinds and done by ``QueueConsumer``: calling the function, concurrency, retries,
+the delivery log, and handling of failures of the gateway, the function and this process.
 """
 
 from __future__ import annotations
@@ -18,62 +18,80 @@ __all__ = ["BrokerTrouble", "Fate", "Intake", "Listener", "Message"]
 
 
 class BrokerTrouble(Exception):
-    """The broker refuses, cannot be reached, or lacks what is listened to. Its text is shown: no secrets in it."""
+    """The broker refuses a request, cannot be reached, or has no such queue.
+
+    The message is shown to users and must not contain secrets.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of a message, as far as its broker can tell: a delivery's status, and why that is said."""
+    """What the broker tells about the outcome of a message.
+
+    Attributes:
+        status: Status of the delivery (``DeliveryStatus``).
+        reason: How that is known.
+    """
 
     status: str
     words: str
 
 
 class Message(Protocol):
-    """One message as the broker handed it out. Its methods wait for the broker to be there again where it is not.
+    """One message, as the broker delivered it.
 
-    id: the same whenever this message is handed out, different for every other one that the broker ever has.
-    deliveries: how often it was handed out, this time included. attempt: which of the four attempts this is where
-    the broker's count is what counts (SQS); ``None``: failed attempts are counted by the common part.
+    Methods wait while the broker is not reachable.
     """
 
     @property
     def id(self) -> str:
-        """See the class."""
+        """Identifies the message: the same each time the broker delivers it, and unique in the broker."""
         ...
 
     @property
     def body(self) -> bytes:
-        """What is POSTed, as it is."""
+        """The body of the request to the function."""
         ...
 
     @property
     def deliveries(self) -> int:
-        """See the class."""
+        """How often the broker has delivered the message, including this time."""
         ...
 
     @property
     def attempt(self) -> int | None:
-        """See the class."""
+        """The number of this attempt where the broker's count is decisive (SQS).
+
+        ``None`` if the consumer core counts failed attempts.
+        """
         ...
 
     async def done(self) -> None:
-        """The function took it: acknowledge, delete."""
+        """Acknowledge the message after the function handled it."""
 
-    async def again(self, seconds: float) -> None:
-        """Hand it out again in so many real seconds; 0: at once."""
+    async def again(self, delay: float) -> None:
+        """Have the broker deliver the message again.
+
+        Args:
+            delay: Real seconds until then; 0 for at once.
+        """
 
     async def bury(self) -> None:
-        """Forget it: it failed for good, and the delivery log has it on disk."""
+        """Remove the message after its last failed attempt. The delivery log must have stored it before."""
 
 
 class Listener(Protocol):
-    """One trigger's ear at its broker.
+    """Receives the messages of one trigger from its broker.
 
-    kind: ``nats`` or ``sqs``, for the delivery log. spacing: platform seconds between two attempts. keep_every:
-    real seconds between two calls of ``keep``. redrives: the broker itself moves away what failed for good, so
-    that ``bury`` is never called. pulls_ahead: handing a message back costs nothing, not an attempt either, so
-    that a few may be asked for before a hand is free, as long as hands are quick.
+    Attributes:
+        kind: ``nats`` or ``sqs``, for the delivery log.
+        can_prefetch: Whether a message can be returned to the broker at no cost and without counting as an attempt.
+            A few messages may then be requested before a delivery slot is free, as long as the function responds
+            fast.
+        retry_delay: Platform seconds between two attempts.
+        lease_interval: Real seconds between two calls of ``extend``.
+        has_redrive_policy: Whether the broker itself moves away messages that failed too often. ``terminate`` is
+            then never called.
     """
 
     kind: str
@@ -82,34 +100,44 @@ class Listener(Protocol):
     keep_every: float
     redrives: bool
 
-    async def listen(self, intake: Intake, say: Callable[[str], None]) -> None:
-        """Offer messages until cancelled; ``say`` how, as soon as it works and whenever that changes.
+    async def listen(self, prefetch: Intake, report: Callable[[str], None]) -> None:
+        """Receive messages until cancelled.
+
+        Args:
+            prefetch: Receives the messages.
+            report: Called with a description of the connection as soon as it works, and whenever the description
+                changes.
 
         Raises:
-            BrokerTrouble: it does not work. It is called again a little later.
+            BrokerError: It does not work. The caller calls the method again after a while.
         """
 
     async def keep(self, messages: Sequence[Message]) -> None:
-        """Those are still held: the broker must not hand them out to anybody else."""
+        """Extend the leases of messages in flight, so that the broker does not deliver them to another consumer."""
 
-    async def fates(self, since: Mapping[str, float]) -> Mapping[str, Fate]:
-        """Return what became of messages that are not held here, and whose delivery has no end.
+    async def fates(self, unheld_since: Mapping[str, float]) -> Mapping[str, Fate]:
+        """Look up the outcomes of pending deliveries whose messages this process does not hold.
 
-        Left out are those that may still be handed out. since: the event loop's time from which nobody held it, by
-        the message's id.
+        Args:
+            unheld_since: The time of the event loop since which nobody holds the message, by message id.
+
+        Returns:
+            The known outcomes, by message id. Messages that the broker may still deliver are missing.
 
         Raises:
-            BrokerTrouble: the broker cannot be asked now.
+            BrokerError: The broker cannot be asked now.
         """
 
     async def close(self) -> None:
-        """Nobody listens here any more, and nothing that was heard here is held."""
+        """Release the connection. No message is in flight any more."""
 
 
 class Intake:
-    """Hands that are free, and messages for them. ``wanted``: how many messages a listener may ask the broker for.
+    """Passes messages from a source to free delivery slots, and buffers those that were requested ahead of demand.
 
-    ``on_wanted`` is called when it grows. ``ahead``: how many may wait here for a hand that is busy.
+    Attributes:
+        on_demand: Called when ``demand`` grows. Set by the source.
+        limit: Number of messages that may wait here for a busy delivery slot.
     """
 
     def __init__(self) -> None:
@@ -122,57 +150,62 @@ class Intake:
 
     @property
     def wanted(self) -> int:
-        """How many hands are free, or soon will be."""
+        """Number of messages that the source may request now."""
         return len(self._hands) - len(self._waiting) + self.ahead
 
     @property
     def idle(self) -> int:
-        """How many hands are free now."""
+        """Number of free delivery slots."""
         return len(self._hands)
 
     def offer(self, message: Message) -> None:
-        """Give a message to the hand that is free for the longest time; without one it waits for the next."""
+        """Pass a message to the delivery slot that has been free for longest; without a free one, buffer it."""
         while self._hands:
-            hand = self._hands.popleft()
-            if not hand.done():
-                hand.set_result(message)
+            getter = self._hands.popleft()
+            if not getter.done():
+                getter.set_result(message)
                 return
         self._waiting.append(message)
 
-    def offer_later(self, message: Message, seconds: float) -> None:
-        """Offer a message that nobody else keeps in so many real seconds."""
+    def offer_later(self, message: Message, delay: float) -> None:
+        """Put a message after a delay. For messages that no broker stores in the meantime.
+
+        Args:
+            message: The message.
+            delay: Real seconds.
+        """
         self._coming.add(message.id)
-        asyncio.get_running_loop().call_later(seconds, self._came, message)
+        asyncio.get_running_loop().call_later(delay, self._came, message)
 
     def has(self, message_id: str) -> bool:
-        """Whether that message is on its way to a hand."""
+        """Whether a message is buffered or put later."""
         return message_id in self._coming or any(one.id == message_id for one in self._waiting)
 
     def give_up(self) -> list[Message]:
-        """Return what waits, and wait with it no longer."""
-        waiting, self._waiting = list(self._waiting), deque()
-        return waiting
+        """Remove and return the buffered messages."""
+        buffered, self._waiting = list(self._waiting), deque()
+        return buffered
 
     @property
     def waiting(self) -> list[Message]:
-        """What was offered and has found no hand yet."""
+        """The buffered messages."""
         return list(self._waiting)
 
     async def next(self) -> Message:
-        """Be a free hand: return the next message."""
+        """Wait for the next message. The caller is a free delivery slot."""
         if self._waiting:
             message = self._waiting.popleft()
             self.on_wanted()
             return message
-        hand: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._hands.append(hand)
-        hand.add_done_callback(self._let_go)
+        getter: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._hands.append(getter)
+        getter.add_done_callback(self._let_go)
         self._grew.set()
         self.on_wanted()
-        return await hand
+        return await getter
 
     async def hungry(self) -> int:
-        """Return ``wanted`` as soon as it is more than none."""
+        """Wait until there is demand, and return it."""
         while self.wanted <= 0:
             self._grew.clear()
             await self._grew.wait()
@@ -182,6 +215,6 @@ class Intake:
         self._coming.discard(message.id)
         self.offer(message)
 
-    def _let_go(self, hand: asyncio.Future[Message]) -> None:
-        if hand.cancelled() and hand in self._hands:
-            self._hands.remove(hand)
+    def _let_go(self, getter: asyncio.Future[Message]) -> None:
+        if getter.cancelled() and getter in self._hands:
+            self._hands.remove(getter)

@@ -1,9 +1,9 @@
-"""Sends functions' logs to a Loki: every line that is kept, once, in order of each function (``--loki-url``).
+"""Pushes the logs of functions to a Loki server (``--loki-url``): each line once, in order for each function.
 
-The segments on disk are the queue, so nothing is held in memory that a restart could lose and no function ever
-waits: what could not be sent before its segment was dropped is counted and said in the platform's log. How far each
-function was sent is written down after each batch; a crash between the two sends a batch again, and the receiver,
-which knows a line by its time, stores it once. Works on real time.
+The log segments on disk are the queue. So a restart loses nothing, and a function never waits for Loki. Segments
+that are deleted before they were pushed are counted and reported in the platform's log. The position of each
+function is saved after each batch. A crash in between pushes that batch again, and Loki stores a line of the same
+stream, time and text once. All times are real time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fnkit.platform.schedulers.log_receiver import LogReceiver, NotTakenError, R
 __all__ = ["LogPush"]
 
 _LOOK_SECONDS: Final = 0.25
-_SOURCES_EVERY: Final = 4  # looks
+_SOURCES_EVERY: Final = 4
 _BATCH_BYTES: Final = 512 * 1024
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 60.0
@@ -33,7 +33,7 @@ _logger = logging.getLogger(__name__)
 
 
 class LogPush:
-    """Follows every function's log and sends what is new."""
+    """Follows the logs of all functions and pushes new lines."""
 
     def __init__(self, context: ControlContext, queries: LogQueries, settings: LogPushSettings) -> None:
         self._queries = queries
@@ -43,36 +43,40 @@ class LogPush:
         self._refused = 0
 
     async def run(self) -> None:
-        """Send, for ever."""
+        """Push new lines, forever."""
         await asyncio.to_thread(self._progress.load)
-        looks = 0
+        polls = 0
         while True:
-            if not looks % _SOURCES_EVERY:
+            if not polls % _SOURCES_EVERY:
                 self._follow(self._queries.sources(None))
-            looks += 1
-            sent = [await self._send(follower) for follower in await asyncio.to_thread(self._with_more)]
-            if not any(sent):
+            polls += 1
+            pushed = [await self._send(follower) for follower in await asyncio.to_thread(self._with_more)]
+            if not any(pushed):
                 await asyncio.sleep(_LOOK_SECONDS)
 
     def _with_more(self) -> list[Follower]:
         return [follower for follower in list(self._followers.values()) if follower.has_more()]
 
     def _follow(self, sources: list[LogSource]) -> None:
-        """Follow what is new; what is gone is followed until its files are gone too."""
+        """Add new functions. A deleted one is followed until its log files are deleted too."""
         for source in sources:
             follower = self._followers.get(source.function_id)
             if follower is None:
-                place = self._progress.places.get(source.function_id, Followed())
-                self._followers[source.function_id] = Follower(source, place)
+                position = self._progress.places.get(source.function_id, Followed())
+                self._followers[source.function_id] = Follower(source, position)
             else:
                 follower.source = source
-        there = {source.function_id for source in sources}
-        for one in [one for one, f in self._followers.items() if one not in there and not f.source.folder.exists()]:
-            del self._followers[one]
-            self._progress.forget(one)
+        existing = {source.function_id for source in sources}
+        for function_id in [
+            function_id
+            for function_id, f in self._followers.items()
+            if function_id not in existing and not f.source.folder.exists()
+        ]:
+            del self._followers[function_id]
+            self._progress.forget(function_id)
 
     async def _send(self, follower: Follower) -> bool:
-        """Send the next batch of one function; False where there is none."""
+        """Push the next batch of one function. Returns whether there was one."""
         before = follower.place
         entries = await asyncio.to_thread(follower.read, _BATCH_BYTES)
         self._tell_lost(follower)
@@ -83,19 +87,22 @@ class LogPush:
         return bool(entries)
 
     async def _deliver(self, entries: list[Entry]) -> None:
-        """Send one batch, as often as it takes; halves of one that is too large; none that is refused."""
-        pause = _FIRST_PAUSE
-        told = False
+        """Push one batch, with retries until it is accepted.
+
+        A batch that is too large is split in halves. One that is rejected for another reason is dropped.
+        """
+        backoff = _FIRST_PAUSE
+        is_failing = False
         while True:
             try:
                 await asyncio.to_thread(self._receiver.push, entries)
             except NotTakenError as error:
-                wait = error.wait or pause * random.uniform(0.5, 1.0)  # noqa: S311  spreads retries, keeps no secret
-                if not told:
-                    _logger.warning("Logs cannot be sent to %s: %s. Trying again.", self._receiver.name, error)
-                    told = True
+                wait = error.wait or backoff * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
+                if not is_failing:
+                    _logger.warning("Cannot push logs to %s: %s. Retrying.", self._receiver.name, error)
+                    is_failing = True
                 await asyncio.sleep(wait)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                backoff = min(backoff * 2, _LONGEST_PAUSE)
             except RefusedError as error:
                 if error.too_large and len(entries) > 1:
                     half = len(entries) // 2
@@ -104,19 +111,19 @@ class LogPush:
                     return
                 self._refused += len(entries)
                 _logger.warning(
-                    "%s refused %d lines, which are dropped (%d until now): %s",
+                    "%s rejected %d log lines, which are dropped (%d in total): %s",
                     *(self._receiver.name, len(entries), self._refused, error),
                 )
                 return
             else:
-                if told:
-                    _logger.info("Logs are sent to %s again.", self._receiver.name)
+                if is_failing:
+                    _logger.info("Pushing logs to %s resumed.", self._receiver.name)
                 return
 
     def _tell_lost(self, follower: Follower) -> None:
         if follower.lost:
             _logger.warning(
-                "%d segments of the log of %s were dropped before they could be sent to %s.",
+                "%d log segments of function %s were deleted before they were pushed to %s.",
                 *(follower.lost, follower.source.function_id, self._receiver.name),
             )
             follower.lost = 0

@@ -1,4 +1,7 @@
-"""One POST of lines to a Loki's push API, in JSON with each line's metadata."""
+"""Client of Loki's push API, with JSON bodies and structured metadata.
+
+``https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs`` describes the format.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LogReceiver", "NotTakenError", "RefusedError", "push_body"]
 
-_SECONDS: Final = (5.0, 30.0)  # to connect, to be answered
+_SECONDS: Final = (5.0, 30.0)  # seconds to connect, and between two bytes of the response
 _TAKEN: Final = range(200, 300)
 _LATER: Final = frozenset({401, 403, 404, 408, 425, 429})
-"""Statuses that say nothing against the lines: a key or an address that is put right later, or too much at once."""
+"""Statuses that do not depend on the lines: wrong credentials or URL, which may be corrected, and rate limits."""
 
 _TOO_LARGE: Final = 413
 _LONGEST_WAIT: Final = 300.0
@@ -28,7 +31,11 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class NotTakenError(Exception):
-    """The receiver did not take the lines now. ``wait``: the seconds that it asks for, or 0."""
+    """The lines were not accepted now, but may be later.
+
+    Attributes:
+        retry_after: The seconds to wait that the server asked for, or 0.
+    """
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -36,7 +43,11 @@ class NotTakenError(Exception):
 
 
 class RefusedError(Exception):
-    """The receiver will never take these lines."""
+    """The server rejected the lines for good.
+
+    Attributes:
+        too_large: Whether the reason is the size of the request.
+    """
 
     def __init__(self, message: str, *, too_large: bool) -> None:
         super().__init__(message)
@@ -53,7 +64,7 @@ class _Push(msgspec.Struct, frozen=True):
 
 
 class LogReceiver:
-    """A Loki. ``name``: its address, without credentials, for logs."""
+    """A Loki server. ``name`` is its URL without credentials, for log messages."""
 
     def __init__(self, settings: LogPushSettings) -> None:
         self.name = settings.url
@@ -61,38 +72,39 @@ class LogReceiver:
         self._session: requests.Session | None = None
 
     def push(self, entries: list[Entry]) -> None:
-        """Send lines. Blocks for as long as the receiver takes.
+        """Push lines. Blocks until the server responded.
 
         Raises:
-            NotTakenError: it may take them later.
-            RefusedError: it never will.
+            TemporarilyRejected: The lines may be accepted later.
+            PermanentlyRejected: The lines will never be accepted.
         """
         import requests
 
         if self._session is None:
             self._session = requests.Session()
-            self._session.trust_env = not _is_loopback(self._settings.url)  # proxies are not asked for this machine
+            self._session.trust_env = not _is_loopback(self._settings.url)  # never use a proxy for loopback
             self._session.headers.update(
                 {"Content-Type": "application/json", "Content-Encoding": "gzip", "User-Agent": "fnkit"}
             )
             self._session.headers.update(dict(self._settings.headers))
         body = gzip.compress(push_body(entries), compresslevel=1)
         try:
-            answer = self._session.post(self._settings.url, data=body, timeout=_SECONDS, allow_redirects=False)
+            response = self._session.post(self._settings.url, data=body, timeout=_SECONDS, allow_redirects=False)
         except requests.RequestException as error:
             raise NotTakenError(type(error).__name__) from None
-        if answer.status_code in _TAKEN:
+        if response.status_code in _TAKEN:
             return
-        text = f"{answer.status_code} {answer.text[:_SHOWN].strip()}"
-        if answer.status_code in _LATER or answer.status_code not in range(400, 500):
-            raise NotTakenError(text, _wait(answer.headers.get("Retry-After", "")))
-        raise RefusedError(text, too_large=answer.status_code == _TOO_LARGE)
+        text = f"{response.status_code} {response.text[:_SHOWN].strip()}"
+        if response.status_code in _LATER or response.status_code not in range(400, 500):
+            raise NotTakenError(text, _wait(response.headers.get("Retry-After", "")))
+        raise RefusedError(text, too_large=response.status_code == _TOO_LARGE)
 
 
 def push_body(entries: list[Entry]) -> bytes:
-    """Return the body of a push: lines by stream, in their order, each with its metadata."""
+    """Return the body of a push request: the lines grouped by stream, in their order, with their metadata."""
     streams: dict[int, _PushStream] = {}
     for entry in entries:
+        # Entries of one stream share the same mapping, so its identity is the cheapest key.
         stream = streams.get(id(entry.stream))
         if stream is None:
             stream = streams[id(entry.stream)] = _PushStream(dict(entry.stream), [])

@@ -1,7 +1,4 @@
-"""Ids for things that come by the thousand: UUIDs of version 4 in form, one random beginning and then a number.
-
-A random one each costs a call of the kernel, and scatters rows all over an index.
-"""
+"""Generates unique ids for objects that are created thousands of times per second."""
 
 from __future__ import annotations
 
@@ -12,12 +9,16 @@ __all__ = ["Names"]
 
 
 class Names:
-    """One beginning's ids: 74 random bits, then 48 that count."""
+    """Generates ids in the form of version 4 UUIDs: a random prefix, which is chosen once, and a 48-bit counter.
+
+    A random id each time would cost a system call, and its rows would be scattered over the whole index of the
+    table.
+    """
 
     def __init__(self) -> None:
         self._beginning = str(uuid.uuid4())[:24]
         self._numbers = itertools.count()
 
     def next(self) -> str:
-        """Return an id that nobody had before."""
+        """Return a new id."""
         return f"{self._beginning}{next(self._numbers):012x}"

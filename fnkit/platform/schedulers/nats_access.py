@@ -1,7 +1,7 @@
-"""What a NATS broker is shown before it lets us in: keys, credentials, certificates. Read at each connection.
+"""Authentication and TLS options for connections to NATS brokers, read again for each connection.
 
-The files are read here, not by nats-py: it reads a credentials file without a JWT for ever, and what it finds wrong
-with a key is an error of no kind that it names.
+The credential files are read here rather than by nats-py, which never returns from reading a file without a JWT,
+and raises undocumented exceptions for malformed keys.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _TLS_KEYS: Final = ("certificate", "client_certificate")
 
 
 def access(broker: NatsBroker) -> dict[str, Any]:
-    """Return nats-py's arguments for a broker's credentials and certificates.
+    """Return the keyword arguments of nats-py's ``connect`` for the credentials and certificates of a broker.
 
     Raises:
-        BrokerTrouble: a file is not there, or does not hold what it should.
+        BrokerError: A file cannot be read or has the wrong content.
     """
     options: dict[str, Any] = {"user": broker.user, "password": broker.password, "token": broker.token}
     try:
@@ -47,43 +47,43 @@ def access(broker: NatsBroker) -> dict[str, Any]:
 
 
 def is_by_tls(broker: NatsBroker) -> bool:
-    """Whether nothing may be said to that broker before TLS hides it."""
+    """Return whether nothing may be sent to the broker before the TLS handshake."""
     schemes = {one.strip().partition(":")[0] for one in broker.url.split(",")}
     return "tls" in schemes or ("nats" in schemes and any(getattr(broker, key) for key in _TLS_KEYS))
 
 
 def _signing(seed: str, key: str) -> Callable[[str], bytes]:
-    """Return what signs a broker's nonce.
+    """Return the callback that signs the nonce of a server.
 
     Raises:
-        BrokerTrouble: that is no seed, or there is nothing to sign with.
+        BrokerError: The seed is not valid, or ``nkeys`` is not installed.
     """
     try:
         import nkeys
     except ImportError:
         raise BrokerTrouble(
-            f"NATS: {key} needs nkeys: pip install 'fnkit[queues]', then start the platform again"
+            f"NATS: {key} requires nkeys: pip install 'fnkit[queues]', then start the platform again"
         ) from None
 
-    def signed(nonce: str) -> bytes:
+    def sign(nonce: str) -> bytes:
         return b64encode(nkeys.from_seed(bytearray(seed.encode())).sign(nonce.encode()))
 
     try:
-        signed("")
+        sign("")
         decoded = b32decode(seed + "=" * (-len(seed) % 8))
-        is_whole = nkeys.crc16(decoded[:-2]).to_bytes(2, "little") == decoded[-2:]  # which nkeys does not check
+        is_valid = nkeys.crc16(decoded[:-2]).to_bytes(2, "little") == decoded[-2:]  # nkeys ignores the checksum
     except (nkeys.NkeysError, ValueError):
-        is_whole = False
-    if not is_whole:
-        raise BrokerTrouble(f"NATS: {key} in brokers.toml holds a seed that is not whole")
-    return signed
+        is_valid = False
+    if not is_valid:
+        raise BrokerTrouble(f"NATS: {key} in brokers.toml contains an invalid seed")
+    return sign
 
 
 def _context(broker: NatsBroker) -> ssl.SSLContext:
-    """Return how the broker's certificate is checked, and which one it is shown.
+    """Return the TLS context: CAs that are trusted, and the client certificate.
 
     Raises:
-        BrokerTrouble: a file is not there, or holds no certificate, or not its key.
+        BrokerError: A file cannot be read, is not a certificate, or does not match its key.
     """
     authority = str(Path(broker.certificate).expanduser()) if broker.certificate else None
     try:
@@ -93,7 +93,7 @@ def _context(broker: NatsBroker) -> ssl.SSLContext:
     if broker.client_certificate:
         certificate, key = Path(broker.client_certificate).expanduser(), Path(broker.client_key).expanduser()
         try:
-            # Nobody is there to be asked for a passphrase.
+            # Without a password callback, OpenSSL would ask for the passphrase on the terminal.
             context.load_cert_chain(certificate, key if broker.client_key else None, password=lambda: "")
         except (OSError, ValueError) as error:
             raise BrokerTrouble(_unreadable("client_certificate", broker.client_certificate, error)) from None
@@ -104,6 +104,6 @@ def _unreadable(key: str, file: str, error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
         return f"NATS: {key} in brokers.toml: {file} cannot be read: {error.strerror}"
     if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
-        return f"NATS: {key} in brokers.toml: {file} is not the certificate of client_key"
-    also = " with its key, without a passphrase" if key == "client_certificate" else ""
-    return f"NATS: {key} in brokers.toml: {file} holds no certificate in PEM{also}"
+        return f"NATS: {key} in brokers.toml: {file} does not match client_key"
+    with_key = " with its unencrypted key" if key == "client_certificate" else ""
+    return f"NATS: {key} in brokers.toml: {file} is not a PEM certificate{with_key}"

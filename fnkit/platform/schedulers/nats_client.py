@@ -1,7 +1,7 @@
-"""One session with a NATS broker: nats-py's client, opened as ``brokers.toml`` says. Loads nats-py.
+"""Opens a session with a NATS broker, using nats-py and the settings of ``brokers.toml``. Imports nats-py.
 
-Three things are done here that nats-py leaves out: nothing is said in the clear to a broker that is to be talked to
-by TLS, a session that ended while it began is an error, and errors are ours.
+It adds three checks that nats-py lacks: nothing is sent in plaintext to a broker that must be used with TLS, a
+session that ended while it was being established is an error, and all errors are ``BrokerError``.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _CLOSE_SECONDS: Final = 0.2
 
 
 class _InTheClear(Exception):
-    """The broker offers no TLS."""
+    """The broker does not offer TLS."""
 
 
 class _Client(Client):
-    """A client that can be told to talk by TLS alone."""
+    """A client that can require TLS, and records what the server requires of it."""
 
     by_tls = False
     looks_at_certificates = False
@@ -41,39 +41,47 @@ class _Client(Client):
     async def _process_info(
         self,
         info: dict[str, Any],
-        initial_connection: bool = False,  # noqa: FBT001, FBT002  as it is called
+        initial_connection: bool = False,  # noqa: FBT001, FBT002  the signature of nats-py
     ) -> None:
         self.looks_at_certificates = bool(info.get("tls_verify"))
         self.asks_for_credentials = bool(info.get("auth_required") or info.get("nonce"))
         if self.by_tls and initial_connection:
             if not info.get("tls_required") and not info.get("tls_available"):
                 raise _InTheClear
-            info["tls_required"] = True  # it may be left to the client
+            # The server may only offer TLS ("tls_available"); nats-py upgrades only if it is required.
+            info["tls_required"] = True
         await super()._process_info(info, initial_connection)
 
 
-async def open_client(broker: NatsBroker, on_fault: Callable[[Exception], None]) -> tuple[Client, asyncio.Event]:
-    """Return a session, and what is set when it is over. on_fault: what the broker complains about meanwhile.
+async def open_client(broker: NatsBroker, on_error: Callable[[Exception], None]) -> tuple[Client, asyncio.Event]:
+    """Open a session.
+
+    Args:
+        broker: The broker.
+        on_error: Called with errors that the broker reports during the session, such as permission violations.
+
+    Returns:
+        The client, and an event that is set when the session is over.
 
     Raises:
-        BrokerTrouble: the broker cannot be reached, or refuses.
+        BrokerError: The broker cannot be reached, or rejects the connection.
     """
     urls = [one.strip() for one in broker.url.split(",")]
     if urls[0].startswith("ws") and find_spec("aiohttp") is None:
         raise BrokerTrouble(
-            "NATS: ws:// and wss:// need aiohttp: pip install aiohttp, then start the platform again"
+            "NATS: ws:// and wss:// require aiohttp: pip install aiohttp, then start the platform again"
         )
-    closed, faults = asyncio.Event(), list[Exception]()
+    closed, errors = asyncio.Event(), list[Exception]()
     client = _Client()
     client.by_tls = is_by_tls(broker)
 
-    async def on_closed() -> None:
+    async def set_closed() -> None:
         closed.set()
 
-    async def on_error(error: Exception) -> None:
-        faults.append(error)
-        del faults[:-1]
-        on_fault(error)
+    async def record_error(error: Exception) -> None:
+        errors.append(error)
+        del errors[:-1]
+        on_error(error)
 
     try:
         await client.connect(
@@ -84,29 +92,35 @@ async def open_client(broker: NatsBroker, on_fault: Callable[[Exception], None])
             reconnect_time_wait=0,
             connect_timeout=_CONNECT_SECONDS,
             ping_interval=_PING_SECONDS,
-            skip_subject_validation=True,  # ours, or the broker's own
-            closed_cb=on_closed,
-            error_cb=on_error,
+            skip_subject_validation=True,  # all subjects come from fnkit or from the broker
+            closed_cb=set_closed,
+            error_cb=record_error,
             **access(broker),
         )
-        if not client.is_connected:  # the broker hung up where it should have greeted: TLS 1.3 refuses so late
+        # With TLS 1.3 the server checks the client certificate after the client considers the handshake complete,
+        # so a rejection arrives only now, as a closed connection.
+        if not client.is_connected:
             await asyncio.wait_for(closed.wait(), _CONNECT_SECONDS)
-            raise client.last_error or ConnectionError("it hung up")
+            raise client.last_error or ConnectionError("it closed the connection")
     except _InTheClear:
         await _closed(client)
         raise BrokerTrouble(
-            f"the NATS broker {address(broker)} offers no TLS, which brokers.toml asks for; it was told nothing"
+            f"the NATS broker {address(broker)} does not offer TLS, which brokers.toml requires; nothing was sent"
         ) from None
     except (OSError, Error, TimeoutError, ValueError) as error:
         await _closed(client)
-        found = faults[-1] if faults else error
-        if client.asks_for_credentials and isinstance(found, (ConnectionError, UnexpectedEOF)):
+        cause = errors[-1] if errors else error
+        if client.asks_for_credentials and isinstance(cause, (ConnectionError, UnexpectedEOF)):
             raise HungUp(refusal(broker)) from None
-        raise BrokerTrouble(fault(broker, found, after_tls=client.looks_at_certificates)) from None
+        raise BrokerTrouble(fault(broker, cause, after_tls=client.looks_at_certificates)) from None
     return client, closed
 
 
 async def _closed(client: Client) -> None:
-    """Close what did not come about. Where TLS failed, nats-py waits for ever for what asyncio never says."""
+    """Close a client whose connection failed.
+
+    The timeout is needed because nats-py waits forever for the end of a connection whose TLS handshake failed,
+    which asyncio never reports.
+    """
     with contextlib.suppress(Exception):
         await asyncio.wait_for(client.close(), _CLOSE_SECONDS)

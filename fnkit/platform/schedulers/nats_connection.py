@@ -1,8 +1,11 @@
-"""One connection to one NATS broker, kept for ever: triggers on the same broker share it.
+"""Connections to NATS brokers: sessions opened with nats-py, credentials and TLS, reconnecting, and sharing.
 
-nats-py is not asked to reconnect: it hides which of its sessions a message came from, and gives up where a server
-refuses its credentials. A lost connection is made again here, after 0.1 s, 0.2 s … 5 s, and everybody who listens
-begins anew on the next one. nats-py itself is loaded at the first connection.
+Triggers on the same broker share one connection, which exists as long as it has users. nats-py's own reconnecting
+is not used: it hides which session a message came from, and gives up when the server rejects the credentials. A
+lost connection is opened again after 0.1 s, 0.2 s … 5 s, and its users subscribe again on the new session.
+
+Credential files are read for each connection, and here rather than by nats-py, which never returns from reading a
+file without a JWT. nats-py itself is imported at the first connection.
 """
 
 from __future__ import annotations
@@ -29,31 +32,40 @@ _LONGEST_PAUSE: Final = 5.0
 _CONNECT_SECONDS: Final = 5
 _DENIED: Final = "permissions violation"
 _STREAMS_CHANGED: Final = "$JS.EVENT.ADVISORY.STREAM.*.*"
-"""Where JetStream says that a stream was made, changed or deleted."""
+"""Advisories of JetStream about streams that were created, changed or deleted."""
 _ASKING: Final = '"$js.api.'
 _ANSWERS: Final = '"_inbox.'
 _DENIALS: Final = 100
 _LASTING_SECONDS: Final = 1.0
 _GATHER_SECONDS: Final = 0.005
 _GRACE_SECONDS: Final = 5.0
-"""So long may a broker that was there be away before its triggers are in error: it may just be restarted."""
+"""Seconds for which a broker that was connected may be away, as during a restart, before triggers report errors."""
 _logger = logging.getLogger(__name__)
 
 
 def has_nats() -> bool:
-    """Whether nats-py is installed (``fnkit[queues]``)."""
+    """Return whether nats-py is installed (``fnkit[queues]``)."""
     return find_spec("nats") is not None
 
 
 class NatsConnection:
-    """See the module."""
+    """A connection to one broker that is reopened until it is closed.
+
+    Attributes:
+        user_count: Number of triggers that use the connection.
+        streams_changed: Set when streams may have changed; replaced by a new event each time.
+        violation_seen: Set when the broker denied permission; replaced by a new event each time.
+        violations: How often the broker denied access to the JetStream API or to its replies.
+        can_receive_replies: Whether the broker permits the subscription to the inbox for replies in this session.
+    """
 
     def __init__(self, broker: NatsBroker) -> None:
         self.users = 0
-        self.streams_changed = asyncio.Event()  # another one each time
-        self.refused = asyncio.Event()  # another one each time
-        self.refusals = 0  # how often JetStream was not ours to ask
-        self.may_hear_answers = True  # nats-py asks for that once a connection
+        self.streams_changed = asyncio.Event()
+        self.refused = asyncio.Event()
+        self.refusals = 0
+        # nats-py subscribes to its inbox once per session, so a denial holds for the whole session.
+        self.may_hear_answers = True
         self._broker = broker
         self._client: Client | None = None
         self._fault: str | None = None
@@ -66,10 +78,10 @@ class NatsConnection:
         self._task = asyncio.ensure_future(self._keep())
 
     async def client(self) -> Client:
-        """Return the connection as soon as there is one.
+        """Return the client as soon as there is a session.
 
         Raises:
-            BrokerTrouble: the broker was never there, or not for some time.
+            BrokerError: The broker was never connected, or not for some seconds.
         """
         while self._client is None:
             left = self._grace_left()
@@ -80,28 +92,34 @@ class NatsConnection:
         return self._client
 
     def denied(self, consumer: str) -> str:
-        """Return what the broker says where it has refused something to that consumer or queue group, once."""
-        found = [words for words in self._denials if consumer in words]
-        for words in found:
-            self._denials.remove(words)
+        """Return the message of a permission violation of a consumer, or ``""`` if there was none.
+
+        Each violation is returned once.
+
+        Args:
+            consumer: Name of the consumer or queue group.
+        """
+        found = [text for text in self._denials if consumer in text]
+        for text in found:
+            self._denials.remove(text)
         return denial(self._broker, found[-1]) if found else ""
 
     async def lost(self, client: Client) -> None:
-        """Return when that connection is gone."""
+        """Return when that session is over."""
         while self._client is client:
             await self._changed.wait()
 
     def say(self, subject: str, payload: bytes) -> None:
-        """Publish within five milliseconds, with whatever else is said; or as soon as there is a connection.
+        """Publish within five milliseconds, together with other messages. Without a session, wait for one.
 
-        Each write of its own to the broker would cost as much as handling a message does.
+        Writing each acknowledgement to the socket at once would cost as much as handling a message does.
         """
         self._unsaid.append((subject, payload))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._say_now)
 
     async def send_said(self) -> None:
-        """Publish what was said, if there is a connection."""
+        """Publish the outgoing messages now, if there is a session."""
         from nats.errors import Error
 
         while self._unsaid and (client := self._client) is not None:
@@ -109,11 +127,11 @@ class NatsConnection:
             try:
                 await client.publish(subject, payload)
             except Error:
-                return  # the next connection sends it
+                return  # sent in the next session
             self._unsaid.popleft()
 
     async def close(self) -> None:
-        """End it, when what was said is sent."""
+        """Publish the outgoing messages and close the connection."""
         if self._timer is not None:
             self._timer.cancel()
         await self.send_said()
@@ -146,17 +164,20 @@ class NatsConnection:
                 began = loop.time()
                 self._become(client, None)
                 await closed.wait()
-                if loop.time() - began > _LASTING_SECONDS:  # a broker that always hangs up was never there
+                if loop.time() - began > _LASTING_SECONDS:  # else the broker accepts and closes at once
                     self._gone_since, pause = loop.time(), _FIRST_PAUSE
-                self._become(None, fault(self._broker, client.last_error or ConnectionError("it hung up")))
-            except HungUp as trouble:
-                known = self._fault if self._fault and self._fault.startswith(trouble.meaning) else None
-                self._become(None, known or str(trouble))
-            except BrokerTrouble as trouble:
-                self._become(None, str(trouble))
+                self._become(
+                    None, fault(self._broker, client.last_error or ConnectionError("it closed the connection"))
+                )
+            except HungUp as error:
+                # Keep the error that the broker gave earlier: it has more detail than a closed connection.
+                earlier = self._fault if self._fault and self._fault.startswith(error.meaning) else None
+                self._become(None, earlier or str(error))
+            except BrokerTrouble as error:
+                self._become(None, str(error))
             except Exception:
-                _logger.exception("Broker %s", address(self._broker))
-                self._become(None, f"the NATS broker {address(self._broker)}: internal error, see the log")
+                _logger.exception("Unexpected error of NATS broker %s", address(self._broker))
+                self._become(None, f"the NATS broker {address(self._broker)}: internal error; see the log")
             finally:
                 if client is not None and not client.is_closed:
                     with contextlib.suppress(Exception):
@@ -178,13 +199,13 @@ class NatsConnection:
         self._denials.clear()
         self.may_hear_answers = True
 
-        def on_fault(error: Exception) -> None:
-            # nats-py says it in small letters.
-            if _DENIED in (words := str(error).lower()):
-                self._denials.append(words)
-                if _ANSWERS in words:
+        def on_error(error: Exception) -> None:
+            # nats-py converts the text of some errors to lower case.
+            if _DENIED in (text := str(error).lower()):
+                self._denials.append(text)
+                if _ANSWERS in text:
                     self.may_hear_answers = False
-                if _ASKING in words or _ANSWERS in words:
+                if _ASKING in text or _ANSWERS in text:
                     self.refusals += 1
                 else:
                     self._look_again()
@@ -194,20 +215,20 @@ class NatsConnection:
         async def on_advisory(_message: Msg) -> None:
             self._look_again()
 
-        client, closed = await open_client(self._broker, on_fault)
-        with contextlib.suppress(Error):  # without it, changes are seen when they are looked for
+        client, closed = await open_client(self._broker, on_error)
+        with contextlib.suppress(Error):  # without permission, changes are found by polling
             await client.subscribe(_STREAMS_CHANGED, cb=on_advisory)
         return client, closed
 
 
 class NatsConnections:
-    """The connections of this process, one a broker, as long as somebody uses it."""
+    """The connections of this process, one per broker, with reference counts."""
 
     def __init__(self) -> None:
         self._connections: dict[NatsBroker, NatsConnection] = {}
 
     def take(self, broker: NatsBroker) -> NatsConnection:
-        """Return the connection to a broker; every ``take`` needs one ``give``."""
+        """Return the connection to a broker, and open it for the first user. Each call needs one ``release``."""
         connection = self._connections.get(broker)
         if connection is None:
             connection = self._connections[broker] = NatsConnection(broker)
@@ -215,7 +236,7 @@ class NatsConnections:
         return connection
 
     async def give(self, broker: NatsBroker) -> None:
-        """It is not used any more by whoever took it."""
+        """End one use of a connection. The last user closes it."""
         connection = self._connections[broker]
         connection.users -= 1
         if connection.users == 0:

@@ -1,7 +1,12 @@
-"""Which durable consumers triggers made, so that none outlives its trigger, also where its broker was away then.
+"""Records of durable consumers, and the outcomes of stream messages that no process holds any more.
 
-A consumer without a trigger would make its stream keep messages for nobody. The book is a fact in the store,
-written before a consumer is made, and struck out after it was removed.
+A durable consumer without a trigger would make its stream retain messages for nobody. So each consumer is recorded
+in the store before it is created, and the record is removed after the consumer was deleted, even if the broker was
+away in between.
+
+Outcomes are derived from the acknowledgement floor of the consumer. Only this platform acknowledges, and only
+messages that were handled or that the log stores as dead. So a message below the floor was handled, unless the
+stream deleted it.
 """
 
 from __future__ import annotations
@@ -22,11 +27,17 @@ _FACT: Final = "nats_consumers"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One trigger. since: real time from which messages count, RFC 3339.
+    """The consumers of one trigger.
 
-    streams: where it has, or had, a consumer, each with the sequence up to which everything was acknowledged when
-    it was last looked at (0: nothing known). made: when those streams were made, as their broker says it: one that
-    was deleted and made again counts from 1 again.
+    Attributes:
+        account: NATS account of the trigger, with ``project`` and ``region`` to find its broker.
+        project: Project of the trigger.
+        region: Region of the trigger.
+        start_time: Real time (RFC 3339) from which messages are delivered.
+        ack_floors: Streams that have or had a consumer, each with the sequence up to which everything was
+            acknowledged when last checked; 0 if unknown.
+        streams_created: Creation times of these streams as reported by their broker. A stream that was deleted and
+            created again starts again at sequence 1.
     """
 
     account: str
@@ -37,57 +48,62 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     made: Mapping[str, str] = {}
 
     def floor(self, stream: Stream) -> int:
-        """The sequence up to which everything was taken from that stream; 0: nothing known."""
-        same = self.made.get(stream.name, stream.created) == stream.created
-        return self.streams.get(stream.name, 0) if same else 0
+        """Return the sequence up to which the stream's messages were acknowledged; 0 if unknown."""
+        is_same_stream = self.made.get(stream.name, stream.created) == stream.created
+        return self.streams.get(stream.name, 0) if is_same_stream else 0
 
 
 class ConsumerBook:
-    """All entries."""
+    """All records, by trigger id, kept in memory and in the store."""
 
     def __init__(self, context: ControlContext) -> None:
         self._store = context.store
         self._entries = self._store.facts.get(_FACT, dict[str, Entry]) or {}
 
     def entries(self) -> dict[str, Entry]:
-        """Return them by trigger."""
+        """Return all records, by trigger id."""
         return dict(self._entries)
 
     def entry(self, trigger_id: str, source: NatsSource) -> Entry:
-        """Return a trigger's; it begins now where it has none."""
-        found = self._entries.get(trigger_id)
-        if found is None:
-            found = Entry(
+        """Return a trigger's record. A new one makes messages count from now on."""
+        record = self._entries.get(trigger_id)
+        if record is None:
+            record = Entry(
                 account=source.account_id,
                 project=source.project_id,
                 region=source.region,
                 since=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
             )
-            self._write(trigger_id, found)
-        return found
+            self._write(trigger_id, record)
+        return record
 
     def note(self, trigger_id: str, stream: Stream, floor: int) -> None:
-        """A trigger has a consumer on a stream, which has come so far."""
-        entry = self._entries[trigger_id]
-        if (entry.streams.get(stream.name), entry.made.get(stream.name)) != (floor, stream.created):
-            streams = {**entry.streams, stream.name: floor}
-            made = {**entry.made, stream.name: stream.created}
-            self._write(trigger_id, msgspec.structs.replace(entry, streams=streams, made=made))
+        """Record that a trigger has a consumer on a stream, and its acknowledgement floor."""
+        record = self._entries[trigger_id]
+        if (record.streams.get(stream.name), record.made.get(stream.name)) != (floor, stream.created):
+            streams = {**record.streams, stream.name: floor}
+            made = {**record.made, stream.name: stream.created}
+            self._write(trigger_id, msgspec.structs.replace(record, streams=streams, made=made))
 
     def forget(self, trigger_id: str, stream: str | None = None) -> None:
-        """Strike out a stream of a trigger, or the trigger."""
-        entry = self._entries.get(trigger_id)
-        if entry is None:
+        """Remove one stream from a trigger's record, or the whole record.
+
+        Args:
+            trigger_id: The trigger.
+            stream: The stream; ``None`` for the whole record.
+        """
+        record = self._entries.get(trigger_id)
+        if record is None:
             return
-        streams = {name: floor for name, floor in entry.streams.items() if stream is not None and name != stream}
+        streams = {name: floor for name, floor in record.streams.items() if stream is not None and name != stream}
         if stream is None:
             self._write(trigger_id, None)
         else:
-            self._write(trigger_id, msgspec.structs.replace(entry, streams=streams))
+            self._write(trigger_id, msgspec.structs.replace(record, streams=streams))
 
-    def _write(self, trigger_id: str, entry: Entry | None) -> None:
-        entries = {**self._entries, trigger_id: entry}
-        kept = {name: one for name, one in entries.items() if one is not None}
+    def _write(self, trigger_id: str, record: Entry | None) -> None:
+        records = {**self._entries, trigger_id: record}
+        kept = {name: kept_record for name, kept_record in records.items() if kept_record is not None}
         with self._store.transaction():
             self._store.facts.put(_FACT, kept)
         self._entries = kept

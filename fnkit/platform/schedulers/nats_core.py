@@ -1,4 +1,8 @@
-"""A subject that no stream keeps: a queue subscription. What nobody can take at the moment waits here, bounded."""
+"""Subjects that no stream stores, messages of NATS, and matching of subjects.
+
+A subject without a stream is consumed through a queue subscription. Messages that find no free delivery slot are
+kept in a bounded buffer in memory.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +25,15 @@ __all__ = ["CoreSubscription", "Heard"]
 _WAITING: Final = 1000
 _WAITING_BYTES: Final = 64 * 1024 * 1024
 _INTERNAL: Final = ("$", "_INBOX.")
-"""What brokers and their clients say to each other: JetStream's requests, acknowledgements, advisories, replies."""
-_HANDED_OUT: Final = "$JS.ACK."  # where a consumer's messages, under their own subject, are acknowledged
+"""Subjects of messages between servers and clients: JetStream API, acknowledgements, advisories and replies."""
+_HANDED_OUT: Final = (
+    "$JS.ACK."  # reply subject of messages that a consumer delivers; their own subject is the original one
+)
 _logger = logging.getLogger(__name__)
 
 
 class Heard:
-    """What was heard and has found no hand yet: for as long as this process lives, whatever the connection does."""
+    """A bounded buffer of received messages. It lives as long as its source, across reconnects."""
 
     def __init__(self, subject: str) -> None:
         self._subject = subject
@@ -37,30 +43,33 @@ class Heard:
         self._more = asyncio.Event()
 
     def put(self, body: bytes) -> None:
-        """Keep it, where there is room."""
+        """Add a message, or drop it if the buffer is full."""
         if len(self._bodies) >= _WAITING or (self._bodies and self._size + len(body) > _WAITING_BYTES):
             self._dropped += 1
             if self._dropped & (self._dropped - 1) == 0:  # 1, 2, 4, 8 …
-                _logger.warning("%d messages on %s found no room and are lost.", self._dropped, self._subject)
+                _logger.warning("The buffer is full: %d messages on %s were dropped.", self._dropped, self._subject)
             return
         self._size += len(body)
         self._bodies.append(body)
         self._more.set()
 
-    async def hand_over(self, intake: Intake) -> None:
-        """Offer what is kept until cancelled."""
+    async def hand_over(self, prefetch: Intake) -> None:
+        """Move messages into the prefetch buffer when there is demand, until cancelled."""
         while True:
             while not self._bodies:
                 self._more.clear()
                 await self._more.wait()
-            await intake.hungry()
+            await prefetch.hungry()
             body = self._bodies.popleft()
             self._size -= len(body)
-            intake.offer(CoreMessage(intake, body))
+            prefetch.offer(CoreMessage(prefetch, body))
 
 
 class CoreSubscription:
-    """One connection's ear. A pattern such as ``>`` hears what brokers say to each other too: that is left out."""
+    """A queue subscription of one session.
+
+    A pattern such as ``>`` also matches messages between servers and clients, which are ignored.
+    """
 
     def __init__(self, client: Client, subject: str, group: str, heard: Heard) -> None:
         self._client = client
@@ -72,10 +81,10 @@ class CoreSubscription:
         self._subscription: Subscription | None = None
 
     async def begin(self) -> None:
-        """Begin to hear.
+        """Subscribe.
 
         Raises:
-            BrokerTrouble: the broker refuses.
+            BrokerError: The broker rejects the subscription.
         """
         from nats.errors import Error
 
@@ -86,20 +95,23 @@ class CoreSubscription:
             raise BrokerTrouble(f"NATS: {error}") from None
 
     def hold_back(self) -> None:
-        """Keep what is heard from now on for ``drain``."""
+        """Keep messages that arrive from now on for ``drain``."""
         self._held_back = []
 
     async def drain(self) -> list[bytes]:
-        """Hear nothing more; returns what was held back.
+        """Unsubscribe, after the messages under way have arrived.
+
+        Returns:
+            The messages that arrived since ``pause``.
 
         Raises:
-            BrokerTrouble: the connection broke.
+            BrokerError: The connection broke.
         """
         from nats.errors import Error
 
         if self._subscription is not None:
             try:
-                await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py annotates this one not
+                await self._subscription.drain()  # type: ignore[no-untyped-call]  # not annotated by nats-py
             except (Error, TimeoutError) as error:
                 raise BrokerTrouble(f"NATS: {error}") from None
             self._subscription = None
@@ -107,7 +119,7 @@ class CoreSubscription:
         return held_back
 
     async def end(self) -> None:
-        """Hear nothing more. What was held back is not lost."""
+        """Unsubscribe. Messages that arrived since ``pause`` are moved to the buffer."""
         from nats.errors import Error
 
         if self._subscription is not None and not self._client.is_closed:

@@ -1,6 +1,6 @@
-"""What goes wrong at a NATS broker, in words that may be shown: which broker, what it is, what mends it (pure).
+"""Errors of NATS brokers as messages for users: which broker, what happened, and how to fix it.
 
-A broker's own words are shown as they are, save what only its users may read.
+Text from the broker is included without secrets.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ __all__ = ["HungUp", "address", "denial", "fault", "refusal", "without_secrets"]
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 _LONGEST: Final = 300
 _KINDS: Final = {
-    "user": "the user and the password",
+    "user": "the user and password",
     "token": "the token",
-    "credentials": "the file of credentials",
+    "credentials": "the credentials file",
     "nkey": "the nkey",
     "client_certificate": "the client certificate",
 }
@@ -32,105 +32,123 @@ _CLIENT_CERTIFICATE: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_
 
 
 class HungUp(BrokerTrouble):
-    """The broker asked for credentials, and closed the connection before its reason was heard.
+    """The broker required credentials, and closed the connection before its reason was received.
 
-    meaning: that it refuses them, most likely.
+    Attributes:
+        message_prefix: The most likely meaning, that the broker rejects the credentials.
     """
 
     def __init__(self, meaning: str) -> None:
-        super().__init__(f"{meaning}: it hung up")
+        super().__init__(f"{meaning}: it closed the connection")
         self.meaning = meaning
 
 
 def address(broker: NatsBroker) -> str:
-    """Return where a broker is, without the credentials that its URL may hold."""
+    """Return the URLs of a broker without credentials."""
     return ", ".join(_bare(one.strip()) for one in broker.url.split(","))
 
 
 def fault(broker: NatsBroker, error: Exception, *, after_tls: bool = False) -> str:
-    """Return what an error of the connection to a broker means, and what mends it.
+    """Return the message for an error of the connection to a broker.
 
-    after_tls: it came where the broker looks at our certificate; it may hang up before its reason is heard.
+    Args:
+        broker: The broker.
+        error: The error, of nats-py, of TLS or of the operating system.
+        after_tls: Whether it occurred while the broker verified the client certificate. The broker may then close
+            the connection before the reason is received.
     """
-    where = f"the NATS broker {address(broker)}"
-    words = without_secrets(broker, _own_words(error))
-    if any(one in words.lower() for one in _REFUSALS):
-        return f"{refusal(broker)}: {words}"
-    if any(one in words.lower() for one in _EXPIRED):
-        return f"{where} does not accept {_given(broker)} of brokers.toml any more: {words}"
+    subject = f"the NATS broker {address(broker)}"
+    # TLS alerts and NATS errors can only be told apart by their text.
+    text = without_secrets(broker, _own_words(error))
+    if any(one in text.lower() for one in _REFUSALS):
+        return f"{refusal(broker)}: {text}"
+    if any(one in text.lower() for one in _EXPIRED):
+        return f"{subject} no longer accepts {_given(broker)} in brokers.toml: {text}"
     if isinstance(error, ssl.SSLError):
-        return f"{where} {_tls(broker, error, words)}: {words}"
+        return f"{subject} {_tls(broker, error, text)}: {text}"
     if after_tls and not isinstance(error, TimeoutError):
-        return f"{where} {_certificate(broker)}: {words}"
+        return f"{subject} {_certificate(broker)}: {text}"
     if isinstance(error, TimeoutError):
-        return f"{where} cannot be reached: it does not answer in time"
-    return f"{where} cannot be reached: {words}" if isinstance(error, OSError) else f"{where}: {words}"
+        return f"{subject} cannot be reached: timed out"
+    return f"{subject} cannot be reached: {text}" if isinstance(error, OSError) else f"{subject}: {text}"
 
 
 def refusal(broker: NatsBroker) -> str:
-    """Return what it means that a broker does not let us in, as ``fault`` begins where it says so itself."""
+    """Return the message for rejected or missing credentials, without the broker's reason.
+
+    Messages of ``connection_error`` for the same problem begin with it.
+    """
     return f"the NATS broker {address(broker)} {_refuses(broker)}"
 
 
-def denial(broker: NatsBroker, what: str) -> str:
-    """Return what a broker's refusal of a subject means. what: its words."""
-    words = without_secrets(broker, what.removeprefix("nats: "))
-    whom = _given(broker) or "those without credentials"
-    return f"the NATS broker {address(broker)} does not let {whom} do that: {words}"
+def denial(broker: NatsBroker, text: str) -> str:
+    """Return the message for a permission violation.
+
+    Args:
+        broker: The broker.
+        text: The error of the broker.
+    """
+    redacted = without_secrets(broker, text.removeprefix("nats: "))
+    credentials = _given(broker) or "no credentials"
+    return f"the NATS broker {address(broker)} does not permit this operation with {credentials}: {redacted}"
 
 
-def without_secrets(broker: NatsBroker, words: str) -> str:
-    """Return the words without what only the broker's users may read."""
+def without_secrets(broker: NatsBroker, text: str) -> str:
+    """Return the text with all secrets of the broker replaced, shortened to 300 characters."""
     secrets = [broker.password, broker.token, broker.nkey]
     for one in broker.url.split(","):
         parts = urlsplit(one.strip())
-        shown = (parts.password, None if parts.password else parts.username)
-        secrets += [text for found in shown if found for text in (found, unquote(found))]
+        userinfo = (parts.password, None if parts.password else parts.username)
+        secrets += [
+            encoded for secret_part in userinfo if secret_part for encoded in (secret_part, unquote(secret_part))
+        ]
+    # Longest first: a secret may contain another one.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        words = words.replace(secret, "…")
-    return words[:_LONGEST]
+        text = text.replace(secret, "…")
+    return text[:_LONGEST]
 
 
 def _own_words(error: Exception) -> str:
     match error:
         case ssl.SSLCertVerificationError():
-            return error.verify_message or "it cannot be verified"
+            return error.verify_message or "verification failed"
         case ssl.SSLError():
             return error.reason or str(error)
         case socket.gaierror():
-            return f"its name is not known ({error.strerror})"
+            return f"cannot resolve its host name ({error.strerror})"
+        # asyncio joins the errors of several addresses into one text; show each reason once.
         case OSError() if numbers := _ERRNO.findall(str(error)):
             return " / ".join(dict.fromkeys(os.strerror(int(number)) for number in numbers))
         case _:
             return str(error).removeprefix("nats: ").strip().strip("'") or type(error).__name__
 
 
-def _tls(broker: NatsBroker, error: ssl.SSLError, words: str) -> str:
+def _tls(broker: NatsBroker, error: ssl.SSLError, text: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "shows a certificate that is not trusted, check url and certificate in brokers.toml"
-    if any(one in words for one in _CLIENT_CERTIFICATE):
+        return "presented an untrusted certificate; check url and certificate in brokers.toml"
+    if any(one in text for one in _CLIENT_CERTIFICATE):
         return _certificate(broker)
-    return "cannot be talked to by TLS"
+    return "failed the TLS handshake"
 
 
 def _certificate(broker: NatsBroker) -> str:
-    done = "refuses the" if broker.client_certificate else "asks for a"
-    return f"{done} client certificate, check client_certificate in brokers.toml"
+    verb = "rejects the" if broker.client_certificate else "requires a"
+    return f"{verb} client certificate; check client_certificate in brokers.toml"
 
 
 def _refuses(broker: NatsBroker) -> str:
-    given = _given(broker)
-    if given:
-        return f"refuses {given} of brokers.toml"
-    return "asks for credentials, and brokers.toml has none for it"
+    credentials = _given(broker)
+    if credentials:
+        return f"rejects {credentials} in brokers.toml"
+    return "requires credentials, but brokers.toml has none for it"
 
 
 def _given(broker: NatsBroker) -> str:
-    """Name the kind of credentials that a broker is shown, none of it."""
-    inside = urlsplit(broker.url.partition(",")[0])
-    if inside.username:
-        return _KINDS["user"] if inside.password else _KINDS["token"]
-    return next((words for key, words in _KINDS.items() if getattr(broker, key)), "")
+    """Return the name of the kind of credentials that are configured, or ``""``."""
+    parts = urlsplit(broker.url.partition(",")[0])
+    if parts.username:
+        return _KINDS["user"] if parts.password else _KINDS["token"]
+    return next((name for key, name in _KINDS.items() if getattr(broker, key)), "")
 
 
 def _bare(url: str) -> str:

@@ -1,4 +1,4 @@
-"""NATS as a kind of broker: where its triggers listen, and what is cleaned up after them."""
+"""NATS as a broker backend: the endpoints of its triggers, and the removal of their consumers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ _logger = logging.getLogger(__name__)
 
 
 class NatsKind:
-    """See ``queues.BrokerKind``.
-
-    broker_for: the broker of an account, project and region, or why there is none.
-    """
+    """The backend of NATS triggers."""
 
     def __init__(self, context: ControlContext, broker_for: Callable[[str, str, str], NatsBroker | str]) -> None:
+        """Create the backend.
+
+        Args:
+            context: What all parts of control share.
+            broker_for: Returns the broker of an account, a project and a region, or the reason why there is none.
+        """
         self._context = context
         self._broker_for = broker_for
         self._connections = NatsConnections()
@@ -38,40 +41,47 @@ class NatsKind:
         self._something_gone = asyncio.Event()
 
     def covers(self, record: TriggerRecord) -> bool:
-        """See ``BrokerKind``."""
+        """Return whether the trigger's source is NATS."""
         return isinstance(record.source, NatsSource)
 
     def place(self, record: TriggerRecord) -> NatsBroker | str:
-        """See ``BrokerKind``. A trigger's subject never changes, so its broker is all that may."""
+        """Return the broker of a trigger, or the reason why it has none.
+
+        The subject of a trigger never changes, so only its broker can.
+        """
         if not isinstance(record.source, NatsSource):
             raise TypeError(record.source)
         source = record.source
-        # From now on messages are this trigger's, also while its broker is not there yet.
+        # Messages count from the creation of the record, so create it even if the broker is not available yet.
         self._book.entry(record.id, source)
         if not has_nats():
             return _NOT_INSTALLED
         return self._broker_for(source.account_id, source.project_id, source.region)
 
     def listener(self, record: TriggerRecord) -> NatsListener:
-        """See ``BrokerKind``."""
+        """Create the message source of a trigger."""
         broker = self.place(record)
         if not isinstance(broker, NatsBroker) or not isinstance(record.source, NatsSource):
             raise TypeError(broker)
         return NatsListener(self._connections, broker, record.id, record.source, self._book)
 
     def gone(self, trigger_id: str) -> None:
-        """See ``BrokerKind``."""
+        """Schedule the removal of the consumers of a deleted trigger."""
         self._gone.add(trigger_id)
         self._something_gone.set()
 
     async def clean(self) -> None:
-        """Remove the consumers of triggers that are gone, for ever."""
-        self._gone = {one for one in self._book.entries() if self._context.store.triggers.get(one) is None}
+        """Remove the consumers of deleted triggers, forever. Failed removals are tried again every ten seconds."""
+        self._gone = {
+            trigger_id
+            for trigger_id in self._book.entries()
+            if self._context.store.triggers.get(trigger_id) is None
+        }
         while True:
             self._something_gone.clear()
             for trigger_id in list(self._gone):
-                entry = self._book.entries().get(trigger_id)
-                if entry is None or await self._removed(trigger_id, entry):
+                record = self._book.entries().get(trigger_id)
+                if record is None or await self._removed(trigger_id, record):
                     self._book.forget(trigger_id)
                     self._gone.discard(trigger_id)
             try:
@@ -79,22 +89,20 @@ class NatsKind:
             except TimeoutError:
                 continue
 
-    async def _removed(self, trigger_id: str, entry: Entry) -> bool:
-        """Remove what a trigger left; whether that was possible."""
-        if not entry.streams:
+    async def _removed(self, trigger_id: str, record: Entry) -> bool:
+        """Remove the consumers of a deleted trigger, and return whether that was possible."""
+        if not record.streams:
             return True
-        broker = self._broker_for(entry.account, entry.project, entry.region)
+        broker = self._broker_for(record.account, record.project, record.region)
         if isinstance(broker, str) or not has_nats():
             return False
         connection = self._connections.take(broker)
         try:
             client = await connection.client()
-            for stream in entry.streams:
+            for stream in record.streams:
                 await remove_consumer(client, stream, consumer_name(trigger_id))
-        except BrokerTrouble as trouble:
-            _logger.info(
-                "The consumer of trigger %s, which is gone, is still at its broker: %s", trigger_id, trouble
-            )
+        except BrokerTrouble as error:
+            _logger.info("The consumers of deleted trigger %s are not removed yet: %s", trigger_id, error)
             return False
         finally:
             await self._connections.give(broker)

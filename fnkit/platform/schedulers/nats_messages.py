@@ -1,4 +1,4 @@
-"""Messages of NATS as the common part handles them."""
+"""Messages of NATS."""
 
 from __future__ import annotations
 
@@ -18,64 +18,66 @@ _NANOSECONDS: Final = 10**9
 
 
 class StreamMessage:
-    """One from a JetStream consumer. Its reply subject says what it is and takes its acknowledgement.
+    """A message of a JetStream consumer. Its reply subject contains its metadata and receives its acknowledgement.
 
-    ``$JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.<timestamp>.<pending>``, with
-    ``<domain>.<account hash>`` after ``ACK`` in the newer form.
+    The subject is ``$JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer
+    sequence>.<timestamp>.<pending>``; the newer form has ``<domain>.<account hash>`` after ``ACK``.
     """
 
     __slots__ = ("_connection", "_reply", "body", "deliveries", "id", "sequence")
 
-    attempt: None = None  # counted by the common part: a delivery that nobody answered is none
+    # The broker counts deliveries, including those without a response; the consumer core counts attempts.
+    attempt: None = None
 
     def __init__(self, connection: NatsConnection, message: Msg) -> None:
         self._connection = connection
         self._reply = message.reply
         self.body = message.data
-        words = message.reply.split(".")
-        first = 4 if len(words) >= _WITH_DOMAIN else 2
-        stream, _, delivered, sequence, _, moment = words[first : first + 6]
+        tokens = message.reply.split(".")
+        first = 4 if len(tokens) >= _WITH_DOMAIN else 2
+        stream, _, delivered, sequence, _, timestamp = tokens[first : first + 6]
         self.deliveries = int(delivered)
         self.sequence = int(sequence)
-        self.id = f"{stream}:{sequence}:{moment}"  # a stream that was made anew counts from 1 again
+        # The timestamp distinguishes streams of one name: a stream that was created again restarts at sequence 1.
+        self.id = f"{stream}:{sequence}:{timestamp}"
 
     async def done(self) -> None:
-        """Acknowledge."""
+        """Acknowledge the message."""
         self._connection.say(self._reply, b"+ACK")
 
-    async def again(self, seconds: float) -> None:
-        """Have it delivered again."""
-        delay = b'{"delay": %d}' % int(seconds * _NANOSECONDS) if seconds > 0 else b""
-        self._connection.say(self._reply, b"-NAK " + delay if delay else b"-NAK")
+    async def again(self, delay: float) -> None:
+        """Have the broker deliver the message again after a delay."""
+        arguments = b'{"delay": %d}' % int(delay * _NANOSECONDS) if delay > 0 else b""
+        self._connection.say(self._reply, b"-NAK " + arguments if arguments else b"-NAK")
 
     async def bury(self) -> None:
-        """Have it forgotten."""
+        """Tell the broker not to deliver the message again."""
         self._connection.say(self._reply, b"+TERM")
 
     async def keep(self) -> None:
-        """Say that it is still held."""
+        """Restart the acknowledgement timeout."""
         self._connection.say(self._reply, b"+WPI")
 
 
 class CoreMessage:
-    """One that no broker keeps: what happens to it happens in this process."""
+    """A message that no broker stores; it exists only in this process."""
 
     __slots__ = ("_intake", "body", "deliveries", "id")
 
     attempt: None = None
 
-    def __init__(self, intake: Intake, body: bytes, message_id: str = "", deliveries: int = 1) -> None:
-        self._intake = intake
+    def __init__(self, prefetch: Intake, body: bytes, message_id: str = "", deliveries: int = 1) -> None:
+        self._intake = prefetch
         self.body = body
         self.id = message_id or str(uuid.uuid4())
         self.deliveries = deliveries
 
     async def done(self) -> None:
-        """Nobody waits for it."""
+        """Do nothing: nobody waits for an acknowledgement."""
 
-    async def again(self, seconds: float) -> None:
-        """Offer it again."""
-        self._intake.offer_later(CoreMessage(self._intake, self.body, self.id, self.deliveries + 1), seconds)
+    async def again(self, delay: float) -> None:
+        """Put the message again after a delay."""
+        self._intake.offer_later(CoreMessage(self._intake, self.body, self.id, self.deliveries + 1), delay)
 
     async def bury(self) -> None:
-        """Nobody has it."""
+        """Do nothing: no broker stores the message."""

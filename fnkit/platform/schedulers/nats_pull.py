@@ -1,8 +1,8 @@
-"""Pulls from a durable consumer exactly as many messages as there are free hands.
+"""Pulls messages from a durable consumer.
 
-A pull request says how many may come and for how long it stands; what it asked for and did not get, the broker says
-when it ends (``Nats-Pending-Messages``). While one stands the broker is heard at least every five seconds, so a
-silence means that the broker forgot it: everything begins anew then.
+A pull request states a number of messages and an expiry. When it ends early, the broker reports how many were not
+delivered (``Nats-Pending-Messages``). While a request is open, the broker sends a message or a heartbeat at least
+every five seconds. Silence means that the broker lost the request, and the consumer starts again.
 """
 
 from __future__ import annotations
@@ -21,20 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Pull"]
 
-_STANDS: Final = 30 * 10**9  # nanoseconds
+_STANDS: Final = 30 * 10**9  # nanoseconds, as in the API of JetStream
 _HEARTBEAT: Final = 5 * 10**9
 _SILENCE_SECONDS: Final = 12.0
 _BATCH: Final = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}'
 _HEARTBEAT_STATUS: Final = "100"
-_OVER: Final = frozenset({"408", "409"})  # the request's time is over; the consumer or its leader changed
+_OVER: Final = frozenset({"408", "409"})  # expired; ended by a change of the consumer or of its leader
 
 
 class Pull:
-    """One consumer's messages on one connection.
-
-    taken_up_to: the sequence up to which every message was taken, where a consumer of a work queue, which cannot be
-    told where to begin, hands some out all the same.
-    """
+    """The messages of one consumer in one session."""
 
     def __init__(
         self,
@@ -42,25 +38,36 @@ class Pull:
         client: Client,
         stream: str,
         consumer: str,
-        intake: Intake,
+        prefetch: Intake,
         *,
-        taken_up_to: int = 0,
+        ack_floor: int = 0,
     ) -> None:
+        """Create the consumer; ``run`` pulls messages.
+
+        Args:
+            connection: Publishes acknowledgements.
+            client: The session.
+            stream: Name of the stream.
+            consumer: Name of the durable consumer.
+            prefetch: Receives the messages.
+            ack_floor: Messages up to this sequence are acknowledged without being delivered. A consumer of a
+                work-queue stream cannot begin at a sequence, and delivers handled messages after it was recreated.
+        """
         self._connection = connection
         self._client = client
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
-        self._intake = intake
-        self._taken_up_to = taken_up_to
+        self._intake = prefetch
+        self._taken_up_to = ack_floor
         self._asked = 0
         self._wanted = asyncio.Event()
         self._is_over = False
         self._heard = 0.0
 
     async def run(self) -> None:
-        """Offer messages until cancelled; returns when the consumer is not there any more, or silent.
+        """Receive messages until cancelled. Return if the consumer no longer exists or the broker is silent.
 
         Raises:
-            BrokerTrouble: the connection broke.
+            BrokerError: The connection broke.
         """
         from nats.errors import Error
 
@@ -89,16 +96,17 @@ class Pull:
                     if self._asked == 0:
                         self._heard = loop.time()
                     self._asked += more
-                    await self._connection.send_said()  # what is to be acknowledged goes with it
+                    await self._connection.send_said()  # acknowledgements and the request share one write
                     await self._client.publish(self._subject, _BATCH % (more, _STANDS, _HEARTBEAT), reply=inbox)
                 await self._wanted.wait()
         finally:
             watch.cancel()
 
     def _more(self) -> int:
-        """How many to ask for now. Some at a time, unless nothing is under way for an idle hand.
+        """Return how many messages to request now.
 
-        A request costs the broker, and us, as much as a message does.
+        A request costs the broker and this process as much as a message does. So messages are requested in batches,
+        unless a delivery slot is free that no requested message is on its way to.
         """
         more = self._intake.wanted - self._asked
         worthwhile = more * 2 >= self._intake.ahead or self._asked < self._intake.idle
@@ -109,7 +117,7 @@ class Pull:
             self._wanted.set()
 
     async def _watch(self) -> None:
-        """End what the broker does not answer any more."""
+        """Stop when the broker is silent."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SILENCE_SECONDS / 4)
@@ -119,15 +127,15 @@ class Pull:
     async def _on_message(self, message: Msg) -> None:
         self._heard = asyncio.get_running_loop().time()
         headers = message.headers
-        # What the broker says itself is not to be acknowledged; a message may well have that header, and no body.
+        # Messages of the broker itself have no reply subject. A published message may have a Status header too.
         status = headers.get("Status") if headers and not message.reply else None
         if status is None:
             self._asked -= 1
-            found = StreamMessage(self._connection, message)
-            if found.sequence > self._taken_up_to:
-                self._intake.offer(found)
+            received = StreamMessage(self._connection, message)
+            if received.sequence > self._taken_up_to:
+                self._intake.offer(received)
             else:
-                await found.done()
+                await received.done()
                 self._wanted.set()
         elif status in _OVER and headers is not None and "Nats-Pending-Messages" in headers:
             self._asked -= int(headers["Nats-Pending-Messages"])
@@ -135,7 +143,7 @@ class Pull:
             if "deleted" in headers.get("Description", "").lower():
                 self._end()
         elif status != _HEARTBEAT_STATUS:
-            self._end()  # 503: nobody answers for that consumer; and whatever else ends a request
+            self._end()  # 503 if the consumer does not exist, and any other status that ends a request
 
     def _end(self) -> None:
         self._is_over = True

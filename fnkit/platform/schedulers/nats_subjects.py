@@ -1,4 +1,4 @@
-"""Which subjects a pattern stands for (pure): ``*`` is one word, ``>`` at the end one or more."""
+"""Matching of subjects: ``*`` stands for one token, a final ``>`` for one or more."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ __all__ = ["covers"]
 
 
 def covers(patterns: Iterable[str], subject: str) -> bool:
-    """Whether one of the patterns stands for everything that ``subject``, itself a pattern perhaps, stands for.
+    """Return whether one of the patterns matches every subject that ``subject``, which may be a pattern, matches.
 
-    >>> covers(["orders.>"], "orders.*.paid"), covers(["orders.*"], "orders.>")
+    >>> subject_matches(["orders.>"], "orders.*.paid"), subject_matches(["orders.*"], "orders.>")
     (True, False)
     """
     return any(_covers(pattern.split("."), subject.split(".")) for pattern in patterns)
 
 
 def _covers(pattern: list[str], subject: list[str]) -> bool:
-    for position, word in enumerate(pattern):
-        if word == ">":
+    for position, part in enumerate(pattern):
+        if part == ">":
             return len(subject) > position
         if position >= len(subject) or subject[position] == ">":
             return False
-        if word not in ("*", subject[position]):
+        if part not in ("*", subject[position]):
             return False
     return len(pattern) == len(subject)

@@ -1,9 +1,9 @@
-"""From a subject that no stream kept to the stream that keeps it now: nothing twice, and nothing left out.
+"""Switches a trigger from a queue subscription to a stream that has begun to store its subject.
 
-Until then a queue subscription heard every message. From the moment at which the stream's last sequence is asked
-for, what is heard is held back; the consumer is made, beginning behind that sequence; then the subscription ends.
-What was held back and is not in the stream behind that sequence was taken in before it, or by a stream that kept it
-for nobody while there was no consumer: it is delivered as what it is, heard.
+No message may be lost or delivered twice. First the last sequence of the stream is read; the subscription keeps
+messages that arrive from then on. Then the consumer is created after that sequence, and the subscription ends. A
+kept message that the stream does not contain after that sequence was stored before it, or while the stream had no
+consumer to retain it for, and is delivered from memory.
 """
 
 from __future__ import annotations
@@ -25,26 +25,38 @@ _logger = logging.getLogger(__name__)
 
 
 async def end_hearing(
-    client: Client, stream: Stream, subject: str, last: int, ear: CoreSubscription, heard: Heard
+    client: Client, stream: Stream, subject: str, after: int, subscription: CoreSubscription, buffer: Heard
 ) -> None:
-    """End ``ear``, which holds back; the consumer begins behind sequence ``last``.
+    """End the subscription and deliver the kept messages that the consumer does not deliver.
+
+    Args:
+        client: The session.
+        stream: The stream, in which the consumer exists.
+        subject: The trigger's subject.
+        after: The sequence after which the consumer begins.
+        subscription: The subscription, which was paused before ``after`` was read.
+        buffer: Receives messages that are not in the stream.
 
     Raises:
-        BrokerTrouble: the connection broke.
+        BrokerError: The connection broke.
     """
-    held_back = await ear.drain()
-    kept = Counter(await _kept(client, stream, subject, last, len(held_back)))
-    for body in held_back:
-        if kept[body]:
-            kept[body] -= 1
+    kept = await subscription.drain()
+    # Messages carry no id that both deliveries share, so compare their bodies.
+    stored = Counter(await _kept(client, stream, subject, after, len(kept)))
+    for body in kept:
+        if stored[body]:
+            stored[body] -= 1
         else:
-            heard.put(body)
+            buffer.put(body)
 
 
-async def _kept(client: Client, stream: Stream, subject: str, last: int, number: int) -> list[bytes]:
-    """Return what the stream took in meanwhile; where it does not say, rather twice than never."""
+async def _kept(client: Client, stream: Stream, subject: str, after: int, number: int) -> list[bytes]:
+    """Return the bodies that the stream stored after a sequence.
+
+    If they cannot be read, return none: duplicates are better than lost messages.
+    """
     try:
-        return await bodies_after(client, stream.name, subject, last, number)
-    except BrokerTrouble as trouble:
-        _logger.info("What stream %s has taken in cannot be read: %s", stream.name, trouble)
+        return await bodies_after(client, stream.name, subject, after, number)
+    except BrokerTrouble as error:
+        _logger.info("Messages of stream %s cannot be read: %s", stream.name, error)
         return []

@@ -1,4 +1,4 @@
-"""Messages that wait for their next attempt, on the platform's clock; none of them keeps a hand busy."""
+"""Holds messages until their next attempt is due on the platform clock, without using a delivery slot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Parking(Generic[T]):
-    """What waits, and until when. It is bounded: what finds no place is somebody else's to keep."""
+    """A bounded priority queue of items, ordered by the time at which they are due."""
 
     def __init__(self, clock: PlatformClock) -> None:
         self._clock = clock
@@ -27,33 +27,42 @@ class Parking(Generic[T]):
         self._numbers = itertools.count()
         self._changed = asyncio.Event()
 
-    def park(self, waiting: T, size: int, due: float) -> bool:
-        """Keep it, of that many bytes, until ``due`` (platform time); false where there is no room."""
+    def park(self, item: T, size: int, due: float) -> bool:
+        """Add an item.
+
+        Args:
+            item: The item.
+            size: Its size in bytes.
+            due: When it is due, in Unix seconds of platform time.
+
+        Returns:
+            False if the queue is full. An item larger than the limit is accepted if the queue is empty.
+        """
         if len(self._heap) >= _PLACES or (self._heap and self._bytes + size > _BYTES):
             return False
         self._bytes += size
-        heapq.heappush(self._heap, (due, next(self._numbers), size, waiting))
+        heapq.heappush(self._heap, (due, next(self._numbers), size, item))
         self._changed.set()
         return True
 
     def due(self) -> list[T]:
-        """Take out everything whose moment has come."""
-        found, now = [], self._clock.now()
+        """Remove and return all items that are due."""
+        items, now = [], self._clock.now()
         while self._heap and self._heap[0][0] <= now:
-            _, _, size, waiting = heapq.heappop(self._heap)
+            _, _, size, item = heapq.heappop(self._heap)
             self._bytes -= size
-            found.append(waiting)
-        return found
+            items.append(item)
+        return items
 
     async def wait(self) -> None:
-        """Return when something may be due."""
+        """Return when an item may be due, or when one was added."""
         self._changed.clear()
-        waits = (
+        waiters = (
             asyncio.ensure_future(self._clock.wait_until(self._heap[0][0] if self._heap else None)),
             asyncio.ensure_future(self._changed.wait()),
         )
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for wait in waits:
-                wait.cancel()
+            for waiter in waiters:
+                waiter.cancel()

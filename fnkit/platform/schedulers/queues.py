@@ -1,8 +1,8 @@
-"""Follows the triggers: one subscription for each that is live, for as long as it is.
+"""Keeps one queue consumer for each active trigger.
 
-What changed is heard from the store (a trigger, or its function), never asked for; brokers' settings are looked at
-again when their file changes. A trigger without a broker is idle: it stays ready (decision 29), and its report and
-one line in the log say why.
+The store notifies the manager of changed triggers and functions. When the broker settings change, all triggers are
+checked. A trigger without a broker is idle: its API status stays ``ready``, and its consumer status and the log
+state the reason (``docs/triggers.md``).
 """
 
 from __future__ import annotations
@@ -24,30 +24,33 @@ from fnkit.platform.schedulers.targets import target_of
 
 __all__ = ["BrokerKind", "QueueScheduler"]
 
-_DRAIN_SECONDS: Final = 8.0  # less than the supervisor gives the whole process
-_NO_KIND: Final = "nothing here listens to its kind of broker"
+_DRAIN_SECONDS: Final = 8.0  # less than the supervisor's stop timeout for control
+_NO_KIND: Final = "no backend supports its type of source"
 _logger = logging.getLogger(__name__)
 
 
 class BrokerKind(Protocol):
-    """One kind of broker: where its triggers listen, and their ears there."""
+    """A kind of broker: where its triggers are consumed, and how."""
 
     def covers(self, record: TriggerRecord) -> bool:
-        """Whether that trigger is of this kind."""
+        """Return whether the backend handles the trigger."""
 
     def place(self, record: TriggerRecord) -> Hashable | str:
-        """Return where it listens: anything that differs when it must listen elsewhere. A text: why nowhere."""
+        """Return where the trigger's messages come from, or the reason why it has no source.
+
+        The trigger gets a new source whenever the returned value changes.
+        """
 
     def listener(self, record: TriggerRecord) -> Listener:
-        """Return its ear there."""
+        """Create the message source of a trigger that has an endpoint."""
 
     def gone(self, trigger_id: str) -> None:
-        """That trigger is not there any more: what it left at its broker is to be removed, now or later."""
+        """Clean up after a deleted trigger, now or in the background."""
 
 
 @dataclass(slots=True)
 class _Followed:
-    """A live trigger. ``subscription`` is ``None`` while it is idle."""
+    """An active trigger. ``consumer`` is ``None`` while it is idle."""
 
     record: TriggerRecord
     place: Hashable | str
@@ -56,21 +59,21 @@ class _Followed:
 
 
 class QueueScheduler:
-    """See the module. Lives on control's event loop."""
+    """Starts, updates and stops queue consumers. Lives on the event loop of control."""
 
     def __init__(
         self,
         context: ControlContext,
         triggers: Triggers,
         log: DeliveryLog,
-        door: Door,
-        kinds: Iterable[BrokerKind],
+        gateway: Door,
+        backends: Iterable[BrokerKind],
     ) -> None:
         self._context = context
         self._triggers = triggers
         self._log = log
-        self._door = door
-        self._kinds = tuple(kinds)
+        self._door = gateway
+        self._kinds = tuple(backends)
         self._followed: dict[str, _Followed] = {}
         self._changed_triggers: set[str] = set()
         self._changed_functions: set[str] = set()
@@ -78,16 +81,16 @@ class QueueScheduler:
         self._something = asyncio.Event()
 
     def reports(self) -> dict[str, Report]:
-        """Return how each live trigger listens."""
-        return {trigger_id: followed.report for trigger_id, followed in self._followed.items()}
+        """Return the status of the consumer of each active trigger, by trigger id."""
+        return {trigger_id: trigger.report for trigger_id, trigger in self._followed.items()}
 
     def brokers_changed(self) -> None:
-        """Look again where every trigger listens."""
+        """Check the endpoints of all triggers again."""
         self._changed_triggers.update(record.id for record in self._triggers.live())
         self._something.set()
 
     async def run(self) -> None:
-        """Follow, for ever."""
+        """Follow changes, forever."""
         self._context.store.triggers.listen(self._trigger_changed)
         self._context.store.functions.listen(self._function_changed)
         self.brokers_changed()
@@ -99,20 +102,22 @@ class QueueScheduler:
             functions, self._changed_functions = self._changed_functions, set()
             for trigger_id in triggers:
                 await self._follow(trigger_id)
-            for followed in list(self._followed.values()):
-                if followed.record.function_id in functions:
-                    self._refresh(followed)
+            for trigger in list(self._followed.values()):
+                if trigger.record.function_id in functions:
+                    self._refresh(trigger)
 
     async def retry_due(self) -> None:
-        """The clock was moved: begin every attempt that is due."""
-        for followed in list(self._followed.values()):
-            if followed.subscription is not None:
-                await followed.subscription.retry_due()
+        """Start attempts that are due. Called after the clock was moved."""
+        for trigger in list(self._followed.values()):
+            if trigger.subscription is not None:
+                await trigger.subscription.retry_due()
 
     async def stop(self) -> None:
-        """Ask for nothing more, and let what is in flight end."""
-        subscriptions = [one.subscription for one in self._followed.values() if one.subscription is not None]
-        await asyncio.gather(*(one.stop(_DRAIN_SECONDS) for one in subscriptions))
+        """Stop requesting messages, and wait for those in flight."""
+        consumers = [
+            trigger.subscription for trigger in self._followed.values() if trigger.subscription is not None
+        ]
+        await asyncio.gather(*(trigger.stop(_DRAIN_SECONDS) for trigger in consumers))
 
     def _trigger_changed(self, trigger_id: str) -> None:
         self._changed_triggers.add(trigger_id)
@@ -124,62 +129,62 @@ class QueueScheduler:
 
     async def _follow(self, trigger_id: str) -> None:
         record = self._triggers.live_one(trigger_id)
-        followed = self._followed.get(trigger_id)
+        active = self._followed.get(trigger_id)
         if record is None:
-            if followed is not None:
+            if active is not None:
                 del self._followed[trigger_id]
-                self._end(followed)
+                self._end(active)
             if self._context.store.triggers.get(trigger_id) is None:
-                for one in self._kinds:
-                    one.gone(trigger_id)
+                for candidate in self._kinds:
+                    candidate.gone(trigger_id)
             return
-        kind = next((one for one in self._kinds if one.covers(record)), None)
-        place = _NO_KIND if kind is None else kind.place(record)
-        if followed is None or followed.place != place:
-            if followed is not None:
-                self._end(followed)
-            followed = self._followed[trigger_id] = self._begin(kind, record, place)
-        followed.record = record
-        self._refresh(followed)
+        backend = next((candidate for candidate in self._kinds if candidate.covers(record)), None)
+        endpoint = _NO_KIND if backend is None else backend.place(record)
+        if active is None or active.place != endpoint:
+            if active is not None:
+                self._end(active)
+            active = self._followed[trigger_id] = self._begin(backend, record, endpoint)
+        active.record = record
+        self._refresh(active)
 
-    def _begin(self, kind: BrokerKind | None, record: TriggerRecord, place: Hashable | str) -> _Followed:
-        if kind is None or isinstance(place, str):
-            _logger.info("Trigger %s (%s) is idle: %s", record.id, record.name, place)
+    def _begin(self, backend: BrokerKind | None, record: TriggerRecord, endpoint: Hashable | str) -> _Followed:
+        if backend is None or isinstance(endpoint, str):
+            _logger.info("Trigger %s (%s) is idle: %s", record.id, record.name, endpoint)
             self._say(record.id, None)
-            return _Followed(record, place, Report("idle", str(place)))
-        followed = _Followed(record, place, Report("trouble", "not connected yet"))
+            return _Followed(record, endpoint, Report("idle", str(endpoint)))
+        active = _Followed(record, endpoint, Report("trouble", "not connected yet"))
 
-        def report(new: Report) -> None:
-            if new == followed.report:
+        def on_status_change(status: Report) -> None:
+            if status == active.report:
                 return
-            followed.report = new
-            level = logging.INFO if new.state == "listening" else logging.WARNING
-            _logger.log(level, "Trigger %s (%s): %s", record.id, record.name, new.words)
-            self._say(record.id, new.words if new.state == "trouble" else None)
+            active.report = status
+            level = logging.INFO if status.state == "listening" else logging.WARNING
+            _logger.log(level, "Trigger %s (%s): %s", record.id, record.name, status.words)
+            self._say(record.id, status.words if status.state == "trouble" else None)
 
-        followed.subscription = Subscription(
-            self._context, self._log, self._door, record, kind.listener(record), report
+        active.subscription = Subscription(
+            self._context, self._log, self._door, record, backend.listener(record), on_status_change
         )
-        followed.subscription.start()
-        return followed
+        active.subscription.start()
+        return active
 
-    def _refresh(self, followed: _Followed) -> None:
-        if followed.subscription is not None:
-            record = followed.record
-            followed.subscription.refresh(record, target_of(self._context, record.function_id))
+    def _refresh(self, trigger: _Followed) -> None:
+        if trigger.subscription is not None:
+            record = trigger.record
+            trigger.subscription.refresh(record, target_of(self._context, record.function_id))
 
-    def _end(self, followed: _Followed) -> None:
-        if followed.subscription is not None:
+    def _end(self, trigger: _Followed) -> None:
+        if trigger.subscription is not None:
             self._context.tasks.start(
-                followed.subscription.stop(_DRAIN_SECONDS), f"end of trigger {followed.record.id}"
+                trigger.subscription.stop(_DRAIN_SECONDS), f"end of trigger {trigger.record.id}"
             )
 
-    def _say(self, trigger_id: str, fault: str | None) -> None:
-        self._faults[trigger_id] = fault
+    def _say(self, trigger_id: str, error: str | None) -> None:
+        self._faults[trigger_id] = error
         self._something.set()
 
     async def _tell(self) -> None:
-        """Bring reports into the triggers' own status."""
-        faults, self._faults = self._faults, {}
-        for trigger_id, fault in faults.items():
-            await self._triggers.listened(trigger_id, fault)
+        """Write changed connection errors to the API status of the triggers."""
+        errors, self._faults = self._faults, {}
+        for trigger_id, error in errors.items():
+            await self._triggers.listened(trigger_id, error)

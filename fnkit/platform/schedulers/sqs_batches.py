@@ -1,4 +1,7 @@
-"""Many small requests as few large ones: what comes while one is under way goes with the next, ten at most."""
+"""Combines requests into the batch operations of SQS.
+
+Entries that are submitted while a batch is under way are sent together in the next one, up to ten.
+"""
 
 from __future__ import annotations
 
@@ -11,37 +14,44 @@ from fnkit.platform.schedulers.sqs_faults import SqsAway
 __all__ = ["Batches", "Entry"]
 
 Entry = Mapping[str, object]
-_MOST: Final = 10  # SQS' own limit
+_MOST: Final = 10  # the limit of SQS
 _AT_ONCE: Final = 2
 
 
 class Batches:
-    """One operation of SQS that takes entries. send: makes the request, with ``Id`` in each entry.
-
-    judge: what an entry that failed means.
-    """
+    """Batches the entries of one operation. Lives on one event loop."""
 
     def __init__(
         self,
         send: Callable[[Sequence[Entry]], Awaitable[Mapping[str, Any]]],
-        judge: Callable[[Mapping[str, Any]], Exception],
+        parse_failure: Callable[[Mapping[str, Any]], Exception],
     ) -> None:
+        """Create a batcher.
+
+        Args:
+            send: Sends a batch, whose entries have an ``Id``, and returns the response.
+            parse_failure: Returns the exception for an item of ``Failed`` in the response.
+        """
         self._send = send
-        self._judge = judge
+        self._judge = parse_failure
         self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def put(self, entry: Entry) -> None:
-        """Return when the service has done it; raises what went wrong with this entry, or with its request."""
+        """Submit an entry, and return when the service has processed it.
+
+        Raises:
+            BrokerError: The entry, or the request with its batch, failed.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_soon(self._go_on)
         await future
 
-    def _go_on(self, ended: asyncio.Task[None] | None = None) -> None:
-        if ended is not None:
-            self._under_way.discard(ended)
+    def _go_on(self, finished: asyncio.Task[None] | None = None) -> None:
+        if finished is not None:
+            self._under_way.discard(finished)
         while self._waiting and len(self._under_way) < _AT_ONCE:
             batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
             task = asyncio.ensure_future(self._request(batch))
@@ -49,23 +59,23 @@ class Batches:
             task.add_done_callback(self._go_on)
 
     async def _request(self, batch: list[tuple[Entry, asyncio.Future[None]]]) -> None:
-        names = [str(number) for number in range(len(batch))]
-        faults: dict[str, Exception]
+        ids = [str(number) for number in range(len(batch))]
+        errors: dict[str, Exception]
         try:
-            answer = await self._send(
-                [{"Id": name, **entry} for name, (entry, _) in zip(names, batch, strict=True)]
+            response = await self._send(
+                [{"Id": entry_id, **entry} for entry_id, (entry, _) in zip(ids, batch, strict=True)]
             )
-        except Exception as error:  # noqa: BLE001  it is theirs who wait
-            faults = dict.fromkeys(names, error)
+        except Exception as failure:  # noqa: BLE001  passed on to the callers of ``submit``
+            errors = dict.fromkeys(ids, failure)
         else:
-            faults = dict.fromkeys(names, SqsAway("SQS says nothing of an entry of a batch"))
-            faults |= {str(one["Id"]): self._judge(one) for one in answer.get("Failed") or ()}
-            for one in answer.get("Successful") or ():
-                faults.pop(str(one["Id"]), None)
-        for name, (_, future) in zip(names, batch, strict=True):
+            errors = dict.fromkeys(ids, SqsAway("the response of SQS omits an entry of the batch"))
+            errors |= {str(item["Id"]): self._judge(item) for item in response.get("Failed") or ()}
+            for item in response.get("Successful") or ():
+                errors.pop(str(item["Id"]), None)
+        for entry_id, (_, future) in zip(ids, batch, strict=True):
             if future.done():
                 continue
-            if (fault := faults.get(name)) is None:
+            if (error := errors.get(entry_id)) is None:
                 future.set_result(None)
             else:
-                future.set_exception(fault)
+                future.set_exception(error)

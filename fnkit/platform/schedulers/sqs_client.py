@@ -1,8 +1,8 @@
-"""One SQS service in its JSON protocol; triggers with the same keys share it. botocore signs, and that is all.
+"""Client of an SQS service with the JSON protocol, shared by all triggers that use the same service and keys.
 
-boto3's own client blocks, so it needs threads, and these wait for each other and for the event loop at every turn:
-a fifth of the messages a second (docs/decisions/sqs-without-boto3.md). Retries are left to those who call, who know
-what may wait and for how long.
+botocore only signs requests. boto3's client blocks and would need threads, which reaches a fifth of the throughput
+(``docs/decisions/sqs-without-boto3.md``). Retries are left to the callers, which have different limits. Connections
+are HTTP/1.1 and kept alive: a long poll occupies one connection and nothing else.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from fnkit.platform.schedulers.sqs_wire import Answer, Wires
 __all__ = ["LONGEST_POLL_SECONDS", "SqsClient", "SqsClients", "has_botocore"]
 
 LONGEST_POLL_SECONDS: Final = 20
-"""The longest that SQS lets a request for messages wait."""
+"""The longest wait that SQS allows for ``ReceiveMessage``."""
 
-_GRACE_SECONDS: Final = 10.0
+_GRACE_SECONDS: Final = 10.0  # added to the wait of a long poll
 _FINE: Final = 200
 
 
 def has_botocore() -> bool:
-    """Whether botocore is installed (``fnkit[queues]``)."""
+    """Return whether botocore is installed (``fnkit[queues]``)."""
     return find_spec("botocore") is not None
 
 
 class SqsClient:
-    """See the module. Lives on one event loop."""
+    """A client of one service with one pair of keys. Lives on one event loop."""
 
     def __init__(self, access: SqsAccess) -> None:
         self.access = access
@@ -45,55 +45,60 @@ class SqsClient:
         self._lock = asyncio.Lock()
 
     async def call(self, operation: str, **parameters: object) -> dict[str, Any]:
-        """Return the answer to one operation of SQS (``ReceiveMessage`` …).
+        """Call an operation of SQS (``ReceiveMessage`` …) and return its response.
+
+        Args:
+            operation: Name of the operation.
+            parameters: Its parameters, with the names of the JSON protocol.
 
         Raises:
-            SqsAway: no answer, or one that says: later.
-            SqsRefusal: the service refuses.
-            HandleGone: its receipt handle is of no use any more.
+            SqsUnavailable: There was no response, or a transient error.
+            SqsRequestRejected: The service rejects the request.
+            ReceiptHandleExpired: The receipt handle of the message is no longer valid.
         """
         if self._wires is None:
             async with self._lock:
                 if self._wires is None:
-                    self._sign, trust = await asyncio.to_thread(_prepared, self.access)
-                    self._wires = Wires(self.access.endpoint, trust)
+                    self._sign, ssl_context = await asyncio.to_thread(_prepared, self.access)
+                    self._wires = Wires(self.access.endpoint, ssl_context)
         body = msgspec.json.encode(parameters)
         headers = self._sign(f"AmazonSQS.{operation}", body)
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         request = f"POST {self._path} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         wait = parameters.get("WaitTimeSeconds", 0)
         try:
-            answer = await self._wires.exchange(request, _GRACE_SECONDS + (wait if isinstance(wait, int) else 0))
+            response = await self._wires.exchange(request, _GRACE_SECONDS + (wait if isinstance(wait, int) else 0))
         except TimeoutError:
-            raise SqsAway(f"SQS at {self.access.host} does not answer in time") from None
+            raise SqsAway(f"SQS at {self.access.host} did not respond in time") from None
         except ssl.SSLError as error:
-            raise SqsAway(f"SQS at {self.access.host} cannot be trusted: {error.reason or error}") from None
+            raise SqsAway(f"TLS connection to SQS at {self.access.host} failed: {error.reason or error}") from None
         except OSError as error:
-            raise SqsAway(f"SQS at {self.access.host} does not answer: {error.strerror or error}") from None
-        return self._read(answer)
+            raise SqsAway(f"SQS at {self.access.host} cannot be reached: {error.strerror or error}") from None
+        return self._read(response)
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the idle connections."""
         if self._wires is not None:
             self._wires.close()
 
-    def _read(self, answer: Answer) -> dict[str, Any]:
+    def _read(self, response: Answer) -> dict[str, Any]:
         try:
-            document = msgspec.json.decode(answer.body or b"{}", type=dict[str, Any])
+            document = msgspec.json.decode(response.body or b"{}", type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            words = f"what answers at {self.access.host} is no SQS, or not in JSON: status {answer.status}"
-            if is_passing("", answer.status):
-                raise SqsAway(words) from None
-            raise SqsRefusal(words, "") from None
-        if answer.status == _FINE:
+            message = f"the server at {self.access.host} does not respond with SQS JSON: status {response.status}"
+            if is_passing("", response.status):
+                raise SqsAway(message) from None
+            raise SqsRefusal(message, "") from None
+        if response.status == _FINE:
             return document
-        code = answer.query_error or str(document.get("__type", "")).rpartition("#")[2] or str(answer.status)
-        words = str(document.get("message") or document.get("Message") or "")
-        raise refusal(code, words, answer.status, self.access)
+        # Services also send the code of the older query protocol, in a header. It takes precedence.
+        code = response.query_error or str(document.get("__type", "")).rpartition("#")[2] or str(response.status)
+        message = str(document.get("message") or document.get("Message") or "")
+        raise refusal(code, message, response.status, self.access)
 
 
 def _prepared(access: SqsAccess) -> tuple[Callable[[str, bytes], dict[str, str]], ssl.SSLContext | None]:
-    """In a thread, since importing botocore takes a while: return what signs, and whom to trust."""
+    """Return the signer and, for HTTPS, the TLS context. Runs in a thread, since importing botocore is slow."""
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
@@ -110,25 +115,25 @@ def _prepared(access: SqsAccess) -> tuple[Callable[[str, bytes], dict[str, str]]
         return sign, None
     from botocore.httpsession import get_cert_path
 
-    trust = ssl.create_default_context()
-    trust.load_verify_locations(get_cert_path(True))  # noqa: FBT003  its only parameter
-    return sign, trust
+    ssl_context = ssl.create_default_context()
+    ssl_context.load_verify_locations(get_cert_path(True))  # noqa: FBT003  its only parameter
+    return sign, ssl_context
 
 
 class SqsClients:
-    """The clients of this process, one for each service and keys, as long as somebody uses it."""
+    """The clients of this process, one per service and pair of keys, with reference counts."""
 
     def __init__(self) -> None:
         self._clients: dict[SqsAccess, tuple[SqsClient, int]] = {}
 
     def take(self, access: SqsAccess) -> SqsClient:
-        """Return the client; every ``take`` needs one ``give``."""
+        """Return the client for a service. Each call needs one ``release``."""
         client, users = self._clients.get(access) or (SqsClient(access), 0)
         self._clients[access] = (client, users + 1)
         return client
 
     def give(self, access: SqsAccess) -> None:
-        """It is not used any more by whoever took it."""
+        """End one use of a client. The last user closes it."""
         client, users = self._clients.pop(access)
         if users > 1:
             self._clients[access] = (client, users - 1)

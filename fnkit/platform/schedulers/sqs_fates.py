@@ -1,7 +1,7 @@
-"""What became of messages of SQS that nobody here holds (pure).
+"""The outcomes of SQS messages that no process holds any more.
 
-No service says what it did with a message. But one that it still has appears again when its visibility timeout is
-over; so where the queue then has nothing to hand out, it is not there any more.
+SQS does not report what happened to a message. But a message that still exists is delivered again after its
+visibility timeout. So if the queue has nothing to deliver after that, the message is gone.
 """
 
 from __future__ import annotations
@@ -16,29 +16,35 @@ from fnkit.platform.schedulers.sqs_traits import Traits
 __all__ = ["queue_fates"]
 
 _LONG_SECONDS: Final = 600.0
-"""After so long a queue that is never empty has had every chance to hand a message out."""
+"""Seconds after which a message of a queue that is never empty counts as gone."""
 
 _NOT_SEEN: Final = Fate(
     DeliveryStatus.UNKNOWN,
-    "the queue does not hand the message out any more: it was deleted, as only what a function took is, or "
-    "somebody else took or purged it; an answer was not written down",
+    "the queue no longer delivers the message: it was deleted after success, or another client consumed or "
+    "purged it; no response was recorded",
 )
 _NOT_SEEN_AFTER_REDRIVE: Final = Fate(
     DeliveryStatus.UNKNOWN,
-    "the queue does not hand the message out any more: it was deleted, as only what a function took is, or its "
-    "redrive policy moved it; an answer was not written down",
+    "the queue no longer delivers the message: it was deleted after success, or the redrive policy moved it; "
+    "no response was recorded",
 )
 
 
-def queue_fates(since: Mapping[str, float], traits: Traits, *, emptied: float, heard: float) -> dict[str, Fate]:
-    """Return what is known; all times are the event loop's.
+def queue_fates(
+    unheld_since: Mapping[str, float], attributes: Traits, *, last_empty: float, last_response: float
+) -> dict[str, Fate]:
+    """Return the known outcomes. All times are those of the event loop.
 
-    since: from when nobody held each message. emptied: when the queue had nothing to hand out. heard: when it
-    answered for the last time.
+    Args:
+        unheld_since: When this process ceased to hold each message, by message id.
+        attributes: The attributes of the queue.
+        last_empty: When the queue last had nothing to deliver.
+        last_response: When the queue last responded.
     """
-    fate = _NOT_SEEN_AFTER_REDRIVE if traits.attempts else _NOT_SEEN
+    outcome = _NOT_SEEN_AFTER_REDRIVE if attributes.attempts else _NOT_SEEN
     return {
-        message: fate
-        for message, moment in since.items()
-        if emptied >= moment + traits.held or heard >= moment + traits.held + _LONG_SECONDS
+        message: outcome
+        for message, released_at in unheld_since.items()
+        if last_empty >= released_at + attributes.held
+        or last_response >= released_at + attributes.held + _LONG_SECONDS
     }

@@ -1,4 +1,4 @@
-"""What goes wrong at an SQS service, in words that may be shown, and whether waiting helps (pure)."""
+"""Errors of SQS services, their messages for users and whether they are transient; and the endpoints of queues."""
 
 from __future__ import annotations
 
@@ -54,43 +54,54 @@ _TOO_MANY: Final = 429
 
 
 class SqsAway(BrokerTrouble):
-    """Not there, or not now: the same call may well succeed a little later."""
+    """The service is not available now. The same call may succeed later."""
 
 
 class SqsRefusal(BrokerTrouble):
-    """The service says no, and will until somebody changes something. ``code`` is its own."""
+    """The service rejects a request, and will do so until its configuration or the keys change.
 
-    def __init__(self, words: str, code: str) -> None:
-        super().__init__(words)
+    Attributes:
+        code: The error code of SQS.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
         self.code = code
 
     @property
     def is_of_rights(self) -> bool:
-        """Whether the keys may not do that."""
+        """Whether the keys lack the permission."""
         return self.code in _DENIED
 
 
 class HandleGone(BrokerTrouble):
-    """A message is not ours any more: it is visible again, or deleted."""
+    """The message is no longer held: it is visible again, or deleted."""
 
 
 def is_passing(code: str, status: int) -> bool:
-    """Whether an error of that code, or that HTTP status, passes by itself."""
+    """Return whether an error with this code or HTTP status is transient."""
     return code in _PASSING or status >= _SERVER_FAULT or status == _TOO_MANY
 
 
-def refusal(code: str, message: str, status: int, access: SqsAccess) -> BrokerTrouble:
-    """Return what an error that the service answered means. Keys never stand in it."""
+def refusal(code: str, message: str, status: int, config: SqsAccess) -> BrokerTrouble:
+    """Return the exception for an error response. Its message contains no keys.
+
+    Args:
+        code: The error code.
+        message: The error message.
+        status: The HTTP status.
+        config: The service and the keys.
+    """
     if code in _GONE:
         return HandleGone("the message's receipt handle has expired")
-    words = message.strip()
-    for secret in (access.secret_key, access.access_key):
-        words = words.replace(secret, "…") if secret else words
-    said = f"{code}: {words}" if words and words != code else code
+    text = message.strip()
+    for secret in (config.secret_key, config.access_key):
+        text = text.replace(secret, "…") if secret else text
+    details = f"{code}: {text}" if text and text != code else code
     if code in _NO_QUEUE:
-        return SqsRefusal(f"there is no such queue at {access.host} ({said})", code)
+        return SqsRefusal(f"the queue does not exist at {config.host} ({details})", code)
     if is_passing(code, status):
-        return SqsAway(f"SQS at {access.host} cannot answer now: {said}")
+        return SqsAway(f"SQS at {config.host} is temporarily unavailable: {details}")
     if code in _WRONG_KEYS:
-        return SqsRefusal(f"SQS at {access.host} does not accept the keys: {said}", code)
-    return SqsRefusal(f"SQS at {access.host} refuses: {said}", code)
+        return SqsRefusal(f"SQS at {config.host} does not accept the keys: {details}", code)
+    return SqsRefusal(f"SQS at {config.host} rejects the request: {details}", code)

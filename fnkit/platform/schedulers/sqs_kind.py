@@ -1,4 +1,4 @@
-"""SQS as a kind of broker: where its triggers listen."""
+"""SQS as a broker backend: the endpoints of its triggers."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ _NOT_INSTALLED: Final = "SQS needs fnkit[queues]: pip install 'fnkit[queues]', t
 
 
 class SqsKind:
-    """See ``queues.BrokerKind``.
-
-    broker_for: the service of a project and region, or why there is none. secret_key: of a trigger with its own.
-    """
+    """The backend of SQS triggers."""
 
     def __init__(
         self, broker_for: Callable[[str, str], SqsBroker | str], secret_key: Callable[[TriggerRecord], str]
     ) -> None:
+        """Create the backend.
+
+        Args:
+            broker_for: Returns the service of a project and a region, or the reason why there is none.
+            secret_key: Returns the secret key of a trigger that has its own.
+        """
         self._broker_for = broker_for
         self._secret_key = secret_key
         self._clients = SqsClients()
 
     def covers(self, record: TriggerRecord) -> bool:
-        """See ``BrokerKind``."""
+        """Return whether the trigger's source is SQS."""
         return isinstance(record.source, QueueSource | SqsSource)
 
     def place(self, record: TriggerRecord) -> SqsPlace | str:
-        """See ``BrokerKind``."""
+        """Return the endpoint of a trigger's queue, or the reason why it has none."""
         if not has_botocore():
             return _NOT_INSTALLED
         match record.source:
@@ -47,11 +50,11 @@ class SqsKind:
                 raise TypeError(other)
 
     def listener(self, record: TriggerRecord) -> SqsListener:
-        """See ``BrokerKind``."""
-        place = self.place(record)
-        if isinstance(place, str):
-            raise TypeError(place)
-        return SqsListener(self._clients, place)
+        """Create the message source of a trigger."""
+        endpoint = self.place(record)
+        if isinstance(endpoint, str):
+            raise TypeError(endpoint)
+        return SqsListener(self._clients, endpoint)
 
     def gone(self, trigger_id: str) -> None:
-        """See ``BrokerKind``. A queue knows nothing of who listened to it."""
+        """Do nothing: a queue stores nothing about its consumers."""

@@ -1,4 +1,8 @@
-"""A trigger's ear at an SQS queue (decision 30)."""
+"""SQS: the broker backend, the message source of its triggers, and the outcomes of messages that no process holds.
+
+SQS does not report what happened to a message. But a message that still exists is delivered again after its
+visibility timeout. So if the queue has nothing to deliver after that, the message is gone.
+"""
 
 from __future__ import annotations
 
@@ -20,31 +24,39 @@ from fnkit.platform.schedulers.sqs_queue import SqsQueue
 __all__ = ["SqsListener"]
 
 _LOOK_SECONDS: Final = 30.0
-_FIRST_KEEP_SECONDS: Final = 1.0  # until the queue was asked how long it hides what it hands out
+_FIRST_KEEP_SECONDS: Final = 1.0  # until the visibility timeout of the queue is known
 
 
 class SqsListener:
-    """See the module and ``listening.Listener``."""
+    """The message source of an SQS trigger."""
 
     kind = "sqs"
     pulls_ahead = False
 
-    def __init__(self, clients: SqsClients, place: SqsPlace) -> None:
+    def __init__(self, clients: SqsClients, endpoint: SqsPlace) -> None:
         self._clients = clients
-        self._place = place
-        self._queue = SqsQueue(clients.take(place.access), place)
+        self._place = endpoint
+        self._queue = SqsQueue(clients.take(endpoint.access), endpoint)
         self._groups: Groups | None = None
         self._told()
         self.keep_every = _FIRST_KEEP_SECONDS
 
-    async def listen(self, intake: Intake, say: Callable[[str], None]) -> None:
-        """See ``Listener``."""
+    async def listen(self, prefetch: Intake, report: Callable[[str], None]) -> None:
+        """Receive messages until cancelled.
+
+        Args:
+            prefetch: Receives the messages.
+            report: Called with a description of the queue, also when its attributes have changed.
+
+        Raises:
+            BrokerError: The queue cannot be reached, or rejects a request.
+        """
         queue = self._queue
         await queue.open()
         self._told()
-        say(self._words())
-        groups = self._groups = self._groups or Groups(intake.offer)
-        polling = asyncio.ensure_future(Polls(queue, intake, groups).run())
+        report(self._words())
+        ordering = self._groups = self._groups or Groups(prefetch.offer)
+        polling = asyncio.ensure_future(Polls(queue, prefetch, ordering).run())
         try:
             while True:
                 done, _ = await asyncio.wait((polling,), timeout=_LOOK_SECONDS)
@@ -53,42 +65,46 @@ class SqsListener:
                 with contextlib.suppress(SqsAway):
                     await queue.look()
                 self._told()
-                say(self._words())
+                report(self._words())
         finally:
             polling.cancel()
             await asyncio.gather(polling, return_exceptions=True)
 
     async def keep(self, messages: Sequence[Message]) -> None:
-        """See ``Listener``."""
-        early = [] if self._groups is None else self._groups.early
-        ours = [one for one in (*messages, *early) if isinstance(one, SqsMessage) and one.is_ours]
-        await self._queue.keep([one.handle for one in ours])
+        """Extend the visibility timeouts of messages in flight, and of those that wait for their message group."""
+        buffered = [] if self._groups is None else self._groups.early
+        held = [one for one in (*messages, *buffered) if isinstance(one, SqsMessage) and one.is_ours]
+        await self._queue.keep([one.handle for one in held])
 
-    async def fates(self, since: Mapping[str, float]) -> Mapping[str, Fate]:
-        """See ``Listener``."""
-        early = set() if self._groups is None else {one.id for one in self._groups.early}
-        gone = {one: moment for one, moment in since.items() if one not in early}
-        return queue_fates(gone, self._queue.traits, emptied=self._queue.emptied, heard=self._queue.heard)
+    async def fates(self, unheld_since: Mapping[str, float]) -> Mapping[str, Fate]:
+        """Look up outcomes of pending deliveries, as far as the queue allows to infer them."""
+        buffered = set() if self._groups is None else {message.id for message in self._groups.early}
+        unheld = {message: released_at for message, released_at in unheld_since.items() if message not in buffered}
+        return queue_fates(
+            unheld, self._queue.traits, last_empty=self._queue.emptied, last_response=self._queue.heard
+        )
 
     async def close(self) -> None:
-        """See ``Listener``."""
+        """Finish the deletions under way and release the client."""
         await self._queue.close()
         self._clients.give(self._place.access)
 
     def _told(self) -> None:
-        """Go by what the queue says: its visibility timeout is what spaced attempts where that was recorded."""
-        traits = self._queue.traits
-        self.spacing = float(traits.visibility)
-        self.keep_every = traits.keep_every
-        self.redrives = bool(traits.attempts)
+        """Apply the attributes of the queue. Attempts are a visibility timeout apart, as recorded from Scaleway."""
+        attributes = self._queue.traits
+        self.spacing = float(attributes.visibility)
+        self.keep_every = attributes.keep_every
+        self.redrives = bool(attributes.attempts)
 
     def _words(self) -> str:
-        traits = self._queue.traits
-        order = ", its groups in order" if traits.is_fifo else ""
+        attributes = self._queue.traits
+        order = ", ordered by message group" if attributes.is_fifo else ""
         if not self._queue.is_known:
-            end = f"its attributes may not be read, so no redrive policy is assumed: dead after {ATTEMPTS} attempts"
-        elif traits.attempts:
-            end = f"its redrive policy takes what fails {traits.attempts} times"
+            retries = (
+                f"no permission to read its attributes, assuming no redrive policy: dead after {ATTEMPTS} attempts"
+            )
+        elif attributes.attempts:
+            retries = f"its redrive policy applies after {attributes.attempts} failed attempts"
         else:
-            end = f"dead after {ATTEMPTS} attempts, {traits.visibility} s apart"
-        return f"queue {self._place.queue} at {self._place.access.host}{order}; {end}"
+            retries = f"dead after {ATTEMPTS} attempts, {attributes.visibility} s apart"
+        return f"queue {self._place.queue} at {self._place.access.host}{order}; {retries}"

@@ -1,4 +1,4 @@
-"""Where an SQS trigger listens: its source and the brokers' settings → a queue, and what signs requests (pure)."""
+"""The endpoints of SQS queues: which service, keys and queue a trigger's source refers to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOSTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SqsAccess:
-    """An SQS service and the keys to it. region_name: what requests are signed for."""
+    """Configuration of a client: the service, the region that requests are signed for, and the keys."""
 
     endpoint: str
     region_name: str
@@ -32,13 +32,13 @@ class SqsAccess:
 
     @property
     def host(self) -> str:
-        """The service as messages name it."""
+        """The service as it appears in messages."""
         return urlsplit(self.endpoint).netloc.rpartition("@")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class SqsPlace:
-    """One queue there. url: ``""`` where the service is to be asked for it by the queue's name."""
+    """A queue. ``url`` is empty if it must be looked up by the queue's name."""
 
     access: SqsAccess
     queue: str
@@ -46,7 +46,7 @@ class SqsPlace:
 
 
 def place_at_broker(source: QueueSource, broker: SqsBroker) -> SqsPlace:
-    """Return where a queue of Scaleway's is, by its project and region."""
+    """Return the endpoint of a queue of Scaleway at the broker for its project and region."""
     url = broker.queue_url
     for name, value in (("queue", source.queue), ("project", source.project_id), ("region", source.region)):
         url = url.replace(f"{{{name}}}", value)
@@ -55,16 +55,25 @@ def place_at_broker(source: QueueSource, broker: SqsBroker) -> SqsPlace:
 
 
 def place_anywhere(source: SqsSource, secret_key: str, region: str) -> SqsPlace:
-    """Return where a queue anywhere is. region: the trigger's own, for endpoints that name none."""
-    signed_for = signing_region(source.endpoint, region)
-    access = SqsAccess(source.endpoint, signed_for, source.access_key, secret_key)
+    """Return the endpoint of a queue that the source describes completely.
+
+    Args:
+        source: The source of the trigger.
+        secret_key: The decrypted secret key.
+        region: The trigger's region, to sign requests for endpoints whose host name contains none.
+    """
+    region_name = signing_region(source.endpoint, region)
+    access = SqsAccess(source.endpoint, region_name, source.access_key, secret_key)
     return SqsPlace(access, source.queue_url.rstrip("/").rpartition("/")[2], source.queue_url)
 
 
-def signing_region(endpoint: str, otherwise: str) -> str:
-    """Return the region that an endpoint's name says, which is what its requests must be signed for."""
+def signing_region(endpoint: str, default: str) -> str:
+    """Return the region in the host name of an endpoint, or the default.
+
+    Services verify that requests are signed for their own region.
+    """
     host = urlsplit(endpoint).hostname or ""
     for pattern in _HOSTS:
-        if found := pattern.fullmatch(host):
-            return found.group(1)
-    return otherwise
+        if match := pattern.fullmatch(host):
+            return match.group(1)
+    return default

@@ -1,8 +1,8 @@
-"""Asks a queue for messages: for as many as there are free hands, never more, and waits at the queue for the first.
+"""Long-polls a queue for at most as many messages as there are free delivery slots, and keeps FIFO groups in order.
 
-A queue without order is asked by one request at a time. Where groups have an order, each request asks for one
-message, since a second one of the same group would have to wait here, and would count as tried where the first one
-fails. So several ask: one that waits at the queue, and, as long as there is more, others that do not.
+A standard queue has one request at a time. On a FIFO queue each request asks for one message: a second message of
+the same group would have to wait here, and would count as received if the first one fails. To keep the throughput,
+there is one long poll and, as long as the queue has messages, up to four short polls beside it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from fnkit.platform.schedulers.sqs_queue import SqsQueue
 
 __all__ = ["Polls"]
 
-_MOST: Final = 10  # SQS' own limit
+_MOST: Final = 10  # the limit of SQS
 _HASTY: Final = 4
-_BRIEF_POLL_SECONDS: Final = 1  # while a group is closed by us, and opens when we are done
+_BRIEF_POLL_SECONDS: Final = (
+    1  # while groups are in progress: their next message becomes available when this process is done
+)
 _PATIENCE_SECONDS: Final = 5.0
-"""So long may a service that answered be away before its triggers are in error."""
+"""Seconds for which a service may be unavailable before its triggers report an error."""
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _EARLY_SECONDS: Final = 0.5
@@ -31,12 +33,12 @@ _EARLY_PAUSE: Final = 0.2
 
 
 class Polls:
-    """See the module. ``run`` once."""
+    """Requests messages from a queue. ``run`` may be called once."""
 
-    def __init__(self, queue: SqsQueue, intake: Intake, groups: Groups) -> None:
+    def __init__(self, queue: SqsQueue, prefetch: Intake, ordering: Groups) -> None:
         self._queue = queue
-        self._intake = intake
-        self._groups = groups
+        self._intake = prefetch
+        self._groups = ordering
         self._something = asyncio.Event()
         self._asked: dict[asyncio.Task[None], int] = {}
         self._waiting: asyncio.Task[None] | None = None
@@ -47,18 +49,18 @@ class Polls:
         self._fault: BaseException | None = None
 
     async def run(self) -> None:
-        """Ask, until cancelled.
+        """Receive messages until cancelled.
 
         Raises:
-            BrokerTrouble: the queue refuses, or is away for too long.
+            BrokerError: The queue rejects a request, or is unavailable for too long.
         """
         self._intake.on_wanted = self._something.set
         self._groups.on_settled = self._settled
         try:
             while True:
                 self._something.clear()
-                if (fault := self._fault or self._queue.refused) is not None:
-                    raise fault
+                if (error := self._fault or self._queue.refused) is not None:
+                    raise error
                 self._ask()
                 await self._something.wait()
         finally:
@@ -70,17 +72,17 @@ class Polls:
         is_fifo = self._queue.traits.is_fifo
         free = self._intake.wanted - sum(self._asked.values()) - len(self._groups.early)
         if free > 0 and self._waiting is None:
-            number = 1 if is_fifo else min(_MOST, free)
+            count = 1 if is_fifo else min(_MOST, free)
             wait = _BRIEF_POLL_SECONDS if self._groups.has_heads else LONGEST_POLL_SECONDS
-            self._waiting = self._start(self._wait(number, wait), number)
-            free -= number
+            self._waiting = self._start(self._wait(count, wait), count)
+            free -= count
         while is_fifo and self._has_more and free > 0 and len(self._asked) <= _HASTY:
             self._start(self._look(), 1)
             free -= 1
 
-    def _start(self, work: Coroutine[Any, Any, None], number: int) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, None], count: int) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
-        self._asked[task] = number
+        self._asked[task] = count
         task.add_done_callback(self._ended)
         return task
 
@@ -96,25 +98,29 @@ class Polls:
         self._has_more = True
         self._something.set()
 
-    async def _wait(self, number: int, wait: int) -> None:
+    async def _wait(self, count: int, wait_seconds: int) -> None:
         started = asyncio.get_running_loop().time()
-        found = await self._received(number, wait)
-        if found is not None and found < number and not self._groups.has_heads:
+        received = await self._received(count, wait_seconds)
+        if received is not None and received < count and not self._groups.has_heads:
             self._queue.emptied = self._answered
-        if found:
+        if received:
             self._has_more = True
-        elif found is not None and self._answered - started < min(wait, _EARLY_SECONDS):
-            await asyncio.sleep(_EARLY_PAUSE)  # a queue that does not let us wait must not be asked without pause
+        elif received is not None and self._answered - started < min(wait_seconds, _EARLY_SECONDS):
+            await asyncio.sleep(_EARLY_PAUSE)  # no busy loop if the service does not support long polling
 
     async def _look(self) -> None:
         self._has_more = bool(await self._received(1, 0))
 
-    async def _received(self, number: int, wait: int) -> int | None:
-        """Offer what comes; returns how many, ``None`` where no answer came."""
+    async def _received(self, count: int, wait_seconds: int) -> int | None:
+        """Receive messages and put them into the prefetch buffer.
+
+        Returns:
+            The number of messages, or ``None`` if there was no response.
+        """
         loop = asyncio.get_running_loop()
-        due = loop.time() + wait
+        due = loop.time() + wait_seconds  # no response is expected before
         try:
-            found = await self._queue.receive(number, wait)
+            messages = await self._queue.receive(count, wait_seconds)
         except SqsAway:
             if self._away_since is None:
                 self._away_since = min(loop.time(), due)
@@ -125,10 +131,10 @@ class Polls:
             return None
         self._answered = self._queue.heard = loop.time()
         self._away_since, self._pause = None, _FIRST_PAUSE
-        for raw in found:
+        for raw in messages:
             self._groups.arrived(SqsMessage(self._queue, self._groups, raw))
-        return len(found)
+        return len(messages)
 
 
 def _nothing() -> None:
-    """Nobody asks."""
+    """Do nothing."""

@@ -1,4 +1,4 @@
-"""One queue and what is asked of it, for one trigger."""
+"""One SQS queue as a trigger uses it: attributes, receiving, and batched deletions and changes of visibility."""
 
 from __future__ import annotations
 
@@ -24,20 +24,24 @@ _LONGEST_PAUSE: Final = 5.0
 
 
 class SqsQueue:
-    """See the module. refused: what may not be done with messages that were received.
+    """A queue.
 
-    heard: the event loop's time when it last answered a request for messages; emptied: when it last had none to
-    hand out.
+    Attributes:
+        attributes: The attributes of the queue; defaults if they cannot be read.
+        can_read_attributes: Whether the keys may read the attributes.
+        rejection: The error if the service rejected a deletion or a change of visibility.
+        last_response: Time of the event loop of the last response to a request for messages.
+        last_empty: Time of the event loop at which the queue last had no message to deliver.
     """
 
-    def __init__(self, client: SqsClient, place: SqsPlace) -> None:
-        self.traits = traits_of(place.queue, None)
-        self.is_known = False  # whether its attributes may be read
+    def __init__(self, client: SqsClient, endpoint: SqsPlace) -> None:
+        self.traits = traits_of(endpoint.queue, None)
+        self.is_known = False
         self.refused: SqsRefusal | None = None
         self.heard = self.emptied = 0.0
         self._client = client
-        self._place = place
-        self._url = place.url
+        self._place = endpoint
+        self._url = endpoint.url
         self._soon: set[asyncio.Task[None]] = set()
         self._unwanted: set[asyncio.Task[dict[str, Any]]] = set()
         self._keeping: asyncio.Future[list[BaseException | None]] | None = None
@@ -45,10 +49,10 @@ class SqsQueue:
         self._changes = Batches(partial(self._batch, "ChangeMessageVisibilityBatch"), self._judged)
 
     async def open(self) -> None:
-        """Find the queue, and look how it is to be listened to.
+        """Look up the queue and read its attributes.
 
         Raises:
-            BrokerTrouble: it is not there, or may not be asked for.
+            BrokerError: The queue does not exist, or the keys lack the permission.
         """
         if not self._place.url:
             self._url = str((await self._client.call("GetQueueUrl", QueueName=self._place.queue))["QueueUrl"])
@@ -56,72 +60,86 @@ class SqsQueue:
         self.refused = None
 
     async def look(self) -> None:
-        """Read the queue's attributes. Keys that may not are no reason not to listen."""
+        """Read the queue's attributes. Keys without permission to read them can still consume the queue."""
         try:
-            answer = await self._client.call("GetQueueAttributes", QueueUrl=self._url, AttributeNames=ATTRIBUTES)
+            response = await self._client.call("GetQueueAttributes", QueueUrl=self._url, AttributeNames=ATTRIBUTES)
         except SqsRefusal as error:
             if not error.is_of_rights:
                 raise
             self.is_known, self.traits = False, traits_of(self._place.queue, None)
         else:
             self.is_known = True
-            self.traits = traits_of(self._place.queue, answer.get("Attributes") or {})
+            self.traits = traits_of(self._place.queue, response.get("Attributes") or {})
 
-    async def receive(self, number: int, wait: int) -> list[dict[str, Any]]:
-        """Return up to ``number`` messages, as SQS describes them; waits so many seconds for the first.
+    async def receive(self, max_messages: int, wait_seconds: int) -> list[dict[str, Any]]:
+        """Receive messages.
 
-        What comes when nobody waits any more is handed back at once.
+        Messages that arrive after the call was cancelled are made visible again.
+
+        Args:
+            max_messages: The largest number of messages.
+            wait_seconds: Seconds to wait for the first one.
+
+        Returns:
+            The messages, in the format of SQS.
         """
         parameters: dict[str, object] = {
             "QueueUrl": self._url,
-            "MaxNumberOfMessages": number,
-            "WaitTimeSeconds": wait,
+            "MaxNumberOfMessages": max_messages,
+            "WaitTimeSeconds": wait_seconds,
             "VisibilityTimeout": self.traits.held,
             "AttributeNames": ("ApproximateReceiveCount", "MessageGroupId"),
         }
         if self.traits.is_fifo:
             parameters["ReceiveRequestAttemptId"] = str(uuid.uuid4())
-        asking = asyncio.ensure_future(self._client.call("ReceiveMessage", **parameters))
+        # Shielded, because the service may have delivered messages already: they would stay hidden until their
+        # visibility timeout, and count as received.
+        request = asyncio.ensure_future(self._client.call("ReceiveMessage", **parameters))
         try:
-            answer = await asyncio.shield(asking)
+            response = await asyncio.shield(request)
         except asyncio.CancelledError:
-            self._unwanted.add(asking)
-            asking.add_done_callback(self._hand_back)
+            self._unwanted.add(request)
+            request.add_done_callback(self._hand_back)
             raise
-        return list(answer.get("Messages") or ())
+        return list(response.get("Messages") or ())
 
     async def delete(self, handle: str) -> None:
-        """Delete a message, however long the service is away.
+        """Delete a message, with retries while the service is unavailable.
 
         Raises:
-            HandleGone: it is not ours any more.
-            SqsRefusal: we may not.
+            ReceiptHandleExpired: The message is no longer held.
+            SqsRequestRejected: The keys lack the permission.
         """
         await self._until_done(self._deletions, {"ReceiptHandle": handle})
 
     async def hide(self, handle: str, seconds: int) -> None:
-        """Have a message appear again in so many seconds; as ``delete``."""
+        """Make a message visible after a number of seconds, with retries while the service is unavailable.
+
+        Raises:
+            ReceiptHandleExpired: The message is no longer held.
+            SqsRequestRejected: The keys lack the permission.
+        """
         if self._keeping is not None and not self._keeping.done():
-            await asyncio.wait((self._keeping,))  # else that might hide it again
+            await asyncio.wait((self._keeping,))  # a later extension would hide the message again
         await self._until_done(self._changes, {"ReceiptHandle": handle, "VisibilityTimeout": seconds})
 
-    async def soon(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something without being waited for; where much is not done yet, wait until less is."""
+    async def soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine in the background. While too many are running, wait for one to finish."""
         while len(self._soon) >= _MOST_SOON:
             await asyncio.wait(self._soon, return_when=asyncio.FIRST_COMPLETED)
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(coroutine)
         self._soon.add(task)
         task.add_done_callback(self._soon.discard)
 
     async def close(self) -> None:
-        """Return when what was to be done soon is done, or the service is not there for it."""
+        """Finish the background work, within two seconds."""
         if self._soon:
-            _, left = await asyncio.wait(self._soon, timeout=_CLOSE_SECONDS)
-            for task in left:
+            _, unfinished = await asyncio.wait(self._soon, timeout=_CLOSE_SECONDS)
+            for task in unfinished:
                 task.cancel()
 
     async def keep(self, handles: Sequence[str]) -> None:
-        """Have these stay hidden; those for which that fails appear again, which does no harm."""
+        """Keep messages hidden for another lease. Failures are ignored: the messages become visible again."""
         entries: list[Entry] = [
             {"ReceiptHandle": handle, "VisibilityTimeout": self.traits.held} for handle in handles
         ]
@@ -129,11 +147,11 @@ class SqsQueue:
         self._keeping = asyncio.gather(*puts, return_exceptions=True)
         await self._keeping
 
-    async def _until_done(self, batches: Batches, entry: Entry) -> None:
+    async def _until_done(self, batcher: Batches, entry: Entry) -> None:
         pause = _FIRST_PAUSE
         while True:
             try:
-                return await batches.put(entry)
+                return await batcher.put(entry)
             except SqsAway:
                 await asyncio.sleep(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2)
@@ -145,23 +163,24 @@ class SqsQueue:
         return await self._client.call(operation, QueueUrl=self._url, Entries=entries)
 
     def _judged(self, failed: Mapping[str, Any]) -> BrokerTrouble:
-        """Return what a failed entry means. That the service is at fault passes; that we are does not."""
-        code, words = str(failed.get("Code", "")), str(failed.get("Message") or "")
+        """Return the exception for a failed entry. Faults of the service are transient."""
+        code, message = str(failed.get("Code", "")), str(failed.get("Message") or "")
         status = 400 if failed.get("SenderFault") else 500
-        fault = refusal(code, words, status, self._client.access)
-        return HandleGone(str(fault)) if code == "InvalidParameterValue" else fault
+        error = refusal(code, message, status, self._client.access)
+        # Some services report an expired receipt handle with this code.
+        return HandleGone(str(error)) if code == "InvalidParameterValue" else error
 
-    def _hand_back(self, asking: asyncio.Task[dict[str, Any]]) -> None:
-        """Nobody is there for these."""
-        self._unwanted.discard(asking)
-        if asking.cancelled() or asking.exception() is not None:
+    def _hand_back(self, request: asyncio.Task[dict[str, Any]]) -> None:
+        """Make the messages of a cancelled request visible again."""
+        self._unwanted.discard(request)
+        if request.cancelled() or request.exception() is not None:
             return
-        for one in asking.result().get("Messages") or ():
-            handing = asyncio.ensure_future(self.hide(str(one["ReceiptHandle"]), 0))
-            handing.add_done_callback(_forget)
+        for message in request.result().get("Messages") or ():
+            task = asyncio.ensure_future(self.hide(str(message["ReceiptHandle"]), 0))
+            task.add_done_callback(_forget)
 
 
-def _forget(handing: asyncio.Task[None]) -> None:
-    """It appears by itself where it could not be handed back."""
-    if not handing.cancelled():
-        handing.exception()
+def _forget(task: asyncio.Task[None]) -> None:
+    """Retrieve the exception. The message becomes visible by itself."""
+    if not task.cancelled():
+        task.exception()

@@ -1,4 +1,4 @@
-"""What a queue's own attributes say about how it is to be listened to (pure)."""
+"""The attributes of a queue that determine how it is consumed."""
 
 from __future__ import annotations
 
@@ -14,42 +14,54 @@ __all__ = ["ATTRIBUTES", "Traits", "traits_of"]
 ATTRIBUTES: Final = ("VisibilityTimeout", "RedrivePolicy")
 
 _SHORTEST_HELD: Final = 3
-_PARTS: Final = 3  # a message is kept three times within what it is held for
+_PARTS: Final = 3  # extensions per lease
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """visibility: seconds for which the queue hides a message that was received.
+    """The attributes of a queue.
 
-    attempts: it moves one away after so many; 0: it has no redrive policy. is_fifo: its groups have an order.
+    Attributes:
+        visibility_timeout: Seconds for which the queue hides a received message.
+        max_receive_count: Receives after which the redrive policy moves a message; 0 without a policy.
+        is_fifo: Whether messages of a group are ordered.
     """
 
-    visibility: int = int(SPACING_SECONDS)  # what a queue has that says nothing
+    visibility: int = int(SPACING_SECONDS)  # the default of SQS
     attempts: int = 0
     is_fifo: bool = False
 
     @property
     def held(self) -> int:
-        """Seconds for which we take a message: the queue's own, and not less than we need to keep it in time."""
+        """Seconds for which messages are received: the visibility timeout, but enough to extend it in time."""
         return max(_SHORTEST_HELD, self.visibility)
 
     @property
     def keep_every(self) -> float:
-        """Seconds after which what is held must be kept."""
+        """Seconds between two extensions of the visibility of messages in flight."""
         return self.held / _PARTS
 
-    def attempt(self, received: int) -> int:
-        """Return which of the four attempts this is, for a message that was received so many times.
+    def attempt(self, receive_count: int) -> int:
+        """Return the number of an attempt.
 
-        Where the queue has a policy, its number of attempts counts: the last one that it leaves us is the fourth.
+        With a redrive policy, the policy decides how often a message is tried. The last attempt before it moves the
+        message counts as the last of the four.
+
+        Args:
+            receive_count: How often the message was received.
         """
         if not self.attempts:
-            return received
-        return ATTEMPTS if received >= self.attempts else min(received, ATTEMPTS - 1)
+            return receive_count
+        return ATTEMPTS if receive_count >= self.attempts else min(receive_count, ATTEMPTS - 1)
 
 
 def traits_of(name: str, attributes: Mapping[str, str] | None) -> Traits:
-    """Return what ``GetQueueAttributes`` answered of that queue; ``None``: it may not be asked."""
+    """Return the attributes of a queue.
+
+    Args:
+        name: Name of the queue.
+        attributes: The response to ``GetQueueAttributes``, or ``None`` if the keys may not read it.
+    """
     is_fifo = name.endswith(".fifo")
     if attributes is None:
         return Traits(is_fifo=is_fifo)
@@ -61,7 +73,7 @@ def traits_of(name: str, attributes: Mapping[str, str] | None) -> Traits:
 
 
 def _attempts(policy: str) -> int:
-    """Return ``maxReceiveCount``, which comes as a number or as a text; 0 without a policy."""
+    """Return ``maxReceiveCount``, which is a number or a string; 0 without a policy."""
     if not policy:
         return 0
     try:

@@ -1,7 +1,4 @@
-"""HTTP/1.1 to one SQS service, over connections that are kept. Lives on one event loop.
-
-A request that waits at the service holds a connection and nothing else: no thread, and no turn of the interpreter.
-"""
+"""HTTP/1.1 connections to one SQS service, kept alive. A long poll occupies one connection and nothing else."""
 
 from __future__ import annotations
 
@@ -17,11 +14,17 @@ __all__ = ["Answer", "Wires"]
 
 _CONNECT_SECONDS: Final = 5.0
 _IDLE_KEPT: Final = 64
-_LARGEST_ANSWER: Final = 64 * 1024 * 1024  # ten messages of a megabyte, escaped, are less
+_LARGEST_ANSWER: Final = 64 * 1024 * 1024  # more than ten messages of 1 MiB, escaped
 
 
 class Answer:
-    """What came back. query_error: the older name of an error, which SQS sends in a header."""
+    """A response.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body.
+        query_error: Error code of the older query protocol, which SQS sends in a header.
+    """
 
     __slots__ = ("body", "query_error", "status")
 
@@ -32,11 +35,11 @@ class Answer:
 
 
 class _Wire(asyncio.Protocol):
-    """One connection, one request at a time. Methods with ``on_`` are httptools' names."""
+    """One connection, with one request at a time. The ``on_…`` methods are callbacks of httptools."""
 
     def __init__(self) -> None:
         self.is_reusable = True
-        self.was_heard = False  # a byte of the answer came
+        self.was_heard = False  # since the last request
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._answer = Answer()
@@ -45,7 +48,7 @@ class _Wire(asyncio.Protocol):
         self._done: asyncio.Future[Answer] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+        self._transport = cast("asyncio.Transport", transport)  # transports of uvloop are not subclasses
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.is_reusable = False
@@ -56,7 +59,7 @@ class _Wire(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self._fail("what came is no HTTP")
+            self._fail("the response is not HTTP")
             self.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -66,7 +69,7 @@ class _Wire(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
         if self._size > _LARGEST_ANSWER:
-            self._fail("its answer is too large")
+            self._fail("the response is too large")
             self.close()
         else:
             self._parts.append(body)
@@ -79,7 +82,11 @@ class _Wire(asyncio.Protocol):
             self._done.set_result(self._answer)
 
     async def ask(self, request: bytes) -> Answer:
-        """Send, and return the answer; ``ConnectionError`` where that breaks."""
+        """Send a request and return its response.
+
+        Raises:
+            ConnectionError: The connection broke.
+        """
         if self._transport is None or self._transport.is_closing():
             raise ConnectionError("the connection was closed")
         self._answer, self._parts, self._size, self.was_heard = Answer(), [], 0, False
@@ -92,58 +99,73 @@ class _Wire(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, reason: str) -> None:
         if self._done is not None and not self._done.done():
-            self._done.set_exception(ConnectionError(why))
+            self._done.set_exception(ConnectionError(reason))
 
 
 class Wires:
-    """The connections to one endpoint. trust: the authorities of its certificate; ``None`` without TLS."""
+    """The connections to one endpoint."""
 
-    def __init__(self, endpoint: str, trust: ssl.SSLContext | None) -> None:
+    def __init__(self, endpoint: str, ssl_context: ssl.SSLContext | None) -> None:
+        """Create a pool without connections.
+
+        Args:
+            endpoint: URL of the service.
+            ssl_context: The TLS context; ``None`` without TLS.
+        """
         parts = urlsplit(endpoint)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._trust = trust
+        self._trust = ssl_context
         self._idle: list[_Wire] = []
 
-    async def exchange(self, request: bytes, seconds: float) -> Answer:
-        """Return the answer to a request, within so many seconds.
+    async def exchange(self, request: bytes, timeout_seconds: float) -> Answer:
+        """Send a request and return its response.
+
+        A request that failed on a kept connection before the first byte of the response is sent again on another
+        one: the service had closed the connection while it was idle.
+
+        Args:
+            request: The request, complete with headers.
+            timeout_seconds: Seconds for the response, without connecting.
 
         Raises:
-            ConnectionError: it broke. OSError: there is no connection. TimeoutError: neither in time.
+            ConnectionError: The connection broke.
+            OSError: No connection could be opened.
+            TimeoutError: Connecting, or the response, took too long.
         """
         while self._idle:
-            wire = self._idle.pop()
+            connection = self._idle.pop()
             with contextlib.suppress(_Stale):
-                return await self._asked(wire, request, seconds, is_fresh=False)
+                return await self._asked(connection, request, timeout_seconds, is_fresh=False)
         async with asyncio.timeout(_CONNECT_SECONDS):
-            _, wire = await asyncio.get_running_loop().create_connection(
+            _, connection = await asyncio.get_running_loop().create_connection(
                 _Wire, self._host, self._port, ssl=self._trust
             )
-        return await self._asked(wire, request, seconds, is_fresh=True)
+        return await self._asked(connection, request, timeout_seconds, is_fresh=True)
 
     def close(self) -> None:
-        """Let go of what is kept."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
-    async def _asked(self, wire: _Wire, request: bytes, seconds: float, *, is_fresh: bool) -> Answer:
-        answer = None
+    async def _asked(self, connection: _Wire, request: bytes, timeout_seconds: float, *, is_fresh: bool) -> Answer:
+        response = None
         try:
-            async with asyncio.timeout(seconds):
-                answer = await wire.ask(request)
+            async with asyncio.timeout(timeout_seconds):
+                response = await connection.ask(request)
         except ConnectionError:
-            if is_fresh or wire.was_heard:
+            if is_fresh or connection.was_heard:
                 raise
-            raise _Stale from None  # the other end had closed it while nobody asked
+            raise _Stale from None  # closed by the service while it was idle
         finally:
-            if answer is None or not wire.is_reusable or len(self._idle) >= _IDLE_KEPT:
-                wire.close()
+            if response is None or not connection.is_reusable or len(self._idle) >= _IDLE_KEPT:
+                connection.close()
             else:
-                self._idle.append(wire)
-        return answer
+                self._idle.append(connection)
+        return response
 
 
 class _Stale(Exception):
-    """A kept connection was closed already."""
+    """A kept connection was already closed."""

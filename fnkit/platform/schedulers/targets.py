@@ -1,4 +1,4 @@
-"""Where a trigger's messages go: its function as it serves now."""
+"""Where a trigger's messages are sent: the current deployment of its function."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from fnkit.platform.control.hosts import domain_name
 __all__ = ["IN_FLIGHT", "Target", "target_of"]
 
 IN_FLIGHT: Final = 10
-"""Published: at most that many requests of one trigger are in flight."""
+"""Number of requests that one trigger has in flight at most, as Scaleway documents."""
 
 _NANOSECONDS: Final = 10**9
-_GRACE_SECONDS: Final = 60.0  # real: a cold start beyond the function's own timeout
+_GRACE_SECONDS: Final = 60.0  # real seconds for a cold start, added to the function's timeout
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A function that serves. host: what it answers under. patience: real seconds in which it must have answered.
+    """A function that serves requests.
 
-    at_once: how many messages go there at a time; never more than it has instances, since what waits in the
-    gateway's queue has its timeout running.
+    Attributes:
+        function: Its name.
+        host: Its hostname at the gateway.
+        timeout: Real seconds to wait for its response.
+        max_concurrency: Number of messages to send at a time. Never more than it has instances: requests in the
+            queue of the gateway use up their timeout.
     """
 
     function: str
@@ -32,7 +36,7 @@ class Target:
 
 
 def target_of(context: ControlContext, function_id: str) -> Target | None:
-    """Return where to send; ``None`` where nothing is deployed."""
+    """Return the target of a function, or ``None`` if nothing is deployed."""
     function = context.store.functions.get(function_id)
     if function is None or function.serving is None:
         return None

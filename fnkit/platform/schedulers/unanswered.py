@@ -1,9 +1,9 @@
-"""Deliveries that the log calls pending, of messages that nobody here holds: what became of them.
+"""Reconciles deliveries still marked pending after a crash or purge, by asking the broker for their outcome.
 
-The log is written a moment after a message was acknowledged, so a process that is killed in between leaves lines
-that wait for ever for a message that its broker has forgotten. A message also goes behind our back: a queue is
-purged, a stream forgets what is too old. So now and then the broker is asked about such messages, as far as it can
-tell, and their lines end as what is known. One that is handed out after all is taken up again.
+The delivery log is written shortly after a message was acknowledged. A process that is killed in between leaves
+pending deliveries of messages that the broker has removed. Messages can also disappear at the broker: a queue is
+purged, a stream deletes old messages. ``docs/decisions/delivery-reconciliation.md`` compares this with
+alternatives.
 """
 
 from __future__ import annotations
@@ -24,67 +24,82 @@ from fnkit.platform.schedulers.listening import BrokerTrouble, Fate, Listener
 __all__ = ["Unanswered"]
 
 _FIRST_LOOK_SECONDS: Final = 1.0
-_NEXT_LOOK_SECONDS: Final = 5.0  # while there are any
+_NEXT_LOOK_SECONDS: Final = 5.0  # while deliveries are pending
 _LOOK_SECONDS: Final = 30.0
 _logger = logging.getLogger(__name__)
 
 
 class Unanswered:
-    """Those of one trigger. is_held: whether a message of that id is in our hands."""
+    """Reconciles the deliveries of one trigger."""
 
     def __init__(
-        self, log: DeliveryLog, source_id: str, listener: Listener, is_held: Callable[[str], bool]
+        self, log: DeliveryLog, source_id: str, source: Listener, is_in_flight: Callable[[str], bool]
     ) -> None:
+        """Create the reconciler.
+
+        Args:
+            log: The delivery log.
+            source_id: Id of the trigger.
+            source: Looks up outcomes.
+            is_in_flight: Returns whether this process holds the message with an id.
+        """
         self._log = log
         self._source_id = source_id
-        self._listener = listener
-        self._is_held = is_held
+        self._listener = source
+        self._is_held = is_in_flight
         self._since: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Look after them, for ever."""
+        """Reconcile now and then, forever."""
         pause = _FIRST_LOOK_SECONDS
         while True:
             await asyncio.sleep(pause)
             try:
                 await self.look()
             except (BrokerTrouble, sqlite3.OperationalError) as error:
-                _logger.debug("What became of messages of %s is not known yet: %s", self._source_id, error)
+                _logger.debug(
+                    "Outcomes of messages of trigger %s are not available yet: %s", self._source_id, error
+                )
             except Exception:
-                _logger.exception("What became of messages of trigger %s is not known.", self._source_id)
+                _logger.exception("Looking up outcomes of messages of trigger %s failed.", self._source_id)
             pause = _NEXT_LOOK_SECONDS if self._since else _LOOK_SECONDS
-            pause *= random.uniform(0.75, 1.25)  # noqa: S311  hundreds of triggers must not look at one moment
+            pause *= random.uniform(0.75, 1.25)  # noqa: S311  jitter, so that many triggers do not poll at once
 
     async def look(self) -> None:
-        """Ask once.
+        """Reconcile once.
 
         Raises:
-            BrokerTrouble: the broker cannot be asked now.
-            sqlite3.OperationalError: neither can the log.
+            BrokerError: The broker cannot be asked now.
+            sqlite3.OperationalError: The log cannot be read now.
         """
         rows, now = self._unheld(), asyncio.get_running_loop().time()
-        self._since = {message: self._since.get(message, now) for _, message in rows}
+        self._since = {message_id: self._since.get(message_id, now) for _, message_id in rows}
         if not rows:
             return
-        fates = await self._listener.fates(self._since)
-        for delivery_id, message in rows:
-            if (fate := fates.get(message)) is not None and not self._is_held(message):
-                self._conclude(delivery_id, fate)
+        outcomes = await self._listener.fates(self._since)
+        for delivery_id, message_id in rows:
+            if (outcome := outcomes.get(message_id)) is not None and not self._is_held(message_id):
+                self._conclude(delivery_id, outcome)
 
     def _unheld(self) -> list[tuple[str, str]]:
-        """Return the ids of such deliveries, and of their messages."""
-        found = self._log.unanswered(self._source_id)
-        return [(name, message) for name, message in found if not self._is_held(message)]
+        """Return the ids of pending deliveries, and of their messages, that this process does not hold."""
+        pending = self._log.unanswered(self._source_id)
+        return [(delivery_id, message_id) for delivery_id, message_id in pending if not self._is_held(message_id)]
 
-    def _conclude(self, delivery_id: str, fate: Fate) -> None:
-        found = self._log.one(self._source_id, delivery_id)
-        if found is not None and found[0].status == DeliveryStatus.PENDING:  # it may have ended while we asked
-            self._log.put(self._source_id, _ended(found[0], fate), found[1])
+    def _conclude(self, delivery_id: str, outcome: Fate) -> None:
+        stored = self._log.one(self._source_id, delivery_id)
+        if (
+            stored is not None and stored[0].status == DeliveryStatus.PENDING
+        ):  # it may have finished in the meantime
+            self._log.put(self._source_id, _ended(stored[0], outcome), stored[1])
 
 
-def _ended(delivery: Delivery, fate: Fate) -> Delivery:
-    """Return a delivery with its fate; one that succeeded did so in an attempt of which nothing was written."""
-    ended = delivery.ended(fate.status, fate.words)
-    if fate.status != DeliveryStatus.SUCCEEDED:
+def _ended(delivery: Delivery, outcome: Fate) -> Delivery:
+    """Return the delivery with its outcome.
+
+    A successful one had an attempt that was not recorded, and whose status and duration are unknown.
+    """
+    ended = delivery.ended(outcome.status, outcome.words)
+    if outcome.status != DeliveryStatus.SUCCEEDED:
         return ended
     return msgspec.structs.replace(ended, attempts=delivery.attempts + 1, http_status=None, duration_ms=None)

@@ -103,7 +103,7 @@ def test_credentials_that_are_refused_are_an_error_that_heals_when_the_file_does
     wait_until(lambda: error_of(platform, trigger), DEADLINE)
 
     assert error_of(platform, trigger) == (
-        f"the NATS broker nats://127.0.0.1:{paris.port} refuses the user and the password of brokers.toml: "
+        f"the NATS broker nats://127.0.0.1:{paris.port} rejects the user and password in brokers.toml: "
         "Authorization Violation"
     )
     settings.write_text(right)
@@ -132,7 +132,7 @@ def test_a_file_with_problems_changes_nothing_and_the_log_names_them_all(
     settings.write_text(right)
     assert platform.api.get("triggers", trigger)["status"] == "ready"
     line = right.count("\n") + 4
-    assert f"{settings}:{line}: colour is no setting here. [broker-unknown-key]" in platform.log
+    assert f"{settings}:{line}: colour is not a known setting. [broker-unknown-key]" in platform.log
 
 
 def test_a_broker_that_was_away_is_cleaned_up_when_it_is_back(platform: QueuePlatform, amsterdam: Broker) -> None:

@@ -86,7 +86,7 @@ def test_messages_that_no_stream_keeps_have_failed_as_far_as_anybody_knows(platf
 
     (one,) = settled(platform, trigger)
     assert (one["status"], one["body"]) == ("failed", "once")
-    assert "no stream kept the message" in str(one["error"])
+    assert "no stream has the message" in str(one["error"])
     answer = platform.api.request(
         "POST", f"/fnkit/v1/regions/fr-par/triggers/{trigger}/replay", {"ids": [one["id"]]}
     ).ok()
@@ -117,7 +117,7 @@ def test_messages_of_a_queue_that_do_not_appear_again_are_said_to_be_unknown(pla
 
     assert {one["status"] for one in rows} <= {"succeeded", "unknown"}
     unknown = [one for one in rows if one["status"] == "unknown"]
-    assert all("does not hand the message out any more" in str(one["error"]) for one in unknown)
+    assert all("no longer delivers the message" in str(one["error"]) for one in unknown)
     assert all(not one["error"] for one in rows if one["status"] == "succeeded")
     path = f"/fnkit/v1/regions/fr-par/triggers/{trigger}/deliveries"
     page = platform.api.request("GET", path, query={"status": "unknown", "limit": 1000}).ok()

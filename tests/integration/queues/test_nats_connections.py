@@ -108,26 +108,29 @@ class Files:
     ("keys", "says"),
     [
         (lambda at: {"credentials": str(at.gone)}, "credentials: {gone} cannot be read: No such file or directory"),
-        (lambda at: {"credentials": str(at.garbage)}, "credentials: {garbage} holds no user's JWT with its seed"),
-        (lambda at: {"credentials": str(at.half)}, "credentials: {half} holds no user's JWT with its seed"),
-        (lambda at: {"nkey": str(at.garbage)}, "nkey: {garbage} holds no user's seed (SU…)"),
-        (lambda at: {"nkey": at.slip}, "nkey is neither a user's seed (SU…) nor the name of a file with one"),
-        (lambda at: {"nkey": at.turned}, "nkey in brokers.toml holds a seed that is not whole"),
+        (lambda at: {"credentials": str(at.garbage)}, "credentials: {garbage} contains no user JWT with its seed"),
+        (lambda at: {"credentials": str(at.half)}, "credentials: {half} contains no user JWT with its seed"),
+        (lambda at: {"nkey": str(at.garbage)}, "nkey: {garbage} contains no user seed (SU…)"),
+        (
+            lambda at: {"nkey": at.slip},
+            "nkey is neither a user seed (SU…) nor the path of a file that contains one",
+        ),
+        (lambda at: {"nkey": at.turned}, "nkey in brokers.toml contains an invalid seed"),
         (
             lambda at: {"certificate": str(at.gone)},
             "certificate in brokers.toml: {gone} cannot be read: No such file",
         ),
         (
             lambda at: {"certificate": str(at.garbage)},
-            "certificate in brokers.toml: {garbage} holds no certificate",
+            "certificate in brokers.toml: {garbage} is not a PEM certificate",
         ),
         (
             lambda at: {"client_certificate": str(at.one.certificate), "client_key": str(at.other.key)},
-            "client_certificate in brokers.toml: {one} is not the certificate of client_key",
+            "client_certificate in brokers.toml: {one} does not match client_key",
         ),
         (
             lambda at: {"client_certificate": str(at.one.certificate), "client_key": str(at.locked)},
-            "client_certificate in brokers.toml: {one} holds no certificate in PEM with its key, without",
+            "client_certificate in brokers.toml: {one} is not a PEM certificate with its unencrypted key",
         ),
     ],
     ids=[
@@ -163,7 +166,9 @@ def test_the_credentials_in_an_address_are_not_in_what_is_said_of_it() -> None:
 def test_a_name_that_nobody_knows_is_said_to_be_one() -> None:
     found = asyncio.run(trouble_of(NatsBroker(url="nats://nowhere.invalid:4222")))
 
-    assert found.startswith("the NATS broker nats://nowhere.invalid:4222 cannot be reached: its name is not known")
+    assert found.startswith(
+        "the NATS broker nats://nowhere.invalid:4222 cannot be reached: cannot resolve its host name"
+    )
 
 
 def test_a_broker_that_hangs_up_each_time_is_trouble_not_silence() -> None:
@@ -209,9 +214,9 @@ def test_a_refusal_whose_reason_is_lost_at_times_stays_the_refusal_that_it_is() 
         server.close()
         return said
 
-    hung_up, violation = "it hung up", "Authorization Violation"
+    hung_up, violation = "it closed the connection", "Authorization Violation"
     assert asyncio.run(scenario()) == [
-        f"refuses the token of brokers.toml: {words}" for words in (hung_up,) * 2 + (violation,) * 3
+        f"rejects the token in brokers.toml: {words}" for words in (hung_up,) * 2 + (violation,) * 3
     ]
 
 
@@ -243,7 +248,7 @@ def test_a_broker_without_tls_is_told_nothing_where_tls_is_asked_for() -> None:
             port = server.sockets[0].getsockname()[1]
             return await trouble_of(NatsBroker(url=f"tls://127.0.0.1:{port}", user="me", password="secret"))
 
-    assert asyncio.run(scenario()).endswith("offers no TLS, which brokers.toml asks for; it was told nothing")
+    assert asyncio.run(scenario()).endswith("does not offer TLS, which brokers.toml requires; nothing was sent")
     assert heard[0] == b""
 
 
@@ -305,6 +310,4 @@ def test_credentials_that_expire_are_read_again_from_their_file(tmp_path: Path) 
 def test_credentials_that_have_expired_are_said_to_have(words: str) -> None:
     said = fault(NatsBroker(url="nats://token-secret@h:1"), Error(f"nats: {words}"))
 
-    assert said == (
-        "the NATS broker nats://h:1 does not accept the token of brokers.toml any more: " + words.strip("'")
-    )
+    assert said == ("the NATS broker nats://h:1 no longer accepts the token in brokers.toml: " + words.strip("'"))

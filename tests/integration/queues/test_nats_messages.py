@@ -175,7 +175,8 @@ def test_a_stream_that_takes_no_consumer_is_named_with_its_reason_and_heard_once
             trigger = platform.unheard_trigger(function, "taken")
             wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "error", DEADLINE)
             assert platform.api.get("triggers", trigger)["error_message"] == (
-                "stream TAKEN takes no consumer for this trigger: filtered consumer not unique on workqueue stream"
+                "stream TAKEN does not accept a consumer for this trigger: "
+                "filtered consumer not unique on workqueue stream"
             )
             await stream.publish("taken", b"there before")
             await stream.delete_consumer("TAKEN", "other")

@@ -95,7 +95,7 @@ def test_what_a_user_may_not_do_is_done_without_or_said_to_be_missing(platform: 
     assert sorted(platform.bodies(function)) == ["admin", "without-inbox", "without-jetstream"]
     for user, subject in (("without-create", "durable.create"), ("without-pull", "msg.next")):
         assert error_of(platform, triggers[user]) == (
-            f"the NATS broker nats://{broker} does not let the user and the password do that: "
+            f"the NATS broker nats://{broker} does not permit this operation with the user and password: "
             f'permissions violation for publish to "$js.api.consumer.{subject}.permits.fnkit-{triggers[user]}"'
         )
     assert "stream PERMITS: each message is delivered at least once" in platform.log

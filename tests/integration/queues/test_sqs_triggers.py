@@ -240,7 +240,7 @@ def test_a_queue_that_is_deleted_and_made_again_is_listened_to_again(stage: Stag
     config = {"endpoint": stage.proxy.url, "queue_url": url, "access_key": "A", "secret_key": "B"}
     trigger_2 = stage.trigger(sqs_config=config)
     ill = trigger_2.until(lambda view: view["status"] == "error")
-    assert f"there is no such queue at {stage.proxy.url[7:]}" in ill["error_message"]
+    assert f"the queue does not exist at {stage.proxy.url[7:]}" in ill["error_message"]
     stage.client.create_queue(QueueName=queue)
     trigger_2.until(lambda view: view["status"] == "ready")
     stage.triggers.remove(trigger)
@@ -302,7 +302,7 @@ def test_an_address_where_something_else_answers_shows_at_the_trigger(stage: Sta
     trigger = stage.trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
 
     ill = trigger.until(lambda view: view["status"] == "error")
-    assert "is no SQS" in ill["error_message"] or "does not answer" in ill["error_message"]
+    assert "does not respond with SQS JSON" in ill["error_message"] or "cannot be reached" in ill["error_message"]
 
 
 def test_an_address_where_nobody_answers_shows_at_the_trigger(stage: Stage) -> None:
@@ -310,4 +310,4 @@ def test_an_address_where_nobody_answers_shows_at_the_trigger(stage: Stage) -> N
     trigger = stage.trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
 
     ill = trigger.until(lambda view: view["status"] == "error")
-    assert "SQS at 127.0.0.1:9 does not answer" in ill["error_message"]
+    assert "SQS at 127.0.0.1:9 cannot be reached" in ill["error_message"]

@@ -40,7 +40,7 @@ def test_a_queue_that_is_deleted_while_it_is_listened_to_is_heard_again_when_it_
     stage.client.delete_queue(QueueUrl=stage.url(queue))
     stage.recorder.release.set()
     ill = trigger.until(lambda view: view["status"] == "error")
-    assert "there is no such queue" in ill["error_message"]
+    assert "the queue does not exist" in ill["error_message"]
     stage.client.create_queue(QueueName=queue)
     trigger.until(lambda view: view["status"] == "ready")
     stage.send(queue, "after")
@@ -147,9 +147,9 @@ def test_a_service_that_is_killed_and_comes_back_empty_is_listened_to_again(stag
 
         server.kill()
         ill = trigger.until(lambda view: view["status"] == "error", 60)
-        assert "does not answer" in ill["error_message"]
+        assert "cannot be reached" in ill["error_message"]
         server.start()
-        ill = trigger.until(lambda view: "no such queue" in str(view["error_message"]), 60)
+        ill = trigger.until(lambda view: "queue does not exist" in str(view["error_message"]), 60)
         client.create_queue(QueueName="phoenix")
         trigger.until(lambda view: view["status"] == "ready", 60)
         client.send_message(QueueUrl=url, MessageBody="second life")

@@ -181,7 +181,7 @@ def test_a_message_that_comes_after_all_goes_on_in_its_own_line(tmp_path: Path) 
 def test_a_queue_must_have_run_dry_after_the_visibility_timeout_or_been_asked_for_long(
     emptied: float, heard: float, *, known: bool
 ) -> None:
-    found = queue_fates({"m": 100.0}, Traits(visibility=10), emptied=emptied, heard=heard)
+    found = queue_fates({"m": 100.0}, Traits(visibility=10), last_empty=emptied, last_response=heard)
     assert ("m" in found) == known
-    redriven = queue_fates({"m": 100.0}, Traits(visibility=10, attempts=2), emptied=emptied, heard=heard)
+    redriven = queue_fates({"m": 100.0}, Traits(visibility=10, attempts=2), last_empty=emptied, last_response=heard)
     assert ("m" in redriven and "redrive" in redriven["m"].words) == known

@@ -30,7 +30,7 @@ def delivery(**fields: object) -> DeliveryView:
         "status": "dead",
         "http_status": 500,
         "duration_ms": 3.14,
-        "error": "it answered 500: no [stock] for 17",
+        "error": "HTTP 500: no [stock] for 17",
         "cause": "message",
         "message_id": "7",
         "body": "{}",
@@ -48,7 +48,7 @@ def delivery(**fields: object) -> DeliveryView:
 def test_a_failure_is_a_line_and_its_reason() -> None:
     assert shown(DeliveriesView((delivery(replayed_by="d-2"),), 3)) == (
         "2026-11-23T10:04:12Z  dead       500  4 attempts        3.1 ms  d-1   (replayed since)\n"
-        "  it answered 500: no [stock] for 17\n"
+        "  HTTP 500: no [stock] for 17\n"
         "Showing 1 of 3; use --limit for more.\n"
     )
 

@@ -145,10 +145,10 @@ def test_a_trigger_without_a_broker_is_told_what_is_wrong_with_the_file(tmp_path
     file = tmp_path / "brokers.toml"
     file.write_text('[[sqs]]\nendpoint = "http://127.0.0.1:1"\naccess_key = "a"\nsecret_key = "${UNSET}"\n')
     settings = BrokerSettings(file, {}, None, "there is no broker")
-    faults = f"{file}:4: secret_key takes its value from ${{UNSET}}, which is not set."
+    faults = f"{file}:4: secret_key refers to ${{UNSET}}, which is not set."
     assert str(settings.sqs_for("p", "fr-par")).startswith(faults)
     assert str(settings.nats_for("a", "p", "fr-par")).startswith(faults)
     file.write_text("")
     assert settings.look()
-    assert settings.sqs_for("p", "fr-par") == f"no [[sqs]] in {file} is for project p, region fr-par"
+    assert settings.sqs_for("p", "fr-par") == f"no [[sqs]] entry in {file} matches project p, region fr-par"
     assert settings.nats_for("a", "p", "fr-par") == "there is no broker"

@@ -43,14 +43,14 @@ def test_a_functions_own_503_is_final(tmp_path: Path) -> None:
     said = Answer(503, of_function=True, words=b"come later")
     outcome = asyncio.run(posted(tmp_path / "door", lambda post: answer_frame(post.number, said)))
 
-    assert (outcome.http_status, outcome.turned_away, outcome.error) == (503, False, "it answered 503: come later")
+    assert (outcome.http_status, outcome.turned_away, outcome.error) == (503, False, "HTTP 503: come later")
 
 
 def test_a_gateways_503_is_not(tmp_path: Path) -> None:
     said = Answer(503, of_function=False, words=b'{"message": "no room"}')
     outcome = asyncio.run(posted(tmp_path / "door", lambda post: answer_frame(post.number, said)))
 
-    assert (outcome.http_status, outcome.turned_away, outcome.error) == (503, True, "it answered 503: no room")
+    assert (outcome.http_status, outcome.turned_away, outcome.error) == (503, True, "HTTP 503: no room")
 
 
 @pytest.mark.parametrize(
