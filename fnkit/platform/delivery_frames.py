@@ -3,7 +3,7 @@
 Control sends ``REQUEST`` frames and, when it stops waiting, ``CANCEL``. The gateway sends one ``RESPONSE`` for each
 request that was not cancelled, in any order. A frame is little-endian: the length of what follows (4 bytes), the
 kind (1), a delivery id that matches a response to its request (8), the payload.
-``docs/decisions/deliveries-by-frames.md`` gives the reasons for not using HTTP here.
+``docs/decisions/delivery-protocol.md`` gives the reasons for not using HTTP here.
 """
 
 from __future__ import annotations
