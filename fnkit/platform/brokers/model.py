@@ -105,10 +105,10 @@ class Brokers(msgspec.Struct, frozen=True, kw_only=True):
         return most_specific(self.sqs, None, project, region)
 
 
-B = TypeVar("B", NatsBroker, SqsBroker)
+Broker = TypeVar("Broker", bound=NatsBroker | SqsBroker)
 
 
-def most_specific(brokers: Iterable[B], account: str | None, project: str, region: str) -> B | None:
+def most_specific(brokers: Iterable[Broker], account: str | None, project: str, region: str) -> Broker | None:
     """Return the most specific of the brokers that match an object, or ``None`` if none matches."""
     matching = [broker for broker in brokers if broker.selector.matches(account, project, region)]
     return max(matching, key=lambda broker: broker.selector.weight, default=None)
