@@ -186,7 +186,7 @@ def test_triggers_are_listed_and_show_their_deliveries(place: tuple[PlatformUnde
     assert (found["function"], found["kind"], found["address"]) == ("on-order", "sqs", "orders")
     assert (found["status"], found["listening"]["state"]) == ("ready", "idle")
     words = found["listening"]["words"]
-    assert words.startswith("no [[sqs]] in ")
+    assert words.startswith("no [[sqs]] entry in ")
     assert f"idle: {words}" in " ".join(run(place, "trigger", "list").ok().stdout.split())
     shown = run(place, "trigger", "deliveries", "on-order", "--json").ok().json()
     assert shown == {"deliveries": [], "total": 0}

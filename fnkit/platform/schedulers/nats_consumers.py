@@ -1,6 +1,6 @@
 """Records of durable consumers, and the outcomes of stream messages that no process holds any more.
 
-A durable consumer without a trigger would make its stream retain messages for nobody. So each consumer is recorded
+A durable consumer without a trigger would make its stream retain messages that are never consumed. So each consumer is recorded
 in the store before it is created, and the record is removed after the consumer was deleted, even if the broker was
 away in between.
 

@@ -104,13 +104,13 @@ def test_an_outage_loses_nothing_and_is_said_once(tmp_path: Path) -> None:
     with running_control(tmp_path, log_push=settings(f"http://127.0.0.1:{port}")) as control:
         function = orders(control)
         write_lines(tmp_path, function, numbered(0, 30))
-        wait_until(lambda: "Logs cannot be sent to" in control.log)
+        wait_until(lambda: "Cannot push logs to" in control.log)
         with running_receiver(port) as receiver:
             receiver.answers = [503, 401]
             has(receiver, 30)
             assert [one.line for one in receiver.lines] == texts(0, 30)
-            wait_until(lambda: "again" in control.log)
-        assert control.log.count("Logs cannot be sent to") == 1
+            wait_until(lambda: "resumed" in control.log)
+        assert control.log.count("Cannot push logs to") == 1
 
 
 def test_what_is_refused_for_good_is_dropped_and_counted(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_what_is_refused_for_good_is_dropped_and_counted(tmp_path: Path) -> None
         receiver.answers = [400]
         function = orders(control)
         write_lines(tmp_path, function, numbered(0, 5))
-        wait_until(lambda: "refused 5 lines, which are dropped (5 until now)" in control.log)
+        wait_until(lambda: "rejected 5 log lines, which are dropped (5 in total)" in control.log)
         assert "400 the receiver says no" in control.log
         write_lines(tmp_path, function, numbered(5, 6))
         has(receiver, 1)
@@ -153,14 +153,14 @@ def test_segments_that_were_dropped_unsent_are_counted(tmp_path: Path) -> None:
     with running_control(tmp_path, log_push=settings(f"http://127.0.0.1:{port}")) as control:
         function = orders(control)
         write_lines(tmp_path, function, numbered(0, 10))
-        wait_until(lambda: "Logs cannot be sent to" in control.log)
+        wait_until(lambda: "Cannot push logs to" in control.log)
         segments = tmp_path / "logs" / function
         for number in (4, 5):
             (segments / f"{number:08d}.jsonl").write_bytes((segments / "00000001.jsonl").read_bytes())
         (segments / "00000001.jsonl").unlink()
         with running_receiver(port) as receiver:
             has(receiver, 30)
-        assert f"2 segments of the log of {function} were dropped" in control.log
+        assert f"2 log segments of function {function} were deleted" in control.log
 
 
 @pytest.mark.parametrize("url", ["ftp://a", "nonsense", "http://a?b=c", "http://", "http://a b"])
