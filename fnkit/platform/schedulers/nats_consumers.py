@@ -1,8 +1,8 @@
 """Records of durable consumers, and the outcomes of stream messages that no process holds any more.
 
-A durable consumer without a trigger would make its stream retain messages that are never consumed. So each consumer is recorded
-in the store before it is created, and the record is removed after the consumer was deleted, even if the broker was
-away in between.
+A durable consumer without a trigger would make its stream retain messages that are never consumed. So each consumer
+is recorded in the store before it is created, and the record is removed after the consumer was deleted, even if the
+broker was away in between.
 
 Outcomes are derived from the acknowledgement floor of the consumer. Only this platform acknowledges, and only
 messages that were handled or that the log stores as dead. So a message below the floor was handled, unless the
