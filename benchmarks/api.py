@@ -24,7 +24,7 @@ import msgspec
 
 from benchmarks.local_platform import LocalPlatform, local_platform
 from benchmarks.measuring import Comparison, measure_alternately
-from fnkit.platform.layout import Layout
+from fnkit.platform.layout import DataLayout
 from fnkit.platform.store.database import Store
 
 __all__ = ["run"]
@@ -106,7 +106,7 @@ def _create_platform(data_directory: Path, size: int) -> tuple[str, str]:
         function = _create(
             platform, "functions", {"name": "f-0", "namespace_id": namespace, "runtime": "python313"}
         )
-    store = Store(Layout(data_directory).database)
+    store = Store(DataLayout(data_directory).database)
     with store.transaction():
         first, model = store.namespaces.get(namespace), store.functions.get(function)
         if first is None or model is None:

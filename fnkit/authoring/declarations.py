@@ -11,27 +11,27 @@ from collections.abc import Mapping
 from dataclasses import Field, FrozenInstanceError, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, dataclass_transform
 
-__all__ = ["ATTRIBUTE", "CronDeclaration", "Declaration", "FunctionDeclaration", "TriggerDeclaration"]
+__all__ = ["DECLARATIONS_ATTRIBUTE", "CronDeclaration", "Declaration", "FunctionDeclaration", "TriggerDeclaration"]
 
-ATTRIBUTE = "__fnkit__"
+DECLARATIONS_ATTRIBUTE = "__fnkit__"
 """Attribute of a handler that holds its declarations: one tuple, in source order."""
 
 
-_Kind = TypeVar("_Kind")
+_Class = TypeVar("_Class")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-def _declaration(kind: type[_Kind]) -> type[_Kind]:
+def _frozen_keyword_dataclass(cls: type[_Class]) -> type[_Class]:
     """Turn a class into a frozen, keyword-only dataclass without generated methods.
 
     ``dataclass`` generates and compiles the methods of each class at import time, which adds 1.6 ms to every cold
     start of every function that imports fnkit. ``_FrozenDataclass`` implements the methods once for all
     declarations; ``dataclass`` then only collects the fields.
     """
-    return dataclass(init=False, repr=False, eq=False, kw_only=True)(kind)
+    return dataclass(init=False, repr=False, eq=False, kw_only=True)(cls)
 
 
-class _Frozen:
+class _FrozenDataclass:
     """Generic versions of the methods that ``dataclass(frozen=True, kw_only=True)`` would generate."""
 
     if TYPE_CHECKING:
@@ -49,16 +49,16 @@ class _Frozen:
             if given:
                 raise TypeError(f"{kind.__name__} has no {', '.join(given)}")
 
-    def _values(self) -> tuple[object, ...]:
+    def _field_values(self) -> tuple[object, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._values() == other._values()
+        return self._field_values() == other._field_values()
 
     def __hash__(self) -> int:
-        return hash(self._values())
+        return hash(self._field_values())
 
     def __repr__(self) -> str:
         given = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
@@ -71,8 +71,8 @@ class _Frozen:
         raise FrozenInstanceError(f"cannot delete field {name!r}")
 
 
-@_declaration
-class FunctionDeclaration(_Frozen):
+@_frozen_keyword_dataclass
+class FunctionDeclaration(_FrozenDataclass):
     """Arguments of ``@function``.
 
     The fields cover the API's CreateFunction and CreateDomain requests.
@@ -106,8 +106,8 @@ class FunctionDeclaration(_Frozen):
     preload: bool | None = None
 
 
-@_declaration
-class CronDeclaration(_Frozen):
+@_frozen_keyword_dataclass
+class CronDeclaration(_FrozenDataclass):
     """Arguments of ``@cron``.
 
     Attributes:
@@ -120,8 +120,8 @@ class CronDeclaration(_Frozen):
     name: str | None = None
 
 
-@_declaration
-class TriggerDeclaration(_Frozen):
+@_frozen_keyword_dataclass
+class TriggerDeclaration(_FrozenDataclass):
     """Arguments of ``@trigger``; a valid trigger has exactly one of ``nats`` and ``sqs``.
 
     Attributes:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Literal, Never, TypeVar, overload
 
 from fnkit.authoring.declarations import (
-    ATTRIBUTE,
+    DECLARATIONS_ATTRIBUTE,
     CronDeclaration,
     Declaration,
     FunctionDeclaration,
@@ -121,16 +121,16 @@ def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateF
         sandbox=sandbox,
         description=description,
         env=None if env is None else MappingProxyType(dict(env)),
-        secrets=_tuple("secrets", secrets),
-        tags=_tuple("tags", tags),
-        domains=_tuple("domains", domains),
+        secrets=_as_tuple("secrets", secrets),
+        tags=_as_tuple("tags", tags),
+        domains=_as_tuple("domains", domains),
         private_network_id=private_network_id,
         change_detection=change_detection,
         preload=preload,
     )
     if handler is None:
-        return _attach(declaration)
-    return _mark(handler, declaration)
+        return _declaring(declaration)
+    return _add_declaration(handler, declaration)
 
 
 def cron(
@@ -155,7 +155,7 @@ def cron(
     if not isinstance(schedule, str):
         raise TypeError('@cron needs a schedule: @cron("*/5 * * * *")')
     frozen = None if args is None else MappingProxyType(dict(args))
-    return _attach(CronDeclaration(schedule=schedule, args=frozen, name=name))
+    return _declaring(CronDeclaration(schedule=schedule, args=frozen, name=name))
 
 
 @overload
@@ -207,7 +207,7 @@ def trigger(
     Returns:
         A decorator that returns the same handler. It implies ``@function``.
     """
-    return _attach(
+    return _declaring(
         TriggerDeclaration(
             nats=nats,
             sqs=sqs,
@@ -220,23 +220,23 @@ def trigger(
     )
 
 
-def _attach(declaration: Declaration) -> Callable[[Handler], Handler]:
+def _declaring(declaration: Declaration) -> Callable[[Handler], Handler]:
     def decorate(handler: Handler) -> Handler:
-        return _mark(handler, declaration)
+        return _add_declaration(handler, declaration)
 
     return decorate
 
 
-def _mark(handler: Handler, declaration: Declaration) -> Handler:
+def _add_declaration(handler: Handler, declaration: Declaration) -> Handler:
     """Prepend a declaration: decorators are applied bottom-up, and the tuple keeps source order."""
     if not callable(handler):
         raise TypeError(f"a fnkit decorator applies to a handler, not {handler!r}; pass settings by name")
-    earlier: tuple[Declaration, ...] = getattr(handler, ATTRIBUTE, ())
-    setattr(handler, ATTRIBUTE, (declaration, *earlier))
+    earlier: tuple[Declaration, ...] = getattr(handler, DECLARATIONS_ATTRIBUTE, ())
+    setattr(handler, DECLARATIONS_ATTRIBUTE, (declaration, *earlier))
     return handler
 
 
-def _tuple(setting: str, values: Iterable[str] | None) -> tuple[str, ...] | None:
+def _as_tuple(setting: str, values: Iterable[str] | None) -> tuple[str, ...] | None:
     if isinstance(values, str):
         raise TypeError(f"{setting} is a list of strings: {setting}=[{values!r}]")
     if isinstance(values, set | frozenset):

@@ -6,21 +6,21 @@
 from fnkit.bundler.bundle import Bundle, Dependency, Slice
 from fnkit.bundler.bundling import bundle_project, lock_project
 from fnkit.bundler.lock import Lock, LockedPackage, lock_path, read_lock
-from fnkit.bundler.locking import Backend, Kind
+from fnkit.bundler.locking import ResolverBackend, TargetKind
 from fnkit.bundler.progress import BundleProgress
 from fnkit.bundler.selection import select_files
-from fnkit.bundler.target import Target
+from fnkit.bundler.target import BundleTarget
 
 __all__ = [
-    "Backend",
+    "ResolverBackend",
     "Bundle",
     "BundleProgress",
     "Dependency",
-    "Kind",
+    "TargetKind",
     "Lock",
     "LockedPackage",
     "Slice",
-    "Target",
+    "BundleTarget",
     "bundle_project",
     "lock_path",
     "lock_project",

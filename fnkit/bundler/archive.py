@@ -16,27 +16,34 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fnkit.bundler.atomic_file import atomic_file
-from fnkit.bundler.contents import Content, read_again
+from fnkit.bundler.contents import FileContent, read_verified
 from fnkit.bundler.layer import Layer
-from fnkit.bundler.zip_records import DEFLATED, STORED, Entry, central_record, end_record, local_record
+from fnkit.bundler.zip_records import (
+    DEFLATED,
+    STORED,
+    ZipEntry,
+    central_directory_header,
+    end_of_central_directory,
+    local_file_header,
+)
 from fnkit.contract.limits import ARCHIVE_MAX_BYTES, UNPACKED_MAX_BYTES
 from fnkit.errors import BundleError
 
-__all__ = ["Archive", "is_written", "plan_archive", "write_archive"]
+__all__ = ["Archive", "is_archive_current", "plan_archive", "write_archive"]
 
-_DEFLATE_FROM = 256 * 1024
-_LEVEL = 6
-_CHUNK = 1 << 20
-_NAMED = 5
+_DEFLATE_MIN_BYTES = 256 * 1024
+_DEFLATE_LEVEL = 6
+_CHUNK_BYTES = 1 << 20
+_MAX_PARTS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class _UserFile:
     """One user file: its zip entry, its content and, for a deflated entry, the path of the compressed bytes."""
 
-    entry: Entry
-    content: Content
-    packed: Path
+    entry: ZipEntry
+    content: FileContent
+    compressed_path: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +57,13 @@ class Archive:
     """
 
     layer: Layer
-    pieces: tuple[_Piece, ...]
+    user_files: tuple[_UserFile, ...]
     size: int
-    unpacked: int
-    tail: bytes
+    unpacked_size: int
+    directory_bytes: bytes
 
 
-def plan_archive(layer: Layer, files: Mapping[str, Content], cache: Path) -> Archive:
+def plan_archive(layer: Layer, files: Mapping[str, FileContent], cache: Path) -> Archive:
     """Lay out the archive of a layer and the user's files.
 
     Args:
@@ -68,21 +75,23 @@ def plan_archive(layer: Layer, files: Mapping[str, Content], cache: Path) -> Arc
         BundleError: ``archive-too-large`` naming the largest contributors, ``too-many-files``,
             ``changed-while-bundling``, ``disk-full``, ``not-writable``.
     """
-    unpacked = layer.unpacked + sum(content.size for content in files.values())
+    unpacked = layer.unpacked_size + sum(content.size for content in files.values())
     if unpacked > UNPACKED_MAX_BYTES:
-        raise _too_large("unpacked", unpacked, UNPACKED_MAX_BYTES, layer, files)
-    pieces = tuple(_piece(name, files[name], cache) for name in sorted(files, key=lambda one: one.encode("utf-8")))
-    offset = layer.length
-    headers = [layer.central]
+        raise _too_large_error("unpacked", unpacked, UNPACKED_MAX_BYTES, layer, files)
+    pieces = tuple(
+        _prepare_user_file(name, files[name], cache) for name in sorted(files, key=lambda one: one.encode("utf-8"))
+    )
+    offset = layer.payload_length
+    headers = [layer.central_directory]
     for piece in pieces:
-        headers.append(central_record(piece.entry, offset))
-        offset += len(local_record(piece.entry)) + piece.entry.packed
+        headers.append(central_directory_header(piece.entry, offset))
+        offset += len(local_file_header(piece.entry)) + piece.entry.compressed_size
     directory = b"".join(headers)
-    tail = directory + end_record(layer.count + len(pieces), len(directory), offset)
+    tail = directory + end_of_central_directory(layer.entry_count + len(pieces), len(directory), offset)
     size = offset + len(tail)
     if size > ARCHIVE_MAX_BYTES:
-        raise _too_large("packed", size, ARCHIVE_MAX_BYTES, layer, files)
-    return Archive(layer=layer, pieces=pieces, size=size, unpacked=unpacked, tail=tail)
+        raise _too_large_error("packed", size, ARCHIVE_MAX_BYTES, layer, files)
+    return Archive(layer=layer, user_files=pieces, size=size, unpacked_size=unpacked, directory_bytes=tail)
 
 
 def write_archive(archive: Archive, path: Path) -> None:
@@ -94,14 +103,14 @@ def write_archive(archive: Archive, path: Path) -> None:
     with atomic_file(path) as file:
         if archive.layer.path is not None:
             with archive.layer.path.open("rb") as source:
-                _copy(source, file, archive.layer.length)
-        for piece in archive.pieces:
-            file.write(local_record(piece.entry))
-            _append(piece, file)
-        file.write(archive.tail)
+                _copy_prefix(source, file, archive.layer.payload_length)
+        for piece in archive.user_files:
+            file.write(local_file_header(piece.entry))
+            _write_user_file(piece, file)
+        file.write(archive.directory_bytes)
 
 
-def is_written(archive: Archive, path: Path) -> bool:
+def is_archive_current(archive: Archive, path: Path) -> bool:
     """Return whether the file at ``path`` is this archive.
 
     Compares the length and the central directory only: the directory holds the CRC-32, the sizes and the offset of
@@ -111,42 +120,42 @@ def is_written(archive: Archive, path: Path) -> bool:
         with path.open("rb") as file:
             if file.seek(0, os.SEEK_END) != archive.size:
                 return False
-            file.seek(archive.size - len(archive.tail))
-            return file.read() == archive.tail
+            file.seek(archive.size - len(archive.directory_bytes))
+            return file.read() == archive.directory_bytes
     except OSError:
         return False
 
 
-def _piece(name: str, content: Content, cache: Path) -> _Piece:
+def _prepare_user_file(name: str, content: FileContent, cache: Path) -> _UserFile:
     method, packed, compressed_path = STORED, content.size, content.source
-    if content.size >= _DEFLATE_FROM:
-        compressed_path = cache / "deflated" / f"{content.sha256}.{_LEVEL}"
+    if content.size >= _DEFLATE_MIN_BYTES:
+        compressed_path = cache / "deflated" / f"{content.sha256}.{_DEFLATE_LEVEL}"
         if not compressed_path.is_file():
-            _deflate(name, content, compressed_path)
+            _deflate_file(name, content, compressed_path)
         packed, method = compressed_path.stat().st_size, DEFLATED
-    return _Piece(
-        Entry(name, method, content.crc32, packed, content.size, content.executable), content, compressed_path
+    return _UserFile(
+        ZipEntry(name, method, content.crc32, packed, content.size, content.executable), content, compressed_path
     )
 
 
-def _deflate(name: str, content: Content, place: Path) -> None:
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    data = memoryview(read_again(content, name))
-    with atomic_file(place) as file:
-        for start in range(0, len(data), _CHUNK):
-            file.write(packer.compress(data[start : start + _CHUNK]))
+def _deflate_file(name: str, content: FileContent, path: Path) -> None:
+    packer = zlib.compressobj(_DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    data = memoryview(read_verified(content, name))
+    with atomic_file(path) as file:
+        for start in range(0, len(data), _CHUNK_BYTES):
+            file.write(packer.compress(data[start : start + _CHUNK_BYTES]))
         file.write(packer.flush())
 
 
-def _append(piece: _Piece, file: BinaryIO) -> None:
-    if piece.entry.method == DEFLATED:
-        with piece.packed.open("rb") as source:
-            shutil.copyfileobj(source, file, _CHUNK)
+def _write_user_file(user_file: _UserFile, output: BinaryIO) -> None:
+    if user_file.entry.method == DEFLATED:
+        with user_file.compressed_path.open("rb") as source:
+            shutil.copyfileobj(source, output, _CHUNK_BYTES)
     else:
-        file.write(read_again(piece.content, piece.entry.name))
+        output.write(read_verified(user_file.content, user_file.entry.name))
 
 
-def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
+def _copy_prefix(source: BinaryIO, target: BinaryIO, length: int) -> None:
     """Copy the first ``length`` bytes, inside the kernel where possible.
 
     ``copy_file_range(2)`` shares extents on file systems that support it and avoids copying a layer of tens of
@@ -168,7 +177,7 @@ def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
     source.seek(copied)
     target.seek(copied)
     while copied < length:
-        chunk = source.read(min(_CHUNK, length - copied))
+        chunk = source.read(min(_CHUNK_BYTES, length - copied))
         if not chunk:
             raise BundleError(
                 "The dependency layer was truncated while it was copied.",
@@ -179,15 +188,17 @@ def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
         copied += len(chunk)
 
 
-def _too_large(what: str, size: int, limit: int, layer: Layer, files: Mapping[str, Content]) -> BundleError:
+def _too_large_error(
+    measure: str, size: int, limit: int, layer: Layer, files: Mapping[str, FileContent]
+) -> BundleError:
     sizes = {f"{one.name} {one.version}": one.size for one in layer.dependencies}
     for name, content in files.items():
         top_directory = name.split("/")[0]
         sizes[top_directory] = sizes.get(top_directory, 0) + content.size
-    largest = sorted(sizes.items(), key=lambda one: (-one[1], one[0]))[:_NAMED]
+    largest = sorted(sizes.items(), key=lambda one: (-one[1], one[0]))[:_MAX_PARTS_SHOWN]
     listed = ", ".join(f"{name} ({_mebibytes(weight)})" for name, weight in largest)
     return BundleError(
-        f"The archive would be {_mebibytes(size)} {what}; the limit is {_mebibytes(limit)}. "
+        f"The archive would be {_mebibytes(size)} {measure}; the limit is {_mebibytes(limit)}. "
         f"The largest parts: {listed}.",
         code="archive-too-large",
         hint="Remove a dependency, or exclude files with .fnkitignore.",

@@ -13,12 +13,12 @@ from typing import BinaryIO
 
 from fnkit.errors import BundleError
 
-__all__ = ["TEMPORARY_PREFIX", "atomic_file", "sweep_temporary", "unwritable"]
+__all__ = ["TEMPORARY_PREFIX", "atomic_file", "remove_stale_temporary_files", "write_error"]
 
 TEMPORARY_PREFIX = ".fnkit-tmp-"
 """Prefix of temporary names. No reader opens such a file, so a killed writer cannot leave a partial result."""
 _ABANDONED_SECONDS = 24 * 3600
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -47,13 +47,13 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 temporary.unlink()
         if isinstance(error, OSError):
-            raise unwritable(path, error) from error
+            raise write_error(path, error) from error
         raise
 
 
-def unwritable(path: Path, error: OSError) -> BundleError:
+def write_error(path: Path, error: OSError) -> BundleError:
     """Return the error for a file that could not be written."""
-    if error.errno in _FULL:
+    if error.errno in _DISK_FULL_ERRNOS:
         return BundleError(
             f"There is not enough space to write {path.name} in {path.parent}.",
             code="disk-full",
@@ -66,12 +66,12 @@ def unwritable(path: Path, error: OSError) -> BundleError:
     )
 
 
-def sweep_temporary(folder: Path) -> None:
+def remove_stale_temporary_files(directory: Path) -> None:
     """Remove temporary files older than a day, which killed writers left in a directory.
 
     Younger files may belong to a writer that is still running.
     """
     with suppress(OSError):
-        for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        for path in directory.glob(f"{TEMPORARY_PREFIX}*"):
             if path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
                 path.unlink()

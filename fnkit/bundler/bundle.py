@@ -32,7 +32,7 @@ class Slice:
     digest: str
     files: tuple[tuple[str, str], ...]
     dependencies: tuple[str, ...]
-    whole: str | None = None
+    whole_project_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from fnkit.bundler.bundle import Bundle
 from fnkit.bundler.lock import Lock
-from fnkit.bundler.locking import Backend, Kind, lock_target, needs_lock
-from fnkit.bundler.progress import Report, silent
+from fnkit.bundler.locking import ResolverBackend, TargetKind, lock_target, has_requirements
+from fnkit.bundler.progress import ProgressCallback, ignore_progress
 from fnkit.bundler.python_bundle import bundle_python
-from fnkit.bundler.target import Target
+from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 
@@ -31,13 +31,13 @@ __all__ = ["bundle_project", "lock_project"]
 
 def bundle_project(
     project: Project,
-    targets: Mapping[str, Target],
+    targets: Mapping[str, BundleTarget],
     *,
     out: Path,
     cache: Path,
-    kind: Kind,
+    kind: TargetKind,
     names: frozenset[str] | None = None,
-    report: Report | None = None,
+    report: ProgressCallback | None = None,
 ) -> tuple[Bundle, ...]:
     """Build the project's archives in ``out`` and return them sorted by runtime.
 
@@ -61,20 +61,22 @@ def bundle_project(
             by_runtime.setdefault(function.runtime, []).append(function)
     bundles: list[Bundle] = []
     for runtime in sorted(by_runtime):
-        target = _target(runtime, targets, kind)
+        target = _target_of_runtime(runtime, targets, kind)
         functions = tuple(by_runtime[runtime])
-        bundles += _bundle(project, functions, target, kind=kind, out=out, cache=cache, report=report or silent)
+        bundles += _bundle_runtime(
+            project, functions, target, kind=kind, out=out, cache=cache, report=report or ignore_progress
+        )
     return tuple(bundles)
 
 
 def lock_project(
     project: Project,
-    targets: Mapping[str, Target],
+    targets: Mapping[str, BundleTarget],
     *,
-    kind: Kind,
+    kind: TargetKind,
     upgrade: bool = False,
-    backend: Backend = "uv",
-    report: Report | None = None,
+    backend: ResolverBackend = "uv",
+    report: ProgressCallback | None = None,
 ) -> tuple[Lock, ...]:
     """Return the project's locks, one per Python runtime; resolve and write those that are missing or stale.
 
@@ -84,22 +86,22 @@ def lock_project(
         BundleError: The requirements could not be resolved, or a lock file could not be written.
     """
     runtimes = sorted({one.runtime for one in project.functions if one.runtime.startswith("python")})
-    if not needs_lock(project):
+    if not has_requirements(project):
         return ()
     return tuple(
         lock_target(
             project,
-            _target(runtime, targets, kind),
+            _target_of_runtime(runtime, targets, kind),
             kind,
             upgrade=upgrade,
             backend=backend,
-            report=report or silent,
+            report=report or ignore_progress,
         )
         for runtime in runtimes
     )
 
 
-def _target(runtime: str, targets: Mapping[str, Target], kind: Kind) -> Target:
+def _target_of_runtime(runtime: str, targets: Mapping[str, BundleTarget], kind: TargetKind) -> BundleTarget:
     """Return the target of a runtime.
 
     Raises:
@@ -114,18 +116,18 @@ def _target(runtime: str, targets: Mapping[str, Target], kind: Kind) -> Target:
             code="unknown-target",
             hint="Install that language on this machine, or use a runtime that the platform offers.",
         )
-    return Target.scaleway(runtime)
+    return BundleTarget.scaleway(runtime)
 
 
-def _bundle(
+def _bundle_runtime(
     project: Project,
     functions: tuple[FunctionSpec, ...],
-    target: Target,
+    target: BundleTarget,
     *,
-    kind: Kind,
+    kind: TargetKind,
     out: Path,
     cache: Path,
-    report: Report,
+    report: ProgressCallback,
 ) -> tuple[Bundle, ...]:
     """Bundle the functions of one runtime with the module of its language."""
     match target.language:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from fnkit.errors import BundleError
 
-__all__ = ["Content", "Contents", "changed", "read_again", "read_content", "read_contents"]
+__all__ = ["FileContent", "ContentByPath", "file_changed_error", "read_verified", "hash_file", "hash_files"]
 
-_CHUNK = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class FileContent:
     """One source file and the hashes of its bytes. ``executable`` is the owner's execute bit."""
 
     source: Path
@@ -27,11 +27,11 @@ class Content:
     executable: bool
 
 
-Contents = Mapping[str, Content]
+ContentByPath = Mapping[str, FileContent]
 """Content by path in the archive."""
 
 
-def read_content(source: Path, name: str) -> Content:
+def hash_file(source: Path, name: str) -> FileContent:
     """Hash a file and return its content record.
 
     The file is always read. Modification times are not trusted: an edit within the clock's granularity, or a
@@ -48,7 +48,7 @@ def read_content(source: Path, name: str) -> Content:
     try:
         with source.open("rb") as file:
             executable = bool(os.fstat(file.fileno()).st_mode & 0o100)
-            while chunk := file.read(_CHUNK):
+            while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
                 crc = zlib.crc32(chunk, crc)
                 size += len(chunk)
@@ -58,10 +58,10 @@ def read_content(source: Path, name: str) -> Content:
             code="unreadable-file",
             hint="Make it readable, or list it in .fnkitignore.",
         ) from error
-    return Content(source, digest.hexdigest(), crc, size, executable)
+    return FileContent(source, digest.hexdigest(), crc, size, executable)
 
 
-def read_again(content: Content, name: str) -> bytes:
+def read_verified(content: FileContent, name: str) -> bytes:
     """Return a file's bytes after checking that they are the ones that were hashed.
 
     Raises:
@@ -70,23 +70,23 @@ def read_again(content: Content, name: str) -> bytes:
     try:
         data = content.source.read_bytes()
     except OSError as error:
-        raise changed(name) from error
+        raise file_changed_error(name) from error
     if hashlib.sha256(data).hexdigest() != content.sha256:
-        raise changed(name)
+        raise file_changed_error(name)
     return data
 
 
-def changed(name: str) -> BundleError:
+def file_changed_error(name: str) -> BundleError:
     """Return the error for a file that changed after it was hashed."""
     return BundleError(
         f"{name} changed during bundling.", code="changed-while-bundling", hint="Run the command again."
     )
 
 
-def read_contents(root: Path, paths: tuple[str, ...]) -> dict[str, Content]:
+def hash_files(root: Path, paths: tuple[str, ...]) -> dict[str, FileContent]:
     """Hash several files of a project and return their content by path.
 
     Raises:
         BundleError: ``unreadable-file``.
     """
-    return {path: read_content(root / path, path) for path in paths}
+    return {path: hash_file(root / path, path) for path in paths}

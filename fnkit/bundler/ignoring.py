@@ -17,12 +17,20 @@ from pathspec import GitIgnoreSpec
 
 from fnkit.errors import BundleError
 
-__all__ = ["BUILT_IN", "IgnoreLayer", "IgnoreRules", "Pattern", "layers_above", "parse_patterns", "read_layer"]
+__all__ = [
+    "BUILT_IN_PATTERNS",
+    "IgnoreLayer",
+    "IgnoreRules",
+    "IgnorePattern",
+    "repository_layers",
+    "parse_patterns",
+    "read_ignore_file",
+]
 
-_FOLDER_MARK = "ps_d"
+_DIRECTORY_GROUP = "ps_d"
 """The group with which pathspec's expressions end where a line may name a directory."""
 
-BUILT_IN = (
+BUILT_IN_PATTERNS = (
     # Settings, lock files and other files for people and tools. No handler reads them. A slice includes every
     # file that is not Python, so without these patterns a changed memory setting would update every function.
     "/pyproject.toml", "/fnkit.toml", "/fnkit.*.lock", "/uv.toml", "/uv.lock", "/poetry.lock", "/pdm.lock",
@@ -38,21 +46,21 @@ BUILT_IN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class IgnorePattern:
     """One line of an ignore file. ``excludes`` is true for an ordinary line and false for a negated one (``!``)."""
 
     regex: re.Pattern[str]
-    include: bool
+    excludes: bool
 
-    def matches(self, path: str, *, folder: bool) -> bool:
+    def matches(self, path: str, *, is_directory: bool) -> bool:
         """Return whether the line matches this very path.
 
         pathspec's expressions also match everything under a directory that they name. A pruned walk must not use
         that: below ``x.txt/``, git does not apply a line ``!*.txt`` to the directory's content.
         """
-        if _FOLDER_MARK not in self.regex.groupindex:
+        if _DIRECTORY_GROUP not in self.regex.groupindex:
             return self.regex.search(path) is not None
-        whole = path + "/" if folder else path
+        whole = path + "/" if is_directory else path
         return any(found.end() == len(whole) for found in self.regex.finditer(whole))
 
 
@@ -67,18 +75,18 @@ class IgnoreLayer:
     """
 
     base: str
-    patterns: tuple[Pattern, ...]
-    above: str = ""
+    patterns: tuple[IgnorePattern, ...]
+    project_prefix: str = ""
 
-    def verdict(self, path: str, *, folder: bool) -> bool | None:
+    def decide(self, path: str, *, is_directory: bool) -> bool | None:
         """Return True to ignore the path, False to re-include it, None when no pattern matches.
 
         ``path`` is relative to the project's root.
         """
-        local = self.above + path[len(self.base) :]
+        local = self.project_prefix + path[len(self.base) :]
         for pattern in reversed(self.patterns):
-            if pattern.matches(local, folder=folder):
-                return pattern.include
+            if pattern.matches(local, is_directory=is_directory):
+                return pattern.excludes
         return None
 
 
@@ -86,24 +94,24 @@ class IgnoreLayer:
 class IgnoreRules:
     """All layers that apply in one directory. ``gitignores`` grows on the way down; the others are constant."""
 
-    weakest: IgnoreLayer
-    middle: tuple[IgnoreLayer, ...]
-    strongest: tuple[IgnoreLayer, ...]
+    built_in: IgnoreLayer
+    gitignores: tuple[IgnoreLayer, ...]
+    project_layers: tuple[IgnoreLayer, ...]
 
-    def entering(self, layer: IgnoreLayer | None) -> IgnoreRules:
+    def with_gitignore(self, layer: IgnoreLayer | None) -> IgnoreRules:
         """Return the rules inside a directory with its own ``.gitignore``."""
-        return self if layer is None else IgnoreRules(self.weakest, (*self.middle, layer), self.strongest)
+        return self if layer is None else IgnoreRules(self.built_in, (*self.gitignores, layer), self.project_layers)
 
-    def leaves_out(self, path: str, *, folder: bool) -> bool:
+    def is_ignored(self, path: str, *, is_directory: bool) -> bool:
         """Return whether a path is ignored. The strongest layer with a matching pattern decides."""
-        for layer in (*reversed(self.strongest), *reversed(self.middle), self.weakest):
-            verdict = layer.verdict(path, folder=folder)
+        for layer in (*reversed(self.project_layers), *reversed(self.gitignores), self.built_in):
+            verdict = layer.decide(path, is_directory=is_directory)
             if verdict is not None:
                 return verdict
         return False
 
 
-def read_layer(file: Path, base: str, *, above: str = "") -> IgnoreLayer | None:
+def read_ignore_file(file: Path, base: str, *, project_prefix: str = "") -> IgnoreLayer | None:
     """Return the layer of an ignore file, or ``None`` when there is no such file.
 
     Raises:
@@ -119,10 +127,10 @@ def read_layer(file: Path, base: str, *, above: str = "") -> IgnoreLayer | None:
             code="unreadable-file",
             hint="Make it readable, or remove it.",
         ) from error
-    return IgnoreLayer(base, parse_patterns(text.splitlines(), f"{base}{file.name}"), above)
+    return IgnoreLayer(base, parse_patterns(text.splitlines(), f"{base}{file.name}"), project_prefix)
 
 
-def parse_patterns(lines: Iterable[str], source: str) -> tuple[Pattern, ...]:
+def parse_patterns(lines: Iterable[str], source: str) -> tuple[IgnorePattern, ...]:
     """Parse the lines of an ignore file.
 
     Args:
@@ -142,11 +150,13 @@ def parse_patterns(lines: Iterable[str], source: str) -> tuple[Pattern, ...]:
             hint="Write patterns as in a .gitignore file.",
         ) from error
     return tuple(
-        Pattern(one.regex, one.include) for one in compiled if one.regex is not None and one.include is not None
+        IgnorePattern(one.regex, one.include)
+        for one in compiled
+        if one.regex is not None and one.include is not None
     )
 
 
-def layers_above(root: Path) -> tuple[IgnoreLayer, ...]:
+def repository_layers(root: Path) -> tuple[IgnoreLayer, ...]:
     """Return the layers of the repository around the project, outermost first.
 
     A project is often a directory of a repository whose only ``.gitignore`` is at its root. Where those rules
@@ -163,12 +173,12 @@ def layers_above(root: Path) -> tuple[IgnoreLayer, ...]:
     found: list[IgnoreLayer] = []
     for parent in reversed(parents):
         above = root.relative_to(parent).as_posix() + "/"
-        layer = read_layer(parent / ".gitignore", "", above=above)
+        layer = read_ignore_file(parent / ".gitignore", "", project_prefix=above)
         if layer is not None:
             steps = above.rstrip("/").split("/")
             prefixes = ["/".join(steps[: count + 1]) for count in range(len(steps))]
             layer_above = IgnoreLayer("", layer.patterns)
-            if any(layer_above.verdict(prefix, folder=True) for prefix in prefixes):
+            if any(layer_above.decide(prefix, is_directory=True) for prefix in prefixes):
                 return ()
             found.append(layer)
     return tuple(found)

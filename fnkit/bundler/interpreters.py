@@ -12,8 +12,8 @@ from pathlib import Path
 
 __all__ = ["find_interpreter"]
 
-_PROBE = "import sys; print(sys.implementation.name, *sys.version_info[:2])"
-_PROBE_SECONDS = 10
+_VERSION_SCRIPT = "import sys; print(sys.implementation.name, *sys.version_info[:2])"
+_PROBE_TIMEOUT_SECONDS = 10
 
 
 @functools.cache
@@ -26,13 +26,13 @@ def find_interpreter(python: tuple[int, int]) -> Path | None:
     """
     if sys.implementation.name == "cpython" and sys.version_info[:2] == python:
         return Path(sys.executable)
-    for candidate in _candidates(python):
-        if _is(candidate, python):
+    for candidate in _candidate_interpreters(python):
+        if _has_version(candidate, python):
             return candidate
     return None
 
 
-def _candidates(python: tuple[int, int]) -> Iterator[Path]:
+def _candidate_interpreters(python: tuple[int, int]) -> Iterator[Path]:
     name = f"python{python[0]}.{python[1]}"
     on_path = shutil.which(name)
     if on_path is not None:
@@ -51,14 +51,14 @@ def _candidates(python: tuple[int, int]) -> Iterator[Path]:
                     yield version / relative
 
 
-def _is(candidate: Path, python: tuple[int, int]) -> bool:
+def _has_version(candidate: Path, python: tuple[int, int]) -> bool:
     try:
         result = subprocess.run(
-            [os.fspath(candidate), "-I", "-S", "-c", _PROBE],
+            [os.fspath(candidate), "-I", "-S", "-c", _VERSION_SCRIPT],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_PROBE_SECONDS,
+            timeout=_PROBE_TIMEOUT_SECONDS,
             check=False,
         )
     except (OSError, subprocess.SubprocessError):

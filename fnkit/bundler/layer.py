@@ -16,15 +16,15 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.bundler.atomic_file import atomic_file, sweep_temporary
+from fnkit.bundler.atomic_file import atomic_file, remove_stale_temporary_files
 from fnkit.bundler.bundle import Dependency
 from fnkit.bundler.lock import LockedPackage
-from fnkit.bundler.wheel_members import Member, read_members, top_level_names
-from fnkit.bundler.zip_records import central_record, local_record
+from fnkit.bundler.wheel_members import WheelMember, read_wheel_members, top_level_modules
+from fnkit.bundler.zip_records import central_directory_header, local_file_header
 
 __all__ = ["CorruptWheel", "Layer", "layer_key", "open_layer", "write_layer"]
 
-_RULES = 1
+_FORMAT_VERSION = 1
 """Increase when the same wheels give different layer bytes."""
 _FOOTER = struct.Struct("<QQ8s")
 _MAGIC = b"fnklayr1"
@@ -39,12 +39,12 @@ class CorruptWheel(Exception):
         self.wheel = wheel
 
 
-class _Index(msgspec.Struct, frozen=True, array_like=True):
-    central: bytes
-    count: int
-    unpacked: int
-    sizes: list[tuple[str, str, int]]
-    tops: list[str]
+class _LayerIndex(msgspec.Struct, frozen=True, array_like=True):
+    central_directory: bytes
+    entry_count: int
+    unpacked_size: int
+    dependencies: list[tuple[str, str, int]]
+    top_level_modules: list[str]
     notes: list[str]
 
 
@@ -64,18 +64,18 @@ class Layer:
 
     path: Path | None
     key: str
-    length: int
-    central: bytes
-    count: int
-    unpacked: int
+    payload_length: int
+    central_directory: bytes
+    entry_count: int
+    unpacked_size: int
     dependencies: tuple[Dependency, ...]
-    provides: frozenset[str]
+    top_level_modules: frozenset[str]
     notes: tuple[str, ...]
 
 
 def layer_key(packages: tuple[LockedPackage, ...]) -> str:
     """Return 64 hex digits over everything that determines a layer's bytes."""
-    parts = [str(_RULES), *sorted(f"{one.name} {one.kind} {one.sha256}" for one in packages)]
+    parts = [str(_FORMAT_VERSION), *sorted(f"{one.name} {one.kind} {one.sha256}" for one in packages)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -83,9 +83,9 @@ def open_layer(packages: tuple[LockedPackage, ...], cache: Path) -> Layer | None
     """Return the cached layer of these packages, or ``None`` when it is missing or truncated."""
     key = layer_key(packages)
     if not packages:
-        return Layer(path=None, key=key, length=0, central=b"", count=0, unpacked=0, dependencies=(),
-                     provides=frozenset(), notes=())  # fmt: skip
-    path = _path(cache, key)
+        return Layer(path=None, key=key, payload_length=0, central_directory=b"", entry_count=0, unpacked_size=0, dependencies=(),
+                     top_level_modules=frozenset(), notes=())  # fmt: skip
+    path = _layer_path(cache, key)
     try:
         with path.open("rb") as file:
             file_size = file.seek(0, 2)
@@ -94,18 +94,18 @@ def open_layer(packages: tuple[LockedPackage, ...], cache: Path) -> Layer | None
             if magic != _MAGIC or length + index_length + _FOOTER.size != file_size:
                 return None
             file.seek(length)
-            index = msgspec.msgpack.decode(file.read(index_length), type=_Index)
+            index = msgspec.msgpack.decode(file.read(index_length), type=_LayerIndex)
     except (OSError, struct.error, msgspec.MsgspecError):
         return None
     return Layer(
         path=path,
         key=key,
-        length=length,
-        central=index.central,
-        count=index.count,
-        unpacked=index.unpacked,
-        dependencies=tuple(Dependency(*one) for one in index.sizes),
-        provides=frozenset(index.tops),
+        payload_length=length,
+        central_directory=index.central_directory,
+        entry_count=index.entry_count,
+        unpacked_size=index.unpacked_size,
+        dependencies=tuple(Dependency(*one) for one in index.dependencies),
+        top_level_modules=frozenset(index.top_level_modules),
         notes=tuple(index.notes),
     )
 
@@ -122,29 +122,29 @@ def write_layer(packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path],
         CorruptWheel: A wheel's bytes are not the locked ones.
         BundleError: ``wheel-unusable``, ``disk-full``, ``not-writable``.
     """
-    wheel_data = {one.name: _mapped(one, wheels[one.name]) for one in packages}
-    chosen, notes = _chosen(packages, wheels)
+    wheel_data = {one.name: _map_wheel(one, wheels[one.name]) for one in packages}
+    chosen, notes = _merge_wheels(packages, wheels)
     sizes = {one.name: 0 for one in packages}
     central: list[bytes] = []
     offset = 0
-    path = _path(cache, layer_key(packages))
-    sweep_temporary(path.parent)
+    path = _layer_path(cache, layer_key(packages))
+    remove_stale_temporary_files(path.parent)
     with atomic_file(path) as file:
         for name in sorted(chosen, key=lambda one: one.encode("utf-8")):
             owner, member = chosen[name]
-            record = local_record(member.entry)
+            record = local_file_header(member.entry)
             file.write(record)
-            file.write(memoryview(wheel_data[owner])[member.offset : member.offset + member.entry.packed])
-            central.append(central_record(member.entry, offset))
-            offset += len(record) + member.entry.packed
-            sizes[owner] += len(record) + member.entry.packed + len(central[-1])
+            file.write(memoryview(wheel_data[owner])[member.offset : member.offset + member.entry.compressed_size])
+            central.append(central_directory_header(member.entry, offset))
+            offset += len(record) + member.entry.compressed_size
+            sizes[owner] += len(record) + member.entry.compressed_size + len(central[-1])
         index = msgspec.msgpack.encode(
-            _Index(
-                central=b"".join(central),
-                count=len(central),
-                unpacked=sum(member.entry.size for _, member in chosen.values()),
-                sizes=[(one.name, one.version, sizes[one.name]) for one in packages],
-                tops=sorted(top_level_names(iter(chosen))),
+            _LayerIndex(
+                central_directory=b"".join(central),
+                entry_count=len(central),
+                unpacked_size=sum(member.entry.size for _, member in chosen.values()),
+                dependencies=[(one.name, one.version, sizes[one.name]) for one in packages],
+                top_level_modules=sorted(top_level_modules(iter(chosen))),
                 notes=notes,
             )
         )
@@ -152,11 +152,11 @@ def write_layer(packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path],
         file.write(_FOOTER.pack(offset, len(index), _MAGIC))
 
 
-def _path(cache: Path, key: str) -> Path:
+def _layer_path(cache: Path, key: str) -> Path:
     return cache / "layers" / f"{key}.layer"
 
 
-def _mapped(package: LockedPackage, wheel: Path) -> mmap.mmap | bytes:
+def _map_wheel(package: LockedPackage, wheel: Path) -> mmap.mmap | bytes:
     """Map a wheel into memory and verify the locked hash.
 
     A wheel built on this machine is not verified: the lock holds the hash of its source distribution.
@@ -171,19 +171,19 @@ def _mapped(package: LockedPackage, wheel: Path) -> mmap.mmap | bytes:
     return data
 
 
-def _chosen(
+def _merge_wheels(
     packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path]
-) -> tuple[dict[str, tuple[str, Member]], list[str]]:
+) -> tuple[dict[str, tuple[str, WheelMember]], list[str]]:
     """Return distribution and member by name in the archive, and notes about conflicts.
 
     When two distributions contain different files of one name, the alphabetically later distribution wins.
     Installers overwrite in the same way; in practice this happens with stray ``tests`` directories. A note reports
     it.
     """
-    chosen: dict[str, tuple[str, Member]] = {}
+    chosen: dict[str, tuple[str, WheelMember]] = {}
     notes: list[str] = []
     for package in sorted(packages, key=lambda one: one.name):
-        for member in read_members(wheels[package.name], package.name):
+        for member in read_wheel_members(wheels[package.name], package.name):
             name = member.entry.name
             if name in chosen:
                 owner, other = chosen[name]

@@ -19,9 +19,9 @@ from fnkit.errors import BundleError
 
 __all__ = ["Lock", "LockedPackage", "format_lock", "lock_path", "read_lock", "write_lock"]
 
-_VERSION = 1
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_HEADER = "# Written by fnkit. Commit it; `fnkit lock` writes it again.\n"
+_FORMAT_VERSION = 1
+_SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
+_HEADER_COMMENT = "# Written by fnkit. Commit it; `fnkit lock` writes it again.\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Lock:
     notes: tuple[str, ...] = ()
 
 
-class _File(msgspec.Struct, frozen=True, kw_only=True):
+class _FileTable(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     hashes: dict[str, str]
     url: str | None = None
@@ -70,14 +70,14 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     size: int = 0
 
 
-class _Package(msgspec.Struct, frozen=True, kw_only=True):
+class _PackageTable(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
-    wheels: list[_File] = []
-    sdist: _File | None = None
+    wheels: list[_FileTable] = []
+    sdist: _FileTable | None = None
 
 
-class _Ours(msgspec.Struct, frozen=True, kw_only=True):
+class _FnkitTable(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     runtime: str
     target: str
@@ -85,13 +85,13 @@ class _Ours(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []
 
 
-class _Tool(msgspec.Struct, frozen=True, kw_only=True):
-    fnkit: _Ours
+class _ToolTable(msgspec.Struct, frozen=True, kw_only=True):
+    fnkit: _FnkitTable
 
 
-class _Document(msgspec.Struct, frozen=True, kw_only=True):
-    tool: _Tool
-    packages: list[_Package] = []
+class _LockDocument(msgspec.Struct, frozen=True, kw_only=True):
+    tool: _ToolTable
+    packages: list[_PackageTable] = []
 
 
 def lock_path(root: Path, runtime: str, target: str) -> Path:
@@ -110,15 +110,17 @@ def read_lock(path: Path) -> Lock | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise _unusable(path, "it cannot be read") from error
+        raise _invalid_lock_error(path, "it cannot be read") from error
     try:
-        document = msgspec.convert(tomllib.loads(text), _Document)
+        document = msgspec.convert(tomllib.loads(text), _LockDocument)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise _unusable(path, str(error)) from error
+        raise _invalid_lock_error(path, str(error)) from error
     table = document.tool.fnkit
-    if table.version != _VERSION:
-        raise _unusable(path, f"it has format {table.version}, this version of fnkit uses format {_VERSION}")
-    packages = tuple(_package(path, package) for package in document.packages)
+    if table.version != _FORMAT_VERSION:
+        raise _invalid_lock_error(
+            path, f"it has format {table.version}, this version of fnkit uses format {_FORMAT_VERSION}"
+        )
+    packages = tuple(_locked_package(path, package) for package in document.packages)
     return Lock(
         path=path,
         runtime=table.runtime,
@@ -129,11 +131,11 @@ def read_lock(path: Path) -> Lock | None:
     )
 
 
-def _package(path: Path, package: _Package) -> LockedPackage:
+def _locked_package(path: Path, package: _PackageTable) -> LockedPackage:
     file = package.wheels[0] if package.wheels else package.sdist
     sha256 = "" if file is None else file.hashes.get("sha256", "")
-    if file is None or _SHA256.fullmatch(sha256) is None:
-        raise _unusable(path, f"{package.name} has no file with a sha256")
+    if file is None or _SHA256_PATTERN.fullmatch(sha256) is None:
+        raise _invalid_lock_error(path, f"{package.name} has no file with a sha256")
     return LockedPackage(
         name=package.name,
         version=package.version,
@@ -149,29 +151,40 @@ def format_lock(lock: Lock) -> str:
     """Return a lock's text: deterministic, with one block per package so that it diffs well."""
     table = [
         "[tool.fnkit]",
-        f"version = {_VERSION}",
-        f"runtime = {_quoted(lock.runtime)}",
-        f"target = {_quoted(lock.target)}",
-        f"key = {_quoted(lock.key)}",
-        f"notes = [{', '.join(_quoted(note) for note in lock.notes)}]",
+        f"version = {_FORMAT_VERSION}",
+        f"runtime = {_toml_string(lock.runtime)}",
+        f"target = {_toml_string(lock.target)}",
+        f"key = {_toml_string(lock.key)}",
+        f"notes = [{', '.join(_toml_string(note) for note in lock.notes)}]",
     ]
-    packages = ["\n".join(_block(package)) for package in sorted(lock.packages, key=lambda one: one.name)]
-    return _HEADER + "\n\n".join(['lock-version = "1.0"\ncreated-by = "fnkit"', *packages, "\n".join(table)]) + "\n"
+    packages = ["\n".join(_format_package(package)) for package in sorted(lock.packages, key=lambda one: one.name)]
+    return (
+        _HEADER_COMMENT
+        + "\n\n".join(['lock-version = "1.0"\ncreated-by = "fnkit"', *packages, "\n".join(table)])
+        + "\n"
+    )
 
 
-def _block(package: LockedPackage) -> list[str]:
-    fields = [f"name = {_quoted(package.filename)}"]
+def _format_package(package: LockedPackage) -> list[str]:
+    fields = [f"name = {_toml_string(package.filename)}"]
     # PEP 751 requires a url or a path. A bare file name marks a file that only the index's own client can fetch.
-    fields.append(f"url = {_quoted(package.url)}" if package.url else f"path = {_quoted(package.filename)}")
+    fields.append(
+        f"url = {_toml_string(package.url)}" if package.url else f"path = {_toml_string(package.filename)}"
+    )
     if package.size:
         fields.append(f"size = {package.size}")
-    fields.append(f"hashes = {{ sha256 = {_quoted(package.sha256)} }}")
+    fields.append(f"hashes = {{ sha256 = {_toml_string(package.sha256)} }}")
     inline = "{ " + ", ".join(fields) + " }"
     value = f"wheels = [{inline}]" if package.kind == "wheel" else f"sdist = {inline}"
-    return ["[[packages]]", f"name = {_quoted(package.name)}", f"version = {_quoted(package.version)}", value]
+    return [
+        "[[packages]]",
+        f"name = {_toml_string(package.name)}",
+        f"version = {_toml_string(package.version)}",
+        value,
+    ]
 
 
-def _quoted(text: str) -> str:
+def _toml_string(text: str) -> str:
     """Return a TOML basic string.
 
     JSON's escapes are a subset of TOML's; TOML also requires DEL to be escaped.
@@ -179,9 +192,9 @@ def _quoted(text: str) -> str:
     return msgspec.json.encode(text).decode("utf-8").replace("\x7f", "\\u007f")
 
 
-def _unusable(path: Path, why: str) -> BundleError:
+def _invalid_lock_error(path: Path, reason: str) -> BundleError:
     return BundleError(
-        f"{path.name} cannot be used: {why}.",
+        f"{path.name} cannot be used: {reason}.",
         code="lock-file",
         hint="Delete it; fnkit writes it again when it is needed.",
         file=path.name,

@@ -11,10 +11,10 @@ import warnings
 
 import msgspec
 
-__all__ = ["ImportFact", "ModuleFacts", "read_facts"]
+__all__ = ["ImportStatement", "ModuleImports", "read_module_imports"]
 
 
-class ImportFact(msgspec.Struct, frozen=True, array_like=True):
+class ImportStatement(msgspec.Struct, frozen=True, array_like=True):
     """One import statement.
 
     Attributes:
@@ -29,10 +29,10 @@ class ImportFact(msgspec.Struct, frozen=True, array_like=True):
     names: tuple[str, ...]
     level: int
     line: int
-    needed: bool
+    is_required: bool
 
 
-class ModuleFacts(msgspec.Struct, frozen=True, array_like=True):
+class ModuleImports(msgspec.Struct, frozen=True, array_like=True):
     """The imports of one file.
 
     Attributes:
@@ -43,12 +43,12 @@ class ModuleFacts(msgspec.Struct, frozen=True, array_like=True):
         uses_file_path: The file uses ``__file__``.
     """
 
-    imports: tuple[ImportFact, ...]
-    named: tuple[str, ...]
-    binds: frozenset[str]
-    dynamic: str | None
-    listing: str | None
-    placed: bool
+    imports: tuple[ImportStatement, ...]
+    dotted_strings: tuple[str, ...]
+    bound_names: frozenset[str]
+    dynamic_reason: str | None
+    listing_reason: str | None
+    uses_file_path: bool
 
 
 _DYNAMIC_MODULES = {
@@ -72,7 +72,7 @@ _DYNAMIC_MODULES = {
     "builtins": "reaches import by another name",
     "site": "changes where modules are found",
 }
-_HARMLESS = {
+_HARMLESS_NAMES = {
     "importlib.metadata": frozenset({"version", "metadata", "PackageNotFoundError", "requires"}),
     "inspect": frozenset(
         {"signature", "Signature", "Parameter", "iscoroutinefunction", "isawaitable", "isclass", "isfunction",
@@ -89,17 +89,17 @@ _DYNAMIC_NAMES = frozenset(
         "addsitedir", "system", "popen", "execv", "execve", "execvp", "spawnv", "posix_spawn", "fork_exec",
     }
 )  # fmt: skip
-_BUILT_IN_NAMES = frozenset({"exec", "eval", "compile"})
+_DYNAMIC_BUILTINS = frozenset({"exec", "eval", "compile"})
 """Dynamic as built-in functions only; as methods (``re.compile``, ``frame.eval``) they are unrelated."""
-_SUSPICIOUS_STRINGS = frozenset({"__import__", "__builtins__", "import_module", "exec", "eval"})
-_SYS_ATTRIBUTES = frozenset({"path", "meta_path", "path_hooks", "modules", "path_importer_cache"})
-_LISTING = frozenset({"iterdir", "glob", "rglob", "iglob", "listdir", "scandir", "walk"})
-_DOTTED = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+\Z")
-_SOURCE = re.compile(r"\.pyw?\Z|/home/app/function", re.IGNORECASE)
-_CATCHING = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+_DYNAMIC_STRINGS = frozenset({"__import__", "__builtins__", "import_module", "exec", "eval"})
+_IMPORT_SYSTEM_ATTRIBUTES = frozenset({"path", "meta_path", "path_hooks", "modules", "path_importer_cache"})
+_LISTING_METHODS = frozenset({"iterdir", "glob", "rglob", "iglob", "listdir", "scandir", "walk"})
+_DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+\Z")
+_PYTHON_FILE = re.compile(r"\.pyw?\Z|/home/app/function", re.IGNORECASE)
+_IMPORT_ERROR_CLASSES = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
-def read_facts(source: bytes) -> ModuleFacts:
+def read_module_imports(source: bytes) -> ModuleImports:
     """Return the imports of a file. A file that this Python cannot parse has a ``dynamic_reason``."""
     try:
         with warnings.catch_warnings():
@@ -107,27 +107,27 @@ def read_facts(source: bytes) -> ModuleFacts:
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
-        return _unknown(f"line {line} cannot be parsed by this Python")
-    reader = _Reader()
+        return _undeterminable(f"line {line} cannot be parsed by this Python")
+    reader = _ImportVisitor()
     try:
         reader.visit(tree)
     except RecursionError:
-        return _unknown("line 1 begins a file that is nested too deeply to parse")
-    return ModuleFacts(
+        return _undeterminable("line 1 begins a file that is nested too deeply to parse")
+    return ModuleImports(
         imports=tuple(reader.imports),
-        named=tuple(sorted(reader.named)),
-        binds=_bound(tree.body),
-        dynamic=reader.dynamic,
-        listing=reader.listing,
-        placed=reader.placed,
+        dotted_strings=tuple(sorted(reader.dotted_strings)),
+        bound_names=_bound_names(tree.body),
+        dynamic_reason=reader.dynamic_reason,
+        listing_reason=reader.listing_reason,
+        uses_file_path=reader.uses_file_path,
     )
 
 
-def _unknown(why: str) -> ModuleFacts:
-    return ModuleFacts((), (), frozenset("*"), why, None, placed=True)
+def _undeterminable(reason: str) -> ModuleImports:
+    return ModuleImports((), (), frozenset("*"), reason, None, uses_file_path=True)
 
 
-def _bound(body: list[ast.stmt]) -> frozenset[str]:
+def _bound_names(body: list[ast.stmt]) -> frozenset[str]:
     """Return the names bound at the top level, without descending into functions and classes.
 
     A module-level ``__getattr__``, ``globals()`` or ``setattr()`` can bind any name and gives ``*``.
@@ -152,107 +152,111 @@ def _bound(body: list[ast.stmt]) -> frozenset[str]:
     return frozenset(names)
 
 
-class _Reader(ast.NodeVisitor):
+class _ImportVisitor(ast.NodeVisitor):
     """Collects imports and signs of dynamic imports in one walk over a syntax tree."""
 
     def __init__(self) -> None:
-        self.imports: list[ImportFact] = []
-        self.named: set[str] = set()
-        self.dynamic: str | None = None
-        self.listing: str | None = None
-        self.placed = False
-        self._optional = 0
+        self.imports: list[ImportStatement] = []
+        self.dotted_strings: set[str] = set()
+        self.dynamic_reason: str | None = None
+        self.listing_reason: str | None = None
+        self.uses_file_path = False
+        self._optional_depth = 0
         self._sys_names = {"sys"}
 
-    def _found(self, node: ast.AST, what: str) -> None:
-        if self.dynamic is None:
-            self.dynamic = f"line {getattr(node, 'lineno', 1)} {what}"
+    def _record_dynamic(self, node: ast.AST, reason: str) -> None:
+        if self.dynamic_reason is None:
+            self.dynamic_reason = f"line {getattr(node, 'lineno', 1)} {reason}"
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
-            self.imports.append(ImportFact(alias.name, (), 0, node.lineno, self._optional == 0))
+            self.imports.append(ImportStatement(alias.name, (), 0, node.lineno, self._optional_depth == 0))
             if alias.name == "sys":
                 self._sys_names.add(alias.asname or "sys")
-            self._dynamic_import(node, alias.name, ())
+            self._check_module(node, alias.name, ())
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         names = tuple(alias.name for alias in node.names)
         module = node.module or ""
-        self.imports.append(ImportFact(module, names, node.level, node.lineno, self._optional == 0))
+        self.imports.append(ImportStatement(module, names, node.level, node.lineno, self._optional_depth == 0))
         if node.level == 0:
-            self._dynamic_import(node, module, names)
-            if module == "sys" and not _SYS_ATTRIBUTES.isdisjoint(names):
-                self._found(node, "changes where modules are found")
+            self._check_module(node, module, names)
+            if module == "sys" and not _IMPORT_SYSTEM_ATTRIBUTES.isdisjoint(names):
+                self._record_dynamic(node, "changes where modules are found")
         for name in names:
-            self._name(node, name)
+            self._check_name(node, name)
 
-    def _dynamic_import(self, node: ast.AST, module: str, names: tuple[str, ...]) -> None:
+    def _check_module(self, node: ast.AST, module: str, names: tuple[str, ...]) -> None:
         why = _DYNAMIC_MODULES.get(module.partition(".")[0])
-        harmless = _HARMLESS.get(module, frozenset())
+        harmless = _HARMLESS_NAMES.get(module, frozenset())
         if why is not None and not (names and harmless.issuperset(names)):
-            self._found(node, f"imports {module}, which {why}")
+            self._record_dynamic(node, f"imports {module}, which {why}")
 
     def visit_Name(self, node: ast.Name) -> None:
-        self._name(node, node.id)
+        self._check_name(node, node.id)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        if isinstance(node.value, ast.Name) and node.value.id in self._sys_names and node.attr in _SYS_ATTRIBUTES:
-            self._found(node, f"uses sys.{node.attr}")
-        self._name(node, node.attr)
+        if (
+            isinstance(node.value, ast.Name)
+            and node.value.id in self._sys_names
+            and node.attr in _IMPORT_SYSTEM_ATTRIBUTES
+        ):
+            self._record_dynamic(node, f"uses sys.{node.attr}")
+        self._check_name(node, node.attr)
         self.generic_visit(node)
 
-    def _name(self, node: ast.AST, name: str) -> None:
-        if name in _DYNAMIC_NAMES or (name in _BUILT_IN_NAMES and not isinstance(node, ast.Attribute)):
-            self._found(node, f"uses {name}")
-        elif name in _LISTING and self.listing is None:
-            self.listing = f"line {getattr(node, 'lineno', 1)} lists files with {name}"
+    def _check_name(self, node: ast.AST, name: str) -> None:
+        if name in _DYNAMIC_NAMES or (name in _DYNAMIC_BUILTINS and not isinstance(node, ast.Attribute)):
+            self._record_dynamic(node, f"uses {name}")
+        elif name in _LISTING_METHODS and self.listing_reason is None:
+            self.listing_reason = f"line {getattr(node, 'lineno', 1)} lists files with {name}"
         elif name == "__file__":
-            self.placed = True
+            self.uses_file_path = True
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if not isinstance(node.value, str):
             return
-        if _SOURCE.search(node.value):
-            self._found(node, "names Python files in a string")
-        elif _DOTTED.match(node.value):
-            self.named.add(node.value)
-        elif node.value in _SUSPICIOUS_STRINGS:
-            self._found(node, f"names {node.value} in a string")
+        if _PYTHON_FILE.search(node.value):
+            self._record_dynamic(node, "names Python files in a string")
+        elif _DOTTED_NAME.match(node.value):
+            self.dotted_strings.add(node.value)
+        elif node.value in _DYNAMIC_STRINGS:
+            self._record_dynamic(node, f"names {node.value} in a string")
 
     def visit_Expr(self, node: ast.Expr) -> None:
         if not isinstance(node.value, ast.Constant):  # a docstring may contain module names, but imports nothing
             self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self._not_at_import(node)
+        self._visit_optional(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-        self._not_at_import(node)
+        self._visit_optional(node)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        self._not_at_import(node)
+        self._visit_optional(node)
 
     def visit_If(self, node: ast.If) -> None:
         # TYPE_CHECKING, version and platform checks: the branch may not run, so a missing module is not an error.
-        self._not_at_import(node)
+        self._visit_optional(node)
 
     def visit_Try(self, node: ast.Try) -> None:
-        if any(_catches_import(handler) for handler in node.handlers):
-            self._not_at_import(node)
+        if any(_catches_import_error(handler) for handler in node.handlers):
+            self._visit_optional(node)
         else:
             self.generic_visit(node)
 
     def visit_With(self, node: ast.With) -> None:
-        self._not_at_import(node)  # contextlib.suppress(ImportError)
+        self._visit_optional(node)  # contextlib.suppress(ImportError)
 
-    def _not_at_import(self, node: ast.AST) -> None:
-        self._optional += 1
+    def _visit_optional(self, node: ast.AST) -> None:
+        self._optional_depth += 1
         self.generic_visit(node)
-        self._optional -= 1
+        self._optional_depth -= 1
 
 
-def _catches_import(handler: ast.ExceptHandler) -> bool:
+def _catches_import_error(handler: ast.ExceptHandler) -> bool:
     if handler.type is None:
         return True
     caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(isinstance(one, ast.Name) and one.id in _CATCHING for one in caught)
+    return any(isinstance(one, ast.Name) and one.id in _IMPORT_ERROR_CLASSES for one in caught)

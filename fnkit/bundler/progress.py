@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["BundleProgress", "Report", "silent"]
+__all__ = ["BundleProgress", "ProgressCallback", "ignore_progress"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +29,8 @@ class BundleProgress:
     total: int = 0
 
 
-Report = Callable[[BundleProgress], None]
+ProgressCallback = Callable[[BundleProgress], None]
 
 
-def silent(_progress: BundleProgress) -> None:
+def ignore_progress(_progress: BundleProgress) -> None:
     """Discard a progress event."""

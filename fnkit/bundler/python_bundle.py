@@ -12,71 +12,71 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.bundler.archive import is_written, plan_archive, write_archive
+from fnkit.bundler.archive import is_archive_current, plan_archive, write_archive
 from fnkit.bundler.bundle import Bundle, Slice
-from fnkit.bundler.contents import Contents, read_contents
-from fnkit.bundler.facts_cache import FactsCache
+from fnkit.bundler.contents import ContentByPath, hash_files
+from fnkit.bundler.facts_cache import ModuleImportsCache
 from fnkit.bundler.layer import CorruptWheel, Layer, open_layer, write_layer
 from fnkit.bundler.lock import Lock
-from fnkit.bundler.locking import Kind, lock_target
-from fnkit.bundler.progress import BundleProgress, Report
+from fnkit.bundler.locking import TargetKind, lock_target
+from fnkit.bundler.progress import BundleProgress, ProgressCallback
 from fnkit.bundler.reach import ProjectTree
-from fnkit.bundler.runtime_part import runtime_part
+from fnkit.bundler.runtime_part import authoring_runtime
 from fnkit.bundler.selection import select_files
 from fnkit.bundler.slices import SliceContext, slice_function
-from fnkit.bundler.target import Target
+from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 
 __all__ = ["bundle_python"]
 
-_KEPT = 4
+_ARCHIVES_KEPT = 4
 """Archives of one runtime and target that are kept: a concurrent deploy may still upload an older one."""
 
 
 def bundle_python(
     project: Project,
     functions: tuple[FunctionSpec, ...],
-    target: Target,
+    target: BundleTarget,
     *,
-    kind: Kind,
+    kind: TargetKind,
     out: Path,
     cache: Path,
-    report: Report,
+    report: ProgressCallback,
 ) -> Bundle:
     """Build the archive of a project's Python functions of one runtime, with a slice for each of ``functions``.
 
     Raises:
         BundleError: A stage failed.
     """
-    contents = _user_files(project)
+    contents = _read_user_files(project)
     lock = lock_target(project, target, kind, report=report)
-    layer = _layer(lock, cache, report)
-    authoring_files = runtime_part()
-    _refuse_conflicts(contents, layer, authoring_files)
-    slices = _slices(project, functions, target, lock, layer, contents, cache)
+    layer = _ensure_layer(lock, cache, report)
+    authoring_files = authoring_runtime()
+    _check_package_conflicts(contents, layer, authoring_files)
+    slices = _slice_functions(project, functions, target, lock, layer, contents, cache)
     files = {**contents, **authoring_files}
-    digest = _digest(layer, files)
+    digest = _content_digest(layer, files)
     archive = plan_archive(layer, files, cache)
     path = out / f"{target.runtime}-{kind}-{digest[:16]}.zip"
-    if not is_written(archive, path):
+    if not is_archive_current(archive, path):
         report(BundleProgress(stage="archive", runtime=target.runtime, detail=path.name))
         write_archive(archive, path)
-    _forget_older(path, f"{target.runtime}-{kind}-")
+    _prune_archives(path, f"{target.runtime}-{kind}-")
     return Bundle(
         path=path,
         runtime=target.runtime,
         target=target.platform,
         digest=digest,
         size=archive.size,
-        unpacked_size=archive.unpacked,
+        unpacked_size=archive.unpacked_size,
         slices=slices,
         dependencies=layer.dependencies,
-        notes=(*lock.notes, *layer.notes, *_whole_notes(slices)),
+        notes=(*lock.notes, *layer.notes, *_whole_project_notes(slices)),
     )
 
 
-def _user_files(project: Project) -> Contents:
+def _read_user_files(project: Project) -> ContentByPath:
     """Return the content of the project's selected files, without the directories of functions in other languages.
 
     A directory ``package/`` with installed distributions is left out: the layer provides it.
@@ -93,20 +93,20 @@ def _user_files(project: Project) -> Contents:
         for path in paths
         if not path.startswith(other_roots) and not (vendored and path.startswith("package/"))
     )
-    return read_contents(project.root, kept)
+    return hash_files(project.root, kept)
 
 
-def _layer(lock: Lock, cache: Path, report: Report) -> Layer:
+def _ensure_layer(lock: Lock, cache: Path, report: ProgressCallback) -> Layer:
     """Return the layer of a lock's packages. A corrupt cached wheel is deleted and fetched once more."""
     found = open_layer(lock.packages, cache)
     if found is not None:
         return found
     try:
-        _make_layer(lock, cache, report)
+        _build_layer(lock, cache, report)
     except CorruptWheel as corrupt:
         corrupt.wheel.unlink(missing_ok=True)
         try:
-            _make_layer(lock, cache, report)
+            _build_layer(lock, cache, report)
         except CorruptWheel as again:
             raise BundleError(
                 f"The SHA-256 of the wheel of {again.distribution} is not the locked one.",
@@ -123,57 +123,59 @@ def _layer(lock: Lock, cache: Path, report: Report) -> Layer:
     return built
 
 
-def _make_layer(lock: Lock, cache: Path, report: Report) -> None:
-    wheels = _wheels(lock, cache, report)
+def _build_layer(lock: Lock, cache: Path, report: ProgressCallback) -> None:
+    wheels = _collect_wheels(lock, cache, report)
     report(BundleProgress(stage="layer", runtime=lock.runtime, total=len(wheels)))
     write_layer(lock.packages, wheels, cache)
 
 
-def _wheels(lock: Lock, cache: Path, report: Report) -> dict[str, Path]:
+def _collect_wheels(lock: Lock, cache: Path, report: ProgressCallback) -> dict[str, Path]:
     # Imported late: only a run with missing files should pay for loading the HTTP client.
-    from fnkit.bundler.source_builds import built_wheel
-    from fnkit.bundler.wheels import fetch_files
+    from fnkit.bundler.source_builds import build_wheel
+    from fnkit.bundler.wheels import fetch_distributions
 
-    files = dict(fetch_files(lock.packages, cache, runtime=lock.runtime, report=report))
+    files = dict(fetch_distributions(lock.packages, cache, runtime=lock.runtime, report=report))
     for package in lock.packages:
         if package.kind == "sdist":
             source = files[package.name]
-            files[package.name] = built_wheel(package, source, cache, runtime=lock.runtime, report=report)
+            files[package.name] = build_wheel(package, source, cache, runtime=lock.runtime, report=report)
     return files
 
 
-def _slices(
+def _slice_functions(
     project: Project,
     functions: tuple[FunctionSpec, ...],
-    target: Target,
+    target: BundleTarget,
     lock: Lock,
     layer: Layer,
-    contents: Contents,
+    contents: ContentByPath,
     cache: Path,
 ) -> tuple[Slice, ...]:
     if target.python is None:
         raise AssertionError(f"{target.runtime} is no Python runtime")
-    imports_cache = FactsCache(project.root, contents, cache)
+    imports_cache = ModuleImportsCache(project.root, contents, cache)
     context = SliceContext(
         contents=contents,
-        runtime_part=runtime_part(),
+        authoring_runtime=authoring_runtime(),
         tree=ProjectTree(frozenset(contents)),
         lock=lock,
         python=target.python,
-        provides=layer.provides,
-        facts=imports_cache.facts,
+        dependency_modules=layer.top_level_modules,
+        read_imports=imports_cache.get,
         requirements_file=project.requirements_file,
     )
     slices = tuple(slice_function(function, context) for function in functions)
-    imports_cache.close()
+    imports_cache.save()
     return slices
 
 
-def _refuse_conflicts(contents: Contents, layer: Layer, ours: Contents) -> None:
+def _check_package_conflicts(contents: ContentByPath, layer: Layer, authoring_files: ContentByPath) -> None:
     """Reject a user's file at a path that a dependency or fnkit itself must occupy."""
-    reserved = layer.provides | {"fnkit"}
+    reserved = layer.top_level_modules | {"fnkit"}
     for path in contents:
-        if path in ours or (path.startswith("package/") and path.split("/")[1].removesuffix(".py") in reserved):
+        if path in authoring_files or (
+            path.startswith("package/") and path.split("/")[1].removesuffix(".py") in reserved
+        ):
             raise BundleError(
                 f"{path} is in the place of the archive's own dependencies.",
                 code="package-folder-conflict",
@@ -182,28 +184,28 @@ def _refuse_conflicts(contents: Contents, layer: Layer, ours: Contents) -> None:
             )
 
 
-def _digest(layer: Layer, files: Contents) -> str:
+def _content_digest(layer: Layer, files: ContentByPath) -> str:
     listed = sorted((name, one.sha256, one.executable) for name, one in files.items())
     return hashlib.sha256(msgspec.json.encode([layer.key, listed])).hexdigest()
 
 
-def _forget_older(path: Path, prefix: str) -> None:
+def _prune_archives(path: Path, prefix: str) -> None:
     """Delete all but the newest archives of a runtime and target."""
     with suppress(OSError):
         path.touch()
         other_roots = sorted(
             path.parent.glob(f"{prefix}*.zip"), key=lambda one: one.stat().st_mtime_ns, reverse=True
         )
-        for old in other_roots[_KEPT:]:
+        for old in other_roots[_ARCHIVES_KEPT:]:
             old.unlink()
 
 
-def _whole_notes(slices: tuple[Slice, ...]) -> tuple[str, ...]:
+def _whole_project_notes(slices: tuple[Slice, ...]) -> tuple[str, ...]:
     """Return a note for each reason why functions depend on the whole project."""
     reasons: dict[str, list[str]] = {}
     for one in slices:
-        if one.whole is not None and one.whole != 'change_detection = "project"':
-            reasons.setdefault(one.whole, []).append(one.function)
+        if one.whole_project_reason is not None and one.whole_project_reason != 'change_detection = "project"':
+            reasons.setdefault(one.whole_project_reason, []).append(one.function)
     return tuple(
         f"Any change of the project updates {', '.join(sorted(names))}: {reason}."
         for reason, names in sorted(reasons.items())

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from fnkit.bundler.module_facts import ImportFact, ModuleFacts
+from fnkit.bundler.module_facts import ImportStatement, ModuleImports
 
-__all__ = ["ProjectTree", "Reach", "Unmet", "reach_of"]
+__all__ = ["ProjectTree", "Reachability", "UnresolvedImport", "trace_imports"]
 
 
 class ProjectTree:
@@ -20,14 +20,14 @@ class ProjectTree:
 
     def __init__(self, paths: frozenset[str]) -> None:
         self.paths = paths
-        self.folders = frozenset(_folders(paths))
-        self._children: dict[str, list[str]] = {}
+        self.directories = frozenset(_parent_directories(paths))
+        self._modules_by_directory: dict[str, list[str]] = {}
         for path in sorted(paths):
             if path.endswith(".py"):
                 folder = path.rpartition("/")[0]
-                self._children.setdefault(folder, []).append(path)
+                self._modules_by_directory.setdefault(folder, []).append(path)
                 if path.endswith("/__init__.py"):
-                    self._children.setdefault(folder.rpartition("/")[0], []).append(path)
+                    self._modules_by_directory.setdefault(folder.rpartition("/")[0], []).append(path)
 
     def resolve(self, base: str, dotted: str) -> tuple[list[str], bool]:
         """Return the files that importing ``dotted`` loads, including its parent packages.
@@ -46,19 +46,19 @@ class ProjectTree:
             candidates = [
                 path for path in (f"{directory}{part}.py", f"{directory}{part}/__init__.py") if path in self.paths
             ]
-            if not candidates and f"{directory}{part}" not in self.folders:
+            if not candidates and f"{directory}{part}" not in self.directories:
                 break
             exists = True
             found += candidates
             directory = f"{directory}{part}/"
         return found, exists
 
-    def modules_in(self, folder: str) -> list[str]:
+    def modules_in(self, directory: str) -> list[str]:
         """Return the files of the modules and packages directly in a directory (``"a/b"``)."""
-        return self._children.get(folder, [])
+        return self._modules_by_directory.get(directory, [])
 
 
-def _folders(paths: frozenset[str]) -> Iterator[str]:
+def _parent_directories(paths: frozenset[str]) -> Iterator[str]:
     for path in paths:
         folder = path.rpartition("/")[0]
         while folder:
@@ -67,7 +67,7 @@ def _folders(paths: frozenset[str]) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Unmet:
+class UnresolvedImport:
     """A required top-level import that no file of the project provides. ``line`` counts from 1."""
 
     module: str
@@ -76,7 +76,7 @@ class Unmet:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Reachability:
     """The files that a handler can import.
 
     Attributes:
@@ -86,13 +86,16 @@ class Reach:
     """
 
     files: tuple[str, ...]
-    whole: str | None
-    outside: tuple[Unmet, ...]
+    whole_project_reason: str | None
+    unresolved: tuple[UnresolvedImport, ...]
 
 
-def reach_of(
-    handler: str, tree: ProjectTree, facts: Callable[[str], ModuleFacts], always: frozenset[str] = frozenset()
-) -> Reach:
+def trace_imports(
+    handler: str,
+    tree: ProjectTree,
+    read_imports: Callable[[str], ModuleImports],
+    implicit_modules: frozenset[str] = frozenset(),
+) -> Reachability:
     """Return the files that a handler's file can reach.
 
     Args:
@@ -103,78 +106,80 @@ def reach_of(
             files: names of the standard library or of dependencies that a file of the project shadows, and
             ``sitecustomize``.
     """
-    bases = tuple(dict.fromkeys((_folder(handler), "", "package/")))
-    search = _Search(tree, facts, bases)
+    bases = tuple(dict.fromkeys((_directory_prefix(handler), "", "package/")))
+    search = _ImportSearch(tree, read_imports, bases)
     search.add([handler])
-    for name in sorted(always):
-        search.absolute(name)
+    for name in sorted(implicit_modules):
+        search.add_absolute(name)
     search.run()
     # Listing a directory matters only with __file__: without its own path, a handler lists data, not its modules.
-    whole = search.dynamic
-    if whole is None and search.placed and search.listing is not None:
-        whole = search.listing
+    whole = search.dynamic_reason
+    if whole is None and search.uses_file_path and search.listing_reason is not None:
+        whole = search.listing_reason
     files = search.reached if whole is None else {path for path in tree.paths if path.endswith(".py")}
-    return Reach(tuple(sorted(files)), whole, tuple(search.outside))
+    return Reachability(tuple(sorted(files)), whole, tuple(search.unresolved))
 
 
-class _Search:
+class _ImportSearch:
     """A breadth-first search over imports. Each file is read once."""
 
-    def __init__(self, tree: ProjectTree, facts: Callable[[str], ModuleFacts], bases: tuple[str, ...]) -> None:
-        self._tree, self._facts, self._bases = tree, facts, bases
-        self._waiting: list[str] = []
+    def __init__(
+        self, tree: ProjectTree, read_imports: Callable[[str], ModuleImports], search_path: tuple[str, ...]
+    ) -> None:
+        self._tree, self._read_imports, self._search_path = tree, read_imports, search_path
+        self._queue: list[str] = []
         self.reached: set[str] = set()
-        self.outside: list[Unmet] = []
-        self.dynamic: str | None = None
-        self.listing: str | None = None
-        self.placed = False
+        self.unresolved: list[UnresolvedImport] = []
+        self.dynamic_reason: str | None = None
+        self.listing_reason: str | None = None
+        self.uses_file_path = False
 
     def add(self, paths: list[str]) -> None:
         for path in paths:
             if path not in self.reached:
                 self.reached.add(path)
-                self._waiting.append(path)
+                self._queue.append(path)
 
     def run(self) -> None:
-        while self._waiting:
-            path = self._waiting.pop(0)
-            facts = self._facts(path)
-            if facts.dynamic is not None and self.dynamic is None:
-                self.dynamic = f"{path} {facts.dynamic}"
-            if facts.listing is not None and self.listing is None:
-                self.listing = f"{path} {facts.listing}"
-            self.placed = self.placed or facts.placed
+        while self._queue:
+            path = self._queue.pop(0)
+            facts = self._read_imports(path)
+            if facts.dynamic_reason is not None and self.dynamic_reason is None:
+                self.dynamic_reason = f"{path} {facts.dynamic_reason}"
+            if facts.listing_reason is not None and self.listing_reason is None:
+                self.listing_reason = f"{path} {facts.listing_reason}"
+            self.uses_file_path = self.uses_file_path or facts.uses_file_path
             for imported in facts.imports:
-                self._follow(path, imported)
-            for name in facts.named:
-                self._named(name)
+                self._add_import(path, imported)
+            for name in facts.dotted_strings:
+                self._add_dotted_string(name)
 
-    def absolute(self, dotted: str) -> bool:
+    def add_absolute(self, dotted: str) -> bool:
         exists = False
-        for base in self._bases:
+        for base in self._search_path:
             found, candidates = self._tree.resolve(base, dotted)
             self.add(found)
             exists = exists or candidates
         return exists
 
-    def _follow(self, path: str, imported: ImportFact) -> None:
+    def _add_import(self, path: str, imported: ImportStatement) -> None:
         if imported.level:
-            self._relative(path, imported)
+            self._add_relative(path, imported)
             return
-        exists = self.absolute(imported.module)
-        if not exists and imported.needed:
-            self.outside.append(Unmet(imported.module, path, imported.line))
+        exists = self.add_absolute(imported.module)
+        if not exists and imported.is_required:
+            self.unresolved.append(UnresolvedImport(imported.module, path, imported.line))
         for name in imported.names:
             if name == "*":
-                for base in self._bases:
+                for base in self._search_path:
                     self.add(self._tree.modules_in(base + imported.module.replace(".", "/")))
             elif exists:
-                self.absolute(f"{imported.module}.{name}")
+                self.add_absolute(f"{imported.module}.{name}")
 
-    def _relative(self, path: str, imported: ImportFact) -> None:
-        base = _folder(path)
+    def _add_relative(self, path: str, imported: ImportStatement) -> None:
+        base = _directory_prefix(path)
         for _ in range(imported.level - 1):
-            base = _folder(base.rstrip("/"))
+            base = _directory_prefix(base.rstrip("/"))
         if f"{base}__init__.py" in self._tree.paths:
             self.add([f"{base}__init__.py"])
         prefix = f"{imported.module}." if imported.module else ""
@@ -186,26 +191,26 @@ class _Search:
             else:
                 self.add(self._tree.resolve(base, prefix + name)[0])
 
-    def _named(self, name: str) -> None:
+    def _add_dotted_string(self, name: str) -> None:
         """Follow a string such as ``"app.tasks:run"`` where it names something importable.
 
         A prefix of the name counts only if its module binds the next component; else every string with a dot whose
         first word happens to be a module would add that module.
         """
         parts = name.replace(":", ".").split(".")
-        for base in self._bases:
+        for base in self._search_path:
             for length in range(1, len(parts) + 1):
                 found, _ = self._tree.resolve(base, ".".join(parts[:length]))
                 exact = {f"{base}{'/'.join(parts[:length])}.py", f"{base}{'/'.join(parts[:length])}/__init__.py"}
                 for path in exact.intersection(found):
-                    binds = self._facts(path).binds
+                    binds = self._read_imports(path).bound_names
                     if length == len(parts) > 1 or (
                         length < len(parts) and not binds.isdisjoint((parts[length], "*"))
                     ):
                         self.add(found)
 
 
-def _folder(path: str) -> str:
+def _directory_prefix(path: str) -> str:
     """Return a path's directory with a trailing slash, ``""`` for the root."""
     folder = path.rpartition("/")[0]
     return f"{folder}/" if folder else ""

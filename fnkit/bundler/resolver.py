@@ -13,14 +13,21 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fnkit.bundler.lock import LockedPackage
-from fnkit.bundler.target import Target
+from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 
-__all__ = ["Resolution", "filename_of", "index_environment", "not_lockable", "run_resolver", "shareable_url"]
+__all__ = [
+    "ResolutionRequest",
+    "url_filename",
+    "index_environment",
+    "not_lockable_error",
+    "run_resolver",
+    "url_without_credentials",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
+class ResolutionRequest:
     """Requirements to resolve for one target.
 
     Attributes:
@@ -33,7 +40,7 @@ class Resolution:
     """
 
     root: Path
-    target: Target
+    target: BundleTarget
     requirements: tuple[str, ...]
     requirements_file: str | None
     preferred: tuple[LockedPackage, ...]
@@ -41,12 +48,12 @@ class Resolution:
     upgrade: bool
 
     @property
-    def place(self) -> str:
+    def requirements_source(self) -> str:
         """The source of the requirements, for messages."""
         return self.requirements_file or "the project's requirements"
 
 
-def shareable_url(url: str) -> str | None:
+def url_without_credentials(url: str) -> str | None:
     """Return a URL without credentials, for a committed file; ``None`` for a path of this machine."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
@@ -54,7 +61,7 @@ def shareable_url(url: str) -> str | None:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def filename_of(url: str) -> str:
+def url_filename(url: str) -> str:
     """Return the last path component of a URL."""
     return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
 
@@ -82,17 +89,17 @@ def index_environment(environment: Mapping[str, str] | None = None) -> dict[str,
     return variables
 
 
-def not_lockable(name: str, place: str, why: str) -> BundleError:
+def not_lockable_error(name: str, requirements_source: str, reason: str) -> BundleError:
     """Return the error for a requirement that cannot be locked to a file."""
     return BundleError(
-        f"{name} in {place} {why}, so it cannot be locked.",
+        f"{name} in {requirements_source} {reason}, so it cannot be locked.",
         code="requirement-not-lockable",
         hint="Require a version from an index or the URL of a wheel; put your own code into the project.",
     )
 
 
 def run_resolver(
-    command: list[str], root: Path, environment: dict[str, str], *, seconds: int
+    command: list[str], root: Path, environment: dict[str, str], *, timeout_seconds: int
 ) -> subprocess.CompletedProcess[str]:
     """Run a resolver in the project's directory without a terminal to prompt on.
 
@@ -108,12 +115,12 @@ def run_resolver(
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=seconds,
+            timeout=timeout_seconds,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise BundleError(
-            f"Resolving the requirements took longer than {seconds // 60} minutes.",
+            f"Resolving the requirements took longer than {timeout_seconds // 60} minutes.",
             code="lock-timeout",
             hint="Check the connection to the package index, then try again.",
         ) from error

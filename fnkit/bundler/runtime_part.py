@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import fnkit.errors
-from fnkit.bundler.contents import Content, read_content
+from fnkit.bundler.contents import FileContent, hash_file
 
-__all__ = ["RUNTIME_MODULES", "runtime_part"]
+__all__ = ["AUTHORING_MODULES", "authoring_runtime"]
 
-RUNTIME_MODULES = frozenset({"fnkit", "fnkit.authoring", "fnkit.errors"})
+AUTHORING_MODULES = frozenset({"fnkit", "fnkit.authoring", "fnkit.errors"})
 """Modules of fnkit that a handler may import, besides those under ``fnkit.authoring``."""
 
 
-def runtime_part() -> dict[str, Content]:
+def authoring_runtime() -> dict[str, FileContent]:
     """Return the content of fnkit's own files by path in the archive, from the running installation."""
     package = Path(fnkit.errors.__file__).parent
     sources = [package / "__init__.py", package / "errors.py", *sorted((package / "authoring").rglob("*.py"))]
-    part: dict[str, Content] = {}
+    part: dict[str, FileContent] = {}
     for source in sources:
         name = f"package/fnkit/{source.relative_to(package).as_posix()}"
-        content = read_content(source, name)
-        part[name] = Content(content.source, content.sha256, content.crc32, content.size, executable=False)
+        content = hash_file(source, name)
+        part[name] = FileContent(content.source, content.sha256, content.crc32, content.size, executable=False)
     return part

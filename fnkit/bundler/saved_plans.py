@@ -7,7 +7,7 @@ from typing import Final
 
 __all__ = ["is_saved_plan"]
 
-_BEGINNING: Final = b'{\n  "fnkit_plan": '
+_SAVED_PLAN_PREFIX: Final = b'{\n  "fnkit_plan": '
 """The first bytes of every saved plan, as ``fnkit.plan.model.encode_plan`` writes it; a test compares the two."""
 
 
@@ -21,6 +21,6 @@ def is_saved_plan(root: Path, path: str) -> bool:
         return False
     try:
         with (root / path).open("rb") as file:
-            return file.read(len(_BEGINNING)) == _BEGINNING
+            return file.read(len(_SAVED_PLAN_PREFIX)) == _SAVED_PLAN_PREFIX
     except OSError:
         return False  # hashing the file reports the error with its name

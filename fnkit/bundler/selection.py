@@ -13,19 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fnkit.bundler.ignoring import (
-    BUILT_IN,
+    BUILT_IN_PATTERNS,
     IgnoreLayer,
     IgnoreRules,
-    layers_above,
+    repository_layers,
     parse_patterns,
-    read_layer,
+    read_ignore_file,
 )
 from fnkit.bundler.saved_plans import is_saved_plan
 from fnkit.errors import BundleError
 
-__all__ = ["PRUNED", "select_files"]
+__all__ = ["PRUNED_DIRECTORIES", "select_files"]
 
-PRUNED = frozenset(
+PRUNED_DIRECTORIES = frozenset(
     {
         ".git", ".hg", ".svn", ".bzr", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache",
         ".ruff_cache", ".pytest_cache", ".hypothesis", ".tox", ".nox", ".eggs", ".fnkit", ".ipynb_checkpoints",
@@ -33,12 +33,12 @@ PRUNED = frozenset(
 )  # fmt: skip
 """Directories that are never entered, whatever the ignore files contain."""
 
-_NEVER_SHIPPED = ".env"
-_CONTROL = frozenset(chr(code) for code in (*range(32), 127))
+_DOTENV_PREFIX = ".env"
+_CONTROL_CHARACTERS = frozenset(chr(code) for code in (*range(32), 127))
 
 
 def select_files(
-    root: Path, exclude: tuple[str, ...] = (), *, keep: frozenset[str] = frozenset()
+    root: Path, exclude: tuple[str, ...] = (), *, unpruned: frozenset[str] = frozenset()
 ) -> tuple[str, ...]:
     """Return the project's files as paths relative to ``root`` with ``/``, sorted by their UTF-8 bytes.
 
@@ -56,25 +56,25 @@ def select_files(
     """
     resolved = Path(os.path.realpath(root))
     strongest = [IgnoreLayer("", parse_patterns(exclude, "The setting exclude"))] if exclude else []
-    project_file = read_layer(resolved / ".fnkitignore", "")
+    project_file = read_ignore_file(resolved / ".fnkitignore", "")
     rules = IgnoreRules(
-        weakest=IgnoreLayer("", parse_patterns(BUILT_IN, "The built-in patterns")),
-        middle=layers_above(resolved),
-        strongest=tuple(strongest if project_file is None else [*strongest, project_file]),
+        built_in=IgnoreLayer("", parse_patterns(BUILT_IN_PATTERNS, "The built-in patterns")),
+        gitignores=repository_layers(resolved),
+        project_layers=tuple(strongest if project_file is None else [*strongest, project_file]),
     )
-    walk = _Walk(resolved, PRUNED - keep)
+    walk = _ProjectWalk(resolved, PRUNED_DIRECTORIES - unpruned)
     files = (path for path in walk.files("", rules, ()) if not is_saved_plan(resolved, path))
     return tuple(sorted(files, key=os.fsencode))
 
 
-class _Walk:
+class _ProjectWalk:
     """One pass over a project's directories."""
 
     def __init__(self, root: Path, pruned: frozenset[str]) -> None:
         self._root = os.fspath(root)
         self._pruned = pruned
 
-    def files(self, base: str, rules: IgnoreRules, linked: tuple[str, ...]) -> Iterator[str]:
+    def files(self, base: str, rules: IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
         """Yield the selected files under ``base``.
 
         Args:
@@ -82,68 +82,68 @@ class _Walk:
             rules: The ignore rules that apply in ``base``.
             linked_directories: Real paths of the linked directories on the way here, to detect loops.
         """
-        entries = self._entries(base)
+        entries = self._list_directory(base)
         active_rules = rules
         if any(entry.name == ".gitignore" for entry in entries):
-            active_rules = rules.entering(read_layer(Path(self._root, base, ".gitignore"), base))
+            active_rules = rules.with_gitignore(read_ignore_file(Path(self._root, base, ".gitignore"), base))
         for entry in entries:
             path = base + entry.name
             if entry.is_symlink():
-                yield from self._linked(path, active_rules, linked)
+                yield from self._follow_link(path, active_rules, linked_directories)
             elif entry.is_dir(follow_symlinks=False):
-                if self._enters(path, active_rules):
-                    yield from self.files(path + "/", active_rules, linked)
-            elif entry.is_file(follow_symlinks=False) and self._takes(path, active_rules):
+                if self._includes_directory(path, active_rules):
+                    yield from self.files(path + "/", active_rules, linked_directories)
+            elif entry.is_file(follow_symlinks=False) and self._includes_file(path, active_rules):
                 yield path
 
-    def _entries(self, base: str) -> list[os.DirEntry[str]]:
+    def _list_directory(self, base: str) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(os.path.join(self._root, base)) as entries:
                 return list(entries)
         except OSError as error:
-            raise _unreadable(base.rstrip("/") or ".", error) from error
+            raise _unreadable_error(base.rstrip("/") or ".", error) from error
 
-    def _enters(self, path: str, rules: IgnoreRules) -> bool:
+    def _includes_directory(self, path: str, rules: IgnoreRules) -> bool:
         name = path.rpartition("/")[2]
-        if name in self._pruned or rules.leaves_out(path, folder=True):
+        if name in self._pruned or rules.is_ignored(path, is_directory=True):
             return False
         _check_name(path)
         # Every virtual environment has this file at its root, whatever the directory's name.
         return not os.path.exists(os.path.join(self._root, path, "pyvenv.cfg"))
 
-    def _takes(self, path: str, rules: IgnoreRules) -> bool:
+    def _includes_file(self, path: str, rules: IgnoreRules) -> bool:
         name = path.rpartition("/")[2]
-        if name.startswith(_NEVER_SHIPPED) or rules.leaves_out(path, folder=False):
+        if name.startswith(_DOTENV_PREFIX) or rules.is_ignored(path, is_directory=False):
             return False
         _check_name(path)
         if not os.access(os.path.join(self._root, path), os.R_OK):
-            raise _unreadable(path, PermissionError(13, "permission denied"))
+            raise _unreadable_error(path, PermissionError(13, "permission denied"))
         return True
 
-    def _linked(self, path: str, rules: IgnoreRules, linked: tuple[str, ...]) -> Iterator[str]:
+    def _follow_link(self, path: str, rules: IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
         """Follow a symbolic link.
 
         git lists a link as a file, so a pattern for directories (``name/``) does not ignore the link itself.
         """
         name = path.rpartition("/")[2]
-        if name in self._pruned or name.startswith(_NEVER_SHIPPED) or rules.leaves_out(path, folder=False):
+        if name in self._pruned or name.startswith(_DOTENV_PREFIX) or rules.is_ignored(path, is_directory=False):
             return
         _check_name(path)
-        target = self._inside(path)
+        target = self._resolve_link(path)
         if os.path.isdir(target):
-            if rules.leaves_out(path, folder=True):
+            if rules.is_ignored(path, is_directory=True):
                 return
-            if target in linked or f"{os.path.join(self._root, path)}/".startswith(f"{target}/"):
+            if target in linked_directories or f"{os.path.join(self._root, path)}/".startswith(f"{target}/"):
                 raise BundleError(
                     f"The symbolic link {path} points to a directory that contains it.",
                     code="link-loop",
                     hint="Remove the link, or list it in .fnkitignore.",
                 )
-            yield from self.files(path + "/", rules, (*linked, target))
-        elif os.path.isfile(target) and self._takes(path, rules):
+            yield from self.files(path + "/", rules, (*linked_directories, target))
+        elif os.path.isfile(target) and self._includes_file(path, rules):
             yield path
 
-    def _inside(self, path: str) -> str:
+    def _resolve_link(self, path: str) -> str:
         """Return the real path of a link's target.
 
         Raises:
@@ -164,7 +164,7 @@ class _Walk:
                 code="link-outside",
                 hint="Copy its target into the project, or list the link in .fnkitignore.",
             )
-        if os.path.basename(target).startswith(_NEVER_SHIPPED):
+        if os.path.basename(target).startswith(_DOTENV_PREFIX):
             raise BundleError(
                 f"The symbolic link {path} points to {os.path.basename(target)}, which is never shipped.",
                 code="link-secret",
@@ -178,22 +178,22 @@ def _check_name(path: str) -> None:
     try:
         path.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise _bad_name(path, "is not valid UTF-8") from error
-    if not _CONTROL.isdisjoint(path):
-        raise _bad_name(path, "contains a control character")
+        raise _file_name_error(path, "is not valid UTF-8") from error
+    if not _CONTROL_CHARACTERS.isdisjoint(path):
+        raise _file_name_error(path, "contains a control character")
     if "\\" in path:
-        raise _bad_name(path, "contains a backslash, which some systems treat as a separator")
+        raise _file_name_error(path, "contains a backslash, which some systems treat as a separator")
 
 
-def _bad_name(path: str, why: str) -> BundleError:
+def _file_name_error(path: str, reason: str) -> BundleError:
     return BundleError(
-        f"The file name {path!a} {why}.",
+        f"The file name {path!a} {reason}.",
         code="file-name",
         hint="Rename the file, or list it in .fnkitignore.",
     )
 
 
-def _unreadable(path: str, error: OSError) -> BundleError:
+def _unreadable_error(path: str, error: OSError) -> BundleError:
     return BundleError(
         f"{path} cannot be read: {(error.strerror or str(error)).lower()}.",
         code="unreadable-file",

@@ -15,20 +15,20 @@ from dataclasses import dataclass
 import msgspec
 
 from fnkit.bundler.bundle import Slice
-from fnkit.bundler.contents import Contents
+from fnkit.bundler.contents import ContentByPath
 from fnkit.bundler.lock import Lock
-from fnkit.bundler.module_facts import ModuleFacts
-from fnkit.bundler.reach import ProjectTree, Unmet, reach_of
-from fnkit.bundler.runtime_part import RUNTIME_MODULES
-from fnkit.bundler.standard_library import left_in, standard_modules
+from fnkit.bundler.module_facts import ModuleImports
+from fnkit.bundler.reach import ProjectTree, UnresolvedImport, trace_imports
+from fnkit.bundler.runtime_part import AUTHORING_MODULES
+from fnkit.bundler.standard_library import removed_in, standard_library_modules
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec
 
 __all__ = ["SliceContext", "handler_file", "slice_function"]
 
-_RULES = 1
+_DIGEST_VERSION = 1
 """Increase when the same files must give another digest; every function is then updated once."""
-_AT_START = frozenset({"sitecustomize", "usercustomize"})
+_STARTUP_MODULES = frozenset({"sitecustomize", "usercustomize"})
 """Modules that the interpreter's ``site`` module imports at startup when they exist."""
 
 
@@ -45,13 +45,13 @@ class SliceContext:
         read_imports: Returns the imports of one of the user's Python files.
     """
 
-    contents: Contents
-    runtime_part: Contents
+    contents: ContentByPath
+    authoring_runtime: ContentByPath
     tree: ProjectTree
     lock: Lock
     python: tuple[int, int]
-    provides: frozenset[str]
-    facts: Callable[[str], ModuleFacts]
+    dependency_modules: frozenset[str]
+    read_imports: Callable[[str], ModuleImports]
     requirements_file: str | None
 
 
@@ -74,65 +74,67 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
             hint="An ignore file or the setting exclude ignores it; re-include it with the line !" + handler,
             file=handler,
         )
-    shadowing = standard_modules(context.python) | context.provides | _AT_START | {"fnkit"}
+    shadowing = standard_library_modules(context.python) | context.dependency_modules | _STARTUP_MODULES | {"fnkit"}
     top_modules = {path.split("/")[0].removesuffix(".py") for path in context.tree.paths}
     sibling_modules = {
         path.rpartition("/")[2].removesuffix(".py")
         for path in context.tree.modules_in(handler.rpartition("/")[0])
         if not path.endswith("__init__.py")
     }
-    reach = reach_of(handler, context.tree, context.facts, shadowing & (top_modules | sibling_modules))
-    for unmet in reach.outside:
-        _check(unmet, context)
+    reach = trace_imports(handler, context.tree, context.read_imports, shadowing & (top_modules | sibling_modules))
+    for unmet in reach.unresolved:
+        _check_import(unmet, context)
     is_tracked = function.change_detection == "function"
-    whole_project_reason = reach.whole if is_tracked else 'change_detection = "project"'
+    whole_project_reason = reach.whole_project_reason if is_tracked else 'change_detection = "project"'
     names = context.contents if whole_project_reason is not None else [
         name for name in context.contents if not name.endswith(".py") or name in reach.files
     ]  # fmt: skip
-    files = {name: context.contents[name] for name in names} | dict(context.runtime_part)
+    files = {name: context.contents[name] for name in names} | dict(context.authoring_runtime)
     dependencies = [f"{one.name} {one.version} {one.sha256}" for one in context.lock.packages]
     listed = sorted((name, content.sha256, content.executable) for name, content in files.items())
-    identity = [_RULES, function.runtime, function.handler, sorted(dependencies), listed]
+    identity = [_DIGEST_VERSION, function.runtime, function.handler, sorted(dependencies), listed]
     return Slice(
         function=function.name,
         digest=hashlib.sha256(msgspec.json.encode(identity)).hexdigest()[:32],
         files=tuple((name, sha256) for name, sha256, _ in listed),
         dependencies=tuple(f"{one.name}=={one.version}" for one in context.lock.packages),
-        whole=whole_project_reason,
+        whole_project_reason=whole_project_reason,
     )
 
 
-def _check(unmet: Unmet, context: SliceContext) -> None:
+def _check_import(unresolved: UnresolvedImport, context: SliceContext) -> None:
     """Reject an import that would fail when the handler is loaded."""
-    top = unmet.module.partition(".")[0]
+    top = unresolved.module.partition(".")[0]
     if top == "fnkit":
-        if unmet.module not in RUNTIME_MODULES and not unmet.module.startswith("fnkit.authoring."):
+        if unresolved.module not in AUTHORING_MODULES and not unresolved.module.startswith("fnkit.authoring."):
             raise BundleError(
-                f"{unmet.file} imports {unmet.module}, which archives do not contain: they contain fnkit's "
+                f"{unresolved.file} imports {unresolved.module}, which archives do not contain: they contain fnkit's "
                 "decorators, types and errors only.",
                 code="fnkit-import",
                 hint="Import from fnkit itself, and keep tooling out of the files that handlers import.",
-                file=unmet.file,
-                line=unmet.line,
+                file=unresolved.file,
+                line=unresolved.line,
             )
         return
-    if top in context.provides or top in standard_modules(context.python):
+    if top in context.dependency_modules or top in standard_library_modules(context.python):
         return
     raise BundleError(
-        f"{unmet.file} imports {unmet.module}, which neither the project nor its requirements provide.",
+        f"{unresolved.file} imports {unresolved.module}, which neither the project nor its requirements provide.",
         code="missing-requirement",
-        hint=_advice(top, context),
-        file=unmet.file,
-        line=unmet.line,
+        hint=_missing_import_hint(top, context),
+        file=unresolved.file,
+        line=unresolved.line,
     )
 
 
-def _advice(top: str, context: SliceContext) -> str:
-    removed = left_in(top)
+def _missing_import_hint(module: str, context: SliceContext) -> str:
+    removed = removed_in(module)
     if removed is not None and context.python >= removed:
-        return f"Python {removed[0]}.{removed[1]} removed {top} from its standard library; require a replacement."
+        return (
+            f"Python {removed[0]}.{removed[1]} removed {module} from its standard library; require a replacement."
+        )
     location = context.requirements_file or "[project] dependencies in pyproject.toml"
     return (
-        f"Add the package that provides {top} to {location}; "
+        f"Add the package that provides {module} to {location}; "
         "if it is a file of the project, check that no ignore file excludes it."
     )

@@ -17,19 +17,21 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from fnkit.bundler.atomic_file import atomic_file
 from fnkit.bundler.lock import LockedPackage
-from fnkit.bundler.progress import BundleProgress, Report
+from fnkit.bundler.progress import BundleProgress, ProgressCallback
 from fnkit.bundler.resolver import index_environment
-from fnkit.bundler.uv_failures import condensed
-from fnkit.bundler.uv_resolver import uv_program
+from fnkit.bundler.uv_failures import condense_output
+from fnkit.bundler.uv_resolver import find_uv
 from fnkit.errors import BundleError
 
-__all__ = ["built_wheel"]
+__all__ = ["build_wheel"]
 
-_SECONDS = 900
-_COMPILED = (".so", ".pyd", ".dylib", ".dll", ".a", ".o")
+_TIMEOUT_SECONDS = 900
+_COMPILED_SUFFIXES = (".so", ".pyd", ".dylib", ".dll", ".a", ".o")
 
 
-def built_wheel(package: LockedPackage, source: Path, cache: Path, *, runtime: str, report: Report) -> Path:
+def build_wheel(
+    package: LockedPackage, source: Path, cache: Path, *, runtime: str, report: ProgressCallback
+) -> Path:
     """Return the wheel built from a source distribution; reuse an earlier build from the cache.
 
     Raises:
@@ -43,19 +45,19 @@ def built_wheel(package: LockedPackage, source: Path, cache: Path, *, runtime: s
         source_file = Path(folder, package.filename)  # build tools read name and version from the file's name
         shutil.copyfile(source, source_file)
         output = Path(folder, "wheel")
-        _build(package, source_file, output)
+        _run_build(package, source_file, output)
         wheels = list(output.glob("*.whl"))
         if len(wheels) != 1:
-            raise _failed(package, "the build produced no wheel")
+            raise _build_error(package, "the build produced no wheel")
         _check_pure(package, wheels[0])
         with atomic_file(cached_wheel) as file, wheels[0].open("rb") as built:
             shutil.copyfileobj(built, file)
     return cached_wheel
 
 
-def _build(package: LockedPackage, source: Path, output: Path) -> None:
+def _run_build(package: LockedPackage, source: Path, output: Path) -> None:
     command = [
-        *(uv_program(), "build", "--wheel", "--no-config", "--quiet", "--color", "never", "--no-progress"),
+        *(find_uv(), "build", "--wheel", "--no-config", "--quiet", "--color", "never", "--no-progress"),
         *("--python", sys.executable, "--out-dir", str(output), str(source)),
     ]
     try:
@@ -67,13 +69,13 @@ def _build(package: LockedPackage, source: Path, output: Path) -> None:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_SECONDS,
+            timeout=_TIMEOUT_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise _failed(package, f"the build took longer than {_SECONDS // 60} minutes") from error
+        raise _build_error(package, f"the build took longer than {_TIMEOUT_SECONDS // 60} minutes") from error
     if result.returncode != 0:
-        raise _failed(package, condensed(result.stderr))
+        raise _build_error(package, condense_output(result.stderr))
 
 
 def _check_pure(package: LockedPackage, wheel: Path) -> None:
@@ -84,9 +86,9 @@ def _check_pure(package: LockedPackage, wheel: Path) -> None:
             [description] = [name for name in names if name.endswith(".dist-info/WHEEL")]
             pure = "root-is-purelib: true" in archive.read(description).decode("utf-8", "replace").lower()
     except (InvalidWheelFilename, zipfile.BadZipFile, ValueError) as error:
-        raise _failed(package, "its wheel cannot be read") from error
+        raise _build_error(package, "its wheel cannot be read") from error
     any_machine = all(tag.abi == "none" and tag.platform == "any" for tag in tags)
-    if pure and any_machine and not any(name.lower().endswith(_COMPILED) for name in names):
+    if pure and any_machine and not any(name.lower().endswith(_COMPILED_SUFFIXES) for name in names):
         return
     raise BundleError(
         f"{package.name} {package.version} built from source contains compiled code, which would be built for this "
@@ -96,9 +98,9 @@ def _check_pure(package: LockedPackage, wheel: Path) -> None:
     )
 
 
-def _failed(package: LockedPackage, why: str) -> BundleError:
+def _build_error(package: LockedPackage, reason: str) -> BundleError:
     return BundleError(
-        f"{package.name} {package.version} could not be built from source: {why}.",
+        f"{package.name} {package.version} could not be built from source: {reason}.",
         code="source-build",
         hint="Choose a version with a wheel.",
     )

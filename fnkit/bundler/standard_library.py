@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["left_in", "standard_modules"]
+__all__ = ["removed_in", "standard_library_modules"]
 
-_LEFT = {
+_REMOVED = {
     (3, 12): frozenset({"asynchat", "asyncore", "distutils", "imp", "smtpd"}),
     (3, 13): frozenset(
         {
@@ -16,27 +16,27 @@ _LEFT = {
     ),
 }  # fmt: skip
 """Removals, from "What's New in Python" 3.12 and 3.13 (PEP 594, PEP 632)."""
-_CAME = {
+_ADDED = {
     (3, 9): frozenset({"graphlib", "zoneinfo"}),
     (3, 11): frozenset({"tomllib"}),
     (3, 14): frozenset({"annotationlib", "compression"}),
 }
 
 
-def standard_modules(python: tuple[int, int]) -> frozenset[str]:
+def standard_library_modules(python: tuple[int, int]) -> frozenset[str]:
     """Return the standard library's top-level modules of a Python version.
 
     Starts from the running interpreter's list and corrects it for modules added or removed between the two
     versions.
     """
     names = set(sys.stdlib_module_names) | {"__main__", "__future__"}
-    for version, removed in _LEFT.items():
+    for version, removed in _REMOVED.items():
         names = names - removed if python >= version else names | removed
-    for version, added in _CAME.items():
+    for version, added in _ADDED.items():
         names = names | added if python >= version else names - added
     return frozenset(names)
 
 
-def left_in(module: str) -> tuple[int, int] | None:
+def removed_in(module: str) -> tuple[int, int] | None:
     """Return the version that removed a module from the standard library, or ``None``."""
-    return next((version for version, removed in _LEFT.items() if module in removed), None)
+    return next((version for version, removed in _REMOVED.items() if module in removed), None)

@@ -10,20 +10,20 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from fnkit.contract.runtimes import find_runtime, python_version
 from fnkit.errors import BundleError
 
-__all__ = ["Target"]
+__all__ = ["BundleTarget"]
 
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
-_MUSL = (2, 1)
+_MUSLLINUX_MINORS = (2, 1)
 """musllinux minors that Scaleway's images load: they are Alpine, which has musl 1.2 since version 3.13."""
-_GLIBC_NEWEST = 28
+_NEWEST_GLIBC_MINOR = 28
 """uv resolves ``*-linux-gnu`` as manylinux_2_28; wheel tags and resolver must agree."""
-_GLIBC_LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
-_MACOS_NEWEST = 13
-_PARTS = 5
+_LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+_NEWEST_MACOS = 13
+_DESCRIPTION_PARTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class BundleTarget:
     """One runtime on one kind of machine.
 
     Attributes:
@@ -39,7 +39,7 @@ class Target:
     uv_platform: str
 
     @classmethod
-    def scaleway(cls, runtime: str) -> Target:
+    def scaleway(cls, runtime: str) -> BundleTarget:
         """Return the target of Scaleway's image of a runtime: Alpine on x86-64.
 
         Raises:
@@ -48,52 +48,52 @@ class Target:
         return cls._linux(runtime, python_version(runtime), "x86_64", "musl")
 
     @classmethod
-    def parse(cls, runtime: str, description: str) -> Target:
+    def parse(cls, runtime: str, description: str) -> BundleTarget:
         """Parse the description that a local platform gives of a runtime: ``cpython-3.11-x86_64-linux-gnu``.
 
         Raises:
             BundleError: ``unknown-runtime``, or ``unknown-target`` for a description in another form.
         """
         parts = description.split("-")
-        if len(parts) != _PARTS or (parts[0] == "cpython" and parts[1].count(".") < 1):
-            raise _unknown_target(runtime, description)
+        if len(parts) != _DESCRIPTION_PARTS or (parts[0] == "cpython" and parts[1].count(".") < 1):
+            raise _unknown_target_error(runtime, description)
         implementation, version, machine_name, system, libc = parts
         machine = _MACHINES.get(machine_name.lower())
         if machine is None:
-            raise _unknown_target(runtime, description)
+            raise _unknown_target_error(runtime, description)
         python: tuple[int, int] | None = None
         if implementation == "cpython":
             major, minor, *_ = version.split(".")
             if not (major.isdecimal() and minor.isdecimal()):
-                raise _unknown_target(runtime, description)
+                raise _unknown_target_error(runtime, description)
             python = int(major), int(minor)
         if system in ("darwin", "macos"):
             return cls._darwin(runtime, python, machine)
         if system != "linux" or libc not in ("gnu", "musl"):
-            raise _unknown_target(runtime, description)
+            raise _unknown_target_error(runtime, description)
         return cls._linux(runtime, python, machine, libc)
 
     @classmethod
-    def _linux(cls, runtime: str, python: tuple[int, int] | None, machine: str, libc: str) -> Target:
-        platforms = _musllinux(machine) if libc == "musl" else _manylinux(machine)
+    def _linux(cls, runtime: str, python: tuple[int, int] | None, machine: str, libc: str) -> BundleTarget:
+        platforms = _musllinux_tags(machine) if libc == "musl" else _manylinux_tags(machine)
         return cls(
             runtime=runtime,
-            language=_language(runtime),
+            language=_runtime_language(runtime),
             python=python,
             platforms=tuple(platforms),
             uv_platform=f"{machine}-unknown-linux-{libc}",
         )
 
     @classmethod
-    def _darwin(cls, runtime: str, python: tuple[int, int] | None, machine: str) -> Target:
+    def _darwin(cls, runtime: str, python: tuple[int, int] | None, machine: str) -> BundleTarget:
         name = "arm64" if machine == "aarch64" else "x86_64"
-        newest_first = [f"macosx_{major}_0_{name}" for major in range(_MACOS_NEWEST, 10, -1)]
+        newest_first = [f"macosx_{major}_0_{name}" for major in range(_NEWEST_MACOS, 10, -1)]
         if name == "x86_64":
             newest_first += [f"macosx_10_{minor}_x86_64" for minor in range(15, 8, -1)]
         universal = [tag.replace(f"_{name}", "_universal2") for tag in newest_first]
         return cls(
             runtime=runtime,
-            language=_language(runtime),
+            language=_runtime_language(runtime),
             python=python,
             platforms=(*newest_first, *universal),
             uv_platform=f"{machine}-apple-darwin",
@@ -105,7 +105,7 @@ class Target:
         return self.platforms[0]
 
     @property
-    def gnu_counterpart(self) -> str | None:
+    def glibc_uv_platform(self) -> str | None:
         """The ``uv_platform`` of the same machine with glibc; ``None`` if this target is not musl."""
         return self.uv_platform.replace("-musl", "-gnu") if self.uv_platform.endswith("-musl") else None
 
@@ -123,21 +123,21 @@ class Target:
         yield from compatible_tags(self.python, interpreter, self.platforms)
 
 
-def _musllinux(machine: str) -> list[str]:
-    return [f"musllinux_1_{minor}_{machine}" for minor in _MUSL]
+def _musllinux_tags(machine: str) -> list[str]:
+    return [f"musllinux_1_{minor}_{machine}" for minor in _MUSLLINUX_MINORS]
 
 
-def _manylinux(machine: str) -> list[str]:
+def _manylinux_tags(machine: str) -> list[str]:
     oldest = 5 if machine == "x86_64" else 17  # manylinux1 (PEP 513); manylinux2014 for other machines (PEP 599)
     platforms: list[str] = []
-    for minor in range(_GLIBC_NEWEST, oldest - 1, -1):
+    for minor in range(_NEWEST_GLIBC_MINOR, oldest - 1, -1):
         platforms.append(f"manylinux_2_{minor}_{machine}")
-        if minor in _GLIBC_LEGACY:
-            platforms.append(f"{_GLIBC_LEGACY[minor]}_{machine}")
+        if minor in _LEGACY_MANYLINUX:
+            platforms.append(f"{_LEGACY_MANYLINUX[minor]}_{machine}")
     return [*platforms, f"linux_{machine}"]
 
 
-def _language(runtime: str) -> str:
+def _runtime_language(runtime: str) -> str:
     row = find_runtime(runtime)
     if row is None:
         raise BundleError(
@@ -148,7 +148,7 @@ def _language(runtime: str) -> str:
     return row.language.lower()
 
 
-def _unknown_target(runtime: str, description: str) -> BundleError:
+def _unknown_target_error(runtime: str, description: str) -> BundleError:
     return BundleError(
         f"The platform describes {runtime} as {description!r}, which this version of fnkit does not support.",
         code="unknown-target",

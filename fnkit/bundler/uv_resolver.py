@@ -15,42 +15,42 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from fnkit.bundler.lock import Lock, LockedPackage, format_lock
 from fnkit.bundler.resolver import (
-    Resolution,
-    filename_of,
+    ResolutionRequest,
+    url_filename,
     index_environment,
-    not_lockable,
+    not_lockable_error,
     run_resolver,
-    shareable_url,
+    url_without_credentials,
 )
-from fnkit.bundler.target import Target
+from fnkit.bundler.target import BundleTarget
 from fnkit.bundler.uv_failures import explain_failure
 from fnkit.errors import BundleError
 
-__all__ = ["newest_versions", "resolve_with_uv", "uv_program"]
+__all__ = ["newest_versions", "resolve_with_uv", "find_uv"]
 
-_SECONDS = 600
+_TIMEOUT_SECONDS = 600
 
 
-class _File(msgspec.Struct, frozen=True, kw_only=True):
+class _PylockFile(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
     path: str | None = None
     size: int = 0
     hashes: dict[str, str] = {}
 
 
-class _Package(msgspec.Struct, frozen=True, kw_only=True):
+class _PylockPackage(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str | None = None
-    wheels: list[_File] = []
-    sdist: _File | None = None
-    archive: _File | None = None
+    wheels: list[_PylockFile] = []
+    sdist: _PylockFile | None = None
+    archive: _PylockFile | None = None
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True):
-    packages: list[_Package] = []
+class _Pylock(msgspec.Struct, frozen=True, kw_only=True):
+    packages: list[_PylockPackage] = []
 
 
-def uv_program() -> str:
+def find_uv() -> str:
     """Return the path of the uv executable installed with fnkit.
 
     Raises:
@@ -68,58 +68,60 @@ def uv_program() -> str:
         ) from error
 
 
-def resolve_with_uv(question: Resolution) -> tuple[LockedPackage, ...]:
+def resolve_with_uv(request: ResolutionRequest) -> tuple[LockedPackage, ...]:
     """Resolve the requirements for their target.
 
     Raises:
         BundleError: Resolution failed, with a code from ``_FAILURE_PATTERNS``; ``requirement-not-lockable`` for
             directories and version control.
     """
-    pylock = _compile(question, question.target.uv_platform)
-    return tuple(_locked(question, package) for package in pylock.packages)
+    pylock = _compile_pylock(request, request.target.uv_platform)
+    return tuple(_locked_package(request, package) for package in pylock.packages)
 
 
-def newest_versions(question: Resolution, platform: str) -> dict[str, str]:
+def newest_versions(request: ResolutionRequest, platform: str) -> dict[str, str]:
     """Return the versions that the requirements resolve to on another platform; empty when they do not resolve.
 
     Used for notes only, so failures are ignored.
     """
     try:
-        pylock = _compile(question, platform)
+        pylock = _compile_pylock(request, platform)
     except BundleError:
         return {}
     return {str(canonicalize_name(one.name)): one.version for one in pylock.packages if one.version}
 
 
-def _compile(question: Resolution, platform: str) -> _Answer:
-    target = question.target
+def _compile_pylock(request: ResolutionRequest, platform: str) -> _Pylock:
+    target = request.target
     with tempfile.TemporaryDirectory(prefix="fnkit-lock-") as folder:
         requirements = Path(folder, "requirements.in")
-        requirements.write_text("\n".join(question.requirements) + "\n", "utf-8")
+        requirements.write_text("\n".join(request.requirements) + "\n", "utf-8")
         output = Path(folder, "pylock.toml")
-        if question.preferred and not question.upgrade:
+        if request.preferred and not request.upgrade:
             # uv keeps the versions of an existing output where they still fit.
-            output.write_text(_preferences(question.preferred), "utf-8")
+            output.write_text(_format_preferences(request.preferred), "utf-8")
         command = [
-            *(uv_program(), "pip", "compile", "--no-header", "--no-annotate", "--color", "never", "--no-progress"),
+            *(find_uv(), "pip", "compile", "--no-header", "--no-annotate", "--color", "never", "--no-progress"),
             # With --python, uv does not search for an interpreter of the target's minor version (0.75 → 0.12 s).
             # It runs source builds only; the resolution is for --python-version.
             *("--python", sys.executable, "--python-version", target.python_name, "--python-platform", platform),
             *("--only-binary", ":all:", "--format", "pylock.toml", "--output-file", str(output), "--quiet"),
         ]
-        for name in question.source_builds:
+        for name in request.source_builds:
             command += ["--no-binary", name]
-        if question.upgrade:
+        if request.upgrade:
             command.append("--upgrade")
-        result = run_resolver([*command, str(requirements)], question.root, index_environment(), seconds=_SECONDS)
+        result = run_resolver(
+            [*command, str(requirements)], request.root, index_environment(), timeout_seconds=_TIMEOUT_SECONDS
+        )
         if result.returncode != 0:
-            raise explain_failure(result.stderr, question)
-        return _decode(output)
+            raise explain_failure(result.stderr, request)
+        return _read_pylock(output)
 
 
-def _decode(output: Path) -> _Answer:
+def _read_pylock(output: Path) -> _Pylock:
     try:
-        return msgspec.convert(tomllib.loads(output.read_text("utf-8")), _Answer)
+        return msgspec.convert(tomllib.loads(output.read_text("utf-8")), _Pylock)
     except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise BundleError(
             f"The output of uv cannot be read: {error}.",
@@ -128,28 +130,28 @@ def _decode(output: Path) -> _Answer:
         ) from error
 
 
-def _preferences(packages: tuple[LockedPackage, ...]) -> str:
+def _format_preferences(packages: tuple[LockedPackage, ...]) -> str:
     return format_lock(Lock(path=Path(), runtime="", target="", key="", packages=packages))
 
 
-def _locked(question: Resolution, package: _Package) -> LockedPackage:
+def _locked_package(request: ResolutionRequest, package: _PylockPackage) -> LockedPackage:
     wheels = [*package.wheels, *([package.archive] if package.archive else [])]
-    chosen = _best_wheel(wheels, question.target)
+    chosen = _best_wheel(wheels, request.target)
     if chosen is None and package.sdist is not None:
-        return _entry(question, package, "sdist", package.sdist)
+        return _package_entry(request, package, "sdist", package.sdist)
     if chosen is None:
         why = "has no wheel for the target" if wheels else "is a directory or a repository, not a distribution"
-        raise not_lockable(package.name, question.place, why)
-    return _entry(question, package, "wheel", chosen)
+        raise not_lockable_error(package.name, request.requirements_source, why)
+    return _package_entry(request, package, "wheel", chosen)
 
 
-def _best_wheel(files: list[_File], target: Target) -> _File | None:
+def _best_wheel(files: list[_PylockFile], target: BundleTarget) -> _PylockFile | None:
     """Return the wheel whose tag ranks best for a target, or ``None``."""
     rank = {tag: index for index, tag in enumerate(target.tags())}
-    best: tuple[int, _File] | None = None
+    best: tuple[int, _PylockFile] | None = None
     for file in files:
         try:
-            tags = parse_wheel_filename(filename_of(file.url or file.path or ""))[3]
+            tags = parse_wheel_filename(url_filename(file.url or file.path or ""))[3]
         except InvalidWheelFilename:
             continue
         ranks = [rank[tag] for tag in tags if tag in rank]
@@ -158,11 +160,13 @@ def _best_wheel(files: list[_File], target: Target) -> _File | None:
     return None if best is None else best[1]
 
 
-def _entry(question: Resolution, package: _Package, kind: str, file: _File) -> LockedPackage:
+def _package_entry(
+    request: ResolutionRequest, package: _PylockPackage, kind: str, file: _PylockFile
+) -> LockedPackage:
     sha256 = file.hashes.get("sha256")
     if sha256 is None:
-        raise not_lockable(package.name, question.place, "has no sha256")
-    filename = filename_of(file.url or file.path or "")
+        raise not_lockable_error(package.name, request.requirements_source, "has no sha256")
+    filename = url_filename(file.url or file.path or "")
     version = package.version
     if version is None:
         version = str(parse_wheel_filename(filename)[1])
@@ -171,7 +175,7 @@ def _entry(question: Resolution, package: _Package, kind: str, file: _File) -> L
         version=version,
         kind="wheel" if kind == "wheel" else "sdist",
         filename=filename,
-        url=shareable_url(file.url or ""),
+        url=url_without_credentials(file.url or ""),
         sha256=sha256,
         size=file.size,
     )

@@ -13,23 +13,23 @@ from urllib.parse import urlsplit
 
 import requests
 
-from fnkit.bundler.atomic_file import atomic_file, sweep_temporary
+from fnkit.bundler.atomic_file import atomic_file, remove_stale_temporary_files
 from fnkit.bundler.lock import LockedPackage
-from fnkit.bundler.progress import BundleProgress, Report, silent
+from fnkit.bundler.progress import BundleProgress, ProgressCallback, ignore_progress
 from fnkit.bundler.resolver import index_environment
 from fnkit.errors import BundleError
 
-__all__ = ["fetch_files"]
+__all__ = ["fetch_distributions"]
 
-_THREADS = 8
+_MAX_DOWNLOADS = 8
 _CONNECT_SECONDS, _READ_SECONDS = 15, 60
-_TRIES = 3
-_CHUNK = 1 << 18
-_CLIENT_SECONDS = 600
+_ATTEMPTS = 3
+_CHUNK_BYTES = 1 << 18
+_PIP_TIMEOUT_SECONDS = 600
 
 
-def fetch_files(
-    packages: tuple[LockedPackage, ...], cache: Path, *, runtime: str, report: Report = silent
+def fetch_distributions(
+    packages: tuple[LockedPackage, ...], cache: Path, *, runtime: str, report: ProgressCallback = ignore_progress
 ) -> Mapping[str, Path]:
     """Return the file of every package by name; download those that the cache lacks.
 
@@ -40,13 +40,13 @@ def fetch_files(
     """
     folder = cache / "wheels"
     paths = {one.name: folder / f"{one.sha256}.{'whl' if one.kind == 'wheel' else 'sdist'}" for one in packages}
-    missing = [one for one in packages if not _complete(paths[one.name], one)]
+    missing = [one for one in packages if not _is_cached(paths[one.name], one)]
     if not missing:
         return paths
-    sweep_temporary(folder)
+    remove_stale_temporary_files(folder)
     # All threads share one Session. requests does not promise that this is safe, but the Session is only used to
     # send, and urllib3's connection pool has its own lock.
-    with requests.Session() as session, ThreadPoolExecutor(_THREADS) as pool:
+    with requests.Session() as session, ThreadPoolExecutor(_MAX_DOWNLOADS) as pool:
         futures = {pool.submit(_fetch, session, one, paths[one.name]): one for one in missing}
         try:
             for done, future in enumerate(as_completed(futures), start=1):
@@ -59,54 +59,54 @@ def fetch_files(
     return paths
 
 
-def _complete(place: Path, package: LockedPackage) -> bool:
+def _is_cached(path: Path, package: LockedPackage) -> bool:
     """Return whether a cached file has its expected size. Its hash is verified when it is read into a layer."""
     try:
-        size = place.stat().st_size
+        size = path.stat().st_size
     except OSError:
         return False
     return size == package.size if package.size else size > 0
 
 
-def _fetch(session: requests.Session, package: LockedPackage, place: Path) -> None:
+def _fetch(session: requests.Session, package: LockedPackage, path: Path) -> None:
     if package.url is not None:
-        for attempt in range(1, _TRIES + 1):
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
-                _download(session, package, package.url, place)
+                _download(session, package, package.url, path)
             except requests.RequestException as error:
-                if _refused(error):
+                if _is_refused(error):
                     break  # the index requires credentials, which pip may have
-                if attempt == _TRIES:
-                    raise _unreachable(package, error) from error
+                if attempt == _ATTEMPTS:
+                    raise _download_error(package, error) from error
             else:
                 return
-    _fetch_with_pip(package, place)
+    _fetch_with_pip(package, path)
 
 
-def _download(session: requests.Session, package: LockedPackage, url: str, place: Path) -> None:
+def _download(session: requests.Session, package: LockedPackage, url: str, path: Path) -> None:
     with session.get(url, stream=True, timeout=(_CONNECT_SECONDS, _READ_SECONDS)) as response:
         response.raise_for_status()
         digest = hashlib.sha256()
-        with atomic_file(place) as file:
-            for chunk in response.iter_content(_CHUNK):
+        with atomic_file(path) as file:
+            for chunk in response.iter_content(_CHUNK_BYTES):
                 digest.update(chunk)
                 file.write(chunk)
             if digest.hexdigest() != package.sha256:
-                raise _mismatch(package)
+                raise _hash_mismatch_error(package)
 
 
-def _refused(error: requests.RequestException) -> bool:
+def _is_refused(error: requests.RequestException) -> bool:
     return error.response is not None and error.response.status_code in (401, 403, 404, 407)
 
 
-def _fetch_with_pip(package: LockedPackage, place: Path) -> None:
+def _fetch_with_pip(package: LockedPackage, path: Path) -> None:
     """Download one file with pip, which supports netrc, keyring and find-links, and verifies the hash."""
     with tempfile.TemporaryDirectory(prefix="fnkit-fetch-") as folder:
         requirement = Path(folder, "requirement.txt")
         requirement.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", "utf-8")
         command = [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"),
-            *("--dest", folder, *_kind_options(package), "-r", str(requirement)),
+            *("--dest", folder, *_pip_file_options(package), "-r", str(requirement)),
         ]
         try:
             subprocess.run(
@@ -114,19 +114,19 @@ def _fetch_with_pip(package: LockedPackage, place: Path) -> None:
                 env=index_environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=_CLIENT_SECONDS,
+                timeout=_PIP_TIMEOUT_SECONDS,
                 check=True,
             )
         except (OSError, subprocess.SubprocessError) as error:
-            raise _unreachable(package, error) from error
+            raise _download_error(package, error) from error
         found = Path(folder, package.filename)
         if not found.is_file() or hashlib.sha256(found.read_bytes()).hexdigest() != package.sha256:
-            raise _mismatch(package)
-        with atomic_file(place) as file:
+            raise _hash_mismatch_error(package)
+        with atomic_file(path) as file:
             file.write(found.read_bytes())
 
 
-def _kind_options(package: LockedPackage) -> list[str]:
+def _pip_file_options(package: LockedPackage) -> list[str]:
     """Return pip's options that select exactly the locked file: the tags in its own name."""
     if package.kind == "sdist":
         return ["--no-binary=:all:", "--no-build-isolation"]
@@ -142,7 +142,7 @@ def _kind_options(package: LockedPackage) -> list[str]:
     return options
 
 
-def _unreachable(package: LockedPackage, error: Exception) -> BundleError:
+def _download_error(package: LockedPackage, error: Exception) -> BundleError:
     host = urlsplit(package.url or "").hostname or "the package index"
     status = ""
     if isinstance(error, requests.HTTPError) and error.response is not None:
@@ -154,7 +154,7 @@ def _unreachable(package: LockedPackage, error: Exception) -> BundleError:
     )
 
 
-def _mismatch(package: LockedPackage) -> BundleError:
+def _hash_mismatch_error(package: LockedPackage) -> BundleError:
     return BundleError(
         f"The SHA-256 of {package.filename} from the index is not the locked one.",
         code="hash-mismatch",

@@ -11,21 +11,29 @@ from dataclasses import dataclass
 
 from fnkit.errors import BundleError
 
-__all__ = ["DEFLATED", "ENTRIES_MAX", "STORED", "Entry", "central_record", "end_record", "local_record"]
+__all__ = [
+    "DEFLATED",
+    "MAX_ENTRIES",
+    "STORED",
+    "ZipEntry",
+    "central_directory_header",
+    "end_of_central_directory",
+    "local_file_header",
+]
 
 STORED, DEFLATED = 0, 8
-ENTRIES_MAX = 0xFFFE  # 0xFFFF announces a Zip64 record
-_UTF8 = 0x800
-_NEW_YEAR_1980 = (1 << 5) | 1
-_UNIX = 3 << 8
-_MADE_BY = 20
-_LOCAL = struct.Struct("<4s5H3I2H")
-_CENTRAL = struct.Struct("<4s6H3I5H2I")
-_END = struct.Struct("<4s4H2IH")
+MAX_ENTRIES = 0xFFFE  # 0xFFFF announces a Zip64 record
+_UTF8_FLAG = 0x800
+_DOS_DATE_1980_01_01 = (1 << 5) | 1
+_HOST_UNIX = 3 << 8
+_ZIP_VERSION = 20
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_CENTRAL_HEADER = struct.Struct("<4s6H3I5H2I")
+_END_RECORD = struct.Struct("<4s4H2IH")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ZipEntry:
     """One file of the archive.
 
     Attributes:
@@ -37,43 +45,48 @@ class Entry:
     name: str
     method: int
     crc32: int
-    packed: int
+    compressed_size: int
     size: int
     executable: bool
 
 
-def local_record(entry: Entry) -> bytes:
+def local_file_header(entry: ZipEntry) -> bytes:
     """Return the local file header, which precedes a file's bytes."""
     name = entry.name.encode("utf-8")
-    return _LOCAL.pack(b"PK\3\4", *_common(entry, name), 0) + name
+    return _LOCAL_HEADER.pack(b"PK\3\4", *_shared_fields(entry, name), 0) + name
 
 
-def central_record(entry: Entry, offset: int) -> bytes:
+def central_directory_header(entry: ZipEntry, offset: int) -> bytes:
     """Return a file's central directory header; ``offset`` is the position of its local file header."""
     name = entry.name.encode("utf-8")
     mode = (0o100755 if entry.executable else 0o100644) << 16
-    return _CENTRAL.pack(b"PK\1\2", _UNIX | _MADE_BY, *_common(entry, name), 0, 0, 0, 0, mode, offset) + name
+    return (
+        _CENTRAL_HEADER.pack(
+            b"PK\1\2", _HOST_UNIX | _ZIP_VERSION, *_shared_fields(entry, name), 0, 0, 0, 0, mode, offset
+        )
+        + name
+    )
 
 
-def end_record(count: int, central_size: int, central_offset: int) -> bytes:
+def end_of_central_directory(count: int, central_size: int, central_offset: int) -> bytes:
     """Return the end of central directory record.
 
     Raises:
         BundleError: ``too-many-files``.
     """
-    if count > ENTRIES_MAX:
+    if count > MAX_ENTRIES:
         raise BundleError(
-            f"The archive would contain {count} files; the limit without Zip64 is {ENTRIES_MAX}.",
+            f"The archive would contain {count} files; the limit without Zip64 is {MAX_ENTRIES}.",
             code="too-many-files",
             hint="Exclude files that the functions do not need with .fnkitignore.",
         )
-    return _END.pack(b"PK\5\6", 0, 0, count, count, central_size, central_offset, 0)
+    return _END_RECORD.pack(b"PK\5\6", 0, 0, count, count, central_size, central_offset, 0)
 
 
-def _common(entry: Entry, name: bytes) -> tuple[int, ...]:
+def _shared_fields(entry: ZipEntry, name: bytes) -> tuple[int, ...]:
     """Return the fields that both headers share, from "version needed" to the length of the name."""
-    flags = 0 if name.isascii() else _UTF8
+    flags = 0 if name.isascii() else _UTF8_FLAG
     return (
-        *(_MADE_BY, flags, entry.method, 0, _NEW_YEAR_1980),
-        *(entry.crc32, entry.packed, entry.size, len(name)),
+        *(_ZIP_VERSION, flags, entry.method, 0, _DOS_DATE_1980_01_01),
+        *(entry.crc32, entry.compressed_size, entry.size, len(name)),
     )

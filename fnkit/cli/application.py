@@ -15,8 +15,8 @@ from typing import Any, Final
 import click
 
 from fnkit import __version__
-from fnkit.cli.failures import Failure, explain, render
-from fnkit.cli.output import Document
+from fnkit.cli.failures import CommandFailure, failure_from, render_failure
+from fnkit.cli.output import JsonDocument
 
 __all__ = ["VERBS", "LazyGroup", "application", "run"]
 
@@ -93,9 +93,9 @@ def application(context: click.Context) -> int | None:
     """Develop, run and deploy serverless functions."""
     if context.invoked_subcommand is not None:
         return None
-    from fnkit.cli.landing import show_next_commands
+    from fnkit.cli.landing import show_suggested_commands
 
-    return show_next_commands()
+    return show_suggested_commands()
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -108,32 +108,34 @@ def run(arguments: Sequence[str]) -> int:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    document = Document()
+    document = JsonDocument()
     try:
         code = application.main(list(arguments), prog_name="fnkit", standalone_mode=False, obj=document)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # click raises SystemExit on a broken pipe
-        return _reader_left()
+        return _broken_pipe()
     except BaseException as error:  # noqa: BLE001 - the one place that renders every exception
-        return _fail(explain(error), document, arguments)
+        return _render_failure(failure_from(error), document, arguments)
     return code if isinstance(code, int) else 0
 
 
-def _fail(failure: Failure, document: Document, arguments: Sequence[str]) -> int:
+def _render_failure(failure: CommandFailure, document: JsonDocument, arguments: Sequence[str]) -> int:
     """Render a failure and return its exit code.
 
     Flags are read from the raw arguments, since the failure may come from click's own parsing.
     """
     before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
     try:
-        render(failure, document, as_json="--json" in before_dashes, colour="--no-color" not in before_dashes)
+        render_failure(
+            failure, document, as_json="--json" in before_dashes, colour="--no-color" not in before_dashes
+        )
         sys.stdout.flush()
     except BrokenPipeError:
-        _reader_left()
+        _broken_pipe()
     return failure.exit_code
 
 
-def _reader_left() -> int:
+def _broken_pipe() -> int:
     """Return the exit code for a reader that closed stdout, and redirect stdout to the null device.
 
     Without the redirection, the interpreter's flush at exit fails and prints ``BrokenPipeError``.

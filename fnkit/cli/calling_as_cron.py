@@ -19,19 +19,21 @@ from fnkit.contract.deliveries import DeliveryAttempt, DeliveryView
 from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateToken
 from fnkit.contract.resources import Cron, Function, Token
-from fnkit.deploy.sources import Firer
+from fnkit.deploy.sources import EventSource
 
-__all__ = ["call_as_the_cron"]
+__all__ = ["invoke_as_cron"]
 
-_LONGEST_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
-_TOKEN_LIFE: Final = timedelta(hours=1)  # generous, since clocks may differ; the token is deleted after the call
-_TOKEN_PATIENCE: Final = 30.0  # seconds for a new token to become ready
-_LOOK_SECONDS: Final = 0.5
-_REFUSED: Final = 300
-_SHOWN: Final = 300  # bytes of the body of a failed response that the error message quotes
+_MAX_FUNCTION_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
+_TOKEN_LIFETIME: Final = timedelta(
+    hours=1
+)  # generous, since clocks may differ; the token is deleted after the call
+_TOKEN_READY_TIMEOUT: Final = 30.0  # seconds for a new token to become ready
+_POLL_SECONDS: Final = 0.5
+_FIRST_FAILURE_STATUS: Final = 300
+_MAX_QUOTED_BYTES: Final = 300  # bytes of the body of a failed response that the error message quotes
 
 
-def call_as_the_cron(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
+def invoke_as_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> DeliveryView:
     """POST the arguments of a cron to its function, with a temporary token if the function is private.
 
     Args:
@@ -46,28 +48,28 @@ def call_as_the_cron(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
         ApiError: The token could not be created or deleted.
         InvokeError: The function did not respond.
     """
-    body = msgspec.json.encode(firer.source.args)
-    with _credentials(api, firer.function) as credentials:
+    body = msgspec.json.encode(event_source.resource.args)
+    with _auth_headers(api, event_source.function) as credentials:
         started_at, now = time.perf_counter(), datetime.now(UTC)
         response = call_function(
-            api.platform(),
-            firer.function.domain_name,
+            api.platform_info(),
+            event_source.function.domain_name,
             method="POST",
             target="/",
             headers=(("Content-Type", "application/json"), *credentials),
             body=body,
-            timeout=_LONGEST_TIMEOUT,
-            over_tls=firer.function.http_option == "redirected",
+            timeout=_MAX_FUNCTION_TIMEOUT,
+            use_tls=event_source.function.http_option == "redirected",
         )
         duration_ms = round((time.perf_counter() - started_at) * 1000, 3)
-    succeeded = response.status < _REFUSED
-    body_text = response.body[:_SHOWN].decode("utf-8", "replace")
+    succeeded = response.status < _FIRST_FAILURE_STATUS
+    body_text = response.body[:_MAX_QUOTED_BYTES].decode("utf-8", "replace")
     error = "" if succeeded else f"HTTP {response.status}: {body_text}"
     return DeliveryView(
         id="",
         kind="cron",
-        name=firer.name,
-        function=firer.function.name,
+        name=event_source.name,
+        function=event_source.function.name,
         at=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         attempts=1,
         status="succeeded" if succeeded else "failed",
@@ -88,7 +90,7 @@ def call_as_the_cron(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
 
 
 @contextmanager
-def _credentials(api: FunctionsApi, function: Function) -> Iterator[tuple[tuple[str, str], ...]]:
+def _auth_headers(api: FunctionsApi, function: Function) -> Iterator[tuple[tuple[str, str], ...]]:
     """Yield the headers that authorize a call of the function.
 
     A private function accepts the account's secret key too, but the headers reach the function's code. A
@@ -97,18 +99,18 @@ def _credentials(api: FunctionsApi, function: Function) -> Iterator[tuple[tuple[
     if function.privacy != "private":
         yield ()
         return
-    expires_at = (datetime.now(UTC) + _TOKEN_LIFE).strftime("%Y-%m-%dT%H:%M:%SZ")
+    expires_at = (datetime.now(UTC) + _TOKEN_LIFETIME).strftime("%Y-%m-%dT%H:%M:%SZ")
     request = CreateToken(function_id=function.id, description="fnkit cron run", expires_at=expires_at)
     token = api.transport.write("POST", "tokens", Token, request)
     try:
-        _wait_ready(api, token)
+        _wait_until_token_ready(api, token)
         yield (("X-Auth-Token", token.token),)
     finally:
         api.transport.write("DELETE", f"tokens/{token.id}", Token)
 
 
-def _wait_ready(api: FunctionsApi, token: Token) -> None:
-    deadline = time.monotonic() + _TOKEN_PATIENCE
+def _wait_until_token_ready(api: FunctionsApi, token: Token) -> None:
+    deadline = time.monotonic() + _TOKEN_READY_TIMEOUT
     while token.status != Status.READY and time.monotonic() < deadline:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
         token = api.transport.get(f"tokens/{token.id}", Token)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from fnkit.cli.options import Verb
+from fnkit.cli.options import CommandFunction
 
 __all__ = ["delivery_options"]
 
 
-def delivery_options(verb: Verb) -> Verb:
+def delivery_options(command: CommandFunction) -> CommandFunction:
     """Add the options of ``cron history`` and ``trigger deliveries`` to a command.
 
     The command receives ``failed``, ``limit``, ``replay``, ``replay_failed``, and ``further``: the IDs after the
@@ -33,5 +33,5 @@ def delivery_options(verb: Verb) -> Verb:
         ),
     )
     for decorate in reversed(decorators):
-        verb = decorate(verb)
-    return verb
+        command = decorate(command)
+    return command

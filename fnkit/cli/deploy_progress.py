@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fnkit.cli.output import Output
 
 if TYPE_CHECKING:
-    from fnkit.deploy.events import Event, Report
+    from fnkit.deploy.events import DeployEvent, EventCallback
 
 __all__ = ["DeployProgress", "deploy_progress"]
 
@@ -24,28 +24,28 @@ class DeployProgress:
         paused: Context manager that hides the display, for use around a prompt.
     """
 
-    report: Report
+    report: EventCallback
     paused: Callable[[], AbstractContextManager[None]]
 
 
 @contextmanager
 def deploy_progress(output: Output, title: str) -> Iterator[DeployProgress]:
     """Show the events of a deploy while the block runs."""
-    from fnkit.deploy.events import Finished, Started, Step, Waiting
+    from fnkit.deploy.events import ResourceFinished, ApplyStarted, ResourceStep, WaitingForLock
 
     with output.progress(title) as progress:
 
-        def report(event: Event) -> None:
+        def report(event: DeployEvent) -> None:
             match event:
-                case Started():
-                    progress.grow(event.total)
-                case Step():
+                case ApplyStarted():
+                    progress.add_steps(event.total)
+                case ResourceStep():
                     progress.update(f"{event.name}: {event.text}")
                     output.detail(f"{event.kind} {event.name}: {event.text}")
-                case Finished():
+                case ResourceFinished():
                     progress.update(f"{event.name}: {event.failure or 'done'}", advance=1)
                     output.detail(f"{event.kind} {event.name}: {event.failure or 'done'} ({event.seconds:.2f} s)")
-                case Waiting():
-                    output.message(f"Waiting for {event.whom} …")
+                case WaitingForLock():
+                    output.message(f"Waiting for {event.holder} …")
 
         yield DeployProgress(report, progress.paused)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 
 from fnkit.cli.options import ApiOptions, CommonOptions
-from fnkit.client import Endpoint, Overrides, resolve_endpoint
+from fnkit.client import Endpoint, EndpointOverrides, resolve_endpoint
 from fnkit.client.resolving import check_region
 from fnkit.contract.limits import REGIONS
 from fnkit.errors import UsageError
 
-__all__ = ["endpoint_for"]
+__all__ = ["endpoint_from_options"]
 
 
-def endpoint_for(common: CommonOptions, api: ApiOptions, *, project_region: str | None) -> Endpoint:
+def endpoint_from_options(common: CommonOptions, api: ApiOptions, *, project_region: str | None) -> Endpoint:
     """Return the API endpoint of this run; with ``--local``, start the local platform if it is not running.
 
     Args:
@@ -30,7 +30,7 @@ def endpoint_for(common: CommonOptions, api: ApiOptions, *, project_region: str 
         PlatformError: The platform could not be started.
     """
     if not api.local:
-        overrides = Overrides(
+        overrides = EndpointOverrides(
             project_id=api.project_id, region=api.region, profile=api.profile, api_url=api.api_url
         )
         return resolve_endpoint(overrides, os.environ, project_region=project_region)
@@ -50,5 +50,5 @@ def endpoint_for(common: CommonOptions, api: ApiOptions, *, project_region: str 
         secret_key=running.secret_key,
         project_id=running.project_id,
         region=check_region(api.region or project_region or REGIONS[0]),
-        origin="the local platform",
+        key_origin="the local platform",
     )

@@ -16,14 +16,14 @@ from typing import Final
 
 import click
 
-from fnkit.cli.output import Document
+from fnkit.cli.output import JsonDocument
 from fnkit.errors import FnkitError, Problem, ProjectInvalid
 
-__all__ = ["Failure", "explain", "problem_to_json", "render"]
+__all__ = ["CommandFailure", "failure_from", "problem_to_json", "render_failure"]
 
-INTERRUPTED: Final = 130
+EXIT_INTERRUPTED: Final = 130
 
-_SYSTEM_HINTS: Final = {
+_OS_ERROR_HINTS: Final = {
     errno.ENOSPC: "Free some space on the disk and run the command again. No partly written file remains.",
     errno.EDQUOT: "The disk quota is exhausted. Free some space and run the command again.",
     errno.EACCES: "Check the owner and the permissions of the file or directory.",
@@ -34,7 +34,7 @@ _SYSTEM_HINTS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class CommandFailure:
     """The failure of one run. ``problems`` lists all problems of an invalid project, and is empty otherwise."""
 
     exit_code: int
@@ -42,30 +42,30 @@ class Failure:
     problems: tuple[Problem, ...] = ()
 
 
-def explain(error: BaseException) -> Failure:
+def failure_from(error: BaseException) -> CommandFailure:
     """Convert an exception to a failure. An unexpected exception is saved as a crash report."""
     match error:
         case ProjectInvalid():
-            return Failure(error.exit_code, Problem(error.code, error.message), error.problems)
+            return CommandFailure(error.exit_code, Problem(error.code, error.message), error.problems)
         case FnkitError():
             problem = Problem(error.code, error.message, error.hint, error.file, error.line)
-            return Failure(error.exit_code, problem, getattr(error, "problems", ()))
+            return CommandFailure(error.exit_code, problem, getattr(error, "problems", ()))
         case click.ClickException():
-            return Failure(error.exit_code, _from_click(error))
+            return CommandFailure(error.exit_code, _problem_from_click(error))
         case click.Abort() | KeyboardInterrupt():
-            return Failure(INTERRUPTED, Problem("interrupted", "Interrupted."))
+            return CommandFailure(EXIT_INTERRUPTED, Problem("interrupted", "Interrupted."))
         case OSError():
-            return Failure(1, _system(error))
+            return CommandFailure(1, _problem_from_os_error(error))
         case _:
-            return Failure(1, _crash(error))
+            return CommandFailure(1, _report_crash(error))
 
 
-def render(failure: Failure, document: Document, *, as_json: bool, colour: bool) -> None:
+def render_failure(failure: CommandFailure, document: JsonDocument, *, as_json: bool, colour: bool) -> None:
     """Write a failure, as JSON on stdout or as text on stderr.
 
     After a result, stdout already holds its one JSON document; the failure then goes to stderr as text.
     """
-    if as_json and document.write(_to_json(failure)):
+    if as_json and document.write(_failure_to_json(failure)):
         return
     for problem in failure.problems:
         _echo_problem(problem, colour=colour)
@@ -83,7 +83,7 @@ def problem_to_json(problem: Problem) -> dict[str, object]:
     }
 
 
-def _to_json(failure: Failure) -> dict[str, object]:
+def _failure_to_json(failure: CommandFailure) -> dict[str, object]:
     if failure.problems:
         return {"problems": [problem_to_json(problem) for problem in failure.problems]}
     return {"error": problem_to_json(failure.error)}
@@ -101,7 +101,7 @@ def _echo_problem(problem: Problem, *, colour: bool) -> None:
     click.echo(text, err=True, color=None if colour else False)
 
 
-def _from_click(error: click.ClickException) -> Problem:
+def _problem_from_click(error: click.ClickException) -> Problem:
     """Convert an error of click, with a hint at the help of the command."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context is not None else "fnkit"
@@ -110,15 +110,15 @@ def _from_click(error: click.ClickException) -> Problem:
     return Problem("usage", error.format_message(), hint=f"Run `{path} --help` for usage.")
 
 
-def _system(error: OSError) -> Problem:
+def _problem_from_os_error(error: OSError) -> Problem:
     """Convert an error of the operating system, with the file that it concerns."""
     what = error.strerror or str(error) or type(error).__name__
     where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
-    hint = _SYSTEM_HINTS.get(error.errno or 0)
+    hint = _OS_ERROR_HINTS.get(error.errno or 0)
     return Problem("operating-system", f"{what}{where}", hint)
 
 
-def _crash(error: BaseException) -> Problem:
+def _report_crash(error: BaseException) -> Problem:
     """Save the traceback in a file that only the user can read, and convert the exception.
 
     Local variables are left out of the report: they may hold secrets.

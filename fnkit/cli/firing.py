@@ -10,28 +10,28 @@ from typing import Final
 
 import msgspec
 
-from fnkit.cli.calling_as_cron import call_as_the_cron
-from fnkit.cli.endpoints import endpoint_for
+from fnkit.cli.calling_as_cron import invoke_as_cron
+from fnkit.cli.endpoints import endpoint_from_options
 from fnkit.cli.options import ApiOptions, CommonOptions
 from fnkit.cli.output import Output
 from fnkit.cli.views.deliveries import DeliveriesView
 from fnkit.client import FunctionsApi
 from fnkit.contract.deliveries import DeliveryView, ReplayRequest
 from fnkit.contract.resources import Cron
-from fnkit.deploy.loading import Identity, load_identity
-from fnkit.deploy.sources import Firer
+from fnkit.deploy.loading import ProjectIdentity, load_identity
+from fnkit.deploy.sources import EventSource
 from fnkit.errors import ApiError, UsageError
 
-__all__ = ["Asked", "fire_now", "open_api", "show_deliveries"]
+__all__ = ["DeliveryQuery", "run_cron", "open_api", "show_deliveries"]
 
-_LOOK_SECONDS: Final = 0.1
-_PAGE: Final = 1000
-_NOT_FOUND: Final = 404
-_DISPLACED: Final = "the response was pruned from the log by newer deliveries"
+_POLL_SECONDS: Final = 0.1
+_PAGE_SIZE: Final = 1000
+_STATUS_NOT_FOUND: Final = 404
+_PRUNED: Final = "the response was pruned from the log by newer deliveries"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class DeliveryQuery:
     """Selection of deliveries to show or to replay.
 
     Args:
@@ -46,18 +46,20 @@ class Asked:
     limit: int
     replay: tuple[str, ...]
     replay_failed: bool
-    further: tuple[str, ...] = ()
+    further_ids: tuple[str, ...] = ()
 
 
 @contextmanager
-def open_api(common: CommonOptions, api: ApiOptions) -> Iterator[tuple[FunctionsApi, Identity]]:
+def open_api(common: CommonOptions, api: ApiOptions) -> Iterator[tuple[FunctionsApi, ProjectIdentity]]:
     """Open the API that the project is deployed to, and yield its client and the identity of the project."""
     identity = load_identity(common.directory, stage=common.stage)
-    with FunctionsApi(endpoint_for(common, api, project_region=identity.region)) as client:
+    with FunctionsApi(endpoint_from_options(common, api, project_region=identity.region)) as client:
         yield client, identity
 
 
-def show_deliveries(output: Output, api: FunctionsApi, kind: str, source_id: str, asked: Asked) -> int | None:
+def show_deliveries(
+    output: Output, api: FunctionsApi, kind: str, source_id: str, query: DeliveryQuery
+) -> int | None:
     """Show the deliveries of a cron or trigger, or replay some of them and show the results.
 
     Args:
@@ -70,64 +72,66 @@ def show_deliveries(output: Output, api: FunctionsApi, kind: str, source_id: str
     Returns:
         The exit code: 1 if a replayed delivery failed or was skipped.
     """
-    if asked.further and not asked.replay:
-        raise UsageError(f"Unexpected argument: {asked.further[0]}.", hint="Put delivery IDs after --replay.")
-    if asked.replay and asked.replay_failed:
+    if query.further_ids and not query.replay:
+        raise UsageError(f"Unexpected argument: {query.further_ids[0]}.", hint="Put delivery IDs after --replay.")
+    if query.replay and query.replay_failed:
         raise UsageError("--replay and --replay-failed exclude each other.")
-    if asked.replay or asked.replay_failed:
-        return _replay(output, api, kind, source_id, asked)
-    statuses = ("failed", "dead") if asked.failed else ()
-    page = api.deliveries.page(kind, source_id, statuses=statuses, limit=asked.limit)
+    if query.replay or query.replay_failed:
+        return _replay(output, api, kind, source_id, query)
+    statuses = ("failed", "dead") if query.failed else ()
+    page = api.deliveries.list_page(kind, source_id, statuses=statuses, limit=query.limit)
     output.result(DeliveriesView(tuple(page.deliveries), page.total))
     return None
 
 
-def fire_now(api: FunctionsApi, firer: Firer[Cron]) -> DeliveryView:
+def run_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> DeliveryView:
     """Run a cron, wait until its delivery is finished, and return the delivery.
 
     If the platform cannot run crons, send the cron's request to the function.
     """
-    if api.deliveries.kept:
-        begun = api.deliveries.fire(firer.source.id)
-        return _ended(api, "crons", firer.source.id, [begun])[0]
-    return call_as_the_cron(api, firer)
+    if api.deliveries.is_available:
+        begun = api.deliveries.run_cron(event_source.resource.id)
+        return _wait_until_finished(api, "crons", event_source.resource.id, [begun])[0]
+    return invoke_as_cron(api, event_source)
 
 
-def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, asked: Asked) -> int | None:
-    ids = [*asked.replay, *asked.further]
+def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, query: DeliveryQuery) -> int | None:
+    ids = [*query.replay, *query.further_ids]
     request = ReplayRequest(ids=ids) if ids else ReplayRequest(status="any")
     result = api.deliveries.replay(kind, source_id, request)
     begun = [one.delivery for one in result.replayed]
     with output.progress("Replaying"):
-        finished = _ended(api, kind, source_id, begun)
-    total = api.deliveries.page(kind, source_id, limit=1).total
+        finished = _wait_until_finished(api, kind, source_id, begun)
+    total = api.deliveries.list_page(kind, source_id, limit=1).total
     output.result(DeliveriesView(tuple(finished), total, skipped=tuple(result.skipped), is_replay=True))
     succeeded = all(one.status == "succeeded" for one in finished) and not result.skipped
     return None if succeeded else 1
 
 
-def _ended(api: FunctionsApi, kind: str, source_id: str, begun: list[DeliveryView]) -> list[DeliveryView]:
+def _wait_until_finished(
+    api: FunctionsApi, kind: str, source_id: str, pending: list[DeliveryView]
+) -> list[DeliveryView]:
     """Wait until none of the deliveries is pending, and return their final records.
 
     There is no deadline here: the platform limits the attempts of a delivery, so each one finishes.
     """
-    pending_ids = {one.id for one in begun}
+    pending_ids = {one.id for one in pending}
     while pending_ids:
-        page = api.deliveries.page(kind, source_id, statuses=("pending",), limit=_PAGE)
+        page = api.deliveries.list_page(kind, source_id, statuses=("pending",), limit=_PAGE_SIZE)
         pending_ids &= {one.id for one in page.deliveries}
         if pending_ids:
-            time.sleep(_LOOK_SECONDS)
-    return [_end_of(api, kind, source_id, one) for one in begun]
+            time.sleep(_POLL_SECONDS)
+    return [_finished_delivery(api, kind, source_id, one) for one in pending]
 
 
-def _end_of(api: FunctionsApi, kind: str, source_id: str, begun: DeliveryView) -> DeliveryView:
+def _finished_delivery(api: FunctionsApi, kind: str, source_id: str, pending: DeliveryView) -> DeliveryView:
     """Return the record of a finished delivery.
 
     The log prunes old successes first. A record that is missing is therefore reported as a success.
     """
     try:
-        return api.deliveries.get(kind, source_id, begun.id)
+        return api.deliveries.get(kind, source_id, pending.id)
     except ApiError as error:
-        if error.status != _NOT_FOUND:
+        if error.status != _STATUS_NOT_FOUND:
             raise
-    return msgspec.structs.replace(begun, status="succeeded", attempts=1, error=_DISPLACED)
+    return msgspec.structs.replace(pending, status="succeeded", attempts=1, error=_PRUNED)

@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 
-from fnkit.platform.engine.bridges.serving import live
+from fnkit.platform.engine.bridges.serving import serve
 
 __all__ = ["main"]
 
@@ -26,7 +26,7 @@ def main() -> int:
     os.environ.update(settings["environment"])
     os.chdir(settings["home"])
     sys.argv = [settings["handler"]]
-    return live(connection, settings)
+    return serve(connection, settings)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-__all__ = ["next_commands", "show_next_commands"]
+__all__ = ["suggested_commands", "show_suggested_commands"]
 
 
-def next_commands(folder: Path) -> tuple[tuple[str, str], ...]:
+def suggested_commands(directory: Path) -> tuple[tuple[str, str], ...]:
     """Return three commands with a description each, depending on whether the directory is in a project."""
     from fnkit.project import find_root
 
-    if find_root(folder) is not None:
+    if find_root(directory) is not None:
         return (
             ("fnkit scan", "show the functions of this project"),
             ("fnkit deploy --local", "deploy to the local platform"),
@@ -26,9 +26,9 @@ def next_commands(folder: Path) -> tuple[tuple[str, str], ...]:
     )
 
 
-def show_next_commands() -> int:
+def show_suggested_commands() -> int:
     """Print the suggested commands for the current directory, and return the exit code."""
-    commands = next_commands(Path.cwd())
+    commands = suggested_commands(Path.cwd())
     width = max(len(command) for command, _ in commands)
     click.echo("Next commands in this directory:\n")
     for command, reason in commands:

@@ -31,7 +31,7 @@ from fnkit.contract.invocation import (
     decode_path,
     map_failure,
     map_response,
-    refusal,
+    immediate_response,
 )
 from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import InvokeError, UsageError
@@ -39,15 +39,15 @@ from fnkit.platform.engine.environment import instance_environment
 from fnkit.platform.routing import Route
 from fnkit.project import FunctionSpec, Project
 
-__all__ = ["Answer", "Request", "invoke_here"]
+__all__ = ["InvocationResult", "InvocationRequest", "invoke_local"]
 
-_START_SECONDS: Final = 60.0
-_HEAD_END: Final = b"\r\n\r\n"
+_START_TIMEOUT: Final = 60.0
+_END_OF_HEADERS: Final = b"\r\n\r\n"
 _NANOSECONDS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class InvocationRequest:
     """A request to a function.
 
     Args:
@@ -66,7 +66,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class InvocationResult:
     """The result of an invocation.
 
     Args:
@@ -80,13 +80,13 @@ class Answer:
     logs: tuple[str, ...]
 
 
-def invoke_here(
+def invoke_local(
     project: Project,
     spec: FunctionSpec,
-    request: Request,
+    request: InvocationRequest,
     secret_values: Mapping[str, str],
     on_line: Callable[[str], None],
-) -> Answer:
+) -> InvocationResult:
     """Invoke a handler once.
 
     Args:
@@ -118,26 +118,26 @@ def invoke_here(
         **{name: secret_values[name] for name in (*project.namespace.secrets, *spec.secrets)},
     }
     trigger = dict(request.headers).get("SCW_TRIGGER_TYPE", "")
-    rejection = refusal(path, len(request.body), trigger, environment.get("SCW_ALLOW_FAVICON", ""))
+    rejection = immediate_response(path, len(request.body), trigger, environment.get("SCW_ALLOW_FAVICON", ""))
     if rejection is not None:
         text_headers = (("Content-Type", "text/plain; charset=utf-8"),)
         response = map_response(rejection.status, text_headers, rejection.text.encode())
-        return Answer(response=response, duration_ms=0.0, logs=())
+        return InvocationResult(response=response, duration_ms=0.0, logs=())
     event = build_event(method=request.method, path=path, query=query, headers=request.headers, body=request.body)
     call = {
         "event": {**event, **request.event},
         "context": build_context(memory_limit=spec.memory, function_name=spec.name),
     }
-    return _run(spec, project.root / spec.root, environment, call, on_line)
+    return _invoke_in_worker(spec, project.root / spec.root, environment, call, on_line)
 
 
-def _run(
+def _invoke_in_worker(
     spec: FunctionSpec,
     root: Path,
     environment: Mapping[str, str],
-    call: Mapping[str, object],
+    payload: Mapping[str, object],
     on_line: Callable[[str], None],
-) -> Answer:
+) -> InvocationResult:
     logs: list[str] = []
 
     def record_line(line: str) -> None:
@@ -155,25 +155,25 @@ def _run(
             "home": home,
             "root": str(root),
             "handler": spec.handler,
-            "environment": instance_environment(_route(spec, root, environment), home=home, root=str(root)),
+            "environment": instance_environment(_route_for(spec, root, environment), home=home, root=str(root)),
         }
-        child = _start(settings)
-        reader = threading.Thread(target=_listen, args=(child.stdout, record_line), daemon=True)
+        child = _start_worker(settings)
+        reader = threading.Thread(target=_read_lines, args=(child.stdout, record_line), daemon=True)
         reader.start()
         try:
-            with _accept(listener, token, child) as connection:
-                response, milliseconds = _exchange(connection, call, spec)
-            _let_end(child)
+            with _accept_worker(listener, token, child) as connection:
+                response, milliseconds = _send_request(connection, payload, spec)
+            _wait_for_exit(child)
         finally:
             child.kill()
             child.wait()
             # A process that the handler started may keep the pipe open, so end of file may never come. Lines
             # printed until now are enough.
             reader.join(timeout=1.0)
-    return Answer(response=response, duration_ms=milliseconds, logs=tuple(logs))
+    return InvocationResult(response=response, duration_ms=milliseconds, logs=tuple(logs))
 
 
-def _start(settings: Mapping[str, object]) -> subprocess.Popen[bytes]:
+def _start_worker(settings: Mapping[str, object]) -> subprocess.Popen[bytes]:
     try:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "fnkit.cli.instance"],
@@ -191,22 +191,22 @@ def _start(settings: Mapping[str, object]) -> subprocess.Popen[bytes]:
     return child
 
 
-def _accept(door: socket.socket, token: str, child: subprocess.Popen[bytes]) -> socket.socket:
+def _accept_worker(listener: socket.socket, token: str, child: subprocess.Popen[bytes]) -> socket.socket:
     """Accept the connection of the child.
 
     Any local process can connect to the port, so a connection counts only if it starts with the token. The short
     timeouts let the loop notice that the child has exited, and keep a silent stranger from blocking it.
     """
-    door.settimeout(0.1)
-    deadline = time.monotonic() + _START_SECONDS
+    listener.settimeout(0.1)
+    deadline = time.monotonic() + _START_TIMEOUT
     while child.poll() is None and time.monotonic() < deadline:
         try:
-            connection, _ = door.accept()
+            connection, _ = listener.accept()
         except TimeoutError:
             continue
         connection.settimeout(1.0)
         try:
-            received = _receive(connection, len(token))
+            received = _receive_exactly(connection, len(token))
         except OSError:
             received = b""
         if secrets.compare_digest(received, token.encode()):
@@ -215,8 +215,8 @@ def _accept(door: socket.socket, token: str, child: subprocess.Popen[bytes]) -> 
     raise InvokeError("The handler's process exited before it accepted a request.", code="invoke-start")
 
 
-def _exchange(
-    connection: socket.socket, call: Mapping[str, object], spec: FunctionSpec
+def _send_request(
+    connection: socket.socket, payload: Mapping[str, object], spec: FunctionSpec
 ) -> tuple[MappedResponse, float]:
     """Wait until the handler is imported, send the request, and read the response.
 
@@ -225,17 +225,17 @@ def _exchange(
     Returns:
         The mapped response, and the milliseconds that it took.
     """
-    connection.settimeout(_START_SECONDS)
-    if not _until(connection, b"\n")[0]:
+    connection.settimeout(_START_TIMEOUT)
+    if not _receive_until(connection, b"\n")[0]:
         return map_failure("the process exited while it imported the handler"), 0.0
-    body = json.dumps(call).encode()
+    body = json.dumps(payload).encode()
     started_at = time.perf_counter()
     timeout = spec.timeout / _NANOSECONDS
     connection.settimeout(timeout)
     try:
         connection.sendall(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-        head, rest = _until(connection, _HEAD_END)
-        response = _mapped(connection, head, rest)
+        head, rest = _receive_until(connection, _END_OF_HEADERS)
+        response = _read_response(connection, head, rest)
     except TimeoutError:
         text = f"{spec.name} did not answer within {timeout:g} s"
         response = map_response(504, (("Content-Type", "text/plain; charset=utf-8"),), text.encode())
@@ -244,11 +244,11 @@ def _exchange(
     return response, round((time.perf_counter() - started_at) * 1000, 3)
 
 
-def _mapped(connection: socket.socket, head: bytes, rest: bytes) -> MappedResponse:
+def _read_response(connection: socket.socket, head: bytes, received: bytes) -> MappedResponse:
     status_line, *lines = head.decode("latin-1").split("\r\n")
     headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
     length = int(dict(headers)["content-length"])
-    content = rest + _receive(connection, length - len(rest))
+    content = received + _receive_exactly(connection, length - len(received))
     status = int(status_line.split(" ")[1])
     if status == 500:  # noqa: PLR2004 - the worker's status for a handler that raised
         return map_failure(content.decode(errors="replace"))
@@ -256,23 +256,23 @@ def _mapped(connection: socket.socket, head: bytes, rest: bytes) -> MappedRespon
     return map_response(status, kept, content)
 
 
-def _until(connection: socket.socket, mark: bytes) -> tuple[bytes, bytes]:
+def _receive_until(connection: socket.socket, delimiter: bytes) -> tuple[bytes, bytes]:
     """Receive up to a delimiter; return the bytes before it and those received after it.
 
     Raises:
         ConnectionError: The connection closed before the delimiter.
     """
     buffer = b""
-    while mark not in buffer:
+    while delimiter not in buffer:
         received = connection.recv(65536)
         if not received:
             raise ConnectionError("closed")
         buffer += received
-    before, _, after = buffer.partition(mark)
+    before, _, after = buffer.partition(delimiter)
     return before, after
 
 
-def _receive(connection: socket.socket, size: int) -> bytes:
+def _receive_exactly(connection: socket.socket, size: int) -> bytes:
     content = bytearray()
     while len(content) < size:
         received = connection.recv(size - len(content))
@@ -282,7 +282,7 @@ def _receive(connection: socket.socket, size: int) -> bytes:
     return bytes(content)
 
 
-def _let_end(child: subprocess.Popen[bytes]) -> None:
+def _wait_for_exit(child: subprocess.Popen[bytes]) -> None:
     """Wait up to a second for the child to exit, since exit handlers may print lines too."""
     try:
         child.wait(timeout=1.0)
@@ -290,15 +290,15 @@ def _let_end(child: subprocess.Popen[bytes]) -> None:
         return
 
 
-def _listen(stream: IO[bytes] | None, keep: Callable[[str], None]) -> None:
+def _read_lines(stream: IO[bytes] | None, on_line: Callable[[str], None]) -> None:
     if stream is None:
         return
     with stream:
         for line in stream:
-            keep(line.decode(errors="replace").rstrip("\r\n"))
+            on_line(line.decode(errors="replace").rstrip("\r\n"))
 
 
-def _route(spec: FunctionSpec, root: Path, environment: Mapping[str, str]) -> Route:
+def _route_for(spec: FunctionSpec, root: Path, environment: Mapping[str, str]) -> Route:
     """Return the route that a deployment of the function would have; the environment is computed from it."""
     return Route(
         function_id="",
@@ -312,7 +312,7 @@ def _route(spec: FunctionSpec, root: Path, environment: Mapping[str, str]) -> Ro
         runtime=spec.runtime,
         language="Python",
         interpreter=sys.executable,
-        code=str(root),
+        code_dir=str(root),
         handler=spec.handler,
         memory=spec.memory,
         cpu=0,

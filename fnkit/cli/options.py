@@ -13,11 +13,11 @@ from typing import TypeAlias
 
 import click
 
-from fnkit.cli.output import Document, Output
+from fnkit.cli.output import JsonDocument, Output
 
-__all__ = ["ApiOptions", "CommonOptions", "Verb", "api_options", "common_options"]
+__all__ = ["ApiOptions", "CommonOptions", "CommandFunction", "api_options", "common_options"]
 
-Verb: TypeAlias = Callable[..., int | None]
+CommandFunction: TypeAlias = Callable[..., int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class ApiOptions:
     local: bool
 
 
-def common_options(verb: Verb) -> Verb:
+def common_options(command: CommandFunction) -> CommandFunction:
     """Add the common options to a command, which receives them as ``common``, a ``CommonOptions``."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -59,15 +59,15 @@ def common_options(verb: Verb) -> Verb:
         help="Find the project in this directory or its parents.  [default: current directory]",
     )
     @click.option(
-        "--stage", default="", metavar="NAME", callback=_checked_stage, help="Use the namespace of this stage."
+        "--stage", default="", metavar="NAME", callback=_validate_stage, help="Use the namespace of this stage."
     )
     @click.option("-q", "--quiet", is_flag=True, help="Print only results, warnings and errors.")
     @click.option("-v", "--verbose", count=True, help="Print more details.")
     @click.option("--no-color", is_flag=True, help="Disable colours.")
     @click.pass_obj
-    @functools.wraps(verb)
+    @functools.wraps(command)
     def wrapped(
-        document: Document,
+        document: JsonDocument,
         /,
         *,
         as_json: bool,
@@ -80,12 +80,12 @@ def common_options(verb: Verb) -> Verb:
     ) -> int | None:
         output = Output(document, as_json=as_json, verbosity=-1 if quiet else verbose, colour=not no_color)
         folder = (directory or Path()).absolute()
-        return verb(common=CommonOptions(directory=folder, stage=stage, output=output), **rest)
+        return command(common=CommonOptions(directory=folder, stage=stage, output=output), **rest)
 
     return wrapped
 
 
-def api_options(verb: Verb) -> Verb:
+def api_options(command: CommandFunction) -> CommandFunction:
     """Add the API options to a command, which receives them as ``api``, an ``ApiOptions``."""
 
     @click.option("--project-id", metavar="ID", help="Scaleway project ID. [env: SCW_DEFAULT_PROJECT_ID]")
@@ -93,7 +93,7 @@ def api_options(verb: Verb) -> Verb:
     @click.option("--profile", metavar="NAME", help="Profile in Scaleway's config file. [env: SCW_PROFILE]")
     @click.option("--api-url", metavar="URL", help="URL of the API. [env: SCW_API_URL]")
     @click.option("--local", is_flag=True, help="Use the local platform; start it if it is not running.")
-    @functools.wraps(verb)
+    @functools.wraps(command)
     def wrapped(
         *,
         project_id: str | None,
@@ -104,12 +104,12 @@ def api_options(verb: Verb) -> Verb:
         **rest: object,
     ) -> int | None:
         options = ApiOptions(project_id=project_id, region=region, profile=profile, api_url=api_url, local=local)
-        return verb(api=options, **rest)
+        return command(api=options, **rest)
 
     return wrapped
 
 
-def _checked_stage(context: click.Context, parameter: click.Parameter, value: str) -> str:
+def _validate_stage(context: click.Context, parameter: click.Parameter, value: str) -> str:
     from fnkit.contract.names import STAGE_RULE
 
     if value and not STAGE_RULE.fullmatch(value):

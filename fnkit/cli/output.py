@@ -19,11 +19,11 @@ from fnkit.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fnkit.cli.progress import Progress
+    from fnkit.cli.progress import ProgressDisplay
 
-__all__ = ["Document", "Output", "View", "console_for"]
+__all__ = ["JsonDocument", "Output", "View", "make_console"]
 
-WIDE = 10_000
+PIPE_WIDTH = 10_000
 """Columns of a console that is not a terminal: wide enough that no line is wrapped or cut for a program."""
 
 
@@ -39,7 +39,7 @@ class View(Protocol):
         ...
 
 
-class Document:
+class JsonDocument:
     """The one JSON document on stdout."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Output:
         colour: False after ``--no-color``.
     """
 
-    def __init__(self, document: Document, *, as_json: bool, verbosity: int, colour: bool) -> None:
+    def __init__(self, document: JsonDocument, *, as_json: bool, verbosity: int, colour: bool) -> None:
         self.as_json = as_json
         self.verbosity = verbosity
         self.colour = colour
@@ -77,10 +77,10 @@ class Output:
         if self.as_json:
             self._document.write(view.to_json())
         else:
-            view.render(console_for(stderr=False, colour=self.colour))
+            view.render(make_console(stderr=False, colour=self.colour))
             sys.stdout.flush()
 
-    def line(self, text: str, fields: dict[str, object]) -> None:
+    def item(self, text: str, fields: dict[str, object]) -> None:
         """Write one item of a stream, such as a log line, as text or as one JSON object on one line."""
         self._document.written = True
         click.echo(json.dumps(fields) if self.as_json else text, color=None if self.colour else False)
@@ -118,7 +118,7 @@ class Output:
         return click.confirm(question, err=True)
 
     @contextmanager
-    def progress(self, title: str, total: int | None = None) -> Iterator[Progress]:
+    def progress(self, title: str, total: int | None = None) -> Iterator[ProgressDisplay]:
         """Show progress on stderr while the block runs.
 
         Show nothing with ``--json`` or ``--quiet``, or if stderr is not a terminal.
@@ -127,19 +127,19 @@ class Output:
             title: What the work is.
             total: Number of steps; ``None`` shows a spinner without a bar.
         """
-        from fnkit.cli.progress import LiveProgress, SilentProgress
+        from fnkit.cli.progress import LiveProgressDisplay, SilentProgressDisplay
 
         if self.as_json or self.verbosity < 0 or not sys.stderr.isatty():
-            yield SilentProgress()
+            yield SilentProgressDisplay()
             return
-        with LiveProgress(console_for(stderr=True, colour=self.colour), title, total) as progress:
+        with LiveProgressDisplay(make_console(stderr=True, colour=self.colour), title, total) as progress:
             yield progress
 
     def _echo(self, text: str) -> None:
         click.echo(text, err=True, color=None if self.colour else False)
 
 
-def console_for(*, stderr: bool, colour: bool) -> Console:
+def make_console(*, stderr: bool, colour: bool) -> Console:
     """Return a console that prints text as it is, without markup, emoji codes and highlighting.
 
     Args:
@@ -151,7 +151,7 @@ def console_for(*, stderr: bool, colour: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     return Console(
         file=stream,
-        width=None if stream.isatty() else WIDE,
+        width=None if stream.isatty() else PIPE_WIDTH,
         no_color=None if colour else True,
         markup=False,
         emoji=False,

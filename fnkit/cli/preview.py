@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from fnkit.cli.options import CommonOptions
-from fnkit.contract.cron import Schedule, schedule_fault
+from fnkit.contract.cron import CronSchedule, schedule_error
 from fnkit.deploy.loading import load_project
 from fnkit.errors import UsageError
 from fnkit.project import CronSpec, FunctionSpec
 
-__all__ = ["Preview", "preview"]
+__all__ = ["SchedulePreview", "preview_schedules"]
 
-_NO_NAMES: Final = ("@", "*")  # a single word that starts so is an attempt at a schedule, not a name
+_EXPRESSION_PREFIXES: Final = ("@", "*")  # a single word that starts so is an attempt at a schedule, not a name
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
+class SchedulePreview:
     """A schedule and the times of its next runs, in Unix seconds.
 
     ``function`` and ``name`` are empty if the schedule was given as an expression.
@@ -27,10 +27,10 @@ class Preview:
     function: str
     name: str
     schedule: str
-    ticks: tuple[float, ...]
+    runs: tuple[float, ...]
 
 
-def preview(common: CommonOptions, name: str, count: int) -> tuple[Preview, ...]:
+def preview_schedules(common: CommonOptions, name: str, count: int) -> tuple[SchedulePreview, ...]:
     """Return the next runs of an expression or of crons of the project.
 
     Args:
@@ -44,17 +44,17 @@ def preview(common: CommonOptions, name: str, count: int) -> tuple[Preview, ...]
         ProjectError: The project could not be read.
     """
     now = time.time()
-    if any(character.isspace() for character in name.strip()) or name.startswith(_NO_NAMES):
-        if fault := schedule_fault(name):
+    if any(character.isspace() for character in name.strip()) or name.startswith(_EXPRESSION_PREFIXES):
+        if fault := schedule_error(name):
             raise UsageError(
                 f"The schedule is invalid: {fault}",
                 code="bad-expression",
                 hint="A schedule has five fields in UTC: minute, hour, day of month, month, day of week.",
             )
-        return (Preview("", "", name, _ticks(name, now, count)),)
+        return (SchedulePreview("", "", name, _next_runs(name, now, count)),)
     project = load_project(common.directory, stage=common.stage)
     declared = [(function, cron) for function in project.functions for cron in function.crons]
-    meant = [pair for pair in declared if not name or name in _names(*pair)]
+    meant = [pair for pair in declared if not name or name in _matching_names(*pair)]
     if name and not meant:
         known = ", ".join(f"{function.name}/{cron.name}" for function, cron in declared) or "none"
         raise UsageError(
@@ -63,17 +63,17 @@ def preview(common: CommonOptions, name: str, count: int) -> tuple[Preview, ...]
             hint=f"Its crons are: {known}. Put quotes around a schedule, so that it is one argument.",
         )
     return tuple(
-        Preview(function.name, cron.name, cron.schedule, _ticks(cron.schedule, now, count))
+        SchedulePreview(function.name, cron.name, cron.schedule, _next_runs(cron.schedule, now, count))
         for function, cron in meant
     )
 
 
-def _names(function: FunctionSpec, cron: CronSpec) -> tuple[str, str, str]:
+def _matching_names(function: FunctionSpec, cron: CronSpec) -> tuple[str, str, str]:
     return function.name, cron.name, f"{function.name}/{cron.name}"
 
 
-def _ticks(text: str, after: float, count: int) -> tuple[float, ...]:
-    schedule, ticks = Schedule.parse(text), list[float]()
+def _next_runs(expression: str, after: float, count: int) -> tuple[float, ...]:
+    schedule, ticks = CronSchedule.parse(expression), list[float]()
     while len(ticks) < count and (tick := schedule.next_after(ticks[-1] if ticks else after)) is not None:
         ticks.append(tick)
     return tuple(ticks)

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["LiveProgress", "Progress", "SilentProgress"]
+__all__ = ["LiveProgressDisplay", "ProgressDisplay", "SilentProgressDisplay"]
 
 
-class Progress(Protocol):
+class ProgressDisplay(Protocol):
     """The progress display of one command."""
 
     def update(self, text: str, *, advance: int = 0) -> None:
         """Show the current step, and count ``advance`` more steps as finished."""
         ...
 
-    def grow(self, steps: int) -> None:
+    def add_steps(self, steps: int) -> None:
         """Raise the total number of steps by ``steps``."""
         ...
 
@@ -29,13 +29,13 @@ class Progress(Protocol):
         ...
 
 
-class SilentProgress:
+class SilentProgressDisplay:
     """A progress display that shows nothing."""
 
     def update(self, text: str, *, advance: int = 0) -> None:
         """Do nothing."""
 
-    def grow(self, steps: int) -> None:
+    def add_steps(self, steps: int) -> None:
         """Do nothing."""
 
     def paused(self) -> AbstractContextManager[None]:
@@ -43,7 +43,7 @@ class SilentProgress:
         return nullcontext()
 
 
-class LiveProgress:
+class LiveProgressDisplay:
     """A progress line at the bottom of a terminal, removed at the end."""
 
     def __init__(self, console: Console, title: str, total: int | None) -> None:
@@ -53,7 +53,7 @@ class LiveProgress:
         from rich.table import Column
 
         counted = (BarColumn(bar_width=24), MofNCompleteColumn()) if total is not None else ()
-        self._rich = RichProgress(
+        self._progress = RichProgress(
             SpinnerColumn(),
             TextColumn("{task.fields[title]}", markup=False),
             *counted,
@@ -63,33 +63,33 @@ class LiveProgress:
             console=console,
             transient=True,
         )
-        self._task = self._rich.add_task("", total=total, title=title)
+        self._task_id = self._progress.add_task("", total=total, title=title)
 
     def __enter__(self) -> Self:
         """Start the display."""
-        self._rich.start()
+        self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop the display and clear the line."""
-        self._rich.stop()
+        self._progress.stop()
 
     def update(self, text: str, *, advance: int = 0) -> None:
         """Show the current step, and count ``advance`` more steps as finished."""
-        self._rich.update(self._task, description=text, advance=advance)
+        self._progress.update(self._task_id, description=text, advance=advance)
 
-    def grow(self, steps: int) -> None:
+    def add_steps(self, steps: int) -> None:
         """Raise the total number of steps by ``steps``."""
-        task = self._rich.tasks[0]
-        self._rich.update(self._task, total=(task.total or 0) + steps)
+        task = self._progress.tasks[0]
+        self._progress.update(self._task_id, total=(task.total or 0) + steps)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Clear the line while the block runs, so that a prompt is readable."""
-        self._rich.stop()
+        self._progress.stop()
         try:
             yield
         finally:
-            self._rich.start()
+            self._progress.start()

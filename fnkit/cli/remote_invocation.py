@@ -9,17 +9,19 @@ from fnkit.cli.options import ApiOptions, CommonOptions
 from fnkit.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from fnkit.cli.local_invocation import Answer, Request
+    from fnkit.cli.local_invocation import InvocationResult, InvocationRequest
     from fnkit.client import FunctionsApi
     from fnkit.contract.resources import Function
 
-__all__ = ["invoke_there"]
+__all__ = ["invoke_remote"]
 
-_FORBIDDEN: Final = 403
-_LONGEST_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
+_STATUS_FORBIDDEN: Final = 403
+_MAX_FUNCTION_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
 
 
-def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Request) -> Answer:
+def invoke_remote(
+    common: CommonOptions, api: ApiOptions, name: str, request: InvocationRequest
+) -> InvocationResult:
     """Find the function in the project's namespace and send the request to it.
 
     The result has no log lines; the platform keeps them.
@@ -29,17 +31,17 @@ def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Req
         ApiError: A request to the API failed.
         InvokeError: The function did not respond.
     """
-    from fnkit.cli.endpoints import endpoint_for
-    from fnkit.cli.local_invocation import Answer
+    from fnkit.cli.endpoints import endpoint_from_options
+    from fnkit.cli.local_invocation import InvocationResult
     from fnkit.client import FunctionsApi
     from fnkit.client.calling import call_function
     from fnkit.contract.invocation import MappedResponse
     from fnkit.deploy.loading import load_identity
 
     identity = load_identity(common.directory, stage=common.stage)
-    with FunctionsApi(endpoint_for(common, api, project_region=identity.region)) as client:
-        info = client.platform()
-        function = _function(client, identity.namespace, name)
+    with FunctionsApi(endpoint_from_options(common, api, project_region=identity.region)) as client:
+        info = client.platform_info()
+        function = _find_function(client, identity.namespace, name)
     started_at = time.perf_counter()
     response = call_function(
         info,
@@ -48,20 +50,20 @@ def invoke_there(common: CommonOptions, api: ApiOptions, name: str, request: Req
         target=request.target,
         headers=request.headers,
         body=request.body,
-        timeout=_LONGEST_TIMEOUT,
-        over_tls=function.http_option == "redirected",
+        timeout=_MAX_FUNCTION_TIMEOUT,
+        use_tls=function.http_option == "redirected",
     )
     milliseconds = round((time.perf_counter() - started_at) * 1000, 3)
-    if function.privacy == "private" and response.status == _FORBIDDEN:
+    if function.privacy == "private" and response.status == _STATUS_FORBIDDEN:
         common.output.warning(
             f"{name} is private. Pass a token of the function or its namespace, or the secret of an API key: "
             "-H 'X-Auth-Token: …'."
         )
     mapped = MappedResponse(response.status, list(response.headers), response.body)
-    return Answer(response=mapped, duration_ms=milliseconds, logs=())
+    return InvocationResult(response=mapped, duration_ms=milliseconds, logs=())
 
 
-def _function(client: FunctionsApi, namespace_name: str, name: str) -> Function:
+def _find_function(client: FunctionsApi, namespace_name: str, name: str) -> Function:
     project_id = client.endpoint.project_id
     for namespace in client.namespaces.list(name=namespace_name, project_id=project_id):
         if namespace.name == namespace_name:  # the name filter of the API may match more than the exact name

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from fnkit.cli.endpoints import endpoint_for
+from fnkit.cli.endpoints import endpoint_from_options
 from fnkit.cli.options import ApiOptions, CommonOptions
 from fnkit.client import FunctionsApi
 from fnkit.contract.runtimes import RUNTIMES
-from fnkit.deploy.pacing import Pace
-from fnkit.deploy.site import Site, ask_site
+from fnkit.deploy.pacing import AdaptiveLimiter
+from fnkit.deploy.site import DeployTarget, discover_target
 
-__all__ = ["site_for"]
+__all__ = ["deploy_target_for"]
 
 
-def site_for(common: CommonOptions, target: str) -> Site:
+def deploy_target_for(common: CommonOptions, target: str) -> DeployTarget:
     """Return the deploy target for ``--target``.
 
     Args:
@@ -24,7 +24,7 @@ def site_for(common: CommonOptions, target: str) -> Site:
         PlatformError: The local platform could not be started.
     """
     if target == "scaleway":
-        return Site(info=None, runtimes=RUNTIMES)
+        return DeployTarget(info=None, runtimes=RUNTIMES)
     here = ApiOptions(project_id=None, region=None, profile=None, api_url=None, local=True)
-    with FunctionsApi(endpoint_for(common, here, project_region=None)) as client:
-        return ask_site(client, Pace())
+    with FunctionsApi(endpoint_from_options(common, here, project_region=None)) as client:
+        return discover_target(client, AdaptiveLimiter())

@@ -6,13 +6,13 @@ from typing import Final, Literal
 
 import click
 
-__all__ = ["read_tls_port"]
+__all__ = ["parse_optional_port"]
 
-_PORT_MAX: Final = 65535
-_DIGITS_MAX: Final = 5
+_MAX_PORT: Final = 65535
+_MAX_PORT_DIGITS: Final = 5
 
 
-def read_tls_port(
+def parse_optional_port(
     _context: click.Context, _option: click.Parameter, text: str | None
 ) -> int | Literal["none"] | None:
     """Parse a port or ``none``, as a click callback; return ``None`` if the option is absent.
@@ -24,6 +24,6 @@ def read_tls_port(
         return None
     if text == "none":
         return "none"
-    if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and int(text) <= _PORT_MAX:
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_PORT_DIGITS and int(text) <= _MAX_PORT:
         return int(text)
-    raise click.BadParameter(f"{text!r} is not a port from 0 to {_PORT_MAX}, or none.")
+    raise click.BadParameter(f"{text!r} is not a port from 0 to {_MAX_PORT}, or none.")

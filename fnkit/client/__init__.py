@@ -2,6 +2,6 @@
 
 from fnkit.client.api import FunctionsApi
 from fnkit.client.endpoint import Endpoint
-from fnkit.client.resolving import Overrides, resolve_endpoint
+from fnkit.client.resolving import EndpointOverrides, resolve_endpoint
 
-__all__ = ["Endpoint", "FunctionsApi", "Overrides", "resolve_endpoint"]
+__all__ = ["Endpoint", "FunctionsApi", "EndpointOverrides", "resolve_endpoint"]

@@ -8,9 +8,16 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from fnkit.client.deliveries import Deliveries
+from fnkit.client.deliveries import DeliveryLogClient
 from fnkit.client.endpoint import Endpoint
-from fnkit.client.resources import Crons, Domains, Functions, Namespaces, Runtimes, Triggers
+from fnkit.client.resources import (
+    CronsClient,
+    DomainsClient,
+    FunctionsClient,
+    NamespacesClient,
+    RuntimesClient,
+    TriggersClient,
+)
 from fnkit.client.transport import Transport
 from fnkit.contract.platform import PLATFORM_PATH, PlatformInfo
 from fnkit.errors import ApiUnreachable, NotFoundError
@@ -24,13 +31,13 @@ class FunctionsApi:
     def __init__(self, endpoint: Endpoint, *, user_agent: str = "fnkit") -> None:
         self.endpoint = endpoint
         self.transport = Transport(endpoint, user_agent=user_agent)
-        self.namespaces = Namespaces(self.transport)
-        self.functions = Functions(self.transport)
-        self.crons = Crons(self.transport)
-        self.domains = Domains(self.transport)
-        self.triggers = Triggers(self.transport)
-        self.runtimes = Runtimes(self.transport)
-        self.deliveries = Deliveries(self.transport)
+        self.namespaces = NamespacesClient(self.transport)
+        self.functions = FunctionsClient(self.transport)
+        self.crons = CronsClient(self.transport)
+        self.domains = DomainsClient(self.transport)
+        self.triggers = TriggersClient(self.transport)
+        self.runtimes = RuntimesClient(self.transport)
+        self.deliveries = DeliveryLogClient(self.transport)
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +47,7 @@ class FunctionsApi:
     ) -> None:
         self.transport.close()
 
-    def platform(self) -> PlatformInfo | None:
+    def platform_info(self) -> PlatformInfo | None:
         """Return the local platform's description, or ``None`` for Scaleway's API.
 
         Scaleway's own host is never asked. At any other host a 404 means an API without this operation.

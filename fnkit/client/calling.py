@@ -15,17 +15,17 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from fnkit.client.endpoint import is_loopback
-from fnkit.client.tls_by_name import ByName
+from fnkit.client.tls_by_name import HostOverrideAdapter
 from fnkit.contract.platform import PlatformInfo
 from fnkit.errors import InvokeError
 
-__all__ = ["FunctionAnswer", "call_function"]
+__all__ = ["FunctionResponse", "call_function"]
 
 _CONNECT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionAnswer:
+class FunctionResponse:
     """The response of a function. Repeated headers are repeated pairs."""
 
     status: int
@@ -42,8 +42,8 @@ def call_function(
     headers: Sequence[tuple[str, str]],
     body: bytes,
     timeout: float,
-    over_tls: bool = False,
-) -> FunctionAnswer:
+    use_tls: bool = False,
+) -> FunctionResponse:
     """Send one request to a function: directly on Scaleway, through the gateway on a local platform.
 
     Args:
@@ -59,7 +59,7 @@ def call_function(
     Raises:
         InvokeError: There was no response.
     """
-    base = _base(info, domain_name, over_tls=over_tls)
+    base = _base_url(info, domain_name, use_tls=use_tls)
     # The request must arrive as the user wrote it. requests would otherwise negotiate compression, follow
     # redirects, normalise the path (hence ``request.url`` below) and add credentials from ~/.netrc.
     sent_headers: dict[str, str] = {"Host": domain_name, "Accept-Encoding": "identity"}
@@ -70,7 +70,7 @@ def call_function(
         session.auth = _no_auth
         session.mount("http://", HTTPAdapter(max_retries=0))
         if info is not None and info.ca_certificate:
-            session.mount("https://", ByName(domain_name, info.ca_certificate))
+            session.mount("https://", HostOverrideAdapter(domain_name, info.ca_certificate))
         request = session.prepare_request(requests.Request(method, base, headers=sent_headers, data=body or None))
         request.url = base + target
         settings = session.merge_environment_settings(base, {}, None, None, None)
@@ -84,13 +84,13 @@ def call_function(
                 hint="`fnkit status` shows whether it is ready.",
             ) from None
     raw = response.raw.headers
-    return FunctionAnswer(response.status_code, tuple((str(k), str(v)) for k, v in raw.items()), response.content)
+    return FunctionResponse(response.status_code, tuple((str(k), str(v)) for k, v in raw.items()), response.content)
 
 
-def _base(info: PlatformInfo | None, domain_name: str, *, over_tls: bool) -> str:
+def _base_url(info: PlatformInfo | None, domain_name: str, *, use_tls: bool) -> str:
     if info is None:
         return f"https://{domain_name}"
-    return info.gateway_tls_url if over_tls and info.gateway_tls_url else info.gateway_url
+    return info.gateway_tls_url if use_tls and info.gateway_tls_url else info.gateway_url
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fnkit.client.transport import Transport
-from fnkit.contract.deliveries import DeliveryPage, DeliveryView, ReplayAnswer, ReplayRequest
+from fnkit.contract.deliveries import DeliveryPage, DeliveryView, ReplayResponse, ReplayRequest
 from fnkit.errors import ApiError
 
-__all__ = ["Deliveries"]
+__all__ = ["DeliveryLogClient"]
 
 
-class Deliveries:
+class DeliveryLogClient:
     """``/fnkit/v1/regions/{region}/{crons|triggers}/{id}/…``.
 
     The argument ``kind`` is ``crons`` or ``triggers``. Every method raises ``ApiError``; at Scaleway its code is
@@ -22,11 +22,11 @@ class Deliveries:
         self._transport = transport
 
     @property
-    def kept(self) -> bool:
+    def is_available(self) -> bool:
         """Whether the endpoint has a delivery log."""
         return not self._transport.endpoint.is_scaleway
 
-    def page(
+    def list_page(
         self, kind: str, source_id: str, *, statuses: Sequence[str] = (), limit: int = 20, before: str | None = None
     ) -> DeliveryPage:
         """Return one page of deliveries, newest first.
@@ -46,16 +46,16 @@ class Deliveries:
         path = self._path(kind, source_id, f"deliveries/{delivery_id}")
         return self._transport.get_absolute(path, DeliveryView)
 
-    def replay(self, kind: str, source_id: str, request: ReplayRequest) -> ReplayAnswer:
+    def replay(self, kind: str, source_id: str, request: ReplayRequest) -> ReplayResponse:
         """Deliver messages again. The outcome is recorded in the new deliveries."""
-        return self._transport.post_absolute(self._path(kind, source_id, "replay"), ReplayAnswer, request)
+        return self._transport.post_absolute(self._path(kind, source_id, "replay"), ReplayResponse, request)
 
-    def fire(self, cron_id: str) -> DeliveryView:
+    def run_cron(self, cron_id: str) -> DeliveryView:
         """Run a cron now. Does not affect its schedule."""
         return self._transport.post_absolute(self._path("crons", cron_id, "fire"), DeliveryView)
 
     def _path(self, kind: str, source_id: str, rest: str) -> str:
-        if not self.kept:
+        if not self.is_available:
             raise ApiError(
                 "Scaleway does not record the deliveries of crons and triggers.",
                 code="no-delivery-log",

@@ -9,7 +9,7 @@ __all__ = ["DEFAULT_API_URL", "Endpoint", "is_loopback"]
 
 DEFAULT_API_URL = "https://api.scaleway.com"
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +27,10 @@ class Endpoint:
     secret_key: str = field(repr=False)
     project_id: str
     region: str
-    origin: str
+    key_origin: str
 
     @property
-    def loopback(self) -> bool:
+    def is_loopback(self) -> bool:
         """Whether the API is on this machine. Such an API is never reached through a proxy."""
         return is_loopback(self.api_url)
 
@@ -44,4 +44,4 @@ class Endpoint:
 def is_loopback(url: str) -> bool:
     """Return whether a URL's host is a loopback name or address. Does not resolve names."""
     host = (urlsplit(url).hostname or "").lower()
-    return host in _LOOPBACK or host.endswith(".localhost") or host.startswith("127.")
+    return host in _LOOPBACK_HOSTS or host.endswith(".localhost") or host.startswith("127.")

@@ -11,54 +11,54 @@ import requests
 from fnkit.client.endpoint import Endpoint
 from fnkit.errors import ApiError, ApiUnreachable, AuthenticationError, ConflictError, NotFoundError
 
-__all__ = ["failure_from_answer", "failure_from_exception"]
+__all__ = ["error_from_response", "error_from_exception"]
 
-_SHOWN_CHARACTERS: Final = 300
-_REFUSED: Final = (401, 403)
-_KINDS: Final[dict[int, type[ApiError]]] = {
+_MAX_MESSAGE_LENGTH: Final = 300
+_UNAUTHORIZED_STATUSES: Final = (401, 403)
+_ERROR_CLASSES: Final[dict[int, type[ApiError]]] = {
     401: AuthenticationError,
     403: AuthenticationError,
     404: NotFoundError,
     409: ConflictError,
 }
-_CODES: Final = {429: "rate-limited", 501: "not-implemented"}
+_ERROR_CODES: Final = {429: "rate-limited", 501: "not-implemented"}
 
 
-class _Detail(msgspec.Struct, frozen=True):
+class _ErrorDetail(msgspec.Struct, frozen=True):
     argument_name: str = ""
     help_message: str = ""
     reason: str = ""
 
 
-class _Body(msgspec.Struct, frozen=True):
+class _ErrorBody(msgspec.Struct, frozen=True):
     message: str = ""
     type: str | None = None
-    details: list[_Detail] = []
+    details: list[_ErrorDetail] = []
 
 
-def failure_from_answer(answer: requests.Response, endpoint: Endpoint, what: str) -> ApiError:
+def error_from_response(response: requests.Response, endpoint: Endpoint, operation: str) -> ApiError:
     """Return the error for an unsuccessful or undecodable response; ``operation`` describes the request."""
-    status = answer.status_code
-    body = _decode(answer.content)
+    status = response.status_code
+    body = _decode_error(response.content)
     if body is None:
         return ApiUnreachable(
-            f"The response of {endpoint.api_url} to {what} is not JSON (status {status}): it is not the Functions "
+            f"The response of {endpoint.api_url} to {operation} is not JSON (status {status}): it is not the Functions "
             "API, or a proxy is in front of it.",
             status=status,
             code="not-the-api",
             hint="Check --api-url and SCW_API_URL, and the proxy settings in the environment.",
         )
-    message = f"The API refused {what}: {_words(body) or _phrase(status)} (status {status})."
-    hint = _key_hint(endpoint, status) if status in _REFUSED else None
-    kind = _KINDS.get(status, ApiError)
-    return kind(message, status=status, body_type=body.type, hint=hint, code=_CODES.get(status))
+    message = f"The API refused {operation}: {_error_text(body) or _status_phrase(status)} (status {status})."
+    hint = _key_hint(endpoint, status) if status in _UNAUTHORIZED_STATUSES else None
+    kind = _ERROR_CLASSES.get(status, ApiError)
+    return kind(message, status=status, body_type=body.type, hint=hint, code=_ERROR_CODES.get(status))
 
 
-def failure_from_exception(error: requests.RequestException, endpoint: Endpoint, what: str) -> ApiUnreachable:
+def error_from_exception(error: requests.RequestException, endpoint: Endpoint, operation: str) -> ApiUnreachable:
     """Return the error for a request without a response; ``operation`` describes the request."""
     if isinstance(error, requests.exceptions.ProxyError):
         return ApiUnreachable(
-            f"The proxy in the environment rejected {what} to {endpoint.api_url}.",
+            f"The proxy in the environment rejected {operation} to {endpoint.api_url}.",
             code="proxy",
             hint="Check HTTPS_PROXY and NO_PROXY.",
         )
@@ -68,33 +68,33 @@ def failure_from_exception(error: requests.RequestException, endpoint: Endpoint,
             code="untrusted-certificate",
             hint="Behind a proxy that intercepts TLS, set REQUESTS_CA_BUNDLE to its CA certificate.",
         )
-    hint = "Start the platform with `fnkit platform start`." if endpoint.loopback else "Check the network."
+    hint = "Start the platform with `fnkit platform start`." if endpoint.is_loopback else "Check the network."
     if isinstance(error, requests.exceptions.Timeout):
-        return ApiUnreachable(f"{endpoint.api_url} timed out for {what}.", code="api-timeout", hint=hint)
-    return ApiUnreachable(f"{endpoint.api_url} could not be reached for {what}.", hint=hint)
+        return ApiUnreachable(f"{endpoint.api_url} timed out for {operation}.", code="api-timeout", hint=hint)
+    return ApiUnreachable(f"{endpoint.api_url} could not be reached for {operation}.", hint=hint)
 
 
-def _decode(content: bytes) -> _Body | None:
+def _decode_error(content: bytes) -> _ErrorBody | None:
     try:
-        return msgspec.json.decode(content, type=_Body)
+        return msgspec.json.decode(content, type=_ErrorBody)
     except msgspec.DecodeError:
         return None
 
 
-def _words(body: _Body) -> str:
+def _error_text(body: _ErrorBody) -> str:
     details = "; ".join(
         f"{detail.argument_name}: {detail.help_message or detail.reason}"
         for detail in body.details
         if detail.argument_name
     )
-    return f"{body.message} ({details})"[:_SHOWN_CHARACTERS] if details else body.message[:_SHOWN_CHARACTERS]
+    return f"{body.message} ({details})"[:_MAX_MESSAGE_LENGTH] if details else body.message[:_MAX_MESSAGE_LENGTH]
 
 
-def _phrase(status: int) -> str:
+def _status_phrase(status: int) -> str:
     return HTTPStatus(status).phrase if status in set(HTTPStatus) else "no reason given"
 
 
 def _key_hint(endpoint: Endpoint, status: int) -> str:
     if status == HTTPStatus.UNAUTHORIZED:
-        return f"The key is from {endpoint.origin}; check that it is a secret key and still exists."
-    return f"The key is from {endpoint.origin}; it lacks permissions for project {endpoint.project_id}."
+        return f"The key is from {endpoint.key_origin}; check that it is a secret key and still exists."
+    return f"The key is from {endpoint.key_origin}; it lacks permissions for project {endpoint.project_id}."

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from fnkit.errors import UsageError
 
-__all__ = ["Profile", "config_path", "read_profile"]
+__all__ = ["Profile", "scaleway_config_path", "read_profile"]
 
-_KEYS = ("access_key", "secret_key", "default_project_id", "default_region", "api_url")
+_PROFILE_KEYS = ("access_key", "secret_key", "default_project_id", "default_region", "api_url")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Profile:
     api_url: str | None = None
 
 
-def config_path(environ: Mapping[str, str]) -> Path:
+def scaleway_config_path(environ: Mapping[str, str]) -> Path:
     """Return the path of the configuration file, which need not exist."""
     if explicit := environ.get("SCW_CONFIG_PATH"):
         return Path(explicit)
@@ -38,14 +38,14 @@ def config_path(environ: Mapping[str, str]) -> Path:
     return Path(base) / "scw" / "config.yaml"
 
 
-def read_profile(environ: Mapping[str, str], wanted: str | None = None) -> Profile:
+def read_profile(environ: Mapping[str, str], requested: str | None = None) -> Profile:
     """Return a profile: ``requested``, else ``SCW_PROFILE``, else the active one, else the top level.
 
     Raises:
         UsageError: The file cannot be read or is invalid, or the requested profile does not exist.
     """
-    path = config_path(environ)
-    name = wanted or environ.get("SCW_PROFILE")
+    path = scaleway_config_path(environ)
+    name = requested or environ.get("SCW_PROFILE")
     if not path.is_file():
         if name and name != "default":
             raise UsageError(
@@ -54,16 +54,18 @@ def read_profile(environ: Mapping[str, str], wanted: str | None = None) -> Profi
                 hint="Create it with `scw init`, or set SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID.",
             )
         return Profile()
-    document = _load(path)
+    document = _load_config(path)
     active = document.get("active_profile")
     name = name or (active if isinstance(active, str) else None) or "default"
-    values = {key: document.get(key) for key in _KEYS}
+    values = {key: document.get(key) for key in _PROFILE_KEYS}
     if name != "default":
-        values |= {key: value for key, value in _overlay(document, name, path).items() if key in _KEYS}
+        values |= {
+            key: value for key, value in _named_profile(document, name, path).items() if key in _PROFILE_KEYS
+        }
     return Profile(name=name, **{key: value for key, value in values.items() if isinstance(value, str) and value})
 
 
-def _load(path: Path) -> Mapping[str, object]:
+def _load_config(path: Path) -> Mapping[str, object]:
     import yaml  # imported late: takes 20 ms, and only needed when the file exists
 
     try:
@@ -86,7 +88,7 @@ def _load(path: Path) -> Mapping[str, object]:
     return document
 
 
-def _overlay(document: Mapping[str, object], name: str, path: Path) -> Mapping[str, object]:
+def _named_profile(document: Mapping[str, object], name: str, path: Path) -> Mapping[str, object]:
     profiles = document.get("profiles")
     found = profiles.get(name) if isinstance(profiles, dict) else None
     if isinstance(found, dict):

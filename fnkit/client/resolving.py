@@ -11,13 +11,13 @@ from fnkit.client.profile import Profile, read_profile
 from fnkit.contract.limits import REGIONS
 from fnkit.errors import UsageError
 
-__all__ = ["Overrides", "check_region", "resolve_endpoint"]
+__all__ = ["EndpointOverrides", "check_region", "resolve_endpoint"]
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overrides:
+class EndpointOverrides:
     """Values from the command line, ``None`` where an option was not given."""
 
     project_id: str | None = None
@@ -27,7 +27,7 @@ class Overrides:
 
 
 def resolve_endpoint(
-    overrides: Overrides, environ: Mapping[str, str], *, project_region: str | None = None
+    overrides: EndpointOverrides, environ: Mapping[str, str], *, project_region: str | None = None
 ) -> Endpoint:
     """Return the endpoint to use.
 
@@ -46,7 +46,7 @@ def resolve_endpoint(
             code="no-project-id",
             hint="Use --project-id, or set SCW_DEFAULT_PROJECT_ID.",
         )
-    if not _UUID.fullmatch(project_id):
+    if not _UUID_PATTERN.fullmatch(project_id):
         raise UsageError(
             f"{project_id!r} is not a project id.", code="bad-project-id", hint="A project id is a UUID."
         )
@@ -63,7 +63,7 @@ def resolve_endpoint(
         secret_key=secret_key,
         project_id=project_id,
         region=check_region(region),
-        origin=origin,
+        key_origin=origin,
     )
 
 
@@ -82,9 +82,9 @@ def check_region(region: str) -> str:
 
 def _secret_key(environ: Mapping[str, str], profile: Profile) -> tuple[str, str]:
     if key := environ.get("SCW_SECRET_KEY"):
-        return _header_safe(key, "SCW_SECRET_KEY"), "SCW_SECRET_KEY"
+        return _check_secret_key(key, "SCW_SECRET_KEY"), "SCW_SECRET_KEY"
     if profile.secret_key:
-        return _header_safe(profile.secret_key, f"profile {profile.name}"), f"profile {profile.name}"
+        return _check_secret_key(profile.secret_key, f"profile {profile.name}"), f"profile {profile.name}"
     raise UsageError(
         "No credentials were found for Scaleway's API.",
         code="no-credentials",
@@ -93,7 +93,7 @@ def _secret_key(environ: Mapping[str, str], profile: Profile) -> tuple[str, str]
     )
 
 
-def _header_safe(key: str, origin: str) -> str:
+def _check_secret_key(key: str, origin: str) -> str:
     """Reject a key that is invalid in an HTTP header.
 
     The HTTP library would reject it too, but its error message would contain the key.

@@ -34,13 +34,20 @@ from fnkit.contract.resources import (
     UploadUrl,
 )
 
-__all__ = ["Crons", "Domains", "Functions", "Namespaces", "Runtimes", "Triggers"]
+__all__ = [
+    "CronsClient",
+    "DomainsClient",
+    "FunctionsClient",
+    "NamespacesClient",
+    "RuntimesClient",
+    "TriggersClient",
+]
 
 T = TypeVar("T")
 PAGE_SIZE: Final = 100  # the API's maximum
 
 
-def _pages(fetch: Callable[[int], tuple[list[T], int]]) -> Iterator[T]:
+def _iterate_pages(fetch: Callable[[int], tuple[list[T], int]]) -> Iterator[T]:
     """Yield the items of all pages.
 
     Ends at ``total_count`` items or at an empty page, whichever is first: items deleted between two requests make
@@ -55,7 +62,7 @@ def _pages(fetch: Callable[[int], tuple[list[T], int]]) -> Iterator[T]:
             return
 
 
-class Namespaces:
+class NamespacesClient:
     """``/namespaces``."""
 
     def __init__(self, transport: Transport) -> None:
@@ -69,7 +76,7 @@ class Namespaces:
             response = self._transport.get("namespaces", ListNamespacesResponse, query)
             return response.namespaces, response.total_count
 
-        return list(_pages(fetch))
+        return list(_iterate_pages(fetch))
 
     def get(self, namespace_id: str) -> Namespace:
         """Return one namespace."""
@@ -88,7 +95,7 @@ class Namespaces:
         return self._transport.write("DELETE", f"namespaces/{namespace_id}", Namespace)
 
 
-class Functions:
+class FunctionsClient:
     """``/functions``."""
 
     def __init__(self, transport: Transport) -> None:
@@ -102,7 +109,7 @@ class Functions:
             response = self._transport.get("functions", ListFunctionsResponse, query)
             return response.functions, response.total_count
 
-        return list(_pages(fetch))
+        return list(_iterate_pages(fetch))
 
     def get(self, function_id: str) -> Function:
         """Return one function."""
@@ -131,7 +138,7 @@ class Functions:
         )
 
 
-class Crons:
+class CronsClient:
     """``/crons``."""
 
     def __init__(self, transport: Transport) -> None:
@@ -145,7 +152,7 @@ class Crons:
             response = self._transport.get("crons", ListCronsResponse, query)
             return response.crons, response.total_count
 
-        return list(_pages(fetch))
+        return list(_iterate_pages(fetch))
 
     def get(self, cron_id: str) -> Cron:
         """Return one cron."""
@@ -164,7 +171,7 @@ class Crons:
         return self._transport.write("DELETE", f"crons/{cron_id}", Cron)
 
 
-class Domains:
+class DomainsClient:
     """``/domains``. A hostname cannot be updated, only deleted and created again."""
 
     def __init__(self, transport: Transport) -> None:
@@ -178,7 +185,7 @@ class Domains:
             response = self._transport.get("domains", ListDomainsResponse, query)
             return response.domains, response.total_count
 
-        return list(_pages(fetch))
+        return list(_iterate_pages(fetch))
 
     def get(self, domain_id: str) -> Domain:
         """Return one domain."""
@@ -193,7 +200,7 @@ class Domains:
         return self._transport.write("DELETE", f"domains/{domain_id}", Domain)
 
 
-class Triggers:
+class TriggersClient:
     """``/triggers``."""
 
     def __init__(self, transport: Transport) -> None:
@@ -207,7 +214,7 @@ class Triggers:
             response = self._transport.get("triggers", ListTriggersResponse, query)
             return response.triggers, response.total_count
 
-        return list(_pages(fetch))
+        return list(_iterate_pages(fetch))
 
     def get(self, trigger_id: str) -> Trigger:
         """Return one trigger."""
@@ -226,7 +233,7 @@ class Triggers:
         return self._transport.write("DELETE", f"triggers/{trigger_id}", Trigger)
 
 
-class Runtimes:
+class RuntimesClient:
     """``/runtimes``."""
 
     def __init__(self, transport: Transport) -> None:

@@ -9,10 +9,10 @@ from urllib3 import PoolManager
 
 from fnkit.errors import InvokeError
 
-__all__ = ["ByName"]
+__all__ = ["HostOverrideAdapter"]
 
 
-class ByName(HTTPAdapter):
+class HostOverrideAdapter(HTTPAdapter):
     """Sends ``name`` as the TLS server name and trusts a single certificate authority.
 
     The name need not resolve on this machine. The host name in the certificate is not checked: the local authority
@@ -28,11 +28,11 @@ class ByName(HTTPAdapter):
     """
 
     def __init__(self, name: str, ca_certificate: str) -> None:
-        self._name = name
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._context.check_hostname = False
+        self._server_name = name
+        self._ssl_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._ssl_context.check_hostname = False
         try:
-            self._context.load_verify_locations(cadata=ca_certificate)
+            self._ssl_context.load_verify_locations(cadata=ca_certificate)
         except (ssl.SSLError, ValueError):
             raise InvokeError(
                 "The CA certificate of the platform cannot be read.", code="bad-ca-certificate"
@@ -46,7 +46,7 @@ class ByName(HTTPAdapter):
             num_pools=connections,
             maxsize=maxsize,
             block=block,
-            ssl_context=self._context,
-            server_hostname=self._name,
+            ssl_context=self._ssl_context,
+            server_hostname=self._server_name,
             assert_hostname=False,
         )

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from fnkit.client.endpoint import Endpoint, is_loopback
-from fnkit.client.failures import failure_from_answer, failure_from_exception
+from fnkit.client.failures import error_from_response, error_from_exception
 
 __all__ = ["Query", "Transport"]
 
@@ -29,7 +29,7 @@ Query = Mapping[str, str | int | None]
 _CONNECT_SECONDS: Final = 10.0
 _READ_SECONDS: Final = 60.0
 _UPLOAD_SECONDS: Final = 900.0
-_READ_RETRY: Final = Retry(
+_READ_RETRY_POLICY: Final = Retry(
     total=4,
     connect=1,
     read=3,
@@ -40,7 +40,7 @@ _READ_RETRY: Final = Retry(
     respect_retry_after_header=True,
     raise_on_status=False,
 )
-_CONNECTIONS: Final = 32
+_MAX_CONNECTIONS: Final = 32
 
 
 class Transport:
@@ -51,45 +51,45 @@ class Transport:
         self._session = requests.Session()
         # Never use a proxy for a loopback address. ``trust_env`` also enables ~/.netrc, which must not replace
         # the token; ``_no_auth`` prevents that where the environment is trusted.
-        self._session.trust_env = not endpoint.loopback
+        self._session.trust_env = not endpoint.is_loopback
         self._session.headers.update({"User-Agent": user_agent, "Accept": "application/json"})
-        adapter = HTTPAdapter(max_retries=_READ_RETRY, pool_connections=4, pool_maxsize=_CONNECTIONS)
+        adapter = HTTPAdapter(max_retries=_READ_RETRY_POLICY, pool_connections=4, pool_maxsize=_MAX_CONNECTIONS)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
-    def get(self, path: str, kind: type[T], query: Query | None = None) -> T:
+    def get(self, path: str, response_type: type[T], query: Query | None = None) -> T:
         """GET a path under the region and decode the response.
 
         Raises:
             ApiError: The API rejected the request or could not be reached.
         """
-        return self._decode(self._send("GET", self._regional(path), query=query), kind)
+        return self._decode(self._send("GET", self._regional_url(path), query=query), response_type)
 
-    def get_absolute(self, path: str, kind: type[T], query: Query | None = None) -> T:
+    def get_absolute(self, path: str, response_type: type[T], query: Query | None = None) -> T:
         """GET a path of the API's host outside the Functions API and decode the response.
 
         Raises:
             ApiError: The API rejected the request or could not be reached.
         """
-        return self._decode(self._send("GET", self.endpoint.api_url + path, query=query), kind)
+        return self._decode(self._send("GET", self.endpoint.api_url + path, query=query), response_type)
 
-    def post_absolute(self, path: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
+    def post_absolute(self, path: str, response_type: type[T], body: msgspec.Struct | None = None) -> T:
         """POST to a path of the API's host outside the Functions API and decode the response.
 
         Raises:
             ApiError: The API rejected the request or could not be reached.
         """
         payload = b"{}" if body is None else msgspec.json.encode(body)
-        return self._decode(self._send("POST", self.endpoint.api_url + path, payload=payload), kind)
+        return self._decode(self._send("POST", self.endpoint.api_url + path, payload=payload), response_type)
 
-    def write(self, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
+    def write(self, method: str, path: str, response_type: type[T], body: msgspec.Struct | None = None) -> T:
         """POST, PATCH or DELETE a path under the region and decode the response.
 
         Raises:
             ApiError: The API rejected the request or could not be reached.
         """
         payload = msgspec.json.encode(body) if body is not None else (b"{}" if method != "DELETE" else None)
-        return self._decode(self._send(method, self._regional(path), payload=payload), kind)
+        return self._decode(self._send(method, self._regional_url(path), payload=payload), response_type)
 
     def upload(self, url: str, headers: Mapping[str, str], archive: IO[bytes], size: int) -> None:
         """PUT an archive to a signed URL, which contains its own authorization.
@@ -113,17 +113,17 @@ class Transport:
                 url, data=archive, headers=sent_headers, timeout=(_CONNECT_SECONDS, _UPLOAD_SECONDS)
             )
         except requests.RequestException as error:
-            raise failure_from_exception(error, self.endpoint, "the upload") from None
+            raise error_from_exception(error, self.endpoint, "the upload") from None
         finally:
             session.close()
-        if not _succeeded(response):
-            raise failure_from_answer(response, self.endpoint, "the upload")
+        if not _is_success(response):
+            raise error_from_response(response, self.endpoint, "the upload")
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def _regional(self, path: str) -> str:
+    def _regional_url(self, path: str) -> str:
         return f"{self.endpoint.api_url}/functions/v1beta1/regions/{self.endpoint.region}/{path}"
 
     def _send(
@@ -144,25 +144,25 @@ class Transport:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise failure_from_exception(error, self.endpoint, f"{method} {_short(url)}") from None
-        if not _succeeded(response):
-            raise failure_from_answer(response, self.endpoint, f"{method} {_short(url)}")
+            raise error_from_exception(error, self.endpoint, f"{method} {_operation_path(url)}") from None
+        if not _is_success(response):
+            raise error_from_response(response, self.endpoint, f"{method} {_operation_path(url)}")
         return response
 
-    def _decode(self, answer: requests.Response, kind: type[T]) -> T:
+    def _decode(self, response: requests.Response, response_type: type[T]) -> T:
         try:
-            return msgspec.json.decode(answer.content, type=kind)
+            return msgspec.json.decode(response.content, type=response_type)
         except msgspec.DecodeError:
-            raise failure_from_answer(answer, self.endpoint, "the answer") from None
+            raise error_from_response(response, self.endpoint, "the answer") from None
 
 
-def _succeeded(answer: requests.Response) -> bool:
+def _is_success(response: requests.Response) -> bool:
     """Return whether a status is 2xx.
 
     The API itself returns 200 only; other object stores may return other 2xx statuses for a signed URL. A redirect
     is a failure, because following it could send the token to another host.
     """
-    return HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES
+    return HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -170,6 +170,6 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _short(url: str) -> str:
+def _operation_path(url: str) -> str:
     """Return the part of the path after the region, for messages."""
     return urlsplit(url).path.split("/regions/", 1)[-1].split("/", 1)[-1]

@@ -19,7 +19,7 @@ from typing import Final
 
 from cronsim import CronSim
 
-__all__ = ["Schedule", "schedule_fault"]
+__all__ = ["CronSchedule", "schedule_error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class _Field:
     """
 
     name: str
-    low: int
-    high: int
+    minimum: int
+    maximum: int
     names: tuple[str, ...] = ()
-    first_named: int = 0
+    first_named_value: int = 0
 
     def describe(self) -> str:
         names = f", or {self.names[0]}-{self.names[-1]}" if self.names else ""
-        return f"{self.name} must be from {self.low} to {self.high}{names}"
+        return f"{self.name} must be from {self.minimum} to {self.maximum}{names}"
 
 
 _MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -50,32 +50,32 @@ _FIELDS: Final = (
     _Field("day of week", 0, 7, _WEEKDAYS, 0),
 )
 _DAYS_IN_MONTH: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_NUMBER: Final = re.compile(r"[0-9]{1,9}")
-_TIME_ZONES: Final = ("TZ=", "CRON_TZ=")
+_WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_TIME_ZONE_PREFIXES: Final = ("TZ=", "CRON_TZ=")
 _SUNDAY: Final = 7
 
 
-class _Fault(Exception):
+class _SyntaxProblem(Exception):
     """A field violates the grammar; the message names the part and the reason."""
 
 
-def schedule_fault(text: str) -> str | None:
+def schedule_error(text: str) -> str | None:
     """Return what is wrong with a schedule, as one sentence, or ``None`` if it is valid.
 
-    >>> schedule_fault("*/5 * * * *") is None
+    >>> schedule_error("*/5 * * * *") is None
     True
-    >>> schedule_fault("61 * * * *")
+    >>> schedule_error("61 * * * *")
     "'61' is out of range: minute must be from 0 to 59."
     """
     try:
-        Schedule.parse(text)
+        CronSchedule.parse(text)
     except ValueError as error:
         return str(error)
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class CronSchedule:
     """A validated schedule.
 
     Attributes:
@@ -92,12 +92,12 @@ class Schedule:
     days: frozenset[int]
     months: frozenset[int]
     weekdays: frozenset[int]
-    any_day: bool
-    any_weekday: bool
-    _spelt_out: str
+    is_any_day: bool
+    is_any_weekday: bool
+    _cronsim_expression: str
 
     @classmethod
-    def parse(cls, text: str) -> Schedule:
+    def parse(cls, text: str) -> CronSchedule:
         """Parse and validate a schedule.
 
         Raises:
@@ -107,15 +107,15 @@ class Schedule:
             raise ValueError(f"{text!r} contains characters that are not allowed in a schedule.")
         fields = text.split()
         if len(fields) != len(_FIELDS):
-            raise ValueError(_count_fault(text, len(fields)))
+            raise ValueError(_field_count_error(text, len(fields)))
         try:
             minutes, hours, days, months, weekdays = (
-                _values(field, part) for field, part in zip(_FIELDS, fields, strict=True)
+                _parse_field(field, part) for field, part in zip(_FIELDS, fields, strict=True)
             )
-        except _Fault as error:
+        except _SyntaxProblem as error:
             raise ValueError(str(error)) from None
         weekdays = frozenset(day % _SUNDAY for day in weekdays)
-        any_day, any_weekday = _unrestricted(fields[2]), _unrestricted(fields[4])
+        any_day, any_weekday = _is_unrestricted(fields[2]), _is_unrestricted(fields[4])
         return cls(
             text=text,
             minutes=minutes,
@@ -123,23 +123,23 @@ class Schedule:
             days=days,
             months=months,
             weekdays=weekdays,
-            any_day=any_day,
-            any_weekday=any_weekday,
-            _spelt_out=" ".join(
+            is_any_day=any_day,
+            is_any_weekday=any_weekday,
+            _cronsim_expression=" ".join(
                 (
-                    _list(minutes, _FIELDS[0]),
-                    _list(hours, _FIELDS[1]),
-                    "*" if any_day else _list(days),
-                    _list(months, _FIELDS[3]),
-                    "*" if any_weekday else _list(weekdays),
+                    _format_values(minutes, _FIELDS[0]),
+                    _format_values(hours, _FIELDS[1]),
+                    "*" if any_day else _format_values(days),
+                    _format_values(months, _FIELDS[3]),
+                    "*" if any_weekday else _format_values(weekdays),
                 )
             ),
         )
 
     @property
-    def fires(self) -> bool:
+    def can_fire(self) -> bool:
         """Return whether the schedule ever fires: ``0 0 31 2 *`` is valid but never does."""
-        if not self.any_weekday:
+        if not self.is_any_weekday:
             return True
         return any(min(self.days) <= _DAYS_IN_MONTH[month - 1] for month in self.months)
 
@@ -149,20 +149,20 @@ class Schedule:
         Returns:
             ``None`` if the schedule never fires, or not before the year 10000.
         """
-        if not self.fires:
+        if not self.can_fire:
             return None
         try:
             start = datetime.fromtimestamp(unix_seconds // 60 * 60, tz=UTC)
-            return next(CronSim(self._spelt_out, start)).timestamp()
+            return next(CronSim(self._cronsim_expression, start)).timestamp()
         except (StopIteration, OverflowError, ValueError, OSError):
             return None
 
 
-def _count_fault(text: str, count: int) -> str:
+def _field_count_error(text: str, count: int) -> str:
     first = text.split(maxsplit=1)[0] if text.split() else ""
     if first.startswith("@"):
         return f"{text.strip()!r} is a nickname; write five fields, such as '0 * * * *' for every hour."
-    if first.upper().startswith(_TIME_ZONES):
+    if first.upper().startswith(_TIME_ZONE_PREFIXES):
         return f"{first!r} is not supported: schedules are always in UTC."
     return (
         f"a schedule has five fields (minute, hour, day of month, month, day of week), but this one has {count}"
@@ -170,60 +170,60 @@ def _count_fault(text: str, count: int) -> str:
     )
 
 
-def _list(values: frozenset[int], field: _Field | None = None) -> str:
+def _format_values(values: frozenset[int], field: _Field | None = None) -> str:
     """Format values for cronsim; with ``field``, as a step where possible, which cronsim evaluates faster."""
     ordered = sorted(values)
     if field is not None and len(ordered) > 1:
         step = ordered[1] - ordered[0]
-        if ordered == list(range(field.low, field.high + 1, step)):
+        if ordered == list(range(field.minimum, field.maximum + 1, step)):
             return f"*/{step}" if step > 1 else "*"
     return ",".join(map(str, ordered))
 
 
-def _unrestricted(part: str) -> bool:
-    return any(item == "*" or re.fullmatch(r"\*/0*1", item) for item in part.split(","))
+def _is_unrestricted(field_text: str) -> bool:
+    return any(item == "*" or re.fullmatch(r"\*/0*1", item) for item in field_text.split(","))
 
 
-def _values(field: _Field, part: str) -> frozenset[int]:
-    items = part.split(",")
+def _parse_field(field: _Field, field_text: str) -> frozenset[int]:
+    items = field_text.split(",")
     if "" in items:
-        raise _Fault(f"{part!r} in {field.name} has an empty item before or after a comma.")
-    return frozenset(value for item in items for value in _item(field, item))
+        raise _SyntaxProblem(f"{field_text!r} in {field.name} has an empty item before or after a comma.")
+    return frozenset(value for item in items for value in _parse_item(field, item))
 
 
-def _item(field: _Field, item: str) -> range:
+def _parse_item(field: _Field, item: str) -> range:
     """Parse one list item: ``*``, ``n`` or ``a-b``, each with an optional ``/step``."""
     base, slash, step_text = item.partition("/")
-    step = _step(field, item, step_text) if slash else 1
+    step = _parse_step(field, item, step_text) if slash else 1
     if base == "*":
         # 7 is a second name for Sunday. Including it in ``*`` would make ``*/7`` match other days than ``0-6/7``.
-        return range(field.low, (6 if field.high == _SUNDAY else field.high) + 1, step)
+        return range(field.minimum, (6 if field.maximum == _SUNDAY else field.maximum) + 1, step)
     first, dash, last = base.partition("-")
-    low = _value(field, item, first)
-    open_end = field.high if slash else low
-    high = _value(field, item, last) if dash else open_end
+    low = _parse_value(field, item, first)
+    open_end = field.maximum if slash else low
+    high = _parse_value(field, item, last) if dash else open_end
     if high < low:
-        sunday = "; Sunday is both 0 and 7" if field.high == _SUNDAY else ""
-        raise _Fault(
+        sunday = "; Sunday is both 0 and 7" if field.maximum == _SUNDAY else ""
+        raise _SyntaxProblem(
             f"{item!r} in {field.name} is a reversed range; write the smaller value first, or two ranges{sunday}."
         )
     return range(low, high + 1, step)
 
 
-def _step(field: _Field, item: str, text: str) -> int:
-    if not _NUMBER.fullmatch(text) or int(text) == 0:
-        raise _Fault(f"{item!r} in {field.name} needs a whole number of at least 1 after '/'.")
+def _parse_step(field: _Field, item: str, text: str) -> int:
+    if not _WHOLE_NUMBER.fullmatch(text) or int(text) == 0:
+        raise _SyntaxProblem(f"{item!r} in {field.name} needs a whole number of at least 1 after '/'.")
     return int(text)
 
 
-def _value(field: _Field, item: str, text: str) -> int:
+def _parse_value(field: _Field, item: str, text: str) -> int:
     if text.upper() in field.names:
-        return field.names.index(text.upper()) + field.first_named
+        return field.names.index(text.upper()) + field.first_named_value
     if not text:
-        raise _Fault(f"{item!r} in {field.name} is missing a value: {field.describe()}.")
-    if not _NUMBER.fullmatch(text):
+        raise _SyntaxProblem(f"{item!r} in {field.name} is missing a value: {field.describe()}.")
+    if not _WHOLE_NUMBER.fullmatch(text):
         shown = f"{text!r} in {item!r}" if text != item else repr(item)
-        raise _Fault(f"{shown} is not valid: {field.describe()}, with the operators * - , and /.")
-    if not field.low <= int(text) <= field.high:
-        raise _Fault(f"{item!r} is out of range: {field.describe()}.")
+        raise _SyntaxProblem(f"{shown} is not valid: {field.describe()}, with the operators * - , and /.")
+    if not field.minimum <= int(text) <= field.maximum:
+        raise _SyntaxProblem(f"{item!r} is out of range: {field.describe()}.")
     return int(text)

@@ -12,21 +12,21 @@ import msgspec
 
 __all__ = [
     "DELIVERY_STATUSES",
-    "LISTED_BODY_MAX",
+    "LISTED_BODY_MAX_BYTES",
     "REPLAYS_MAX",
     "DeliveryAttempt",
     "DeliveryPage",
     "DeliveryView",
     "Replay",
-    "ReplayAnswer",
+    "ReplayResponse",
     "ReplayRequest",
-    "Unreplayed",
-    "body_bytes",
-    "shown_body",
+    "SkippedReplay",
+    "decode_body",
+    "encode_body",
 ]
 
 DELIVERY_STATUSES: Final = ("pending", "succeeded", "failed", "dead", "unknown")
-LISTED_BODY_MAX: Final = 4096
+LISTED_BODY_MAX_BYTES: Final = 4096
 """Maximum number of body bytes in a list. A single delivery, requested by ID, includes the whole stored body."""
 
 REPLAYS_MAX: Final = 1000
@@ -112,24 +112,24 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     delivery: DeliveryView
 
 
-class Unreplayed(msgspec.Struct, frozen=True, kw_only=True):
+class SkippedReplay(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery that could not be replayed, and the reason."""
 
     id: str
     reason: str
 
 
-class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The replays that were started, without their outcomes, and the deliveries that were skipped."""
 
     replayed: list[Replay]
-    skipped: list[Unreplayed]
+    skipped: list[SkippedReplay]
 
 
-def shown_body(body: bytes) -> tuple[str, bool]:
+def encode_body(body: bytes) -> tuple[str, bool]:
     r"""Return a body as a string, and whether that string is base64 because the body is not UTF-8.
 
-    >>> shown_body(b"caf\xc3\xa9"), shown_body(b"\xff")
+    >>> encode_body(b"caf\xc3\xa9"), encode_body(b"\xff")
     (('café', False), ('/w==', True))
     """
     try:
@@ -138,6 +138,6 @@ def shown_body(body: bytes) -> tuple[str, bool]:
         return base64.b64encode(body).decode("ascii"), True
 
 
-def body_bytes(view: DeliveryView) -> bytes:
+def decode_body(view: DeliveryView) -> bytes:
     """Return the bytes of a delivery's body, as far as the view includes them."""
     return base64.b64decode(view.body) if view.is_base64 else view.body.encode()

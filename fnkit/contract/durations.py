@@ -7,14 +7,14 @@ from typing import Final
 
 __all__ = ["format_duration", "parse_api_duration", "parse_duration"]
 
-_API: Final = re.compile(r"(-?\d+)(?:\.(\d{1,9}))?s")
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_API_DURATION: Final = re.compile(r"(-?\d+)(?:\.(\d{1,9}))?s")
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNIT_NANOSECONDS: Final = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
 
 def parse_api_duration(text: str) -> int | None:
     """Return the nanoseconds of a protobuf JSON duration (``"2.5s"``), or ``None`` if the text is not one."""
-    match = _API.fullmatch(text)
+    match = _API_DURATION.fullmatch(text)
     if match is None:
         return None
     whole, fraction = match.groups()
@@ -31,7 +31,7 @@ def parse_duration(text: str | float) -> float | None:
         return float(text)
     stripped = text.strip().replace(" ", "")
     total, position = 0.0, 0
-    for match in _PART.finditer(stripped):
+    for match in _DURATION_PART.finditer(stripped):
         if match.start() != position:
             return None
         total += float(match.group(1)) * _UNIT_NANOSECONDS[match.group(2)] / 10**9

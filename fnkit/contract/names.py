@@ -13,7 +13,7 @@ __all__ = [
     "STAGE_RULE",
     "TRIGGER_NAME_RULE",
     "domain_label",
-    "function_name_fault",
+    "function_name_error",
     "is_hostname",
     "is_nats_subject",
     "is_queue_name",
@@ -31,18 +31,18 @@ NATS_ACCOUNT_RULE: Final = re.compile(r"[A-Z0-9]{56}")
 
 STAGE_RULE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,15}")
 
-_SLUG_LENGTH: Final = 20
+_SLUG_MAX: Final = 20
 _HOSTNAME_MAX: Final = 253
 _HOSTNAME_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_QUEUE: Final = re.compile(r"[a-zA-Z0-9_-]{1,80}(\.fifo)?")
-_QUEUE_MAX: Final = 80
-_SUBJECT_WORD: Final = re.compile(r"[^\s.*>\x00-\x1f\x7f]+")
+_QUEUE_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,80}(\.fifo)?")
+_QUEUE_NAME_MAX: Final = 80
+_SUBJECT_TOKEN: Final = re.compile(r"[^\s.*>\x00-\x1f\x7f]+")
 
 
-def function_name_fault(name: str) -> str | None:
+def function_name_error(name: str) -> str | None:
     """Return the API's error text for an invalid function name, or ``None`` if the name is valid.
 
-    >>> function_name_fault("hello-world") is None
+    >>> function_name_error("hello-world") is None
     True
     """
     if not FUNCTION_NAME_RULE.fullmatch(name):
@@ -63,7 +63,7 @@ def namespace_slug(name: str) -> str:
     >>> namespace_slug("tf-func-objective-panini")
     'tffuncobjectivepanin'
     """
-    return re.sub(r"[^a-z0-9]", "", name.lower())[:_SLUG_LENGTH]
+    return re.sub(r"[^a-z0-9]", "", name.lower())[:_SLUG_MAX]
 
 
 def domain_label(namespace_label: str, function_name: str) -> str:
@@ -88,7 +88,7 @@ def is_queue_name(name: str) -> bool:
 
     A name has at most 80 characters: letters, digits, ``-`` and ``_``. The name of a FIFO queue ends in ``.fifo``.
     """
-    return len(name) <= _QUEUE_MAX and _QUEUE.fullmatch(name) is not None
+    return len(name) <= _QUEUE_NAME_MAX and _QUEUE_NAME.fullmatch(name) is not None
 
 
 def is_nats_subject(subject: str) -> bool:
@@ -100,6 +100,6 @@ def is_nats_subject(subject: str) -> bool:
     (True, True, False)
     """
     *inner, last = subject.split(".")
-    return all(part == "*" or _SUBJECT_WORD.fullmatch(part) for part in inner) and (
-        last in ("*", ">") or _SUBJECT_WORD.fullmatch(last) is not None
+    return all(part == "*" or _SUBJECT_TOKEN.fullmatch(part) for part in inner) and (
+        last in ("*", ">") or _SUBJECT_TOKEN.fullmatch(last) is not None
     )

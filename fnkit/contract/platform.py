@@ -9,24 +9,24 @@ from __future__ import annotations
 import msgspec
 
 __all__ = [
-    "KEYS_PATH",
-    "NATS_ACCOUNT",
+    "API_KEYS_PATH",
+    "DEFAULT_NATS_ACCOUNT",
     "PLATFORM_PATH",
     "ApiKey",
     "ApiKeyList",
     "CreateApiKey",
     "PlatformInfo",
-    "TriggerListening",
+    "TriggerStatus",
 ]
 
-NATS_ACCOUNT = "AFNKIT".ljust(56, "0")
+DEFAULT_NATS_ACCOUNT = "AFNKIT".ljust(56, "0")
 """NATS account of triggers that name none. The platform does not require an account to exist."""
 
 PLATFORM_PATH = "/fnkit/v1/platform"
-KEYS_PATH = "/fnkit/v1/keys"
+API_KEYS_PATH = "/fnkit/v1/keys"
 
 
-class TriggerListening(msgspec.Struct, frozen=True, kw_only=True):
+class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Connection state of a trigger.
 
     Attributes:
@@ -64,7 +64,7 @@ class PlatformInfo(msgspec.Struct, frozen=True, kw_only=True):
     targets: dict[str, str] = {}
     nats_account: str = ""
     now: float | None = None
-    triggers: list[TriggerListening] = []
+    triggers: list[TriggerStatus] = []
 
 
 class CreateApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

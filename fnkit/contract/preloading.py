@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["PRELOAD_OFF_TAG", "wants_preload"]
+__all__ = ["PRELOAD_DISABLED_TAG", "is_preload_enabled"]
 
-PRELOAD_OFF_TAG: Final = "fnkit.preload=false"
+PRELOAD_DISABLED_TAG: Final = "fnkit.preload=false"
 
 
-def wants_preload(tags: Iterable[str]) -> bool:
+def is_preload_enabled(tags: Iterable[str]) -> bool:
     """Return whether a function with these tags allows preloading.
 
-    >>> wants_preload(["fnkit", "fnkit.preload=false"])
+    >>> is_preload_enabled(["fnkit", "fnkit.preload=false"])
     False
     """
-    return PRELOAD_OFF_TAG not in tags
+    return PRELOAD_DISABLED_TAG not in tags

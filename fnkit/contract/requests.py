@@ -16,11 +16,11 @@ __all__ = [
     "CreateNamespace",
     "CreateToken",
     "CreateTrigger",
-    "NatsInput",
-    "QueueInput",
+    "ScwNatsConfigInput",
+    "ScwSqsConfigInput",
     "Secret",
-    "SqsInput",
-    "SqsKeys",
+    "SqsConfigInput",
+    "SqsCredentialsInput",
     "UpdateCron",
     "UpdateFunction",
     "UpdateNamespace",
@@ -126,7 +126,7 @@ class CreateDomain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     function_id: str | None = None
 
 
-class QueueInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ScwSqsConfigInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``scw_sqs_config``: a queue of Scaleway's Queues service."""
 
     queue: str | None = None
@@ -134,7 +134,7 @@ class QueueInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mnq_region: str | None = None
 
 
-class NatsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ScwNatsConfigInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``scw_nats_config``: a subject of a Scaleway NATS account."""
 
     subject: str | None = None
@@ -143,7 +143,7 @@ class NatsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mnq_region: str | None = None
 
 
-class SqsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SqsConfigInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``sqs_config``: a queue of any SQS-compatible service. The SDKs have it, the API document does not."""
 
     endpoint: str | None = None
@@ -156,7 +156,7 @@ class SqsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"SqsInput(queue_url={self.queue_url!r})"
 
 
-class SqsKeys(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SqsCredentialsInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``sqs_config`` of an update: only the credentials can be changed."""
 
     access_key: str | None = None
@@ -182,9 +182,9 @@ class CreateTrigger(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     name: str | None = None
     function_id: str | None = None
     description: str | None = None
-    scw_sqs_config: QueueInput | None = None
-    scw_nats_config: NatsInput | None = None
-    sqs_config: SqsInput | None = None
+    scw_sqs_config: ScwSqsConfigInput | None = None
+    scw_nats_config: ScwNatsConfigInput | None = None
+    sqs_config: SqsConfigInput | None = None
 
 
 class UpdateTrigger(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -192,4 +192,4 @@ class UpdateTrigger(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     name: str | None = None
     description: str | None = None
-    sqs_config: SqsKeys | None = None
+    sqs_config: SqsCredentialsInput | None = None

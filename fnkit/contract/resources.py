@@ -22,8 +22,8 @@ __all__ = [
     "ListTokensResponse",
     "ListTriggersResponse",
     "Namespace",
-    "NatsConfig",
-    "QueueConfig",
+    "ScwNatsConfig",
+    "ScwSqsConfig",
     "Runtime",
     "SecretHashedValue",
     "SqsConfig",
@@ -115,7 +115,7 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     error_message: str | None = None
 
 
-class QueueConfig(msgspec.Struct, frozen=True, kw_only=True):
+class ScwSqsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``scw_sqs_config``. The API creates the credential; until then its ID is ``None``."""
 
     queue: str
@@ -124,7 +124,7 @@ class QueueConfig(msgspec.Struct, frozen=True, kw_only=True):
     mnq_credential_id: str | None = None
 
 
-class NatsConfig(msgspec.Struct, frozen=True, kw_only=True):
+class ScwNatsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``scw_nats_config``."""
 
     subject: str
@@ -174,8 +174,8 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     input_type: str
     status: str
     error_message: str | None = None
-    scw_sqs_config: QueueConfig | msgspec.UnsetType | None = msgspec.UNSET
-    scw_nats_config: NatsConfig | msgspec.UnsetType | None = msgspec.UNSET
+    scw_sqs_config: ScwSqsConfig | msgspec.UnsetType | None = msgspec.UNSET
+    scw_nats_config: ScwNatsConfig | msgspec.UnsetType | None = msgspec.UNSET
     sqs_config: SqsConfig | msgspec.UnsetType | None = msgspec.UNSET
 
 

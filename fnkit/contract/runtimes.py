@@ -24,35 +24,35 @@ __all__ = [
     "python_version",
 ]
 
-_LOGOS: Final = "https://scw-serverless-runtimes-logos-fr-par.s3.fr-par.scw.cloud"
+_LOGO_BASE_URL: Final = "https://scw-serverless-runtimes-logos-fr-par.s3.fr-par.scw.cloud"
 _EXTENSIONS: Final = {"Node": "js", "Python": "py", "PHP": "php", "Go": "go", "Rust": "rs"}
-_EOL: Final = (
+_END_OF_LIFE_MESSAGE: Final = (
     "Runtime has reached its end of life. To update your function, please recreate it with a newer runtime"
 )
-_PYTHON2: Final = (
+_PYTHON2_MESSAGE: Final = (
     "Python 2 language is not supported anymore, Python 2.7 runtime reached end of life, "
     "please migrate to a Python 3 runtime"
 )
 
-_NODE_MODULE: Final = (
+_NODE_ESM_SAMPLE: Final = (
     'export function handle(event, context) {\n  return { statusCode: 200, body: "Hello from Node" };\n}\n'
 )
-_NODE_COMMON: Final = (
+_NODE_COMMONJS_SAMPLE: Final = (
     'exports.handle = function (event, context) {\n  return { statusCode: 200, body: "Hello from Node" };\n};\n'
 )
-_PYTHON: Final = 'def handle(event, context):\n    return {"statusCode": 200, "body": "Hello from Python"}\n'
-_PHP: Final = (
+_PYTHON_SAMPLE: Final = 'def handle(event, context):\n    return {"statusCode": 200, "body": "Hello from Python"}\n'
+_PHP_SAMPLE: Final = (
     "<?php\n\nfunction handle($event, $context)\n{\n"
     '    return ["statusCode" => 200, "body" => "Hello from PHP"];\n}\n'
 )
-_OLD_NODES: Final = ("node14", "node10", "node8")
+_COMMONJS_RUNTIMES: Final = ("node14", "node10", "node8")
 
 _AVAILABLE: Final = RuntimeStatus.AVAILABLE
-_SUPPORT: Final = RuntimeStatus.END_OF_SUPPORT
-_LIFE: Final = RuntimeStatus.END_OF_LIFE
+_END_OF_SUPPORT: Final = RuntimeStatus.END_OF_SUPPORT
+_END_OF_LIFE: Final = RuntimeStatus.END_OF_LIFE
 
 
-def _support_message(language: str, version: str) -> str:
+def _end_of_support_message(language: str, version: str) -> str:
     return f"{language} {version} reached end of support, please upgrade to a newer {language} runtime"
 
 
@@ -60,14 +60,14 @@ _ROWS: Final[tuple[tuple[str, str, str, RuntimeStatus, str], ...]] = (
     ("node26", "Node", "26", _AVAILABLE, ""),
     ("node24", "Node", "24", _AVAILABLE, ""),
     ("node22", "Node", "22", _AVAILABLE, ""),
-    ("node20", "Node", "20", _SUPPORT, _support_message("Node", "20")),
-    ("node19", "Node", "19", _LIFE, _EOL),
-    ("node18", "Node", "18", _SUPPORT, "Node 18 has reached end of support, please upgrade to Node >= 20"),
-    ("node17", "Node", "17", _LIFE, _EOL),
-    ("node16", "Node", "16", _LIFE, _EOL),
-    ("node14", "Node", "14", _LIFE, _EOL),
-    ("node10", "Node", "10", _LIFE, _EOL),
-    ("node8", "Node", "8", _LIFE, _EOL),
+    ("node20", "Node", "20", _END_OF_SUPPORT, _end_of_support_message("Node", "20")),
+    ("node19", "Node", "19", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
+    ("node18", "Node", "18", _END_OF_SUPPORT, "Node 18 has reached end of support, please upgrade to Node >= 20"),
+    ("node17", "Node", "17", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
+    ("node16", "Node", "16", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
+    ("node14", "Node", "14", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
+    ("node10", "Node", "10", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
+    ("node8", "Node", "8", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
     ("python314", "Python", "3.14", _AVAILABLE, ""),
     ("python313", "Python", "3.13", _AVAILABLE, ""),
     ("python312", "Python", "3.12", _AVAILABLE, ""),
@@ -76,7 +76,7 @@ _ROWS: Final[tuple[tuple[str, str, str, RuntimeStatus, str], ...]] = (
         "python310",
         "Python",
         "3.10",
-        _SUPPORT,
+        _END_OF_SUPPORT,
         "Python 3.10 reached end of support, please upgrade to a newer Python 3 runtime",
     ),
     (
@@ -90,38 +90,38 @@ _ROWS: Final[tuple[tuple[str, str, str, RuntimeStatus, str], ...]] = (
         "python38",
         "Python",
         "3.8",
-        _SUPPORT,
+        _END_OF_SUPPORT,
         "Python 3.8 has reached end of support, please upgrade to Python >= 3.11",
     ),
-    ("python37", "Python", "3.7", _LIFE, _EOL),
-    ("python", "Python", "2.7", _LIFE, _PYTHON2),
-    ("python3", "Python", "", _LIFE, _EOL),
+    ("python37", "Python", "3.7", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
+    ("python", "Python", "2.7", _END_OF_LIFE, _PYTHON2_MESSAGE),
+    ("python3", "Python", "", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
     ("php85", "PHP", "8.5", _AVAILABLE, ""),
     ("php84", "PHP", "8.4", _AVAILABLE, ""),
-    ("php83", "PHP", "8.3", _SUPPORT, _support_message("PHP", "8.3")),
-    ("php82", "PHP", "8.2", _SUPPORT, _support_message("PHP", "8.2")),
+    ("php83", "PHP", "8.3", _END_OF_SUPPORT, _end_of_support_message("PHP", "8.3")),
+    ("php82", "PHP", "8.2", _END_OF_SUPPORT, _end_of_support_message("PHP", "8.2")),
     ("go126", "Go", "1.26", _AVAILABLE, ""),
     ("go125", "Go", "1.25", _AVAILABLE, ""),
-    ("go124", "Go", "1.24", _SUPPORT, _support_message("Go", "1.24")),
-    ("go123", "Go", "1.23", _SUPPORT, _support_message("Go", "1.23")),
-    ("go122", "Go", "1.22", _SUPPORT, _support_message("Go", "1.22")),
-    ("go121", "Go", "1.21", _SUPPORT, "Go 1.21 has reached end of support, please upgrade to Go >= 1.22"),
-    ("go120", "Go", "1.20", _SUPPORT, "Go 1.20 has reached end of support, please upgrade to Go >= 1.22"),
-    ("go119", "Go", "1.19", _LIFE, _EOL),
-    ("go118", "Go", "1.18", _LIFE, _EOL),
-    ("go117", "Go", "1.17", _LIFE, _EOL),
-    ("go113", "Go", "1.13", _LIFE, _EOL),
-    ("golang", "Go", "", _LIFE, _EOL),
+    ("go124", "Go", "1.24", _END_OF_SUPPORT, _end_of_support_message("Go", "1.24")),
+    ("go123", "Go", "1.23", _END_OF_SUPPORT, _end_of_support_message("Go", "1.23")),
+    ("go122", "Go", "1.22", _END_OF_SUPPORT, _end_of_support_message("Go", "1.22")),
+    ("go121", "Go", "1.21", _END_OF_SUPPORT, "Go 1.21 has reached end of support, please upgrade to Go >= 1.22"),
+    ("go120", "Go", "1.20", _END_OF_SUPPORT, "Go 1.20 has reached end of support, please upgrade to Go >= 1.22"),
+    ("go119", "Go", "1.19", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
+    ("go118", "Go", "1.18", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
+    ("go117", "Go", "1.17", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
+    ("go113", "Go", "1.13", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
+    ("golang", "Go", "", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
     ("rust196", "Rust", "1.96", _AVAILABLE, ""),
-    ("rust185", "Rust", "1.85", _SUPPORT, _support_message("Rust", "1.85")),
+    ("rust185", "Rust", "1.85", _END_OF_SUPPORT, _end_of_support_message("Rust", "1.85")),
     (
         "rust179",
         "Rust",
         "1.79",
-        _SUPPORT,
+        _END_OF_SUPPORT,
         "Rust 1.79 has reached end of support, please upgrade to Rust >= 1.85",
     ),
-    ("rust165", "Rust", "1.65", _LIFE, _EOL),
+    ("rust165", "Rust", "1.65", _END_OF_LIFE, _END_OF_LIFE_MESSAGE),
 )
 
 
@@ -138,11 +138,11 @@ def _default_handler(name: str, language: str) -> str:
 def _code_sample(name: str, language: str) -> str:
     match language:
         case "Node":
-            return _NODE_COMMON if name in _OLD_NODES else _NODE_MODULE
+            return _NODE_COMMONJS_SAMPLE if name in _COMMONJS_RUNTIMES else _NODE_ESM_SAMPLE
         case "Python":
-            return _PYTHON
+            return _PYTHON_SAMPLE
         case "PHP":
-            return _PHP
+            return _PHP_SAMPLE
         case _:
             return ""  # the API returns no sample for Go and Rust
 
@@ -158,7 +158,7 @@ def _runtime(name: str, language: str, version: str, status: RuntimeStatus, mess
         status_message=message,
         extension=_EXTENSIONS[language],
         implementation="",
-        logo_url=f"{_LOGOS}/{language}.png",
+        logo_url=f"{_LOGO_BASE_URL}/{language}.png",
     )
 
 

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from fnkit.contract.platform import PlatformInfo
 
-__all__ = ["function_url", "resolves_here"]
+__all__ = ["function_url", "is_resolvable"]
 
-_PATIENCE_SECONDS: Final = 0.5
+_RESOLVE_TIMEOUT_SECONDS: Final = 0.5
 
 
 def function_url(info: PlatformInfo | None, domain_name: str, *, region: str, namespace: str, function: str) -> str:
@@ -32,14 +32,14 @@ def function_url(info: PlatformInfo | None, domain_name: str, *, region: str, na
     if info is None:
         return f"https://{domain_name}/"
     gateway = urlsplit(info.gateway_url)
-    if resolves_here(domain_name):
+    if is_resolvable(domain_name):
         port = f":{gateway.port}" if gateway.port else ""
         return f"{gateway.scheme}://{domain_name}{port}/"
     return f"{info.gateway_url}/{region}/{namespace}/{function}/"
 
 
 @cache
-def resolves_here(hostname: str) -> bool:
+def is_resolvable(hostname: str) -> bool:
     """Return whether this machine's resolver resolves a name. Cached for the process.
 
     ``getaddrinfo`` has no timeout of its own, so it runs in a daemon thread. A resolver that takes longer than half
@@ -56,5 +56,5 @@ def resolves_here(hostname: str) -> bool:
 
     thread = threading.Thread(target=ask, name="resolve", daemon=True)
     thread.start()
-    thread.join(_PATIENCE_SECONDS)
+    thread.join(_RESOLVE_TIMEOUT_SECONDS)
     return bool(resolved)

@@ -17,30 +17,30 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.resources import Function
-from fnkit.deploy.archives import Archives
-from fnkit.deploy.events import Finished, Report, Started
-from fnkit.deploy.functions import FunctionWork, apply_function
+from fnkit.deploy.archives import ArchivePaths
+from fnkit.deploy.events import ResourceFinished, EventCallback, ApplyStarted
+from fnkit.deploy.functions import ApplyContext, apply_function
 from fnkit.deploy.namespaces import apply_namespace, delete_namespace
-from fnkit.deploy.pacing import Pace
-from fnkit.deploy.results import Applied, FunctionResult
+from fnkit.deploy.pacing import AdaptiveLimiter
+from fnkit.deploy.results import ApplyResult, FunctionResult
 from fnkit.errors import DeployError, FnkitError
 from fnkit.plan.changes import Action, FunctionChange, NamespaceChange, Plan
-from fnkit.plan.observed import Observed
+from fnkit.plan.observed import ObservedState
 
 __all__ = ["apply_plan"]
 
 
 def apply_plan(
     plan: Plan,
-    observed: Observed,
+    observed: ObservedState,
     api: FunctionsApi,
     *,
-    archives: Archives,
-    last_good: Archives,
+    archives: ArchivePaths,
+    previous_archives: ArchivePaths,
     secrets: Mapping[str, str],
-    pace: Pace,
-    report: Report,
-) -> Applied:
+    limiter: AdaptiveLimiter,
+    report: EventCallback,
+) -> ApplyResult:
     """Apply a plan and return the result. Failures of single functions are part of the result, not raised.
 
     Args:
@@ -57,50 +57,54 @@ def apply_plan(
         FnkitError: The namespace could not be created or updated, so no function was changed.
         KeyboardInterrupt: Raised after all threads have stopped.
     """
-    report(Started(sum(1 for change in plan.changes if change.action is not Action.KEEP)))
+    report(ApplyStarted(sum(1 for change in plan.changes if change.action is not Action.KEEP)))
     namespace_change = next((change for change in plan.changes if isinstance(change, NamespaceChange)), None)
     functions = [change for change in plan.changes if isinstance(change, FunctionChange)]
-    namespace_id = _make_namespace(namespace_change, api, pace, secrets, report)
-    work = FunctionWork(
+    namespace_id = _apply_namespace_change(namespace_change, api, limiter, secrets, report)
+    work = ApplyContext(
         api=api,
-        pace=pace,
+        limiter=limiter,
         archives=archives,
-        last_good=last_good,
+        previous_archives=previous_archives,
         secrets=secrets,
         report=report,
         namespace_id=namespace_id or "",
     )
     live = {function.name: function for function in observed.functions}
     deployments = [change for change in functions if change.action is not Action.DELETE]
-    results = _side_by_side(plan, deployments, live, work)
+    results = _apply_in_parallel(plan, deployments, live, work)
     deletions = [change for change in functions if change.action is Action.DELETE]
     if any(result.failure for result in results):
-        return Applied(
+        return ApplyResult(
             plan=plan,
             namespace_id=namespace_id,
             functions=tuple(results),
-            failures=_left_standing(deletions),
+            failures=_skipped_deletions(deletions),
         )
-    results += _side_by_side(plan, deletions, live, work)
+    results += _apply_in_parallel(plan, deletions, live, work)
     if namespace_change is not None and not any(result.failure for result in results):
-        delete_namespace(api, pace, namespace_change, report)
-    return Applied(plan=plan, namespace_id=namespace_id, functions=tuple(results))
+        delete_namespace(api, limiter, namespace_change, report)
+    return ApplyResult(plan=plan, namespace_id=namespace_id, functions=tuple(results))
 
 
-def _make_namespace(
-    holder: NamespaceChange | None, api: FunctionsApi, pace: Pace, secrets: Mapping[str, str], report: Report
+def _apply_namespace_change(
+    change: NamespaceChange | None,
+    api: FunctionsApi,
+    limiter: AdaptiveLimiter,
+    secrets: Mapping[str, str],
+    report: EventCallback,
 ) -> str | None:
-    if holder is None:
+    if change is None:
         return None
     started = time.monotonic()
-    namespace_id = apply_namespace(api, pace, holder, secrets, report)
-    if holder.action in (Action.CREATE, Action.UPDATE):
-        report(Finished("namespace", holder.name, holder.action.value, time.monotonic() - started))
+    namespace_id = apply_namespace(api, limiter, change, secrets, report)
+    if change.action in (Action.CREATE, Action.UPDATE):
+        report(ResourceFinished("namespace", change.name, change.action.value, time.monotonic() - started))
     return namespace_id
 
 
-def _side_by_side(
-    plan: Plan, changes: Iterable[FunctionChange], live: Mapping[str, Function], work: FunctionWork
+def _apply_in_parallel(
+    plan: Plan, changes: Iterable[FunctionChange], live: Mapping[str, Function], context: ApplyContext
 ) -> list[FunctionResult]:
     """Apply changes in threads. The limiter, not the number of threads, bounds concurrent requests."""
     pending = list(changes)
@@ -110,31 +114,31 @@ def _side_by_side(
     futures: dict[Future[FunctionResult], FunctionChange] = {}
     try:
         for change in pending:
-            children = plan.children_of(change.name)
-            futures[pool.submit(apply_function, change, children, live.get(change.name), work)] = change
+            children = plan.attached_changes(change.name)
+            futures[pool.submit(apply_function, change, children, live.get(change.name), context)] = change
         for future in as_completed(futures):
-            _tell_finished(future.result(), work.report)
+            _report_finished(future.result(), context.report)
     except BaseException:
         # KeyboardInterrupt included. Without this, shutdown() would wait for whole builds; with it, each thread
         # raises at its next pause or request.
-        work.pace.stop.set()
+        context.limiter.interrupted.set()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return [future.result() for future in futures]
 
 
-def _tell_finished(result: FunctionResult, report: Report) -> None:
+def _report_finished(result: FunctionResult, report: EventCallback) -> None:
     if result.action == Action.KEEP:
         return
     failure = result.failure.message if result.failure else None
-    report(Finished("function", result.name, result.action, result.seconds, failure))
+    report(ResourceFinished("function", result.name, result.action, result.seconds, failure))
 
 
-def _left_standing(leaving: list[FunctionChange]) -> tuple[FnkitError, ...]:
-    if not leaving:
+def _skipped_deletions(deletions: list[FunctionChange]) -> tuple[FnkitError, ...]:
+    if not deletions:
         return ()
-    names = ", ".join(change.name for change in leaving)
+    names = ", ".join(change.name for change in deletions)
     return (
         DeployError(
             f"Not deleted because an earlier change failed: {names}.",

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fnkit.client.api import FunctionsApi
-from fnkit.deploy.pacing import Pace
+from fnkit.deploy.pacing import AdaptiveLimiter
 from fnkit.errors import DeployError
 
-__all__ = ["Archives", "send_archive"]
+__all__ = ["ArchivePaths", "upload_archive"]
 
-Archives = Mapping[str, Path]
+ArchivePaths = Mapping[str, Path]
 """Path of the zip file by digest."""
 
 
-def send_archive(api: FunctionsApi, function_id: str, archive: Path, pace: Pace) -> int:
+def upload_archive(api: FunctionsApi, function_id: str, archive: Path, limiter: AdaptiveLimiter) -> int:
     """Upload a function's archive and return its size in bytes. Idempotent.
 
     Raises:
@@ -38,4 +38,4 @@ def send_archive(api: FunctionsApi, function_id: str, archive: Path, pace: Pace)
             api.transport.upload(target.url, headers, stream, size)
         return size
 
-    return pace.ask(send, repeatable=True)
+    return limiter.call(send, idempotent=True)

@@ -18,36 +18,36 @@ from collections.abc import Callable, Mapping
 
 from fnkit.client.api import FunctionsApi
 from fnkit.deploy.applying import apply_plan
-from fnkit.deploy.events import Report
-from fnkit.deploy.loading import Identity
-from fnkit.deploy.observing import observe
-from fnkit.deploy.pacing import Pace
-from fnkit.deploy.places import CacheFolder
-from fnkit.deploy.preparing import Prepared, Wish, prepare
-from fnkit.deploy.results import Applied
-from fnkit.deploy.slice_memory import remember_slices
-from fnkit.deploy.turn import take_turn
+from fnkit.deploy.events import EventCallback
+from fnkit.deploy.loading import ProjectIdentity
+from fnkit.deploy.observing import observe_namespace
+from fnkit.deploy.pacing import AdaptiveLimiter
+from fnkit.deploy.places import CacheDirectory
+from fnkit.deploy.preparing import DeployInputs, DeployRequest, prepare_inputs
+from fnkit.deploy.results import ApplyResult
+from fnkit.deploy.slice_memory import save_deployed_slices
+from fnkit.deploy.turn import deploy_lock
 from fnkit.errors import DeployError
 from fnkit.plan import Plan, plan_destroy
 from fnkit.plan.changes import encode_plan
 
 __all__ = ["deploy", "destroy"]
 
-Approve = Callable[[Plan], bool]
+ApproveCallback = Callable[[Plan], bool]
 """Called with the plan before anything changes; returning false cancels the deploy."""
 
 
 def deploy(
-    wish: Wish,
+    request: DeployRequest,
     api: FunctionsApi,
     *,
     environ: Mapping[str, str],
-    cache: CacheFolder,
-    report: Report,
-    approve: Approve,
-    promised: Plan | None = None,
+    cache: CacheDirectory,
+    report: EventCallback,
+    approve: ApproveCallback,
+    saved_plan: Plan | None = None,
     wait: bool = True,
-) -> tuple[Prepared, Applied | None]:
+) -> tuple[DeployInputs, ApplyResult | None]:
     """Deploy a project.
 
     Holds the deploy lock of the endpoint, project directory and stage from before planning until the end.
@@ -68,11 +68,11 @@ def deploy(
     Raises:
         FnkitError: Nothing was changed, or the namespace could not be created or updated.
     """
-    pace = Pace()
-    subject = (api.endpoint.api_url, api.endpoint.region, str(wish.directory), wish.stage)
-    with take_turn(cache.locks, subject=subject, wait=wait, report=report):
-        prepared = prepare(wish, api, environ=environ, cache=cache, pace=pace, report=report)
-        if promised is not None and encode_plan(promised) != encode_plan(prepared.plan):
+    pace = AdaptiveLimiter()
+    subject = (api.endpoint.api_url, api.endpoint.region, str(request.directory), request.stage)
+    with deploy_lock(cache.locks, key=subject, wait=wait, report=report):
+        prepared = prepare_inputs(request, api, environ=environ, cache=cache, limiter=pace, report=report)
+        if saved_plan is not None and encode_plan(saved_plan) != encode_plan(prepared.plan):
             raise DeployError(
                 "The saved plan is out of date: the project or the platform has changed since.",
                 code="stale-plan",
@@ -85,24 +85,24 @@ def deploy(
             prepared.observed,
             api,
             archives=prepared.archives,
-            last_good=prepared.last_good,
+            previous_archives=prepared.previous_archives,
             secrets=prepared.secrets,
-            pace=pace,
+            limiter=pace,
             report=report,
         )
         done = [one.name for one in applied.functions if one.failure is None]
-        remember_slices(prepared.desired, done, prepared.archives, cache.slices)
+        save_deployed_slices(prepared.desired, done, prepared.archives, cache.slices)
         return prepared, applied
 
 
 def destroy(
-    identity: Identity,
+    identity: ProjectIdentity,
     api: FunctionsApi,
     *,
-    cache: CacheFolder,
-    report: Report,
-    approve: Approve,
-) -> tuple[Plan, Applied | None]:
+    cache: CacheDirectory,
+    report: EventCallback,
+    approve: ApproveCallback,
+) -> tuple[Plan, ApplyResult | None]:
     """Delete everything that a project and its stage own. The project's code need not be valid.
 
     Args:
@@ -118,11 +118,11 @@ def destroy(
     Raises:
         FnkitError: Nothing was changed.
     """
-    pace = Pace()
+    pace = AdaptiveLimiter()
     endpoint = api.endpoint
     subject = (endpoint.api_url, endpoint.region, str(identity.root), identity.stage)
-    with take_turn(cache.locks, subject=subject, wait=True, report=report):
-        observed = observe(api, identity.namespace, pace)
+    with deploy_lock(cache.locks, key=subject, wait=True, report=report):
+        observed = observe_namespace(api, identity.namespace, pace)
         plan = plan_destroy(
             observed,
             project=identity.project,
@@ -134,5 +134,7 @@ def destroy(
         )
         if plan.is_empty or not approve(plan):
             return plan, None
-        applied = apply_plan(plan, observed, api, archives={}, last_good={}, secrets={}, pace=pace, report=report)
+        applied = apply_plan(
+            plan, observed, api, archives={}, previous_archives={}, secrets={}, limiter=pace, report=report
+        )
         return plan, applied

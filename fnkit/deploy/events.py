@@ -6,18 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Event", "Finished", "Report", "Started", "Step", "Waiting"]
+__all__ = ["DeployEvent", "ResourceFinished", "EventCallback", "ApplyStarted", "ResourceStep", "WaitingForLock"]
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class ApplyStarted:
     """Applying a plan with ``total`` changes starts."""
 
     total: int
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ResourceStep:
     """A resource enters a step.
 
     Attributes:
@@ -32,7 +32,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class ResourceFinished:
     """The change of a resource ended; ``failure`` is the error message if it failed."""
 
     kind: str
@@ -43,11 +43,11 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingForLock:
     """The deploy waits for another process; ``holder`` describes it."""
 
-    whom: str
+    holder: str
 
 
-Event: TypeAlias = Started | Step | Finished | Waiting
-Report: TypeAlias = Callable[[Event], None]
+DeployEvent: TypeAlias = ApplyStarted | ResourceStep | ResourceFinished | WaitingForLock
+EventCallback: TypeAlias = Callable[[DeployEvent], None]

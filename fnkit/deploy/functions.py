@@ -11,22 +11,22 @@ from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateFunction
 from fnkit.contract.resources import Function
 from fnkit.deploy import requests
-from fnkit.deploy.archives import Archives, send_archive
-from fnkit.deploy.children import apply_children
-from fnkit.deploy.events import Report, Step
-from fnkit.deploy.pacing import Pace
-from fnkit.deploy.restoring import restore
+from fnkit.deploy.archives import ArchivePaths, upload_archive
+from fnkit.deploy.children import apply_attached_resources
+from fnkit.deploy.events import EventCallback, ResourceStep
+from fnkit.deploy.pacing import AdaptiveLimiter
+from fnkit.deploy.restoring import rollback
 from fnkit.deploy.results import FunctionResult
-from fnkit.deploy.waiting import until_function_gone, until_function_settled
+from fnkit.deploy.waiting import wait_for_function_deletion, wait_for_function
 from fnkit.errors import ConflictError, DeployError, FnkitError, NotFoundError
-from fnkit.plan.changes import Action, ChildChange, FunctionChange, FunctionSettings
+from fnkit.plan.changes import Action, AttachedResourceChange, FunctionChange, FunctionConfig
 from fnkit.plan.tags import read_ownership
 
-__all__ = ["FunctionWork", "apply_function"]
+__all__ = ["ApplyContext", "apply_function"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionWork:
+class ApplyContext:
     """What applying function changes needs. Shared by all threads; ``repr`` omits the secrets.
 
     Attributes:
@@ -36,23 +36,26 @@ class FunctionWork:
     """
 
     api: FunctionsApi
-    pace: Pace
-    archives: Archives
-    last_good: Archives
+    limiter: AdaptiveLimiter
+    archives: ArchivePaths
+    previous_archives: ArchivePaths
     secrets: Mapping[str, str]
-    report: Report
+    report: EventCallback
     namespace_id: str
 
     def __repr__(self) -> str:
         return f"FunctionWork({self.namespace_id})"
 
-    def tell(self, name: str) -> Callable[[str], None]:
+    def step_callback(self, name: str) -> Callable[[str], None]:
         """Return a callback that reports a function's steps."""
-        return lambda text: self.report(Step("function", name, text))
+        return lambda text: self.report(ResourceStep("function", name, text))
 
 
 def apply_function(
-    change: FunctionChange, children: tuple[ChildChange, ...], live: Function | None, work: FunctionWork
+    change: FunctionChange,
+    resource_changes: tuple[AttachedResourceChange, ...],
+    live: Function | None,
+    context: ApplyContext,
 ) -> FunctionResult:
     """Apply the change of one function. A failure is part of the result, not raised.
 
@@ -71,20 +74,20 @@ def apply_function(
             case Action.KEEP:
                 pass
             case Action.DELETE:
-                _delete(change, work)
+                _delete_function(change, context)
                 function = None
             case Action.CREATE | Action.UPDATE | Action.REPLACE:
-                _let_settle(live, work)
-                function, uploaded = _make(change, children, work)
-                failure = _verdict(function, work)
+                _wait_until_stable(live, context)
+                function, uploaded = _deploy_function(change, resource_changes, context)
+                failure = _check_ready(function, context)
                 if failure is not None and live is not None:
-                    function, failure = _restore(live, function, failure, work)
+                    function, failure = _try_rollback(live, function, failure, context)
     except FnkitError as error:
         failure = error
     return FunctionResult(
         name=change.name,
         action=change.action.value,
-        status=_status(change, function, failure),
+        status=_result_status(change, function, failure),
         domain=function.domain_name if function else "",
         digest=change.code,
         seconds=time.monotonic() - started,
@@ -93,87 +96,89 @@ def apply_function(
     )
 
 
-def _let_settle(live: Function | None, work: FunctionWork) -> None:
+def _wait_until_stable(live: Function | None, context: ApplyContext) -> None:
     """Wait for an earlier deploy to end.
 
     How the API handles a PATCH during a deploy is neither documented nor recorded.
     """
     if live is not None and live.status in (Status.PENDING, Status.CREATING):
-        until_function_settled(work.api, live, work.pace, work.tell(live.name))
+        wait_for_function(context.api, live, context.limiter, context.step_callback(live.name))
 
 
-def _make(change: FunctionChange, children: tuple[ChildChange, ...], work: FunctionWork) -> tuple[Function, int]:
+def _deploy_function(
+    change: FunctionChange, resource_changes: tuple[AttachedResourceChange, ...], context: ApplyContext
+) -> tuple[Function, int]:
     settings = change.settings
     if settings is None:
         raise DeployError(f"The plan creates {change.name} without settings.", code="bad-plan")
-    tell = work.tell(change.name)
+    tell = context.step_callback(change.name)
     function_id = change.id
     if change.action is Action.REPLACE:
         tell("deleting the old function")
-        _delete(change, work)
+        _delete_function(change, context)
         function_id = None
     if function_id is None:
         tell("creating")
-        function_id = _create(change, settings, work).id
+        function_id = _create_function(change, settings, context).id
     uploaded = 0
     if change.archive is not None:
         tell("uploading")
-        uploaded = send_archive(work.api, function_id, work.archives[change.archive], work.pace)
-    child_ids = apply_children(work.api, work.pace, function_id, children)
+        uploaded = upload_archive(context.api, function_id, context.archives[change.archive], context.limiter)
+    child_ids = apply_attached_resources(context.api, context.limiter, function_id, resource_changes)
     tell("deploying")
-    body = requests.update_function(change, settings, child_ids, work.secrets)
-    updated = work.pace.ask(lambda: work.api.functions.update(function_id, body), repeatable=True)
-    return until_function_settled(work.api, updated, work.pace, tell), uploaded
+    body = requests.update_function(change, settings, child_ids, context.secrets)
+    updated = context.limiter.call(lambda: context.api.functions.update(function_id, body), idempotent=True)
+    return wait_for_function(context.api, updated, context.limiter, tell), uploaded
 
 
-def _create(change: FunctionChange, settings: FunctionSettings, work: FunctionWork) -> Function:
+def _create_function(change: FunctionChange, settings: FunctionConfig, context: ApplyContext) -> Function:
     """Create the function.
 
     If the response to an earlier attempt was lost, the API reports a conflict; the function is then looked up by
     name.
     """
-    body = requests.create_function(change, settings, work.namespace_id)
+    body = requests.create_function(change, settings, context.namespace_id)
 
     def create() -> Function:
         try:
-            return work.api.functions.create(body)
+            return context.api.functions.create(body)
         except ConflictError:
-            found = _find_own(body, work)
+            found = _find_created(body, context)
             if found is None:
                 raise
             return found
 
-    return work.pace.ask(create, repeatable=True)
+    return context.limiter.call(create, idempotent=True)
 
 
-def _find_own(body: CreateFunction, work: FunctionWork) -> Function | None:
+def _find_created(body: CreateFunction, context: ApplyContext) -> Function | None:
     """Return the live function that an earlier attempt of this request created.
 
     The owner tags must match, so that a function of another owner still raises the conflict.
     """
-    for function in work.api.functions.list(work.namespace_id):
+    for function in context.api.functions.list(context.namespace_id):
         if function.name == body.name:
             return function if set(body.tags or ()) <= set(function.tags) else None
     return None
 
 
-def _delete(change: FunctionChange, work: FunctionWork) -> None:
+def _delete_function(change: FunctionChange, context: ApplyContext) -> None:
     function_id = change.id
     if function_id is None:
         return
-    work.tell(change.name)("deleting")
+    context.step_callback(change.name)("deleting")
     try:
-        work.pace.ask(lambda: work.api.functions.delete(function_id), repeatable=True)
+        context.limiter.call(lambda: context.api.functions.delete(function_id), idempotent=True)
     except NotFoundError:
         return
-    until_function_gone(work.api, function_id, change.name, work.pace)
+    wait_for_function_deletion(context.api, function_id, change.name, context.limiter)
 
 
-def _verdict(function: Function, work: FunctionWork) -> DeployError | None:
+def _check_ready(function: Function, context: ApplyContext) -> DeployError | None:
     if function.status == Status.READY:
         return None
     reason = function.error_message or f"its status is {function.status}"
-    is_local = work.api.endpoint.loopback
+    is_local = context.api.endpoint.is_loopback
     return DeployError(
         f"{function.name} was not deployed: {reason}.",
         code="function-in-error",
@@ -183,21 +188,21 @@ def _verdict(function: Function, work: FunctionWork) -> DeployError | None:
     )
 
 
-def _restore(
-    live: Function, function: Function, failure: DeployError, work: FunctionWork
+def _try_rollback(
+    live: Function, function: Function, failure: DeployError, context: ApplyContext
 ) -> tuple[Function, DeployError]:
     """Redeploy the previous version, if it was serving and its archive is still on this machine."""
-    archive = work.last_good.get(read_ownership(live.tags).code or "")
+    archive = context.previous_archives.get(read_ownership(live.tags).code_digest or "")
     if live.status != Status.READY or archive is None or not archive.is_file():
         return function, failure
-    restored = restore(work.api, work.pace, live, archive, work.tell(live.name))
+    restored = rollback(context.api, context.limiter, live, archive, context.step_callback(live.name))
     if restored is None:
         return function, failure
     message = f"{failure.message} The previous version serves again."
     return restored, DeployError(message, code=failure.code, hint=failure.hint)
 
 
-def _status(change: FunctionChange, function: Function | None, failure: FnkitError | None) -> str:
+def _result_status(change: FunctionChange, function: Function | None, failure: FnkitError | None) -> str:
     if function is not None:
         return function.status
     return "deleted" if change.action is Action.DELETE and failure is None else "unknown"

@@ -11,23 +11,31 @@ from pathlib import Path
 from fnkit.bundler.selection import select_files
 from fnkit.errors import ProjectError
 from fnkit.project import Project, Settings, build_project, find_root, read_settings
-from fnkit.project.findings import Findings
-from fnkit.project.namespaces import check_stage, checked_project_name, checked_region, namespace_spec
+from fnkit.project.findings import ProblemList
+from fnkit.project.namespaces import check_stage, validate_project_name, validate_region, build_namespace
 from fnkit.scanner import ScanReport, scan
 
-__all__ = ["Identity", "Source", "identify", "load_identity", "load_project", "project_region", "read_source"]
+__all__ = [
+    "ProjectIdentity",
+    "ProjectSource",
+    "project_identity",
+    "load_identity",
+    "load_project",
+    "project_region",
+    "read_project_source",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ProjectSource:
     """The settings and scan results of a directory before validation, including problems."""
 
     root: Path
     settings: Settings
-    report: ScanReport
+    scan_report: ScanReport
 
 
-def read_source(directory: Path, *, import_modules: bool = False) -> Source:
+def read_project_source(directory: Path, *, import_modules: bool = False) -> ProjectSource:
     """Read the settings and scan the files of the project that contains ``directory``.
 
     Args:
@@ -44,7 +52,7 @@ def read_source(directory: Path, *, import_modules: bool = False) -> Source:
     settings = read_settings(root)
     files = select_files(root, settings.exclude)
     report = scan(root, [root / file for file in files if file.endswith(".py")], import_modules=import_modules)
-    return Source(root=root, settings=settings, report=report)
+    return ProjectSource(root=root, settings=settings, scan_report=report)
 
 
 def load_project(
@@ -66,12 +74,12 @@ def load_project(
         ProjectInvalid: Contains all problems at once.
         ProjectError: There is no project.
     """
-    source = read_source(directory, import_modules=import_modules)
-    return build_project(source.root, source.settings, source.report, stage=stage, available=available)
+    source = read_project_source(directory, import_modules=import_modules)
+    return build_project(source.root, source.settings, source.scan_report, stage=stage, available=available)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class ProjectIdentity:
     """The names that identify a project and stage. Sufficient to inspect or destroy its resources."""
 
     root: Path
@@ -81,7 +89,7 @@ class Identity:
     region: str | None
 
 
-def load_identity(directory: Path, *, stage: str = "") -> Identity:
+def load_identity(directory: Path, *, stage: str = "") -> ProjectIdentity:
     """Return the identity of a directory's project from its settings alone. Its code need not be valid.
 
     Raises:
@@ -89,7 +97,7 @@ def load_identity(directory: Path, *, stage: str = "") -> Identity:
         ProjectError: There is no project.
     """
     root = find_root(directory) or directory
-    return identify(root, read_settings(root), stage)
+    return project_identity(root, read_settings(root), stage)
 
 
 def project_region(directory: Path, stage: str) -> str | None:
@@ -101,16 +109,16 @@ def project_region(directory: Path, stage: str) -> str | None:
     return load_identity(directory, stage=stage).region
 
 
-def identify(root: Path, settings: Settings, stage: str) -> Identity:
+def project_identity(root: Path, settings: Settings, stage: str) -> ProjectIdentity:
     """Return the identity that settings define for a stage.
 
     Raises:
         ProjectInvalid: A name is invalid.
     """
-    findings = Findings()
+    findings = ProblemList()
     check_stage(stage, settings, findings)
-    project = checked_project_name(settings, findings)
-    namespace = namespace_spec(settings, stage, findings)
-    region = checked_region(settings, stage, findings)
+    project = validate_project_name(settings, findings)
+    namespace = build_namespace(settings, stage, findings)
+    region = validate_region(settings, stage, findings)
     findings.raise_if_any()
-    return Identity(root=root, project=project, stage=stage, namespace=namespace.name, region=region)
+    return ProjectIdentity(root=root, project=project, stage=stage, namespace=namespace.name, region=region)

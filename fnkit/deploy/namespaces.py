@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.resources import Namespace
 from fnkit.deploy import requests
-from fnkit.deploy.events import Report, Step
-from fnkit.deploy.pacing import Pace
-from fnkit.deploy.waiting import until_namespace_gone, until_namespace_ready
+from fnkit.deploy.events import EventCallback, ResourceStep
+from fnkit.deploy.pacing import AdaptiveLimiter
+from fnkit.deploy.waiting import wait_for_namespace_deletion, wait_for_namespace
 from fnkit.errors import ConflictError, NotFoundError
 from fnkit.plan.changes import Action, NamespaceChange
 
@@ -17,7 +17,11 @@ __all__ = ["apply_namespace", "delete_namespace"]
 
 
 def apply_namespace(
-    api: FunctionsApi, pace: Pace, change: NamespaceChange, secrets: Mapping[str, str], report: Report
+    api: FunctionsApi,
+    limiter: AdaptiveLimiter,
+    change: NamespaceChange,
+    secrets: Mapping[str, str],
+    report: EventCallback,
 ) -> str | None:
     """Create or update the namespace and wait until it is ready.
 
@@ -31,19 +35,21 @@ def apply_namespace(
     namespace_id = change.id
     match change.action:
         case Action.CREATE:
-            report(Step("namespace", change.name, "creating"))
-            namespace = _create(api, pace, change, secrets)
-            return until_namespace_ready(api, namespace, pace).id
+            report(ResourceStep("namespace", change.name, "creating"))
+            namespace = _create_namespace(api, limiter, change, secrets)
+            return wait_for_namespace(api, namespace, limiter).id
         case Action.UPDATE if namespace_id is not None:
-            report(Step("namespace", change.name, "updating"))
+            report(ResourceStep("namespace", change.name, "updating"))
             body = requests.update_namespace(change, secrets)
-            namespace = pace.ask(lambda: api.namespaces.update(namespace_id, body), repeatable=True)
-            return until_namespace_ready(api, namespace, pace).id
+            namespace = limiter.call(lambda: api.namespaces.update(namespace_id, body), idempotent=True)
+            return wait_for_namespace(api, namespace, limiter).id
         case _:
             return namespace_id
 
 
-def delete_namespace(api: FunctionsApi, pace: Pace, change: NamespaceChange, report: Report) -> None:
+def delete_namespace(
+    api: FunctionsApi, limiter: AdaptiveLimiter, change: NamespaceChange, report: EventCallback
+) -> None:
     """Delete the namespace and wait until it is gone; do nothing unless the change is a deletion.
 
     Raises:
@@ -53,15 +59,17 @@ def delete_namespace(api: FunctionsApi, pace: Pace, change: NamespaceChange, rep
     namespace_id = change.id
     if change.action is not Action.DELETE or namespace_id is None:
         return
-    report(Step("namespace", change.name, "deleting"))
+    report(ResourceStep("namespace", change.name, "deleting"))
     try:
-        pace.ask(lambda: api.namespaces.delete(namespace_id), repeatable=True)
+        limiter.call(lambda: api.namespaces.delete(namespace_id), idempotent=True)
     except NotFoundError:
         return
-    until_namespace_gone(api, namespace_id, change.name, pace)
+    wait_for_namespace_deletion(api, namespace_id, change.name, limiter)
 
 
-def _create(api: FunctionsApi, pace: Pace, change: NamespaceChange, secrets: Mapping[str, str]) -> Namespace:
+def _create_namespace(
+    api: FunctionsApi, limiter: AdaptiveLimiter, change: NamespaceChange, secrets: Mapping[str, str]
+) -> Namespace:
     """Create the namespace.
 
     If the response to an earlier attempt was lost, the API reports a conflict; the namespace then exists with our
@@ -79,4 +87,4 @@ def _create(api: FunctionsApi, pace: Pace, change: NamespaceChange, secrets: Map
                     return found
             raise
 
-    return pace.ask(create, repeatable=True)
+    return limiter.call(create, idempotent=True)

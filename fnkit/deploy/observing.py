@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
 from fnkit.contract.resources import Namespace
-from fnkit.deploy.pacing import Pace
-from fnkit.deploy.waiting import until_namespace_gone
-from fnkit.plan.desired import Desired
-from fnkit.plan.observed import LiveChildren, Observed
-from fnkit.plan.planning import undecided_children
+from fnkit.deploy.pacing import AdaptiveLimiter
+from fnkit.deploy.waiting import wait_for_namespace_deletion
+from fnkit.plan.desired import DesiredState
+from fnkit.plan.observed import AttachedResources, ObservedState
+from fnkit.plan.planning import resources_to_fetch
 
-__all__ = ["observe", "observe_children"]
+__all__ = ["observe_namespace", "observe_attached_resources"]
 
 
-def observe(api: FunctionsApi, namespace: str, pace: Pace) -> Observed:
+def observe_namespace(api: FunctionsApi, namespace: str, limiter: AdaptiveLimiter) -> ObservedState:
     """Return the namespace of that name in the endpoint's project, and its functions.
 
     Waits for a namespace that is being deleted, because its name is not free until then.
@@ -25,18 +25,23 @@ def observe(api: FunctionsApi, namespace: str, pace: Pace) -> Observed:
         ApiError: The API rejected a request.
         DeployError: A namespace stays in deletion.
     """
-    live_namespace = _namespace(api, namespace, pace)
+    live_namespace = _find_namespace(api, namespace, limiter)
     if live_namespace is None:
-        return Observed()
-    functions = pace.ask(lambda: api.functions.list(live_namespace.id), repeatable=True)
-    return Observed(
+        return ObservedState()
+    functions = limiter.call(lambda: api.functions.list(live_namespace.id), idempotent=True)
+    return ObservedState(
         namespace=live_namespace, functions=tuple(one for one in functions if one.status != Status.DELETING)
     )
 
 
-def observe_children(
-    api: FunctionsApi, observed: Observed, desired: Desired, pace: Pace, *, refresh: bool = False
-) -> Observed:
+def observe_attached_resources(
+    api: FunctionsApi,
+    observed: ObservedState,
+    desired: DesiredState,
+    limiter: AdaptiveLimiter,
+    *,
+    refresh: bool = False,
+) -> ObservedState:
     """Return ``observed`` with the crons, domains and triggers that planning needs.
 
     Args:
@@ -50,28 +55,30 @@ def observe_children(
     ids = (
         tuple(one.id for one in observed.functions if one.name in wanted)
         if refresh
-        else undecided_children(desired, observed)
+        else resources_to_fetch(desired, observed)
     )
 
-    def fetch(function_id: str) -> tuple[str, LiveChildren]:
-        return function_id, LiveChildren(
-            crons=tuple(pace.ask(lambda: api.crons.list(function_id), repeatable=True)),
-            domains=tuple(pace.ask(lambda: api.domains.list(function_id), repeatable=True)),
-            triggers=tuple(pace.ask(lambda: api.triggers.list(function_id), repeatable=True)),
+    def fetch(function_id: str) -> tuple[str, AttachedResources]:
+        return function_id, AttachedResources(
+            crons=tuple(limiter.call(lambda: api.crons.list(function_id), idempotent=True)),
+            domains=tuple(limiter.call(lambda: api.domains.list(function_id), idempotent=True)),
+            triggers=tuple(limiter.call(lambda: api.triggers.list(function_id), idempotent=True)),
         )
 
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="observe") as pool:
         children = dict(pool.map(fetch, ids))
-    return Observed(namespace=observed.namespace, functions=observed.functions, children=children)
+    return ObservedState(namespace=observed.namespace, functions=observed.functions, attached_resources=children)
 
 
-def _namespace(api: FunctionsApi, name: str, pace: Pace) -> Namespace | None:
+def _find_namespace(api: FunctionsApi, name: str, limiter: AdaptiveLimiter) -> Namespace | None:
     # Whether the API's name filter matches exactly is neither documented nor visible in recordings.
-    matches = pace.ask(lambda: api.namespaces.list(name=name, project_id=api.endpoint.project_id), repeatable=True)
+    matches = limiter.call(
+        lambda: api.namespaces.list(name=name, project_id=api.endpoint.project_id), idempotent=True
+    )
     for match in matches:
         if match.name != name:
             continue
         if match.status != Status.DELETING:
             return match
-        until_namespace_gone(api, match.id, match.name, pace)
+        wait_for_namespace_deletion(api, match.id, match.name, limiter)
     return None

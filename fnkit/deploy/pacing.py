@@ -15,38 +15,38 @@ from typing import Final, TypeVar
 
 from fnkit.errors import ApiError, ApiUnreachable, DeployError
 
-__all__ = ["Pace", "Stopped"]
+__all__ = ["AdaptiveLimiter", "DeployInterrupted"]
 
 T = TypeVar("T")
 
 _SUCCESSES_TO_GROW: Final = 8
-_ATTEMPTS: Final = 12
-_UNANSWERED_ATTEMPTS: Final = 4
-_FIRST_PAUSE: Final = 0.25
-_LONGEST_PAUSE: Final = 8.0
-_TOO_MANY: Final = 429
+_MAX_ATTEMPTS: Final = 12
+_MAX_ATTEMPTS_WITHOUT_RESPONSE: Final = 4
+_INITIAL_DELAY_SECONDS: Final = 0.25
+_MAX_DELAY_SECONDS: Final = 8.0
+_TOO_MANY_REQUESTS: Final = 429
 _CONFLICT: Final = 409
 _UNAVAILABLE: Final = (502, 503, 504)
 
 
-class Stopped(DeployError):
+class DeployInterrupted(DeployError):
     """The deploy was interrupted between two requests."""
 
     default_code = "interrupted"
 
 
-class Pace:
+class AdaptiveLimiter:
     """An adaptive limit on concurrent requests. Thread-safe; shared by all threads of a deploy.
 
     Attributes:
         interrupted: Set to end every pause and all further requests.
     """
 
-    def __init__(self, most: int = 8) -> None:
-        self.stop = threading.Event()
-        self._most = most
-        self._limit = most
-        self._under_way = 0
+    def __init__(self, max_limit: int = 8) -> None:
+        self.interrupted = threading.Event()
+        self._max_limit = max_limit
+        self._limit = max_limit
+        self._in_flight = 0
         self._successes = 0
         self._changed = threading.Condition()
 
@@ -55,14 +55,14 @@ class Pace:
         """The current limit of concurrent requests."""
         return self._limit
 
-    def check(self) -> None:
+    def raise_if_interrupted(self) -> None:
         """Raise an exception if the deploy was interrupted.
 
         Raises:
             DeployInterrupted: ``interrupted`` is set.
         """
-        if self.stop.is_set():
-            raise Stopped("The deploy was interrupted.", hint="Run `fnkit deploy` again to complete it.")
+        if self.interrupted.is_set():
+            raise DeployInterrupted("The deploy was interrupted.", hint="Run `fnkit deploy` again to complete it.")
 
     def pause(self, seconds: float) -> None:
         """Sleep for a number of seconds.
@@ -70,10 +70,10 @@ class Pace:
         Raises:
             DeployInterrupted: ``interrupted`` is set; raised immediately.
         """
-        self.stop.wait(seconds)
-        self.check()
+        self.interrupted.wait(seconds)
+        self.raise_if_interrupted()
 
-    def ask(self, request: Callable[[], T], *, repeatable: bool) -> T:
+    def call(self, request: Callable[[], T], *, idempotent: bool) -> T:
         """Send a request within the limit and retry it after 429 and 409 ``transient_state``.
 
         Args:
@@ -85,25 +85,25 @@ class Pace:
             ApiError: The error of the last attempt.
             DeployInterrupted: The deploy was interrupted.
         """
-        pause = _FIRST_PAUSE
-        for attempt in range(1, _ATTEMPTS + 1):
-            self.check()
+        pause = _INITIAL_DELAY_SECONDS
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
+            self.raise_if_interrupted()
             try:
                 with self._slot():
                     response = request()
             except ApiError as error:
-                if attempt >= _attempts(error, repeatable=repeatable):
+                if attempt >= _max_attempts(error, idempotent=idempotent):
                     raise
-                if error.status == _TOO_MANY:
+                if error.status == _TOO_MANY_REQUESTS:
                     self._shrink()
             else:
                 self._grow()
                 return response
             self.pause(pause)
-            pause = min(pause * 1.7, _LONGEST_PAUSE)
+            pause = min(pause * 1.7, _MAX_DELAY_SECONDS)
         raise AssertionError("unreachable")
 
-    def until(self, ask: Callable[[], T | None], *, seconds: float, longest_pause: float) -> T | None:
+    def poll(self, check: Callable[[], T | None], *, timeout_seconds: float, max_interval: float) -> T | None:
         """Call ``check`` until it returns a value; return ``None`` after a timeout.
 
         Starts with pauses of 30 ms, since local builds take a fraction of a second, and increases them to
@@ -112,27 +112,27 @@ class Pace:
         Raises:
             DeployInterrupted: The deploy was interrupted.
         """
-        deadline = time.monotonic() + seconds
-        pause = min(0.03, longest_pause)
+        deadline = time.monotonic() + timeout_seconds
+        pause = min(0.03, max_interval)
         while True:
-            response = ask()
+            response = check()
             if response is not None:
                 return response
             if time.monotonic() >= deadline:
                 return None
             self.pause(pause)
-            pause = min(pause * 1.5, longest_pause)
+            pause = min(pause * 1.5, max_interval)
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
         with self._changed:
-            self._changed.wait_for(lambda: self._under_way < self._limit)
-            self._under_way += 1
+            self._changed.wait_for(lambda: self._in_flight < self._limit)
+            self._in_flight += 1
         try:
             yield
         finally:
             with self._changed:
-                self._under_way -= 1
+                self._in_flight -= 1
                 self._changed.notify_all()
 
     def _shrink(self) -> None:
@@ -143,18 +143,18 @@ class Pace:
     def _grow(self) -> None:
         with self._changed:
             self._successes += 1
-            if self._successes >= _SUCCESSES_TO_GROW and self._limit < self._most:
+            if self._successes >= _SUCCESSES_TO_GROW and self._limit < self._max_limit:
                 self._limit += 1
                 self._successes = 0
                 self._changed.notify_all()
 
 
-def _attempts(error: ApiError, *, repeatable: bool) -> int:
+def _max_attempts(error: ApiError, *, idempotent: bool) -> int:
     """Return how often a request that fails with this error is sent in all; 1 if a retry would not help."""
-    if error.status == _TOO_MANY:
-        return _ATTEMPTS
+    if error.status == _TOO_MANY_REQUESTS:
+        return _MAX_ATTEMPTS
     if error.status == _CONFLICT:
         is_transient = error.body_type == "transient_state" or "transient" in error.message
-        return _ATTEMPTS if is_transient else 1
+        return _MAX_ATTEMPTS if is_transient else 1
     no_answer = isinstance(error, ApiUnreachable) and error.code in ("api-unreachable", "api-timeout")
-    return _UNANSWERED_ATTEMPTS if repeatable and (no_answer or error.status in _UNAVAILABLE) else 1
+    return _MAX_ATTEMPTS_WITHOUT_RESPONSE if idempotent and (no_answer or error.status in _UNAVAILABLE) else 1

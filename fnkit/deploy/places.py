@@ -15,11 +15,11 @@ from pathlib import Path
 
 from fnkit.errors import FnkitError
 
-__all__ = ["CacheFolder", "cache_folder"]
+__all__ = ["CacheDirectory", "open_cache_directory"]
 
 
 @dataclass(frozen=True, slots=True)
-class CacheFolder:
+class CacheDirectory:
     """fnkit's directory in the user's cache directory. It may be deleted at any time."""
 
     root: Path
@@ -50,13 +50,13 @@ class CacheFolder:
         return self.root / "secrets"
 
 
-def cache_folder(environ: Mapping[str, str]) -> CacheFolder:
+def open_cache_directory(environ: Mapping[str, str]) -> CacheDirectory:
     """Return ``$FNKIT_CACHE``, or ``fnkit`` in the user's cache directory; create it with mode 0700.
 
     Raises:
         FnkitError: It cannot be created.
     """
-    root = _root(environ)
+    root = _cache_root(environ)
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -65,10 +65,10 @@ def cache_folder(environ: Mapping[str, str]) -> CacheFolder:
             code="cache-unusable",
             hint="Set FNKIT_CACHE to a directory that you can write to.",
         ) from error
-    return CacheFolder(root)
+    return CacheDirectory(root)
 
 
-def _root(environ: Mapping[str, str]) -> Path:
+def _cache_root(environ: Mapping[str, str]) -> Path:
     if explicit := environ.get("FNKIT_CACHE"):
         return Path(explicit).absolute()
     if os.name == "nt" and (local := environ.get("LOCALAPPDATA")):

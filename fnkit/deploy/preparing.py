@@ -6,26 +6,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnkit.bundler import Backend, Bundle, BundleProgress, Lock, bundle_project, lock_project
+from fnkit.bundler import ResolverBackend, Bundle, BundleProgress, Lock, bundle_project, lock_project
 from fnkit.client.api import FunctionsApi
-from fnkit.deploy.archives import Archives
-from fnkit.deploy.events import Report, Step
+from fnkit.deploy.archives import ArchivePaths
+from fnkit.deploy.events import EventCallback, ResourceStep
 from fnkit.deploy.loading import load_project
-from fnkit.deploy.observing import observe, observe_children
-from fnkit.deploy.pacing import Pace
-from fnkit.deploy.places import CacheFolder
-from fnkit.deploy.site import Site, ask_site
-from fnkit.deploy.slice_memory import recall_slices, with_slices
-from fnkit.deploy.verdicts import judge_secrets
+from fnkit.deploy.observing import observe_namespace, observe_attached_resources
+from fnkit.deploy.pacing import AdaptiveLimiter
+from fnkit.deploy.places import CacheDirectory
+from fnkit.deploy.site import DeployTarget, discover_target
+from fnkit.deploy.slice_memory import load_deployed_slices, with_deployed_slices
+from fnkit.deploy.verdicts import verify_secrets
 from fnkit.errors import UsageError
-from fnkit.plan import Desired, Observed, Plan, desired_state, make_plan
+from fnkit.plan import DesiredState, ObservedState, Plan, desired_state, make_plan
 from fnkit.project import Project, read_secret_values
 
-__all__ = ["Prepared", "Wish", "bundle_for", "check_names", "lock_for", "prepare"]
+__all__ = [
+    "DeployInputs",
+    "DeployRequest",
+    "bundle_functions",
+    "check_function_names",
+    "lock_requirements",
+    "prepare_inputs",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class DeployRequest:
     """Options of a deploy.
 
     Attributes:
@@ -44,7 +51,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class DeployInputs:
     """A plan and everything needed to apply it.
 
     Attributes:
@@ -52,30 +59,30 @@ class Prepared:
         secrets: Values by name; omitted from ``repr``.
     """
 
-    site: Site
+    target: DeployTarget
     project: Project
     bundles: tuple[Bundle, ...]
-    desired: Desired
-    observed: Observed
+    desired: DesiredState
+    observed: ObservedState
     plan: Plan
-    last_good: Archives
+    previous_archives: ArchivePaths
     secrets: Mapping[str, str] = field(repr=False)
 
     @property
-    def archives(self) -> Archives:
+    def archives(self) -> ArchivePaths:
         """Zip files by content digest."""
         return {bundle.digest: bundle.path for bundle in self.bundles}
 
 
-def prepare(
-    wish: Wish,
+def prepare_inputs(
+    request: DeployRequest,
     api: FunctionsApi,
     *,
     environ: Mapping[str, str],
-    cache: CacheFolder,
-    pace: Pace,
-    report: Report,
-) -> Prepared:
+    cache: CacheDirectory,
+    limiter: AdaptiveLimiter,
+    report: EventCallback,
+) -> DeployInputs:
     """Make the inputs of a deploy. Changes nothing at the endpoint.
 
     Args:
@@ -92,50 +99,50 @@ def prepare(
         ApiError: The endpoint rejected a request or could not be reached.
         DeployError: A name belongs to another owner.
     """
-    site = ask_site(api, pace)
-    project = load_project(wish.directory, stage=wish.stage, available=site.available)
-    check_names(project, wish.names)
+    site = discover_target(api, limiter)
+    project = load_project(request.directory, stage=request.stage, available=site.available_runtimes)
+    check_function_names(project, request.names)
     secrets = read_secret_values(project, environ)
-    bundles = bundle_for(project, site, cache, wish.names, report)
+    bundles = bundle_functions(project, site, cache, request.names, report)
     desired = desired_state(
         project,
         bundles,
-        names=wish.names,
+        names=request.names,
         project_id=api.endpoint.project_id,
         region=api.endpoint.region,
         nats_account=site.info.nats_account if site.info is not None else "",
     )
-    observed = observe(api, project.namespace.name, pace)
-    observed = observe_children(api, observed, desired, pace, refresh=wish.refresh)
-    deployed = recall_slices(observed, cache.slices)
-    observed = with_slices(observed, deployed)
+    observed = observe_namespace(api, project.namespace.name, limiter)
+    observed = observe_attached_resources(api, observed, desired, limiter, refresh=request.refresh)
+    deployed = load_deployed_slices(observed, cache.slices)
+    observed = with_deployed_slices(observed, deployed)
     plan = make_plan(
         desired,
         observed,
-        judge_secrets(observed, secrets, cache.secrets),
+        verify_secrets(observed, secrets, cache.secrets),
         api_url=api.endpoint.api_url,
         region=api.endpoint.region,
         project_id=api.endpoint.project_id,
-        prune=wish.prune,
+        prune=request.prune,
     )
-    return Prepared(
-        site=site,
+    return DeployInputs(
+        target=site,
         project=project,
         bundles=bundles,
         desired=desired,
         observed=observed,
         plan=plan,
-        last_good={digest: Path(slice_.archive) for digest, slice_ in deployed.items()},
+        previous_archives={digest: Path(slice_.archive) for digest, slice_ in deployed.items()},
         secrets=secrets,
     )
 
 
-def bundle_for(
+def bundle_functions(
     project: Project,
-    site: Site,
-    cache: CacheFolder,
+    target: DeployTarget,
+    cache: CacheDirectory,
     names: frozenset[str] | None,
-    report: Report,
+    report: EventCallback,
     *,
     out: Path | None = None,
 ) -> tuple[Bundle, ...]:
@@ -147,36 +154,40 @@ def bundle_for(
     selected = [spec for spec in project.functions if names is None or spec.name in names]
     return bundle_project(
         project,
-        site.targets(spec.runtime for spec in selected),
+        target.bundle_targets(spec.runtime for spec in selected),
         out=out or cache.archives,
         cache=cache.bundler,
-        kind=site.kind,
+        kind=target.kind,
         names=names,
-        report=_teller(report),
+        report=_progress_adapter(report),
     )
 
 
-def lock_for(project: Project, site: Site, report: Report, *, upgrade: bool, backend: Backend) -> tuple[Lock, ...]:
+def lock_requirements(
+    project: Project, target: DeployTarget, report: EventCallback, *, upgrade: bool, backend: ResolverBackend
+) -> tuple[Lock, ...]:
     """Resolve the requirements for a target and write the lock files.
 
     Raises:
         BundleError: The requirements cannot be resolved.
     """
-    targets = site.targets(spec.runtime for spec in project.functions)
-    return lock_project(project, targets, kind=site.kind, upgrade=upgrade, backend=backend, report=_teller(report))
+    targets = target.bundle_targets(spec.runtime for spec in project.functions)
+    return lock_project(
+        project, targets, kind=target.kind, upgrade=upgrade, backend=backend, report=_progress_adapter(report)
+    )
 
 
-def _teller(report: Report) -> Callable[[BundleProgress], None]:
+def _progress_adapter(report: EventCallback) -> Callable[[BundleProgress], None]:
     """Return a callback that reports the bundler's progress as events of a deploy."""
 
     def tell(progress: BundleProgress) -> None:
         count = f" {progress.done}/{progress.total}" if progress.total else ""
-        report(Step("bundle", progress.runtime, f"{progress.stage}{count} {progress.detail}".rstrip()))
+        report(ResourceStep("bundle", progress.runtime, f"{progress.stage}{count} {progress.detail}".rstrip()))
 
     return tell
 
 
-def check_names(project: Project, names: frozenset[str] | None) -> None:
+def check_function_names(project: Project, names: frozenset[str] | None) -> None:
     """Reject names of functions that the project does not have.
 
     Raises:

@@ -10,8 +10,8 @@ from fnkit.contract.requests import (
     CreateFunction,
     CreateNamespace,
     CreateTrigger,
-    NatsInput,
-    QueueInput,
+    ScwNatsConfigInput,
+    ScwSqsConfigInput,
     Secret,
     UpdateCron,
     UpdateFunction,
@@ -22,13 +22,13 @@ from fnkit.plan.changes import (
     CronChange,
     DomainChange,
     FunctionChange,
-    FunctionSettings,
+    FunctionConfig,
     NamespaceChange,
-    SecretChanges,
+    SecretDiff,
     TriggerChange,
-    TriggerSettings,
+    TriggerConfig,
 )
-from fnkit.plan.tags import code_tag, links_tag, live_links
+from fnkit.plan.tags import code_tag, resource_hash_tag, hash_live_ids
 
 __all__ = [
     "create_cron",
@@ -51,7 +51,7 @@ def create_namespace(change: NamespaceChange, project_id: str, secrets: Mapping[
         project_id=project_id,
         environment_variables=settings.environment if settings else None,
         description=settings.description if settings else None,
-        secret_environment_variables=_secrets(change.secrets, secrets),
+        secret_environment_variables=_secret_inputs(change.secrets, secrets),
         tags=list(settings.tags) if settings else None,
     )
 
@@ -62,12 +62,12 @@ def update_namespace(change: NamespaceChange, secrets: Mapping[str, str]) -> Upd
     return UpdateNamespace(
         environment_variables=settings.environment if settings else None,
         description=settings.description if settings else None,
-        secret_environment_variables=_secrets(change.secrets, secrets),
+        secret_environment_variables=_secret_inputs(change.secrets, secrets),
         tags=list(settings.tags) if settings else None,
     )
 
 
-def create_function(change: FunctionChange, settings: FunctionSettings, namespace_id: str) -> CreateFunction:
+def create_function(change: FunctionChange, settings: FunctionConfig, namespace_id: str) -> CreateFunction:
     """Return the body of POST /functions: name, runtime and owner tags only.
 
     All other settings follow in the final PATCH, together with the digest.
@@ -83,11 +83,11 @@ def create_function(change: FunctionChange, settings: FunctionSettings, namespac
 
 
 def update_function(
-    change: FunctionChange, settings: FunctionSettings, child_ids: Iterable[str], secrets: Mapping[str, str]
+    change: FunctionChange, settings: FunctionConfig, resource_ids: Iterable[str], secrets: Mapping[str, str]
 ) -> UpdateFunction:
     """Return the body of PATCH /functions/{id}: every setting, the tags with the new digest, and the redeploy."""
-    links = change.live_links if change.live_links is not None else live_links(child_ids)
-    tags = [*change.tags, code_tag(change.code), links_tag(change.declared, links)]
+    links = change.live_links if change.live_links is not None else hash_live_ids(resource_ids)
+    tags = [*change.tags, code_tag(change.code), resource_hash_tag(change.declared, links)]
     return UpdateFunction(
         environment_variables=settings.environment,
         min_scale=settings.min_scale,
@@ -99,7 +99,7 @@ def update_function(
         handler=settings.handler,
         privacy=settings.privacy,
         description=settings.description,
-        secret_environment_variables=_secrets(change.secrets, secrets),
+        secret_environment_variables=_secret_inputs(change.secrets, secrets),
         http_option=settings.http_option,
         sandbox=settings.sandbox,
         tags=tags,
@@ -117,13 +117,15 @@ def create_domain(change: DomainChange, function_id: str) -> CreateDomain:
     return CreateDomain(function_id=function_id, hostname=change.name)
 
 
-def create_trigger(change: TriggerChange, settings: TriggerSettings, function_id: str) -> CreateTrigger:
+def create_trigger(change: TriggerChange, settings: TriggerConfig, function_id: str) -> CreateTrigger:
     """Return the body of POST /triggers."""
     queue = nats = None
     if settings.source == "sqs":
-        queue = QueueInput(queue=settings.address, mnq_project_id=settings.project_id, mnq_region=settings.region)
+        queue = ScwSqsConfigInput(
+            queue=settings.address, mnq_project_id=settings.project_id, mnq_region=settings.region
+        )
     else:
-        nats = NatsInput(
+        nats = ScwNatsConfigInput(
             subject=settings.address,
             mnq_nats_account_id=settings.account or None,
             mnq_project_id=settings.project_id,
@@ -138,7 +140,7 @@ def create_trigger(change: TriggerChange, settings: TriggerSettings, function_id
     )
 
 
-def update_trigger(settings: TriggerSettings) -> UpdateTrigger:
+def update_trigger(settings: TriggerConfig) -> UpdateTrigger:
     """Return the body of PATCH /triggers/{id}: the description, the only field that can change in place."""
     return UpdateTrigger(description=settings.description)
 
@@ -148,7 +150,7 @@ def update_cron(change: CronChange) -> UpdateCron:
     return UpdateCron(schedule=change.schedule, args=change.args, name=change.name)
 
 
-def _secrets(changes: SecretChanges, values: Mapping[str, str]) -> list[Secret] | None:
+def _secret_inputs(changes: SecretDiff, values: Mapping[str, str]) -> list[Secret] | None:
     """Return the secrets to write with their values, and those to delete without; ``None`` for none."""
     written = [Secret(key=name, value=values[name]) for name in changes.write]
     return [*written, *(Secret(key=name) for name in changes.remove)] or None

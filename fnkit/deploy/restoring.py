@@ -9,16 +9,16 @@ from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
 from fnkit.contract.requests import UpdateFunction
 from fnkit.contract.resources import Function
-from fnkit.deploy.archives import send_archive
-from fnkit.deploy.pacing import Pace, Stopped
-from fnkit.deploy.waiting import until_function_settled
+from fnkit.deploy.archives import upload_archive
+from fnkit.deploy.pacing import AdaptiveLimiter, DeployInterrupted
+from fnkit.deploy.waiting import wait_for_function
 from fnkit.errors import FnkitError
 
-__all__ = ["restore"]
+__all__ = ["rollback"]
 
 
-def restore(
-    api: FunctionsApi, pace: Pace, live: Function, archive: Path, tell: Callable[[str], None]
+def rollback(
+    api: FunctionsApi, limiter: AdaptiveLimiter, live: Function, archive: Path, on_step: Callable[[str], None]
 ) -> Function | None:
     """Redeploy ``live`` as it was observed, from ``archive``.
 
@@ -32,20 +32,20 @@ def restore(
     Raises:
         DeployInterrupted: The deploy was interrupted.
     """
-    tell("restoring the previous version")
+    on_step("restoring the previous version")
     try:
-        send_archive(api, live.id, archive, pace)
-        body = _as_it_was(live)
-        updated = pace.ask(lambda: api.functions.update(live.id, body), repeatable=True)
-        restored = until_function_settled(api, updated, pace, tell)
-    except Stopped:
+        upload_archive(api, live.id, archive, limiter)
+        body = _previous_settings(live)
+        updated = limiter.call(lambda: api.functions.update(live.id, body), idempotent=True)
+        restored = wait_for_function(api, updated, limiter, on_step)
+    except DeployInterrupted:
         raise
     except FnkitError:
         return None
     return restored if restored.status == Status.READY else None
 
 
-def _as_it_was(live: Function) -> UpdateFunction:
+def _previous_settings(live: Function) -> UpdateFunction:
     return UpdateFunction(
         environment_variables=live.environment_variables,
         min_scale=live.min_scale,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnkit.errors import FnkitError
 from fnkit.plan.changes import Plan
 
-__all__ = ["Applied", "FunctionResult"]
+__all__ = ["ApplyResult", "FunctionResult"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class FunctionResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class ApplyResult:
     """The result of a deploy. ``failures`` are those that concern no single function."""
 
     plan: Plan

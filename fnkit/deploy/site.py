@@ -6,21 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from fnkit.bundler.target import Target
+from fnkit.bundler.target import BundleTarget
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import RuntimeStatus
 from fnkit.contract.platform import PlatformInfo
 from fnkit.contract.resources import Runtime
-from fnkit.deploy.pacing import Pace
+from fnkit.deploy.pacing import AdaptiveLimiter
 from fnkit.errors import BundleError
 
-__all__ = ["Site", "ask_site"]
+__all__ = ["DeployTarget", "discover_target"]
 
-_DEPLOYABLE = frozenset({RuntimeStatus.AVAILABLE, RuntimeStatus.DEPRECATED, RuntimeStatus.BETA})
+_DEPLOYABLE_STATUSES = frozenset({RuntimeStatus.AVAILABLE, RuntimeStatus.DEPRECATED, RuntimeStatus.BETA})
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class DeployTarget:
     """A platform that can be deployed to. ``info`` is ``None`` for Scaleway."""
 
     info: PlatformInfo | None
@@ -32,24 +32,24 @@ class Site:
         return "scaleway" if self.info is None else "local"
 
     @property
-    def available(self) -> frozenset[str]:
+    def available_runtimes(self) -> frozenset[str]:
         """Runtimes that accept new functions and, on a local platform, that it can run."""
-        listed = {runtime.name for runtime in self.runtimes if runtime.status in _DEPLOYABLE}
+        listed = {runtime.name for runtime in self.runtimes if runtime.status in _DEPLOYABLE_STATUSES}
         if self.info is not None and self.info.targets:
             listed &= self.info.targets.keys()
         return frozenset(listed)
 
-    def targets(self, runtimes: Iterable[str]) -> dict[str, Target]:
+    def bundle_targets(self, runtimes: Iterable[str]) -> dict[str, BundleTarget]:
         """Return the bundle target of each runtime.
 
         Raises:
             BundleError: The local platform cannot run a runtime.
         """
-        return {runtime: self._target(runtime) for runtime in sorted(set(runtimes))}
+        return {runtime: self._bundle_target(runtime) for runtime in sorted(set(runtimes))}
 
-    def _target(self, runtime: str) -> Target:
+    def _bundle_target(self, runtime: str) -> BundleTarget:
         if self.info is None:
-            return Target.scaleway(runtime)
+            return BundleTarget.scaleway(runtime)
         description = self.info.targets.get(runtime)
         if description is None:
             supported = ", ".join(sorted(self.info.targets)) or "none"
@@ -58,14 +58,14 @@ class Site:
                 code="runtime-not-here",
                 hint=f"It can run: {supported}.",
             )
-        return Target.parse(runtime, description)
+        return BundleTarget.parse(runtime, description)
 
 
-def ask_site(api: FunctionsApi, pace: Pace) -> Site:
+def discover_target(api: FunctionsApi, limiter: AdaptiveLimiter) -> DeployTarget:
     """Return what the endpoint can run.
 
     Raises:
         ApiError: The endpoint rejected a request or could not be reached.
     """
-    info = pace.ask(api.platform, repeatable=True)
-    return Site(info=info, runtimes=tuple(pace.ask(api.runtimes.list, repeatable=True)))
+    info = limiter.call(api.platform_info, idempotent=True)
+    return DeployTarget(info=info, runtimes=tuple(limiter.call(api.runtimes.list, idempotent=True)))

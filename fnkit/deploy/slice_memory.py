@@ -9,16 +9,16 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.plan.desired import Desired
-from fnkit.plan.observed import Observed
+from fnkit.plan.desired import DesiredState
+from fnkit.plan.observed import ObservedState
 from fnkit.plan.tags import read_ownership
 
-__all__ = ["Remembered", "recall_slices", "remember_slices", "with_slices"]
+__all__ = ["DeployedSlice", "load_deployed_slices", "save_deployed_slices", "with_deployed_slices"]
 
-_DIGEST = re.compile(r"[0-9a-f]{32}")
+_DIGEST_PATTERN = re.compile(r"[0-9a-f]{32}")
 
 
-class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+class DeployedSlice(msgspec.Struct, frozen=True, kw_only=True):
     """The record of a deployed slice.
 
     Attributes:
@@ -30,44 +30,46 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True):
     archive: str
 
 
-def recall_slices(observed: Observed, folder: Path) -> dict[str, Remembered]:
+def load_deployed_slices(observed: ObservedState, directory: Path) -> dict[str, DeployedSlice]:
     """Return this machine's records of the live slices by digest."""
-    digests = {read_ownership(function.tags).code for function in observed.functions}
-    found = ((digest, _read(folder, digest)) for digest in digests if digest)
+    digests = {read_ownership(function.tags).code_digest for function in observed.functions}
+    found = ((digest, _read_deployed_slice(directory, digest)) for digest in digests if digest)
     return {digest: slice_ for digest, slice_ in found if slice_ is not None}
 
 
-def with_slices(observed: Observed, known: Mapping[str, Remembered]) -> Observed:
+def with_deployed_slices(observed: ObservedState, records: Mapping[str, DeployedSlice]) -> ObservedState:
     """Return ``observed`` with the files of recorded slices, which explain changes in a plan."""
-    return Observed(
+    return ObservedState(
         namespace=observed.namespace,
         functions=observed.functions,
-        children=observed.children,
-        slices={digest: slice_.files for digest, slice_ in known.items()},
+        attached_resources=observed.attached_resources,
+        deployed_slices={digest: slice_.files for digest, slice_ in records.items()},
     )
 
 
-def remember_slices(desired: Desired, names: Iterable[str], archives: Mapping[str, Path], folder: Path) -> None:
+def save_deployed_slices(
+    desired: DesiredState, names: Iterable[str], archives: Mapping[str, Path], directory: Path
+) -> None:
     """Record the deployed slices of the named functions. Write errors are ignored: the records are optional."""
     wanted = set(names)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for function in desired.functions:
-            target = folder / f"{function.code}.json"
+            target = directory / f"{function.code}.json"
             archive = archives.get(function.archive)
             if function.name not in wanted or archive is None:
                 continue
             temporary = target.with_name(f"{target.name}.{os.getpid()}.new")
-            temporary.write_bytes(msgspec.json.encode(Remembered(files=function.files, archive=str(archive))))
+            temporary.write_bytes(msgspec.json.encode(DeployedSlice(files=function.files, archive=str(archive))))
             temporary.replace(target)
     except OSError:
         return
 
 
-def _read(folder: Path, digest: str) -> Remembered | None:
-    if not _DIGEST.fullmatch(digest):
+def _read_deployed_slice(directory: Path, digest: str) -> DeployedSlice | None:
+    if not _DIGEST_PATTERN.fullmatch(digest):
         return None  # anyone with access to the API can write this tag; it must not become a path
     try:
-        return msgspec.json.decode((folder / f"{digest}.json").read_bytes(), type=Remembered)
+        return msgspec.json.decode((directory / f"{digest}.json").read_bytes(), type=DeployedSlice)
     except (OSError, msgspec.DecodeError):
         return None

@@ -11,53 +11,53 @@ from fnkit.client.api import FunctionsApi
 from fnkit.contract.deliveries import DeliveryView
 from fnkit.contract.enums import Status
 from fnkit.contract.resources import Cron, Function, Trigger
-from fnkit.deploy.observing import observe
-from fnkit.deploy.pacing import Pace
+from fnkit.deploy.observing import observe_namespace
+from fnkit.deploy.pacing import AdaptiveLimiter
 from fnkit.errors import NotFoundError, UsageError
 
-__all__ = ["Firer", "chosen", "last_deliveries", "live_crons", "live_triggers"]
+__all__ = ["EventSource", "select_one", "latest_deliveries", "live_crons", "live_triggers"]
 
 T = TypeVar("T", Cron, Trigger)
-_AT_ONCE = 8
+_MAX_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Firer(Generic[T]):
+class EventSource(Generic[T]):
     """A live cron or trigger with its function."""
 
     function: Function
-    source: T
+    resource: T
 
     @property
     def name(self) -> str:
         """The name of the cron or trigger, or its id if it has no name."""
-        return self.source.name or self.source.id
+        return self.resource.name or self.resource.id
 
     @property
-    def path(self) -> str:
+    def qualified_name(self) -> str:
         """``function/name``, which is unambiguous in most projects."""
         return f"{self.function.name}/{self.name}"
 
 
-def live_crons(api: FunctionsApi, namespace: str) -> list[Firer[Cron]]:
+def live_crons(api: FunctionsApi, namespace: str) -> list[EventSource[Cron]]:
     """Return the crons of all functions of the namespace.
 
     Raises:
         NotFoundError: The namespace does not exist.
     """
-    return _live(api, namespace, api.crons.list)
+    return _fetch_sources(api, namespace, api.crons.list)
 
 
-def live_triggers(api: FunctionsApi, namespace: str) -> list[Firer[Trigger]]:
+def live_triggers(api: FunctionsApi, namespace: str) -> list[EventSource[Trigger]]:
     """Return the triggers of all functions of the namespace.
 
     Raises:
         NotFoundError: The namespace does not exist.
     """
-    return _live(api, namespace, api.triggers.list)
+    return _fetch_sources(api, namespace, api.triggers.list)
 
 
-def last_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -> dict[str, DeliveryView]:
+def latest_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -> dict[str, DeliveryView]:
     """Return the newest delivery of each cron or trigger by id; empty if the platform keeps no delivery log.
 
     Args:
@@ -65,19 +65,19 @@ def last_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -> 
         kind: ``crons`` or ``triggers``.
         source_ids: Ids of crons or triggers.
     """
-    if not api.deliveries.kept:
+    if not api.deliveries.is_available:
         return {}
-    pace = Pace()
+    pace = AdaptiveLimiter()
 
     def newest(source_id: str) -> list[DeliveryView]:
-        return pace.ask(lambda: api.deliveries.page(kind, source_id, limit=1), repeatable=True).deliveries
+        return pace.call(lambda: api.deliveries.list_page(kind, source_id, limit=1), idempotent=True).deliveries
 
-    with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="sources") as pool:
+    with ThreadPoolExecutor(max_workers=_MAX_WORKERS, thread_name_prefix="sources") as pool:
         sources_found = zip(source_ids, pool.map(newest, source_ids), strict=True)
         return {source_id: deliveries[0] for source_id, deliveries in sources_found if deliveries}
 
 
-def chosen(firers: Sequence[Firer[T]], name: str, kind: str) -> Firer[T]:
+def select_one(sources: Sequence[EventSource[T]], name: str, kind: str) -> EventSource[T]:
     """Return the cron or trigger that a name refers to.
 
     A name is an id, ``function/name``, the name of the cron or trigger, or the name of its function.
@@ -92,27 +92,27 @@ def chosen(firers: Sequence[Firer[T]], name: str, kind: str) -> Firer[T]:
         UsageError: ``ambiguous-name``, listing all matches.
     """
     for matches in (
-        [one for one in firers if name in (one.source.id, one.path)],
-        [one for one in firers if name in (one.source.name, one.function.name)],
+        [one for one in sources if name in (one.resource.id, one.qualified_name)],
+        [one for one in sources if name in (one.resource.name, one.function.name)],
     ):
         if len(matches) == 1:
             return matches[0]
         if matches:
-            candidates = ", ".join(f"{one.path} ({one.source.id})" for one in matches)
+            candidates = ", ".join(f"{one.qualified_name} ({one.resource.id})" for one in matches)
             raise UsageError(
                 f"{name} could be any of {len(matches)} {kind}s.",
                 code="ambiguous-name",
                 hint=f"Use function/name or the id: {candidates}.",
             )
-    known = ", ".join(one.path for one in firers) or "none"
+    known = ", ".join(one.qualified_name for one in sources) or "none"
     raise NotFoundError(
         f"There is no {kind} {name} on the platform.", code="no-such-source", hint=f"There are: {known}."
     )
 
 
-def _live(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[T]]) -> list[Firer[T]]:
-    pace = Pace()
-    observed = observe(api, namespace, pace)
+def _fetch_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[T]]) -> list[EventSource[T]]:
+    pace = AdaptiveLimiter()
+    observed = observe_namespace(api, namespace, pace)
     if observed.namespace is None:
         raise NotFoundError(
             f"There is no namespace {namespace} in {api.endpoint.region}.",
@@ -120,12 +120,12 @@ def _live(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[T]]) ->
             hint="Deploy the project first.",
         )
     functions = sorted(observed.functions, key=lambda one: one.name)
-    with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="sources") as pool:
-        lists = list(pool.map(lambda one: pace.ask(lambda: fetch(one.id), repeatable=True), functions))
+    with ThreadPoolExecutor(max_workers=_MAX_WORKERS, thread_name_prefix="sources") as pool:
+        lists = list(pool.map(lambda one: pace.call(lambda: fetch(one.id), idempotent=True), functions))
     sources_found = [
-        Firer(function, source)
+        EventSource(function, source)
         for function, sources in zip(functions, lists, strict=True)
         for source in sources
         if source.status != Status.DELETING
     ]
-    return sorted(sources_found, key=lambda one: one.path)
+    return sorted(sources_found, key=lambda one: one.qualified_name)

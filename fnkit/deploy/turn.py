@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from fnkit.deploy.events import Report, Waiting
+from fnkit.deploy.events import EventCallback, WaitingForLock
 from fnkit.errors import DeployError
 
-__all__ = ["take_turn"]
+__all__ = ["deploy_lock"]
 
 _POLL_SECONDS: Final = 0.1
 
 
 @contextmanager
-def take_turn(folder: Path, *, subject: tuple[str, ...], wait: bool, report: Report) -> Iterator[None]:
+def deploy_lock(directory: Path, *, key: tuple[str, ...], wait: bool, report: EventCallback) -> Iterator[None]:
     """Hold the lock of ``key`` during the block. The operating system releases it when the process dies.
 
     Args:
@@ -32,21 +32,21 @@ def take_turn(folder: Path, *, subject: tuple[str, ...], wait: bool, report: Rep
     """
     from filelock import FileLock, Timeout  # imported late: takes 25 ms, and only deploys need it
 
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = hashlib.sha256("\0".join(subject).encode()).hexdigest()[:16]
-    lock = FileLock(folder / f"{name}.lock")
-    holder_file = folder / f"{name}.holder"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = hashlib.sha256("\0".join(key).encode()).hexdigest()[:16]
+    lock = FileLock(directory / f"{name}.lock")
+    holder_file = directory / f"{name}.holder"
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        holder = _holder(holder_file)
+        holder = _read_holder(holder_file)
         if not wait:
             raise DeployError(
                 f"Another deploy of this project is under way ({holder}).",
                 code="deploy-under-way",
                 hint="Run it without --no-lock-wait to wait for the other one.",
             ) from None
-        report(Waiting(f"another deploy of this project ({holder})"))
+        report(WaitingForLock(f"another deploy of this project ({holder})"))
         lock.acquire(poll_interval=_POLL_SECONDS)
     try:
         holder_file.write_text(f"process {os.getpid()}", encoding="utf-8")
@@ -56,7 +56,7 @@ def take_turn(folder: Path, *, subject: tuple[str, ...], wait: bool, report: Rep
         lock.release()
 
 
-def _holder(file: Path) -> str:
+def _read_holder(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8") or "another process"
     except OSError:

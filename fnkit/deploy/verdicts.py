@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.contract.resources import SecretHashedValue
-from fnkit.plan.observed import Observed, SecretVerdicts
+from fnkit.plan.observed import ObservedState, SecretMatches
 
-__all__ = ["judge_secrets"]
+__all__ = ["verify_secrets"]
 
 _KEY_BYTES: Final = 32
-_REMEMBERED: Final = "verified"
-_MARK_BYTES: Final = 16
-_MOST_REMEMBERED: Final = 10_000
+_VERIFIED_FILE: Final = "verified"
+_FINGERPRINT_BYTES: Final = 16
+_MAX_FINGERPRINTS: Final = 10_000
 
 
-def judge_secrets(observed: Observed, values: Mapping[str, str], folder: Path) -> SecretVerdicts:
+def verify_secrets(observed: ObservedState, values: Mapping[str, str], directory: Path) -> SecretMatches:
     """Return which of the observed hashes match the local values.
 
     Args:
@@ -29,28 +29,28 @@ def judge_secrets(observed: Observed, values: Mapping[str, str], folder: Path) -
         values: Secret values by name.
         directory: Directory for verification records. If it is not writable, every hash is verified again.
     """
-    pairs = {(secret.hashed_value, secret.key) for secret in _hashes(observed) if secret.key in values}
-    cache = _Memory(folder)
-    fingerprints = {pair: cache.mark(pair[0], values[pair[1]]) for pair in pairs}
-    verified = {pair for pair in pairs if fingerprints[pair] in cache.known}
+    pairs = {(secret.hashed_value, secret.key) for secret in _observed_hashes(observed) if secret.key in values}
+    cache = _VerifiedSecrets(directory)
+    fingerprints = {pair: cache.fingerprint(pair[0], values[pair[1]]) for pair in pairs}
+    verified = {pair for pair in pairs if fingerprints[pair] in cache.fingerprints}
     unverified = sorted(pairs - verified)
     if unverified:
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 2, thread_name_prefix="verify") as pool:
-            results = pool.map(lambda pair: _is_of(pair[0], values[pair[1]]), unverified)
+            results = pool.map(lambda pair: _verify_hash(pair[0], values[pair[1]]), unverified)
             confirmed = {pair for pair, answer in zip(unverified, results, strict=True) if answer}
-        cache.remember(fingerprints[pair] for pair in confirmed)
+        cache.add(fingerprints[pair] for pair in confirmed)
         verified |= confirmed
-    return SecretVerdicts(same=frozenset(verified))
+    return SecretMatches(verified=frozenset(verified))
 
 
-def _hashes(observed: Observed) -> Iterable[SecretHashedValue]:
+def _observed_hashes(observed: ObservedState) -> Iterable[SecretHashedValue]:
     if observed.namespace is not None:
         yield from observed.namespace.secret_environment_variables
     for function in observed.functions:
         yield from function.secret_environment_variables
 
 
-def _is_of(hashed_value: str, value: str) -> bool:
+def _verify_hash(hashed_value: str, value: str) -> bool:
     from argon2 import PasswordHasher
     from argon2.exceptions import Argon2Error, InvalidHashError
 
@@ -60,26 +60,26 @@ def _is_of(hashed_value: str, value: str) -> bool:
         return False
 
 
-class _Memory:
+class _VerifiedSecrets:
     """Fingerprints of (hash, value) pairs that matched. A fingerprint is a keyed BLAKE2b hash of both.
 
     The key is random and stored beside the fingerprints with mode 0600: without a key, anyone who can read the file
     could test guesses of a secret at the speed of BLAKE2b instead of argon2id.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path) -> None:
+        self._folder = directory
         self._key = self._read_key()
-        self.known = self._read_known()
+        self.fingerprints = self._read_fingerprints()
 
-    def mark(self, hashed_value: str, value: str) -> bytes:
+    def fingerprint(self, hashed_value: str, value: str) -> bytes:
         content = f"{len(hashed_value)}\0{hashed_value}{value}".encode()
-        return hashlib.blake2b(content, key=self._key, digest_size=_MARK_BYTES).digest()
+        return hashlib.blake2b(content, key=self._key, digest_size=_FINGERPRINT_BYTES).digest()
 
-    def remember(self, marks: Iterable[bytes]) -> None:
-        fingerprints = [*self.known, *marks][-_MOST_REMEMBERED:]
+    def add(self, new_fingerprints: Iterable[bytes]) -> None:
+        fingerprints = [*self.fingerprints, *new_fingerprints][-_MAX_FINGERPRINTS:]
         try:
-            _write_private(self._folder / _REMEMBERED, b"".join(fingerprints))
+            _write_private(self._folder / _VERIFIED_FILE, b"".join(fingerprints))
         except OSError:
             return  # the next run verifies again
 
@@ -95,12 +95,12 @@ class _Memory:
             return randomness.token_bytes(_KEY_BYTES)
         return key
 
-    def _read_known(self) -> frozenset[bytes]:
+    def _read_fingerprints(self) -> frozenset[bytes]:
         try:
-            content = (self._folder / _REMEMBERED).read_bytes()
+            content = (self._folder / _VERIFIED_FILE).read_bytes()
         except OSError:
             return frozenset()
-        return frozenset(content[at : at + _MARK_BYTES] for at in range(0, len(content), _MARK_BYTES))
+        return frozenset(content[at : at + _FINGERPRINT_BYTES] for at in range(0, len(content), _FINGERPRINT_BYTES))
 
 
 def _write_private(path: Path, content: bytes) -> None:

@@ -8,18 +8,18 @@ from typing import Final
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
 from fnkit.contract.resources import Function, Namespace
-from fnkit.deploy.pacing import Pace
+from fnkit.deploy.pacing import AdaptiveLimiter
 from fnkit.errors import DeployError, NotFoundError
 
-__all__ = ["until_function_gone", "until_function_settled", "until_namespace_gone", "until_namespace_ready"]
+__all__ = ["wait_for_function_deletion", "wait_for_function", "wait_for_namespace_deletion", "wait_for_namespace"]
 
-_MOVING: Final = frozenset({Status.PENDING, Status.CREATING})
-_BUILD_SECONDS: Final = 45 * 60.0  # Scaleway documents a limit of 40 minutes for builds
-_NAMESPACE_SECONDS: Final = 300.0
+_TRANSIENT_STATUSES: Final = frozenset({Status.PENDING, Status.CREATING})
+_BUILD_TIMEOUT_SECONDS: Final = 45 * 60.0  # Scaleway documents a limit of 40 minutes for builds
+_NAMESPACE_TIMEOUT_SECONDS: Final = 300.0
 
 
-def until_function_settled(
-    api: FunctionsApi, function: Function, pace: Pace, tell: Callable[[str], None]
+def wait_for_function(
+    api: FunctionsApi, function: Function, limiter: AdaptiveLimiter, on_step: Callable[[str], None]
 ) -> Function:
     """Return the function once it is neither pending nor creating.
 
@@ -36,39 +36,39 @@ def until_function_settled(
 
     def settled() -> Function | None:
         nonlocal last_message
-        current = pace.ask(lambda: api.functions.get(function.id), repeatable=True)
-        if current.status not in _MOVING:
+        current = limiter.call(lambda: api.functions.get(function.id), idempotent=True)
+        if current.status not in _TRANSIENT_STATUSES:
             return current
         if current.build_message and current.build_message != last_message:
             last_message = current.build_message
-            tell(last_message)
+            on_step(last_message)
         return None
 
-    final = pace.until(settled, seconds=_BUILD_SECONDS, longest_pause=_longest(api, 5.0))
+    final = limiter.poll(settled, timeout_seconds=_BUILD_TIMEOUT_SECONDS, max_interval=_max_poll_interval(api, 5.0))
     if final is None:
         raise DeployError(f"{function.name} is still {function.status} after 45 minutes.", code="still-pending")
     return final
 
 
-def until_function_gone(api: FunctionsApi, function_id: str, name: str, pace: Pace) -> None:
+def wait_for_function_deletion(api: FunctionsApi, function_id: str, name: str, limiter: AdaptiveLimiter) -> None:
     """Wait until the function returns 404.
 
     Raises:
         DeployError: It still exists after five minutes.
     """
-    _until_gone(api, lambda: api.functions.get(function_id), f"function {name}", pace)
+    _wait_for_deletion(api, lambda: api.functions.get(function_id), f"function {name}", limiter)
 
 
-def until_namespace_gone(api: FunctionsApi, namespace_id: str, name: str, pace: Pace) -> None:
+def wait_for_namespace_deletion(api: FunctionsApi, namespace_id: str, name: str, limiter: AdaptiveLimiter) -> None:
     """Wait until the namespace returns 404.
 
     Raises:
         DeployError: It still exists after five minutes.
     """
-    _until_gone(api, lambda: api.namespaces.get(namespace_id), f"namespace {name}", pace)
+    _wait_for_deletion(api, lambda: api.namespaces.get(namespace_id), f"namespace {name}", limiter)
 
 
-def until_namespace_ready(api: FunctionsApi, namespace: Namespace, pace: Pace) -> Namespace:
+def wait_for_namespace(api: FunctionsApi, namespace: Namespace, limiter: AdaptiveLimiter) -> Namespace:
     """Return the namespace once it is ready.
 
     Raises:
@@ -76,13 +76,15 @@ def until_namespace_ready(api: FunctionsApi, namespace: Namespace, pace: Pace) -
     """
 
     def settled() -> Namespace | None:
-        current = pace.ask(lambda: api.namespaces.get(namespace.id), repeatable=True)
-        return None if current.status in _MOVING else current
+        current = limiter.call(lambda: api.namespaces.get(namespace.id), idempotent=True)
+        return None if current.status in _TRANSIENT_STATUSES else current
 
     final = (
         namespace
-        if namespace.status not in _MOVING
-        else pace.until(settled, seconds=_NAMESPACE_SECONDS, longest_pause=_longest(api, 2.0))
+        if namespace.status not in _TRANSIENT_STATUSES
+        else limiter.poll(
+            settled, timeout_seconds=_NAMESPACE_TIMEOUT_SECONDS, max_interval=_max_poll_interval(api, 2.0)
+        )
     )
     if final is None or final.status != Status.READY:
         status = final.status if final else namespace.status
@@ -91,21 +93,26 @@ def until_namespace_ready(api: FunctionsApi, namespace: Namespace, pace: Pace) -
     return final
 
 
-def _until_gone(api: FunctionsApi, get: Callable[[], object], what: str, pace: Pace) -> None:
+def _wait_for_deletion(
+    api: FunctionsApi, get: Callable[[], object], resource: str, limiter: AdaptiveLimiter
+) -> None:
     def gone() -> bool | None:
         try:
-            pace.ask(get, repeatable=True)
+            limiter.call(get, idempotent=True)
         except NotFoundError:
             return True
         return None
 
-    if pace.until(gone, seconds=_NAMESPACE_SECONDS, longest_pause=_longest(api, 2.0)) is None:
-        raise DeployError(f"The {what} still exists five minutes after its deletion.", code="still-deleting")
+    if (
+        limiter.poll(gone, timeout_seconds=_NAMESPACE_TIMEOUT_SECONDS, max_interval=_max_poll_interval(api, 2.0))
+        is None
+    ):
+        raise DeployError(f"The {resource} still exists five minutes after its deletion.", code="still-deleting")
 
 
-def _longest(api: FunctionsApi, far_away: float) -> float:
+def _max_poll_interval(api: FunctionsApi, remote_interval: float) -> float:
     """Return the longest polling interval.
 
     A local platform builds in a fraction of a second, so it is polled more often.
     """
-    return 0.15 if api.endpoint.loopback else far_away
+    return 0.15 if api.endpoint.is_loopback else remote_interval

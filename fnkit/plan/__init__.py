@@ -6,18 +6,18 @@ A plan is self-contained: applying it reads nothing else.
 from fnkit.plan.changes import (
     Action,
     Change,
-    ChildChange,
+    AttachedResourceChange,
     CronChange,
     DomainChange,
     FunctionChange,
     NamespaceChange,
     Plan,
-    Summary,
+    PlanSummary,
     TriggerChange,
-    TriggerSettings,
+    TriggerConfig,
 )
 from fnkit.plan.desired import (
-    Desired,
+    DesiredState,
     DesiredCron,
     DesiredFunction,
     DesiredNamespace,
@@ -25,31 +25,31 @@ from fnkit.plan.desired import (
     desired_state,
 )
 from fnkit.plan.destruction import plan_destroy
-from fnkit.plan.observed import LiveChildren, Observed, SecretVerdicts
-from fnkit.plan.planning import make_plan, undecided_children
+from fnkit.plan.observed import AttachedResources, ObservedState, SecretMatches
+from fnkit.plan.planning import make_plan, resources_to_fetch
 
 __all__ = [
     "Action",
     "Change",
-    "ChildChange",
+    "AttachedResourceChange",
     "CronChange",
-    "Desired",
+    "DesiredState",
     "DesiredCron",
     "DesiredFunction",
     "DesiredNamespace",
     "DesiredTrigger",
     "DomainChange",
     "FunctionChange",
-    "LiveChildren",
+    "AttachedResources",
     "NamespaceChange",
-    "Observed",
+    "ObservedState",
     "Plan",
-    "SecretVerdicts",
-    "Summary",
+    "SecretMatches",
+    "PlanSummary",
     "TriggerChange",
-    "TriggerSettings",
+    "TriggerConfig",
     "desired_state",
     "make_plan",
     "plan_destroy",
-    "undecided_children",
+    "resources_to_fetch",
 ]

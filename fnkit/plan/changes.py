@@ -14,18 +14,18 @@ import msgspec
 __all__ = [
     "Action",
     "Change",
-    "ChildChange",
+    "AttachedResourceChange",
     "CronChange",
     "DomainChange",
     "FunctionChange",
-    "FunctionSettings",
+    "FunctionConfig",
     "NamespaceChange",
-    "NamespaceSettings",
+    "NamespaceConfig",
     "Plan",
-    "SecretChanges",
-    "Summary",
+    "SecretDiff",
+    "PlanSummary",
     "TriggerChange",
-    "TriggerSettings",
+    "TriggerConfig",
     "decode_plan",
     "encode_plan",
 ]
@@ -41,7 +41,7 @@ class Action(StrEnum):
     KEEP = "keep"
 
 
-class SecretChanges(msgspec.Struct, frozen=True, kw_only=True):
+class SecretDiff(msgspec.Struct, frozen=True, kw_only=True):
     """Names of secrets to write and to remove."""
 
     write: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class SecretChanges(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.write or self.remove)
 
 
-class NamespaceSettings(msgspec.Struct, frozen=True, kw_only=True):
+class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of a namespace that a project controls."""
 
     description: str
@@ -60,7 +60,7 @@ class NamespaceSettings(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
 
 
-class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True):
+class FunctionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of a function that a project controls.
 
     Attributes:
@@ -94,8 +94,8 @@ class NamespaceChange(msgspec.Struct, frozen=True, kw_only=True, tag="namespace"
     name: str
     id: str | None = None
     reasons: tuple[str, ...] = ()
-    settings: NamespaceSettings | None = None
-    secrets: SecretChanges = SecretChanges()
+    settings: NamespaceConfig | None = None
+    secrets: SecretDiff = SecretDiff()
 
 
 class FunctionChange(msgspec.Struct, frozen=True, kw_only=True, tag="function", tag_field="kind"):
@@ -115,8 +115,8 @@ class FunctionChange(msgspec.Struct, frozen=True, kw_only=True, tag="function", 
     name: str
     id: str | None = None
     reasons: tuple[str, ...] = ()
-    settings: FunctionSettings | None = None
-    secrets: SecretChanges = SecretChanges()
+    settings: FunctionConfig | None = None
+    secrets: SecretDiff = SecretDiff()
     tags: tuple[str, ...] = ()
     code: str = ""
     archive: str | None = None
@@ -146,7 +146,7 @@ class DomainChange(msgspec.Struct, frozen=True, kw_only=True, tag="domain", tag_
     reasons: tuple[str, ...] = ()
 
 
-class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True):
+class TriggerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The message source of a trigger. Only the description can be updated in place.
 
     Attributes:
@@ -171,14 +171,14 @@ class TriggerChange(msgspec.Struct, frozen=True, kw_only=True, tag="trigger", ta
     name: str
     id: str | None = None
     reasons: tuple[str, ...] = ()
-    settings: TriggerSettings | None = None
+    settings: TriggerConfig | None = None
 
 
-ChildChange: TypeAlias = CronChange | DomainChange | TriggerChange
-Change: TypeAlias = NamespaceChange | FunctionChange | ChildChange
+AttachedResourceChange: TypeAlias = CronChange | DomainChange | TriggerChange
+Change: TypeAlias = NamespaceChange | FunctionChange | AttachedResourceChange
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class PlanSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Number of changes by action."""
 
     create: int = 0
@@ -210,19 +210,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
     @property
-    def summary(self) -> Summary:
+    def summary(self) -> PlanSummary:
         """Count the changes by action."""
         counts = dict.fromkeys(Action, 0)
         for change in self.changes:
             counts[change.action] += 1
-        return Summary(**{action.value: number for action, number in counts.items()})
+        return PlanSummary(**{action.value: number for action, number in counts.items()})
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
         return all(change.action is Action.KEEP for change in self.changes)
 
-    def children_of(self, function: str) -> tuple[ChildChange, ...]:
+    def attached_changes(self, function: str) -> tuple[AttachedResourceChange, ...]:
         """Return the changes of one function's crons, domains and triggers."""
         return tuple(
             change

@@ -9,30 +9,37 @@ from msgspec import UnsetType
 
 from fnkit.contract.enums import Status
 from fnkit.contract.resources import Cron, Domain, Function, Trigger
-from fnkit.plan.changes import Action, ChildChange, CronChange, DomainChange, TriggerChange, TriggerSettings
+from fnkit.plan.changes import (
+    Action,
+    AttachedResourceChange,
+    CronChange,
+    DomainChange,
+    TriggerChange,
+    TriggerConfig,
+)
 from fnkit.plan.desired import DesiredCron, DesiredFunction, DesiredTrigger
-from fnkit.plan.observed import LiveChildren
-from fnkit.plan.tags import child_hash, read_ownership
+from fnkit.plan.observed import AttachedResources
+from fnkit.plan.tags import owned_hash, read_ownership
 
-__all__ = ["new_children", "plan_children"]
+__all__ = ["new_attached_resources", "plan_attached_resources"]
 
-Wanted = TypeVar("Wanted")
-Live = TypeVar("Live", Cron, Domain, Trigger)
+DeclaredT = TypeVar("DeclaredT")
+LiveT = TypeVar("LiveT", Cron, Domain, Trigger)
 
 
-def new_children(wanted: DesiredFunction) -> list[ChildChange]:
+def new_attached_resources(wanted: DesiredFunction) -> list[AttachedResourceChange]:
     """Return the changes that create all resources of a function that does not exist yet."""
     new = ("new",)
     return [
-        *(_cron(Action.CREATE, wanted.name, cron, None, new) for cron in wanted.crons),
-        *(_domain(Action.CREATE, wanted.name, hostname, None, new) for hostname in wanted.domains),
-        *(_trigger(Action.CREATE, wanted.name, trigger, None, new) for trigger in wanted.triggers),
+        *(_cron_change(Action.CREATE, wanted.name, cron, None, new) for cron in wanted.crons),
+        *(_domain_change(Action.CREATE, wanted.name, hostname, None, new) for hostname in wanted.domains),
+        *(_trigger_change(Action.CREATE, wanted.name, trigger, None, new) for trigger in wanted.triggers),
     ]
 
 
-def plan_children(
-    wanted: DesiredFunction, live: Function, found: LiveChildren
-) -> tuple[list[ChildChange], list[str]]:
+def plan_attached_resources(
+    wanted: DesiredFunction, live: Function, live_resources: AttachedResources
+) -> tuple[list[AttachedResourceChange], list[str]]:
     """Compare the declared resources of a function with the live ones.
 
     These resources have no tags. The function's own tags record a hash of each one that fnkit created
@@ -42,33 +49,33 @@ def plan_children(
     Returns:
         The changes, and descriptions of the foreign resources.
     """
-    name, owned = wanted.name, read_ownership(live.tags).children
+    name, owned = wanted.name, read_ownership(live.tags).owned_hashes
     privacy_changes = live.privacy != wanted.settings.privacy
-    crons = _match(
+    crons = _match_by_name(
         ("cron", name, owned),
         {cron.name: cron for cron in wanted.crons},
-        found.crons,
+        live_resources.crons,
         compare=lambda cron, one: _compare_cron(name, cron, one),
-        create=lambda cron: _cron(Action.CREATE, name, cron, None, ("new",)),
-        drop=lambda one, why: CronChange(
+        create=lambda cron: _cron_change(Action.CREATE, name, cron, None, ("new",)),
+        delete=lambda one, why: CronChange(
             action=Action.DELETE, function=name, name=one.name or "", id=one.id, reasons=(why,)
         ),
     )
-    domains = _match(
+    domains = _match_by_name(
         ("domain", name, owned),
         {hostname: hostname for hostname in wanted.domains},
-        found.domains,
+        live_resources.domains,
         compare=lambda hostname, one: _compare_domain(name, hostname, one),
-        create=lambda hostname: _domain(Action.CREATE, name, hostname, None, ("new",)),
-        drop=lambda one, why: _domain(Action.DELETE, name, one.hostname, one.id, (why,)),
+        create=lambda hostname: _domain_change(Action.CREATE, name, hostname, None, ("new",)),
+        delete=lambda one, why: _domain_change(Action.DELETE, name, one.hostname, one.id, (why,)),
     )
-    triggers = _match(
+    triggers = _match_by_name(
         ("trigger", name, owned),
         {trigger.name: trigger for trigger in wanted.triggers},
-        found.triggers,
+        live_resources.triggers,
         compare=lambda trigger, one: _compare_trigger(name, trigger, one, privacy_changes=privacy_changes),
-        create=lambda trigger: _trigger(Action.CREATE, name, trigger, None, ("new",)),
-        drop=lambda one, why: TriggerChange(
+        create=lambda trigger: _trigger_change(Action.CREATE, name, trigger, None, ("new",)),
+        delete=lambda one, why: TriggerChange(
             action=Action.DELETE, function=name, name=one.name, id=one.id, reasons=(why,)
         ),
     )
@@ -76,42 +83,42 @@ def plan_children(
     return changes, [stranger for kind in (crons, domains, triggers) for stranger in kind[1]]
 
 
-def _match(
-    whose: tuple[str, str, frozenset[str]],
-    declared: Mapping[str, Wanted],
-    live: Iterable[Live],
+def _match_by_name(
+    scope: tuple[str, str, frozenset[str]],
+    declared: Mapping[str, DeclaredT],
+    live: Iterable[LiveT],
     *,
-    compare: Callable[[Wanted, Live], ChildChange],
-    create: Callable[[Wanted], ChildChange],
-    drop: Callable[[Live, str], ChildChange],
-) -> tuple[list[ChildChange], list[str]]:
+    compare: Callable[[DeclaredT, LiveT], AttachedResourceChange],
+    create: Callable[[DeclaredT], AttachedResourceChange],
+    delete: Callable[[LiveT, str], AttachedResourceChange],
+) -> tuple[list[AttachedResourceChange], list[str]]:
     """Pair declared and live resources by name.
 
     Names are not unique in the API. Of several live resources with one name the first is kept and the others, left
     over from an interrupted deploy, are deleted.
     """
-    kind, function, owned = whose
+    kind, function, owned = scope
     matched: set[str] = set()
-    changes: list[ChildChange] = []
+    changes: list[AttachedResourceChange] = []
     foreign: list[str] = []
     for one in live:
-        name = _name(one)
+        name = _resource_name(one)
         if one.status == Status.DELETING:
             continue
         if name in declared and name not in matched:
             matched.add(name)
             changes.append(compare(declared[name], one))
         elif name in declared:
-            changes.append(drop(one, "duplicate name"))
-        elif child_hash(kind, name) in owned:
-            changes.append(drop(one, "no longer in the code"))
+            changes.append(delete(one, "duplicate name"))
+        elif owned_hash(kind, name) in owned:
+            changes.append(delete(one, "no longer in the code"))
         else:
             foreign.append(f"{kind} {name or one.id} of {function}")
     changes += [create(item) for name, item in declared.items() if name not in matched]
     return changes, foreign
 
 
-def _name(one: Cron | Domain | Trigger) -> str:
+def _resource_name(one: Cron | Domain | Trigger) -> str:
     return one.hostname if isinstance(one, Domain) else one.name or ""
 
 
@@ -124,14 +131,14 @@ def _compare_cron(function: str, wanted: DesiredCron, live: Cron) -> CronChange:
     if live.status == Status.ERROR:
         reasons.append("status is error")
     action = Action.UPDATE if reasons else Action.KEEP
-    return _cron(action, function, wanted, live.id, tuple(reasons))
+    return _cron_change(action, function, wanted, live.id, tuple(reasons))
 
 
 def _compare_domain(function: str, hostname: str, live: Domain) -> DomainChange:
     if live.status == Status.ERROR:
         reason = f"status is error: {live.error_message or 'no reason given'}"
-        return _domain(Action.REPLACE, function, hostname, live.id, (reason,))
-    return _domain(Action.KEEP, function, hostname, live.id, ())
+        return _domain_change(Action.REPLACE, function, hostname, live.id, (reason,))
+    return _domain_change(Action.KEEP, function, hostname, live.id, ())
 
 
 def _compare_trigger(
@@ -142,7 +149,7 @@ def _compare_trigger(
     The API cannot change a trigger's source, and a trigger stops working when its function's privacy changes. Both
     need a replacement.
     """
-    live_settings = _listens_to(live)
+    live_settings = _live_trigger_config(live)
     if live_settings is None or (
         live_settings.source,
         live_settings.address,
@@ -157,19 +164,19 @@ def _compare_trigger(
         wanted.settings.region,
     ):
         reason = f"its source changes to {wanted.settings.address}"
-        return _trigger(Action.REPLACE, function, wanted, live.id, (reason,))
+        return _trigger_change(Action.REPLACE, function, wanted, live.id, (reason,))
     if privacy_changes:
-        return _trigger(Action.REPLACE, function, wanted, live.id, ("its function's privacy changes",))
+        return _trigger_change(Action.REPLACE, function, wanted, live.id, ("its function's privacy changes",))
     if live_settings.description != wanted.settings.description:
-        return _trigger(Action.UPDATE, function, wanted, live.id, ("description",))
-    return _trigger(Action.KEEP, function, wanted, live.id, ())
+        return _trigger_change(Action.UPDATE, function, wanted, live.id, ("description",))
+    return _trigger_change(Action.KEEP, function, wanted, live.id, ())
 
 
-def _listens_to(live: Trigger) -> TriggerSettings | None:
+def _live_trigger_config(live: Trigger) -> TriggerConfig | None:
     """Return the settings of a live trigger; ``None`` for a kind of source that projects cannot declare."""
     queue, nats = live.scw_sqs_config, live.scw_nats_config
     if queue is not None and not isinstance(queue, UnsetType):
-        return TriggerSettings(
+        return TriggerConfig(
             source="sqs",
             address=queue.queue,
             description=live.description,
@@ -178,7 +185,7 @@ def _listens_to(live: Trigger) -> TriggerSettings | None:
             region=queue.mnq_region,
         )
     if nats is not None and not isinstance(nats, UnsetType):
-        return TriggerSettings(
+        return TriggerConfig(
             source="nats",
             address=nats.subject,
             description=live.description,
@@ -189,7 +196,7 @@ def _listens_to(live: Trigger) -> TriggerSettings | None:
     return None
 
 
-def _cron(
+def _cron_change(
     action: Action, function: str, cron: DesiredCron, cron_id: str | None, reasons: tuple[str, ...]
 ) -> CronChange:
     return CronChange(
@@ -203,13 +210,13 @@ def _cron(
     )
 
 
-def _domain(
+def _domain_change(
     action: Action, function: str, hostname: str, domain_id: str | None, reasons: tuple[str, ...]
 ) -> DomainChange:
     return DomainChange(action=action, function=function, name=hostname, id=domain_id, reasons=reasons)
 
 
-def _trigger(
+def _trigger_change(
     action: Action, function: str, trigger: DesiredTrigger, trigger_id: str | None, reasons: tuple[str, ...]
 ) -> TriggerChange:
     return TriggerChange(

@@ -10,13 +10,13 @@ import msgspec
 
 from fnkit.bundler.bundle import Bundle, Slice
 from fnkit.contract.durations import format_duration
-from fnkit.contract.preloading import PRELOAD_OFF_TAG
+from fnkit.contract.preloading import PRELOAD_DISABLED_TAG
 from fnkit.errors import Problem, ProjectInvalid
-from fnkit.plan.changes import FunctionSettings, NamespaceSettings, TriggerSettings
-from fnkit.plan.tags import child_hash, child_tags, digest_of, owner_tags
+from fnkit.plan.changes import FunctionConfig, NamespaceConfig, TriggerConfig
+from fnkit.plan.tags import owned_hash, owned_hash_tags, hash_parts, owner_tags
 from fnkit.project.model import CronSpec, FunctionSpec, Project, TriggerSpec
 
-__all__ = ["Desired", "DesiredCron", "DesiredFunction", "DesiredNamespace", "DesiredTrigger", "desired_state"]
+__all__ = ["DesiredState", "DesiredCron", "DesiredFunction", "DesiredNamespace", "DesiredTrigger", "desired_state"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class DesiredNamespace:
 
     name: str
     shared: bool
-    settings: NamespaceSettings
+    settings: NamespaceConfig
     secrets: tuple[str, ...]
 
 
@@ -43,7 +43,7 @@ class DesiredTrigger:
     """A declared queue or subject of a function."""
 
     name: str
-    settings: TriggerSettings
+    settings: TriggerConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class DesiredFunction:
     """
 
     name: str
-    settings: FunctionSettings
+    settings: FunctionConfig
     secrets: tuple[str, ...]
     tags: tuple[str, ...]
     crons: tuple[DesiredCron, ...]
@@ -68,7 +68,7 @@ class DesiredFunction:
     files: tuple[tuple[str, str], ...] = ()
 
     @property
-    def declared(self) -> str:
+    def declared_hash(self) -> str:
         """16 hex digits over the declared crons, domains and triggers."""
         parts = [
             f"cron\0{cron.name}\0{cron.schedule}\0{json.dumps(dict(cron.args), sort_keys=True)}"
@@ -79,11 +79,11 @@ class DesiredFunction:
             f"trigger\0{trigger.name}\0{msgspec.json.encode(trigger.settings, order='deterministic').decode()}"
             for trigger in sorted(self.triggers, key=lambda trigger: trigger.name)
         ]
-        return digest_of(parts)
+        return hash_parts(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desired:
+class DesiredState:
     """The declared state of a project and stage, or of selected functions of it.
 
     Attributes:
@@ -95,7 +95,7 @@ class Desired:
     stage: str
     namespace: DesiredNamespace
     functions: tuple[DesiredFunction, ...]
-    partial: bool = False
+    is_partial: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -107,7 +107,7 @@ def desired_state(
     region: str,
     nats_account: str = "",
     names: frozenset[str] | None = None,
-) -> Desired:
+) -> DesiredState:
     """Return the state that a project declares.
 
     Args:
@@ -128,42 +128,42 @@ def desired_state(
         notes.extend(bundle.notes)
     selected = [spec for spec in project.functions if names is None or spec.name in names]
     owner = owner_tags(project.name, project.stage)
-    location = _Place(project_id, region, nats_account)
-    _check_accounts(selected, location)
-    return Desired(
+    location = _Location(project_id, region, nats_account)
+    _check_nats_accounts(selected, location)
+    return DesiredState(
         project=project.name,
         stage=project.stage,
-        namespace=_namespace(project, owner),
-        functions=tuple(_function(spec, *by_function[spec.name], owner, location) for spec in selected),
-        partial=names is not None,
+        namespace=_desired_namespace(project, owner),
+        functions=tuple(_desired_function(spec, *by_function[spec.name], owner, location) for spec in selected),
+        is_partial=names is not None,
         notes=tuple(dict.fromkeys(notes)),
     )
 
 
-def _namespace(project: Project, owner: tuple[str, ...]) -> DesiredNamespace:
+def _desired_namespace(project: Project, owner: tuple[str, ...]) -> DesiredNamespace:
     spec = project.namespace
     return DesiredNamespace(
         name=spec.name,
         shared=spec.shared,
-        settings=NamespaceSettings(
+        settings=NamespaceConfig(
             description=spec.description,
             environment=dict(spec.env),
             tags=()
             if spec.shared
-            else (*spec.tags, *owner, *child_tags(child_hash("tag", tag) for tag in spec.tags)),
+            else (*spec.tags, *owner, *owned_hash_tags(owned_hash("tag", tag) for tag in spec.tags)),
         ),
         secrets=spec.secrets,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Location:
     project_id: str
     region: str
     nats_account: str
 
 
-def _check_accounts(functions: Iterable[FunctionSpec], place: _Place) -> None:
+def _check_nats_accounts(functions: Iterable[FunctionSpec], location: _Location) -> None:
     """Reject NATS triggers without an account. The API rejects them too, but only in the middle of a deploy."""
     problems = [
         Problem(
@@ -175,26 +175,26 @@ def _check_accounts(functions: Iterable[FunctionSpec], place: _Place) -> None:
         )
         for spec in functions
         for trigger in spec.triggers
-        if trigger.kind == "nats" and not trigger.account and not place.nats_account
+        if trigger.kind == "nats" and not trigger.account and not location.nats_account
     ]
     if problems:
         raise ProjectInvalid(tuple(problems))
 
 
-def _function(
-    spec: FunctionSpec, bundle: Bundle, one: Slice, owner: tuple[str, ...], place: _Place
+def _desired_function(
+    spec: FunctionSpec, bundle: Bundle, one: Slice, owner: tuple[str, ...], location: _Location
 ) -> DesiredFunction:
-    crons = tuple(_cron(cron) for cron in spec.crons)
-    triggers = tuple(_trigger(trigger, place) for trigger in spec.triggers)
+    crons = tuple(_desired_cron(cron) for cron in spec.crons)
+    triggers = tuple(_desired_trigger(trigger, location) for trigger in spec.triggers)
     owned = [
-        *(child_hash("cron", cron.name) for cron in crons),
-        *(child_hash("domain", hostname) for hostname in spec.domains),
-        *(child_hash("trigger", trigger.name) for trigger in triggers),
-        *(child_hash("tag", tag) for tag in spec.tags),
+        *(owned_hash("cron", cron.name) for cron in crons),
+        *(owned_hash("domain", hostname) for hostname in spec.domains),
+        *(owned_hash("trigger", trigger.name) for trigger in triggers),
+        *(owned_hash("tag", tag) for tag in spec.tags),
     ]
     return DesiredFunction(
         name=spec.name,
-        settings=FunctionSettings(
+        settings=FunctionConfig(
             runtime=spec.runtime,
             handler=spec.handler,
             memory=spec.memory,
@@ -209,7 +209,7 @@ def _function(
             private_network_id=spec.private_network_id,
         ),
         secrets=spec.secrets,
-        tags=(*spec.tags, *owner, *child_tags(owned), *(() if spec.preload else (PRELOAD_OFF_TAG,))),
+        tags=(*spec.tags, *owner, *owned_hash_tags(owned), *(() if spec.preload else (PRELOAD_DISABLED_TAG,))),
         crons=crons,
         domains=spec.domains,
         triggers=triggers,
@@ -219,17 +219,17 @@ def _function(
     )
 
 
-def _cron(spec: CronSpec) -> DesiredCron:
+def _desired_cron(spec: CronSpec) -> DesiredCron:
     return DesiredCron(name=spec.name, schedule=spec.schedule, args=spec.args)
 
 
-def _trigger(spec: TriggerSpec, place: _Place) -> DesiredTrigger:
-    settings = TriggerSettings(
+def _desired_trigger(spec: TriggerSpec, location: _Location) -> DesiredTrigger:
+    settings = TriggerConfig(
         source=spec.kind,
         address=spec.address,
         description=spec.description,
-        account="" if spec.kind == "sqs" else spec.account or place.nats_account,
-        project_id=spec.project_id or place.project_id,
-        region=spec.region or place.region,
+        account="" if spec.kind == "sqs" else spec.account or location.nats_account,
+        project_id=spec.project_id or location.project_id,
+        region=spec.region or location.region,
     )
     return DesiredTrigger(name=spec.name, settings=settings)

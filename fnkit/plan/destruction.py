@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from fnkit.plan.changes import Action, Change, NamespaceChange, Plan
-from fnkit.plan.functions import drop_function
-from fnkit.plan.observed import Observed
+from fnkit.plan.functions import delete_function
+from fnkit.plan.observed import ObservedState
 from fnkit.plan.tags import read_ownership
 
 __all__ = ["plan_destroy"]
 
 
 def plan_destroy(
-    observed: Observed, *, project: str, stage: str, namespace: str, api_url: str, region: str, project_id: str
+    observed: ObservedState, *, project: str, stage: str, namespace: str, api_url: str, region: str, project_id: str
 ) -> Plan:
     """Return the plan that deletes everything that a project and stage own.
 
@@ -22,7 +22,7 @@ def plan_destroy(
     foreign: list[str] = []
     for live in observed.functions:
         if read_ownership(live.tags).belongs_to(project, stage):
-            changes.append(drop_function(live, "destroyed"))
+            changes.append(delete_function(live, "destroyed"))
         else:
             foreign.append(f"function {live.name}")
     live_namespace = observed.namespace

@@ -7,26 +7,26 @@ from dataclasses import dataclass, field
 
 from fnkit.contract.resources import Cron, Domain, Function, Namespace, Trigger
 
-__all__ = ["LiveChildren", "Observed", "SecretVerdicts"]
+__all__ = ["AttachedResources", "ObservedState", "SecretMatches"]
 
 
 @dataclass(frozen=True, slots=True)
-class SecretVerdicts:
+class SecretMatches:
     """Live secret hashes that match the local values.
 
     Attributes:
         verified: Verified (hash, name) pairs. Every other pair is treated as different.
     """
 
-    same: frozenset[tuple[str, str]] = frozenset()
+    verified: frozenset[tuple[str, str]] = frozenset()
 
-    def agrees(self, hashed_value: str, name: str) -> bool:
+    def matches(self, hashed_value: str, name: str) -> bool:
         """Return whether a live hash is the hash of the local value."""
-        return (hashed_value, name) in self.same
+        return (hashed_value, name) in self.verified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiveChildren:
+class AttachedResources:
     """The live crons, domains and triggers of one function."""
 
     crons: tuple[Cron, ...] = ()
@@ -35,7 +35,7 @@ class LiveChildren:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class ObservedState:
     """The live state of one namespace.
 
     Attributes:
@@ -48,9 +48,9 @@ class Observed:
 
     namespace: Namespace | None = None
     functions: tuple[Function, ...] = ()
-    children: Mapping[str, LiveChildren] = field(default_factory=dict)
-    slices: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    attached_resources: Mapping[str, AttachedResources] = field(default_factory=dict)
+    deployed_slices: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
-    def function(self, name: str) -> Function | None:
+    def find_function(self, name: str) -> Function | None:
         """Return the live function of that name, or ``None``."""
         return next((one for one in self.functions if one.name == name), None)

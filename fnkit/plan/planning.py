@@ -12,19 +12,19 @@ from fnkit.contract.enums import Status
 from fnkit.contract.resources import Function
 from fnkit.errors import DeployError
 from fnkit.plan.changes import Action, Change, NamespaceChange, Plan
-from fnkit.plan.comparing import merged_tags, namespace_reasons, secret_changes, secret_reasons
-from fnkit.plan.desired import Desired, DesiredFunction
-from fnkit.plan.functions import drop_function, plan_function
-from fnkit.plan.observed import Observed, SecretVerdicts
+from fnkit.plan.comparing import merge_tags, namespace_differences, diff_secrets, secret_differences
+from fnkit.plan.desired import DesiredState, DesiredFunction
+from fnkit.plan.functions import delete_function, plan_function
+from fnkit.plan.observed import ObservedState, SecretMatches
 from fnkit.plan.tags import read_ownership
 
-__all__ = ["make_plan", "undecided_children"]
+__all__ = ["make_plan", "resources_to_fetch"]
 
 
 def make_plan(
-    desired: Desired,
-    observed: Observed,
-    verdicts: SecretVerdicts,
+    desired: DesiredState,
+    observed: ObservedState,
+    secret_matches: SecretMatches,
     *,
     api_url: str,
     region: str,
@@ -37,13 +37,13 @@ def make_plan(
         DeployError: A wanted name belongs to another owner (``namespace-not-owned``, ``function-not-owned``).
     """
     _check_ownership(desired, observed)
-    changes: list[Change] = [_namespace_change(desired, observed, verdicts)]
+    changes: list[Change] = [_namespace_change(desired, observed, secret_matches)]
     foreign: list[str] = []
     for wanted in desired.functions:
-        function_changes, foreign_resources = plan_function(wanted, observed, verdicts)
+        function_changes, foreign_resources = plan_function(wanted, observed, secret_matches)
         changes.extend(function_changes)
         foreign.extend(foreign_resources)
-    deletions, foreign_resources = _leftovers(desired, observed, prune=prune)
+    deletions, foreign_resources = _undeclared_functions(desired, observed, prune=prune)
     return Plan(
         api_url=api_url,
         region=region,
@@ -57,7 +57,7 @@ def make_plan(
     )
 
 
-def undecided_children(desired: Desired, observed: Observed) -> tuple[str, ...]:
+def resources_to_fetch(desired: DesiredState, observed: ObservedState) -> tuple[str, ...]:
     """Return the ids of live functions whose crons, domains and triggers must be listed for planning.
 
     Where the declared half of ``fnkit.links`` matches the code, nothing is listed, which saves three requests per
@@ -66,20 +66,24 @@ def undecided_children(desired: Desired, observed: Observed) -> tuple[str, ...]:
     """
     wanted = {function.name: function for function in desired.functions}
     return tuple(
-        live.id for live in observed.functions if live.name in wanted and _must_be_asked(live, wanted[live.name])
+        live.id for live in observed.functions if live.name in wanted and _needs_fetch(live, wanted[live.name])
     )
 
 
-def _must_be_asked(live: Function, wanted: DesiredFunction) -> bool:
+def _needs_fetch(live: Function, wanted: DesiredFunction) -> bool:
     owner = read_ownership(live.tags)
-    if owner.links is None and not owner.children and not (wanted.crons or wanted.domains or wanted.triggers):
+    if (
+        owner.resource_hash is None
+        and not owner.owned_hashes
+        and not (wanted.crons or wanted.domains or wanted.triggers)
+    ):
         return False  # nothing is declared, and nothing was created for this function
     if wanted.triggers and live.privacy != wanted.settings.privacy:
         return True
-    return owner.declared_half != wanted.declared
+    return owner.declared_hash != wanted.declared_hash
 
 
-def _check_ownership(desired: Desired, observed: Observed) -> None:
+def _check_ownership(desired: DesiredState, observed: ObservedState) -> None:
     namespace = observed.namespace
     if namespace is None:
         return
@@ -93,7 +97,7 @@ def _check_ownership(desired: Desired, observed: Observed) -> None:
             f'namespace = {{ name = "{namespace.name}", shared = true }}',
         )
     for wanted in desired.functions:
-        live = observed.function(wanted.name)
+        live = observed.find_function(wanted.name)
         if live is not None and not read_ownership(live.tags).belongs_to(desired.project, desired.stage):
             owner_name = read_ownership(live.tags).project or "no fnkit project"
             raise DeployError(
@@ -103,10 +107,12 @@ def _check_ownership(desired: Desired, observed: Observed) -> None:
             )
 
 
-def _namespace_change(desired: Desired, observed: Observed, verdicts: SecretVerdicts) -> NamespaceChange:
+def _namespace_change(
+    desired: DesiredState, observed: ObservedState, secret_matches: SecretMatches
+) -> NamespaceChange:
     wanted, live = desired.namespace, observed.namespace
     if live is None:
-        secrets = secret_changes((), () if wanted.shared else wanted.secrets, verdicts)
+        secrets = diff_secrets((), () if wanted.shared else wanted.secrets, secret_matches)
         return NamespaceChange(
             action=Action.CREATE,
             name=wanted.name,
@@ -116,10 +122,10 @@ def _namespace_change(desired: Desired, observed: Observed, verdicts: SecretVerd
         )
     if wanted.shared:
         return NamespaceChange(action=Action.KEEP, name=live.name, id=live.id, reasons=("shared",))
-    secrets = secret_changes(live.secret_environment_variables, wanted.secrets, verdicts)
-    tags = merged_tags(live.tags, wanted.settings.tags)
-    reasons = namespace_reasons(live, wanted.settings)
-    reasons += secret_reasons(live.secret_environment_variables, secrets)
+    secrets = diff_secrets(live.secret_environment_variables, wanted.secrets, secret_matches)
+    tags = merge_tags(live.tags, wanted.settings.tags)
+    reasons = namespace_differences(live, wanted.settings)
+    reasons += secret_differences(live.secret_environment_variables, secrets)
     if set(tags) != set(live.tags):
         reasons.append("tags")
     if live.status != Status.READY:
@@ -134,7 +140,9 @@ def _namespace_change(desired: Desired, observed: Observed, verdicts: SecretVerd
     )
 
 
-def _leftovers(desired: Desired, observed: Observed, *, prune: bool) -> tuple[list[Change], list[str]]:
+def _undeclared_functions(
+    desired: DesiredState, observed: ObservedState, *, prune: bool
+) -> tuple[list[Change], list[str]]:
     """Return deletions of owned functions that are no longer declared, and descriptions of foreign functions."""
     changes: list[Change] = []
     foreign: list[str] = []
@@ -144,6 +152,6 @@ def _leftovers(desired: Desired, observed: Observed, *, prune: bool) -> tuple[li
             continue
         if not read_ownership(live.tags).belongs_to(desired.project, desired.stage):
             foreign.append(f"function {live.name}")
-        elif prune and not desired.partial:
-            changes.append(drop_function(live, "no longer in the code"))
+        elif prune and not desired.is_partial:
+            changes.append(delete_function(live, "no longer in the code"))
     return changes, foreign

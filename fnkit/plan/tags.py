@@ -25,28 +25,28 @@ from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
-    "LINKS_HALF",
+    "HASH_LENGTH",
     "Ownership",
-    "child_hash",
-    "child_tags",
+    "owned_hash",
+    "owned_hash_tags",
     "code_tag",
-    "digest_of",
-    "is_ours",
-    "links_tag",
-    "live_links",
+    "hash_parts",
+    "is_fnkit_tag",
+    "resource_hash_tag",
+    "hash_live_ids",
     "owner_tags",
-    "owner_value",
+    "tag_value",
     "read_ownership",
-    "without_ours",
+    "without_fnkit_tags",
 ]
 
-MARK: Final = "fnkit"
-TAG_MAX: Final = 64
-_PREFIX: Final = MARK + "."
+MARKER_TAG: Final = "fnkit"
+MAX_TAG_LENGTH: Final = 64
+_TAG_PREFIX: Final = MARKER_TAG + "."
 _HASHES_PER_TAG: Final = 6  # "fnkit.own=" + 6 × 8 + 5 dots = 63
-_PLAIN: Final = re.compile(r"[a-zA-Z0-9._-]+")
+_TAG_CHARACTERS: Final = re.compile(r"[a-zA-Z0-9._-]+")
 _DEFAULT_STAGE: Final = "default"
-LINKS_HALF: Final = 16
+HASH_LENGTH: Final = 16
 """Hex digits of each of the two hashes in ``fnkit.links``."""
 
 
@@ -63,44 +63,44 @@ class Ownership:
         owned_hashes: Hashes from ``fnkit.own``.
     """
 
-    marked: bool = False
+    is_marked: bool = False
     project: str | None = None
     stage: str | None = None
-    code: str | None = None
-    links: str | None = None
-    children: frozenset[str] = frozenset()
+    code_digest: str | None = None
+    resource_hash: str | None = None
+    owned_hashes: frozenset[str] = frozenset()
 
     def belongs_to(self, project: str, stage: str) -> bool:
         """Return whether this project and stage own the resource."""
-        return self.marked and self.project == owner_value(project) and self.stage == owner_value(stage)
+        return self.is_marked and self.project == tag_value(project) and self.stage == tag_value(stage)
 
     @property
-    def declared_half(self) -> str | None:
+    def declared_hash(self) -> str | None:
         """The half of ``fnkit.links`` over the declared resources."""
-        return self.links[:LINKS_HALF] if self.links else None
+        return self.resource_hash[:HASH_LENGTH] if self.resource_hash else None
 
     @property
-    def live_half(self) -> str | None:
+    def live_hash(self) -> str | None:
         """The half of ``fnkit.links`` over the live ids."""
-        return self.links[LINKS_HALF:] if self.links else None
+        return self.resource_hash[HASH_LENGTH:] if self.resource_hash else None
 
 
-def is_ours(tag: str) -> bool:
+def is_fnkit_tag(tag: str) -> bool:
     """Return whether a tag is reserved for fnkit. Projects cannot declare such tags."""
-    return tag == MARK or tag.startswith(_PREFIX)
+    return tag == MARKER_TAG or tag.startswith(_TAG_PREFIX)
 
 
-def without_ours(tags: Iterable[str]) -> tuple[str, ...]:
+def without_fnkit_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Return the tags that are not reserved for fnkit, in their order."""
-    return tuple(tag for tag in tags if not is_ours(tag))
+    return tuple(tag for tag in tags if not is_fnkit_tag(tag))
 
 
-def owner_value(name: str) -> str:
+def tag_value(name: str) -> str:
     """Return a project's or stage's name as written in a tag: unchanged if it fits, else truncated and hashed."""
     if not name:
         return _DEFAULT_STAGE
-    room = TAG_MAX - len(f"{_PREFIX}project=")
-    if _PLAIN.fullmatch(name) and len(name) <= room:
+    room = MAX_TAG_LENGTH - len(f"{_TAG_PREFIX}project=")
+    if _TAG_CHARACTERS.fullmatch(name) and len(name) <= room:
         return name
     plain = re.sub(r"[^a-zA-Z0-9._-]", "-", name)[: room - 9]
     return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -108,37 +108,37 @@ def owner_value(name: str) -> str:
 
 def owner_tags(project: str, stage: str) -> tuple[str, ...]:
     """Return the tags that record the owner of a resource."""
-    return MARK, f"{_PREFIX}project={owner_value(project)}", f"{_PREFIX}stage={owner_value(stage)}"
+    return MARKER_TAG, f"{_TAG_PREFIX}project={tag_value(project)}", f"{_TAG_PREFIX}stage={tag_value(stage)}"
 
 
-def child_tags(children: Iterable[str]) -> tuple[str, ...]:
+def owned_hash_tags(owned_hashes: Iterable[str]) -> tuple[str, ...]:
     """Return the ``fnkit.own`` tags for a set of hashes, as many as their length limit requires."""
-    hashes = sorted(set(children))
+    hashes = sorted(set(owned_hashes))
     groups = [hashes[at : at + _HASHES_PER_TAG] for at in range(0, len(hashes), _HASHES_PER_TAG)]
-    return tuple(f"{_PREFIX}own={'.'.join(group)}" for group in groups)
+    return tuple(f"{_TAG_PREFIX}own={'.'.join(group)}" for group in groups)
 
 
 def code_tag(digest: str) -> str:
     """Return the tag that records the deployed slice."""
-    return f"{_PREFIX}code={digest}"
+    return f"{_TAG_PREFIX}code={digest}"
 
 
-def links_tag(declared: str, live: str) -> str:
+def resource_hash_tag(declared_hash: str, live_hash: str) -> str:
     """Return the ``fnkit.links`` tag for two hashes of 16 hex digits each."""
-    return f"{_PREFIX}links={declared}{live}"
+    return f"{_TAG_PREFIX}links={declared_hash}{live_hash}"
 
 
-def live_links(live_ids: Iterable[str]) -> str:
+def hash_live_ids(live_ids: Iterable[str]) -> str:
     """Return 16 hex digits over the ids of a function's live resources."""
-    return digest_of(sorted(live_ids))
+    return hash_parts(sorted(live_ids))
 
 
-def child_hash(kind: str, name: str) -> str:
+def owned_hash(kind: str, name: str) -> str:
     """Return the 8 hex digits that record a cron, domain, trigger or user tag in ``fnkit.own``."""
     return hashlib.sha256(f"{kind}\0{name}".encode()).hexdigest()[:8]
 
 
-def digest_of(parts: Sequence[str]) -> str:
+def hash_parts(parts: Sequence[str]) -> str:
     """Return 16 hex digits over an ordered sequence of strings.
 
     Each part is prefixed with its length, so that different sequences cannot have equal input.
@@ -147,7 +147,7 @@ def digest_of(parts: Sequence[str]) -> str:
     for part in parts:
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
-    return digest.hexdigest()[:LINKS_HALF]
+    return digest.hexdigest()[:HASH_LENGTH]
 
 
 def read_ownership(tags: Iterable[str]) -> Ownership:
@@ -156,19 +156,19 @@ def read_ownership(tags: Iterable[str]) -> Ownership:
     children: set[str] = set()
     marked = False
     for tag in tags:
-        if tag == MARK:
+        if tag == MARKER_TAG:
             marked = True
-        elif tag.startswith(_PREFIX) and "=" in tag:
-            key, value = tag.removeprefix(_PREFIX).split("=", 1)
+        elif tag.startswith(_TAG_PREFIX) and "=" in tag:
+            key, value = tag.removeprefix(_TAG_PREFIX).split("=", 1)
             if key == "own":
                 children.update(filter(None, value.split(".")))
             else:
                 values[key] = value
     return Ownership(
-        marked=marked,
+        is_marked=marked,
         project=values.get("project"),
         stage=values.get("stage"),
-        code=values.get("code"),
-        links=values.get("links"),
-        children=frozenset(children),
+        code_digest=values.get("code"),
+        resource_hash=values.get("links"),
+        owned_hashes=frozenset(children),
     )

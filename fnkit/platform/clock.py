@@ -10,12 +10,12 @@ import asyncio
 import time
 from typing import Final, Protocol
 
-from fnkit.platform.routing import Clock
+from fnkit.platform.routing import ClockState
 
 __all__ = ["PlatformClock", "VirtualClock"]
 
-_NANOSECONDS: Final = 10**9
-_LONGEST_WAIT: Final = 60.0
+_NANOSECONDS_PER_SECOND: Final = 10**9
+_MAX_SLEEP: Final = 60.0
 """Longest sleep in real seconds. The event loop's monotonic clock stops while a laptop is suspended and wall-clock
 time does not, so a longer sleep could end much too late."""
 
@@ -53,27 +53,31 @@ class VirtualClock:
     Times are kept as integer nanoseconds: a float of Unix seconds resolves only about 200 ns.
     """
 
-    def __init__(self, state: Clock) -> None:
-        self._epoch = int(state.epoch * _NANOSECONDS)
-        self._real = int(state.real * _NANOSECONDS)
+    def __init__(self, state: ClockState) -> None:
+        self._epoch_ns = int(state.platform_time * _NANOSECONDS_PER_SECOND)
+        self._real_ns = int(state.real_time * _NANOSECONDS_PER_SECOND)
         self._speed = state.speed
-        self._moved = asyncio.Event()
+        self._change_event = asyncio.Event()
 
     @classmethod
-    def starting(cls, stored: Clock | None, speed: float) -> VirtualClock:
+    def resume(cls, stored: ClockState | None, speed: float) -> VirtualClock:
         """Resume the stored clock at ``speed``; without a stored one, start at real time.
 
         Platform time continues from the stored epoch and includes the time during which the platform was stopped.
         """
         real = time.time()
         if stored is None:
-            return cls(Clock(epoch=real, real=real, speed=speed))
-        return cls(Clock(epoch=cls(stored).now(), real=real, speed=speed))
+            return cls(ClockState(platform_time=real, real_time=real, speed=speed))
+        return cls(ClockState(platform_time=cls(stored).now(), real_time=real, speed=speed))
 
     @property
-    def state(self) -> Clock:
+    def state(self) -> ClockState:
         """The state from which the data plane computes the same time."""
-        return Clock(epoch=self._epoch / _NANOSECONDS, real=self._real / _NANOSECONDS, speed=self._speed)
+        return ClockState(
+            platform_time=self._epoch_ns / _NANOSECONDS_PER_SECOND,
+            real_time=self._real_ns / _NANOSECONDS_PER_SECOND,
+            speed=self._speed,
+        )
 
     @property
     def speed(self) -> float:
@@ -82,29 +86,29 @@ class VirtualClock:
 
     def now_ns(self) -> int:
         """Return platform time in Unix nanoseconds; equal to real time if the clock was never changed."""
-        elapsed = time.time_ns() - self._real
+        elapsed = time.time_ns() - self._real_ns
         # No float arithmetic at speed 1: it would round the nanoseconds.
-        return self._epoch + (elapsed if self._speed == 1 else int(elapsed * self._speed))
+        return self._epoch_ns + (elapsed if self._speed == 1 else int(elapsed * self._speed))
 
     def now(self) -> float:
         """Return platform time in Unix seconds."""
-        return self.now_ns() / _NANOSECONDS
+        return self.now_ns() / _NANOSECONDS_PER_SECOND
 
-    def advance(self, seconds: float) -> Clock:
+    def advance(self, seconds: float) -> ClockState:
         """Move the clock forward, wake every waiter and return the new state."""
-        self._epoch = self.now_ns() + int(seconds * _NANOSECONDS)
-        self._real = time.time_ns()
+        self._epoch_ns = self.now_ns() + int(seconds * _NANOSECONDS_PER_SECOND)
+        self._real_ns = time.time_ns()
         # Replaced instead of cleared: a waiter whose task has not run yet holds the old event and must find it set.
-        self._moved.set()
-        self._moved = asyncio.Event()
+        self._change_event.set()
+        self._change_event = asyncio.Event()
         return self.state
 
     async def wait_until(self, at: float | None) -> None:
         """Wait until ``at`` (Unix seconds), a change of the clock, or a minute of real time."""
-        timeout = _LONGEST_WAIT
+        timeout = _MAX_SLEEP
         if at is not None and self._speed > 0:
             timeout = min(timeout, max(0.0, (at - self.now()) / self._speed))
         try:
-            await asyncio.wait_for(self._moved.wait(), timeout)
+            await asyncio.wait_for(self._change_event.wait(), timeout)
         except TimeoutError:
             return

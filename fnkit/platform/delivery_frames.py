@@ -13,50 +13,50 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 __all__ = [
-    "ANSWER",
-    "BODY_MAX",
-    "GIVE_UP",
-    "POST",
+    "RESPONSE",
+    "MAX_BODY_BYTES",
+    "CANCEL",
+    "REQUEST",
     "USER_AGENT",
-    "Answer",
+    "DeliveryResponse",
     "Frame",
-    "FrameReader",
-    "Post",
-    "answer_frame",
-    "give_up_frame",
-    "post_frame",
-    "read_answer",
-    "read_post",
+    "FrameDecoder",
+    "DeliveryRequest",
+    "encode_response_frame",
+    "encode_cancel_frame",
+    "encode_request_frame",
+    "decode_response",
+    "decode_request",
 ]
 
 USER_AGENT: Final = "ScalewayServerlessOrchestrator/1.0"
 """The User-Agent of trigger and cron requests, as recorded from Scaleway."""
 
-BODY_MAX: Final = 63 * 1024 * 1024
+MAX_BODY_BYTES: Final = 63 * 1024 * 1024
 """The largest body of a frame in bytes. The gateway's own limit is lower, so that it can answer with 413."""
 
-POST: Final = 1
-GIVE_UP: Final = 2
-ANSWER: Final = 3
+REQUEST: Final = 1
+CANCEL: Final = 2
+RESPONSE: Final = 3
 
-_LENGTH: Final = struct.Struct("<I")
-_HEAD: Final = struct.Struct("<IBQ")
-_HEAD_BYTES: Final = _HEAD.size
-_BEHIND_LENGTH: Final = _HEAD.size - _LENGTH.size
-_ADDRESS: Final = struct.Struct("<HH")
-_ANSWERED: Final = struct.Struct("<H?")
-_LONGEST: Final = BODY_MAX + 1024 * 1024  # a body, and room for its host and content type
+_LENGTH_FIELD: Final = struct.Struct("<I")
+_FRAME_HEADER: Final = struct.Struct("<IBQ")
+_FRAME_HEADER_BYTES: Final = _FRAME_HEADER.size
+_MIN_FRAME_LENGTH: Final = _FRAME_HEADER.size - _LENGTH_FIELD.size
+_ADDRESS_LENGTHS: Final = struct.Struct("<HH")
+_RESPONSE_HEADER: Final = struct.Struct("<H?")
+_MAX_FRAME_LENGTH: Final = MAX_BODY_BYTES + 1024 * 1024  # a body, and room for its host and content type
 
 
 class Frame(NamedTuple):
     """One frame. ``kind`` is ``REQUEST``, ``CANCEL`` or ``RESPONSE``."""
 
     kind: int
-    number: int
-    content: bytes
+    delivery_id: int
+    payload: bytes
 
 
-class Post(NamedTuple):
+class DeliveryRequest(NamedTuple):
     """A message to deliver to the function with this host name."""
 
     host: bytes
@@ -64,7 +64,7 @@ class Post(NamedTuple):
     body: bytes
 
 
-class Answer(NamedTuple):
+class DeliveryResponse(NamedTuple):
     """The outcome of a delivery.
 
     Attributes:
@@ -74,16 +74,16 @@ class Answer(NamedTuple):
     """
 
     status: int
-    of_function: bool
-    words: bytes
+    from_function: bool
+    error_excerpt: bytes
 
 
-class FrameReader:
+class FrameDecoder:
     """Decodes frames from a stream of arbitrary chunks."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []  # chunks of the incomplete frame
-        self._missing = 0  # lower bound of the bytes that complete it
+        self._chunks: list[bytes] = []  # chunks of the incomplete frame
+        self._bytes_missing = 0  # lower bound of the bytes that complete it
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that ``data`` completes.
@@ -92,76 +92,80 @@ class FrameReader:
             ValueError: The stream is not this protocol. The reader must not be used afterwards.
         """
         # Joining only when a frame can be complete keeps a large body that arrives in many chunks linear.
-        if self._missing > len(data):
-            self._parts.append(data)
-            self._missing -= len(data)
+        if self._bytes_missing > len(data):
+            self._chunks.append(data)
+            self._bytes_missing -= len(data)
             return []
-        if self._parts:
-            data = b"".join((*self._parts, data))
+        if self._chunks:
+            data = b"".join((*self._chunks, data))
         frames: list[Frame] = []
-        position, size, missing = 0, len(data), _HEAD_BYTES
-        while size - position >= _HEAD_BYTES:
-            length, kind, number = _HEAD.unpack_from(data, position)
-            if not _BEHIND_LENGTH <= length <= _LONGEST:
+        position, size, missing = 0, len(data), _FRAME_HEADER_BYTES
+        while size - position >= _FRAME_HEADER_BYTES:
+            length, kind, number = _FRAME_HEADER.unpack_from(data, position)
+            if not _MIN_FRAME_LENGTH <= length <= _MAX_FRAME_LENGTH:
                 raise ValueError(f"invalid frame length {length}")
-            end = position + _LENGTH.size + length
+            end = position + _LENGTH_FIELD.size + length
             if end > size:
                 missing = end - position
                 break
-            frames.append(Frame(kind, number, data[position + _HEAD_BYTES : end]))
+            frames.append(Frame(kind, number, data[position + _FRAME_HEADER_BYTES : end]))
             position = end
         rest = data[position:]
-        self._parts = [rest] if rest else []
-        self._missing = missing - len(rest) if rest else 0
+        self._chunks = [rest] if rest else []
+        self._bytes_missing = missing - len(rest) if rest else 0
         return frames
 
 
-def post_frame(number: int, host: str, content_type: str, body: bytes) -> bytes:
+def encode_request_frame(delivery_id: int, host: str, content_type: str, body: bytes) -> bytes:
     """Encode a ``REQUEST`` frame."""
-    address = _address(host, content_type)
-    return _HEAD.pack(_BEHIND_LENGTH + len(address) + len(body), POST, number) + address + body
+    address = _encode_address(host, content_type)
+    return _FRAME_HEADER.pack(_MIN_FRAME_LENGTH + len(address) + len(body), REQUEST, delivery_id) + address + body
 
 
-def read_post(content: bytes) -> Post:
+def decode_request(payload: bytes) -> DeliveryRequest:
     """Decode the payload of a ``REQUEST`` frame.
 
     Raises:
         ValueError: The payload is too short.
     """
     try:
-        host, content_type = _ADDRESS.unpack_from(content)
+        host, content_type = _ADDRESS_LENGTHS.unpack_from(payload)
     except struct.error:
         raise ValueError("a request frame without an address") from None
-    middle = _ADDRESS.size + host
+    middle = _ADDRESS_LENGTHS.size + host
     end = middle + content_type
-    return Post(content[_ADDRESS.size : middle], content[middle:end], content[end:])
+    return DeliveryRequest(payload[_ADDRESS_LENGTHS.size : middle], payload[middle:end], payload[end:])
 
 
-def give_up_frame(number: int) -> bytes:
+def encode_cancel_frame(delivery_id: int) -> bytes:
     """Encode a ``CANCEL`` frame."""
-    return _HEAD.pack(_BEHIND_LENGTH, GIVE_UP, number)
+    return _FRAME_HEADER.pack(_MIN_FRAME_LENGTH, CANCEL, delivery_id)
 
 
-def answer_frame(number: int, answer: Answer) -> bytes:
+def encode_response_frame(delivery_id: int, response: DeliveryResponse) -> bytes:
     """Encode a ``RESPONSE`` frame."""
-    length = _BEHIND_LENGTH + _ANSWERED.size + len(answer.words)
-    return _HEAD.pack(length, ANSWER, number) + _ANSWERED.pack(answer.status, answer.of_function) + answer.words
+    length = _MIN_FRAME_LENGTH + _RESPONSE_HEADER.size + len(response.error_excerpt)
+    return (
+        _FRAME_HEADER.pack(length, RESPONSE, delivery_id)
+        + _RESPONSE_HEADER.pack(response.status, response.from_function)
+        + response.error_excerpt
+    )
 
 
-def read_answer(content: bytes) -> Answer:
+def decode_response(payload: bytes) -> DeliveryResponse:
     """Decode the payload of a ``RESPONSE`` frame.
 
     Raises:
         ValueError: The payload is too short.
     """
     try:
-        status, of_function = _ANSWERED.unpack_from(content)
+        status, of_function = _RESPONSE_HEADER.unpack_from(payload)
     except struct.error:
         raise ValueError("a response frame without a status") from None
-    return Answer(status, of_function, content[_ANSWERED.size :])
+    return DeliveryResponse(status, of_function, payload[_RESPONSE_HEADER.size :])
 
 
 @lru_cache(maxsize=1024)
-def _address(host: str, content_type: str) -> bytes:
+def _encode_address(host: str, content_type: str) -> bytes:
     first, second = host.encode("latin-1"), content_type.encode("latin-1")
-    return _ADDRESS.pack(len(first), len(second)) + first + second
+    return _ADDRESS_LENGTHS.pack(len(first), len(second)) + first + second

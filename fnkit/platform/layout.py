@@ -26,94 +26,102 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Layout", "LogPushSettings", "OtlpSettings", "ProcessSettings", "QueueSettings", "Quotas", "Scaling"]
+__all__ = [
+    "DataLayout",
+    "LokiPushSettings",
+    "OtlpSettings",
+    "ProcessSettings",
+    "QueueSettings",
+    "Quotas",
+    "ScalingSettings",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class DataLayout:
     """The paths in one data directory."""
 
-    home: Path
+    data_dir: Path
 
     @property
-    def identity(self) -> Path:
+    def credentials_file(self) -> Path:
         """The platform's credentials, created at the first start."""
-        return self.home / "platform.json"
+        return self.data_dir / "platform.json"
 
     @property
-    def api_keys(self) -> Path:
+    def api_keys_file(self) -> Path:
         """Additional API keys."""
-        return self.home / "api-keys.json"
+        return self.data_dir / "api-keys.json"
 
     @property
-    def run(self) -> Path:
+    def run_file(self) -> Path:
         """The run file."""
-        return self.home / "run.json"
+        return self.data_dir / "run.json"
 
     @property
     def database(self) -> Path:
         """The SQLite store."""
-        return self.home / "platform.db"
+        return self.data_dir / "platform.db"
 
     @property
-    def blobs(self) -> Path:
+    def blobs_dir(self) -> Path:
         """Uploaded archives, named by SHA-256."""
-        return self.home / "blobs"
+        return self.data_dir / "blobs"
 
     @property
-    def deployments(self) -> Path:
+    def deployments_dir(self) -> Path:
         """Built code, one directory per deployment."""
-        return self.home / "deployments"
+        return self.data_dir / "deployments"
 
     @property
-    def logs(self) -> Path:
+    def logs_dir(self) -> Path:
         """Logs of functions, and of the platform's processes."""
-        return self.home / "logs"
+        return self.data_dir / "logs"
 
     @property
-    def tls(self) -> Path:
+    def tls_dir(self) -> Path:
         """Directory of the certificate authority."""
-        return self.home / "tls"
+        return self.data_dir / "tls"
 
     @property
-    def authority(self) -> Path:
+    def ca_file(self) -> Path:
         """Private key and certificate of the certificate authority, PEM."""
-        return self.tls / "authority.pem"
+        return self.tls_dir / "authority.pem"
 
     @property
-    def authority_certificate(self) -> Path:
+    def ca_certificate_file(self) -> Path:
         """The CA certificate alone, for clients that should trust it."""
-        return self.tls / "authority.crt"
+        return self.tls_dir / "authority.crt"
 
     @property
-    def disks(self) -> Path:
+    def disks_dir(self) -> Path:
         """Disks of running instances that are not in memory (``sandbox: v1``); emptied at each start."""
-        return self.home / "disks"
+        return self.data_dir / "disks"
 
     @property
-    def log_push(self) -> Path:
+    def loki_push_file(self) -> Path:
         """Position of the push of function logs to Loki (``--loki-url``)."""
-        return self.home / "log-push.json"
+        return self.data_dir / "log-push.json"
 
     @property
-    def brokers(self) -> Path:
+    def brokers_file(self) -> Path:
         """The file that configures the brokers of queue triggers."""
-        return self.home / "brokers.toml"
+        return self.data_dir / "brokers.toml"
 
     @property
-    def nats_identity(self) -> Path:
+    def nats_credentials_file(self) -> Path:
         """The credentials of the platform's own NATS broker."""
-        return self.home / "nats.json"
+        return self.data_dir / "nats.json"
 
     @property
-    def nats(self) -> Path:
+    def nats_dir(self) -> Path:
         """Configuration and streams of the platform's own NATS broker."""
-        return self.home / "nats"
+        return self.data_dir / "nats"
 
     @property
-    def keys(self) -> Path:
+    def keys_dir(self) -> Path:
         """Encryption and signing keys."""
-        return self.home / "keys"
+        return self.data_dir / "keys"
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +158,7 @@ class OtlpSettings(msgspec.Struct, frozen=True, kw_only=True):
         return "OtlpSettings()"
 
 
-class LogPushSettings(msgspec.Struct, frozen=True, kw_only=True):
+class LokiPushSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Push of function logs to Loki.
 
     Attributes:
@@ -166,7 +174,7 @@ class LogPushSettings(msgspec.Struct, frozen=True, kw_only=True):
         return f"LogPushSettings(url={self.url!r})"
 
 
-class Scaling(msgspec.Struct, frozen=True, kw_only=True):
+class ScalingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Resources of this machine for functions, and the delays of scaling down.
 
     Attributes:
@@ -176,10 +184,10 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
         scale_to_zero_after: Idle seconds of platform time after which the last instance is stopped.
     """
 
-    memory_budget: int = 0
+    memory_budget_mb: int = 0
     cpu_limits: Literal["weights", "hard"] = "weights"
-    to_one_after: float = 30.0
-    to_zero_after: float = 900.0
+    scale_to_one_after: float = 30.0
+    scale_to_zero_after: float = 900.0
 
 
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,13 +201,13 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     nats_url: str = ""
-    why_no_nats: str = "no NATS broker is configured"
-    brokers: str = ""
-    variables: dict[str, str] = {}
+    nats_unavailable_reason: str = "no NATS broker is configured"
+    brokers_file: str = ""
+    environment: dict[str, str] = {}
 
     def __repr__(self) -> str:
         """Omit the URL and the variables, which hold credentials."""
-        return f"QueueSettings({self.brokers!r})"
+        return f"QueueSettings({self.brokers_file!r})"
 
 
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,7 +234,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
         queues: Brokers of queue triggers; empty for the data plane, which does not need their credentials.
     """
 
-    home: str
+    data_dir: str
     host: str
     api_port: int
     gateway_port: int
@@ -250,5 +258,5 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()
     otlp: OtlpSettings | None = None
-    log_push: LogPushSettings | None = None
+    loki_push: LokiPushSettings | None = None
     queues: QueueSettings = QueueSettings()

@@ -16,28 +16,28 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 __all__ = [
-    "LINE_MAX_BYTES",
-    "SEGMENTS_KEPT",
-    "SEGMENT_MAX_BYTES",
-    "LogLine",
-    "Stream",
+    "MAX_LINE_BYTES",
+    "MAX_SEGMENTS",
+    "MAX_SEGMENT_BYTES",
+    "LogRecord",
+    "LogStream",
     "format_time",
     "parse_time",
     "segment_name",
     "segment_number",
 ]
 
-SEGMENT_MAX_BYTES: Final = 8 * 1024 * 1024
-SEGMENTS_KEPT: Final = 8
-LINE_MAX_BYTES: Final = 64 * 1024
+MAX_SEGMENT_BYTES: Final = 8 * 1024 * 1024
+MAX_SEGMENTS: Final = 8
+MAX_LINE_BYTES: Final = 64 * 1024
 
-Stream: TypeAlias = Literal["stdout", "stderr", "system"]
-_SECOND: Final = 10**9
-_DIGITS: Final = 9
-_SEGMENT: Final = re.compile(r"(\d{8})\.jsonl")
+LogStream: TypeAlias = Literal["stdout", "stderr", "system"]
+_NANOSECONDS_PER_SECOND: Final = 10**9
+_MAX_FRACTION_DIGITS: Final = 9
+_SEGMENT_NAME: Final = re.compile(r"(\d{8})\.jsonl")
 
 
-class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a function's log.
 
     Attributes:
@@ -50,7 +50,7 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     function_id: str
     instance: str
     request_id: str
-    stream: Stream
+    stream: LogStream
     message: str
 
 
@@ -65,7 +65,7 @@ def segment_name(number: int) -> str:
 
 def segment_number(name: str) -> int | None:
     """Return the number in a segment's file name; ``None`` for other files."""
-    match = _SEGMENT.fullmatch(name)
+    match = _SEGMENT_NAME.fullmatch(name)
     return int(match.group(1)) if match else None
 
 
@@ -75,8 +75,8 @@ def format_time(nanoseconds: int) -> str:
     >>> format_time(1_782_997_433_828_896_696)
     '2026-07-02T13:03:53.828896696Z'
     """
-    seconds, fraction = divmod(nanoseconds, _SECOND)
-    return f"{_written(seconds)}.{fraction:09d}Z"
+    seconds, fraction = divmod(nanoseconds, _NANOSECONDS_PER_SECOND)
+    return f"{_format_seconds(seconds)}.{fraction:09d}Z"
 
 
 def parse_time(text: str) -> int | None:
@@ -86,20 +86,20 @@ def parse_time(text: str) -> int | None:
     (1782997433828896000, None)
     """
     fraction = text[20:-1]
-    seconds = _read(text[:19])
-    if seconds is None or text[-1:] != "Z" or not fraction.isdecimal() or len(fraction) > _DIGITS:
+    seconds = _parse_seconds(text[:19])
+    if seconds is None or text[-1:] != "Z" or not fraction.isdecimal() or len(fraction) > _MAX_FRACTION_DIGITS:
         return None
-    return seconds * _SECOND + int(fraction.ljust(_DIGITS, "0"))
+    return seconds * _NANOSECONDS_PER_SECOND + int(fraction.ljust(_MAX_FRACTION_DIGITS, "0"))
 
 
 # Consecutive records mostly share their second, and formatting or parsing a date costs far more than a cache hit.
 @lru_cache(maxsize=64)
-def _written(seconds: int) -> str:
+def _format_seconds(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @lru_cache(maxsize=1024)
-def _read(text: str) -> int | None:
+def _parse_seconds(text: str) -> int | None:
     try:
         return int(datetime.fromisoformat(f"{text}+00:00").timestamp())
     except ValueError:

@@ -17,13 +17,13 @@ __all__ = [
     "COLD_START_BOUNDS",
     "DURATION_BOUNDS",
     "METRICS_PATH",
-    "REQUEST_BOUNDS",
-    "WAIT_BOUNDS",
-    "DataPlaneMeasurements",
-    "EngineMeasurements",
-    "FunctionMeasurements",
+    "API_REQUEST_BOUNDS",
+    "QUEUE_WAIT_BOUNDS",
+    "DataPlaneMetricsSnapshot",
+    "EngineMetricsSnapshot",
+    "FunctionMetricsSnapshot",
     "Histogram",
-    "HistogramValue",
+    "HistogramSnapshot",
     "SpanCounts",
 ]
 
@@ -35,16 +35,16 @@ DURATION_BOUNDS: Final = (
 )
 """Seconds. Upper bounds of histogram buckets, as for all ``_BOUNDS``."""
 
-WAIT_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+QUEUE_WAIT_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 COLD_START_BOUNDS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-REQUEST_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+API_REQUEST_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Requests to the API. One that changes routes waits up to 2 s for the data plane."""
 
 BUILD_BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
-class HistogramValue(msgspec.Struct, frozen=True, array_like=True):
+class HistogramSnapshot(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot of a histogram.
 
     Attributes:
@@ -71,12 +71,12 @@ class Histogram:
         self.counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
-    def value(self) -> HistogramValue:
+    def snapshot(self) -> HistogramSnapshot:
         """Return a snapshot."""
-        return HistogramValue(tuple(self.counts), self.total)
+        return HistogramSnapshot(tuple(self.counts), self.total)
 
 
-class FunctionMeasurements(msgspec.Struct, frozen=True, kw_only=True):
+class FunctionMetricsSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Metrics of one function.
 
     Attributes:
@@ -100,17 +100,17 @@ class FunctionMeasurements(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     region: str
     requests: dict[int, int]
-    durations: HistogramValue | None
-    waits: HistogramValue | None
-    cold_starts: HistogramValue | None
+    durations: HistogramSnapshot | None
+    queue_waits: HistogramSnapshot | None
+    cold_starts: HistogramSnapshot | None
     starts: dict[str, int]
-    ended: dict[str, int]
+    ends: dict[str, int]
     gigabyte_seconds: float
     log_lines_dropped: int
     idle: int
     busy: int
     starting: int
-    waiting: int
+    queued: int
     memory_bytes: int | None
 
 
@@ -121,7 +121,7 @@ class SpanCounts(msgspec.Struct, frozen=True, kw_only=True):
     dropped: int
 
 
-class EngineMeasurements(msgspec.Struct, frozen=True, kw_only=True):
+class EngineMetricsSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Metrics of the engine.
 
     Attributes:
@@ -130,12 +130,12 @@ class EngineMeasurements(msgspec.Struct, frozen=True, kw_only=True):
         memory_limit_mb: MB available to all instances, the memory budget.
     """
 
-    functions: tuple[FunctionMeasurements, ...]
-    memory_used: int
-    memory_limit: int
+    functions: tuple[FunctionMetricsSnapshot, ...]
+    memory_used_mb: int
+    memory_limit_mb: int
 
 
-class DataPlaneMeasurements(msgspec.Struct, frozen=True, kw_only=True):
+class DataPlaneMetricsSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Metrics of the data plane.
 
     Attributes:
@@ -145,7 +145,7 @@ class DataPlaneMeasurements(msgspec.Struct, frozen=True, kw_only=True):
         spans: ``None`` if traces are not exported.
     """
 
-    engine: EngineMeasurements
-    answers: dict[int, int]
-    connections: int
+    engine: EngineMetricsSnapshot
+    gateway_responses: dict[int, int]
+    open_connections: int
     spans: SpanCounts | None

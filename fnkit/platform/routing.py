@@ -17,33 +17,33 @@ import msgspec
 
 __all__ = [
     "Ack",
-    "Clock",
+    "ClockState",
     "ClockChanged",
-    "Credentials",
+    "AcceptedCredentials",
     "CredentialsChanged",
-    "Exited",
-    "Failed",
-    "FromControl",
-    "FromDataPlane",
-    "Healthy",
-    "Hello",
-    "Hosts",
+    "InstanceExited",
+    "DeploymentFailed",
+    "ControlMessage",
+    "DataPlaneMessage",
+    "DataPlaneHealthy",
+    "Handshake",
+    "HostsChanged",
     "KeyGrant",
-    "Remove",
+    "RemoveFunction",
     "Route",
     "Snapshot",
-    "Started",
-    "Upsert",
-    "decode_from_control",
-    "decode_from_data_plane",
+    "DeploymentStarted",
+    "UpsertRoute",
+    "decode_control_message",
+    "decode_data_plane_message",
     "encode",
-    "frame",
+    "encode_frame",
 ]
 
-LENGTH_BYTES: Final = 4
+FRAME_LENGTH_BYTES: Final = 4
 
 
-class Clock(msgspec.Struct, frozen=True, kw_only=True):
+class ClockState(msgspec.Struct, frozen=True, kw_only=True):
     """State of the platform clock: the time now is ``epoch + (time.time() - real) * speed``.
 
     Attributes:
@@ -52,8 +52,8 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
         speed: Platform seconds per real second; 0 for the manual clock, which ``POST /fnkit/v1/clock`` moves.
     """
 
-    epoch: float
-    real: float
+    platform_time: float
+    real_time: float
     speed: float = 1.0
 
 
@@ -86,7 +86,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str
     language: str
     interpreter: str
-    code: str
+    code_dir: str
     handler: str
     memory: int
     cpu: int
@@ -123,7 +123,7 @@ class KeyGrant(msgspec.Struct, frozen=True, kw_only=True):
     project_id: str | None = None
 
 
-class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+class AcceptedCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """Credentials that may call private functions, in addition to the platform's own key.
 
     Attributes:
@@ -141,12 +141,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
     """The complete state. Functions without a route in it are removed."""
 
     version: int
-    clock: Clock
+    clock: ClockState
     routes: tuple[Route, ...]
-    credentials: Credentials = Credentials()
+    credentials: AcceptedCredentials = AcceptedCredentials()
 
 
-class Upsert(msgspec.Struct, frozen=True, kw_only=True, tag="upsert"):
+class UpsertRoute(msgspec.Struct, frozen=True, kw_only=True, tag="upsert"):
     """Deploy: start one instance, then switch traffic to this deployment and report ``DeploymentStarted``.
 
     The previous deployment serves until then, and goes on serving if the start fails.
@@ -156,14 +156,14 @@ class Upsert(msgspec.Struct, frozen=True, kw_only=True, tag="upsert"):
     route: Route
 
 
-class Remove(msgspec.Struct, frozen=True, kw_only=True, tag="remove"):
+class RemoveFunction(msgspec.Struct, frozen=True, kw_only=True, tag="remove"):
     """Stop routing to this function, and stop its instances after their current requests."""
 
     version: int
     function_id: str
 
 
-class Hosts(msgspec.Struct, frozen=True, kw_only=True, tag="hosts"):
+class HostsChanged(msgspec.Struct, frozen=True, kw_only=True, tag="hosts"):
     """Replace the host names of a function, whichever of its deployments is current."""
 
     version: int
@@ -185,13 +185,15 @@ class ClockChanged(msgspec.Struct, frozen=True, kw_only=True, tag="clock"):
     """The clock was moved. The data plane applies it, with its effects on idle instances, before the ack."""
 
     version: int
-    clock: Clock
+    clock: ClockState
 
 
-FromControl: TypeAlias = Snapshot | Upsert | Remove | Hosts | CredentialsChanged | ClockChanged
+ControlMessage: TypeAlias = (
+    Snapshot | UpsertRoute | RemoveFunction | HostsChanged | CredentialsChanged | ClockChanged
+)
 
 
-class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+class Handshake(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     """The first message of the data plane, with its port and the isolation level in force."""
 
     pid: int
@@ -205,14 +207,14 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
     version: int
 
 
-class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
+class DeploymentStarted(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
     """The first instance of a deployment is running and its route is in force."""
 
     function_id: str
     generation: int
 
 
-class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+class DeploymentFailed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     """No instance of a deployment could be started. The previous deployment keeps serving."""
 
     function_id: str
@@ -220,7 +222,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     message: str
 
 
-class Exited(msgspec.Struct, frozen=True, kw_only=True, tag="exited"):
+class InstanceExited(msgspec.Struct, frozen=True, kw_only=True, tag="exited"):
     """An instance ended unexpectedly. ``reason`` is a short text, such as ``out of memory`` or ``exit 3``."""
 
     function_id: str
@@ -228,43 +230,45 @@ class Exited(msgspec.Struct, frozen=True, kw_only=True, tag="exited"):
     reason: str
 
 
-class Healthy(msgspec.Struct, frozen=True, kw_only=True, tag="healthy"):
+class DataPlaneHealthy(msgspec.Struct, frozen=True, kw_only=True, tag="healthy"):
     """Every function of the snapshot has its ``min_scale`` instances."""
 
     version: int
 
 
-FromDataPlane: TypeAlias = Hello | Ack | Started | Failed | Exited | Healthy
+DataPlaneMessage: TypeAlias = (
+    Handshake | Ack | DeploymentStarted | DeploymentFailed | InstanceExited | DataPlaneHealthy
+)
 
 _encoder = msgspec.msgpack.Encoder()
-_from_control: msgspec.msgpack.Decoder[FromControl] = msgspec.msgpack.Decoder(FromControl)
-_from_data_plane: msgspec.msgpack.Decoder[FromDataPlane] = msgspec.msgpack.Decoder(FromDataPlane)
+_control_decoder: msgspec.msgpack.Decoder[ControlMessage] = msgspec.msgpack.Decoder(ControlMessage)
+_data_plane_decoder: msgspec.msgpack.Decoder[DataPlaneMessage] = msgspec.msgpack.Decoder(DataPlaneMessage)
 
 
-def encode(message: FromControl | FromDataPlane) -> bytes:
+def encode(message: ControlMessage | DataPlaneMessage) -> bytes:
     """Encode a message as msgpack, without the length."""
     return _encoder.encode(message)
 
 
-def frame(message: FromControl | FromDataPlane) -> bytes:
+def encode_frame(message: ControlMessage | DataPlaneMessage) -> bytes:
     """Encode a message as a frame: its length, then msgpack."""
     payload = _encoder.encode(message)
-    return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
+    return len(payload).to_bytes(FRAME_LENGTH_BYTES, "big") + payload
 
 
-def decode_from_control(payload: bytes) -> FromControl:
+def decode_control_message(payload: bytes) -> ControlMessage:
     """Decode a message of control.
 
     Raises:
         msgspec.DecodeError: The payload is not such a message.
     """
-    return _from_control.decode(payload)
+    return _control_decoder.decode(payload)
 
 
-def decode_from_data_plane(payload: bytes) -> FromDataPlane:
+def decode_data_plane_message(payload: bytes) -> DataPlaneMessage:
     """Decode a message of the data plane.
 
     Raises:
         msgspec.DecodeError: The payload is not such a message.
     """
-    return _from_data_plane.decode(payload)
+    return _data_plane_decoder.decode(payload)

@@ -1,7 +1,7 @@
 """Combines settings and a scan report into one validated, frozen ``Project``, the input of all later stages."""
 
 from fnkit.project.building import build_project
-from fnkit.project.model import CronSpec, FunctionSpec, NamespaceSpec, Project, Source, TriggerSpec
+from fnkit.project.model import CronSpec, FunctionSpec, NamespaceSpec, Project, SourceLocation, TriggerSpec
 from fnkit.project.problems import PROBLEMS, Explanation, explain
 from fnkit.project.reading import find_root, read_settings
 from fnkit.project.schema import settings_schema
@@ -17,7 +17,7 @@ __all__ = [
     "Project",
     "SecretValues",
     "Settings",
-    "Source",
+    "SourceLocation",
     "TriggerSpec",
     "build_project",
     "explain",

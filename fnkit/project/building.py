@@ -21,11 +21,11 @@ from packaging.utils import canonicalize_name
 from fnkit.authoring.declarations import FunctionDeclaration
 from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import Problem
-from fnkit.project.drafts import Draft, drafts_of, overlaid
-from fnkit.project.findings import Findings, did_you_mean
-from fnkit.project.functions import FunctionMaker, settled
-from fnkit.project.model import FunctionSpec, Project, Source
-from fnkit.project.namespaces import check_stage, checked_project_name, checked_region, namespace_spec
+from fnkit.project.drafts import DeclaredFunction, declared_functions, merged_declaration
+from fnkit.project.findings import ProblemList, did_you_mean
+from fnkit.project.functions import FunctionBuilder, validated_settings
+from fnkit.project.model import FunctionSpec, Project, SourceLocation
+from fnkit.project.namespaces import check_stage, validate_project_name, validate_region, build_namespace
 from fnkit.project.requirements import read_requirements
 from fnkit.project.runtimes import default_runtime, recorded_runtimes, runtime_version
 from fnkit.project.settings import Settings, StageTable
@@ -60,24 +60,24 @@ def build_project(
     Raises:
         ProjectInvalid: The project has problems. All of them are included, sorted by file and line.
     """
-    problems = Findings()
+    problems = ProblemList()
     runtimes = recorded_runtimes() if available is None else available
-    name = checked_project_name(settings, problems)
+    name = validate_project_name(settings, problems)
     check_stage(stage, settings, problems)
-    region = checked_region(settings, stage, problems)
-    namespace = namespace_spec(settings, stage, problems)
-    builder = FunctionMaker(
+    region = validate_region(settings, stage, problems)
+    namespace = build_namespace(settings, stage, problems)
+    builder = FunctionBuilder(
         root=root,
         settings=settings,
         namespace=namespace,
-        default_runtime=_python_runtime(settings, stage, default_runtime(runtimes, host_python), problems),
+        default_runtime=_default_python_runtime(settings, stage, default_runtime(runtimes, host_python), problems),
         available=runtimes,
-        findings=problems,
+        problems=problems,
     )
-    problems.problems.extend(_scan_problems(report, builder.default_runtime, host_python))
-    declared = drafts_of(settings, report, problems)
-    functions = _functions(builder, settings, stage, declared)
-    _check_together(functions, problems)
+    problems.collected.extend(_scan_problems(report, builder.default_runtime, host_python))
+    declared = declared_functions(settings, report, problems)
+    functions = _build_functions(builder, settings, stage, declared)
+    _check_uniqueness(functions, problems)
     requirements = read_requirements(root, problems)
     source_builds = tuple(dict.fromkeys(map(canonicalize_name, settings.table.source_builds)))
     problems.raise_if_any()
@@ -95,71 +95,77 @@ def build_project(
     )
 
 
-def _python_runtime(settings: Settings, stage: str, usual: str, findings: Findings) -> str:
+def _default_python_runtime(settings: Settings, stage: str, fallback: str, problems: ProblemList) -> str:
     """Return the default runtime of Python functions: the stage's, else the project's, else ``fallback``."""
     table = settings.table
     stage_runtime = table.stages[stage].defaults.runtime if stage in table.stages else None
     runtime = table.defaults.runtime if stage_runtime is None else stage_runtime
     if runtime is None:
-        return usual
+        return fallback
     row = find_runtime(runtime)
     if row is None or row.language == "Python":
         return runtime
     path = ("defaults", "runtime") if stage_runtime is None else ("stages", stage, "defaults", "runtime")
     message = f"The default runtime applies to Python functions, and {runtime} is not a Python runtime."
-    source = Source(settings.file, settings.lines.line(*path))
-    findings.add("runtime-language", message, f"Use {usual}.", source)
-    return usual
+    source = SourceLocation(settings.file, settings.lines.line(*path))
+    problems.add("runtime-language", message, f"Use {fallback}.", source)
+    return fallback
 
 
-def _functions(maker: FunctionMaker, settings: Settings, stage: str, drafts: Iterable[Draft]) -> list[FunctionSpec]:
+def _build_functions(
+    builder: FunctionBuilder, settings: Settings, stage: str, declared: Iterable[DeclaredFunction]
+) -> list[FunctionSpec]:
     """Merge each declared function with the project's and the stage's settings, and build it."""
-    drafts = list(drafts)
+    declared = list(declared)
     stage_table = settings.table.stages.get(stage, StageTable())
-    defaults = overlaid(
-        settled(settings.table.defaults, ("defaults",), "defaults", maker),
-        settled(stage_table.defaults, ("stages", stage, "defaults"), f"defaults of stage {stage}", maker),
+    defaults = merged_declaration(
+        validated_settings(settings.table.defaults, ("defaults",), "defaults", builder),
+        validated_settings(
+            stage_table.defaults, ("stages", stage, "defaults"), f"defaults of stage {stage}", builder
+        ),
     )
-    _check_overrides(settings, drafts, maker.findings)
+    _check_overrides(settings, declared, builder.problems)
     specs: list[FunctionSpec] = []
-    for function in drafts:
+    for function in declared:
         overrides = FunctionDeclaration(env=stage_table.env or None, secrets=stage_table.secrets or None)
         table = stage_table.functions.get(function.name)
         if table is not None:
             path = ("stages", stage, "functions", function.name)
-            overrides = overlaid(settled(table, path, f"{function.name} in stage {stage}", maker), overrides)
-        own = function.given
-        if function.index is not None:
-            own_table = settings.table.function[function.index]
-            own = settled(own_table, ("function", function.index), function.name, maker)
+            overrides = merged_declaration(
+                validated_settings(table, path, f"{function.name} in stage {stage}", builder), overrides
+            )
+        own = function.declaration
+        if function.table_index is not None:
+            own_table = settings.table.function[function.table_index]
+            own = validated_settings(own_table, ("function", function.table_index), function.name, builder)
         # The default runtime is a Python runtime. The builder applies it to decorated handlers only; functions in
         # settings, which may be in another language, must name their own.
-        complete = overlaid(replace(defaults, runtime=None), own, overrides)
-        specs.append(maker.make(function, complete))
+        complete = merged_declaration(replace(defaults, runtime=None), own, overrides)
+        specs.append(builder.build(function, complete))
     return specs
 
 
-def _check_overrides(settings: Settings, drafts: Iterable[Draft], findings: Findings) -> None:
+def _check_overrides(settings: Settings, declared: Iterable[DeclaredFunction], problems: ProblemList) -> None:
     """Check that stages override only functions that exist."""
-    names = [function.name for function in drafts]
+    names = [function.name for function in declared]
     for stage, table in settings.table.stages.items():
         for name in table.functions:
             if name not in names:
-                source = Source(settings.file, settings.lines.line("stages", stage, "functions", name))
+                source = SourceLocation(settings.file, settings.lines.line("stages", stage, "functions", name))
                 message = f"Stage {stage} has settings for {name!r}, but there is no such function."
-                findings.add("unknown-function", message, did_you_mean(name, names), source)
+                problems.add("unknown-function", message, did_you_mean(name, names), source)
 
 
-def _check_together(functions: Iterable[FunctionSpec], findings: Findings) -> None:
+def _check_uniqueness(functions: Iterable[FunctionSpec], problems: ProblemList) -> None:
     """Check that no two functions have the same name or domain."""
-    by_name: dict[str, Source] = {}
+    by_name: dict[str, SourceLocation] = {}
     by_domain: dict[str, FunctionSpec] = {}
     for function in functions:
         source = function.source
         first = by_name.setdefault(function.name, source)
         if first is not source:
             message = f"Two functions are named {function.name}; the other is in {first.file}:{first.line}."
-            findings.add("duplicate-name", message, 'Rename one of them: name="…".', source)
+            problems.add("duplicate-name", message, 'Rename one of them: name="…".', source)
         for domain in dict.fromkeys(function.domains):
             other = by_domain.setdefault(domain, function)
             if other is not function:
@@ -167,18 +173,18 @@ def _check_together(functions: Iterable[FunctionSpec], findings: Findings) -> No
                     f"{function.name} and {other.name} both have the domain {domain}; "
                     f"the other is in {other.source.file}:{other.source.line}."
                 )
-                findings.add("duplicate-domain", message, "A hostname can belong to only one function.", source)
+                problems.add("duplicate-domain", message, "A hostname can belong to only one function.", source)
 
 
-def _scan_problems(report: ScanReport, runtime: str, host: tuple[int, int]) -> Iterable[Problem]:
+def _scan_problems(report: ScanReport, runtime: str, host_python: tuple[int, int]) -> Iterable[Problem]:
     """Return the scan's problems, with an own code for syntax errors that may be valid in the runtime's Python.
 
     The source is parsed by the Python that runs fnkit, which may be older than the runtime.
     """
     version = runtime_version(runtime)
     for problem in report.problems:
-        if problem.code == "syntax-error" and version is not None and version > host:
-            theirs, ours = f"Python {version[0]}.{version[1]}", f"Python {host[0]}.{host[1]}"
+        if problem.code == "syntax-error" and version is not None and version > host_python:
+            theirs, ours = f"Python {version[0]}.{version[1]}", f"Python {host_python[0]}.{host_python[1]}"
             hint = f"Run fnkit with {theirs}, or use only syntax that {ours} supports."
             message = f"{problem.message} (parsed by {ours}, which is older than runtime {runtime})"
             yield replace(problem, code="syntax-newer-than-host", message=message, hint=hint)

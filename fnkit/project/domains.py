@@ -7,22 +7,22 @@ from collections.abc import Sequence
 
 from fnkit.contract.limits import DOMAINS_MAX
 from fnkit.contract.names import is_hostname
-from fnkit.project.findings import Findings
-from fnkit.project.model import Source
+from fnkit.project.findings import ProblemList
+from fnkit.project.model import SourceLocation
 
 __all__ = ["check_domains"]
 
 
-def check_domains(domains: Sequence[str], subject: str, source: Source, findings: Findings) -> None:
+def check_domains(domains: Sequence[str], subject: str, source: SourceLocation, problems: ProblemList) -> None:
     """Check the syntax of custom hostnames. The platform checks their DNS records."""
     if len(domains) > DOMAINS_MAX:
         message = f"{subject} has {len(domains)} domains; at most {DOMAINS_MAX} are allowed."
-        findings.add("too-many-domains", message, None, source)
+        problems.add("too-many-domains", message, None, source)
     for domain, count in Counter(domains).items():
         if not is_hostname(domain):
             hint = "Use a hostname such as shop.example.com, in lower case, without scheme, port, path or wildcard."
             if not domain.isascii():
                 hint = "Write an internationalized name in its xn-- form."
-            findings.add("bad-domain", f"{subject}: {domain[:80]!r} is not a hostname.", hint, source)
+            problems.add("bad-domain", f"{subject}: {domain[:80]!r} is not a hostname.", hint, source)
         elif count > 1:
-            findings.add("duplicate-domain", f"{subject} lists {domain} twice.", None, source)
+            problems.add("duplicate-domain", f"{subject} lists {domain} twice.", None, source)

@@ -7,18 +7,18 @@ from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
-from fnkit.project.findings import Findings
-from fnkit.project.model import Source
+from fnkit.project.findings import ProblemList
+from fnkit.project.model import SourceLocation
 from fnkit.project.settings import CronTable, FunctionDefaults, Settings, TriggerTable
 from fnkit.scanner.report import ScannedFunction, ScanReport, Signature
 
-__all__ = ["Draft", "drafts_of", "given_by", "overlaid"]
+__all__ = ["DeclaredFunction", "declared_functions", "explicit_settings", "merged_declaration"]
 
-_FIELDS: Final = tuple(field.name for field in fields(FunctionDeclaration))
+_FIELD_NAMES: Final = tuple(field.name for field in fields(FunctionDeclaration))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class DeclaredFunction:
     """One declared function, before validation.
 
     Attributes:
@@ -35,40 +35,44 @@ class Draft:
     name: str
     handler: str | None
     root: str
-    index: int | None
-    source: Source
-    given: FunctionDeclaration
-    crons: tuple[tuple[CronDeclaration, Source], ...]
-    triggers: tuple[tuple[TriggerDeclaration, Source], ...]
+    table_index: int | None
+    source: SourceLocation
+    declaration: FunctionDeclaration
+    crons: tuple[tuple[CronDeclaration, SourceLocation], ...]
+    triggers: tuple[tuple[TriggerDeclaration, SourceLocation], ...]
     signature: Signature | None
     summary: str
 
 
-def drafts_of(settings: Settings, report: ScanReport, findings: Findings) -> tuple[Draft, ...]:
+def declared_functions(
+    settings: Settings, report: ScanReport, problems: ProblemList
+) -> tuple[DeclaredFunction, ...]:
     """Return all declared functions: decorated handlers first, then those in settings."""
-    marked = [_from_scan(function, findings) for function in report.functions]
+    marked = [_from_decorators(function, problems) for function in report.functions]
     return (*marked, *_from_settings(settings))
 
 
-def given_by(table: FunctionDefaults) -> FunctionDeclaration:
+def explicit_settings(table: FunctionDefaults) -> FunctionDeclaration:
     """Return the settings given in a table, as a declaration. Empty lists and tables count as not given."""
-    values = {name: getattr(table, name, None) for name in _FIELDS}
+    values = {name: getattr(table, name, None) for name in _FIELD_NAMES}
     return FunctionDeclaration(**{name: value for name, value in values.items() if value not in ((), {}, None)})
 
 
-def overlaid(*layers: FunctionDeclaration) -> FunctionDeclaration:
+def merged_declaration(*layers: FunctionDeclaration) -> FunctionDeclaration:
     """Merge declarations; later ones take precedence.
 
     Environment variables are merged by name, secrets and tags are combined, and all other settings are replaced.
     """
     result = FunctionDeclaration()
     for layer in layers:
-        result = _over(result, layer)
+        result = _merge_two(result, layer)
     return result
 
 
-def _over(below: FunctionDeclaration, above: FunctionDeclaration) -> FunctionDeclaration:
-    changes: dict[str, object] = {name: value for name in _FIELDS if (value := getattr(above, name)) is not None}
+def _merge_two(below: FunctionDeclaration, above: FunctionDeclaration) -> FunctionDeclaration:
+    changes: dict[str, object] = {
+        name: value for name in _FIELD_NAMES if (value := getattr(above, name)) is not None
+    }
     if below.env and above.env:
         changes["env"] = {**below.env, **above.env}
     if below.secrets and above.secrets:
@@ -78,23 +82,23 @@ def _over(below: FunctionDeclaration, above: FunctionDeclaration) -> FunctionDec
     return replace(below, **changes)  # type: ignore[arg-type]  # each value comes from the field of its name
 
 
-def _from_scan(function: ScannedFunction, findings: Findings) -> Draft:
-    declaration = _merged(function, findings)
-    return Draft(
+def _from_decorators(function: ScannedFunction, problems: ProblemList) -> DeclaredFunction:
+    declaration = _merged_function_decorators(function, problems)
+    return DeclaredFunction(
         name=declaration.name if declaration.name is not None else function.python_name.replace("_", "-").lower(),
         handler=function.handler,
         root=".",
-        index=None,
-        source=Source(function.file, function.line),
-        given=declaration,
+        table_index=None,
+        source=SourceLocation(function.file, function.line),
+        declaration=declaration,
         crons=tuple(
-            (mark.declaration, Source(function.file, mark.line))
-            for mark in function.marks
+            (mark.declaration, SourceLocation(function.file, mark.line))
+            for mark in function.declarations
             if isinstance(mark.declaration, CronDeclaration)
         ),
         triggers=tuple(
-            (mark.declaration, Source(function.file, mark.line))
-            for mark in function.marks
+            (mark.declaration, SourceLocation(function.file, mark.line))
+            for mark in function.declarations
             if isinstance(mark.declaration, TriggerDeclaration)
         ),
         signature=function.signature,
@@ -102,25 +106,25 @@ def _from_scan(function: ScannedFunction, findings: Findings) -> Draft:
     )
 
 
-def _merged(function: ScannedFunction, findings: Findings) -> FunctionDeclaration:
+def _merged_function_decorators(function: ScannedFunction, problems: ProblemList) -> FunctionDeclaration:
     """Merge the ``@function`` decorators of a handler, and report settings with conflicting values."""
     combined = FunctionDeclaration()
-    for mark in function.marks:
+    for mark in function.declarations:
         if not isinstance(mark.declaration, FunctionDeclaration):
             continue
-        for name in _contradictions(combined, mark.declaration):
-            findings.add(
+        for name in _conflicting_settings(combined, mark.declaration):
+            problems.add(
                 "conflicting-declarations",
                 f"{function.python_name} has two different values for {name}.",
                 "Keep one of them.",
-                Source(function.file, mark.line),
+                SourceLocation(function.file, mark.line),
             )
-        combined = _over(combined, mark.declaration)
+        combined = _merge_two(combined, mark.declaration)
     return combined
 
 
-def _contradictions(below: FunctionDeclaration, above: FunctionDeclaration) -> Iterator[str]:
-    for name in _FIELDS:
+def _conflicting_settings(below: FunctionDeclaration, above: FunctionDeclaration) -> Iterator[str]:
+    for name in _FIELD_NAMES:
         first, second = getattr(below, name), getattr(above, name)
         if first is None or second is None or first == second or name in ("secrets", "tags"):
             continue
@@ -130,21 +134,22 @@ def _contradictions(below: FunctionDeclaration, above: FunctionDeclaration) -> I
             yield name
 
 
-def _from_settings(settings: Settings) -> Iterator[Draft]:
+def _from_settings(settings: Settings) -> Iterator[DeclaredFunction]:
     for index, table in enumerate(settings.table.function):
-        source = _at(settings, index)
-        yield Draft(
+        source = _location(settings, index)
+        yield DeclaredFunction(
             name=table.name,
             handler=table.handler,
             root=table.path.rstrip("/").removeprefix("./") or table.path,
-            index=index,
+            table_index=index,
             source=source,
-            given=given_by(table),
+            declaration=explicit_settings(table),
             crons=tuple(
-                (_cron(cron), _at(settings, index, "crons", position)) for position, cron in enumerate(table.crons)
+                (_cron_declaration(cron), _location(settings, index, "crons", position))
+                for position, cron in enumerate(table.crons)
             ),
             triggers=tuple(
-                (_trigger(trigger), _at(settings, index, "triggers", position))
+                (_trigger_declaration(trigger), _location(settings, index, "triggers", position))
                 for position, trigger in enumerate(table.triggers)
             ),
             signature=None,
@@ -152,15 +157,15 @@ def _from_settings(settings: Settings) -> Iterator[Draft]:
         )
 
 
-def _at(settings: Settings, index: int, *path: str | int) -> Source:
-    return Source(settings.file, settings.lines.line("function", index, *path))
+def _location(settings: Settings, index: int, *path: str | int) -> SourceLocation:
+    return SourceLocation(settings.file, settings.lines.line("function", index, *path))
 
 
-def _cron(table: CronTable) -> CronDeclaration:
+def _cron_declaration(table: CronTable) -> CronDeclaration:
     return CronDeclaration(schedule=table.schedule, args=table.args, name=table.name)
 
 
-def _trigger(table: TriggerTable) -> TriggerDeclaration:
+def _trigger_declaration(table: TriggerTable) -> TriggerDeclaration:
     return TriggerDeclaration(
         nats=table.nats,
         sqs=table.sqs,

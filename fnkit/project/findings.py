@@ -7,27 +7,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fnkit.errors import Problem, ProjectInvalid
-from fnkit.project.model import Source
+from fnkit.project.model import SourceLocation
 
-__all__ = ["Findings", "did_you_mean"]
+__all__ = ["ProblemList", "did_you_mean"]
 
 
 @dataclass(slots=True)
-class Findings:
+class ProblemList:
     """The problems found so far.
 
     A check that finds a problem adds it and returns the setting's default, so that validation continues.
     """
 
-    problems: list[Problem] = field(default_factory=list)
+    collected: list[Problem] = field(default_factory=list)
 
-    def add(self, code: str, message: str, hint: str | None, source: Source) -> None:
+    def add(self, code: str, message: str, hint: str | None, source: SourceLocation) -> None:
         """Add a problem at a source location."""
-        self.problems.append(Problem(code, message, hint, source.file, source.line))
+        self.collected.append(Problem(code, message, hint, source.file, source.line))
 
-    def tell_duplicates(self, kind: str, subject: str, named: Iterable[tuple[str, Source]]) -> None:
+    def add_duplicates(self, kind: str, subject: str, named: Iterable[tuple[str, SourceLocation]]) -> None:
         """Add a ``duplicate-<kind>`` problem for each repeated name, with the location of its first use."""
-        first: dict[str, Source] = {}
+        first: dict[str, SourceLocation] = {}
         for name, source in named:
             earlier = first.setdefault(name, source)
             if earlier is not source:
@@ -40,8 +40,8 @@ class Findings:
         Raises:
             ProjectInvalid: With the problems sorted by file and line, without duplicates.
         """
-        if self.problems:
-            ordered = sorted(dict.fromkeys(self.problems), key=lambda one: (one.file or "", one.line or 0))
+        if self.collected:
+            ordered = sorted(dict.fromkeys(self.collected), key=lambda one: (one.file or "", one.line or 0))
             raise ProjectInvalid(tuple(ordered))
 
 

@@ -9,40 +9,42 @@ import warnings
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from fnkit.project.drafts import Draft
-from fnkit.project.findings import Findings
+from fnkit.project.drafts import DeclaredFunction
+from fnkit.project.findings import ProblemList
 from fnkit.scanner.report import Signature
 
 __all__ = ["check_handler_file", "check_signature"]
 
-_EXTENSIONS: Final = {"Node": (".js", ".mjs", ".cjs"), "PHP": (".php",), "Python": (".py",)}
-_DOTTED: Final = re.compile(r"[^.\s]+\.[^./\s]+")
-_GO: Final = re.compile(r"([^.\s]+/)?[A-Z]\w*", re.ASCII)
-_RUST: Final = re.compile(r"([^.\s]+/)?[a-z_]\w*", re.ASCII)
-_ARGUMENTS: Final = 2
+_EXTENSIONS_BY_LANGUAGE: Final = {"Node": (".js", ".mjs", ".cjs"), "PHP": (".php",), "Python": (".py",)}
+_PATH_AND_FUNCTION: Final = re.compile(r"[^.\s]+\.[^./\s]+")
+_GO_HANDLER: Final = re.compile(r"([^.\s]+/)?[A-Z]\w*", re.ASCII)
+_RUST_HANDLER: Final = re.compile(r"([^.\s]+/)?[a-z_]\w*", re.ASCII)
+_ARGUMENT_COUNT: Final = 2
 
 
-def check_signature(draft: Draft, findings: Findings) -> None:
+def check_signature(function: DeclaredFunction, problems: ProblemList) -> None:
     """Check that a handler can be called as ``handler(event, context)`` and returns a response."""
-    signature = draft.signature
+    signature = function.signature
     if signature is None:
         return
     if signature.is_async or signature.is_generator:
         kind = "an async function" if signature.is_async else "a generator"
-        message = f"{draft.name}: the handler is {kind}, but the platform calls it as a plain function."
+        message = f"{function.name}: the handler is {kind}, but the platform calls it as a plain function."
         hint = "Use def, with asyncio.run(...) inside it." if signature.is_async else "Return the response instead."
-        findings.add("handler-async", message, hint, draft.source)
-    if not _takes_two(signature):
-        message = f"{draft.name}: the handler cannot be called with two arguments, the event and the context."
-        findings.add("handler-signature", message, "Write def handler(event, context).", draft.source)
+        problems.add("handler-async", message, hint, function.source)
+    if not _accepts_event_and_context(signature):
+        message = f"{function.name}: the handler cannot be called with two arguments, the event and the context."
+        problems.add("handler-signature", message, "Write def handler(event, context).", function.source)
 
 
-def _takes_two(signature: Signature) -> bool:
-    enough = signature.positional is None or signature.positional >= _ARGUMENTS
-    return enough and signature.required <= _ARGUMENTS and not signature.required_keywords
+def _accepts_event_and_context(signature: Signature) -> bool:
+    enough = signature.max_positionals is None or signature.max_positionals >= _ARGUMENT_COUNT
+    return enough and signature.required_positionals <= _ARGUMENT_COUNT and not signature.required_keywords
 
 
-def check_handler_file(root: Path, draft: Draft, handler: str, language: str, findings: Findings) -> None:
+def check_handler_file(
+    root: Path, function: DeclaredFunction, handler: str, language: str, problems: ProblemList
+) -> None:
     """Check a function declared in settings: its folder, the format of its handler, and the handler's file.
 
     Args:
@@ -52,81 +54,85 @@ def check_handler_file(root: Path, draft: Draft, handler: str, language: str, fi
         language: The runtime's language.
         problems: Receives the problems.
     """
-    folder = _folder(root, draft, findings)
+    folder = _code_folder(root, function, problems)
     if folder is None:
         return
     match language:
         case "Go" | "Rust":
-            is_valid = (_GO if language == "Go" else _RUST).fullmatch(handler) is not None
+            is_valid = (_GO_HANDLER if language == "Go" else _RUST_HANDLER).fullmatch(handler) is not None
             form = "an exported function's name" if language == "Go" else "a function's name"
         case _:
-            is_valid = _DOTTED.fullmatch(handler) is not None
+            is_valid = _PATH_AND_FUNCTION.fullmatch(handler) is not None
             form = "a file's path without extension, one dot, and a function's name"
     if not is_valid or ".." in PurePosixPath(handler).parts:
-        message = f"{draft.name}: {handler[:80]!r} is not a valid {language} handler."
-        findings.add("bad-handler", message, f"Use {form}.", draft.source)
+        message = f"{function.name}: {handler[:80]!r} is not a valid {language} handler."
+        problems.add("bad-handler", message, f"Use {form}.", function.source)
         return
     match language:
         case "Go":
-            _need(folder / PurePosixPath(handler).parent / "go.mod", root, draft, findings)
+            _check_exists(folder / PurePosixPath(handler).parent / "go.mod", root, function, problems)
         case "Rust":
-            _check_crate(folder / PurePosixPath(handler).parent, root, draft, findings)
+            _check_crate(folder / PurePosixPath(handler).parent, root, function, problems)
         case _:
-            _check_file(folder, root, draft, handler, language, findings)
+            _check_file(folder, root, function, handler, language, problems)
 
 
-def _folder(root: Path, draft: Draft, findings: Findings) -> Path | None:
+def _code_folder(root: Path, function: DeclaredFunction, problems: ProblemList) -> Path | None:
     """Return the folder of a function, or ``None`` if it does not exist or is outside the project."""
-    path = PurePosixPath(draft.root)
-    if path.is_absolute() or ".." in path.parts or "\\" in draft.root or "\0" in draft.root:
-        message = f"{draft.name}: the path {draft.root!r} is outside the project."
+    path = PurePosixPath(function.root)
+    if path.is_absolute() or ".." in path.parts or "\\" in function.root or "\0" in function.root:
+        message = f"{function.name}: the path {function.root!r} is outside the project."
         hint = "Use a path relative to the settings file, with /."
-        findings.add("bad-path", message, hint, draft.source)
+        problems.add("bad-path", message, hint, function.source)
         return None
     if not (root / path).is_dir():
-        findings.add("handler-missing", f"{draft.name}: there is no folder {draft.root}.", None, draft.source)
+        problems.add(
+            "handler-missing", f"{function.name}: there is no folder {function.root}.", None, function.source
+        )
         return None
     return root / path
 
 
-def _need(file: Path, root: Path, draft: Draft, findings: Findings) -> bool:
+def _check_exists(file: Path, root: Path, function: DeclaredFunction, problems: ProblemList) -> bool:
     if file.is_file():
         return True
     shown = file.relative_to(root).as_posix()
-    findings.add("handler-missing", f"{draft.name}: there is no file {shown}.", None, draft.source)
+    problems.add("handler-missing", f"{function.name}: there is no file {shown}.", None, function.source)
     return False
 
 
-def _check_crate(folder: Path, root: Path, draft: Draft, findings: Findings) -> None:
+def _check_crate(folder: Path, root: Path, function: DeclaredFunction, problems: ProblemList) -> None:
     """Check that a Rust function is a library crate: ``src/lib.rs``, or the file given by ``[lib] path``."""
     manifest = folder / "Cargo.toml"
-    if not _need(manifest, root, draft, findings):
+    if not _check_exists(manifest, root, function, problems):
         return
     try:
         library = tomllib.loads(manifest.read_text(encoding="utf-8")).get("lib", {})
     except (OSError, ValueError, RecursionError):
-        message = f"{draft.name}: {manifest.relative_to(root).as_posix()} is not valid TOML."
-        findings.add("bad-handler", message, None, draft.source)
+        message = f"{function.name}: {manifest.relative_to(root).as_posix()} is not valid TOML."
+        problems.add("bad-handler", message, None, function.source)
         return
     path = library.get("path") if isinstance(library, dict) else None
-    _need(folder / (path if isinstance(path, str) else "src/lib.rs"), root, draft, findings)
+    _check_exists(folder / (path if isinstance(path, str) else "src/lib.rs"), root, function, problems)
 
 
-def _check_file(folder: Path, root: Path, draft: Draft, handler: str, language: str, findings: Findings) -> None:
+def _check_file(
+    folder: Path, root: Path, function: DeclaredFunction, handler: str, language: str, problems: ProblemList
+) -> None:
     path, _, name = handler.rpartition(".")
-    candidates = [folder / f"{path}{extension}" for extension in _EXTENSIONS[language]]
+    candidates = [folder / f"{path}{extension}" for extension in _EXTENSIONS_BY_LANGUAGE[language]]
     found = next((file for file in candidates if file.is_file()), None)
     if found is None:
         shown = " or ".join(file.relative_to(root).as_posix() for file in candidates)
-        message = f"{draft.name}: the handler {handler} refers to {shown}, which does not exist."
+        message = f"{function.name}: the handler {handler} refers to {shown}, which does not exist."
         hint = "Compile TypeScript before deploying." if (folder / f"{path}.ts").is_file() else None
-        findings.add("handler-missing", message, hint, draft.source)
-    elif language == "Python" and not _defines(found, name):
-        message = f"{draft.name}: {found.relative_to(root).as_posix()} does not define {name} at its top level."
-        findings.add("handler-missing", message, None, draft.source)
+        problems.add("handler-missing", message, hint, function.source)
+    elif language == "Python" and not _binds_name(found, name):
+        message = f"{function.name}: {found.relative_to(root).as_posix()} does not define {name} at its top level."
+        problems.add("handler-missing", message, None, function.source)
 
 
-def _defines(file: Path, name: str) -> bool:
+def _binds_name(file: Path, name: str) -> bool:
     """Return whether a Python file binds a name.
 
     Names bound at any depth count, so that a name bound inside a branch or loop is found. A file that cannot be

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CronSpec", "FunctionSpec", "NamespaceSpec", "Project", "Source", "TriggerSpec"]
+__all__ = ["CronSpec", "FunctionSpec", "NamespaceSpec", "Project", "SourceLocation", "TriggerSpec"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceLocation:
     """Location of a declaration; ``file`` is relative to the project, with ``/``, and ``line`` counts from 1."""
 
     file: str
@@ -28,7 +28,7 @@ class CronSpec:
     name: str
     schedule: str
     args: Mapping[str, object]
-    source: Source
+    source: SourceLocation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class TriggerSpec:
     account: str | None
     project_id: str | None
     region: str | None
-    source: Source
+    source: SourceLocation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class FunctionSpec:
     name: str
     runtime: str
     handler: str
-    source: Source
+    source: SourceLocation
     memory: int
     min_scale: int
     max_scale: int
@@ -100,7 +100,7 @@ class NamespaceSpec:
     env: Mapping[str, str]
     secrets: tuple[str, ...]
     tags: tuple[str, ...]
-    source: Source = Source("pyproject.toml", 1)
+    source: SourceLocation = SourceLocation("pyproject.toml", 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

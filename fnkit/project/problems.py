@@ -26,7 +26,7 @@ def explain(code: str) -> Explanation | None:
     return PROBLEMS.get(code)
 
 
-_SCANNING: Final = {
+_SCAN_PROBLEMS: Final = {
     "bad-argument": (
         "A decorator's argument has the wrong type.",
         "Use the type that the message states; docs/settings.md lists the types of all settings.",
@@ -81,7 +81,7 @@ _SCANNING: Final = {
     "unknown-argument": ("A decorator has no argument of this name.", "Compare with docs/settings.md."),
 }
 
-_SETTINGS: Final = {
+_SETTINGS_PROBLEMS: Final = {
     "bad-project-name": (
         "The project's name is not valid in a tag, and tags mark the resources that belong to the project.",
         "Use 1 to 50 letters, digits and any of . _ -",
@@ -110,7 +110,7 @@ _SETTINGS: Final = {
     "unknown-setting": ("The setting does not exist.", "Correct the name; docs/settings.md lists all settings."),
 }
 
-_FUNCTIONS: Final = {
+_FUNCTION_PROBLEMS: Final = {
     "bad-choice": (
         "A setting has a value that it does not accept.",
         "Use one of the values that the message lists.",
@@ -194,7 +194,7 @@ _FUNCTIONS: Final = {
     "variable-value": ("A variable's value contains a null character.", "Remove it; encode binary data as base64."),
 }
 
-_NEEDS: Final = {
+_DEPENDENCY_AND_SECRET_PROBLEMS: Final = {
     "bad-dotenv": ("A .env file cannot be read.", "Correct the line: NAME=value, quoted where necessary."),
     "bad-requirement": ("A requirement cannot be parsed.", "Use a name with versions, as in requests>=2.32."),
     "missing-secret": (
@@ -215,7 +215,14 @@ _NEEDS: Final = {
 PROBLEMS: Final[Mapping[str, Explanation]] = MappingProxyType(
     {
         code: Explanation(*texts)
-        for code, texts in sorted({**_SCANNING, **_SETTINGS, **_FUNCTIONS, **_NEEDS}.items())
+        for code, texts in sorted(
+            {
+                **_SCAN_PROBLEMS,
+                **_SETTINGS_PROBLEMS,
+                **_FUNCTION_PROBLEMS,
+                **_DEPENDENCY_AND_SECRET_PROBLEMS,
+            }.items()
+        )
     }
 )
 """Explanations by code, sorted by code."""

@@ -17,9 +17,9 @@ __all__ = ["FNKIT_TOML", "PYPROJECT", "find_root", "read_settings"]
 FNKIT_TOML: Final = "fnkit.toml"
 PYPROJECT: Final = "pyproject.toml"
 
-_AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
-_HAS_TABLE: Final = re.compile(r"^\s*\[{1,2}\s*tool\s*\.\s*[\"']?fnkit\b|^\s*tool\.fnkit\b", re.MULTILINE)
-_NEW_HINT: Final = "Create a project with fnkit new, or add a [tool.fnkit] table to pyproject.toml."
+_ERROR_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
+_SETTINGS_TABLE: Final = re.compile(r"^\s*\[{1,2}\s*tool\s*\.\s*[\"']?fnkit\b|^\s*tool\.fnkit\b", re.MULTILINE)
+_NO_SETTINGS_HINT: Final = "Create a project with fnkit new, or add a [tool.fnkit] table to pyproject.toml."
 
 
 def find_root(start: Path) -> Path | None:
@@ -42,27 +42,27 @@ def read_settings(root: Path) -> Settings:
         ProjectError: The folder has no settings (``no-settings``), or a file cannot be read.
         ProjectInvalid: The settings have problems. All of them are included, with file and line.
     """
-    project = _load(root, PYPROJECT)
-    own = _load(root, FNKIT_TOML)
-    tables = _table(project, "tool", PYPROJECT) if project else {}
+    project = _load_toml(root, PYPROJECT)
+    own = _load_toml(root, FNKIT_TOML)
+    tables = _get_table(project, "tool", PYPROJECT) if project else {}
     if own is None and "fnkit" not in tables:
-        raise ProjectError(f"{root} contains no fnkit project.", code="no-settings", hint=_NEW_HINT)
+        raise ProjectError(f"{root} contains no fnkit project.", code="no-settings", hint=_NO_SETTINGS_HINT)
     if own is not None and "fnkit" in tables:
         message = f"Both {FNKIT_TOML} and [tool.fnkit] of {PYPROJECT} contain settings."
         raise ProjectInvalid((Problem("settings-twice", message, "Keep one of them.", FNKIT_TOML, 1),))
     if own is not None:
-        return _settings(root, FNKIT_TOML, own, (), project)
-    return _settings(root, PYPROJECT, _table(tables, "fnkit", PYPROJECT), ("tool", "fnkit"), project)
+        return _build_settings(root, FNKIT_TOML, own, (), project)
+    return _build_settings(root, PYPROJECT, _get_table(tables, "fnkit", PYPROJECT), ("tool", "fnkit"), project)
 
 
-def _settings(
+def _build_settings(
     root: Path, file: str, raw: dict[str, object], base: tuple[str, ...], project: dict[str, object] | None
 ) -> Settings:
-    lines = TomlLines.of(_text(root, file), base)
+    lines = TomlLines.from_text(_read_text(root, file), base)
     table, problems = decode_table(SettingsTable, raw, file, lines)
     name = table.name if table is not None else None
     if name is None and "name" not in raw:
-        given = _table(project, "project", PYPROJECT).get("name") if project else None
+        given = _get_table(project, "project", PYPROJECT).get("name") if project else None
         name = given if isinstance(given, str) else None
         if name is None:
             hint = "Add one that will not change: it identifies the project's resources on the platform."
@@ -73,14 +73,14 @@ def _settings(
     return Settings(file=file, table=table, lines=lines, name=name, exclude=table.exclude)
 
 
-def _table(document: dict[str, object], key: str, file: str) -> dict[str, object]:
+def _get_table(document: dict[str, object], key: str, file: str) -> dict[str, object]:
     value = document.get(key, {})
     if not isinstance(value, dict):
         raise ProjectInvalid((Problem("setting-type", f"{key} is not a table.", None, file, 1),))
     return value
 
 
-def _text(root: Path, file: str) -> str:
+def _read_text(root: Path, file: str) -> str:
     try:
         # read_text translates line ends to "\n", the only ones that the position index of TomlLines counts.
         return (root / file).read_text(encoding="utf-8")
@@ -94,16 +94,16 @@ def _text(root: Path, file: str) -> str:
         ) from None
 
 
-def _load(root: Path, file: str) -> dict[str, object] | None:
+def _load_toml(root: Path, file: str) -> dict[str, object] | None:
     """Parse a file; return ``None`` if it does not exist."""
     if not (root / file).is_file():
         return None
     try:
-        return tomllib.loads(_text(root, file))
+        return tomllib.loads(_read_text(root, file))
     except ValueError as error:  # TOMLDecodeError, or int() of a number with thousands of digits
-        found = _AT_LINE.search(str(error))
+        found = _ERROR_LINE.search(str(error))
         at_end = "(at end of document)" in str(error)
-        line = int(found.group(1)) if found else max(1, len(_text(root, file).splitlines())) if at_end else 1
+        line = int(found.group(1)) if found else max(1, len(_read_text(root, file).splitlines())) if at_end else 1
         message = f"{file} is not valid TOML: {re.sub(r' *[(]at .*[)]$', '', str(error))}."
         raise ProjectInvalid((Problem("toml-syntax", message, None, file, line),)) from None
     except RecursionError:
@@ -120,5 +120,5 @@ def _mentions_settings(path: Path) -> bool:
     try:
         tool = tomllib.loads(text).get("tool")
     except (ValueError, RecursionError):
-        return _HAS_TABLE.search(text) is not None
+        return _SETTINGS_TABLE.search(text) is not None
     return isinstance(tool, dict) and "fnkit" in tool

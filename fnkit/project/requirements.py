@@ -16,8 +16,8 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from fnkit.project.findings import Findings
-from fnkit.project.model import Source
+from fnkit.project.findings import ProblemList
+from fnkit.project.model import SourceLocation
 from fnkit.project.toml_lines import TomlLines
 
 __all__ = ["Requirements", "read_requirements"]
@@ -25,12 +25,12 @@ __all__ = ["Requirements", "read_requirements"]
 REQUIREMENTS_TXT: Final = "requirements.txt"
 _COMMENT: Final = re.compile(r"(^|\s+)#.*$")
 _HASH: Final = re.compile(r"\s+--hash[= ]\S+")
-_INCLUDE: Final = re.compile(r"(?:-r|--requirement)[ =]?\s*(\S.*)")
+_INCLUDE_OPTION: Final = re.compile(r"(?:-r|--requirement)[ =]?\s*(\S.*)")
 _PATH_LIKE: Final = re.compile(r"[.~]{0,2}[/\\]|[a-z+]+:", re.IGNORECASE)
-_ARCHIVE: Final = re.compile(r"[^\s@;]+\.(whl|zip|tar\.gz)$", re.IGNORECASE)
+_ARCHIVE_NAME: Final = re.compile(r"[^\s@;]+\.(whl|zip|tar\.gz)$", re.IGNORECASE)
 """Matches a file name. PEP 508 also accepts it as a package name, so it must be checked before parsing."""
 
-_OPTIONS: Final = (
+_OPTION_HINTS: Final = (
     (r"-c|--constraint", "Add the bound to the requirement itself, or rely on the lock file."),
     (r"-e|--editable", "Move the package's code into the project folder, which is bundled."),
     (
@@ -50,25 +50,25 @@ class Requirements:
     file: str | None
 
 
-def read_requirements(root: Path, findings: Findings) -> Requirements:
+def read_requirements(root: Path, problems: ProblemList) -> Requirements:
     """Read the project's requirements, and report every line that cannot be used."""
     if (root / REQUIREMENTS_TXT).is_file():
-        reader = _Reader(root, findings)
-        reader.read(root / REQUIREMENTS_TXT, Source(REQUIREMENTS_TXT, 1))
+        reader = _RequirementsReader(root, problems)
+        reader.read(root / REQUIREMENTS_TXT, SourceLocation(REQUIREMENTS_TXT, 1))
         return Requirements(tuple(dict.fromkeys(reader.lines)), REQUIREMENTS_TXT)
-    return _from_pyproject(root, findings)
+    return _read_pyproject(root, problems)
 
 
 @dataclass(slots=True)
-class _Reader:
+class _RequirementsReader:
     """Reads a requirements file and the files it includes, each once."""
 
     root: Path
-    findings: Findings
+    problems: ProblemList
     lines: list[str] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
 
-    def read(self, path: Path, included_from: Source) -> None:
+    def read(self, path: Path, included_from: SourceLocation) -> None:
         """Read one file. If that fails, the problem is reported at ``included_from``."""
         if path.resolve() in self.seen:
             return
@@ -76,22 +76,22 @@ class _Reader:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError):
-            message = f"The requirements file {self._shown(path)} cannot be read."
-            self.findings.add("bad-requirement", message, None, included_from)
+            message = f"The requirements file {self._relative_name(path)} cannot be read."
+            self.problems.add("bad-requirement", message, None, included_from)
             return
         for number, line in _logical_lines(text):
-            source = Source(self._shown(path), number)
-            include = _INCLUDE.fullmatch(line)
+            source = SourceLocation(self._relative_name(path), number)
+            include = _INCLUDE_OPTION.fullmatch(line)
             if include:
                 self.read(path.parent / include.group(1).strip(), source)
             elif line.startswith("-"):
-                _tell_option(line, source, self.findings)
+                _add_option_problem(line, source, self.problems)
             else:
-                requirement = _checked(_HASH.sub("", line), source, self.findings)
+                requirement = _parse_requirement(_HASH.sub("", line), source, self.problems)
                 if requirement is not None:
                     self.lines.append(requirement)
 
-    def _shown(self, path: Path) -> str:
+    def _relative_name(self, path: Path) -> str:
         try:
             return path.resolve().relative_to(self.root.resolve()).as_posix()
         except ValueError:
@@ -115,62 +115,62 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield start, joined.strip()
 
 
-def _tell_option(line: str, source: Source, findings: Findings) -> None:
+def _add_option_problem(line: str, source: SourceLocation, problems: ProblemList) -> None:
     option = line.split("=", 1)[0].split(maxsplit=1)[0]
     # The message contains only the option: the rest of the line may be a URL with a password.
-    hint = next((hint for pattern, hint in _OPTIONS if re.match(rf"(?:{pattern})\b", line)), None)
-    findings.add(
+    hint = next((hint for pattern, hint in _OPTION_HINTS if re.match(rf"(?:{pattern})\b", line)), None)
+    problems.add(
         "requirement-option", f"fnkit does not support {option[:40]} in a requirements file.", hint, source
     )
 
 
-def _checked(text: str, source: Source, findings: Findings) -> str | None:
+def _parse_requirement(text: str, source: SourceLocation, problems: ProblemList) -> str | None:
     """Return a requirement in PEP 508 format; ``None`` for fnkit itself and for an invalid one."""
-    if _ARCHIVE.match(text):
-        _tell_place("A requirement here is a file.", source, findings)
+    if _ARCHIVE_NAME.match(text):
+        _add_location_problem("A requirement here is a file.", source, problems)
         return None
     try:
         requirement = Requirement(text)
     except InvalidRequirement:
         if "://" in text or _PATH_LIKE.match(text):
-            _tell_place("A requirement here is a path or a URL.", source, findings)
+            _add_location_problem("A requirement here is a path or a URL.", source, problems)
         else:
             hint = "Use a name with versions, as in requests>=2.32."
-            findings.add("bad-requirement", f"{text[:80]!r} is not a valid requirement.", hint, source)
+            problems.add("bad-requirement", f"{text[:80]!r} is not a valid requirement.", hint, source)
         return None
     if requirement.url is not None:
-        _tell_place(f"{requirement.name} is required from a path or a URL.", source, findings)
+        _add_location_problem(f"{requirement.name} is required from a path or a URL.", source, problems)
         return None
     return None if canonicalize_name(requirement.name) == "fnkit" else str(requirement)
 
 
-def _tell_place(message: str, source: Source, findings: Findings) -> None:
+def _add_location_problem(message: str, source: SourceLocation, problems: ProblemList) -> None:
     hint = "Use a package from an index, or put the code into the project folder."
-    findings.add("requirement-place", message, hint, source)
+    problems.add("requirement-place", message, hint, source)
 
 
-def _from_pyproject(root: Path, findings: Findings) -> Requirements:
+def _read_pyproject(root: Path, problems: ProblemList) -> Requirements:
     path = root / "pyproject.toml"
     if not path.is_file():
         return Requirements((), None)
     text = path.read_text(encoding="utf-8")
     project = tomllib.loads(text).get("project", {})
-    lines = TomlLines.of(text, ("project",))
+    lines = TomlLines.from_text(text, ("project",))
     if not isinstance(project, dict):
         return Requirements((), None)
     dynamic = project.get("dynamic", [])
     if isinstance(dynamic, list) and "dependencies" in dynamic:
-        source = Source(path.name, lines.line("dynamic"))
+        source = SourceLocation(path.name, lines.line("dynamic"))
         message = (
             "The dependencies in pyproject.toml are dynamic, so they are unknown without building the project."
         )
-        findings.add("bad-requirement", message, "List them, or add a requirements.txt.", source)
+        problems.add("bad-requirement", message, "List them, or add a requirements.txt.", source)
     given = project.get("dependencies")
     if given is None:
         return Requirements((), None)
-    source = Source(path.name, lines.line("dependencies"))
+    source = SourceLocation(path.name, lines.line("dependencies"))
     if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-        findings.add("bad-requirement", "The dependencies are not a list of strings.", None, source)
+        problems.add("bad-requirement", "The dependencies are not a list of strings.", None, source)
         return Requirements((), path.name)
-    checked = [_checked(one, source, findings) for one in given]
+    checked = [_parse_requirement(one, source, problems) for one in given]
     return Requirements(tuple(dict.fromkeys(one for one in checked if one is not None)), path.name)

@@ -7,17 +7,17 @@ from typing import Final
 
 from fnkit.contract.enums import RuntimeStatus
 from fnkit.contract.runtimes import RUNTIMES, find_runtime, python_runtime, python_version
-from fnkit.project.findings import Findings, did_you_mean
-from fnkit.project.model import Source
+from fnkit.project.findings import ProblemList, did_you_mean
+from fnkit.project.model import SourceLocation
 
 __all__ = ["check_runtime", "default_runtime", "recorded_runtimes", "runtime_version"]
 
-_TAKEN: Final = (RuntimeStatus.AVAILABLE, RuntimeStatus.BETA, RuntimeStatus.DEPRECATED)
+_CREATABLE_STATUSES: Final = (RuntimeStatus.AVAILABLE, RuntimeStatus.BETA, RuntimeStatus.DEPRECATED)
 
 
 def recorded_runtimes() -> frozenset[str]:
     """Return the runtimes for which functions can be created, according to the recorded table."""
-    return frozenset(runtime.name for runtime in RUNTIMES if runtime.status in _TAKEN)
+    return frozenset(runtime.name for runtime in RUNTIMES if runtime.status in _CREATABLE_STATUSES)
 
 
 def default_runtime(available: Iterable[str], host_python: tuple[int, int]) -> str:
@@ -30,7 +30,7 @@ def default_runtime(available: Iterable[str], host_python: tuple[int, int]) -> s
     return max(versions)[1] if versions else own
 
 
-def check_runtime(name: str, available: frozenset[str], source: Source, findings: Findings) -> bool:
+def check_runtime(name: str, available: frozenset[str], source: SourceLocation, problems: ProblemList) -> bool:
     """Check that a runtime can be used; return whether it is a known runtime."""
     row = find_runtime(name)
     if name in available:
@@ -38,20 +38,20 @@ def check_runtime(name: str, available: frozenset[str], source: Source, findings
     if row is None:
         known = did_you_mean(name, available)
         hint: str | None = known or f"The platform has {', '.join(sorted(available))}."
-        findings.add("unknown-runtime", f"There is no runtime {name!r}.", hint, source)
+        problems.add("unknown-runtime", f"There is no runtime {name!r}.", hint, source)
         return False
-    newer = _newest(row.language, available)
+    newer = _newest_runtime(row.language, available)
     hint = f"Use {newer}." if newer else None
     match row.status:
         case RuntimeStatus.END_OF_LIFE | RuntimeStatus.END_OF_SUPPORT:
             reason = row.status_message.rstrip(".")
-            findings.add("runtime-retired", f"Runtime {name} accepts no new functions: {reason}.", hint, source)
+            problems.add("runtime-retired", f"Runtime {name} accepts no new functions: {reason}.", hint, source)
         case _:
-            findings.add("runtime-unavailable", f"The platform does not have runtime {name}.", hint, source)
+            problems.add("runtime-unavailable", f"The platform does not have runtime {name}.", hint, source)
     return True
 
 
-def _newest(language: str, available: frozenset[str]) -> str | None:
+def _newest_runtime(language: str, available: frozenset[str]) -> str | None:
     return next((row.name for row in RUNTIMES if row.language == language and row.name in available), None)
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fnkit.contract.limits import SECRET_VALUE_MAX_BYTES
-from fnkit.project.dotenv import DotenvFault, parse_dotenv
-from fnkit.project.findings import Findings
-from fnkit.project.model import Project, Source
+from fnkit.project.dotenv import DotenvError, parse_dotenv
+from fnkit.project.findings import ProblemList
+from fnkit.project.model import Project, SourceLocation
 
 __all__ = ["SecretValues", "read_secret_values"]
 
@@ -51,12 +51,12 @@ def read_secret_values(project: Project, environ: Mapping[str, str]) -> SecretVa
         ProjectInvalid: A secret is missing or too large, or a ``.env`` file cannot be read. All problems are
             included, and no message contains a value.
     """
-    problems = Findings()
-    declared = _declared(project)
+    problems = ProblemList()
+    declared = _declared_secrets(project)
     if not declared:
         return SecretValues({})
     names = [f".env.{project.stage}"] if project.stage else []
-    layers = [environ, *(_file(project.root, name, problems) for name in (*names, ".env"))]
+    layers = [environ, *(_read_dotenv_file(project.root, name, problems) for name in (*names, ".env"))]
     found: dict[str, str] = {}
     for name, source in declared.items():
         value = next((layer[name] for layer in layers if name in layer), None)
@@ -72,9 +72,9 @@ def read_secret_values(project: Project, environ: Mapping[str, str]) -> SecretVa
     return SecretValues(found)
 
 
-def _declared(project: Project) -> dict[str, Source]:
+def _declared_secrets(project: Project) -> dict[str, SourceLocation]:
     """Return the names of all declared secrets, with the location of their first declaration."""
-    declared: dict[str, Source] = {}
+    declared: dict[str, SourceLocation] = {}
     for function in project.functions:
         for name in function.secrets:
             declared.setdefault(name, function.source)
@@ -84,17 +84,19 @@ def _declared(project: Project) -> dict[str, Source]:
     return declared
 
 
-def _file(root: Path, name: str, findings: Findings) -> Mapping[str, str]:
+def _read_dotenv_file(root: Path, name: str, problems: ProblemList) -> Mapping[str, str]:
     try:
         return parse_dotenv((root / name).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
-    except DotenvFault as error:
+    except DotenvError as error:
         hint = "Lines are NAME=value. Quote values that contain # after a space, quotes or line ends."
-        findings.add("bad-dotenv", f"{name} cannot be read: {error.what}.", hint, Source(name, error.line))
+        problems.add(
+            "bad-dotenv", f"{name} cannot be read: {error.reason}.", hint, SourceLocation(name, error.line)
+        )
     except UnicodeDecodeError:
-        findings.add("bad-dotenv", f"{name} is not UTF-8 text.", None, Source(name, 1))
+        problems.add("bad-dotenv", f"{name} is not UTF-8 text.", None, SourceLocation(name, 1))
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        findings.add("bad-dotenv", f"{name} cannot be read: {reason}.", None, Source(name, 1))
+        problems.add("bad-dotenv", f"{name} cannot be read: {reason}.", None, SourceLocation(name, 1))
     return {}

@@ -28,13 +28,13 @@ __all__ = [
 ]
 
 
-def _one_of(*values: object) -> dict[str, object]:
+def _examples(*values: object) -> dict[str, object]:
     return {"examples": list(values)}
 
 
 _REGION: Final = Meta(
     description="Region to deploy to, unless a flag, environment variable or profile sets one.",
-    extra_json_schema=_one_of(*REGIONS),
+    extra_json_schema=_examples(*REGIONS),
 )
 _ENV: Final = Meta(description="Environment variables: names and values, both strings.")
 _SECRETS: Final = Meta(
@@ -69,7 +69,8 @@ class FunctionDefaults(_Table, frozen=True, kw_only=True):
         Meta(description="Runtime of Python functions. Default: this machine's Python, if the platform has it."),
     ] = None
     memory: Annotated[
-        int | None, Meta(description="MB, one of the platform's tiers.", extra_json_schema=_one_of(*CPU_BY_MEMORY))
+        int | None,
+        Meta(description="MB, one of the platform's tiers.", extra_json_schema=_examples(*CPU_BY_MEMORY)),
     ] = None
     min_scale: Annotated[int | None, Meta(description="Number of instances kept warm.")] = None
     max_scale: Annotated[
@@ -83,19 +84,19 @@ class FunctionDefaults(_Table, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="Callers: everyone, or holders of a token.",
-            extra_json_schema=_one_of("public", "private"),
+            extra_json_schema=_examples("public", "private"),
         ),
     ] = None
     http_option: Annotated[
         str | None,
         Meta(
             description="Plain HTTP is served, or redirected to HTTPS.",
-            extra_json_schema=_one_of("enabled", "redirected"),
+            extra_json_schema=_examples("enabled", "redirected"),
         ),
     ] = None
     sandbox: Annotated[
         str | None,
-        Meta(description="Execution environment; v2 is recommended.", extra_json_schema=_one_of("v2", "v1")),
+        Meta(description="Execution environment; v2 is recommended.", extra_json_schema=_examples("v2", "v1")),
     ] = None
     env: Annotated[dict[str, str], _ENV] = {}
     secrets: Annotated[tuple[str, ...], _SECRETS] = ()
@@ -105,7 +106,7 @@ class FunctionDefaults(_Table, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="Redeploy on changes of the function's own slice, or on any change in the project.",
-            extra_json_schema=_one_of("function", "project"),
+            extra_json_schema=_examples("function", "project"),
         ),
     ] = None
     preload: Annotated[
@@ -124,7 +125,7 @@ class CronTable(_Table, frozen=True, kw_only=True):
     """Schedule of a function."""
 
     schedule: Annotated[
-        str, Meta(description="Five UNIX cron fields, in UTC.", extra_json_schema=_one_of("*/5 * * * *"))
+        str, Meta(description="Five UNIX cron fields, in UTC.", extra_json_schema=_examples("*/5 * * * *"))
     ]
     args: Annotated[dict[str, object] | None, Meta(description="JSON object to POST.")] = None
     name: Annotated[str | None, Meta(description="Default: cron-1, cron-2, … in order.")] = None

@@ -13,31 +13,31 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys and array indexes from the top of a document: ``("tool", "fnkit", "function", 0, "memory")``."""
 
 _KEY_PART: Final = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*(\.?)""")
-_BLANK: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_WHITE_SPACE_AND_COMMENTS: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 
 
 @dataclass(frozen=True, slots=True)
 class TomlLines:
     """The line numbers of a document's keys; ``base`` is prepended to every path that is looked up."""
 
-    known: Mapping[KeyPath, int]
+    line_numbers: Mapping[KeyPath, int]
     base: KeyPath = ()
 
     @classmethod
-    def of(cls, text: str, base: KeyPath = ()) -> TomlLines:
+    def from_text(cls, text: str, base: KeyPath = ()) -> TomlLines:
         """Index a document, which must be valid TOML."""
-        return cls({path: text.count("\n", 0, position) + 1 for path, position in _keys(text)}, base)
+        return cls({path: text.count("\n", 0, position) + 1 for path, position in _key_positions(text)}, base)
 
     def line(self, *path: str | int) -> int:
         """Return the line of a key, else of the nearest enclosing table, else 1."""
         whole = (*self.base, *path)
         for length in range(len(whole), 0, -1):
-            if whole[:length] in self.known:
-                return self.known[whole[:length]]
+            if whole[:length] in self.line_numbers:
+                return self.line_numbers[whole[:length]]
         return 1
 
 
-def _keys(text: str) -> Iterator[tuple[KeyPath, int]]:
+def _key_positions(text: str) -> Iterator[tuple[KeyPath, int]]:
     table: KeyPath = ()
     arrays: dict[KeyPath, int] = {}
     position = 0
@@ -45,24 +45,24 @@ def _keys(text: str) -> Iterator[tuple[KeyPath, int]]:
         start = position
         if text[position] == "[":
             repeated = text.startswith("[[", position)
-            parts, position = _key(text, position + (2 if repeated else 1))
-            table = _in_arrays(parts[:-1], arrays)
+            parts, position = _parse_key(text, position + (2 if repeated else 1))
+            table = _with_array_indexes(parts[:-1], arrays)
             if repeated:
                 array = (*table, parts[-1])
                 arrays[array] = arrays.get(array, -1) + 1
                 yield array, start
                 table = (*array, arrays[array])
             else:
-                table = _in_arrays(parts, arrays)
+                table = _with_array_indexes(parts, arrays)
             yield table, start
             position += 2 if repeated else 1
             continue
-        parts, position = _key(text, position)
+        parts, position = _parse_key(text, position)
         yield (*table, *parts), start
         position = _value_end(text, position + 1)
 
 
-def _in_arrays(parts: KeyPath, arrays: Mapping[KeyPath, int]) -> KeyPath:
+def _with_array_indexes(parts: KeyPath, arrays: Mapping[KeyPath, int]) -> KeyPath:
     """Insert the index of the last element after each array of tables in a header's path.
 
     In TOML, a header such as ``[a.b]`` below ``[[a]]`` refers to the most recently defined element of ``a``.
@@ -76,11 +76,11 @@ def _in_arrays(parts: KeyPath, arrays: Mapping[KeyPath, int]) -> KeyPath:
 
 
 def _skip_blank(text: str, position: int) -> int:
-    match = _BLANK.match(text, position)
+    match = _WHITE_SPACE_AND_COMMENTS.match(text, position)
     return match.end() if match else position
 
 
-def _key(text: str, position: int) -> tuple[KeyPath, int]:
+def _parse_key(text: str, position: int) -> tuple[KeyPath, int]:
     """Return the parts of a dotted key, and the position of its end."""
     parts: list[str | int] = []
     while match := _KEY_PART.match(text, position):

@@ -10,16 +10,16 @@ from typing import Final
 from fnkit.authoring.declarations import TriggerDeclaration
 from fnkit.contract.limits import REGIONS
 from fnkit.contract.names import NATS_ACCOUNT_RULE, TRIGGER_NAME_RULE, is_nats_subject, is_queue_name
-from fnkit.project.findings import Findings, did_you_mean
-from fnkit.project.model import Source, TriggerSpec
+from fnkit.project.findings import ProblemList, did_you_mean
+from fnkit.project.model import SourceLocation, TriggerSpec
 
-__all__ = ["trigger_specs"]
+__all__ = ["build_triggers"]
 
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID_RULE: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def trigger_specs(
-    triggers: Iterable[tuple[TriggerDeclaration, Source]], subject: str, findings: Findings
+def build_triggers(
+    triggers: Iterable[tuple[TriggerDeclaration, SourceLocation]], subject: str, problems: ProblemList
 ) -> tuple[TriggerSpec, ...]:
     """Return the triggers of a function."""
     specs: list[TriggerSpec] = []
@@ -27,12 +27,12 @@ def trigger_specs(
         if (trigger.nats is None) == (trigger.sqs is None):
             message = f"{subject}: a trigger must have exactly one of nats and sqs."
             hint = 'Use @trigger(nats="orders.created") or @trigger(sqs="jobs").'
-            findings.add("bad-trigger", message, hint, source)
+            problems.add("bad-trigger", message, hint, source)
             continue
         kind = "nats" if trigger.nats is not None else "sqs"
         address = trigger.nats if trigger.nats is not None else trigger.sqs or ""
-        for code, text, hint_text in _trigger_faults(kind, address, trigger):
-            findings.add(code, f"{subject}: {text}", hint_text, source)
+        for code, text, hint_text in _trigger_problems(kind, address, trigger):
+            problems.add(code, f"{subject}: {text}", hint_text, source)
         specs.append(
             TriggerSpec(
                 name=trigger.name if trigger.name is not None else _trigger_name(kind, address),
@@ -45,11 +45,13 @@ def trigger_specs(
                 source=source,
             )
         )
-    findings.tell_duplicates("trigger", subject, ((spec.name, spec.source) for spec in specs))
+    problems.add_duplicates("trigger", subject, ((spec.name, spec.source) for spec in specs))
     return tuple(specs)
 
 
-def _trigger_faults(kind: str, address: str, trigger: TriggerDeclaration) -> Iterator[tuple[str, str, str | None]]:
+def _trigger_problems(
+    kind: str, address: str, trigger: TriggerDeclaration
+) -> Iterator[tuple[str, str, str | None]]:
     if kind == "sqs" and not is_queue_name(address):
         hint = "Use the queue's name, not its URL: at most 80 letters, digits, - and _; FIFO queues end in .fifo."
         yield "bad-trigger", f"{address[:80]!r} is not a valid SQS queue name.", hint
@@ -67,7 +69,7 @@ def _trigger_faults(kind: str, address: str, trigger: TriggerDeclaration) -> Ite
     elif trigger.account is not None and not NATS_ACCOUNT_RULE.fullmatch(trigger.account):
         hint = "Use the account ID of the platform: 56 capital letters and digits."
         yield "bad-trigger", f"{trigger.account[:80]!r} is not the ID of a NATS account.", hint
-    if trigger.project_id is not None and not _UUID.fullmatch(trigger.project_id):
+    if trigger.project_id is not None and not _UUID_RULE.fullmatch(trigger.project_id):
         yield "bad-trigger", f"{trigger.project_id[:80]!r} is not the ID of a project (a UUID).", None
     if trigger.region is not None and trigger.region not in REGIONS:
         hint = did_you_mean(trigger.region, REGIONS) or f"The regions are {', '.join(REGIONS)}."

@@ -11,8 +11,8 @@ from fnkit.contract.limits import (
     ENVIRONMENT_VALUE_MAX_CHARS,
     SECRETS_MAX_ENTRIES,
 )
-from fnkit.project.findings import Findings
-from fnkit.project.model import Source
+from fnkit.project.findings import ProblemList
+from fnkit.project.model import SourceLocation
 
 __all__ = ["RESERVED_VARIABLES", "check_environment", "check_tags", "check_variable_counts"]
 
@@ -33,30 +33,30 @@ Scaleway's documentation reserves all of ``SCW_*``, but its API accepts other na
 which handlers that call the API need, and ``SCW_ALLOW_FAVICON``, which users set.
 """
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TAG: Final = re.compile(r"[a-zA-Z0-9=._-]{1,64}")
+_VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TAG_RULE: Final = re.compile(r"[a-zA-Z0-9=._-]{1,64}")
 
 
 def check_environment(
-    env: Mapping[str, str], secrets: Sequence[str], subject: str, source: Source, findings: Findings
+    env: Mapping[str, str], secrets: Sequence[str], subject: str, source: SourceLocation, problems: ProblemList
 ) -> None:
     """Check the variables and secrets of one function or namespace."""
     for name in dict.fromkeys((*env, *secrets)):
-        _check_name(name, subject, source, findings)
+        _check_variable_name(name, subject, source, problems)
     for name, value in env.items():
         if len(value) > ENVIRONMENT_VALUE_MAX_CHARS:
-            findings.add(
+            problems.add(
                 "variable-too-long",
                 f"{subject}: {name} has {len(value)} characters; {ENVIRONMENT_VALUE_MAX_CHARS} are allowed.",
                 "Put it into a file of the project, or make it a secret, which may have 65,536 bytes.",
                 source,
             )
         if "\0" in value:
-            findings.add("variable-value", f"{subject}: variable {name} contains a null character.", None, source)
+            problems.add("variable-value", f"{subject}: variable {name} contains a null character.", None, source)
     for name in secrets:
         if name in env:
             hint = "Keep one of them; the value of a secret is read on the deploying machine."
-            findings.add("variable-twice", f"{subject}: {name} is both a variable and a secret.", hint, source)
+            problems.add("variable-twice", f"{subject}: {name} is both a variable and a secret.", hint, source)
 
 
 def check_variable_counts(
@@ -65,8 +65,8 @@ def check_variable_counts(
     namespace: tuple[Mapping[str, str], Sequence[str]],
     *,
     subject: str,
-    source: Source,
-    findings: Findings,
+    source: SourceLocation,
+    problems: ProblemList,
 ) -> None:
     """Check the number of variables and secrets; the limits apply to a function and its namespace together.
 
@@ -85,24 +85,24 @@ def check_variable_counts(
     for what, count, most in counts:
         if count > most:
             message = f"{subject} and its namespace have {count} {what} together; at most {most} are allowed."
-            findings.add("too-many-variables", message, None, source)
+            problems.add("too-many-variables", message, None, source)
 
 
-def check_tags(tags: Sequence[str], subject: str, source: Source, findings: Findings) -> None:
+def check_tags(tags: Sequence[str], subject: str, source: SourceLocation, problems: ProblemList) -> None:
     """Check custom tags. fnkit stores its own tags beside them, with names that start with ``fnkit``."""
     for tag in tags:
-        if not _TAG.fullmatch(tag):
+        if not _TAG_RULE.fullmatch(tag):
             hint = "Use 1 to 64 letters, digits and any of = . _ -"
-            findings.add("bad-tag", f"{subject}: {tag[:80]!r} is not a valid tag.", hint, source)
+            problems.add("bad-tag", f"{subject}: {tag[:80]!r} is not a valid tag.", hint, source)
         elif tag.lower().startswith("fnkit"):
             message = f"{subject}: the tag {tag!r} starts with fnkit, which is reserved."
-            findings.add("reserved-tag", message, "Choose another tag.", source)
+            problems.add("reserved-tag", message, "Choose another tag.", source)
 
 
-def _check_name(name: str, subject: str, source: Source, findings: Findings) -> None:
-    if not _NAME.fullmatch(name):
+def _check_variable_name(name: str, subject: str, source: SourceLocation, problems: ProblemList) -> None:
+    if not _VARIABLE_NAME.fullmatch(name):
         hint = "Use letters, digits and underscores, not starting with a digit."
-        findings.add("variable-name", f"{subject}: {name[:80]!r} is not a valid variable name.", hint, source)
+        problems.add("variable-name", f"{subject}: {name[:80]!r} is not a valid variable name.", hint, source)
     elif name in RESERVED_VARIABLES:
         message = f"{subject}: {name} is reserved; the platform sets it."
-        findings.add("reserved-variable", message, "Choose another name.", source)
+        problems.add("reserved-variable", message, "Choose another name.", source)

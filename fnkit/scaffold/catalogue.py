@@ -14,7 +14,7 @@ __all__ = ["DEFAULT_TEMPLATE", "Template", "find_template", "list_templates"]
 
 DEFAULT_TEMPLATE: Final = "http"
 
-_DESCRIPTION: Final = "template.toml"
+_TEMPLATE_FILE: Final = "template.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def list_templates() -> tuple[Template, ...]:
         FnkitError: The installation contains no templates (``templates-missing``).
     """
     folder = _templates_folder()
-    found = [_read(path.parent) for path in folder.glob(f"*/{_DESCRIPTION}")]
+    found = [_load_template(path.parent) for path in folder.glob(f"*/{_TEMPLATE_FILE}")]
     return tuple(sorted(found, key=lambda template: (template.name != DEFAULT_TEMPLATE, template.name)))
 
 
@@ -63,7 +63,7 @@ def _templates_folder() -> Path:
     """
     here = Path(__file__).resolve().parent
     for folder in (here / "templates", here.parent.parent / "templates"):
-        if (folder / DEFAULT_TEMPLATE / _DESCRIPTION).is_file():
+        if (folder / DEFAULT_TEMPLATE / _TEMPLATE_FILE).is_file():
             return folder
     raise FnkitError(
         "This installation of fnkit contains no templates.",
@@ -72,6 +72,6 @@ def _templates_folder() -> Path:
     )
 
 
-def _read(folder: Path) -> Template:
-    description = tomllib.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+def _load_template(folder: Path) -> Template:
+    description = tomllib.loads((folder / _TEMPLATE_FILE).read_text(encoding="utf-8"))
     return Template(folder.name, str(description["summary"]), folder)

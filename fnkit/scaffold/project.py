@@ -22,11 +22,11 @@ from fnkit.scaffold.naming import project_name
 
 __all__ = ["create_project"]
 
-_RENDERED: Final = ".jinja"
-_DOT: Final = "dot-"
+_TEMPLATE_SUFFIX: Final = ".jinja"
+_DOT_PREFIX: Final = "dot-"
 _OWNER_ONLY: Final = 0o600
 
-_ALLOWED_ALREADY: Final = frozenset({".git"})
+_IGNORED_ENTRIES: Final = frozenset({".git"})
 """Entries of a folder that still counts as empty: many projects start as a fresh clone."""
 
 
@@ -47,26 +47,26 @@ def create_project(directory: Path, template: str, variables: Mapping[str, str])
             (``not-empty``) or not a folder (``not-a-folder``).
     """
     folder = directory.absolute()
-    files = _rendered(find_template(template), {"project": project_name(folder.resolve().name), **variables})
-    _refuse_occupied(folder)
+    files = _render_files(find_template(template), {"project": project_name(folder.resolve().name), **variables})
+    _check_empty(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.exists():
-        _fill(folder, files)
+        _move_into(folder, files)
     else:
-        with _workplace(folder.parent, folder.name) as work:
+        with _staging_folder(folder.parent, folder.name) as work:
             _write(work, files)
             work.rename(folder)
     return tuple(sorted(files))
 
 
-def _rendered(template: Template, variables: Mapping[str, str]) -> dict[str, str]:
+def _render_files(template: Template, variables: Mapping[str, str]) -> dict[str, str]:
     """Return the content of the project's files by relative path."""
     environment = Environment(  # noqa: S701 - renders source code, not HTML
         undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals["random_key"] = lambda: secrets.token_urlsafe(32)
     files: dict[str, str] = {}
-    for path in sorted(template.folder.rglob(f"*{_RENDERED}")):
+    for path in sorted(template.folder.rglob(f"*{_TEMPLATE_SUFFIX}")):
         text = environment.from_string(path.read_text(encoding="utf-8")).render(variables)
         files[_project_path(path.relative_to(template.folder))] = text
     return files
@@ -74,18 +74,18 @@ def _rendered(template: Template, variables: Mapping[str, str]) -> dict[str, str
 
 def _project_path(path: Path) -> str:
     """Return the path of a rendered file: ``dot-github/x.yml.jinja`` becomes ``.github/x.yml``."""
-    parts = [f".{part.removeprefix(_DOT)}" if part.startswith(_DOT) else part for part in path.parts]
-    return PurePosixPath(*parts).as_posix().removesuffix(_RENDERED)
+    parts = [f".{part.removeprefix(_DOT_PREFIX)}" if part.startswith(_DOT_PREFIX) else part for part in path.parts]
+    return PurePosixPath(*parts).as_posix().removesuffix(_TEMPLATE_SUFFIX)
 
 
-def _refuse_occupied(folder: Path) -> None:
+def _check_empty(folder: Path) -> None:
     if folder.is_symlink() and not folder.exists():
         raise UsageError(f"{folder} is a broken symbolic link.", code="not-a-folder", hint="Choose another name.")
     if not folder.exists():
         return
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file.", code="not-a-folder", hint="Choose another name.")
-    occupants = sorted(path.name for path in folder.iterdir() if path.name not in _ALLOWED_ALREADY)
+    occupants = sorted(path.name for path in folder.iterdir() if path.name not in _IGNORED_ENTRIES)
     if occupants:
         shown = ", ".join(occupants[:3]) + (", …" if len(occupants) > 3 else "")  # noqa: PLR2004 - the first few are enough
         raise UsageError(
@@ -96,7 +96,7 @@ def _refuse_occupied(folder: Path) -> None:
 
 
 @contextmanager
-def _workplace(parent: Path, name: str) -> Iterator[Path]:
+def _staging_folder(parent: Path, name: str) -> Iterator[Path]:
     """Create a temporary folder in ``parent``, and remove it afterwards unless it was renamed."""
     work = parent / f".{name[:40]}.{secrets.token_hex(4)}"
     work.mkdir()  # mkdtemp would give the project folder mode 0700 instead of the umask's
@@ -116,10 +116,10 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _fill(folder: Path, files: Mapping[str, str]) -> None:
+def _move_into(folder: Path, files: Mapping[str, str]) -> None:
     """Write the files to a staging folder and move its entries into an existing folder, all or none."""
     moved: list[Path] = []
-    with _workplace(folder, "fnkit-new") as work:
+    with _staging_folder(folder, "fnkit-new") as work:
         _write(work, files)
         try:
             for entry in sorted(work.iterdir()):

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Final
 
 from fnkit.authoring.declarations import (
-    ATTRIBUTE,
+    DECLARATIONS_ATTRIBUTE,
     CronDeclaration,
     Declaration,
     FunctionDeclaration,
@@ -28,7 +28,7 @@ from fnkit.authoring.declarations import (
 
 __all__ = ["main"]
 
-_KINDS: Final = {FunctionDeclaration: "function", CronDeclaration: "cron", TriggerDeclaration: "trigger"}
+_DECORATOR_NAMES: Final = {FunctionDeclaration: "function", CronDeclaration: "cron", TriggerDeclaration: "trigger"}
 
 
 def main(root: str, file: str, manifest: str) -> None:
@@ -45,15 +45,18 @@ def main(root: str, file: str, manifest: str) -> None:
     sys.path[:0] = [root, str(Path(root, "package"))]
     sys.path.append(str(path.parent))
     try:
-        module = _import(path)
-        content: dict[str, object] = {"handlers": _handlers(module, path), "failures": _failures(module, path)}
+        module = _import_module(path)
+        content: dict[str, object] = {
+            "handlers": _describe_handlers(module, path),
+            "failures": _unserializable_arguments(module, path),
+        }
     except BaseException as error:  # noqa: BLE001 - the manifest reports whatever a module raises, SystemExit included
-        content = {"handlers": [], "failures": [_failure(error, path)]}
+        content = {"handlers": [], "failures": [_import_failure(error, path)]}
     Path(manifest).write_text(dumps(content), encoding="utf-8")
     os._exit(0)
 
 
-def _import(path: Path) -> ModuleType:
+def _import_module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path.name} has no import loader")
@@ -63,17 +66,17 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def _marked(module: ModuleType) -> dict[str, object]:
+def _decorated_objects(module: ModuleType) -> dict[str, object]:
     """Return the decorated objects of the module by name.
 
     Objects imported from another module are left out: they are found in the module that defines them.
     """
     own: dict[str, object] = {}
     for name, value in list(vars(module).items()):
-        declarations = getattr(value, ATTRIBUTE, None)
+        declarations = getattr(value, DECLARATIONS_ATTRIBUTE, None)
         if not isinstance(declarations, tuple) or not declarations or not callable(value):
             continue
-        if not all(type(one) in _KINDS for one in declarations):
+        if not all(type(one) in _DECORATOR_NAMES for one in declarations):
             continue
         home = sys.modules.get(getattr(value, "__module__", None) or "")
         if home is None or home is module or all(other is not value for other in vars(home).values()):
@@ -81,40 +84,42 @@ def _marked(module: ModuleType) -> dict[str, object]:
     return own
 
 
-def _handlers(module: ModuleType, path: Path) -> list[object]:
-    return [_handler(name, value, path) for name, value in _marked(module).items()]
+def _describe_handlers(module: ModuleType, path: Path) -> list[object]:
+    return [_describe_handler(name, value, path) for name, value in _decorated_objects(module).items()]
 
 
-def _failures(module: ModuleType, path: Path) -> list[object]:
+def _unserializable_arguments(module: ModuleType, path: Path) -> list[object]:
     """Return a failure for each argument that cannot be serialized as JSON."""
     found: list[object] = []
-    for name, value in _marked(module).items():
-        for declaration in getattr(value, ATTRIBUTE):
-            for argument, given in _arguments(declaration).items():
+    for name, value in _decorated_objects(module).items():
+        for declaration in getattr(value, DECLARATIONS_ATTRIBUTE):
+            for argument, given in _given_arguments(declaration).items():
                 try:
                     dumps(given, allow_nan=False)
                 except (TypeError, ValueError, RecursionError) as error:
                     message = f"{argument} of {name} cannot be represented as JSON: {error}"
-                    found.append({"code": "bad-argument", "message": message, "line": _line(value, path)})
+                    found.append(
+                        {"code": "bad-argument", "message": message, "line": _definition_line(value, path)}
+                    )
     return found
 
 
-def _handler(name: str, value: object, path: Path) -> dict[str, object]:
+def _describe_handler(name: str, value: object, path: Path) -> dict[str, object]:
     documentation = (inspect.getdoc(value) or "").strip().splitlines()
     declarations = [
-        {"kind": _KINDS[type(declaration)], "arguments": _writable(_arguments(declaration))}
-        for declaration in getattr(value, ATTRIBUTE)
+        {"kind": _DECORATOR_NAMES[type(declaration)], "arguments": _serializable(_given_arguments(declaration))}
+        for declaration in getattr(value, DECLARATIONS_ATTRIBUTE)
     ]
     return {
         "name": name,
-        "line": _line(value, path),
+        "line": _definition_line(value, path),
         "summary": documentation[0].strip() if documentation else "",
         "declarations": declarations,
-        **_signature(value),
+        **_describe_signature(value),
     }
 
 
-def _arguments(declaration: Declaration) -> dict[str, object]:
+def _given_arguments(declaration: Declaration) -> dict[str, object]:
     """Return the arguments that were given, with read-only mappings converted to dictionaries."""
     given = {field.name: getattr(declaration, field.name) for field in fields(declaration)}
     return {
@@ -122,7 +127,7 @@ def _arguments(declaration: Declaration) -> dict[str, object]:
     }
 
 
-def _writable(arguments: dict[str, object]) -> dict[str, object]:
+def _serializable(arguments: dict[str, object]) -> dict[str, object]:
     kept: dict[str, object] = {}
     for name, value in arguments.items():
         try:
@@ -133,13 +138,13 @@ def _writable(arguments: dict[str, object]) -> dict[str, object]:
     return kept
 
 
-def _line(value: object, path: Path) -> int:
+def _definition_line(value: object, path: Path) -> int:
     code = getattr(inspect.unwrap(value) if callable(value) else value, "__code__", None)
     same = code is not None and Path(code.co_filename) == path
     return int(code.co_firstlineno) if same and code is not None else 1
 
 
-def _signature(value: object) -> dict[str, object]:
+def _describe_signature(value: object) -> dict[str, object]:
     if not callable(value):
         return {}
     try:
@@ -158,7 +163,7 @@ def _signature(value: object) -> dict[str, object]:
     }
 
 
-def _failure(error: BaseException, path: Path) -> dict[str, object]:
+def _import_failure(error: BaseException, path: Path) -> dict[str, object]:
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     if isinstance(error, SystemExit):
         message = "the module ends the process when it is imported (SystemExit)."

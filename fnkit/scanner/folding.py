@@ -18,11 +18,11 @@ __all__ = ["NotConstant", "Value", "fold"]
 Value: TypeAlias = object
 """A folded value: a number, string, bytes, Boolean, ``None``, or a tuple, list, set or dictionary of those."""
 
-_MAX_LENGTH: Final = 100_000  # of a string or container; far more than any setting needs
-_MAX_BITS: Final = 4_096
+_LENGTH_MAX: Final = 100_000  # of a string or container; far more than any setting needs
+_BITS_MAX: Final = 4_096
 _STAR_WIDTH: Final = re.compile(r"%[^a-zA-Z%]*\*")
 
-_BINARY: Final[Mapping[type[ast.operator], Callable[..., object]]] = {
+_BINARY_OPERATORS: Final[Mapping[type[ast.operator], Callable[..., object]]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -36,13 +36,13 @@ _BINARY: Final[Mapping[type[ast.operator], Callable[..., object]]] = {
     ast.LShift: operator.lshift,
     ast.RShift: operator.rshift,
 }
-_UNARY: Final[Mapping[type[ast.unaryop], Callable[..., object]]] = {
+_UNARY_OPERATORS: Final[Mapping[type[ast.unaryop], Callable[..., object]]] = {
     ast.UAdd: operator.pos,
     ast.USub: operator.neg,
     ast.Invert: operator.invert,
     ast.Not: operator.not_,
 }
-_COMPARE: Final[Mapping[type[ast.cmpop], Callable[..., object]]] = {
+_COMPARISONS: Final[Mapping[type[ast.cmpop], Callable[..., object]]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -65,7 +65,7 @@ class NotConstant(Exception):
 
     def __init__(self, node: ast.AST, what: str) -> None:
         super().__init__(what)
-        self.what = what
+        self.reason = what
         self.line: int = getattr(node, "lineno", 1)
 
 
@@ -80,7 +80,7 @@ def fold(node: ast.expr, lookup: Callable[[ast.Name], Value]) -> Value:
         NotConstant: The value is not constant, the evaluation fails, or the value would be too large.
     """
     try:
-        return _Folder(lookup).value(node)
+        return _ConstantFolder(lookup).fold(node)
     except NotConstant:
         raise
     except RecursionError:
@@ -89,130 +89,130 @@ def fold(node: ast.expr, lookup: Callable[[ast.Name], Value]) -> Value:
         raise NotConstant(node, f"an expression that fails ({type(error).__name__}: {error})") from None
 
 
-class _Folder:
+class _ConstantFolder:
     """Evaluates the nodes of an expression recursively."""
 
     def __init__(self, lookup: Callable[[ast.Name], Value]) -> None:
         self._lookup = lookup
 
-    def value(self, node: ast.expr) -> Value:  # noqa: PLR0911 - one return for each kind of expression
+    def fold(self, node: ast.expr) -> Value:  # noqa: PLR0911 - one return for each kind of expression
         match node:
             case ast.Constant(value=value):
                 return value
             case ast.Name():
                 return self._lookup(node)
             case ast.List(elts=items):
-                return self._items(items)
+                return self._fold_items(items)
             case ast.Tuple(elts=items):
-                return tuple(self._items(items))
+                return tuple(self._fold_items(items))
             case ast.Set(elts=items):
-                return set(self._items(items))
+                return set(self._fold_items(items))
             case ast.Dict():
-                return self._dict(node)
+                return self._fold_dict(node)
             case ast.JoinedStr() | ast.FormattedValue():
-                return self._text(node)
+                return self._fold_string(node)
             case ast.IfExp(test=test, body=body, orelse=orelse):
-                return self.value(body if self.value(test) else orelse)
+                return self.fold(body if self.fold(test) else orelse)
             case ast.Subscript(value=container, slice=index) if not isinstance(index, ast.Slice):
-                return self._subscript(self.value(container), self.value(index))
+                return self._fold_subscript(self.fold(container), self.fold(index))
             case _:
-                return self._operation(node)
+                return self._fold_operation(node)
 
-    def _operation(self, node: ast.expr) -> Value:
+    def _fold_operation(self, node: ast.expr) -> Value:
         match node:
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-                return self._binary(node, op, self.value(left), self.value(right))
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY_OPERATORS:
+                return self._fold_binary(node, op, self.fold(left), self.fold(right))
             case ast.UnaryOp(op=op, operand=operand):
-                return _UNARY[type(op)](self.value(operand))
+                return _UNARY_OPERATORS[type(op)](self.fold(operand))
             case ast.BoolOp(op=op, values=values):
-                return self._boolean(op, values)
-            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
-                return _COMPARE[type(op)](self.value(left), self.value(right))
+                return self._fold_boolean(op, values)
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+                return _COMPARISONS[type(op)](self.fold(left), self.fold(right))
             case _:
-                raise NotConstant(node, _describe(node))
+                raise NotConstant(node, _describe_expression(node))
 
-    def _items(self, nodes: list[ast.expr]) -> list[Value]:
+    def _fold_items(self, nodes: list[ast.expr]) -> list[Value]:
         items: list[Value] = []
         for node in nodes:
             if isinstance(node, ast.Starred):
-                inner = self.value(node.value)
+                inner = self.fold(node.value)
                 if not isinstance(inner, list | tuple | set | dict | str):
                     raise NotConstant(node, "an unpacked value that is not a list")
                 items.extend(inner)
             else:
-                items.append(self.value(node))
-            if len(items) > _MAX_LENGTH:
+                items.append(self.fold(node))
+            if len(items) > _LENGTH_MAX:
                 raise NotConstant(node, "a list that is too long")
         return items
 
-    def _dict(self, node: ast.Dict) -> dict[Value, Value]:
+    def _fold_dict(self, node: ast.Dict) -> dict[Value, Value]:
         result: dict[Value, Value] = {}
         for key, value in zip(node.keys, node.values, strict=True):
-            folded = self.value(value)
+            folded = self.fold(value)
             if key is not None:
-                result[self.value(key)] = folded
+                result[self.fold(key)] = folded
             elif isinstance(folded, dict):
                 result.update(folded)
             else:
                 raise NotConstant(value, "an unpacked value that is not a dictionary")
         return result
 
-    def _text(self, node: ast.JoinedStr | ast.FormattedValue) -> str:
+    def _fold_string(self, node: ast.JoinedStr | ast.FormattedValue) -> str:
         if isinstance(node, ast.JoinedStr):
-            return "".join(str(self.value(part)) for part in node.values)
-        spec = "" if node.format_spec is None else str(self.value(node.format_spec))
-        if any(int(digits) > _MAX_LENGTH for digits in _digit_runs(spec)):
+            return "".join(str(self.fold(part)) for part in node.values)
+        spec = "" if node.format_spec is None else str(self.fold(node.format_spec))
+        if any(int(digits) > _LENGTH_MAX for digits in _digit_runs(spec)):
             raise NotConstant(node, "a string that is too long")
-        return format(_CONVERSIONS[node.conversion](self.value(node.value)), spec)
+        return format(_CONVERSIONS[node.conversion](self.fold(node.value)), spec)
 
     @staticmethod
-    def _subscript(container: Value, index: Value) -> Value:
+    def _fold_subscript(container: Value, index: Value) -> Value:
         if isinstance(container, dict):
             return container[index]
         if isinstance(container, list | tuple | str) and isinstance(index, int):
             return container[index]
         raise TypeError("only known lists and dictionaries can be indexed")
 
-    def _boolean(self, op: ast.boolop, values: list[ast.expr]) -> Value:
+    def _fold_boolean(self, op: ast.boolop, values: list[ast.expr]) -> Value:
         result: Value = None
         for node in values:
-            result = self.value(node)
+            result = self.fold(node)
             if bool(result) == isinstance(op, ast.Or):
                 break
         return result
 
     @staticmethod
-    def _binary(node: ast.expr, op: ast.operator, left: Value, right: Value) -> Value:
-        if _too_large(op, left, right):
+    def _fold_binary(node: ast.expr, op: ast.operator, left: Value, right: Value) -> Value:
+        if _is_too_large(op, left, right):
             raise NotConstant(node, "a value that is too large")
-        return _BINARY[type(op)](left, right)
+        return _BINARY_OPERATORS[type(op)](left, right)
 
 
-def _too_large(op: ast.operator, left: Value, right: Value) -> bool:
+def _is_too_large(op: ast.operator, left: Value, right: Value) -> bool:
     """Return whether an operation could produce a value that exhausts memory or time.
 
     The scanned source is untrusted: ``10**10**10`` or ``"x" * 10**12`` must not stop a scan.
     """
     if isinstance(left, int) and isinstance(right, int):
-        return _too_many_bits(op, left, right)
+        return _has_too_many_bits(op, left, right)
     if isinstance(op, ast.Mod) and isinstance(left, str | bytes):  # "%1000000000d" % 1, "%*d" % (10**9, 1)
         text = str(left)
-        return _STAR_WIDTH.search(text) is not None or any(int(run) > _MAX_LENGTH for run in _digit_runs(text))
+        return _STAR_WIDTH.search(text) is not None or any(int(run) > _LENGTH_MAX for run in _digit_runs(text))
     sizes = [len(side) for side in (left, right) if isinstance(side, str | bytes | list | tuple | dict | set)]
     if isinstance(op, ast.Mult) and sizes:
         factor = right if isinstance(right, int) else left
-        return isinstance(factor, int) and sizes[0] * factor > _MAX_LENGTH
-    return sum(sizes) > _MAX_LENGTH
+        return isinstance(factor, int) and sizes[0] * factor > _LENGTH_MAX
+    return sum(sizes) > _LENGTH_MAX
 
 
-def _too_many_bits(op: ast.operator, left: int, right: int) -> bool:
+def _has_too_many_bits(op: ast.operator, left: int, right: int) -> bool:
     match op:
         case ast.Pow():
-            return abs(left) > 1 and right * left.bit_length() > _MAX_BITS
+            return abs(left) > 1 and right * left.bit_length() > _BITS_MAX
         case ast.LShift():
-            return left.bit_length() + right > _MAX_BITS
+            return left.bit_length() + right > _BITS_MAX
         case ast.Mult():
-            return left.bit_length() + right.bit_length() > _MAX_BITS
+            return left.bit_length() + right.bit_length() > _BITS_MAX
         case _:
             return False
 
@@ -225,7 +225,7 @@ def _digit_runs(text: str) -> list[str]:
     return [run[:8] for run in "".join(c if c in "0123456789" else " " for c in text).split()]
 
 
-def _describe(node: ast.AST) -> str:
+def _describe_expression(node: ast.AST) -> str:
     """Return a noun phrase for the kind of an expression, such as ``a call of get_schedule()``."""
     match node:
         case ast.Call(func=function):

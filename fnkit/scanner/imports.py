@@ -16,22 +16,22 @@ from pathlib import Path, PurePosixPath
 from typing import Final, TypeAlias
 
 from fnkit.errors import Problem
-from fnkit.scanner.statements import statements_within
+from fnkit.scanner.statements import walk_statements
 
-__all__ = ["ImportStatement", "reached_problems", "runtime_imports", "unbundled_imports"]
+__all__ = ["ImportStatement", "reachable_unbundled_imports", "runtime_imports", "unbundled_imports"]
 
 ImportStatement: TypeAlias = ast.Import | ast.ImportFrom
 
-_BUNDLED: Final = re.compile(r"fnkit(\.errors(\..*)?|\.authoring(\..*)?)?")
-_ROOT_NAMES: Final = frozenset({"Context", "Event", "Response", "__version__", "cron", "function", "trigger"})
-_SUBMODULES: Final = frozenset({"authoring", "errors"})
+_BUNDLED_MODULES: Final = re.compile(r"fnkit(\.errors(\..*)?|\.authoring(\..*)?)?")
+_EXPORTED_NAMES: Final = frozenset({"Context", "Event", "Response", "__version__", "cron", "function", "trigger"})
+_BUNDLED_SUBMODULES: Final = frozenset({"authoring", "errors"})
 
 
 def runtime_imports(tree: ast.Module) -> tuple[ImportStatement, ...]:
     """Return the import statements that run, that is, all but those under ``TYPE_CHECKING``."""
     return tuple(
         statement
-        for statement in statements_within(_without_type_checking(tree.body), functions=True)
+        for statement in walk_statements(_without_type_checking(tree.body), into_definitions=True)
         if isinstance(statement, ast.Import | ast.ImportFrom)
     )
 
@@ -47,12 +47,15 @@ def unbundled_imports(file: str, imports: Iterable[ImportStatement]) -> tuple[Pr
             statement.lineno,
         )
         for statement in imports
-        for name in _fnkit_modules(statement)
+        for name in _unbundled_modules(statement)
     )
 
 
-def reached_problems(
-    root: Path, handler_files: Iterable[str], files: Iterable[str], outside: Mapping[str, tuple[Problem, ...]]
+def reachable_unbundled_imports(
+    root: Path,
+    handler_files: Iterable[str],
+    files: Iterable[str],
+    problems_by_file: Mapping[str, tuple[Problem, ...]],
 ) -> Iterator[Problem]:
     """Yield the problems of the files that a handler imports, directly or indirectly.
 
@@ -62,19 +65,19 @@ def reached_problems(
         files: Every Python file of the project. All paths are relative, with ``/``.
         problems_by_file: The result of ``unbundled_imports`` by file, for the files that have any.
     """
-    if not outside:
+    if not problems_by_file:
         return
     known = frozenset(files)
     pending, reached = list(handler_files), set(handler_files)
     while pending:
         file = pending.pop()
-        yield from outside.get(file, ())
+        yield from problems_by_file.get(file, ())
         new = set(_imported_files(root, file, known)) - reached
         reached |= new
         pending.extend(new)
 
 
-def _imported_files(root: Path, file: str, known: frozenset[str]) -> Iterator[str]:
+def _imported_files(root: Path, file: str, project_files: frozenset[str]) -> Iterator[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -93,10 +96,10 @@ def _imported_files(root: Path, file: str, known: frozenset[str]) -> Iterator[st
         for name in dotted:
             for base in (PurePosixPath(), folder):
                 path = base.joinpath(*name.split("."))
-                yield from {f"{path}.py", f"{path}/__init__.py"} & known
+                yield from {f"{path}.py", f"{path}/__init__.py"} & project_files
 
 
-def _fnkit_modules(statement: ImportStatement) -> Iterator[str]:
+def _unbundled_modules(statement: ImportStatement) -> Iterator[str]:
     if isinstance(statement, ast.Import):
         names = [alias.name for alias in statement.names]
     elif statement.level or statement.module is None:
@@ -105,12 +108,12 @@ def _fnkit_modules(statement: ImportStatement) -> Iterator[str]:
         names = [
             f"fnkit.{alias.name}"
             for alias in statement.names
-            if alias.name not in _ROOT_NAMES | _SUBMODULES and alias.name != "*"
+            if alias.name not in _EXPORTED_NAMES | _BUNDLED_SUBMODULES and alias.name != "*"
         ]
     else:
         names = [statement.module]
     for name in names:
-        if name.split(".", 1)[0] == "fnkit" and not _BUNDLED.fullmatch(name):
+        if name.split(".", 1)[0] == "fnkit" and not _BUNDLED_MODULES.fullmatch(name):
             yield name
 
 

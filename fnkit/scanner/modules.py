@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from fnkit.authoring.declarations import Declaration
 from fnkit.errors import Problem
 from fnkit.scanner.bindings import ModuleNames
-from fnkit.scanner.declaring import Fault, declare
+from fnkit.scanner.declaring import ArgumentProblem, build_declaration
 from fnkit.scanner.folding import NotConstant
 from fnkit.scanner.imports import ImportStatement
-from fnkit.scanner.placement import handler_of, placement_problems, relative_import_problems
-from fnkit.scanner.report import Marked, ScannedFunction
-from fnkit.scanner.signatures import Definition, signature_of, summary_of
-from fnkit.scanner.statements import DEFINITIONS, blocks_of
+from fnkit.scanner.placement import handler_string, handler_path_problems, relative_import_problems
+from fnkit.scanner.report import LocatedDeclaration, ScannedFunction
+from fnkit.scanner.signatures import FunctionNode, signature_of, summary_of
+from fnkit.scanner.statements import DEFINITIONS, child_statements
 
-__all__ = ["IMPORT_HINT", "ModuleScan", "scan_tree"]
+__all__ = ["IMPORT_HINT", "ModuleScan", "scan_module"]
 
 IMPORT_HINT = "Write it as a constant, or use --import, which imports this module in a child process."
 
@@ -34,10 +34,10 @@ class ModuleScan:
     file: str
     functions: tuple[ScannedFunction, ...] = ()
     problems: tuple[Problem, ...] = ()
-    computed: tuple[Problem, ...] = ()
+    resolvable_by_import: tuple[Problem, ...] = ()
 
 
-def scan_tree(file: str, tree: ast.Module, imports: Iterable[ImportStatement]) -> ModuleScan:
+def scan_module(file: str, tree: ast.Module, imports: Iterable[ImportStatement]) -> ModuleScan:
     """Find the handlers of a parsed module.
 
     Args:
@@ -45,17 +45,17 @@ def scan_tree(file: str, tree: ast.Module, imports: Iterable[ImportStatement]) -
         tree: The syntax tree.
         imports: The result of ``runtime_imports`` for the tree.
     """
-    reader = _Reader(file, ModuleNames(tree))
+    reader = _ModuleReader(file, ModuleNames(tree))
     for statement in tree.body:
         reader.read(statement)
     functions = tuple(reader.functions)
-    if functions or reader.computed:
-        reader.problems.extend((*placement_problems(file), *relative_import_problems(file, imports)))
-    return ModuleScan(file, functions, tuple(reader.problems), tuple(reader.computed))
+    if functions or reader.resolvable_by_import:
+        reader.problems.extend((*handler_path_problems(file), *relative_import_problems(file, imports)))
+    return ModuleScan(file, functions, tuple(reader.problems), tuple(reader.resolvable_by_import))
 
 
 @dataclass(slots=True)
-class _Reader:
+class _ModuleReader:
     """Collects the handlers of a module from its statements, in source order.
 
     ``assigned_decorators`` holds the declarations of decorators that were assigned to a name.
@@ -65,35 +65,35 @@ class _Reader:
     names: ModuleNames
     functions: list[ScannedFunction] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    computed: list[Problem] = field(default_factory=list)
-    prepared: dict[str, Declaration] = field(default_factory=dict)
+    resolvable_by_import: list[Problem] = field(default_factory=list)
+    assigned_decorators: dict[str, Declaration] = field(default_factory=dict)
 
     def read(self, statement: ast.stmt) -> None:
         """Process one module-level statement."""
-        if not self.names.know_fnkit():
+        if not self.names.has_fnkit_names():
             self.names.bind(statement)
-            if self.names.know_fnkit():  # a branch imported fnkit and may also contain handlers
-                self._nested(statement)
+            if self.names.has_fnkit_names():  # a branch imported fnkit and may also contain handlers
+                self._check_nested_handlers(statement)
             return
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            self._definition(statement)
-            self._nested(statement)
-        elif not self._prepare(statement):
-            self._nested(statement)
-            self._loose(statement)
+            self._read_definition(statement)
+            self._check_nested_handlers(statement)
+        elif not self._read_assigned_decorator(statement):
+            self._check_nested_handlers(statement)
+            self._check_called_decorators(statement)
         self.names.bind(statement)
 
-    def _definition(self, definition: Definition) -> None:
-        marks: list[Marked] = []
+    def _read_definition(self, definition: FunctionNode) -> None:
+        marks: list[LocatedDeclaration] = []
         foreign = False
         for decorator in definition.decorator_list:
-            kind = self._kind(decorator)
+            kind = self._decorator_kind(decorator)
             if kind is None:
                 foreign = True
                 continue
-            declaration = self._declaration(kind, decorator, definition.name)
+            declaration = self._read_declaration(kind, decorator, definition.name)
             if declaration is not None:
-                marks.append(Marked(declaration=declaration, line=decorator.lineno))
+                marks.append(LocatedDeclaration(declaration=declaration, line=decorator.lineno))
         if not marks:
             return
         self.functions.append(
@@ -101,36 +101,36 @@ class _Reader:
                 python_name=definition.name,
                 file=self.file,
                 line=definition.lineno,
-                handler=handler_of(self.file, definition.name),
-                marks=tuple(marks),
+                handler=handler_string(self.file, definition.name),
+                declarations=tuple(marks),
                 signature=None if foreign else signature_of(definition),
                 summary=summary_of(definition),
             )
         )
 
-    def _kind(self, decorator: ast.expr) -> str | None:
+    def _decorator_kind(self, decorator: ast.expr) -> str | None:
         """Return ``function``, ``cron`` or ``trigger`` for one of fnkit's decorators, else ``None``.
 
         Returns ``prepared`` for a name that a decorator was assigned to earlier.
         """
-        if isinstance(decorator, ast.Name) and decorator.id in self.prepared:
+        if isinstance(decorator, ast.Name) and decorator.id in self.assigned_decorators:
             return "prepared"
-        return self.names.decorator(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        return self.names.decorator_kind(decorator.func if isinstance(decorator, ast.Call) else decorator)
 
-    def _declaration(self, kind: str, decorator: ast.expr, subject: str) -> Declaration | None:
+    def _read_declaration(self, kind: str, decorator: ast.expr, subject: str) -> Declaration | None:
         if kind == "prepared" and isinstance(decorator, ast.Name):
-            return self.prepared[decorator.id]
-        arguments = self._arguments(kind, decorator, subject) if isinstance(decorator, ast.Call) else {}
-        declaration, problems = declare(kind, arguments)
+            return self.assigned_decorators[decorator.id]
+        arguments = self._read_arguments(kind, decorator, subject) if isinstance(decorator, ast.Call) else {}
+        declaration, problems = build_declaration(kind, arguments)
         # A schedule that is given but not constant is missing from the arguments, and was reported already.
         has_arguments = isinstance(decorator, ast.Call) and bool(decorator.args or decorator.keywords)
         is_reported = kind == "cron" and has_arguments and "schedule" not in arguments
         for problem in problems:
             if not (is_reported and problem.argument == "schedule"):
-                self._fault(kind, problem, decorator.lineno, subject)
+                self._add_problem(kind, problem, decorator.lineno, subject)
         return declaration
 
-    def _arguments(self, kind: str, call: ast.Call, subject: str) -> Mapping[str, object]:
+    def _read_arguments(self, kind: str, call: ast.Call, subject: str) -> Mapping[str, object]:
         """Return the call's arguments by name, without those that are not constant."""
         arguments: dict[str, object] = {}
         for position, node in enumerate(call.args):
@@ -138,8 +138,8 @@ class _Reader:
                 self._fold_into(arguments, "schedule", node, kind, subject)
                 continue
             hint = "Pass every setting by name, as in memory=256."
-            problem = Fault("positional-argument", "a positional argument is not allowed here", hint)
-            self._fault(kind, problem, node.lineno, subject)
+            problem = ArgumentProblem("positional-argument", "a positional argument is not allowed here", hint)
+            self._add_problem(kind, problem, node.lineno, subject)
         for keyword in call.keywords:
             if keyword.arg is not None:
                 self._fold_into(arguments, keyword.arg, keyword.value, kind, subject)
@@ -150,8 +150,8 @@ class _Reader:
             if isinstance(inner, Mapping):
                 arguments.update({str(name): value for name, value in inner.items()})
             elif "**" in unpacked:
-                problem = Fault("bad-argument", "the value unpacked with ** is not a dictionary")
-                self._fault(kind, problem, keyword.value.lineno, subject)
+                problem = ArgumentProblem("bad-argument", "the value unpacked with ** is not a dictionary")
+                self._add_problem(kind, problem, keyword.value.lineno, subject)
         return arguments
 
     def _fold_into(self, arguments: dict[str, object], name: str, node: ast.expr, kind: str, subject: str) -> None:
@@ -159,21 +159,21 @@ class _Reader:
             arguments[name] = self.names.fold(node)
         except NotConstant as error:
             shown = "an unpacked argument" if name == "**" else f"the value of {name}"
-            self.computed.append(
+            self.resolvable_by_import.append(
                 Problem(
                     "computed-argument",
-                    f"@{kind} on {subject}: {shown} is not known without executing the module: {error.what}.",
+                    f"@{kind} on {subject}: {shown} is not known without executing the module: {error.reason}.",
                     IMPORT_HINT,
                     self.file,
                     node.lineno,
                 )
             )
 
-    def _fault(self, kind: str, problem: Fault, line: int, subject: str) -> None:
+    def _add_problem(self, kind: str, problem: ArgumentProblem, line: int, subject: str) -> None:
         message = f"@{kind} on {subject}: {problem.message}."
         self.problems.append(Problem(problem.code, message, problem.hint, self.file, line))
 
-    def _prepare(self, statement: ast.stmt) -> bool:
+    def _read_assigned_decorator(self, statement: ast.stmt) -> bool:
         """Record an assignment such as ``small = function(memory=128)``, which allows ``@small``.
 
         Returns:
@@ -184,73 +184,77 @@ class _Reader:
                 pass
             case _:
                 return False
-        self.prepared.pop(name, None)
-        if self.names.decorator(value):
+        self.assigned_decorators.pop(name, None)
+        if self.names.decorator_kind(value):
             return True
-        kind = self.names.decorator(value.func) if isinstance(value, ast.Call) else None
+        kind = self.names.decorator_kind(value.func) if isinstance(value, ast.Call) else None
         if kind is None or not isinstance(value, ast.Call) or (value.args and kind != "cron"):
             return False
-        declaration = self._declaration(kind, value, name)
+        declaration = self._read_declaration(kind, value, name)
         if declaration is not None:
-            self.prepared[name] = declaration
+            self.assigned_decorators[name] = declaration
         return True
 
-    def _nested(self, statement: ast.stmt) -> None:
+    def _check_nested_handlers(self, statement: ast.stmt) -> None:
         """Add problems for handlers below the module's top level: in a class, function, branch or loop."""
-        for inner, owner in _definitions_below(statement):
-            if not any(self._kind(decorator) for decorator in inner.decorator_list):
+        for inner, owner in _nested_definitions(statement):
+            if not any(self._decorator_kind(decorator) for decorator in inner.decorator_list):
                 continue
             if owner is None:
-                message = f"{inner.name} is declared inside {_block_name(statement)}, so it may or may not exist."
+                message = (
+                    f"{inner.name} is declared inside {_describe_block(statement)}, so it may or may not exist."
+                )
                 hint = "Move it to the module's top level, or use --import."
-                self.computed.append(Problem("handler-conditional", message, hint, self.file, inner.lineno))
+                self.resolvable_by_import.append(
+                    Problem("handler-conditional", message, hint, self.file, inner.lineno)
+                )
                 continue
             message = f"{inner.name} is declared inside {owner}, where the platform cannot reach it."
             hint = "Move it to the module's top level."
             self.problems.append(Problem("handler-nested", message, hint, self.file, inner.lineno))
 
-    def _loose(self, statement: ast.stmt) -> None:
+    def _check_called_decorators(self, statement: ast.stmt) -> None:
         """Add a problem for a decorator used without ``@``, as in ``handler = function(memory=128)(other)``."""
         if isinstance(statement, ast.Import | ast.ImportFrom | ast.ClassDef):
             return
-        for node in _own_expressions(statement):
-            if isinstance(node, ast.Name | ast.Attribute) and self.names.decorator(node):
+        for node in _nodes_outside_definitions(statement):
+            if isinstance(node, ast.Name | ast.Attribute) and self.names.decorator_kind(node):
                 message = f"{ast.unparse(node)} is used without @ here, so its declaration cannot be read."
                 hint = "Write it as a decorator, or use --import."
-                self.computed.append(Problem("decorator-called", message, hint, self.file, node.lineno))
+                self.resolvable_by_import.append(Problem("decorator-called", message, hint, self.file, node.lineno))
                 return
 
 
-def _definitions_below(statement: ast.stmt) -> Iterator[tuple[Definition, str | None]]:
+def _nested_definitions(statement: ast.stmt) -> Iterator[tuple[FunctionNode, str | None]]:
     """Yield the functions inside a statement, each with a description of the enclosing definition.
 
     The description is ``None`` for a function that only branches or loops enclose.
     """
     is_definition = isinstance(statement, DEFINITIONS)
-    owner = _owner_name(statement) if is_definition else None
-    pending: list[tuple[ast.stmt, str | None]] = [(child, owner) for child in blocks_of(statement)]
+    owner = _describe_owner(statement) if is_definition else None
+    pending: list[tuple[ast.stmt, str | None]] = [(child, owner) for child in child_statements(statement)]
     while pending:
         inner, enclosing = pending.pop()
         below = enclosing
         if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
             yield inner, enclosing
-            below = _owner_name(inner)
+            below = _describe_owner(inner)
         elif isinstance(inner, ast.ClassDef):
-            below = _owner_name(inner)
-        pending.extend((child, below) for child in blocks_of(inner))
+            below = _describe_owner(inner)
+        pending.extend((child, below) for child in child_statements(inner))
 
 
-def _owner_name(statement: ast.stmt) -> str:
+def _describe_owner(statement: ast.stmt) -> str:
     kind = "class" if isinstance(statement, ast.ClassDef) else "function"
     return f"the {kind} {getattr(statement, 'name', '')}"
 
 
-def _block_name(statement: ast.stmt) -> str:
+def _describe_block(statement: ast.stmt) -> str:
     name = type(statement).__name__.lower().removeprefix("async")
     return f"{'an' if name == 'if' else 'a'} {name} statement"
 
 
-def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
+def _nodes_outside_definitions(statement: ast.stmt) -> Iterator[ast.AST]:
     """Yield the nodes of a statement, without those inside nested functions, classes and lambdas."""
     pending: list[ast.AST] = [statement]
     while pending:

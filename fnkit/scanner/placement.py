@@ -14,15 +14,15 @@ from pathlib import PurePosixPath
 from fnkit.errors import Problem
 from fnkit.scanner.imports import ImportStatement
 
-__all__ = ["handler_of", "placement_problems", "relative_import_problems", "shadowing_problems"]
+__all__ = ["handler_string", "handler_path_problems", "relative_import_problems", "shadowing_problems"]
 
 
-def handler_of(file: str, python_name: str) -> str:
+def handler_string(file: str, python_name: str) -> str:
     """Return the API's handler string: ``handlers/hello.py`` and ``say`` become ``handlers/hello.say``."""
     return f"{PurePosixPath(file).with_suffix('')}.{python_name}"
 
 
-def placement_problems(file: str) -> tuple[Problem, ...]:
+def handler_path_problems(file: str) -> tuple[Problem, ...]:
     """Return the reasons why a file of this path cannot contain handlers."""
     path = PurePosixPath(file)
     dotted = [part for part in (*path.parts[:-1], path.stem) if "." in part]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnkit.authoring.declarations import Declaration
 from fnkit.errors import Problem
 
-__all__ = ["Marked", "ScanReport", "ScannedFunction", "Signature"]
+__all__ = ["LocatedDeclaration", "ScanReport", "ScannedFunction", "Signature"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,15 +20,15 @@ class Signature:
         required_keywords: Names of the keyword-only parameters without a default.
     """
 
-    required: int
-    positional: int | None
+    required_positionals: int
+    max_positionals: int | None
     required_keywords: tuple[str, ...] = ()
     is_async: bool = False
     is_generator: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Marked:
+class LocatedDeclaration:
     """A declaration and the line of its decorator."""
 
     declaration: Declaration
@@ -52,7 +52,7 @@ class ScannedFunction:
     file: str
     line: int
     handler: str
-    marks: tuple[Marked, ...]
+    declarations: tuple[LocatedDeclaration, ...]
     signature: Signature | None
     summary: str = ""
 

@@ -19,24 +19,24 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.errors import Problem
-from fnkit.scanner.importing import IMPORT_SECONDS, import_modules_apart
-from fnkit.scanner.imports import reached_problems, runtime_imports, unbundled_imports
-from fnkit.scanner.modules import ModuleScan, scan_tree
+from fnkit.scanner.importing import IMPORT_TIMEOUT_SECONDS, import_in_subprocess
+from fnkit.scanner.imports import reachable_unbundled_imports, runtime_imports, unbundled_imports
+from fnkit.scanner.modules import ModuleScan, scan_module
 from fnkit.scanner.placement import shadowing_problems
 from fnkit.scanner.report import ScanReport
 
 __all__ = ["scan"]
 
-_NEEDLE: Final = b"fnkit"
+_FNKIT_BYTES: Final = b"fnkit"
 _IMPORTS_FNKIT: Final = re.compile(rb"^[ \t]*(?:from|import)\b[^\n#]*\bfnkit\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class _Parsed:
+class _ScannedFile:
     """One file that mentions fnkit: its scan, and the problems of imports that bundles do not contain."""
 
     scan: ModuleScan
-    outside: tuple[Problem, ...] = ()
+    unbundled_imports: tuple[Problem, ...] = ()
 
 
 def scan(
@@ -44,7 +44,7 @@ def scan(
     files: Iterable[Path],
     *,
     import_modules: bool = False,
-    import_seconds: float = IMPORT_SECONDS,
+    import_timeout: float = IMPORT_TIMEOUT_SECONDS,
 ) -> ScanReport:
     """Find the functions that a project's Python files declare.
 
@@ -57,17 +57,17 @@ def scan(
     Returns:
         Functions and problems, sorted by file and line. The content of files never causes an exception.
     """
-    names = sorted({_relative(root, file) for file in files if file.suffix == ".py"})
-    with _collector_paused():
-        parsed = [one for name in names if (one := _read(root, name)) is not None]
+    names = sorted({_relative_path(root, file) for file in files if file.suffix == ".py"})
+    with _garbage_collector_paused():
+        parsed = [one for name in names if (one := _scan_file(root, name)) is not None]
     scans = [one.scan for one in parsed]
     if import_modules:
-        scans = import_modules_apart(root, scans, import_seconds)
+        scans = import_in_subprocess(root, scans, import_timeout)
     handler_files = sorted({function.file for one in scans for function in one.functions})
-    problems = [problem for one in scans for problem in (*one.problems, *one.computed)]
+    problems = [problem for one in scans for problem in (*one.problems, *one.resolvable_by_import)]
     problems.extend(shadowing_problems(handler_files, names))
-    outside = {one.scan.file: one.outside for one in parsed if one.outside}
-    problems.extend(reached_problems(root, handler_files, names, outside))
+    outside = {one.scan.file: one.unbundled_imports for one in parsed if one.unbundled_imports}
+    problems.extend(reachable_unbundled_imports(root, handler_files, names, outside))
     functions = (function for one in scans for function in one.functions)
     return ScanReport(
         functions=tuple(sorted(functions, key=lambda function: (function.file, function.line))),
@@ -76,7 +76,7 @@ def scan(
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def _garbage_collector_paused() -> Iterator[None]:
     """Disable the cyclic garbage collector.
 
     Syntax trees contain no cycles, and the collector's passes over them take longer than parsing.
@@ -90,11 +90,11 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _relative(root: Path, file: Path) -> str:
+def _relative_path(root: Path, file: Path) -> str:
     return (file.relative_to(root) if file.is_absolute() else file).as_posix()
 
 
-def _read(root: Path, file: str) -> _Parsed | None:
+def _scan_file(root: Path, file: str) -> _ScannedFile | None:
     """Scan one file; return ``None`` if it does not use fnkit."""
     try:
         source = (root / file).read_bytes()
@@ -102,23 +102,23 @@ def _read(root: Path, file: str) -> _Parsed | None:
         hint = "Check its permissions, or exclude it in .fnkitignore."
         reason = error.strerror or type(error).__name__
         problem = Problem("file-unreadable", f"{file} cannot be read: {reason}.", hint, file)
-        return _Parsed(ModuleScan(file, problems=(problem,)))
-    if _NEEDLE not in source:
+        return _ScannedFile(ModuleScan(file, problems=(problem,)))
+    if _FNKIT_BYTES not in source:
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a warning about user code, such as an invalid escape, is not fnkit's
             tree = ast.parse(source, filename=file)
         imports = runtime_imports(tree)
-        return _Parsed(scan_tree(file, tree, imports), unbundled_imports(file, imports))
+        return _ScannedFile(scan_module(file, tree, imports), unbundled_imports(file, imports))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         # A template or another file that is not Python may mention fnkit. Only one that imports it is reported.
         if not _IMPORTS_FNKIT.search(source):
             return None
-        return _Parsed(ModuleScan(file, problems=(_unparsable(file, error),)))
+        return _ScannedFile(ModuleScan(file, problems=(_syntax_problem(file, error),)))
 
 
-def _unparsable(file: str, error: Exception) -> Problem:
+def _syntax_problem(file: str, error: Exception) -> Problem:
     if not isinstance(error, SyntaxError):
         what = "is nested too deeply" if not isinstance(error, ValueError) else str(error)
         return Problem("syntax-error", f"{file} cannot be parsed: {what}.", None, file, 1)

@@ -6,36 +6,36 @@ import ast
 from typing import TypeAlias
 
 from fnkit.scanner.report import Signature
-from fnkit.scanner.statements import statements_within
+from fnkit.scanner.statements import walk_statements
 
-__all__ = ["Definition", "signature_of", "summary_of"]
+__all__ = ["FunctionNode", "signature_of", "summary_of"]
 
-Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def signature_of(definition: Definition) -> Signature:
+def signature_of(function: FunctionNode) -> Signature:
     """Return the signature of a function."""
-    arguments = definition.args
+    arguments = function.args
     positional = len(arguments.posonlyargs) + len(arguments.args)
     keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     return Signature(
-        required=positional - len(arguments.defaults),
-        positional=None if arguments.vararg else positional,
+        required_positionals=positional - len(arguments.defaults),
+        max_positionals=None if arguments.vararg else positional,
         required_keywords=tuple(name.arg for name, default in keywords if default is None),
-        is_async=isinstance(definition, ast.AsyncFunctionDef),
-        is_generator=_yields(definition),
+        is_async=isinstance(function, ast.AsyncFunctionDef),
+        is_generator=_is_generator(function),
     )
 
 
-def summary_of(definition: Definition) -> str:
+def summary_of(function: FunctionNode) -> str:
     """Return the first line of the docstring, or ``""``."""
-    docstring = ast.get_docstring(definition)
+    docstring = ast.get_docstring(function)
     lines = docstring.strip().splitlines() if docstring else []
     return lines[0].strip() if lines else ""
 
 
-def _yields(definition: Definition) -> bool:
-    for statement in statements_within(definition.body):
+def _is_generator(function: FunctionNode) -> bool:
+    for statement in walk_statements(function.body):
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
         pending: list[ast.AST] = [statement]

@@ -6,14 +6,14 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-__all__ = ["DEFINITIONS", "blocks_of", "statements_within"]
+__all__ = ["DEFINITIONS", "child_statements", "walk_statements"]
 
 DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
-_KINDS: Final[tuple[type[ast.AST], ...]] = (*ast.stmt.__subclasses__(), ast.ExceptHandler, ast.match_case)
-_BLOCKS: Final[Mapping[type[ast.AST], tuple[str, ...]]] = {
+_NODE_TYPES: Final[tuple[type[ast.AST], ...]] = (*ast.stmt.__subclasses__(), ast.ExceptHandler, ast.match_case)
+_BLOCK_FIELDS: Final[Mapping[type[ast.AST], tuple[str, ...]]] = {
     kind: tuple(name for name in kind._fields if name in ("body", "orelse", "finalbody", "handlers", "cases"))
-    for kind in _KINDS
+    for kind in _NODE_TYPES
 }
 """Names of the fields that hold nested statements, by node type.
 
@@ -21,17 +21,17 @@ Derived from the grammar of the running Python, so that new kinds of statements 
 """
 
 
-def blocks_of(statement: ast.AST) -> Iterator[ast.stmt]:
+def child_statements(statement: ast.AST) -> Iterator[ast.stmt]:
     """Yield the direct child statements: the branches of an ``if``, the body of a function."""
-    for name in _BLOCKS.get(type(statement), ()):
+    for name in _BLOCK_FIELDS.get(type(statement), ()):
         for inner in getattr(statement, name):
             if isinstance(inner, ast.stmt):
                 yield inner
             else:
-                yield from blocks_of(inner)
+                yield from child_statements(inner)
 
 
-def statements_within(statements: Iterable[ast.stmt], *, functions: bool = False) -> Iterator[ast.stmt]:
+def walk_statements(statements: Iterable[ast.stmt], *, into_definitions: bool = False) -> Iterator[ast.stmt]:
     """Yield statements and, recursively, their child statements, in no particular order.
 
     Args:
@@ -42,5 +42,5 @@ def statements_within(statements: Iterable[ast.stmt], *, functions: bool = False
     while pending:
         statement = pending.pop()
         yield statement
-        if _BLOCKS.get(type(statement)) and (functions or not isinstance(statement, DEFINITIONS)):
-            pending.extend(blocks_of(statement))
+        if _BLOCK_FIELDS.get(type(statement)) and (into_definitions or not isinstance(statement, DEFINITIONS)):
+            pending.extend(child_statements(statement))

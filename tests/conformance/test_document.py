@@ -12,8 +12,8 @@ import pytest
 import requests
 from schemathesis.core.transport import Response
 
-from fnkit.platform.api.document.overlay import apply, places
-from fnkit.platform.api.document.served import given_document, overlay_entries, samples, served_document
+from fnkit.platform.api.document.overlay import apply_overlay, resolve_pointer
+from fnkit.platform.api.document.served import original_document, overlay_entries, curl_samples, openapi_document
 from fnkit.platform.api.operations import OPERATIONS
 from tests.conformance.fuzz.generated import Operation, name_of
 from tests.conformance.fuzz.ground import Ground
@@ -23,7 +23,7 @@ from tests.support.oracles import conformance_folder
 from tests.support.platform import PlatformUnderTest
 from tests.support.source_tree import REPOSITORY
 
-GIVEN = given_document()
+GIVEN = original_document()
 ENTRIES = overlay_entries()
 MASK = "xxxxxxxx-xxxx-xxxx-xxxxxxxxxxxxxxxx"
 """What the recorder of 2026 wrote in place of every token, hidden ones too."""
@@ -36,18 +36,18 @@ def ground(platform: PlatformUnderTest) -> Iterator[Ground]:
 
 
 def operation_ids(document: dict[str, object]) -> list[str]:
-    return [str(name) for name in places(document, "/paths/*/*/operationId")]
+    return [str(name) for name in resolve_pointer(document, "/paths/*/*/operationId")]
 
 
 def test_it_is_served_to_whoever_asks(platform: PlatformUnderTest) -> None:
     with urllib.request.urlopen(f"{platform.api_url}/openapi.json", timeout=60) as answer:
         assert answer.headers["Content-Type"] == "application/json"
-        assert json.load(answer) == served_document()
+        assert json.load(answer) == openapi_document()
 
 
 def test_it_has_the_given_operations_and_no_others() -> None:
-    assert sorted(operation_ids(served_document())) == sorted(operation_ids(GIVEN))
-    assert len(operation_ids(served_document())) == 32
+    assert sorted(operation_ids(openapi_document())) == sorted(operation_ids(GIVEN))
+    assert len(operation_ids(openapi_document())) == 32
 
 
 def test_every_operation_stands_where_the_document_says() -> None:
@@ -66,15 +66,15 @@ def parameter(path: str) -> str:
 
 
 def test_every_operation_has_its_sample() -> None:
-    assert sorted(samples()) == sorted(operation_ids(served_document()))
+    assert sorted(curl_samples()) == sorted(operation_ids(openapi_document()))
 
 
 @pytest.mark.parametrize("number", range(len(ENTRIES)), ids=lambda number: ENTRIES[number].what[:40])
 def test_an_entry_of_the_overlay_changes_something_and_says_why(number: int) -> None:
-    before = apply(GIVEN, ENTRIES[:number])
+    before = apply_overlay(GIVEN, ENTRIES[:number])
     entry = ENTRIES[number]
 
-    assert apply(before, [entry]) != before
+    assert apply_overlay(before, [entry]) != before
     assert len(entry.evidence.text) > 10
 
 
@@ -82,7 +82,7 @@ def test_an_entry_that_leads_nowhere_is_refused() -> None:
     entry = msgspec.structs.replace(ENTRIES[0], at=["/paths/~1nothing/get"])
 
     with pytest.raises(KeyError, match="nothing at /paths/~1nothing/get"):
-        apply(GIVEN, [entry])
+        apply_overlay(GIVEN, [entry])
 
 
 @pytest.mark.parametrize("key", ["", "wrong", None])

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fnkit.platform.api.document.overlay import places
-from fnkit.platform.api.document.served import given_document, samples
+from fnkit.platform.api.document.overlay import resolve_pointer
+from fnkit.platform.api.document.served import original_document, curl_samples
 from tests.conformance.fuzz.ground import Ground
 from tests.support.command import FNKIT
 from tests.support.control_process import API, api_of
@@ -28,7 +28,7 @@ pytestmark = [
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart-curl" / "quickstart.sh"
 PRINTED = re.findall(
-    r"-d '(\{.*?\})'", "\n".join(map(str, places(given_document(), "/info/description"))), re.DOTALL
+    r"-d '(\{.*?\})'", "\n".join(map(str, resolve_pointer(original_document(), "/info/description"))), re.DOTALL
 )
 """What the document prints as bodies: of a namespace, a function and a token. None of them is JSON."""
 
@@ -94,7 +94,7 @@ def test_what_the_document_prints_as_a_body_is_refused_with_its_position(
     assert re.match(rf"proto: syntax error \(line {line}:\d+\): ", answer.message), answer.message
 
 
-@pytest.mark.parametrize("operation", sorted(samples()))
+@pytest.mark.parametrize("operation", sorted(curl_samples()))
 def test_a_sample_of_the_document_answers_200_once_its_ids_are_filled_in(
     platform: PlatformUnderTest, ground: Ground, operation: str
 ) -> None:
@@ -111,7 +111,7 @@ def filled_in(operation: str, ground: Ground) -> str:
     kind = operation.removeprefix("Delete").lower()
     doomed = operation.startswith("Delete") and f"{kind}_id" in ground.ids
     ids = ground.ids | {"region": "fr-par"} | ({f"{kind}_id": ground.create(kind)} if doomed else {})
-    sample = samples()[operation].replace("https://api.scaleway.com", "$SCW_API_URL")
+    sample = curl_samples()[operation].replace("https://api.scaleway.com", "$SCW_API_URL")
     sample = re.sub(r"\{(\w+)\}", lambda found: ids.get(found[1], "none"), sample)
     sample = re.sub(r"(\w+_id)=string", lambda found: f"{found[1]}={ids[found[1]]}", sample)
     body = re.search(r"-d '(.*?)'", sample, re.DOTALL)

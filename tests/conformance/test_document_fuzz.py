@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from schemathesis.core.failures import FailureGroup
 
-from fnkit.platform.api.document.overlay import Entry, Evidence, apply
-from fnkit.platform.api.document.served import given_document, served_document
+from fnkit.platform.api.document.overlay import OverlayEntry, Evidence, apply_overlay
+from fnkit.platform.api.document.served import original_document, openapi_document
 from tests.conformance.fuzz.generated import Operation, name_of
 from tests.conformance.fuzz.ground import Ground
 from tests.conformance.fuzz.run import fuzz, operations
@@ -35,14 +35,14 @@ def test_no_answer_is_outside_the_document(operation: Operation, ground: Ground)
 
 
 def without_overlay() -> dict[str, object]:
-    return given_document()
+    return original_document()
 
 
 def with_a_wrong_type() -> dict[str, object]:
-    return apply(
-        served_document(),
+    return apply_overlay(
+        openapi_document(),
         [
-            Entry(
+            OverlayEntry(
                 what="a status is a number",
                 evidence=Evidence("ours", "a test"),
                 at=["/components/schemas/scaleway.functions.v1beta1.Cron/properties/status"],

@@ -6,9 +6,9 @@ import re
 
 from fnkit.platform.api.metrics.functions import function_metrics
 from fnkit.platform.api.metrics.platform import platform_metrics
-from fnkit.platform.control.metering import ControlMeter
-from fnkit.platform.control.scraping import Measurements
-from fnkit.platform.measurements import DataPlaneMeasurements, EngineMeasurements, SpanCounts
+from fnkit.platform.control.metering import ControlCounters
+from fnkit.platform.control.scraping import PlatformMetrics
+from fnkit.platform.measurements import DataPlaneMetricsSnapshot, EngineMetricsSnapshot, SpanCounts
 from tests.support.source_tree import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -16,13 +16,15 @@ SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
 def metrics() -> set[str]:
-    data_plane = DataPlaneMeasurements(
-        engine=EngineMeasurements(functions=(), memory_used=0, memory_limit=0),
-        answers={},
-        connections=0,
+    data_plane = DataPlaneMetricsSnapshot(
+        engine=EngineMetricsSnapshot(functions=(), memory_used_mb=0, memory_limit_mb=0),
+        gateway_responses={},
+        open_connections=0,
         spans=SpanCounts(exported=0, dropped=0),
     )
-    measurements = Measurements(version="", isolation="", control=ControlMeter().read(), data_plane=data_plane)
+    measurements = PlatformMetrics(
+        version="", isolation="", control=ControlCounters().snapshot(), data_plane=data_plane
+    )
     families = [*platform_metrics(measurements), *function_metrics(())]
     return {family.name + SUFFIXES.get(family.type, "") for family in families}
 

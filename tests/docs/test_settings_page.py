@@ -26,7 +26,7 @@ from fnkit.project.settings import (
 from fnkit.project.toml_lines import TomlLines
 from fnkit.project.variables import RESERVED_VARIABLES
 from fnkit.scanner import scan
-from fnkit.scanner.declaring import known_arguments
+from fnkit.scanner.declaring import argument_names
 from tests.support.source_tree import REPOSITORY
 
 SETTINGS = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -72,7 +72,7 @@ def test_a_stage_s_functions_take_what_the_page_says() -> None:
 
 @pytest.mark.parametrize("kind", ["function", "cron", "trigger"])
 def test_every_argument_of_a_decorator_is_documented(kind: str) -> None:
-    assert documented(HANDLERS, f"`@{kind}`") == set(known_arguments(kind))
+    assert documented(HANDLERS, f"`@{kind}`") == set(argument_names(kind))
 
 
 def test_every_key_of_the_event_and_the_context_is_documented() -> None:
@@ -89,7 +89,9 @@ def test_reserved_variables_that_the_page_names_are_reserved() -> None:
 @pytest.mark.parametrize("block", re.findall(r"```toml\n(.*?)```", SETTINGS, re.DOTALL))
 def test_the_page_s_examples_are_valid_settings(block: str) -> None:
     document = tomllib.loads(block)
-    _, problems = decode_table(SettingsTable, document["tool"]["fnkit"], "pyproject.toml", TomlLines.of(block))
+    _, problems = decode_table(
+        SettingsTable, document["tool"]["fnkit"], "pyproject.toml", TomlLines.from_text(block)
+    )
     assert problems == ()
 
 

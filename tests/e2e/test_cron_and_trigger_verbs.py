@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from fnkit.cli.calling_as_cron import call_as_the_cron
+from fnkit.cli.calling_as_cron import invoke_as_cron
 from fnkit.client import Endpoint, FunctionsApi
-from fnkit.deploy.sources import chosen, live_crons
+from fnkit.deploy.sources import select_one, live_crons
 from fnkit.errors import ApiError
 from tests.support.command import Command, Completed
 from tests.support.control_process import API, api_of
@@ -201,12 +201,12 @@ def test_where_crons_cannot_be_fired_the_function_is_called_with_a_token_of_its_
         secret_key=platform.secret_key,
         project_id=platform.project_id,
         region="fr-par",
-        origin="test",
+        key_origin="test",
     )
     with FunctionsApi(endpoint) as api:
-        firer = chosen(live_crons(api, "timetable"), "often", "cron")
+        firer = select_one(live_crons(api, "timetable"), "often", "cron")
         assert firer.function.privacy == "private"
-        called = call_as_the_cron(api, firer)
+        called = invoke_as_cron(api, firer)
         assert (called.status, called.http_status, called.body) == ("succeeded", 200, '{"k":[1]}')
         tokens = api.transport.get_absolute("/functions/v1beta1/regions/fr-par/tokens", dict)
         assert [one["description"] for one in tokens["tokens"] if one["status"] != "deleting"] == []
@@ -214,12 +214,12 @@ def test_where_crons_cannot_be_fired_the_function_is_called_with_a_token_of_its_
 
 def test_scaleway_is_not_asked_for_a_log() -> None:
     endpoint = Endpoint(
-        api_url="https://api.scaleway.com", secret_key="k", project_id="p", region="fr-par", origin="test"
+        api_url="https://api.scaleway.com", secret_key="k", project_id="p", region="fr-par", key_origin="test"
     )
     with FunctionsApi(endpoint) as api:
-        assert not api.deliveries.kept
+        assert not api.deliveries.is_available
         with pytest.raises(ApiError, match="Scaleway does not record the deliveries"):
-            api.deliveries.page("crons", "x")
+            api.deliveries.list_page("crons", "x")
 
 
 def test_previews_ask_no_platform(project: Path, fnkit: Command) -> None:

@@ -20,7 +20,7 @@ EMPTY_PAGE = b'{"namespaces":[],"total_count":0}'
 
 def api_at(url: str) -> FunctionsApi:
     return FunctionsApi(
-        Endpoint(api_url=url, secret_key=KEY, project_id="p", region="fr-par", origin="SCW_SECRET_KEY")
+        Endpoint(api_url=url, secret_key=KEY, project_id="p", region="fr-par", key_origin="SCW_SECRET_KEY")
     )
 
 
@@ -155,12 +155,12 @@ def test_an_upload_carries_its_length_and_no_key(monkeypatch: pytest.MonkeyPatch
 
 def test_scaleways_own_host_is_never_asked_for_our_platform() -> None:
     endpoint = Endpoint(
-        api_url="https://api.scaleway.com", secret_key=KEY, project_id="p", region="fr-par", origin="x"
+        api_url="https://api.scaleway.com", secret_key=KEY, project_id="p", region="fr-par", key_origin="x"
     )
     with FunctionsApi(endpoint) as api:
-        assert api.platform() is None
+        assert api.platform_info() is None
 
 
 def test_a_404_for_our_platform_means_scaleway() -> None:
     with scripted_server(lambda _r, _n: Answer(404, b"nope")) as server, api_at(server.url) as api:
-        assert api.platform() is None
+        assert api.platform_info() is None

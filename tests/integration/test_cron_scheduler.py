@@ -12,7 +12,7 @@ import pytest
 
 from fnkit.contract.enums import Status
 from fnkit.platform.schedulers import hand_over
-from fnkit.platform.schedulers.cron import LATE_SECONDS
+from fnkit.platform.schedulers.cron import MISFIRE_GRACE
 from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
 from tests.support.stored_cron import store_cron, store_function
 from tests.support.waiting import DEADLINE
@@ -38,7 +38,7 @@ def play(home: Path, scenario: Scenario, *, schedule: str = "* * * * *", started
 
 async def born_again(old: SchedulerUnderTest, moment: float) -> SchedulerUnderTest:
     """The process that takes a dead one's place, at a later moment."""
-    again = SchedulerUnderTest(Path(old.context.settings.home), MachineClock(moment))
+    again = SchedulerUnderTest(Path(old.context.settings.data_dir), MachineClock(moment))
     await again.start()
     await again.quiet()
     return again
@@ -100,7 +100,7 @@ def test_a_process_that_dies_after_sending_says_that_the_function_may_have_run(t
 
 @pytest.mark.parametrize(
     ("away", "caught_up"),
-    [(LATE_SECONDS - 1, [1]), (2 * MINUTE + 1, [2]), (3600.0, [60]), (86_400.0, [1440])],
+    [(MISFIRE_GRACE - 1, [1]), (2 * MINUTE + 1, [2]), (3600.0, [60]), (86_400.0, [1440])],
 )
 def test_ticks_of_the_last_minute_are_caught_up_after_a_down_time_and_older_ones_are_not(
     tmp_path: Path, away: float, caught_up: list[int]
@@ -149,7 +149,7 @@ def test_a_clock_set_back_does_not_silence_a_new_cron(tmp_path: Path) -> None:
         await cron.at(NOON + 5 * MINUTE)
         await cron.at(NOON - 600 * MINUTE)
         store_cron(cron.store, "new", created_at=NOON - 600 * MINUTE)
-        cron.scheduler.changed("new")
+        cron.scheduler.on_cron_changed("new")
         await cron.at(NOON - 599 * MINUTE)
         await cron.quiet()
         assert minutes(cron, "new") == [-599]
@@ -217,7 +217,7 @@ def test_a_function_gets_as_many_ticks_at_a_time_as_it_scales_and_the_rest_in_or
         store_function(cron.store, "narrow", max_scale=2)
         for number in range(40):
             store_cron(cron.store, f"n-{number:02}", function_id="narrow", created_at=NOON + 1)
-            cron.scheduler.changed(f"n-{number:02}")
+            cron.scheduler.on_cron_changed(f"n-{number:02}")
         gateway.held = asyncio.Event()
         await cron.at(NOON + MINUTE)
         async with asyncio.timeout(DEADLINE):

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fnkit.platform import routing
-from fnkit.platform.measurements import HistogramValue
-from fnkit.platform.routing import Clock
+from fnkit.platform.measurements import HistogramSnapshot
+from fnkit.platform.routing import ClockState
 from tests.support.counts import held, measure, of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.gates import Gate, standing_gate
@@ -56,7 +56,7 @@ def gate() -> Iterator[Gate]:
         yield standing
 
 
-def count(histogram: HistogramValue | None) -> int:
+def count(histogram: HistogramSnapshot | None) -> int:
     return sum(histogram.counts) if histogram is not None else 0
 
 
@@ -67,8 +67,8 @@ def test_every_request_is_counted_once_under_the_status_that_its_client_got(plan
             plane.call("counted", path)
     now = of(plane, route)
     assert now.requests == {200: 7, 500: 3, 404: 2, 502: 1}
-    assert count(now.durations) == count(now.waits) == 13
-    assert now.ended == {"exit": 1}
+    assert count(now.durations) == count(now.queue_waits) == 13
+    assert now.ends == {"exit": 1}
     assert (now.name, now.namespace, now.region) == ("counted", "tests", "fr-par")
 
 
@@ -79,8 +79,8 @@ def test_a_namespace_has_its_own_name_and_not_what_urls_make_of_it(plane: DataPl
 
 def test_a_function_that_was_never_called_has_no_histograms(plane: DataPlaneProcess) -> None:
     now = of(plane, plane.deploy("quiet", HANDLER))
-    assert (now.requests, now.durations, now.waits, now.cold_starts) == ({}, None, None, None)
-    assert (now.idle, now.busy, now.starting, now.waiting) == (1, 0, 0, 0)
+    assert (now.requests, now.durations, now.queue_waits, now.cold_starts) == ({}, None, None, None)
+    assert (now.idle, now.busy, now.starting, now.queued) == (1, 0, 0, 0)
     assert now.starts == {"ready": 1}
 
 
@@ -97,8 +97,8 @@ def test_only_requests_that_waited_for_their_instance_are_cold_starts(plane: Dat
     assert count(now.cold_starts) == 2
     assert now.starts == {"ready": 3}
     assert now.cold_starts is not None
-    assert now.waits is not None
-    assert now.cold_starts.total == pytest.approx(now.waits.total)
+    assert now.queue_waits is not None
+    assert now.cold_starts.total == pytest.approx(now.queue_waits.total)
 
 
 def test_a_request_that_waited_for_a_busy_instance_is_no_cold_start(plane: DataPlaneProcess, gate: Gate) -> None:
@@ -113,10 +113,10 @@ def test_a_request_that_waited_for_a_busy_instance_is_no_cold_start(plane: DataP
         assert [call.result().status for call in calls] == [200, 200, 200]
     now = of(plane, route)
     assert count(now.cold_starts) == 0
-    assert now.waits is not None
-    assert now.waits.total > 2 * waited
+    assert now.queue_waits is not None
+    assert now.queue_waits.total > 2 * waited
     assert now.durations is not None
-    assert now.durations.total >= now.waits.total
+    assert now.durations.total >= now.queue_waits.total
 
 
 def test_gigabyte_seconds_are_memory_times_the_time_that_instances_were_busy(plane: DataPlaneProcess) -> None:
@@ -150,7 +150,7 @@ def test_a_client_that_goes_away_is_a_499_and_its_instance_is_billed_until_it_is
 def test_a_timeout_is_a_504_and_ends_its_instance(plane: DataPlaneProcess) -> None:
     route = plane.deploy("late", HANDLER, timeout=0.3)
     assert plane.call("late", "/sleep", method="POST", body=b"30").status == 504
-    wait_until(lambda: of(plane, route).ended == {"timeout": 1})
+    wait_until(lambda: of(plane, route).ends == {"timeout": 1})
     assert of(plane, route).requests == {504: 1}
 
 
@@ -169,17 +169,17 @@ def test_a_full_queue_is_a_503(plane: DataPlaneProcess, gate: Gate) -> None:
         connection.close()
     now = of(plane, route)
     assert now.requests == {200: 101, 503: 1}
-    assert (count(now.durations), count(now.waits)) == (102, 101)
+    assert (count(now.durations), count(now.queue_waits)) == (102, 101)
 
 
 def test_what_the_gateway_answers_itself_is_no_functions_request(plane: DataPlaneProcess) -> None:
     route = plane.deploy("closed", HANDLER, privacy="private")
-    before = measure(plane).answers
+    before = measure(plane).gateway_responses
     plane.call("closed")
     plane.call("closed")
     plane.call("nobody")
     plane.private_call("data-plane", "/healthz")
-    after = measure(plane).answers
+    after = measure(plane).gateway_responses
     assert {code: after[code] - before.get(code, 0) for code in after if after[code] != before.get(code, 0)} == {
         403: 2,
         404: 1,
@@ -202,7 +202,9 @@ def test_counters_go_on_over_a_redeploy_and_end_with_the_function(plane: DataPla
     now = of(plane, route)
     assert now.requests == {200: 2}
     assert now.starts == {"ready": 2}
-    plane.control.acknowledged(routing.Remove(version=plane.control.next_version(), function_id=route.function_id))
+    plane.control.acknowledged(
+        routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id)
+    )
     assert all(one.function_id != route.function_id for one in measure(plane).engine.functions)
 
 
@@ -223,7 +225,7 @@ def test_memory_is_that_of_the_instances(plane: DataPlaneProcess) -> None:
 def test_an_instance_that_ran_out_of_memory_is_counted_as_such(plane: DataPlaneProcess) -> None:
     route = plane.deploy("greedy", HANDLER, memory=128)
     assert plane.call("greedy", "/eat").status == 502
-    assert of(plane, route).ended == {"oom": 1}
+    assert of(plane, route).ends == {"oom": 1}
 
 
 def test_the_memory_budget_is_what_live_instances_reserve() -> None:
@@ -231,7 +233,7 @@ def test_the_memory_budget_is_what_live_instances_reserve() -> None:
         plane.deploy("a", HANDLER, memory=256)
         plane.deploy("b", HANDLER, memory=512)
         engine = measure(plane).engine
-        assert (engine.memory_used, engine.memory_limit) == (768, 1000)
+        assert (engine.memory_used_mb, engine.memory_limit_mb) == (768, 1000)
 
 
 @pytest.mark.parametrize("isolation", ["none", "landlock", "namespaces"])
@@ -248,9 +250,9 @@ def test_idle_instances_that_end_are_scaled_down() -> None:
     with running_data_plane() as plane:
         route = plane.deploy("brief", HANDLER)
         plane.call("brief")
-        later = Clock(epoch=time.time() + 10_000, real=time.time(), speed=0.0)
+        later = ClockState(platform_time=time.time() + 10_000, real_time=time.time(), speed=0.0)
         plane.control.send(routing.ClockChanged(version=plane.control.next_version(), clock=later))
-        wait_until(lambda: of(plane, route).ended == {"scaled-down": 1})
+        wait_until(lambda: of(plane, route).ends == {"scaled-down": 1})
         assert of(plane, route).idle == 0
         assert plane.call("brief").status == 200
         assert count(of(plane, route).cold_starts) == 1

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from fnkit.platform import routing
-from fnkit.platform.routing import Clock, Snapshot
+from fnkit.platform.routing import ClockState, Snapshot
 from tests.support.counts import held
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
 from tests.support.gates import standing_gate
@@ -25,7 +25,7 @@ HELD = "def handle(e, c):\n    wait_at_gate()\n    return 'done'\n"
 
 
 def snapshot(plane: DataPlaneProcess, *routes: routing.Route) -> Snapshot:
-    clock = Clock(epoch=time.time(), real=time.time(), speed=0.0)
+    clock = ClockState(platform_time=time.time(), real_time=time.time(), speed=0.0)
     return Snapshot(version=plane.control.next_version(), clock=clock, routes=routes)
 
 
@@ -55,24 +55,24 @@ def test_it_imports_neither_control_nor_the_store() -> None:
 
 def test_without_a_snapshot_every_request_is_a_503_and_its_health_says_starting() -> None:
     with running_data_plane(greet=False) as plane:
-        plane.control.wait(lambda m: isinstance(m, routing.Hello))
+        plane.control.wait(lambda m: isinstance(m, routing.Handshake))
         assert plane.call("hello").status == 503
         assert plane.private_call("localhost", "/healthz").status == 503
         plane.control.acknowledged(snapshot(plane))
-        plane.control.wait(lambda m: isinstance(m, routing.Healthy))
+        plane.control.wait(lambda m: isinstance(m, routing.DataPlaneHealthy))
         assert plane.call("hello").status == 404
         assert plane.private_call("localhost", "/healthz").status == 200
 
 
 def test_it_introduces_itself_and_is_healthy_once_the_minimum_is_up() -> None:
     with running_data_plane(greet=False) as plane:
-        hello = plane.control.wait(lambda m: isinstance(m, routing.Hello))
-        assert isinstance(hello, routing.Hello)
+        hello = plane.control.wait(lambda m: isinstance(m, routing.Handshake))
+        assert isinstance(hello, routing.Handshake)
         assert hello.pid == plane.process.pid
         assert hello.gateway_port == plane.port
         route = plane.route("warm", plane.write_code("warm", {"handler.py": HELLO}), min_scale=2)
         plane.control.send(snapshot(plane, route))
-        plane.control.wait(lambda m: isinstance(m, routing.Healthy))
+        plane.control.wait(lambda m: isinstance(m, routing.DataPlaneHealthy))
         assert len(plane.instances()) >= 2
         assert plane.call("warm").body == b"hello"
 
@@ -83,7 +83,7 @@ def test_a_minimum_that_cannot_be_started_does_not_keep_it_from_being_healthy() 
             "dying", plane.write_code("dying", {"handler.py": "import os; os._exit(1)"}), min_scale=1
         )
         plane.control.send(snapshot(plane, dying))
-        plane.control.wait(lambda m: isinstance(m, routing.Healthy))
+        plane.control.wait(lambda m: isinstance(m, routing.DataPlaneHealthy))
         assert plane.call("dying").status == 502
 
 
@@ -224,8 +224,10 @@ def test_memory_of_all_instances_stays_within_the_budget() -> None:
         assert plane.call("two").body == b"hello"
         assert plane.call("one").body == b"hello"
         route = plane.send_deploy("big", HELLO, memory=512)
-        failed = plane.control.wait(lambda m: isinstance(m, routing.Failed) and m.function_id == route.function_id)
-        assert isinstance(failed, routing.Failed)
+        failed = plane.control.wait(
+            lambda m: isinstance(m, routing.DeploymentFailed) and m.function_id == route.function_id
+        )
+        assert isinstance(failed, routing.DeploymentFailed)
         assert "memory budget" in failed.message
         plane.deploy("holder", gate.source + HELD, memory=256)
         with plane.connect() as peer, ThreadPoolExecutor(1) as threads:
@@ -241,7 +243,7 @@ def test_memory_of_all_instances_stays_within_the_budget() -> None:
 def test_a_function_answers_under_the_names_it_was_last_given() -> None:
     with running_data_plane() as plane:
         first = plane.deploy("hello", HELLO)
-        named = routing.Hosts(
+        named = routing.HostsChanged(
             version=plane.control.next_version(),
             function_id=first.function_id,
             hosts=(*first.hosts, "a.example.com"),
@@ -249,13 +251,13 @@ def test_a_function_answers_under_the_names_it_was_last_given() -> None:
         plane.control.acknowledged(named)
 
         assert plane.call("", host="a.example.com").body == b"hello"
-        assert sum(isinstance(message, routing.Started) for message in plane.control.heard) == 1
+        assert sum(isinstance(message, routing.DeploymentStarted) for message in plane.control.heard) == 1
         # A deployment that is still being started when names change has them too, whatever its route said.
         second = plane.send_deploy("hello", HELLO.replace("hello", "again"), generation=2)
         renamed = msgspec.structs.replace(
             named, version=plane.control.next_version(), hosts=(*first.hosts, "b.example.com")
         )
         plane.control.acknowledged(renamed)
-        plane.control.wait(lambda m: isinstance(m, routing.Started) and m.generation == second.generation)
+        plane.control.wait(lambda m: isinstance(m, routing.DeploymentStarted) and m.generation == second.generation)
         assert plane.call("", host="a.example.com").status == 404
         assert plane.call("", host="b.example.com").body == b"again"

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from fnkit.platform.delivery_frames import BODY_MAX, USER_AGENT
-from fnkit.platform.schedulers.delivery import Door, Outcome, Unreachable
-from fnkit.platform.schedulers.delivery_line import DeliveryLine
+from fnkit.platform.delivery_frames import MAX_BODY_BYTES, USER_AGENT
+from fnkit.platform.schedulers.delivery import GatewayClient, DeliveryOutcome, Unreachable
+from fnkit.platform.schedulers.delivery_line import DeliveryClient
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.gates import Gate, standing_gate
 from tests.support.waiting import DEADLINE, wait_until
@@ -47,11 +47,13 @@ def plane(gate: Gate) -> Iterator[DataPlaneProcess]:
         gate.open()
 
 
-def post(plane: DataPlaneProcess, *bodies: bytes, host: str = "f.test", seconds: float = DEADLINE) -> list[Outcome]:
+def post(
+    plane: DataPlaneProcess, *bodies: bytes, host: str = "f.test", seconds: float = DEADLINE
+) -> list[DeliveryOutcome]:
     """The outcomes of messages that are sent together."""
 
-    async def together() -> list[Outcome]:
-        door = Door(plane.settings.delivery_socket)
+    async def together() -> list[DeliveryOutcome]:
+        door = GatewayClient(plane.settings.delivery_socket)
         try:
             return list(await asyncio.gather(*(door.post(host, body, "text/plain", seconds) for body in bodies)))
         finally:
@@ -76,7 +78,7 @@ def test_a_delivery_ends_as_a_client_of_http_would_hear_it(
 ) -> None:
     [outcome] = post(plane, body)
 
-    assert (outcome.http_status, outcome.turned_away) == (status, False)
+    assert (outcome.http_status, outcome.rejected) == (status, False)
     assert outcome.error.startswith(error)
     with plane.connect() as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: f.test\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
@@ -123,27 +125,27 @@ def test_many_go_together_and_none_is_mixed_up(plane: DataPlaneProcess) -> None:
 
 def test_the_largest_body_passes_and_one_byte_more_is_refused(plane: DataPlaneProcess) -> None:
     largest = 6 * 1024 * 1024
-    [fits, *too_large] = post(plane, *(b"x" * size for size in (largest, 33 * 1024 * 1024, BODY_MAX + 1)))
+    [fits, *too_large] = post(plane, *(b"x" * size for size in (largest, 33 * 1024 * 1024, MAX_BODY_BYTES + 1)))
 
     assert fits.http_status == 200
-    assert [(one.http_status, one.turned_away) for one in too_large] == [(413, False), (413, False)]
+    assert [(one.http_status, one.rejected) for one in too_large] == [(413, False), (413, False)]
 
 
 def test_an_unknown_function_turns_it_away(plane: DataPlaneProcess) -> None:
     [outcome] = post(plane, b"x", host="nobody.test")
 
-    assert (outcome.http_status, outcome.turned_away) == (404, True)
+    assert (outcome.http_status, outcome.rejected) == (404, True)
 
 
 def test_whoever_waits_no_longer_frees_what_it_waited_for(plane: DataPlaneProcess, gate: Gate) -> None:
     async def scenario() -> None:
-        line = await DeliveryLine.connected(plane.settings.delivery_socket)
+        line = await DeliveryClient.connect(plane.settings.delivery_socket)
         with pytest.raises(TimeoutError, match="timed out"):
-            await line.ask("f.test", "text/plain", b"slow", 0.0)
-        asked = asyncio.ensure_future(line.ask("f.test", "text/plain", b"slow", 60))
+            await line.post("f.test", "text/plain", b"slow", 0.0)
+        asked = asyncio.ensure_future(line.post("f.test", "text/plain", b"slow", 60))
         await asyncio.to_thread(wait_until, lambda: gate.waiting == 2)
         asked.cancel()
-        assert (await line.ask("f.test", "text/plain", b"next", DEADLINE)).status == 200
+        assert (await line.post("f.test", "text/plain", b"next", DEADLINE)).status == 200
         line.close()
 
     asyncio.run(scenario())
@@ -154,12 +156,12 @@ def test_a_gateway_that_dies_leaves_it_open_what_a_handler_saw() -> None:
         plane.deploy("f", gate.source + HANDLERS)
 
         async def scenario() -> None:
-            door = Door(plane.settings.delivery_socket)
+            door = GatewayClient(plane.settings.delivery_socket)
             waiting = asyncio.ensure_future(door.post("f.test", b"slow", "text/plain", 60))
             await asyncio.to_thread(wait_until, lambda: gate.waiting == 1)
             plane.process.send_signal(signal.SIGKILL)
             outcome = await waiting
-            assert (outcome.http_status, outcome.turned_away) == (None, False)
+            assert (outcome.http_status, outcome.rejected) == (None, False)
             assert outcome.error == "the connection closed before the response was complete"
             await asyncio.to_thread(plane.process.wait)  # its sockets are closed one after the other
             with pytest.raises(Unreachable):
@@ -171,14 +173,14 @@ def test_a_gateway_that_dies_leaves_it_open_what_a_handler_saw() -> None:
 
 def test_what_was_never_sent_reached_nobody(plane: DataPlaneProcess) -> None:
     async def scenario() -> None:
-        line = await DeliveryLine.connected(plane.settings.delivery_socket)
-        asked = asyncio.ensure_future(line.ask("f.test", "text/plain", b"x", 10))
+        line = await DeliveryClient.connect(plane.settings.delivery_socket)
+        asked = asyncio.ensure_future(line.post("f.test", "text/plain", b"x", 10))
         await asyncio.sleep(0)  # taken, and its turn to be sent has not come
         line.close()
         with pytest.raises((Unreachable, ConnectionError)):
             await asked
         with pytest.raises(Unreachable):
-            await line.ask("f.test", "text/plain", b"x", 10)
+            await line.post("f.test", "text/plain", b"x", 10)
 
     asyncio.run(scenario())
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from fnkit.platform import routing
-from fnkit.platform.routing import Clock, Route
+from fnkit.platform.routing import ClockState, Route
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
 from tests.support.leftovers import BLANKS, traces_of
 from tests.support.waiting import wait_until
@@ -72,7 +72,7 @@ class Sleeper:
 
     def fall_asleep(self) -> None:
         self.now += 1000
-        clock = Clock(epoch=self.now, real=time.time(), speed=0.0)
+        clock = ClockState(platform_time=self.now, real_time=time.time(), speed=0.0)
         self.plane.control.acknowledged(
             routing.ClockChanged(version=self.plane.control.next_version(), clock=clock)
         )
@@ -277,7 +277,7 @@ def test_a_deleted_functions_zygote_goes() -> None:
         sleeper.preloaded("deleted")
         assert len(deployment_zygotes(plane)) == 1
         version = plane.control.next_version()
-        plane.control.acknowledged(routing.Remove(version=version, function_id=route.function_id))
+        plane.control.acknowledged(routing.RemoveFunction(version=version, function_id=route.function_id))
         wait_until(lambda: not deployment_zygotes(plane))
 
 
@@ -300,7 +300,9 @@ def test_nothing_is_left_of_deployment_zygotes_that_go() -> None:
 
 
 def remove(plane: DataPlaneProcess, route: Route) -> None:
-    plane.control.acknowledged(routing.Remove(version=plane.control.next_version(), function_id=route.function_id))
+    plane.control.acknowledged(
+        routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id)
+    )
 
 
 def only_blanks(plane: DataPlaneProcess) -> None:

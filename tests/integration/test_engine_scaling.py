@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from fnkit.platform import routing
-from fnkit.platform.routing import Clock, Route
+from fnkit.platform.routing import ClockState, Route
 from tests.support.counts import held
 from tests.support.data_plane import DataPlaneProcess, Reply, children, running_data_plane
 from tests.support.gates import Gate, standing_gate
@@ -68,7 +68,7 @@ def who(reply: Reply) -> str:
 
 def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
     heard = plane.control.heard
-    return [m.reason for m in heard if isinstance(m, routing.Exited) and m.function_id == function_id]
+    return [m.reason for m in heard if isinstance(m, routing.InstanceExited) and m.function_id == function_id]
 
 
 def test_each_concurrent_request_gets_an_instance_up_to_the_maximum_and_the_rest_wait(
@@ -179,17 +179,21 @@ def test_a_start_that_dies_is_reported_and_what_served_before_still_serves(plane
     plane.deploy("steady", "def handle(e, c):\n    return 'one'\n")
     route = plane.send_deploy("steady", "import os\nos._exit(7)\n")
     failed = plane.control.wait(
-        lambda m: isinstance(m, routing.Failed) and m.function_id == route.function_id and m.generation == 2
+        lambda m: (
+            isinstance(m, routing.DeploymentFailed) and m.function_id == route.function_id and m.generation == 2
+        )
     )
-    assert isinstance(failed, routing.Failed)
+    assert isinstance(failed, routing.DeploymentFailed)
     assert "exit 7" in failed.message
     assert plane.call("steady").body == b"one"
 
 
 def test_a_program_that_is_no_interpreter_is_a_failed_start(plane: DataPlaneProcess) -> None:
     route = plane.send_deploy("nothing", "x = 1\n", interpreter="/no/such/python")
-    failed = plane.control.wait(lambda m: isinstance(m, routing.Failed) and m.function_id == route.function_id)
-    assert isinstance(failed, routing.Failed)
+    failed = plane.control.wait(
+        lambda m: isinstance(m, routing.DeploymentFailed) and m.function_id == route.function_id
+    )
+    assert isinstance(failed, routing.DeploymentFailed)
     assert "/no/such/python" in failed.message
 
 
@@ -232,14 +236,16 @@ def test_a_change_that_instances_do_not_see_restarts_none(plane: DataPlaneProces
     route = plane.deploy("kept", GATE)
     before = who(plane.call("kept"))
     changed = msgspec.structs.replace(route, hosts=("kept.test", "kept.example"), max_scale=2)
-    plane.control.acknowledged(routing.Upsert(version=plane.control.next_version(), route=changed))
+    plane.control.acknowledged(routing.UpsertRoute(version=plane.control.next_version(), route=changed))
     assert who(plane.call("kept", host="kept.example")) == before
 
 
 def test_a_removed_function_is_a_404(plane: DataPlaneProcess) -> None:
     route = plane.deploy("removed", GATE)
     assert plane.call("removed").status == 200
-    plane.control.acknowledged(routing.Remove(version=plane.control.next_version(), function_id=route.function_id))
+    plane.control.acknowledged(
+        routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id)
+    )
     assert plane.call("removed").status == 404
 
 
@@ -248,7 +254,7 @@ def test_idle_instances_end_on_the_platforms_clock(plane: DataPlaneProcess, gate
     epoch = time.time() + 1_000_000
 
     def move(seconds: float) -> None:
-        clock = Clock(epoch=epoch + seconds, real=time.time(), speed=0.0)
+        clock = ClockState(platform_time=epoch + seconds, real_time=time.time(), speed=0.0)
         plane.control.acknowledged(routing.ClockChanged(version=plane.control.next_version(), clock=clock))
 
     move(0)
@@ -282,8 +288,10 @@ def test_many_functions_called_at_once_are_all_answered(plane: DataPlaneProcess)
     code = plane.write_code("many", {"handler.py": "def handle(e, c):\n    return c['functionName']\n"})
     routes = [plane.route(name, code, max_scale=1, memory=128) for name in names]
     for route in routes:
-        plane.control.send(routing.Upsert(version=plane.control.next_version(), route=route))
+        plane.control.send(routing.UpsertRoute(version=plane.control.next_version(), route=route))
     expected = {route.function_id for route in routes}
-    wait_until(lambda: expected <= {m.function_id for m in plane.control.heard if isinstance(m, routing.Started)})
+    wait_until(
+        lambda: expected <= {m.function_id for m in plane.control.heard if isinstance(m, routing.DeploymentStarted)}
+    )
     with ThreadPoolExecutor(30) as pool:
         assert list(pool.map(lambda name: plane.call(name).body.decode(), names)) == names

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.platform.engine.logs import LogWriter
-from fnkit.platform.log_lines import LINE_MAX_BYTES, SEGMENT_MAX_BYTES, SEGMENTS_KEPT, segment_number
+from fnkit.platform.log_lines import MAX_LINE_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS, segment_number
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.gates import standing_gate
 from tests.support.waiting import wait_until
@@ -85,11 +85,11 @@ def test_an_unfinished_line_is_kept_when_the_instance_ends(plane: DataPlaneProce
 
 
 def test_a_line_without_end_is_cut_and_the_next_one_is_whole(plane: DataPlaneProcess) -> None:
-    source = f"def handle(e, c):\n    print('x' * {3 * LINE_MAX_BYTES})\n    print('next')\n    return 'ok'\n"
+    source = f"def handle(e, c):\n    print('x' * {3 * MAX_LINE_BYTES})\n    print('next')\n    return 'ok'\n"
     route = plane.deploy("long", source)
     plane.call("long")
     messages = [line.message for line in plane.lines(route)]
-    assert [len(message) for message in messages] == [LINE_MAX_BYTES, 4]
+    assert [len(message) for message in messages] == [MAX_LINE_BYTES, 4]
 
 
 def test_lines_beyond_the_rate_are_dropped_and_counted(plane: DataPlaneProcess) -> None:
@@ -149,10 +149,10 @@ def test_a_segment_that_cannot_be_opened_costs_lines_and_no_other_file(tmp_path:
     """A descriptor that was closed too early would be another file's by now."""
     seconds = [0.0]
     writer = LogWriter(tmp_path, lambda: 0, lambda: seconds[0])
-    line = b"x" * LINE_MAX_BYTES
+    line = b"x" * MAX_LINE_BYTES
     writer.write("f", "i", "r", "stdout", [line])
     (tmp_path / "f" / "00000002.jsonl").mkdir()  # in the next segment's place
-    for _ in range(SEGMENT_MAX_BYTES // LINE_MAX_BYTES + 1):
+    for _ in range(MAX_SEGMENT_BYTES // MAX_LINE_BYTES + 1):
         writer.write("f", "i", "r", "stdout", [line])
     with (tmp_path / "other").open("wb") as other:
         writer.write("f", "i", "r", "stdout", [b"late"])
@@ -166,16 +166,16 @@ def test_a_segment_that_cannot_be_opened_costs_lines_and_no_other_file(tmp_path:
 def test_segments_are_bounded_in_size_and_number(tmp_path: Path) -> None:
     seconds = [0.0]
     writer = LogWriter(tmp_path, lambda: 0, lambda: seconds[0])
-    line = b"x" * LINE_MAX_BYTES
-    for _ in range(SEGMENTS_KEPT + 3):
+    line = b"x" * MAX_LINE_BYTES
+    for _ in range(MAX_SEGMENTS + 3):
         seconds[0] += 60
-        for _ in range(SEGMENT_MAX_BYTES // LINE_MAX_BYTES):
+        for _ in range(MAX_SEGMENT_BYTES // MAX_LINE_BYTES):
             writer.write("f", "i", "r", "stdout", [line])
     writer.close()
     segments = sorted((tmp_path / "f").iterdir())
-    assert len(segments) == SEGMENTS_KEPT
-    assert all(path.stat().st_size <= SEGMENT_MAX_BYTES for path in segments)
-    assert (segment_number(segments[-1].name) or 0) > SEGMENTS_KEPT
+    assert len(segments) == MAX_SEGMENTS
+    assert all(path.stat().st_size <= MAX_SEGMENT_BYTES for path in segments)
+    assert (segment_number(segments[-1].name) or 0) > MAX_SEGMENTS
 
 
 def test_a_restarted_writer_goes_on_in_the_newest_segment(tmp_path: Path) -> None:

@@ -229,5 +229,5 @@ def test_a_client_that_reads_nothing_holds_its_instance_until_the_timeout(plane:
         assert peer.recv(1)
         wait_until(lambda: plane.call("unread", "/small").status == 200)
         wait_until(lambda: any("timed out" in line.message for line in plane.lines(route)))
-    plane.control.send(routing.Remove(version=plane.control.next_version(), function_id=route.function_id))
+    plane.control.send(routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id))
     assert plane.call("echo", "/x").status == 200

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fnkit.platform import routing
-from fnkit.platform.engine.isolation import TABLE, Level, candidates, left_open
-from fnkit.platform.log_lines import LINE_MAX_BYTES
+from fnkit.platform.engine.isolation import TABLE, Level, candidate_levels, unenforced
+from fnkit.platform.log_lines import MAX_LINE_BYTES
 from fnkit.platform.routing import Route
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.hostility import AT_IMPORT, HOSTILITIES, NEVER_ENDING, Hostility
@@ -29,7 +29,7 @@ CUT_OFF = 0
 
 
 def levels() -> list[tuple[int, str]]:
-    everybody = [level.value for level in candidates("auto", is_root=False)] + [Level.NONE.value]
+    everybody = [level.value for level in candidate_levels("auto", is_root=False)] + [Level.NONE.value]
     if os.geteuid() != 0:
         return [(0, level) for level in everybody]
     return [(0, Level.CGROUP.value), *((0, level) for level in everybody), *((USER, level) for level in everybody)]
@@ -75,7 +75,7 @@ class Hostage:
     def remove(self, *routes: Route) -> None:
         for route in routes:
             version = self.plane.control.next_version()
-            self.plane.control.send(routing.Remove(version=version, function_id=route.function_id))
+            self.plane.control.send(routing.RemoveFunction(version=version, function_id=route.function_id))
 
     def everybody_else_is_well(self) -> None:
         assert self.plane.call("neighbour").body == b"good day"
@@ -92,7 +92,7 @@ def may_be_tried(hostage: Hostage, hostility: Hostility) -> bool:
     """Whether the level holds this; where it does not, it has said so."""
     if hostility.needs is None or hostility.needs in TABLE[hostage.level]:
         return True
-    assert hostility.needs in left_open(hostage.level)
+    assert hostility.needs in unenforced(hostage.level)
     assert hostility.needs.value in (hostage.plane.folder / "stderr.log").read_text()
     return False
 
@@ -148,9 +148,12 @@ def test_an_import_that_misbehaves_hurts_its_own_function_alone(hostage: Hostage
     route = plane.send_deploy(what.replace(" ", "-"), source, environment={"MARK": plane.folder.name})
     hostage.deployed.append(route)
     settled = plane.control.wait(
-        lambda heard: isinstance(heard, routing.Started | routing.Failed) and heard.function_id == route.function_id
+        lambda heard: (
+            isinstance(heard, routing.DeploymentStarted | routing.DeploymentFailed)
+            and heard.function_id == route.function_id
+        )
     )
-    assert isinstance(settled, routing.Failed if status is None else routing.Started)
+    assert isinstance(settled, routing.DeploymentFailed if status is None else routing.DeploymentStarted)
     if status is not None:
         for _ in range(3):
             assert hostage.ask(route.name) == status
@@ -163,7 +166,7 @@ def test_what_it_prints_is_bounded_line_by_line_and_as_a_whole(hostage: Hostage)
     lines = hostage.plane.lines(printer)
     assert sum(line.stream != "system" for line in lines) <= 30_000
     for line in hostage.plane.lines(liner):
-        assert len(line.message) <= LINE_MAX_BYTES
+        assert len(line.message) <= MAX_LINE_BYTES
     for route in (printer, liner):
         folder = hostage.plane.folder / "logs" / route.function_id
         assert sum(path.stat().st_size for path in folder.iterdir()) < 9 * 8 * 1024 * 1024

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.engine.isolation import TABLE, Aspect, Level, candidates, left_open
+from fnkit.platform.engine.isolation import TABLE, Protection, Level, candidate_levels, unenforced
 from tests.support.data_plane import SECRET_KEY, DataPlaneProcess, running_data_plane
 
 USER = 54321
@@ -143,9 +143,9 @@ OTHER = "SECRET = 'code of another function'\ndef handle(e, c):\n    return 'oth
 
 
 def levels() -> list[tuple[int, str]]:
-    found = [(0, level.value) for level in candidates("auto", is_root=True)] if os.geteuid() == 0 else []
+    found = [(0, level.value) for level in candidate_levels("auto", is_root=True)] if os.geteuid() == 0 else []
     user = USER if os.geteuid() == 0 else 0
-    return found + [(user, level.value) for level in candidates("auto", is_root=False)]
+    return found + [(user, level.value) for level in candidate_levels("auto", is_root=False)]
 
 
 @pytest.fixture(scope="module", params=levels(), ids=lambda value: f"{value[0] or 'root'}-{value[1]}")
@@ -168,7 +168,7 @@ def plane(request: pytest.FixtureRequest) -> Iterator[DataPlaneProcess]:
         yield running
 
 
-def enforced(plane: DataPlaneProcess, aspect: Aspect) -> bool:
+def enforced(plane: DataPlaneProcess, aspect: Protection) -> bool:
     return aspect in TABLE[Level(plane.settings.isolation)]
 
 
@@ -183,7 +183,7 @@ def ask(plane: DataPlaneProcess, what: str, **query: object) -> dict[str, object
 
 @pytest.mark.parametrize("name", ["platform.json", "keys/secret", "logs", "deployments", "stderr.log", ""])
 def test_the_data_folder_cannot_be_read(plane: DataPlaneProcess, name: str) -> None:
-    assert enforced(plane, Aspect.DATA_FOLDER)
+    assert enforced(plane, Protection.DATA_DIRECTORY)
     for what in ("read", "list"):
         assert "ok" not in ask(plane, what, path=plane.folder / name)
 
@@ -200,7 +200,7 @@ def test_the_machines_own_secrets_are_not_among_its_settings(plane: DataPlanePro
 
 
 def test_other_functions_code_cannot_be_found(plane: DataPlaneProcess) -> None:
-    assert enforced(plane, Aspect.OTHER_CODE)
+    assert enforced(plane, Protection.OTHER_CODE)
     other = next(path for path in (plane.folder / "deployments").iterdir() if path.name.startswith("other"))
     assert "ok" not in ask(plane, "read", path=other / "handler.py")
     assert "ok" not in ask(plane, "list", path=other)
@@ -211,7 +211,7 @@ def platform_pids(plane: DataPlaneProcess) -> str:
 
 
 def test_no_other_process_can_be_looked_into(plane: DataPlaneProcess) -> None:
-    assert enforced(plane, Aspect.PROCESSES)
+    assert enforced(plane, Protection.PROCESSES)
     assert ask(plane, "environs") == {"ok": []}
     if Level(plane.settings.isolation) is Level.LANDLOCK:
         pids = ",".join(map(str, {plane.process.pid, os.getpid(), *plane.zygotes()}))
@@ -221,7 +221,7 @@ def test_no_other_process_can_be_looked_into(plane: DataPlaneProcess) -> None:
 
 
 def test_no_other_process_can_be_signalled(plane: DataPlaneProcess) -> None:
-    if not enforced(plane, Aspect.SIGNALS):
+    if not enforced(plane, Protection.SIGNALS):
         pytest.skip("not enforced at this level, and said so at start-up")
     foreign = [pid for pid in platform_pids(plane).split(",") if pid != "1"]
     answer = ask(plane, "kill", pids=",".join(foreign))["ok"]
@@ -229,7 +229,7 @@ def test_no_other_process_can_be_signalled(plane: DataPlaneProcess) -> None:
 
 
 def test_the_platforms_private_sockets_cannot_be_connected_to(plane: DataPlaneProcess) -> None:
-    if not enforced(plane, Aspect.PLATFORM_SOCKETS):
+    if not enforced(plane, Protection.PLATFORM_SOCKETS):
         pytest.skip("not enforced at this level, and said so at start-up")
     settings = plane.settings
     for path in (settings.control_socket, settings.gateway_socket, settings.delivery_socket):
@@ -273,7 +273,7 @@ def test_deployments_have_users_of_their_own_when_the_platform_is_root(plane: Da
 
 
 def test_the_disk_has_an_end(plane: DataPlaneProcess) -> None:
-    if not enforced(plane, Aspect.DISK):
+    if not enforced(plane, Protection.DISK):
         pytest.skip("not enforced at this level, and said so at start-up")
     plane.deploy("filler", HOSTILE, memory=2048)
     reply = plane.call("filler", f"/fill?path=/tmp/x&size={2 << 30}").json()
@@ -283,7 +283,7 @@ def test_the_disk_has_an_end(plane: DataPlaneProcess) -> None:
 
 
 def test_the_instances_own_disk_is_writable_and_its_own(plane: DataPlaneProcess) -> None:
-    if not enforced(plane, Aspect.DISK):
+    if not enforced(plane, Protection.DISK):
         pytest.skip("there is no disk of its own at this level")
     for path in ("/tmp/x", "/home/app/x", "/var/tmp/y", "/dev/shm/z"):
         assert ask(plane, "write", path=path) == {"ok": 1}
@@ -294,7 +294,7 @@ def test_the_instances_own_disk_is_writable_and_its_own(plane: DataPlaneProcess)
 
 
 def test_processes_have_an_end(plane: DataPlaneProcess) -> None:
-    if not enforced(plane, Aspect.PIDS):
+    if not enforced(plane, Protection.PIDS):
         pytest.skip("not enforced at this level, and said so at start-up")
     forked = ask(plane, "forks", count=700)["ok"]
     assert isinstance(forked, int)
@@ -302,7 +302,7 @@ def test_processes_have_an_end(plane: DataPlaneProcess) -> None:
 
 
 def test_descriptors_have_an_end(plane: DataPlaneProcess) -> None:
-    assert enforced(plane, Aspect.DESCRIPTORS)
+    assert enforced(plane, Protection.DESCRIPTORS)
     opened = ask(plane, "descriptors", count=5000)["ok"]
     assert isinstance(opened, int)
     assert 3000 < opened < 4096
@@ -318,22 +318,22 @@ def test_memory_has_an_end(plane: DataPlaneProcess) -> None:
 
 def test_start_up_names_what_is_not_enforced(plane: DataPlaneProcess) -> None:
     log = (plane.folder / "stderr.log").read_text()
-    for aspect in left_open(Level(plane.settings.isolation)):
+    for aspect in unenforced(Level(plane.settings.isolation)):
         assert aspect.value in log
 
 
 def test_a_level_that_does_not_hide_the_data_folder_is_only_taken_when_asked_for() -> None:
     for is_root in (True, False):
-        for level in candidates("auto", is_root=is_root):
-            assert Aspect.DATA_FOLDER in TABLE[level]
-    assert candidates("none", is_root=True) == (Level.NONE,)
+        for level in candidate_levels("auto", is_root=is_root):
+            assert Protection.DATA_DIRECTORY in TABLE[level]
+    assert candidate_levels("none", is_root=True) == (Level.NONE,)
     assert sys.platform == "linux"
 
 
 def test_the_isolation_page_shows_the_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "isolation.md").read_text()
     order = (Level.CGROUP, Level.NAMESPACES, Level.LANDLOCK, Level.NONE)
-    for aspect in Aspect:
+    for aspect in Protection:
         row = next(line for line in page.splitlines() if line.startswith(f"| {aspect.value}"))
         cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
         shown = [level for level, cell in zip(order, cells, strict=True) if cell.startswith("yes")]

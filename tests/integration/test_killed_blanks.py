@@ -36,7 +36,9 @@ def all_blanks(plane: DataPlaneProcess) -> list[int]:
     """Remove every function, and return the blanks once there are as many as there are to be."""
     for name in list(plane.generations):
         function_id = plane.route(name, plane.folder).function_id
-        plane.control.acknowledged(routing.Remove(version=plane.control.next_version(), function_id=function_id))
+        plane.control.acknowledged(
+            routing.RemoveFunction(version=plane.control.next_version(), function_id=function_id)
+        )
     wait_until(lambda: len(plane.instances()) == BLANKS, what=f"{BLANKS} blanks")
     return plane.instances()
 
@@ -56,11 +58,11 @@ def test_a_deploy_that_finds_only_dead_blanks_succeeds(plane: DataPlaneProcess) 
     wait_until(lambda: not any(map(alive, victims)))
     route = plane.send_deploy("finds-dead-ones", HELLO)
     version = plane.control.next_version()
-    clock = routing.Clock(epoch=time.time(), real=time.time(), speed=0.0)
+    clock = routing.ClockState(platform_time=time.time(), real_time=time.time(), speed=0.0)
     plane.control.acknowledged(routing.ClockChanged(version=version, clock=clock))  # the deploy is under way
     signal_all(zygotes, signal.SIGCONT)
     settled = plane.control.wait(lambda heard: is_settled(heard, route))
-    assert isinstance(settled, routing.Started), settled
+    assert isinstance(settled, routing.DeploymentStarted), settled
     assert plane.call("finds-dead-ones").body == b"hello"
 
 
@@ -75,7 +77,7 @@ def test_a_deploy_whose_blank_is_killed_when_it_has_just_been_taken_succeeds(
     time.sleep(milliseconds / 1000)  # whenever it comes: the result is the same
     signal_all(victims, signal.SIGKILL)
     settled = plane.control.wait(lambda heard: is_settled(heard, route))
-    assert isinstance(settled, routing.Started), settled
+    assert isinstance(settled, routing.DeploymentStarted), settled
     assert plane.call("is-robbed").body == b"hello"
 
 
@@ -85,14 +87,14 @@ def test_a_deploy_whose_instance_is_killed_while_it_imports_succeeds(plane: Data
     wait_until(lambda: any(line.message == "importing" for line in plane.lines(route)))
     signal_all(plane.instances(), signal.SIGKILL)
     settled = plane.control.wait(lambda heard: is_settled(heard, route))
-    assert isinstance(settled, routing.Started), settled
+    assert isinstance(settled, routing.DeploymentStarted), settled
     assert plane.call("is-shot").body == b"hello"
 
 
 def test_a_handler_that_kills_itself_whenever_it_is_imported_is_a_failed_deploy(plane: DataPlaneProcess) -> None:
     route = plane.send_deploy("shoots-itself", "import os\nos.kill(os.getpid(), 9)\nos._exit(1)\n")
     settled = plane.control.wait(lambda heard: is_settled(heard, route))
-    assert isinstance(settled, routing.Failed)
+    assert isinstance(settled, routing.DeploymentFailed)
 
 
 def test_killed_blanks_are_replaced_although_nobody_asks_for_one(plane: DataPlaneProcess) -> None:
@@ -101,9 +103,9 @@ def test_killed_blanks_are_replaced_although_nobody_asks_for_one(plane: DataPlan
     wait_until(lambda: len(set(plane.instances()) - set(victims)) == BLANKS, what="new blanks")
 
 
-def is_settled(heard: routing.FromDataPlane, route: routing.Route) -> bool:
+def is_settled(heard: routing.DataPlaneMessage, route: routing.Route) -> bool:
     return (
-        isinstance(heard, routing.Started | routing.Failed)
+        isinstance(heard, routing.DeploymentStarted | routing.DeploymentFailed)
         and heard.function_id == route.function_id
         and heard.generation == route.generation
     )

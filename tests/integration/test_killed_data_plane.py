@@ -16,7 +16,7 @@ import pytest
 
 from fnkit.platform import routing
 from fnkit.platform.engine import bridges
-from fnkit.platform.measurements import FunctionMeasurements
+from fnkit.platform.measurements import FunctionMetricsSnapshot
 from tests.integration.test_hostile_handlers import levels
 from tests.support.counts import of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
@@ -97,7 +97,9 @@ def test_an_import_that_never_ends_ends_with_its_deployment() -> None:
         plane.deploy("hangs", "def handle(e, c):\n    return 'next'\n", environment=mark)
         assert plane.call("hangs").body == b"next"
         again = plane.send_deploy("also", hanging, environment=mark)
-        plane.control.send(routing.Remove(version=plane.control.next_version(), function_id=again.function_id))
+        plane.control.send(
+            routing.RemoveFunction(version=plane.control.next_version(), function_id=again.function_id)
+        )
         # blanks, and one instance of the next deployment
         wait_until(lambda: len(plane.instances()) <= 1 + BLANKS, what=f"{plane.instances()}")
 
@@ -131,8 +133,8 @@ def test_out_of_descriptors_it_refuses_politely_and_recovers() -> None:
         assert "Traceback" not in (plane.folder / "stderr.log").read_text()
 
 
-def at_rest(now: FunctionMeasurements) -> bool:
-    return (now.busy, now.starting, now.waiting) == (0, 0, 0)
+def at_rest(now: FunctionMetricsSnapshot) -> bool:
+    return (now.busy, now.starting, now.queued) == (0, 0, 0)
 
 
 def descriptors(plane: DataPlaneProcess) -> int:

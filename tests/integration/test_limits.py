@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.platform import routing
-from fnkit.platform.engine.isolation import TABLE, Aspect, Level
+from fnkit.platform.engine.isolation import TABLE, Protection, Level
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -65,7 +65,7 @@ def plane(request: pytest.FixtureRequest) -> Iterator[DataPlaneProcess]:
 
 def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
     heard = plane.control.heard
-    return [m.reason for m in heard if isinstance(m, routing.Exited) and m.function_id == function_id]
+    return [m.reason for m in heard if isinstance(m, routing.InstanceExited) and m.function_id == function_id]
 
 
 def test_memory_is_counted_over_all_processes_of_an_instance(plane: DataPlaneProcess) -> None:
@@ -92,7 +92,7 @@ def test_sandbox_v1_is_a_fresh_process_without_a_filter_whose_disk_is_a_disk(pla
     assert "python.py" not in first["argv"]
     assert "python.py" in second["argv"]
     assert first["uid"] != 0
-    if Aspect.DISK in TABLE[level_of(plane)]:
+    if Protection.DISK in TABLE[level_of(plane)]:
         assert second["tmp"] == "tmpfs"
         assert first["tmp"] is not None
 
@@ -109,8 +109,8 @@ def test_the_disk_of_sandbox_v1_has_an_end_too(plane: DataPlaneProcess, how: str
 
 
 def level_of(plane: DataPlaneProcess) -> Level:
-    hello = plane.control.wait(lambda heard: isinstance(heard, routing.Hello))
-    assert isinstance(hello, routing.Hello)
+    hello = plane.control.wait(lambda heard: isinstance(heard, routing.Handshake))
+    assert isinstance(hello, routing.Handshake)
     return Level(hello.isolation)
 
 
@@ -140,7 +140,7 @@ def test_hard_cpu_limits_are_said_not_to_be_enforced_where_they_are_not() -> Non
 
 
 def test_processes_of_one_function_leave_another_its_own(plane: DataPlaneProcess) -> None:
-    if Aspect.PIDS not in TABLE[level_of(plane)]:
+    if Protection.PIDS not in TABLE[level_of(plane)]:
         pytest.skip("not enforced at this level, and said so at start-up")
     source = (
         "import os, signal\ndef handle(event, context):\n    made = 0\n    try:\n"

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from fnkit.platform.layout import OtlpSettings
-from fnkit.platform.measurements import DataPlaneMeasurements, SpanCounts
+from fnkit.platform.measurements import DataPlaneMetricsSnapshot, SpanCounts
 from tests.support.collector import Collector, ReceivedSpan, running_collector
 from tests.support.counts import held, of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
@@ -53,7 +53,7 @@ def seen(plane: DataPlaneProcess, headers: dict[str, str], name: str = "show") -
 
 def span_counts(plane: DataPlaneProcess) -> SpanCounts | None:
     reply = plane.private_call("data-plane", "/metrics")
-    return msgspec.msgpack.decode(reply.body, type=DataPlaneMeasurements).spans
+    return msgspec.msgpack.decode(reply.body, type=DataPlaneMetricsSnapshot).spans
 
 
 # Without an export

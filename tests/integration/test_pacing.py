@@ -9,7 +9,7 @@ import pytest
 
 from fnkit.client import Endpoint, FunctionsApi
 from fnkit.contract.requests import CreateFunction, UpdateFunction
-from fnkit.deploy.pacing import Pace, Stopped
+from fnkit.deploy.pacing import AdaptiveLimiter, DeployInterrupted
 from fnkit.errors import ApiError, ConflictError
 from tests.support.scripted_server import Answer, Request, scripted_server
 
@@ -17,16 +17,16 @@ CRON = b'{"id":"c","function_id":"f","schedule":"* * * * *","args":{},"status":"
 
 
 def api_at(url: str) -> FunctionsApi:
-    return FunctionsApi(Endpoint(api_url=url, secret_key="k", project_id="p", region="fr-par", origin="o"))
+    return FunctionsApi(Endpoint(api_url=url, secret_key="k", project_id="p", region="fr-par", key_origin="o"))
 
 
 def test_too_many_requests_halves_the_pace_and_the_request_is_made_again() -> None:
     def answer(_request: Request, number: int) -> Answer:
         return Answer(429, b'{"message":"slow down"}') if number == 0 else Answer(body=CRON)
 
-    pace = Pace(8)
+    pace = AdaptiveLimiter(8)
     with scripted_server(answer) as server, api_at(server.url) as api:
-        assert pace.ask(lambda: api.crons.delete("c"), repeatable=False).id == "c"
+        assert pace.call(lambda: api.crons.delete("c"), idempotent=False).id == "c"
     assert pace.limit == 4
 
 
@@ -37,7 +37,7 @@ def test_a_resource_in_a_transient_state_is_asked_again() -> None:
         return Answer(409, body) if number == 0 else Answer(body=CRON)
 
     with scripted_server(answer) as server, api_at(server.url) as api:
-        assert Pace().ask(lambda: api.crons.get("c"), repeatable=False).id == "c"
+        assert AdaptiveLimiter().call(lambda: api.crons.get("c"), idempotent=False).id == "c"
     assert len(server.requests) == 2
 
 
@@ -47,37 +47,37 @@ def test_a_name_that_is_taken_is_not_asked_again() -> None:
         api_at(server.url) as api,
     ):
         with pytest.raises(ConflictError):
-            Pace().ask(lambda: api.functions.create(CreateFunction(name="f")), repeatable=True)
+            AdaptiveLimiter().call(lambda: api.functions.create(CreateFunction(name="f")), idempotent=True)
     assert len(server.requests) == 1
 
 
 def test_what_cannot_be_repeated_is_not_sent_twice_after_a_lost_answer() -> None:
     with scripted_server(lambda _r, _n: Answer(drop=True)) as server, api_at(server.url) as api:
         with pytest.raises(ApiError):
-            Pace().ask(lambda: api.functions.create(CreateFunction(name="f")), repeatable=False)
+            AdaptiveLimiter().call(lambda: api.functions.create(CreateFunction(name="f")), idempotent=False)
     assert len(server.requests) == 1
 
 
 def test_an_interrupt_ends_every_wait_at_once() -> None:
     with scripted_server(lambda _r, _n: Answer(429, b'{"message":"never"}')) as server, api_at(server.url) as api:
-        pace = Pace()
+        pace = AdaptiveLimiter()
         outcome: list[BaseException] = []
 
         def ask() -> None:
             try:
-                pace.ask(lambda: api.functions.update("f", UpdateFunction()), repeatable=True)
-            except Stopped as stopped:
+                pace.call(lambda: api.functions.update("f", UpdateFunction()), idempotent=True)
+            except DeployInterrupted as stopped:
                 outcome.append(stopped)
 
         thread = threading.Thread(target=ask)
         thread.start()
-        pace.stop.set()
+        pace.interrupted.set()
         thread.join(60)
-    assert [type(one) for one in outcome] == [Stopped]
+    assert [type(one) for one in outcome] == [DeployInterrupted]
 
 
 def test_no_more_than_the_limit_is_under_way_at_once() -> None:
-    pace = Pace(3)
+    pace = AdaptiveLimiter(3)
     inside, most, guard = 0, 0, threading.Lock()
     together = threading.Barrier(3, timeout=60)
 
@@ -90,7 +90,7 @@ def test_no_more_than_the_limit_is_under_way_at_once() -> None:
         with guard:
             inside -= 1
 
-    threads = [threading.Thread(target=lambda: pace.ask(request, repeatable=True)) for _ in range(9)]
+    threads = [threading.Thread(target=lambda: pace.call(request, idempotent=True)) for _ in range(9)]
     for thread in threads:
         thread.start()
     for thread in threads:

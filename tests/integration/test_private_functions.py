@@ -12,7 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fnkit.platform.routing import Clock, ClockChanged, Credentials, CredentialsChanged, KeyGrant, Route, Snapshot
+from fnkit.platform.routing import (
+    ClockState,
+    ClockChanged,
+    AcceptedCredentials,
+    CredentialsChanged,
+    KeyGrant,
+    Route,
+    Snapshot,
+)
 from tests.support.data_plane import SECRET_KEY, DataPlaneProcess, running_data_plane
 from tests.support.tokens import claims, hs256_with, public_pem, signed, signing_key, unsigned
 from tests.support.waiting import wait_until
@@ -135,7 +143,7 @@ def test_a_token_ends_by_the_platforms_clock(route: Route, plane: DataPlaneProce
     token = live(plane, function_id=route.function_id, exp=int(now) + 3600)
 
     assert status(plane, token) == 200
-    clock = Clock(epoch=now + 3601, real=now, speed=0.0)
+    clock = ClockState(platform_time=now + 3601, real_time=now, speed=0.0)
     plane.control.acknowledged(ClockChanged(version=plane.control.next_version(), clock=clock))
     assert plane.call("private", headers={"X-Auth-Token": token}).json() == {
         "message": "this function is private: the token in X-Auth-Token has expired"
@@ -171,8 +179,8 @@ def test_no_header_shows_an_api_key_to_a_public_function(plane: DataPlaneProcess
     assert "my own" in plane.call("public", headers={"X-Auth-Token": "my own"}).body.decode()
 
 
-def snapshot(plane: DataPlaneProcess, route: Route, credentials: Credentials) -> Snapshot:
-    clock = Clock(epoch=time.time(), real=time.time(), speed=0.0)
+def snapshot(plane: DataPlaneProcess, route: Route, credentials: AcceptedCredentials) -> Snapshot:
+    clock = ClockState(platform_time=time.time(), real_time=time.time(), speed=0.0)
     return Snapshot(version=plane.control.next_version(), clock=clock, routes=(route,), credentials=credentials)
 
 
@@ -183,7 +191,7 @@ def woken(plane: DataPlaneProcess, route: Route) -> int:
 def test_nothing_wakes_for_a_call_that_is_refused() -> None:
     with running_data_plane(greet=False) as plane:
         asleep = plane.route("private", plane.write_code("private", {"handler.py": PRIVATE}), privacy="private")
-        plane.control.acknowledged(snapshot(plane, asleep, Credentials(public_key=PUBLIC_KEY)))
+        plane.control.acknowledged(snapshot(plane, asleep, AcceptedCredentials(public_key=PUBLIC_KEY)))
         for token in ("", "nope", signed(claims("gone", function_id=asleep.function_id))):
             assert status(plane, token) == 403
 
@@ -197,8 +205,8 @@ def test_a_snapshot_says_all_that_is_accepted_from_now_on() -> None:
         own = plane.deploy("private", PRIVATE, privacy="private")
         old, new = (signed(claims(name, function_id=own.function_id)) for name in ("old", "new"))
         for token_id in ("old", "new"):
-            credentials = Credentials(public_key=PUBLIC_KEY, tokens=(token_id,), keys=key((token_id, None)))
-            clock = Clock(epoch=time.time(), real=time.time(), speed=0.0)
+            credentials = AcceptedCredentials(public_key=PUBLIC_KEY, tokens=(token_id,), keys=key((token_id, None)))
+            clock = ClockState(platform_time=time.time(), real_time=time.time(), speed=0.0)
             plane.control.acknowledged(
                 Snapshot(version=plane.control.next_version(), clock=clock, routes=(own,), credentials=credentials)
             )

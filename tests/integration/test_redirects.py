@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fnkit.platform.routing import Clock, Snapshot
+from fnkit.platform.routing import ClockState, Snapshot
 from tests.support.data_plane import running_data_plane
 from tests.support.ports import free_port
 from tests.support.tls import SecurePlane, running_secure_plane
@@ -82,7 +82,7 @@ def test_nothing_wakes_for_it() -> None:
     with running_data_plane(greet=False, tls_port=free_port()) as plane:
         code = plane.write_code("sleeper", {"handler.py": SOURCE})
         asleep = plane.route("sleeper", code, http_option="redirected")
-        clock = Clock(epoch=time.time(), real=time.time(), speed=0.0)
+        clock = ClockState(platform_time=time.time(), real_time=time.time(), speed=0.0)
         plane.control.acknowledged(Snapshot(version=plane.control.next_version(), clock=clock, routes=(asleep,)))
         for _ in range(5):
             assert plane.call("sleeper").status == 301

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.contract.deliveries import LISTED_BODY_MAX, DeliveryView, ReplayRequest, body_bytes
+from fnkit.contract.deliveries import LISTED_BODY_MAX_BYTES, DeliveryView, ReplayRequest, decode_body
 from fnkit.contract.enums import Status
-from fnkit.platform.control.refusals import Refusal
+from fnkit.platform.control.refusals import ControlError
 from fnkit.platform.records.delivery import Delivery
 from fnkit.platform.records.trigger import NatsSource, TriggerRecord
-from fnkit.platform.store.deliveries import BODY_KEPT
+from fnkit.platform.store.deliveries import TRUNCATED_BODY_BYTES
 from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
 from tests.support.stored_cron import store_function
 
@@ -54,8 +54,8 @@ def play(home: Path, scenario: Scenario, *, serving: bool = True) -> None:
 def log(under_test: SchedulerUnderTest, name: str, body: bytes, status: str = "dead") -> None:
     one = Delivery(
         id=name, kind="nats", name="orders", function="hello", at="t", cause="message", body_size=len(body)
-    ).tried(http_status=500, duration_ms=1.0, error="HTTP 500")
-    under_test.log.put("t", one.ended(status), body)
+    ).with_attempt(http_status=500, duration_ms=1.0, error="HTTP 500")
+    under_test.log.record("t", one.finished(status), body)
 
 
 def replay(under_test: SchedulerUnderTest, **request: object) -> tuple[dict[str, str], dict[str, str]]:
@@ -68,14 +68,16 @@ def replay(under_test: SchedulerUnderTest, **request: object) -> tuple[dict[str,
 
 
 def view(under_test: SchedulerUnderTest, name: str) -> DeliveryView:
-    return under_test.history.one("fr-par", "triggers", "t", name)
+    return under_test.history.get("fr-par", "triggers", "t", name)
 
 
-@pytest.mark.parametrize("body", [b"", b"plain", "é\0".encode(), BINARY, b"x" * (BODY_KEPT * 4)], ids=len)
+@pytest.mark.parametrize(
+    "body", [b"", b"plain", "é\0".encode(), BINARY, b"x" * (TRUNCATED_BODY_BYTES * 4)], ids=len
+)
 def test_a_dead_message_goes_to_the_function_as_the_bytes_that_it_was(tmp_path: Path, body: bytes) -> None:
     async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
         log(under_test, "d", body)
-        assert body_bytes(view(under_test, "d")) == body
+        assert decode_body(view(under_test, "d")) == body
         begun, skipped = replay(under_test, ids=["d"])
         await under_test.quiet()
         assert (gateway.arrived, skipped) == ([body], {})
@@ -117,7 +119,7 @@ def test_a_replay_that_fails_is_what_the_next_one_repeats(tmp_path: Path) -> Non
 
 def test_what_cannot_be_repeated_says_why_and_the_others_go(tmp_path: Path) -> None:
     async def scenario(under_test: SchedulerUnderTest, gateway: FakeGateway) -> None:
-        log(under_test, "cut", b"x" * (BODY_KEPT + 1), "succeeded")
+        log(under_test, "cut", b"x" * (TRUNCATED_BODY_BYTES + 1), "succeeded")
         log(under_test, "busy", b"x", "pending")
         log(under_test, "fine", b"x", "succeeded")
         assert view(under_test, "cut").is_truncated
@@ -150,14 +152,16 @@ def test_nothing_is_repeated_where_nothing_is_deployed(tmp_path: Path) -> None:
 )
 def test_a_request_that_cannot_be_is_refused(tmp_path: Path, request_: dict[str, object]) -> None:
     async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(ControlError) as refused:
             replay(under_test, **request_)
         assert refused.value.status == 400
 
     play(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("body", ["é" * LISTED_BODY_MAX, "a" + "é" * LISTED_BODY_MAX, "😀" * LISTED_BODY_MAX])
+@pytest.mark.parametrize(
+    "body", ["é" * LISTED_BODY_MAX_BYTES, "a" + "é" * LISTED_BODY_MAX_BYTES, "😀" * LISTED_BODY_MAX_BYTES]
+)
 def test_a_list_cuts_long_texts_between_two_characters(tmp_path: Path, body: str) -> None:
     async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
         log(under_test, "d", body.encode())
@@ -165,7 +169,7 @@ def test_a_list_cuts_long_texts_between_two_characters(tmp_path: Path, body: str
         assert one.is_truncated
         assert not one.is_base64
         assert body.startswith(one.body)
-        assert LISTED_BODY_MAX - 4 < len(one.body.encode()) <= LISTED_BODY_MAX
+        assert LISTED_BODY_MAX_BYTES - 4 < len(one.body.encode()) <= LISTED_BODY_MAX_BYTES
 
     play(tmp_path, scenario)
 
@@ -173,7 +177,7 @@ def test_a_list_cuts_long_texts_between_two_characters(tmp_path: Path, body: str
 def test_a_page_behind_a_delivery_that_is_not_kept_is_refused_rather_than_empty(tmp_path: Path) -> None:
     async def scenario(under_test: SchedulerUnderTest, _gateway: FakeGateway) -> None:
         log(under_test, "d", b"")
-        with pytest.raises(Refusal, match="before") as refused:
+        with pytest.raises(ControlError, match="before") as refused:
             under_test.history.page("fr-par", "triggers", "t", {"before": "displaced"})
         assert refused.value.status == 400
 

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fnkit.cli.firing import Asked, show_deliveries
-from fnkit.cli.output import Document, Output
+from fnkit.cli.firing import DeliveryQuery, show_deliveries
+from fnkit.cli.output import JsonDocument, Output
 from fnkit.client import FunctionsApi
 from fnkit.client.endpoint import Endpoint
 from fnkit.contract.deliveries import DeliveryView
@@ -51,10 +51,10 @@ def shown(capsys: pytest.CaptureFixture[str], status: int) -> tuple[int | None, 
         return Answer(body=b'{"deliveries": [], "total": 7, "next": null}')
 
     with scripted_server(answer) as server:
-        endpoint = Endpoint(api_url=server.url, secret_key="k", project_id="p", region="fr-par", origin="o")
-        output = Output(Document(), as_json=True, verbosity=0, colour=False)
+        endpoint = Endpoint(api_url=server.url, secret_key="k", project_id="p", region="fr-par", key_origin="o")
+        output = Output(JsonDocument(), as_json=True, verbosity=0, colour=False)
         with FunctionsApi(endpoint) as api:
-            asked = Asked(failed=False, limit=20, replay=("old",), replay_failed=False)
+            asked = DeliveryQuery(failed=False, limit=20, replay=("old",), replay_failed=False)
             code = show_deliveries(output, api, "triggers", "t", asked)
     return code, json.loads(capsys.readouterr().out)
 

@@ -7,36 +7,38 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.engine.clock import VirtualClock
+from fnkit.platform.engine.clock import SyncedClock
 from fnkit.platform.engine.isolation import Level
 from fnkit.platform.engine.local import EngineSettings, LocalEngine
-from fnkit.platform.gateway.access import Access
-from fnkit.platform.gateway.connection import ClientConnection
+from fnkit.platform.gateway.access import Authorizer
+from fnkit.platform.gateway.connection import HttpConnection
 from fnkit.platform.gateway.gateway import Gateway
-from fnkit.platform.gateway.listeners import open_doors
-from fnkit.platform.gateway.table import RoutingTable
+from fnkit.platform.gateway.listeners import open_listeners
+from fnkit.platform.gateway.table import Router
 from tests.support.ports import free_port
 
 
 async def what_a_client_gets(folder: Path, sent: bytes, quiet: float) -> bytes:
     """Send, let so many seconds pass on the gateway's watch, and return what comes until the end."""
-    settings = EngineSettings(level=Level.NONE, runtime_folder=folder, logs_folder=folder / "logs", blanks=0)
-    engine = LocalEngine(settings, VirtualClock(), lambda _route, _reason: None)
-    gateway = Gateway(engine, RoutingTable(), Access("key"))
+    settings = EngineSettings(
+        level=Level.NONE, runtime_directory=folder, logs_directory=folder / "logs", prewarmed=0
+    )
+    engine = LocalEngine(settings, SyncedClock(), lambda _route, _reason: None)
+    gateway = Gateway(engine, Router(), Authorizer("key"))
     gateway.has_snapshot = True
     port = free_port()
-    doors = await open_doors(gateway, "127.0.0.1", port, folder / "private.sock", folder / "delivery.sock")
+    doors = await open_listeners(gateway, "127.0.0.1", port, folder / "private.sock", folder / "delivery.sock")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
     loop = asyncio.get_running_loop()
     before = loop.time()
-    while not (clients := [one for one in gateway.connections if isinstance(one, ClientConnection)]) or (
+    while not (clients := [one for one in gateway.connections if isinstance(one, HttpConnection)]) or (
         clients[0]._head_bytes != len(sent)
     ):
         assert loop.time() < before + 10
         await asyncio.sleep(0)
     [connection] = clients
-    closed = connection.look(loop.time() + quiet, request_timeout=60, idle_timeout=300)
+    closed = connection.check_timeouts(loop.time() + quiet, request_timeout=60, idle_timeout=300)
     answer = await asyncio.wait_for(reader.read(), 10) if closed else b"open"
     writer.close()
     for door in doors:

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.engine.clock import VirtualClock
+from fnkit.platform.engine.clock import SyncedClock
 from fnkit.platform.engine.isolation import Level
 from fnkit.platform.engine.local import EngineSettings, LocalEngine
-from fnkit.platform.gateway.access import Access
-from fnkit.platform.gateway.certificates import Certificates
+from fnkit.platform.gateway.access import Authorizer
+from fnkit.platform.gateway.certificates import CertificateStore
 from fnkit.platform.gateway.gateway import Gateway
-from fnkit.platform.gateway.listeners import open_doors
-from fnkit.platform.gateway.table import RoutingTable
-from fnkit.platform.gateway.tls_door import TlsDoor
-from fnkit.platform.gateway.tunnels import Tunnels
-from fnkit.platform.layout import Layout
+from fnkit.platform.gateway.listeners import open_listeners
+from fnkit.platform.gateway.table import Router
+from fnkit.platform.gateway.tls_door import TlsListener
+from fnkit.platform.gateway.tunnels import ConnectProxy
+from fnkit.platform.layout import DataLayout
 from fnkit.platform.routing import Route
-from fnkit.platform.server.authority import make_authority
+from fnkit.platform.server.authority import ensure_certificate_authority
 from tests.support.ports import free_port
 
 QUIET = 0.2
@@ -39,7 +39,7 @@ ROUTE = Route(
     runtime="python311",
     language="Python",
     interpreter="",
-    code="",
+    code_dir="",
     handler="",
     memory=256,
     cpu=140,
@@ -54,20 +54,24 @@ ROUTE = Route(
 
 
 @asynccontextmanager
-async def doors(folder: Path, quiet: float = QUIET) -> AsyncIterator[tuple[int, int, TlsDoor]]:
+async def doors(folder: Path, quiet: float = QUIET) -> AsyncIterator[tuple[int, int, TlsListener]]:
     """A gateway with a plain and a TLS port, at which nobody may be quiet for longer than that."""
-    make_authority(Layout(folder))
-    settings = EngineSettings(level=Level.NONE, runtime_folder=folder, logs_folder=folder / "logs", blanks=0)
-    engine = LocalEngine(settings, VirtualClock(), lambda _route, _reason: None)
-    table = RoutingTable()
+    ensure_certificate_authority(DataLayout(folder))
+    settings = EngineSettings(
+        level=Level.NONE, runtime_directory=folder, logs_directory=folder / "logs", prewarmed=0
+    )
+    engine = LocalEngine(settings, SyncedClock(), lambda _route, _reason: None)
+    table = Router()
     table.put(ROUTE)
-    gateway = Gateway(engine, table, Access("key"))
+    gateway = Gateway(engine, table, Authorizer("key"))
     gateway.has_snapshot = True
-    certificates = Certificates(Layout(folder).authority, folder, own_names=("localhost",), is_routed=table.by_host)
+    certificates = CertificateStore(
+        DataLayout(folder).ca_file, folder, gateway_names=("localhost",), is_routed=table.find_by_host
+    )
     plain, tls = free_port(), free_port()
-    gateway.tunnels = Tunnels(table, plain, certificates, quiet=quiet)
-    opened = await open_doors(gateway, "127.0.0.1", plain, folder / "private.sock", folder / "delivery.sock")
-    door = TlsDoor(gateway, certificates, "127.0.0.1", tls, quiet=quiet)
+    gateway.connect_proxy = ConnectProxy(table, plain, certificates, handshake_timeout=quiet)
+    opened = await open_listeners(gateway, "127.0.0.1", plain, folder / "private.sock", folder / "delivery.sock")
+    door = TlsListener(gateway, certificates, "127.0.0.1", tls, handshake_timeout=quiet)
     try:
         yield plain, tls, door
     finally:
@@ -135,7 +139,7 @@ def test_many_quiet_clients_keep_nobody_else_out(tmp_path: Path) -> None:
     async def run() -> None:
         async with doors(tmp_path, quiet=2 * PATIENCE) as (_, tls, _):
             quiet = [await asyncio.open_connection("127.0.0.1", tls) for _ in range(200)]
-            trusting = ssl.create_default_context(cafile=Layout(tmp_path).authority_certificate)
+            trusting = ssl.create_default_context(cafile=DataLayout(tmp_path).ca_certificate_file)
             reader, writer = await asyncio.open_connection("127.0.0.1", tls, ssl=trusting, server_hostname="f.test")
             writer.write(b"GET /favicon.ico HTTP/1.1\r\nHost: f.test\r\nConnection: close\r\n\r\n")
             assert (await asyncio.wait_for(reader.read(), PATIENCE)).startswith(b"HTTP/1.1 404 ")

@@ -34,7 +34,7 @@ def test_an_instance_that_can_get_no_folder_is_ended(plane: DataPlaneProcess) ->
     for number in range(3):
         route = plane.send_deploy(f"homeless-{number}", HELLO)
         failed = plane.control.wait(functools.partial(has_failed, route.function_id))
-        assert isinstance(failed, routing.Failed)
+        assert isinstance(failed, routing.DeploymentFailed)
         assert "Permission denied" in failed.message
     folder.chmod(0o700)
     plane.deploy("second", HELLO)
@@ -44,5 +44,5 @@ def test_an_instance_that_can_get_no_folder_is_ended(plane: DataPlaneProcess) ->
     )
 
 
-def has_failed(function_id: str, heard: routing.FromDataPlane) -> bool:
-    return isinstance(heard, routing.Failed) and heard.function_id == function_id
+def has_failed(function_id: str, heard: routing.DataPlaneMessage) -> bool:
+    return isinstance(heard, routing.DeploymentFailed) and heard.function_id == function_id

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from fnkit.platform.engine.forking import Forker
+from fnkit.platform.engine.forking import ForkServerClient
 from fnkit.platform.engine.isolation import Level
-from fnkit.platform.engine.zygote import Zygote
+from fnkit.platform.engine.zygote import InterpreterZygoteClient
 
 
 class Observer:
@@ -30,17 +30,17 @@ class Observer:
         assert os.WTERMSIG(status) == signal.SIGKILL, number
         self.exited.set()
 
-    def instance_not_forked(self, number: int, error: int) -> None:
+    def fork_failed(self, number: int, error: int) -> None:
         raise AssertionError((number, error))
 
-    def zygote_lost(self, zygote: Forker) -> None:
-        assert zygote.closed
+    def zygote_exited(self, zygote: ForkServerClient) -> None:
+        assert zygote.is_closed
         self.lost.set()
 
 
 async def stopped_before(folder: Path, *, kill: bool) -> None:
     observer = Observer()
-    zygote = Zygote(asyncio.get_running_loop(), sys.executable, Level.NONE, folder, observer)
+    zygote = InterpreterZygoteClient(asyncio.get_running_loop(), sys.executable, Level.NONE, folder, observer)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(60)
@@ -48,7 +48,7 @@ async def stopped_before(folder: Path, *, kill: bool) -> None:
             zygote.fork(1, [theirs.fileno()] * 3)
             assert await asyncio.to_thread(ours.recv, 1)
         os.kill(zygote.pid, signal.SIGSTOP)
-        zygote.stuck_seconds = 0.2
+        zygote.reply_timeout = 0.2
         if kill:
             zygote.kill(1)
         else:
@@ -61,13 +61,13 @@ def test_it_is_ended_when_it_does_not_do_what_it_is_asked_for(tmp_path: Path, *,
     asyncio.run(stopped_before(tmp_path, kill=kill))
 
 
-class Line(Forker):
+class Line(ForkServerClient):
     """One whose other end is the test itself."""
 
-    def _destroy(self) -> None:
+    def _kill(self) -> None:
         """There is nothing to end."""
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """There is nothing to wait for."""
 
 
@@ -79,7 +79,7 @@ def test_one_that_dies_with_messages_unread_at_both_ends_is_lost(
         observer = Observer()
         line = Line(asyncio.get_running_loop(), sys.executable, observer)
         ours, theirs = socket.socketpair()
-        line._listen(ours)
+        line._start_reading(ours)
         await asyncio.sleep(0)
         with theirs:
             line.fork(1, [theirs.fileno()] * 3)
@@ -97,7 +97,7 @@ def test_one_that_is_found_dead_by_the_next_message_is_lost(loop: Callable[[], a
         observer = Observer()
         line = Line(asyncio.get_running_loop(), sys.executable, observer)
         ours, theirs = socket.socketpair()
-        line._listen(ours)
+        line._start_reading(ours)
         asyncio.get_running_loop().remove_reader(ours.fileno())  # whatever keeps it from hearing
         theirs.close()
         with socket.socket() as given:
@@ -111,14 +111,14 @@ def test_one_that_is_found_dead_by_the_next_message_is_lost(loop: Callable[[], a
 def test_one_that_listens_is_left_alone(tmp_path: Path) -> None:
     async def serve() -> None:
         observer = Observer()
-        zygote = Zygote(asyncio.get_running_loop(), sys.executable, Level.NONE, tmp_path, observer)
+        zygote = InterpreterZygoteClient(asyncio.get_running_loop(), sys.executable, Level.NONE, tmp_path, observer)
         ours, theirs = socket.socketpair()
         with ours, theirs:
             zygote.fork(1, [theirs.fileno()] * 3)
             zygote.kill(1)
             await asyncio.wait_for(observer.exited.wait(), 60)
             zygote.kill(1)  # it is not there any more, and nothing is expected
-            assert not zygote._unheard
+            assert not zygote._pending
         assert not observer.lost.is_set()
         zygote.close()
 

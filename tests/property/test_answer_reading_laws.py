@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.engine.answer_reader import AnswerReader, NoAnswerError
-from fnkit.platform.engine.answers import AnswerHeaders
-from fnkit.platform.engine.calls import LocalCall
-from fnkit.platform.engine.contract import Call, Failure
+from fnkit.platform.engine.answer_reader import ResponseReader, ProtocolViolation
+from fnkit.platform.engine.answers import ResponseHeaders
+from fnkit.platform.engine.calls import LocalPendingRequest
+from fnkit.platform.engine.contract import PendingRequest, RequestFailure
 
 
 @dataclass
@@ -20,31 +20,31 @@ class Heard:
     """What a listener was told."""
 
     statuses: list[int] = field(default_factory=list)
-    headers: list[AnswerHeaders] = field(default_factory=list)
+    headers: list[ResponseHeaders] = field(default_factory=list)
     body: bytes = b""
 
-    def granted(self, call: Call) -> None: ...
+    def on_assigned(self, call: PendingRequest) -> None: ...
 
-    def answer_started(self, status: int, headers: AnswerHeaders) -> None:
+    def on_response_start(self, status: int, headers: ResponseHeaders) -> None:
         self.statuses.append(status)
         self.headers.append(headers)
 
-    def answer_data(self, data: bytes) -> None:
+    def on_response_data(self, data: bytes) -> None:
         self.body += data
 
-    def answer_ended(self) -> None: ...
+    def on_response_end(self) -> None: ...
 
-    def failed(self, failure: Failure) -> None: ...
+    def on_failure(self, failure: RequestFailure) -> None: ...
 
 
 class Asked:
     """A request that was sent."""
 
-    def __init__(self, reader: AnswerReader) -> None:
+    def __init__(self, reader: ResponseReader) -> None:
         self.heard = Heard()
         self.reader = reader
-        reader.expect(LocalCall("id", self.heard))
-        found = re.search(rb"\r\nfnkit-request: (\w+)\r\n", reader.question(b"{}"))
+        reader.expect(LocalPendingRequest("id", self.heard))
+        found = re.search(rb"\r\nfnkit-request: (\w+)\r\n", reader.encode_request(b"{}"))
         assert found is not None
         self.number = found.group(1)
 
@@ -55,8 +55,8 @@ class Asked:
         try:
             for start, end in itertools.pairwise(places):
                 if start < end:
-                    done = self.reader.read(data[start:end]) or done
-        except NoAnswerError:
+                    done = self.reader.feed(data[start:end]) or done
+        except ProtocolViolation:
             return None
         return done
 
@@ -74,7 +74,7 @@ bodies = st.lists(st.tuples(st.binary(max_size=100), cuts), min_size=1, max_size
 def test_each_request_hears_its_own_answer_in_whatever_pieces_it_comes(
     bodies: list[tuple[bytes, list[int]]],
 ) -> None:
-    reader = AnswerReader()
+    reader = ResponseReader()
     for body, places in bodies:
         asked = Asked(reader)
         assert asked.hear(answer(asked.number, body), places) is True
@@ -88,7 +88,7 @@ def test_each_request_hears_its_own_answer_in_whatever_pieces_it_comes(
 
 @given(st.binary(max_size=100), cuts)
 def test_the_answer_to_the_request_before_is_heard_by_nobody(body: bytes, places: list[int]) -> None:
-    reader = AnswerReader()
+    reader = ResponseReader()
     first = Asked(reader)
     assert first.hear(answer(first.number, b"first"), []) is True
     second = Asked(reader)
@@ -98,14 +98,14 @@ def test_the_answer_to_the_request_before_is_heard_by_nobody(body: bytes, places
 
 @given(st.binary(max_size=300), cuts)
 def test_without_the_number_nothing_is_heard(data: bytes, places: list[int]) -> None:
-    asked = Asked(AnswerReader())
+    asked = Asked(ResponseReader())
     assert not asked.hear(b"HTTP/1.1 200 OK\r\n" + data, places)
     assert (asked.heard.statuses, asked.heard.body) == ([], b"")
 
 
 @given(st.binary(min_size=1, max_size=100).filter(lambda data: bool(data.strip(b"\r\n"))), st.binary(max_size=20))
 def test_what_follows_an_answer_in_the_same_piece_is_noticed(surplus: bytes, body: bytes) -> None:
-    reader = AnswerReader()
+    reader = ResponseReader()
     asked = Asked(reader)
     whole = answer(asked.number, body) + surplus
     assert asked.hear(whole, []) is True

@@ -10,7 +10,7 @@ from cronsim import CronSim
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fnkit.contract.cron import Schedule, schedule_fault
+from fnkit.contract.cron import CronSchedule, schedule_error
 
 RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 NAMES = ((), (), (), ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"),
@@ -78,7 +78,7 @@ def matches(schedule: str, moment: datetime) -> bool:
 
 @given(schedules(), STARTS)
 def test_the_next_tick_matches_and_no_earlier_minute_does(schedule: str, start: int) -> None:
-    tick = Schedule.parse(schedule).next_after(start)
+    tick = CronSchedule.parse(schedule).next_after(start)
     scanned = datetime.fromtimestamp(start // 60 * 60 + 60, tz=UTC)
     end = scanned + timedelta(hours=30)
     if tick is not None:
@@ -95,7 +95,7 @@ def test_the_next_tick_matches_and_no_earlier_minute_does(schedule: str, start: 
 @given(schedules(), STARTS)
 def test_the_days_between_two_ticks_hold_none(schedule: str, start: int) -> None:
     """The same law over years: whole days that match are found by their date, whatever the minute."""
-    parsed = Schedule.parse(schedule)
+    parsed = CronSchedule.parse(schedule)
     tick = parsed.next_after(start)
     _, _, day, month, weekday = schedule.split()
     moment = datetime.fromtimestamp(start, tz=UTC).replace(hour=0, minute=0, second=0) + timedelta(days=1)
@@ -109,7 +109,7 @@ def test_the_days_between_two_ticks_hold_none(schedule: str, start: int) -> None
 
 @given(schedules(), STARTS)
 def test_ticks_strictly_increase(schedule: str, start: int) -> None:
-    parsed = Schedule.parse(schedule)
+    parsed = CronSchedule.parse(schedule)
     ticks: list[float] = [start]
     while len(ticks) < 6 and (tick := parsed.next_after(ticks[-1])) is not None:
         ticks.append(tick)
@@ -122,16 +122,16 @@ def test_cronsim_agrees_where_no_day_field_has_a_step(schedule: str, start: int)
     assume("*" not in fields[2] or fields[2] == "*")
     assume("*" not in fields[4] or fields[4] == "*")
     assume(not any("-" in item and "/" in item for field in fields for item in field.split(",")))
-    tick = Schedule.parse(schedule).next_after(start)
+    tick = CronSchedule.parse(schedule).next_after(start)
     assume(tick is not None)
     assert tick == next(CronSim(schedule, datetime.fromtimestamp(start // 60 * 60, tz=UTC))).timestamp()
 
 
 @given(st.text() | st.text(alphabet="0123456789*-,/ LW#?@JANSUN"))
 def test_any_text_is_a_schedule_or_has_a_fault(text: str) -> None:
-    fault = schedule_fault(text)
+    fault = schedule_error(text)
     if fault is None:
-        Schedule.parse(text).next_after(0)
+        CronSchedule.parse(text).next_after(0)
     else:
         assert fault.endswith(".")
 
@@ -155,7 +155,7 @@ def test_six_years_hold_exactly_the_ticks_of_the_rule(schedule: str, offsets: li
     days = [begin + timedelta(days=number) for number in range((LAST_YEAR - FIRST_YEAR + 1) * 366)]
     right_days = [day for day in days if matches(" ".join(["*", "*", *rest]), day)]
     right_minutes = [60 * h + m for h in sorted(allowed(hour, 1)) for m in sorted(allowed(minute, 0))]
-    parsed, sparse = Schedule.parse(schedule), len(right_days) * len(right_minutes) <= 1500
+    parsed, sparse = CronSchedule.parse(schedule), len(right_days) * len(right_minutes) <= 1500
     if sparse:
         expected = [day.timestamp() + 60 * one for day in right_days for one in right_minutes]
         found: list[float] = []
@@ -201,7 +201,7 @@ def test_each_minute_of_a_leap_year_and_the_next_is_read_by_the_rule(schedule: s
         if right and moment.minute in fields[0] and moment.hour in fields[1] and moment.month in fields[3]:
             expected.append(moment.timestamp())
         moment += timedelta(minutes=1)
-    parsed, at = Schedule.parse(schedule), datetime(2024, 1, 1, tzinfo=UTC).timestamp() - 1
+    parsed, at = CronSchedule.parse(schedule), datetime(2024, 1, 1, tzinfo=UTC).timestamp() - 1
     found: list[float] = []
     while (tick := parsed.next_after(at)) is not None and tick < moment.timestamp():
         found.append(tick)

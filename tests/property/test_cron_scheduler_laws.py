@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fnkit.contract.cron import Schedule
+from fnkit.contract.cron import CronSchedule
 from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
 from tests.support.stored_cron import store_cron
 
@@ -93,7 +93,7 @@ def test_no_tick_is_begun_twice_and_each_is_one_of_the_schedules(steps: list[tup
             found = ticks(world, name)
             assert len(set(found)) == len(found), steps
             for tick in found:
-                assert any(Schedule.parse(text).next_after(tick - 1) == tick for text in world.schedules[name])
+                assert any(CronSchedule.parse(text).next_after(tick - 1) == tick for text in world.schedules[name])
             begun += len(found)
         assert len(gateway.arrived) <= begun + world.fired_by_hand
         await world.running.kill()

@@ -9,12 +9,12 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.delivery_frames import Post
-from fnkit.platform.gateway.delivery_requests import PEER, DeliveryForms, delivery_request
-from fnkit.platform.gateway.requests import envelope
+from fnkit.platform.delivery_frames import DeliveryRequest
+from fnkit.platform.gateway.delivery_requests import DELIVERY_CLIENT_HOST, InvocationTemplates, build_http_request
+from fnkit.platform.gateway.requests import encode_invocation
 from fnkit.platform.routing import Route
 
-FORMS = DeliveryForms()  # kept over all examples: one must not show in another
+FORMS = InvocationTemplates()  # kept over all examples: one must not show in another
 ROUTES = st.builds(SimpleNamespace, memory=st.sampled_from([128, 256]), name=st.sampled_from(["f", 'g"\\']))
 BODIES = (
     st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | st.sampled_from([b"", b"hello===", b"aGk="])
@@ -27,9 +27,15 @@ IDS = st.uuids().map(str)
 def test_a_completed_form_is_what_a_client_would_have_sent(
     route: SimpleNamespace, content_type: bytes, body: bytes, request_id: str
 ) -> None:
-    post, same = Post(b"f.localhost", content_type, body), cast("Route", route)
-    plain = envelope(
-        delivery_request(post), same, "/", "", request_id=request_id, client_host=PEER, hide_credentials=False
+    post, same = DeliveryRequest(b"f.localhost", content_type, body), cast("Route", route)
+    plain = encode_invocation(
+        build_http_request(post),
+        same,
+        "/",
+        "",
+        request_id=request_id,
+        client_host=DELIVERY_CLIENT_HOST,
+        hide_credentials=False,
     )
 
-    assert json.loads(FORMS.envelope(same, post, request_id)) == json.loads(plain)
+    assert json.loads(FORMS.encode(same, post, request_id)) == json.loads(plain)

@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fnkit.platform.logql.entries import Entry
+from fnkit.platform.logql.entries import LogEntry
 from fnkit.platform.logql.evaluation import evaluate
-from fnkit.platform.logql.frames import Moments
+from fnkit.platform.logql.frames import TimeSteps
 from fnkit.platform.logql.parsing import parse_query
 from fnkit.platform.logql.printing import print_query
-from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.refusal import QueryError
 from fnkit.platform.logql.syntax import (
     AllOf,
     AnyOf,
-    Assignment,
+    LabelAssignment,
     BinaryOperation,
-    Comparison,
-    Condition,
+    LabelComparison,
+    LabelCondition,
     Decolorize,
     Drop,
     Extraction,
@@ -38,15 +38,15 @@ from fnkit.platform.logql.syntax import (
     LogQuery,
     LogRange,
     Matcher,
-    Matching,
+    VectorMatching,
     MetricQuery,
-    Number,
+    NumberLiteral,
     Query,
     RangeAggregation,
     RegexpParser,
     Stage,
     Unwrap,
-    Vector,
+    VectorLiteral,
     VectorAggregation,
 )
 
@@ -62,11 +62,11 @@ def matchers() -> st.SearchStrategy[Matcher]:
     return plain | patterns
 
 
-def conditions() -> st.SearchStrategy[Condition]:
+def conditions() -> st.SearchStrategy[LabelCondition]:
     operators = st.sampled_from(["==", "!=", ">", ">=", "<", "<="])
-    numbers = st.builds(Comparison, NAMES, operators, st.floats(-1e9, 1e9), st.just("number"))
-    durations = st.builds(Comparison, NAMES, operators, DURATIONS.map(float), st.just("duration"))
-    sizes = st.builds(Comparison, NAMES, operators, st.integers(0, 10**9).map(float), st.just("size"))
+    numbers = st.builds(LabelComparison, NAMES, operators, st.floats(-1e9, 1e9), st.just("number"))
+    durations = st.builds(LabelComparison, NAMES, operators, DURATIONS.map(float), st.just("duration"))
+    sizes = st.builds(LabelComparison, NAMES, operators, st.integers(0, 10**9).map(float), st.just("size"))
     return st.recursive(
         matchers() | numbers | durations | sizes,
         lambda inner: st.builds(AllOf, inner, inner) | st.builds(AnyOf, inner, inner),
@@ -77,8 +77,8 @@ def conditions() -> st.SearchStrategy[Condition]:
 def stages() -> st.SearchStrategy[Stage]:
     extractions = st.lists(st.builds(Extraction, NAMES, st.just("a.b[0]")), max_size=2).map(tuple)
     named = st.lists(NAMES | matchers(), min_size=1, max_size=3).map(tuple)
-    assignments = st.builds(Assignment, NAMES, NAMES, st.just(value=False)) | st.builds(
-        Assignment, NAMES, st.just("x {{.a}}"), st.just(value=True)
+    assignments = st.builds(LabelAssignment, NAMES, NAMES, st.just(value=False)) | st.builds(
+        LabelAssignment, NAMES, st.just("x {{.a}}"), st.just(value=True)
     )
     return st.one_of(
         st.builds(LineFilter, st.sampled_from(["|=", "!="]), st.lists(TEXTS, min_size=1, max_size=3).map(tuple)),
@@ -128,8 +128,8 @@ def metrics() -> st.SearchStrategy[MetricQuery]:
         st.none(),
         GROUPINGS,
     )
-    series = lines | samples | st.builds(Vector, st.floats(-1e6, 1e6))
-    matchings = st.builds(Matching, st.lists(NAMES, min_size=1, max_size=2).map(tuple), st.booleans())
+    series = lines | samples | st.builds(VectorLiteral, st.floats(-1e6, 1e6))
+    matchings = st.builds(VectorMatching, st.lists(NAMES, min_size=1, max_size=2).map(tuple), st.booleans())
 
     def larger(inner: st.SearchStrategy[MetricQuery]) -> st.SearchStrategy[MetricQuery]:
         return st.one_of(
@@ -139,7 +139,7 @@ def metrics() -> st.SearchStrategy[MetricQuery]:
                 BinaryOperation, st.sampled_from(["+", "^", "and"]), inner, inner, st.just(value=False), matchings
             ),
             st.builds(BinaryOperation, st.sampled_from([">", "=="]), inner, inner, st.booleans()),
-            st.builds(BinaryOperation, st.just("*"), inner, st.builds(Number, st.floats(-1e9, 1e9))),
+            st.builds(BinaryOperation, st.just("*"), inner, st.builds(NumberLiteral, st.floats(-1e9, 1e9))),
         )
 
     return st.recursive(series, larger, max_leaves=4)
@@ -178,7 +178,7 @@ FRAGMENTS = [
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         query = parse_query(text)
-    except QueryRefused as refused:
+    except QueryError as refused:
         assert refused.message.startswith("parse error")  # noqa: PT017  either way is right
     else:
         assert parse_query(print_query(query)) == query
@@ -193,13 +193,13 @@ LINES = st.lists(
 Line = tuple[int, str, str, int]
 
 
-def source(lines: list[Line]) -> Iterator[Entry]:
+def source(lines: list[Line]) -> Iterator[LogEntry]:
     for time, stream, level, value in sorted(lines):
-        yield Entry(time * SECOND, json.dumps({"level": level, "value": value}), {"stream": stream}, {})
+        yield LogEntry(time * SECOND, json.dumps({"level": level, "value": value}), {"stream": stream}, {})
 
 
-def answer(query: str, lines: list[Line], moments: Moments) -> dict[tuple[str, ...], list[float | None]]:
-    def read(_query: LogQuery, after: int, until: int) -> Iterator[Entry]:
+def answer(query: str, lines: list[Line], moments: TimeSteps) -> dict[tuple[str, ...], list[float | None]]:
+    def read(_query: LogQuery, after: int, until: int) -> Iterator[LogEntry]:
         return (entry for entry in source(lines) if after < entry.time <= until)
 
     metric = parse_query(query)
@@ -240,7 +240,7 @@ def test_each_moment_has_what_its_window_holds(
 ) -> None:
     stages = "| json | keep level" if function == "count_over_time" else "| json | drop stream | unwrap value"
     query = f'max by (level) ({function}({{s="t"}} {stages} [{interval}s] offset {offset}s))'
-    moments = Moments(start * SECOND, (start + length) * SECOND, step * SECOND)
+    moments = TimeSteps(start * SECOND, (start + length) * SECOND, step * SECOND)
 
     wanted: dict[tuple[str, ...], list[object]] = defaultdict(lambda: [None] * moments.count)
     for index in range(moments.count):
@@ -256,7 +256,7 @@ def test_each_moment_has_what_its_window_holds(
 @settings(deadline=None)
 @given(lines=LINES, interval=st.integers(1, 30))
 def test_sums_of_sums_are_sums(lines: list[Line], interval: int) -> None:
-    moments = Moments(10 * SECOND, 50 * SECOND, 5 * SECOND)
+    moments = TimeSteps(10 * SECOND, 50 * SECOND, 5 * SECOND)
     count = f'count_over_time({{s="t"}} | json | keep level, stream [{interval}s])'
     whole = answer(f"sum({count})", lines, moments)
 

@@ -6,31 +6,31 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.contract.preloading import PRELOAD_OFF_TAG
+from fnkit.contract.preloading import PRELOAD_DISABLED_TAG
 from fnkit.contract.resources import Cron, Function
 from fnkit.plan import (
     Action,
-    Desired,
+    DesiredState,
     DesiredCron,
     DesiredFunction,
     DesiredNamespace,
     DesiredTrigger,
     FunctionChange,
     Plan,
-    TriggerSettings,
+    TriggerConfig,
     make_plan,
     plan_destroy,
-    undecided_children,
+    resources_to_fetch,
 )
-from fnkit.plan.changes import FunctionSettings, NamespaceSettings, decode_plan, encode_plan
-from fnkit.plan.tags import TAG_MAX, child_hash, child_tags, is_ours, owner_tags
+from fnkit.plan.changes import FunctionConfig, NamespaceConfig, decode_plan, encode_plan
+from fnkit.plan.tags import MAX_TAG_LENGTH, owned_hash, owned_hash_tags, is_fnkit_tag, owner_tags
 from tests.support.api_model import ModelApi
 
 NAMES = st.sampled_from(["orders", "cleanup", "hello", "report", "sync"])
 SECRETS = st.sets(st.sampled_from(["DATABASE_URL", "API_KEY", "TOKEN"]))
 ENVIRONMENTS = st.dictionaries(st.sampled_from(["LEVEL", "MODE", "URL"]), st.sampled_from(["a", "b"]))
 TAGS = st.sets(st.sampled_from(["team=shop", "blue", "v2"]))
-PRELOAD = st.sampled_from([(), (PRELOAD_OFF_TAG,)])
+PRELOAD = st.sampled_from([(), (PRELOAD_DISABLED_TAG,)])
 VALUES = st.fixed_dictionaries(
     {name: st.sampled_from(["one", "two"]) for name in ("DATABASE_URL", "API_KEY", "TOKEN")}
 )
@@ -51,7 +51,7 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
     triggers = tuple(
         DesiredTrigger(
             name=trigger,
-            settings=TriggerSettings(
+            settings=TriggerConfig(
                 source="nats",
                 address=draw(st.sampled_from(["orders.created", "orders.>"])),
                 description=draw(st.sampled_from(["", "Orders"])),
@@ -63,14 +63,14 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
         for trigger in sorted(draw(st.sets(st.sampled_from(["created", "all"]))))
     )
     made = [
-        *(child_hash("cron", cron.name) for cron in crons),
-        *(child_hash("domain", hostname) for hostname in domains),
-        *(child_hash("trigger", trigger.name) for trigger in triggers),
-        *(child_hash("tag", tag) for tag in tags),
+        *(owned_hash("cron", cron.name) for cron in crons),
+        *(owned_hash("domain", hostname) for hostname in domains),
+        *(owned_hash("trigger", trigger.name) for trigger in triggers),
+        *(owned_hash("tag", tag) for tag in tags),
     ]
     return DesiredFunction(
         name=name,
-        settings=FunctionSettings(
+        settings=FunctionConfig(
             runtime=draw(st.sampled_from(["python313", "python312", "node22"])),
             handler="handler.handle",
             memory=draw(st.sampled_from([128, 256])),
@@ -85,7 +85,7 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
             private_network_id=draw(st.sampled_from(["", "11111111-1111-1111-1111-111111111111"])),
         ),
         secrets=tuple(sorted(draw(SECRETS))),
-        tags=(*sorted(tags), *owner_tags("shop", ""), *child_tags(made), *draw(PRELOAD)),
+        tags=(*sorted(tags), *owner_tags("shop", ""), *owned_hash_tags(made), *draw(PRELOAD)),
         crons=crons,
         domains=domains,
         triggers=triggers,
@@ -95,15 +95,15 @@ def functions(draw: st.DrawFn, name: str) -> DesiredFunction:
 
 
 @st.composite
-def projects(draw: st.DrawFn) -> Desired:
+def projects(draw: st.DrawFn) -> DesiredState:
     names = sorted(draw(st.sets(NAMES)))
-    return Desired(
+    return DesiredState(
         project="shop",
         stage="",
         namespace=DesiredNamespace(
             name="shop",
             shared=False,
-            settings=NamespaceSettings(
+            settings=NamespaceConfig(
                 description=draw(st.sampled_from(["", "The shop"])),
                 environment=draw(ENVIRONMENTS),
                 tags=owner_tags("shop", ""),
@@ -114,19 +114,19 @@ def projects(draw: st.DrawFn) -> Desired:
     )
 
 
-def plan(desired: Desired, api: ModelApi, values: dict[str, str]) -> Plan:
+def plan(desired: DesiredState, api: ModelApi, values: dict[str, str]) -> Plan:
     return make_plan(
         desired, api.observe(desired), api.verdicts(values), api_url="http://api", region="fr-par", project_id="p"
     )
 
 
-def deploy(desired: Desired, api: ModelApi, values: dict[str, str]) -> Plan:
+def deploy(desired: DesiredState, api: ModelApi, values: dict[str, str]) -> Plan:
     made = plan(desired, api, values)
     api.apply(made, values)
     return made
 
 
-def refreshed(desired: Desired, api: ModelApi, values: dict[str, str]) -> Plan:
+def refreshed(desired: DesiredState, api: ModelApi, values: dict[str, str]) -> Plan:
     """As with --refresh: every list is fetched."""
     return make_plan(
         desired, api.observe(), api.verdicts(values), api_url="http://api", region="fr-par", project_id="p"
@@ -157,18 +157,18 @@ def contents(api: ModelApi) -> object:
 
 
 @given(projects(), VALUES)
-def test_after_a_deploy_everything_is_kept(desired: Desired, values: dict[str, str]) -> None:
+def test_after_a_deploy_everything_is_kept(desired: DesiredState, values: dict[str, str]) -> None:
     api = ModelApi()
     deploy(desired, api, values)
     again = plan(desired, api, values)
     assert again.is_empty, again
-    assert undecided_children(desired, api.observe()) == (), "links tell that no list need be fetched"
+    assert resources_to_fetch(desired, api.observe()) == (), "links tell that no list need be fetched"
     assert refreshed(desired, api, values).is_empty, "nor does fetching all of them find anything"
 
 
 @given(projects(), projects(), VALUES, VALUES)
 def test_deploying_a_then_b_leaves_what_b_leaves(
-    a: Desired, b: Desired, first: dict[str, str], then: dict[str, str]
+    a: DesiredState, b: DesiredState, first: dict[str, str], then: dict[str, str]
 ) -> None:
     api, fresh = ModelApi(), ModelApi()
     deploy(a, api, first)
@@ -182,13 +182,13 @@ def test_deploying_a_then_b_leaves_what_b_leaves(
 def foreign_function(name: str) -> Function:
     api = ModelApi()
     deploy(
-        Desired(
+        DesiredState(
             project="other",
             stage="",
             namespace=DesiredNamespace(
                 name="shop",
                 shared=True,
-                settings=NamespaceSettings(description="", environment={}, tags=()),
+                settings=NamespaceConfig(description="", environment={}, tags=()),
                 secrets=(),
             ),
             functions=(_example(name),),
@@ -202,7 +202,7 @@ def foreign_function(name: str) -> Function:
 def _example(name: str) -> DesiredFunction:
     return DesiredFunction(
         name=name,
-        settings=FunctionSettings(
+        settings=FunctionConfig(
             runtime="python313",
             handler="handler.handle",
             memory=256,
@@ -225,7 +225,9 @@ def _example(name: str) -> DesiredFunction:
 
 
 @given(projects(), projects(), VALUES)
-def test_nothing_that_is_not_ours_is_changed_or_deleted(a: Desired, b: Desired, values: dict[str, str]) -> None:
+def test_nothing_that_is_not_ours_is_changed_or_deleted(
+    a: DesiredState, b: DesiredState, values: dict[str, str]
+) -> None:
     api = ModelApi()
     deploy(a, api, values)
     stranger = foreign_function("theirs")
@@ -252,7 +254,7 @@ def test_nothing_that_is_not_ours_is_changed_or_deleted(a: Desired, b: Desired, 
 
 
 @given(projects(), VALUES)
-def test_destroy_leaves_nothing(desired: Desired, values: dict[str, str]) -> None:
+def test_destroy_leaves_nothing(desired: DesiredState, values: dict[str, str]) -> None:
     api = ModelApi()
     deploy(desired, api, values)
     api.apply(
@@ -265,7 +267,7 @@ def test_destroy_leaves_nothing(desired: Desired, values: dict[str, str]) -> Non
 
 
 @given(projects(), projects(), VALUES)
-def test_a_plan_survives_json(a: Desired, b: Desired, values: dict[str, str]) -> None:
+def test_a_plan_survives_json(a: DesiredState, b: DesiredState, values: dict[str, str]) -> None:
     api = ModelApi()
     deploy(a, api, values)
     made = plan(b, api, values)
@@ -273,7 +275,7 @@ def test_a_plan_survives_json(a: Desired, b: Desired, values: dict[str, str]) ->
 
 
 @given(projects(), VALUES)
-def test_no_secret_value_is_in_a_plan(desired: Desired, values: dict[str, str]) -> None:
+def test_no_secret_value_is_in_a_plan(desired: DesiredState, values: dict[str, str]) -> None:
     marked = {name: f"s3cr3t-{value}" for name, value in values.items()}
     text = encode_plan(plan(desired, ModelApi(), marked)).decode()
     assert "s3cr3t" not in text
@@ -281,8 +283,8 @@ def test_no_secret_value_is_in_a_plan(desired: Desired, values: dict[str, str]) 
 
 @given(st.text(max_size=80), st.text(max_size=80), st.sets(st.text(max_size=8), max_size=60))
 def test_every_tag_fits_the_api(project: str, stage: str, children: set[str]) -> None:
-    tags = (*owner_tags(project, stage), *child_tags(child_hash("cron", child) for child in children))
+    tags = (*owner_tags(project, stage), *owned_hash_tags(owned_hash("cron", child) for child in children))
     for tag in tags:
-        assert len(tag) <= TAG_MAX
-        assert is_ours(tag)
+        assert len(tag) <= MAX_TAG_LENGTH
+        assert is_fnkit_tag(tag)
         assert all(character.isascii() and (character.isalnum() or character in "=._-") for character in tag)

@@ -10,11 +10,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.contract.names import function_name_fault
+from fnkit.contract.names import function_name_error
 from fnkit.errors import Problem, ProjectInvalid
 from fnkit.project import read_settings
 from fnkit.project.decoding import decode_table
-from fnkit.project.dotenv import DotenvFault, parse_dotenv
+from fnkit.project.dotenv import DotenvError, parse_dotenv
 from fnkit.project.settings import SettingsTable
 from fnkit.project.toml_lines import TomlLines
 from tests.support.project_tree import problems_of
@@ -78,7 +78,7 @@ def test_any_text_as_a_name_is_taken_or_refused_as_the_contract_says(name: str) 
     with tempfile.TemporaryDirectory() as folder:
         text = f'name = "shop"\n[[function]]\nname = {toml_string(name)}\nruntime = "{table["runtime"]}"\n'
         codes = [one.code for one in problems_of(Path(folder), {"fnkit.toml": text, "go.mod": ""})]
-    assert ("bad-name" in codes) == (function_name_fault(name) is not None)
+    assert ("bad-name" in codes) == (function_name_error(name) is not None)
 
 
 def toml_string(text: str) -> str:
@@ -146,7 +146,7 @@ def test_every_key_s_line_is_the_one_it_stands_on(document: dict[str, dict[str, 
             expected[table, key] = text.count("\n") + 1
             text += f"{key} = {value}\n"
     tomllib.loads(text)
-    lines = TomlLines.of(text)
+    lines = TomlLines.from_text(text)
     assert {path: lines.line(*path) for path in expected} == expected
 
 
@@ -164,6 +164,6 @@ def test_any_text_is_an_env_file_or_has_a_line_at_fault(text: str) -> None:
     line = 1
     try:
         parse_dotenv(text)
-    except DotenvFault as fault:
+    except DotenvError as fault:
         line = fault.line
     assert 1 <= line <= text.count("\n") + 1

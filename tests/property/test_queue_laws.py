@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from fnkit.platform.brokers.model import NatsBroker, Selector, most_specific
 from fnkit.platform.clock import VirtualClock
 from fnkit.platform.records.delivery import Delivery
-from fnkit.platform.routing import Clock
-from fnkit.platform.schedulers.attempts import ATTEMPTS, Verdict, verdict
-from fnkit.platform.schedulers.delivery import Outcome
-from fnkit.platform.schedulers.finished import Finished
-from fnkit.platform.schedulers.listening import Intake, Message
+from fnkit.platform.routing import ClockState
+from fnkit.platform.schedulers.attempts import MAX_ATTEMPTS, RetryDecision, decide
+from fnkit.platform.schedulers.delivery import DeliveryOutcome
+from fnkit.platform.schedulers.finished import RecentIds
+from fnkit.platform.schedulers.listening import Prefetch, Message
 from fnkit.platform.schedulers.nats_messages import CoreMessage
-from fnkit.platform.schedulers.nats_subjects import covers
-from fnkit.platform.schedulers.parking import Parking
+from fnkit.platform.schedulers.nats_subjects import subject_matches
+from fnkit.platform.schedulers.parking import RetryQueue
 
 NAMES = st.sampled_from(["x", "y"])
 MAYBE = st.none() | NAMES
@@ -64,12 +64,12 @@ def test_a_pattern_covers_another_only_where_it_stands_for_all_of_it(wide: str, 
     subjects = [list(words) for size in range(1, 6) for words in itertools.product("ab", repeat=size)]
     stands_for_all = all(matches(wide, words) for words in subjects if matches(narrow, words))
 
-    assert covers([wide], narrow) == stands_for_all
+    assert subject_matches([wide], narrow) == stands_for_all
 
 
 @given(PATTERNS, WORDS)
 def test_a_pattern_covers_a_subject_as_it_reads(pattern: str, words: list[str]) -> None:
-    assert covers([pattern], ".".join(words)) == matches(pattern, words)
+    assert subject_matches([pattern], ".".join(words)) == matches(pattern, words)
 
 
 @given(st.lists(st.sampled_from([None, 200, 299, 300, 404, 500, 503]), max_size=12))
@@ -79,17 +79,17 @@ def test_a_message_is_given_up_after_four_failures_and_never_for_what_nobody_ans
     delivery = Delivery(id="d", kind="nats", name="n", function="f", at="now")
     failed = 0
     for status in statuses:
-        delivery = delivery.tried(http_status=status, duration_ms=1.0)
-        judged = verdict(Outcome(status, 1.0), delivery, None)
+        delivery = delivery.with_attempt(http_status=status, duration_ms=1.0)
+        judged = decide(DeliveryOutcome(status, 1.0), delivery, None)
         failed += status is not None and status >= 300
         if status is None:
-            assert judged is Verdict.SOON
+            assert judged is RetryDecision.RETRY_NOW
         elif status < 300:
-            assert judged is Verdict.TAKEN
+            assert judged is RetryDecision.ACK
             return
         else:
-            assert judged is (Verdict.LOST if failed >= ATTEMPTS else Verdict.LATER)
-            if failed >= ATTEMPTS:
+            assert judged is (RetryDecision.GIVE_UP if failed >= MAX_ATTEMPTS else RetryDecision.RETRY_LATER)
+            if failed >= MAX_ATTEMPTS:
                 return
 
 
@@ -97,25 +97,25 @@ def test_a_message_is_given_up_after_four_failures_and_never_for_what_nobody_ans
 @given(st.integers(0, 6), st.lists(st.sampled_from(["hand", "offer", "cancel"]), max_size=40))
 def test_an_intake_loses_nothing_and_wants_what_hands_can_take(ahead: int, steps: list[str]) -> None:
     async def scenario() -> None:
-        intake, hands, offered = Intake(), list[asyncio.Task[Message]](), 0
-        intake.ahead = ahead
+        intake, hands, offered = Prefetch(), list[asyncio.Task[Message]](), 0
+        intake.limit = ahead
         for step in steps:
             if step == "hand":
-                hands.append(asyncio.ensure_future(intake.next()))
+                hands.append(asyncio.ensure_future(intake.get()))
             elif step == "cancel":
                 waiting = [hand for hand in hands if not hand.done()]
                 if waiting:
                     waiting[0].cancel()
             else:
-                intake.offer(CoreMessage(intake, b"%d" % offered))
+                intake.put(CoreMessage(intake, b"%d" % offered))
                 offered += 1
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             free = sum(not hand.done() for hand in hands)
-            assert intake.wanted == free - len(intake.waiting) + ahead
-            assert not (free and intake.waiting)
+            assert intake.demand == free - len(intake.buffered) + ahead
+            assert not (free and intake.buffered)
         got = [hand.result().body for hand in hands if hand.done() and not hand.cancelled()]
-        rest = [message.body for message in intake.waiting]
+        rest = [message.body for message in intake.buffered]
         assert sorted(got + rest, key=int) == [b"%d" % number for number in range(offered)]
         for hand in hands:
             hand.cancel()
@@ -126,13 +126,13 @@ def test_an_intake_loses_nothing_and_wants_what_hands_can_take(ahead: int, steps
 
 def test_a_message_that_no_broker_keeps_is_on_its_way_from_one_attempt_to_the_next() -> None:
     async def scenario() -> None:
-        intake = Intake()
+        intake = Prefetch()
         message = CoreMessage(intake, b"x")
-        assert not intake.has(message.id)
-        await message.again(0)
-        assert intake.has(message.id)
-        again = await intake.next()
-        assert (again.id, again.deliveries, intake.has(message.id)) == (message.id, 2, False)
+        assert not intake.contains(message.id)
+        await message.nack(0)
+        assert intake.contains(message.id)
+        again = await intake.get()
+        assert (again.id, again.deliveries, intake.contains(message.id)) == (message.id, 2, False)
 
     asyncio.run(scenario())
 
@@ -142,13 +142,13 @@ def test_what_is_parked_comes_out_when_it_is_due_and_not_before(
     parked: list[tuple[int, int]], advanced: int
 ) -> None:
     async def scenario() -> None:
-        clock = VirtualClock(Clock(epoch=1000.0, real=1000.0, speed=0.0))
-        parking: Parking[int] = Parking(clock)
+        clock = VirtualClock(ClockState(platform_time=1000.0, real_time=1000.0, speed=0.0))
+        parking: RetryQueue[int] = RetryQueue(clock)
         for number, (delay, size) in enumerate(parked):
-            assert parking.park(number, size, 1000.0 + delay)
-        assert all(parked[number][0] == 0 for number in parking.due())
+            assert parking.put(number, size, 1000.0 + delay)
+        assert all(parked[number][0] == 0 for number in parking.pop_due())
         clock.advance(advanced)
-        due = parking.due()
+        due = parking.pop_due()
         assert sorted(due) == [n for n, (delay, _) in enumerate(parked) if 0 < delay <= advanced]
         assert [parked[number][0] for number in due] == sorted(parked[number][0] for number in due)
 
@@ -157,7 +157,7 @@ def test_what_is_parked_comes_out_when_it_is_due_and_not_before(
 
 @given(st.lists(st.integers(0, 30), max_size=60))
 def test_the_newest_finished_messages_are_known(ids: list[int]) -> None:
-    finished = Finished()
+    finished = RecentIds()
     for one in ids:
         finished.add(str(one))
     assert all(str(one) in finished for one in ids)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.gateway.trace_context import TraceContext, read_trace_context, without_trace_context
+from fnkit.platform.gateway.trace_context import TraceContext, parse_trace_context, strip_trace_context
 
 TRACE = "0123456789abcdef0123456789abcdef"
 SPAN = "1234567890abcdef"
@@ -72,7 +72,7 @@ def state_by_the_book(values: list[str]) -> str:
 def read(parents: list[str], states: list[str] | None = None) -> TraceContext | None:
     headers = [(b"traceparent", parent.encode("latin-1")) for parent in parents]
     headers += [(b"tracestate", state.encode("latin-1")) for state in states or []]
-    return read_trace_context([(b"host", b"x"), *headers, (b"accept", b"*/*")])
+    return parse_trace_context([(b"host", b"x"), *headers, (b"accept", b"*/*")])
 
 
 fields = st.builds(
@@ -98,7 +98,7 @@ parents = st.builds(lambda a, b, c: a + b + c, starts, fields, ends) | st.text(
 def test_a_traceparent_is_read_as_the_recommendation_reads_it(value: str) -> None:
     expected = parent_by_the_book(value)
     context = read([value])
-    assert (context and (context.trace_id, context.parent_id, context.sampled)) == expected
+    assert (context and (context.trace_id, context.parent_id, context.is_sampled)) == expected
 
 
 members = st.builds(
@@ -135,14 +135,14 @@ lists = st.lists(st.one_of(members, st.sampled_from(["", " ", "\t", "a=1", "b@c=
 def test_a_tracestate_is_kept_whole_or_left_out_as_the_recommendation_says(values: list[str]) -> None:
     context = read([GOOD], values)
     assert context is not None
-    assert context.state.decode("latin-1") == state_by_the_book(values)
+    assert context.tracestate.decode("latin-1") == state_by_the_book(values)
 
 
 @given(parents, st.lists(lists, max_size=2))
 def test_what_is_passed_on_unchanged_is_read_as_the_same(value: str, states: list[str]) -> None:
     context = read([value], states)
     if context is not None:
-        again = read_trace_context(context.headers())
+        again = parse_trace_context(context.headers())
         assert again == context
 
 
@@ -152,15 +152,15 @@ def test_a_continued_trace_keeps_trace_flag_and_state_and_is_of_version_00(
 ) -> None:
     context = read([value], states)
     if context is not None:
-        headers = context.continued(span)
-        again = read_trace_context(headers)
+        headers = context.child_headers(span)
+        again = parse_trace_context(headers)
         assert again is not None
         assert headers[0][1].startswith(b"00-")
-        assert (again.trace_id, again.parent_id, again.sampled, again.state) == (
+        assert (again.trace_id, again.parent_id, again.is_sampled, again.tracestate) == (
             context.trace_id,
             span,
-            context.sampled,
-            context.state,
+            context.is_sampled,
+            context.tracestate,
         )
 
 
@@ -172,16 +172,16 @@ def test_anything_but_one_traceparent_is_none(values: list[str]) -> None:
 def test_several_tracestates_are_one_list_in_their_order() -> None:
     context = read([GOOD], ["a=1, b=2", "", "c=3"])
     assert context is not None
-    assert context.state == b"a=1,b=2,c=3"
+    assert context.tracestate == b"a=1,b=2,c=3"
 
 
 @pytest.mark.parametrize(("count", "kept"), [(32, 32), (33, 0)])
 def test_a_list_has_32_members_at_most(count: int, kept: int) -> None:
     context = read([GOOD], [",".join(f"a{number}=1" for number in range(count))])
     assert context is not None
-    assert len([member for member in context.state.split(b",") if member]) == kept
+    assert len([member for member in context.tracestate.split(b",") if member]) == kept
 
 
 def test_other_headers_are_left_as_they_are() -> None:
     headers = [(b"a", b"1"), (b"traceparent", b"x"), (b"b", b"2"), (b"tracestate", b"y"), (b"a", b"3")]
-    assert without_trace_context(headers) == [(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]
+    assert strip_trace_context(headers) == [(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]

@@ -9,24 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 
-from fnkit.contract.resources import Cron, Domain, Function, Namespace, NatsConfig, SecretHashedValue, Trigger
+from fnkit.contract.resources import Cron, Domain, Function, Namespace, ScwNatsConfig, SecretHashedValue, Trigger
 from fnkit.plan import (
     Action,
-    ChildChange,
+    AttachedResourceChange,
     CronChange,
     DomainChange,
     FunctionChange,
-    LiveChildren,
+    AttachedResources,
     NamespaceChange,
-    Observed,
+    ObservedState,
     Plan,
-    SecretVerdicts,
+    SecretMatches,
     TriggerChange,
-    undecided_children,
+    resources_to_fetch,
 )
-from fnkit.plan.changes import SecretChanges
-from fnkit.plan.desired import Desired
-from fnkit.plan.tags import code_tag, links_tag, live_links
+from fnkit.plan.changes import SecretDiff
+from fnkit.plan.desired import DesiredState
+from fnkit.plan.tags import code_tag, resource_hash_tag, hash_live_ids
 
 Child = Cron | Domain | Trigger
 
@@ -40,27 +40,27 @@ class ModelApi:
     children: dict[str, dict[str, Child]] = field(default_factory=dict)
     ids: count[int] = field(default_factory=lambda: count(1))
 
-    def observe(self, desired: Desired | None = None) -> Observed:
+    def observe(self, desired: DesiredState | None = None) -> ObservedState:
         """Everything; with ``desired``, only the lists that planning asks for."""
-        plain = Observed(namespace=self.namespace, functions=tuple(self.functions.values()))
-        asked = undecided_children(desired, plain) if desired else [one.id for one in self.functions.values()]
-        return Observed(
+        plain = ObservedState(namespace=self.namespace, functions=tuple(self.functions.values()))
+        asked = resources_to_fetch(desired, plain) if desired else [one.id for one in self.functions.values()]
+        return ObservedState(
             namespace=plain.namespace,
             functions=plain.functions,
-            children={function_id: self._beneath(function_id) for function_id in asked},
+            attached_resources={function_id: self._beneath(function_id) for function_id in asked},
         )
 
-    def _beneath(self, function_id: str) -> LiveChildren:
+    def _beneath(self, function_id: str) -> AttachedResources:
         live = self.children.get(function_id, {}).values()
-        return LiveChildren(
+        return AttachedResources(
             crons=tuple(one for one in live if isinstance(one, Cron)),
             domains=tuple(one for one in live if isinstance(one, Domain)),
             triggers=tuple(one for one in live if isinstance(one, Trigger)),
         )
 
-    def verdicts(self, values: dict[str, str]) -> SecretVerdicts:
+    def verdicts(self, values: dict[str, str]) -> SecretMatches:
         """Hashes are spelled ``#value`` here."""
-        return SecretVerdicts(frozenset((f"#{value}", name) for name, value in values.items()))
+        return SecretMatches(frozenset((f"#{value}", name) for name, value in values.items()))
 
     def apply(self, plan: Plan, values: dict[str, str]) -> None:
         for change in plan.changes:
@@ -68,7 +68,7 @@ class ModelApi:
                 case NamespaceChange():
                     self._namespace(change, values)
                 case FunctionChange():
-                    self._function(change, plan.children_of(change.name), values)
+                    self._function(change, plan.attached_changes(change.name), values)
                 case _:
                     pass  # goes with its function
 
@@ -97,7 +97,9 @@ class ModelApi:
             region="fr-par",
         )
 
-    def _function(self, change: FunctionChange, children: tuple[ChildChange, ...], values: dict[str, str]) -> None:
+    def _function(
+        self, change: FunctionChange, children: tuple[AttachedResourceChange, ...], values: dict[str, str]
+    ) -> None:
         if change.action is Action.KEEP:
             assert all(child.action is Action.KEEP for child in children), "a kept function's children are kept"
             return
@@ -111,7 +113,7 @@ class ModelApi:
         assert change.settings is not None
         function_id = old.id if old else self._new_id()
         ids = self._apply_children(function_id, children)
-        links = change.live_links if change.live_links is not None else live_links(ids)
+        links = change.live_links if change.live_links is not None else hash_live_ids(ids)
         wanted = change.settings
         self.functions[change.name] = Function(
             id=function_id,
@@ -134,12 +136,12 @@ class ModelApi:
             ),
             http_option=wanted.http_option,
             sandbox=wanted.sandbox,
-            tags=[*change.tags, code_tag(change.code), links_tag(change.declared, links)],
+            tags=[*change.tags, code_tag(change.code), resource_hash_tag(change.declared, links)],
             private_network_id=wanted.private_network_id or None,
             region="fr-par",
         )
 
-    def _apply_children(self, function_id: str, changes: tuple[ChildChange, ...]) -> list[str]:
+    def _apply_children(self, function_id: str, changes: tuple[AttachedResourceChange, ...]) -> list[str]:
         live = self.children.setdefault(function_id, {})
         ids = []
         for change in changes:
@@ -155,7 +157,7 @@ class ModelApi:
         return ids
 
 
-def _child(change: ChildChange, child_id: str, function_id: str) -> Child:
+def _child(change: AttachedResourceChange, child_id: str, function_id: str) -> Child:
     match change:
         case CronChange():
             return Cron(
@@ -180,7 +182,7 @@ def _child(change: ChildChange, child_id: str, function_id: str) -> Child:
                 function_id=function_id,
                 input_type="scw_nats",
                 status="ready",
-                scw_nats_config=NatsConfig(
+                scw_nats_config=ScwNatsConfig(
                     subject=change.settings.address,
                     mnq_nats_account_id=change.settings.account,
                     mnq_project_id=change.settings.project_id,
@@ -189,9 +191,7 @@ def _child(change: ChildChange, child_id: str, function_id: str) -> Child:
             )
 
 
-def _merge(
-    live: list[SecretHashedValue], changes: SecretChanges, values: dict[str, str]
-) -> list[SecretHashedValue]:
+def _merge(live: list[SecretHashedValue], changes: SecretDiff, values: dict[str, str]) -> list[SecretHashedValue]:
     hashes = {secret.key: secret.hashed_value for secret in live}
     hashes |= {name: f"#{values[name]}" for name in changes.write}
     return [SecretHashedValue(key=key, hashed_value=hashes[key]) for key in hashes if key not in changes.remove]

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnkit.bundler import Bundle, BundleProgress, Kind, Target, bundle_project
-from fnkit.project.model import FunctionSpec, NamespaceSpec, Project, Source
+from fnkit.bundler import Bundle, BundleProgress, TargetKind, BundleTarget, bundle_project
+from fnkit.project.model import FunctionSpec, NamespaceSpec, Project, SourceLocation
 
 LOCAL = f"cpython-{sys.version_info[0]}.{sys.version_info[1]}-x86_64-linux-gnu"
 """The running interpreter as a target: what is bundled for it can be run here."""
@@ -31,7 +31,7 @@ def a_function(
         name=name,
         runtime=runtime,
         handler=handler,
-        source=Source(handler.rpartition(".")[0] + ".py", 1),
+        source=SourceLocation(handler.rpartition(".")[0] + ".py", 1),
         memory=256,
         min_scale=0,
         max_scale=5,
@@ -96,13 +96,13 @@ class Bundling:
     def out(self) -> Path:
         return self.folder / "out"
 
-    def bundle(self, project: Project, *, kind: Kind = "local", target: str = LOCAL) -> Bundle:
+    def bundle(self, project: Project, *, kind: TargetKind = "local", target: str = LOCAL) -> Bundle:
         """Bundle a project of one runtime."""
         self.steps.clear()
         runtimes = {one.runtime for one in project.functions}
         [bundle] = bundle_project(
             project,
-            {} if kind == "scaleway" else {runtime: Target.parse(runtime, target) for runtime in runtimes},
+            {} if kind == "scaleway" else {runtime: BundleTarget.parse(runtime, target) for runtime in runtimes},
             out=self.out,
             cache=self.cache,
             kind=kind,

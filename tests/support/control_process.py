@@ -70,7 +70,7 @@ def control_settings(home: Path, **changes: object) -> ProcessSettings:
     for port in ("api_port", "gateway_port"):
         changes[port] = changes[port] if port in changes else free_port()
     settings = ProcessSettings(
-        home=str(home),
+        data_dir=str(home),
         host="127.0.0.1",
         api_port=0,
         gateway_port=0,
@@ -96,7 +96,7 @@ class ControlProcess:
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
-        with Path(self.settings.home, "control.log").open("ab") as log:
+        with Path(self.settings.data_dir, "control.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "fnkit.platform.server.control"], stdin=subprocess.PIPE, stderr=log
             )
@@ -165,7 +165,7 @@ class ControlProcess:
     @property
     def log(self) -> str:
         """What the process wrote."""
-        return Path(self.settings.home, "control.log").read_text()
+        return Path(self.settings.data_dir, "control.log").read_text()
 
     def get(self, kind: str, record_id: object) -> dict[str, object]:
         """One object."""
@@ -189,7 +189,7 @@ class ControlProcess:
             return self.request("GET", "/healthz").status in (200, 503)
         except OSError:
             assert self.process is not None
-            assert self.process.poll() is None, Path(self.settings.home, "control.log").read_text()
+            assert self.process.poll() is None, Path(self.settings.data_dir, "control.log").read_text()
             return False
 
 

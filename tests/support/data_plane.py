@@ -25,8 +25,8 @@ import pytest
 
 from fnkit.platform import routing
 from fnkit.platform.layout import ProcessSettings
-from fnkit.platform.log_lines import LogLine
-from fnkit.platform.routing import Clock, Route
+from fnkit.platform.log_lines import LogRecord
+from fnkit.platform.routing import ClockState, Route
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE
 
@@ -50,7 +50,7 @@ class FakeControl:
     """Control's side of the line: listens, sends what a test wants sent, keeps what it hears."""
 
     def __init__(self, path: Path) -> None:
-        self.heard: list[routing.FromDataPlane] = []
+        self.heard: list[routing.DataPlaneMessage] = []
         self.connections = 0
         self.version = 0
         self.greeting: Callable[[], routing.Snapshot] | None = None
@@ -81,7 +81,7 @@ class FakeControl:
                 self._condition.notify_all()
             if self.greeting is not None:
                 with contextlib.suppress(OSError):  # it may have been killed since
-                    peer.sendall(routing.frame(self.greeting()))
+                    peer.sendall(routing.encode_frame(self.greeting()))
             self._read(peer)
 
     def _read(self, peer: socket.socket) -> None:
@@ -98,20 +98,20 @@ class FakeControl:
                 peer.close()
                 return
             with self._condition:
-                self.heard.append(routing.decode_from_data_plane(payload))
+                self.heard.append(routing.decode_data_plane_message(payload))
                 self._condition.notify_all()
 
-    def send(self, message: routing.FromControl) -> None:
+    def send(self, message: routing.ControlMessage) -> None:
         with self._condition:
             assert self._condition.wait_for(lambda: self._peer is not None, DEADLINE)
             peer = self._peer
         assert peer is not None
-        peer.sendall(routing.frame(message))
+        peer.sendall(routing.encode_frame(message))
 
-    def wait(self, predicate: Callable[[routing.FromDataPlane], bool]) -> routing.FromDataPlane:
+    def wait(self, predicate: Callable[[routing.DataPlaneMessage], bool]) -> routing.DataPlaneMessage:
         """Return the first message heard that the predicate holds for."""
 
-        def found() -> routing.FromDataPlane | None:
+        def found() -> routing.DataPlaneMessage | None:
             return next((message for message in self.heard if predicate(message)), None)
 
         with self._condition:
@@ -123,7 +123,7 @@ class FakeControl:
         self.version += 1
         return self.version
 
-    def acknowledged(self, message: routing.FromControl) -> None:
+    def acknowledged(self, message: routing.ControlMessage) -> None:
         self.send(message)
         self.wait(lambda heard: isinstance(heard, routing.Ack) and heard.version == message.version)
 
@@ -196,13 +196,13 @@ class DataPlaneProcess:
     def send_deploy(self, name: str, source: str | Mapping[str, str], **changes: object) -> Route:
         files = {"handler.py": source} if isinstance(source, str) else source
         route = self.route(name, self.write_code(name, files), **changes)
-        self.control.send(routing.Upsert(version=self.control.next_version(), route=route))
+        self.control.send(routing.UpsertRoute(version=self.control.next_version(), route=route))
         return route
 
     def deploy(self, name: str, source: str | Mapping[str, str], **changes: object) -> Route:
         route = self.send_deploy(name, source, **changes)
         heard = self.control.wait(lambda message: _settles(message, route))
-        assert isinstance(heard, routing.Started), heard
+        assert isinstance(heard, routing.DeploymentStarted), heard
         return route
 
     # Calling
@@ -251,10 +251,10 @@ class DataPlaneProcess:
 
     # Looking
 
-    def lines(self, route: Route) -> list[LogLine]:
+    def lines(self, route: Route) -> list[LogRecord]:
         folder = self.folder / "logs" / route.function_id
         return [
-            msgspec.json.decode(line, type=LogLine)
+            msgspec.json.decode(line, type=LogRecord)
             for path in sorted(folder.glob("*.jsonl"))
             for line in path.read_bytes().split(b"\n")[:-1]  # the last one may still be being written
         ]
@@ -283,9 +283,9 @@ class DataPlaneProcess:
             self.control.hang_up()
 
 
-def _settles(message: routing.FromDataPlane, route: Route) -> bool:
+def _settles(message: routing.DataPlaneMessage, route: Route) -> bool:
     return (
-        isinstance(message, routing.Started | routing.Failed)
+        isinstance(message, routing.DeploymentStarted | routing.DeploymentFailed)
         and message.function_id == route.function_id
         and message.generation == route.generation
     )
@@ -340,11 +340,11 @@ def running_data_plane(
     if greet:
         control.greeting = lambda: routing.Snapshot(
             version=control.next_version(),
-            clock=Clock(epoch=time.time(), real=time.time(), speed=speed),
+            clock=ClockState(platform_time=time.time(), real_time=time.time(), speed=speed),
             routes=(),
         )
     process_settings = ProcessSettings(
-        home=str(folder),
+        data_dir=str(folder),
         host="127.0.0.1",
         api_port=1,
         gateway_port=free_port(),
@@ -386,7 +386,7 @@ def running_data_plane(
     try:
         if greet:
             try:
-                control.wait(lambda message: isinstance(message, routing.Healthy))
+                control.wait(lambda message: isinstance(message, routing.DataPlaneHealthy))
             except AssertionError:
                 raise AssertionError((folder / "stderr.log").read_text()) from None
         yield plane

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 
 from fnkit.platform.routing import (
     Ack,
-    Failed,
-    FromControl,
-    FromDataPlane,
-    Healthy,
-    Hello,
+    DeploymentFailed,
+    ControlMessage,
+    DataPlaneMessage,
+    DataPlaneHealthy,
+    Handshake,
     Route,
     Snapshot,
-    Started,
-    Upsert,
-    decode_from_control,
-    frame,
+    DeploymentStarted,
+    UpsertRoute,
+    decode_control_message,
+    encode_frame,
 )
 from tests.support.waiting import wait_until
 
@@ -38,7 +38,7 @@ class DataPlanePeer:
     refusal: Callable[[Route], str | None] = lambda _route: None
     hold: bool = False
     deaf: bool = False
-    received: list[FromControl] = field(default_factory=list)
+    received: list[ControlMessage] = field(default_factory=list)
     _line: socket.socket | None = None
     _thread: threading.Thread | None = None
 
@@ -47,7 +47,7 @@ class DataPlanePeer:
         self._line.connect(self.path)
         self._thread = threading.Thread(target=self._listen, args=(self._line,), daemon=True)
         self._thread.start()
-        self.say(Hello(pid=1, gateway_port=1, isolation="test"))
+        self.say(Handshake(pid=1, gateway_port=1, isolation="test"))
         wait_until(lambda: any(isinstance(one, Snapshot) for one in self.received))
 
     def close(self) -> None:
@@ -56,21 +56,21 @@ class DataPlanePeer:
             self._line.close()
             self._thread.join(60)
 
-    def say(self, message: FromDataPlane) -> None:
+    def say(self, message: DataPlaneMessage) -> None:
         assert self._line is not None
-        self._line.sendall(frame(message))
+        self._line.sendall(encode_frame(message))
 
-    def answer(self, upsert: Upsert) -> None:
+    def answer(self, upsert: UpsertRoute) -> None:
         route = upsert.route
         fault = self.refusal(route)
         if fault is None:
-            self.say(Started(function_id=route.function_id, generation=route.generation))
+            self.say(DeploymentStarted(function_id=route.function_id, generation=route.generation))
         else:
-            self.say(Failed(function_id=route.function_id, generation=route.generation, message=fault))
+            self.say(DeploymentFailed(function_id=route.function_id, generation=route.generation, message=fault))
 
     @property
-    def upserts(self) -> list[Upsert]:
-        return [message for message in list(self.received) if isinstance(message, Upsert)]
+    def upserts(self) -> list[UpsertRoute]:
+        return [message for message in list(self.received) if isinstance(message, UpsertRoute)]
 
     @property
     def snapshot(self) -> Snapshot:
@@ -84,14 +84,14 @@ class DataPlanePeer:
                 payload = stream.read(size)
                 if len(payload) < size:  # one that was killed may have said half of something
                     return
-                message = decode_from_control(payload)
+                message = decode_control_message(payload)
                 self.received.append(message)
                 if self.deaf:
                     continue
                 self.say(Ack(version=message.version))
                 if isinstance(message, Snapshot):
-                    self.say(Healthy(version=message.version))
-                if isinstance(message, Upsert) and not self.hold:
+                    self.say(DataPlaneHealthy(version=message.version))
+                if isinstance(message, UpsertRoute) and not self.hold:
                     self.answer(message)
         except OSError:
             return

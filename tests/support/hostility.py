@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fnkit.platform.engine.isolation import Aspect
+from fnkit.platform.engine.isolation import Protection
 
 __all__ = ["AT_IMPORT", "HOSTILITIES", "NEVER_ENDING", "Hostility"]
 
@@ -64,7 +64,7 @@ class Hostility:
     name: str
     attack: str
     statuses: tuple[int, ...]
-    needs: Aspect | None = None
+    needs: Protection | None = None
     memory: int = 256
     next_statuses: tuple[int, ...] = (200,)
 
@@ -91,8 +91,8 @@ HOSTILITIES: Final = (
     Hostility("aborts", "os.abort()", (502,)),
     Hostility("crashes", "ctypes.string_at(0)", (502,)),
     Hostility("kills itself", "os.kill(os.getpid(), signal.SIGKILL)", (200, 502)),
-    Hostility("signals everybody", "os.kill(-1, signal.SIGTERM)\nreturn 'sent'", (200, 500), Aspect.SIGNALS),
-    Hostility("kills its parent", "os.kill(os.getppid(), signal.SIGKILL)", (200, 500, 502), Aspect.SIGNALS),
+    Hostility("signals everybody", "os.kill(-1, signal.SIGTERM)\nreturn 'sent'", (200, 500), Protection.SIGNALS),
+    Hostility("kills its parent", "os.kill(os.getppid(), signal.SIGKILL)", (200, 500, 502), Protection.SIGNALS),
     Hostility("asks for its end", "sys.exit(3)", (500,)),
     Hostility("interrupts", "raise KeyboardInterrupt", (500,)),
     Hostility("leaves a generator", "raise GeneratorExit", (500,)),
@@ -114,7 +114,7 @@ HOSTILITIES: Final = (
         "allocates without end",
         "held = []\nwhile True: held.append(bytearray(1 << 22))",
         (500, 502),
-        Aspect.DATA_FOLDER,  # at every level but none, where nothing bounds memory
+        Protection.DATA_DIRECTORY,  # at every level but none, where nothing bounds memory
         memory=128,
     ),
     Hostility(
@@ -122,7 +122,7 @@ HOSTILITIES: Final = (
         "try:\n    with open('/tmp/full', 'wb', buffering=0) as file:\n"
         "        while True: file.write(b'x' * (1 << 22))\nexcept OSError as error:\n    return str(error.errno)",
         (200, 502),
-        Aspect.DISK,
+        Protection.DISK,
         memory=512,
     ),
     Hostility(
@@ -130,7 +130,7 @@ HOSTILITIES: Final = (
         "count = 0\nwhile count < 2000:\n    try:\n        if os.fork() == 0: time.sleep(1000)\n"
         "    except OSError:\n        break\n    count += 1\nreturn str(count)",
         (200, 500, 502),
-        Aspect.PIDS,
+        Protection.PIDS,
         memory=512,
     ),
     Hostility("opens without end", "while True: os.dup(1)", (500, 502)),
@@ -244,7 +244,7 @@ HOSTILITIES: Final = (
         "for change in (lambda: os.chmod(own, 0), lambda: os.unlink(own), lambda: open(own, 'w')):\n"
         "    try: change()\n    except OSError: pass\n    else: return 'changed'\nreturn 'kept'",
         (200,),
-        Aspect.ATTRIBUTES,
+        Protection.ATTRIBUTES,
     ),
 )
 """Handlers that come to an end by themselves."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fnkit.platform.engine.logs import LogWriter
-from fnkit.platform.log_lines import Stream
+from fnkit.platform.log_lines import LogStream
 
 __all__ = ["LoggedLine", "write_lines"]
 
@@ -18,7 +18,7 @@ class LoggedLine:
 
     time: int
     message: str
-    stream: Stream = "stdout"
+    stream: LogStream = "stdout"
     instance: str = "i-1"
     request_id: str = ""
 

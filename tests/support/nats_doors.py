@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnkit.platform.server.nats_server import nats_server
+from fnkit.platform.server.nats_server import find_nats_server
 from tests.support.certificates import CertificateAuthority, Certified
 from tests.support.nats_keys import Key, credentials_file, signed
 from tests.support.ports import free_port
@@ -67,7 +67,7 @@ class Door:
         """Start it with its door shut."""
         self.folder.mkdir()
         self._write(self.shut)
-        program = nats_server()
+        program = find_nats_server()
         assert program is not None
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([program, "-c", self._file], stdout=log, stderr=log)

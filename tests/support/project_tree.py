@@ -25,7 +25,7 @@ def write(root: Path, files: Mapping[str, str]) -> Path:
 def scanned(root: Path, files: Mapping[str, str], *, import_modules: bool = False) -> ScanReport:
     """What a scan of these files finds."""
     write(root, files)
-    return scan(root, sorted(root.rglob("*.py")), import_modules=import_modules, import_seconds=20)
+    return scan(root, sorted(root.rglob("*.py")), import_modules=import_modules, import_timeout=20)
 
 
 def built(

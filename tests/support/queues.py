@@ -19,7 +19,7 @@ import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from fnkit.platform.server.nats_server import configuration, nats_server
+from fnkit.platform.server.nats_server import nats_configuration, find_nats_server
 from tests.support.control_process import API, ControlProcess, api_of, archive
 from tests.support.noting_handlers import Call, Notes, taking_notes
 from tests.support.platform import running_platform
@@ -190,8 +190,8 @@ class Broker:
     def start(self) -> None:
         """Start it and wait until it listens."""
         file = self.folder / "nats.conf"
-        file.write_text(configuration(self.url, self.folder / "store"))
-        program = nats_server()
+        file.write_text(nats_configuration(self.url, self.folder / "store"))
+        program = find_nats_server()
         assert program is not None
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([program, "-c", file], stdout=log, stderr=log)

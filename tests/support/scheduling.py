@@ -17,16 +17,23 @@ import msgspec
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.deliveries import DeliveryLog
-from fnkit.platform.control.firing import Firing
-from fnkit.platform.control.history import History
-from fnkit.platform.control.secrets import SecretKeeper
-from fnkit.platform.control.ticks import Ticks
-from fnkit.platform.delivery_frames import GIVE_UP, POST, Answer, FrameReader, answer_frame, read_post
-from fnkit.platform.layout import Layout
+from fnkit.platform.control.firing import DispatchRequest
+from fnkit.platform.control.history import DeliveryHistory
+from fnkit.platform.control.secrets import SecretStore
+from fnkit.platform.control.ticks import CronState
+from fnkit.platform.delivery_frames import (
+    CANCEL,
+    REQUEST,
+    DeliveryResponse,
+    FrameDecoder,
+    encode_response_frame,
+    decode_request,
+)
+from fnkit.platform.layout import DataLayout
 from fnkit.platform.records.delivery import Delivery
 from fnkit.platform.schedulers.cron import CronScheduler
-from fnkit.platform.schedulers.hand_over import HandOver
-from fnkit.platform.store.blobs import Blobs
+from fnkit.platform.schedulers.hand_over import Dispatcher
+from fnkit.platform.store.blobs import BlobStore
 from fnkit.platform.store.database import Store
 from fnkit.platform.store.vault import Vault
 from tests.support.control_process import control_settings
@@ -72,16 +79,16 @@ class FakeGateway:
         task = asyncio.current_task()
         assert task is not None
         self.tasks.add(task)
-        frames, answering = FrameReader(), set[asyncio.Task[None]]()
+        frames, answering = FrameDecoder(), set[asyncio.Task[None]]()
         try:
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 while data := await reader.read(65536):
                     for frame in frames.feed(data):
-                        if frame.kind == GIVE_UP:
+                        if frame.kind == CANCEL:
                             continue  # nobody waits for the answer any more: what was begun is finished
-                        assert frame.kind == POST
-                        body = read_post(frame.content).body
-                        answering.add(asyncio.ensure_future(self._answer(frame.number, body, writer)))
+                        assert frame.kind == REQUEST
+                        body = decode_request(frame.payload).body
+                        answering.add(asyncio.ensure_future(self._answer(frame.delivery_id, body, writer)))
         finally:
             for one in answering:
                 one.cancel()
@@ -95,7 +102,9 @@ class FakeGateway:
         self.arrived.append(body)
         mode = self.mode
         if mode == "full":
-            writer.write(answer_frame(number, Answer(503, of_function=False, words=b"{}")))
+            writer.write(
+                encode_response_frame(number, DeliveryResponse(503, from_function=False, error_excerpt=b"{}"))
+            )
             return
         self.handled[body] += 1
         await self._handle()
@@ -103,7 +112,10 @@ class FakeGateway:
             writer.close()
         else:
             writer.write(
-                answer_frame(number, Answer(500 if mode == "fails" else 200, of_function=True, words=b"{}"))
+                encode_response_frame(
+                    number,
+                    DeliveryResponse(500 if mode == "fails" else 200, from_function=True, error_excerpt=b"{}"),
+                )
             )
 
     async def _handle(self) -> None:
@@ -131,15 +143,15 @@ async def fake_gateway(home: Path) -> AsyncIterator[FakeGateway]:
             await asyncio.wait(set(gateway.tasks))
 
 
-class _DyingTicks(Ticks):
+class _DyingTicks(CronState):
     """Ticks whose process dies right before, or right after, they are committed."""
 
     dies = ""
 
-    def begin(self, due: Sequence[tuple[str, float]]) -> list[Firing]:
+    def begin_runs(self, due: Sequence[tuple[str, float]]) -> list[DispatchRequest]:
         if due and self.dies == "before commit":
             raise Crash
-        begun = super().begin(due)
+        begun = super().begin_runs(due)
         if begun and self.dies == "after commit":
             raise Crash
         return begun
@@ -149,7 +161,7 @@ class SchedulerUnderTest:
     """One control process' worth of scheduling over the store in ``home``; ``kill`` it and make another."""
 
     def __init__(self, home: Path, clock: MachineClock) -> None:
-        layout = Layout(home)
+        layout = DataLayout(home)
         self.clock = clock
         self.store = Store(layout.database)
         self.context = ControlContext(
@@ -157,15 +169,15 @@ class SchedulerUnderTest:
             layout=layout,
             clock=clock,
             store=self.store,
-            blobs=Blobs(layout.blobs),
-            secrets=SecretKeeper(Vault(layout.keys / "platform.key")),
+            blobs=BlobStore(layout.blobs_dir),
+            secrets=SecretStore(Vault(layout.keys_dir / "platform.key")),
         )
         self.log = DeliveryLog(self.store)
         self.ticks = _DyingTicks(self.context, self.log)
-        self.hand_over = HandOver(self.context, self.log)
+        self.hand_over = Dispatcher(self.context, self.log)
         self.scheduler = CronScheduler(self.context, self.ticks, self.hand_over, wall_clock=lambda: self.clock.wall)
-        self.history = History(self.context, self.log, self.ticks)
-        self.history.deliver = self.hand_over.deliver
+        self.history = DeliveryHistory(self.context, self.log, self.ticks)
+        self.history.dispatch = self.hand_over.dispatch
         with self.store.transaction():
             self.log.reconcile()
 
@@ -191,13 +203,13 @@ class SchedulerUnderTest:
 
     async def kill(self) -> None:
         """Everything in memory is gone; nothing more is written."""
-        self.log._said.clear()
+        self.log._buffer.clear()
         await self.context.tasks.stop()
         for _ in range(3):  # until the sockets are closed
             await asyncio.sleep(0)
-        self.log._said.clear()
-        if self.log._timer is not None:
-            self.log._timer.cancel()
+        self.log._buffer.clear()
+        if self.log._flush_timer is not None:
+            self.log._flush_timer.cancel()
         self.context.secrets.close()
         self.store.close()
 
@@ -218,4 +230,4 @@ class SchedulerUnderTest:
         with self.store.transaction():
             self.store.crons.update(msgspec.structs.replace(record, **fields))
         if tell:
-            self.scheduler.changed(cron_id)
+            self.scheduler.on_cron_changed(cron_id)

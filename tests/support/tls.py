@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnkit.platform.layout import Layout
-from fnkit.platform.server.authority import make_authority
+from fnkit.platform.layout import DataLayout
+from fnkit.platform.server.authority import ensure_certificate_authority
 from tests.support.data_plane import DataPlaneProcess, Reply, running_data_plane
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE
@@ -102,6 +102,6 @@ def everything(peer: socket.socket) -> bytes:
 def running_secure_plane() -> Iterator[SecurePlane]:
     port = free_port()
     with running_data_plane(tls_port=port) as plane:
-        layout = Layout(plane.folder)
-        make_authority(layout)
-        yield SecurePlane(plane, port, layout.authority_certificate)
+        layout = DataLayout(plane.folder)
+        ensure_certificate_authority(layout)
+        yield SecurePlane(plane, port, layout.ca_certificate_file)

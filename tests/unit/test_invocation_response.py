@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fnkit.contract.invocation import CORS_DEFAULTS, map_failure, map_response, refusal
+from fnkit.contract.invocation import CORS_DEFAULTS, map_failure, map_response, immediate_response
 
 JSON = [("content-type", "application/json")]
 TEXT = [("content-type", "text/html; charset=utf-8")]
@@ -115,7 +115,7 @@ def test_a_failure_is_a_500_with_the_runtimes_words() -> None:
     ],
 )
 def test_the_runtime_refuses(path: str, length: int, trigger: str, favicon: str, status: int, text: str) -> None:
-    refused = refusal(path, length, trigger, favicon)
+    refused = immediate_response(path, length, trigger, favicon)
     assert refused is not None
     assert (refused.status, refused.text) == (status, text)
 
@@ -131,4 +131,4 @@ def test_the_runtime_refuses(path: str, length: int, trigger: str, favicon: str,
     ],
 )
 def test_the_runtime_passes_on(path: str, length: int, trigger: str, favicon: str) -> None:
-    assert refusal(path, length, trigger, favicon) is None
+    assert immediate_response(path, length, trigger, favicon) is None

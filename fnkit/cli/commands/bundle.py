@@ -31,18 +31,20 @@ __all__ = ["bundle"]
 def bundle(common: CommonOptions, *, names: tuple[str, ...], out: Path | None, target: str) -> int | None:
     """Build the deployment archives."""
     from fnkit.cli.deploy_progress import deploy_progress
-    from fnkit.cli.sites import site_for
+    from fnkit.cli.sites import deploy_target_for
     from fnkit.cli.views.bundle import BundleView
     from fnkit.deploy.loading import load_project
-    from fnkit.deploy.places import cache_folder
-    from fnkit.deploy.preparing import bundle_for, check_names
+    from fnkit.deploy.places import open_cache_directory
+    from fnkit.deploy.preparing import bundle_functions, check_function_names
 
-    site = site_for(common, target)
-    project = load_project(common.directory, stage=common.stage, available=site.available)
+    site = deploy_target_for(common, target)
+    project = load_project(common.directory, stage=common.stage, available=site.available_runtimes)
     wanted = frozenset(names) or None
-    check_names(project, wanted)
+    check_function_names(project, wanted)
     folder = out.absolute() if out is not None else project.root / ".fnkit" / "archives"
     with deploy_progress(common.output, "Bundling") as progress:
-        bundles = bundle_for(project, site, cache_folder(os.environ), wanted, progress.report, out=folder)
+        bundles = bundle_functions(
+            project, site, open_cache_directory(os.environ), wanted, progress.report, out=folder
+        )
     common.output.result(BundleView(bundles))
     return None

@@ -34,15 +34,15 @@ def list_crons(common: CommonOptions, api: ApiOptions) -> None:
 
     from fnkit.cli.firing import open_api
     from fnkit.cli.views.cron import CronsView
-    from fnkit.deploy.sources import last_deliveries, live_crons
+    from fnkit.deploy.sources import latest_deliveries, live_crons
 
     with open_api(common, api) as (client, identity):
         found = live_crons(client, identity.namespace)
-        last = last_deliveries(client, "crons", [one.source.id for one in found])
-        platform = client.platform()
+        last = latest_deliveries(client, "crons", [one.resource.id for one in found])
+        platform = client.platform_info()
     # The local platform's clock may run faster than this machine's, or stand still; Scaleway reports no time.
     now = time.time() if platform is None or platform.now is None else platform.now
-    common.output.result(CronsView.of(found, last, now))
+    common.output.result(CronsView.build(found, last, now))
 
 
 @click.command()
@@ -57,10 +57,10 @@ def next_runs(common: CommonOptions, *, name: str, count: int) -> None:
     NAME is the name of a cron or of a function. EXPRESSION is a schedule as one argument, such as
     '*/5 * * * MON-FRI'. Without an argument, show all crons of the project. No platform is contacted.
     """
-    from fnkit.cli.preview import preview
-    from fnkit.cli.views.cron import UpcomingView
+    from fnkit.cli.preview import preview_schedules
+    from fnkit.cli.views.cron import SchedulePreviewView
 
-    common.output.result(UpcomingView(preview(common, name, count)))
+    common.output.result(SchedulePreviewView(preview_schedules(common, name, count)))
 
 
 @click.command()
@@ -74,14 +74,14 @@ def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
     replace a scheduled run. Scaleway cannot run crons on demand; there, the cron's request is sent to its function
     directly. The exit code is 1 if the function fails.
     """
-    from fnkit.cli.firing import fire_now, open_api
-    from fnkit.cli.views.deliveries import FiredView
-    from fnkit.deploy.sources import chosen, live_crons
+    from fnkit.cli.firing import run_cron, open_api
+    from fnkit.cli.views.deliveries import CronRunView
+    from fnkit.deploy.sources import select_one, live_crons
 
     with open_api(common, api) as (client, identity):
-        event_source = chosen(live_crons(client, identity.namespace), name, "cron")
-        delivery = fire_now(client, event_source)
-    common.output.result(FiredView(delivery))
+        event_source = select_one(live_crons(client, identity.namespace), name, "cron")
+        delivery = run_cron(client, event_source)
+    common.output.result(CronRunView(delivery))
     return None if delivery.status == "succeeded" else 1
 
 
@@ -105,10 +105,12 @@ def history(
 
     NAME is the name of a cron, the name of a function with one cron, function/name, or an ID.
     """
-    from fnkit.cli.firing import Asked, open_api, show_deliveries
-    from fnkit.deploy.sources import chosen, live_crons
+    from fnkit.cli.firing import DeliveryQuery, open_api, show_deliveries
+    from fnkit.deploy.sources import select_one, live_crons
 
-    query = Asked(failed=failed, limit=limit, replay=replay, further=further, replay_failed=replay_failed)
+    query = DeliveryQuery(
+        failed=failed, limit=limit, replay=replay, further_ids=further, replay_failed=replay_failed
+    )
     with open_api(common, api) as (client, identity):
-        event_source = chosen(live_crons(client, identity.namespace), name, "cron")
-        return show_deliveries(common.output, client, "crons", event_source.source.id, query)
+        event_source = select_one(live_crons(client, identity.namespace), name, "cron")
+        return show_deliveries(common.output, client, "crons", event_source.resource.id, query)

@@ -15,8 +15,8 @@ from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_opt
 if TYPE_CHECKING:
     from fnkit.cli.deploy_progress import DeployProgress
     from fnkit.cli.output import Output
-    from fnkit.deploy.preparing import Prepared
-    from fnkit.deploy.results import Applied
+    from fnkit.deploy.preparing import DeployInputs
+    from fnkit.deploy.results import ApplyResult
     from fnkit.plan import Plan
 
 __all__ = ["deploy"]
@@ -57,18 +57,18 @@ def deploy(
     With NAME, deploy only these functions.
     """
     from fnkit.cli.deploy_progress import deploy_progress
-    from fnkit.cli.endpoints import endpoint_for
+    from fnkit.cli.endpoints import endpoint_from_options
     from fnkit.cli.views.deploy import DeployView
     from fnkit.client import FunctionsApi
     from fnkit.deploy import deploying
     from fnkit.deploy.loading import project_region
-    from fnkit.deploy.places import cache_folder
-    from fnkit.deploy.preparing import Wish
+    from fnkit.deploy.places import open_cache_directory
+    from fnkit.deploy.preparing import DeployRequest
 
     started = time.monotonic()
     saved_plan = _read_plan(plan_file) if plan_file is not None else None
-    endpoint = endpoint_for(common, api, project_region=project_region(common.directory, common.stage))
-    request = Wish(
+    endpoint = endpoint_from_options(common, api, project_region=project_region(common.directory, common.stage))
+    request = DeployRequest(
         directory=common.directory,
         stage=common.stage,
         names=frozenset(names) or None,
@@ -80,10 +80,12 @@ def deploy(
             request,
             client,
             environ=os.environ,
-            cache=cache_folder(os.environ),
+            cache=open_cache_directory(os.environ),
             report=progress.report,
-            approve=lambda plan: _approve(plan, common.output, progress, yes=yes or saved_plan is not None),
-            promised=saved_plan,
+            approve=lambda plan: _confirm_deletions(
+                plan, common.output, progress, yes=yes or saved_plan is not None
+            ),
+            saved_plan=saved_plan,
             wait=not no_lock_wait,
         )
     if applied is None:
@@ -92,15 +94,15 @@ def deploy(
     common.output.result(
         DeployView(
             applied=applied,
-            urls=_urls(prepared, applied),
+            urls=_function_urls(prepared, applied),
             seconds=time.monotonic() - started,
-            next_commands=_next_commands(api, applied),
+            next_commands=_suggested_commands(api, applied),
         )
     )
     return 1 if applied.failed else None
 
 
-def _approve(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
+def _confirm_deletions(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
     """Ask for confirmation if the plan deletes functions and standard input is a terminal.
 
     Scripts are not asked: they choose with ``--prune`` or ``--no-prune``.
@@ -132,12 +134,12 @@ def _read_plan(file: Path) -> Plan:
         ) from None
 
 
-def _urls(prepared: Prepared, applied: Applied) -> dict[str, str]:
+def _function_urls(prepared: DeployInputs, applied: ApplyResult) -> dict[str, str]:
     from fnkit.deploy.addresses import function_url
 
     return {
         one.name: function_url(
-            prepared.site.info,
+            prepared.target.info,
             one.domain,
             region=applied.plan.region,
             namespace=applied.plan.namespace,
@@ -148,7 +150,7 @@ def _urls(prepared: Prepared, applied: Applied) -> dict[str, str]:
     }
 
 
-def _next_commands(api: ApiOptions, applied: Applied) -> tuple[str, ...]:
+def _suggested_commands(api: ApiOptions, applied: ApplyResult) -> tuple[str, ...]:
     ready = [one.name for one in applied.functions if one.status == "ready"]
     where = " --local" if api.local else ""
     if applied.plan.is_empty or not ready:

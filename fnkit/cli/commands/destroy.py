@@ -12,7 +12,7 @@ from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_opt
 if TYPE_CHECKING:
     from fnkit.cli.deploy_progress import DeployProgress
     from fnkit.cli.output import Output
-    from fnkit.deploy.results import Applied
+    from fnkit.deploy.results import ApplyResult
     from fnkit.errors import FnkitError
     from fnkit.plan import Plan
 
@@ -29,39 +29,39 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
     Only resources that fnkit created for this project and stage are deleted.
     """
     from fnkit.cli.deploy_progress import deploy_progress
-    from fnkit.cli.endpoints import endpoint_for
+    from fnkit.cli.endpoints import endpoint_from_options
     from fnkit.cli.views.deploy import DestroyView
     from fnkit.client import FunctionsApi
     from fnkit.deploy import deploying
     from fnkit.deploy.loading import load_identity
-    from fnkit.deploy.places import cache_folder
+    from fnkit.deploy.places import open_cache_directory
 
     identity = load_identity(common.directory, stage=common.stage)
-    endpoint = endpoint_for(common, api, project_region=identity.region)
+    endpoint = endpoint_from_options(common, api, project_region=identity.region)
     with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Destroying") as progress:
         plan, applied = deploying.destroy(
             identity,
             client,
-            cache=cache_folder(os.environ),
+            cache=open_cache_directory(os.environ),
             report=progress.report,
-            approve=lambda plan: _approve(plan, common.output, progress, yes=yes),
+            approve=lambda plan: _confirm(plan, common.output, progress, yes=yes),
         )
     if applied is None and not plan.is_empty:
         common.output.message("Nothing was deleted.")
         return 1
     common.output.result(
-        DestroyView(deleted=_deleted(plan, applied), failures=_failures(applied), notes=plan.notes)
+        DestroyView(deleted=_deleted_resources(plan, applied), failures=_all_failures(applied), notes=plan.notes)
     )
     return 1 if applied is not None and applied.failed else None
 
 
-def _approve(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
+def _confirm(plan: Plan, output: Output, progress: DeployProgress, *, yes: bool) -> bool:
     names = ", ".join(change.name for change in plan.changes)
     with progress.paused():
         return output.confirm(f"This deletes {names} in {plan.region} at {plan.api_url}. Continue?", yes=yes)
 
 
-def _deleted(plan: Plan, applied: Applied | None) -> tuple[tuple[str, str], ...]:
+def _deleted_resources(plan: Plan, applied: ApplyResult | None) -> tuple[tuple[str, str], ...]:
     from fnkit.plan import NamespaceChange
 
     if applied is None:
@@ -72,7 +72,7 @@ def _deleted(plan: Plan, applied: Applied | None) -> tuple[tuple[str, str], ...]
     return tuple(gone)
 
 
-def _failures(applied: Applied | None) -> tuple[FnkitError, ...]:
+def _all_failures(applied: ApplyResult | None) -> tuple[FnkitError, ...]:
     if applied is None:
         return ()
     return applied.failures + tuple(one.failure for one in applied.functions if one.failure is not None)

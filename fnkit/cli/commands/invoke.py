@@ -14,13 +14,13 @@ from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_opt
 from fnkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from fnkit.cli.local_invocation import Answer, Request
+    from fnkit.cli.local_invocation import InvocationResult, InvocationRequest
 
 __all__ = ["invoke"]
 
-_FAILED = 500
-_NO_MODULE = re.compile(rb"No module named '([A-Za-z0-9_.]+)'")
-_CARRIED = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
+_FIRST_SERVER_ERROR = 500
+_MISSING_MODULE = re.compile(rb"No module named '([A-Za-z0-9_.]+)'")
+_REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
 
 
 @click.command()
@@ -57,24 +57,24 @@ def invoke(  # noqa: PLR0913 - one parameter an option
     """
     from fnkit.cli.views.invoke import InvokeView
 
-    request = _request(_read_event(event), _read_data(data), method, path, headers)
+    request = _build_request(_read_event(event), _read_data(data), method, path, headers)
     if remote:
-        from fnkit.cli.remote_invocation import invoke_there
+        from fnkit.cli.remote_invocation import invoke_remote
 
-        answer = invoke_there(common, api, name, request)
+        answer = invoke_remote(common, api, name, request)
     else:
-        answer = _call_here(common, name, request)
-        _hint_at_missing_package(common, answer)
+        answer = _invoke_local(common, name, request)
+        _warn_about_missing_package(common, answer)
     common.output.message(f"{answer.response.status} in {answer.duration_ms:.1f} ms")
     common.output.result(InvokeView(answer))
-    return 1 if answer.response.status >= _FAILED else None
+    return 1 if answer.response.status >= _FIRST_SERVER_ERROR else None
 
 
-def _call_here(common: CommonOptions, name: str, request: Request) -> Answer:
+def _invoke_local(common: CommonOptions, name: str, request: InvocationRequest) -> InvocationResult:
     from dataclasses import replace
     from os import environ
 
-    from fnkit.cli.local_invocation import invoke_here
+    from fnkit.cli.local_invocation import invoke_local
     from fnkit.deploy.loading import load_project
     from fnkit.project import read_secret_values
 
@@ -88,16 +88,16 @@ def _call_here(common: CommonOptions, name: str, request: Request) -> Answer:
     # Read only the secrets of this function; those of others may be missing on this machine.
     values = read_secret_values(replace(project, functions=(spec,)), environ)
     on_line = (lambda _: None) if common.output.as_json else common.output.message
-    return invoke_here(project, spec, request, values, on_line)
+    return invoke_local(project, spec, request, values, on_line)
 
 
-def _hint_at_missing_package(common: CommonOptions, answer: Answer) -> None:
+def _warn_about_missing_package(common: CommonOptions, answer: InvocationResult) -> None:
     """Warn if the handler failed to import a package that this Python interpreter lacks.
 
     A local invocation uses the installed packages; a deploy bundles the project's requirements.
     """
-    missing = _NO_MODULE.search(answer.response.body)
-    if answer.response.status == _FAILED and missing is not None:
+    missing = _MISSING_MODULE.search(answer.response.body)
+    if answer.response.status == _FIRST_SERVER_ERROR and missing is not None:
         common.output.warning(
             f"{missing.group(1).decode()} is not installed for {sys.executable}. Install the project's "
             "requirements there, or run the deployed function: `fnkit deploy --local`, then "
@@ -105,13 +105,13 @@ def _hint_at_missing_package(common: CommonOptions, answer: Answer) -> None:
         )
 
 
-def _request(
+def _build_request(
     event: dict[str, object], data: bytes, method: str | None, path: str | None, headers: tuple[str, ...]
-) -> Request:
+) -> InvocationRequest:
     """Build the request from the options. Take what they leave out from the fields of the event."""
     from urllib.parse import quote, urlencode
 
-    from fnkit.cli.local_invocation import Request
+    from fnkit.cli.local_invocation import InvocationRequest
 
     if data and "body" in event:
         raise UsageError("--data and a body in the event exclude each other.")
@@ -122,17 +122,17 @@ def _request(
     if path is None and isinstance(query, dict) and query:
         target += "?" + urlencode({str(key): str(value) for key, value in query.items()})
     event_headers = event.get("headers")
-    pairs = _headers(headers, body)
+    pairs = _parse_headers(headers, body)
     if isinstance(event_headers, dict):
         given = {name.lower() for name, _ in pairs}
         pairs += tuple((str(k), str(v)) for k, v in event_headers.items() if str(k).lower() not in given)
     http_method = method or str(event.get("httpMethod", "POST" if body else "GET"))
-    return Request(
+    return InvocationRequest(
         method=http_method.upper(),
         target=target if target.startswith("/") else f"/{target}",
         headers=pairs,
         body=body,
-        event={key: value for key, value in event.items() if key not in _CARRIED},
+        event={key: value for key, value in event.items() if key not in _REQUEST_FIELDS},
     )
 
 
@@ -164,10 +164,10 @@ def _read_file(name: str) -> bytes:
         raise UsageError(f"{name} cannot be read: {error.strerror}.", code="unreadable-file") from None
 
 
-def _headers(given: tuple[str, ...], body: bytes) -> tuple[tuple[str, str], ...]:
+def _parse_headers(texts: tuple[str, ...], body: bytes) -> tuple[tuple[str, str], ...]:
     """Parse the headers, and add content type and length of a body where they are not given."""
     pairs = []
-    for header in given:
+    for header in texts:
         name, colon, value = header.partition(":")
         if not colon or not name.strip() or not header.isprintable():
             raise UsageError(

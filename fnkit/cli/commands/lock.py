@@ -31,14 +31,14 @@ __all__ = ["lock"]
 def lock(common: CommonOptions, *, upgrade: bool, backend: Literal["uv", "pip-tools"], target: str) -> int | None:
     """Resolve dependencies and write the lock files."""
     from fnkit.cli.deploy_progress import deploy_progress
-    from fnkit.cli.sites import site_for
+    from fnkit.cli.sites import deploy_target_for
     from fnkit.cli.views.lock import LockView
     from fnkit.deploy.loading import load_project
-    from fnkit.deploy.preparing import lock_for
+    from fnkit.deploy.preparing import lock_requirements
 
-    site = site_for(common, target)
-    project = load_project(common.directory, stage=common.stage, available=site.available)
+    site = deploy_target_for(common, target)
+    project = load_project(common.directory, stage=common.stage, available=site.available_runtimes)
     with deploy_progress(common.output, "Locking") as progress:
-        locks = lock_for(project, site, progress.report, upgrade=upgrade, backend=backend)
+        locks = lock_requirements(project, site, progress.report, upgrade=upgrade, backend=backend)
     common.output.result(LockView(locks))
     return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plan"]
 
-_CHANGES = 2
+_EXIT_CHANGES = 2
 
 
 @click.command()
@@ -49,7 +49,7 @@ def plan(
     from fnkit.errors import FnkitError
 
     try:
-        computed = _make(common, api, refresh=refresh, prune=prune)
+        computed = _make_plan(common, api, refresh=refresh, prune=prune)
     except FnkitError as error:
         if exit_code:
             error.exit_code = 1  # with --exit-code, 2 means changes and nothing else
@@ -61,27 +61,27 @@ def plan(
         out.write_bytes(encode_plan(computed))
         common.output.message(f"Saved the plan to {out}.")
     common.output.result(PlanView(computed, verbose=common.output.verbosity > 0, markdown=markdown))
-    return _CHANGES if exit_code and not computed.is_empty else None
+    return _EXIT_CHANGES if exit_code and not computed.is_empty else None
 
 
-def _make(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: bool) -> Plan:
+def _make_plan(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: bool) -> Plan:
     from fnkit.cli.deploy_progress import deploy_progress
-    from fnkit.cli.endpoints import endpoint_for
+    from fnkit.cli.endpoints import endpoint_from_options
     from fnkit.client import FunctionsApi
     from fnkit.deploy.loading import project_region
-    from fnkit.deploy.pacing import Pace
-    from fnkit.deploy.places import cache_folder
-    from fnkit.deploy.preparing import Wish, prepare
+    from fnkit.deploy.pacing import AdaptiveLimiter
+    from fnkit.deploy.places import open_cache_directory
+    from fnkit.deploy.preparing import DeployRequest, prepare_inputs
 
-    endpoint = endpoint_for(common, api, project_region=project_region(common.directory, common.stage))
-    request = Wish(directory=common.directory, stage=common.stage, refresh=refresh, prune=prune)
+    endpoint = endpoint_from_options(common, api, project_region=project_region(common.directory, common.stage))
+    request = DeployRequest(directory=common.directory, stage=common.stage, refresh=refresh, prune=prune)
     with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Planning") as progress:
-        prepared = prepare(
+        prepared = prepare_inputs(
             request,
             client,
             environ=os.environ,
-            cache=cache_folder(os.environ),
-            pace=Pace(),
+            cache=open_cache_directory(os.environ),
+            limiter=AdaptiveLimiter(),
             report=progress.report,
         )
     return prepared.plan

@@ -9,21 +9,21 @@ from typing import Final
 import click
 
 from fnkit.cli.application import LazyGroup
-from fnkit.cli.options import CommonOptions, Verb, common_options
+from fnkit.cli.options import CommonOptions, CommandFunction, common_options
 
-__all__ = ["PLATFORM_VERBS", "data_option", "platform", "reset", "status", "stop"]
+__all__ = ["PLATFORM_VERBS", "data_dir_option", "platform", "reset", "status", "stop"]
 
-_HERE: Final = __name__
+_MODULE: Final = __name__
 
 PLATFORM_VERBS: Final[dict[str, tuple[str, str]]] = {
-    "start": (f"{_HERE}_start:start", "Start the platform."),
-    "stop": (f"{_HERE}:stop", "Stop the platform."),
-    "status": (f"{_HERE}:status", "Show the status of the platform."),
-    "reset": (f"{_HERE}:reset", "Stop the platform and delete everything deployed on it."),
-    "logs": (f"{_HERE}_logs:logs", "Show the logs of the platform's processes."),
-    "env": (f"{_HERE}_env:env", "Print environment variables for other tools."),
-    "trust": (f"{_HERE}_trust:trust", "Show or install the platform's CA certificate."),
-    "api-key": (f"{_HERE}_key:api_key", "Manage additional API keys."),
+    "start": (f"{_MODULE}_start:start", "Start the platform."),
+    "stop": (f"{_MODULE}:stop", "Stop the platform."),
+    "status": (f"{_MODULE}:status", "Show the status of the platform."),
+    "reset": (f"{_MODULE}:reset", "Stop the platform and delete everything deployed on it."),
+    "logs": (f"{_MODULE}_logs:logs", "Show the logs of the platform's processes."),
+    "env": (f"{_MODULE}_env:env", "Print environment variables for other tools."),
+    "trust": (f"{_MODULE}_trust:trust", "Show or install the platform's CA certificate."),
+    "api-key": (f"{_MODULE}_key:api_key", "Manage additional API keys."),
 }
 
 
@@ -32,52 +32,52 @@ def platform() -> None:
     """Manage the local platform."""
 
 
-def data_option(verb: Verb) -> Verb:
+def data_dir_option(command: CommandFunction) -> CommandFunction:
     """Add ``--data-dir`` to a command, which receives its absolute path as ``data_dir``."""
-    option: Callable[[Verb], Verb] = click.option(
+    option: Callable[[CommandFunction], CommandFunction] = click.option(
         "--data-dir",
         metavar="DIR",
         type=click.Path(file_okay=False, path_type=Path),
-        callback=_absolute,
+        callback=_resolve_data_dir,
         help="Data directory of the platform. [env: FNKIT_HOME; default: fnkit in the user's data directory]",
     )
-    return option(verb)
+    return option(command)
 
 
-def _absolute(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
+def _resolve_data_dir(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
     del context, parameter
-    from fnkit.platform.server.home import default_home
+    from fnkit.platform.server.home import default_data_dir
 
-    return value.absolute() if value is not None else default_home()
+    return value.absolute() if value is not None else default_data_dir()
 
 
 @click.command()
-@data_option
+@data_dir_option
 @common_options
 def stop(common: CommonOptions, *, data_dir: Path) -> None:
     """Stop the platform."""
     from fnkit.cli.views.platform import StoppedView
     from fnkit.platform.server import lifecycle
 
-    lifecycle.check_machine()
-    common.output.result(StoppedView(was_running=lifecycle.stop(data_dir), data_dir=data_dir))
+    lifecycle.check_operating_system()
+    common.output.result(StoppedView(was_running=lifecycle.stop_platform(data_dir), data_dir=data_dir))
 
 
 @click.command()
-@data_option
+@data_dir_option
 @common_options
 def status(common: CommonOptions, *, data_dir: Path) -> None:
     """Show the status of the platform."""
     from fnkit.cli.views.platform import PlatformView
-    from fnkit.platform.server.lifecycle import check_machine, describe
+    from fnkit.platform.server.lifecycle import check_operating_system, platform_status
 
-    check_machine()
-    common.output.result(PlatformView(describe(data_dir)))
+    check_operating_system()
+    common.output.result(PlatformView(platform_status(data_dir)))
 
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
-@data_option
+@data_dir_option
 @common_options
 def reset(common: CommonOptions, *, data_dir: Path, yes: bool) -> int | None:
     """Stop the platform and delete everything deployed on it.
@@ -87,11 +87,11 @@ def reset(common: CommonOptions, *, data_dir: Path, yes: bool) -> int | None:
     from fnkit.cli.views.platform import StoppedView
     from fnkit.platform.server import lifecycle
 
-    lifecycle.check_machine()
+    lifecycle.check_operating_system()
     if not common.output.confirm(f"Delete everything that is deployed in {data_dir}?", yes=yes):
         common.output.message("Nothing was deleted.")
         return 1
-    was_running = lifecycle.running(data_dir) is not None
-    lifecycle.reset(data_dir)
+    was_running = lifecycle.find_running_platform(data_dir) is not None
+    lifecycle.reset_platform(data_dir)
     common.output.result(StoppedView(was_running=was_running, data_dir=data_dir, removed=True))
     return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fnkit.cli.commands.platform import data_option
+from fnkit.cli.commands.platform import data_dir_option
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.errors import PlatformError
 
@@ -23,7 +23,7 @@ __all__ = ["env"]
     show_default=True,
     help="Format for eval, a .env file, $GITHUB_ENV, scripts, or a Terraform provider.",
 )
-@data_option
+@data_dir_option
 @common_options
 def env(common: CommonOptions, *, data_dir: Path, output_format: str) -> None:
     """Print environment variables for other tools.
@@ -31,16 +31,16 @@ def env(common: CommonOptions, *, data_dir: Path, output_format: str) -> None:
     The output contains the platform's secret key, which no other command prints as text.
     """
     from fnkit.cli.views.platform_env import PlatformEnvView
-    from fnkit.platform.server.lifecycle import check_machine, describe
+    from fnkit.platform.server.lifecycle import check_operating_system, platform_status
 
-    check_machine()
-    description = describe(data_dir)
-    if not description.running:
+    check_operating_system()
+    description = platform_status(data_dir)
+    if not description.is_running:
         raise PlatformError(
             f"The platform in {data_dir} is not running.",
             code="platform-not-running",
             hint="Start it with `fnkit platform start --detach`.",
         )
     # Node reads a single file from this variable; replacing the user's own would break other connections.
-    configured = os.environ.get("NODE_EXTRA_CA_CERTS", "") not in ("", description.ca_certificate)
-    common.output.result(PlatformEnvView(description, output_format, node_has_its_own=configured))
+    configured = os.environ.get("NODE_EXTRA_CA_CERTS", "") not in ("", description.ca_certificate_file)
+    common.output.result(PlatformEnvView(description, output_format, node_ca_configured=configured))

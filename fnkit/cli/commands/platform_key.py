@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fnkit.cli.application import LazyGroup
-from fnkit.cli.commands.platform import data_option
+from fnkit.cli.commands.platform import data_dir_option
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.errors import PlatformError
 
@@ -33,7 +33,7 @@ def api_key() -> None:
 @click.option("--read-only", is_flag=True, help="Allow only reads and calls of private functions.")
 @click.option("--project-id", metavar="ID", help="Restrict the key to one project.  [default: all projects]")
 @click.option("--description", metavar="TEXT", help="Description of the key.")
-@data_option
+@data_dir_option
 @common_options
 def create_api_key(
     common: CommonOptions, *, data_dir: Path, read_only: bool, project_id: str | None, description: str | None
@@ -42,45 +42,45 @@ def create_api_key(
 
     The secret is shown only once.
     """
-    from fnkit.cli.views.platform_key import CreatedKeyView
+    from fnkit.cli.views.platform_key import CreatedApiKeyView
     from fnkit.contract.platform import CreateApiKey
-    from fnkit.platform.server.key_requests import create_key
+    from fnkit.platform.server.key_requests import create_api_key
 
     wanted = CreateApiKey(read_only=read_only, project_id=project_id, description=description)
-    common.output.result(CreatedKeyView(create_key(_running(data_dir), wanted)))
+    common.output.result(CreatedApiKeyView(create_api_key(_require_running(data_dir), wanted)))
 
 
 @click.command()
-@data_option
+@data_dir_option
 @common_options
 def list_api_keys(common: CommonOptions, *, data_dir: Path) -> None:
     """List the API keys.
 
     Secrets are not shown.
     """
-    from fnkit.cli.views.platform_key import KeysView
-    from fnkit.platform.server.key_requests import list_keys
+    from fnkit.cli.views.platform_key import ApiKeysView
+    from fnkit.platform.server.key_requests import list_api_keys
 
-    common.output.result(KeysView(list_keys(_running(data_dir))))
+    common.output.result(ApiKeysView(list_api_keys(_require_running(data_dir))))
 
 
 @click.command()
 @click.argument("access_key", metavar="ACCESS_KEY")
-@data_option
+@data_dir_option
 @common_options
 def delete_api_key(common: CommonOptions, *, data_dir: Path, access_key: str) -> None:
     """Delete an API key."""
-    from fnkit.cli.views.platform_key import DeletedKeyView
-    from fnkit.platform.server.key_requests import delete_key
+    from fnkit.cli.views.platform_key import DeletedApiKeyView
+    from fnkit.platform.server.key_requests import delete_api_key
 
-    common.output.result(DeletedKeyView(delete_key(_running(data_dir), access_key)))
+    common.output.result(DeletedApiKeyView(delete_api_key(_require_running(data_dir), access_key)))
 
 
-def _running(data_dir: Path) -> RunningPlatform:
-    from fnkit.platform.server.lifecycle import check_machine, running
+def _require_running(data_dir: Path) -> RunningPlatform:
+    from fnkit.platform.server.lifecycle import check_operating_system, find_running_platform
 
-    check_machine()
-    found = running(data_dir)
+    check_operating_system()
+    found = find_running_platform(data_dir)
     if found is None:
         raise PlatformError(
             f"The platform in {data_dir} is not running.",

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from fnkit.cli.commands.platform import data_option
+from fnkit.cli.commands.platform import data_dir_option
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.cli.output import Output
 
 __all__ = ["logs"]
 
 _PROCESSES = ("supervisor", "control", "data-plane", "nats")
-_INTERVAL = 0.2
+_POLL_SECONDS = 0.2
 
 
 @click.command()
@@ -33,26 +33,26 @@ _INTERVAL = 0.2
     help="Number of lines per process.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Print new lines until Ctrl-C.")
-@data_option
+@data_dir_option
 @common_options
 def logs(common: CommonOptions, *, data_dir: Path, process: tuple[str, ...], lines: int, follow: bool) -> None:
     """Show the logs of the platform's processes."""
-    from fnkit.platform.layout import Layout
-    from fnkit.platform.server.platform_log import LogReader, tail
+    from fnkit.platform.layout import DataLayout
+    from fnkit.platform.server.platform_log import LogFileFollower, tail_log
 
-    layout = Layout(data_dir)
+    layout = DataLayout(data_dir)
     chosen = process or _PROCESSES
     # Readers start at the current end of the files, so opening them before the tail is printed loses no line.
-    readers = {name: LogReader(layout, name) for name in chosen} if follow else {}
+    readers = {name: LogFileFollower(layout, name) for name in chosen} if follow else {}
     for name in chosen:
-        for line in tail(layout, name, lines):
-            _print(common.output, name, line)
+        for line in tail_log(layout, name, lines):
+            _print_line(common.output, name, line)
     while follow:
         for name, reader in readers.items():
-            for line in reader.new_lines():
-                _print(common.output, name, line)
-        time.sleep(_INTERVAL)
+            for line in reader.read_new_lines():
+                _print_line(common.output, name, line)
+        time.sleep(_POLL_SECONDS)
 
 
-def _print(output: Output, process: str, line: str) -> None:
-    output.line(f"{process:<10} | {line}", {"process": process, "line": line})
+def _print_line(output: Output, process: str, line: str) -> None:
+    output.item(f"{process:<10} | {line}", {"process": process, "line": line})

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import click
 
-from fnkit.cli.commands.platform import data_option
+from fnkit.cli.commands.platform import data_dir_option
 from fnkit.cli.numbers import FiniteRange
 from fnkit.cli.options import CommonOptions, common_options
 from fnkit.cli.output import Output
-from fnkit.cli.quotas import read_quotas, read_size
-from fnkit.cli.tls_port import read_tls_port
+from fnkit.cli.quotas import parse_quotas, parse_size
+from fnkit.cli.tls_port import parse_optional_port
 from fnkit.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["start"]
 
-_SCALING = {
+_SCALING_FLAGS = {
     "memory_budget": "--memory-budget",
     "cpu_limits": "--cpu-limits",
     "to_one_after": "--scale-to-one-after",
@@ -31,8 +31,8 @@ _SCALING = {
 }
 """The flag of each field of ``Scaling``."""
 
-_PORT = click.IntRange(0, 65535)
-_FASTEST = 100_000  # more than a day per second; beyond it, years pass while one request is served
+_PORT_RANGE = click.IntRange(0, 65535)
+_MAX_CLOCK_SPEED = 100_000  # more than a day per second; beyond it, years pass while one request is served
 
 
 class _StartFlags(TypedDict):
@@ -59,25 +59,25 @@ class _StartFlags(TypedDict):
 @click.command()
 @click.option(
     "--api-port",
-    type=_PORT,
+    type=_PORT_RANGE,
     metavar="N",
     help="Port of the API; 0 picks a free one. [default: 8480 or the next free]",
 )
 @click.option(
     "--gateway-port",
-    type=_PORT,
+    type=_PORT_RANGE,
     metavar="N",
     help="HTTP port of functions; 0 picks a free one. [default: 8481 or the next free]",
 )
 @click.option(
     "--tls-port",
-    callback=read_tls_port,
+    callback=parse_optional_port,
     metavar="N|none",
     help="HTTPS port of functions; 0 picks a free one. [default: 8482 or the next free]",
 )
 @click.option(
     "--nats-port",
-    callback=read_tls_port,
+    callback=parse_optional_port,
     metavar="N|none",
     help="Port of the built-in NATS server; 0 picks a free one. [default: 8483 or the next free]",
 )
@@ -106,7 +106,7 @@ class _StartFlags(TypedDict):
 )
 @click.option(
     "--clock-speed",
-    type=FiniteRange(0, _FASTEST, min_open=True),
+    type=FiniteRange(0, _MAX_CLOCK_SPEED, min_open=True),
     metavar="X",
     help="Speed of the platform's clock. [default: 1]",
 )
@@ -130,7 +130,7 @@ class _StartFlags(TypedDict):
 @click.option(
     "--quota",
     "quotas",
-    callback=read_quotas,
+    callback=parse_quotas,
     metavar="functions=N,namespaces=N,memory=SIZE|none",
     help="Quotas of the account. [default: functions=1000,namespaces=100,memory=600GiB]",
 )
@@ -143,7 +143,7 @@ class _StartFlags(TypedDict):
 @click.option("--loki-url", metavar="URL", help="Send the logs of functions to this Loki server.")
 @click.option(
     "--memory-budget",
-    callback=read_size,
+    callback=parse_size,
     metavar="SIZE",
     help="Memory for all functions together, such as 4GiB. [default: half of this machine's memory]",
 )
@@ -164,7 +164,7 @@ class _StartFlags(TypedDict):
     metavar="SECONDS",
     help="Idle time after which the last instance stops. [default: 900]",
 )
-@data_option
+@data_dir_option
 @common_options
 def start(
     common: CommonOptions,
@@ -184,18 +184,18 @@ def start(
     """
     import msgspec
 
-    from fnkit.platform.layout import Quotas, Scaling
-    from fnkit.platform.server.lifecycle import check_machine, ensure_running, running
-    from fnkit.platform.server.log_receiver import log_push_settings
+    from fnkit.platform.layout import Quotas, ScalingSettings
+    from fnkit.platform.server.lifecycle import check_operating_system, ensure_running, find_running_platform
+    from fnkit.platform.server.log_receiver import loki_push_settings
     from fnkit.platform.server.options import StartOptions
     from fnkit.platform.server.otlp import otlp_settings
 
-    check_machine()
+    check_operating_system()
     if manual_clock and clock_speed is not None:
         raise UsageError("--clock-speed and --manual-clock exclude each other.")
     scaling = _given_scaling(flags)
     options = StartOptions(
-        home=str(data_dir),
+        data_dir=str(data_dir),
         host=flags["host"],
         api_port=flags["api_port"],
         gateway_port=flags["gateway_port"],
@@ -204,30 +204,30 @@ def start(
         speed=0.0 if manual_clock else clock_speed if clock_speed is not None else 1.0,
         isolation=flags["isolation"],
         strict_runtimes=flags["strict_runtimes"],
-        wait=flags["timeout"],
+        start_timeout=flags["timeout"],
         verify_domains=flags["verify_domains"],
         runtime_table=flags["runtime_table"],
         quotas=msgspec.convert(quotas or {}, Quotas),
-        scaling=msgspec.convert(scaling, Scaling),
+        scaling=msgspec.convert(scaling, ScalingSettings),
         otlp=otlp_settings(otlp_url, os.environ),
-        log_push=log_push_settings(loki_url, os.environ),
+        loki_push=loki_push_settings(loki_url, os.environ),
         nats_port=flags["nats_port"],
-        brokers=flags["brokers"] or "",
+        brokers_file=flags["brokers"] or "",
     )
-    found = running(data_dir)
+    found = find_running_platform(data_dir)
     if found is not None:
         # A second start is idempotent: it reports the platform that runs, unless a flag asks for another one.
-        _check_same(found, options, clock_given=manual_clock or clock_speed is not None)
-        _check_same_quotas(found, options, given=quotas is not None)
-        _check_same_scaling(found, options, frozenset(scaling))
-        _check_same_otlp(found, options, given=otlp_url is not None)
+        _require_same_ports_and_clock(found, options, clock_given=manual_clock or clock_speed is not None)
+        _require_same_quotas(found, options, given=quotas is not None)
+        _require_same_scaling(found, options, frozenset(scaling))
+        _require_same_destinations(found, options, given=otlp_url is not None)
     if found is None and not detach:
-        _run_here(common.output, options)
+        _run_in_foreground(common.output, options)
         return
     ensure_running(options)
     if found is not None:
         common.output.message("The platform was already running.")
-    _show(common.output, data_dir, foreground=False)
+    _show_status(common.output, data_dir, foreground=False)
 
 
 def _given_scaling(flags: _StartFlags) -> dict[str, object]:
@@ -241,36 +241,38 @@ def _given_scaling(flags: _StartFlags) -> dict[str, object]:
     return {field: value for field, value in scaling.items() if value is not None}
 
 
-def _run_here(output: Output, options: StartOptions) -> None:
+def _run_in_foreground(output: Output, options: StartOptions) -> None:
     """Run the platform in this process until a signal stops it."""
-    from fnkit.platform.server.broker_options import with_variables
+    from fnkit.platform.server.broker_options import with_broker_environment
     from fnkit.platform.server.lifecycle import ensure_running
-    from fnkit.platform.server.lock import TakenError
-    from fnkit.platform.server.preparing import prepare
+    from fnkit.platform.server.lock import AlreadyLocked
+    from fnkit.platform.server.preparing import prepare_platform
     from fnkit.platform.server.supervisor import supervise
 
-    data_dir = Path(options.home)
+    data_dir = Path(options.data_dir)
     try:
-        prepared = prepare(with_variables(options, os.environ))
-    except TakenError:
+        prepared = prepare_platform(with_broker_environment(options, os.environ))
+    except AlreadyLocked:
         # Another command took the lock since `running` was checked. Wait for its platform to become healthy.
         ensure_running(options)
         output.message("The platform was started by another command at the same time.")
-        _show(output, data_dir, foreground=False)
+        _show_status(output, data_dir, foreground=False)
         return
     output.detail(f"Starting the platform in {data_dir} …")
-    supervise(prepared, partial(_show, output, data_dir, foreground=True), start_timeout=options.wait)
+    supervise(
+        prepared, partial(_show_status, output, data_dir, foreground=True), start_timeout=options.start_timeout
+    )
     output.message("The platform has stopped.")
 
 
-def _show(output: Output, data_dir: Path, *, foreground: bool) -> None:
+def _show_status(output: Output, data_dir: Path, *, foreground: bool) -> None:
     from fnkit.cli.views.platform import PlatformView
-    from fnkit.platform.server.lifecycle import describe
+    from fnkit.platform.server.lifecycle import platform_status
 
-    output.result(PlatformView(describe(data_dir), started=True, foreground=foreground))
+    output.result(PlatformView(platform_status(data_dir), started=True, foreground=foreground))
 
 
-def _check_same(found: RunningPlatform, options: StartOptions, *, clock_given: bool) -> None:
+def _require_same_ports_and_clock(found: RunningPlatform, options: StartOptions, *, clock_given: bool) -> None:
     """Check that the running platform has the ports, brokers and clock that the options ask for.
 
     Args:
@@ -281,29 +283,29 @@ def _check_same(found: RunningPlatform, options: StartOptions, *, clock_given: b
     Raises:
         PlatformError: ``platform-differs``.
     """
-    run = found.run
+    run = found.run_file
     asked = (
         ("--api-port", options.api_port or None, run.api_port),
         ("--gateway-port", options.gateway_port or None, run.gateway_port),
         ("--tls-port", options.tls_port or None, run.tls_port or "none"),
         ("--nats-port", options.nats_port or None, run.nats_port or "none"),
-        ("--brokers", options.brokers or None, run.brokers or "those of the data directory"),
+        ("--brokers", options.brokers_file or None, run.brokers_file or "those of the data directory"),
         ("--clock-speed", options.speed if clock_given else None, run.speed),
     )
     for flag, wanted, actual in asked:
         if wanted is not None and wanted != actual:
             raise PlatformError(
-                f"The platform is already running, with {flag} {_short(actual)} instead of {_short(wanted)}.",
+                f"The platform is already running, with {flag} {_format_value(actual)} instead of {_format_value(wanted)}.",
                 code="platform-differs",
                 hint="Run `fnkit platform stop` first, or choose another directory with --data-dir.",
             )
 
 
-def _short(value: float | str) -> str:
+def _format_value(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _check_same_otlp(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:
+def _require_same_destinations(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:
     """Check that the running platform sends traces and logs to the destinations that the options ask for.
 
     A collector that only an environment variable names is ignored: that variable may concern other programs.
@@ -311,21 +313,21 @@ def _check_same_otlp(found: RunningPlatform, options: StartOptions, *, given: bo
     Raises:
         PlatformError: ``platform-differs``.
     """
-    if given and options.otlp is not None and found.run.otlp != options.otlp.traces_url:
+    if given and options.otlp is not None and found.run_file.otlp != options.otlp.traces_url:
         raise PlatformError(
-            f"The platform is already running, and exports traces to {found.run.otlp or 'no collector'}.",
+            f"The platform is already running, and exports traces to {found.run_file.otlp or 'no collector'}.",
             code="platform-differs",
             hint="Run `fnkit platform stop` first, or choose another directory with --data-dir.",
         )
-    if options.log_push is not None and found.run.log_push != options.log_push.url:
+    if options.loki_push is not None and found.run_file.loki_push != options.loki_push.url:
         raise PlatformError(
-            f"The platform is already running, and sends logs to {found.run.log_push or 'no Loki server'}.",
+            f"The platform is already running, and sends logs to {found.run_file.loki_push or 'no Loki server'}.",
             code="platform-differs",
             hint="Run `fnkit platform stop` first, or choose another directory with --data-dir.",
         )
 
 
-def _check_same_scaling(found: RunningPlatform, options: StartOptions, given: frozenset[str]) -> None:
+def _require_same_scaling(found: RunningPlatform, options: StartOptions, given: frozenset[str]) -> None:
     """Check that the running platform has the scaling settings that were given.
 
     Args:
@@ -337,22 +339,22 @@ def _check_same_scaling(found: RunningPlatform, options: StartOptions, given: fr
         PlatformError: ``platform-differs``.
     """
     for name in sorted(given):
-        if getattr(found.run.scaling, name) != getattr(options.scaling, name):
+        if getattr(found.run_file.scaling, name) != getattr(options.scaling, name):
             raise PlatformError(
-                f"The platform is already running, with another {_SCALING[name]}.",
+                f"The platform is already running, with another {_SCALING_FLAGS[name]}.",
                 code="platform-differs",
                 hint="Run `fnkit platform stop` first, or choose another directory with --data-dir.",
             )
 
 
-def _check_same_quotas(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:
+def _require_same_quotas(found: RunningPlatform, options: StartOptions, *, given: bool) -> None:
     """Check that the running platform has the quotas that were given, and verifies domains if asked to.
 
     Raises:
         PlatformError: ``platform-differs``.
     """
-    differs = given and found.run.quotas != options.quotas
-    unverified = options.verify_domains and not found.run.verify_domains
+    differs = given and found.run_file.quotas != options.quotas
+    unverified = options.verify_domains and not found.run_file.verify_domains
     if differs or unverified:
         what = "with other quotas" if differs else "without --verify-domains"
         raise PlatformError(

@@ -20,17 +20,17 @@ __all__ = ["scan"]
 @common_options
 def scan(common: CommonOptions, *, import_modules: bool) -> int | None:
     """Show the functions and problems of the project."""
-    from fnkit.cli.views.scan import ScanView, described, sketched
-    from fnkit.deploy.loading import read_source
+    from fnkit.cli.views.scan import ScanView, row_from_spec, row_from_declarations
+    from fnkit.deploy.loading import read_project_source
     from fnkit.project import build_project
 
-    source = read_source(common.directory, import_modules=import_modules)
+    source = read_project_source(common.directory, import_modules=import_modules)
     try:
-        project = build_project(source.root, source.settings, source.report, stage=common.stage)
+        project = build_project(source.root, source.settings, source.scan_report, stage=common.stage)
     except ProjectInvalid as invalid:
         # An invalid project has no checked functions, so show the arguments of the decorators.
-        functions = tuple(sketched(function) for function in source.report.functions)
+        functions = tuple(row_from_declarations(function) for function in source.scan_report.functions)
         common.output.result(ScanView(source.root, functions, invalid.problems))
         return invalid.exit_code
-    common.output.result(ScanView(source.root, tuple(described(spec) for spec in project.functions), ()))
+    common.output.result(ScanView(source.root, tuple(row_from_spec(spec) for spec in project.functions), ()))
     return None

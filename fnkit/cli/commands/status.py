@@ -20,18 +20,18 @@ def status(common: CommonOptions, api: ApiOptions) -> int | None:
     Differences from the project are listed. The exit code is 1 if a function is in error.
     """
     from fnkit.cli.deploy_progress import deploy_progress
-    from fnkit.cli.endpoints import endpoint_for
+    from fnkit.cli.endpoints import endpoint_from_options
     from fnkit.cli.views.status import StatusView
     from fnkit.client import FunctionsApi
-    from fnkit.deploy.inspecting import inspect_project
+    from fnkit.deploy.inspecting import read_project_status
     from fnkit.deploy.loading import load_identity
-    from fnkit.deploy.places import cache_folder
+    from fnkit.deploy.places import open_cache_directory
 
     identity = load_identity(common.directory, stage=common.stage)
-    endpoint = endpoint_for(common, api, project_region=identity.region)
+    endpoint = endpoint_from_options(common, api, project_region=identity.region)
     with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Comparing") as progress:
-        inspection = inspect_project(
-            identity, client, environ=os.environ, cache=cache_folder(os.environ), report=progress.report
+        inspection = read_project_status(
+            identity, client, environ=os.environ, cache=open_cache_directory(os.environ), report=progress.report
         )
     common.output.result(StatusView(inspection))
-    return 1 if inspection.in_error else None
+    return 1 if inspection.has_errors else None

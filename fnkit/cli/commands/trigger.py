@@ -33,14 +33,14 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
     """
     from fnkit.cli.firing import open_api
     from fnkit.cli.views.triggers import TriggersView
-    from fnkit.deploy.sources import last_deliveries, live_triggers
+    from fnkit.deploy.sources import latest_deliveries, live_triggers
 
     with open_api(common, api) as (client, identity):
         found = live_triggers(client, identity.namespace)
-        last = last_deliveries(client, "triggers", [one.source.id for one in found])
-        platform = client.platform()
-    common.output.result(TriggersView.of(found, last, [] if platform is None else platform.triggers))
-    return 1 if any(one.source.status == "error" for one in found) else None
+        last = latest_deliveries(client, "triggers", [one.resource.id for one in found])
+        platform = client.platform_info()
+    common.output.result(TriggersView.build(found, last, [] if platform is None else platform.triggers))
+    return 1 if any(one.resource.status == "error" for one in found) else None
 
 
 @click.command()
@@ -63,10 +63,12 @@ def deliveries(
 
     NAME is the name of a trigger, the name of a function with one trigger, function/name, or an ID.
     """
-    from fnkit.cli.firing import Asked, open_api, show_deliveries
-    from fnkit.deploy.sources import chosen, live_triggers
+    from fnkit.cli.firing import DeliveryQuery, open_api, show_deliveries
+    from fnkit.deploy.sources import select_one, live_triggers
 
-    query = Asked(failed=failed, limit=limit, replay=replay, further=further, replay_failed=replay_failed)
+    query = DeliveryQuery(
+        failed=failed, limit=limit, replay=replay, further_ids=further, replay_failed=replay_failed
+    )
     with open_api(common, api) as (client, identity):
-        event_source = chosen(live_triggers(client, identity.namespace), name, "trigger")
-        return show_deliveries(common.output, client, "triggers", event_source.source.id, query)
+        event_source = select_one(live_triggers(client, identity.namespace), name, "trigger")
+        return show_deliveries(common.output, client, "triggers", event_source.resource.id, query)

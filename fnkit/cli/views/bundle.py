@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fnkit.bundler import Bundle
-from fnkit.cli.views.deploy import size_text
+from fnkit.cli.views.deploy import format_size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["BundleView"]
 
-_LARGEST = 5
+_MAX_DEPENDENCIES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class BundleView:
     def render(self, console: Console) -> None:
         """Print each archive with its functions and its largest dependencies."""
         for one in self.bundles:
-            size = f"{size_text(one.size)}, {size_text(one.unpacked_size)} unpacked"
+            size = f"{format_size(one.size)}, {format_size(one.unpacked_size)} unpacked"
             console.print(f"{one.path}  ({one.runtime}, {one.target}; {size})", style="bold")
             for piece in one.slices:
                 console.print(f"  {piece.function}  {piece.digest}")
-            largest = sorted(one.dependencies, key=lambda dependency: -dependency.size)[:_LARGEST]
+            largest = sorted(one.dependencies, key=lambda dependency: -dependency.size)[:_MAX_DEPENDENCIES_SHOWN]
             for dependency in largest:
                 console.print(
-                    f"  {dependency.name} {dependency.version}  {size_text(dependency.size)}", style="dim"
+                    f"  {dependency.name} {dependency.version}  {format_size(dependency.size)}", style="dim"
                 )
             hidden = len(one.dependencies) - len(largest)
             if hidden > 0:
@@ -55,7 +55,8 @@ def _bundle_to_json(one: Bundle) -> dict[str, object]:
         "target": one.target,
         "functions": [piece.function for piece in one.slices],
         "slices": [
-            {"function": piece.function, "digest": piece.digest, "whole": piece.whole} for piece in one.slices
+            {"function": piece.function, "digest": piece.digest, "whole": piece.whole_project_reason}
+            for piece in one.slices
         ],
         "dependencies": [
             {"name": dependency.name, "version": dependency.version, "size": dependency.size}

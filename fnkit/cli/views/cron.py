@@ -8,38 +8,38 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fnkit.cli.views.deliveries import delivery_line, delivery_style
-from fnkit.contract.cron import Schedule
+from fnkit.cli.views.deliveries import format_delivery, delivery_style
+from fnkit.contract.cron import CronSchedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
-    from fnkit.cli.preview import Preview
+    from fnkit.cli.preview import SchedulePreview
     from fnkit.contract.deliveries import DeliveryView
     from fnkit.contract.resources import Cron
-    from fnkit.deploy.sources import Firer
+    from fnkit.deploy.sources import EventSource
 
-__all__ = ["CronsView", "UpcomingView"]
-
-
-def _utc(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+__all__ = ["CronsView", "SchedulePreviewView"]
 
 
-def _local(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).astimezone().isoformat()
+def _format_utc(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _format_local(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).astimezone().isoformat()
 
 
 @dataclass(frozen=True, slots=True)
 class CronsView:
     """Deployed crons, each with its next run (Unix seconds on the platform's clock) and its newest delivery."""
 
-    crons: tuple[tuple[Firer[Cron], float | None, DeliveryView | None], ...]
+    crons: tuple[tuple[EventSource[Cron], float | None, DeliveryView | None], ...]
 
     @classmethod
-    def of(cls, crons: Sequence[Firer[Cron]], last: Mapping[str, DeliveryView], now: float) -> CronsView:
+    def build(cls, crons: Sequence[EventSource[Cron]], last: Mapping[str, DeliveryView], now: float) -> CronsView:
         """Combine crons with their next runs and newest deliveries.
 
         Args:
@@ -47,20 +47,20 @@ class CronsView:
             last: The newest delivery by cron ID, for crons that have one.
             now: Unix seconds on the platform's clock.
         """
-        return cls(tuple((one, _next(one.source.schedule, now), last.get(one.source.id)) for one in crons))
+        return cls(tuple((one, _next_run(one.resource.schedule, now), last.get(one.resource.id)) for one in crons))
 
     def to_json(self) -> dict[str, object]:
         """Return ``crons[{id, name, function, schedule, args, status, next, last}]``."""
         return {
             "crons": [
                 {
-                    "id": one.source.id,
-                    "name": one.source.name,
+                    "id": one.resource.id,
+                    "name": one.resource.name,
                     "function": one.function.name,
-                    "schedule": one.source.schedule,
-                    "args": one.source.args,
-                    "status": one.source.status,
-                    "next": None if timestamp is None else _utc(timestamp),
+                    "schedule": one.resource.schedule,
+                    "args": one.resource.args,
+                    "status": one.resource.status,
+                    "next": None if timestamp is None else _format_utc(timestamp),
                     "last": None if last is None else msgspec.to_builtins(last),
                 }
                 for one, timestamp, last in self.crons
@@ -69,21 +69,21 @@ class CronsView:
 
     def render(self, console: Console) -> None:
         """Print a line for each cron, followed by its last delivery."""
-        width = max((len(one.path) for one, _, _ in self.crons), default=0)
+        width = max((len(one.qualified_name) for one, _, _ in self.crons), default=0)
         for one, timestamp, last in self.crons:
-            next_text = "never runs" if timestamp is None else f"next {_utc(timestamp)}"
-            console.print(f"{one.path:<{width}}  {one.source.schedule:<16}  {next_text}", markup=False)
+            next_text = "never runs" if timestamp is None else f"next {_format_utc(timestamp)}"
+            console.print(f"{one.qualified_name:<{width}}  {one.resource.schedule:<16}  {next_text}", markup=False)
             if last is not None:
-                console.print(f"  last {delivery_line(last)}", style=delivery_style(last.status))
+                console.print(f"  last {format_delivery(last)}", style=delivery_style(last.status))
         if not self.crons:
             console.print("There are no crons.")
 
 
 @dataclass(frozen=True, slots=True)
-class UpcomingView:
+class SchedulePreviewView:
     """The next runs of schedules."""
 
-    previews: tuple[Preview, ...]
+    previews: tuple[SchedulePreview, ...]
 
     def to_json(self) -> dict[str, object]:
         """Return ``crons[{function, name, schedule, next[{utc, local}]}]``; an expression has no function."""
@@ -93,7 +93,9 @@ class UpcomingView:
                     "function": one.function,
                     "name": one.name,
                     "schedule": one.schedule,
-                    "next": [{"utc": _utc(timestamp), "local": _local(timestamp)} for timestamp in one.ticks],
+                    "next": [
+                        {"utc": _format_utc(timestamp), "local": _format_local(timestamp)} for timestamp in one.runs
+                    ],
                 }
                 for one in self.previews
             ]
@@ -104,17 +106,17 @@ class UpcomingView:
         for one in self.previews:
             title = f"{one.function}/{one.name}  " if one.function else ""
             console.print(f"{title}{one.schedule}", style="bold", markup=False)
-            for timestamp in one.ticks:
+            for timestamp in one.runs:
                 local_time = datetime.fromtimestamp(timestamp, UTC).astimezone()
-                console.print(f"  {_utc(timestamp)}   {local_time:%a %d %b %H:%M %Z}")
-            if not one.ticks:
+                console.print(f"  {_format_utc(timestamp)}   {local_time:%a %d %b %H:%M %Z}")
+            if not one.runs:
                 console.print("  It never runs.", style="yellow")
         if not self.previews:
             console.print("The project has no crons.")
 
 
-def _next(schedule: str, now: float) -> float | None:
+def _next_run(schedule: str, now: float) -> float | None:
     try:
-        return Schedule.parse(schedule).next_after(now)
+        return CronSchedule.parse(schedule).next_after(now)
     except ValueError:  # another platform may accept schedules that this grammar rejects
         return None

@@ -10,11 +10,11 @@ import msgspec
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fnkit.contract.deliveries import DeliveryView, Unreplayed
+    from fnkit.contract.deliveries import DeliveryView, SkippedReplay
 
-__all__ = ["DeliveriesView", "FiredView", "delivery_line", "delivery_style"]
+__all__ = ["DeliveriesView", "CronRunView", "format_delivery", "delivery_style"]
 
-_STYLES: Final = {
+_STATUS_STYLES: Final = {
     "succeeded": "green",
     "failed": "red",
     "dead": "red bold",
@@ -25,20 +25,18 @@ _STYLES: Final = {
 
 def delivery_style(status: str) -> str:
     """Return the rich style of a delivery status."""
-    return _STYLES.get(status, "")
+    return _STATUS_STYLES.get(status, "")
 
 
-def delivery_line(one: DeliveryView) -> str:
+def format_delivery(delivery: DeliveryView) -> str:
     """Return one delivery as one line of text, without its body."""
-    response = "-" if one.http_status is None else str(one.http_status)
-    duration = "" if one.duration_ms is None else f"{one.duration_ms:.1f} ms"
-    attempts = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
-    notes = [one.cause] if one.cause in ("fire", "replay") else []
-    notes += ["replayed since"] if one.replayed_by else []
+    response = "-" if delivery.http_status is None else str(delivery.http_status)
+    duration = "" if delivery.duration_ms is None else f"{delivery.duration_ms:.1f} ms"
+    attempts = f"{delivery.attempts} attempt{'' if delivery.attempts == 1 else 's'}"
+    notes = [delivery.cause] if delivery.cause in ("fire", "replay") else []
+    notes += ["replayed since"] if delivery.replayed_by else []
     note = f"   ({', '.join(notes)})" if notes else ""
-    return (
-        f"{one.at[:19]}Z  {one.status:<9}  {response:>3}  {attempts:<10}  {duration:>12}  {one.id}{note}".rstrip()
-    )
+    return f"{delivery.at[:19]}Z  {delivery.status:<9}  {response:>3}  {attempts:<10}  {duration:>12}  {delivery.id}{note}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class DeliveriesView:
 
     deliveries: tuple[DeliveryView, ...]
     total: int
-    skipped: tuple[Unreplayed, ...] = ()
+    skipped: tuple[SkippedReplay, ...] = ()
     is_replay: bool = False
 
     def to_json(self) -> dict[str, object]:
@@ -70,7 +68,7 @@ class DeliveriesView:
     def render(self, console: Console) -> None:
         """Print a line for each delivery, followed by its error."""
         for one in self.deliveries:
-            console.print(delivery_line(one), style=delivery_style(one.status))
+            console.print(format_delivery(one), style=delivery_style(one.status))
             if one.error:
                 console.print(f"  {one.error}", style="dim", markup=False)
         for omitted in self.skipped:
@@ -82,7 +80,7 @@ class DeliveriesView:
 
 
 @dataclass(frozen=True, slots=True)
-class FiredView:
+class CronRunView:
     """The delivery of one run on demand."""
 
     delivery: DeliveryView

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from fnkit.cli.failures import problem_to_json
 from fnkit.cli.views.plan import summary_line, summary_to_json
-from fnkit.deploy.results import Applied, FunctionResult
+from fnkit.deploy.results import ApplyResult, FunctionResult
 from fnkit.errors import FnkitError, Problem
 from fnkit.plan import Action
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["DeployView", "DestroyView", "size_text"]
+__all__ = ["DeployView", "DestroyView", "format_size"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class DeployView:
         next_commands: Commands to suggest.
     """
 
-    applied: Applied
+    applied: ApplyResult
     urls: Mapping[str, str]
     seconds: float
     next_commands: tuple[str, ...] = ()
@@ -37,11 +37,11 @@ class DeployView:
     def to_json(self) -> dict[str, object]:
         """Return the keys documented in ``docs/cli.md``; a function that failed also has ``error``."""
         return {
-            "functions": [self._function(one) for one in self.applied.functions],
+            "functions": [self._function_to_json(one) for one in self.applied.functions],
             "summary": summary_to_json(self.applied.plan.summary),
             "namespace": {"id": self.applied.namespace_id, "name": self.applied.plan.namespace},
             "uploaded_bytes": self.applied.uploaded_bytes,
-            "failures": [_error(failure) for failure in self.applied.failures],
+            "failures": [_error_to_json(failure) for failure in self.applied.failures],
         }
 
     def render(self, console: Console) -> None:
@@ -58,13 +58,13 @@ class DeployView:
                 )
             else:
                 console.print(f"  {one.name:<{width}}  failed", style="red")
-        for failure in self._failures():
+        for failure in self._all_failures():
             console.print(f"error: {failure.message}", style="red")
             if failure.hint:
                 console.print(f"  hint: {failure.hint}", style="cyan")
         if not self.applied.plan.is_empty:
             sent = self.applied.uploaded_bytes
-            uploaded = f", {size_text(sent)} uploaded" if sent else ""
+            uploaded = f", {format_size(sent)} uploaded" if sent else ""
             console.print(
                 f"Done in {self.seconds:.1f} s{uploaded}."
                 if not self.applied.failed
@@ -75,22 +75,22 @@ class DeployView:
             for command in self.next_commands:
                 console.print(f"  {command}", style="bold")
 
-    def _failures(self) -> tuple[FnkitError, ...]:
+    def _all_failures(self) -> tuple[FnkitError, ...]:
         single = tuple(one.failure for one in self.applied.functions if one.failure is not None)
         return single + self.applied.failures
 
-    def _function(self, one: FunctionResult) -> dict[str, object]:
+    def _function_to_json(self, result: FunctionResult) -> dict[str, object]:
         document: dict[str, object] = {
-            "name": one.name,
-            "action": one.action,
-            "status": one.status,
-            "url": self.urls.get(one.name, ""),
-            "domain": one.domain,
-            "digest": one.digest,
-            "seconds": round(one.seconds, 3),
+            "name": result.name,
+            "action": result.action,
+            "status": result.status,
+            "url": self.urls.get(result.name, ""),
+            "domain": result.domain,
+            "digest": result.digest,
+            "seconds": round(result.seconds, 3),
         }
-        if one.failure is not None:
-            document["error"] = _error(one.failure)
+        if result.failure is not None:
+            document["error"] = _error_to_json(result.failure)
         return document
 
 
@@ -112,7 +112,7 @@ class DestroyView:
         """Return ``deleted[{kind, name}], failures[…], notes[…]``."""
         return {
             "deleted": [{"kind": kind, "name": name} for kind, name in self.deleted],
-            "failures": [_error(failure) for failure in self.failures],
+            "failures": [_error_to_json(failure) for failure in self.failures],
             "notes": list(self.notes),
         }
 
@@ -128,10 +128,10 @@ class DestroyView:
             console.print("There are no resources of this project and stage to delete.")
 
 
-def size_text(size: int) -> str:
+def format_size(size: int) -> str:
     """Return a size in bytes as text, with a unit.
 
-    >>> size_text(1536)
+    >>> format_size(1536)
     '1.5 kB'
     """
     kilobyte = 1024
@@ -142,5 +142,5 @@ def size_text(size: int) -> str:
     return f"{size / kilobyte**2:.1f} MB"
 
 
-def _error(failure: FnkitError) -> dict[str, object]:
+def _error_to_json(failure: FnkitError) -> dict[str, object]:
     return problem_to_json(Problem(failure.code, failure.message, failure.hint, failure.file, failure.line))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fnkit.cli.local_invocation import Answer
+    from fnkit.cli.local_invocation import InvocationResult
 
 __all__ = ["InvokeView"]
 
@@ -19,38 +19,38 @@ __all__ = ["InvokeView"]
 class InvokeView:
     """The result of one invocation."""
 
-    answer: Answer
+    result: InvocationResult
 
     def to_json(self) -> dict[str, object]:
         """Return ``status, headers, body, is_base64, duration_ms, logs``.
 
         A header that occurs more than once is a list. A body that is not UTF-8 is base64, with ``is_base64`` true.
         """
-        response = self.answer.response
+        response = self.result.response
         try:
             body, is_base64 = response.body.decode(), False
         except UnicodeDecodeError:
             body, is_base64 = base64.b64encode(response.body).decode(), True
         return {
             "status": response.status,
-            "headers": self._headers(),
+            "headers": self._headers_to_json(),
             "body": body,
             "is_base64": is_base64,
-            "duration_ms": self.answer.duration_ms,
-            "logs": list(self.answer.logs),
+            "duration_ms": self.result.duration_ms,
+            "logs": list(self.result.logs),
         }
 
     def render(self, console: Console) -> None:
         """Write the bytes of the body unchanged, for use in pipes. On a terminal, end with a line break."""
-        response = self.answer.response
+        response = self.result.response
         console.file.flush()
         sys.stdout.buffer.write(response.body)
         if response.body and not response.body.endswith(b"\n") and console.is_terminal:
             sys.stdout.buffer.write(b"\n")
 
-    def _headers(self) -> dict[str, str | list[str]]:
+    def _headers_to_json(self) -> dict[str, str | list[str]]:
         headers: dict[str, str | list[str]] = {}
-        for name, value in self.answer.response.headers:
+        for name, value in self.result.response.headers:
             match headers.get(name):
                 case None:
                     headers[name] = value

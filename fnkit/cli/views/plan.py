@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fnkit.plan import Action, Change, CronChange, DomainChange, Plan, Summary, TriggerChange
+from fnkit.plan import Action, Change, CronChange, DomainChange, Plan, PlanSummary, TriggerChange
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["PlanView", "summary_line", "summary_to_json"]
 
-_MARKS = {
+_ACTION_STYLES = {
     Action.CREATE: ("+", "green"),
     Action.UPDATE: ("~", "yellow"),
     Action.REPLACE: ("±", "yellow"),
@@ -23,7 +23,7 @@ _MARKS = {
 }
 
 
-_CHILDREN = (CronChange, DomainChange, TriggerChange)
+_ATTACHED_RESOURCES = (CronChange, DomainChange, TriggerChange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class PlanView:
             console.print(_markdown(self.plan))
             return
         shown = [change for change in self.plan.changes if self.verbose or change.action is not Action.KEEP]
-        width = max((len(_name(change)) for change in shown), default=0)
+        width = max((len(_qualified_name(change)) for change in shown), default=0)
         for change in shown:
-            mark, style = _MARKS[change.action]
-            head = f"{mark} {change.action.value:<7} {_kind(change):<9} {_name(change):<{width}}"
+            mark, style = _ACTION_STYLES[change.action]
+            head = f"{mark} {change.action.value:<7} {_kind(change):<9} {_qualified_name(change):<{width}}"
             console.print(f"{head}  {'; '.join(change.reasons)}".rstrip(), style=style)
         for note in self.plan.notes:
             console.print(f"note: {note}", style="cyan")
@@ -69,12 +69,12 @@ class PlanView:
         console.print(summary_line(self.plan.summary))
 
 
-def summary_to_json(summary: Summary) -> dict[str, object]:
+def summary_to_json(summary: PlanSummary) -> dict[str, object]:
     """Return ``create, update, replace, delete, keep``."""
     return msgspec.structs.asdict(summary)
 
 
-def summary_line(summary: Summary) -> str:
+def summary_line(summary: PlanSummary) -> str:
     """Return the number of changes of each action as one sentence."""
     counts = [
         (summary.create, "to create"),
@@ -95,7 +95,7 @@ def _change_to_json(change: Change) -> dict[str, object]:
         "name": change.name,
         "reasons": list(change.reasons),
     }
-    if isinstance(change, _CHILDREN):
+    if isinstance(change, _ATTACHED_RESOURCES):
         document["function"] = change.function
     return document
 
@@ -104,8 +104,8 @@ def _kind(change: Change) -> str:
     return str(change.__struct_config__.tag)
 
 
-def _name(change: Change) -> str:
-    return f"{change.function}/{change.name}" if isinstance(change, _CHILDREN) else change.name
+def _qualified_name(change: Change) -> str:
+    return f"{change.function}/{change.name}" if isinstance(change, _ATTACHED_RESOURCES) else change.name
 
 
 def _markdown(plan: Plan) -> str:
@@ -114,7 +114,7 @@ def _markdown(plan: Plan) -> str:
     if changed:
         lines += ["| | kind | name | why |", "|---|---|---|---|"]
         lines += [
-            f"| {change.action.value} | {_kind(change)} | `{_name(change)}` | {_cell('; '.join(change.reasons))} |"
+            f"| {change.action.value} | {_kind(change)} | `{_qualified_name(change)}` | {_escape_cell('; '.join(change.reasons))} |"
             for change in changed
         ]
         lines.append("")
@@ -122,5 +122,5 @@ def _markdown(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")

@@ -9,36 +9,36 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fnkit.platform.server.lifecycle import Description
+    from fnkit.platform.server.lifecycle import PlatformStatus
 
-__all__ = ["PlatformView", "StoppedView", "description_to_json"]
+__all__ = ["PlatformView", "StoppedView", "status_to_json"]
 
 
-def description_to_json(description: Description) -> dict[str, object]:
+def status_to_json(status: PlatformStatus) -> dict[str, object]:
     """Return the keys documented in ``docs/cli.md``, which are the same whether the platform runs or not."""
     return {
-        "running": description.running,
-        "healthy": description.healthy,
-        "api_url": description.api_url,
-        "gateway_url": description.gateway_url,
-        "gateway_tls_url": description.gateway_tls_url,
-        "ca_certificate": description.ca_certificate,
-        "console_url": description.console_url,
-        "nats_url": description.nats_url,
-        "secret_key": description.secret_key,
-        "access_key": description.access_key,
-        "project_id": description.project_id,
-        "organization_id": description.organization_id,
-        "data_dir": str(description.data_dir),
-        "pid": description.pid,
+        "running": status.is_running,
+        "healthy": status.is_healthy,
+        "api_url": status.api_url,
+        "gateway_url": status.gateway_url,
+        "gateway_tls_url": status.gateway_tls_url,
+        "ca_certificate": status.ca_certificate_file,
+        "console_url": status.console_url,
+        "nats_url": status.nats_url,
+        "secret_key": status.secret_key,
+        "access_key": status.access_key,
+        "project_id": status.project_id,
+        "organization_id": status.organization_id,
+        "data_dir": str(status.data_dir),
+        "pid": status.supervisor_pid,
         "processes": {
-            "control": description.control,
-            "data_plane": description.data_plane,
-            "nats": description.nats,
+            "control": status.control_pid,
+            "data_plane": status.data_plane_pid,
+            "nats": status.nats_pid,
         },
-        "isolation": description.isolation,
+        "isolation": status.isolation,
         "triggers": [
-            {"id": one.id, "name": one.name, "state": one.state, "words": one.words} for one in description.triggers
+            {"id": one.id, "name": one.name, "state": one.state, "words": one.words} for one in status.triggers
         ],
     }
 
@@ -53,33 +53,33 @@ class PlatformView:
         foreground: Whether it runs in this process.
     """
 
-    description: Description
+    status: PlatformStatus
     started: bool = False
     foreground: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Return the keys documented in ``docs/cli.md``."""
-        return description_to_json(self.description)
+        return status_to_json(self.status)
 
     def render(self, console: Console) -> None:
         """Print addresses and processes, and after a start the next commands."""
-        found = self.description
-        if not found.running:
+        found = self.status
+        if not found.is_running:
             console.print(f"The platform in {found.data_dir} is not running.")
             console.print("Start it with: fnkit platform start")
             return
-        state = "is running" if found.healthy else "is starting or unhealthy"
-        console.print(f"The platform {state} (pid {found.pid}).\n")
+        state = "is running" if found.is_healthy else "is starting or unhealthy"
+        console.print(f"The platform {state} (pid {found.supervisor_pid}).\n")
         rows = (
             ("API", found.api_url),
             ("Functions", found.gateway_url),
             ("TLS", found.gateway_tls_url),
             ("Console", found.console_url),
-            ("NATS", _without_password(found.nats_url) or found.why_no_nats),
+            ("NATS", _without_password(found.nats_url) or found.nats_unavailable_reason),
             ("Data", str(found.data_dir)),
             ("Project", found.project_id),
             ("Isolation", found.isolation),
-            ("Processes", _processes(found)),
+            ("Processes", _format_processes(found)),
         )
         for name, value in rows:
             if value:
@@ -101,9 +101,9 @@ def _without_password(url: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}" if url else ""
 
 
-def _processes(found: Description) -> str:
-    own = f"control {found.control or 'down'}, data plane {found.data_plane or 'down'}"
-    return f"{own}, nats {found.nats or 'down'}" if found.nats_url else own
+def _format_processes(status: PlatformStatus) -> str:
+    own = f"control {status.control_pid or 'down'}, data plane {status.data_plane_pid or 'down'}"
+    return f"{own}, nats {status.nats_pid or 'down'}" if status.nats_url else own
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fnkit.cli.views.platform import description_to_json
+from fnkit.cli.views.platform import status_to_json
 from fnkit.contract.limits import REGIONS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fnkit.platform.server.lifecycle import Description
+    from fnkit.platform.server.lifecycle import PlatformStatus
 
 __all__ = ["PlatformEnvView"]
 
@@ -28,13 +28,13 @@ class PlatformEnvView:
         node_has_its_own: Whether ``NODE_EXTRA_CA_CERTS`` already names a certificate of the user.
     """
 
-    description: Description
-    form: str
-    node_has_its_own: bool = False
+    status: PlatformStatus
+    output_format: str
+    node_ca_configured: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Return the keys documented in ``docs/cli.md``, in every format."""
-        return description_to_json(self.description)
+        return status_to_json(self.status)
 
     def render(self, console: Console) -> None:
         """Print the settings in the chosen format."""
@@ -42,17 +42,19 @@ class PlatformEnvView:
 
     def text(self) -> str:
         """Return the settings in the chosen format; ``github`` is ``dotenv`` without comments."""
-        match self.form:
+        match self.output_format:
             case "json":
                 return json.dumps(self.to_json(), indent=2)
             case "shell":
                 lines = [f"export {name}={shlex.quote(value)}" for name, value in self._variables()]
-                return "\n".join(lines + [f"# export {name}={shlex.quote(value)}" for name, value in self._hints()])
+                return "\n".join(
+                    lines + [f"# export {name}={shlex.quote(value)}" for name, value in self._commented_variables()]
+                )
             case "terraform":
-                return self._provider()
+                return self._terraform_provider()
             case "dotenv":
                 lines = [f"{name}={value}" for name, value in self._variables()]
-                return "\n".join(lines + [f"# {name}={value}" for name, value in self._hints()])
+                return "\n".join(lines + [f"# {name}={value}" for name, value in self._commented_variables()])
             case _:
                 return "\n".join(f"{name}={value}" for name, value in self._variables())
 
@@ -61,7 +63,7 @@ class PlatformEnvView:
 
         ``SCW_FUNCTION_URL`` is the variable of the Serverless Framework's plugin.
         """
-        found = self.description
+        found = self.status
         return (
             ("SCW_API_URL", found.api_url),
             ("SCW_ACCESS_KEY", found.access_key),
@@ -72,34 +74,37 @@ class PlatformEnvView:
             ("SCW_DEFAULT_ZONE", f"{REGIONS[0]}-1"),
             ("SCW_FUNCTION_URL", f"{found.api_url}/functions/v1beta1/regions/{REGIONS[0]}"),
             ("FNKIT_GATEWAY_URL", found.gateway_url),
-            *self._tls(),
+            *self._tls_variables(),
             *((("NATS_URL", found.nats_url),) if found.nats_url else ()),
         )
 
-    def _tls(self) -> tuple[tuple[str, str], ...]:
+    def _tls_variables(self) -> tuple[tuple[str, str], ...]:
         """Return the variables for HTTPS.
 
         ``NODE_EXTRA_CA_CERTS`` adds to the CAs that Node trusts, so it is safe to set, unless the user has set it.
         """
-        found = self.description
+        found = self.status
         if not found.gateway_tls_url:
             return ()
-        tls = (("FNKIT_GATEWAY_TLS_URL", found.gateway_tls_url), ("FNKIT_CA_CERTIFICATE", found.ca_certificate))
-        return tls if self.node_has_its_own else (*tls, ("NODE_EXTRA_CA_CERTS", found.ca_certificate))
+        tls = (
+            ("FNKIT_GATEWAY_TLS_URL", found.gateway_tls_url),
+            ("FNKIT_CA_CERTIFICATE", found.ca_certificate_file),
+        )
+        return tls if self.node_ca_configured else (*tls, ("NODE_EXTRA_CA_CERTS", found.ca_certificate_file))
 
-    def _hints(self) -> tuple[tuple[str, str], ...]:
+    def _commented_variables(self) -> tuple[tuple[str, str], ...]:
         """Return variables to print as comments only.
 
         They replace all CAs that a program trusts, which suits only programs that connect to nothing but the
         platform.
         """
-        if not self.description.gateway_tls_url:
+        if not self.status.gateway_tls_url:
             return ()
         names = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
-        return tuple((name, self.description.ca_certificate) for name in names)
+        return tuple((name, self.status.ca_certificate_file) for name in names)
 
-    def _provider(self) -> str:
-        found = self.description
+    def _terraform_provider(self) -> str:
+        found = self.status
         settings = (
             ("api_url", found.api_url),
             ("access_key", found.access_key),

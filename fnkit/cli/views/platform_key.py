@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
     from fnkit.contract.platform import ApiKey, ApiKeyList
 
-__all__ = ["CreatedKeyView", "DeletedKeyView", "KeysView"]
+__all__ = ["CreatedApiKeyView", "DeletedApiKeyView", "ApiKeysView"]
 
 
-def _to_json(key: ApiKey) -> dict[str, object]:
+def _key_to_json(key: ApiKey) -> dict[str, object]:
     return {
         "access_key": key.access_key,
         "read_only": key.read_only,
@@ -23,57 +23,57 @@ def _to_json(key: ApiKey) -> dict[str, object]:
     }
 
 
-def _rights(key: ApiKey) -> str:
+def _format_rights(key: ApiKey) -> str:
     verb = "reads" if key.read_only else "reads and writes"
     return f"{verb} {f'project {key.project_id}' if key.project_id else 'everything'}"
 
 
 @dataclass(frozen=True, slots=True)
-class CreatedKeyView:
+class CreatedApiKeyView:
     """A new key with its secret, which is shown only this once."""
 
     key: ApiKey
 
     def to_json(self) -> dict[str, object]:
         """Return the key with its secret."""
-        return {**_to_json(self.key), "secret_key": self.key.secret_key}
+        return {**_key_to_json(self.key), "secret_key": self.key.secret_key}
 
     def render(self, console: Console) -> None:
         """Print both halves of the key and its rights."""
         console.print(f"access key  {self.key.access_key}")
         console.print(f"secret key  {self.key.secret_key}", style="bold", end="")
         console.print("   shown only once")
-        console.print(f"It {_rights(self.key)}.")
+        console.print(f"It {_format_rights(self.key)}.")
 
 
 @dataclass(frozen=True, slots=True)
-class KeysView:
+class ApiKeysView:
     """All additional keys."""
 
-    found: ApiKeyList
+    api_keys: ApiKeyList
 
     def to_json(self) -> dict[str, object]:
         """Return ``keys[…]``, without secrets."""
-        return {"keys": [_to_json(key) for key in self.found.keys]}
+        return {"keys": [_key_to_json(key) for key in self.api_keys.keys]}
 
     def render(self, console: Console) -> None:
         """Print a line for each key."""
-        for key in self.found.keys:
+        for key in self.api_keys.keys:
             note = f"   {key.description}" if key.description else ""
-            console.print(f"{key.access_key}  {key.created_at[:19]}Z  {_rights(key)}{note}")
-        if not self.found.keys:
+            console.print(f"{key.access_key}  {key.created_at[:19]}Z  {_format_rights(key)}{note}")
+        if not self.api_keys.keys:
             console.print("There are no additional API keys.")
 
 
 @dataclass(frozen=True, slots=True)
-class DeletedKeyView:
+class DeletedApiKeyView:
     """A key that was deleted."""
 
     key: ApiKey
 
     def to_json(self) -> dict[str, object]:
         """Return the deleted key."""
-        return _to_json(self.key)
+        return _key_to_json(self.key)
 
     def render(self, console: Console) -> None:
         """Print one line."""

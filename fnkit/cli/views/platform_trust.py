@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fnkit.platform.server.trust_store import Authority, TrustStore
+    from fnkit.platform.server.trust_store import CaCertificate, TrustStore
 
 __all__ = ["TrustView"]
 
@@ -25,9 +25,9 @@ class TrustView:
         certificate_only: Whether the text is the PEM certificate alone.
     """
 
-    authority: Authority
+    authority: CaCertificate
     store: TrustStore | None
-    done: str = ""
+    completed_action: str = ""
     certificate_only: bool = False
 
     def to_json(self) -> dict[str, object]:
@@ -41,31 +41,31 @@ class TrustView:
             "fingerprint": self.authority.fingerprint,
             "pem": self.authority.pem,
             "store": store.name if store is not None else "",
-            "trusted": store.holds(self.authority) if store is not None else None,
-            "install": [shlex.join(command) for command in store.installing] if store is not None else [],
-            "remove": [shlex.join(command) for command in store.removing] if store is not None else [],
+            "trusted": store.contains(self.authority) if store is not None else None,
+            "install": [shlex.join(command) for command in store.install_commands] if store is not None else [],
+            "remove": [shlex.join(command) for command in store.remove_commands] if store is not None else [],
         }
 
     def render(self, console: Console) -> None:
         """Print what was done, or the instructions."""
         if self.certificate_only:
             console.print(self.authority.pem.rstrip())
-        elif self.done == "installed":
+        elif self.completed_action == "installed":
             console.print(
                 "Installed the CA certificate in the system's trust store. Restart running programs to use it."
             )
             console.print("Undo with: fnkit platform trust --remove")
-        elif self.done == "removed":
+        elif self.completed_action == "removed":
             console.print("Removed the CA certificate from the system's trust store.")
         else:
-            self._explain(console)
+            self._render_instructions(console)
 
-    def _explain(self, console: Console) -> None:
+    def _render_instructions(self, console: Console) -> None:
         file = shlex.quote(str(self.authority.file))
         console.print(f"Certificate  {self.authority.file}")
         console.print(f"SHA-256      {self.authority.fingerprint}")
         if self.store is not None:
-            self._explain_system(console, self.store)
+            self._render_trust_store(console, self.store)
         console.print("\nTo trust it in single programs:")
         console.print(f"  curl --cacert {file}", style="bold")
         console.print(f"  NODE_EXTRA_CA_CERTS={file}", style="bold", end="")
@@ -75,9 +75,11 @@ class TrustView:
         console.print(f"  SSL_CERT_FILE={file}", style="bold", end="")
         console.print("   Go, Ruby, OpenSSL, Python's ssl; replaces their CAs")
 
-    def _explain_system(self, console: Console, store: TrustStore) -> None:
-        trusted = store.holds(self.authority)
-        commands, verb = (store.removing, "remove it from") if trusted else (store.installing, "install it in")
+    def _render_trust_store(self, console: Console, store: TrustStore) -> None:
+        trusted = store.contains(self.authority)
+        commands, verb = (
+            (store.remove_commands, "remove it from") if trusted else (store.install_commands, "install it in")
+        )
         if trusted is not None:
             console.print(f"Trusted      {'yes' if trusted else 'no'}, by {store.name}")
         console.print(f"\nTo {verb} the system's trust store:")

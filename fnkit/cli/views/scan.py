@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fnkit.project import FunctionSpec
     from fnkit.scanner import ScannedFunction
 
-__all__ = ["FunctionRow", "ScanView", "described", "sketched"]
+__all__ = ["FunctionRow", "ScanView", "row_from_spec", "row_from_declarations"]
 
 _NANOSECONDS = 1_000_000_000
 
@@ -70,7 +70,7 @@ class ScanView:
         console.print(f"{text} in {self.root}")
 
 
-def described(spec: FunctionSpec) -> FunctionRow:
+def row_from_spec(spec: FunctionSpec) -> FunctionRow:
     """Return the row of a valid function, with every setting as deployed; ``timeout`` is in seconds."""
     fires = [f"cron {cron.schedule}" for cron in spec.crons]
     fires += [f"{trigger.kind} {trigger.address}" for trigger in spec.triggers]
@@ -102,12 +102,12 @@ def described(spec: FunctionSpec) -> FunctionRow:
     return FunctionRow(document, (spec.name, spec.runtime, spec.handler, place, ", ".join(fires)))
 
 
-def sketched(function: ScannedFunction) -> FunctionRow:
+def row_from_declarations(function: ScannedFunction) -> FunctionRow:
     """Return the row of a function of an invalid project.
 
     The values are the unchecked arguments of its decorators, or null where an argument is missing.
     """
-    declarations = [mark.declaration for mark in function.marks]
+    declarations = [mark.declaration for mark in function.declarations]
     own = next((found for found in declarations if isinstance(found, FunctionDeclaration)), FunctionDeclaration())
     crons = [found for found in declarations if isinstance(found, CronDeclaration)]
     triggers = [found for found in declarations if isinstance(found, TriggerDeclaration)]

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fnkit.cli.failures import problem_to_json
-from fnkit.deploy.inspecting import FunctionState, Inspection
+from fnkit.deploy.inspecting import FunctionStatus, ProjectStatus
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["StatusView"]
 
-_STYLES = {"ready": "green", "error": "red", "missing": "yellow", "pending": "yellow", "created": "yellow"}
+_STATUS_STYLES = {"ready": "green", "error": "red", "missing": "yellow", "pending": "yellow", "created": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
     """The deployed functions, and their differences from the project."""
 
-    inspection: Inspection
+    inspection: ProjectStatus
 
     def to_json(self) -> dict[str, object]:
         """Return ``namespace, region, functions[…], foreign``, and ``obstacle`` if the comparison failed."""
@@ -30,8 +30,8 @@ class StatusView:
             "functions": [_function_to_json(one) for one in self.inspection.functions],
             "foreign": list(self.inspection.foreign),
         }
-        if self.inspection.obstacle is not None:
-            document["obstacle"] = problem_to_json(self.inspection.obstacle)
+        if self.inspection.drift_problem is not None:
+            document["obstacle"] = problem_to_json(self.inspection.drift_problem)
         return document
 
     def render(self, console: Console) -> None:
@@ -41,18 +41,20 @@ class StatusView:
         width = max((len(one.name) for one in self.inspection.functions), default=0)
         for one in self.inspection.functions:
             line = f"{one.name:<{width}}  {one.status:<8}  {one.runtime:<10}  {one.url}".rstrip()
-            console.print(line, style=_STYLES.get(one.status, ""))
+            console.print(line, style=_STATUS_STYLES.get(one.status, ""))
             if one.error_message:
                 console.print(f"  {one.error_message}", style="red")
             for reason in one.drift or ():
                 console.print(f"  differs: {reason}", style="yellow")
         for resource in self.inspection.foreign:
             console.print(f"not managed by fnkit: {resource}", style="dim")
-        if self.inspection.obstacle is not None:
-            console.print(f"The project could not be compared: {self.inspection.obstacle.message}", style="yellow")
+        if self.inspection.drift_problem is not None:
+            console.print(
+                f"The project could not be compared: {self.inspection.drift_problem.message}", style="yellow"
+            )
 
 
-def _function_to_json(one: FunctionState) -> dict[str, object]:
+def _function_to_json(one: FunctionStatus) -> dict[str, object]:
     return {
         "name": one.name,
         "status": one.status,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fnkit.cli.views.deliveries import delivery_line, delivery_style
-from fnkit.contract.resources import NatsConfig, QueueConfig, SqsConfig
+from fnkit.cli.views.deliveries import format_delivery, delivery_style
+from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fnkit.contract.deliveries import DeliveryView
-    from fnkit.contract.platform import TriggerListening
+    from fnkit.contract.platform import TriggerStatus
     from fnkit.contract.resources import Trigger
-    from fnkit.deploy.sources import Firer
+    from fnkit.deploy.sources import EventSource
 
 __all__ = ["TriggersView"]
 
@@ -27,14 +27,14 @@ __all__ = ["TriggersView"]
 class TriggersView:
     """Deployed triggers, each with its newest delivery and the state of its consumer on the local platform."""
 
-    triggers: tuple[tuple[Firer[Trigger], DeliveryView | None, TriggerListening | None], ...]
+    triggers: tuple[tuple[EventSource[Trigger], DeliveryView | None, TriggerStatus | None], ...]
 
     @classmethod
-    def of(
+    def build(
         cls,
-        triggers: Sequence[Firer[Trigger]],
+        triggers: Sequence[EventSource[Trigger]],
         last: Mapping[str, DeliveryView],
-        listening: Sequence[TriggerListening],
+        listening: Sequence[TriggerStatus],
     ) -> TriggersView:
         """Combine triggers with their deliveries and consumers.
 
@@ -44,20 +44,20 @@ class TriggersView:
             listening: The consumer states that the local platform reports; empty for Scaleway.
         """
         how = {one.id: one for one in listening}
-        return cls(tuple((one, last.get(one.source.id), how.get(one.source.id)) for one in triggers))
+        return cls(tuple((one, last.get(one.resource.id), how.get(one.resource.id)) for one in triggers))
 
     def to_json(self) -> dict[str, object]:
         """Return ``triggers[{id, name, function, kind, address, status, error_message, listening, last}]``."""
         return {
             "triggers": [
                 {
-                    "id": one.source.id,
-                    "name": one.source.name,
+                    "id": one.resource.id,
+                    "name": one.resource.name,
                     "function": one.function.name,
-                    "kind": _kind(one.source),
-                    "address": _address(one.source),
-                    "status": one.source.status,
-                    "error_message": one.source.error_message,
+                    "kind": _trigger_kind(one.resource),
+                    "address": _trigger_address(one.resource),
+                    "status": one.resource.status,
+                    "error_message": one.resource.error_message,
                     "listening": None if how is None else {"state": how.state, "words": how.words},
                     "last": None if last is None else msgspec.to_builtins(last),
                 }
@@ -67,33 +67,33 @@ class TriggersView:
 
     def render(self, console: Console) -> None:
         """Print a line for each trigger, followed by the state of its consumer and its last delivery."""
-        width = max((len(one.path) for one, _, _ in self.triggers), default=0)
+        width = max((len(one.qualified_name) for one, _, _ in self.triggers), default=0)
         for one, last, how in self.triggers:
-            line = f"{one.path:<{width}}  {_kind(one.source):<4}  {_address(one.source)}  {one.source.status}"
-            console.print(line, style="red" if one.source.status == "error" else "", markup=False)
-            if one.source.error_message:
-                console.print(f"  {one.source.error_message}", style="red", markup=False)
+            line = f"{one.qualified_name:<{width}}  {_trigger_kind(one.resource):<4}  {_trigger_address(one.resource)}  {one.resource.status}"
+            console.print(line, style="red" if one.resource.status == "error" else "", markup=False)
+            if one.resource.error_message:
+                console.print(f"  {one.resource.error_message}", style="red", markup=False)
             elif how is not None:
                 idle = how.state == "idle"
                 console.print(
                     f"  {'idle: ' if idle else ''}{how.words}", style="yellow" if idle else "dim", markup=False
                 )
             if last is not None:
-                console.print(f"  last {delivery_line(last)}", style=delivery_style(last.status))
+                console.print(f"  last {format_delivery(last)}", style=delivery_style(last.status))
         if not self.triggers:
             console.print("There are no triggers.")
 
 
-def _kind(trigger: Trigger) -> str:
+def _trigger_kind(trigger: Trigger) -> str:
     return "nats" if trigger.input_type.endswith("nats") else "sqs"
 
 
-def _address(trigger: Trigger) -> str:
+def _trigger_address(trigger: Trigger) -> str:
     for config in (trigger.scw_nats_config, trigger.scw_sqs_config, trigger.sqs_config):
         match config:
-            case NatsConfig():
+            case ScwNatsConfig():
                 return config.subject
-            case QueueConfig():
+            case ScwSqsConfig():
                 return config.queue
             case SqsConfig():
                 return config.queue_url

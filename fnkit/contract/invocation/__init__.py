@@ -6,7 +6,7 @@ status, headers and bytes, and ``map_response`` converts them to the client's re
 invocation share this package, and workers of every language leave the conversion to it, so that all of them agree.
 """
 
-from fnkit.contract.invocation.checks import CORS_DEFAULTS, Refusal, refusal
+from fnkit.contract.invocation.checks import CORS_DEFAULTS, ImmediateResponse, immediate_response
 from fnkit.contract.invocation.event import build_context, build_event, decode_path, decode_text, is_base64
 from fnkit.contract.invocation.headers import canonical_header
 from fnkit.contract.invocation.response import (
@@ -14,14 +14,14 @@ from fnkit.contract.invocation.response import (
     MappedResponse,
     map_failure,
     map_response,
-    needs_whole_body,
+    needs_complete_body,
 )
 
 __all__ = [
     "CORS_DEFAULTS",
     "HANDLER_MISSING",
     "MappedResponse",
-    "Refusal",
+    "ImmediateResponse",
     "build_context",
     "build_event",
     "canonical_header",
@@ -30,6 +30,6 @@ __all__ = [
     "is_base64",
     "map_failure",
     "map_response",
-    "needs_whole_body",
-    "refusal",
+    "needs_complete_body",
+    "immediate_response",
 ]

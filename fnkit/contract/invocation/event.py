@@ -17,10 +17,10 @@ from fnkit.contract.invocation.headers import canonical_header
 
 __all__ = ["build_context", "build_event", "decode_path", "decode_text", "is_base64", "join_headers", "parse_query"]
 
-_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+_BASE64_TEXT: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _LINE_BREAKS: Final = re.compile(rb"[\r\n]+")
-_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_EACH_BYTE: Final = "fnkit-each-byte"
+_INVALID_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_REPLACE_EACH_BYTE: Final = "fnkit-each-byte"
 
 
 def _replace_each_byte(error: UnicodeError) -> tuple[str, int]:
@@ -30,23 +30,23 @@ def _replace_each_byte(error: UnicodeError) -> tuple[str, int]:
     raise error
 
 
-codecs.register_error(_EACH_BYTE, _replace_each_byte)
+codecs.register_error(_REPLACE_EACH_BYTE, _replace_each_byte)
 
 
 def decode_text(raw: bytes) -> str:
     """Decode UTF-8 as Go's JSON encoder does: each invalid byte becomes U+FFFD."""
-    return raw.decode("utf-8", _EACH_BYTE)
+    return raw.decode("utf-8", _REPLACE_EACH_BYTE)
 
 
 def is_base64(body: bytes) -> bool:
     """Return whether Go's ``base64.StdEncoding`` accepts the body: padded, line breaks ignored, possibly empty."""
     if not body:
         return True
-    if _BASE64.fullmatch(body) is None:
+    if _BASE64_TEXT.fullmatch(body) is None:
         if b"\n" not in body and b"\r" not in body:
             return False
         body = _LINE_BREAKS.sub(b"", body)
-        if _BASE64.fullmatch(body) is None:
+        if _BASE64_TEXT.fullmatch(body) is None:
             return False
     return len(body) % 4 == 0
 
@@ -59,13 +59,13 @@ def decode_path(path: str) -> str:
     """
     if "%" not in path:
         return path
-    if _BAD_ESCAPE.search(path):
+    if _INVALID_ESCAPE.search(path):
         raise ValueError(f"invalid URL escape in {path!r}")
     return decode_text(unquote_to_bytes(path))
 
 
 def _unescape(text: str) -> str | None:
-    if _BAD_ESCAPE.search(text):
+    if _INVALID_ESCAPE.search(text):
         return None
     return decode_text(unquote_to_bytes(text.replace("+", " ")))
 

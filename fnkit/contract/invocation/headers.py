@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["HOP_BY_HOP", "canonical_header", "is_header_name", "safe_value"]
+__all__ = ["HOP_BY_HOP", "canonical_header", "is_header_name", "sanitize_header_value"]
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_LINE_BREAKS: Final = str.maketrans("\r\n\0", "   ")
-_CACHE_MAX: Final = 4096
-_canonical: Final[dict[str, str]] = {}
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LINE_BREAK_TRANSLATION: Final = str.maketrans("\r\n\0", "   ")
+_CANONICAL_NAMES_MAX: Final = 4096
+_canonical_names: Final[dict[str, str]] = {}
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -31,15 +31,15 @@ HOP_BY_HOP: Final = frozenset(
 
 def is_header_name(name: str) -> bool:
     """Return whether this is an HTTP token. Go omits headers with other names from a response."""
-    return _TOKEN.fullmatch(name) is not None
+    return _HEADER_NAME.fullmatch(name) is not None
 
 
-def safe_value(value: str) -> str:
+def sanitize_header_value(value: str) -> str:
     """Replace line breaks in a header value with spaces, as Go does, so that a value cannot add headers.
 
     NUL is replaced as well: Go writes it, but RFC 9110, section 5.5, forbids it and clients reject it.
     """
-    return value.translate(_LINE_BREAKS).strip(" \t")
+    return value.translate(_LINE_BREAK_TRANSLATION).strip(" \t")
 
 
 def canonical_header(name: str) -> str:
@@ -48,10 +48,10 @@ def canonical_header(name: str) -> str:
     >>> canonical_header("x-request-id")
     'X-Request-Id'
     """
-    known = _canonical.get(name)
+    known = _canonical_names.get(name)
     if known is not None:
         return known
     spelled = "-".join(part.capitalize() for part in name.split("-")) if is_header_name(name) else name
-    if len(_canonical) < _CACHE_MAX:  # bounded, because clients choose the names
-        _canonical[name] = spelled
+    if len(_canonical_names) < _CANONICAL_NAMES_MAX:  # bounded, because clients choose the names
+        _canonical_names[name] = spelled
     return spelled

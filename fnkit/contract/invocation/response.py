@@ -18,9 +18,9 @@ import msgspec
 
 from fnkit.contract.invocation.checks import CORS_DEFAULTS
 from fnkit.contract.invocation.event import decode_text, is_base64
-from fnkit.contract.invocation.headers import HOP_BY_HOP, canonical_header, is_header_name, safe_value
+from fnkit.contract.invocation.headers import HOP_BY_HOP, canonical_header, is_header_name, sanitize_header_value
 
-__all__ = ["HANDLER_MISSING", "MappedResponse", "map_failure", "map_response", "needs_whole_body"]
+__all__ = ["HANDLER_MISSING", "MappedResponse", "map_failure", "map_response", "needs_complete_body"]
 
 HANDLER_MISSING: Final = (
     "Function Handler does not exist, check that you provided the right HANDLER parameter "
@@ -28,12 +28,12 @@ HANDLER_MISSING: Final = (
 )
 """Message of the Python and Node runtimes for a missing handler. Python appends ``, check your function logs``."""
 
-_FAILED: Final = "An error occured during handler execution: "  # misspelled in the core runtime
+_FAILURE_PREFIX: Final = "An error occured during handler execution: "  # misspelled in the core runtime
 _STATUS_MIN: Final = 200
 _STATUS_MAX: Final = 999
-_BODILESS: Final = (204, 304)
+_BODILESS_STATUSES: Final = (204, 304)
 _NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/\r\n]")
-_SPACE: Final = b" \t\r\n"
+_JSON_WHITE_SPACE: Final = b" \t\r\n"
 
 Headers = list[tuple[str, str]]
 
@@ -48,7 +48,7 @@ class MappedResponse:
 
 
 @dataclass(slots=True)
-class _Document:
+class _ResponseDocument:
     """The response members of a JSON object; ``body`` is raw JSON, or ``None`` if the member is absent."""
 
     status: int | None = None
@@ -58,29 +58,29 @@ class _Document:
 
 
 _INT64: Final = 1 << 63
-_DIGITS_MAX: Final = 20  # of a 64-bit integer with its sign; bounds the time that int() takes
-_PLAIN_MAX: Final = 256
-_plain: Final[dict[tuple[tuple[str, str], ...], Headers]] = {}
+_INT64_DIGITS_MAX: Final = 20  # of a 64-bit integer with its sign; bounds the time that int() takes
+_HEADERS_CACHE_MAX: Final = 256
+_headers_cache: Final[dict[tuple[tuple[str, str], ...], Headers]] = {}
 """Cache of complete response headers by worker headers. Workers send few distinct sets of headers."""
 
-_objects: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_texts: Final = msgspec.json.Decoder(str)
-_anything: Final = msgspec.json.Decoder(object)
+_object_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_string_decoder: Final = msgspec.json.Decoder(str)
+_value_decoder: Final = msgspec.json.Decoder(object)
 
 
-def needs_whole_body(first: int) -> bool:
+def needs_complete_body(first_byte: int) -> bool:
     """Return whether ``map_response`` may change a body whose first byte, after white space, is this one.
 
     Only JSON objects, strings and ``null`` are converted, and must be complete for that. Other bodies can be
     streamed to the client.
     """
-    return first in b'{"n'
+    return first_byte in b'{"n'
 
 
-def _json_text(raw: bytes) -> str | None:
+def _decode_string(raw: bytes) -> str | None:
     """Return the text of a JSON string; lone surrogates and invalid UTF-8 become U+FFFD, as in Go."""
     try:
-        return _texts.decode(raw)
+        return _string_decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     try:
@@ -90,9 +90,9 @@ def _json_text(raw: bytes) -> str | None:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(text, str) else None
 
 
-def _read_headers(raw: bytes, headers: dict[str, str | list[str]]) -> None:
+def _parse_headers(raw: bytes, headers: dict[str, str | list[str]]) -> None:
     try:
-        values = _anything.decode(raw)
+        values = _value_decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     if not isinstance(values, dict):
@@ -106,19 +106,19 @@ def _read_headers(raw: bytes, headers: dict[str, str | list[str]]) -> None:
                 headers[name] = texts
 
 
-def _read_document(members: dict[str, msgspec.Raw]) -> _Document:
-    document = _Document()
+def _parse_document(members: dict[str, msgspec.Raw]) -> _ResponseDocument:
+    document = _ResponseDocument()
     for key, value in members.items():
         raw = bytes(value)
         match key.lower():
             case "statuscode":
                 # Go ignores the member unless it is a 64-bit integer: not for "201", 201.0 or null.
-                if raw.lstrip(b"-").isdigit() and len(raw) <= _DIGITS_MAX and -_INT64 <= int(raw) < _INT64:
+                if raw.lstrip(b"-").isdigit() and len(raw) <= _INT64_DIGITS_MAX and -_INT64 <= int(raw) < _INT64:
                     document.status = int(raw)
             case "body":
                 document.body = raw
             case "headers":
-                _read_headers(raw, document.headers)
+                _parse_headers(raw, document.headers)
             case "isbase64encoded":
                 if raw in (b"true", b"false"):
                     document.is_base64 = raw == b"true"
@@ -127,13 +127,13 @@ def _read_document(members: dict[str, msgspec.Raw]) -> _Document:
     return document
 
 
-def _members(body: bytes) -> dict[str, msgspec.Raw] | None:
+def _parse_object(body: bytes) -> dict[str, msgspec.Raw] | None:
     try:
-        return _objects.decode(body)
+        return _object_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:  # Go accepts invalid UTF-8 and lone surrogates, msgspec does not
-        loose = json.loads(decode_text(body), parse_constant=_refuse_constant)
+        loose = json.loads(decode_text(body), parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         return None
     if not isinstance(loose, dict):
@@ -141,38 +141,42 @@ def _members(body: bytes) -> dict[str, msgspec.Raw] | None:
     return {key: msgspec.Raw(json.dumps(value).encode()) for key, value in loose.items()}
 
 
-def _refuse_constant(name: str) -> object:
+def _reject_constant(name: str) -> object:
     raise ValueError(f"{name} is not valid JSON")
 
 
-def _response_headers(own: Iterable[tuple[str, str]], added: dict[str, str | list[str]]) -> Headers:
+def _response_headers(
+    worker_headers: Iterable[tuple[str, str]], handler_headers: dict[str, str | list[str]]
+) -> Headers:
     """Return the default headers, the worker's headers and the handler's.
 
     As in the core runtime, the worker's headers are a map by canonical name and the handler's are merged into it
     by exact name: ``Content-Type`` replaces the worker's, while ``content-type`` is a different key and is sent as
     a second header.
     """
-    own = tuple(own)
-    if not added and own in _plain:
-        return _plain[own].copy()
-    lines = _header_lines(own, added)
-    if not added and len(_plain) < _PLAIN_MAX:
-        _plain[own] = lines.copy()
+    worker_headers = tuple(worker_headers)
+    if not handler_headers and worker_headers in _headers_cache:
+        return _headers_cache[worker_headers].copy()
+    lines = _merge_headers(worker_headers, handler_headers)
+    if not handler_headers and len(_headers_cache) < _HEADERS_CACHE_MAX:
+        _headers_cache[worker_headers] = lines.copy()
     return lines
 
 
-def _header_lines(own: tuple[tuple[str, str], ...], added: dict[str, str | list[str]]) -> Headers:
-    merged: dict[str, str | list[str]] = {canonical_header(name): value for name, value in own}
-    merged.update(added)
+def _merge_headers(
+    worker_headers: tuple[tuple[str, str], ...], handler_headers: dict[str, str | list[str]]
+) -> Headers:
+    merged: dict[str, str | list[str]] = {canonical_header(name): value for name, value in worker_headers}
+    merged.update(handler_headers)
     lines: Headers = []
     for name, value in merged.items():
         key = canonical_header(name)
         if key in HOP_BY_HOP or key == "Server" or not is_header_name(key):
             continue
         if isinstance(value, str):
-            lines.append((key, safe_value(value)))
+            lines.append((key, sanitize_header_value(value)))
         else:
-            lines.extend((key, safe_value(item)) for item in value)
+            lines.extend((key, sanitize_header_value(item)) for item in value)
     given = {key for key, _ in lines}
     return [line for line in CORS_DEFAULTS if line[0] not in given] + lines
 
@@ -183,7 +187,7 @@ def _decode_base64(raw: bytes) -> bytes:
     Raises:
         ValueError: With the error text of Go, if the value is not such a string.
     """
-    text = _json_text(raw)
+    text = _decode_string(raw)
     if text is None:
         raise ValueError("json: cannot unmarshal body into Go value of type string")
     encoded = text.encode()
@@ -195,52 +199,56 @@ def _decode_base64(raw: bytes) -> bytes:
 
 def map_response(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> MappedResponse:
     """Return the client's response for a worker's status, headers and body."""
-    first = body.lstrip(_SPACE)[:1]
+    first = body.lstrip(_JSON_WHITE_SPACE)[:1]
     if first == b"{":
-        members = _members(body)
+        members = _parse_object(body)
         if members is not None:
-            return _map_document(status, headers, body, _read_document(members))
+            return _map_document(status, headers, body, _parse_document(members))
     elif first in (b'"', b"n"):
-        text = b"" if body.strip(_SPACE) == b"null" else _string_bytes(body)
-        return _finish(status, _response_headers(headers, {}), text)
-    return _finish(status, _response_headers(headers, {}), body)
+        text = b"" if body.strip(_JSON_WHITE_SPACE) == b"null" else _encode_string(body)
+        return _build_response(status, _response_headers(headers, {}), text)
+    return _build_response(status, _response_headers(headers, {}), body)
 
 
-def _string_bytes(body: bytes) -> bytes:
-    text = _json_text(body)
+def _encode_string(body: bytes) -> bytes:
+    text = _decode_string(body)
     return body if text is None else text.encode("utf-8", "replace")
 
 
 def _map_document(
-    status: int, headers: Iterable[tuple[str, str]], whole: bytes, document: _Document
+    status: int, headers: Iterable[tuple[str, str]], complete_body: bytes, document: _ResponseDocument
 ) -> MappedResponse:
-    raw = whole if document.body is None else document.body
+    raw = complete_body if document.body is None else document.body
     if document.is_base64 and raw not in (b"null", b'""'):
         try:
             content = _decode_base64(raw)
         except ValueError as error:
-            return MappedResponse(500, [*CORS_DEFAULTS, _PLAIN], str(error).encode())
+            return MappedResponse(500, [*CORS_DEFAULTS, _TEXT_CONTENT_TYPE], str(error).encode())
     elif raw == b"null":
         content = b""
     elif raw[:1] == b'"':
-        content = _string_bytes(raw)
+        content = _encode_string(raw)
     else:
         content = raw
     if document.status is not None:
         status = document.status
-    return _finish(status, _response_headers(headers, document.headers), content)
+    return _build_response(status, _response_headers(headers, document.headers), content)
 
 
-_PLAIN: Final = ("Content-Type", "text/plain; charset=utf-8")
+_TEXT_CONTENT_TYPE: Final = ("Content-Type", "text/plain; charset=utf-8")
 
 
-def _finish(status: int, headers: Headers, body: bytes) -> MappedResponse:
+def _build_response(status: int, headers: Headers, body: bytes) -> MappedResponse:
     if not _STATUS_MIN <= status <= _STATUS_MAX:
         # Go's server panics for statuses below 100 and above 999, and a 1xx status does not end a response.
-        return MappedResponse(500, [*CORS_DEFAULTS, _PLAIN], f"invalid WriteHeader code {status}".encode())
-    return MappedResponse(status, headers, b"" if status in _BODILESS else body)
+        return MappedResponse(
+            500, [*CORS_DEFAULTS, _TEXT_CONTENT_TYPE], f"invalid WriteHeader code {status}".encode()
+        )
+    return MappedResponse(status, headers, b"" if status in _BODILESS_STATUSES else body)
 
 
 def map_failure(text: str) -> MappedResponse:
     """Return the response for a handler that raised, could not be imported or does not exist."""
-    return MappedResponse(500, [*CORS_DEFAULTS, _PLAIN], (_FAILED + text).encode("utf-8", "replace"))
+    return MappedResponse(
+        500, [*CORS_DEFAULTS, _TEXT_CONTENT_TYPE], (_FAILURE_PREFIX + text).encode("utf-8", "replace")
+    )

@@ -11,9 +11,9 @@ from typing import Final
 from starlette.responses import Response
 
 from fnkit.platform.api.codec import encode
-from fnkit.platform.control.refusals import Refusal
+from fnkit.platform.control.refusals import ControlError
 
-__all__ = ["JSON", "failure", "json_answer", "recorded_headers"]
+__all__ = ["JSON", "error_response", "json_response", "response_headers"]
 
 JSON: Final = "application/json"
 """Content type without a charset: with one, Scaleway's JavaScript SDK treats the body as text."""
@@ -28,30 +28,30 @@ _HEADERS: Final = {
 _logger = logging.getLogger(__name__)
 
 
-def recorded_headers() -> dict[str, str]:
+def response_headers() -> dict[str, str]:
     """Return the headers that the real API sends with every response, except that ``Server`` is ``fnkit``."""
     return {**_HEADERS, "X-Request-Id": str(uuid.uuid4())}
 
 
-def json_answer(value: object, status: int = 200) -> Response:
+def json_response(value: object, status: int = 200) -> Response:
     """Return a JSON response."""
-    return Response(encode(value), status, recorded_headers(), JSON)
+    return Response(encode(value), status, response_headers(), JSON)
 
 
-def failure(error: Exception) -> Response:
+def error_response(error: Exception) -> Response:
     """Map an exception to its error response, and log exceptions that the client did not cause."""
     match error:
-        case Refusal():
-            return json_answer(error.body, error.status)
+        case ControlError():
+            return json_response(error.body, error.status)
         # A full disk surfaces as OSError from files and as OperationalError from SQLite, which has no error class
         # of its own for it (SQLITE_FULL: "database or disk is full").
         case OSError(errno=code) if code in (ENOSPC, EDQUOT):
-            return json_answer({"message": "the platform's disk is full; nothing was changed"}, 507)
+            return json_response({"message": "the platform's disk is full; nothing was changed"}, 507)
         case sqlite3.OperationalError() if "full" in str(error):
-            return json_answer({"message": "the platform's disk is full; nothing was changed"}, 507)
+            return json_response({"message": "the platform's disk is full; nothing was changed"}, 507)
         case sqlite3.OperationalError():
             _logger.error("Store unavailable: %s", error)
-            return json_answer({"message": "the platform's store cannot be used; nothing was changed"}, 503)
+            return json_response({"message": "the platform's store cannot be used; nothing was changed"}, 503)
         case _:
             _logger.error("Unhandled exception in an API request", exc_info=error)
-            return json_answer({"message": "internal error"}, 500)
+            return json_response({"message": "internal error"}, 500)

@@ -13,115 +13,118 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from fnkit.contract.limits import REGIONS
-from fnkit.contract.platform import KEYS_PATH, PLATFORM_PATH
+from fnkit.contract.platform import API_KEYS_PATH, PLATFORM_PATH
 from fnkit.platform.api import archives, deliveries, keys, own
-from fnkit.platform.api.answers import failure, json_answer
-from fnkit.platform.api.call import Call, caller_of
+from fnkit.platform.api.answers import error_response, json_response
+from fnkit.platform.api.call import ApiRequest, request_principal
 from fnkit.platform.api.document import route as document
-from fnkit.platform.api.legacy import LEGACY
+from fnkit.platform.api.legacy import LEGACY_OPERATIONS
 from fnkit.platform.api.loki import routes as loki
 from fnkit.platform.api.metrics import route as metrics
 from fnkit.platform.api.operations import OPERATIONS, Operation
 from fnkit.platform.control.platform import ControlPlane
-from fnkit.platform.control.refusals import Refusal, unauthenticated
-from fnkit.platform.control.visibility import Visibility, resource_name
+from fnkit.platform.control.refusals import ControlError, unauthenticated
+from fnkit.platform.control.visibility import AccessScope, resource_name
 
-__all__ = ["SERVES", "application"]
+__all__ = ["SERVED_PATHS", "create_application"]
 
-SERVES = "this host serves the Functions API under /functions/v1beta1/regions/{fr-par,nl-ams,pl-waw}"
-_PREFIX = "/functions/v1beta1/regions/{region}"
+SERVED_PATHS = "this host serves the Functions API under /functions/v1beta1/regions/{fr-par,nl-ams,pl-waw}"
+_API_PREFIX = "/functions/v1beta1/regions/{region}"
 _logger = logging.getLogger(__name__)
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
-Work: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
+RouteHandler: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
 
 
-def application(plane: ControlPlane) -> Starlette:
+def create_application(plane: ControlPlane) -> Starlette:
     """Return the ASGI application that serves a control plane.
 
     Args:
         plane: The control plane that handles the requests; the caller opens and closes it.
     """
-    routes: list[BaseRoute] = [_served(plane, operation) for operation in (*OPERATIONS, *LEGACY)]
-    routes += [
-        Route(PLATFORM_PATH, _guarded(plane, own.platform), methods=["GET"]),
-        Route(own.CLOCK_PATH, _guarded(plane, own.clock), methods=["POST"]),
-        Route(KEYS_PATH, _guarded(plane, keys.create), methods=["POST"]),
-        Route(KEYS_PATH, _guarded(plane, keys.every), methods=["GET"]),
-        Route(keys.KEY_PATH, _guarded(plane, keys.delete), methods=["DELETE"]),
-        Route(own.HEALTH_PATH, _open(plane, own.health), methods=["GET"]),
-        Route(metrics.PATH, _open(plane, metrics.get), methods=["GET"]),
-        Route(own.METADATA_PATH, _open(plane, own.metadata), methods=["GET"]),
-        Route(document.PATH, _open(plane, document.get), methods=["GET"]),
-        Route(archives.PATH, _open(plane, archives.put), methods=["PUT"]),
-        Route(archives.PATH, _open(plane, archives.get), methods=["GET"]),
+    routes: list[BaseRoute] = [
+        _operation_route(plane, operation) for operation in (*OPERATIONS, *LEGACY_OPERATIONS)
     ]
     routes += [
-        Route(path, _guarded(plane, handler), methods=[method]) for method, path, handler in deliveries.ROUTES
+        Route(PLATFORM_PATH, _authenticated(plane, own.get_platform), methods=["GET"]),
+        Route(own.CLOCK_PATH, _authenticated(plane, own.advance_clock), methods=["POST"]),
+        Route(API_KEYS_PATH, _authenticated(plane, keys.create_key), methods=["POST"]),
+        Route(API_KEYS_PATH, _authenticated(plane, keys.list_keys), methods=["GET"]),
+        Route(keys.API_KEY_PATH, _authenticated(plane, keys.delete_key), methods=["DELETE"]),
+        Route(own.HEALTH_PATH, _public(plane, own.get_health), methods=["GET"]),
+        Route(metrics.SCRAPE_PATH, _public(plane, metrics.get_metrics), methods=["GET"]),
+        Route(own.METADATA_PATH, _public(plane, own.get_metadata), methods=["GET"]),
+        Route(document.OPENAPI_PATH, _public(plane, document.get_openapi), methods=["GET"]),
+        Route(archives.ARCHIVE_PATH, _public(plane, archives.upload_archive), methods=["PUT"]),
+        Route(archives.ARCHIVE_PATH, _public(plane, archives.download_archive), methods=["GET"]),
     ]
-    routes += loki.routes(plane)
-    routes = [metrics.metered(route, plane.context.meter) for route in routes]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _elsewhere})
+    routes += [
+        Route(path, _authenticated(plane, handler), methods=[method])
+        for method, path, handler in deliveries.DELIVERY_ROUTES
+    ]
+    routes += loki.loki_routes(plane)
+    routes = [metrics.with_request_metrics(route, plane.context.counters) for route in routes]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
     # Paths match exactly: without this, starlette redirects a path with a trailing slash (307) instead of a 404.
     app.router.redirect_slashes = False
     return app
 
 
-def _served(plane: ControlPlane, operation: Operation) -> Route:
+def _operation_route(plane: ControlPlane, operation: Operation) -> Route:
     async def handler(_plane: ControlPlane, request: Request) -> object:
-        caller = caller_of(request)
+        caller = request_principal(request)
         region = str(request.path_params["region"])
         if region not in REGIONS:
-            raise Refusal(404, f"unknown region {region[:64]!r}: {SERVES}")
-        if operation.writes:
+            raise ControlError(404, f"unknown region {region[:64]!r}: {SERVED_PATHS}")
+        if operation.is_write:
             caller.require_write(resource_name(operation.kind))
-        call = Call(request, operation.kind, Visibility(plane.context.store, caller))
+        call = ApiRequest(request, operation.kind, AccessScope(plane.context.store, caller))
         return await operation.handler(plane, call)
 
-    path = _PREFIX + operation.path
-    return Route(path, _guarded(plane, handler), methods=[operation.method], name=operation.name)
+    path = _API_PREFIX + operation.path
+    return Route(path, _authenticated(plane, handler), methods=[operation.method], name=operation.name)
 
 
-def _guarded(plane: ControlPlane, handler: Work) -> Endpoint:
+def _authenticated(plane: ControlPlane, handler: RouteHandler) -> Endpoint:
     """Require a valid API key; handlers check what the key may do."""
 
     async def endpoint(request: Request) -> Response:
         # Starlette decodes header values as Latin-1, so this restores the bytes that the client sent.
         secret = request.headers.get("x-auth-token", "").encode("latin-1", "replace")
-        if (caller := plane.keys.caller(secret)) is None:
-            return failure(unauthenticated())
+        if (caller := plane.api_keys.authenticate(secret)) is None:
+            return error_response(unauthenticated())
         request.state.caller = caller
         try:
-            return json_answer(await handler(plane, request))
+            return json_response(await handler(plane, request))
         except Exception as error:  # noqa: BLE001  every exception becomes a response
-            return _failed(error)
+            return _handle_error(error)
 
     return endpoint
 
 
-def _open(plane: ControlPlane, handler: Callable[[ControlPlane, Request], Awaitable[Response]]) -> Endpoint:
+def _public(plane: ControlPlane, handler: Callable[[ControlPlane, Request], Awaitable[Response]]) -> Endpoint:
     """Serve without an API key."""
 
     async def endpoint(request: Request) -> Response:
         try:
             return await handler(plane, request)
         except Exception as error:  # noqa: BLE001  every exception becomes a response
-            return _failed(error)
+            return _handle_error(error)
 
     return endpoint
 
 
-async def _elsewhere(_request: Request, error: Exception) -> Response:
+async def _not_found(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 405:  # noqa: PLR2004  Method Not Allowed
-        response = json_answer({"message": "this method is not allowed here"}, status)
+        response = json_response({"message": "this method is not allowed here"}, status)
         response.headers.update(getattr(error, "headers", None) or {})  # Allow, which RFC 9110 requires with 405
         return response
-    return json_answer({"message": f"not found: {SERVES}"}, status)
+    return json_response({"message": f"not found: {SERVED_PATHS}"}, status)
 
 
-def _failed(error: Exception) -> Response:
+def _handle_error(error: Exception) -> Response:
     if isinstance(error, ClientDisconnect):
         _logger.info("Client disconnected before its request was complete")
-        return json_answer({"message": "the request ended early"}, 400)
-    return failure(error)
+        return json_response({"message": "the request ended early"}, 400)
+    return error_response(error)

@@ -13,19 +13,19 @@ from typing import Final, TypeVar
 from starlette.requests import Request
 
 from fnkit.platform.api.codec import MAX_BODY_BYTES, decode
-from fnkit.platform.control.callers import Caller
-from fnkit.platform.control.refusals import Refusal
-from fnkit.platform.control.visibility import Visibility
+from fnkit.platform.control.callers import Principal
+from fnkit.platform.control.refusals import ControlError
+from fnkit.platform.control.visibility import AccessScope
 
-__all__ = ["Call", "caller_of", "read_body"]
+__all__ = ["ApiRequest", "request_principal", "read_body"]
 
 T = TypeVar("T")
-_NOWHERE: Final = "nowhere"
-_HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(:\d{1,5})?")
+_HIDDEN_REGION: Final = "nowhere"
+_HOST_HEADER: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(:\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiRequest:
     """A request to an operation, limited to the resources that the caller's API key can access.
 
     Attributes:
@@ -34,9 +34,9 @@ class Call:
         scope: The resources that the caller's API key can access.
     """
 
-    request: Request
+    http_request: Request
     kind: str
-    sight: Visibility
+    scope: AccessScope
 
     @property
     def region(self) -> str:
@@ -45,44 +45,44 @@ class Call:
         With an impossible region every lookup fails with the error for a missing resource, so a caller cannot tell
         a resource of another project from one that does not exist.
         """
-        return str(self.request.path_params["region"]) if self._seen else _NOWHERE
+        return str(self.http_request.path_params["region"]) if self._is_visible else _HIDDEN_REGION
 
     @property
     def id(self) -> str:
         """The resource id of the path in lower case, or an empty string."""
-        return str(self.request.path_params.get("id", "")).lower()
+        return str(self.http_request.path_params.get("id", "")).lower()
 
     @property
-    def _seen(self) -> bool:
-        return not self.id or self.sight.sees(self.kind, self.id)
+    def _is_visible(self) -> bool:
+        return not self.id or self.scope.can_see(self.kind, self.id)
 
     @property
     def query(self) -> Mapping[str, str]:
         """The query parameters; the last of repeated parameters wins."""
-        return self.sight.query(self.kind, self.request.query_params)
+        return self.scope.narrow_query(self.kind, self.http_request.query_params)
 
     @property
-    def base(self) -> str:
+    def base_url(self) -> str:
         """The base URL of this API, from the ``Host`` header, or from the socket if the header is invalid.
 
         The value ends up in URLs returned to the client, so it must not contain anything but a host and a port.
         """
-        host = self.request.headers.get("host", "")
-        if not _HOST.fullmatch(host):
-            name, port = self.request.scope["server"]
+        host = self.http_request.headers.get("host", "")
+        if not _HOST_HEADER.fullmatch(host):
+            name, port = self.http_request.scope["server"]
             host = f"{name}:{port}"
-        return f"{self.request.scope['scheme']}://{host}"
+        return f"{self.http_request.scope['scheme']}://{host}"
 
-    async def body(self, kind: type[T]) -> T:
+    async def body(self, body_type: type[T]) -> T:
         """Decode the body as JSON, whatever its Content-Type.
 
         Raises:
             ControlError: The body is too large, malformed or of the wrong type, or names an inaccessible resource.
         """
-        return self.sight.body(await read_body(self.request, kind))
+        return self.scope.narrow_body(await read_body(self.http_request, body_type))
 
 
-async def read_body(request: Request, kind: type[T]) -> T:
+async def read_body(request: Request, body_type: type[T]) -> T:
     """Decode a body as JSON, whatever its Content-Type.
 
     Raises:
@@ -93,13 +93,13 @@ async def read_body(request: Request, kind: type[T]) -> T:
     async for chunk in request.stream():
         received += chunk
         if len(received) > MAX_BODY_BYTES:
-            raise Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
-    return decode(bytes(received), kind)
+            raise ControlError(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    return decode(bytes(received), body_type)
 
 
-def caller_of(request: Request) -> Caller:
+def request_principal(request: Request) -> Principal:
     """Return the principal that the authentication of the route stored in the request."""
     caller = request.state.caller
-    if not isinstance(caller, Caller):
+    if not isinstance(caller, Principal):
         raise TypeError("the request was not authenticated")
     return caller

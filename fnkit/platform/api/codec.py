@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from fnkit.platform.control.refusals import Refusal
+from fnkit.platform.control.refusals import ControlError
 
 __all__ = ["MAX_BODY_BYTES", "decode", "encode"]
 
@@ -15,8 +15,8 @@ MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """Enough for 100 secrets of 64 KiB each, with every character escaped."""
 
 T = TypeVar("T")
-_BYTE: Final = re.compile(r" \(byte (\d+)\)$")
-_FIELD: Final = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
+_BYTE_OFFSET: Final = re.compile(r" \(byte (\d+)\)$")
+_FIELD_PATH: Final = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -25,37 +25,37 @@ def encode(value: object) -> bytes:
     return _encoder.encode(value)
 
 
-def decode(body: bytes, kind: type[T]) -> T:
+def decode(body: bytes, body_type: type[T]) -> T:
     """Decode a JSON body; an empty body counts as ``{}``.
 
     Raises:
         ControlError: 400 with line and column for malformed JSON, with the field for a value of the wrong type.
     """
     try:
-        return msgspec.json.decode(body.strip() or b"{}", type=kind)
+        return msgspec.json.decode(body.strip() or b"{}", type=body_type)
     except msgspec.ValidationError as error:
         # msgspec validates while it parses, so a type error may come before a syntax error further on. The real
         # API parses first: a second pass without types raises the syntax error, if there is one.
         decode(body, object)
-        raise Refusal(400, _wrong_type(str(error))) from None
+        raise ControlError(400, _type_error_message(str(error))) from None
     except msgspec.DecodeError as error:
-        raise Refusal(400, _malformed(body, str(error))) from None
+        raise ControlError(400, _syntax_error_message(body, str(error))) from None
     except UnicodeDecodeError as error:
-        raise Refusal(400, f"proto: syntax error: the body is not UTF-8 (byte {error.start})") from None
+        raise ControlError(400, f"proto: syntax error: the body is not UTF-8 (byte {error.start})") from None
     except RecursionError:
-        raise Refusal(400, "proto: syntax error: the body is nested too deeply") from None
+        raise ControlError(400, "proto: syntax error: the body is nested too deeply") from None
 
 
-def _wrong_type(text: str) -> str:
-    match = _FIELD.search(text)
+def _type_error_message(text: str) -> str:
+    match = _FIELD_PATH.search(text)
     if match is None:
         return f"invalid value for the body: {text}"
     return f"invalid value for {match.group(1) or 'the body'}: {text[: match.start()]}"
 
 
-def _malformed(body: bytes, text: str) -> str:
+def _syntax_error_message(body: bytes, text: str) -> str:
     """Return the message in protojson's form: ``proto: syntax error (line 1:183): unexpected token …``."""
-    match = _BYTE.search(text)
+    match = _BYTE_OFFSET.search(text)
     start = len(body) - len(body.lstrip())
     # msgspec reports no offset for truncated input: the error is at the end of the body.
     before = body.rstrip() if match is None else body[: start + int(match.group(1))]

@@ -13,57 +13,60 @@ from starlette.requests import Request
 
 from fnkit.contract.deliveries import ReplayRequest
 from fnkit.contract.limits import REGIONS
-from fnkit.platform.api.call import Call, caller_of
+from fnkit.platform.api.call import ApiRequest, request_principal
 from fnkit.platform.control.platform import ControlPlane
-from fnkit.platform.control.refusals import Refusal
-from fnkit.platform.control.visibility import Visibility, resource_name
+from fnkit.platform.control.refusals import ControlError
+from fnkit.platform.control.visibility import AccessScope, resource_name
 
-__all__ = ["ROUTES"]
+__all__ = ["DELIVERY_ROUTES"]
 
-Work: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
-_KINDS: Final = ("crons", "triggers")
-_PREFIX: Final = "/fnkit/v1/regions/{region}"
+RouteHandler: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
+_EVENT_SOURCE_KINDS: Final = ("crons", "triggers")
+_REGION_PREFIX: Final = "/fnkit/v1/regions/{region}"
 
 
-async def _page(plane: ControlPlane, request: Request) -> object:
-    api_request = _call(plane, request)
+async def _list_deliveries(plane: ControlPlane, request: Request) -> object:
+    api_request = _delivery_request(plane, request)
     return plane.history.page(api_request.region, api_request.kind, api_request.id, api_request.query)
 
 
-async def _one(plane: ControlPlane, request: Request) -> object:
-    api_request = _call(plane, request)
-    return plane.history.one(
+async def _get_delivery(plane: ControlPlane, request: Request) -> object:
+    api_request = _delivery_request(plane, request)
+    return plane.history.get(
         api_request.region, api_request.kind, api_request.id, str(request.path_params["delivery"]).lower()
     )
 
 
-async def _replay(plane: ControlPlane, request: Request) -> object:
-    api_request = _call(plane, request, writes=True)
+async def _replay_deliveries(plane: ControlPlane, request: Request) -> object:
+    api_request = _delivery_request(plane, request, is_write=True)
     return plane.history.replay(
         api_request.region, api_request.kind, api_request.id, await api_request.body(ReplayRequest)
     )
 
 
-async def _fire(plane: ControlPlane, request: Request) -> object:
-    api_request = _call(plane, request, writes=True)
+async def _fire_cron(plane: ControlPlane, request: Request) -> object:
+    api_request = _delivery_request(plane, request, is_write=True)
     return plane.history.fire(api_request.region, api_request.id)
 
 
-def _call(plane: ControlPlane, request: Request, *, writes: bool = False) -> Call:
+def _delivery_request(plane: ControlPlane, request: Request, *, is_write: bool = False) -> ApiRequest:
     region = str(request.path_params["region"])
     if region not in REGIONS:
-        raise Refusal(404, f"unknown region {region[:64]!r}")
-    caller, kind = caller_of(request), request.url.path.split("/")[5]
-    if writes:
+        raise ControlError(404, f"unknown region {region[:64]!r}")
+    caller, kind = request_principal(request), request.url.path.split("/")[5]
+    if is_write:
         caller.require_write(resource_name(kind))
-    return Call(request, kind, Visibility(plane.context.store, caller))
+    return ApiRequest(request, kind, AccessScope(plane.context.store, caller))
 
 
-ROUTES: Final[tuple[tuple[str, str, Work], ...]] = (
-    *(("GET", f"{_PREFIX}/{kind}/{{id}}/deliveries", _page) for kind in _KINDS),
-    *(("GET", f"{_PREFIX}/{kind}/{{id}}/deliveries/{{delivery}}", _one) for kind in _KINDS),
-    *(("POST", f"{_PREFIX}/{kind}/{{id}}/replay", _replay) for kind in _KINDS),
-    ("GET", f"{_PREFIX}/crons/{{id}}/history", _page),
-    ("POST", f"{_PREFIX}/crons/{{id}}/fire", _fire),
+DELIVERY_ROUTES: Final[tuple[tuple[str, str, RouteHandler], ...]] = (
+    *(("GET", f"{_REGION_PREFIX}/{kind}/{{id}}/deliveries", _list_deliveries) for kind in _EVENT_SOURCE_KINDS),
+    *(
+        ("GET", f"{_REGION_PREFIX}/{kind}/{{id}}/deliveries/{{delivery}}", _get_delivery)
+        for kind in _EVENT_SOURCE_KINDS
+    ),
+    *(("POST", f"{_REGION_PREFIX}/{kind}/{{id}}/replay", _replay_deliveries) for kind in _EVENT_SOURCE_KINDS),
+    ("GET", f"{_REGION_PREFIX}/crons/{{id}}/history", _list_deliveries),
+    ("POST", f"{_REGION_PREFIX}/crons/{{id}}/fire", _fire_cron),
 )
 """Method, path and handler of each route. ``history`` is an older name of a cron's deliveries."""

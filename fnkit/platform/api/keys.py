@@ -6,29 +6,29 @@ from typing import Final
 
 from starlette.requests import Request
 
-from fnkit.contract.platform import KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey
-from fnkit.platform.api.call import caller_of, read_body
+from fnkit.contract.platform import API_KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey
+from fnkit.platform.api.call import request_principal, read_body
 from fnkit.platform.control.platform import ControlPlane
 
-__all__ = ["KEY_PATH", "create", "delete", "every"]
+__all__ = ["API_KEY_PATH", "create_key", "delete_key", "list_keys"]
 
-KEY_PATH: Final = KEYS_PATH + "/{access_key}"
-_RESOURCE: Final = "api_keys"
+API_KEY_PATH: Final = API_KEYS_PATH + "/{access_key}"
+_API_KEYS: Final = "api_keys"
 
 
-async def create(plane: ControlPlane, request: Request) -> ApiKey:
+async def create_key(plane: ControlPlane, request: Request) -> ApiKey:
     """Create an API key; its secret is returned only by this call."""
-    caller_of(request).require_owner("write", _RESOURCE)
-    return await plane.keys.create(await read_body(request, CreateApiKey))
+    request_principal(request).require_root("write", _API_KEYS)
+    return await plane.api_keys.create(await read_body(request, CreateApiKey))
 
 
-async def every(plane: ControlPlane, request: Request) -> ApiKeyList:
+async def list_keys(plane: ControlPlane, request: Request) -> ApiKeyList:
     """List the API keys, without their secrets."""
-    caller_of(request).require_owner("read", _RESOURCE)
-    return plane.keys.list()
+    request_principal(request).require_root("read", _API_KEYS)
+    return plane.api_keys.list()
 
 
-async def delete(plane: ControlPlane, request: Request) -> ApiKey:
+async def delete_key(plane: ControlPlane, request: Request) -> ApiKey:
     """Delete an API key."""
-    caller_of(request).require_owner("write", _RESOURCE)
-    return await plane.keys.delete(str(request.path_params["access_key"]))
+    request_principal(request).require_root("write", _API_KEYS)
+    return await plane.api_keys.delete(str(request.path_params["access_key"]))

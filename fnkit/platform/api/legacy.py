@@ -9,22 +9,22 @@ from __future__ import annotations
 from typing import Final
 
 from fnkit.contract.requests import CreateToken
-from fnkit.platform.api.call import Call
+from fnkit.platform.api.call import ApiRequest
 from fnkit.platform.api.operations import Operation
 from fnkit.platform.control.platform import ControlPlane
 
-__all__ = ["LEGACY"]
+__all__ = ["LEGACY_OPERATIONS"]
 
 
-async def _list_functions_of_namespace(plane: ControlPlane, request: Call) -> object:
-    return plane.namespaces.functions(request.region, request.id, request.query)
+async def _list_functions_of_namespace(plane: ControlPlane, request: ApiRequest) -> object:
+    return plane.namespaces.list_functions(request.region, request.id, request.query)
 
 
-async def _list_logs(plane: ControlPlane, request: Call) -> object:
+async def _list_function_logs(plane: ControlPlane, request: ApiRequest) -> object:
     return await plane.functions.logs(request.region, request.id)
 
 
-async def _issue_jwt(plane: ControlPlane, request: Call) -> object:
+async def _issue_token(plane: ControlPlane, request: ApiRequest) -> object:
     """Create a token like CreateToken does: it is listed and can be deleted.
 
     ``expires_at`` is an older name of the parameter ``expiration_date``.
@@ -37,12 +37,12 @@ async def _issue_jwt(plane: ControlPlane, request: Call) -> object:
         # Clients send the "+" of a UTC offset unescaped, and query decoding turns it into a space.
         expires_at=expires_at.replace(" ", "+") if expires_at else None,
     )
-    token = await plane.tokens.create(request.region, request.sight.body(body))
+    token = await plane.tokens.create(request.region, request.scope.narrow_body(body))
     return {"token": token.token}
 
 
-LEGACY: Final = (
+LEGACY_OPERATIONS: Final = (
     Operation("ListFunctionsOfNamespace", "GET", "/namespaces/{id}/functions", _list_functions_of_namespace),
-    Operation("ListFunctionLogs", "GET", "/functions/{id}/logs", _list_logs),
-    Operation("IssueJWT", "GET", "/issue-jwt", _issue_jwt, changes=True),
+    Operation("ListFunctionLogs", "GET", "/functions/{id}/logs", _list_function_logs),
+    Operation("IssueJWT", "GET", "/issue-jwt", _issue_token, requires_write=True),
 )

@@ -22,13 +22,13 @@ from fnkit.contract.requests import (
     UpdateNamespace,
     UpdateTrigger,
 )
-from fnkit.platform.api.call import Call
+from fnkit.platform.api.call import ApiRequest
 from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.control.runtimes import list_runtimes
 
 __all__ = ["OPERATIONS", "Operation"]
 
-Handler: TypeAlias = Callable[[ControlPlane, Call], Awaitable[object]]
+OperationHandler: TypeAlias = Callable[[ControlPlane, ApiRequest], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Operation:
     name: str
     method: str
     path: str
-    handler: Handler
-    changes: bool = False
+    handler: OperationHandler
+    requires_write: bool = False
 
     @property
     def kind(self) -> str:
@@ -55,137 +55,137 @@ class Operation:
         return self.path.split("/")[1]
 
     @property
-    def writes(self) -> bool:
+    def is_write(self) -> bool:
         """Whether a read-only key may not call the operation."""
-        return self.changes or self.method != "GET"
+        return self.requires_write or self.method != "GET"
 
 
-async def _create_namespace(plane: ControlPlane, request: Call) -> object:
+async def _create_namespace(plane: ControlPlane, request: ApiRequest) -> object:
     return await plane.namespaces.create(request.region, await request.body(CreateNamespace))
 
 
-async def _get_namespace(plane: ControlPlane, request: Call) -> object:
+async def _get_namespace(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.namespaces.get(request.region, request.id)
 
 
-async def _list_namespaces(plane: ControlPlane, request: Call) -> object:
+async def _list_namespaces(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.namespaces.list(request.region, request.query)
 
 
-async def _update_namespace(plane: ControlPlane, request: Call) -> object:
+async def _update_namespace(plane: ControlPlane, request: ApiRequest) -> object:
     return await plane.namespaces.update(request.region, request.id, await request.body(UpdateNamespace))
 
 
-async def _delete_namespace(plane: ControlPlane, request: Call) -> object:
+async def _delete_namespace(plane: ControlPlane, request: ApiRequest) -> object:
     return await plane.namespaces.delete(request.region, request.id)
 
 
-async def _create_function(plane: ControlPlane, request: Call) -> object:
+async def _create_function(plane: ControlPlane, request: ApiRequest) -> object:
     return await plane.functions.create(request.region, await request.body(CreateFunction))
 
 
-async def _get_function(plane: ControlPlane, request: Call) -> object:
+async def _get_function(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.functions.get(request.region, request.id)
 
 
-async def _list_functions(plane: ControlPlane, request: Call) -> object:
+async def _list_functions(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.functions.list(request.region, request.query)
 
 
-async def _update_function(plane: ControlPlane, request: Call) -> object:
+async def _update_function(plane: ControlPlane, request: ApiRequest) -> object:
     return await plane.functions.update(request.region, request.id, await request.body(UpdateFunction))
 
 
-async def _delete_function(plane: ControlPlane, request: Call) -> object:
+async def _delete_function(plane: ControlPlane, request: ApiRequest) -> object:
     return await plane.functions.delete(request.region, request.id)
 
 
-async def _deploy_function(plane: ControlPlane, request: Call) -> object:
+async def _deploy_function(plane: ControlPlane, request: ApiRequest) -> object:
     await request.body(dict[str, object])  # no fields, but anything other than an object is an error
     return plane.functions.deploy(request.region, request.id)
 
 
-async def _upload_url(plane: ControlPlane, request: Call) -> object:
-    return plane.uploads.upload_url(request.region, request.id, request.query, request.base)
+async def _get_upload_url(plane: ControlPlane, request: ApiRequest) -> object:
+    return plane.uploads.upload_url(request.region, request.id, request.query, request.base_url)
 
 
-async def _download_url(plane: ControlPlane, request: Call) -> object:
-    return plane.uploads.download_url(request.region, request.id, request.base)
+async def _get_download_url(plane: ControlPlane, request: ApiRequest) -> object:
+    return plane.uploads.download_url(request.region, request.id, request.base_url)
 
 
-async def _list_runtimes(plane: ControlPlane, _request: Call) -> object:
+async def _list_runtimes(plane: ControlPlane, _request: ApiRequest) -> object:
     return list_runtimes(plane.context.runtimes)
 
 
-async def _create_cron(plane: ControlPlane, request: Call) -> object:
+async def _create_cron(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.crons.create(request.region, await request.body(CreateCron))
 
 
-async def _get_cron(plane: ControlPlane, request: Call) -> object:
+async def _get_cron(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.crons.get(request.region, request.id)
 
 
-async def _list_crons(plane: ControlPlane, request: Call) -> object:
+async def _list_crons(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.crons.list(request.region, request.query)
 
 
-async def _update_cron(plane: ControlPlane, request: Call) -> object:
+async def _update_cron(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.crons.update(request.region, request.id, await request.body(UpdateCron))
 
 
-async def _delete_cron(plane: ControlPlane, request: Call) -> object:
+async def _delete_cron(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.crons.delete(request.region, request.id)
 
 
-async def _create_domain(plane: ControlPlane, request: Call) -> object:
+async def _create_domain(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.domains.create(request.region, await request.body(CreateDomain))
 
 
-async def _get_domain(plane: ControlPlane, request: Call) -> object:
+async def _get_domain(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.domains.get(request.region, request.id)
 
 
-async def _list_domains(plane: ControlPlane, request: Call) -> object:
+async def _list_domains(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.domains.list(request.region, request.query)
 
 
-async def _delete_domain(plane: ControlPlane, request: Call) -> object:
+async def _delete_domain(plane: ControlPlane, request: ApiRequest) -> object:
     return await plane.domains.delete(request.region, request.id)
 
 
-async def _create_token(plane: ControlPlane, request: Call) -> object:
+async def _create_token(plane: ControlPlane, request: ApiRequest) -> object:
     return await plane.tokens.create(request.region, await request.body(CreateToken))
 
 
-async def _get_token(plane: ControlPlane, request: Call) -> object:
+async def _get_token(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.tokens.get(request.region, request.id)
 
 
-async def _list_tokens(plane: ControlPlane, request: Call) -> object:
+async def _list_tokens(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.tokens.list(request.region, request.query)
 
 
-async def _delete_token(plane: ControlPlane, request: Call) -> object:
+async def _delete_token(plane: ControlPlane, request: ApiRequest) -> object:
     return await plane.tokens.delete(request.region, request.id)
 
 
-async def _create_trigger(plane: ControlPlane, request: Call) -> object:
+async def _create_trigger(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.triggers.create(request.region, await request.body(CreateTrigger))
 
 
-async def _get_trigger(plane: ControlPlane, request: Call) -> object:
+async def _get_trigger(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.triggers.get(request.region, request.id)
 
 
-async def _list_triggers(plane: ControlPlane, request: Call) -> object:
+async def _list_triggers(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.triggers.list(request.region, request.query)
 
 
-async def _update_trigger(plane: ControlPlane, request: Call) -> object:
+async def _update_trigger(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.triggers.update(request.region, request.id, await request.body(UpdateTrigger))
 
 
-async def _delete_trigger(plane: ControlPlane, request: Call) -> object:
+async def _delete_trigger(plane: ControlPlane, request: ApiRequest) -> object:
     return plane.triggers.delete(request.region, request.id)
 
 
@@ -201,8 +201,8 @@ OPERATIONS: Final = (
     Operation("UpdateFunction", "PATCH", "/functions/{id}", _update_function),
     Operation("DeleteFunction", "DELETE", "/functions/{id}", _delete_function),
     Operation("DeployFunction", "POST", "/functions/{id}/deploy", _deploy_function),
-    Operation("GetFunctionUploadURL", "GET", "/functions/{id}/upload-url", _upload_url, changes=True),
-    Operation("GetFunctionDownloadURL", "GET", "/functions/{id}/download-url", _download_url),
+    Operation("GetFunctionUploadURL", "GET", "/functions/{id}/upload-url", _get_upload_url, requires_write=True),
+    Operation("GetFunctionDownloadURL", "GET", "/functions/{id}/download-url", _get_download_url),
     Operation("ListFunctionRuntimes", "GET", "/runtimes", _list_runtimes),
     Operation("ListCrons", "GET", "/crons", _list_crons),
     Operation("CreateCron", "POST", "/crons", _create_cron),

@@ -14,9 +14,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fnkit.contract.platform import NATS_ACCOUNT, PlatformInfo
-from fnkit.platform.api.answers import json_answer
-from fnkit.platform.api.call import caller_of, read_body
+from fnkit.contract.platform import DEFAULT_NATS_ACCOUNT, PlatformInfo
+from fnkit.platform.api.answers import json_response
+from fnkit.platform.api.call import request_principal, read_body
 from fnkit.platform.control.doors import ca_certificate, gateway_tls_url, gateway_url
 from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.control.refusals import invalid
@@ -25,10 +25,10 @@ __all__ = [
     "CLOCK_PATH",
     "HEALTH_PATH",
     "METADATA_PATH",
-    "clock",
-    "health",
-    "metadata",
-    "platform",
+    "advance_clock",
+    "get_health",
+    "get_metadata",
+    "get_platform",
 ]
 
 HEALTH_PATH: Final = "/healthz"
@@ -37,13 +37,13 @@ CLOCK_PATH: Final = "/fnkit/v1/clock"
 _MAX_ADVANCE: Final = 10 * 366 * 24 * 3600
 
 
-class _Advance(msgspec.Struct, frozen=True, kw_only=True):
+class _AdvanceClock(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``POST /fnkit/v1/clock``: by how many seconds to advance the platform's clock."""
 
     advance: float
 
 
-async def health(plane: ControlPlane, _request: Request) -> Response:
+async def get_health(plane: ControlPlane, _request: Request) -> Response:
     """Return 200 once the data plane is connected and has reached every ``min_scale``, otherwise 503."""
     link = plane.link
     data_plane = "ready" if link.healthy else "starting" if link.connected else "absent"
@@ -52,18 +52,18 @@ async def health(plane: ControlPlane, _request: Request) -> Response:
         body["message"] = "the data plane is not ready yet"
     if link.isolation is not None:
         body["isolation"] = link.isolation
-    return json_answer(body, 200 if link.healthy else 503)
+    return json_response(body, 200 if link.healthy else 503)
 
 
-async def metadata(_plane: ControlPlane, _request: Request) -> Response:
+async def get_metadata(_plane: ControlPlane, _request: Request) -> Response:
     """Return the metadata from which Scaleway's Go SDK builds resource names (``srn://``).
 
     The values are those of the SDK's own tests. The SDK requests them for every object until a request succeeds.
     """
-    return json_answer({"platform": "external", "partition": "scw", "domain": "scw.eu"}, 200)
+    return json_response({"platform": "external", "partition": "scw", "domain": "scw.eu"}, 200)
 
 
-async def platform(plane: ControlPlane, request: Request) -> PlatformInfo:
+async def get_platform(plane: ControlPlane, request: Request) -> PlatformInfo:
     """Return the platform information that a deploy needs, in a single response."""
     settings = plane.context.settings
     return PlatformInfo(
@@ -71,17 +71,17 @@ async def platform(plane: ControlPlane, request: Request) -> PlatformInfo:
         gateway_url=gateway_url(settings),
         gateway_tls_url=gateway_tls_url(settings),
         ca_certificate=await asyncio.to_thread(ca_certificate, settings),
-        nats_account=NATS_ACCOUNT,
+        nats_account=DEFAULT_NATS_ACCOUNT,
         now=plane.context.clock.now(),
-        triggers=plane.listening() if caller_of(request).project_id is None else [],
+        triggers=plane.list_trigger_states() if request_principal(request).project_id is None else [],
         targets=await asyncio.to_thread(plane.toolchains.targets),
     )
 
 
-async def clock(plane: ControlPlane, request: Request) -> dict[str, float]:
+async def advance_clock(plane: ControlPlane, request: Request) -> dict[str, float]:
     """Advance the clock, and return after every scheduled run that became due has started."""
-    caller_of(request).require_whole("write", "platform_clock")
-    body = await read_body(request, _Advance)
+    request_principal(request).require_unscoped("write", "platform_clock")
+    body = await read_body(request, _AdvanceClock)
     if not (math.isfinite(body.advance) and 0 <= body.advance <= _MAX_ADVANCE):
         raise invalid("advance", f"must be between 0 and {_MAX_ADVANCE} seconds")
     return {"now": await plane.advance(body.advance)}

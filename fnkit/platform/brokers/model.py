@@ -27,7 +27,7 @@ class Selector(msgspec.Struct, frozen=True, kw_only=True):
         return self.account in (None, account) and self.project in (None, project) and self.region in (None, region)
 
     @property
-    def weight(self) -> tuple[int, bool, bool, bool]:
+    def specificity(self) -> tuple[int, bool, bool, bool]:
         """A sort key: of two different selectors that match the same object, the more specific one is greater."""
         named = (self.account is not None, self.project is not None, self.region is not None)
         return (sum(named), *named)
@@ -111,4 +111,4 @@ Broker = TypeVar("Broker", bound=NatsBroker | SqsBroker)
 def most_specific(brokers: Iterable[Broker], account: str | None, project: str, region: str) -> Broker | None:
     """Return the most specific of the brokers that match an object, or ``None`` if none matches."""
     matching = [broker for broker in brokers if broker.selector.matches(account, project, region)]
-    return max(matching, key=lambda broker: broker.selector.weight, default=None)
+    return max(matching, key=lambda broker: broker.selector.specificity, default=None)

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.errors import PlatformError, Problem
-from fnkit.platform.brokers.entries import Findings, nats_broker, sqs_broker
+from fnkit.platform.brokers.entries import Problems, parse_nats_broker, parse_sqs_broker
 from fnkit.platform.brokers.model import Brokers, NatsBroker, SqsBroker
-from fnkit.platform.brokers.places import Places
+from fnkit.platform.brokers.places import ConfigLineIndex
 
-__all__ = ["BrokersInvalid", "named_variables", "read_brokers", "read_brokers_file"]
+__all__ = ["BrokersInvalid", "referenced_variables", "read_brokers", "read_brokers_file"]
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_AT_LINE: Final = re.compile(r"\(at line (\d+)")
+_TOML_ERROR_LINE: Final = re.compile(r"\(at line (\d+)")
 
 
 class BrokersInvalid(PlatformError):
@@ -44,7 +44,7 @@ class BrokersInvalid(PlatformError):
         self.problems = tuple(problems)
 
 
-def named_variables(text: str) -> set[str]:
+def referenced_variables(text: str) -> set[str]:
     """Return the environment variables that a text refers to as ``${NAME}``."""
     return set(_VARIABLE.findall(text))
 
@@ -79,8 +79,8 @@ def read_brokers(text: str, file: str, environment: Mapping[str, str]) -> Broker
     Raises:
         BrokersInvalid: The text has problems.
     """
-    document = _parsed(text, file)
-    problems = Findings(file, Places.of(text))
+    document = _parse_toml(text, file)
+    problems = Problems(file, ConfigLineIndex.from_text(text))
     for key in document:
         if key not in ("nats", "sqs"):
             problems.add(
@@ -89,32 +89,32 @@ def read_brokers(text: str, file: str, environment: Mapping[str, str]) -> Broker
     nats: list[NatsBroker] = []
     sqs: list[SqsBroker] = []
     for kind in ("nats", "sqs"):
-        for number, raw in enumerate(_tables(document, kind, problems)):
-            entry = _filled_in(raw, (kind, number), environment, problems)
-            if kind == "nats" and (broker := nats_broker(entry, number, problems)) is not None:
+        for number, raw in enumerate(_get_tables(document, kind, problems)):
+            entry = _substitute_variables(raw, (kind, number), environment, problems)
+            if kind == "nats" and (broker := parse_nats_broker(entry, number, problems)) is not None:
                 nats.append(broker)
-            elif kind == "sqs" and (service := sqs_broker(entry, number, problems)) is not None:
+            elif kind == "sqs" and (service := parse_sqs_broker(entry, number, problems)) is not None:
                 sqs.append(service)
-    _find_twins("nats", [one.selector for one in nats], problems)
-    _find_twins("sqs", [one.selector for one in sqs], problems)
-    if problems.problems:
-        raise BrokersInvalid(file, problems.problems)
+    _check_duplicates("nats", [one.selector for one in nats], problems)
+    _check_duplicates("sqs", [one.selector for one in sqs], problems)
+    if problems.items:
+        raise BrokersInvalid(file, problems.items)
     return Brokers(nats=tuple(nats), sqs=tuple(sqs))
 
 
-def _parsed(text: str, file: str) -> dict[str, object]:
+def _parse_toml(text: str, file: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         # tomllib reports the line only in the text of the error, and none at the end of the document.
-        found = _AT_LINE.search(str(error))
+        found = _TOML_ERROR_LINE.search(str(error))
         line = int(found.group(1)) if found else max(1, text.count("\n"))
         reason = re.sub(r" *[(]at .*[)]$", "", str(error))
         problem = Problem("brokers-syntax", f"It is not valid TOML: {reason}.", None, file, line)
         raise BrokersInvalid(file, (problem,)) from None
 
 
-def _tables(document: Mapping[str, object], kind: str, problems: Findings) -> list[dict[str, object]]:
+def _get_tables(document: Mapping[str, object], kind: str, problems: Problems) -> list[dict[str, object]]:
     tables = document.get(kind, [])
     if isinstance(tables, list) and all(isinstance(one, dict) for one in tables):
         return tables
@@ -122,8 +122,8 @@ def _tables(document: Mapping[str, object], kind: str, problems: Findings) -> li
     return []
 
 
-def _filled_in(
-    raw: Mapping[str, object], path: tuple[str, int], environment: Mapping[str, str], problems: Findings
+def _substitute_variables(
+    raw: Mapping[str, object], path: tuple[str, int], environment: Mapping[str, str], problems: Problems
 ) -> dict[str, object]:
     """Substitute environment variables. A value whose variable is not set becomes ``None``, and is reported."""
     entry: dict[str, object] = {}
@@ -131,7 +131,7 @@ def _filled_in(
         if not isinstance(value, str):
             entry[key] = value
             continue
-        missing = sorted(name for name in named_variables(value) if not environment.get(name))
+        missing = sorted(name for name in referenced_variables(value) if not environment.get(name))
         for name in missing:
             problems.add(
                 "broker-variable",
@@ -143,7 +143,7 @@ def _filled_in(
     return entry
 
 
-def _find_twins(kind: str, selectors: Sequence[object], problems: Findings) -> None:
+def _check_duplicates(kind: str, selectors: Sequence[object], problems: Problems) -> None:
     for number, selector in enumerate(selectors):
         if selector in selectors[:number]:
             problems.add(

@@ -18,10 +18,10 @@ from fnkit.platform.builds.job import BuildFailed, BuildJob
 
 __all__ = ["unpack"]
 
-_CHUNK: Final = 256 * 1024
+_CHUNK_BYTES: Final = 256 * 1024
 _MAX_MEMBERS: Final = 200_000
-_MAX_LINK: Final = 4096
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+_MAX_LINK_BYTES: Final = 4096
+_ARCHIVE_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 """What zipfile raises for damaged or unsupported archives: bad CRC, truncation, encryption, unknown compression."""
 
 
@@ -44,12 +44,12 @@ def unpack(job: BuildJob, directory: Path) -> int:
     """
     try:
         with zipfile.ZipFile(job.archive) as archive:
-            return _members(job, archive, directory)
-    except _BROKEN as error:
+            return _extract_members(job, archive, directory)
+    except _ARCHIVE_ERRORS as error:
         raise BuildFailed(f"The archive cannot be read: {str(error) or type(error).__name__}.") from None
 
 
-def _members(job: BuildJob, archive: zipfile.ZipFile, directory: Path) -> int:
+def _extract_members(job: BuildJob, archive: zipfile.ZipFile, directory: Path) -> int:
     members = archive.infolist()
     if len(members) > _MAX_MEMBERS:
         raise BuildFailed(f"The archive has {len(members)} members, more than {_MAX_MEMBERS}.")
@@ -57,43 +57,43 @@ def _members(job: BuildJob, archive: zipfile.ZipFile, directory: Path) -> int:
     links: list[tuple[Path, str]] = []
     for member in members:
         job.check()
-        path = directory / _inside(member.filename)
+        path = directory / _safe_path(member.filename)
         kind = stat.S_IFMT(member.external_attr >> 16)
         if member.is_dir():
-            _folder(path, member.filename)
+            _create_directory(path, member.filename)
         elif kind == stat.S_IFLNK:
             links.append((path, _link_target(archive, member)))
         elif kind in (0, stat.S_IFREG):
-            _folder(path.parent, member.filename)
-            total = _file(job, archive, member, path, total)
+            _create_directory(path.parent, member.filename)
+            total = _extract_file(job, archive, member, path, total)
         else:
             raise BuildFailed(f"{member.filename!r} is neither a file, a directory nor a symbolic link.")
-    _make_links(directory, links)
+    _create_links(directory, links)
     return total
 
 
-def _inside(name: str) -> PurePosixPath:
+def _safe_path(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise BuildFailed(f"{name!r} lies outside the archive.")
     return path
 
 
-def _folder(path: Path, name: str) -> None:
+def _create_directory(path: Path, name: str) -> None:
     try:
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise BuildFailed(f"{name!r} is both a file and a directory.") from None
 
 
-def _file(job: BuildJob, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, total: int) -> int:
+def _extract_file(job: BuildJob, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, total: int) -> int:
     mode = 0o755 if (member.external_attr >> 16) & 0o111 else 0o644
     try:
         target = path.open("wb")
     except IsADirectoryError:
         raise BuildFailed(f"{member.filename!r} is both a file and a directory.") from None
     with target, archive.open(member) as source:
-        while chunk := source.read(_CHUNK):
+        while chunk := source.read(_CHUNK_BYTES):
             job.check()
             total += len(chunk)
             if total > UNPACKED_MAX_BYTES:
@@ -104,7 +104,7 @@ def _file(job: BuildJob, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path
 
 
 def _link_target(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
-    if member.file_size > _MAX_LINK:
+    if member.file_size > _MAX_LINK_BYTES:
         raise BuildFailed(f"The target of the link {member.filename!r} is too long.")
     try:
         return archive.read(member).decode()
@@ -112,10 +112,10 @@ def _link_target(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
         raise BuildFailed(f"The target of the link {member.filename!r} is not UTF-8.") from None
 
 
-def _make_links(folder: Path, links: list[tuple[Path, str]]) -> None:
+def _create_links(folder: Path, links: list[tuple[Path, str]]) -> None:
     root = folder.resolve()
     for path, target in links:
-        _folder(path.parent, path.name)
+        _create_directory(path.parent, path.name)
         if path.parent.resolve() != root / path.parent.relative_to(folder):
             raise BuildFailed(f"{path.name!r} lies behind a link.")
         # Links come after all files, so no file is written through one. A parent that resolves elsewhere is an

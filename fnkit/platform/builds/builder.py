@@ -42,7 +42,7 @@ def build(job: BuildJob) -> None:
     try:
         builder(job, temporary)
         if job.uid:
-            _give(temporary, job.uid)
+            _change_owner(temporary, job.uid)
         # After the change of owner: the compiler runs as the function's user and writes next to the sources.
         compile_sources(job, temporary)
         job.progress(STEPS[2])
@@ -54,7 +54,7 @@ def build(job: BuildJob) -> None:
         raise
 
 
-def _give(directory: Path, uid: int) -> None:
+def _change_owner(directory: Path, uid: int) -> None:
     """Make a user the owner of a tree, so that its instances can read the code and those of other functions cannot.
 
     The platform's own group keeps access: without namespaces instances run as the platform's user, without the

@@ -16,9 +16,9 @@ from fnkit.platform.builds.job import BuildJob
 
 __all__ = ["compile_sources"]
 
-_SECONDS: Final = 120
-_PAUSE: Final = 0.02
-_PROGRAM: Final = """
+_COMPILE_TIMEOUT: Final = 120
+_POLL_INTERVAL: Final = 0.02
+_COMPILE_PROGRAM: Final = """
 import os, py_compile, resource, sys
 user = int(sys.argv[1])
 if user:
@@ -56,7 +56,7 @@ def compile_sources(job: BuildJob, directory: Path) -> None:
         return
     try:
         process = subprocess.Popen(
-            [job.interpreter, "-I", "-S", "-c", _PROGRAM, str(job.uid)],
+            [job.interpreter, "-I", "-S", "-c", _COMPILE_PROGRAM, str(job.uid)],
             cwd=directory,
             env={},
             stdin=subprocess.DEVNULL,
@@ -67,10 +67,10 @@ def compile_sources(job: BuildJob, directory: Path) -> None:
         job.log.write(f"Compiled nothing: {error.strerror or error}.")
         return
     try:
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + _COMPILE_TIMEOUT
         while process.poll() is None and time.monotonic() < deadline:
             job.check()
-            job.stop.wait(_PAUSE)
+            job.stop.wait(_POLL_INTERVAL)
     finally:
         process.kill()
         process.wait()

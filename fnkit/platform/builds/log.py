@@ -12,8 +12,8 @@ import msgspec
 
 __all__ = ["BuildLog"]
 
-_MAX_BYTES: Final = 1024 * 1024
-_MAX_LINE: Final = 64 * 1024
+_MAX_SEGMENT_BYTES: Final = 1024 * 1024
+_MAX_LINE_CHARACTERS: Final = 64 * 1024
 
 
 class BuildLog:
@@ -34,7 +34,7 @@ class BuildLog:
                 "at": self._now(),
                 "stream": "build",
                 "generation": self._generation,
-                "message": message[:_MAX_LINE],
+                "message": message[:_MAX_LINE_CHARACTERS],
             }
         )
         with suppress(OSError):
@@ -42,7 +42,7 @@ class BuildLog:
             descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.write(descriptor, line + b"\n")
-                full = os.fstat(descriptor).st_size > _MAX_BYTES
+                full = os.fstat(descriptor).st_size > _MAX_SEGMENT_BYTES
             finally:
                 os.close(descriptor)
             if full:

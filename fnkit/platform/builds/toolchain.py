@@ -21,10 +21,10 @@ from fnkit.errors import PlatformError
 
 __all__ = ["Interpreter", "Toolchain", "Toolchains"]
 
-_OLDEST: Final = (3, 9)
+_MIN_VERSION: Final = (3, 9)
 """The oldest supported version."""
 
-_PROBE: Final = """
+_PROBE_PROGRAM: Final = """
 import json, os, platform, sys
 libc = platform.libc_ver()[0]
 print(json.dumps({
@@ -37,7 +37,7 @@ print(json.dumps({
     "has_gil": bool(getattr(sys, "_is_gil_enabled", lambda: True)()),
 }))
 """
-_PROBE_SECONDS: Final = 10
+_PROBE_TIMEOUT: Final = 10
 
 
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +85,7 @@ class Toolchains:
     """
 
     def __init__(self, *, strict: bool = False) -> None:
-        self._strict = strict
+        self._is_strict = strict
         self._found: dict[tuple[int, int], Interpreter] | None = None
 
     def resolve(self, runtime: str) -> Toolchain:
@@ -101,7 +101,7 @@ class Toolchains:
         candidates = [version for version in found if version[0] == wanted[0]]
         nearest = min(candidates, key=lambda version: (abs(version[1] - wanted[1]), -version[1]), default=None)
         name = ".".join(map(str, wanted))
-        if nearest is None or self._strict:
+        if nearest is None or self._is_strict:
             raise PlatformError(
                 f"No Python {name} was found on this machine for the runtime {runtime}.",
                 code="no-toolchain",
@@ -131,8 +131,8 @@ class Toolchains:
                 if real in seen:
                     continue
                 seen.add(real)
-                interpreter = _ask(candidate)
-                if interpreter and interpreter.version >= _OLDEST and interpreter.has_gil:
+                interpreter = _probe(candidate)
+                if interpreter and interpreter.version >= _MIN_VERSION and interpreter.has_gil:
                     found.setdefault(interpreter.version, interpreter)
             self._found = found
         return self._found
@@ -142,7 +142,7 @@ def _candidates() -> Iterator[str]:
     for directory in os.environ.get("PATH", "").split(os.pathsep):
         # pyenv's shims fail for versions that are not selected; the versions themselves are listed below.
         if directory and Path(directory).name != "shims":
-            yield from _pythons(Path(directory))
+            yield from _find_pythons(Path(directory))
     home = Path(os.environ.get("HOME") or Path.home())
     pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
     uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or home / ".local/share/uv/python")
@@ -152,21 +152,21 @@ def _candidates() -> Iterator[str]:
         except OSError:
             continue  # it does not exist, or is another user's: PYENV_ROOT survives `su`
         for version in versions:
-            yield from _pythons(version / "bin")
+            yield from _find_pythons(version / "bin")
     yield sys.executable
 
 
-def _pythons(directory: Path) -> Iterator[str]:
-    for minor in range(_OLDEST[1], 30):
+def _find_pythons(directory: Path) -> Iterator[str]:
+    for minor in range(_MIN_VERSION[1], 30):
         program = directory / f"python3.{minor}"
         if os.access(program, os.X_OK):
             yield str(program)
 
 
-def _ask(program: str) -> Interpreter | None:
+def _probe(program: str) -> Interpreter | None:
     try:
         result = subprocess.run(
-            [program, "-I", "-S", "-c", _PROBE], capture_output=True, timeout=_PROBE_SECONDS, check=True
+            [program, "-I", "-S", "-c", _PROBE_PROGRAM], capture_output=True, timeout=_PROBE_TIMEOUT, check=True
         )
         return msgspec.json.decode(result.stdout, type=Interpreter)
     except (OSError, subprocess.SubprocessError, msgspec.MsgspecError):

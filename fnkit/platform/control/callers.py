@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from fnkit.platform.control.refusals import permissions_denied
 
-__all__ = ["Caller"]
+__all__ = ["Principal"]
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Principal:
     """An authenticated API key.
 
     Attributes:
@@ -19,7 +19,7 @@ class Caller:
         project_id: The only project that the key can access, or ``None`` for all projects.
     """
 
-    is_owner: bool = False
+    is_root: bool = False
     read_only: bool = False
     project_id: str | None = None
 
@@ -35,7 +35,7 @@ class Caller:
         if self.read_only:
             raise permissions_denied("write", resource)
 
-    def require_whole(self, action: str, resource: str) -> None:
+    def require_unscoped(self, action: str, resource: str) -> None:
         """Require a key for all projects, and to write also one that may write.
 
         For operations on things that belong to no project, such as the clock.
@@ -50,7 +50,7 @@ class Caller:
         if self.project_id is not None or (action == "write" and self.read_only):
             raise permissions_denied(action, resource)
 
-    def require_owner(self, action: str, resource: str) -> None:
+    def require_root(self, action: str, resource: str) -> None:
         """Require the platform's own key.
 
         Args:
@@ -60,5 +60,5 @@ class Caller:
         Raises:
             ControlError: 403, this is an additional key.
         """
-        if not self.is_owner:
+        if not self.is_root:
             raise permissions_denied(action, resource)

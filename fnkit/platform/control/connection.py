@@ -10,34 +10,34 @@ from typing import Final, TypeAlias
 import msgspec
 
 from fnkit.platform.routing import (
-    LENGTH_BYTES,
+    FRAME_LENGTH_BYTES,
     Ack,
-    Exited,
-    Failed,
-    FromControl,
-    FromDataPlane,
-    Healthy,
-    Hello,
-    Started,
-    Upsert,
-    decode_from_data_plane,
-    frame,
+    InstanceExited,
+    DeploymentFailed,
+    ControlMessage,
+    DataPlaneMessage,
+    DataPlaneHealthy,
+    Handshake,
+    DeploymentStarted,
+    UpsertRoute,
+    decode_data_plane_message,
+    encode_frame,
 )
 
-__all__ = ["Connection", "Lost"]
+__all__ = ["DataPlaneConnection", "ConnectionLost"]
 
-_MAX_FRAME: Final = 16 * 1024 * 1024
+_MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 _logger = logging.getLogger(__name__)
 
 
-class Lost:
+class ConnectionLost:
     """The connection closed before the data plane reported a result."""
 
 
-_Outcome: TypeAlias = Started | Failed | Lost
+_StartResult: TypeAlias = DeploymentStarted | DeploymentFailed | ConnectionLost
 
 
-class Connection:
+class DataPlaneConnection:
     """A connection to a data plane. Not thread-safe.
 
     Attributes:
@@ -48,18 +48,18 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._acks: dict[int, asyncio.Future[None]] = {}
-        self._starts: dict[tuple[str, int], asyncio.Future[_Outcome]] = {}
+        self._pending_acks: dict[int, asyncio.Future[None]] = {}
+        self._pending_starts: dict[tuple[str, int], asyncio.Future[_StartResult]] = {}
         self._closed = False
-        self.hello: Hello | None = None
+        self.hello: Handshake | None = None
         self.healthy = False
 
-    def send(self, message: FromControl) -> None:
+    def send(self, message: ControlMessage) -> None:
         """Write a message. Does nothing on a closed connection."""
         if not self._closed:
-            self._writer.write(frame(message))
+            self._writer.write(encode_frame(message))
 
-    async def acked(self, messages: Sequence[FromControl], seconds: float) -> bool:
+    async def send_and_wait_for_acks(self, messages: Sequence[ControlMessage], seconds: float) -> bool:
         """Send messages and wait for their acks.
 
         Args:
@@ -74,7 +74,7 @@ class Connection:
             return False
         loop = asyncio.get_running_loop()
         futures = {message.version: loop.create_future() for message in messages}
-        self._acks.update(futures)
+        self._pending_acks.update(futures)
         for message in messages:
             self.send(message)
         try:
@@ -82,36 +82,36 @@ class Connection:
             return not late
         finally:
             for version in futures:
-                self._acks.pop(version, None)
+                self._pending_acks.pop(version, None)
 
-    async def start(self, message: Upsert) -> _Outcome:
+    async def start(self, message: UpsertRoute) -> _StartResult:
         """Send a deployment and wait for its first instance.
 
         A newer generation of the same function replaces this one in the data plane, which then never reports a
         result: the call returns only when the connection closes, or is cancelled by the caller.
         """
         if self._closed:
-            return Lost()
+            return ConnectionLost()
         key = (message.route.function_id, message.route.generation)
-        future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
-        self._starts[key] = future
+        future: asyncio.Future[_StartResult] = asyncio.get_running_loop().create_future()
+        self._pending_starts[key] = future
         self.send(message)
         try:
             return await future
         finally:
             # A second call for the same generation may have replaced the future.
-            if self._starts.get(key) is future:
-                del self._starts[key]
+            if self._pending_starts.get(key) is future:
+                del self._pending_starts[key]
 
-    async def listen(self) -> None:
+    async def read_messages(self) -> None:
         """Read and handle messages until the connection closes or a message is invalid."""
         try:
             while True:
-                length = int.from_bytes(await self._reader.readexactly(LENGTH_BYTES), "big")
-                if length > _MAX_FRAME:
+                length = int.from_bytes(await self._reader.readexactly(FRAME_LENGTH_BYTES), "big")
+                if length > _MAX_FRAME_BYTES:
                     _logger.error("Closing the connection to the data plane: received a frame of %d bytes.", length)
                     return
-                self._received(decode_from_data_plane(await self._reader.readexactly(length)))
+                self._handle(decode_data_plane_message(await self._reader.readexactly(length)))
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         except msgspec.MsgspecError as error:
@@ -121,25 +121,25 @@ class Connection:
         """Close the connection and wake all waiters: acks count as received, starts return ``ConnectionLost``."""
         self._closed = True
         self._writer.close()
-        for ack in self._acks.values():
+        for ack in self._pending_acks.values():
             if not ack.done():
                 ack.set_result(None)
-        for start in self._starts.values():
+        for start in self._pending_starts.values():
             if not start.done():
-                start.set_result(Lost())
+                start.set_result(ConnectionLost())
 
-    def _received(self, message: FromDataPlane) -> None:
+    def _handle(self, message: DataPlaneMessage) -> None:
         match message:
-            case Hello():
+            case Handshake():
                 self.hello = message
-            case Healthy():
+            case DataPlaneHealthy():
                 self.healthy = True
             case Ack(version=version):
-                if (ack := self._acks.get(version)) is not None and not ack.done():
+                if (ack := self._pending_acks.get(version)) is not None and not ack.done():
                     ack.set_result(None)
-            case Started() | Failed():
-                start = self._starts.get((message.function_id, message.generation))
+            case DeploymentStarted() | DeploymentFailed():
+                start = self._pending_starts.get((message.function_id, message.generation))
                 if start is not None and not start.done():
                     start.set_result(message)
-            case Exited(function_id=function_id, reason=reason):
+            case InstanceExited(function_id=function_id, reason=reason):
                 _logger.info("An instance of function %s exited: %s", function_id, reason)

@@ -11,16 +11,16 @@ from typing import Final, TypeVar
 
 from fnkit.contract.runtimes import RUNTIME_TABLES, RuntimeTable
 from fnkit.platform.clock import PlatformClock
-from fnkit.platform.control.metering import ControlMeter
-from fnkit.platform.control.secrets import SecretKeeper
-from fnkit.platform.layout import Layout, ProcessSettings
-from fnkit.platform.store.blobs import Blobs
+from fnkit.platform.control.metering import ControlCounters
+from fnkit.platform.control.secrets import SecretStore
+from fnkit.platform.layout import DataLayout, ProcessSettings
+from fnkit.platform.store.blobs import BlobStore
 from fnkit.platform.store.database import Store
 
-__all__ = ["BackgroundTasks", "ControlContext", "persistently"]
+__all__ = ["BackgroundTasks", "ControlContext", "retry_until_written"]
 
 T = TypeVar("T")
-_AGAIN_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 1.0
 _logger = logging.getLogger(__name__)
 
 
@@ -42,7 +42,7 @@ class BackgroundTasks:
         """
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._on_done)
         return task
 
     async def stop(self) -> None:
@@ -52,13 +52,13 @@ class BackgroundTasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             _logger.error("%s failed", task.get_name(), exc_info=error)
 
 
-async def persistently(write: Callable[[], T]) -> T:
+async def retry_until_written(write: Callable[[], T]) -> T:
     """Call ``write`` until the database accepts it, and return its result.
 
     For writes that no client waits for: nobody would repeat them after an error, such as a full disk.
@@ -71,10 +71,10 @@ async def persistently(write: Callable[[], T]) -> T:
             return write()
         except sqlite3.OperationalError as error:
             _logger.error("Writing to the database failed, retrying: %s", error)  # noqa: TRY400  no stack needed
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
-def _nobody(_id: str) -> None:
+def _noop(_cron_id: str) -> None:
     """Do nothing."""
 
 
@@ -95,14 +95,14 @@ class ControlContext:
     """
 
     settings: ProcessSettings
-    layout: Layout
+    layout: DataLayout
     clock: PlatformClock
     store: Store
-    blobs: Blobs
-    secrets: SecretKeeper
+    blobs: BlobStore
+    secrets: SecretStore
     tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
-    meter: ControlMeter = field(default_factory=ControlMeter)
-    cron_changed: Callable[[str], None] = _nobody
+    counters: ControlCounters = field(default_factory=ControlCounters)
+    on_cron_changed: Callable[[str], None] = _noop
 
     @property
     def runtimes(self) -> RuntimeTable:

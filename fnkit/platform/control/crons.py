@@ -8,23 +8,23 @@ from typing import Final
 
 import msgspec
 
-from fnkit.contract.cron import schedule_fault
+from fnkit.contract.cron import schedule_error
 from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateCron, UpdateCron
 from fnkit.contract.resources import Cron
 from fnkit.platform.control import validation
-from fnkit.platform.control.context import ControlContext, persistently
+from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.functions import Functions
-from fnkit.platform.control.listing import BY_AGE, read_listing
+from fnkit.platform.control.listing import ORDER_BY_CREATED, parse_list_query
 from fnkit.platform.control.refusals import invalid, not_found, required, transient_state
-from fnkit.platform.control.showcase import Shelf, Showcase
+from fnkit.platform.control.showcase import ListResponse, RenderedCache
 from fnkit.platform.control.views import cron_view
 from fnkit.platform.records.cron import CronRecord
-from fnkit.platform.records.transitions import moved
+from fnkit.platform.records.transitions import transition
 
 __all__ = ["Crons"]
 
-_ARGS_MAX_BYTES: Final = 1024 * 1024
+_MAX_ARGS_BYTES: Final = 1024 * 1024
 
 
 class Crons:
@@ -33,7 +33,7 @@ class Crons:
     def __init__(self, context: ControlContext, functions: Functions) -> None:
         self._context = context
         self._functions = functions
-        self._showcase = Showcase(context.store.crons, cron_view)
+        self._cache = RenderedCache(context.store.crons, cron_view)
 
     def create(self, region: str, request: CreateCron) -> Cron:
         """Create a cron, which is returned as ``pending`` and becomes ready right after.
@@ -43,21 +43,21 @@ class Crons:
         Raises:
             ControlError: A field is invalid or the function does not exist.
         """
-        schedule = _schedule(request.schedule)
-        args = _args(request.args or {})
+        schedule = _validate_schedule(request.schedule)
+        args = _validate_args(request.args or {})
         name = validation.text("name", request.name or "")
         with self._context.store.transaction():
             record = CronRecord(
                 id=str(uuid.uuid4()),
                 region=region,
-                function_id=self._function(region, request.function_id),
+                function_id=self._require_function(region, request.function_id),
                 schedule=schedule,
                 args=args,
                 name=name,
                 created_at=self._context.clock.now_ns(),
             )
             self._context.store.crons.insert(record)
-        self._context.tasks.start(self.settle(record), f"cron {record.id}")
+        self._context.tasks.start(self.make_ready(record), f"cron {record.id}")
         return cron_view(record)
 
     def get(self, region: str, cron_id: str) -> msgspec.Raw:
@@ -66,16 +66,16 @@ class Crons:
         Raises:
             ControlError: 404.
         """
-        if (rendered := self._showcase.show(region, cron_id)) is None:
+        if (rendered := self._cache.get(region, cron_id)) is None:
             raise not_found("Cron")
         return rendered
 
-    def list(self, region: str, query: Mapping[str, str]) -> Shelf:
+    def list(self, region: str, query: Mapping[str, str]) -> ListResponse:
         """Return a page of the crons of a function, which the query must name."""
         if not query.get("function_id"):
             raise required("function_id")
-        list_query = read_listing(query, BY_AGE, ("function_id",))
-        return self._showcase.page("crons", region, list_query)
+        list_query = parse_list_query(query, ORDER_BY_CREATED, ("function_id",))
+        return self._cache.get_page("crons", region, list_query)
 
     def update(self, region: str, cron_id: str, request: UpdateCron) -> Cron:
         """Change the given fields of a cron, which is returned as ``pending`` and becomes ready right after.
@@ -86,25 +86,27 @@ class Crons:
         Raises:
             ControlError: A field is invalid, or the cron or its function does not exist or is being deleted.
         """
-        schedule = _schedule(request.schedule) if request.schedule else None
-        args = None if request.args is None else _args(request.args)
+        schedule = _validate_schedule(request.schedule) if request.schedule else None
+        args = None if request.args is None else _validate_args(request.args)
         name = None if request.name is None else validation.text("name", request.name)
         with self._context.store.transaction():
-            current = self._writable(region, cron_id)
+            current = self._get_writable(region, cron_id)
             function_id = (
-                self._function(region, request.function_id) if request.function_id else current.function_id
+                self._require_function(region, request.function_id) if request.function_id else current.function_id
             )
-            record = moved(
+            record = transition(
                 current,
                 Status.PENDING,
                 schedule=schedule or current.schedule,
                 args=current.args if args is None else args,
                 name=current.name if name is None else name,
                 function_id=function_id,
-                since=current.since if schedule in (None, current.schedule) else self._context.clock.now_ns(),
+                since=current.schedule_changed_at
+                if schedule in (None, current.schedule)
+                else self._context.clock.now_ns(),
             )
             self._context.store.crons.update(record)
-        self._context.tasks.start(self.settle(record), f"cron {record.id}")
+        self._context.tasks.start(self.make_ready(record), f"cron {record.id}")
         return cron_view(record)
 
     def delete(self, region: str, cron_id: str) -> Cron:
@@ -114,16 +116,16 @@ class Crons:
             ControlError: 404, or 409 if it is being deleted already.
         """
         with self._context.store.transaction():
-            record = moved(self._writable(region, cron_id), Status.DELETING)
+            record = transition(self._get_writable(region, cron_id), Status.DELETING)
             self._context.store.crons.update(record)
-        self._context.cron_changed(record.id)
+        self._context.on_cron_changed(record.id)
         self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
         return cron_view(record)
 
-    async def settle(self, record: CronRecord) -> None:
+    async def make_ready(self, record: CronRecord) -> None:
         """Make a pending cron ready and notify the scheduler."""
-        await persistently(lambda: self._settled(record))
-        self._context.cron_changed(record.id)
+        await retry_until_written(lambda: self._mark_ready(record))
+        self._context.on_cron_changed(record.id)
 
     async def purge(self, cron_id: str) -> None:
         """Delete a cron in status ``deleting``, and its deliveries, from the store."""
@@ -131,46 +133,46 @@ class Crons:
 
         def forget() -> None:
             with store.transaction():
-                store.deliveries.drop(cron_id)
+                store.deliveries.delete_by_source(cron_id)
                 store.crons.delete(cron_id)
 
-        await persistently(forget)
+        await retry_until_written(forget)
 
-    def _settled(self, record: CronRecord) -> None:
+    def _mark_ready(self, record: CronRecord) -> None:
         store = self._context.store
         with store.transaction():
             current = store.crons.get(record.id)
             if current is not None and current.status is Status.PENDING:
-                store.crons.update(moved(current, Status.READY))
+                store.crons.update(transition(current, Status.READY))
 
-    def _record(self, region: str, cron_id: str) -> CronRecord:
+    def _get_record(self, region: str, cron_id: str) -> CronRecord:
         record = self._context.store.crons.get(cron_id)
         if record is None or record.region != region:
             raise not_found("Cron")
         return record
 
-    def _writable(self, region: str, cron_id: str) -> CronRecord:
-        record = self._record(region, cron_id)
+    def _get_writable(self, region: str, cron_id: str) -> CronRecord:
+        record = self._get_record(region, cron_id)
         if record.status is Status.DELETING:
             raise transient_state("cron", record.id, record.status)
         return record
 
-    def _function(self, region: str, function_id: str | None) -> str:
-        record = self._functions.record(region, validation.uuid_text("function_id", function_id))
+    def _require_function(self, region: str, function_id: str | None) -> str:
+        record = self._functions.get_record(region, validation.uuid_text("function_id", function_id))
         if record.status is Status.DELETING:
             raise not_found("Function")
         return record.id
 
 
-def _schedule(text: str | None) -> str:
-    if not text:
+def _validate_schedule(schedule: str | None) -> str:
+    if not schedule:
         raise required("schedule")
-    if fault := schedule_fault(text):
+    if fault := schedule_error(schedule):
         raise invalid("schedule", f"is not a valid cron expression: {fault}")
-    return text
+    return schedule
 
 
-def _args(args: dict[str, object]) -> dict[str, object]:
-    if len(msgspec.json.encode(args)) > _ARGS_MAX_BYTES:
-        raise invalid("args", f"must be at most {_ARGS_MAX_BYTES} bytes of JSON")
+def _validate_args(args: dict[str, object]) -> dict[str, object]:
+    if len(msgspec.json.encode(args)) > _MAX_ARGS_BYTES:
+        raise invalid("args", f"must be at most {_MAX_ARGS_BYTES} bytes of JSON")
     return args

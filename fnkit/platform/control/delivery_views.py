@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fnkit.contract.deliveries import DeliveryAttempt, DeliveryView, shown_body
+from fnkit.contract.deliveries import DeliveryAttempt, DeliveryView, encode_body
 from fnkit.platform.records.delivery import Delivery
 
 __all__ = ["delivery_view"]
 
-_LONGEST_CHARACTER = 4  # bytes, in UTF-8
+_MAX_CHARACTER_BYTES = 4  # bytes, in UTF-8
 
 
 def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
@@ -18,7 +18,7 @@ def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
         body: Its body, or the beginning of it; then ``is_truncated`` is set.
     """
     is_truncated = len(body) < delivery.body_size
-    text, is_base64 = shown_body(_whole_characters(body) if is_truncated else body)
+    text, is_base64 = encode_body(_without_partial_character(body) if is_truncated else body)
     return DeliveryView(
         id=delivery.id,
         kind=delivery.kind,
@@ -41,14 +41,14 @@ def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
         lag_ms=delivery.lag_ms,
         tries=tuple(
             DeliveryAttempt(http_status=one.http_status, duration_ms=one.duration_ms, error=one.error)
-            for one in delivery.tries
+            for one in delivery.recent_attempts
         ),
     )
 
 
-def _whole_characters(body: bytes) -> bytes:
+def _without_partial_character(body: bytes) -> bytes:
     """Remove an incomplete UTF-8 character from the end of a truncated body. Leave other bytes unchanged."""
-    for spare in range(_LONGEST_CHARACTER):
+    for spare in range(_MAX_CHARACTER_BYTES):
         beginning = body[: len(body) - spare]
         try:
             beginning.decode()

@@ -6,40 +6,40 @@ Call these functions in the transaction that changes the function or namespace i
 from __future__ import annotations
 
 from fnkit.contract.enums import Status
-from fnkit.platform.records.transitions import moved
+from fnkit.platform.records.transitions import transition
 from fnkit.platform.store.database import Store
 
-__all__ = ["begin_removal_of_dependants", "begin_removal_of_tokens", "forget_dependants", "forget_tokens"]
+__all__ = ["mark_attached_resources_deleting", "mark_tokens_deleting", "delete_attached_resources", "delete_tokens"]
 
 
-def begin_removal_of_dependants(store: Store, function_id: str) -> None:
+def mark_attached_resources_deleting(store: Store, function_id: str) -> None:
     """Mark the crons, domains, tokens and triggers of a function as ``deleting``."""
-    for cron in store.crons.every(function_id=function_id):
+    for cron in store.crons.all(function_id=function_id):
         if cron.status is not Status.DELETING:
-            store.crons.update(moved(cron, Status.DELETING))
-    for domain in store.domains.every(function_id=function_id):
+            store.crons.update(transition(cron, Status.DELETING))
+    for domain in store.domains.all(function_id=function_id):
         if domain.status is not Status.DELETING:
-            store.domains.update(moved(domain, Status.DELETING, routed=False, error_message=None))
-    begin_removal_of_tokens(store, function_id=function_id)
-    for trigger in store.triggers.every(function_id=function_id):
+            store.domains.update(transition(domain, Status.DELETING, routed=False, error_message=None))
+    mark_tokens_deleting(store, function_id=function_id)
+    for trigger in store.triggers.all(function_id=function_id):
         if trigger.status is not Status.DELETING:
-            store.triggers.update(moved(trigger, Status.DELETING, error_message=None))
+            store.triggers.update(transition(trigger, Status.DELETING, error_message=None))
 
 
-def forget_dependants(store: Store, function_id: str) -> None:
+def delete_attached_resources(store: Store, function_id: str) -> None:
     """Delete the crons, domains, tokens and triggers of a function, and their deliveries."""
-    for cron in store.crons.every(function_id=function_id):
-        store.deliveries.drop(cron.id)
+    for cron in store.crons.all(function_id=function_id):
+        store.deliveries.delete_by_source(cron.id)
         store.crons.delete(cron.id)
-    for domain in store.domains.every(function_id=function_id):
+    for domain in store.domains.all(function_id=function_id):
         store.domains.delete(domain.id)
-    forget_tokens(store, function_id=function_id)
-    for trigger in store.triggers.every(function_id=function_id):
-        store.deliveries.drop(trigger.id)
+    delete_tokens(store, function_id=function_id)
+    for trigger in store.triggers.all(function_id=function_id):
+        store.deliveries.delete_by_source(trigger.id)
         store.triggers.delete(trigger.id)
 
 
-def begin_removal_of_tokens(store: Store, **scope: str) -> None:
+def mark_tokens_deleting(store: Store, **scope: str) -> None:
     """Mark the tokens of a function or namespace as ``deleting``.
 
     The gateway need not be notified, because the functions that the tokens grant access to are no longer served.
@@ -48,17 +48,17 @@ def begin_removal_of_tokens(store: Store, **scope: str) -> None:
         store: The store.
         **scope: ``function_id`` or ``namespace_id``.
     """
-    for token in store.tokens.every(**scope):
+    for token in store.tokens.all(**scope):
         if token.status is not Status.DELETING:
-            store.tokens.update(moved(token, Status.DELETING))
+            store.tokens.update(transition(token, Status.DELETING))
 
 
-def forget_tokens(store: Store, **scope: str) -> None:
+def delete_tokens(store: Store, **scope: str) -> None:
     """Delete the tokens of a function or namespace.
 
     Args:
         store: The store.
         **scope: ``function_id`` or ``namespace_id``.
     """
-    for token in store.tokens.every(**scope):
+    for token in store.tokens.all(**scope):
         store.tokens.delete(token.id)

@@ -27,43 +27,47 @@ from fnkit.platform.builds.builder import build
 from fnkit.platform.builds.job import BuildFailed, BuildJob
 from fnkit.platform.builds.log import BuildLog
 from fnkit.platform.builds.toolchain import Toolchains
-from fnkit.platform.control.context import ControlContext, persistently
-from fnkit.platform.control.leftovers import Leftovers
+from fnkit.platform.control.context import ControlContext, retry_until_written
+from fnkit.platform.control.leftovers import GarbageCollector
 from fnkit.platform.control.link import DataPlaneLink
-from fnkit.platform.control.routes import route_of
-from fnkit.platform.control.timestamps import rounded
+from fnkit.platform.control.routes import build_route
+from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.records.function import Deployment, FunctionRecord
-from fnkit.platform.records.transitions import moved
+from fnkit.platform.records.transitions import transition
 
-__all__ = ["Deploys"]
+__all__ = ["Deployments"]
 
 INTERNAL_ERROR: Final = "internal error"  # recorded for deployments without code and for faults of the platform
-OUTLIVES_SECONDS: Final = 24 * 3600  # published: the old version serves for 24 h after a failed deployment
-_NANOSECONDS: Final = 10**9
-_BUILDS_AT_ONCE: Final = max(2, os.cpu_count() or 1)
+OLD_VERSION_SECONDS: Final = 24 * 3600  # published: the old version serves for 24 h after a failed deployment
+_NANOSECONDS_PER_SECOND: Final = 10**9
+_MAX_CONCURRENT_BUILDS: Final = max(2, os.cpu_count() or 1)
 _logger = logging.getLogger(__name__)
 
 
-class _Failed(Exception):
+class _DeploymentFailed(Exception):
     """The deployment failed. The message becomes the function's ``error_message``."""
 
 
-class Deploys:
+class Deployments:
     """The deployments in progress, at most one per function."""
 
     def __init__(
-        self, context: ControlContext, link: DataPlaneLink, toolchains: Toolchains, leftovers: Leftovers
+        self,
+        context: ControlContext,
+        link: DataPlaneLink,
+        toolchains: Toolchains,
+        garbage_collector: GarbageCollector,
     ) -> None:
         self._context = context
         self._link = link
         self._toolchains = toolchains
-        self._leftovers = leftovers
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._threads = ThreadPoolExecutor(max_workers=_BUILDS_AT_ONCE, thread_name_prefix="build")
+        self._garbage_collector = garbage_collector
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._executor = ThreadPoolExecutor(max_workers=_MAX_CONCURRENT_BUILDS, thread_name_prefix="build")
 
-    def begin(self, record: FunctionRecord) -> FunctionRecord:
+    def prepare(self, record: FunctionRecord) -> FunctionRecord:
         """Return the record in status ``pending`` with the next generation. The caller stores it."""
-        return moved(
+        return transition(
             record,
             Status.PENDING,
             generation=record.generation + 1,
@@ -72,67 +76,69 @@ class Deploys:
             updated_at=self._context.clock.now_ns(),
         )
 
-    def launch(self, record: FunctionRecord) -> None:
+    def start(self, record: FunctionRecord) -> None:
         """Build and start a stored, pending record in the background. Cancel the function's older deployment."""
         self.cancel(record.id)
         task = self._context.tasks.start(self._run(record), f"deploy of {record.id}@{record.generation}")
-        self._running[record.id] = task
-        task.add_done_callback(lambda done: self._finished(record.id, done))
+        self._tasks[record.id] = task
+        task.add_done_callback(lambda done: self._on_finished(record.id, done))
 
     def cancel(self, function_id: str) -> None:
         """Cancel the deployment of a function, if any is in progress."""
-        if (task := self._running.pop(function_id, None)) is not None:
+        if (task := self._tasks.pop(function_id, None)) is not None:
             task.cancel()
 
     def close(self) -> None:
         """Shut down the build threads without waiting. The tasks must have been cancelled before."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _finished(self, function_id: str, task: asyncio.Task[None]) -> None:
-        if self._running.get(function_id) is task:
-            del self._running[function_id]
+    def _on_finished(self, function_id: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(function_id) is task:
+            del self._tasks[function_id]
 
     async def _run(self, record: FunctionRecord) -> None:
-        log = self._log(record)
+        log = self._open_log(record)
         try:
-            deployment = await self._built(record, log)
-            await self._started(record, deployment, log)
-        except _Failed as failure:
+            deployment = await self._build_deployment(record, log)
+            await self._start_instance(record, deployment, log)
+        except _DeploymentFailed as failure:
             text = str(failure)
-            await persistently(lambda: self._fail(record, text))
+            await retry_until_written(lambda: self._mark_failed(record, text))
         except asyncio.CancelledError:
             raise
         except Exception as error:
             log.write(f"Internal error of the platform: {error}")
-            await persistently(lambda: self._fail(record, INTERNAL_ERROR))
+            await retry_until_written(lambda: self._mark_failed(record, INTERNAL_ERROR))
             raise
 
-    def _log(self, record: FunctionRecord) -> BuildLog:
-        folder = self._context.layout.logs / record.id
-        return BuildLog(folder, record.generation, lambda: rounded(self._context.clock.now_ns()))
+    def _open_log(self, record: FunctionRecord) -> BuildLog:
+        folder = self._context.layout.logs_dir / record.id
+        return BuildLog(folder, record.generation, lambda: format_microseconds(self._context.clock.now_ns()))
 
-    async def _built(self, record: FunctionRecord, log: BuildLog) -> Deployment:
+    async def _build_deployment(self, record: FunctionRecord, log: BuildLog) -> Deployment:
         # An upload may have completed since the record was stored, and the last complete upload counts.
         newest = self._context.store.functions.get(record.id)
         archive = newest.archive if newest else None
         if archive is None:
             log.write("The function has no code: nothing was uploaded.")
-            raise _Failed(INTERNAL_ERROR)
+            raise _DeploymentFailed(INTERNAL_ERROR)
         try:
             toolchain = await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._toolchains.resolve, record.settings.runtime
+                self._executor, self._toolchains.resolve, record.settings.runtime
             )
             interpreter = toolchain.interpreter.path
-            code = self._reusable(record, archive) or await self._measured_build(record, archive, interpreter, log)
+            code = self._find_reusable_code(record, archive) or await self._build_and_count(
+                record, archive, interpreter, log
+            )
         except BuildFailed as failure:
             log.write(failure.detail)
-            raise _Failed(failure.message) from None
+            raise _DeploymentFailed(failure.message) from None
         except OSError as error:
             log.write(f"Unpacking the archive failed: {error.strerror or error}")
-            raise _Failed(INTERNAL_ERROR) from None
+            raise _DeploymentFailed(INTERNAL_ERROR) from None
         except PlatformError as error:
             log.write(f"{error.message} {error.hint or ''}")
-            raise _Failed(error.message) from None
+            raise _DeploymentFailed(error.message) from None
         if toolchain.warning:
             log.write(toolchain.warning)
         return Deployment(
@@ -143,7 +149,7 @@ class Deploys:
             archive=archive,
         )
 
-    def _reusable(self, record: FunctionRecord, archive: str) -> str | None:
+    def _find_reusable_code(self, record: FunctionRecord, archive: str) -> str | None:
         """Return the serving deployment's code if it was built from this archive for this runtime, else ``None``.
 
         If only settings changed, nothing needs to be built.
@@ -155,7 +161,7 @@ class Deploys:
             return None
         return serving.code
 
-    async def _measured_build(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> str:
+    async def _build_and_count(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> str:
         began = time.monotonic()
         result = "failed"
         try:
@@ -165,13 +171,13 @@ class Deploys:
             result = "cancelled"
             raise
         finally:
-            self._context.meter.built(result, time.monotonic() - began)
+            self._context.counters.count_build(result, time.monotonic() - began)
         return code
 
     async def _build(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> str:
         loop = asyncio.get_running_loop()
         stop = threading.Event()
-        target = self._context.layout.deployments / f"{record.id}-{record.generation}"
+        target = self._context.layout.deployments_dir / f"{record.id}-{record.generation}"
         with self._context.blobs.open(archive) as stream:
             job = BuildJob(
                 function_id=record.id,
@@ -183,10 +189,10 @@ class Deploys:
                 uid=record.uid,
                 interpreter=interpreter,
                 log=log,
-                progress=lambda step: _call(loop, lambda: self._progress(record, step)),
+                progress=lambda step: _call_on_loop(loop, lambda: self._show_build_step(record, step)),
                 stop=stop,
             )
-            building = loop.run_in_executor(self._threads, build, job)
+            building = loop.run_in_executor(self._executor, build, job)
             try:
                 await asyncio.shield(building)
             except asyncio.CancelledError:
@@ -194,26 +200,26 @@ class Deploys:
                 # one and removing the other.
                 stop.set()
                 await asyncio.gather(building, return_exceptions=True)
-                self._leftovers.now(target)
+                self._garbage_collector.remove(target)
                 raise
         return str(target)
 
-    async def _started(self, record: FunctionRecord, deployment: Deployment, log: BuildLog) -> None:
-        self._progress(record, None)
+    async def _start_instance(self, record: FunctionRecord, deployment: Deployment, log: BuildLog) -> None:
+        self._show_build_step(record, None)
         namespace = self._context.store.namespaces.get(record.namespace_id)
         if namespace is None:
             return
-        error = await self._link.start(route_of(self._context, namespace, record, deployment))
+        error = await self._link.start_deployment(build_route(self._context, namespace, record, deployment))
         if error is not None:
             log.write(f"Starting an instance failed: {error}")
-            raise _Failed(error)
-        await persistently(lambda: self._ready(record, deployment))
+            raise _DeploymentFailed(error)
+        await retry_until_written(lambda: self._mark_ready(record, deployment))
 
-    def _ready(self, record: FunctionRecord, deployment: Deployment) -> None:
+    def _mark_ready(self, record: FunctionRecord, deployment: Deployment) -> None:
         now_ns = self._context.clock.now_ns()
-        changed = self._change(
+        changed = self._update_record(
             record,
-            lambda current: moved(
+            lambda current: transition(
                 current,
                 Status.READY,
                 ready_at=now_ns if current.ready_at is None else current.ready_at,
@@ -223,13 +229,15 @@ class Deploys:
             ),
         )
         if changed:
-            self._leftovers.superseded(record, deployment.code, record.settings.timeout / _NANOSECONDS)
+            self._garbage_collector.remove_old_builds(
+                record, deployment.code, record.settings.timeout / _NANOSECONDS_PER_SECOND
+            )
 
-    def _fail(self, record: FunctionRecord, message: str) -> None:
-        deadline = self._context.clock.now_ns() + OUTLIVES_SECONDS * _NANOSECONDS
-        failed = self._change(
+    def _mark_failed(self, record: FunctionRecord, message: str) -> None:
+        deadline = self._context.clock.now_ns() + OLD_VERSION_SECONDS * _NANOSECONDS_PER_SECOND
+        failed = self._update_record(
             record,
-            lambda current: moved(
+            lambda current: transition(
                 current,
                 Status.ERROR,
                 error_message=message,
@@ -239,13 +247,15 @@ class Deploys:
         )
         current = self._context.store.functions.get(record.id)
         if failed and current is not None:
-            self._leftovers.superseded(record, current.serving.code if current.serving else None, 0.0)
+            self._garbage_collector.remove_old_builds(
+                record, current.serving.code if current.serving else None, 0.0
+            )
 
-    def _progress(self, record: FunctionRecord, step: str | None) -> None:
+    def _show_build_step(self, record: FunctionRecord, step: str | None) -> None:
         with suppress(sqlite3.OperationalError):  # losing an intermediate step is harmless
-            self._change(record, lambda current: msgspec.structs.replace(current, build_message=step))
+            self._update_record(record, lambda current: msgspec.structs.replace(current, build_message=step))
 
-    def _change(self, record: FunctionRecord, change: Callable[[FunctionRecord], FunctionRecord]) -> bool:
+    def _update_record(self, record: FunctionRecord, change: Callable[[FunctionRecord], FunctionRecord]) -> bool:
         """Change the stored record, unless a newer generation or a deletion superseded this deployment.
 
         Args:
@@ -265,7 +275,7 @@ class Deploys:
         return True
 
 
-def _call(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
+def _call_on_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
     """Call ``work`` on the event loop from another thread. Do nothing if the loop is closed."""
     if not loop.is_closed():
-        loop.call_soon_threadsafe(work)
+        loop.call_soon_threadsafe(callback)

@@ -16,45 +16,45 @@ from fnkit.contract.limits import DOMAINS_MAX, REGIONS
 from fnkit.contract.requests import CreateDomain
 from fnkit.contract.resources import Domain
 from fnkit.platform.control import validation
-from fnkit.platform.control.context import ControlContext, persistently
+from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.functions import Functions
-from fnkit.platform.control.hosts import domain_name, is_native
+from fnkit.platform.control.hosts import domain_name, is_default_hostname
 from fnkit.platform.control.link import DataPlaneLink
-from fnkit.platform.control.listing import BY_AGE_OR_HOSTNAME, read_listing
-from fnkit.platform.control.pointing import Pointing
+from fnkit.platform.control.listing import ORDER_BY_CREATED_OR_HOSTNAME, parse_list_query
+from fnkit.platform.control.pointing import DnsVerifier
 from fnkit.platform.control.refusals import (
-    Refusal,
+    ControlError,
     already_exists,
     not_found,
     quota_exceeded,
     required,
     transient_state,
 )
-from fnkit.platform.control.routes import hosts_of
-from fnkit.platform.control.showcase import Shelf, Showcase
+from fnkit.platform.control.routes import function_hosts
+from fnkit.platform.control.showcase import ListResponse, RenderedCache
 from fnkit.platform.control.views import domain_view
 from fnkit.platform.records.domain import DomainRecord
 from fnkit.platform.records.function import FunctionRecord
-from fnkit.platform.records.transitions import moved
+from fnkit.platform.records.transitions import transition
 
 __all__ = ["Domains"]
 
-VERIFY_SECONDS: Final = 180  # platform time; published: 3 minutes, recorded: an error after 184 s
-_LOOK_AGAIN_SECONDS: Final = 5.0
-_NANOSECONDS: Final = 10**9
+VERIFY_TIMEOUT: Final = 180  # platform time; published: 3 minutes, recorded: an error after 184 s
+_POLL_INTERVAL: Final = 5.0
+_NANOSECONDS_PER_SECOND: Final = 10**9
 
 
 class Domains:
     """The operations on domains."""
 
     def __init__(
-        self, context: ControlContext, link: DataPlaneLink, functions: Functions, pointing: Pointing
+        self, context: ControlContext, link: DataPlaneLink, functions: Functions, dns_verifier: DnsVerifier
     ) -> None:
         self._context = context
         self._link = link
         self._functions = functions
-        self._pointing = pointing
-        self._showcase = Showcase(context.store.domains, domain_view)
+        self._dns_verifier = dns_verifier
+        self._cache = RenderedCache(context.store.domains, domain_view)
 
     def create(self, region: str, request: CreateDomain) -> Domain:
         """Create a domain, which is returned as ``pending``.
@@ -68,12 +68,12 @@ class Domains:
         store = self._context.store
         hostname = validation.hostname(request.hostname)
         function_id = validation.uuid_text("function_id", request.function_id)
-        self._refuse_native(hostname)
+        self._reject_default_hostname(hostname)
         with store.transaction():
-            function = self._functions.record(region, function_id)
+            function = self._functions.get_record(region, function_id)
             if function.status is Status.DELETING:
                 raise not_found("Function")
-            self._refuse_taken(function, hostname)
+            self._check_available(function, hostname)
             record = DomainRecord(
                 id=str(uuid.uuid4()),
                 region=region,
@@ -82,7 +82,7 @@ class Domains:
                 created_at=self._context.clock.now_ns(),
             )
             store.domains.insert(record)
-        self._context.tasks.start(self.settle(record), f"domain {record.id}")
+        self._context.tasks.start(self.make_ready(record), f"domain {record.id}")
         return domain_view(record)
 
     def get(self, region: str, domain_id: str) -> msgspec.Raw:
@@ -91,16 +91,16 @@ class Domains:
         Raises:
             ControlError: 404.
         """
-        if (rendered := self._showcase.show(region, domain_id)) is None:
+        if (rendered := self._cache.get(region, domain_id)) is None:
             raise not_found("Domain")
         return rendered
 
-    def list(self, region: str, query: Mapping[str, str]) -> Shelf:
+    def list(self, region: str, query: Mapping[str, str]) -> ListResponse:
         """Return a page of the domains of a function, which the query must name."""
         if not query.get("function_id"):
             raise required("function_id")
-        list_query = read_listing(query, BY_AGE_OR_HOSTNAME, ("function_id",))
-        return self._showcase.page("domains", region, list_query)
+        list_query = parse_list_query(query, ORDER_BY_CREATED_OR_HOSTNAME, ("function_id",))
+        return self._cache.get_page("domains", region, list_query)
 
     async def delete(self, region: str, domain_id: str) -> Domain:
         """Return the domain as ``deleting`` once its hostname is no longer served, and remove it in the background.
@@ -110,26 +110,32 @@ class Domains:
         """
         store = self._context.store
         with store.transaction():
-            current = self._writable(region, domain_id)
-            record = moved(current, Status.DELETING, routed=False, error_message=None)
+            current = self._get_writable(region, domain_id)
+            record = transition(current, Status.DELETING, routed=False, error_message=None)
             store.domains.update(record)
         if current.routed:
-            await self._push(record.function_id)
+            await self._push_hosts(record.function_id)
         self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
         return domain_view(record)
 
-    async def settle(self, record: DomainRecord) -> None:
+    async def make_ready(self, record: DomainRecord) -> None:
         """Make a pending domain ready, or put it into ``error`` if verification is required and fails."""
-        if self._context.settings.verify_domains and not record.routed and not await self._leads_here(record):
-            await persistently(lambda: self._fail(record))
+        if (
+            self._context.settings.verify_domains
+            and not record.routed
+            and not await self._wait_until_points_here(record)
+        ):
+            await retry_until_written(lambda: self._mark_failed(record))
             return
         # Route the hostname before the domain becomes ready: a client that sees ``ready`` may call it at once.
-        if await persistently(
-            lambda: self._change(record, lambda current: msgspec.structs.replace(current, routed=True))
+        if await retry_until_written(
+            lambda: self._update_record(record, lambda current: msgspec.structs.replace(current, routed=True))
         ):
-            await self._push(record.function_id)
-            await persistently(
-                lambda: self._change(record, lambda current: moved(current, Status.READY, was_ready=True))
+            await self._push_hosts(record.function_id)
+            await retry_until_written(
+                lambda: self._update_record(
+                    record, lambda current: transition(current, Status.READY, was_ready=True)
+                )
             )
 
     async def purge(self, domain_id: str) -> None:
@@ -140,37 +146,37 @@ class Domains:
             with store.transaction():
                 store.domains.delete(domain_id)
 
-        await persistently(forget)
+        await retry_until_written(forget)
 
-    async def _push(self, function_id: str) -> None:
+    async def _push_hosts(self, function_id: str) -> None:
         function = self._context.store.functions.get(function_id)
         if function is not None and function.status is not Status.DELETING:
-            await self._link.rename(function.id, hosts_of(self._context, function))
+            await self._link.rename(function.id, function_hosts(self._context, function))
 
-    async def _leads_here(self, record: DomainRecord) -> bool:
+    async def _wait_until_points_here(self, record: DomainRecord) -> bool:
         """Resolve the hostname repeatedly until it points here, for up to three minutes of platform time."""
         clock, store = self._context.clock, self._context.store
-        end = record.created_at / _NANOSECONDS + VERIFY_SECONDS
+        end = record.created_at / _NANOSECONDS_PER_SECOND + VERIFY_TIMEOUT
         while (current := store.domains.get(record.id)) is not None and current.status is Status.PENDING:
-            function = self._functions.record(record.region, record.function_id)
-            if await self._pointing.leads_here(record.hostname, self._native(function)):
+            function = self._functions.get_record(record.region, record.function_id)
+            if await self._dns_verifier.points_here(record.hostname, self._default_hostname(function)):
                 return True
             if clock.now() >= end:
                 return False
-            await clock.wait_until(min(end, clock.now() + _LOOK_AGAIN_SECONDS))
+            await clock.wait_until(min(end, clock.now() + _POLL_INTERVAL))
         return False
 
-    def _fail(self, record: DomainRecord) -> None:
+    def _mark_failed(self, record: DomainRecord) -> None:
         function = self._context.store.functions.get(record.function_id)
         if function is None:
             return
         text = (
             "failed to create domain: check that the domain correctly points to the function URL "
-            f"(https://{self._native(function)})"
+            f"(https://{self._default_hostname(function)})"
         )
-        self._change(record, lambda current: moved(current, Status.ERROR, error_message=text))
+        self._update_record(record, lambda current: transition(current, Status.ERROR, error_message=text))
 
-    def _change(self, record: DomainRecord, change: Callable[[DomainRecord], DomainRecord]) -> bool:
+    def _update_record(self, record: DomainRecord, change: Callable[[DomainRecord], DomainRecord]) -> bool:
         """Change the stored record and return ``True``, unless the domain was deleted or changed meanwhile."""
         store = self._context.store
         with store.transaction():
@@ -180,10 +186,10 @@ class Domains:
             store.domains.update(change(current))
         return True
 
-    def _native(self, function: FunctionRecord) -> str:
+    def _default_hostname(self, function: FunctionRecord) -> str:
         return domain_name(function.host_label, function.region, self._context.settings.domain_suffix)
 
-    def _writable(self, region: str, domain_id: str) -> DomainRecord:
+    def _get_writable(self, region: str, domain_id: str) -> DomainRecord:
         record = self._context.store.domains.get(domain_id)
         if record is None or record.region != region:
             raise not_found("Domain")
@@ -191,14 +197,14 @@ class Domains:
             raise transient_state("domain", record.id, record.status)
         return record
 
-    def _refuse_native(self, hostname: str) -> None:
+    def _reject_default_hostname(self, hostname: str) -> None:
         """Reject a hostname that could become the default hostname of a function created later."""
-        if any(is_native(hostname, region, self._context.settings.domain_suffix) for region in REGIONS):
-            raise Refusal(400, f"could not validate domain [{hostname}]")
+        if any(is_default_hostname(hostname, region, self._context.settings.domain_suffix) for region in REGIONS):
+            raise ControlError(400, f"could not validate domain [{hostname}]")
 
-    def _refuse_taken(self, function: FunctionRecord, hostname: str) -> None:
+    def _check_available(self, function: FunctionRecord, hostname: str) -> None:
         domains = self._context.store.domains
-        if any(one.status is not Status.DELETING for one in domains.every(hostname=hostname)):
+        if any(one.status is not Status.DELETING for one in domains.all(hostname=hostname)):
             raise already_exists("Domain")
         current = domains.count({"function_id": function.id, "region": function.region})
         if current >= DOMAINS_MAX:

@@ -14,13 +14,13 @@ from fnkit.platform.control.hosts import domain_name
 from fnkit.platform.records.delivery import Delivery
 from fnkit.platform.records.function import FunctionRecord
 
-__all__ = ["Firing", "firing_for"]
+__all__ = ["DispatchRequest", "build_dispatch_request"]
 
-_NANOSECONDS: Final = 10**9
+_NANOSECONDS_PER_SECOND: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Firing:
+class DispatchRequest:
     """A recorded delivery that is to be sent to a function.
 
     Attributes:
@@ -40,23 +40,23 @@ class Firing:
     function_id: str
     host: str
     timeout: float
-    at_once: int
-    tick: float | None = None
+    max_concurrency: int
+    scheduled_at: float | None = None
 
 
-def firing_for(
+def build_dispatch_request(
     context: ControlContext, source_id: str, function: FunctionRecord, delivery: Delivery, body: bytes
-) -> Firing | None:
+) -> DispatchRequest | None:
     """Return the request for a delivery, or ``None`` if the function has no deployment that serves requests."""
     if function.serving is None:
         return None
     settings = function.serving.settings
-    return Firing(
+    return DispatchRequest(
         source_id=source_id,
         delivery=delivery,
         body=body,
         function_id=function.id,
         host=domain_name(function.host_label, function.region, context.settings.domain_suffix),
-        timeout=settings.timeout / _NANOSECONDS,
-        at_once=max(1, settings.max_scale),
+        timeout=settings.timeout / _NANOSECONDS_PER_SECOND,
+        max_concurrency=max(1, settings.max_scale),
     )

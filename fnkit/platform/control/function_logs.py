@@ -11,16 +11,16 @@ from typing import Final
 
 import msgspec
 
-from fnkit.platform.log_lines import LogLine, segment_number
+from fnkit.platform.log_lines import LogRecord, segment_number
 
-__all__ = ["FunctionLog", "FunctionLogs", "newest_lines"]
+__all__ = ["FunctionLogLine", "FunctionLogsResponse", "newest_lines"]
 
-LINES_MAX: Final = 1000
-_BYTES_MAX: Final = 4 * 1024 * 1024  # per response: a thousand lines of 64 KiB would be 64 MB
-_decoder: Final = msgspec.json.Decoder(LogLine)
+MAX_LINES: Final = 1000
+_MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024  # per response: a thousand lines of 64 KiB would be 64 MB
+_decoder: Final = msgspec.json.Decoder(LogRecord)
 
 
-class FunctionLog(msgspec.Struct, frozen=True, kw_only=True):
+class FunctionLogLine(msgspec.Struct, frozen=True, kw_only=True):
     """One log line in the format of the older API.
 
     Attributes:
@@ -36,23 +36,23 @@ class FunctionLog(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
 
 
-class FunctionLogs(msgspec.Struct, frozen=True, kw_only=True):
+class FunctionLogsResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The response: the newest lines, newest first."""
 
-    logs: list[FunctionLog]
+    logs: list[FunctionLogLine]
 
 
-def newest_lines(folder: Path) -> FunctionLogs:
+def newest_lines(folder: Path) -> FunctionLogsResponse:
     """Return the newest thousand lines, or as many as fit into 4 MiB. Blocks on the disk.
 
     Args:
         folder: The function's log directory.
     """
-    logs: list[FunctionLog] = []
+    logs: list[FunctionLogLine] = []
     size = 0
-    for text in _backwards(folder):
+    for text in _read_lines_backwards(folder):
         size += len(text)
-        if len(logs) >= LINES_MAX or size > _BYTES_MAX:
+        if len(logs) >= MAX_LINES or size > _MAX_RESPONSE_BYTES:
             break
         try:
             line = _decoder.decode(text)
@@ -60,17 +60,17 @@ def newest_lines(folder: Path) -> FunctionLogs:
             continue  # an incomplete line: the machine stopped while it was written
         core = line.stream == "system"
         logs.append(
-            FunctionLog(
+            FunctionLogLine(
                 message=line.message,
                 timestamp=line.time,
                 source="core" if core else "user",
                 stream="unknown" if core else line.stream,
             )
         )
-    return FunctionLogs(logs=logs)
+    return FunctionLogsResponse(logs=logs)
 
 
-def _backwards(folder: Path) -> Iterator[bytes]:
+def _read_lines_backwards(folder: Path) -> Iterator[bytes]:
     """Yield raw lines, newest first. Skip segments that are deleted meanwhile."""
     try:
         names = [entry.name for entry in folder.iterdir()]
@@ -81,8 +81,8 @@ def _backwards(folder: Path) -> Iterator[bytes]:
         if not number:
             continue
         try:
-            lines = folder.joinpath(name).read_bytes().rsplit(b"\n", LINES_MAX + 1)
+            lines = folder.joinpath(name).read_bytes().rsplit(b"\n", MAX_LINES + 1)
         except OSError:
             continue
         # rsplit stops after that many separators. Its first item then holds all older lines; none is needed.
-        yield from (line for line in reversed(lines[1:] if len(lines) > LINES_MAX + 1 else lines) if line)
+        yield from (line for line in reversed(lines[1:] if len(lines) > MAX_LINES + 1 else lines) if line)

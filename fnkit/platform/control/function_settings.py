@@ -20,7 +20,7 @@ from fnkit.contract.limits import (
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.runtimes import RuntimeTable
 from fnkit.platform.control import validation
-from fnkit.platform.control.runtimes import creatable, updatable
+from fnkit.platform.control.runtimes import runtime_for_create, runtime_for_update
 from fnkit.platform.records.function import FunctionSettings
 
 __all__ = ["new_settings", "updated_settings"]
@@ -34,7 +34,7 @@ def new_settings(request: CreateFunction, runtimes: RuntimeTable) -> FunctionSet
     Raises:
         ControlError: A field is invalid.
     """
-    runtime = creatable(runtimes, request.runtime)
+    runtime = runtime_for_create(runtimes, request.runtime)
     defaults = FunctionSettings(
         runtime=runtime.name,
         handler=runtime.default_handler,
@@ -47,7 +47,7 @@ def new_settings(request: CreateFunction, runtimes: RuntimeTable) -> FunctionSet
         http_option=HttpOption.ENABLED.value,
         sandbox=Sandbox.V2.value,
     )
-    return _with(defaults, request, runtime.language)
+    return _apply_request(defaults, request, runtime.language)
 
 
 def updated_settings(
@@ -58,11 +58,13 @@ def updated_settings(
     Raises:
         ControlError: A field is invalid.
     """
-    runtime = updatable(runtimes, settings.runtime, request.runtime)
-    return _with(msgspec.structs.replace(settings, runtime=runtime.name), request, runtime.language)
+    runtime = runtime_for_update(runtimes, settings.runtime, request.runtime)
+    return _apply_request(msgspec.structs.replace(settings, runtime=runtime.name), request, runtime.language)
 
 
-def _with(settings: FunctionSettings, request: CreateFunction | UpdateFunction, language: str) -> FunctionSettings:
+def _apply_request(
+    settings: FunctionSettings, request: CreateFunction | UpdateFunction, language: str
+) -> FunctionSettings:
     memory = settings.memory if request.memory_limit is None else validation.memory(request.memory_limit)
     minimum = settings.min_scale if request.min_scale is None else request.min_scale
     maximum = settings.max_scale if request.max_scale is None else request.max_scale

@@ -16,29 +16,29 @@ from fnkit.contract.limits import ENVIRONMENT_MAX_ENTRIES
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function
 from fnkit.platform.control import validation
-from fnkit.platform.control.context import ControlContext, persistently
-from fnkit.platform.control.dependants import begin_removal_of_dependants, forget_dependants
-from fnkit.platform.control.deploys import Deploys
-from fnkit.platform.control.function_logs import FunctionLogs, newest_lines
+from fnkit.platform.control.context import ControlContext, retry_until_written
+from fnkit.platform.control.dependants import mark_attached_resources_deleting, delete_attached_resources
+from fnkit.platform.control.deploys import Deployments
+from fnkit.platform.control.function_logs import FunctionLogsResponse, newest_lines
 from fnkit.platform.control.function_settings import new_settings, updated_settings
-from fnkit.platform.control.leftovers import Leftovers
+from fnkit.platform.control.leftovers import GarbageCollector
 from fnkit.platform.control.link import DataPlaneLink
-from fnkit.platform.control.listing import BY_AGE_OR_NAME, read_listing
+from fnkit.platform.control.listing import ORDER_BY_CREATED_OR_NAME, parse_list_query
 from fnkit.platform.control.refusals import already_exists, invalid, not_found, quota_exceeded, transient_state
-from fnkit.platform.control.routes import route_of
-from fnkit.platform.control.showcase import Shelf, Showcase
-from fnkit.platform.control.views import CREATED, UPDATED, function_view
+from fnkit.platform.control.routes import build_route
+from fnkit.platform.control.showcase import ListResponse, RenderedCache
+from fnkit.platform.control.views import CREATED_TIMESTAMPS, UPDATED_TIMESTAMPS, function_view
 from fnkit.platform.records.function import FunctionRecord, FunctionSettings
 from fnkit.platform.records.namespace import NamespaceRecord
-from fnkit.platform.records.transitions import moved
+from fnkit.platform.records.transitions import transition
 from fnkit.platform.store.collection import Page
 
 __all__ = ["Functions"]
 
 _FILTERS: Final = ("namespace_id", "name", "organization_id", "project_id")
-_ALL: Final = 2**31 - 1
-_NANOSECONDS: Final = 10**9
-_PUSH_SECONDS: Final = 30.0
+_UNPAGED_SIZE: Final = 2**31 - 1
+_NANOSECONDS_PER_SECOND: Final = 10**9
+_REDEPLOY_TIMEOUT: Final = 30.0
 
 
 class Functions:
@@ -56,16 +56,16 @@ class Functions:
         self,
         context: ControlContext,
         link: DataPlaneLink,
-        deploys: Deploys,
-        leftovers: Leftovers,
-        uids: range | None = None,
+        deployments: Deployments,
+        garbage_collector: GarbageCollector,
+        uid_range: range | None = None,
     ) -> None:
         self._context = context
         self._link = link
-        self._deploys = deploys
-        self._leftovers = leftovers
-        self._uids = uids
-        self._showcase = Showcase(context.store.functions, self._view)
+        self._deployments = deployments
+        self._garbage_collector = garbage_collector
+        self._uid_range = uid_range
+        self._cache = RenderedCache(context.store.functions, self._view)
 
     async def create(self, region: str, request: CreateFunction) -> Function:
         """Create a function in status ``created``; nothing is deployed yet, as recorded from the real API.
@@ -80,12 +80,12 @@ class Functions:
         description = validation.text("description", request.description or "")
         tags = validation.tags(request.tags or [])
         network = validation.private_network(request.private_network_id or "")
-        namespace = self._namespace(region, validation.uuid_text("namespace_id", request.namespace_id))
-        changes = await context.secrets.changes(function_id, request.secret_environment_variables, ())
-        settings = msgspec.structs.replace(settings, secrets=changes.merged(()))
+        namespace = self._require_namespace(region, validation.uuid_text("namespace_id", request.namespace_id))
+        changes = await context.secrets.prepare_changes(function_id, request.secret_environment_variables, ())
+        settings = msgspec.structs.replace(settings, secrets=changes.merge(()))
         with context.store.transaction():
             # Read again: the namespace may have been deleted while the secrets were hashed.
-            namespace = self._namespace(region, namespace.id)
+            namespace = self._require_namespace(region, namespace.id)
             now = context.clock.now_ns()
             record = FunctionRecord(
                 id=function_id,
@@ -101,11 +101,13 @@ class Functions:
                 description=description,
                 tags=tags,
                 private_network_id=network,
-                uid=context.store.free_uid(self._uids.start, self._uids.stop - 1) if self._uids else 0,
+                uid=context.store.find_free_uid(self._uid_range.start, self._uid_range.stop - 1)
+                if self._uid_range
+                else 0,
             )
-            self._refuse_new(namespace, record)
+            self._check_new(namespace, record)
             context.store.functions.insert(record)
-        return self._view(record, CREATED)
+        return self._view(record, CREATED_TIMESTAMPS)
 
     def get(self, region: str, function_id: str) -> msgspec.Raw:
         """Return a function as encoded JSON.
@@ -113,26 +115,26 @@ class Functions:
         Raises:
             ControlError: 404.
         """
-        if (rendered := self._showcase.show(region, function_id)) is None:
+        if (rendered := self._cache.get(region, function_id)) is None:
             raise not_found("Function")
         return rendered
 
-    def list(self, region: str, query: Mapping[str, str]) -> Shelf:
+    def list(self, region: str, query: Mapping[str, str]) -> ListResponse:
         """Return a page of functions."""
-        list_query = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
-        return self._showcase.page("functions", region, list_query)
+        list_query = parse_list_query(query, ORDER_BY_CREATED_OR_NAME, _FILTERS)
+        return self._cache.get_page("functions", region, list_query)
 
-    def list_all_in(self, region: str, namespace_id: str, query: Mapping[str, str]) -> Shelf:
+    def list_in_namespace(self, region: str, namespace_id: str, query: Mapping[str, str]) -> ListResponse:
         """Return all functions of a namespace, or a page if ``page_size`` is given (for older clients)."""
-        list_query = read_listing({**query, "namespace_id": namespace_id}, BY_AGE_OR_NAME, _FILTERS)
+        list_query = parse_list_query({**query, "namespace_id": namespace_id}, ORDER_BY_CREATED_OR_NAME, _FILTERS)
         if not query.get("page_size"):
-            list_query = dataclasses.replace(list_query, page=Page(size=_ALL))
-        return self._showcase.page("functions", region, list_query)
+            list_query = dataclasses.replace(list_query, page=Page(size=_UNPAGED_SIZE))
+        return self._cache.get_page("functions", region, list_query)
 
-    async def logs(self, region: str, function_id: str) -> FunctionLogs:
+    async def logs(self, region: str, function_id: str) -> FunctionLogsResponse:
         """Return the log lines of a function, newest first. An endpoint for older clients."""
-        record = self.record(region, function_id)
-        return await asyncio.to_thread(newest_lines, self._context.layout.logs / record.id)
+        record = self.get_record(region, function_id)
+        return await asyncio.to_thread(newest_lines, self._context.layout.logs_dir / record.id)
 
     async def update(self, region: str, function_id: str, request: UpdateFunction) -> Function:
         """Change the given fields and deploy the function, unless ``redeploy`` is false.
@@ -141,7 +143,7 @@ class Functions:
             ControlError: A field is invalid, a quota is reached, or the function is missing or being deleted.
         """
         context = self._context
-        before = self.writable(region, function_id)
+        before = self.get_writable(region, function_id)
         # Validate everything before hashing secrets, which takes about 40 ms each. The record is read and validated
         # again in the transaction, since another request may have changed it meanwhile.
         updated_settings(before.settings, request, self._context.runtimes)
@@ -150,14 +152,14 @@ class Functions:
         network = request.private_network_id
         if network is not None:
             validation.private_network(network)
-        changes = await context.secrets.changes(
+        changes = await context.secrets.prepare_changes(
             function_id, request.secret_environment_variables, before.settings.secrets
         )
         with context.store.transaction():
-            current = self.writable(region, function_id)
+            current = self.get_writable(region, function_id)
             settings = updated_settings(current.settings, request, self._context.runtimes)
             if changes:
-                settings = msgspec.structs.replace(settings, secrets=changes.merged(settings.secrets))
+                settings = msgspec.structs.replace(settings, secrets=changes.merge(settings.secrets))
             record = msgspec.structs.replace(
                 current,
                 settings=settings,
@@ -168,14 +170,14 @@ class Functions:
                 else validation.private_network(network),
                 updated_at=context.clock.now_ns(),
             )
-            self._refuse_too_much(self._namespace(region, current.namespace_id), record, current)
+            self._check_quota(self._require_namespace(region, current.namespace_id), record, current)
             deploys = request.redeploy is not False
             if deploys:
-                record = self._deploys.begin(record)
+                record = self._deployments.prepare(record)
             context.store.functions.update(record)
         if deploys:
-            self._deploys.launch(record)
-        return self._view(record, UPDATED)
+            self._deployments.start(record)
+        return self._view(record, UPDATED_TIMESTAMPS)
 
     def deploy(self, region: str, function_id: str) -> Function:
         """Return the function as ``pending``; build and start it in the background.
@@ -185,10 +187,10 @@ class Functions:
         """
         store = self._context.store
         with store.transaction():
-            record = self._deploys.begin(self.writable(region, function_id))
+            record = self._deployments.prepare(self.get_writable(region, function_id))
             store.functions.update(record)
-        self._deploys.launch(record)
-        return self._view(record, UPDATED)
+        self._deployments.start(record)
+        return self._view(record, UPDATED_TIMESTAMPS)
 
     async def delete(self, region: str, function_id: str) -> Function:
         """Return the function as ``deleting`` once it is no longer served, and remove it in the background.
@@ -197,12 +199,12 @@ class Functions:
             ControlError: 404, or 409 if it is being deleted already.
         """
         with self._context.store.transaction():
-            record = self._begin_removal(self.writable(region, function_id))
-        await self.end_serving([record])
+            record = self._mark_deleting(self.get_writable(region, function_id))
+        await self.stop_serving([record])
         self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
-        return self._view(record, UPDATED)
+        return self._view(record, UPDATED_TIMESTAMPS)
 
-    def record(self, region: str, function_id: str) -> FunctionRecord:
+    def get_record(self, region: str, function_id: str) -> FunctionRecord:
         """Return the stored function in any status.
 
         Raises:
@@ -213,35 +215,35 @@ class Functions:
             raise not_found("Function")
         return record
 
-    def writable(self, region: str, function_id: str) -> FunctionRecord:
+    def get_writable(self, region: str, function_id: str) -> FunctionRecord:
         """Return a stored function that is not being deleted.
 
         Raises:
             ControlError: 404, or 409 if it is being deleted.
         """
-        record = self.record(region, function_id)
+        record = self.get_record(region, function_id)
         if record.status is Status.DELETING:
             raise transient_state("function", record.id, record.status)
         return record
 
-    def begin_with_namespace(self, namespace_id: str) -> None:
+    def bump_generations(self, namespace_id: str) -> None:
         """Give each deployment of the namespace's functions its next generation. Call this in a transaction.
 
         The data plane reports the result of a start by function and generation, so each restart needs a generation
         of its own.
         """
         store = self._context.store
-        for record in store.functions.every(namespace_id=namespace_id):
+        for record in store.functions.all(namespace_id=namespace_id):
             if record.status is Status.DELETING:
                 continue
             if record.status is Status.PENDING:
-                store.functions.update(self._deploys.begin(record))
+                store.functions.update(self._deployments.prepare(record))
             elif record.serving is not None:
                 generation = record.generation + 1
                 serving = msgspec.structs.replace(record.serving, generation=generation)
                 store.functions.update(msgspec.structs.replace(record, generation=generation, serving=serving))
 
-    async def push_namespace(self, namespace_id: str) -> None:
+    async def redeploy_namespace(self, namespace_id: str) -> None:
         """Restart all functions of a namespace with its current variables and wait until their instances run.
 
         Functions without a serving deployment are not waited for. If no data plane is connected, its next snapshot
@@ -252,24 +254,26 @@ class Functions:
         if namespace is None:
             return
         starts = []
-        for record in store.functions.every(namespace_id=namespace_id):
+        for record in store.functions.all(namespace_id=namespace_id):
             if record.status is Status.PENDING:
-                self._deploys.launch(record)
+                self._deployments.start(record)
             elif record.serving is not None and record.status is not Status.DELETING and self._link.connected:
-                starts.append(self._link.start(route_of(self._context, namespace, record, record.serving)))
+                starts.append(
+                    self._link.start_deployment(build_route(self._context, namespace, record, record.serving))
+                )
         if starts:
             # The data plane never reports a result for a start that a newer generation superseded.
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*starts), _PUSH_SECONDS)
+                await asyncio.wait_for(asyncio.gather(*starts), _REDEPLOY_TIMEOUT)
 
-    def begin_removal_of_all(self, namespace_id: str) -> tuple[FunctionRecord, ...]:
+    def mark_all_deleting(self, namespace_id: str) -> tuple[FunctionRecord, ...]:
         """Mark all functions of a namespace as ``deleting`` and return them. Call this in a transaction."""
-        records = tuple(self._context.store.functions.every(namespace_id=namespace_id))
+        records = tuple(self._context.store.functions.all(namespace_id=namespace_id))
         return tuple(
-            record if record.status is Status.DELETING else self._begin_removal(record) for record in records
+            record if record.status is Status.DELETING else self._mark_deleting(record) for record in records
         )
 
-    async def end_serving(self, records: Iterable[FunctionRecord]) -> None:
+    async def stop_serving(self, records: Iterable[FunctionRecord]) -> None:
         """Cancel the deployments of functions and remove their routes from the data plane.
 
         Args:
@@ -277,9 +281,9 @@ class Functions:
         """
         ids = [record.id for record in records]
         for function_id in ids:
-            self._deploys.cancel(function_id)
-            for cron in self._context.store.crons.every(function_id=function_id):
-                self._context.cron_changed(cron.id)
+            self._deployments.cancel(function_id)
+            for cron in self._context.store.crons.all(function_id=function_id):
+                self._context.on_cron_changed(cron.id)
         await self._link.remove(*ids)
 
     async def purge(self, function_id: str) -> None:
@@ -294,19 +298,19 @@ class Functions:
 
         def forget() -> None:
             with store.transaction():
-                forget_dependants(store, function_id)
+                delete_attached_resources(store, function_id)
                 store.functions.delete(function_id)
 
-        await persistently(forget)
-        self._leftovers.archive(record.archive)
-        grace = record.settings.timeout / _NANOSECONDS if record.serving else 0.0
-        self._leftovers.superseded(record, None, grace)
-        self._leftovers.later(str(self._context.layout.logs / function_id), grace)
+        await retry_until_written(forget)
+        self._garbage_collector.remove_archive(record.archive)
+        grace = record.settings.timeout / _NANOSECONDS_PER_SECOND if record.serving else 0.0
+        self._garbage_collector.remove_old_builds(record, None, grace)
+        self._garbage_collector.remove_later(str(self._context.layout.logs_dir / function_id), grace)
 
-    async def expire(self) -> None:
+    async def expire_deployments(self) -> None:
         """Stop serving deployments whose newer deployment failed 24 hours ago."""
         store = self._context.store
-        expired = store.expired(self._context.clock.now_ns())
+        expired = store.expired_functions(self._context.clock.now_ns())
         if not expired:
             return
         with store.transaction():
@@ -314,11 +318,13 @@ class Functions:
                 store.functions.update(msgspec.structs.replace(record, serving=None, expires_at=None))
         await self._link.remove(*(record.id for record in expired))
         for record in expired:
-            self._leftovers.superseded(record, None, record.settings.timeout / _NANOSECONDS)
+            self._garbage_collector.remove_old_builds(
+                record, None, record.settings.timeout / _NANOSECONDS_PER_SECOND
+            )
 
-    def _begin_removal(self, record: FunctionRecord) -> FunctionRecord:
+    def _mark_deleting(self, record: FunctionRecord) -> FunctionRecord:
         store = self._context.store
-        deleting = moved(
+        deleting = transition(
             record,
             Status.DELETING,
             error_message=None,
@@ -326,25 +332,25 @@ class Functions:
             updated_at=self._context.clock.now_ns(),
         )
         store.functions.update(deleting)
-        begin_removal_of_dependants(store, record.id)
+        mark_attached_resources_deleting(store, record.id)
         return deleting
 
-    def _namespace(self, region: str, namespace_id: str) -> NamespaceRecord:
+    def _require_namespace(self, region: str, namespace_id: str) -> NamespaceRecord:
         namespace = self._context.store.namespaces.get(namespace_id)
         if namespace is None or namespace.region != region or namespace.status is Status.DELETING:
             raise not_found("Namespace")
         return namespace
 
-    def _refuse_new(self, namespace: NamespaceRecord, record: FunctionRecord) -> None:
+    def _check_new(self, namespace: NamespaceRecord, record: FunctionRecord) -> None:
         store, quota = self._context.store, self._context.settings.quotas.functions
         if store.functions.count({"namespace_id": namespace.id, "name": record.name}):
             raise already_exists("Function")
-        current = store.usage.of(record.organization_id).functions
+        current = store.usage.get(record.organization_id).functions
         if quota is not None and current >= quota:
             raise quota_exceeded("functions", quota, current)
-        self._refuse_too_much(namespace, record, None)
+        self._check_quota(namespace, record, None)
 
-    def _refuse_too_much(
+    def _check_quota(
         self, namespace: NamespaceRecord, record: FunctionRecord, before: FunctionRecord | None
     ) -> None:
         names = namespace.environment.keys() | record.settings.environment.keys()
@@ -353,17 +359,17 @@ class Functions:
                 "environment_variables",
                 f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries together with the namespace's",
             )
-        additional = _reserved(record.settings) - (_reserved(before.settings) if before else 0)
+        additional = _reserved_memory(record.settings) - (_reserved_memory(before.settings) if before else 0)
         quota = self._context.settings.quotas.memory
         if additional <= 0 or quota is None:
             return
-        current = self._context.store.usage.of(record.organization_id).memory
+        current = self._context.store.usage.get(record.organization_id).memory
         if current + additional > quota:
             raise quota_exceeded("functions_memory", quota, current)
 
-    def _view(self, record: FunctionRecord, fresh: frozenset[str] = frozenset()) -> Function:
-        return function_view(record, self._context.settings.domain_suffix, self._context.runtimes, fresh)
+    def _view(self, record: FunctionRecord, just_written: frozenset[str] = frozenset()) -> Function:
+        return function_view(record, self._context.settings.domain_suffix, self._context.runtimes, just_written)
 
 
-def _reserved(settings: FunctionSettings) -> int:
+def _reserved_memory(settings: FunctionSettings) -> int:
     return settings.memory * settings.max_scale

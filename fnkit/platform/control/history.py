@@ -8,54 +8,54 @@ from typing import Final
 
 from fnkit.contract.deliveries import (
     DELIVERY_STATUSES,
-    LISTED_BODY_MAX,
+    LISTED_BODY_MAX_BYTES,
     REPLAYS_MAX,
     DeliveryPage,
     DeliveryView,
     Replay,
-    ReplayAnswer,
+    ReplayResponse,
     ReplayRequest,
-    Unreplayed,
+    SkippedReplay,
 )
 from fnkit.contract.enums import Status
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.deliveries import DeliveryLog
 from fnkit.platform.control.delivery_views import delivery_view
-from fnkit.platform.control.firing import Firing, firing_for
-from fnkit.platform.control.listing import whole_number
-from fnkit.platform.control.refusals import Refusal, invalid, not_found, transient_state
-from fnkit.platform.control.ticks import Ticks
-from fnkit.platform.control.timestamps import rounded
+from fnkit.platform.control.firing import DispatchRequest, build_dispatch_request
+from fnkit.platform.control.listing import parse_positive_integer
+from fnkit.platform.control.refusals import ControlError, invalid, not_found, transient_state
+from fnkit.platform.control.ticks import CronState
+from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.records.cron import CronRecord
-from fnkit.platform.records.delivery import FAILED, Delivery, DeliveryStatus
+from fnkit.platform.records.delivery import FAILED_STATUSES, Delivery, DeliveryStatus
 from fnkit.platform.records.trigger import TriggerRecord
 
-__all__ = ["History"]
+__all__ = ["DeliveryHistory"]
 
-_PAGE_DEFAULT: Final = 20
-_PAGE_MAX: Final = 1000
-_MAX_BODY: Final = 2**31 - 1
+_DEFAULT_LIMIT: Final = 20
+_MAX_LIMIT: Final = 1000
+_COMPLETE_BODY: Final = 2**31 - 1
 _NOTHING_DEPLOYED: Final = "the function has no deployment that serves requests"
-_UNDER_WAY: Final = "it is still pending"
-_CUT: Final = "its stored body is truncated"
+_STILL_PENDING: Final = "it is still pending"
+_BODY_TRUNCATED: Final = "its stored body is truncated"
 
 
-def _nobody(_firing: Firing) -> None:
+def _noop(_request: DispatchRequest) -> None:
     """Do nothing."""
 
 
-class History:
+class DeliveryHistory:
     """The operations on deliveries.
 
     Attributes:
         dispatch: Sends a request to its function. Set by the dispatcher, which depends on this package.
     """
 
-    def __init__(self, context: ControlContext, log: DeliveryLog, ticks: Ticks) -> None:
+    def __init__(self, context: ControlContext, log: DeliveryLog, cron_state: CronState) -> None:
         self._context = context
         self._log = log
-        self._ticks = ticks
-        self.deliver: Callable[[Firing], None] = _nobody
+        self._cron_state = cron_state
+        self.dispatch: Callable[[DispatchRequest], None] = _noop
 
     def page(self, region: str, kind: str, source_id: str, query: Mapping[str, str]) -> DeliveryPage:
         """Return a page of the deliveries of a source, newest first.
@@ -69,18 +69,18 @@ class History:
         Raises:
             ControlError: The source does not exist or a parameter is invalid.
         """
-        source = self._source(region, kind, source_id)
-        statuses = _statuses(query)
-        limit = whole_number(query, "limit", _PAGE_DEFAULT, _PAGE_MAX)
+        source = self._get_source(region, kind, source_id)
+        statuses = _parse_statuses(query)
+        limit = parse_positive_integer(query, "limit", _DEFAULT_LIMIT, _MAX_LIMIT)
         before = query.get("before") or None
-        if before is not None and self._log.one(source.id, before) is None:
+        if before is not None and self._log.get(source.id, before) is None:
             raise invalid("before", "is no longer in the delivery log; start again without it")
         found = self._log.page(
             source.id,
             limit=limit + 1,
             statuses=statuses,
             before=before,
-            body_bytes=LISTED_BODY_MAX,
+            body_bytes=LISTED_BODY_MAX_BYTES,
         )
         page = found[:limit]
         return DeliveryPage(
@@ -89,13 +89,13 @@ class History:
             next=page[-1][0].id if len(found) > limit else None,
         )
 
-    def one(self, region: str, kind: str, source_id: str, delivery_id: str) -> DeliveryView:
+    def get(self, region: str, kind: str, source_id: str, delivery_id: str) -> DeliveryView:
         """Return a delivery with its stored body.
 
         Raises:
             ControlError: 404.
         """
-        found = self._log.one(self._source(region, kind, source_id).id, delivery_id)
+        found = self._log.get(self._get_source(region, kind, source_id).id, delivery_id)
         if found is None:
             raise not_found("Delivery")
         return delivery_view(*found)
@@ -106,13 +106,13 @@ class History:
         Raises:
             ControlError: 404, or 409 if the function has no deployment that serves requests.
         """
-        cron = self._source(region, "crons", cron_id)
-        if not isinstance(cron, CronRecord) or (dispatch_request := self._ticks.by_hand(cron)) is None:
-            raise Refusal(409, f"cannot run the cron: {_NOTHING_DEPLOYED}")
-        self.deliver(dispatch_request)
+        cron = self._get_source(region, "crons", cron_id)
+        if not isinstance(cron, CronRecord) or (dispatch_request := self._cron_state.fire_manually(cron)) is None:
+            raise ControlError(409, f"cannot run the cron: {_NOTHING_DEPLOYED}")
+        self.dispatch(dispatch_request)
         return delivery_view(dispatch_request.delivery, dispatch_request.body)
 
-    def replay(self, region: str, kind: str, source_id: str, request: ReplayRequest) -> ReplayAnswer:
+    def replay(self, region: str, kind: str, source_id: str, request: ReplayRequest) -> ReplayResponse:
         """Deliver again what was delivered before, each as a new delivery.
 
         Args:
@@ -124,70 +124,74 @@ class History:
         Raises:
             ControlError: The source does not exist or is being deleted, or the request is invalid.
         """
-        source = self._source(region, kind, source_id)
+        source = self._get_source(region, kind, source_id)
         if source.status is Status.DELETING:
             raise transient_state(kind.removesuffix("s"), source.id, source.status)
-        originals, skipped = self._chosen(source.id, request)
-        prepared: list[tuple[Delivery, Firing]] = []
+        originals, skipped = self._select(source.id, request)
+        prepared: list[tuple[Delivery, DispatchRequest]] = []
         for original, body in originals:
-            replay = self._again(source, original, body)
+            replay = self._build_replay(source, original, body)
             if isinstance(replay, str):
-                skipped.append(Unreplayed(id=original.id, reason=replay))
+                skipped.append(SkippedReplay(id=original.id, reason=replay))
             else:
                 prepared.append((original, replay))
         with self._context.store.transaction():
             for original, dispatch_request in prepared:
-                self._log.repeat(source.id, original, dispatch_request.delivery, dispatch_request.body)
+                self._log.add_replay(source.id, original, dispatch_request.delivery, dispatch_request.body)
         for _, dispatch_request in prepared:
-            self.deliver(dispatch_request)
-        return ReplayAnswer(replayed=[_replay(*one) for one in prepared], skipped=skipped)
+            self.dispatch(dispatch_request)
+        return ReplayResponse(replayed=[_replay_view(*one) for one in prepared], skipped=skipped)
 
-    def _chosen(
+    def _select(
         self, source_id: str, request: ReplayRequest
-    ) -> tuple[list[tuple[Delivery, bytes]], list[Unreplayed]]:
+    ) -> tuple[list[tuple[Delivery, bytes]], list[SkippedReplay]]:
         """Return the deliveries to replay, oldest first, and the requested ids that are not in the log."""
         if (request.ids is None) == (request.status is None):
-            raise Refusal(400, "exactly one of ids and status is required")
+            raise ControlError(400, "exactly one of ids and status is required")
         if request.ids is None:
-            statuses = FAILED if request.status == "any" else (request.status or "",)
-            if not set(statuses) <= set(FAILED):
+            statuses = FAILED_STATUSES if request.status == "any" else (request.status or "",)
+            if not set(statuses) <= set(FAILED_STATUSES):
                 raise invalid("status", "must be one of failed, dead, any")
             found = self._log.page(
-                source_id, limit=REPLAYS_MAX, statuses=statuses, replayed=False, body_bytes=_MAX_BODY
+                source_id, limit=REPLAYS_MAX, statuses=statuses, replayed=False, body_bytes=_COMPLETE_BODY
             )
             return found[::-1], []
         if len(request.ids) > REPLAYS_MAX:
             raise invalid("ids", f"must be at most {REPLAYS_MAX}")
         selected, missing = [], []
         for delivery_id in dict.fromkeys(request.ids):
-            one = self._log.one(source_id, delivery_id)
+            one = self._log.get(source_id, delivery_id)
             if one is None:
-                missing.append(Unreplayed(id=delivery_id, reason="it is no longer in the delivery log"))
+                missing.append(SkippedReplay(id=delivery_id, reason="it is no longer in the delivery log"))
             else:
                 selected.append(one)
         return selected, missing
 
-    def _again(self, source: CronRecord | TriggerRecord, original: Delivery, body: bytes) -> Firing | str:
+    def _build_replay(
+        self, source: CronRecord | TriggerRecord, original: Delivery, body: bytes
+    ) -> DispatchRequest | str:
         """Return the replay's request, or the reason why the delivery cannot be replayed."""
         if original.status == DeliveryStatus.PENDING:
-            return _UNDER_WAY
+            return _STILL_PENDING
         if len(body) < original.body_size:
-            return _CUT
+            return _BODY_TRUNCATED
         function = self._context.store.functions.get(source.function_id)
         delivery = Delivery(
             id=str(uuid.uuid4()),
             kind=original.kind,
             name=source.name,
             function=original.function if function is None else function.name,
-            at=rounded(self._context.clock.now_ns()),
+            at=format_microseconds(self._context.clock.now_ns()),
             cause="replay",
             body_size=original.body_size,
             replay_of=original.id,
         )
-        request = None if function is None else firing_for(self._context, source.id, function, delivery, body)
+        request = (
+            None if function is None else build_dispatch_request(self._context, source.id, function, delivery, body)
+        )
         return request or _NOTHING_DEPLOYED
 
-    def _source(self, region: str, kind: str, source_id: str) -> CronRecord | TriggerRecord:
+    def _get_source(self, region: str, kind: str, source_id: str) -> CronRecord | TriggerRecord:
         if kind == "crons":
             cron = self._context.store.crons.get(source_id)
             if cron is None or cron.region != region:
@@ -195,18 +199,18 @@ class History:
             return cron
         trigger = self._context.store.triggers.get(source_id)
         if trigger is None or trigger.region != region:
-            raise Refusal(404, "trigger does not exist")
+            raise ControlError(404, "trigger does not exist")
         return trigger
 
 
-def _statuses(query: Mapping[str, str]) -> tuple[str, ...]:
+def _parse_statuses(query: Mapping[str, str]) -> tuple[str, ...]:
     if query.get("failed", "").lower() in ("1", "true"):
-        return FAILED
+        return FAILED_STATUSES
     statuses = tuple(one for one in query.get("status", "").split(",") if one)
     if not set(statuses) <= set(DELIVERY_STATUSES):
         raise invalid("status", f"must be of {', '.join(DELIVERY_STATUSES)}")
     return statuses
 
 
-def _replay(original: Delivery, firing: Firing) -> Replay:
-    return Replay(id=original.id, delivery=delivery_view(firing.delivery, firing.body[:LISTED_BODY_MAX]))
+def _replay_view(original: Delivery, request: DispatchRequest) -> Replay:
+    return Replay(id=original.id, delivery=delivery_view(request.delivery, request.body[:LISTED_BODY_MAX_BYTES]))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-__all__ = ["domain_name", "is_native", "path_prefix", "registry_endpoint", "served_hosts"]
+__all__ = ["domain_name", "is_default_hostname", "path_prefix", "registry_endpoint", "default_hostnames"]
 
-_CLOUD_SUFFIX: Final = "scw.cloud"
+_SCALEWAY_SUFFIX: Final = "scw.cloud"
 
 
 def domain_name(host_label: str, region: str, suffix: str) -> str:
@@ -15,22 +15,22 @@ def domain_name(host_label: str, region: str, suffix: str) -> str:
     return f"{host_label}.functions.fnc.{region}.{suffix}"
 
 
-def served_hosts(host_label: str, region: str, suffix: str) -> tuple[str, ...]:
+def default_hostnames(host_label: str, region: str, suffix: str) -> tuple[str, ...]:
     """Return a function's default hostnames: with the platform's suffix and with Scaleway's.
 
     The gateway accepts both, so that a client that expects Scaleway's name can call the platform.
     """
-    names = (domain_name(host_label, region, suffix), domain_name(host_label, region, _CLOUD_SUFFIX))
+    names = (domain_name(host_label, region, suffix), domain_name(host_label, region, _SCALEWAY_SUFFIX))
     return tuple(dict.fromkeys(name.lower() for name in names))
 
 
-def is_native(name: str, region: str, suffix: str) -> bool:
+def is_default_hostname(name: str, region: str, suffix: str) -> bool:
     """Return whether a hostname has the form of a default hostname of the region, with either suffix.
 
-    >>> is_native("a-b.functions.fnc.fr-par.localhost", "fr-par", "localhost"), is_native("b.org", "fr-par", "x")
+    >>> is_default_hostname("a-b.functions.fnc.fr-par.localhost", "fr-par", "localhost"), is_default_hostname("b.org", "fr-par", "x")
     (True, False)
     """
-    return name.endswith(tuple(f".functions.fnc.{region}.{end}".lower() for end in (suffix, _CLOUD_SUFFIX)))
+    return name.endswith(tuple(f".functions.fnc.{region}.{end}".lower() for end in (suffix, _SCALEWAY_SUFFIX)))
 
 
 def path_prefix(region: str, namespace: str, function: str) -> str:
@@ -40,4 +40,4 @@ def path_prefix(region: str, namespace: str, function: str) -> str:
 
 def registry_endpoint(label: str, region: str) -> str:
     """Return ``rg.<region>.scw.cloud/funcscw<label>``, the format recorded from the real API."""
-    return f"rg.{region}.{_CLOUD_SUFFIX}/funcscw{label}"
+    return f"rg.{region}.{_SCALEWAY_SUFFIX}/funcscw{label}"

@@ -13,36 +13,36 @@ import uuid
 
 from fnkit.contract.platform import ApiKey, ApiKeyList, CreateApiKey
 from fnkit.platform.control import validation
-from fnkit.platform.control.callers import Caller
+from fnkit.platform.control.callers import Principal
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.link import DataPlaneLink
 from fnkit.platform.control.refusals import not_found
-from fnkit.platform.control.timestamps import rounded
+from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.records.api_key import ApiKeyRecord
 from fnkit.platform.routing import KeyGrant
-from fnkit.platform.store.api_keys import ApiKeys, make_access_key
+from fnkit.platform.store.api_keys import ApiKeyFile, make_access_key
 
-__all__ = ["Keys"]
+__all__ = ["ApiKeyRegistry"]
 
 
-class Keys:
+class ApiKeyRegistry:
     """Authentication and the operations on additional API keys.
 
     A secret key is only part of the response that creates it; the platform stores a hash.
     """
 
-    def __init__(self, context: ControlContext, link: DataPlaneLink, keys: ApiKeys) -> None:
+    def __init__(self, context: ControlContext, link: DataPlaneLink, keys: ApiKeyFile) -> None:
         self._context = context
         self._link = link
         self._keys = keys
-        self._own = context.settings.secret_key.encode()
+        self._root_key = context.settings.secret_key.encode()
 
-    def caller(self, secret_key: bytes) -> Caller | None:
+    def authenticate(self, secret_key: bytes) -> Principal | None:
         """Return the principal with this secret key, or ``None``."""
-        if hmac.compare_digest(secret_key, self._own):
-            return Caller(is_owner=True)
-        key = self._keys.by_hash(_sha256(secret_key))
-        return Caller(read_only=key.read_only, project_id=key.project_id) if key else None
+        if hmac.compare_digest(secret_key, self._root_key):
+            return Principal(is_root=True)
+        key = self._keys.find_by_hash(_sha256(secret_key))
+        return Principal(read_only=key.read_only, project_id=key.project_id) if key else None
 
     async def create(self, request: CreateApiKey) -> ApiKey:
         """Create a key and return it with its secret, which the API and the gateway accept from then on.
@@ -57,18 +57,18 @@ class Keys:
         record = ApiKeyRecord(
             access_key=make_access_key(),
             sha256=_sha256(secret_key.encode()),
-            created_at=rounded(self._context.clock.now_ns()),
+            created_at=format_microseconds(self._context.clock.now_ns()),
             read_only=request.read_only or False,
             project_id=project_id,
             description=description,
         )
         self._keys.add(record)
         await self._link.change_credentials(keys=self.grants())
-        return _view(record, secret_key)
+        return _api_key_view(record, secret_key)
 
     def list(self) -> ApiKeyList:
         """Return all additional keys without their secrets."""
-        keys = [_view(key) for key in self._keys.every()]
+        keys = [_api_key_view(key) for key in self._keys.all()]
         return ApiKeyList(keys=keys, total_count=len(keys))
 
     async def delete(self, access_key: str) -> ApiKey:
@@ -82,16 +82,16 @@ class Keys:
         if record is None:
             raise not_found("API key")
         await self._link.change_credentials(keys=self.grants())
-        return _view(record)
+        return _api_key_view(record)
 
     def grants(self) -> tuple[KeyGrant, ...]:
         """Return the keys in the form that the gateway checks."""
         return tuple(
-            KeyGrant(sha256=bytes.fromhex(key.sha256), project_id=key.project_id) for key in self._keys.every()
+            KeyGrant(sha256=bytes.fromhex(key.sha256), project_id=key.project_id) for key in self._keys.all()
         )
 
 
-def _view(record: ApiKeyRecord, secret_key: str | None = None) -> ApiKey:
+def _api_key_view(record: ApiKeyRecord, secret_key: str | None = None) -> ApiKey:
     return ApiKey(
         access_key=record.access_key,
         secret_key=secret_key,

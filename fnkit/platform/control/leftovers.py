@@ -10,16 +10,16 @@ from typing import Final
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.records.function import FunctionRecord
 
-__all__ = ["Leftovers"]
+__all__ = ["GarbageCollector"]
 
-SWEEP_SECONDS: Final = 300.0
+ORPHAN_DELAY_SECONDS: Final = 300.0
 """Seconds of real time between startup and the removal of directories that no function refers to.
 
 A data plane of an earlier run may still serve requests from them.
 """
 
 
-class Leftovers:
+class GarbageCollector:
     """Removes built code, logs and archives.
 
     Instances that still handle a request may import modules lazily, so code is only removed after a delay.
@@ -28,13 +28,13 @@ class Leftovers:
     def __init__(self, context: ControlContext) -> None:
         self._context = context
 
-    def now(self, path: Path) -> None:
+    def remove(self, path: Path) -> None:
         """Remove a directory in the background."""
         self._context.tasks.start(
             asyncio.to_thread(shutil.rmtree, path, ignore_errors=True), f"removal of {path.name}"
         )
 
-    def later(self, path: str, seconds: float) -> None:
+    def remove_later(self, path: str, seconds: float) -> None:
         """Remove a directory in the background after a delay.
 
         Args:
@@ -48,7 +48,7 @@ class Leftovers:
 
         self._context.tasks.start(wait(), f"removal of {Path(path).name}")
 
-    def archive(self, sha256: str | None) -> None:
+    def remove_archive(self, sha256: str | None) -> None:
         """Remove an archive unless a function still refers to it.
 
         Args:
@@ -57,7 +57,7 @@ class Leftovers:
         if sha256 is not None and not self._context.store.functions.count({"archive": sha256}):
             self._context.blobs.remove(sha256)
 
-    def superseded(self, record: FunctionRecord, kept: str | None, seconds: float) -> None:
+    def remove_old_builds(self, record: FunctionRecord, kept_path: str | None, seconds: float) -> None:
         """Remove the function's builds up to its current generation in the background after a delay.
 
         Args:
@@ -67,9 +67,9 @@ class Leftovers:
         """
 
         def remove() -> None:
-            for folder in self._context.layout.deployments.glob(f"{record.id}-*"):
+            for folder in self._context.layout.deployments_dir.glob(f"{record.id}-*"):
                 number = folder.name.rpartition("-")[2]
-                if str(folder) != kept and number.isdecimal() and int(number) <= record.generation:
+                if str(folder) != kept_path and number.isdecimal() and int(number) <= record.generation:
                     shutil.rmtree(folder, ignore_errors=True)
 
         async def wait() -> None:
@@ -78,15 +78,15 @@ class Leftovers:
 
         self._context.tasks.start(wait(), f"removal of older code of {record.id}")
 
-    def sweep(self) -> None:
+    def collect(self) -> None:
         """Remove unreferenced archives and incomplete builds, and later unreferenced builds. Call at startup."""
         store, layout = self._context.store, self._context.layout
-        layout.deployments.mkdir(mode=0o711, parents=True, exist_ok=True)
-        for sha256 in self._context.blobs.names():
-            self.archive(sha256)
-        serving = {record.serving.code for record in store.functions.every(serving=1) if record.serving}
-        for folder in layout.deployments.iterdir():
+        layout.deployments_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        for sha256 in self._context.blobs.hashes():
+            self.remove_archive(sha256)
+        serving = {record.serving.code for record in store.functions.all(serving=1) if record.serving}
+        for folder in layout.deployments_dir.iterdir():
             if folder.name.startswith("."):
-                self.now(folder)
+                self.remove(folder)
             elif str(folder) not in serving:
-                self.later(str(folder), SWEEP_SECONDS)
+                self.remove_later(str(folder), ORPHAN_DELAY_SECONDS)

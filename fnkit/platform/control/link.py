@@ -15,24 +15,24 @@ from typing import Final
 
 import msgspec
 
-from fnkit.platform.control.connection import Connection, Lost
+from fnkit.platform.control.connection import DataPlaneConnection, ConnectionLost
 from fnkit.platform.routing import (
-    Clock,
+    ClockState,
     ClockChanged,
-    Credentials,
+    AcceptedCredentials,
     CredentialsChanged,
-    Failed,
-    Hosts,
+    DeploymentFailed,
+    HostsChanged,
     KeyGrant,
-    Remove,
+    RemoveFunction,
     Route,
     Snapshot,
-    Upsert,
+    UpsertRoute,
 )
 
-__all__ = ["ACK_SECONDS", "DataPlaneLink"]
+__all__ = ["ACK_TIMEOUT", "DataPlaneLink"]
 
-ACK_SECONDS: Final = 2.0
+ACK_TIMEOUT: Final = 2.0
 """Longest wait for the data plane's ack of a change, in seconds of real time.
 
 An API request should not hang because the data plane does.
@@ -55,17 +55,19 @@ class DataPlaneLink:
         get_credentials: Returns the credentials that grant access to private functions. Set it before ``open``.
     """
 
-    def __init__(self, path: Path, routes: Callable[[], tuple[Route, ...]], clock: Callable[[], Clock]) -> None:
+    def __init__(
+        self, path: Path, routes: Callable[[], tuple[Route, ...]], clock: Callable[[], ClockState]
+    ) -> None:
         self._path = path
-        self._routes = routes
-        self._clock = clock
-        self.credentials: Callable[[], Credentials] = Credentials
+        self._get_routes = routes
+        self._get_clock = clock
+        self.get_credentials: Callable[[], AcceptedCredentials] = AcceptedCredentials
         self._version = 0
         # Hostnames that changed while a deployment may be waiting for a data plane with the old ones in its route.
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._server: asyncio.Server | None = None
-        self._current: Connection | None = None
-        self._arrived = asyncio.Event()
+        self._current: DataPlaneConnection | None = None
+        self._connected_event = asyncio.Event()
 
     @property
     def connected(self) -> bool:
@@ -107,21 +109,21 @@ class DataPlaneLink:
             self._current.close()
         self._path.unlink(missing_ok=True)
 
-    async def start(self, route: Route) -> str | None:
+    async def start_deployment(self, route: Route) -> str | None:
         """Start a deployment in the data plane; repeat this with each new data plane until there is a result.
 
         Returns:
             ``None`` once an instance runs and the route is in force, else the reason why no instance started.
         """
         while True:
-            connection = await self._connection()
+            connection = await self._wait_for_connection()
             if (hosts := self._hosts.get(route.function_id)) is not None:
                 route = msgspec.structs.replace(route, hosts=hosts)
-            outcome = await connection.start(Upsert(version=self._next(), route=route))
+            outcome = await connection.start(UpsertRoute(version=self._next_version(), route=route))
             match outcome:
-                case Lost():
+                case ConnectionLost():
                     continue
-                case Failed(message=message):
+                case DeploymentFailed(message=message):
                     return message
                 case _:
                     return None
@@ -130,16 +132,18 @@ class DataPlaneLink:
         """Replace the hostnames of a function. Return after the ack or ``ACK_TIMEOUT``."""
         self._hosts[function_id] = hosts
         if (connection := self._current) is not None:
-            message = Hosts(version=self._next(), function_id=function_id, hosts=hosts)
-            await connection.acked([message], ACK_SECONDS)
+            message = HostsChanged(version=self._next_version(), function_id=function_id, hosts=hosts)
+            await connection.send_and_wait_for_acks([message], ACK_TIMEOUT)
 
     async def remove(self, *function_ids: str) -> None:
         """Stop serving functions. Return after all acks or ``ACK_TIMEOUT``."""
         for function_id in function_ids:
             self._hosts.pop(function_id, None)
-        messages = [Remove(version=self._next(), function_id=function_id) for function_id in function_ids]
+        messages = [
+            RemoveFunction(version=self._next_version(), function_id=function_id) for function_id in function_ids
+        ]
         if (connection := self._current) is not None and messages:
-            await connection.acked(messages, ACK_SECONDS)
+            await connection.send_and_wait_for_acks(messages, ACK_TIMEOUT)
 
     async def change_credentials(
         self,
@@ -159,43 +163,46 @@ class DataPlaneLink:
         """
         if (connection := self._current) is not None:
             message = CredentialsChanged(
-                version=self._next(), public_key=public_key, issued=issued, revoked=revoked, keys=keys
+                version=self._next_version(), public_key=public_key, issued=issued, revoked=revoked, keys=keys
             )
-            await connection.acked([message], ACK_SECONDS)
+            await connection.send_and_wait_for_acks([message], ACK_TIMEOUT)
 
-    async def move_clock(self) -> None:
+    async def update_clock(self) -> None:
         """Send the clock's new state. Return once tasks that became due have started, or after ``ACK_TIMEOUT``."""
         if (connection := self._current) is not None:
-            message = ClockChanged(version=self._next(), clock=self._clock())
-            await connection.acked([message], ACK_SECONDS)
+            message = ClockChanged(version=self._next_version(), clock=self._get_clock())
+            await connection.send_and_wait_for_acks([message], ACK_TIMEOUT)
 
-    async def _connection(self) -> Connection:
+    async def _wait_for_connection(self) -> DataPlaneConnection:
         while self._current is None:
-            await self._arrived.wait()
+            await self._connected_event.wait()
         return self._current
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(reader, writer)
+        connection = DataPlaneConnection(reader, writer)
         # A second connection means that the data plane was restarted before the first one was seen to close.
         if self._current is not None:
             self._current.close()
         connection.send(
             Snapshot(
-                version=self._next(), clock=self._clock(), routes=self._routes(), credentials=self.credentials()
+                version=self._next_version(),
+                clock=self._get_clock(),
+                routes=self._get_routes(),
+                credentials=self.get_credentials(),
             )
         )
         self._current = connection
-        self._arrived.set()
+        self._connected_event.set()
         _logger.info("The data plane connected.")
         try:
-            await connection.listen()
+            await connection.read_messages()
         finally:
             connection.close()
             if self._current is connection:
                 self._current = None
-                self._arrived.clear()
+                self._connected_event.clear()
                 _logger.warning("The data plane disconnected.")
 
-    def _next(self) -> int:
+    def _next_version(self) -> int:
         self._version += 1
         return self._version

@@ -14,22 +14,32 @@ from fnkit.contract.enums import is_unset
 from fnkit.platform.control.refusals import invalid
 from fnkit.platform.store.collection import Order, Page
 
-__all__ = ["BY_AGE", "BY_AGE_OR_HOSTNAME", "BY_AGE_OR_NAME", "Listing", "read_listing", "whole_number"]
+__all__ = [
+    "ORDER_BY_CREATED",
+    "ORDER_BY_CREATED_OR_HOSTNAME",
+    "ORDER_BY_CREATED_OR_NAME",
+    "ListQuery",
+    "parse_list_query",
+    "parse_positive_integer",
+]
 
 DEFAULT_PAGE_SIZE: Final = 20  # Scaleway's Python SDK relies on it when it fetches all pages
 MAX_PAGE_SIZE: Final = 100
 MAX_PAGE: Final = 2**31 - 1  # int32 in the API document
 
-BY_AGE: Final = {"created_at_asc": Order(), "created_at_desc": Order(descending=True)}
-BY_AGE_OR_NAME: Final = BY_AGE | {"name_asc": Order("name"), "name_desc": Order("name", descending=True)}
-BY_AGE_OR_HOSTNAME: Final = BY_AGE | {
+ORDER_BY_CREATED: Final = {"created_at_asc": Order(), "created_at_desc": Order(descending=True)}
+ORDER_BY_CREATED_OR_NAME: Final = ORDER_BY_CREATED | {
+    "name_asc": Order("name"),
+    "name_desc": Order("name", descending=True),
+}
+ORDER_BY_CREATED_OR_HOSTNAME: Final = ORDER_BY_CREATED | {
     "hostname_asc": Order("hostname"),
     "hostname_desc": Order("hostname", descending=True),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ListQuery:
     """A request for one page of a list.
 
     Attributes:
@@ -43,7 +53,7 @@ class Listing:
     filters: Mapping[str, str]
 
 
-def read_listing(query: Mapping[str, str], orders: Mapping[str, Order], filters: tuple[str, ...]) -> Listing:
+def parse_list_query(query: Mapping[str, str], orders: Mapping[str, Order], filters: tuple[str, ...]) -> ListQuery:
     """Parse the query of a list. Unknown parameters and empty filters are ignored.
 
     Args:
@@ -57,15 +67,15 @@ def read_listing(query: Mapping[str, str], orders: Mapping[str, Order], filters:
     order = query.get("order_by", "")
     if not is_unset(order) and order not in orders:
         raise invalid("order_by", f"must be one of {', '.join(orders)}")
-    size = whole_number(query, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-    return Listing(
-        page=Page(number=whole_number(query, "page", 1, MAX_PAGE), size=size),
+    size = parse_positive_integer(query, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    return ListQuery(
+        page=Page(number=parse_positive_integer(query, "page", 1, MAX_PAGE), size=size),
         order=Order() if is_unset(order) else orders[order],
         filters={name: query[name] for name in filters if query.get(name)},
     )
 
 
-def whole_number(query: Mapping[str, str], name: str, default: int, maximum: int) -> int:
+def parse_positive_integer(query: Mapping[str, str], name: str, default: int, maximum: int) -> int:
     """Parse a whole number from 1 to ``maximum``. 0, empty and absent mean ``default``.
 
     Raises:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from fnkit.platform.measurements import BUILD_BOUNDS, REQUEST_BOUNDS, Histogram, HistogramValue
+from fnkit.platform.measurements import BUILD_BOUNDS, API_REQUEST_BOUNDS, Histogram, HistogramSnapshot
 
-__all__ = ["ControlMeasurements", "ControlMeter"]
+__all__ = ["ControlMetrics", "ControlCounters"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ControlMeasurements:
+class ControlMetrics:
     """A snapshot of ``ControlCounters``, with the same attributes."""
 
     requests: dict[tuple[str, int], int]
-    request_durations: dict[str, HistogramValue]
-    builds: dict[str, HistogramValue]
+    request_durations: dict[str, HistogramSnapshot]
+    builds: dict[str, HistogramSnapshot]
     deliveries: dict[tuple[str, str], int]
 
 
-class ControlMeter:
+class ControlCounters:
     """Counters of one control process, starting from zero.
 
     Attributes:
@@ -37,30 +37,30 @@ class ControlMeter:
         self.builds: dict[str, Histogram] = {}
         self.deliveries: Counter[tuple[str, str]] = Counter()
 
-    def answered(self, operation: str, status: int, seconds: float) -> None:
+    def count_request(self, operation: str, status: int, seconds: float) -> None:
         """Count an API request."""
         self.requests[operation, status] += 1
         durations = self.request_durations.get(operation)
         if durations is None:
-            durations = self.request_durations[operation] = Histogram(REQUEST_BOUNDS)
+            durations = self.request_durations[operation] = Histogram(API_REQUEST_BOUNDS)
         durations.observe(seconds)
 
-    def built(self, result: str, seconds: float) -> None:
+    def count_build(self, result: str, seconds: float) -> None:
         """Count a build."""
         durations = self.builds.get(result)
         if durations is None:
             durations = self.builds[result] = Histogram(BUILD_BOUNDS)
         durations.observe(seconds)
 
-    def delivered(self, kind: str, result: str) -> None:
+    def count_delivery(self, kind: str, result: str) -> None:
         """Count a finished delivery once, however many attempts it took."""
         self.deliveries[kind, result] += 1
 
-    def read(self) -> ControlMeasurements:
+    def snapshot(self) -> ControlMetrics:
         """Return a snapshot of the counters."""
-        return ControlMeasurements(
+        return ControlMetrics(
             requests=dict(self.requests),
-            request_durations={name: histogram.value() for name, histogram in self.request_durations.items()},
-            builds={name: histogram.value() for name, histogram in self.builds.items()},
+            request_durations={name: histogram.snapshot() for name, histogram in self.request_durations.items()},
+            builds={name: histogram.snapshot() for name, histogram in self.builds.items()},
             deliveries=dict(self.deliveries),
         )

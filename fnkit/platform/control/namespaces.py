@@ -15,19 +15,19 @@ from fnkit.contract.names import namespace_slug
 from fnkit.contract.requests import CreateNamespace, UpdateNamespace
 from fnkit.contract.resources import Namespace
 from fnkit.platform.control import validation
-from fnkit.platform.control.context import ControlContext, persistently
-from fnkit.platform.control.dependants import begin_removal_of_tokens, forget_tokens
+from fnkit.platform.control.context import ControlContext, retry_until_written
+from fnkit.platform.control.dependants import mark_tokens_deleting, delete_tokens
 from fnkit.platform.control.functions import Functions
-from fnkit.platform.control.listing import BY_AGE_OR_NAME, read_listing
+from fnkit.platform.control.listing import ORDER_BY_CREATED_OR_NAME, parse_list_query
 from fnkit.platform.control.refusals import already_exists, not_found, quota_exceeded, transient_state
-from fnkit.platform.control.showcase import Shelf, Showcase
-from fnkit.platform.control.views import CREATED, UPDATED, namespace_view
+from fnkit.platform.control.showcase import ListResponse, RenderedCache
+from fnkit.platform.control.views import CREATED_TIMESTAMPS, UPDATED_TIMESTAMPS, namespace_view
 from fnkit.platform.records.namespace import NamespaceRecord
-from fnkit.platform.records.transitions import moved
+from fnkit.platform.records.transitions import transition
 
 __all__ = ["Namespaces"]
 
-_SUFFIX_LETTERS: Final = string.ascii_lowercase + string.digits
+_SUFFIX_ALPHABET: Final = string.ascii_lowercase + string.digits
 _SUFFIX_LENGTH: Final = 8
 _FILTERS: Final = ("name", "organization_id", "project_id")
 
@@ -38,7 +38,7 @@ class Namespaces:
     def __init__(self, context: ControlContext, functions: Functions) -> None:
         self._context = context
         self._functions = functions
-        self._showcase = Showcase(context.store.namespaces, namespace_view)
+        self._cache = RenderedCache(context.store.namespaces, namespace_view)
 
     async def create(self, region: str, request: CreateNamespace) -> Namespace:
         """Create a namespace, which is returned as ``pending`` and becomes ready right after, as recorded.
@@ -53,8 +53,8 @@ class Namespaces:
         environment = validation.environment(request.environment_variables or {})
         tags = validation.tags(request.tags or [])
         description = validation.text("description", request.description or "")
-        self._refuse_taken(region, project_id, name)
-        changes = await context.secrets.changes(namespace_id, request.secret_environment_variables, ())
+        self._check_name_available(region, project_id, name)
+        changes = await context.secrets.prepare_changes(namespace_id, request.secret_environment_variables, ())
         now = context.clock.now_ns()
         record = NamespaceRecord(
             id=namespace_id,
@@ -62,22 +62,22 @@ class Namespaces:
             name=name,
             project_id=project_id,
             organization_id=context.settings.organization_id,
-            label=_label(name),
+            label=_make_label(name),
             created_at=now,
             updated_at=now,
             environment=environment,
-            secrets=changes.merged(()),
+            secrets=changes.merge(()),
             description=description,
             tags=tags,
             vpc_integration_activated=request.activate_vpc_integration or False,
         )
         with context.store.transaction():
             # Check again: another request may have taken the name while the secrets were hashed.
-            self._refuse_taken(region, project_id, name)
-            self._refuse_too_many(project_id)
+            self._check_name_available(region, project_id, name)
+            self._check_quota(project_id)
             context.store.namespaces.insert(record)
-        self.settle(record)
-        return namespace_view(record, CREATED)
+        self.make_ready_in_background(record)
+        return namespace_view(record, CREATED_TIMESTAMPS)
 
     def get(self, region: str, namespace_id: str) -> msgspec.Raw:
         """Return a namespace as encoded JSON.
@@ -85,18 +85,18 @@ class Namespaces:
         Raises:
             ControlError: 404.
         """
-        if (rendered := self._showcase.show(region, namespace_id)) is None:
+        if (rendered := self._cache.get(region, namespace_id)) is None:
             raise not_found("Namespace")
         return rendered
 
-    def list(self, region: str, query: Mapping[str, str]) -> Shelf:
+    def list(self, region: str, query: Mapping[str, str]) -> ListResponse:
         """Return a page of namespaces."""
-        list_query = read_listing(query, BY_AGE_OR_NAME, _FILTERS)
-        return self._showcase.page("namespaces", region, list_query)
+        list_query = parse_list_query(query, ORDER_BY_CREATED_OR_NAME, _FILTERS)
+        return self._cache.get_page("namespaces", region, list_query)
 
-    def functions(self, region: str, namespace_id: str, query: Mapping[str, str]) -> Shelf:
+    def list_functions(self, region: str, namespace_id: str, query: Mapping[str, str]) -> ListResponse:
         """Return all functions of a namespace, or a page if ``page_size`` is given (for older clients)."""
-        return self._functions.list_all_in(region, self.record(region, namespace_id).id, query)
+        return self._functions.list_in_namespace(region, self.get_record(region, namespace_id).id, query)
 
     async def update(self, region: str, namespace_id: str, request: UpdateNamespace) -> Namespace:
         """Change the given fields of a namespace.
@@ -107,30 +107,32 @@ class Namespaces:
             ControlError: A field is invalid, or the namespace does not exist or is being deleted.
         """
         context = self._context
-        before = self._writable(region, namespace_id)
+        before = self._get_writable(region, namespace_id)
         variables = request.environment_variables
         environment = None if variables is None else validation.environment(variables)
         tags = None if request.tags is None else validation.tags(request.tags)
         description = None if request.description is None else validation.text("description", request.description)
-        changes = await context.secrets.changes(namespace_id, request.secret_environment_variables, before.secrets)
+        changes = await context.secrets.prepare_changes(
+            namespace_id, request.secret_environment_variables, before.secrets
+        )
         with context.store.transaction():
-            current = self._writable(region, namespace_id)
+            current = self._get_writable(region, namespace_id)
             record = msgspec.structs.replace(
                 current,
                 environment=current.environment if environment is None else environment,
-                secrets=changes.merged(current.secrets) if changes else current.secrets,
+                secrets=changes.merge(current.secrets) if changes else current.secrets,
                 tags=current.tags if tags is None else tags,
                 description=current.description if description is None else description,
                 updated_at=context.clock.now_ns(),
             )
             redeploys = record.environment != current.environment or record.secrets != current.secrets
             if redeploys:
-                record = moved(record, Status.PENDING)
-                self._functions.begin_with_namespace(record.id)
+                record = transition(record, Status.PENDING)
+                self._functions.bump_generations(record.id)
             context.store.namespaces.update(record)
         if redeploys:
-            self.settle(record)
-        return namespace_view(record, UPDATED)
+            self.make_ready_in_background(record)
+        return namespace_view(record, UPDATED_TIMESTAMPS)
 
     async def delete(self, region: str, namespace_id: str) -> Namespace:
         """Return the namespace as ``deleting`` once none of its functions is served; remove it in the background.
@@ -142,41 +144,41 @@ class Namespaces:
         """
         context = self._context
         with context.store.transaction():
-            record = moved(
-                self._writable(region, namespace_id),
+            record = transition(
+                self._get_writable(region, namespace_id),
                 Status.DELETING,
                 error_message=None,
                 updated_at=context.clock.now_ns(),
             )
             context.store.namespaces.update(record)
-            begin_removal_of_tokens(context.store, namespace_id=record.id)
-            functions = self._functions.begin_removal_of_all(record.id)
-        await self._functions.end_serving(functions)
+            mark_tokens_deleting(context.store, namespace_id=record.id)
+            functions = self._functions.mark_all_deleting(record.id)
+        await self._functions.stop_serving(functions)
         context.tasks.start(self.purge(record.id), f"removal of {record.id}")
-        return namespace_view(record, UPDATED)
+        return namespace_view(record, UPDATED_TIMESTAMPS)
 
-    def settle(self, record: NamespaceRecord) -> None:
+    def make_ready_in_background(self, record: NamespaceRecord) -> None:
         """Redeploy the functions of a pending namespace and make it ready, in the background."""
-        self._context.tasks.start(self._settle(record), f"namespace {record.id}")
+        self._context.tasks.start(self._make_ready(record), f"namespace {record.id}")
 
     async def purge(self, namespace_id: str) -> None:
         """Delete a namespace in status ``deleting`` and everything in it from the store."""
         store = self._context.store
-        for function in list(store.functions.every(namespace_id=namespace_id)):
+        for function in list(store.functions.all(namespace_id=namespace_id)):
             await self._functions.purge(function.id)
 
         def forget() -> None:
             with store.transaction():
-                forget_tokens(store, namespace_id=namespace_id)
+                delete_tokens(store, namespace_id=namespace_id)
                 store.namespaces.delete(namespace_id)
 
-        await persistently(forget)
+        await retry_until_written(forget)
 
-    async def _settle(self, record: NamespaceRecord) -> None:
-        await self._functions.push_namespace(record.id)
-        await persistently(lambda: self._settled(record))
+    async def _make_ready(self, record: NamespaceRecord) -> None:
+        await self._functions.redeploy_namespace(record.id)
+        await retry_until_written(lambda: self._mark_ready(record))
 
-    def _settled(self, record: NamespaceRecord) -> None:
+    def _mark_ready(self, record: NamespaceRecord) -> None:
         store = self._context.store
         with store.transaction():
             current = store.namespaces.get(record.id)
@@ -184,7 +186,7 @@ class Namespaces:
             if current is None or current.status is not Status.PENDING or current.updated_at != record.updated_at:
                 return
             store.namespaces.update(
-                moved(
+                transition(
                     current,
                     Status.READY,
                     registry_namespace_id=current.registry_namespace_id or str(uuid.uuid4()),
@@ -192,7 +194,7 @@ class Namespaces:
                 )
             )
 
-    def record(self, region: str, namespace_id: str) -> NamespaceRecord:
+    def get_record(self, region: str, namespace_id: str) -> NamespaceRecord:
         """Return the stored namespace in any status.
 
         Raises:
@@ -203,17 +205,17 @@ class Namespaces:
             raise not_found("Namespace")
         return record
 
-    def _writable(self, region: str, namespace_id: str) -> NamespaceRecord:
-        record = self.record(region, namespace_id)
+    def _get_writable(self, region: str, namespace_id: str) -> NamespaceRecord:
+        record = self.get_record(region, namespace_id)
         if record.status is Status.DELETING:
             raise transient_state("namespace", record.id, record.status)
         return record
 
-    def _refuse_taken(self, region: str, project_id: str, name: str) -> None:
+    def _check_name_available(self, region: str, project_id: str, name: str) -> None:
         if self._context.store.namespaces.count({"region": region, "project_id": project_id, "name": name}):
             raise already_exists("Namespace")
 
-    def _refuse_too_many(self, project_id: str) -> None:
+    def _check_quota(self, project_id: str) -> None:
         quota = self._context.settings.quotas.namespaces
         if quota is None:
             return
@@ -222,5 +224,5 @@ class Namespaces:
             raise quota_exceeded("function_namespaces", quota, current)
 
 
-def _label(name: str) -> str:
-    return namespace_slug(name) + "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
+def _make_label(name: str) -> str:
+    return namespace_slug(name) + "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))

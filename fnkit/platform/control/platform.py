@@ -12,39 +12,39 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.enums import Status
-from fnkit.contract.platform import TriggerListening
+from fnkit.contract.platform import TriggerStatus
 from fnkit.platform.builds.toolchain import Toolchains
 from fnkit.platform.clock import VirtualClock
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.crons import Crons
 from fnkit.platform.control.deliveries import DeliveryLog
-from fnkit.platform.control.deploys import Deploys
+from fnkit.platform.control.deploys import Deployments
 from fnkit.platform.control.domains import Domains
 from fnkit.platform.control.functions import Functions
-from fnkit.platform.control.history import History
-from fnkit.platform.control.keys import Keys
-from fnkit.platform.control.leftovers import Leftovers
+from fnkit.platform.control.history import DeliveryHistory
+from fnkit.platform.control.keys import ApiKeyRegistry
+from fnkit.platform.control.leftovers import GarbageCollector
 from fnkit.platform.control.link import DataPlaneLink
 from fnkit.platform.control.logs.queries import LogQueries
 from fnkit.platform.control.namespaces import Namespaces
-from fnkit.platform.control.pointing import Pointing
+from fnkit.platform.control.pointing import DnsVerifier
 from fnkit.platform.control.routes import serving_routes
-from fnkit.platform.control.secrets import SecretKeeper
-from fnkit.platform.control.ticks import Ticks
-from fnkit.platform.control.token_key import TokenKeyKeeper
+from fnkit.platform.control.secrets import SecretStore
+from fnkit.platform.control.ticks import CronState
+from fnkit.platform.control.token_key import SigningKeyStore
 from fnkit.platform.control.tokens import Tokens
-from fnkit.platform.control.trigger_sources import TriggerSources
+from fnkit.platform.control.trigger_sources import TriggerSourceFactory
 from fnkit.platform.control.triggers import Triggers
 from fnkit.platform.control.uploads import Uploads
-from fnkit.platform.layout import Layout, ProcessSettings
+from fnkit.platform.layout import DataLayout, ProcessSettings
 from fnkit.platform.records.function import Deployment
-from fnkit.platform.routing import Clock, Credentials
-from fnkit.platform.store.api_keys import ApiKeys
-from fnkit.platform.store.blobs import Blobs
+from fnkit.platform.routing import ClockState, AcceptedCredentials
+from fnkit.platform.store.api_keys import ApiKeyFile
+from fnkit.platform.store.blobs import BlobStore
 from fnkit.platform.store.database import Store
 from fnkit.platform.store.vault import Vault
 
-__all__ = ["ControlPlane", "assemble"]
+__all__ = ["ControlPlane", "build_control_plane"]
 
 FUNCTION_UIDS: Final = range(40_000, 60_000)
 """User ids of instances if the platform runs as root.
@@ -53,10 +53,10 @@ They lie below the ids that Debian reserves from 60000, and far above the first 
 (https://www.debian.org/doc/debian-policy/ch-opersys.html#uid-and-gid-classes).
 """
 
-CLOCK_FACT: Final = "clock"
+CLOCK_KEY: Final = "clock"
 
 
-async def _nothing_due() -> None:
+async def _noop() -> None:
     """Do nothing."""
 
 
@@ -76,29 +76,29 @@ class ControlPlane:
     namespaces: Namespaces
     functions: Functions
     crons: Crons
-    ticks: Ticks
-    deliveries: DeliveryLog
-    history: History
+    cron_state: CronState
+    delivery_log: DeliveryLog
+    history: DeliveryHistory
     domains: Domains
     tokens: Tokens
-    keys: Keys
+    api_keys: ApiKeyRegistry
     triggers: Triggers
     uploads: Uploads
-    deploys: Deploys
-    leftovers: Leftovers
-    pointing: Pointing
-    token_keys: TokenKeyKeeper
+    deployments: Deployments
+    garbage_collector: GarbageCollector
+    dns_verifier: DnsVerifier
+    signing_keys: SigningKeyStore
     logs: LogQueries
-    due: Callable[[], Awaitable[None]] = _nothing_due
-    listening: Callable[[], list[TriggerListening]] = list
+    on_clock_moved: Callable[[], Awaitable[None]] = _noop
+    list_trigger_states: Callable[[], list[TriggerStatus]] = list
     version: str = field(default_factory=lambda: version("fnkit"))
 
     async def open(self) -> None:
         """Listen for the data plane and resume the work of an earlier process."""
         await self.link.open()
         await self._reconcile()
-        self.leftovers.sweep()
-        self.context.tasks.start(self.token_keys.prepare(), "the token key")
+        self.garbage_collector.collect()
+        self.context.tasks.start(self.signing_keys.generate_later(), "the token key")
 
     async def advance(self, seconds: float) -> float:
         """Move the clock forward and start what became due.
@@ -111,110 +111,110 @@ class ControlPlane:
         """
         state = self.clock.advance(seconds)
         with self.context.store.transaction():
-            self.context.store.facts.put(CLOCK_FACT, state)
-        await self.link.move_clock()
-        await self.due()
+            self.context.store.key_values.put(CLOCK_KEY, state)
+        await self.link.update_clock()
+        await self.on_clock_moved()
         return self.clock.now()
 
     async def close(self) -> None:
         """Stop all work and close the store, which holds everything needed to resume the work."""
         # Tasks first: they use everything that is closed after them. The store last.
         await self.context.tasks.stop()
-        self.deliveries.close()
-        await self.token_keys.close()
+        self.delivery_log.close()
+        await self.signing_keys.close()
         await self.link.close()
-        self.deploys.close()
+        self.deployments.close()
         self.logs.close()
-        self.pointing.close()
+        self.dns_verifier.close()
         self.context.secrets.close()
         self.context.store.close()
 
     async def _reconcile(self) -> None:
         """Purge resources in status ``deleting``, resume pending ones, and rebuild code that is missing on disk."""
-        await self._remove_what_was_deleting()
+        await self._purge_deleting()
         store = self.context.store
-        for function in list(store.functions.every(serving=1)):
-            if function.status is not Status.PENDING and _lost(function.serving):
-                redeployed = self.deploys.begin(msgspec.structs.replace(function, serving=None))
+        for function in list(store.functions.all(serving=1)):
+            if function.status is not Status.PENDING and _is_code_missing(function.serving):
+                redeployed = self.deployments.prepare(msgspec.structs.replace(function, serving=None))
                 with store.transaction():
                     store.functions.update(redeployed)
-        await self._begin_what_was_pending()
+        await self._resume_pending()
         with store.transaction():
-            self.deliveries.reconcile()
+            self.delivery_log.reconcile()
 
-    async def _remove_what_was_deleting(self) -> None:
+    async def _purge_deleting(self) -> None:
         store, deleting = self.context.store, Status.DELETING.value
-        for namespace in list(store.namespaces.every(status=deleting)):
+        for namespace in list(store.namespaces.all(status=deleting)):
             await self.namespaces.purge(namespace.id)
-        for function in list(store.functions.every(status=deleting)):
+        for function in list(store.functions.all(status=deleting)):
             await self.functions.purge(function.id)
-        for cron in list(store.crons.every(status=deleting)):
+        for cron in list(store.crons.all(status=deleting)):
             await self.crons.purge(cron.id)
-        for domain in list(store.domains.every(status=deleting)):
+        for domain in list(store.domains.all(status=deleting)):
             await self.domains.purge(domain.id)
-        for token in list(store.tokens.every(status=deleting)):
+        for token in list(store.tokens.all(status=deleting)):
             await self.tokens.purge(token.id)
-        for trigger in list(store.triggers.every(status=deleting)):
+        for trigger in list(store.triggers.all(status=deleting)):
             await self.triggers.purge(trigger.id)
 
-    async def _begin_what_was_pending(self) -> None:
+    async def _resume_pending(self) -> None:
         store, pending = self.context.store, Status.PENDING.value
-        for function in list(store.functions.every(status=pending)):
-            self.deploys.launch(function)
-        for namespace in list(store.namespaces.every(status=pending)):
-            self.namespaces.settle(namespace)
-        for cron in list(store.crons.every(status=pending)):
-            await self.crons.settle(cron)
-        for domain in list(store.domains.every(status=pending)):
-            self.context.tasks.start(self.domains.settle(domain), f"domain {domain.id}")
-        for token in list(store.tokens.every(status=Status.CREATING.value)):
-            await self.tokens.settle(token)
+        for function in list(store.functions.all(status=pending)):
+            self.deployments.start(function)
+        for namespace in list(store.namespaces.all(status=pending)):
+            self.namespaces.make_ready_in_background(namespace)
+        for cron in list(store.crons.all(status=pending)):
+            await self.crons.make_ready(cron)
+        for domain in list(store.domains.all(status=pending)):
+            self.context.tasks.start(self.domains.make_ready(domain), f"domain {domain.id}")
+        for token in list(store.tokens.all(status=Status.CREATING.value)):
+            await self.tokens.make_ready(token)
         for status in (Status.CREATING, Status.PENDING):
-            for trigger in list(store.triggers.every(status=status.value)):
-                await self.triggers.settle(trigger)
+            for trigger in list(store.triggers.all(status=status.value)):
+                await self.triggers.make_ready(trigger)
 
 
-def _lost(deployment: Deployment | None) -> bool:
+def _is_code_missing(deployment: Deployment | None) -> bool:
     return deployment is not None and not Path(deployment.code).is_dir()
 
 
-def assemble(settings: ProcessSettings) -> ControlPlane:
+def build_control_plane(settings: ProcessSettings) -> ControlPlane:
     """Create the control plane for the data folder in the settings. Nothing runs before ``open``.
 
     Raises:
         PlatformError: The database or a key file cannot be used.
         OSError: The data folder cannot be used.
     """
-    layout = Layout(Path(settings.home))
-    layout.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    vault = Vault(layout.keys / "platform.key")
+    layout = DataLayout(Path(settings.data_dir))
+    layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    vault = Vault(layout.keys_dir / "platform.key")
     store = Store(layout.database)
-    clock = VirtualClock.starting(store.facts.get(CLOCK_FACT, Clock), settings.speed)
+    clock = VirtualClock.resume(store.key_values.get(CLOCK_KEY, ClockState), settings.speed)
     with store.transaction():
-        store.facts.put(CLOCK_FACT, clock.state)
+        store.key_values.put(CLOCK_KEY, clock.state)
     context = ControlContext(
         settings=settings,
         layout=layout,
         clock=clock,
         store=store,
-        blobs=Blobs(layout.blobs),
-        secrets=SecretKeeper(vault),
+        blobs=BlobStore(layout.blobs_dir),
+        secrets=SecretStore(vault),
     )
     link = DataPlaneLink(Path(settings.control_socket), lambda: serving_routes(context), lambda: clock.state)
     toolchains = Toolchains(strict=settings.strict_runtimes)
-    leftovers = Leftovers(context)
-    deploys = Deploys(context, link, toolchains, leftovers)
+    leftovers = GarbageCollector(context)
+    deploys = Deployments(context, link, toolchains, leftovers)
     uids = FUNCTION_UIDS if os.geteuid() == 0 else None
-    pointing = Pointing()
+    pointing = DnsVerifier()
     functions = Functions(context, link, deploys, leftovers, uids)
     namespaces = Namespaces(context, functions)
-    token_keys = TokenKeyKeeper(layout.keys / "tokens.pem")
+    token_keys = SigningKeyStore(layout.keys_dir / "tokens.pem")
     tokens = Tokens(context, link, namespaces, functions, token_keys)
-    keys = Keys(context, link, ApiKeys(layout.api_keys))
-    deliveries = DeliveryLog(store, context.meter)
-    ticks = Ticks(context, deliveries)
-    link.credentials = lambda: Credentials(
-        public_key=token_keys.public_pem, tokens=tokens.live(), keys=keys.grants()
+    keys = ApiKeyRegistry(context, link, ApiKeyFile(layout.api_keys_file))
+    deliveries = DeliveryLog(store, context.counters)
+    ticks = CronState(context, deliveries)
+    link.get_credentials = lambda: AcceptedCredentials(
+        public_key=token_keys.public_pem, tokens=tokens.active_ids(), keys=keys.grants()
     )
     return ControlPlane(
         context=context,
@@ -224,17 +224,17 @@ def assemble(settings: ProcessSettings) -> ControlPlane:
         namespaces=namespaces,
         functions=functions,
         crons=Crons(context, functions),
-        ticks=ticks,
-        deliveries=deliveries,
-        history=History(context, deliveries, ticks),
+        cron_state=ticks,
+        delivery_log=deliveries,
+        history=DeliveryHistory(context, deliveries, ticks),
         domains=Domains(context, link, functions, pointing),
         tokens=tokens,
-        keys=keys,
-        triggers=Triggers(context, functions, TriggerSources(vault)),
-        uploads=Uploads(context, functions, leftovers, vault.derive("signed URLs")),
-        deploys=deploys,
-        leftovers=leftovers,
-        pointing=pointing,
-        token_keys=token_keys,
+        api_keys=keys,
+        triggers=Triggers(context, functions, TriggerSourceFactory(vault)),
+        uploads=Uploads(context, functions, leftovers, vault.derive_key("signed URLs")),
+        deployments=deploys,
+        garbage_collector=leftovers,
+        dns_verifier=pointing,
+        signing_keys=token_keys,
         logs=LogQueries(context),
     )

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from fnkit.errors import PlatformError
 
 __all__ = [
-    "Refusal",
+    "ControlError",
     "already_exists",
     "invalid",
     "not_found",
@@ -21,7 +21,7 @@ __all__ = [
 Json: TypeAlias = str | int | list["Json"] | dict[str, "Json"]
 
 
-class Refusal(PlatformError):
+class ControlError(PlatformError):
     """A request that ends in an error response.
 
     Args:
@@ -36,35 +36,35 @@ class Refusal(PlatformError):
 
     default_code = "refused"
 
-    def __init__(self, status: int, message: str, **more: Json) -> None:
+    def __init__(self, status: int, message: str, **fields: Json) -> None:
         super().__init__(message)
         self.status = status
-        self.body: dict[str, Json] = {"message": message, **more}
+        self.body: dict[str, Json] = {"message": message, **fields}
 
 
-def not_found(kind: str) -> Refusal:
+def not_found(kind: str) -> ControlError:
     """Return a 404, recorded as ``Namespace was not found``."""
-    return Refusal(404, f"{kind} was not found")
+    return ControlError(404, f"{kind} was not found")
 
 
-def already_exists(kind: str) -> Refusal:
+def already_exists(kind: str) -> ControlError:
     """Return a 409, recorded as ``Namespace already exist`` and used for other kinds in the same form."""
-    return Refusal(409, f"{kind} already exist")
+    return ControlError(409, f"{kind} already exist")
 
 
-def invalid(field: str, reason: str) -> Refusal:
+def invalid(field: str, reason: str) -> ControlError:
     """Return a 400 that starts with the field's name, such as ``min_scale must be …``."""
-    return Refusal(400, f"{field} {reason}")
+    return ControlError(400, f"{field} {reason}")
 
 
-def required(field: str) -> Refusal:
+def required(field: str) -> ControlError:
     """Return a 400 for a missing field."""
-    return Refusal(400, f"{field} is required")
+    return ControlError(400, f"{field} is required")
 
 
-def transient_state(kind: str, record_id: str, state: str) -> Refusal:
+def transient_state(kind: str, record_id: str, state: str) -> ControlError:
     """Return a 409 for a resource whose status does not allow the operation, in the form Scaleway's SDKs parse."""
-    return Refusal(
+    return ControlError(
         409,
         "resource is in a transient state",
         type="transient_state",
@@ -74,9 +74,9 @@ def transient_state(kind: str, record_id: str, state: str) -> Refusal:
     )
 
 
-def quota_exceeded(resource: str, quota: int, current: int) -> Refusal:
+def quota_exceeded(resource: str, quota: int, current: int) -> ControlError:
     """Return a 403 in the form recorded from other Scaleway APIs."""
-    return Refusal(
+    return ControlError(
         403,
         "quota(s) exceeded for this resource",
         type="quotas_exceeded",
@@ -84,14 +84,14 @@ def quota_exceeded(resource: str, quota: int, current: int) -> Refusal:
     )
 
 
-def permissions_denied(action: str, resource: str) -> Refusal:
+def permissions_denied(action: str, resource: str) -> ControlError:
     """Return a 403 in the form recorded from other Scaleway APIs.
 
     Args:
         action: ``read`` or ``write``.
         resource: The kind of resource, as ``resource_name`` returns it.
     """
-    return Refusal(
+    return ControlError(
         403,
         "insufficient permissions",
         type="permissions_denied",
@@ -99,8 +99,8 @@ def permissions_denied(action: str, resource: str) -> Refusal:
     )
 
 
-def unauthenticated() -> Refusal:
+def unauthenticated() -> ControlError:
     """Return a 401 in the form recorded from other Scaleway APIs."""
-    return Refusal(
+    return ControlError(
         401, "authentication is denied", method="api_key", reason="not_found", type="denied_authentication"
     )

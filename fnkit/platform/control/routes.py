@@ -5,27 +5,27 @@ from __future__ import annotations
 from typing import Final
 
 from fnkit.contract.enums import Status
-from fnkit.contract.preloading import wants_preload
+from fnkit.contract.preloading import is_preload_enabled
 from fnkit.contract.runtimes import find_runtime
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.hosts import path_prefix, served_hosts
+from fnkit.platform.control.hosts import path_prefix, default_hostnames
 from fnkit.platform.records.function import Deployment, FunctionRecord
 from fnkit.platform.records.namespace import NamespaceRecord
 from fnkit.platform.routing import Route
 
-__all__ = ["hosts_of", "route_of", "serving_routes"]
+__all__ = ["function_hosts", "build_route", "serving_routes"]
 
-_SECOND: Final = 10**9
+_NANOSECONDS_PER_SECOND: Final = 10**9
 
 
-def hosts_of(context: ControlContext, record: FunctionRecord) -> tuple[str, ...]:
+def function_hosts(context: ControlContext, record: FunctionRecord) -> tuple[str, ...]:
     """Return all hostnames of a function: its default hostnames and its routed custom domains."""
-    own = served_hosts(record.host_label, record.region, context.settings.domain_suffix)
-    domains = context.store.domains.every(function_id=record.id, routed=1)
+    own = default_hostnames(record.host_label, record.region, context.settings.domain_suffix)
+    domains = context.store.domains.all(function_id=record.id, routed=1)
     return (*own, *(domain.hostname for domain in domains))
 
 
-def route_of(
+def build_route(
     context: ControlContext, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment
 ) -> Route:
     """Return the route of a deployment, with decrypted secrets.
@@ -35,8 +35,8 @@ def route_of(
     """
     settings = deployment.settings
     runtime = find_runtime(settings.runtime)
-    shared_secrets = context.secrets.opened(namespace.id, namespace.secrets)
-    own_secrets = context.secrets.opened(record.id, settings.secrets)
+    shared_secrets = context.secrets.decrypt_all(namespace.id, namespace.secrets)
+    own_secrets = context.secrets.decrypt_all(record.id, settings.secrets)
     environment = namespace.environment | shared_secrets | settings.environment | own_secrets
     secret_names = (shared_secrets.keys() - settings.environment.keys()) | own_secrets.keys()
     return Route(
@@ -46,16 +46,16 @@ def route_of(
         namespace_id=namespace.id,
         region=record.region,
         project_id=record.project_id,
-        hosts=hosts_of(context, record),
+        hosts=function_hosts(context, record),
         path_prefix=path_prefix(record.region, namespace.name, record.name),
         runtime=settings.runtime,
         language=runtime.language if runtime else "",
         interpreter=deployment.interpreter,
-        code=deployment.code,
+        code_dir=deployment.code,
         handler=settings.handler,
         memory=settings.memory,
         cpu=settings.cpu,
-        timeout=settings.timeout / _SECOND,
+        timeout=settings.timeout / _NANOSECONDS_PER_SECOND,
         min_scale=settings.min_scale,
         max_scale=settings.max_scale,
         privacy=settings.privacy,
@@ -64,7 +64,7 @@ def route_of(
         environment=environment,
         uid=record.uid,
         secret_names=tuple(sorted(secret_names)),
-        preload=wants_preload(record.tags),
+        preload=is_preload_enabled(record.tags),
     )
 
 
@@ -72,7 +72,7 @@ def serving_routes(context: ControlContext) -> tuple[Route, ...]:
     """Return the routes of all serving deployments."""
     namespaces: dict[str, NamespaceRecord] = {}
     routes = []
-    for record in context.store.functions.every(serving=1):
+    for record in context.store.functions.all(serving=1):
         if record.serving is None or record.status is Status.DELETING:
             continue
         if record.namespace_id not in namespaces:
@@ -80,5 +80,5 @@ def serving_routes(context: ControlContext) -> tuple[Route, ...]:
             if found is None:
                 continue
             namespaces[record.namespace_id] = found
-        routes.append(route_of(context, namespaces[record.namespace_id], record, record.serving))
+        routes.append(build_route(context, namespaces[record.namespace_id], record, record.serving))
     return tuple(routes)

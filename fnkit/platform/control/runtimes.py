@@ -5,9 +5,9 @@ from __future__ import annotations
 from fnkit.contract.enums import RuntimeStatus, is_unset
 from fnkit.contract.resources import ListRuntimesResponse, Runtime
 from fnkit.contract.runtimes import RuntimeTable
-from fnkit.platform.control.refusals import Refusal, invalid, required
+from fnkit.platform.control.refusals import ControlError, invalid, required
 
-__all__ = ["creatable", "list_runtimes", "updatable"]
+__all__ = ["runtime_for_create", "list_runtimes", "runtime_for_update"]
 
 
 def list_runtimes(table: RuntimeTable) -> ListRuntimesResponse:
@@ -15,7 +15,7 @@ def list_runtimes(table: RuntimeTable) -> ListRuntimesResponse:
     return ListRuntimesResponse(runtimes=list(table.runtimes), total_count=len(table.runtimes))
 
 
-def creatable(table: RuntimeTable, name: str | None) -> Runtime:
+def runtime_for_create(table: RuntimeTable, name: str | None) -> Runtime:
     """Return the runtime for a new function.
 
     Raises:
@@ -24,15 +24,15 @@ def creatable(table: RuntimeTable, name: str | None) -> Runtime:
     """
     if name is None or is_unset(name):
         raise required("runtime")
-    runtime = _known(table, name)
+    runtime = _require_runtime(table, name)
     if runtime.status == RuntimeStatus.END_OF_SUPPORT:
-        raise _ended(runtime, "runtime reached end of support, could not create new functions")
+        raise _end_of_support_error(runtime, "runtime reached end of support, could not create new functions")
     if runtime.status == RuntimeStatus.END_OF_LIFE:
-        raise _ended(runtime, "runtime reached end of life, could not create new functions")
+        raise _end_of_support_error(runtime, "runtime reached end of life, could not create new functions")
     return runtime
 
 
-def updatable(table: RuntimeTable, current: str, wanted: str | None) -> Runtime:
+def runtime_for_update(table: RuntimeTable, current: str, wanted: str | None) -> Runtime:
     """Return the runtime of a function after an update.
 
     Args:
@@ -44,26 +44,26 @@ def updatable(table: RuntimeTable, current: str, wanted: str | None) -> Runtime:
         ControlError: 400, the runtime is unknown, of another language, past its end of life, or newly chosen after
             its end of support.
     """
-    runtime = _known(table, current if wanted is None or is_unset(wanted) else wanted)
-    before = _known(table, current)
+    runtime = _require_runtime(table, current if wanted is None or is_unset(wanted) else wanted)
+    before = _require_runtime(table, current)
     if runtime.language != before.language:
         raise invalid("runtime", f"cannot change from {before.language} to {runtime.language}")
     if runtime.status == RuntimeStatus.END_OF_LIFE:
-        raise _ended(runtime, "runtime reached end of life, could not update functions")
+        raise _end_of_support_error(runtime, "runtime reached end of life, could not update functions")
     if runtime.name != current and runtime.status == RuntimeStatus.END_OF_SUPPORT:
-        raise _ended(runtime, "runtime reached end of support, could not update functions to it")
+        raise _end_of_support_error(runtime, "runtime reached end of support, could not update functions to it")
     return runtime
 
 
-def _known(table: RuntimeTable, name: str) -> Runtime:
+def _require_runtime(table: RuntimeTable, name: str) -> Runtime:
     runtime = table.find(name)
     if runtime is None:
         raise invalid("runtime", f"{name[:64]!r} is not one of this API's runtimes")
     return runtime
 
 
-def _ended(runtime: Runtime, reason: str) -> Refusal:
-    return Refusal(
+def _end_of_support_error(runtime: Runtime, reason: str) -> ControlError:
+    return ControlError(
         400,
         f"message : {runtime.status_message}, error : rpc error: code = InvalidArgument desc = {reason}",
     )

@@ -15,19 +15,19 @@ import msgspec
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.link import DataPlaneLink
-from fnkit.platform.control.metering import ControlMeasurements
-from fnkit.platform.control.process_usage import ProcessUsage, process_usage
-from fnkit.platform.measurements import METRICS_PATH, DataPlaneMeasurements
+from fnkit.platform.control.metering import ControlMetrics
+from fnkit.platform.control.process_usage import ProcessUsage, read_process_usage
+from fnkit.platform.measurements import METRICS_PATH, DataPlaneMetricsSnapshot
 
-__all__ = ["Measurements", "gather"]
+__all__ = ["PlatformMetrics", "collect"]
 
-_SECONDS: Final = 5.0  # less than Prometheus' default scrape_timeout of 10 s
-_REQUEST: Final = f"GET {METRICS_PATH} HTTP/1.1\r\nHost: data-plane\r\nConnection: close\r\n\r\n".encode()
+_FETCH_TIMEOUT: Final = 5.0  # less than Prometheus' default scrape_timeout of 10 s
+_METRICS_REQUEST: Final = f"GET {METRICS_PATH} HTTP/1.1\r\nHost: data-plane\r\nConnection: close\r\n\r\n".encode()
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measurements:
+class PlatformMetrics:
     """A snapshot of all metrics.
 
     Attributes:
@@ -40,37 +40,37 @@ class Measurements:
 
     version: str
     isolation: str
-    control: ControlMeasurements
-    data_plane: DataPlaneMeasurements | None
+    control: ControlMetrics
+    data_plane: DataPlaneMetricsSnapshot | None
     processes: dict[str, ProcessUsage] = field(default_factory=dict)
 
 
-async def gather(context: ControlContext, link: DataPlaneLink, version: str) -> Measurements:
+async def collect(context: ControlContext, link: DataPlaneLink, version: str) -> PlatformMetrics:
     """Collect all metrics, waiting up to five seconds for the data plane."""
-    data_plane = await _ask(context.settings.gateway_socket)
+    data_plane = await _fetch_data_plane_metrics(context.settings.gateway_socket)
     pids = {"control": os.getpid(), "supervisor": os.getppid(), "data-plane": link.data_plane_pid}
-    usages = {name: process_usage(pid) for name, pid in pids.items() if pid}
-    return Measurements(
+    usages = {name: read_process_usage(pid) for name, pid in pids.items() if pid}
+    return PlatformMetrics(
         version=version,
         isolation=link.isolation or "",
-        control=context.meter.read(),
+        control=context.counters.snapshot(),
         data_plane=data_plane,
         processes={name: usage for name, usage in usages.items() if usage is not None},
     )
 
 
-async def _ask(door: str) -> DataPlaneMeasurements | None:
+async def _fetch_data_plane_metrics(socket_path: str) -> DataPlaneMetricsSnapshot | None:
     try:
-        async with asyncio.timeout(_SECONDS):
-            reader, writer = await asyncio.open_unix_connection(door)
+        async with asyncio.timeout(_FETCH_TIMEOUT):
+            reader, writer = await asyncio.open_unix_connection(socket_path)
             try:
-                writer.write(_REQUEST)
+                writer.write(_METRICS_REQUEST)
                 head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
             finally:
                 writer.close()
         if not head.startswith(b"HTTP/1.1 200 "):
             return None
-        return msgspec.msgpack.decode(body, type=DataPlaneMeasurements)
+        return msgspec.msgpack.decode(body, type=DataPlaneMetricsSnapshot)
     except (OSError, TimeoutError, msgspec.MsgspecError) as error:
         _logger.debug("Reading the data plane's metrics failed: %s", error)
         return None

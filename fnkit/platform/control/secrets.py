@@ -13,11 +13,11 @@ from fnkit.contract.limits import SECRET_VALUE_MAX_BYTES, SECRETS_MAX_ENTRIES
 from fnkit.contract.requests import Secret
 from fnkit.contract.resources import SecretHashedValue
 from fnkit.platform.control.refusals import invalid
-from fnkit.platform.control.validation import variable_name
+from fnkit.platform.control.validation import check_variable_name
 from fnkit.platform.records.secrets import StoredSecret
 from fnkit.platform.store.vault import Vault
 
-__all__ = ["SecretChanges", "SecretKeeper", "shown"]
+__all__ = ["SecretChanges", "SecretStore", "public_view"]
 
 _FIELD: Final = "secret_environment_variables"
 _HASHER: Final = PasswordHasher(
@@ -35,33 +35,33 @@ class SecretChanges:
         removed: Keys of deleted secrets.
     """
 
-    put: tuple[StoredSecret, ...] = ()
+    upserted: tuple[StoredSecret, ...] = ()
     removed: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.put or self.removed)
+        return bool(self.upserted or self.removed)
 
-    def merged(self, present: tuple[StoredSecret, ...]) -> tuple[StoredSecret, ...]:
+    def merge(self, present: tuple[StoredSecret, ...]) -> tuple[StoredSecret, ...]:
         """Return the secrets after the update: replaced ones in place, new ones at the end.
 
         Raises:
             ControlError: There would be more secrets than allowed.
         """
         merged = {secret.key: secret for secret in present if secret.key not in self.removed}
-        merged.update((secret.key, secret) for secret in self.put)
+        merged.update((secret.key, secret) for secret in self.upserted)
         if len(merged) > SECRETS_MAX_ENTRIES:
             raise invalid(_FIELD, f"must have at most {SECRETS_MAX_ENTRIES} entries")
         return tuple(merged.values())
 
 
-class SecretKeeper:
+class SecretStore:
     """Hashes and encrypts secrets. Hashing runs in threads, since it takes tens of milliseconds."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
+        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
 
-    async def changes(
+    async def prepare_changes(
         self, owner_id: str, secrets: list[Secret] | None, present: tuple[StoredSecret, ...]
     ) -> SecretChanges:
         """Validate, hash and encrypt the secrets of a request.
@@ -82,7 +82,7 @@ class SecretKeeper:
         if len(secrets) > SECRETS_MAX_ENTRIES:
             raise invalid(_FIELD, f"must have at most {SECRETS_MAX_ENTRIES} entries")
         for secret in secrets:
-            _check(secret)
+            _validate(secret)
         given = {secret.key: secret.value for secret in secrets}
         known = {secret.key: secret for secret in present}
         put = []
@@ -90,36 +90,36 @@ class SecretKeeper:
             if value is None:
                 continue
             old = known.get(key)
-            if old is not None and self._vault.open(owner_id, key, old.sealed) == value:
+            if old is not None and self._vault.decrypt(owner_id, key, old.ciphertext) == value:
                 put.append(old)
             else:
-                put.append(await self._store(owner_id, key, value))
+                put.append(await self._hash_and_encrypt(owner_id, key, value))
         return SecretChanges(tuple(put), frozenset(key for key, value in given.items() if value is None))
 
-    def opened(self, owner_id: str, secrets: tuple[StoredSecret, ...]) -> dict[str, str]:
+    def decrypt_all(self, owner_id: str, secrets: tuple[StoredSecret, ...]) -> dict[str, str]:
         """Return the decrypted values by key.
 
         Raises:
             PlatformError: ``secret-unreadable``.
         """
-        return {secret.key: self._vault.open(owner_id, secret.key, secret.sealed) for secret in secrets}
+        return {secret.key: self._vault.decrypt(owner_id, secret.key, secret.ciphertext) for secret in secrets}
 
     def close(self) -> None:
         """Shut down the threads without waiting."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _store(self, owner_id: str, key: str, value: str) -> StoredSecret:
-        hashed = await asyncio.get_running_loop().run_in_executor(self._threads, _HASHER.hash, value)
-        return StoredSecret(key=key, hashed_value=hashed, sealed=self._vault.seal(owner_id, key, value))
+    async def _hash_and_encrypt(self, owner_id: str, key: str, value: str) -> StoredSecret:
+        hashed = await asyncio.get_running_loop().run_in_executor(self._executor, _HASHER.hash, value)
+        return StoredSecret(key=key, hashed_value=hashed, ciphertext=self._vault.encrypt(owner_id, key, value))
 
 
-def shown(secrets: tuple[StoredSecret, ...]) -> list[SecretHashedValue]:
+def public_view(secrets: tuple[StoredSecret, ...]) -> list[SecretHashedValue]:
     """Return the secrets as the API shows them: hashes instead of values."""
     return [SecretHashedValue(key=secret.key, hashed_value=secret.hashed_value) for secret in secrets]
 
 
-def _check(secret: Secret) -> None:
-    variable_name(_FIELD, secret.key)
+def _validate(secret: Secret) -> None:
+    check_variable_name(_FIELD, secret.key)
     if secret.value is None:
         return
     if "\0" in secret.value:

@@ -7,20 +7,20 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from fnkit.platform.control.listing import Listing
-from fnkit.platform.store.collection import Collection, Stored
+from fnkit.platform.control.listing import ListQuery
+from fnkit.platform.store.collection import Collection, StoredRecord
 
-__all__ = ["Shelf", "Showcase"]
+__all__ = ["ListResponse", "RenderedCache"]
 
-R = TypeVar("R", bound=Stored)
-Shelf: TypeAlias = dict[str, list[msgspec.Raw] | int]
+R = TypeVar("R", bound=StoredRecord)
+ListResponse: TypeAlias = dict[str, list[msgspec.Raw] | int]
 """``{"functions": […], "total_count": n}``; ``total_count`` counts all pages."""
 
-_KEPT: Final = 20_000
+_MAX_CACHED_RECORDS: Final = 20_000
 """Number of records in one cache, about a kilobyte each."""
 
 
-class Showcase(Generic[R]):
+class RenderedCache(Generic[R]):
     """The JSON of a collection's records, as the API returns them on a read.
 
     Args:
@@ -33,14 +33,14 @@ class Showcase(Generic[R]):
         self._view = view
         self._encoder = msgspec.json.Encoder()
         self._rendered: dict[str, tuple[str, msgspec.Raw]] = {}
-        collection.listen(self._forget)
+        collection.subscribe(self._invalidate)
 
-    def show(self, region: str, record_id: str) -> msgspec.Raw | None:
+    def get(self, region: str, record_id: str) -> msgspec.Raw | None:
         """Return the JSON of a record, or ``None`` if the region has no such record."""
         rendered = self._rendered.get(record_id) or self._render(record_id)
         return rendered[1] if rendered is not None and rendered[0] == region else None
 
-    def page(self, name: str, region: str, listing: Listing) -> Shelf:
+    def get_page(self, name: str, region: str, list_query: ListQuery) -> ListResponse:
         """Return one page.
 
         Args:
@@ -48,10 +48,10 @@ class Showcase(Generic[R]):
             region: Only records of this region.
             listing: Page, order and filters.
         """
-        filters = {"region": region, **listing.filters}
+        filters = {"region": region, **list_query.filters}
         found = (
             self._rendered.get(record_id) or self._render(record_id)
-            for record_id in self._collection.ids(filters, listing.order, listing.page)
+            for record_id in self._collection.ids(filters, list_query.order, list_query.page)
         )
         return {name: [one[1] for one in found if one is not None], "total_count": self._collection.count(filters)}
 
@@ -62,10 +62,10 @@ class Showcase(Generic[R]):
         rendered = record.region, msgspec.Raw(self._encoder.encode(self._view(record)))
         # A record read inside a transaction may be rolled back, and nothing would then invalidate its JSON.
         if not self._collection.in_transaction:
-            if len(self._rendered) >= _KEPT:
+            if len(self._rendered) >= _MAX_CACHED_RECORDS:
                 self._rendered.clear()
             self._rendered[record_id] = rendered
         return rendered
 
-    def _forget(self, record_id: str) -> None:
+    def _invalidate(self, record_id: str) -> None:
         self._rendered.pop(record_id, None)

@@ -16,19 +16,19 @@ import msgspec
 from fnkit.contract.enums import Status
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.deliveries import DeliveryLog
-from fnkit.platform.control.firing import Firing, firing_for
-from fnkit.platform.control.timestamps import rounded
+from fnkit.platform.control.firing import DispatchRequest, build_dispatch_request
+from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.records.cron import CronRecord
 from fnkit.platform.records.delivery import Delivery
 
-__all__ = ["Planned", "Ticks"]
+__all__ = ["Schedule", "CronState"]
 
-_NANOSECONDS: Final = 10**9
-_DECIDED_FACT: Final = "ticks_decided"
+_NANOSECONDS_PER_SECOND: Final = 10**9
+_HIGH_WATER_MARK_KEY: Final = "ticks_decided"
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class Schedule:
     """The schedule of a cron that is ready.
 
     Attributes:
@@ -39,21 +39,21 @@ class Planned:
 
     schedule: str
     after: float
-    last: float | None
+    last_run: float | None
 
 
-class Ticks:
+class CronState:
     """The schedules and scheduled runs of all crons."""
 
     def __init__(self, context: ControlContext, log: DeliveryLog) -> None:
         self._context = context
         self._log = log
 
-    def ready(self) -> list[str]:
+    def ready_cron_ids(self) -> list[str]:
         """Return the ids of all crons that are ready."""
-        return [record.id for record in self._context.store.crons.every(status=Status.READY.value)]
+        return [record.id for record in self._context.store.crons.all(status=Status.READY.value)]
 
-    def planned(self, cron_id: str) -> Planned | None:
+    def get_schedule(self, cron_id: str) -> Schedule | None:
         """Return the schedule of a cron, or ``None`` if the cron does not exist or is not ready.
 
         Runs count from the latest of the cron's creation, the last change of its schedule and its last run.
@@ -61,11 +61,11 @@ class Ticks:
         record = self._context.store.crons.get(cron_id)
         if record is None or record.status is not Status.READY:
             return None
-        last = self._context.store.deliveries.last_tick(cron_id)
-        since = (record.since or record.created_at) / _NANOSECONDS
-        return Planned(record.schedule, since if last is None else max(since, last), last)
+        last = self._context.store.deliveries.last_scheduled_run(cron_id)
+        since = (record.schedule_changed_at or record.created_at) / _NANOSECONDS_PER_SECOND
+        return Schedule(record.schedule, since if last is None else max(since, last), last)
 
-    def begin(self, due: Sequence[tuple[str, float]]) -> list[Firing]:
+    def begin_runs(self, due: Sequence[tuple[str, float]]) -> list[DispatchRequest]:
         """Start scheduled runs, all in one commit.
 
         Skip runs that were started before, and runs of crons that are not ready or whose function is not deployed.
@@ -80,37 +80,37 @@ class Ticks:
         with store.transaction():
             for cron_id, scheduled_at in due:
                 record = store.crons.get(cron_id)
-                last = store.deliveries.last_tick(cron_id)
+                last = store.deliveries.last_scheduled_run(cron_id)
                 if (
                     record is None
                     or record.status is not Status.READY
                     or (last is not None and scheduled_at <= last)
                 ):
                     continue
-                if request := self._firing(record, "tick", int(scheduled_at * _NANOSECONDS)):
-                    store.deliveries.begin_tick(cron_id, scheduled_at)
+                if request := self._build_request(record, "tick", int(scheduled_at * _NANOSECONDS_PER_SECOND)):
+                    store.deliveries.record_scheduled_run(cron_id, scheduled_at)
                     store.deliveries.put(cron_id, request.delivery, request.body)
-                    self._log.wrote(cron_id)
-                    requests.append(dataclasses.replace(request, tick=scheduled_at))
+                    self._log.on_external_write(cron_id)
+                    requests.append(dataclasses.replace(request, scheduled_at=scheduled_at))
         return requests
 
-    def decided(self) -> float | None:
+    def high_water_mark(self) -> float | None:
         """Return the time in Unix seconds up to which every scheduled run was started or skipped for good."""
-        return self._context.store.facts.get(_DECIDED_FACT, float)
+        return self._context.store.key_values.get(_HIGH_WATER_MARK_KEY, float)
 
-    def decide(self, moment: float) -> None:
+    def set_high_water_mark(self, timestamp: float) -> None:
         """Set the high-water mark, in Unix seconds."""
         with self._context.store.transaction():
-            self._context.store.facts.put(_DECIDED_FACT, moment)
+            self._context.store.key_values.put(_HIGH_WATER_MARK_KEY, timestamp)
 
-    def by_hand(self, record: CronRecord) -> Firing | None:
+    def fire_manually(self, record: CronRecord) -> DispatchRequest | None:
         """Record a run outside the schedule and return its request, or ``None`` if nothing is deployed."""
-        request = self._firing(record, "fire", self._context.clock.now_ns())
+        request = self._build_request(record, "fire", self._context.clock.now_ns())
         if request is not None:
-            self._log.put(record.id, request.delivery, request.body)
+            self._log.record(record.id, request.delivery, request.body)
         return request
 
-    def _firing(self, record: CronRecord, cause: str, at: int) -> Firing | None:
+    def _build_request(self, record: CronRecord, cause: str, at: int) -> DispatchRequest | None:
         function = self._context.store.functions.get(record.function_id)
         if function is None:
             return None
@@ -120,8 +120,8 @@ class Ticks:
             kind="cron",
             name=record.name,
             function=function.name,
-            at=rounded(at),
+            at=format_microseconds(at),
             cause=cause,
             body_size=len(body),
         )
-        return firing_for(self._context, record.id, function, delivery, body)
+        return build_dispatch_request(self._context, record.id, function, delivery, body)

@@ -8,15 +8,15 @@ from typing import Final
 
 from fnkit.platform.control.refusals import invalid
 
-__all__ = ["format_expiry", "read_expiry"]
+__all__ = ["format_expiry", "parse_expiry"]
 
-_DATE: Final = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
-_LONGEST: Final = 64
-_SECOND: Final = timedelta(seconds=1)
+_RFC3339: Final = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
+_MAX_ECHO: Final = 64
+_ONE_SECOND: Final = timedelta(seconds=1)
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
-def read_expiry(field: str, text: str) -> int:
+def parse_expiry(field: str, text: str) -> int:
     """Parse an RFC 3339 date with an offset into Unix seconds. Fractions of a second are dropped, as recorded.
 
     A date in the past is accepted; such a token is never valid.
@@ -28,15 +28,15 @@ def read_expiry(field: str, text: str) -> int:
     Raises:
         ControlError: 400, the text is not such a date.
     """
-    match = _DATE.fullmatch(text)
+    match = _RFC3339.fullmatch(text)
     if match is None:
-        raise invalid(field, f'must be an RFC 3339 date such as "2030-01-31T12:00:00Z", not {text[:_LONGEST]!r}')
+        raise invalid(field, f'must be an RFC 3339 date such as "2030-01-31T12:00:00Z", not {text[:_MAX_ECHO]!r}')
     seconds, _, offset = match.groups()
     try:
         moment = datetime.fromisoformat(seconds + ("+00:00" if offset == "Z" else offset)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise invalid(field, f"is not a date: {text[:_LONGEST]!r}") from None
-    return (moment - _EPOCH) // _SECOND
+        raise invalid(field, f"is not a date: {text[:_MAX_ECHO]!r}") from None
+    return (moment - _EPOCH) // _ONE_SECOND
 
 
 def format_expiry(seconds: int) -> str:
@@ -45,4 +45,4 @@ def format_expiry(seconds: int) -> str:
     >>> format_expiry(1_783_183_779)
     '2026-07-04T16:49:39Z'
     """
-    return (_EPOCH + seconds * _SECOND).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
+    return (_EPOCH + seconds * _ONE_SECOND).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")

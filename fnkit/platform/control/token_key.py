@@ -17,18 +17,18 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from fnkit.errors import PlatformError
-from fnkit.platform.store.private_file import write_private
+from fnkit.platform.store.private_file import write_private_file
 
-__all__ = ["TokenKey", "TokenKeyKeeper"]
+__all__ = ["SigningKey", "SigningKeyStore"]
 
-_QUIET_SECONDS: Final = 10.0
+_GENERATION_DELAY: Final = 10.0
 """Seconds of real time between the first start and the generation of the key, which takes a second or two of CPU.
 
 The delay leaves the CPU to what usually follows a first start, such as a deployment.
 """
 
 
-class TokenKey:
+class SigningKey:
     """A private RSA key.
 
     Args:
@@ -49,14 +49,14 @@ class TokenKey:
         self._key = key
         self.public_pem: Final = key.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1).decode()
 
-    def signed(self, claims: Mapping[str, object]) -> str:
+    def sign(self, claims: Mapping[str, object]) -> str:
         """Return a JWT with these claims, in this order, signed with RS256. Takes about 4 ms."""
         import jwt  # takes 50 ms, which would delay every start of the platform
 
         return jwt.encode(dict(claims), self._key, algorithm="RS256")
 
 
-class TokenKeyKeeper:
+class SigningKeyStore:
     """Holds the signing key and generates it when it is first needed.
 
     Args:
@@ -68,15 +68,15 @@ class TokenKeyKeeper:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._key = _loaded(file) if file.exists() else None
-        self._making: asyncio.Task[None] | None = None
+        self._key = _load(file) if file.exists() else None
+        self._generation: asyncio.Task[None] | None = None
 
     @property
     def public_pem(self) -> str:
         """The public key as PKCS#1 in PEM, empty until the key was generated. No token exists before that."""
         return self._key.public_pem if self._key else ""
 
-    async def key(self) -> TokenKey:
+    async def get(self) -> SigningKey:
         """Return the key. Generating it takes a second or two the first time.
 
         Raises:
@@ -84,24 +84,24 @@ class TokenKeyKeeper:
         """
         while self._key is None:
             # One generation serves all callers. The shield keeps it running when one of them is cancelled.
-            if self._making is None or self._making.done():
-                self._making = asyncio.get_running_loop().create_task(self._make(), name="token key")
-            await asyncio.shield(self._making)
+            if self._generation is None or self._generation.done():
+                self._generation = asyncio.get_running_loop().create_task(self._generate(), name="token key")
+            await asyncio.shield(self._generation)
         return self._key
 
-    async def prepare(self) -> None:
+    async def generate_later(self) -> None:
         """Generate the key some time after the first start, so that the first token need not wait for it."""
         if self._key is None:
-            await asyncio.sleep(_QUIET_SECONDS)
-            await self.key()
+            await asyncio.sleep(_GENERATION_DELAY)
+            await self.get()
 
     async def close(self) -> None:
         """Cancel a generation in progress."""
-        if self._making is not None:
-            self._making.cancel()
-            await asyncio.gather(self._making, return_exceptions=True)
+        if self._generation is not None:
+            self._generation.cancel()
+            await asyncio.gather(self._generation, return_exceptions=True)
 
-    async def _make(self) -> None:
+    async def _generate(self) -> None:
         # A process of its own: key generation holds the interpreter lock, so a thread would block the event loop.
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "fnkit.platform.server.key_making"),
@@ -114,15 +114,15 @@ class TokenKeyKeeper:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-        key = TokenKey(pem)
+        key = SigningKey(pem)
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self._file, pem)
+        write_private_file(self._file, pem)
         self._key = key
 
 
-def _loaded(file: Path) -> TokenKey:
+def _load(file: Path) -> SigningKey:
     try:
-        return TokenKey(file.read_bytes())
+        return SigningKey(file.read_bytes())
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
         raise PlatformError(
             f"{file} is not a key of this platform.",

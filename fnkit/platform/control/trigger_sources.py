@@ -7,26 +7,26 @@ from urllib.parse import urlsplit
 
 from fnkit.contract.limits import REGIONS
 from fnkit.contract.names import NATS_ACCOUNT_RULE, is_nats_subject, is_queue_name
-from fnkit.contract.requests import CreateTrigger, NatsInput, QueueInput, SqsInput
+from fnkit.contract.requests import CreateTrigger, ScwNatsConfigInput, ScwSqsConfigInput, SqsConfigInput
 from fnkit.platform.control import validation
-from fnkit.platform.control.refusals import Refusal, invalid, required
+from fnkit.platform.control.refusals import ControlError, invalid, required
 from fnkit.platform.records.trigger import NatsSource, QueueSource, SqsSource, TriggerSource
 from fnkit.platform.store.vault import Vault
 
-__all__ = ["TriggerSources"]
+__all__ = ["TriggerSourceFactory"]
 
-_SEALED: Final = "secret_key"  # authenticated with the ciphertext, so it must not change
-_SUBJECT_MAX: Final = 256
-_KEY_MAX: Final = 1000
+_SECRET_KEY_FIELD: Final = "secret_key"  # authenticated with the ciphertext, so it must not change
+_MAX_SUBJECT_LENGTH: Final = 256
+_MAX_TEXT_LENGTH: Final = 1000
 
 
-class TriggerSources:
+class TriggerSourceFactory:
     """Creates message sources and encrypts their secret keys."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
-    def made(self, trigger_id: str, request: CreateTrigger, region: str, project_id: str) -> TriggerSource:
+    def create(self, trigger_id: str, request: CreateTrigger, region: str, project_id: str) -> TriggerSource:
         """Return the source of a new trigger.
 
         Args:
@@ -44,16 +44,18 @@ class TriggerSources:
             if config is not None
         ]
         if len(given) != 1:
-            raise Refusal(400, "exactly one of scw_sqs_config, scw_nats_config and sqs_config is required")
+            raise ControlError(400, "exactly one of scw_sqs_config, scw_nats_config and sqs_config is required")
         match given[0]:
-            case QueueInput() as queue:
-                return _queue(queue, region, project_id)
-            case NatsInput() as nats:
-                return _nats(nats, region, project_id)
-            case SqsInput() as sqs:
-                return self._sqs(trigger_id, sqs)
+            case ScwSqsConfigInput() as queue:
+                return _queue_source(queue, region, project_id)
+            case ScwNatsConfigInput() as nats:
+                return _nats_source(nats, region, project_id)
+            case SqsConfigInput() as sqs:
+                return self._sqs_source(trigger_id, sqs)
 
-    def rekeyed(self, trigger_id: str, source: TriggerSource, access: str | None, secret: str | None) -> SqsSource:
+    def with_new_credentials(
+        self, trigger_id: str, source: TriggerSource, access_key: str | None, secret_key: str | None
+    ) -> SqsSource:
         """Return the source with new credentials. A key that is ``None`` or empty stays.
 
         Raises:
@@ -64,31 +66,31 @@ class TriggerSources:
         return SqsSource(
             endpoint=source.endpoint,
             queue_url=source.queue_url,
-            access_key=_key("access_key", access) if access else source.access_key,
-            sealed=self._sealed(trigger_id, secret) if secret else source.sealed,
+            access_key=_validate_key("access_key", access_key) if access_key else source.access_key,
+            ciphertext=self._encrypt(trigger_id, secret_key) if secret_key else source.ciphertext,
         )
 
-    def secret_key(self, trigger_id: str, source: SqsSource) -> str:
+    def decrypt_secret_key(self, trigger_id: str, source: SqsSource) -> str:
         """Return the decrypted secret key.
 
         Raises:
             PlatformError: ``secret-unreadable``.
         """
-        return self._vault.open(trigger_id, _SEALED, source.sealed)
+        return self._vault.decrypt(trigger_id, _SECRET_KEY_FIELD, source.ciphertext)
 
-    def _sqs(self, trigger_id: str, config: SqsInput) -> SqsSource:
+    def _sqs_source(self, trigger_id: str, config: SqsConfigInput) -> SqsSource:
         return SqsSource(
-            endpoint=_url("endpoint", config.endpoint),
-            queue_url=_url("queue_url", config.queue_url),
-            access_key=_key("access_key", config.access_key),
-            sealed=self._sealed(trigger_id, config.secret_key),
+            endpoint=_validate_url("endpoint", config.endpoint),
+            queue_url=_validate_url("queue_url", config.queue_url),
+            access_key=_validate_key("access_key", config.access_key),
+            ciphertext=self._encrypt(trigger_id, config.secret_key),
         )
 
-    def _sealed(self, trigger_id: str, secret: str | None) -> bytes:
-        return self._vault.seal(trigger_id, _SEALED, _key(_SEALED, secret))
+    def _encrypt(self, trigger_id: str, secret: str | None) -> bytes:
+        return self._vault.encrypt(trigger_id, _SECRET_KEY_FIELD, _validate_key(_SECRET_KEY_FIELD, secret))
 
 
-def _queue(config: QueueInput, region: str, project_id: str) -> QueueSource:
+def _queue_source(config: ScwSqsConfigInput, region: str, project_id: str) -> QueueSource:
     field = "scw_sqs_config"
     if not config.queue:
         raise required(f"{field}.queue")
@@ -96,16 +98,16 @@ def _queue(config: QueueInput, region: str, project_id: str) -> QueueSource:
         raise invalid(f"{field}.queue", "must be the name of a queue: at most 80 letters, digits, - and _")
     return QueueSource(
         queue=config.queue,
-        project_id=_project(field, config.mnq_project_id, project_id),
-        region=_region(field, config.mnq_region, region),
+        project_id=_resolve_project(field, config.mnq_project_id, project_id),
+        region=_resolve_region(field, config.mnq_region, region),
     )
 
 
-def _nats(config: NatsInput, region: str, project_id: str) -> NatsSource:
+def _nats_source(config: ScwNatsConfigInput, region: str, project_id: str) -> NatsSource:
     field = "scw_nats_config"
     if not config.subject:
         raise required(f"{field}.subject")
-    if len(config.subject) > _SUBJECT_MAX or not is_nats_subject(config.subject):
+    if len(config.subject) > _MAX_SUBJECT_LENGTH or not is_nats_subject(config.subject):
         raise invalid(f"{field}.subject", "must be a NATS subject")
     if not config.mnq_nats_account_id:
         raise required(f"{field}.mnq_nats_account_id")
@@ -114,22 +116,22 @@ def _nats(config: NatsInput, region: str, project_id: str) -> NatsSource:
     return NatsSource(
         subject=config.subject,
         account_id=config.mnq_nats_account_id,
-        project_id=_project(field, config.mnq_project_id, project_id),
-        region=_region(field, config.mnq_region, region),
+        project_id=_resolve_project(field, config.mnq_project_id, project_id),
+        region=_resolve_region(field, config.mnq_region, region),
     )
 
 
-def _project(field: str, given: str | None, own: str) -> str:
+def _resolve_project(field: str, given: str | None, own: str) -> str:
     return validation.uuid_text(f"{field}.mnq_project_id", given) if given else own
 
 
-def _region(field: str, given: str | None, own: str) -> str:
+def _resolve_region(field: str, given: str | None, own: str) -> str:
     if given and given not in REGIONS:
         raise invalid(f"{field}.mnq_region", f"must be one of {', '.join(REGIONS)}")
     return given or own
 
 
-def _url(name: str, value: str | None) -> str:
+def _validate_url(name: str, value: str | None) -> str:
     if not value:
         raise required(f"sqs_config.{name}")
     try:
@@ -137,14 +139,14 @@ def _url(name: str, value: str | None) -> str:
         fine = split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
     except ValueError:
         fine = False
-    if not fine or not value.isprintable() or " " in value or len(value) > _KEY_MAX:
+    if not fine or not value.isprintable() or " " in value or len(value) > _MAX_TEXT_LENGTH:
         raise invalid(f"sqs_config.{name}", "must be an http or https URL")
     return value
 
 
-def _key(name: str, value: str | None) -> str:
+def _validate_key(name: str, value: str | None) -> str:
     if not value:
         raise required(f"sqs_config.{name}")
-    if not value.isprintable() or not value.isascii() or len(value) > _KEY_MAX:
-        raise invalid(f"sqs_config.{name}", f"must be at most {_KEY_MAX} printable characters")
+    if not value.isprintable() or not value.isascii() or len(value) > _MAX_TEXT_LENGTH:
+        raise invalid(f"sqs_config.{name}", f"must be at most {_MAX_TEXT_LENGTH} printable characters")
     return value

@@ -12,31 +12,31 @@ from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateTrigger, UpdateTrigger
 from fnkit.contract.resources import Trigger
 from fnkit.platform.control import validation
-from fnkit.platform.control.context import ControlContext, persistently
+from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.functions import Functions
-from fnkit.platform.control.listing import BY_AGE, read_listing
-from fnkit.platform.control.refusals import Refusal, not_found, transient_state
-from fnkit.platform.control.showcase import Shelf, Showcase
-from fnkit.platform.control.trigger_sources import TriggerSources
+from fnkit.platform.control.listing import ORDER_BY_CREATED, parse_list_query
+from fnkit.platform.control.refusals import ControlError, not_found, transient_state
+from fnkit.platform.control.showcase import ListResponse, RenderedCache
+from fnkit.platform.control.trigger_sources import TriggerSourceFactory
 from fnkit.platform.control.views import trigger_view
-from fnkit.platform.records.transitions import moved
+from fnkit.platform.records.transitions import transition
 from fnkit.platform.records.trigger import SqsSource, TriggerRecord, TriggerSource
 
 __all__ = ["Triggers"]
 
-_MISSING: Final = "trigger does not exist"  # recorded for GET; DELETE was recorded to append the id
+_NOT_FOUND: Final = "trigger does not exist"  # recorded for GET; DELETE was recorded to append the id
 _FILTERS: Final = ("function_id", "namespace_id", "project_id")
-_LIVE: Final = (Status.READY, Status.ERROR)
+_ACTIVE_STATUSES: Final = (Status.READY, Status.ERROR)
 
 
 class Triggers:
     """The operations on triggers."""
 
-    def __init__(self, context: ControlContext, functions: Functions, sources: TriggerSources) -> None:
+    def __init__(self, context: ControlContext, functions: Functions, sources: TriggerSourceFactory) -> None:
         self._context = context
         self._functions = functions
         self._sources = sources
-        self._showcase = Showcase(context.store.triggers, trigger_view)
+        self._cache = RenderedCache(context.store.triggers, trigger_view)
 
     def create(self, region: str, request: CreateTrigger) -> Trigger:
         """Create a trigger, which is returned as ``creating`` and becomes ready right after.
@@ -51,7 +51,7 @@ class Triggers:
         description = validation.text("description", request.description or "")
         function_id = validation.uuid_text("function_id", request.function_id)
         with store.transaction():
-            function = self._functions.record(region, function_id)
+            function = self._functions.get_record(region, function_id)
             if function.status is Status.DELETING:
                 raise not_found("Function")
             trigger_id = str(uuid.uuid4())
@@ -63,11 +63,11 @@ class Triggers:
                 project_id=function.project_id,
                 name=name,
                 description=description,
-                source=self._sources.made(trigger_id, request, region, function.project_id),
+                source=self._sources.create(trigger_id, request, region, function.project_id),
                 created_at=self._context.clock.now_ns(),
             )
             store.triggers.insert(record)
-        self._context.tasks.start(self.settle(record), f"trigger {record.id}")
+        self._context.tasks.start(self.make_ready(record), f"trigger {record.id}")
         return trigger_view(record)
 
     def get(self, region: str, trigger_id: str) -> msgspec.Raw:
@@ -76,40 +76,40 @@ class Triggers:
         Raises:
             ControlError: 404.
         """
-        if (rendered := self._showcase.show(region, trigger_id)) is None:
-            raise Refusal(404, _MISSING)
+        if (rendered := self._cache.get(region, trigger_id)) is None:
+            raise ControlError(404, _NOT_FOUND)
         return rendered
 
-    def live(self) -> list[TriggerRecord]:
+    def list_active(self) -> list[TriggerRecord]:
         """Return the triggers whose messages are to be consumed."""
-        return [record for record in self._context.store.triggers.every() if record.status in _LIVE]
+        return [record for record in self._context.store.triggers.all() if record.status in _ACTIVE_STATUSES]
 
-    def live_one(self, trigger_id: str) -> TriggerRecord | None:
+    def get_active(self, trigger_id: str) -> TriggerRecord | None:
         """Return a trigger if its messages are to be consumed, otherwise ``None``."""
         record = self._context.store.triggers.get(trigger_id)
-        return record if record is not None and record.status in _LIVE else None
+        return record if record is not None and record.status in _ACTIVE_STATUSES else None
 
-    def secret_key(self, record: TriggerRecord) -> str:
+    def decrypt_secret_key(self, record: TriggerRecord) -> str:
         """Return the decrypted secret key of a trigger's source, or ``""`` if its source has none.
 
         Raises:
             PlatformError: ``secret-unreadable``.
         """
         source = record.source
-        return self._sources.secret_key(record.id, source) if isinstance(source, SqsSource) else ""
+        return self._sources.decrypt_secret_key(record.id, source) if isinstance(source, SqsSource) else ""
 
-    async def listened(self, trigger_id: str, fault: str | None) -> None:
+    async def store_status(self, trigger_id: str, error: str | None) -> None:
         """Store whether messages can be consumed: status ``ready``, or ``error`` with the broker's message.
 
         Args:
             trigger_id: The trigger. Ignored if it is not active.
             fault: The broker's message, or ``None`` if there is no problem.
         """
-        await persistently(lambda: self._heard(trigger_id, fault))
+        await retry_until_written(lambda: self._write_status(trigger_id, error))
 
-    def list(self, region: str, query: Mapping[str, str]) -> Shelf:
+    def list(self, region: str, query: Mapping[str, str]) -> ListResponse:
         """Return a page of the triggers of a function, of a namespace, of a project, or of the region."""
-        return self._showcase.page("triggers", region, read_listing(query, BY_AGE, _FILTERS))
+        return self._cache.get_page("triggers", region, parse_list_query(query, ORDER_BY_CREATED, _FILTERS))
 
     def update(self, region: str, trigger_id: str, request: UpdateTrigger) -> Trigger:
         """Change the given fields of a trigger.
@@ -124,18 +124,20 @@ class Triggers:
         description = None if request.description is None else validation.text("description", request.description)
         keys = request.sqs_config
         with store.transaction():
-            current = self._writable(region, trigger_id)
+            current = self._get_writable(region, trigger_id)
             record = msgspec.structs.replace(
                 current,
                 name=current.name if name is None else name,
                 description=current.description if description is None else description,
             )
             if keys is not None:
-                source = self._sources.rekeyed(current.id, current.source, keys.access_key, keys.secret_key)
-                record = moved(record, Status.PENDING, source=source, error_message=None)
+                source = self._sources.with_new_credentials(
+                    current.id, current.source, keys.access_key, keys.secret_key
+                )
+                record = transition(record, Status.PENDING, source=source, error_message=None)
             store.triggers.update(record)
         if keys is not None:
-            self._context.tasks.start(self.settle(record), f"trigger {record.id}")
+            self._context.tasks.start(self.make_ready(record), f"trigger {record.id}")
         return trigger_view(record)
 
     def delete(self, region: str, trigger_id: str) -> Trigger:
@@ -146,14 +148,14 @@ class Triggers:
         """
         store = self._context.store
         with store.transaction():
-            record = moved(self._writable(region, trigger_id), Status.DELETING, error_message=None)
+            record = transition(self._get_writable(region, trigger_id), Status.DELETING, error_message=None)
             store.triggers.update(record)
         self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
         return trigger_view(record)
 
-    async def settle(self, record: TriggerRecord) -> None:
+    async def make_ready(self, record: TriggerRecord) -> None:
         """Make a new or changed trigger ready. It is ready, but idle, also if no broker is configured for it."""
-        await persistently(lambda: self._settled(record))
+        await retry_until_written(lambda: self._mark_ready(record))
 
     async def purge(self, trigger_id: str) -> None:
         """Delete a trigger in status ``deleting``, and its deliveries, from the store."""
@@ -161,33 +163,33 @@ class Triggers:
 
         def forget() -> None:
             with store.transaction():
-                store.deliveries.drop(trigger_id)
+                store.deliveries.delete_by_source(trigger_id)
                 store.triggers.delete(trigger_id)
 
-        await persistently(forget)
+        await retry_until_written(forget)
 
-    def _settled(self, record: TriggerRecord) -> None:
+    def _mark_ready(self, record: TriggerRecord) -> None:
         store = self._context.store
         with store.transaction():
             current = store.triggers.get(record.id)
             if current is not None and current.status in (Status.CREATING, Status.PENDING):
-                store.triggers.update(moved(current, Status.READY, source=_with_credential(current.source)))
+                store.triggers.update(transition(current, Status.READY, source=_with_credential(current.source)))
 
-    def _heard(self, trigger_id: str, fault: str | None) -> None:
-        current = self.live_one(trigger_id)
-        if current is None or current.error_message == fault:
+    def _write_status(self, trigger_id: str, error: str | None) -> None:
+        current = self.get_active(trigger_id)
+        if current is None or current.error_message == error:
             return
-        store, status = self._context.store, Status.READY if fault is None else Status.ERROR
+        store, status = self._context.store, Status.READY if error is None else Status.ERROR
         with store.transaction():
             if current.status is status:
-                store.triggers.update(msgspec.structs.replace(current, error_message=fault))
+                store.triggers.update(msgspec.structs.replace(current, error_message=error))
             else:
-                store.triggers.update(moved(current, status, error_message=fault))
+                store.triggers.update(transition(current, status, error_message=error))
 
-    def _writable(self, region: str, trigger_id: str) -> TriggerRecord:
+    def _get_writable(self, region: str, trigger_id: str) -> TriggerRecord:
         record = self._context.store.triggers.get(trigger_id)
         if record is None or record.region != region:
-            raise Refusal(404, f"{_MISSING}: could not find trigger with id {trigger_id}")
+            raise ControlError(404, f"{_NOT_FOUND}: could not find trigger with id {trigger_id}")
         if record.status is Status.DELETING:
             raise transient_state("trigger", record.id, record.status)
         return record

@@ -20,13 +20,13 @@ from fnkit.contract.limits import ARCHIVE_MAX_BYTES, UPLOAD_URL_SECONDS
 from fnkit.contract.resources import DownloadUrl, UploadUrl
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.functions import Functions
-from fnkit.platform.control.leftovers import Leftovers
-from fnkit.platform.control.refusals import Refusal, invalid, not_found, required
+from fnkit.platform.control.leftovers import GarbageCollector
+from fnkit.platform.control.refusals import ControlError, invalid, not_found, required
 from fnkit.platform.store.blobs import Blob, BlobWriter
 
 __all__ = ["Uploads"]
 
-_DENIED: Final = "the signature of this URL is missing, wrong or expired; ask for a new URL"
+_INVALID_SIGNATURE: Final = "the signature of this URL is missing, wrong or expired; ask for a new URL"
 
 
 class Uploads:
@@ -39,10 +39,12 @@ class Uploads:
         key: The HMAC key of the signatures.
     """
 
-    def __init__(self, context: ControlContext, functions: Functions, leftovers: Leftovers, key: bytes) -> None:
+    def __init__(
+        self, context: ControlContext, functions: Functions, garbage_collector: GarbageCollector, key: bytes
+    ) -> None:
         self._context = context
         self._functions = functions
-        self._leftovers = leftovers
+        self._garbage_collector = garbage_collector
         self._key = key
 
     def upload_url(self, region: str, function_id: str, query: Mapping[str, str], base: str) -> UploadUrl:
@@ -57,10 +59,10 @@ class Uploads:
         Raises:
             ControlError: The function does not exist or is being deleted, or the size is invalid.
         """
-        record = self._functions.writable(region, function_id)
-        size = _content_length(query.get("content_length"))
+        record = self._functions.get_writable(region, function_id)
+        size = _parse_content_length(query.get("content_length"))
         return UploadUrl(
-            url=self._url(base, "PUT", record.id, size),
+            url=self._signed_url(base, "PUT", record.id, size),
             headers={"content-length": [str(size)], "content-type": ["application/octet-stream"]},
         )
 
@@ -75,10 +77,10 @@ class Uploads:
         Raises:
             ControlError: The function does not exist or has no code.
         """
-        record = self._functions.record(region, function_id)
+        record = self._functions.get_record(region, function_id)
         if record.archive is None:
             raise not_found("Function code")
-        return DownloadUrl(url=self._url(base, "GET", record.id, 0), headers={})
+        return DownloadUrl(url=self._signed_url(base, "GET", record.id, 0), headers={})
 
     async def receive(self, function_id: str, query: Mapping[str, str], body: AsyncIterator[bytes]) -> Blob:
         """Store an uploaded archive. Nothing changes unless it is complete.
@@ -92,19 +94,19 @@ class Uploads:
             ControlError: The signature is invalid or expired, or the body's size is not the announced one.
             OSError: The archive could not be written.
         """
-        size = self._checked("PUT", function_id, query)
-        self._alive(function_id)
+        size = self._verify("PUT", function_id, query)
+        self._require_function(function_id)
         writer = self._context.blobs.writer()
         try:
-            await _fill(writer, body, size)
+            await _copy_body(writer, body, size)
             blob = await asyncio.get_running_loop().run_in_executor(None, writer.finish)
-            self._keep(function_id, writer, blob)
+            self._commit(function_id, writer, blob)
         except BaseException:
             writer.discard()
             raise
         return blob
 
-    def archive(self, function_id: str, query: Mapping[str, str]) -> Path:
+    def archive_path(self, function_id: str, query: Mapping[str, str]) -> Path:
         """Return the path of the archive for a download.
 
         Args:
@@ -114,59 +116,59 @@ class Uploads:
         Raises:
             ControlError: The signature is invalid or expired, or the function has no code.
         """
-        self._checked("GET", function_id, query)
+        self._verify("GET", function_id, query)
         record = self._context.store.functions.get(function_id)
         if record is None or record.archive is None:
             raise not_found("Function code")
         return self._context.blobs.path(record.archive)
 
-    def _keep(self, function_id: str, writer: BlobWriter, blob: Blob) -> None:
+    def _commit(self, function_id: str, writer: BlobWriter, blob: Blob) -> None:
         store = self._context.store
         record = store.functions.get(function_id)
         if record is None:
             raise not_found("Function")
         # Do not await in between: the archive could be collected as garbage before the function refers to it.
-        writer.keep()
+        writer.commit()
         with store.transaction():
             store.functions.update(msgspec.structs.replace(record, archive=blob.sha256))
         if record.archive != blob.sha256:
-            self._leftovers.archive(record.archive)
+            self._garbage_collector.remove_archive(record.archive)
 
-    def _alive(self, function_id: str) -> None:
+    def _require_function(self, function_id: str) -> None:
         if self._context.store.functions.get(function_id) is None:
             raise not_found("Function")
 
-    def _url(self, base: str, method: str, function_id: str, size: int) -> str:
+    def _signed_url(self, base: str, method: str, function_id: str, size: int) -> str:
         expires = int(self._context.clock.now()) + UPLOAD_URL_SECONDS
         signed = {"size": str(size), "expires": str(expires)}
-        query = urlencode({**signed, "signature": self._signature(method, function_id, signed)})
+        query = urlencode({**signed, "signature": self._compute_signature(method, function_id, signed)})
         return f"{base}/uploads/function-{function_id}.zip?{query}"
 
-    def _checked(self, method: str, function_id: str, query: Mapping[str, str]) -> int:
+    def _verify(self, method: str, function_id: str, query: Mapping[str, str]) -> int:
         signed = {"size": query.get("size", ""), "expires": query.get("expires", "")}
         # The signature is checked before the numbers are parsed: what is signed was written by this platform.
-        expected = self._signature(method, function_id, signed)
+        expected = self._compute_signature(method, function_id, signed)
         if not hmac.compare_digest(expected.encode(), query.get("signature", "").encode()):
-            raise Refusal(403, _DENIED)
+            raise ControlError(403, _INVALID_SIGNATURE)
         if int(signed["expires"]) < self._context.clock.now():
-            raise Refusal(403, _DENIED)
+            raise ControlError(403, _INVALID_SIGNATURE)
         return int(signed["size"])
 
-    def _signature(self, method: str, function_id: str, signed: Mapping[str, str]) -> str:
+    def _compute_signature(self, method: str, function_id: str, signed: Mapping[str, str]) -> str:
         text = "\n".join((method, function_id, signed["size"], signed["expires"]))
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
 
 
-async def _fill(writer: BlobWriter, body: AsyncIterator[bytes], size: int) -> None:
+async def _copy_body(writer: BlobWriter, body: AsyncIterator[bytes], size: int) -> None:
     async for chunk in body:
         if writer.size + len(chunk) > size:
-            raise Refusal(400, f"the body is larger than the announced content_length of {size} bytes")
+            raise ControlError(400, f"the body is larger than the announced content_length of {size} bytes")
         writer.write(chunk)
     if writer.size != size:
-        raise Refusal(400, f"the body has {writer.size} bytes, not the announced content_length of {size}")
+        raise ControlError(400, f"the body has {writer.size} bytes, not the announced content_length of {size}")
 
 
-def _content_length(text: str | None) -> int:
+def _parse_content_length(text: str | None) -> int:
     if not text:
         raise required("content_length")
     if not (text.isascii() and text.isdigit()) or not int(text[:20]):

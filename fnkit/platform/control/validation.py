@@ -16,8 +16,8 @@ from fnkit.contract.limits import (
     TIMEOUT_MAX_SECONDS,
     TIMEOUT_MIN_SECONDS,
 )
-from fnkit.contract.names import TRIGGER_NAME_RULE, function_name_fault, is_hostname
-from fnkit.platform.control.refusals import Refusal, invalid, required
+from fnkit.contract.names import TRIGGER_NAME_RULE, function_name_error, is_hostname
+from fnkit.platform.control.refusals import ControlError, invalid, required
 
 __all__ = [
     "environment",
@@ -36,17 +36,17 @@ __all__ = [
     "timeout",
     "trigger_name",
     "uuid_text",
-    "variable_name",
+    "check_variable_name",
 ]
 
-_SECOND: Final = 10**9
-_NAMESPACE_NAME_MAX: Final = 100
-_TEXT_MAX: Final = 4096
-_HOSTNAME_SHOWN: Final = 253
-_TAGS_MAX: Final = 256
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_COMPILED: Final = ("Go", "Rust")
+_NANOSECONDS_PER_SECOND: Final = 10**9
+_MAX_NAMESPACE_NAME_LENGTH: Final = 100
+_MAX_TEXT_LENGTH: Final = 4096
+_MAX_ECHO: Final = 253
+_MAX_TAGS: Final = 256
+_UUID_PATTERN: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
+_COMPILED_LANGUAGES: Final = ("Go", "Rust")
 
 
 def namespace_name(name: str | None) -> str:
@@ -56,9 +56,9 @@ def namespace_name(name: str | None) -> str:
     """
     if not name:
         raise required("name")
-    if len(name) > _NAMESPACE_NAME_MAX:
-        raise Refusal(400, "Key: 'Namespace.Name' Error:Field validation for 'Name' failed on the 'max' tag")
-    if _CONTROL.search(name):
+    if len(name) > _MAX_NAMESPACE_NAME_LENGTH:
+        raise ControlError(400, "Key: 'Namespace.Name' Error:Field validation for 'Name' failed on the 'max' tag")
+    if _CONTROL_CHARACTER.search(name):
         raise invalid("name", "must not contain control characters")
     return name
 
@@ -67,8 +67,8 @@ def function_name(name: str | None) -> str:
     """Validate a function's name, with the real API's rule and messages."""
     if not name:
         raise required("name")
-    if fault := function_name_fault(name):
-        raise Refusal(400, fault)
+    if fault := function_name_error(name):
+        raise ControlError(400, fault)
     return name
 
 
@@ -77,7 +77,7 @@ def hostname(name: str | None) -> str:
     if not name:
         raise required("hostname")
     if not is_hostname(name):
-        raise Refusal(400, f"could not validate domain [{name[:_HOSTNAME_SHOWN]}]")
+        raise ControlError(400, f"could not validate domain [{name[:_MAX_ECHO]}]")
     return name
 
 
@@ -94,7 +94,7 @@ def uuid_text(field: str, value: str | None) -> str:
     """Validate a UUID and return it in lower case."""
     if not value:
         raise required(field)
-    if not _UUID.fullmatch(value):
+    if not _UUID_PATTERN.fullmatch(value):
         raise invalid(field, "must be a UUID")
     return str(uuid.UUID(value))
 
@@ -106,15 +106,15 @@ def private_network(value: str) -> str | None:
 
 def text(field: str, value: str) -> str:
     """Validate free text of at most 4096 characters."""
-    if len(value) > _TEXT_MAX:
-        raise invalid(field, f"must be at most {_TEXT_MAX} characters long")
+    if len(value) > _MAX_TEXT_LENGTH:
+        raise invalid(field, f"must be at most {_MAX_TEXT_LENGTH} characters long")
     return value
 
 
 def tags(values: list[str]) -> tuple[str, ...]:
     """Validate at most 256 tags of at most 4096 characters."""
-    if len(values) > _TAGS_MAX:
-        raise invalid("tags", f"must be at most {_TAGS_MAX}")
+    if len(values) > _MAX_TAGS:
+        raise invalid("tags", f"must be at most {_MAX_TAGS}")
     return tuple(text("tags", value) for value in values)
 
 
@@ -124,7 +124,7 @@ def environment(variables: dict[str, str]) -> dict[str, str]:
     if len(variables) > ENVIRONMENT_MAX_ENTRIES:
         raise invalid(field, f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries")
     for key, value in variables.items():
-        variable_name(field, key)
+        check_variable_name(field, key)
         if "\0" in value:
             raise invalid(field, f"{key!r} must not contain a NUL character")
         if len(value) > ENVIRONMENT_VALUE_MAX_CHARS:
@@ -132,7 +132,7 @@ def environment(variables: dict[str, str]) -> dict[str, str]:
     return variables
 
 
-def variable_name(field: str, key: str) -> None:
+def check_variable_name(field: str, key: str) -> None:
     """Check that a process can have an environment variable of this name: not empty, no ``=``, no NUL.
 
     Args:
@@ -166,7 +166,11 @@ def timeout(value: str) -> int:
     nanoseconds = parse_api_duration(value) if len(value) <= len("-315576000000.000000000s") else None
     if nanoseconds is None:
         raise invalid("timeout", f'must be a duration such as "300s", not {value[:64]!r}')
-    if not TIMEOUT_MIN_SECONDS * _SECOND <= nanoseconds <= TIMEOUT_MAX_SECONDS * _SECOND:
+    if (
+        not TIMEOUT_MIN_SECONDS * _NANOSECONDS_PER_SECOND
+        <= nanoseconds
+        <= TIMEOUT_MAX_SECONDS * _NANOSECONDS_PER_SECOND
+    ):
         raise invalid("timeout", f"must be between {TIMEOUT_MIN_SECONDS}s and {TIMEOUT_MAX_SECONDS}s")
     return nanoseconds
 
@@ -176,10 +180,15 @@ def handler(value: str, language: str) -> str:
 
     Interpreted languages need ``folder/file.function``. A path that leads out of the archive is invalid.
     """
-    error = Refusal(400, "handler value is invalid")
-    if _CONTROL.search(value) or value.startswith("/") or ".." in value.split("/") or len(value) > _TEXT_MAX:
+    error = ControlError(400, "handler value is invalid")
+    if (
+        _CONTROL_CHARACTER.search(value)
+        or value.startswith("/")
+        or ".." in value.split("/")
+        or len(value) > _MAX_TEXT_LENGTH
+    ):
         raise error
-    if language not in _COMPILED:
+    if language not in _COMPILED_LANGUAGES:
         module, dot, function = value.rpartition("/")[2].rpartition(".")
         if not (module and dot and function):
             raise error
@@ -188,22 +197,22 @@ def handler(value: str, language: str) -> str:
 
 def privacy(value: str | None, default: str) -> str:
     """Validate ``public`` or ``private``; ``default`` if not given."""
-    return _choice("privacy", value, default, tuple(Privacy))
+    return _validate_choice("privacy", value, default, tuple(Privacy))
 
 
 def http_option(value: str | None, default: str) -> str:
     """Validate ``enabled`` or ``redirected``; ``default`` if not given."""
-    return _choice("http_option", value, default, tuple(HttpOption))
+    return _validate_choice("http_option", value, default, tuple(HttpOption))
 
 
 def sandbox(value: str | None, default: str) -> str:
     """Validate ``v1`` or ``v2``; ``default`` if not given."""
-    return _choice("sandbox", value, default, tuple(Sandbox))
+    return _validate_choice("sandbox", value, default, tuple(Sandbox))
 
 
-def _choice(field: str, value: str | None, default: str, known: tuple[str, ...]) -> str:
+def _validate_choice(field: str, value: str | None, default: str, allowed: tuple[str, ...]) -> str:
     if value is None or is_unset(value):
         return default
-    if value not in known:
-        raise invalid(field, f"must be one of {', '.join(known)}")
+    if value not in allowed:
+        raise invalid(field, f"must be one of {', '.join(allowed)}")
     return str(value)

@@ -17,8 +17,8 @@ from fnkit.contract.resources import (
     Domain,
     Function,
     Namespace,
-    NatsConfig,
-    QueueConfig,
+    ScwNatsConfig,
+    ScwSqsConfig,
     Runtime,
     SqsConfig,
     Token,
@@ -26,8 +26,8 @@ from fnkit.contract.resources import (
 )
 from fnkit.contract.runtimes import RuntimeTable
 from fnkit.platform.control.hosts import domain_name, registry_endpoint
-from fnkit.platform.control.secrets import shown
-from fnkit.platform.control.timestamps import exact, rounded
+from fnkit.platform.control.secrets import public_view
+from fnkit.platform.control.timestamps import format_nanoseconds, format_microseconds
 from fnkit.platform.control.token_expiry import format_expiry
 from fnkit.platform.records.cron import CronRecord
 from fnkit.platform.records.domain import DomainRecord
@@ -37,9 +37,9 @@ from fnkit.platform.records.token import TokenRecord
 from fnkit.platform.records.trigger import NatsSource, QueueSource, SqsSource, TriggerRecord
 
 __all__ = [
-    "CREATED",
-    "READ",
-    "UPDATED",
+    "CREATED_TIMESTAMPS",
+    "NO_TIMESTAMPS",
+    "UPDATED_TIMESTAMPS",
     "cron_view",
     "domain_view",
     "function_view",
@@ -48,12 +48,12 @@ __all__ = [
     "trigger_view",
 ]
 
-READ: frozenset[str] = frozenset()
-UPDATED = frozenset({"updated_at"})
-CREATED = frozenset({"created_at", "updated_at"})
+NO_TIMESTAMPS: frozenset[str] = frozenset()
+UPDATED_TIMESTAMPS = frozenset({"updated_at"})
+CREATED_TIMESTAMPS = frozenset({"created_at", "updated_at"})
 
 
-def namespace_view(record: NamespaceRecord, fresh: frozenset[str] = READ) -> Namespace:
+def namespace_view(record: NamespaceRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Namespace:
     """Return the API's object for a namespace."""
     registered = bool(record.registry_namespace_id)
     return Namespace(
@@ -67,17 +67,17 @@ def namespace_view(record: NamespaceRecord, fresh: frozenset[str] = READ) -> Nam
         error_message=record.error_message,
         registry_endpoint=registry_endpoint(record.label, record.region) if registered else "",
         description=record.description,
-        secret_environment_variables=shown(record.secrets),
+        secret_environment_variables=public_view(record.secrets),
         tags=list(record.tags),
-        created_at=_time("created_at", record.created_at, fresh),
-        updated_at=_time("updated_at", record.updated_at, fresh),
+        created_at=_format_time("created_at", record.created_at, just_written),
+        updated_at=_format_time("updated_at", record.updated_at, just_written),
         vpc_integration_activated=record.vpc_integration_activated,
         region=record.region,
     )
 
 
 def function_view(
-    record: FunctionRecord, suffix: str, runtimes: RuntimeTable, fresh: frozenset[str] = READ
+    record: FunctionRecord, suffix: str, runtimes: RuntimeTable, just_written: frozenset[str] = NO_TIMESTAMPS
 ) -> Function:
     """Return the API's object for a function.
 
@@ -105,14 +105,14 @@ def function_view(
         privacy=settings.privacy,
         description=record.description,
         domain_name=domain_name(record.host_label, record.region, suffix),
-        secret_environment_variables=shown(settings.secrets),
+        secret_environment_variables=public_view(settings.secrets),
         http_option=settings.http_option,
         runtime_message=_runtime_message(runtimes.find(settings.runtime)),
         build_message=record.build_message,
         sandbox=settings.sandbox,
-        created_at=_time("created_at", record.created_at, fresh),
-        updated_at=_time("updated_at", record.updated_at, fresh),
-        ready_at=None if record.ready_at is None else rounded(record.ready_at),
+        created_at=_format_time("created_at", record.created_at, just_written),
+        updated_at=_format_time("updated_at", record.updated_at, just_written),
+        ready_at=None if record.ready_at is None else format_microseconds(record.ready_at),
         tags=list(record.tags),
         private_network_id=record.private_network_id,
         region=record.region,
@@ -143,14 +143,14 @@ def domain_view(record: DomainRecord) -> Domain:
     )
 
 
-def token_view(record: TokenRecord, shown: str = "<hidden>", public_key: str = "") -> Token:
+def token_view(record: TokenRecord, token_text: str = "<hidden>", public_key: str = "") -> Token:
     """Return the API's object for a token.
 
     As recorded, only the response that creates a token contains the token and the public key.
     """
     return Token(
         id=record.id,
-        token=shown,
+        token=token_text,
         function_id=record.function_id or msgspec.UNSET,
         namespace_id=record.namespace_id or msgspec.UNSET,
         public_key=public_key,
@@ -163,13 +163,13 @@ def token_view(record: TokenRecord, shown: str = "<hidden>", public_key: str = "
 def trigger_view(record: TriggerRecord) -> Trigger:
     """Return the API's object for a trigger, without secrets."""
     source = record.source
-    queue: QueueConfig | msgspec.UnsetType = msgspec.UNSET
-    nats: NatsConfig | msgspec.UnsetType = msgspec.UNSET
+    queue: ScwSqsConfig | msgspec.UnsetType = msgspec.UNSET
+    nats: ScwNatsConfig | msgspec.UnsetType = msgspec.UNSET
     sqs: SqsConfig | msgspec.UnsetType = msgspec.UNSET
     match source:
         case QueueSource():
             kind = "scw_sqs"
-            queue = QueueConfig(
+            queue = ScwSqsConfig(
                 queue=source.queue,
                 mnq_project_id=source.project_id,
                 mnq_region=source.region,
@@ -177,7 +177,7 @@ def trigger_view(record: TriggerRecord) -> Trigger:
             )
         case NatsSource():
             kind = "scw_nats"
-            nats = NatsConfig(
+            nats = ScwNatsConfig(
                 subject=source.subject,
                 mnq_nats_account_id=source.account_id,
                 mnq_project_id=source.project_id,
@@ -203,8 +203,8 @@ def trigger_view(record: TriggerRecord) -> Trigger:
     )
 
 
-def _time(name: str, nanoseconds: int, fresh: frozenset[str]) -> str:
-    return exact(nanoseconds) if name in fresh else rounded(nanoseconds)
+def _format_time(name: str, nanoseconds: int, just_written: frozenset[str]) -> str:
+    return format_nanoseconds(nanoseconds) if name in just_written else format_microseconds(nanoseconds)
 
 
 def _runtime_message(runtime: Runtime | None) -> str:

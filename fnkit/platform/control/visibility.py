@@ -7,18 +7,18 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from fnkit.platform.control.callers import Caller
+from fnkit.platform.control.callers import Principal
 from fnkit.platform.control.refusals import permissions_denied
 from fnkit.platform.store.database import Store
 
-__all__ = ["Visibility", "resource_name"]
+__all__ = ["AccessScope", "resource_name"]
 
 T = TypeVar("T")
 
-_NOBODY: Final = "00000000-0000-0000-0000-000000000000"
-_OF_A_FUNCTION: Final = frozenset({"crons", "domains"})
+_NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
+_FUNCTION_SCOPED_KINDS: Final = frozenset({"crons", "domains"})
 """Kinds that are listed by function only. Other kinds have a project of their own to filter by."""
-_NAMED_OTHERWISE: Final = {"functions": "functions", "issue-jwt": "function_tokens"}
+_IRREGULAR_NAMES: Final = {"functions": "functions", "issue-jwt": "function_tokens"}
 
 
 def resource_name(kind: str) -> str:
@@ -27,47 +27,47 @@ def resource_name(kind: str) -> str:
     >>> resource_name("crons"), resource_name("functions")
     ('function_crons', 'functions')
     """
-    return _NAMED_OTHERWISE.get(kind, f"function_{kind}")
+    return _IRREGULAR_NAMES.get(kind, f"function_{kind}")
 
 
-class Visibility:
+class AccessScope:
     """The resources that a principal has access to: all, or those of one project."""
 
-    def __init__(self, store: Store, caller: Caller) -> None:
+    def __init__(self, store: Store, principal: Principal) -> None:
         self._store = store
-        self._project = caller.project_id
+        self._project_id = principal.project_id
 
-    def sees(self, kind: str, record_id: str) -> bool:
+    def can_see(self, kind: str, record_id: str) -> bool:
         """Return whether the principal has access to a resource. A bound key has none to what does not exist."""
-        return self._project is None or self._project_of(kind, record_id) == self._project
+        return self._project_id is None or self._project_of(kind, record_id) == self._project_id
 
-    def query(self, kind: str, query: Mapping[str, str]) -> Mapping[str, str]:
+    def narrow_query(self, kind: str, query: Mapping[str, str]) -> Mapping[str, str]:
         """Return the query of a list with filters that restrict it to the accessible resources."""
-        if self._project is None:
+        if self._project_id is None:
             return query
-        if kind in _OF_A_FUNCTION:
+        if kind in _FUNCTION_SCOPED_KINDS:
             function_id = query.get("function_id", "")
-            is_accessible = not function_id or self.sees("functions", function_id)
-            return query if is_accessible else {**query, "function_id": _NOBODY}
-        project_id = query.get("project_id") or self._project
-        return {**query, "project_id": project_id if project_id == self._project else _NOBODY}
+            is_accessible = not function_id or self.can_see("functions", function_id)
+            return query if is_accessible else {**query, "function_id": _NIL_UUID}
+        project_id = query.get("project_id") or self._project_id
+        return {**query, "project_id": project_id if project_id == self._project_id else _NIL_UUID}
 
-    def body(self, body: T) -> T:
+    def narrow_body(self, body: T) -> T:
         """Return a request's body with references to inaccessible resources replaced by the nil UUID.
 
         Raises:
             ControlError: 403, the body names another project. This reveals nothing: the client chose the project.
         """
-        if self._project is None or not isinstance(body, msgspec.Struct):
+        if self._project_id is None or not isinstance(body, msgspec.Struct):
             return body
         project = getattr(body, "project_id", None)
-        if project and project.lower() != self._project:
+        if project and project.lower() != self._project_id:
             raise permissions_denied("write", resource_name("namespaces"))
         hidden = {}
         for field, kind in (("function_id", "functions"), ("namespace_id", "namespaces")):
             record_id = getattr(body, field, None)
-            if record_id and not self.sees(kind, record_id.lower()):
-                hidden[field] = _NOBODY
+            if record_id and not self.can_see(kind, record_id.lower()):
+                hidden[field] = _NIL_UUID
         return msgspec.structs.replace(body, **hidden) if hidden else body
 
     def _project_of(self, kind: str, record_id: str) -> str | None:

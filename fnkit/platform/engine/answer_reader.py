@@ -14,23 +14,25 @@ from typing import Final
 
 import httptools
 
-from fnkit.platform.engine.answers import AnswerHeaders, KnownHead, known_answer, remember_answer
-from fnkit.platform.engine.calls import LocalCall
-from fnkit.platform.engine.marks import MARK_HEADER, marks
+from fnkit.platform.engine.answers import ResponseHeaders, CachedHead, lookup_head, store_head
+from fnkit.platform.engine.calls import LocalPendingRequest
+from fnkit.platform.engine.marks import NONCE_HEADER, nonce_lines
 
-__all__ = ["AnswerReader", "NoAnswerError"]
+__all__ = ["ResponseReader", "ProtocolViolation"]
 
-_HEAD_MAX: Final = 1024 * 1024  # bytes; the default of Go's HTTP client, which the real platform's runtime uses
+_MAX_HEAD_BYTES: Final = (
+    1024 * 1024
+)  # bytes; the default of Go's HTTP client, which the real platform's runtime uses
 _FIRST_FINAL_STATUS: Final = 200
-_REQUEST: Final = b"POST / HTTP/1.1\r\ncontent-type: application/json%b\r\ncontent-length: %d\r\n\r\n"
-_marks: Final = marks()
+_REQUEST_TEMPLATE: Final = b"POST / HTTP/1.1\r\ncontent-type: application/json%b\r\ncontent-length: %d\r\n\r\n"
+_nonces: Final = nonce_lines()
 
 
-class NoAnswerError(Exception):
+class ProtocolViolation(Exception):
     """What the instance sent is no response to the request. The message states the reason."""
 
 
-class AnswerReader:
+class ResponseReader:
     """Parses the responses of one instance, in turn, and hands them to the request that waits.
 
     Attributes:
@@ -42,29 +44,29 @@ class AnswerReader:
     def __init__(self) -> None:
         self.has_trailing_data = False
         self.connection_close = False
-        self._call: LocalCall | None = None
-        self._mark = b""  # the header line that the head of the current response must end with
-        self._strange = False  # the head carries the nonce of another request
-        self._in_body = False
-        self._complete = False
+        self._request: LocalPendingRequest | None = None
+        self._nonce_line = b""  # the header line that the head of the current response must end with
+        self._is_nonce_wrong = False  # the head carries the nonce of another request
+        self._is_in_body = False
+        self._is_complete = False
         self._head_bytes = 0
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head: tuple[int, AnswerHeaders] | None = None
+        self._head: tuple[int, ResponseHeaders] | None = None
         self._parser = httptools.HttpResponseParser(self)
 
-    def expect(self, call: LocalCall) -> None:
+    def expect(self, request: LocalPendingRequest) -> None:
         """Deliver the next response to this request."""
-        self._call = call
-        self._mark = next(_marks)
-        self._in_body = False
+        self._request = request
+        self._nonce_line = next(_nonces)
+        self._is_in_body = False
         self._head = None
         self._head_bytes = 0
 
-    def question(self, document: bytes) -> bytes:
+    def encode_request(self, document: bytes) -> bytes:
         """Return the bytes of the request, with its nonce."""
-        return _REQUEST % (self._mark, len(document)) + document
+        return _REQUEST_TEMPLATE % (self._nonce_line, len(document)) + document
 
-    def read(self, data: bytes) -> bool:
+    def feed(self, data: bytes) -> bool:
         """Parse received bytes.
 
         Returns:
@@ -74,39 +76,39 @@ class AnswerReader:
             ProtocolViolation: The bytes are no response to the current request.
         """
         is_first = self._head_bytes == 0
-        if is_first and (known := known_answer(data, self._mark)) is not None:
-            self._pass_known(*known)
+        if is_first and (known := lookup_head(data, self._nonce_line)) is not None:
+            self._deliver_cached(*known)
             return True
-        if not self._in_body:
+        if not self._is_in_body:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.has_trailing_data = True
-            if not self._complete:
-                reason = "it answered another request" if self._strange else "its response was not HTTP"
-                raise NoAnswerError(reason) from None
-        if not self._complete:
-            if not self._in_body and self._head_bytes > _HEAD_MAX:
-                raise NoAnswerError(f"the head of its response exceeds {_HEAD_MAX} bytes")
+            if not self._is_complete:
+                reason = "it answered another request" if self._is_nonce_wrong else "its response was not HTTP"
+                raise ProtocolViolation(reason) from None
+        if not self._is_complete:
+            if not self._is_in_body and self._head_bytes > _MAX_HEAD_BYTES:
+                raise ProtocolViolation(f"the head of its response exceeds {_MAX_HEAD_BYTES} bytes")
             return False
         if is_first and self._head is not None and not self.has_trailing_data and not self.connection_close:
-            remember_answer(data, self._mark, *self._head)
-        self._complete = False
+            store_head(data, self._nonce_line, *self._head)
+        self._is_complete = False
         return True
 
-    def _pass_known(self, head: KnownHead, body: bytes) -> None:
-        listener = self._call.listener if self._call is not None else None
+    def _deliver_cached(self, head: CachedHead, body: bytes) -> None:
+        listener = self._request.handler if self._request is not None else None
         if listener is not None:
-            listener.answer_started(head.status, head.headers)
+            listener.on_response_start(head.status, head.headers)
             if body:
-                listener.answer_data(body)
+                listener.on_response_data(body)
 
     # Callbacks of the parser
 
     def on_message_begin(self) -> None:
         """Note whether another response begins after the first."""
-        self.has_trailing_data = self._complete
+        self.has_trailing_data = self._is_complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header."""
@@ -115,28 +117,28 @@ class AnswerReader:
     def on_headers_complete(self) -> None:
         """Check the nonce and start the response."""
         headers, self._headers = self._headers, []
-        if self._complete:
+        if self._is_complete:
             return  # the head of a second response, which is dropped
         status = self._parser.get_status_code()
         if status < _FIRST_FINAL_STATUS:
             raise httptools.HttpParserError("an interim response")
-        nonces = [value for name, value in headers if name.lower() == MARK_HEADER]
+        nonces = [value for name, value in headers if name.lower() == NONCE_HEADER]
         # The whole list is compared: a second nonce header is a violation too.
-        self._strange = nonces != [self._mark.rpartition(b" ")[2]]
-        if self._strange:
+        self._is_nonce_wrong = nonces != [self._nonce_line.rpartition(b" ")[2]]
+        if self._is_nonce_wrong:
             raise httptools.HttpParserError("a response to another request")
-        self._in_body = True
-        self._head = (status, tuple(header for header in headers if header[0].lower() != MARK_HEADER))
-        if self._call is not None and self._call.listener is not None:
-            self._call.listener.answer_started(*self._head)
+        self._is_in_body = True
+        self._head = (status, tuple(header for header in headers if header[0].lower() != NONCE_HEADER))
+        if self._request is not None and self._request.handler is not None:
+            self._request.handler.on_response_start(*self._head)
 
     def on_body(self, data: bytes) -> None:
         """Deliver a part of the body."""
-        if not self._complete and self._call is not None and self._call.listener is not None:
-            self._call.listener.answer_data(data)
+        if not self._is_complete and self._request is not None and self._request.handler is not None:
+            self._request.handler.on_response_data(data)
 
     def on_message_complete(self) -> None:
         """Note the end of the response."""
-        if not self._complete and not self._parser.should_keep_alive():
+        if not self._is_complete and not self._parser.should_keep_alive():
             self.connection_close = True
-        self._complete = True
+        self._is_complete = True

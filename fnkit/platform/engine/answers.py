@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-__all__ = ["AnswerHeaders", "KnownHead", "known_answer", "remember_answer"]
+__all__ = ["ResponseHeaders", "CachedHead", "lookup_head", "store_head"]
 
-AnswerHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
+ResponseHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
-_HEADS_MAX: Final = 1024  # handlers choose their headers, so the cache must be bounded
-_HEAD_MAX_BYTES: Final = 1024
-_END: Final = b"\r\n\r\n"
-_BODILESS: Final = (204, 304)
+_MAX_CACHED_HEADS: Final = 1024  # handlers choose their headers, so the cache must be bounded
+_MAX_CACHED_HEAD_BYTES: Final = 1024
+_HEAD_END: Final = b"\r\n\r\n"
+_BODILESS_STATUSES: Final = (204, 304)
 
 
 @dataclass(frozen=True, slots=True)
-class KnownHead:
+class CachedHead:
     """A parsed head.
 
     Attributes:
@@ -26,28 +26,28 @@ class KnownHead:
     """
 
     status: int
-    headers: AnswerHeaders
-    length: int
+    headers: ResponseHeaders
+    content_length: int
 
 
-_known: Final[dict[bytes, KnownHead]] = {}
+_cached_heads: Final[dict[bytes, CachedHead]] = {}
 
 
-def known_answer(data: bytes, nonce_line: bytes) -> tuple[KnownHead, bytes] | None:
+def lookup_head(data: bytes, nonce_line: bytes) -> tuple[CachedHead, bytes] | None:
     """Return head and body if ``data`` is exactly one complete response with a cached head.
 
     Args:
         data: The received bytes.
         nonce_line: The line that must end the head, with the line break before it.
     """
-    head, _, body = data.partition(_END)
+    head, _, body = data.partition(_HEAD_END)
     if not head.endswith(nonce_line):
         return None
-    cached = _known.get(head[: -len(nonce_line)])
-    return (cached, body) if cached is not None and len(body) == cached.length else None
+    cached = _cached_heads.get(head[: -len(nonce_line)])
+    return (cached, body) if cached is not None and len(body) == cached.content_length else None
 
 
-def remember_answer(data: bytes, nonce_line: bytes, status: int, headers: AnswerHeaders) -> None:
+def store_head(data: bytes, nonce_line: bytes, status: int, headers: ResponseHeaders) -> None:
     """Cache the head of a response that the parser accepted as complete and that keeps the connection open.
 
     Args:
@@ -56,17 +56,17 @@ def remember_answer(data: bytes, nonce_line: bytes, status: int, headers: Answer
         status: The status code.
         headers: The headers without the nonce.
     """
-    head, _, body = data.partition(_END)
+    head, _, body = data.partition(_HEAD_END)
     names = [name.lower() for name, _ in headers]
     lengths = [value for name, value in headers if name.lower() == b"content-length"]
     if (
         # Only heads that declare the length of the body themselves: the end of others depends on more than the
         # head.
-        len(_known) < _HEADS_MAX
-        and len(head) <= _HEAD_MAX_BYTES
+        len(_cached_heads) < _MAX_CACHED_HEADS
+        and len(head) <= _MAX_CACHED_HEAD_BYTES
         and head.endswith(nonce_line)
         and lengths == [b"%d" % len(body)]
-        and status not in _BODILESS
+        and status not in _BODILESS_STATUSES
         and b"transfer-encoding" not in names
     ):
-        _known[head[: -len(nonce_line)]] = KnownHead(status, headers, len(body))
+        _cached_heads[head[: -len(nonce_line)]] = CachedHead(status, headers, len(body))

@@ -12,13 +12,13 @@ from typing import Final
 
 from fnkit.platform.engine.instance import Instance
 
-__all__ = ["Blanks"]
+__all__ = ["WarmPool"]
 
-_REFILL_SECONDS: Final = 0.05
-_REPLACE_SECONDS: Final = 0.5
+_REFILL_DELAY: Final = 0.05
+_REPLACEMENT_DELAY: Final = 0.5
 
 
-class Blanks:
+class WarmPool:
     """Pre-warmed workers by interpreter.
 
     Args:
@@ -29,72 +29,72 @@ class Blanks:
     def __init__(self, size: int, fork: Callable[[str], Awaitable[Instance]]) -> None:
         self._size = size
         self._fork = fork
-        self._in_hand: dict[str, deque[Instance]] = {}
+        self._available: dict[str, deque[Instance]] = {}
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refilling: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._closed = False
 
-    def take(self, interpreter: str) -> Instance | None:
+    def acquire(self, interpreter: str) -> Instance | None:
         """Return a live worker, ``None`` without one."""
-        workers = self._in_hand.get(interpreter)
+        workers = self._available.get(interpreter)
         while workers:
             worker = workers.popleft()
-            if worker.is_blank:
+            if worker.is_prewarmed:
                 return worker
         return None
 
     def refill(self, interpreter: str) -> None:
         """Fill the pool again: after a moment, or at once if it is empty."""
-        if self._in_hand.get(interpreter):
-            self._refill_in(_REFILL_SECONDS, interpreter)
+        if self._available.get(interpreter):
+            self._schedule_refill(_REFILL_DELAY, interpreter)
         else:
-            self._stop_waiting(interpreter)
-            self._refill(interpreter)
+            self._cancel_timer(interpreter)
+            self._start_refill(interpreter)
 
-    def ended(self, worker: Instance) -> None:
+    def on_exit(self, worker: Instance) -> None:
         """Replace a worker that has ended.
 
         After a delay: whatever killed it may kill its replacement too.
         """
         interpreter = worker.zygote.interpreter
-        workers = self._in_hand.get(interpreter)
+        workers = self._available.get(interpreter)
         if not self._closed and workers is not None and worker in workers:
             workers.remove(worker)
-            self._refill_in(_REPLACE_SECONDS, interpreter)
+            self._schedule_refill(_REPLACEMENT_DELAY, interpreter)
 
-    def distrust(self, interpreter: str) -> None:
+    def discard_all(self, interpreter: str) -> None:
         """Discard the pool after a worker was killed during its start; the next start forks a fresh one.
 
         Whatever killed that worker, such as a memory killer, may be about to kill the others.
         """
-        workers = self._in_hand.get(interpreter)
+        workers = self._available.get(interpreter)
         while workers:
             workers.popleft().kill("discarded")
 
-    def _refill_in(self, seconds: float, interpreter: str) -> None:
-        self._stop_waiting(interpreter)
-        self._timers[interpreter] = self._loop.call_later(seconds, self._refill, interpreter)
+    def _schedule_refill(self, delay: float, interpreter: str) -> None:
+        self._cancel_timer(interpreter)
+        self._timers[interpreter] = self._loop.call_later(delay, self._start_refill, interpreter)
 
-    def _stop_waiting(self, interpreter: str) -> None:
+    def _cancel_timer(self, interpreter: str) -> None:
         if (waiting := self._timers.pop(interpreter, None)) is not None:
             waiting.cancel()
 
-    def _refill(self, interpreter: str) -> None:
-        workers = self._in_hand.setdefault(interpreter, deque())
+    def _start_refill(self, interpreter: str) -> None:
+        workers = self._available.setdefault(interpreter, deque())
         if self._closed or interpreter in self._refilling or len(workers) >= self._size:
             return
         self._refilling.add(interpreter)
-        task = self._loop.create_task(self._add(interpreter, workers))
+        task = self._loop.create_task(self._fork_missing(interpreter, workers))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _add(self, interpreter: str, workers: deque[Instance]) -> None:
+    async def _fork_missing(self, interpreter: str, workers: deque[Instance]) -> None:
         try:
             while len(workers) < self._size and not self._closed:
                 worker = await self._fork(interpreter)
-                if not worker.is_blank:
+                if not worker.is_prewarmed:
                     return  # killed at once; another attempt would probably fail too
                 workers.append(worker)
         except OSError:
@@ -108,4 +108,4 @@ class Blanks:
         for task in self._tasks:
             task.cancel()
         for interpreter in list(self._timers):
-            self._stop_waiting(interpreter)
+            self._cancel_timer(interpreter)

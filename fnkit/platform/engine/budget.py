@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Final
 
-__all__ = ["MemoryBudget", "default_budget"]
+__all__ = ["MemoryBudget", "default_memory_budget"]
 
 _MIB: Final = 1024 * 1024
 
 
-def default_budget() -> int:
+def default_memory_budget() -> int:
     """Return half of the memory of this machine, in MB."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MIB // 2
 
@@ -29,6 +29,6 @@ class MemoryBudget:
         self.used += memory
         return True
 
-    def free(self, memory: int) -> None:
+    def release(self, memory: int) -> None:
         """Return memory that was reserved."""
         self.used -= memory

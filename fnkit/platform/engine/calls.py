@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from fnkit.platform.engine.contract import ColdStart, Failure, Listener
+from fnkit.platform.engine.contract import ColdStart, RequestFailure, ResponseHandler
 
-__all__ = ["LocalCall", "Server"]
+__all__ = ["LocalPendingRequest", "AssignedInstance"]
 
 
-class Server(Protocol):
+class AssignedInstance(Protocol):
     """The instance that a request is assigned to."""
 
     name: str
 
-    def ask(self, document: bytes) -> None:
+    def send(self, document: bytes) -> None:
         """Send the request."""
 
     def pause(self) -> None:
@@ -25,7 +25,7 @@ class Server(Protocol):
         """Resume reading."""
 
 
-class LocalCall:
+class LocalPendingRequest:
     """A ``PendingRequest`` of the local engine.
 
     Attributes:
@@ -36,57 +36,57 @@ class LocalCall:
         cold_start: The start that it waited for.
     """
 
-    __slots__ = ("cold_start", "listener", "request_id", "server", "timer", "waiting_since")
+    __slots__ = ("cold_start", "handler", "request_id", "assigned_instance", "timer", "queued_at")
 
-    def __init__(self, request_id: str, listener: Listener) -> None:
+    def __init__(self, request_id: str, handler: ResponseHandler) -> None:
         self.request_id = request_id
-        self.listener: Listener | None = listener
-        self.server: Server | None = None
+        self.handler: ResponseHandler | None = handler
+        self.assigned_instance: AssignedInstance | None = None
         self.timer: asyncio.TimerHandle | None = None
-        self.waiting_since = 0.0
+        self.queued_at = 0.0
         self.cold_start: ColdStart | None = None
 
     @property
-    def instance(self) -> str:
+    def instance_name(self) -> str:
         """The name of the instance; empty until one is assigned."""
-        return self.server.name if self.server is not None else ""
+        return self.assigned_instance.name if self.assigned_instance is not None else ""
 
     @property
-    def has_waited(self) -> bool:
+    def was_queued(self) -> bool:
         """Whether the request was queued."""
-        return self.waiting_since > 0
+        return self.queued_at > 0
 
     def send(self, document: bytes) -> None:
         """Send the request to its instance."""
-        if self.server is not None:
-            self.server.ask(document)
+        if self.assigned_instance is not None:
+            self.assigned_instance.send(document)
 
     def pause(self) -> None:
         """Pause reading the response."""
-        if self.server is not None:
-            self.server.pause()
+        if self.assigned_instance is not None:
+            self.assigned_instance.pause()
 
     def resume(self) -> None:
         """Resume reading."""
-        if self.server is not None:
-            self.server.resume()
+        if self.assigned_instance is not None:
+            self.assigned_instance.resume()
 
-    def end(self) -> None:
+    def complete(self) -> None:
         """Complete the request."""
-        listener = self._settle()
+        listener = self._detach()
         if listener is not None:
-            listener.answer_ended()
+            listener.on_response_end()
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: RequestFailure) -> None:
         """End the request without a response."""
-        listener = self._settle()
+        listener = self._detach()
         if listener is not None:
-            listener.failed(failure)
+            listener.on_failure(failure)
 
-    def _settle(self) -> Listener | None:
+    def _detach(self) -> ResponseHandler | None:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        self.server = None
-        listener, self.listener = self.listener, None
+        self.assigned_instance = None
+        listener, self.handler = self.handler, None
         return listener

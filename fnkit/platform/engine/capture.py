@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable, Iterable
 from itertools import chain
 
-from fnkit.platform.log_lines import LINE_MAX_BYTES
+from fnkit.platform.log_lines import MAX_LINE_BYTES
 
-__all__ = ["LineReader", "open_line"]
+__all__ = ["LineReader", "open_worker_channels"]
 
-_CHUNK = 65536  # the capacity of a pipe: one read empties it
+_PIPE_BYTES = 65536  # the capacity of a pipe: one read empties it
 
 
-def open_line() -> tuple[socket.socket, socket.socket, list[tuple[int, int]]]:
+def open_worker_channels() -> tuple[socket.socket, socket.socket, list[tuple[int, int]]]:
     """Open the socket pair of a new instance and the pipes of its stdout and stderr.
 
     Returns:
@@ -57,17 +57,17 @@ class LineReader:
     ) -> None:
         self._loop = loop
         self._on_lines = on_lines
-        self._rest = b""
-        self._skipping = False
+        self._partial_line = b""
+        self._is_skipping = False
         self.descriptor = descriptor
-        self.closed = False
+        self.is_closed = False
         os.set_blocking(descriptor, False)
         loop.add_reader(descriptor, self.read)
 
     def read(self) -> None:
         """Read what is available now."""
         try:
-            data = os.read(self.descriptor, _CHUNK)
+            data = os.read(self.descriptor, _PIPE_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -75,29 +75,29 @@ class LineReader:
         if not data:
             self.close()
             return
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if self._skipping and lines:
-            self._skipping = False
+        *lines, self._partial_line = (self._partial_line + data).split(b"\n")
+        if self._is_skipping and lines:
+            self._is_skipping = False
             del lines[0]  # the rest of a line that was too long
-        if len(self._rest) > LINE_MAX_BYTES:
-            if not self._skipping:
-                lines.append(self._rest)
-            self._skipping = True
-            self._rest = b""
+        if len(self._partial_line) > MAX_LINE_BYTES:
+            if not self._is_skipping:
+                lines.append(self._partial_line)
+            self._is_skipping = True
+            self._partial_line = b""
         if lines:
             self._on_lines(lines)
 
-    def end_line(self) -> None:
+    def flush(self) -> None:
         """Emit an unfinished line, so that the output of the next request does not continue it."""
-        if self._rest and not self._skipping:
-            rest, self._rest = self._rest, b""
+        if self._partial_line and not self._is_skipping:
+            rest, self._partial_line = self._partial_line, b""
             self._on_lines((rest,))
 
     def close(self) -> None:
         """Close the pipe and emit an unfinished last line."""
-        if self.closed:
+        if self.is_closed:
             return
-        self.closed = True
+        self.is_closed = True
         self._loop.remove_reader(self.descriptor)
         os.close(self.descriptor)
-        self.end_line()
+        self.flush()

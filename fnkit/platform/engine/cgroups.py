@@ -14,11 +14,11 @@ __all__ = ["ControlGroups", "InstanceGroups"]
 
 _MOUNT: Final = Path("/sys/fs/cgroup")
 _CONTROLLERS: Final = ("memory", "pids", "cpu")
-_PREFIX: Final = "fnkit-"
+_GROUP_PREFIX: Final = "fnkit-"
 _MIB: Final = 1024 * 1024
 _SHARES_PER_CPU: Final = 1024  # v1's cpu.shares of one whole CPU
-_CLOSE_SECONDS: Final = 2.0
-_CLOSE_PAUSE: Final = 0.005
+_CLOSE_TIMEOUT: Final = 2.0
+_CLOSE_INTERVAL: Final = 0.005
 _WEIGHT_PER_CPU: Final = 100  # v2's cpu.weight
 _PERIOD_MICROSECONDS: Final = 100_000  # the kernel's own default
 
@@ -27,13 +27,13 @@ _PERIOD_MICROSECONDS: Final = 100_000  # the kernel's own default
 class InstanceGroups:
     """The directories of one instance's groups by controller; under version 2 they are the same directory."""
 
-    folders: dict[str, Path]
-    unified: bool
+    directories: dict[str, Path]
+    is_unified: bool
 
     @property
-    def joins(self) -> list[str]:
+    def procs_files(self) -> list[str]:
         """The files to which a process writes ``0`` in order to join."""
-        return sorted({str(folder / "cgroup.procs") for folder in self.folders.values()})
+        return sorted({str(folder / "cgroup.procs") for folder in self.directories.values()})
 
     def limit(self, *, memory: int, cpu: int, processes: int, hard_cpu: bool = False) -> None:
         """Set the limits.
@@ -45,8 +45,8 @@ class InstanceGroups:
             hard_cpu: Use ``cpu`` as a maximum too.
         """
         size = memory * _MIB
-        if self.unified:
-            folder = self.folders["memory"]
+        if self.is_unified:
+            folder = self.directories["memory"]
             _write(folder / "memory.max", size)
             with contextlib.suppress(OSError):
                 _write(folder / "memory.swap.max", 0)
@@ -55,35 +55,35 @@ class InstanceGroups:
             _write(folder / "pids.max", processes)
             _write(folder / "cpu.weight", max(1, cpu * _WEIGHT_PER_CPU // 1000))
             if hard_cpu:
-                _write(folder / "cpu.max", f"{_quota(cpu)} {_PERIOD_MICROSECONDS}")
+                _write(folder / "cpu.max", f"{_cpu_quota(cpu)} {_PERIOD_MICROSECONDS}")
             return
-        _write(self.folders["memory"] / "memory.limit_in_bytes", size)
+        _write(self.directories["memory"] / "memory.limit_in_bytes", size)
         with contextlib.suppress(OSError):  # the file exists only if swap is accounted
-            _write(self.folders["memory"] / "memory.memsw.limit_in_bytes", size)
-        _write(self.folders["pids"] / "pids.max", processes)
-        _write(self.folders["cpu"] / "cpu.shares", max(2, cpu * _SHARES_PER_CPU // 1000))
+            _write(self.directories["memory"] / "memory.memsw.limit_in_bytes", size)
+        _write(self.directories["pids"] / "pids.max", processes)
+        _write(self.directories["cpu"] / "cpu.shares", max(2, cpu * _SHARES_PER_CPU // 1000))
         if hard_cpu:
-            _write(self.folders["cpu"] / "cpu.cfs_period_us", _PERIOD_MICROSECONDS)
-            _write(self.folders["cpu"] / "cpu.cfs_quota_us", _quota(cpu))
+            _write(self.directories["cpu"] / "cpu.cfs_period_us", _PERIOD_MICROSECONDS)
+            _write(self.directories["cpu"] / "cpu.cfs_quota_us", _cpu_quota(cpu))
 
-    def take(self, pid: int) -> None:
+    def add_process(self, pid: int) -> None:
         """Add a process that cannot reach these files itself. Blocks for milliseconds."""
-        for path in self.joins:
+        for path in self.procs_files:
             with contextlib.suppress(ProcessLookupError):  # the process has ended
                 _write(Path(path), pid)
 
     def memory_bytes(self) -> int | None:
         """Return the memory that the group uses now; ``None`` if the kernel does not report it."""
-        name = "memory.current" if self.unified else "memory.usage_in_bytes"
+        name = "memory.current" if self.is_unified else "memory.usage_in_bytes"
         with contextlib.suppress(OSError, ValueError):
-            return int((self.folders["memory"] / name).read_bytes())
+            return int((self.directories["memory"] / name).read_bytes())
         return None
 
     def ran_out_of_memory(self) -> bool:
         """Return whether the kernel killed a process of the group for lack of memory."""
-        name = "memory.events" if self.unified else "memory.oom_control"
+        name = "memory.events" if self.is_unified else "memory.oom_control"
         with contextlib.suppress(OSError, KeyError):
-            for line in (self.folders["memory"] / name).read_text().splitlines():
+            for line in (self.directories["memory"] / name).read_text().splitlines():
                 key, _, count = line.partition(" ")
                 if key == "oom_kill":
                     return int(count) > 0
@@ -92,7 +92,7 @@ class InstanceGroups:
     def remove(self) -> bool:
         """Remove the groups. Return ``False`` while a process in them is still ending."""
         removed = True
-        for folder in set(self.folders.values()):
+        for folder in set(self.directories.values()):
             try:
                 folder.rmdir()
             except FileNotFoundError:
@@ -102,7 +102,7 @@ class InstanceGroups:
         return removed
 
 
-def _quota(cpu: int) -> int:
+def _cpu_quota(cpu: int) -> int:
     """Return CPU time in microseconds per period. The kernel accepts 1,000 at least."""
     return max(1000, cpu * _PERIOD_MICROSECONDS // 1000)
 
@@ -123,40 +123,40 @@ class ControlGroups:
     """
 
     def __init__(self) -> None:
-        self._unified = (_MOUNT / "cgroup.controllers").exists()
-        name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-        bases = [_MOUNT] if self._unified else [_MOUNT / controller for controller in _CONTROLLERS]
+        self._is_unified = (_MOUNT / "cgroup.controllers").exists()
+        name = f"{_GROUP_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        bases = [_MOUNT] if self._is_unified else [_MOUNT / controller for controller in _CONTROLLERS]
         for base in bases:
             _remove_abandoned(base)
         self._parents = {
-            controller: (_MOUNT if self._unified else _MOUNT / controller) / name for controller in _CONTROLLERS
+            controller: (_MOUNT if self._is_unified else _MOUNT / controller) / name for controller in _CONTROLLERS
         }
         for base, parent in zip(bases, dict.fromkeys(self._parents.values()), strict=True):
-            if self._unified:
-                _enable(base)
+            if self._is_unified:
+                _enable_controllers(base)
             parent.mkdir(exist_ok=True)
-            if self._unified:
-                _enable(parent)
+            if self._is_unified:
+                _enable_controllers(parent)
 
     def create(self, instance: str) -> InstanceGroups:
         """Create the groups of one instance, without limits."""
         folders = {controller: parent / instance for controller, parent in self._parents.items()}
         for folder in dict.fromkeys(folders.values()):
             folder.mkdir()
-        return InstanceGroups(folders, self._unified)
+        return InstanceGroups(folders, self._is_unified)
 
     def close(self) -> None:
         """Remove the groups once their processes have ended, which takes milliseconds."""
-        deadline = time.monotonic() + _CLOSE_SECONDS
+        deadline = time.monotonic() + _CLOSE_TIMEOUT
         for parent in dict.fromkeys(self._parents.values()):
             _remove_tree(parent)
             while parent.exists() and time.monotonic() < deadline:
-                time.sleep(_CLOSE_PAUSE)
+                time.sleep(_CLOSE_INTERVAL)
                 _remove_tree(parent)
             _remove_abandoned(parent.parent)  # some could not be removed before: their processes were still ending
 
 
-def _enable(directory: Path) -> None:
+def _enable_controllers(directory: Path) -> None:
     (directory / "cgroup.subtree_control").write_text("+memory +pids +cpu")
 
 
@@ -171,7 +171,7 @@ def _remove_tree(parent: Path) -> None:
 
 def _remove_abandoned(base: Path) -> None:
     """Remove the groups of data planes that were killed."""
-    for parent in base.glob(f"{_PREFIX}*"):
-        pid = parent.name.removeprefix(_PREFIX).split(".")[0].partition("-")[0]
+    for parent in base.glob(f"{_GROUP_PREFIX}*"):
+        pid = parent.name.removeprefix(_GROUP_PREFIX).split(".")[0].partition("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             _remove_tree(parent)

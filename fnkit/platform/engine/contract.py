@@ -11,12 +11,21 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from fnkit.platform.engine.answers import AnswerHeaders
-from fnkit.platform.engine.meters import Meters
-from fnkit.platform.measurements import EngineMeasurements
+from fnkit.platform.engine.answers import ResponseHeaders
+from fnkit.platform.engine.meters import CounterRegistry
+from fnkit.platform.measurements import EngineMetricsSnapshot
 from fnkit.platform.routing import Route
 
-__all__ = ["Call", "ColdStart", "Engine", "Failure", "FailureKind", "Listener", "Observation", "Outcome"]
+__all__ = [
+    "PendingRequest",
+    "ColdStart",
+    "Engine",
+    "RequestFailure",
+    "FailureKind",
+    "ResponseHandler",
+    "InstanceCounts",
+    "DeployResult",
+]
 
 
 class FailureKind(Enum):
@@ -31,32 +40,32 @@ class FailureKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class RequestFailure:
     """A request that got no response. ``message`` is a sentence for the client."""
 
     kind: FailureKind
     message: str
 
 
-class Listener(Protocol):
+class ResponseHandler(Protocol):
     """Receives the response to a request. Called from the event loop, never from within ``Engine.acquire``.
 
     Exceptions are ``on_assigned`` and ``on_failure``, which ``acquire`` may call before it returns.
     """
 
-    def granted(self, call: Call) -> None:
+    def on_assigned(self, request: PendingRequest) -> None:
         """An instance is assigned to this request alone: send it now."""
 
-    def answer_started(self, status: int, headers: AnswerHeaders) -> None:
+    def on_response_start(self, status: int, headers: ResponseHeaders) -> None:
         """The status line and the headers arrived."""
 
-    def answer_data(self, data: bytes) -> None:
+    def on_response_data(self, data: bytes) -> None:
         """A part of the body arrived."""
 
-    def answer_ended(self) -> None:
+    def on_response_end(self) -> None:
         """The response is complete."""
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: RequestFailure) -> None:
         """There is no response, or its rest is missing."""
 
 
@@ -64,19 +73,19 @@ class Listener(Protocol):
 class ColdStart:
     """The start of an instance until its handler was imported, in seconds of ``time.monotonic``."""
 
-    began: float
-    ended: float
+    started_at: float
+    ended_at: float
 
 
-class Call(Protocol):
+class PendingRequest(Protocol):
     """A request on its way to an instance and back."""
 
     @property
-    def instance(self) -> str:
+    def instance_name(self) -> str:
         """The name of its instance; empty until one is assigned."""
 
     @property
-    def has_waited(self) -> bool:
+    def was_queued(self) -> bool:
         """Whether no idle instance was available."""
 
     @property
@@ -94,7 +103,7 @@ class Call(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeployResult:
     """The result of a deployment: it serves requests, or ``failure`` states why not."""
 
     route: Route
@@ -102,7 +111,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class InstanceCounts:
     """The instances and queued requests of one function."""
 
     function_id: str
@@ -110,17 +119,17 @@ class Observation:
     idle: int
     busy: int
     starting: int
-    waiting: int
+    queued: int
 
 
 class Engine(Protocol):
     """Runs deployments of functions."""
 
     @property
-    def meters(self) -> Meters:
+    def counters(self) -> CounterRegistry:
         """The counters of each function. The gateway adds requests to them."""
 
-    def deploy(self, route: Route, on_done: Callable[[Outcome], None]) -> None:
+    def deploy(self, route: Route, on_done: Callable[[DeployResult], None]) -> None:
         """Start one instance and switch to this deployment when it is ready.
 
         Args:
@@ -131,17 +140,17 @@ class Engine(Protocol):
     def remove(self, function_id: str) -> None:
         """Stop serving this function. Its instances end when they have completed their requests."""
 
-    def acquire(self, function_id: str, request_id: str, listener: Listener) -> Call | None:
+    def acquire(self, function_id: str, request_id: str, handler: ResponseHandler) -> PendingRequest | None:
         """Request an instance, first in, first out. Return ``None`` if ``on_failure`` was already called."""
 
-    def release(self, call: Call) -> None:
+    def cancel(self, request: PendingRequest) -> None:
         """Cancel a request whose client is gone.
 
         Its response is discarded. The instance becomes idle when it finishes.
         """
 
-    def measure(self) -> EngineMeasurements:
+    def collect_metrics(self) -> EngineMetricsSnapshot:
         """Return a snapshot of all metrics."""
 
-    def observe(self) -> Iterable[Observation]:
+    def instance_counts(self) -> Iterable[InstanceCounts]:
         """Return the instances of every function."""

@@ -14,19 +14,19 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from fnkit.platform.engine.capture import LineReader, open_line
+from fnkit.platform.engine.capture import LineReader, open_worker_channels
 from fnkit.platform.engine.cgroups import InstanceGroups
-from fnkit.platform.engine.forking import Forker, ForkObserver
+from fnkit.platform.engine.forking import ForkServerClient, ForkObserver
 from fnkit.platform.engine.instance import Instance
-from fnkit.platform.engine.newborn import who_says_hello
-from fnkit.platform.log_lines import Stream
+from fnkit.platform.engine.newborn import receive_peer_pid
+from fnkit.platform.log_lines import LogStream
 
-__all__ = ["DeploymentZygote", "Preloaded"]
+__all__ = ["DeploymentZygoteClient", "PreloadResult"]
 
-_LINE_MAX = 65536
+_MAX_LINE_BYTES = 65536
 
 
-class Preloaded(msgspec.Struct, frozen=True):
+class PreloadResult(msgspec.Struct, frozen=True):
     """The result of preloading.
 
     Attributes:
@@ -48,7 +48,7 @@ class Preloaded(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class DeploymentZygote(Forker):
+class DeploymentZygoteClient(ForkServerClient):
     """Starts the zygote of one deployment and talks to it.
 
     Args:
@@ -61,28 +61,28 @@ class DeploymentZygote(Forker):
         owner: The user of the deployment; 0 if it is the platform's own.
     """
 
-    joins_itself = False
+    moves_itself_to_cgroup = False
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        parent: Forker,
+        parent: ForkServerClient,
         number: int,
         groups: InstanceGroups | None,
         observer: ForkObserver,
-        on_lines: Callable[[Stream, Iterable[bytes]], None],
+        on_lines: Callable[[LogStream, Iterable[bytes]], None],
         owner: int,
     ) -> None:
         super().__init__(loop, parent.interpreter, observer)
         self.number = number
-        self.owner = owner
+        self.owner_uid = owner
         self.zygote = parent
         self.groups = groups
-        self.home: str | None = None
+        self.host_directory: str | None = None
         self.pid = 0
-        self.spare: Instance | None = None  # a fork made ahead of use, because joining cgroups takes longest
+        self.prewarmed: Instance | None = None  # a fork made ahead of use, because joining cgroups takes longest
         self._claimed: set[int] = set()
-        self._unwanted = False
+        self._is_closing = False
         self._on_lines = on_lines
         self._readers: list[LineReader] = []
 
@@ -91,7 +91,7 @@ class DeploymentZygote(Forker):
         """Its number in the form of an instance's name."""
         return f"{self.number:08x}"
 
-    async def start(self, settings: bytes) -> Preloaded:
+    async def start(self, settings: bytes) -> PreloadResult:
         """Fork the zygote and let it import modules.
 
         Args:
@@ -100,45 +100,45 @@ class DeploymentZygote(Forker):
         Raises:
             OSError: It ended before it reported a result.
         """
-        control, zygote_end, pipes = open_line()
+        control, zygote_end, pipes = open_worker_channels()
         try:
             self.zygote.fork(self.number, [zygote_end.fileno(), pipes[0][1], pipes[1][1]])
         finally:
             zygote_end.close()
             for _, write_end in pipes:
                 os.close(write_end)
-        self._capture(pipes[0][0], "stdout")
-        self._capture(pipes[1][0], "stderr")
+        self._capture_output(pipes[0][0], "stdout")
+        self._capture_output(pipes[1][0], "stderr")
         control.settimeout(0)
         try:
-            self.pid = await who_says_hello(self._loop, control)
-            cgroups = self.groups.joins if self.groups is not None else []
+            self.pid = await receive_peer_pid(self._loop, control)
+            cgroups = self.groups.procs_files if self.groups is not None else []
             for document in (msgspec.json.encode({"cgroups": cgroups}), settings):
                 await self._loop.sock_sendall(control, len(document).to_bytes(4, "big") + document)
-            result = await self._hear_line(control)
+            result = await self._read_result(control)
         except BaseException:
             control.close()
             raise
-        if result.ready and not self._closed:
-            self._listen(control)
+        if result.ready and not self._is_closed:
+            self._start_reading(control)
         else:
             control.close()
         return result
 
-    def _capture(self, descriptor: int, stream: Stream) -> None:
+    def _capture_output(self, descriptor: int, stream: LogStream) -> None:
         self._readers.append(LineReader(self._loop, descriptor, lambda lines: self._on_lines(stream, lines)))
 
-    async def _hear_line(self, control: socket.socket) -> Preloaded:
+    async def _read_result(self, control: socket.socket) -> PreloadResult:
         line = b""
         while not line.endswith(b"\n"):  # a fork message may follow in the same read
-            part = await self._loop.sock_recv(control, _LINE_MAX)
-            if not part or len(line) > _LINE_MAX:
+            part = await self._loop.sock_recv(control, _MAX_LINE_BYTES)
+            if not part or len(line) > _MAX_LINE_BYTES:
                 raise ChildProcessError("it ended during its imports")
             head, separator, rest = part.partition(b"\n")
             line += head + separator
             self._buffer += rest
         try:
-            return msgspec.json.decode(line, type=Preloaded)
+            return msgspec.json.decode(line, type=PreloadResult)
         except msgspec.DecodeError:
             raise ChildProcessError("its result could not be read") from None
 
@@ -147,38 +147,38 @@ class DeploymentZygote(Forker):
         self._claimed.add(instance.number)
         return instance
 
-    def _forget(self, number: int) -> None:
+    def _on_fork_ended(self, number: int) -> None:
         self._claimed.discard(number)
-        if self._unwanted and not self._claimed:
+        if self._is_closing and not self._claimed:
             self.close()
 
     def close_when_unused(self) -> None:
         """End the zygote after the last of its instances."""
-        self._unwanted = True
-        if not self.is_used:
+        self._is_closing = True
+        if not self.has_instances:
             self.close()
 
-    def wants_forks(self) -> bool:
+    def can_fork(self) -> bool:
         """Return whether instances are still forked from it."""
-        return not self._unwanted and not self._closed
+        return not self._is_closing and not self._is_closed
 
     @property
-    def is_used(self) -> bool:
+    def has_instances(self) -> bool:
         """Whether an instance of it is in use, which would end with it."""
         return bool(self._claimed)
 
-    def exited(self, _status: int | None) -> None:
+    def on_exit(self, _status: int | None) -> None:
         """The process was reaped, or its parent has ended."""
         for reader in self._readers:
-            if not reader.closed:
+            if not reader.is_closed:
                 reader.read()
             reader.close()
-        if not self._closed:
+        if not self._is_closed:
             self.close()
-            self._observer.zygote_lost(self)
+            self._observer.zygote_exited(self)
 
-    def _destroy(self) -> None:
+    def _kill(self) -> None:
         self.zygote.kill(self.number)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         self.zygote.kill(self.number)

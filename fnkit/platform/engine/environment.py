@@ -5,10 +5,10 @@ from __future__ import annotations
 from fnkit.contract.limits import PAYLOAD_MAX_BYTES
 from fnkit.platform.routing import Route
 
-__all__ = ["CODE_FOLDER", "HOME_FOLDER", "instance_environment"]
+__all__ = ["CODE_DIRECTORY", "HOME_DIRECTORY", "instance_environment"]
 
-HOME_FOLDER = "/home/app"
-CODE_FOLDER = "/home/app/function"
+HOME_DIRECTORY = "/home/app"
+CODE_DIRECTORY = "/home/app/function"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -12,14 +12,14 @@ import socket
 import struct
 from typing import Final, Protocol
 
-__all__ = ["ForkObserver", "Forker"]
+__all__ = ["ForkObserver", "ForkServerClient"]
 
 _MESSAGE: Final = struct.Struct("!4sIi")
 _FORK: Final = b"FORK"
 _FORK_FAILED: Final = b"FAIL"
 _EXIT: Final = b"EXIT"
 _KILL: Final = b"KILL"
-_STUCK_SECONDS: Final = 15.0  # a zygote forks in a millisecond and starts in a tenth of a second
+_REPLY_TIMEOUT: Final = 15.0  # a zygote forks in a millisecond and starts in a tenth of a second
 
 
 class ForkObserver(Protocol):
@@ -28,14 +28,14 @@ class ForkObserver(Protocol):
     def instance_exited(self, number: int, status: int) -> None:
         """An instance has ended with this wait status."""
 
-    def instance_not_forked(self, number: int, error: int) -> None:
+    def fork_failed(self, number: int, error: int) -> None:
         """A fork failed with this ``errno``."""
 
-    def zygote_lost(self, zygote: Forker) -> None:
+    def zygote_exited(self, zygote: ForkServerClient) -> None:
         """The zygote has ended by itself, and all its instances with it."""
 
 
-class Forker:
+class ForkServerClient:
     """The data plane's end of a zygote.
 
     Attributes:
@@ -43,32 +43,32 @@ class Forker:
         reply_timeout: Seconds after which a zygote that has not confirmed an order is considered stuck.
     """
 
-    joins_itself = True
-    stuck_seconds = _STUCK_SECONDS
+    moves_itself_to_cgroup = True
+    reply_timeout = _REPLY_TIMEOUT
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interpreter: str, observer: ForkObserver) -> None:
         self.interpreter = interpreter
         self._loop = loop
         self._observer = observer
         self._buffer = b""
-        self._closed = False
+        self._is_closed = False
         self._control: socket.socket | None = None
-        self._living: set[int] = set()
-        self._unheard: set[tuple[bytes, int]] = set()  # orders that the zygote has not confirmed
+        self._live_forks: set[int] = set()
+        self._pending: set[tuple[bytes, int]] = set()  # orders that the zygote has not confirmed
 
-    def _listen(self, control: socket.socket) -> None:
+    def _start_reading(self, control: socket.socket) -> None:
         control.settimeout(0)
         self._control = control
-        self._loop.add_reader(control.fileno(), self._hear)
+        self._loop.add_reader(control.fileno(), self._on_readable)
 
     @property
-    def closed(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether the zygote has ended, and every instance of it."""
-        return self._closed
+        return self._is_closed
 
-    def holds(self, number: int) -> bool:
+    def is_alive(self, number: int) -> bool:
         """Return whether this instance was requested and has not ended."""
-        return number in self._living
+        return number in self._live_forks
 
     def fork(self, number: int, descriptors: list[int]) -> None:
         """Request an instance that inherits these descriptors: its socket, stdout, stderr.
@@ -76,52 +76,52 @@ class Forker:
         The caller may close them at once: the kernel keeps those in flight open.
         """
         rights = array.array("i", descriptors)
-        self._living.add(number)
-        self._expect(_FORK, number)
-        self._say(_FORK, number, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        self._live_forks.add(number)
+        self._expect_reply(_FORK, number)
+        self._send(_FORK, number, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
     def kill(self, number: int) -> None:
         """Kill an instance that has not ended."""
-        if number in self._living:
-            self._expect(_KILL, number)
-            self._say(_KILL, number, [])
+        if number in self._live_forks:
+            self._expect_reply(_KILL, number)
+            self._send(_KILL, number, [])
 
-    def _expect(self, kind: bytes, number: int) -> None:
-        if (kind, number) not in self._unheard:
-            self._unheard.add((kind, number))
-            self._loop.call_later(self.stuck_seconds, self._suspect, kind, number)
+    def _expect_reply(self, kind: bytes, number: int) -> None:
+        if (kind, number) not in self._pending:
+            self._pending.add((kind, number))
+            self._loop.call_later(self.reply_timeout, self._check_timeout, kind, number)
 
-    def _suspect(self, kind: bytes, number: int) -> None:
+    def _check_timeout(self, kind: bytes, number: int) -> None:
         """Give up the zygote if an order is still unconfirmed, for example because its process is stopped."""
-        if (kind, number) in self._unheard and not self._closed:
-            self._give_up()
+        if (kind, number) in self._pending and not self._is_closed:
+            self._abandon()
 
-    def _say(self, kind: bytes, number: int, ancillary: list[tuple[int, int, array.array[int]]]) -> None:
-        if self._closed or self._control is None:
+    def _send(self, kind: bytes, number: int, ancillary: list[tuple[int, int, array.array[int]]]) -> None:
+        if self._is_closed or self._control is None:
             return
         try:
             self._control.sendmsg([_MESSAGE.pack(kind, number, 0)], ancillary)
         except OSError:  # the zygote has ended, or its socket is full because it does not read
-            self._give_up()
+            self._abandon()
 
-    def _give_up(self) -> None:
+    def _abandon(self) -> None:
         """Kill the zygote without waiting for its socket to close."""
-        self._destroy()
+        self._kill()
         # Not at once: the caller is in the middle of a fork or kill, and observers change its tables.
-        self._loop.call_soon(self._lose)
+        self._loop.call_soon(self._on_lost)
 
-    def _lose(self) -> None:
-        if not self._closed:
+    def _on_lost(self) -> None:
+        if not self._is_closed:
             self.close()
-            self._observer.zygote_lost(self)
+            self._observer.zygote_exited(self)
 
-    def _hear(self) -> None:
+    def _on_readable(self) -> None:
         """Read until the socket would block, or is at its end.
 
         The end must be found in this call: when the other end was closed with messages of ours unread, uvloop calls
         once more and never again.
         """
-        while not self._closed and self._control is not None:
+        while not self._is_closed and self._control is not None:
             try:
                 data = self._control.recv(65536)
             except BlockingIOError:
@@ -129,45 +129,45 @@ class Forker:
             except OSError:
                 data = b""
             if not data:
-                self._lose()
+                self._on_lost()
                 return
-            self._take(data)
+            self._parse(data)
 
-    def _take(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> None:
         self._buffer += data
         while len(self._buffer) >= _MESSAGE.size:
             kind, number, value = _MESSAGE.unpack(self._buffer[: _MESSAGE.size])
             self._buffer = self._buffer[_MESSAGE.size :]
-            self._unheard.discard((_FORK, number))
+            self._pending.discard((_FORK, number))
             # A deployment zygote runs third-party code, so its messages are untrusted: it can report only its own
             # forks, and those only once.
-            if kind not in (_EXIT, _FORK_FAILED) or number not in self._living:
+            if kind not in (_EXIT, _FORK_FAILED) or number not in self._live_forks:
                 continue
-            self._living.discard(number)
-            self._unheard.discard((_KILL, number))
-            self._forget(number)
+            self._live_forks.discard(number)
+            self._pending.discard((_KILL, number))
+            self._on_fork_ended(number)
             if kind == _EXIT:
                 self._observer.instance_exited(number, value)
             else:
-                self._observer.instance_not_forked(number, value)
+                self._observer.fork_failed(number, value)
 
-    def _forget(self, number: int) -> None:
+    def _on_fork_ended(self, number: int) -> None:
         """An instance has ended; for subclasses that count them."""
 
     def close(self) -> None:
         """End the zygote and every instance of it."""
-        if self._closed:
+        if self._is_closed:
             return
-        self._closed = True
+        self._is_closed = True
         if self._control is not None:
             self._loop.remove_reader(self._control.fileno())
             self._control.close()  # tells the zygote to kill and reap its instances, and to exit
-        self._bury()
+        self._reap()
 
-    def _destroy(self) -> None:
+    def _kill(self) -> None:
         """Kill a zygote that does not react."""
         raise NotImplementedError
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """Make sure that the zygote ends and is reaped, after its socket was closed."""
         raise NotImplementedError

@@ -18,44 +18,44 @@ from typing import Final, Protocol, cast
 
 import msgspec
 
-from fnkit.platform.engine.answer_reader import AnswerReader, NoAnswerError
-from fnkit.platform.engine.calls import LocalCall
+from fnkit.platform.engine.answer_reader import ResponseReader, ProtocolViolation
+from fnkit.platform.engine.calls import LocalPendingRequest
 from fnkit.platform.engine.capture import LineReader
 from fnkit.platform.engine.cgroups import InstanceGroups
-from fnkit.platform.engine.forking import Forker
+from fnkit.platform.engine.forking import ForkServerClient
 from fnkit.platform.engine.logs import LogWriter
-from fnkit.platform.log_lines import Stream
+from fnkit.platform.log_lines import LogStream
 
-__all__ = ["Instance", "InstanceOwner", "InstanceState"]
+__all__ = ["Instance", "InstanceCallbacks", "WorkerState"]
 
-_EOF_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
-_LINE_MAX: Final = 65536
+_SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
+_MAX_LINE_BYTES: Final = 65536
 
 
-class InstanceState(Enum):
+class WorkerState(Enum):
     """The states of an instance."""
 
-    BLANK = "prewarmed"
+    PREWARMED = "prewarmed"
     STARTING = "starting"
     IDLE = "idle"
     BUSY = "busy"
     ENDED = "ended"
 
 
-class InstanceOwner(Protocol):
+class InstanceCallbacks(Protocol):
     """Receives the events of an instance."""
 
     def instance_ready(self, instance: Instance) -> None:
         """The handler is imported, or its import failed; in both cases the instance answers requests."""
 
-    def instance_free(self, instance: Instance) -> None:
+    def instance_idle(self, instance: Instance) -> None:
         """The response is complete and the instance is idle."""
 
     def instance_ended(self, instance: Instance, reason: str) -> None:
         """The process has ended; ``reason`` is a short phrase."""
 
 
-class _StartLine(msgspec.Struct):
+class _StartupStatus(msgspec.Struct):
     ready: bool = False
     error: str = ""
 
@@ -76,51 +76,53 @@ class Instance(asyncio.Protocol):
         was_killed_externally: Its zygote has ended, or it was killed from outside: no fault of the function.
     """
 
-    def __init__(self, number: int, zygote: Forker, groups: InstanceGroups | None, logs: LogWriter) -> None:
+    def __init__(
+        self, number: int, zygote: ForkServerClient, groups: InstanceGroups | None, logs: LogWriter
+    ) -> None:
         self.number = number
         self.name = f"{number:08x}"
         self.zygote = zygote
         self.groups = groups
-        self.state = InstanceState.BLANK
-        self.owner: InstanceOwner | None = None
+        self.state = WorkerState.PREWARMED
+        self.callbacks: InstanceCallbacks | None = None
         self.function_id = ""
-        self.home: str | None = None
+        self.host_directory: str | None = None
         self.pid = 0
         self.idle_since = 0.0
-        self.began = 0.0
+        self.start_began_at = 0.0
         self.ready_at = 0.0
         self.busy_since = 0.0
         self.has_served = False
-        self.call: LocalCall | None = None
+        self.request: LocalPendingRequest | None = None
         self.reason = ""
         self.was_ready = False
-        self.ended_by_others = False
+        self.was_killed_externally = False
         self._request_id = ""
         self._logs = logs
-        self._reaped = False
+        self._is_reaped = False
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._start_line = b""
-        self._status: int | None = None
-        self._eof = False
+        self._handshake = b""
+        self._wait_status: int | None = None
+        self._is_disconnected = False
         self._is_paused = False
-        self._ended = False
-        self._answers = AnswerReader()
+        self._is_finished = False
+        self._response_reader = ResponseReader()
         self._readers: dict[int, LineReader] = {}
-        self._written = select.poll()
+        self._output_poll = select.poll()
 
     @property
-    def is_leaving(self) -> bool:
+    def is_terminating(self) -> bool:
         """Whether it is about to end, so that it must get no request."""
-        return bool(self.reason) or self._eof or self._reaped
+        return bool(self.reason) or self._is_disconnected or self._is_reaped
 
     @property
-    def is_blank(self) -> bool:
+    def is_prewarmed(self) -> bool:
         """Whether it is alive and waits for its settings.
 
         The kernel is asked because the event loop may not have processed its end yet.
         """
-        if self.state is not InstanceState.BLANK or self.is_leaving or self._transport is None:
+        if self.state is not WorkerState.PREWARMED or self.is_terminating or self._transport is None:
             return False
         connection = self._transport.get_extra_info("socket")
         ended = select.poll()
@@ -133,26 +135,26 @@ class Instance(asyncio.Protocol):
         """Keep the transport of the socket."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass
 
-    def capture(self, descriptor: int, stream: Stream) -> None:
+    def capture_output(self, descriptor: int, stream: LogStream) -> None:
         """Read this pipe into the function's log."""
         reader = LineReader(self._loop, descriptor, lambda lines: self._log(stream, lines))
         self._readers[descriptor] = reader
-        self._written.register(descriptor, select.POLLIN)
+        self._output_poll.register(descriptor, select.POLLIN)
 
-    def _log(self, stream: Stream, lines: Iterable[bytes]) -> None:
+    def _log(self, stream: LogStream, lines: Iterable[bytes]) -> None:
         self._logs.write(self.function_id, self.name, self._request_id, stream, lines)
 
-    def _read_written(self) -> None:
+    def _read_pending_output(self) -> None:
         """Read what the handler has written so far, so that the log attributes it to this request."""
-        for descriptor, _ in self._written.poll(0):
+        for descriptor, _ in self._output_poll.poll(0):
             reader = self._readers[descriptor]
             reader.read()
-            if reader.closed:
-                self._written.unregister(descriptor)
+            if reader.is_closed:
+                self._output_poll.unregister(descriptor)
 
     # Starting
 
-    def begin(self, callbacks: InstanceOwner, function_id: str, settings: bytes) -> None:
+    def assign(self, callbacks: InstanceCallbacks, function_id: str, settings: bytes) -> None:
         """Assign it to a deployment, for the rest of its life.
 
         Args:
@@ -160,10 +162,10 @@ class Instance(asyncio.Protocol):
             function_id: The function.
             settings: Its settings as JSON.
         """
-        self.owner = callbacks
+        self.callbacks = callbacks
         self.function_id = function_id
-        self.state = InstanceState.STARTING
-        self.began = monotonic()
+        self.state = WorkerState.STARTING
+        self.start_began_at = monotonic()
         self.write_document(settings)
 
     def write_document(self, document: bytes) -> None:
@@ -171,41 +173,41 @@ class Instance(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(len(document).to_bytes(4, "big") + document)
 
-    def _hear_start(self, data: bytes) -> None:
-        self._start_line += data
-        line, separator, rest = self._start_line.partition(b"\n")
+    def _on_handshake(self, data: bytes) -> None:
+        self._handshake += data
+        line, separator, rest = self._handshake.partition(b"\n")
         if not separator:
-            if len(self._start_line) > _LINE_MAX:
+            if len(self._handshake) > _MAX_LINE_BYTES:
                 self.kill("its start line is invalid")
             return
         try:
-            start = msgspec.json.decode(line, type=_StartLine)
+            start = msgspec.json.decode(line, type=_StartupStatus)
         except msgspec.DecodeError:
-            start = _StartLine(error="its start line is invalid")
+            start = _StartupStatus(error="its start line is invalid")
         if rest or not start.ready:
             self.kill(f"not started: {start.error}")
-        elif self.owner is not None:
-            self.state = InstanceState.IDLE
+        elif self.callbacks is not None:
+            self.state = WorkerState.IDLE
             self.was_ready = True
             self.ready_at = monotonic()
-            self._read_written()
-            self.owner.instance_ready(self)
+            self._read_pending_output()
+            self.callbacks.instance_ready(self)
 
     # Requests
 
-    def serve(self, call: LocalCall) -> None:
+    def assign_request(self, request: LocalPendingRequest) -> None:
         """Assign a request, which is sent through ``send``."""
-        self.state = InstanceState.BUSY
+        self.state = WorkerState.BUSY
         self.busy_since = monotonic()
         self.has_served = True
-        self._request_id = call.request_id
-        self.call = call
-        self._answers.expect(call)
+        self._request_id = request.request_id
+        self.request = request
+        self._response_reader.expect(request)
 
-    def ask(self, document: bytes) -> None:
+    def send(self, document: bytes) -> None:
         """Send the request: event and context as JSON."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(self._answers.question(document))
+            self._transport.write(self._response_reader.encode_request(document))
 
     def pause(self) -> None:
         """Pause reading the response."""
@@ -223,36 +225,36 @@ class Instance(asyncio.Protocol):
         """Handle the start line, or a part of a response."""
         if self.reason:
             return  # it is being killed
-        if self.state is InstanceState.BUSY:
+        if self.state is WorkerState.BUSY:
             try:
-                if self._answers.read(data):
-                    self._end_answer()
-            except NoAnswerError as error:
+                if self._response_reader.feed(data):
+                    self._complete_response()
+            except ProtocolViolation as error:
                 self.kill(str(error))
-        elif self.state is InstanceState.STARTING:
-            self._hear_start(data)
+        elif self.state is WorkerState.STARTING:
+            self._on_handshake(data)
         else:
             self.kill("it sent data without a request")
 
-    def _end_answer(self) -> None:
+    def _complete_response(self) -> None:
         """Complete the request and become idle.
 
         The caller has read everything that arrived: what follows a response must not become the response to the
         next request.
         """
-        self._read_written()
+        self._read_pending_output()
         for reader in self._readers.values():
-            reader.end_line()
+            reader.flush()
         if self._is_paused:  # by the last part of this response; the next one must be read
             self.resume()
-        call, self.call = self.call, None
-        self.state = InstanceState.IDLE
+        call, self.request = self.request, None
+        self.state = WorkerState.IDLE
         if call is not None:
-            call.end()
-        if self._answers.has_trailing_data:
+            call.complete()
+        if self._response_reader.has_trailing_data:
             self.kill("it sent data without a request")
-        if self.owner is not None and not self._answers.connection_close:
-            self.owner.instance_free(self)
+        if self.callbacks is not None and not self._response_reader.connection_close:
+            self.callbacks.instance_idle(self)
 
     # The end
 
@@ -263,38 +265,38 @@ class Instance(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Handle the end of the socket: the process has ended, or can no longer be reached and is killed."""
-        self._eof = True
-        if self._reaped:
-            self._end()
+        self._is_disconnected = True
+        if self._is_reaped:
+            self._finish()
         else:
             self.zygote.kill(self.number)
 
-    def exited(self, status: int | None) -> None:
+    def on_exit(self, status: int | None) -> None:
         """Note that the zygote has reaped the process, or has ended itself (``None``)."""
-        self._reaped = True
-        self._status = status
-        self.ended_by_others = not self.reason and _was_killed(status)
-        if self._eof:
-            self._end()
+        self._is_reaped = True
+        self._wait_status = status
+        self.was_killed_externally = not self.reason and _was_killed(status)
+        if self._is_disconnected:
+            self._finish()
         else:  # the socket may still hold data that it sent before its end
-            self._loop.call_later(_EOF_GRACE_SECONDS, self._end)
+            self._loop.call_later(_SOCKET_GRACE_SECONDS, self._finish)
 
-    def _end(self) -> None:
-        if self._ended:
+    def _finish(self) -> None:
+        if self._is_finished:
             return
-        self._ended = True
-        self.state = InstanceState.ENDED
+        self._is_finished = True
+        self.state = WorkerState.ENDED
         if self._transport is not None:
             self._transport.abort()
         for reader in self._readers.values():
-            if not reader.closed:
+            if not reader.is_closed:
                 reader.read()
             reader.close()
         if self.groups is not None and self.groups.ran_out_of_memory():
             self.reason = "out of memory"
-            self.ended_by_others = False
-        if self.owner is not None:
-            self.owner.instance_ended(self, self.reason or _describe_status(self._status))
+            self.was_killed_externally = False
+        if self.callbacks is not None:
+            self.callbacks.instance_ended(self, self.reason or _describe_status(self._wait_status))
 
 
 def _was_killed(status: int | None) -> bool:

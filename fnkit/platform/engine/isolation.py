@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-__all__ = ["TABLE", "Aspect", "Level", "candidates", "left_open"]
+__all__ = ["TABLE", "Protection", "Level", "candidate_levels", "unenforced"]
 
 
 class Level(Enum):
@@ -23,10 +23,10 @@ class Level(Enum):
     NONE = "none"  # on request only: a child process with a clean environment
 
 
-class Aspect(Enum):
+class Protection(Enum):
     """What a handler cannot reach or exceed."""
 
-    DATA_FOLDER = "the platform's data folder and keys"
+    DATA_DIRECTORY = "the platform's data folder and keys"
     OTHER_CODE = "other functions' code"
     PROCESSES = "other processes' environment and /proc"
     SIGNALS = "signals to other processes"
@@ -41,36 +41,42 @@ class Aspect(Enum):
 
 _NAMESPACED: Final = frozenset(
     {
-        Aspect.DATA_FOLDER,
-        Aspect.OTHER_CODE,
-        Aspect.PROCESSES,
-        Aspect.SIGNALS,
-        Aspect.ATTRIBUTES,
-        Aspect.PLATFORM_SOCKETS,
-        Aspect.MEMORY,
-        Aspect.DISK,
-        Aspect.PIDS,
-        Aspect.DESCRIPTORS,
+        Protection.DATA_DIRECTORY,
+        Protection.OTHER_CODE,
+        Protection.PROCESSES,
+        Protection.SIGNALS,
+        Protection.ATTRIBUTES,
+        Protection.PLATFORM_SOCKETS,
+        Protection.MEMORY,
+        Protection.DISK,
+        Protection.PIDS,
+        Protection.DESCRIPTORS,
     }
 )
 
-TABLE: Final[dict[Level, frozenset[Aspect]]] = {
-    Level.CGROUP: _NAMESPACED | {Aspect.CPU},
+TABLE: Final[dict[Level, frozenset[Protection]]] = {
+    Level.CGROUP: _NAMESPACED | {Protection.CPU},
     Level.NAMESPACES: _NAMESPACED,
     Level.LANDLOCK: frozenset(
-        {Aspect.DATA_FOLDER, Aspect.OTHER_CODE, Aspect.PROCESSES, Aspect.MEMORY, Aspect.DESCRIPTORS}
+        {
+            Protection.DATA_DIRECTORY,
+            Protection.OTHER_CODE,
+            Protection.PROCESSES,
+            Protection.MEMORY,
+            Protection.DESCRIPTORS,
+        }
     ),
-    Level.NONE: frozenset({Aspect.DESCRIPTORS}),
+    Level.NONE: frozenset({Protection.DESCRIPTORS}),
 }
 """What each level enforces. Below ``CGROUP`` the kernel limits the memory per process, ``LimitMonitor`` the sum."""
 
 
-def left_open(level: Level) -> tuple[Aspect, ...]:
+def unenforced(level: Level) -> tuple[Protection, ...]:
     """Return what this level does not enforce, in the order of the table."""
-    return tuple(aspect for aspect in Aspect if aspect not in TABLE[level])
+    return tuple(aspect for aspect in Protection if aspect not in TABLE[level])
 
 
-def candidates(wanted: str, *, is_root: bool) -> tuple[Level, ...]:
+def candidate_levels(wanted: str, *, is_root: bool) -> tuple[Level, ...]:
     """Return the levels to try, best first.
 
     A level that is requested by name is tried alone, so that it is never lowered without notice.

@@ -9,28 +9,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fnkit.platform.engine.budget import MemoryBudget, default_budget
-from fnkit.platform.engine.calls import LocalCall
+from fnkit.platform.engine.budget import MemoryBudget, default_memory_budget
+from fnkit.platform.engine.calls import LocalPendingRequest
 from fnkit.platform.engine.cgroups import ControlGroups
-from fnkit.platform.engine.clock import VirtualClock
-from fnkit.platform.engine.contract import Call, Failure, FailureKind, Listener, Observation, Outcome
+from fnkit.platform.engine.clock import SyncedClock
+from fnkit.platform.engine.contract import (
+    PendingRequest,
+    RequestFailure,
+    FailureKind,
+    ResponseHandler,
+    InstanceCounts,
+    DeployResult,
+)
 from fnkit.platform.engine.instance import Instance
 from fnkit.platform.engine.isolation import Level
 from fnkit.platform.engine.logs import LogWriter
-from fnkit.platform.engine.measuring import Measuring
-from fnkit.platform.engine.meters import Meters, ending_kind
-from fnkit.platform.engine.nursery import Nursery
+from fnkit.platform.engine.measuring import EngineMetrics
+from fnkit.platform.engine.meters import CounterRegistry, end_label
+from fnkit.platform.engine.nursery import WorkerFactory
 from fnkit.platform.engine.pool import Pool
 from fnkit.platform.engine.scaling import ScaleDown
-from fnkit.platform.engine.starting import Starter
-from fnkit.platform.measurements import EngineMeasurements
+from fnkit.platform.engine.starting import InstanceStarter
+from fnkit.platform.measurements import EngineMetricsSnapshot
 from fnkit.platform.routing import Route
 
 __all__ = ["EngineSettings", "LocalEngine"]
 
 _SWEEP_VIRTUAL_SECONDS: Final = 5.0
-_SWEEP_REAL_MIN: Final = 0.05
-_SWEEP_REAL_MAX: Final = 1.0
+_SWEEP_MIN_SECONDS: Final = 0.05
+_SWEEP_MAX_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -53,15 +60,15 @@ class EngineSettings:
     """
 
     level: Level
-    runtime_folder: Path
-    logs_folder: Path
+    runtime_directory: Path
+    logs_directory: Path
     scale_down: ScaleDown = field(default_factory=ScaleDown)
     queue_per_instance: int = 100
-    blanks: int = 4
+    prewarmed: int = 4
     start_seconds: float = 300.0
     memory_budget: int = 0
     hard_cpu: bool = False
-    disks_folder: Path | None = None
+    disks_directory: Path | None = None
 
 
 class LocalEngine:
@@ -73,45 +80,43 @@ class LocalEngine:
         on_exit: Called with the deployment and the reason when an instance has ended unexpectedly.
     """
 
-    def __init__(
-        self, settings: EngineSettings, clock: VirtualClock, on_exit: Callable[[Route, str], None]
-    ) -> None:
+    def __init__(self, settings: EngineSettings, clock: SyncedClock, on_exit: Callable[[Route, str], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._clock = clock
         self._on_exit = on_exit
-        self.meters = Meters()
-        self.logs = LogWriter(settings.logs_folder, clock.now_ns, self._loop.time, self._loop.call_later)
+        self.counters = CounterRegistry()
+        self.logs = LogWriter(settings.logs_directory, clock.now_ns, self._loop.time, self._loop.call_later)
         groups = ControlGroups() if settings.level is Level.CGROUP else None
-        self._nursery = Nursery(
+        self._workers = WorkerFactory(
             settings.level,
             groups,
-            settings.runtime_folder,
-            settings.disks_folder or settings.runtime_folder / "disks",
+            settings.runtime_directory,
+            settings.disks_directory or settings.runtime_directory / "disks",
             self.logs,
-            pool_size=settings.blanks,
+            pool_size=settings.prewarmed,
         )
-        self._budget = MemoryBudget(settings.memory_budget or default_budget())
-        self._starter = Starter(
-            self._nursery,
+        self._budget = MemoryBudget(settings.memory_budget or default_memory_budget())
+        self._starter = InstanceStarter(
+            self._workers,
             self._budget,
             start_seconds=settings.start_seconds,
             evict=self._evict_one,
-            on_budget_exhausted=self._say_starved,
+            on_budget_exhausted=self._warn_budget,
             logs=self.logs,
             hard_cpu=settings.hard_cpu,
         )
-        self._nursery.tell_of_losses(self._starter.preloads.lost)
+        self._workers.on_zygote_lost(self._starter.preloader.on_zygote_lost)
         self._pools: dict[str, Pool] = {}
-        self._measuring = Measuring(self.meters, self._pools, self.logs)
+        self._metrics = EngineMetrics(self.counters, self._pools, self.logs)
         self._pending: dict[str, Pool] = {}
         self._retired: set[Pool] = set()
-        self._shrinking: set[Pool] = set()
+        self._shrinkable: set[Pool] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
     # Engine
 
-    def deploy(self, route: Route, on_done: Callable[[Outcome], None]) -> None:
+    def deploy(self, route: Route, on_done: Callable[[DeployResult], None]) -> None:
         """Start one instance and switch to this deployment when it is ready.
 
         A deployment whose instances can serve the new one, because only names, scale or privacy changed, is updated
@@ -125,10 +130,10 @@ class LocalEngine:
         if superseded is not None:
             self._retire(superseded, None)
         current = self._pools.get(route.function_id)
-        if current is not None and _runs_the_same(current.route, route):
+        if current is not None and _is_compatible(current.route, route):
             current.route = route
             current.grow()
-            on_done(Outcome(route))
+            on_done(DeployResult(route))
             return
 
         def on_first_start(reason: str | None) -> None:
@@ -139,19 +144,19 @@ class LocalEngine:
                 self._switch(pool)
             else:
                 self._retire(pool, None)
-            on_done(Outcome(route, reason))
+            on_done(DeployResult(route, reason))
 
-        pool = self._pool(route, on_first_start)
+        pool = self._create_pool(route, on_first_start)
         self._pending[route.function_id] = pool
         pool.start_one()
 
-    def restore(self, route: Route) -> None:
+    def resume(self, route: Route) -> None:
         """Serve a deployment that was accepted before a restart, without starting an instance first."""
-        self._switch(self._pool(route, lambda _: None))
+        self._switch(self._create_pool(route, lambda _: None))
 
-    def warm(self, interpreters: Iterable[str]) -> None:
+    def prestart(self, interpreters: Iterable[str]) -> None:
         """Start the zygotes and pre-warmed workers of these interpreters."""
-        self._nursery.warm(interpreters)
+        self._workers.prestart(interpreters)
 
     def remove(self, function_id: str) -> None:
         """Stop serving this function. Its instances end when they have completed their requests."""
@@ -159,46 +164,46 @@ class LocalEngine:
             pool = pools.pop(function_id, None)
             if pool is not None:
                 self._retire(pool, None)
-        self.logs.forget(function_id)
-        self.meters.forget(function_id)
+        self.logs.close_function(function_id)
+        self.counters.remove(function_id)
 
-    def acquire(self, function_id: str, request_id: str, listener: Listener) -> Call | None:
+    def acquire(self, function_id: str, request_id: str, handler: ResponseHandler) -> PendingRequest | None:
         """Request an instance, first in, first out. Return ``None`` if ``on_failure`` was already called."""
         pool = self._pools.get(function_id)
         if pool is None:
-            listener.failed(Failure(FailureKind.UNKNOWN, "there is no such function"))
+            handler.on_failure(RequestFailure(FailureKind.UNKNOWN, "there is no such function"))
             return None
-        return pool.acquire(request_id, listener)
+        return pool.acquire(request_id, handler)
 
-    def release(self, call: Call) -> None:
+    def cancel(self, request: PendingRequest) -> None:
         """Cancel a request whose client is gone."""
-        if isinstance(call, LocalCall):
-            call.listener = None
-            call.resume()  # a slow client may have paused the response; the instance must get rid of it
-            if call.server is None:
+        if isinstance(request, LocalPendingRequest):
+            request.handler = None
+            request.resume()  # a slow client may have paused the response; the instance must get rid of it
+            if request.assigned_instance is None:
                 for pool in (*self._pools.values(), *self._pending.values()):
-                    if call in pool.waiting:
-                        pool.forget(call)
+                    if request in pool.queue:
+                        pool.cancel(request)
                         return
 
-    def measure(self) -> EngineMeasurements:
+    def collect_metrics(self) -> EngineMetricsSnapshot:
         """Return a snapshot of all metrics."""
-        functions = self._measuring.functions(self._loop.time())
-        return EngineMeasurements(
-            functions=functions, memory_used=self._budget.used, memory_limit=self._budget.limit
+        functions = self._metrics.collect(self._loop.time())
+        return EngineMetricsSnapshot(
+            functions=functions, memory_used_mb=self._budget.used, memory_limit_mb=self._budget.limit
         )
 
-    def observe(self) -> Iterable[Observation]:
+    def instance_counts(self) -> Iterable[InstanceCounts]:
         """Return the instances of every function."""
         for function_id, pool in self._pools.items():
             busy = pool.busy
-            yield Observation(
+            yield InstanceCounts(
                 function_id=function_id,
                 generation=pool.route.generation,
                 idle=len(pool.idle),
                 busy=busy,
                 starting=pool.starting,
-                waiting=len(pool.waiting),
+                queued=len(pool.queue),
             )
 
     # State and time
@@ -214,26 +219,26 @@ class LocalEngine:
         return pool.route if pool is not None else None
 
     @property
-    def minimum_is_up(self) -> bool:
+    def min_scale_reached(self) -> bool:
         """Whether every deployment has its ``min_scale`` instances, or has tried and failed."""
-        return all(pool.has_minimum for pool in self._pools.values())
+        return all(pool.min_scale_reached for pool in self._pools.values())
 
     def sweep(self) -> None:
         """End instances that were idle for too long. Also called when the virtual clock was moved."""
         now = self._clock.now()
-        for pool in list(self._shrinking):
+        for pool in list(self._shrinkable):
             pool.sweep(self._settings.scale_down, now)
-            if pool.spare_idle() is None:
-                self._shrinking.discard(pool)
-        self.logs.settle()
+            if pool.oldest_idle() is None:
+                self._shrinkable.discard(pool)
+        self.logs.log_dropped_lines()
         self._schedule_sweep()
 
     def _schedule_sweep(self) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        if self._shrinking and self._clock.speed > 0:
-            seconds = min(_SWEEP_REAL_MAX, max(_SWEEP_REAL_MIN, _SWEEP_VIRTUAL_SECONDS / self._clock.speed))
+        if self._shrinkable and self._clock.speed > 0:
+            seconds = min(_SWEEP_MAX_SECONDS, max(_SWEEP_MIN_SECONDS, _SWEEP_VIRTUAL_SECONDS / self._clock.speed))
             self._sweeper = self._loop.call_later(seconds, self.sweep)
 
     async def drain(self, seconds: float) -> None:
@@ -245,11 +250,11 @@ class LocalEngine:
         deadline = self._loop.time() + seconds
         while self._loop.time() < deadline:
             pools = (*self._pools.values(), *self._retired)
-            if not any(pool.waiting or pool.busy for pool in pools):
+            if not any(pool.queue or pool.busy for pool in pools):
                 return
             await asyncio.sleep(0.02)
         for pool in (*self._pools.values(), *self._retired):
-            pool.give_up("the platform is stopping")
+            pool.fail_all("the platform is stopping")
 
     def close(self) -> None:
         """End every instance now."""
@@ -258,7 +263,7 @@ class LocalEngine:
         for function_id in list(self._pools) + list(self._pending):
             self.remove(function_id)
         self._starter.close()
-        self._nursery.close()
+        self._workers.close()
         self.logs.close()
 
     # PoolCallbacks
@@ -269,41 +274,41 @@ class LocalEngine:
 
     def request_start(self, pool: Pool) -> None:
         """Queue the start of an instance for this pool."""
-        self._starter.request(pool)
+        self._starter.enqueue(pool)
 
-    def became_ready(self, pool: Pool, instance: Instance) -> None:
+    def on_ready(self, pool: Pool, instance: Instance) -> None:
         """Note that an instance has started."""
-        self._starter.became_ready(pool.route, instance)
+        self._starter.on_ready(pool.route, instance)
 
-    def became_idle(self, pool: Pool) -> None:
+    def on_idle(self, pool: Pool) -> None:
         """Schedule the end of idle instances, and continue starts that wait for memory."""
-        if pool not in self._shrinking and pool.spare_idle() is not None:
-            self._shrinking.add(pool)
+        if pool not in self._shrinkable and pool.oldest_idle() is not None:
+            self._shrinkable.add(pool)
             if self._sweeper is None:
                 self._schedule_sweep()
-        self._starter.advance()  # a start may be waiting for the memory of an idle instance
+        self._starter.start_queued()  # a start may be waiting for the memory of an idle instance
 
-    def ended(self, pool: Pool, instance: Instance, reason: str, *, expected: bool) -> None:
+    def on_ended(self, pool: Pool, instance: Instance, reason: str, *, expected: bool) -> None:
         """Count and log the end of an instance, and free its memory."""
-        pool.meter.ended[ending_kind(reason, expected=expected)] += 1
-        self._starter.settled(instance)
-        self._starter.memory_freed(pool.route.memory)
-        if pool.retired and not pool.members:
+        pool.counters.ended[end_label(reason, expected=expected)] += 1
+        self._starter.on_start_ended(instance)
+        self._starter.release_memory(pool.route.memory)
+        if pool.retired and not pool.instances:
             self._retired.discard(pool)
         if not expected:
-            self.logs.system(pool.route.function_id, f"instance ended: {reason}", instance=instance.name)
+            self.logs.write_system(pool.route.function_id, f"instance ended: {reason}", instance=instance.name)
             self._on_exit(pool.route, reason)
-        if pool.retired and not pool.members and not self._is_served(pool.route.function_id):
-            self.logs.forget(pool.route.function_id)  # the last lines of the instance opened the log again
+        if pool.retired and not pool.instances and not self._is_served(pool.route.function_id):
+            self.logs.close_function(pool.route.function_id)  # the last lines of the instance opened the log again
 
     def _is_served(self, function_id: str) -> bool:
         return function_id in self._pools or function_id in self._pending
 
     # Internals
 
-    def _pool(self, route: Route, on_first_start: Callable[[str | None], None]) -> Pool:
+    def _create_pool(self, route: Route, on_first_start: Callable[[str | None], None]) -> Pool:
         queue = self._settings.queue_per_instance * max(1, route.max_scale)
-        return Pool(route, self, self.meters.of(route), queue, on_first_start)
+        return Pool(route, self, self.counters.get_or_create(route), queue, on_first_start)
 
     def _switch(self, pool: Pool) -> None:
         old = self._pools.get(pool.route.function_id)
@@ -313,9 +318,9 @@ class LocalEngine:
         pool.grow()
 
     def _retire(self, pool: Pool, successor: Pool | None) -> None:
-        self._shrinking.discard(pool)
-        self._starter.preloads.forget(pool.route)
-        if pool.members:
+        self._shrinkable.discard(pool)
+        self._starter.preloader.remove(pool.route)
+        if pool.instances:
             self._retired.add(pool)
         pool.retire(successor)
 
@@ -328,31 +333,31 @@ class LocalEngine:
         Returns:
             Whether memory is about to become free.
         """
-        if any(pool.gives_memory_back for pool in (*self._pools.values(), *self._retired)):
+        if any(pool.is_releasing_memory for pool in (*self._pools.values(), *self._retired)):
             return True
-        if self._starter.preloads.evict():
+        if self._starter.preloader.evict():
             return True
-        idle = [(instance.idle_since, pool, instance) for pool in self._shrinking
-                if (instance := pool.spare_idle()) is not None]  # fmt: skip
+        idle = [(instance.idle_since, pool, instance) for pool in self._shrinkable
+                if (instance := pool.oldest_idle()) is not None]  # fmt: skip
         if not idle:
             return False
         _, pool, instance = min(idle, key=lambda entry: entry[0])
         pool.evict(instance)
         return True
 
-    def _say_starved(self, pool: Pool) -> None:
-        if not pool.said_starved:
-            pool.said_starved = True
+    def _warn_budget(self, pool: Pool) -> None:
+        if not pool.budget_warning_logged:
+            pool.budget_warning_logged = True
             message = f"waiting: the memory budget of {self._budget.limit} MB (--memory-budget) is in use"
-            self.logs.system(pool.route.function_id, message)
+            self.logs.write_system(pool.route.function_id, message)
             _log.warning("%s %s", pool.route.name, message)
 
 
-def _runs_the_same(current: Route, wanted: Route) -> bool:
+def _is_compatible(current: Route, wanted: Route) -> bool:
     """Return whether instances of one deployment can serve the other: only access and scale differ."""
     return (
         current.generation == wanted.generation
-        and current.code == wanted.code
+        and current.code_dir == wanted.code_dir
         and current.environment == wanted.environment
         and (current.runtime, current.interpreter, current.handler, current.sandbox)
         == (wanted.runtime, wanted.interpreter, wanted.handler, wanted.sandbox)

@@ -15,11 +15,11 @@ from typing import Final
 import msgspec
 
 from fnkit.platform.log_lines import (
-    LINE_MAX_BYTES,
-    SEGMENT_MAX_BYTES,
-    SEGMENTS_KEPT,
-    LogLine,
-    Stream,
+    MAX_LINE_BYTES,
+    MAX_SEGMENT_BYTES,
+    MAX_SEGMENTS,
+    LogRecord,
+    LogStream,
     format_time,
     parse_time,
     segment_name,
@@ -29,11 +29,11 @@ from fnkit.platform.log_lines import (
 __all__ = ["LogWriter"]
 
 _LINES_PER_MINUTE: Final = 30_000  # Scaleway's published rate
-_MINUTE: Final = 60.0
-_OPEN_FILES: Final = 128
-_LONGEST_WRITTEN: Final = 6 * LINE_MAX_BYTES + 1024  # if every character is escaped as \\u00XX
+_RATE_PERIOD: Final = 60.0
+_MAX_OPEN_FILES: Final = 128
+_MAX_ENCODED_LINE: Final = 6 * MAX_LINE_BYTES + 1024  # if every character is escaped as \\u00XX
 _encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(LogLine)
+_decoder: Final = msgspec.json.Decoder(LogRecord)
 
 
 class _Segment:
@@ -43,11 +43,11 @@ class _Segment:
         last_time: The time of the last line, in Unix nanoseconds.
     """
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.folder = folder
-        numbers = [n for n in (segment_number(entry.name) for entry in folder.iterdir()) if n is not None]
-        self.last = 0
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.directory = directory
+        numbers = [n for n in (segment_number(entry.name) for entry in directory.iterdir()) if n is not None]
+        self.last_time = 0
         self._open(max(numbers, default=1))
         try:
             self._recover()
@@ -56,43 +56,43 @@ class _Segment:
             raise
 
     def _open(self, number: int) -> None:
-        path = self.folder / segment_name(number)
+        path = self.directory / segment_name(number)
         self.descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.number = number
         self.size = os.fstat(self.descriptor).st_size
 
     def append(self, data: bytes) -> None:
-        if self.size and self.size + len(data) > SEGMENT_MAX_BYTES:
+        if self.size and self.size + len(data) > MAX_SEGMENT_BYTES:
             before = self.descriptor
             self._open(self.number + 1)  # if this fails, the old segment stays open and takes the lines
             os.close(before)
             with contextlib.suppress(FileNotFoundError):
-                (self.folder / segment_name(self.number - SEGMENTS_KEPT)).unlink()
+                (self.directory / segment_name(self.number - MAX_SEGMENTS)).unlink()
         written = os.write(self.descriptor, data)
         if written < len(data):  # the disk is full: part of a line would make the next one unreadable
             os.ftruncate(self.descriptor, self.size)
             return
         self.size += written
 
-    def moments(self, now: int, count: int) -> range:
+    def next_times(self, now: int, count: int) -> range:
         """Return the times of the next ``count`` lines.
 
         Each is later than any before, even if the clock was moved back: readers page by time.
         """
-        first = max(now, self.last + 1)
-        self.last = first + count - 1
+        first = max(now, self.last_time + 1)
+        self.last_time = first + count - 1
         return range(first, first + count)
 
     def _recover(self) -> None:
         """Continue after the last line's time, and end a line that a crash cut off."""
         if not self.size:
             return
-        with Path(self.folder / segment_name(self.number)).open("rb") as file:
-            file.seek(max(0, self.size - 2 * _LONGEST_WRITTEN))
+        with Path(self.directory / segment_name(self.number)).open("rb") as file:
+            file.seek(max(0, self.size - 2 * _MAX_ENCODED_LINE))
             content = file.read()
         for line in reversed(content.splitlines()):
             with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                self.last = parse_time(_decoder.decode(line).time) or 0
+                self.last_time = parse_time(_decoder.decode(line).time) or 0
                 break
         if not content.endswith(b"\n"):
             os.write(self.descriptor, b"\n")
@@ -102,7 +102,7 @@ class _Segment:
         os.close(self.descriptor)
 
 
-class _Rate:
+class _LineRate:
     """The lines that a function wrote in its current minute."""
 
     __slots__ = ("dropped", "since", "written")
@@ -130,65 +130,65 @@ class LogWriter:
         seconds: Callable[[], float],
         call_later: Callable[[float, Callable[[], None]], object] = lambda _delay, _callback: None,
     ) -> None:
-        self._folder = directory
+        self._directory = directory
         self._now_ns = now_ns
         self._seconds = seconds
         self._call_later = call_later
         self._closed = False
         self._segments: OrderedDict[str, _Segment] = OrderedDict()
-        self._rates: dict[str, _Rate] = {}
+        self._rates: dict[str, _LineRate] = {}
         self.dropped: dict[str, int] = {}  # number of lines by function
 
     def write(
-        self, function_id: str, instance: str, request_id: str, stream: Stream, messages: Iterable[bytes]
+        self, function_id: str, instance: str, request_id: str, stream: LogStream, messages: Iterable[bytes]
     ) -> None:
         """Append lines of one stream. Lines above the rate are dropped, and lines over 64 KiB are cut."""
-        rate = self._rate(function_id)
+        rate = self._current_rate(function_id)
         texts: list[str] = []
         for message in messages:
             if rate.written >= _LINES_PER_MINUTE:
                 if not rate.dropped:
-                    self._call_later(max(0.0, rate.since + _MINUTE - self._seconds()), self.settle)
+                    self._call_later(max(0.0, rate.since + _RATE_PERIOD - self._seconds()), self.log_dropped_lines)
                 rate.dropped += 1
                 self.dropped[function_id] = self.dropped.get(function_id, 0) + 1
                 continue
             rate.written += 1
-            texts.append(message[:LINE_MAX_BYTES].decode("utf-8", "replace"))
+            texts.append(message[:MAX_LINE_BYTES].decode("utf-8", "replace"))
         if texts:
             self._append(function_id, instance, request_id, stream, texts)
 
-    def system(self, function_id: str, message: str, *, instance: str = "", request_id: str = "") -> None:
+    def write_system(self, function_id: str, message: str, *, instance: str = "", request_id: str = "") -> None:
         """Append a message of the platform. It is never dropped."""
         self._append(function_id, instance, request_id, "system", [message])
 
-    def _rate(self, function_id: str) -> _Rate:
+    def _current_rate(self, function_id: str) -> _LineRate:
         now = self._seconds()
         rate = self._rates.get(function_id)
-        if rate is None or now - rate.since >= _MINUTE:
+        if rate is None or now - rate.since >= _RATE_PERIOD:
             if rate is not None:
-                self._say_dropped(function_id, rate)
-            rate = self._rates[function_id] = _Rate(now)
+                self._log_dropped(function_id, rate)
+            rate = self._rates[function_id] = _LineRate(now)
         return rate
 
-    def _say_dropped(self, function_id: str, rate: _Rate) -> None:
+    def _log_dropped(self, function_id: str, rate: _LineRate) -> None:
         if rate.dropped:
-            self.system(function_id, f"dropped {rate.dropped} lines (more than {_LINES_PER_MINUTE} a minute)")
+            self.write_system(function_id, f"dropped {rate.dropped} lines (more than {_LINES_PER_MINUTE} a minute)")
 
-    def settle(self) -> None:
+    def log_dropped_lines(self) -> None:
         """Log how many lines were dropped in minutes that have passed."""
         if self._closed:
             return
         now = self._seconds()
-        for function_id in [f for f, r in self._rates.items() if now - r.since >= _MINUTE]:
-            self._say_dropped(function_id, self._rates.pop(function_id))
+        for function_id in [f for f, r in self._rates.items() if now - r.since >= _RATE_PERIOD]:
+            self._log_dropped(function_id, self._rates.pop(function_id))
 
     def _append(
-        self, function_id: str, instance: str, request_id: str, stream: Stream, messages: list[str]
+        self, function_id: str, instance: str, request_id: str, stream: LogStream, messages: list[str]
     ) -> None:
         with contextlib.suppress(OSError):
-            segment = self._segment(function_id)
+            segment = self._open_segment(function_id)
             lines = (
-                LogLine(
+                LogRecord(
                     time=format_time(moment),
                     function_id=function_id,
                     instance=instance,
@@ -196,23 +196,23 @@ class LogWriter:
                     stream=stream,
                     message=message,
                 )
-                for moment, message in zip(segment.moments(self._now_ns(), len(messages)), messages, strict=True)
+                for moment, message in zip(segment.next_times(self._now_ns(), len(messages)), messages, strict=True)
             )
             segment.append(b"".join(_encoder.encode(line) + b"\n" for line in lines))
 
-    def _segment(self, function_id: str) -> _Segment:
+    def _open_segment(self, function_id: str) -> _Segment:
         segment = self._segments.get(function_id)
         if segment is None:
-            segment = self._segments[function_id] = _Segment(self._folder / function_id)
-            if len(self._segments) > _OPEN_FILES:
+            segment = self._segments[function_id] = _Segment(self._directory / function_id)
+            if len(self._segments) > _MAX_OPEN_FILES:
                 self._segments.popitem(last=False)[1].close()
         self._segments.move_to_end(function_id)
         return segment
 
-    def forget(self, function_id: str) -> None:
+    def close_function(self, function_id: str) -> None:
         """Log how many lines of a function were dropped, and close its files."""
         if (rate := self._rates.pop(function_id, None)) is not None:
-            self._say_dropped(function_id, rate)
+            self._log_dropped(function_id, rate)
         segment = self._segments.pop(function_id, None)
         if segment is not None:
             segment.close()
@@ -221,5 +221,5 @@ class LogWriter:
     def close(self) -> None:
         """Log how many lines were dropped, and close every file."""
         for function_id in [*self._rates, *self._segments]:
-            self.forget(function_id)
+            self.close_function(function_id)
         self._closed = True

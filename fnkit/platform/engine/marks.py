@@ -9,17 +9,17 @@ import secrets
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["MARK_HEADER", "marks"]
+__all__ = ["NONCE_HEADER", "nonce_lines"]
 
-MARK_HEADER: Final = b"fnkit-request"
-_LETTERS: Final = 16  # hexadecimal digits: 64 bits, which a handler cannot guess from earlier nonces
-_DRAWN: Final = 512  # nonces per system call
+NONCE_HEADER: Final = b"fnkit-request"
+_NONCE_DIGITS: Final = 16  # hexadecimal digits: 64 bits, which a handler cannot guess from earlier nonces
+_NONCES_PER_DRAW: Final = 512  # nonces per system call
 
 
-def marks() -> Iterator[bytes]:
+def nonce_lines() -> Iterator[bytes]:
     """Yield header lines with nonces in hexadecimal, each with the line break before it."""
-    line = b"\r\n%b: " % MARK_HEADER
+    line = b"\r\n%b: " % NONCE_HEADER
     while True:
-        digits = secrets.token_hex(_DRAWN * _LETTERS // 2).encode()
-        for start in range(0, len(digits), _LETTERS):
-            yield line + digits[start : start + _LETTERS]
+        digits = secrets.token_hex(_NONCES_PER_DRAW * _NONCE_DIGITS // 2).encode()
+        for start in range(0, len(digits), _NONCE_DIGITS):
+            yield line + digits[start : start + _NONCE_DIGITS]

@@ -6,57 +6,57 @@ from collections.abc import Mapping
 from typing import Final
 
 from fnkit.platform.engine.logs import LogWriter
-from fnkit.platform.engine.memory import memory_of
-from fnkit.platform.engine.meters import FunctionMeter, Meters
+from fnkit.platform.engine.memory import total_memory
+from fnkit.platform.engine.meters import FunctionCounters, CounterRegistry
 from fnkit.platform.engine.pool import Pool
-from fnkit.platform.measurements import FunctionMeasurements
+from fnkit.platform.measurements import FunctionMetricsSnapshot
 
-__all__ = ["Measuring"]
+__all__ = ["EngineMetrics"]
 
-_FRESH_SECONDS: Final = 1.0
+_MEMORY_INTERVAL: Final = 1.0
 
 
-class Measuring:
+class EngineMetrics:
     """Takes snapshots. Memory is read once a second at most, because each reading is a system call."""
 
-    def __init__(self, meters: Meters, pools: Mapping[str, Pool], logs: LogWriter) -> None:
-        self._meters = meters
+    def __init__(self, counters: CounterRegistry, pools: Mapping[str, Pool], logs: LogWriter) -> None:
+        self._counters = counters
         self._pools = pools
         self._logs = logs
-        self._bytes: dict[str, int | None] = {}
-        self._read_at = float("-inf")
+        self._memory_bytes: dict[str, int | None] = {}
+        self._memory_read_at = float("-inf")
 
-    def functions(self, now: float) -> tuple[FunctionMeasurements, ...]:
+    def collect(self, now: float) -> tuple[FunctionMetricsSnapshot, ...]:
         """Return the metrics of every function.
 
         Args:
             now: Real seconds of a monotonic clock.
         """
-        if now - self._read_at >= _FRESH_SECONDS:
-            self._read_at = now
-            self._bytes = {name: memory_of(pool.members) for name, pool in self._pools.items()}
-        return tuple(self._function(function_id, meter) for function_id, meter in self._meters.every())
+        if now - self._memory_read_at >= _MEMORY_INTERVAL:
+            self._memory_read_at = now
+            self._memory_bytes = {name: total_memory(pool.instances) for name, pool in self._pools.items()}
+        return tuple(self._collect_function(function_id, meter) for function_id, meter in self._counters.items())
 
-    def _function(self, function_id: str, meter: FunctionMeter) -> FunctionMeasurements:
+    def _collect_function(self, function_id: str, counters: FunctionCounters) -> FunctionMetricsSnapshot:
         pool = self._pools.get(function_id)
-        requests = dict(meter.requests)
-        waits = meter.all_waits()
-        return FunctionMeasurements(
+        requests = dict(counters.requests)
+        waits = counters.all_waits()
+        return FunctionMetricsSnapshot(
             function_id=function_id,
-            name=meter.name,
-            namespace=meter.namespace,
-            region=meter.region,
+            name=counters.name,
+            namespace=counters.namespace,
+            region=counters.region,
             requests=requests,
-            durations=meter.durations.value() if requests else None,
-            waits=waits if any(waits.counts) else None,
-            cold_starts=meter.cold_starts.value() if any(waits.counts) else None,
-            starts=dict(meter.starts),
-            ended=dict(meter.ended),
-            gigabyte_seconds=meter.gigabyte_seconds,
+            durations=counters.durations.snapshot() if requests else None,
+            queue_waits=waits if any(waits.counts) else None,
+            cold_starts=counters.cold_starts.snapshot() if any(waits.counts) else None,
+            starts=dict(counters.starts),
+            ends=dict(counters.ended),
+            gigabyte_seconds=counters.gigabyte_seconds,
             log_lines_dropped=self._logs.dropped.get(function_id, 0),
             idle=len(pool.idle) if pool is not None else 0,
             busy=pool.busy if pool is not None else 0,
             starting=pool.starting if pool is not None else 0,
-            waiting=len(pool.waiting) if pool is not None else 0,
-            memory_bytes=self._bytes.get(function_id, 0),
+            queued=len(pool.queue) if pool is not None else 0,
+            memory_bytes=self._memory_bytes.get(function_id, 0),
         )

@@ -14,40 +14,40 @@ from typing import Final
 
 from fnkit.platform.engine.instance import Instance
 
-__all__ = ["memory_below", "memory_of", "with_descendants"]
+__all__ = ["process_tree_memory", "total_memory", "process_tree"]
 
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-def memory_of(instances: Iterable[Instance]) -> int | None:
+def total_memory(instances: Iterable[Instance]) -> int | None:
     """Return the memory of these instances in bytes; ``None`` if this machine reports it for none of them."""
-    readings = [_read(instance) for instance in instances]
+    readings = [_instance_memory(instance) for instance in instances]
     known = [reading for reading in readings if reading is not None]
     return sum(known) if known or not readings else None
 
 
-def _read(instance: Instance) -> int | None:
+def _instance_memory(instance: Instance) -> int | None:
     if instance.groups is not None:
         return instance.groups.memory_bytes()
     if not instance.pid or sys.platform != "linux":
         return None
-    return sum(map(_resident, with_descendants(instance.pid))) or None
+    return sum(map(_resident_bytes, process_tree(instance.pid))) or None
 
 
-def memory_below(pid: int, limit: int) -> int:
+def process_tree_memory(pid: int, limit: int) -> int:
     """Return the memory of a process and its descendants in bytes, with shared pages in parts if that matters.
 
     Resident sets count the pages shared with the zygote in full. The proportional set size is exact but costs the
     kernel a walk over all pages, so it is read only if the cheap sum exceeds ``limit``.
     """
-    processes = with_descendants(pid)
-    resident = sum(_resident(process) for process in processes)
+    processes = process_tree(pid)
+    resident = sum(_resident_bytes(process) for process in processes)
     if resident <= limit:
         return resident
-    return sum(_proportional(process) for process in processes)
+    return sum(_proportional_bytes(process) for process in processes)
 
 
-def with_descendants(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """Return a process and all its descendants."""
     found = [pid]
     for process in found:
@@ -62,15 +62,15 @@ def with_descendants(pid: int) -> list[int]:
     return found
 
 
-def _resident(pid: int) -> int:
+def _resident_bytes(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/statm", "rb") as statm:  # noqa: PTH123  (hot path; no Path objects)
-            return int(statm.read().split()[1]) * _PAGE
+            return int(statm.read().split()[1]) * _PAGE_BYTES
     except (OSError, IndexError):
         return 0
 
 
-def _proportional(pid: int) -> int:
+def _proportional_bytes(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:  # noqa: PTH123  (hot path; no Path objects)
             for line in rollup:
@@ -78,4 +78,4 @@ def _proportional(pid: int) -> int:
                     return int(line.split()[1]) * 1024
     except OSError:
         pass
-    return _resident(pid)
+    return _resident_bytes(pid)

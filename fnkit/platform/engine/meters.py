@@ -11,12 +11,18 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from fnkit.platform.measurements import COLD_START_BOUNDS, DURATION_BOUNDS, WAIT_BOUNDS, Histogram, HistogramValue
+from fnkit.platform.measurements import (
+    COLD_START_BOUNDS,
+    DURATION_BOUNDS,
+    QUEUE_WAIT_BOUNDS,
+    Histogram,
+    HistogramSnapshot,
+)
 from fnkit.platform.routing import Route
 
-__all__ = ["FunctionMeter", "Meters", "ending_kind"]
+__all__ = ["FunctionCounters", "CounterRegistry", "end_label"]
 
-_ENDINGS: Final = (
+_END_LABELS: Final = (
     ("out of memory", "oom"),
     ("timed out", "timeout"),
     ("exit ", "exit"),
@@ -24,7 +30,7 @@ _ENDINGS: Final = (
 )
 
 
-class FunctionMeter:
+class FunctionCounters:
     """The counters of one function.
 
     Attributes:
@@ -37,7 +43,7 @@ class FunctionMeter:
     """
 
     __slots__ = (
-        "at_once",
+        "immediate",
         "cold_starts",
         "durations",
         "ended",
@@ -54,21 +60,21 @@ class FunctionMeter:
         self.name = route.name
         self.namespace = route.namespace
         self.region = route.region
-        self.at_once = 0
+        self.immediate = 0
         self.requests: dict[int, int] = {}
         self.durations = Histogram(DURATION_BOUNDS)
-        self.waits = Histogram(WAIT_BOUNDS)
+        self.waits = Histogram(QUEUE_WAIT_BOUNDS)
         self.cold_starts = Histogram(COLD_START_BOUNDS)
         self.starts: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         self.gigabyte_seconds = 0.0
 
-    def answered(self, status: int, seconds: float) -> None:
+    def count_response(self, status: int, seconds: float) -> None:
         """Count a completed request."""
         self.requests[status] = self.requests.get(status, 0) + 1
         self.durations.observe(seconds)
 
-    def waited(self, seconds: float, *, is_cold: bool) -> None:
+    def count_wait(self, seconds: float, *, is_cold: bool) -> None:
         """Count a request that was queued.
 
         Args:
@@ -79,41 +85,41 @@ class FunctionMeter:
         if is_cold:
             self.cold_starts.observe(seconds)
 
-    def all_waits(self) -> HistogramValue:
+    def all_waits(self) -> HistogramSnapshot:
         """Return the queueing times of all requests, with those that found an idle instance."""
         counts = list(self.waits.counts)
-        counts[0] += self.at_once
-        return HistogramValue(tuple(counts), self.waits.total)
+        counts[0] += self.immediate
+        return HistogramSnapshot(tuple(counts), self.waits.total)
 
 
-class Meters:
+class CounterRegistry:
     """The counters of all functions that are served."""
 
     def __init__(self) -> None:
-        self._meters: dict[str, FunctionMeter] = {}
+        self._counters: dict[str, FunctionCounters] = {}
 
-    def of(self, route: Route) -> FunctionMeter:
+    def get_or_create(self, route: Route) -> FunctionCounters:
         """Return the counters of a function, created at zero if necessary."""
-        meter = self._meters.get(route.function_id)
+        meter = self._counters.get(route.function_id)
         if meter is None:
-            meter = self._meters[route.function_id] = FunctionMeter(route)
+            meter = self._counters[route.function_id] = FunctionCounters(route)
         return meter
 
-    def forget(self, function_id: str) -> None:
+    def remove(self, function_id: str) -> None:
         """Remove the counters of a function."""
-        self._meters.pop(function_id, None)
+        self._counters.pop(function_id, None)
 
-    def every(self) -> Iterable[tuple[str, FunctionMeter]]:
+    def items(self) -> Iterable[tuple[str, FunctionCounters]]:
         """Return the id and the counters of every function."""
-        return self._meters.items()
+        return self._counters.items()
 
 
-def ending_kind(reason: str, *, expected: bool) -> str:
+def end_label(reason: str, *, expected: bool) -> str:
     """Return the metric label for the end of an instance.
 
-    >>> ending_kind("exit 3", expected=False), ending_kind("no longer needed", expected=True)
+    >>> end_label("exit 3", expected=False), end_label("no longer needed", expected=True)
     ('exit', 'scaled-down')
     """
     if expected:
         return "scaled-down"
-    return next((kind for prefix, kind in _ENDINGS if reason.startswith(prefix)), "other")
+    return next((kind for prefix, kind in _END_LABELS if reason.startswith(prefix)), "other")

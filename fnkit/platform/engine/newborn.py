@@ -11,15 +11,15 @@ from typing import Final
 
 import msgspec
 
-from fnkit.platform.engine.capture import open_line
+from fnkit.platform.engine.capture import open_worker_channels
 from fnkit.platform.engine.instance import Instance
 
-__all__ = ["fork_instance", "who_says_hello"]
+__all__ = ["fork_worker", "receive_peer_pid"]
 
-_CREDENTIALS: Final = struct.Struct("3i")  # ucred: process, user, group
+_UCRED: Final = struct.Struct("3i")  # ucred: process, user, group
 
 
-async def fork_instance(worker: Instance, owner: int = 0) -> None:
+async def fork_worker(worker: Instance, owner: int = 0) -> None:
     """Fork a worker, which joins its cgroups and mounts its disk while it waits for settings.
 
     Args:
@@ -30,7 +30,7 @@ async def fork_instance(worker: Instance, owner: int = 0) -> None:
         OSError: No descriptors are left, or the worker ended at once.
     """
     zygote, groups = worker.zygote, worker.groups
-    connection, worker_end, pipes = open_line()
+    connection, worker_end, pipes = open_worker_channels()
     try:
         if owner:
             for _, write_end in pipes:
@@ -42,20 +42,20 @@ async def fork_instance(worker: Instance, owner: int = 0) -> None:
         worker_end.close()
         for _, write_end in pipes:
             os.close(write_end)
-    worker.capture(pipes[0][0], "stdout")
-    worker.capture(pipes[1][0], "stderr")
+    worker.capture_output(pipes[0][0], "stdout")
+    worker.capture_output(pipes[1][0], "stderr")
     connection.settimeout(0)
     loop = asyncio.get_running_loop()
-    worker.pid = await who_says_hello(loop, connection)
+    worker.pid = await receive_peer_pid(loop, connection)
     # The worker waits for the first document, so it is in its groups before it gets anything to do.
-    if groups is not None and not zygote.joins_itself and worker.pid:
-        await loop.run_in_executor(None, groups.take, worker.pid)
+    if groups is not None and not zygote.moves_itself_to_cgroup and worker.pid:
+        await loop.run_in_executor(None, groups.add_process, worker.pid)
     await loop.create_unix_connection(lambda: worker, sock=connection)
-    cgroups = groups.joins if groups is not None and zygote.joins_itself else []
+    cgroups = groups.procs_files if groups is not None and zygote.moves_itself_to_cgroup else []
     worker.write_document(msgspec.json.encode({"cgroups": cgroups}))
 
 
-async def who_says_hello(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> int:
+async def receive_peer_pid(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> int:
     """Wait for the handshake byte and return the process id of its sender, as the kernel reports it; 0 if unknown.
 
     The id that fork returned is not enough: it is counted in the PID namespace of the zygote.
@@ -64,7 +64,7 @@ async def who_says_hello(loop: asyncio.AbstractEventLoop, connection: socket.soc
     loop.add_reader(connection.fileno(), readable.set)
     try:
         await readable.wait()
-        _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
+        _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_UCRED.size))
     except OSError:
         return 0  # it ended at once; the next read from the socket shows that
     finally:
@@ -73,5 +73,5 @@ async def who_says_hello(loop: asyncio.AbstractEventLoop, connection: socket.soc
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                return int(_CREDENTIALS.unpack(data)[0])
+                return int(_UCRED.unpack(data)[0])
     return 0

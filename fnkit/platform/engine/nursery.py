@@ -15,29 +15,29 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
-from fnkit.platform.engine.blanks import Blanks
+from fnkit.platform.engine.blanks import WarmPool
 from fnkit.platform.engine.cgroups import ControlGroups, InstanceGroups
-from fnkit.platform.engine.deployment_zygote import DeploymentZygote
-from fnkit.platform.engine.forking import Forker
-from fnkit.platform.engine.instance import Instance, InstanceState
+from fnkit.platform.engine.deployment_zygote import DeploymentZygoteClient
+from fnkit.platform.engine.forking import ForkServerClient
+from fnkit.platform.engine.instance import Instance, WorkerState
 from fnkit.platform.engine.isolation import Level
 from fnkit.platform.engine.logs import LogWriter
-from fnkit.platform.engine.newborn import fork_instance
-from fnkit.platform.engine.zygote import Zygote
-from fnkit.platform.log_lines import Stream
+from fnkit.platform.engine.newborn import fork_worker
+from fnkit.platform.engine.zygote import InterpreterZygoteClient
+from fnkit.platform.log_lines import LogStream
 
-__all__ = ["Nursery"]
+__all__ = ["WorkerFactory"]
 
-_GROUP_TRIES: Final = 50
-_ZYGOTE_TRIES: Final = 3
-_GROUP_SECONDS: Final = 0.1
+_GROUP_REMOVAL_ATTEMPTS: Final = 50
+_ZYGOTE_ATTEMPTS: Final = 3
+_GROUP_REMOVAL_INTERVAL: Final = 0.1
 
 
-class _Child(Protocol):
+class _ForkedProcess(Protocol):
     """A process requested from a zygote: a worker, or the zygote of a deployment."""
 
     @property
-    def zygote(self) -> Forker:
+    def zygote(self) -> ForkServerClient:
         """The zygote that it was requested from."""
 
     @property
@@ -45,14 +45,14 @@ class _Child(Protocol):
         """Its cgroups."""
 
     @property
-    def home(self) -> str | None:
+    def host_directory(self) -> str | None:
         """Its directory on the machine's disk, if it has one."""
 
-    def exited(self, status: int | None) -> None:
+    def on_exit(self, status: int | None) -> None:
         """Note that it was reaped, or that its zygote has ended (``None``)."""
 
 
-class Nursery:
+class WorkerFactory:
     """Forks workers and cleans up after them.
 
     Args:
@@ -76,67 +76,67 @@ class Nursery:
     ) -> None:
         self.level = level
         self._groups = groups
-        self._folder = runtime_directory
-        self._disks = disks_directory
+        self._runtime_directory = runtime_directory
+        self._disks_directory = disks_directory
         shutil.rmtree(disks_directory, ignore_errors=True)  # left by a data plane that was killed
         self._logs = logs
-        self._blanks = Blanks(pool_size, lambda interpreter: self._fork(self._zygote(interpreter)))
-        self._zygotes: dict[str, Zygote] = {}
-        self._children: dict[int, _Child] = {}
-        self._lost: Callable[[Forker], None] = lambda _zygote: None
-        self._numbers = 0
+        self._warm_pool = WarmPool(pool_size, lambda interpreter: self._fork(self._get_zygote(interpreter)))
+        self._zygotes: dict[str, InterpreterZygoteClient] = {}
+        self._children: dict[int, _ForkedProcess] = {}
+        self._zygote_lost_callback: Callable[[ForkServerClient], None] = lambda _zygote: None
+        self._last_number = 0
         self._loop = asyncio.get_running_loop()
-        self._closed = False
+        self._is_closed = False
 
-    def warm(self, interpreters: Iterable[str]) -> None:
+    def prestart(self, interpreters: Iterable[str]) -> None:
         """Start the zygotes of these interpreters ahead of use."""
         for interpreter in interpreters:
             self.refill(interpreter)
 
-    async def take(self, interpreter: str) -> Instance:
+    async def acquire(self, interpreter: str) -> Instance:
         """Return a pre-warmed worker of this interpreter, or a new one.
 
         Raises:
             OSError: A worker could not be forked. A zygote that ends during the fork is first replaced.
         """
-        worker = self._blanks.take(interpreter)
+        worker = self._warm_pool.acquire(interpreter)
         if worker is not None:
             return worker
-        for _ in range(_ZYGOTE_TRIES - 1):
+        for _ in range(_ZYGOTE_ATTEMPTS - 1):
             with contextlib.suppress(ChildProcessError):
-                return await self._fork(self._zygote(interpreter))
-        return await self._fork(self._zygote(interpreter))
+                return await self._fork(self._get_zygote(interpreter))
+        return await self._fork(self._get_zygote(interpreter))
 
-    async def take_preloaded(self, zygote: DeploymentZygote) -> Instance:
+    async def acquire_preloaded(self, zygote: DeploymentZygoteClient) -> Instance:
         """Return a fork of this deployment's zygote.
 
         Raises:
             OSError: The zygote has ended.
         """
-        spare, zygote.spare = zygote.spare, None
-        if spare is not None and spare.is_blank:
+        spare, zygote.prewarmed = zygote.prewarmed, None
+        if spare is not None and spare.is_prewarmed:
             return zygote.claim(spare)
-        return zygote.claim(await self._fork(zygote, owner=zygote.owner))
+        return zygote.claim(await self._fork(zygote, owner=zygote.owner_uid))
 
-    async def add_spare(self, zygote: DeploymentZygote) -> None:
+    async def prewarm_fork(self, zygote: DeploymentZygoteClient) -> None:
         """Fork a worker of this zygote ahead of use."""
         # Joining cgroups takes longer than the rest of a start.
-        if not zygote.wants_forks() or _is_blank(zygote.spare):
+        if not zygote.can_fork() or _is_prewarmed(zygote.prewarmed):
             return
         with contextlib.suppress(OSError):
-            spare = await self._fork(zygote, owner=zygote.owner)
-            if not zygote.wants_forks() or _is_blank(zygote.spare):
+            spare = await self._fork(zygote, owner=zygote.owner_uid)
+            if not zygote.can_fork() or _is_prewarmed(zygote.prewarmed):
                 spare.kill("no longer needed")
             else:
-                zygote.spare = spare
+                zygote.prewarmed = spare
 
-    def tell_of_losses(self, lost: Callable[[Forker], None]) -> None:
+    def on_zygote_lost(self, callback: Callable[[ForkServerClient], None]) -> None:
         """Call ``lost`` with each zygote that ends by itself."""
-        self._lost = lost
+        self._zygote_lost_callback = callback
 
-    def new_deployment_zygote(
-        self, interpreter: str, on_lines: Callable[[Stream, Iterable[bytes]], None], owner: int
-    ) -> DeploymentZygote:
+    def create_deployment_zygote(
+        self, interpreter: str, on_lines: Callable[[LogStream, Iterable[bytes]], None], owner: int
+    ) -> DeploymentZygoteClient:
         """Create the zygote of a deployment, without starting it.
 
         Args:
@@ -144,132 +144,136 @@ class Nursery:
             on_lines: Receives what its imports print.
             owner: The user of the deployment; 0 if it is the platform's own.
         """
-        parent = self._zygote(interpreter)
-        self._numbers += 1
-        number = self._numbers
+        parent = self._get_zygote(interpreter)
+        self._last_number += 1
+        number = self._last_number
         groups = self._groups.create(f"{number:08x}") if self._groups is not None else None
-        zygote = DeploymentZygote(self._loop, parent, number, groups, self, on_lines, owner)
+        zygote = DeploymentZygoteClient(self._loop, parent, number, groups, self, on_lines, owner)
         self._children[number] = zygote
         return zygote
 
-    def forget_unforked(self, zygote: DeploymentZygote) -> None:
+    def discard(self, zygote: DeploymentZygoteClient) -> None:
         """Clean up after a deployment zygote that did not start.
 
         If it was never requested from its parent, no message reports its end.
         """
-        if not zygote.zygote.holds(zygote.number):
-            self._clear(zygote.number, None)
+        if not zygote.zygote.is_alive(zygote.number):
+            self._on_exit(zygote.number, None)
 
     def refill(self, interpreter: str) -> None:
         """Fill the pool of this interpreter again."""
-        self._blanks.refill(interpreter)
+        self._warm_pool.refill(interpreter)
 
-    def _zygote(self, interpreter: str) -> Zygote:
+    def _get_zygote(self, interpreter: str) -> InterpreterZygoteClient:
         zygote = self._zygotes.get(interpreter)
         if zygote is None:
-            root = self._folder / f"root-{len(self._zygotes)}"
-            zygote = self._zygotes[interpreter] = Zygote(self._loop, interpreter, self.level, root, self)
+            root = self._runtime_directory / f"root-{len(self._zygotes)}"
+            zygote = self._zygotes[interpreter] = InterpreterZygoteClient(
+                self._loop, interpreter, self.level, root, self
+            )
         return zygote
 
-    async def _fork(self, zygote: Forker, *, owner: int = 0) -> Instance:
-        self._numbers += 1
-        number = self._numbers
+    async def _fork(self, zygote: ForkServerClient, *, owner: int = 0) -> Instance:
+        self._last_number += 1
+        number = self._last_number
         groups = self._groups.create(f"{number:08x}") if self._groups is not None else None
         instance = Instance(number, zygote, groups, self._logs)
         self._children[number] = instance
         try:
-            await fork_instance(instance, owner)
+            await fork_worker(instance, owner)
         except OSError:
-            self._clear(number, None)
+            self._on_exit(number, None)
             raise
-        if zygote.closed or instance.state is InstanceState.ENDED:
-            self._clear(number, None)
+        if zygote.is_closed or instance.state is WorkerState.ENDED:
+            self._on_exit(number, None)
             raise ChildProcessError(errno.ECHILD, "the zygote ended while it forked")
         return instance
 
-    def disk(self, child: Instance | DeploymentZygote) -> Path:
+    def create_disk(self, child: Instance | DeploymentZygoteClient) -> Path:
         """Create the directory that becomes ``/tmp`` and the working directory of an instance with its own root."""
-        directory = self._disks / child.name
+        directory = self._disks_directory / child.name
         directory.mkdir(mode=0o700, parents=True)
-        child.home = str(directory)
+        child.host_directory = str(directory)
         for name, mode in (("tmp", 0o1777), ("app", 0o755), ("app/function", 0o755)):
             (directory / name).mkdir()
             (directory / name).chmod(mode)  # mkdir's mode is subject to the umask
         return directory
 
-    def home(self, instance: Instance | DeploymentZygote, *, on_disk: bool = False) -> Path:
+    def create_home(self, instance: Instance | DeploymentZygoteClient, *, on_disk: bool = False) -> Path:
         """Create the working directory of an instance that has no root of its own."""
-        directory = (self._disks if on_disk else self._folder) / f"home-{instance.name}"
+        directory = (self._disks_directory if on_disk else self._runtime_directory) / f"home-{instance.name}"
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.mkdir(mode=0o700)
-        instance.home = str(directory)
+        instance.host_directory = str(directory)
         return directory
 
     # ForkObserver
 
     def instance_exited(self, number: int, status: int) -> None:
         """Clean up after an instance that has ended."""
-        self._clear(number, status)
+        self._on_exit(number, status)
 
-    def instance_not_forked(self, number: int, error: int) -> None:
+    def fork_failed(self, number: int, error: int) -> None:
         """Clean up after a failed fork."""
         instance = self._children.get(number)
         if isinstance(instance, Instance):
             instance.reason = f"fork failed: {os.strerror(error) if error else errno.errorcode.get(error, '?')}"
-        self._clear(number, None)
+        self._on_exit(number, None)
 
-    def zygote_lost(self, zygote: Forker) -> None:
+    def zygote_exited(self, zygote: ForkServerClient) -> None:
         """Clean up after a zygote that has ended. The next start starts another one."""
         if self._zygotes.get(zygote.interpreter) is zygote:
             del self._zygotes[zygote.interpreter]
-        self._clear_forks(zygote)
-        self._lost(zygote)
+        self._on_forks_lost(zygote)
+        self._zygote_lost_callback(zygote)
 
-    def _clear_forks(self, zygote: Forker) -> None:
+    def _on_forks_lost(self, zygote: ForkServerClient) -> None:
         """Clean up after everything that this zygote has forked, which has ended with it."""
         for number, child in list(self._children.items()):
             if child.zygote is zygote:
-                self._clear(number, None)
+                self._on_exit(number, None)
 
-    def _clear(self, number: int, status: int | None) -> None:
+    def _on_exit(self, number: int, status: int | None) -> None:
         child = self._children.pop(number, None)
         if child is None:
             return
-        if isinstance(child, Instance) and child.state is InstanceState.BLANK:
-            child.state = InstanceState.ENDED
-            self._blanks.ended(child)
-        child.exited(status)
-        if isinstance(child, Instance) and child.ended_by_others and not child.was_ready:
-            self._blanks.distrust(child.zygote.interpreter)
-        if isinstance(child, DeploymentZygote):
-            self._clear_forks(child)  # closed zygotes do not report the end of their forks
+        if isinstance(child, Instance) and child.state is WorkerState.PREWARMED:
+            child.state = WorkerState.ENDED
+            self._warm_pool.on_exit(child)
+        child.on_exit(status)
+        if isinstance(child, Instance) and child.was_killed_externally and not child.was_ready:
+            self._warm_pool.discard_all(child.zygote.interpreter)
+        if isinstance(child, DeploymentZygoteClient):
+            self._on_forks_lost(child)  # closed zygotes do not report the end of their forks
         # The kernel removes a group only when its last process is gone, which may be after the reaping of the
         # first.
         if child.groups is not None:
-            self._loop.call_later(_GROUP_SECONDS, self._remove_groups, child.groups, _GROUP_TRIES)
-        if child.home is not None:
-            self._loop.run_in_executor(None, _remove_folder, child.home)
+            self._loop.call_later(
+                _GROUP_REMOVAL_INTERVAL, self._remove_groups, child.groups, _GROUP_REMOVAL_ATTEMPTS
+            )
+        if child.host_directory is not None:
+            self._loop.run_in_executor(None, _remove_directory, child.host_directory)
 
     def _remove_groups(self, groups: InstanceGroups, tries: int) -> None:
-        if not self._closed and not groups.remove() and tries:
-            self._loop.call_later(_GROUP_SECONDS, self._remove_groups, groups, tries - 1)
+        if not self._is_closed and not groups.remove() and tries:
+            self._loop.call_later(_GROUP_REMOVAL_INTERVAL, self._remove_groups, groups, tries - 1)
 
     def close(self) -> None:
         """End every zygote, and every instance with it."""
-        self._closed = True
-        self._blanks.close()
+        self._is_closed = True
+        self._warm_pool.close()
         for zygote in list(self._zygotes.values()):
             zygote.close()
-            self.zygote_lost(zygote)
+            self.zygote_exited(zygote)
         if self._groups is not None:
             self._groups.close()
 
 
-def _is_blank(instance: Instance | None) -> bool:
-    return instance is not None and instance.is_blank
+def _is_prewarmed(instance: Instance | None) -> bool:
+    return instance is not None and instance.is_prewarmed
 
 
-def _remove_folder(path: str) -> None:
+def _remove_directory(path: str) -> None:
     """Remove a directory tree, including directories that a handler has made unreadable."""
     shutil.rmtree(path, ignore_errors=True)
     if not os.path.lexists(path):

@@ -13,22 +13,22 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, Protocol
 
-from fnkit.platform.engine.calls import LocalCall
-from fnkit.platform.engine.contract import ColdStart, Failure, FailureKind, Listener
-from fnkit.platform.engine.instance import Instance, InstanceState
-from fnkit.platform.engine.meters import FunctionMeter
+from fnkit.platform.engine.calls import LocalPendingRequest
+from fnkit.platform.engine.contract import ColdStart, RequestFailure, FailureKind, ResponseHandler
+from fnkit.platform.engine.instance import Instance, WorkerState
+from fnkit.platform.engine.meters import FunctionCounters
 from fnkit.platform.engine.scaling import ScaleDown
 from fnkit.platform.routing import Route
 
-__all__ = ["Pool", "PoolHost"]
+__all__ = ["Pool", "PoolCallbacks"]
 
-_BACKOFF_FIRST: Final = 0.1
-_BACKOFF_MAX: Final = 30.0
-_LOST_STARTS_MAX: Final = 3
-_MEGABYTES: Final = 1024  # per GB in bills: 128 MB are 0.125 GB
+_MIN_BACKOFF: Final = 0.1
+_MAX_BACKOFF: Final = 30.0
+_MAX_KILLED_STARTS: Final = 3
+_MB_PER_GB: Final = 1024  # per GB in bills: 128 MB are 0.125 GB
 
 
-class PoolHost(Protocol):
+class PoolCallbacks(Protocol):
     """What a pool needs from the engine."""
 
     def now(self) -> float:
@@ -37,13 +37,13 @@ class PoolHost(Protocol):
     def request_start(self, pool: Pool) -> None:
         """Queue the start of an instance for this pool."""
 
-    def became_ready(self, pool: Pool, instance: Instance) -> None:
+    def on_ready(self, pool: Pool, instance: Instance) -> None:
         """An instance has started."""
 
-    def became_idle(self, pool: Pool) -> None:
+    def on_idle(self, pool: Pool) -> None:
         """An instance became idle."""
 
-    def ended(self, pool: Pool, instance: Instance, reason: str, *, expected: bool) -> None:
+    def on_ended(self, pool: Pool, instance: Instance, reason: str, *, expected: bool) -> None:
         """An instance has ended.
 
         Args:
@@ -75,144 +75,144 @@ class Pool:
     def __init__(
         self,
         route: Route,
-        callbacks: PoolHost,
-        counters: FunctionMeter,
+        callbacks: PoolCallbacks,
+        counters: FunctionCounters,
         queue_limit: int,
         on_first_start: Callable[[str | None], None],
     ) -> None:
         self.route = route
-        self.meter = counters
+        self.counters = counters
         self.idle: list[Instance] = []
-        self.members: set[Instance] = set()
-        self.waiting: deque[LocalCall] = deque()
+        self.instances: set[Instance] = set()
+        self.queue: deque[LocalPendingRequest] = deque()
         self.starting = 0
         self.retired = False
-        self.said_starved = False
-        self._host = callbacks
+        self.budget_warning_logged = False
+        self._callbacks = callbacks
         self._queue_limit = queue_limit
-        self._first: Callable[[str | None], None] | None = on_first_start
-        self._ending: set[Instance] = set()
+        self._on_first_start: Callable[[str | None], None] | None = on_first_start
+        self._terminating: set[Instance] = set()
         self._failures = 0  # consecutive failed starts
-        self._lost_starts = 0  # consecutive starts that were killed from outside
+        self._killed_starts = 0  # consecutive starts that were killed from outside
         self._loop = asyncio.get_running_loop()
 
     @property
     def busy(self) -> int:
         """The number of instances that handle a request."""
-        return sum(1 for instance in self.members if instance.state is InstanceState.BUSY)
+        return sum(1 for instance in self.instances if instance.state is WorkerState.BUSY)
 
     @property
     def total(self) -> int:
         """The number of instances that are ready or starting."""
-        return len(self.members) - len(self._ending) + self._requested
+        return len(self.instances) - len(self._terminating) + self._requested
 
     @property
     def _requested(self) -> int:
         """The number of requested starts that have no process yet."""
-        return self.starting - sum(1 for instance in self.members if instance.state is InstanceState.STARTING)
+        return self.starting - sum(1 for instance in self.instances if instance.state is WorkerState.STARTING)
 
     @property
-    def needs_start(self) -> bool:
+    def is_start_needed(self) -> bool:
         """Whether a requested start is still needed; other instances may have served the queue meanwhile."""
         if self.retired:
             return False
-        ready = len(self.members) - len(self._ending)
-        return self._first is not None or bool(self.waiting) or ready < self.route.min_scale
+        ready = len(self.instances) - len(self._terminating)
+        return self._on_first_start is not None or bool(self.queue) or ready < self.route.min_scale
 
     @property
-    def has_minimum(self) -> bool:
+    def min_scale_reached(self) -> bool:
         """Whether ``min_scale`` instances are ready, or could not be started."""
-        ready = len(self.members) - len(self._ending) - (self.starting - self._requested)
+        ready = len(self.instances) - len(self._terminating) - (self.starting - self._requested)
         return ready >= self.route.min_scale or self._failures > 0
 
     @property
-    def gives_memory_back(self) -> bool:
+    def is_releasing_memory(self) -> bool:
         """Whether an instance of this pool is being ended."""
-        return bool(self._ending)
+        return bool(self._terminating)
 
     # Requests
 
-    def acquire(self, request_id: str, listener: Listener) -> LocalCall | None:
+    def acquire(self, request_id: str, handler: ResponseHandler) -> LocalPendingRequest | None:
         """Assign a request to an idle instance, or queue it. Return ``None`` if the queue is full."""
-        if not self.idle and len(self.waiting) >= self._queue_limit:
+        if not self.idle and len(self.queue) >= self._queue_limit:
             message = f"{self.route.name} is at its maximum scale and its queue is full"
-            listener.failed(Failure(FailureKind.QUEUE_FULL, message))
+            handler.on_failure(RequestFailure(FailureKind.QUEUE_FULL, message))
             return None
-        call = LocalCall(request_id, listener)
-        call.timer = self._loop.call_later(self.route.timeout, self._expire, call)
-        if (instance := self._take_idle()) is not None:
-            self.meter.at_once += 1
-            self._give(instance, call)
+        call = LocalPendingRequest(request_id, handler)
+        call.timer = self._loop.call_later(self.route.timeout, self._on_timeout, call)
+        if (instance := self._acquire_idle()) is not None:
+            self.counters.immediate += 1
+            self._assign(instance, call)
         else:
-            call.waiting_since = monotonic()
-            self.waiting.append(call)
+            call.queued_at = monotonic()
+            self.queue.append(call)
             self.grow()
         return call
 
-    def adopt(self, calls: deque[LocalCall]) -> None:
+    def adopt_queue(self, requests: deque[LocalPendingRequest]) -> None:
         """Take over the queue of an older deployment. The timeouts of its requests keep running."""
-        for call in calls:
+        for call in requests:
             if call.timer is not None:
                 # The old timer refers to the old pool.
                 remaining = max(0.0, call.timer.when() - self._loop.time())
                 call.timer.cancel()
-                call.timer = self._loop.call_later(remaining, self._expire, call)
-            self.waiting.append(call)
-        while self.waiting and (instance := self._take_idle()) is not None:
-            self._give(instance, self.waiting.popleft())
+                call.timer = self._loop.call_later(remaining, self._on_timeout, call)
+            self.queue.append(call)
+        while self.queue and (instance := self._acquire_idle()) is not None:
+            self._assign(instance, self.queue.popleft())
         self.grow()
 
-    def _take_idle(self) -> Instance | None:
+    def _acquire_idle(self) -> Instance | None:
         while self.idle:
             instance = self.idle.pop()
-            if not instance.is_leaving:
+            if not instance.is_terminating:
                 return instance
         return None
 
-    def forget(self, call: LocalCall) -> None:
+    def cancel(self, request: LocalPendingRequest) -> None:
         """Remove a request from the queue. One that is assigned completes without a receiver."""
-        call.listener = None
-        if call.server is None and call in self.waiting:
-            self.waiting.remove(call)
-            call.fail(Failure(FailureKind.STOPPING, "the client is gone"))
+        request.handler = None
+        if request.assigned_instance is None and request in self.queue:
+            self.queue.remove(request)
+            request.fail(RequestFailure(FailureKind.STOPPING, "the client is gone"))
 
-    def give_up(self, reason: str) -> None:
+    def fail_all(self, reason: str) -> None:
         """Fail every request, because the data plane is about to end.
 
         Distinguishes requests that never reached a handler (safe to retry) from those that may have run.
         """
-        waiting, self.waiting = self.waiting, deque()
+        waiting, self.queue = self.queue, deque()
         for call in waiting:
-            call.fail(Failure(FailureKind.STOPPING, reason))
-        for instance in self.members:
-            if instance.call is not None:
-                instance.call.fail(Failure(FailureKind.DIED, self._died(reason)))
+            call.fail(RequestFailure(FailureKind.STOPPING, reason))
+        for instance in self.instances:
+            if instance.request is not None:
+                instance.request.fail(RequestFailure(FailureKind.DIED, self._died_message(reason)))
 
-    def _died(self, reason: str) -> str:
+    def _died_message(self, reason: str) -> str:
         return f"the instance of {self.route.name} ended while it answered: {reason}"
 
-    def _give(self, instance: Instance, call: LocalCall) -> None:
-        if call.waiting_since:
-            self._end_waiting(instance, call)
-        call.server = instance
-        instance.serve(call)
-        if call.listener is not None:
-            call.listener.granted(call)
+    def _assign(self, instance: Instance, request: LocalPendingRequest) -> None:
+        if request.queued_at:
+            self._record_wait(instance, request)
+        request.assigned_instance = instance
+        instance.assign_request(request)
+        if request.handler is not None:
+            request.handler.on_assigned(request)
 
-    def _end_waiting(self, instance: Instance, call: LocalCall) -> None:
+    def _record_wait(self, instance: Instance, request: LocalPendingRequest) -> None:
         """Count the queueing time, and record the cold start of a request that waited for a new instance."""
         if not instance.has_served:
-            call.cold_start = ColdStart(instance.began, instance.ready_at)
-        self.meter.waited(monotonic() - call.waiting_since, is_cold=not instance.has_served)
+            request.cold_start = ColdStart(instance.start_began_at, instance.ready_at)
+        self.counters.count_wait(monotonic() - request.queued_at, is_cold=not instance.has_served)
 
-    def _expire(self, call: LocalCall) -> None:
+    def _on_timeout(self, request: LocalPendingRequest) -> None:
         seconds = f"{self.route.timeout:g} s"
-        instance = call.server
+        instance = request.assigned_instance
         if isinstance(instance, Instance):
             instance.kill(f"timed out after {seconds}")
-        elif call in self.waiting:
-            self.waiting.remove(call)
-        call.fail(Failure(FailureKind.TIMEOUT, f"{self.route.name} did not answer within {seconds}"))
+        elif request in self.queue:
+            self.queue.remove(request)
+        request.fail(RequestFailure(FailureKind.TIMEOUT, f"{self.route.name} did not answer within {seconds}"))
 
     # Growing
 
@@ -220,80 +220,80 @@ class Pool:
         """Start instances for queued requests and for ``min_scale``, up to ``max_scale``."""
         if self.retired:
             return
-        for_requests = len(self.waiting) - self.starting
+        for_requests = len(self.queue) - self.starting
         for_minimum = self.route.min_scale - self.total
         wanted = min(max(for_requests, for_minimum), max(self.route.max_scale, 1) - self.total)
         for _ in range(wanted):
             self.starting += 1
-            self._host.request_start(self)
+            self._callbacks.request_start(self)
 
     def start_one(self) -> None:
         """Start one instance regardless of need: the first of a deployment, which proves that it works."""
         self.starting += 1
-        self._host.request_start(self)
+        self._callbacks.request_start(self)
 
-    def start_failed(self, reason: str) -> None:
+    def on_start_failed(self, reason: str) -> None:
         """Note that a requested start failed.
 
         The oldest queued request fails with it; the others get another start.
         """
         self.starting -= 1
         self._failures += 1
-        self.meter.starts["failed"] += 1
-        self._tell_first(reason)
-        if self.waiting:
+        self.counters.starts["failed"] += 1
+        self._report_first_start(reason)
+        if self.queue:
             message = f"{self.route.name} could not be started: {reason}"
-            self.waiting.popleft().fail(Failure(FailureKind.NOT_STARTED, message))
+            self.queue.popleft().fail(RequestFailure(FailureKind.NOT_STARTED, message))
             self.grow()
         else:
             self._replace_later()
 
-    def begun(self, instance: Instance) -> None:
+    def on_launch(self, instance: Instance) -> None:
         """Note that a requested start has a process. It ends at once if the pool has been retired meanwhile."""
         if self.retired:
-            self._end(instance)
+            self._terminate(instance)
 
-    def start_dropped(self) -> None:
+    def on_start_cancelled(self) -> None:
         """Note that a requested start was cancelled because it is no longer needed."""
         self.starting -= 1
 
     def instance_ready(self, instance: Instance) -> None:
         """Report the first start, and use the instance."""
         self.starting -= 1
-        self.meter.starts["ready"] += 1
-        self.said_starved = False
-        self._lost_starts = 0
-        self._tell_first(None)
-        self._offer(instance)
-        self._host.became_ready(self, instance)
+        self.counters.starts["ready"] += 1
+        self.budget_warning_logged = False
+        self._killed_starts = 0
+        self._report_first_start(None)
+        self._make_available(instance)
+        self._callbacks.on_ready(self, instance)
 
-    def _tell_first(self, reason: str | None) -> None:
-        first, self._first = self._first, None
+    def _report_first_start(self, reason: str | None) -> None:
+        first, self._on_first_start = self._on_first_start, None
         if first is not None:
             first(reason)
 
-    def instance_free(self, instance: Instance) -> None:
+    def instance_idle(self, instance: Instance) -> None:
         """Record usage, and reuse the instance."""
         self._failures = 0
-        self._bill(instance)
-        self._offer(instance)
+        self._record_usage(instance)
+        self._make_available(instance)
 
-    def _bill(self, instance: Instance) -> None:
+    def _record_usage(self, instance: Instance) -> None:
         """Count the time for which the instance held a request: memory × duration, as the real platform bills."""
-        self.meter.gigabyte_seconds += (monotonic() - instance.busy_since) * self.route.memory / _MEGABYTES
+        self.counters.gigabyte_seconds += (monotonic() - instance.busy_since) * self.route.memory / _MB_PER_GB
         instance.busy_since = 0.0
 
-    def _offer(self, instance: Instance) -> None:
-        if instance in self._ending or instance.is_leaving:
+    def _make_available(self, instance: Instance) -> None:
+        if instance in self._terminating or instance.is_terminating:
             return
-        if self.retired or len(self.members) - len(self._ending) > max(self.route.max_scale, 1):
-            self._end(instance)
-        elif self.waiting:
-            self._give(instance, self.waiting.popleft())
+        if self.retired or len(self.instances) - len(self._terminating) > max(self.route.max_scale, 1):
+            self._terminate(instance)
+        elif self.queue:
+            self._assign(instance, self.queue.popleft())
         else:
-            instance.idle_since = self._host.now()
+            instance.idle_since = self._callbacks.now()
             self.idle.append(instance)
-            self._host.became_idle(self)
+            self._callbacks.on_idle(self)
 
     # Shrinking
 
@@ -302,37 +302,37 @@ class Pool:
         since = [instance.idle_since for instance in self.idle]
         surplus = rule.surplus(since, total=self.total, min_scale=self.route.min_scale, now=now)
         for instance in self.idle[:surplus]:
-            self._end(instance)
+            self._terminate(instance)
         del self.idle[:surplus]
 
-    def spare_idle(self) -> Instance | None:
+    def oldest_idle(self) -> Instance | None:
         """Return the instance that has been idle longest, unless ``min_scale`` keeps it."""
         return self.idle[0] if self.idle and self.total > self.route.min_scale else None
 
     def evict(self, instance: Instance) -> None:
         """End this idle instance, because its memory is needed elsewhere."""
         self.idle.remove(instance)
-        self._end(instance)
+        self._terminate(instance)
 
-    def _end(self, instance: Instance) -> None:
-        self._ending.add(instance)
+    def _terminate(self, instance: Instance) -> None:
+        self._terminating.add(instance)
         instance.kill("no longer needed")
 
     def retire(self, successor: Pool | None) -> None:
         """Stop accepting requests. Assigned requests complete; queued ones go to the successor, or fail."""
         self.retired = True
         for instance in self.idle:
-            self._end(instance)
+            self._terminate(instance)
         self.idle.clear()
-        for instance in self.members:
-            if instance.state is InstanceState.STARTING:  # its import may never end
-                self._end(instance)
-        waiting, self.waiting = self.waiting, deque()
+        for instance in self.instances:
+            if instance.state is WorkerState.STARTING:  # its import may never end
+                self._terminate(instance)
+        waiting, self.queue = self.queue, deque()
         if successor is not None:
-            successor.adopt(waiting)
+            successor.adopt_queue(waiting)
             return
         for call in waiting:
-            call.fail(Failure(FailureKind.STOPPING, f"{self.route.name} is no longer served"))
+            call.fail(RequestFailure(FailureKind.STOPPING, f"{self.route.name} is no longer served"))
 
     def instance_ended(self, instance: Instance, reason: str) -> None:
         """Fail the request that the instance held, and replace the instance if necessary.
@@ -340,23 +340,23 @@ class Pool:
         A start that was killed from outside is repeated, as its cause is not the function; a function that fails by
         itself is restarted with a growing delay.
         """
-        expected = instance in self._ending
+        expected = instance in self._terminating
         if instance.busy_since:
-            self._bill(instance)
-        self.members.discard(instance)
-        self._ending.discard(instance)
+            self._record_usage(instance)
+        self.instances.discard(instance)
+        self._terminating.discard(instance)
         if instance in self.idle:
             self.idle.remove(instance)
-        call, instance.call = instance.call, None
+        call, instance.request = instance.request, None
         if call is not None:
-            call.fail(Failure(FailureKind.DIED, self._died(reason)))
-        self._host.ended(self, instance, reason, expected=expected)
-        if not instance.was_ready and instance.ended_by_others and self._lost_starts < _LOST_STARTS_MAX:
-            self._lost_starts += 1
-            self._host.request_start(self)
+            call.fail(RequestFailure(FailureKind.DIED, self._died_message(reason)))
+        self._callbacks.on_ended(self, instance, reason, expected=expected)
+        if not instance.was_ready and instance.was_killed_externally and self._killed_starts < _MAX_KILLED_STARTS:
+            self._killed_starts += 1
+            self._callbacks.request_start(self)
         elif not instance.was_ready:
-            self.start_failed(reason)
-        elif expected or self.waiting:
+            self.on_start_failed(reason)
+        elif expected or self.queue:
             self.grow()
         else:
             self._failures += 1
@@ -364,5 +364,5 @@ class Pool:
 
     def _replace_later(self) -> None:
         if self.total < self.route.min_scale and not self.retired:
-            delay = min(_BACKOFF_MAX, _BACKOFF_FIRST * 2 ** min(self._failures, 16))
+            delay = min(_MAX_BACKOFF, _MIN_BACKOFF * 2 ** min(self._failures, 16))
             self._loop.call_later(delay, self.grow)

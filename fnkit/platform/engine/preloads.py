@@ -15,28 +15,28 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from fnkit.platform.engine.budget import MemoryBudget
-from fnkit.platform.engine.deployment_zygote import DeploymentZygote, Preloaded
+from fnkit.platform.engine.deployment_zygote import DeploymentZygoteClient, PreloadResult
 from fnkit.platform.routing import Route
 
-__all__ = ["Preloads", "ZygoteMaker"]
+__all__ = ["Preloader", "ZygoteFactory"]
 
-_SLOW_START: Final = 0.02  # seconds; a faster start has little to gain
-_WORTH_SECONDS: Final = 0.005  # CPU time of imports below which a zygote is not worth its memory
-_IMPORT_SECONDS: Final = 60.0
-_LEFT_OUT_MAX: Final = 16
-_FAILURES_MAX: Final = 3
+_SLOW_START_SECONDS: Final = 0.02  # seconds; a faster start has little to gain
+_MIN_IMPORT_CPU_SECONDS: Final = 0.005  # CPU time of imports below which a zygote is not worth its memory
+_IMPORT_TIMEOUT: Final = 60.0
+_MAX_EXCLUDED: Final = 16
+_MAX_FAILURES: Final = 3
 _BACKOFF_FIRST: Final = 0.5
 _BACKOFF_MAX: Final = 300.0
-_SHARE: Final = 4  # divisor: all zygotes together use a quarter of the memory budget
-_SPARE_MB: Final = 8  # private memory of the fork that a zygote keeps ahead of use
+_BUDGET_FRACTION: Final = 4  # divisor: all zygotes together use a quarter of the memory budget
+_PREWARMED_FORK_MB: Final = 8  # private memory of the fork that a zygote keeps ahead of use
 _MIB: Final = 1024 * 1024
-_Key = tuple[str, int]
+_DeploymentKey = tuple[str, int]
 
 
-class ZygoteMaker(Protocol):
+class ZygoteFactory(Protocol):
     """Starts deployment zygotes."""
 
-    async def preload(self, route: Route, excluded: frozenset[str]) -> tuple[DeploymentZygote, Preloaded]:
+    async def preload(self, route: Route, excluded: frozenset[str]) -> tuple[DeploymentZygoteClient, PreloadResult]:
         """Start a deployment zygote; its result may be that it must not be used.
 
         Args:
@@ -49,7 +49,7 @@ class ZygoteMaker(Protocol):
 
 
 @dataclass(slots=True)
-class _Entry:
+class _DeploymentState:
     """The state of one deployment.
 
     Attributes:
@@ -60,16 +60,16 @@ class _Entry:
         finished: No further attempt is made.
     """
 
-    zygote: DeploymentZygote | None = None
+    zygote: DeploymentZygoteClient | None = None
     memory: int = 0  # MB
-    left_out: set[str] = field(default_factory=set)
+    excluded: set[str] = field(default_factory=set)
     failures: int = 0
     not_before: float = 0.0
-    making: bool = False
-    settled: bool = False
+    starting: bool = False
+    finished: bool = False
 
 
-class Preloads:
+class Preloader:
     """The deployment zygotes of this data plane.
 
     Args:
@@ -82,125 +82,133 @@ class Preloads:
 
     def __init__(
         self,
-        factory: ZygoteMaker,
+        factory: ZygoteFactory,
         budget: MemoryBudget,
         *,
         possible: bool,
         on_freed: Callable[[int], None],
         log: Callable[[Route, str], None],
     ) -> None:
-        self._maker = factory
-        self._possible = possible
+        self._factory = factory
+        self._is_possible = possible
         self._budget = budget
         self._on_freed = on_freed
         self._log = log
-        self._entries: dict[_Key, _Entry] = {}  # the least recently used first
+        self._entries: dict[_DeploymentKey, _DeploymentState] = {}  # the least recently used first
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turn = asyncio.Semaphore(1)  # imports compete with requests for CPU, so one zygote starts at a time
+        self._start_lock = asyncio.Semaphore(
+            1
+        )  # imports compete with requests for CPU, so one zygote starts at a time
 
-    def ready(self, route: Route) -> DeploymentZygote | None:
+    def find_zygote(self, route: Route) -> DeploymentZygoteClient | None:
         """Return the zygote from which instances of this deployment can be forked now."""
         key = _key(route)
         entry = self._entries.get(key)
-        if entry is None or entry.zygote is None or entry.zygote.closed:
+        if entry is None or entry.zygote is None or entry.zygote.is_closed:
             return None
         if not route.preload:
-            self.forget(route)
+            self.remove(route)
             return None
         self._entries[key] = self._entries.pop(key)  # most recently used
         return entry.zygote
 
-    def consider(self, route: Route, seconds: float) -> None:
+    def maybe_preload(self, route: Route, seconds: float) -> None:
         """Start a zygote for this deployment if an instance was slow to start.
 
         Args:
             route: The deployment.
             seconds: The time from the settings of the instance to its imported handler.
         """
-        wanted = self._possible and route.preload and route.sandbox != "v1" and route.language == "Python"
-        if not wanted or seconds < _SLOW_START:
+        wanted = self._is_possible and route.preload and route.sandbox != "v1" and route.language == "Python"
+        if not wanted or seconds < _SLOW_START_SECONDS:
             return
-        entry = self._entries.setdefault(_key(route), _Entry())
-        if entry.making or entry.settled or entry.zygote is not None or self._loop.time() < entry.not_before:
+        entry = self._entries.setdefault(_key(route), _DeploymentState())
+        if entry.starting or entry.finished or entry.zygote is not None or self._loop.time() < entry.not_before:
             return
-        entry.making = True
-        task = self._loop.create_task(self._make(route, entry))
+        entry.starting = True
+        task = self._loop.create_task(self._preload(route, entry))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _make(self, route: Route, entry: _Entry) -> None:
+    async def _preload(self, route: Route, entry: _DeploymentState) -> None:
         try:
-            async with self._turn:
-                if not await self._loop.run_in_executor(None, _brings_packages, route.code):
-                    entry.settled = True
+            async with self._start_lock:
+                if not await self._loop.run_in_executor(None, _has_packages, route.code_dir):
+                    entry.finished = True
                     return
                 while self._entries.get(_key(route)) is entry and self._budget.reserve(route.memory):
                     entry.memory = route.memory
-                    if await self._try(route, entry):
+                    if await self._attempt(route, entry):
                         return
-                    self._release(entry)
+                    self._release_memory(entry)
         finally:
-            entry.making = False
+            entry.starting = False
             if entry.zygote is None:
-                self._release(entry)
+                self._release_memory(entry)
 
-    async def _try(self, route: Route, entry: _Entry) -> bool:
+    async def _attempt(self, route: Route, entry: _DeploymentState) -> bool:
         """Start a zygote.
 
         Returns:
             Whether to stop; ``False`` if another attempt with fewer imports makes sense at once.
         """
         try:
-            async with asyncio.timeout(_IMPORT_SECONDS):
-                zygote, preloaded = await self._maker.preload(route, frozenset(entry.left_out))
+            async with asyncio.timeout(_IMPORT_TIMEOUT):
+                zygote, preloaded = await self._factory.preload(route, frozenset(entry.excluded))
         except (OSError, TimeoutError) as error:
-            self._failed(route, entry, str(error) or f"its imports took more than {_IMPORT_SECONDS:g} s")
+            self._on_failure(route, entry, str(error) or f"its imports took more than {_IMPORT_TIMEOUT:g} s")
             return True
-        if zygote.closed and preloaded.ready:  # it ended before its entry refers to it, so its loss went unnoticed
-            self._failed(route, entry, "it ended after its imports")
+        if (
+            zygote.is_closed and preloaded.ready
+        ):  # it ended before its entry refers to it, so its loss went unnoticed
+            self._on_failure(route, entry, "it ended after its imports")
             return True
-        if preloaded.ready and preloaded.seconds >= _WORTH_SECONDS and self._entries.get(_key(route)) is entry:
+        if (
+            preloaded.ready
+            and preloaded.seconds >= _MIN_IMPORT_CPU_SECONDS
+            and self._entries.get(_key(route)) is entry
+        ):
             entry.zygote = zygote
-            self._shrink(entry, preloaded.memory // _MIB + _SPARE_MB)
+            self._shrink_reservation(entry, preloaded.memory // _MIB + _PREWARMED_FORK_MB)
             return True
         zygote.close()
         if preloaded.excluded:
-            return self._leave_out(route, entry, preloaded)
+            return self._exclude(route, entry, preloaded)
         if preloaded.error:
-            self._failed(route, entry, preloaded.error)
-        entry.settled = entry.settled or preloaded.ready
+            self._on_failure(route, entry, preloaded.error)
+        entry.finished = entry.finished or preloaded.ready
         return True
 
-    def _leave_out(self, route: Route, entry: _Entry, preloaded: Preloaded) -> bool:
-        self._log(route, f"preload: excluded {preloaded.excluded}: {preloaded.reason}")
-        entry.settled = len(entry.left_out) >= _LEFT_OUT_MAX or preloaded.excluded in entry.left_out
-        entry.left_out.add(preloaded.excluded)
-        return entry.settled
+    def _exclude(self, route: Route, entry: _DeploymentState, result: PreloadResult) -> bool:
+        self._log(route, f"preload: excluded {result.excluded}: {result.reason}")
+        entry.finished = len(entry.excluded) >= _MAX_EXCLUDED or result.excluded in entry.excluded
+        entry.excluded.add(result.excluded)
+        return entry.finished
 
-    def _failed(self, route: Route, entry: _Entry, reason: str) -> None:
-        self._count(entry)
-        entry.settled = entry.failures >= _FAILURES_MAX
-        suffix = "; not tried again until the next deployment" if entry.settled else ""
+    def _on_failure(self, route: Route, entry: _DeploymentState, reason: str) -> None:
+        self._back_off(entry)
+        entry.finished = entry.failures >= _MAX_FAILURES
+        suffix = "; not tried again until the next deployment" if entry.finished else ""
         self._log(route, f"preload: not possible ({reason}){suffix}")
 
-    def _count(self, entry: _Entry) -> None:
+    def _back_off(self, entry: _DeploymentState) -> None:
         entry.failures += 1
         entry.not_before = self._loop.time() + min(_BACKOFF_MAX, _BACKOFF_FIRST * 2**entry.failures)
 
-    def _shrink(self, entry: _Entry, memory: int) -> None:
+    def _shrink_reservation(self, entry: _DeploymentState, memory: int) -> None:
         """Reduce the reservation to what the zygote uses, and enforce the share of all zygotes."""
         unused = max(0, entry.memory - memory)
         entry.memory -= unused
         self._on_freed(unused)
-        while self._used > self._budget.limit // _SHARE and self.evict(exclude=entry):
+        while self._reserved > self._budget.limit // _BUDGET_FRACTION and self.evict(exclude=entry):
             pass
 
     @property
-    def _used(self) -> int:
+    def _reserved(self) -> int:
         return sum(entry.memory for entry in self._entries.values())
 
-    def evict(self, *, exclude: _Entry | None = None) -> bool:
+    def evict(self, *, exclude: _DeploymentState | None = None) -> bool:
         """End the least recently used zygote that has no instances: they would end with it.
 
         Args:
@@ -210,34 +218,34 @@ class Preloads:
             Whether there was one.
         """
         for key, entry in self._entries.items():
-            if entry.zygote is not None and entry is not exclude and not entry.zygote.is_used:
+            if entry.zygote is not None and entry is not exclude and not entry.zygote.has_instances:
                 del self._entries[key]
-                self._end(entry)
+                self._close_zygote(entry)
                 return True
         return False
 
-    def lost(self, zygote: object) -> None:
+    def on_zygote_lost(self, zygote: object) -> None:
         """Note that a zygote ended by itself. A later slow start may replace it, after a delay."""
         for entry in self._entries.values():
             if entry.zygote is zygote:
                 entry.zygote = None
-                self._count(entry)
-                self._release(entry)
+                self._back_off(entry)
+                self._release_memory(entry)
                 return
 
-    def forget(self, route: Route) -> None:
+    def remove(self, route: Route) -> None:
         """Note that this deployment is no longer served. Its zygote ends with the last of its instances."""
         entry = self._entries.pop(_key(route), None)
         if entry is not None:
-            self._end(entry)
+            self._close_zygote(entry)
 
-    def _end(self, entry: _Entry) -> None:
+    def _close_zygote(self, entry: _DeploymentState) -> None:
         zygote, entry.zygote = entry.zygote, None
         if zygote is not None:
             zygote.close_when_unused()
-        self._release(entry)
+        self._release_memory(entry)
 
-    def _release(self, entry: _Entry) -> None:
+    def _release_memory(self, entry: _DeploymentState) -> None:
         memory, entry.memory = entry.memory, 0
         if memory:
             self._on_freed(memory)
@@ -249,11 +257,11 @@ class Preloads:
         self._entries.clear()
 
 
-def _key(route: Route) -> _Key:
+def _key(route: Route) -> _DeploymentKey:
     return route.function_id, route.generation
 
 
-def _brings_packages(code: str) -> bool:
+def _has_packages(code: str) -> bool:
     """Return whether an archive contains third-party packages, apart from fnkit itself."""
     try:
         with os.scandir(Path(code) / "package") as entries:

@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.errors import PlatformError
-from fnkit.platform.engine.clock import VirtualClock
-from fnkit.platform.engine.contract import Outcome
-from fnkit.platform.engine.isolation import Level, candidates
+from fnkit.platform.engine.clock import SyncedClock
+from fnkit.platform.engine.contract import DeployResult
+from fnkit.platform.engine.isolation import Level, candidate_levels
 from fnkit.platform.engine.local import EngineSettings, LocalEngine
 from fnkit.platform.routing import Route
 
 __all__ = ["best_level"]
 
-_SECONDS: Final = 20.0
-_HANDLER: Final = "def handle(event, context):\n    return ''\n"
+_PROBE_TIMEOUT: Final = 20.0
+_PROBE_HANDLER: Final = "def handle(event, context):\n    return ''\n"
 _log = logging.getLogger(__name__)
 
 
-def _route(code: Path) -> Route:
+def _probe_route(code: Path) -> Route:
     return Route(
         function_id="isolation-probe",
         generation=1,
@@ -38,7 +38,7 @@ def _route(code: Path) -> Route:
         runtime="python",
         language="Python",
         interpreter=sys.executable,
-        code=str(code),
+        code_dir=str(code),
         handler="handler.handle",
         memory=128,
         cpu=70,
@@ -52,25 +52,25 @@ def _route(code: Path) -> Route:
     )
 
 
-async def _try(settings: EngineSettings, code: Path) -> str | None:
+async def _try_level(settings: EngineSettings, code: Path) -> str | None:
     """Return why no instance could be started at this level, ``None`` if one could."""
     loop = asyncio.get_running_loop()
-    result: asyncio.Future[Outcome] = loop.create_future()
+    result: asyncio.Future[DeployResult] = loop.create_future()
 
-    def on_done(outcome: Outcome) -> None:
+    def on_done(outcome: DeployResult) -> None:
         if not result.done():
             result.set_result(outcome)
 
     try:
-        engine = LocalEngine(settings, VirtualClock(), lambda _route, _reason: None)
+        engine = LocalEngine(settings, SyncedClock(), lambda _route, _reason: None)
     except OSError as error:
         return str(error)
     try:
-        engine.deploy(_route(code), on_done)
-        async with asyncio.timeout(_SECONDS):
+        engine.deploy(_probe_route(code), on_done)
+        async with asyncio.timeout(_PROBE_TIMEOUT):
             return (await result).failure
     except TimeoutError:
-        return f"no instance started within {_SECONDS:g} s"
+        return f"no instance started within {_PROBE_TIMEOUT:g} s"
     finally:
         engine.close()
 
@@ -86,7 +86,7 @@ async def best_level(wanted: str, runtime_directory: Path) -> Level:
         PlatformError: No level works that hides the platform's data, or there is no such level.
     """
     try:
-        levels = candidates(wanted, is_root=os.geteuid() == 0)
+        levels = candidate_levels(wanted, is_root=os.geteuid() == 0)
     except ValueError:
         names = ", ".join(level.value for level in Level)
         raise PlatformError(
@@ -98,13 +98,16 @@ async def best_level(wanted: str, runtime_directory: Path) -> Level:
     with tempfile.TemporaryDirectory(dir=runtime_directory, prefix="probe-") as directory:
         code = Path(directory) / "code"
         code.mkdir(mode=0o755)
-        (code / "handler.py").write_text(_HANDLER)
+        (code / "handler.py").write_text(_PROBE_HANDLER)
         (code / "handler.py").chmod(0o644)
         settings = EngineSettings(
-            level=Level.NONE, runtime_folder=Path(directory), logs_folder=Path(directory) / "logs", blanks=0
+            level=Level.NONE,
+            runtime_directory=Path(directory),
+            logs_directory=Path(directory) / "logs",
+            prewarmed=0,
         )
         for level in levels:
-            failure = await _try(replace(settings, level=level), code)
+            failure = await _try_level(replace(settings, level=level), code)
             if failure is None:
                 return level
             _log.warning("isolation level %s is not available: %s", level.value, failure)

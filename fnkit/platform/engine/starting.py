@@ -14,26 +14,26 @@ from typing import Final
 
 from fnkit.contract.limits import DISK_MAX_BYTES
 from fnkit.platform.engine.budget import MemoryBudget
-from fnkit.platform.engine.deployment_zygote import DeploymentZygote, Preloaded
-from fnkit.platform.engine.instance import Instance, InstanceState
-from fnkit.platform.engine.instance_settings import SettingsWriter
+from fnkit.platform.engine.deployment_zygote import DeploymentZygoteClient, PreloadResult
+from fnkit.platform.engine.instance import Instance, WorkerState
+from fnkit.platform.engine.instance_settings import StartupConfig
 from fnkit.platform.engine.isolation import Level
 from fnkit.platform.engine.logs import LogWriter
-from fnkit.platform.engine.nursery import Nursery
+from fnkit.platform.engine.nursery import WorkerFactory
 from fnkit.platform.engine.pool import Pool
-from fnkit.platform.engine.preloads import Preloads
-from fnkit.platform.engine.watcher import Watcher
-from fnkit.platform.log_lines import Stream
+from fnkit.platform.engine.preloads import Preloader
+from fnkit.platform.engine.watcher import LimitMonitor
+from fnkit.platform.log_lines import LogStream
 from fnkit.platform.routing import Route
 
-__all__ = ["Starter"]
+__all__ = ["InstanceStarter"]
 
-_TURNS: Final = 4
-_TURN_SECONDS: Final = 1.0
+_MAX_CONCURRENT_STARTS: Final = 4
+_SLOT_SECONDS: Final = 1.0
 _MIB: Final = 1024 * 1024
 
 
-class Starter:
+class InstanceStarter:
     """Executes requested starts.
 
     Args:
@@ -48,7 +48,7 @@ class Starter:
 
     def __init__(
         self,
-        workers: Nursery,
+        workers: WorkerFactory,
         budget: MemoryBudget,
         *,
         start_seconds: float,
@@ -57,51 +57,53 @@ class Starter:
         logs: LogWriter,
         hard_cpu: bool,
     ) -> None:
-        self._nursery = workers
-        self._settings = SettingsWriter(workers, hard_cpu=hard_cpu)
-        self._watcher = Watcher(counts_memory=workers.level is not Level.CGROUP)
+        self._workers = workers
+        self._settings = StartupConfig(workers, hard_cpu=hard_cpu)
+        self._limit_monitor = LimitMonitor(counts_memory=workers.level is not Level.CGROUP)
         self._logs = logs
         possible = workers.level is not Level.LANDLOCK
-        self.preloads = Preloads(self, budget, possible=possible, on_freed=self.memory_freed, log=self._say)
+        self.preloader = Preloader(
+            self, budget, possible=possible, on_freed=self.release_memory, log=self._log_system
+        )
         self._budget = budget
         self._start_seconds = start_seconds
         self._evict = evict
-        self._starved = on_budget_exhausted
+        self._on_budget_exhausted = on_budget_exhausted
         self._queue: deque[Pool] = deque()
-        self._turns = _TURNS
-        self._holding: set[Instance] = set()
-        self._patience: dict[Instance, asyncio.TimerHandle] = {}
+        self._free_slots = _MAX_CONCURRENT_STARTS
+        self._slot_holders: set[Instance] = set()
+        self._start_timeouts: dict[Instance, asyncio.TimerHandle] = {}
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def request(self, pool: Pool) -> None:
+    def enqueue(self, pool: Pool) -> None:
         """Queue the start of an instance for this pool."""
         self._queue.append(pool)
-        self.advance()
+        self.start_queued()
 
-    def advance(self) -> None:
+    def start_queued(self) -> None:
         """Start what can be started now. Called whenever a slot or memory became free."""
         for _ in range(len(self._queue)):
-            if self._turns == 0 or not self._queue:
+            if self._free_slots == 0 or not self._queue:
                 return
             pool = self._queue.popleft()
-            if not pool.needs_start:
-                pool.start_dropped()
+            if not pool.is_start_needed:
+                pool.on_start_cancelled()
             elif pool.route.memory > self._budget.limit:
-                pool.start_failed(f"its {pool.route.memory} MB are more than the memory budget allows")
+                pool.on_start_failed(f"its {pool.route.memory} MB are more than the memory budget allows")
             elif self._budget.reserve(pool.route.memory):
-                self._turns -= 1
+                self._free_slots -= 1
                 self._launch(pool)
             else:
                 self._queue.appendleft(pool)
                 if not self._evict():
-                    self._starved(pool)
+                    self._on_budget_exhausted(pool)
                 return  # in order: small instances that fit must not starve a large one
 
     def _launch(self, pool: Pool) -> None:
-        self._run(self._start(pool))
+        self._spawn(self._start(pool))
 
-    def _run(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -109,43 +111,45 @@ class Starter:
     async def _start(self, pool: Pool) -> None:
         route = pool.route
         try:
-            instance, settings = await self._taken(route)
+            instance, settings = await self._acquire(route)
         except OSError as error:
-            self._turns += 1
-            self._budget.free(route.memory)
-            pool.start_failed(f"{route.interpreter}: {error}")
-            self.advance()
+            self._free_slots += 1
+            self._budget.release(route.memory)
+            pool.on_start_failed(f"{route.interpreter}: {error}")
+            self.start_queued()
             return
-        pool.members.add(instance)
-        self._holding.add(instance)
-        instance.begin(pool, route.function_id, settings)
-        pool.begun(instance)
+        pool.instances.add(instance)
+        self._slot_holders.add(instance)
+        instance.assign(pool, route.function_id, settings)
+        pool.on_launch(instance)
         on_disk = DISK_MAX_BYTES if route.sandbox == "v1" else None
-        self._watcher.watch(instance, memory=route.memory * _MIB, disk=on_disk)
-        self._loop.call_later(_TURN_SECONDS, self.turn_over, instance)
-        self._patience[instance] = self._loop.call_later(self._start_seconds, self._give_up, instance)
+        self._limit_monitor.add(instance, memory=route.memory * _MIB, disk=on_disk)
+        self._loop.call_later(_SLOT_SECONDS, self.release_slot, instance)
+        self._start_timeouts[instance] = self._loop.call_later(
+            self._start_seconds, self._on_start_timeout, instance
+        )
 
-    async def _taken(self, route: Route) -> tuple[Instance, bytes]:
+    async def _acquire(self, route: Route) -> tuple[Instance, bytes]:
         """Return a worker for this deployment, and its settings.
 
         Raises:
             OSError: No worker could be forked, or its settings could not be prepared.
         """
-        instance = await self._instance_for(route)
+        instance = await self._acquire_worker(route)
         try:
-            return instance, self._settings.of_instance(route, instance)
+            return instance, self._settings.encode_for_instance(route, instance)
         except OSError:
             instance.kill("its settings could not be prepared")
             raise
 
-    async def _instance_for(self, route: Route) -> Instance:
-        zygote = self.preloads.ready(route)
+    async def _acquire_worker(self, route: Route) -> Instance:
+        zygote = self.preloader.find_zygote(route)
         if zygote is not None:  # if it has just ended, the zygote of the interpreter takes over
             with contextlib.suppress(OSError):
-                return await self._nursery.take_preloaded(zygote)
-        return await self._nursery.take(route.interpreter)
+                return await self._workers.acquire_preloaded(zygote)
+        return await self._workers.acquire(route.interpreter)
 
-    async def preload(self, route: Route, excluded: frozenset[str]) -> tuple[DeploymentZygote, Preloaded]:
+    async def preload(self, route: Route, excluded: frozenset[str]) -> tuple[DeploymentZygoteClient, PreloadResult]:
         """Start a deployment zygote.
 
         Args:
@@ -156,58 +160,58 @@ class Starter:
             OSError: It ended before it reported a result.
         """
 
-        def on_lines(stream: Stream, lines: Iterable[bytes]) -> None:
+        def on_lines(stream: LogStream, lines: Iterable[bytes]) -> None:
             self._logs.write(route.function_id, zygote.name, "", stream, lines)
 
-        owner = self._settings.changes_user(route)
-        zygote = self._nursery.new_deployment_zygote(route.interpreter, on_lines, owner)
+        owner = self._settings.target_uid(route)
+        zygote = self._workers.create_deployment_zygote(route.interpreter, on_lines, owner)
         try:
-            preloaded = await zygote.start(self._settings.of_zygote(route, zygote, excluded))
+            preloaded = await zygote.start(self._settings.encode_for_zygote(route, zygote, excluded))
             if preloaded.ready:
-                await self._nursery.add_spare(zygote)
+                await self._workers.prewarm_fork(zygote)
         except BaseException:
             zygote.close()
-            self._nursery.forget_unforked(zygote)
+            self._workers.discard(zygote)
             raise
         return zygote, preloaded
 
-    def became_ready(self, route: Route, instance: Instance) -> None:
+    def on_ready(self, route: Route, instance: Instance) -> None:
         """Note that an instance has started: the next start can proceed, and a slow one may get a zygote."""
-        self.settled(instance)
-        if not isinstance(instance.zygote, DeploymentZygote):
-            self.preloads.consider(route, instance.ready_at - instance.began)
+        self.on_start_ended(instance)
+        if not isinstance(instance.zygote, DeploymentZygoteClient):
+            self.preloader.maybe_preload(route, instance.ready_at - instance.start_began_at)
 
-    def _give_up(self, instance: Instance) -> None:
-        if instance.state is InstanceState.STARTING:
+    def _on_start_timeout(self, instance: Instance) -> None:
+        if instance.state is WorkerState.STARTING:
             instance.kill(f"its handler was not imported within {self._start_seconds:g} s")
 
-    def settled(self, instance: Instance) -> None:
+    def on_start_ended(self, instance: Instance) -> None:
         """Note that a start is over: the instance is ready or has ended."""
-        if (timer := self._patience.pop(instance, None)) is not None:
+        if (timer := self._start_timeouts.pop(instance, None)) is not None:
             timer.cancel()
-        self.turn_over(instance)
+        self.release_slot(instance)
 
-    def turn_over(self, instance: Instance) -> None:
+    def release_slot(self, instance: Instance) -> None:
         """Release the slot of a start that is over or takes too long."""
-        if instance in self._holding:
-            self._holding.discard(instance)
-            self._turns += 1
+        if instance in self._slot_holders:
+            self._slot_holders.discard(instance)
+            self._free_slots += 1
             # Refilled only now, so that the fork does not compete with the start.
-            if isinstance(instance.zygote, DeploymentZygote):
-                self._run(self._nursery.add_spare(instance.zygote))
+            if isinstance(instance.zygote, DeploymentZygoteClient):
+                self._spawn(self._workers.prewarm_fork(instance.zygote))
             else:
-                self._nursery.refill(instance.zygote.interpreter)
-            self.advance()
+                self._workers.refill(instance.zygote.interpreter)
+            self.start_queued()
 
-    def memory_freed(self, memory: int) -> None:
+    def release_memory(self, memory: int) -> None:
         """Return memory to the budget, and continue starts that wait for it."""
-        self._budget.free(memory)
-        self.advance()
+        self._budget.release(memory)
+        self.start_queued()
 
-    def _say(self, route: Route, message: str) -> None:
-        self._logs.system(route.function_id, message)
+    def _log_system(self, route: Route, message: str) -> None:
+        self._logs.write_system(route.function_id, message)
 
     def close(self) -> None:
         """Stop starting and monitoring instances."""
-        self.preloads.close()
-        self._watcher.close()
+        self.preloader.close()
+        self._limit_monitor.close()

@@ -12,25 +12,25 @@ from dataclasses import dataclass
 from typing import Final
 
 from fnkit.platform.engine.disk import disk_usage
-from fnkit.platform.engine.instance import Instance, InstanceState
-from fnkit.platform.engine.memory import memory_below
+from fnkit.platform.engine.instance import Instance, WorkerState
+from fnkit.platform.engine.memory import process_tree_memory
 
-__all__ = ["Watcher"]
+__all__ = ["LimitMonitor"]
 
-_SECONDS: Final = 0.25
+_CHECK_INTERVAL: Final = 0.25
 _MIB: Final = 1024 * 1024
 _OUT_OF_MEMORY: Final = "out of memory"  # the same reason as when a cgroup's limit was hit
 
 
 @dataclass(frozen=True, slots=True)
-class _Bounds:
+class _Limits:
     """Limits in bytes; ``None`` if the kernel enforces the limit."""
 
     memory: int | None
     disk: int | None
 
 
-class Watcher:
+class LimitMonitor:
     """Checks running instances at intervals.
 
     Args:
@@ -40,12 +40,12 @@ class Watcher:
 
     def __init__(self, *, counts_memory: bool) -> None:
         self._counts_memory = counts_memory and sys.platform == "linux"
-        self._watched: dict[Instance, _Bounds] = {}
+        self._limits: dict[Instance, _Limits] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._measuring = False
+        self._is_checking_disks = False
 
-    def watch(self, instance: Instance, *, memory: int, disk: int | None) -> None:
+    def add(self, instance: Instance, *, memory: int, disk: int | None) -> None:
         """Enforce limits on an instance until it ends.
 
         Args:
@@ -53,39 +53,41 @@ class Watcher:
             memory: Bytes.
             disk: Bytes of the directory that is its disk; ``None`` if it has none.
         """
-        self._watched[instance] = _Bounds(memory if self._counts_memory and instance.pid else None, disk)
+        self._limits[instance] = _Limits(memory if self._counts_memory and instance.pid else None, disk)
         if self._timer is None:
-            self._timer = self._loop.call_later(_SECONDS, self._look)
+            self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check)
 
-    def _look(self) -> None:
-        self._watched = {i: b for i, b in self._watched.items() if i.state is not InstanceState.ENDED}
-        for instance, bounds in self._watched.items():
+    def _check(self) -> None:
+        self._limits = {i: b for i, b in self._limits.items() if i.state is not WorkerState.ENDED}
+        for instance, bounds in self._limits.items():
             if instance.groups is not None and instance.groups.ran_out_of_memory():
                 # The kernel may have killed a child of the handler only; the instance ends as a whole.
                 instance.kill(_OUT_OF_MEMORY)
-            if bounds.memory is not None and memory_below(instance.pid, bounds.memory) > bounds.memory:
+            if bounds.memory is not None and process_tree_memory(instance.pid, bounds.memory) > bounds.memory:
                 instance.kill(_OUT_OF_MEMORY)
         # A walk over a large disk takes longer than the interval, so it runs in a thread, one at a time.
-        if any(bounds.disk is not None for bounds in self._watched.values()) and not self._measuring:
-            self._measuring = True
-            self._loop.create_task(self._look_at_disks()).add_done_callback(self._measured)
-        self._timer = self._loop.call_later(_SECONDS, self._look) if self._watched else None
+        if any(bounds.disk is not None for bounds in self._limits.values()) and not self._is_checking_disks:
+            self._is_checking_disks = True
+            self._loop.create_task(self._check_disks()).add_done_callback(self._on_disks_checked)
+        self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check) if self._limits else None
 
-    async def _look_at_disks(self) -> None:
-        for instance, bounds in list(self._watched.items()):
-            if bounds.disk is None or instance.home is None:
+    async def _check_disks(self) -> None:
+        for instance, bounds in list(self._limits.items()):
+            if bounds.disk is None or instance.host_directory is None:
                 continue
             if (
-                await self._loop.run_in_executor(None, disk_usage, instance.home, instance.pid, bounds.disk)
+                await self._loop.run_in_executor(
+                    None, disk_usage, instance.host_directory, instance.pid, bounds.disk
+                )
                 > bounds.disk
             ):
                 instance.kill(f"out of disk: more than {bounds.disk // _MIB} MiB")
 
-    def _measured(self, _task: asyncio.Task[None]) -> None:
-        self._measuring = False
+    def _on_disks_checked(self, _task: asyncio.Task[None]) -> None:
+        self._is_checking_disks = False
 
     def close(self) -> None:
         """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
-        self._watched.clear()
+        self._limits.clear()

@@ -9,16 +9,16 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from fnkit.platform.engine.forking import Forker, ForkObserver
+from fnkit.platform.engine.forking import ForkServerClient, ForkObserver
 from fnkit.platform.engine.isolation import Level
 
-__all__ = ["Zygote"]
+__all__ = ["InterpreterZygoteClient"]
 
-_BRIDGE: Final = Path(__file__).parent / "bridges" / "python.py"
-_STOP_SECONDS: Final = 2.0
+_WORKER_PROGRAM: Final = Path(__file__).parent / "bridges" / "python.py"
+_STOP_TIMEOUT: Final = 2.0
 
 
-class Zygote(Forker):
+class InterpreterZygoteClient(ForkServerClient):
     """Starts the zygote of one interpreter and talks to it.
 
     Raises:
@@ -40,7 +40,15 @@ class Zygote(Forker):
             self._process = subprocess.Popen(
                 # -I and -S: no environment variable, user directory or site package of the platform reaches a
                 # function. The real path: a virtual environment would be visible in sys.prefix.
-                [os.path.realpath(interpreter), "-I", "-S", _BRIDGE, str(zygote_end.fileno()), level.value, root],
+                [
+                    os.path.realpath(interpreter),
+                    "-I",
+                    "-S",
+                    _WORKER_PROGRAM,
+                    str(zygote_end.fileno()),
+                    level.value,
+                    root,
+                ],
                 pass_fds=(zygote_end.fileno(),),
                 stdin=subprocess.DEVNULL,
                 cwd="/",
@@ -51,19 +59,19 @@ class Zygote(Forker):
             raise
         finally:
             zygote_end.close()
-        self._listen(control)
+        self._start_reading(control)
 
     @property
     def pid(self) -> int:
         """The process that was started. Where there are namespaces, its only child is the zygote."""
         return self._process.pid
 
-    def _destroy(self) -> None:
+    def _kill(self) -> None:
         self._process.kill()
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         try:
-            self._process.wait(_STOP_SECONDS)
+            self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

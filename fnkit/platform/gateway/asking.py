@@ -5,16 +5,16 @@ from __future__ import annotations
 from time import monotonic
 from typing import Final
 
-from fnkit.platform.engine.contract import Call, Engine
-from fnkit.platform.engine.meters import FunctionMeter
+from fnkit.platform.engine.contract import PendingRequest, Engine
+from fnkit.platform.engine.meters import FunctionCounters
 from fnkit.platform.gateway.tracing import Trace
 
-__all__ = ["Asking"]
+__all__ = ["Invocation"]
 
-_GONE: Final = 499  # nginx's status for a client that closed its connection before the response
+_CLIENT_CLOSED_REQUEST: Final = 499  # nginx's status for a client that closed its connection before the response
 
 
-class Asking:
+class Invocation:
     """Base class of invocations: requests an instance and counts the result. Subclasses handle the response.
 
     Args:
@@ -24,38 +24,38 @@ class Asking:
         trace: The trace to record, if any.
     """
 
-    __slots__ = ("_began", "_call", "_engine", "_gone", "_meter", "_payload", "_trace")
+    __slots__ = ("_started_at", "_pending_request", "_engine", "_is_cancelled", "_counters", "_payload", "_trace")
 
-    def __init__(self, engine: Engine, meter: FunctionMeter, payload: bytes, trace: Trace | None) -> None:
+    def __init__(self, engine: Engine, counters: FunctionCounters, payload: bytes, trace: Trace | None) -> None:
         self._engine = engine
-        self._meter = meter
+        self._counters = counters
         self._payload = payload
         self._trace = trace
-        self._began = monotonic()
-        self._call: Call | None = None
-        self._gone = False
+        self._started_at = monotonic()
+        self._pending_request: PendingRequest | None = None
+        self._is_cancelled = False
 
-    def abandon(self) -> None:
+    def cancel(self) -> None:
         """Cancel: the client is gone. The request counts with status 499.
 
         The engine lets the handler finish and frees the instance afterwards.
         """
-        self._gone = True
-        self._count(_GONE)
-        if self._call is not None:
-            self._engine.release(self._call)
-            self._call = None
+        self._is_cancelled = True
+        self._count_response(_CLIENT_CLOSED_REQUEST)
+        if self._pending_request is not None:
+            self._engine.cancel(self._pending_request)
+            self._pending_request = None
 
-    def granted(self, call: Call) -> None:
+    def on_assigned(self, request: PendingRequest) -> None:
         """Send the request to the assigned instance."""
-        self._call = call
+        self._pending_request = request
         if self._trace is not None:
-            self._trace.granted(call)
+            self._trace.assigned(request)
         # Dropped here, since the invocation may live for minutes and a payload may have tens of megabytes.
         payload, self._payload = self._payload, b""
-        call.send(payload)
+        request.send(payload)
 
-    def _count(self, status: int) -> None:
-        self._meter.answered(status, monotonic() - self._began)
+    def _count_response(self, status: int) -> None:
+        self._counters.count_response(status, monotonic() - self._started_at)
         if self._trace is not None:
-            self._trace.finished(status)
+            self._trace.finish(status)

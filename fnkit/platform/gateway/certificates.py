@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from fnkit.platform.gateway.leaves import LeafIssuer
+    from fnkit.platform.gateway.leaves import CertificateIssuer
 
-__all__ = ["Certificates"]
+__all__ = ["CertificateStore"]
 
-_KEPT: Final = 512  # 20 KiB each
-_RENEWED_SECONDS: Final = 30 * 86400.0
+_MAX_CACHED_CERTIFICATES: Final = 512  # 20 KiB each
+_RENEWAL_SECONDS: Final = 30 * 86400.0
 _log = logging.getLogger(__name__)
 
 
-class Certificates:
+class CertificateStore:
     """Server contexts by host name, with an LRU cache of certificates. Lives on one event loop.
 
     Args:
@@ -41,26 +41,26 @@ class Certificates:
 
     def __init__(
         self,
-        authority: Path,
-        folder: Path,
+        ca_file: Path,
+        temporary_dir: Path,
         *,
-        own_names: Iterable[str],
+        gateway_names: Iterable[str],
         is_routed: Callable[[bytes], object],
         now: Callable[[], float] = time.time,
-        kept: int = _KEPT,
+        max_cached: int = _MAX_CACHED_CERTIFICATES,
     ) -> None:
-        self._authority = authority
-        self._folder = folder
-        self._own_names = tuple(dict.fromkeys(own_names))
+        self._ca_file = ca_file
+        self._temporary_dir = temporary_dir
+        self._gateway_names = tuple(dict.fromkeys(gateway_names))
         self._is_routed = is_routed
         self._now = now
-        self._most = kept
-        self._issuer: LeafIssuer | None = None
-        self._loading: asyncio.Future[LeafIssuer] | None = None
-        self._doors: dict[str, ssl.SSLContext] = {}
-        self._kept: OrderedDict[str, tuple[ssl.SSLContext, float]] = OrderedDict()
+        self._max_cached = max_cached
+        self._issuer: CertificateIssuer | None = None
+        self._issuer_future: asyncio.Future[CertificateIssuer] | None = None
+        self._listener_contexts: dict[str, ssl.SSLContext] = {}
+        self._cache: OrderedDict[str, tuple[ssl.SSLContext, float]] = OrderedDict()
 
-    async def for_address(self, address: str) -> ssl.SSLContext:
+    async def context_for(self, address: str) -> ssl.SSLContext:
         """Return the context for connections to this local address; its SNI callback selects the certificate.
 
         Raises:
@@ -68,27 +68,27 @@ class Certificates:
             ValueError: The file has other content.
         """
         if self._issuer is None:
-            self._issuer = await self._load()
-        context = self._doors.get(address)
+            self._issuer = await self._load_issuer()
+        context = self._listener_contexts.get(address)
         if context is None:
             context = _server_context()
-            context.sni_callback = self._chooser(address)
-            self._doors[address] = context
+            context.sni_callback = self._sni_callback(address)
+            self._listener_contexts[address] = context
         return context
 
-    async def _load(self) -> LeafIssuer:
+    async def _load_issuer(self) -> CertificateIssuer:
         """Load the certificate authority once, in a thread: importing ``cryptography`` takes 50 ms."""
-        if self._loading is None:
-            self._loading = asyncio.get_running_loop().run_in_executor(None, _read, self._authority)
+        if self._issuer_future is None:
+            self._issuer_future = asyncio.get_running_loop().run_in_executor(None, _read_issuer, self._ca_file)
         try:
             # Shielded, since several connections wait for this future and each may be cancelled.
-            return await asyncio.shield(self._loading)
+            return await asyncio.shield(self._issuer_future)
         except (OSError, ValueError) as error:
-            self._loading = None
+            self._issuer_future = None
             _log.error("cannot serve TLS: %s", error)
             raise
 
-    def _chooser(
+    def _sni_callback(
         self, address: str
     ) -> Callable[[ssl.SSLSocket | ssl.SSLObject, str | None, ssl.SSLContext], int | None]:
         def choose(
@@ -97,7 +97,7 @@ class Certificates:
             wanted = (name or "").lower().rstrip(".")
             try:
                 routed = bool(wanted) and bool(self._is_routed(wanted.encode("latin-1", "replace")))
-                connection.context = self._context(wanted) if routed else self._own(address)
+                connection.context = self._context_for_names(wanted) if routed else self._gateway_context(address)
             except (OSError, ValueError) as error:
                 _log.error("cannot issue a certificate for %s: %s", wanted or address, error)
                 return ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR
@@ -105,34 +105,34 @@ class Certificates:
 
         return choose
 
-    def _own(self, address: str) -> ssl.SSLContext:
-        return self._context(address, *self._own_names)
+    def _gateway_context(self, address: str) -> ssl.SSLContext:
+        return self._context_for_names(address, *self._gateway_names)
 
-    def _context(self, *names: str) -> ssl.SSLContext:
+    def _context_for_names(self, *names: str) -> ssl.SSLContext:
         """Return a context with a certificate for these names. The first name is the cache key."""
         now = self._now()
-        found = self._kept.get(names[0])
-        if found is not None and found[1] - now > _RENEWED_SECONDS:
-            self._kept.move_to_end(names[0])
+        found = self._cache.get(names[0])
+        if found is not None and found[1] - now > _RENEWAL_SECONDS:
+            self._cache.move_to_end(names[0])
             return found[0]
         if self._issuer is None:
             raise ValueError("the certificate authority is not loaded")
         pem, end = self._issuer.issue(tuple(dict.fromkeys(names)), now)
         context = _server_context()
-        with tempfile.NamedTemporaryFile(dir=self._folder, prefix="leaf-") as file:
+        with tempfile.NamedTemporaryFile(dir=self._temporary_dir, prefix="leaf-") as file:
             file.write(pem)
             file.flush()
             context.load_cert_chain(file.name)
-        self._kept[names[0]] = context, end
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        self._cache[names[0]] = context, end
+        if len(self._cache) > self._max_cached:
+            self._cache.popitem(last=False)
         return context
 
 
-def _read(authority: Path) -> LeafIssuer:
-    from fnkit.platform.gateway.leaves import LeafIssuer
+def _read_issuer(ca_file: Path) -> CertificateIssuer:
+    from fnkit.platform.gateway.leaves import CertificateIssuer
 
-    return LeafIssuer(authority)
+    return CertificateIssuer(ca_file)
 
 
 def _server_context() -> ssl.SSLContext:

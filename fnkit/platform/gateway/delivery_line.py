@@ -12,33 +12,33 @@ from typing import cast
 
 from fnkit.contract.invocation import MappedResponse
 from fnkit.platform.delivery_frames import (
-    GIVE_UP,
-    POST,
-    Answer,
-    FrameReader,
-    Post,
-    answer_frame,
-    read_post,
+    CANCEL,
+    REQUEST,
+    DeliveryResponse,
+    FrameDecoder,
+    DeliveryRequest,
+    encode_response_frame,
+    decode_request,
 )
-from fnkit.platform.gateway.delivered import WORDS, Delivered
-from fnkit.platform.gateway.gateway import Gateway, Refused
-from fnkit.platform.gateway.requests import BODY_MAX_BYTES
-from fnkit.platform.gateway.responses import message_response
+from fnkit.platform.gateway.delivered import MAX_ERROR_EXCERPT_BYTES, DeliveryInvocation
+from fnkit.platform.gateway.gateway import Gateway, RequestRejected
+from fnkit.platform.gateway.requests import MAX_REQUEST_BODY_BYTES
+from fnkit.platform.gateway.responses import json_message
 
-__all__ = ["DeliveryLine"]
+__all__ = ["DeliveryConnection"]
 
 
-class DeliveryLine(asyncio.Protocol):
+class DeliveryConnection(asyncio.Protocol):
     """A connection of control for deliveries."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._reader = FrameReader()
-        self._under_way: dict[int, Delivered] = {}
-        self._answers: list[bytes] = []
-        self._stopping = False
+        self._decoder = FrameDecoder()
+        self._invocations: dict[int, DeliveryInvocation] = {}
+        self._response_frames: list[bytes] = []
+        self._is_stopping = False
 
     # The connection
 
@@ -51,21 +51,21 @@ class DeliveryLine(asyncio.Protocol):
         """Abandon every delivery of the connection; their instances become idle when the handlers finish."""
         self._gateway.connections.discard(self)
         self._transport = None
-        invocations, self._under_way = self._under_way, {}
+        invocations, self._invocations = self._invocations, {}
         for invocation in invocations.values():
-            invocation.abandon()
+            invocation.cancel()
 
-    def look(self, now: float, *, request_timeout: float, idle_timeout: float) -> bool:
+    def check_timeouts(self, now: float, *, request_timeout: float, idle_timeout: float) -> bool:
         """Never close: control keeps this connection open while it has nothing to deliver."""
         del now, request_timeout, idle_timeout
         return False
 
-    def stop(self) -> None:
+    def close_when_idle(self) -> None:
         """Reject further deliveries, and close when the current ones have ended."""
-        self._stopping = True
-        self._close_when_done()
+        self._is_stopping = True
+        self._close_if_idle()
 
-    def abort(self) -> None:
+    def close(self) -> None:
         """Close now."""
         if self._transport is not None:
             self._transport.close()
@@ -73,51 +73,59 @@ class DeliveryLine(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Start or cancel the deliveries of the received frames."""
         try:
-            for frame in self._reader.feed(data):
-                if frame.kind == POST:
-                    self._begin(frame.number, read_post(frame.content))
-                elif frame.kind == GIVE_UP and (invocation := self._under_way.pop(frame.number, None)) is not None:
-                    invocation.abandon()
+            for frame in self._decoder.feed(data):
+                if frame.kind == REQUEST:
+                    self._start(frame.delivery_id, decode_request(frame.payload))
+                elif (
+                    frame.kind == CANCEL
+                    and (invocation := self._invocations.pop(frame.delivery_id, None)) is not None
+                ):
+                    invocation.cancel()
         except ValueError:  # not the protocol: frame boundaries are lost, so the connection cannot go on
-            self.abort()
+            self.close()
 
     # Deliveries
 
-    def _begin(self, number: int, post: Post) -> None:
-        if len(post.body) > BODY_MAX_BYTES:
-            self._refuse(number, message_response(413, f"the body exceeds {BODY_MAX_BYTES} bytes"))
+    def _start(self, delivery_id: int, request: DeliveryRequest) -> None:
+        if len(request.body) > MAX_REQUEST_BODY_BYTES:
+            self._reject(delivery_id, json_message(413, f"the body exceeds {MAX_REQUEST_BODY_BYTES} bytes"))
             return
-        if self._stopping:
-            self._refuse(number, message_response(503, "the platform is stopping"))
+        if self._is_stopping:
+            self._reject(delivery_id, json_message(503, "the platform is stopping"))
             return
         try:
-            invocation = self._gateway.delivery(post, partial(self._answered, number))
-        except Refused as refused:
-            self._refuse(number, refused.response)
+            invocation = self._gateway.create_delivery(request, partial(self._on_done, delivery_id))
+        except RequestRejected as refused:
+            self._reject(delivery_id, refused.response)
             return
-        self._under_way[number] = invocation
+        self._invocations[delivery_id] = invocation
         invocation.start()
 
-    def _refuse(self, number: int, response: MappedResponse) -> None:
-        self._say(number, Answer(response.status, of_function=False, words=response.body[:WORDS]))
+    def _reject(self, delivery_id: int, response: MappedResponse) -> None:
+        self._queue_response(
+            delivery_id,
+            DeliveryResponse(
+                response.status, from_function=False, error_excerpt=response.body[:MAX_ERROR_EXCERPT_BYTES]
+            ),
+        )
 
-    def _answered(self, number: int, answer: Answer) -> None:
-        self._under_way.pop(number, None)
-        self._say(number, answer)
+    def _on_done(self, delivery_id: int, response: DeliveryResponse) -> None:
+        self._invocations.pop(delivery_id, None)
+        self._queue_response(delivery_id, response)
 
-    def _say(self, number: int, answer: Answer) -> None:
-        self._answers.append(answer_frame(number, answer))
+    def _queue_response(self, delivery_id: int, response: DeliveryResponse) -> None:
+        self._response_frames.append(encode_response_frame(delivery_id, response))
         # One write for all responses of this iteration of the event loop: a system call costs more than a frame.
-        if len(self._answers) == 1:
-            self._loop.call_soon(self._write)
+        if len(self._response_frames) == 1:
+            self._loop.call_soon(self._flush)
 
-    def _write(self) -> None:
-        answers, self._answers = self._answers, []
+    def _flush(self) -> None:
+        answers, self._response_frames = self._response_frames, []
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(answers))
-        if self._stopping:
-            self._close_when_done()
+        if self._is_stopping:
+            self._close_if_idle()
 
-    def _close_when_done(self) -> None:
-        if not self._under_way and not self._answers:
-            self.abort()
+    def _close_if_idle(self) -> None:
+        if not self._invocations and not self._response_frames:
+            self.close()

@@ -12,44 +12,51 @@ from typing import Final, NamedTuple
 import msgspec
 
 from fnkit.contract.invocation import decode_text, is_base64
-from fnkit.platform.delivery_frames import USER_AGENT, Post
-from fnkit.platform.gateway.requests import ClientRequest, envelope
+from fnkit.platform.delivery_frames import USER_AGENT, DeliveryRequest
+from fnkit.platform.gateway.requests import ClientRequest, encode_invocation
 from fnkit.platform.routing import Route
 
-__all__ = ["PEER", "DeliveryForms", "delivery_request"]
+__all__ = ["DELIVERY_CLIENT_HOST", "InvocationTemplates", "build_http_request"]
 
-PEER: Final = "127.0.0.1"
+DELIVERY_CLIENT_HOST: Final = "127.0.0.1"
 """The client address of messages, in the headers of the event."""
 
-_AGENT: Final = (b"user-agent", USER_AGENT.encode())
-_FORMS_MAX: Final = 4096
-_MARK: Final = uuid.uuid4().hex  # random, so that no route or content type contains a placeholder
-_LENGTH: Final = f"length {_MARK}"
-_ID: Final = f"id {_MARK}"
-_BODY: Final = f"body {_MARK}"  # the space keeps it from being base64, which would add ``isBase64Encoded``
-_IS_BASE64: Final = b',"isBase64Encoded":true'
+_USER_AGENT_HEADER: Final = (b"user-agent", USER_AGENT.encode())
+_MAX_TEMPLATES: Final = 4096
+_PLACEHOLDER: Final = uuid.uuid4().hex  # random, so that no route or content type contains a placeholder
+_LENGTH_PLACEHOLDER: Final = f"length {_PLACEHOLDER}"
+_REQUEST_ID_PLACEHOLDER: Final = f"id {_PLACEHOLDER}"
+_BODY_PLACEHOLDER: Final = (
+    f"body {_PLACEHOLDER}"  # the space keeps it from being base64, which would add ``isBase64Encoded``
+)
+_BASE64_FLAG: Final = b',"isBase64Encoded":true'
 _encoder: Final = msgspec.json.Encoder()
 
 
-def delivery_request(post: Post) -> ClientRequest:
+def build_http_request(delivery: DeliveryRequest) -> ClientRequest:
     """Return the HTTP request for a message, with the headers recorded from Scaleway's deliveries."""
     request = ClientRequest()
     request.method = "POST"
     request.target = b"/"
-    request.host = post.host
-    request.hosts = 1
-    request.declared = request.size = len(post.body)
-    request.headers = _headers(post, b"%d" % request.size)
-    request.body = [post.body]
-    request.complete = True
+    request.host = delivery.host
+    request.host_count = 1
+    request.content_length = request.body_bytes = len(delivery.body)
+    request.headers = _delivery_headers(delivery, b"%d" % request.body_bytes)
+    request.body = [delivery.body]
+    request.is_complete = True
     return request
 
 
-def _headers(post: Post, length: bytes) -> list[tuple[bytes, bytes]]:
-    return [(b"host", post.host), _AGENT, (b"content-type", post.content_type), (b"content-length", length)]
+def _delivery_headers(delivery: DeliveryRequest, length: bytes) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"host", delivery.host),
+        _USER_AGENT_HEADER,
+        (b"content-type", delivery.content_type),
+        (b"content-length", length),
+    ]
 
 
-class _Form(NamedTuple):
+class _InvocationTemplate(NamedTuple):
     """The constant parts of an encoded request, before and after its length, request id and body."""
 
     before_length: bytes
@@ -58,24 +65,24 @@ class _Form(NamedTuple):
     end: bytes
 
 
-class DeliveryForms:
+class InvocationTemplates:
     """Cache of templates, by memory limit, function name and content type.
 
     An event does not contain the Host header, so functions of the same name in several namespaces share a template.
     """
 
     def __init__(self) -> None:
-        self._forms: dict[tuple[int, str, bytes], _Form] = {}
+        self._templates: dict[tuple[int, str, bytes], _InvocationTemplate] = {}
 
-    def envelope(self, route: Route, post: Post, request_id: str) -> bytes:
+    def encode(self, route: Route, request: DeliveryRequest, request_id: str) -> bytes:
         """Encode event and context of a message, with the same result as ``encode_invocation``."""
-        key = (route.memory, route.name, post.content_type)
-        form = self._forms.get(key)
+        key = (route.memory, route.name, request.content_type)
+        form = self._templates.get(key)
         if form is None:
-            if len(self._forms) >= _FORMS_MAX:
-                self._forms.clear()
-            form = self._forms[key] = _form(route, post)
-        body = post.body
+            if len(self._templates) >= _MAX_TEMPLATES:
+                self._templates.clear()
+            form = self._templates[key] = _build_template(route, request)
+        body = request.body
         return b"".join(
             (
                 form.before_length,
@@ -84,17 +91,25 @@ class DeliveryForms:
                 b'"%b"' % request_id.encode("ascii"),
                 form.before_body,
                 _encoder.encode(decode_text(body)),
-                _IS_BASE64 if is_base64(body) else b"",
+                _BASE64_FLAG if is_base64(body) else b"",
                 form.end,
             )
         )
 
 
-def _form(route: Route, post: Post) -> _Form:
-    request = delivery_request(Post(post.host, post.content_type, _BODY.encode()))
-    request.headers = _headers(post, _LENGTH.encode())
-    whole = envelope(request, route, "/", "", request_id=_ID, client_host=PEER, hide_credentials=False)
-    before_length, _, rest = whole.partition(b'"%b"' % _LENGTH.encode())
-    before_id, _, rest = rest.partition(b'"%b"' % _ID.encode())
-    before_body, _, end = rest.partition(b'"%b"' % _BODY.encode())
-    return _Form(before_length, before_id, before_body, end)
+def _build_template(route: Route, delivery: DeliveryRequest) -> _InvocationTemplate:
+    request = build_http_request(DeliveryRequest(delivery.host, delivery.content_type, _BODY_PLACEHOLDER.encode()))
+    request.headers = _delivery_headers(delivery, _LENGTH_PLACEHOLDER.encode())
+    whole = encode_invocation(
+        request,
+        route,
+        "/",
+        "",
+        request_id=_REQUEST_ID_PLACEHOLDER,
+        client_host=DELIVERY_CLIENT_HOST,
+        hide_credentials=False,
+    )
+    before_length, _, rest = whole.partition(b'"%b"' % _LENGTH_PLACEHOLDER.encode())
+    before_id, _, rest = rest.partition(b'"%b"' % _REQUEST_ID_PLACEHOLDER.encode())
+    before_body, _, end = rest.partition(b'"%b"' % _BODY_PLACEHOLDER.encode())
+    return _InvocationTemplate(before_length, before_id, before_body, end)

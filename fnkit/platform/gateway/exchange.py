@@ -8,38 +8,38 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from fnkit.contract.invocation import map_failure, map_response, needs_whole_body
-from fnkit.platform.engine.answers import AnswerHeaders
-from fnkit.platform.engine.contract import Engine, Failure
-from fnkit.platform.engine.meters import FunctionMeter
-from fnkit.platform.gateway.asking import Asking
+from fnkit.contract.invocation import map_failure, map_response, needs_complete_body
+from fnkit.platform.engine.answers import ResponseHeaders
+from fnkit.platform.engine.contract import Engine, RequestFailure
+from fnkit.platform.engine.meters import FunctionCounters
+from fnkit.platform.gateway.asking import Invocation
 from fnkit.platform.gateway.responses import (
     encode_response,
     failure_response,
-    finish_head,
+    complete_head,
     pass_through_head,
     without_length,
 )
 from fnkit.platform.gateway.tracing import Trace
 
-__all__ = ["Client", "Exchange"]
+__all__ = ["ResponseWriter", "HttpInvocation"]
 
-_BUFFER_MAX: Final = 32 * 1024 * 1024
-_FAILED: Final = 500
-_EMPTY_LAST_CHUNK: Final = b"0\r\n\r\n"
+_MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
+_HANDLER_ERROR_STATUS: Final = 500
+_LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
-class Client(Protocol):
+class ResponseWriter(Protocol):
     """The connection that a response is written to."""
 
-    def respond(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Write a piece of the response."""
 
-    def responded(self, *, complete: bool) -> None:
+    def end_response(self, *, complete: bool) -> None:
         """End the response. An incomplete one must be shown to the client by closing the connection."""
 
 
-class Exchange(Asking):
+class HttpInvocation(Invocation):
     """Writes the response of an instance to a client.
 
     The body is buffered until its first byte that is not whitespace. Only JSON that starts with an object, a string
@@ -56,152 +56,154 @@ class Exchange(Asking):
     """
 
     __slots__ = (
-        "_answered",
-        "_chunked",
-        "_client",
-        "_head_sent",
-        "_headers",
-        "_is_head",
+        "_client_status",
+        "_is_chunked",
+        "_writer",
+        "_is_head_sent",
+        "_response_headers",
+        "_is_head_request",
         "_keep_alive",
-        "_length",
-        "_parts",
-        "_size",
-        "_status",
-        "_whole",
+        "_content_length",
+        "_body_parts",
+        "_body_size",
+        "_response_status",
+        "_buffers_body",
     )
 
     def __init__(
         self,
         engine: Engine,
-        meter: FunctionMeter,
-        client: Client,
+        counters: FunctionCounters,
+        writer: ResponseWriter,
         payload: bytes,
         *,
-        is_head: bool,
+        is_head_request: bool,
         keep_alive: bool,
         trace: Trace | None = None,
     ) -> None:
-        super().__init__(engine, meter, payload, trace)
-        self._client = client
-        self._answered = 0  # the status of the response after mapping
-        self._is_head = is_head
+        super().__init__(engine, counters, payload, trace)
+        self._writer = writer
+        self._client_status = 0  # the status of the response after mapping
+        self._is_head_request = is_head_request
         self._keep_alive = keep_alive
-        self._status = 0
-        self._headers: tuple[tuple[bytes, bytes], ...] = ()
-        self._length: int | None = None
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._whole: bool | None = None  # whether to buffer and map the body; unknown before its first byte
-        self._head_sent = False
-        self._chunked = False
+        self._response_status = 0
+        self._response_headers: tuple[tuple[bytes, bytes], ...] = ()
+        self._content_length: int | None = None
+        self._body_parts: list[bytes] = []
+        self._body_size = 0
+        self._buffers_body: bool | None = None  # whether to buffer and map the body; unknown before its first byte
+        self._is_head_sent = False
+        self._is_chunked = False
 
     def start(self, function_id: str, request_id: str) -> None:
         """Request an instance from the engine."""
         pending_request = self._engine.acquire(function_id, request_id, self)
         # ``acquire`` may call back at once, and the callback may cancel this invocation.
-        if pending_request is not None and not self._gone:
-            self._call = pending_request
+        if pending_request is not None and not self._is_cancelled:
+            self._pending_request = pending_request
 
     def pause(self) -> None:
         """Stop reading from the instance, once streaming: before that, the buffer has its own limit."""
-        if self._call is not None and self._head_sent:
-            self._call.pause()
+        if self._pending_request is not None and self._is_head_sent:
+            self._pending_request.pause()
 
     def resume(self) -> None:
         """Read from the instance again."""
-        if self._call is not None:
-            self._call.resume()
+        if self._pending_request is not None:
+            self._pending_request.resume()
 
     # Listener
 
-    def answer_started(self, status: int, headers: AnswerHeaders) -> None:
+    def on_response_start(self, status: int, headers: ResponseHeaders) -> None:
         """Store the head of the response."""
-        self._status = status
-        self._length, self._headers = without_length(headers)
-        if status == _FAILED:
-            self._whole = True
+        self._response_status = status
+        self._content_length, self._response_headers = without_length(headers)
+        if status == _HANDLER_ERROR_STATUS:
+            self._buffers_body = True
 
-    def answer_data(self, data: bytes) -> None:
+    def on_response_data(self, data: bytes) -> None:
         """Buffer or stream a piece of the body."""
-        if self._head_sent:
-            self._pass_on(data)
+        if self._is_head_sent:
+            self._write_body(data)
             return
-        self._parts.append(data)
-        self._size += len(data)
-        if self._whole is None:
+        self._body_parts.append(data)
+        self._body_size += len(data)
+        if self._buffers_body is None:
             start = data.lstrip(b" \t\r\n")
             if start:
-                self._whole = needs_whole_body(start[0])
-            elif self._size <= _BUFFER_MAX:
+                self._buffers_body = needs_complete_body(start[0])
+            elif self._body_size <= _MAX_BUFFERED_BYTES:
                 return
-        if self._whole:
-            if self._size > _BUFFER_MAX:
-                self._stream()
+        if self._buffers_body:
+            if self._body_size > _MAX_BUFFERED_BYTES:
+                self._start_streaming()
         # A complete body is not streamed: its end follows at once, and head and body go out in one write.
-        elif self._size != self._length:
-            self._stream()
+        elif self._body_size != self._content_length:
+            self._start_streaming()
 
-    def answer_ended(self) -> None:
+    def on_response_end(self) -> None:
         """Write the response, or its end."""
-        self._call = None
-        if self._head_sent:
-            if self._chunked:
-                self._client.respond(_EMPTY_LAST_CHUNK)
-        elif self._status == _FAILED:
-            self._answered = _FAILED
-            text = b"".join(self._parts).decode("utf-8", "replace")
-            self._respond_whole(
-                encode_response(map_failure(text), keep_alive=self._keep_alive, is_head=self._is_head)
+        self._pending_request = None
+        if self._is_head_sent:
+            if self._is_chunked:
+                self._writer.write(_LAST_CHUNK)
+        elif self._response_status == _HANDLER_ERROR_STATUS:
+            self._client_status = _HANDLER_ERROR_STATUS
+            text = b"".join(self._body_parts).decode("utf-8", "replace")
+            self._write_response(
+                encode_response(map_failure(text), keep_alive=self._keep_alive, is_head=self._is_head_request)
             )
-        elif self._whole:
-            self._map()
+        elif self._buffers_body:
+            self._write_mapped()
         else:
-            self._pass_whole()
-        self._count(self._answered)
-        self._client.responded(complete=True)
+            self._write_unmapped()
+        self._count_response(self._client_status)
+        self._writer.end_response(complete=True)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: RequestFailure) -> None:
         """Write an error response, or abort the one that was started."""
-        self._call = None
-        if self._gone:
+        self._pending_request = None
+        if self._is_cancelled:
             return
         response = failure_response(failure)
-        self._count(response.status)
-        if self._head_sent:
-            self._client.responded(complete=False)
+        self._count_response(response.status)
+        if self._is_head_sent:
+            self._writer.end_response(complete=False)
             return
-        self._respond_whole(encode_response(response, keep_alive=self._keep_alive, is_head=self._is_head))
-        self._client.responded(complete=True)
+        self._write_response(encode_response(response, keep_alive=self._keep_alive, is_head=self._is_head_request))
+        self._writer.end_response(complete=True)
 
     # Writing
 
-    def _respond_whole(self, data: bytes) -> None:
-        self._head_sent = True
-        self._client.respond(data)
+    def _write_response(self, data: bytes) -> None:
+        self._is_head_sent = True
+        self._writer.write(data)
 
-    def _map(self) -> None:
-        headers = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in self._headers]
-        response = map_response(self._status, headers, b"".join(self._parts))
-        self._answered = response.status
-        self._respond_whole(encode_response(response, keep_alive=self._keep_alive, is_head=self._is_head))
+    def _write_mapped(self) -> None:
+        headers = [
+            (name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in self._response_headers
+        ]
+        response = map_response(self._response_status, headers, b"".join(self._body_parts))
+        self._client_status = response.status
+        self._write_response(encode_response(response, keep_alive=self._keep_alive, is_head=self._is_head_request))
 
-    def _pass_whole(self) -> None:
-        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        status, head = pass_through_head(self._status, self._headers)
-        self._answered = status
-        head = finish_head(head, status, len(body), keep_alive=self._keep_alive)
-        self._respond_whole(head if self._is_head else head + body)
+    def _write_unmapped(self) -> None:
+        body = self._body_parts[0] if len(self._body_parts) == 1 else b"".join(self._body_parts)
+        status, head = pass_through_head(self._response_status, self._response_headers)
+        self._client_status = status
+        head = complete_head(head, status, len(body), keep_alive=self._keep_alive)
+        self._write_response(head if self._is_head_request else head + body)
 
-    def _stream(self) -> None:
-        status, head = pass_through_head(self._status, self._headers)
-        self._answered = status
-        self._chunked = self._length is None and not self._is_head
-        self._head_sent = True
-        self._client.respond(finish_head(head, status, self._length, keep_alive=self._keep_alive))
-        parts, self._parts = self._parts, []
+    def _start_streaming(self) -> None:
+        status, head = pass_through_head(self._response_status, self._response_headers)
+        self._client_status = status
+        self._is_chunked = self._content_length is None and not self._is_head_request
+        self._is_head_sent = True
+        self._writer.write(complete_head(head, status, self._content_length, keep_alive=self._keep_alive))
+        parts, self._body_parts = self._body_parts, []
         for part in parts:
-            self._pass_on(part)
+            self._write_body(part)
 
-    def _pass_on(self, data: bytes) -> None:
-        if not self._is_head:
-            self._client.respond(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+    def _write_body(self, data: bytes) -> None:
+        if not self._is_head_request:
+            self._writer.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)

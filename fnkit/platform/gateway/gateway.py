@@ -10,50 +10,50 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from fnkit.contract.invocation import MappedResponse, decode_path, refusal
+from fnkit.contract.invocation import MappedResponse, decode_path, immediate_response
 from fnkit.contract.limits import PAYLOAD_MAX_BYTES
-from fnkit.platform.delivery_frames import Answer, Post
+from fnkit.platform.delivery_frames import DeliveryResponse, DeliveryRequest
 from fnkit.platform.engine.contract import Engine
-from fnkit.platform.gateway.access import Access
-from fnkit.platform.gateway.delivered import Delivered
-from fnkit.platform.gateway.delivery_requests import PEER, DeliveryForms, delivery_request
-from fnkit.platform.gateway.exchange import Exchange
-from fnkit.platform.gateway.measuring import GatewayMeter
+from fnkit.platform.gateway.access import Authorizer
+from fnkit.platform.gateway.delivered import DeliveryInvocation
+from fnkit.platform.gateway.delivery_requests import DELIVERY_CLIENT_HOST, InvocationTemplates, build_http_request
+from fnkit.platform.gateway.exchange import HttpInvocation
+from fnkit.platform.gateway.measuring import GatewayMetrics
 from fnkit.platform.gateway.redirects import redirect_response
-from fnkit.platform.gateway.requests import ClientRequest, envelope, new_request_id
-from fnkit.platform.gateway.responses import message_response, refusal_response
-from fnkit.platform.gateway.table import RoutingTable
-from fnkit.platform.gateway.tracing import Trace, Tracer, pass_on
-from fnkit.platform.gateway.tunnels import Tunnel, Tunnels
+from fnkit.platform.gateway.requests import ClientRequest, encode_invocation, new_request_id
+from fnkit.platform.gateway.responses import json_message, render_immediate_response
+from fnkit.platform.gateway.table import Router
+from fnkit.platform.gateway.tracing import Trace, Tracer, propagate
+from fnkit.platform.gateway.tunnels import Tunnel, ConnectProxy
 from fnkit.platform.measurements import METRICS_PATH
 from fnkit.platform.routing import Route
 
 if TYPE_CHECKING:
-    from fnkit.platform.gateway.connection import ClientConnection
+    from fnkit.platform.gateway.connection import HttpConnection
 
-__all__ = ["Connection", "Gateway", "Refused", "Target"]
+__all__ = ["GatewayConnection", "Gateway", "RequestRejected", "RoutedRequest"]
 
-_HEALTH: Final = "/healthz"
-_STALLED_SECONDS: Final = 60.0  # the ReadHeaderTimeout of Scaleway's core runtime
-_IDLE_SECONDS: Final = 300.0
-_LOOK_SECONDS: Final = 5.0
-_SHOWN: Final = 300  # characters of the client's input that an error message repeats
+_HEALTH_PATH: Final = "/healthz"
+_REQUEST_TIMEOUT: Final = 60.0  # the ReadHeaderTimeout of Scaleway's core runtime
+_IDLE_TIMEOUT: Final = 300.0
+_REAP_INTERVAL: Final = 5.0
+_MAX_ECHO: Final = 300  # characters of the client's input that an error message repeats
 
 
-class Connection(Protocol):
+class GatewayConnection(Protocol):
     """An open connection of the gateway."""
 
-    def look(self, now: float, *, request_timeout: float, idle_timeout: float) -> bool:
+    def check_timeouts(self, now: float, *, request_timeout: float, idle_timeout: float) -> bool:
         """Close if the client stalls within a request or is idle for too long; return whether it did."""
 
-    def stop(self) -> None:
+    def close_when_idle(self) -> None:
         """Close as soon as no request is in progress."""
 
-    def abort(self) -> None:
+    def close(self) -> None:
         """Close now."""
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """The request gets this response without running a handler."""
 
     def __init__(self, response: MappedResponse) -> None:
@@ -61,7 +61,7 @@ class Refused(Exception):
         self.response = response
 
 
-class Target:
+class RoutedRequest:
     """The deployment for a request, and the path and query that its handler gets."""
 
     __slots__ = ("path", "query", "route")
@@ -85,23 +85,23 @@ class Gateway:
         connections: The open connections, which register themselves.
     """
 
-    def __init__(self, engine: Engine, table: RoutingTable, access: Access) -> None:
+    def __init__(self, engine: Engine, router: Router, authorizer: Authorizer) -> None:
         self.engine = engine
-        self.table = table
-        self.access = access
-        self.meter = GatewayMeter(engine)
-        self._forms = DeliveryForms()
+        self.router = router
+        self.authorizer = authorizer
+        self.metrics = GatewayMetrics(engine)
+        self._invocation_templates = InvocationTemplates()
         self.tracer: Tracer | None = None
         self.has_snapshot = False
         self.is_healthy = False
         self.is_stopping = False
         self.tls_port = 0
-        self.tunnels: Tunnels | None = None
-        self.connections: set[Connection] = set()
+        self.connect_proxy: ConnectProxy | None = None
+        self.connections: set[GatewayConnection] = set()
         self._loop = asyncio.get_running_loop()
-        self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
+        self._reap_timer = self._loop.call_later(_REAP_INTERVAL, self._reap_connections)
 
-    def target(self, request: ClientRequest, *, is_private: bool, scheme: str = "http") -> Target:
+    def route_request(self, request: ClientRequest, *, is_private: bool, scheme: str = "http") -> RoutedRequest:
         """Return the deployment for a request that needs no redirect, is authorized and has a valid path.
 
         Args:
@@ -114,100 +114,106 @@ class Gateway:
         """
         raw, _, query = request.target.partition(b"?")
         if not raw.startswith(b"/"):
-            raw = self._absolute(request, raw)
+            raw = self._strip_absolute_form(request, raw)
         path_text = raw.decode("latin-1")
-        route = self.table.by_host(request.host)
+        route = self.router.find_by_host(request.host)
         if route is None:
-            route, path_text = self._by_path(request, path_text, private=is_private)
+            route, path_text = self._route_by_path(request, path_text, is_private=is_private)
         if not is_private:
             if route.http_option == "redirected" and scheme == "http" and self.tls_port:
-                raise Refused(redirect_response(request, self.tls_port))
-            if (denial := self.access.denial(route, request.token)) is not None:
-                raise Refused(message_response(403, denial))
+                raise RequestRejected(redirect_response(request, self.tls_port))
+            if (denial := self.authorizer.denial_reason(route, request.token)) is not None:
+                raise RequestRejected(json_message(403, denial))
         try:
             path = decode_path(path_text)
         except ValueError:
-            raise Refused(message_response(400, "the path has an invalid percent-escape")) from None
-        own = refusal(
+            raise RequestRejected(json_message(400, "the path has an invalid percent-escape")) from None
+        own = immediate_response(
             path,
-            request.declared,
+            request.content_length,
             request.trigger_type.decode("latin-1"),
             route.environment.get("SCW_ALLOW_FAVICON", ""),
         )
         if own is not None:
-            raise Refused(refusal_response(own))
-        return Target(route, path, query.decode("latin-1"))
+            raise RequestRejected(render_immediate_response(own))
+        return RoutedRequest(route, path, query.decode("latin-1"))
 
-    def _by_path(self, request: ClientRequest, path: str, *, private: bool) -> tuple[Route, str]:
+    def _route_by_path(self, request: ClientRequest, path: str, *, is_private: bool) -> tuple[Route, str]:
         """Return the deployment that the path names, and the rest of the path. Raises ``Refused``."""
-        if private and path == _HEALTH:
-            raise Refused(self._health())
-        if private and path == METRICS_PATH:
-            raise Refused(self.meter.response(len(self.connections)))
+        if is_private and path == _HEALTH_PATH:
+            raise RequestRejected(self._health_response())
+        if is_private and path == METRICS_PATH:
+            raise RequestRejected(self.metrics.metrics_response(len(self.connections)))
         if not self.has_snapshot:
-            raise Refused(message_response(503, "the platform is starting"))
-        found = self.table.by_path(request.host, path)
+            raise RequestRejected(json_message(503, "the platform is starting"))
+        found = self.router.find_by_path(request.host, path)
         if found is None:
-            raise Refused(message_response(404, self._nobody(request, path)))
+            raise RequestRejected(json_message(404, self._not_found_message(request, path)))
         return found
 
-    def _nobody(self, request: ClientRequest, path: str) -> str:
-        if self.table.is_own(request.host):
-            return f"no function answers at {path[:_SHOWN]}: functions are at /<region>/<namespace>/<function>/"
-        host = request.host[:_SHOWN].decode("latin-1") or "(none)"
+    def _not_found_message(self, request: ClientRequest, path: str) -> str:
+        if self.router.is_gateway_host(request.host):
+            return f"no function answers at {path[:_MAX_ECHO]}: functions are at /<region>/<namespace>/<function>/"
+        host = request.host[:_MAX_ECHO].decode("latin-1") or "(none)"
         return f"no function answers for {host}"
 
     @staticmethod
-    def _absolute(request: ClientRequest, raw: bytes) -> bytes:
+    def _strip_absolute_form(request: ClientRequest, target: bytes) -> bytes:
         """Move the host of an absolute-form target (``GET http://host/path``) to the request and return the path.
 
         Clients that use the gateway as an HTTP proxy send this form; its host overrides the Host header (RFC 9112
         section 3.2.2).
         """
-        scheme, separator, rest = raw.partition(b"://")
+        scheme, separator, rest = target.partition(b"://")
         if not separator or scheme.lower() not in (b"http", b"https"):
-            if raw == b"*":
+            if target == b"*":
                 return b"/"
-            raise Refused(message_response(400, "the request target is not a path"))
+            raise RequestRejected(json_message(400, "the request target is not a path"))
         host, _, path = rest.partition(b"/")
         request.host = host
         return b"/" + path
 
-    def tunnel(self, request: ClientRequest, *, private: bool) -> Tunnel:
+    def connect(self, request: ClientRequest, *, is_private: bool) -> Tunnel:
         """Return the tunnel for a CONNECT request. Raises ``Refused``."""
-        if private or self.tunnels is None:
-            raise Refused(message_response(405, "CONNECT is not supported"))
+        if is_private or self.connect_proxy is None:
+            raise RequestRejected(json_message(405, "CONNECT is not supported"))
         if not self.has_snapshot:
-            raise Refused(message_response(503, "the platform is starting"))
-        found = self.tunnels.decide(request.target)
+            raise RequestRejected(json_message(503, "the platform is starting"))
+        found = self.connect_proxy.resolve(request.target)
         if isinstance(found, MappedResponse):
-            raise Refused(found)
+            raise RequestRejected(found)
         return found
 
-    def _health(self) -> MappedResponse:
+    def _health_response(self) -> MappedResponse:
         if self.is_healthy and not self.is_stopping:
-            return message_response(200, "healthy")
-        return message_response(503, "stopping" if self.is_stopping else "starting")
+            return json_message(200, "healthy")
+        return json_message(503, "stopping" if self.is_stopping else "starting")
 
-    def start(self, request: ClientRequest, target: Target, connection: ClientConnection) -> Exchange:
+    def start_invocation(
+        self, request: ClientRequest, routed: RoutedRequest, connection: HttpConnection
+    ) -> HttpInvocation:
         """Start the invocation for a complete request."""
-        route = target.route
-        request_id = request.identify()
-        payload, trace = self._prepared(request, target, request_id, connection.peer, connection.scheme)
-        invocation = Exchange(
+        route = routed.route
+        request_id = request.resolve_request_id()
+        payload, trace = self._encode_request(
+            request, routed, request_id, connection.client_host, connection.scheme
+        )
+        invocation = HttpInvocation(
             self.engine,
-            self.engine.meters.of(route),
+            self.engine.counters.get_or_create(route),
             connection,
             payload,
-            is_head=request.method == "HEAD",
+            is_head_request=request.method == "HEAD",
             keep_alive=request.keep_alive,
             trace=trace,
         )
-        connection.exchange = invocation
+        connection.invocation = invocation
         invocation.start(route.function_id, request_id)
         return invocation
 
-    def delivery(self, delivery: Post, on_done: Callable[[Answer], None]) -> Delivered:
+    def create_delivery(
+        self, delivery: DeliveryRequest, on_done: Callable[[DeliveryResponse], None]
+    ) -> DeliveryInvocation:
         """Create the invocation for a message; the caller starts it.
 
         Args:
@@ -217,62 +223,68 @@ class Gateway:
         Raises:
             Refused: No function has this host name, or the message is too large.
         """
-        route, trace = self.table.by_host(delivery.host), None
+        route, trace = self.router.find_by_host(delivery.host), None
         request_id = new_request_id()
         if route is None or self.tracer is not None or len(delivery.body) > PAYLOAD_MAX_BYTES:
             # The general path: it creates the error response and adds trace headers, which the template cannot.
-            request = delivery_request(delivery)
-            routed = self.target(request, is_private=True)
+            request = build_http_request(delivery)
+            routed = self.route_request(request, is_private=True)
             route = routed.route
-            payload, trace = self._prepared(request, routed, request_id, PEER, "http")
+            payload, trace = self._encode_request(request, routed, request_id, DELIVERY_CLIENT_HOST, "http")
         else:
-            payload = self._forms.envelope(route, delivery, request_id)
-        return Delivered(
-            self.engine, self.engine.meters.of(route), route.function_id, request_id, payload, on_done, trace
+            payload = self._invocation_templates.encode(route, delivery, request_id)
+        return DeliveryInvocation(
+            self.engine,
+            self.engine.counters.get_or_create(route),
+            route.function_id,
+            request_id,
+            payload,
+            on_done,
+            trace,
         )
 
-    def _prepared(
-        self, request: ClientRequest, target: Target, request_id: str, peer: str, scheme: str
+    def _encode_request(
+        self, request: ClientRequest, routed: RoutedRequest, request_id: str, client_host: str, scheme: str
     ) -> tuple[bytes, Trace | None]:
         """Return the encoded event and context, and the trace if it is recorded."""
-        route = target.route
+        route = routed.route
         hide = request.token is not None and (
-            route.privacy == "private" or any(map(self.access.is_secret_key, request.credentials))
+            route.privacy == "private" or any(map(self.authorizer.is_api_key, request.credentials))
         )
         trace: Trace | None = None
         if self.tracer is not None:
-            trace = self.tracer.begin(request, route, request_id, peer=peer, scheme=scheme)
-        elif request.is_traced:
-            pass_on(request)
-        payload = envelope(
+            trace = self.tracer.start_trace(request, route, request_id, client_host=client_host, scheme=scheme)
+        elif request.has_trace_headers:
+            propagate(request)
+        payload = encode_invocation(
             request,
             route,
-            target.path,
-            target.query,
+            routed.path,
+            routed.query,
             request_id=request_id,
-            client_host=peer,
+            client_host=client_host,
             hide_credentials=hide,
             scheme=scheme,
         )
         return payload, trace
 
-    def _look(self) -> None:
+    def _reap_connections(self) -> None:
         """Close connections whose client stalls or is idle."""
         now = self._loop.time()
         for connection in list(self.connections):
-            connection.look(now, request_timeout=_STALLED_SECONDS, idle_timeout=_IDLE_SECONDS)
-        self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
+            connection.check_timeouts(now, request_timeout=_REQUEST_TIMEOUT, idle_timeout=_IDLE_TIMEOUT)
+        self._reap_timer = self._loop.call_later(_REAP_INTERVAL, self._reap_connections)
 
-    def stop(self) -> None:
+    def stop_serving(self) -> None:
         """Stop serving: close idle connections now, the others after their current response."""
         self.is_stopping = True
         for connection in list(self.connections):
-            connection.stop()
+            connection.close_when_idle()
 
     def close(self) -> None:
         """Close every connection."""
-        self._watch.cancel()
-        if self.tunnels is not None:
-            self.tunnels.close()
+        self._reap_timer.cancel()
+        if self.connect_proxy is not None:
+            self.connect_proxy.close()
         for connection in list(self.connections):
-            connection.abort()
+            connection.close()

@@ -10,14 +10,14 @@ import msgspec
 
 from fnkit.contract.invocation import MappedResponse
 from fnkit.platform.engine.contract import Engine
-from fnkit.platform.measurements import DataPlaneMeasurements, SpanCounts
+from fnkit.platform.measurements import DataPlaneMetricsSnapshot, SpanCounts
 
-__all__ = ["GatewayMeter"]
+__all__ = ["GatewayMetrics"]
 
-_encoder: Final = msgspec.msgpack.Encoder()
+_metrics_encoder: Final = msgspec.msgpack.Encoder()
 
 
-class GatewayMeter:
+class GatewayMetrics:
     """Counts responses of the gateway, and collects the metrics of the data plane.
 
     Attributes:
@@ -26,16 +26,16 @@ class GatewayMeter:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.answers: Counter[int] = Counter()
-        self.spans: Callable[[], SpanCounts | None] = lambda: None
+        self.responses: Counter[int] = Counter()
+        self.span_counts: Callable[[], SpanCounts | None] = lambda: None
         self._engine = engine
 
-    def response(self, open_connections: int) -> MappedResponse:
+    def metrics_response(self, open_connections: int) -> MappedResponse:
         """Return the metrics of the data plane as msgpack. ``open_connections``: number of open ones."""
-        measurements = DataPlaneMeasurements(
-            engine=self._engine.measure(),
-            answers=dict(self.answers),
-            connections=open_connections,
-            spans=self.spans(),
+        measurements = DataPlaneMetricsSnapshot(
+            engine=self._engine.collect_metrics(),
+            gateway_responses=dict(self.responses),
+            open_connections=open_connections,
+            spans=self.span_counts(),
         )
-        return MappedResponse(200, [("Content-Type", "application/msgpack")], _encoder.encode(measurements))
+        return MappedResponse(200, [("Content-Type", "application/msgpack")], _metrics_encoder.encode(measurements))

@@ -10,8 +10,8 @@ from fnkit.platform.gateway.requests import ClientRequest
 __all__ = ["redirect_response"]
 
 _HTTPS_PORT: Final = 443
-_FIRST: Final = 0x21
-_LAST: Final = 0x7E
+_FIRST_VISIBLE: Final = 0x21
+_LAST_VISIBLE: Final = 0x7E
 
 
 def redirect_response(request: ClientRequest, tls_port: int) -> MappedResponse:
@@ -28,8 +28,8 @@ def redirect_response(request: ClientRequest, tls_port: int) -> MappedResponse:
         target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
     elif tls_port != _HTTPS_PORT:
         host = f"{host}:{tls_port}"
-    return MappedResponse(301, [("Location", f"https://{host}{_escaped(target)}")], b"")
+    return MappedResponse(301, [("Location", f"https://{host}{_percent_encode(target)}")], b"")
 
 
-def _escaped(target: bytes) -> str:
-    return "".join(chr(byte) if _FIRST <= byte <= _LAST else f"%{byte:02X}" for byte in target)
+def _percent_encode(target: bytes) -> str:
+    return "".join(chr(byte) if _FIRST_VISIBLE <= byte <= _LAST_VISIBLE else f"%{byte:02X}" for byte in target)

@@ -9,14 +9,14 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.invocation import build_context, build_event, decode_text
-from fnkit.platform.gateway.access import TOKEN_HEADERS
+from fnkit.platform.gateway.access import TOKEN_HEADER_PRIORITIES
 from fnkit.platform.routing import Route
 
-__all__ = ["ClientRequest", "envelope", "new_request_id"]
+__all__ = ["ClientRequest", "encode_invocation", "new_request_id"]
 
-BODY_MAX_BYTES: Final = 32 * 1024 * 1024
-_ID: Final = re.compile(rb"[!-~]{1,128}")
-_REPLACED: Final = frozenset(
+MAX_REQUEST_BODY_BYTES: Final = 32 * 1024 * 1024
+_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
+_HOP_BY_HOP: Final = frozenset(
     {
         *(b"x-forwarded-for", b"x-forwarded-proto", b"x-request-id", b"x-envoy-external-address"),
         # Addressed to the gateway as a proxy; and "Proxy", which becomes HTTP_PROXY in CGI-like runtimes (httpoxy).
@@ -26,15 +26,15 @@ _REPLACED: Final = frozenset(
         b"http2-settings",
     }
 )
-_NOTED: Final = frozenset(
+_INSPECTED_HEADERS: Final = frozenset(
     {
         b"content-length", b"expect", b"host", b"scw_trigger_type", b"traceparent", b"tracestate",
-        b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-request-id", *TOKEN_HEADERS,
+        b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-request-id", *TOKEN_HEADER_PRIORITIES,
     }
 )  # fmt: skip
 """Headers that the gateway uses itself."""
 _encoder: Final = msgspec.json.Encoder()
-_contexts: Final[dict[tuple[int, str], msgspec.Raw]] = {}
+_context_cache: Final[dict[tuple[int, str], msgspec.Raw]] = {}
 
 
 def new_request_id() -> str:
@@ -62,48 +62,48 @@ class ClientRequest:
 
     __slots__ = (
         "body",
-        "coding",
-        "complete",
-        "declared",
+        "transfer_encoding",
+        "is_complete",
+        "content_length",
         "expects_continue",
         "forwarded_for",
-        "head_size",
+        "head_bytes",
         "headers",
         "host",
-        "hosts",
-        "is_traced",
+        "host_count",
+        "has_trace_headers",
         "keep_alive",
         "method",
         "refused",
         "request_id",
-        "size",
+        "body_bytes",
         "target",
         "token",
-        "token_rank",
+        "token_priority",
         "trigger_type",
-        "upgrade",
+        "upgrade_protocol",
     )
 
     def __init__(self) -> None:
         self.method = ""
         self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.head_size = 0
+        self.head_bytes = 0
         self.host = b""
-        self.hosts = 0
-        self.coding = b""
+        self.host_count = 0
+        self.transfer_encoding = b""
         self.token: bytes | None = None
-        self.token_rank = len(TOKEN_HEADERS)
+        self.token_priority = len(TOKEN_HEADER_PRIORITIES)
         self.forwarded_for = b""
         self.request_id = b""
         self.trigger_type = b""
-        self.upgrade = b""
-        self.declared = 0
+        self.upgrade_protocol = b""
+        self.content_length = 0
         self.expects_continue = False
-        self.is_traced = False
+        self.has_trace_headers = False
         self.body: list[bytes] = []
-        self.size = 0
-        self.complete = False
+        self.body_bytes = 0
+        self.is_complete = False
         self.keep_alive = True
         self.refused: bytes | None = None
 
@@ -111,18 +111,18 @@ class ClientRequest:
         """Add a header, and extract the values that the gateway uses itself."""
         lowered = name.lower()
         value = value.rstrip(b" \t")  # llhttp keeps trailing whitespace
-        self.head_size += len(name) + len(value)
+        self.head_bytes += len(name) + len(value)
         self.headers.append((lowered, value))
-        if lowered in _NOTED:
-            self._note(lowered, value)
+        if lowered in _INSPECTED_HEADERS:
+            self._inspect_header(lowered, value)
 
-    def _note(self, lowered: bytes, value: bytes) -> None:
+    def _inspect_header(self, lowered: bytes, value: bytes) -> None:
         match lowered:
             case b"host":
                 self.host = value
-                self.hosts += 1
+                self.host_count += 1
             case b"content-length" | b"transfer-encoding":
-                self._frame(lowered, value)
+                self._inspect_framing_header(lowered, value)
             case b"expect":
                 self.expects_continue = value.lower() == b"100-continue"
             case b"x-forwarded-for":
@@ -132,51 +132,56 @@ class ClientRequest:
             case b"scw_trigger_type":
                 self.trigger_type = value
             case b"upgrade":
-                self.upgrade = value.lower()
+                self.upgrade_protocol = value.lower()
             case b"traceparent" | b"tracestate":
-                self.is_traced = True
+                self.has_trace_headers = True
             case _:
-                if value and (rank := TOKEN_HEADERS.get(lowered, self.token_rank)) < self.token_rank:
-                    self.token, self.token_rank = value, rank
+                if (
+                    value
+                    and (rank := TOKEN_HEADER_PRIORITIES.get(lowered, self.token_priority)) < self.token_priority
+                ):
+                    self.token, self.token_priority = value, rank
 
-    def _frame(self, name: bytes, value: bytes) -> None:
+    def _inspect_framing_header(self, name: bytes, value: bytes) -> None:
         if name == b"content-length":
-            self.declared = int(value) if value.isdigit() else 0
+            self.content_length = int(value) if value.isdigit() else 0
         else:
-            self.coding += (b"," if self.coding else b"") + value.lower()
+            self.transfer_encoding += (b"," if self.transfer_encoding else b"") + value.lower()
 
     @property
     def has_body(self) -> bool:
         """Whether a body follows the head."""
-        return self.declared > 0 or bool(self.coding)
+        return self.content_length > 0 or bool(self.transfer_encoding)
 
     @property
-    def framing(self) -> bytes:
+    def framing_header(self) -> bytes:
         """The header line that delimits the body, in lower case."""
-        return b"transfer-encoding: chunked" if self.coding else b"content-length: %d" % self.declared
+        return (
+            b"transfer-encoding: chunked" if self.transfer_encoding else b"content-length: %d" % self.content_length
+        )
 
     @property
     def credentials(self) -> list[bytes]:
         """The values of all headers that may carry a credential."""
-        return [value for name, value in self.headers if name in TOKEN_HEADERS]
+        return [value for name, value in self.headers if name in TOKEN_HEADER_PRIORITIES]
 
-    def identify(self) -> str:
+    def resolve_request_id(self) -> str:
         """Return the client's ``X-Request-Id``, if it has at most 128 visible ASCII characters, or a new id."""
-        if self.request_id and _ID.fullmatch(self.request_id):
+        if self.request_id and _REQUEST_ID.fullmatch(self.request_id):
             return self.request_id.decode("ascii")
         return new_request_id()
 
 
-def _context(route: Route) -> msgspec.Raw:
+def _encoded_context(route: Route) -> msgspec.Raw:
     key = (route.memory, route.name)
-    context = _contexts.get(key)
+    context = _context_cache.get(key)
     if context is None:
         context = msgspec.Raw(_encoder.encode(build_context(memory_limit=route.memory, function_name=route.name)))
-        _contexts[key] = context
+        _context_cache[key] = context
     return context
 
 
-def envelope(
+def encode_invocation(
     request: ClientRequest,
     route: Route,
     path: str,
@@ -203,7 +208,7 @@ def envelope(
     headers = [
         (name.decode("latin-1"), decode_text(value))
         for name, value in request.headers
-        if name not in _REPLACED and not (hide_credentials and name in TOKEN_HEADERS)
+        if name not in _HOP_BY_HOP and not (hide_credentials and name in TOKEN_HEADER_PRIORITIES)
     ]
     chain = f"{decode_text(request.forwarded_for)}, {client_host}" if request.forwarded_for else client_host
     headers += (
@@ -214,4 +219,4 @@ def envelope(
     )
     body = request.body[0] if len(request.body) == 1 else b"".join(request.body)
     event = build_event(method=request.method, path=path, query=query, headers=headers, body=body)
-    return _encoder.encode({"event": event, "context": _context(route)})
+    return _encoder.encode({"event": event, "context": _encoded_context(route)})

@@ -24,13 +24,13 @@ from fnkit.platform.measurements import SpanCounts
 __all__ = ["SpanExporter"]
 
 # The defaults of OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE and OTEL_BSP_SCHEDULE_DELAY.
-QUEUE_MAX: Final = 2048
-BATCH_MAX: Final = 512
-_PAUSE_SECONDS: Final = 5.0
-_ANSWER_MAX: Final = 64 * 1024
-_OK: Final = 200
-_REDIRECTS: Final = 300
-_RETRY_AFTER_MAX: Final = 30
+MAX_QUEUED_SPANS: Final = 2048
+MAX_BATCH_SPANS: Final = 512
+_EXPORT_INTERVAL: Final = 5.0
+_MAX_RESPONSE_BYTES: Final = 64 * 1024
+_SUCCESS_MIN: Final = 200
+_SUCCESS_END: Final = 300
+_MAX_RETRY_AFTER: Final = 30
 _log = logging.getLogger(__name__)
 
 
@@ -38,19 +38,19 @@ class _PartialSuccess(msgspec.Struct, rename="camel"):
     rejected_spans: int | str = 0
 
 
-class _Answer(msgspec.Struct, rename="camel"):
+class _ExportResponse(msgspec.Struct, rename="camel"):
     partial_success: _PartialSuccess = msgspec.field(default_factory=_PartialSuccess)
 
 
-class _Patience(Retry):
+class _BoundedRetry(Retry):
     """Retries the statuses that OTLP defines as retryable, and limits the collector's ``Retry-After``."""
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
         seconds = super().get_retry_after(response)
-        return None if seconds is None else min(seconds, _RETRY_AFTER_MAX)
+        return None if seconds is None else min(seconds, _MAX_RETRY_AFTER)
 
 
-_RETRIES: Final = _Patience(
+_RETRY_POLICY: Final = _BoundedRetry(
     total=3,
     redirect=False,
     status_forcelist=(429, 502, 503, 504),
@@ -75,45 +75,45 @@ class SpanExporter:
         self._encode = encode
         self._queue: deque[RequestSpan] = deque()
         self._wake = threading.Event()
-        self._stopping = False
-        self._away = False
+        self._is_stopping = False
+        self._collector_down = False
         self._exported = 0
-        self._unsent = 0
-        self._overflowed = 0
-        self._http = urllib3.PoolManager(retries=_RETRIES, timeout=settings.timeout)
+        self._rejected = 0
+        self._overflowed_spans = 0
+        self._http = urllib3.PoolManager(retries=_RETRY_POLICY, timeout=settings.timeout)
         self._thread = threading.Thread(target=self._run, name="span export", daemon=True)
         self._thread.start()
 
     @property
     def counts(self) -> SpanCounts:
         """The number of exported and of dropped spans."""
-        return SpanCounts(exported=self._exported, dropped=self._unsent + self._overflowed)
+        return SpanCounts(exported=self._exported, dropped=self._rejected + self._overflowed_spans)
 
-    def put(self, span: RequestSpan) -> None:
+    def enqueue(self, span: RequestSpan) -> None:
         """Queue a span, or drop it if the queue is full. Never blocks."""
         queue = self._queue
-        if len(queue) >= QUEUE_MAX:
-            self._overflowed += 1
+        if len(queue) >= MAX_QUEUED_SPANS:
+            self._overflowed_spans += 1
             return
         queue.append(span)
-        if len(queue) >= BATCH_MAX:
+        if len(queue) >= MAX_BATCH_SPANS:
             self._wake.set()
 
-    def close(self, seconds: float) -> None:
+    def close(self, timeout: float) -> None:
         """Export the queued spans and stop the thread, within the given seconds."""
-        self._stopping = True
+        self._is_stopping = True
         self._wake.set()
-        self._thread.join(seconds)
+        self._thread.join(timeout)
         remaining = len(self._queue)
         if remaining:
             _log.warning("stopped with %d spans that were not exported", remaining)
 
     def _run(self) -> None:
-        while not self._stopping or self._queue:
-            if not self._stopping and len(self._queue) < BATCH_MAX:
-                self._wake.wait(_PAUSE_SECONDS)
+        while not self._is_stopping or self._queue:
+            if not self._is_stopping and len(self._queue) < MAX_BATCH_SPANS:
+                self._wake.wait(_EXPORT_INTERVAL)
             self._wake.clear()
-            batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
+            batch = [self._queue.popleft() for _ in range(min(MAX_BATCH_SPANS, len(self._queue)))]
             if batch:
                 self._send(batch)
 
@@ -128,31 +128,31 @@ class SpanExporter:
                 redirect=False,
                 preload_content=False,
             )
-            body = answer.read(_ANSWER_MAX)
+            body = answer.read(_MAX_RESPONSE_BYTES)
             answer.close()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            self._lost(len(batch), type(error).__name__)
+            self._drop(len(batch), type(error).__name__)
             return
-        if not _OK <= answer.status < _REDIRECTS:
-            self._lost(len(batch), f"status {answer.status}")
+        if not _SUCCESS_MIN <= answer.status < _SUCCESS_END:
+            self._drop(len(batch), f"status {answer.status}")
             return
-        rejected = min(len(batch), _rejected(body))
-        self._unsent += rejected
+        rejected = min(len(batch), _rejected_count(body))
+        self._rejected += rejected
         self._exported += len(batch) - rejected
-        if self._away:
-            self._away = False
+        if self._collector_down:
+            self._collector_down = False
             _log.info("the OTLP collector accepts spans again")
 
-    def _lost(self, number: int, reason: str) -> None:
+    def _drop(self, count: int, reason: str) -> None:
         """Count dropped spans and log the outage once. The message omits the URL, which may contain a key."""
-        self._unsent += number
-        if not self._away:
-            self._away = True
+        self._rejected += count
+        if not self._collector_down:
+            self._collector_down = True
             _log.warning("the OTLP collector does not accept spans (%s): dropping them until it does", reason)
 
 
-def _rejected(body: bytes) -> int:
+def _rejected_count(body: bytes) -> int:
     try:
-        return max(0, int(msgspec.json.decode(body, type=_Answer).partial_success.rejected_spans))
+        return max(0, int(msgspec.json.decode(body, type=_ExportResponse).partial_success.rejected_spans))
     except (msgspec.MsgspecError, ValueError):
         return 0  # not JSON: only the status counts

@@ -11,23 +11,23 @@ import contextlib
 import socket
 from typing import Final, cast
 
-from fnkit.platform.gateway.certificates import Certificates
-from fnkit.platform.gateway.connection import ClientConnection
+from fnkit.platform.gateway.certificates import CertificateStore
+from fnkit.platform.gateway.connection import HttpConnection
 from fnkit.platform.gateway.gateway import Gateway
-from fnkit.platform.gateway.responses import encode_response, message_response
+from fnkit.platform.gateway.responses import encode_response, json_message
 
-__all__ = ["TlsDoor"]
+__all__ = ["TlsListener"]
 
-_BACKLOG: Final = 2048
-_AT_ONCE: Final = 64
-_HANDSHAKE: Final = 0x16  # content type of a TLS handshake record (RFC 8446 section 5.1)
-_QUIET_SECONDS: Final = 10.0
-_SHUTDOWN_SECONDS: Final = 5.0
-_NO_DESCRIPTORS_SECONDS: Final = 1.0
-_LINGER_SECONDS: Final = 2.0
+_TLS_BACKLOG: Final = 2048
+_MAX_ACCEPTS_PER_WAKEUP: Final = 64
+_TLS_HANDSHAKE_RECORD: Final = 0x16  # content type of a TLS handshake record (RFC 8446 section 5.1)
+_HANDSHAKE_TIMEOUT: Final = 10.0
+_SHUTDOWN_TIMEOUT: Final = 5.0
+_ACCEPT_RETRY_DELAY: Final = 1.0
+_PLAINTEXT_LINGER_SECONDS: Final = 2.0
 
 
-class TlsDoor:
+class TlsListener:
     """Listens on a port and serves HTTPS. Lives on one event loop.
 
     Args:
@@ -42,16 +42,22 @@ class TlsDoor:
     """
 
     def __init__(
-        self, gateway: Gateway, certificates: Certificates, host: str, port: int, *, quiet: float = _QUIET_SECONDS
+        self,
+        gateway: Gateway,
+        certificates: CertificateStore,
+        host: str,
+        port: int,
+        *,
+        handshake_timeout: float = _HANDSHAKE_TIMEOUT,
     ) -> None:
         self._gateway = gateway
         self._certificates = certificates
-        self._quiet = quiet
+        self._handshake_timeout = handshake_timeout
         self._loop = asyncio.get_running_loop()
-        self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._greeted: set[asyncio.Task[None]] = set()
-        self._listener = _listen(host, port)
-        self._loop.add_reader(self._listener, self._accept)
+        self._awaiting_hello: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._socket = _bind_tls_socket(host, port)
+        self._loop.add_reader(self._socket, self._accept)
         self._is_open = True
 
     def close(self) -> None:
@@ -59,82 +65,82 @@ class TlsDoor:
         if not self._is_open:
             return
         self._is_open = False
-        self._loop.remove_reader(self._listener)
-        self._listener.close()
-        for peer in list(self._silent):
-            self._forget(peer).close()
-        for task in self._greeted:
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        for peer in list(self._awaiting_hello):
+            self._stop_waiting(peer).close()
+        for task in self._handshakes:
             task.cancel()
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(_MAX_ACCEPTS_PER_WAKEUP):
             try:
-                peer, _address = self._listener.accept()
+                peer, _address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionError):
                 return
             except OSError:
                 # Out of file descriptors (EMFILE, ENFILE). The socket stays readable, so without a pause the event
                 # loop would spin. Waiting clients stay in the backlog.
-                self._loop.remove_reader(self._listener)
-                self._loop.call_later(_NO_DESCRIPTORS_SECONDS, self._accept_again)
+                self._loop.remove_reader(self._socket)
+                self._loop.call_later(_ACCEPT_RETRY_DELAY, self._resume_accepting)
                 return
             peer.setblocking(False)  # noqa: FBT003  (its only argument)
-            self._silent[peer] = self._loop.call_later(self._quiet, self._give_up, peer)
-            self._loop.add_reader(peer, self._hear, peer)
+            self._awaiting_hello[peer] = self._loop.call_later(self._handshake_timeout, self._timeout, peer)
+            self._loop.add_reader(peer, self._on_first_byte, peer)
 
-    def _accept_again(self) -> None:
+    def _resume_accepting(self) -> None:
         if self._is_open:
-            self._loop.add_reader(self._listener, self._accept)
+            self._loop.add_reader(self._socket, self._accept)
 
-    def _give_up(self, peer: socket.socket) -> None:
-        self._forget(peer).close()
+    def _timeout(self, client: socket.socket) -> None:
+        self._stop_waiting(client).close()
 
-    def _forget(self, peer: socket.socket) -> socket.socket:
-        self._loop.remove_reader(peer)
-        self._silent.pop(peer).cancel()
-        return peer
+    def _stop_waiting(self, client: socket.socket) -> socket.socket:
+        self._loop.remove_reader(client)
+        self._awaiting_hello.pop(client).cancel()
+        return client
 
-    def _hear(self, peer: socket.socket) -> None:
+    def _on_first_byte(self, client: socket.socket) -> None:
         """Peek at the first byte, which stays in the socket's buffer for the protocol that follows."""
         try:
-            first = peer.recv(1, socket.MSG_PEEK)
+            first = client.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             first = b""
-        self._forget(peer)
+        self._stop_waiting(client)
         if not first:
-            peer.close()
+            client.close()
             return
-        task = self._loop.create_task(self._greet(peer, is_tls=first[0] == _HANDSHAKE))
-        self._greeted.add(task)
-        task.add_done_callback(self._greeted.discard)
+        task = self._loop.create_task(self._hand_off(client, is_tls=first[0] == _TLS_HANDSHAKE_RECORD))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
 
-    async def _greet(self, peer: socket.socket, *, is_tls: bool) -> None:
+    async def _hand_off(self, client: socket.socket, *, is_tls: bool) -> None:
         """Pass the connection to its protocol. Errors of a handshake are the client's and are not logged."""
         try:
             if is_tls:
-                await self._shake_hands(peer)
+                await self._handshake(client)
             else:
-                await self._loop.connect_accepted_socket(_PlainClient, peer)
+                await self._loop.connect_accepted_socket(_PlaintextClient, client)
         except (OSError, ValueError):
-            peer.close()
+            client.close()
         except asyncio.CancelledError:
-            peer.close()
+            client.close()
             raise
 
-    async def _shake_hands(self, peer: socket.socket) -> None:
-        context = await self._certificates.for_address(str(peer.getsockname()[0]).partition("%")[0])
+    async def _handshake(self, client: socket.socket) -> None:
+        context = await self._certificates.context_for(str(client.getsockname()[0]).partition("%")[0])
         await self._loop.connect_accepted_socket(
-            lambda: ClientConnection(self._gateway, private=False, scheme="https"),
-            peer,
+            lambda: HttpConnection(self._gateway, is_private=False, scheme="https"),
+            client,
             ssl=context,
-            ssl_handshake_timeout=self._quiet,
-            ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
+            ssl_handshake_timeout=self._handshake_timeout,
+            ssl_shutdown_timeout=_SHUTDOWN_TIMEOUT,
         )
 
 
-class _PlainClient(asyncio.Protocol):
+class _PlaintextClient(asyncio.Protocol):
     """Sends a 400 to plaintext clients on the TLS port and closes the connection."""
 
     def __init__(self) -> None:
@@ -144,19 +150,19 @@ class _PlainClient(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Limit the lifetime of the connection."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not subclass it
-        self._loop.call_later(_LINGER_SECONDS, self._transport.abort)
+        self._loop.call_later(_PLAINTEXT_LINGER_SECONDS, self._transport.abort)
 
     def data_received(self, _data: bytes) -> None:
         """Send the response, and close only the write side: unread input would turn a close into a reset."""
         transport, self._transport = self._transport, None
         if transport is not None:
-            response = message_response(400, "this port requires TLS: use https://")
+            response = json_message(400, "this port requires TLS: use https://")
             transport.write(encode_response(response, keep_alive=False))
             with contextlib.suppress(OSError):
                 transport.write_eof()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _bind_tls_socket(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
     )[0]
@@ -166,7 +172,7 @@ def _listen(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
+        listener.listen(_TLS_BACKLOG)
         listener.setblocking(False)  # noqa: FBT003  (its only argument)
     except OSError:
         listener.close()

@@ -9,36 +9,36 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-__all__ = ["Token", "TokenReader"]
+__all__ = ["TokenClaims", "TokenVerifier"]
 
-_LONGEST: Final = 8192
+_MAX_TOKEN_BYTES: Final = 8192
 """Bytes. Tokens of the platform have about 1,100; longer ones are rejected before any computation."""
 
-_KEPT: Final = 4096
+_MAX_CACHED_TOKENS: Final = 4096
 
 
-class _Application(msgspec.Struct, frozen=True):
+class _TokenScope(msgspec.Struct, frozen=True):
     """The scope of a token. One of the two ids is empty."""
 
     namespace_id: str
     application_id: str
 
 
-class Token(msgspec.Struct, frozen=True):
+class TokenClaims(msgspec.Struct, frozen=True):
     """The claims of a token that are checked. ``exp``: Unix seconds of platform time, ``None`` for no expiry."""
 
     jti: str
     aud: Literal["functions"]
-    application_claim: tuple[_Application]
+    application_claim: tuple[_TokenScope]
     exp: int | None = None
 
-    def is_for(self, function_id: str, namespace_id: str) -> bool:
+    def grants(self, function_id: str, namespace_id: str) -> bool:
         """Return whether the token is for this function or for its namespace."""
         (application,) = self.application_claim
         return application.application_id == function_id or application.namespace_id == namespace_id
 
 
-class TokenReader:
+class TokenVerifier:
     """Verifies signatures with one RSA public key. Only RS256 is accepted, whatever the header of a token states.
 
     A verification takes 0.1 ms, so verified tokens are cached by their hash. Expiry and deletion change over time
@@ -57,26 +57,26 @@ class TokenReader:
         if not isinstance(key, RSAPublicKey):
             raise TypeError("not an RSA key")
         self._key = key
-        self._signatures = jwt.PyJWS()
-        self._claims = msgspec.json.Decoder(Token)
-        self._good: dict[bytes, Token] = {}
+        self._jws = jwt.PyJWS()
+        self._claims_decoder = msgspec.json.Decoder(TokenClaims)
+        self._verified: dict[bytes, TokenClaims] = {}
 
-    def read(self, token: bytes, digest: bytes) -> Token | None:
+    def verify(self, token: bytes, digest: bytes) -> TokenClaims | None:
         """Return the claims of a token; ``None`` if it was not signed by this platform.
 
         Args:
             token: The token.
             digest: SHA-256 of ``token``, the key of the cache.
         """
-        if (cached := self._good.get(digest)) is not None:
+        if (cached := self._verified.get(digest)) is not None:
             return cached
-        if len(token) > _LONGEST:
+        if len(token) > _MAX_TOKEN_BYTES:
             return None
         try:
-            claims = self._claims.decode(self._signatures.decode(token, self._key, algorithms=["RS256"]))
+            claims = self._claims_decoder.decode(self._jws.decode(token, self._key, algorithms=["RS256"]))
         except (jwt.PyJWTError, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
             return None
-        if len(self._good) >= _KEPT:
-            self._good.clear()
-        self._good[digest] = claims
+        if len(self._verified) >= _MAX_CACHED_TOKENS:
+            self._verified.clear()
+        self._verified[digest] = claims
         return claims

@@ -13,22 +13,24 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["TRACE_HEADERS", "TraceContext", "read_trace_context", "without_trace_context"]
+__all__ = ["TRACE_HEADERS", "TraceContext", "parse_trace_context", "strip_trace_context"]
 
-_PARENT: Final = b"traceparent"
-_STATE: Final = b"tracestate"
-TRACE_HEADERS: Final = frozenset({_PARENT, _STATE})
+_TRACEPARENT_HEADER: Final = b"traceparent"
+_TRACESTATE_HEADER: Final = b"tracestate"
+TRACE_HEADERS: Final = frozenset({_TRACEPARENT_HEADER, _TRACESTATE_HEADER})
 
-_BLANKS: Final = b" \t"
-_TRACEPARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
-_MEMBER: Final = re.compile(
+_OPTIONAL_WHITESPACE: Final = b" \t"
+_TRACEPARENT_VALUE: Final = re.compile(
+    rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL
+)
+_TRACESTATE_MEMBER: Final = re.compile(
     rb"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"
     rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
-_MEMBERS_MAX: Final = 32
-_SAMPLED: Final = 0x01
+_MAX_TRACESTATE_MEMBERS: Final = 32
+_SAMPLED_FLAG: Final = 0x01
 
-Header = tuple[bytes, bytes]
+HeaderPair = tuple[bytes, bytes]
 
 
 class TraceContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,31 +44,35 @@ class TraceContext(msgspec.Struct, frozen=True, kw_only=True):
         tracestate: The ``tracestate`` headers, joined.
     """
 
-    received: bytes
+    traceparent: bytes
     trace_id: str
     parent_id: str
-    sampled: bool
-    state: bytes
+    is_sampled: bool
+    tracestate: bytes
 
-    def headers(self) -> list[Header]:
+    def headers(self) -> list[HeaderPair]:
         """Return the headers unchanged."""
-        return _headers(self.received, self.state)
+        return _trace_headers(self.traceparent, self.tracestate)
 
-    def continued(self, span_id: str) -> list[Header]:
+    def child_headers(self, span_id: str) -> list[HeaderPair]:
         """Return the headers for a child of the span ``span_id``, in version 00."""
-        text = f"00-{self.trace_id}-{span_id}-{'01' if self.sampled else '00'}"
-        return _headers(text.encode(), self.state)
+        text = f"00-{self.trace_id}-{span_id}-{'01' if self.is_sampled else '00'}"
+        return _trace_headers(text.encode(), self.tracestate)
 
 
-def _headers(parent: bytes, state: bytes) -> list[Header]:
-    return [(_PARENT, parent), (_STATE, state)] if state else [(_PARENT, parent)]
+def _trace_headers(traceparent: bytes, tracestate: bytes) -> list[HeaderPair]:
+    return (
+        [(_TRACEPARENT_HEADER, traceparent), (_TRACESTATE_HEADER, tracestate)]
+        if tracestate
+        else [(_TRACEPARENT_HEADER, traceparent)]
+    )
 
 
-def read_trace_context(headers: Iterable[Header]) -> TraceContext | None:
+def parse_trace_context(headers: Iterable[HeaderPair]) -> TraceContext | None:
     """Parse the trace context of a request; ``None`` without a valid one. Header names must be lower-case."""
     relevant = [header for header in headers if header[0] in TRACE_HEADERS]
-    parents = [value.strip(_BLANKS) for name, value in relevant if name == _PARENT]
-    if len(parents) != 1 or (match := _TRACEPARENT.fullmatch(parents[0])) is None:
+    parents = [value.strip(_OPTIONAL_WHITESPACE) for name, value in relevant if name == _TRACEPARENT_HEADER]
+    if len(parents) != 1 or (match := _TRACEPARENT_VALUE.fullmatch(parents[0])) is None:
         return None
     version, trace_id, parent_id, flags, rest = match.groups()
     if version == b"ff" or (version == b"00" and rest is not None):
@@ -74,23 +80,23 @@ def read_trace_context(headers: Iterable[Header]) -> TraceContext | None:
     if not trace_id.strip(b"0") or not parent_id.strip(b"0"):
         return None
     return TraceContext(
-        received=parents[0],
+        traceparent=parents[0],
         trace_id=trace_id.decode(),
         parent_id=parent_id.decode(),
-        sampled=bool(int(flags, 16) & _SAMPLED),
-        state=_read_state([value for name, value in relevant if name == _STATE]),
+        is_sampled=bool(int(flags, 16) & _SAMPLED_FLAG),
+        tracestate=_parse_tracestate([value for name, value in relevant if name == _TRACESTATE_HEADER]),
     )
 
 
-def _read_state(values: Iterable[bytes]) -> bytes:
+def _parse_tracestate(values: Iterable[bytes]) -> bytes:
     """Join the ``tracestate`` headers in order, without empty members; return nothing if one is invalid."""
-    members = [member.strip(_BLANKS) for value in values for member in value.split(b",")]
+    members = [member.strip(_OPTIONAL_WHITESPACE) for value in values for member in value.split(b",")]
     named = [member for member in members if member]
-    if len(named) > _MEMBERS_MAX or not all(map(_MEMBER.fullmatch, named)):
+    if len(named) > _MAX_TRACESTATE_MEMBERS or not all(map(_TRACESTATE_MEMBER.fullmatch, named)):
         return b""
     return b",".join(named)
 
 
-def without_trace_context(headers: Iterable[Header]) -> list[Header]:
+def strip_trace_context(headers: Iterable[HeaderPair]) -> list[HeaderPair]:
     """Return the headers without ``traceparent`` and ``tracestate``."""
     return [header for header in headers if header[0] not in TRACE_HEADERS]

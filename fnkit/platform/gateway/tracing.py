@@ -14,21 +14,21 @@ from typing import Final
 
 import msgspec
 
-from fnkit.platform.engine.contract import Call
+from fnkit.platform.engine.contract import PendingRequest
 from fnkit.platform.gateway.requests import ClientRequest
-from fnkit.platform.gateway.trace_context import TraceContext, read_trace_context, without_trace_context
+from fnkit.platform.gateway.trace_context import TraceContext, parse_trace_context, strip_trace_context
 from fnkit.platform.routing import Route
 
-__all__ = ["Interval", "RequestSpan", "Trace", "Tracer", "pass_on"]
+__all__ = ["Interval", "RequestSpan", "Trace", "Tracer", "propagate"]
 
-_NANOSECONDS: Final = 10**9
+_NANOSECONDS_PER_SECOND: Final = 10**9
 
 
 class Interval(msgspec.Struct, frozen=True):
     """A time interval in Unix nanoseconds."""
 
-    began: int
-    ended: int
+    start: int
+    end: int
 
 
 class RequestSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,26 +46,26 @@ class RequestSpan(msgspec.Struct, frozen=True, kw_only=True):
     route: Route
     trace_id: str
     span_id: str
-    remote_parent: str
-    state: str
+    remote_parent_id: str
+    tracestate: str
     method: str
     target: bytes
     scheme: str
     host: str
-    peer: str
+    client_host: str
     user_agent: str
     request_id: str
     instance: str
     status: int
-    whole: Interval
-    waited: Interval | None
+    request: Interval
+    queue: Interval | None
     cold_start: Interval | None
 
 
-def pass_on(request: ClientRequest) -> None:
+def propagate(request: ClientRequest) -> None:
     """Pass the caller's trace context to the function unchanged, or remove its headers if they are invalid."""
-    context = read_trace_context(request.headers)
-    request.headers = without_trace_context(request.headers)
+    context = parse_trace_context(request.headers)
+    request.headers = strip_trace_context(request.headers)
     if context is not None:
         request.headers += context.headers()
 
@@ -80,8 +80,8 @@ class Tracer:
     def __init__(self, export: Callable[[RequestSpan], None]) -> None:
         self._export = export
 
-    def begin(
-        self, request: ClientRequest, route: Route, request_id: str, *, peer: str, scheme: str
+    def start_trace(
+        self, request: ClientRequest, route: Route, request_id: str, *, client_host: str, scheme: str
     ) -> Trace | None:
         """Continue the caller's trace or start one, and set the trace headers of the request.
 
@@ -90,18 +90,20 @@ class Tracer:
         Returns:
             The trace, or ``None`` if the request is not recorded.
         """
-        received = read_trace_context(request.headers) if request.is_traced else None
-        if request.is_traced:
-            request.headers = without_trace_context(request.headers)
-        if received is not None and not received.sampled:
+        received = parse_trace_context(request.headers) if request.has_trace_headers else None
+        if request.has_trace_headers:
+            request.headers = strip_trace_context(request.headers)
+        if received is not None and not received.is_sampled:
             request.headers += received.headers()
             return None
         span_id = _random_id(64)
         context = received or TraceContext(
-            received=b"", trace_id=_random_id(128), parent_id="", sampled=True, state=b""
+            traceparent=b"", trace_id=_random_id(128), parent_id="", is_sampled=True, tracestate=b""
         )
-        trace = Trace(self._export, request, route, request_id, context, span_id, peer=peer, scheme=scheme)
-        request.headers += context.continued(span_id)
+        trace = Trace(
+            self._export, request, route, request_id, context, span_id, client_host=client_host, scheme=scheme
+        )
+        request.headers += context.child_headers(span_id)
         return trace
 
 
@@ -114,20 +116,20 @@ class Trace:
     """A request in progress that is recorded."""
 
     __slots__ = (
-        "_began",
-        "_began_at",
+        "_started_at_unix_ns",
+        "_started_at",
         "_context",
         "_export",
-        "_granted_at",
+        "_assigned_at",
         "_instance",
-        "_peer",
+        "_client_host",
         "_request",
         "_request_id",
         "_route",
         "_scheme",
         "_span_id",
-        "_start",
-        "_waited",
+        "_cold_start",
+        "_was_queued",
     )
 
     def __init__(
@@ -139,7 +141,7 @@ class Trace:
         context: TraceContext,
         span_id: str,
         *,
-        peer: str,
+        client_host: str,
         scheme: str,
     ) -> None:
         self._export = export
@@ -148,54 +150,54 @@ class Trace:
         self._request_id = request_id
         self._context = context
         self._span_id = span_id
-        self._peer = peer
+        self._client_host = client_host
         self._scheme = scheme
         # Durations use the monotonic clock; this pair converts its readings to Unix time.
-        self._began = time.time_ns()
-        self._began_at = monotonic()
-        self._granted_at = 0.0
+        self._started_at_unix_ns = time.time_ns()
+        self._started_at = monotonic()
+        self._assigned_at = 0.0
         self._instance = ""
-        self._waited = False
-        self._start: tuple[float, float] | None = None
+        self._was_queued = False
+        self._cold_start: tuple[float, float] | None = None
 
-    def granted(self, call: Call) -> None:
+    def assigned(self, pending_request: PendingRequest) -> None:
         """Record the assigned instance."""
-        self._granted_at = monotonic()
-        self._instance = call.instance
-        self._waited = call.has_waited
+        self._assigned_at = monotonic()
+        self._instance = pending_request.instance_name
+        self._was_queued = pending_request.was_queued
         # An instance may have been starting before this request; its span must not begin before its parent's.
-        if (start := call.cold_start) is not None:
-            self._start = (max(start.began, self._began_at), max(start.ended, self._began_at))
+        if (start := pending_request.cold_start) is not None:
+            self._cold_start = (max(start.started_at, self._started_at), max(start.ended_at, self._started_at))
 
-    def finished(self, status: int) -> None:
+    def finish(self, status: int) -> None:
         """Export the span: the response was written, or the client disconnected."""
         request = self._request
         ended_at = monotonic()
-        waited = self._waited or not self._granted_at
+        waited = self._was_queued or not self._assigned_at
         self._export(
             RequestSpan(
                 route=self._route,
                 trace_id=self._context.trace_id,
                 span_id=self._span_id,
-                remote_parent=self._context.parent_id,
-                state=self._context.state.decode("latin-1"),
+                remote_parent_id=self._context.parent_id,
+                tracestate=self._context.tracestate.decode("latin-1"),
                 method=request.method,
                 target=request.target,
                 scheme=self._scheme,
                 host=request.host.decode("latin-1"),
-                peer=self._peer,
+                client_host=self._client_host,
                 user_agent=next((v.decode("latin-1") for k, v in request.headers if k == b"user-agent"), ""),
                 request_id=self._request_id,
                 instance=self._instance,
                 status=status,
-                whole=self._interval(self._began_at, ended_at),
-                waited=self._interval(self._began_at, self._granted_at or ended_at) if waited else None,
-                cold_start=self._interval(*self._start) if self._start is not None else None,
+                request=self._interval(self._started_at, ended_at),
+                queue=self._interval(self._started_at, self._assigned_at or ended_at) if waited else None,
+                cold_start=self._interval(*self._cold_start) if self._cold_start is not None else None,
             )
         )
 
-    def _interval(self, began: float, ended: float) -> Interval:
-        return Interval(self._unix(began), self._unix(ended))
+    def _interval(self, start: float, end: float) -> Interval:
+        return Interval(self._to_unix_ns(start), self._to_unix_ns(end))
 
-    def _unix(self, moment: float) -> int:
-        return self._began + round((moment - self._began_at) * _NANOSECONDS)
+    def _to_unix_ns(self, monotonic_time: float) -> int:
+        return self._started_at_unix_ns + round((monotonic_time - self._started_at) * _NANOSECONDS_PER_SECOND)

@@ -11,18 +11,18 @@ from collections.abc import Callable
 from typing import Final
 
 from fnkit.contract.invocation import MappedResponse
-from fnkit.platform.gateway.certificates import Certificates
-from fnkit.platform.gateway.responses import message_response
-from fnkit.platform.gateway.table import RoutingTable
+from fnkit.platform.gateway.certificates import CertificateStore
+from fnkit.platform.gateway.responses import json_message
+from fnkit.platform.gateway.table import Router
 
-__all__ = ["ESTABLISHED", "Tunnel", "Tunnels"]
+__all__ = ["ESTABLISHED_RESPONSE", "Tunnel", "ConnectProxy"]
 
-ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
+ESTABLISHED_RESPONSE: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
-_HTTP_PORT: Final = 80
-_PORT_MAX: Final = 65535
-_HANDSHAKE_SECONDS: Final = 10.0
-_SHUTDOWN_SECONDS: Final = 5.0
+_DEFAULT_HTTP_PORT: Final = 80
+_MAX_PORT: Final = 65535
+_HANDSHAKE_TIMEOUT: Final = 10.0
+_SHUTDOWN_TIMEOUT: Final = 5.0
 
 
 class Tunnel:
@@ -34,7 +34,7 @@ class Tunnel:
         self.is_tls = is_tls
 
 
-class Tunnels:
+class ConnectProxy:
     """Resolves CONNECT requests and serves TLS in tunnels. Lives on one event loop.
 
     Args:
@@ -46,30 +46,30 @@ class Tunnels:
 
     def __init__(
         self,
-        table: RoutingTable,
-        plain_port: int,
-        certificates: Certificates | None,
+        router: Router,
+        http_port: int,
+        certificates: CertificateStore | None,
         *,
-        quiet: float = _HANDSHAKE_SECONDS,
+        handshake_timeout: float = _HANDSHAKE_TIMEOUT,
     ) -> None:
-        self._table = table
-        self._plain_ports = (_HTTP_PORT, plain_port)
+        self._router = router
+        self._http_ports = (_DEFAULT_HTTP_PORT, http_port)
         self._certificates = certificates
-        self._quiet = quiet
-        self._shaking: set[asyncio.Task[None]] = set()
+        self._handshake_timeout = handshake_timeout
+        self._handshakes: set[asyncio.Task[None]] = set()
 
-    def decide(self, authority: bytes) -> Tunnel | MappedResponse:
+    def resolve(self, authority: bytes) -> Tunnel | MappedResponse:
         """Return the tunnel to ``host:port``, or the response that rejects it."""
         host, _, digits = authority.rpartition(b":")
-        if not host or not digits.isdigit() or not 0 < int(digits) <= _PORT_MAX:
-            return message_response(400, "CONNECT needs host:port")
-        if self._table.by_host(authority) is None:
+        if not host or not digits.isdigit() or not 0 < int(digits) <= _MAX_PORT:
+            return json_message(400, "CONNECT needs host:port")
+        if self._router.find_by_host(authority) is None:
             name = host.decode("latin-1")
-            return message_response(403, f"this proxy connects only to functions: none answers for {name}")
-        if int(digits) in self._plain_ports:
+            return json_message(403, f"this proxy connects only to functions: none answers for {name}")
+        if int(digits) in self._http_ports:
             return Tunnel(is_tls=False)
         if self._certificates is None:
-            return message_response(403, "TLS is off on this platform, so this port cannot be reached")
+            return json_message(403, "TLS is off on this platform, so this port cannot be reached")
         return Tunnel(is_tls=True)
 
     def serve_tls(self, transport: asyncio.Transport, protocol_factory: Callable[[], asyncio.Protocol]) -> None:
@@ -79,33 +79,35 @@ class Tunnels:
             transport: The connection that sent CONNECT. The caller no longer uses it.
             protocol_factory: Creates the protocol of the decrypted connection, after the handshake.
         """
-        task = asyncio.get_running_loop().create_task(self._shake_hands(transport, protocol_factory))
-        self._shaking.add(task)
-        task.add_done_callback(self._shaking.discard)
+        task = asyncio.get_running_loop().create_task(self._handshake(transport, protocol_factory))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
 
     def close(self) -> None:
         """Cancel the handshakes in progress."""
-        for task in self._shaking:
+        for task in self._handshakes:
             task.cancel()
 
-    async def _shake_hands(self, transport: asyncio.Transport, make: Callable[[], asyncio.Protocol]) -> None:
+    async def _handshake(
+        self, transport: asyncio.Transport, protocol_factory: Callable[[], asyncio.Protocol]
+    ) -> None:
         if self._certificates is None:
             raise AssertionError("TLS tunnels need certificates")
-        first = _First()
+        first = _EarlyData()
         try:
             address = str(transport.get_extra_info("sockname")[0]).partition("%")[0]
-            context = await self._certificates.for_address(address)
+            context = await self._certificates.context_for(address)
             if transport.is_closing():
                 return
             # Not before the context is there: the client answers with its ClientHello, which start_tls must read.
-            transport.write(ESTABLISHED)
+            transport.write(ESTABLISHED_RESPONSE)
             inner = await asyncio.get_running_loop().start_tls(
                 transport,
                 first,
                 context,
                 server_side=True,
-                ssl_handshake_timeout=self._quiet,
-                ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
+                ssl_handshake_timeout=self._handshake_timeout,
+                ssl_shutdown_timeout=_SHUTDOWN_TIMEOUT,
             )
         except (OSError, ValueError):
             transport.abort()
@@ -113,27 +115,27 @@ class Tunnels:
         except asyncio.CancelledError:
             transport.abort()
             raise
-        if inner is None or first.is_lost:
+        if inner is None or first.is_closed:
             transport.abort()
             return
-        connection = make()
+        connection = protocol_factory()
         inner.set_protocol(connection)
         connection.connection_made(inner)
-        for data in first.heard:
+        for data in first.chunks:
             connection.data_received(data)
 
 
-class _First(asyncio.Protocol):
+class _EarlyData(asyncio.Protocol):
     """Buffers data that arrives after the handshake but before ``start_tls`` returns."""
 
     def __init__(self) -> None:
-        self.heard: list[bytes] = []
-        self.is_lost = False
+        self.chunks: list[bytes] = []
+        self.is_closed = False
 
     def data_received(self, data: bytes) -> None:
         """Buffer the data for the protocol that follows."""
-        self.heard.append(data)
+        self.chunks.append(data)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Record that the client disconnected."""
-        self.is_lost = True
+        self.is_closed = True

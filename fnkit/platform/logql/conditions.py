@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final, cast
 
-from fnkit.platform.logql.patterns import check_pattern
+from fnkit.platform.logql.patterns import check_regex
 from fnkit.platform.logql.reading import TokenReader
 from fnkit.platform.logql.syntax import (
     AllOf,
     AnyOf,
-    Comparison,
+    LabelComparison,
     ComparisonOperator,
-    Condition,
+    LabelCondition,
     Matcher,
     MatchOperator,
 )
@@ -19,7 +19,7 @@ from fnkit.platform.logql.syntax import (
 __all__ = ["MATCH_OPERATORS", "begins_condition", "read_condition", "read_matcher"]
 
 MATCH_OPERATORS: Final = ("=", "!=", "=~", "!~")
-_COMPARISONS: Final = ("=", "==", "!=", ">", ">=", "<", "<=")
+_COMPARISON_OPERATORS: Final = ("=", "==", "!=", ">", ">=", "<", "<=")
 _OR_PRECEDENCE: Final = 1
 _AND_PRECEDENCE: Final = 2
 
@@ -27,18 +27,18 @@ _AND_PRECEDENCE: Final = 2
 def read_matcher(reader: TokenReader) -> Matcher:
     """Parse ``name="value"``."""
     name = reader.expect_kind("name").text
-    if not reader.at(*MATCH_OPERATORS):
-        raise reader.unexpected(*MATCH_OPERATORS)
-    operator = cast("MatchOperator", reader.take().text)
-    return _matcher(reader, name, operator)
+    if not reader.is_symbol(*MATCH_OPERATORS):
+        raise reader.unexpected_token_error(*MATCH_OPERATORS)
+    operator = cast("MatchOperator", reader.advance().text)
+    return _read_matcher_value(reader, name, operator)
 
 
 def begins_condition(reader: TokenReader) -> bool:
     """Return whether a label filter starts at the current token."""
-    return reader.at("(") or reader.token.kind == "name"
+    return reader.is_symbol("(") or reader.token.kind == "name"
 
 
-def read_condition(reader: TokenReader, min_precedence: int = 0) -> Condition:
+def read_condition(reader: TokenReader, min_precedence: int = 0) -> LabelCondition:
     """Parse a label filter.
 
     ``and`` binds tighter than ``or``. A comma, or nothing, between two filters means ``and`` with everything that
@@ -48,63 +48,63 @@ def read_condition(reader: TokenReader, min_precedence: int = 0) -> Condition:
         reader: The tokens.
         min_precedence: Parse only operators that bind tighter than this (precedence climbing).
     """
-    left = _single(reader)
+    left = _read_single_condition(reader)
     while True:
-        if reader.at(",") or (begins_condition(reader) and not reader.at_word("and", "or")):
+        if reader.is_symbol(",") or (begins_condition(reader) and not reader.is_word("and", "or")):
             reader.accept(",")
             reader.count_operation()
             return AllOf(left, read_condition(reader))
-        if min_precedence < _AND_PRECEDENCE and reader.at_word("and"):
-            reader.take()
+        if min_precedence < _AND_PRECEDENCE and reader.is_word("and"):
+            reader.advance()
             reader.count_operation()
             left = AllOf(left, read_condition(reader, _AND_PRECEDENCE))
-        elif min_precedence < _OR_PRECEDENCE and reader.at_word("or"):
-            reader.take()
+        elif min_precedence < _OR_PRECEDENCE and reader.is_word("or"):
+            reader.advance()
             reader.count_operation()
             left = AnyOf(left, read_condition(reader, _OR_PRECEDENCE))
         else:
             return left
 
 
-def _single(reader: TokenReader) -> Condition:
+def _read_single_condition(reader: TokenReader) -> LabelCondition:
     if reader.accept("("):
-        reader.enter()
+        reader.enter_nesting()
         inner = read_condition(reader)
         reader.expect(")")
-        reader.leave()
+        reader.leave_nesting()
         return inner
     name = reader.expect_kind("name").text
-    if not reader.at(*_COMPARISONS, *MATCH_OPERATORS):
-        raise reader.unexpected(*_COMPARISONS, "=~", "!~")
-    operator = reader.take().text
-    if reader.at_word("ip"):
-        raise reader.unsupported("ip()")
+    if not reader.is_symbol(*_COMPARISON_OPERATORS, *MATCH_OPERATORS):
+        raise reader.unexpected_token_error(*_COMPARISON_OPERATORS, "=~", "!~")
+    operator = reader.advance().text
+    if reader.is_word("ip"):
+        raise reader.unsupported_error("ip()")
     if reader.token.kind == "string" and operator in MATCH_OPERATORS:
-        return _matcher(reader, name, cast("MatchOperator", operator))
-    return _comparison(reader, name, operator)
+        return _read_matcher_value(reader, name, cast("MatchOperator", operator))
+    return _read_comparison(reader, name, operator)
 
 
-def _matcher(reader: TokenReader, name: str, operator: MatchOperator) -> Matcher:
+def _read_matcher_value(reader: TokenReader, name: str, operator: MatchOperator) -> Matcher:
     token = reader.token
     value = reader.expect_kind("string").text
     if operator in ("=~", "!~"):
-        check_pattern(value, lambda message: reader.refused(message, token))
+        check_regex(value, lambda message: reader.error(message, token))
     return Matcher(name, operator, value)
 
 
-def _comparison(reader: TokenReader, name: str, operator: str) -> Comparison:
+def _read_comparison(reader: TokenReader, name: str, operator: str) -> LabelComparison:
     if operator in ("=~", "!~"):
-        raise reader.unexpected("STRING")
+        raise reader.unexpected_token_error("STRING")
     sign = -1.0 if reader.accept("-") else 1.0
     if sign > 0:
         reader.accept("+")
     kind = "==" if operator == "=" else cast("ComparisonOperator", operator)
     match reader.token.kind:
         case "number":
-            return Comparison(name, kind, sign * reader.take().value, "number")
+            return LabelComparison(name, kind, sign * reader.advance().value, "number")
         case "duration":
-            return Comparison(name, kind, sign * reader.take().value, "duration")
+            return LabelComparison(name, kind, sign * reader.advance().value, "duration")
         case "size":
-            return Comparison(name, kind, sign * reader.take().value, "size")
+            return LabelComparison(name, kind, sign * reader.advance().value, "size")
         case _:
-            raise reader.unexpected("STRING", "NUMBER", "DURATION", "BYTES")
+            raise reader.unexpected_token_error("STRING", "NUMBER", "DURATION", "BYTES")

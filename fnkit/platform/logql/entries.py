@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["ERROR", "ERROR_DETAILS", "Entry", "label_name"]
+__all__ = ["ERROR_LABEL", "ERROR_DETAILS_LABEL", "LogEntry", "to_label_name"]
 
-ERROR: Final = "__error__"
-ERROR_DETAILS: Final = "__error_details__"
-_NOTHING: Final[dict[str, str]] = {}
+ERROR_LABEL: Final = "__error__"
+ERROR_DETAILS_LABEL: Final = "__error_details__"
+_EMPTY_LABELS: Final[dict[str, str]] = {}
 
 
-class Entry:
+class LogEntry:
     """A log line. Stages modify it in place.
 
     The mappings of the constructor are shared between lines and never modified.
@@ -28,34 +28,34 @@ class Entry:
         error_details: The error message, as in ``__error_details__``.
     """
 
-    __slots__ = ("details", "error", "line", "metadata", "parsed", "removed", "stream", "time")
+    __slots__ = ("error_details", "error", "line", "metadata", "parsed", "removed", "stream", "time")
 
     def __init__(self, time: int, line: str, stream: Mapping[str, str], metadata: Mapping[str, str]) -> None:
         self.time = time
         self.line = line
         self.stream = stream
         self.metadata = metadata
-        self.parsed = _NOTHING  # shared until the first assignment: most lines need no dict of their own
+        self.parsed = _EMPTY_LABELS  # shared until the first assignment: most lines need no dict of their own
         self.removed: frozenset[str] = frozenset()
         self.error = ""
-        self.details = ""
+        self.error_details = ""
 
     def get(self, name: str) -> str | None:
         """Return the value of a label, or ``None``."""
         if (value := self.parsed.get(name)) is not None:
             return value
-        if name == ERROR:
+        if name == ERROR_LABEL:
             return self.error
         if name in self.removed:
             return None
         value = self.metadata.get(name)
         return self.stream.get(name) if value is None else value
 
-    def text(self, name: str) -> str:
+    def get_or_empty(self, name: str) -> str:
         """Return the value of a label, or an empty string."""
         return self.get(name) or ""
 
-    def extract(self, name: str, value: str) -> None:
+    def add_extracted(self, name: str, value: str) -> None:
         """Add a label that a parser extracted from the line.
 
         As in Loki, a label of the stream or the metadata keeps its name and the new one gets the suffix
@@ -64,28 +64,28 @@ class Entry:
         if name in self.stream or name in self.metadata:
             name += "_extracted"
         if name not in self.parsed:
-            self.set(name, value)
+            self.set_label(name, value)
 
-    def set(self, name: str, value: str) -> None:
+    def set_label(self, name: str, value: str) -> None:
         """Set a label, overwriting any other value."""
-        if self.parsed is _NOTHING:
+        if self.parsed is _EMPTY_LABELS:
             self.parsed = {}
         self.parsed[name] = value
 
-    def remove(self, name: str) -> None:
+    def remove_label(self, name: str) -> None:
         """Remove a label, or the error if the name is ``__error__`` or ``__error_details__``."""
-        if name == ERROR:
+        if name == ERROR_LABEL:
             self.error = ""
-        elif name == ERROR_DETAILS:
-            self.details = ""
+        elif name == ERROR_DETAILS_LABEL:
+            self.error_details = ""
         else:
-            if self.parsed is not _NOTHING:
+            if self.parsed is not _EMPTY_LABELS:
                 self.parsed.pop(name, None)
             self.removed |= {name}
 
-    def fail(self, error: str, details: str) -> None:
+    def set_error(self, error: str, details: str) -> None:
         """Record an error; the line stays in the result unless a label filter removes it."""
-        self.error, self.details = error, details
+        self.error, self.error_details = error, details
 
     def stream_labels(self) -> dict[str, str]:
         """Return the labels of the stream that stages neither removed nor overwrote."""
@@ -104,9 +104,9 @@ class Entry:
         """Return the labels that stages added, including the error."""
         labels = dict(self.parsed)
         if self.error:
-            labels[ERROR] = self.error
-        if self.details:
-            labels[ERROR_DETAILS] = self.details
+            labels[ERROR_LABEL] = self.error
+        if self.error_details:
+            labels[ERROR_DETAILS_LABEL] = self.error_details
         return labels
 
     def labels(self) -> dict[str, str]:
@@ -114,10 +114,10 @@ class Entry:
         return self.stream_labels() | self.metadata_labels() | self.parsed_labels()
 
 
-def label_name(text: str) -> str:
+def to_label_name(text: str) -> str:
     """Convert a field name to a valid label name; return an empty string for a blank name.
 
-    >>> label_name("user-agent"), label_name("2nd"), label_name(" ")
+    >>> to_label_name("user-agent"), to_label_name("2nd"), to_label_name(" ")
     ('user_agent', '_2nd', '')
     """
     name = text.strip()

@@ -7,15 +7,15 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Final, assert_never
 
-from fnkit.platform.logql.entries import Entry
-from fnkit.platform.logql.patterns import search, whole
-from fnkit.platform.logql.syntax import AllOf, AnyOf, Comparison, Condition, LineFilter, Matcher
+from fnkit.platform.logql.entries import LogEntry
+from fnkit.platform.logql.patterns import search_predicate, full_match_predicate
+from fnkit.platform.logql.syntax import AllOf, AnyOf, LabelComparison, LabelCondition, LineFilter, Matcher
 from fnkit.platform.logql.units import parse_go_duration, parse_size
 
-__all__ = ["condition", "label_conditions", "line_filter", "selects"]
+__all__ = ["label_filter_predicate", "label_list_predicate", "line_filter_predicate", "selector_predicate"]
 
-_ERROR: Final = "LabelFilterErr"
-_COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
+_LABEL_FILTER_ERROR: Final = "LabelFilterErr"
+_COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "==": operator.eq,
     "!=": operator.ne,
     ">": operator.gt,
@@ -25,16 +25,16 @@ _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
 }
 
 
-def selects(matchers: tuple[Matcher, ...]) -> Callable[[Mapping[str, str]], bool]:
+def selector_predicate(matchers: tuple[Matcher, ...]) -> Callable[[Mapping[str, str]], bool]:
     """Return a predicate for labels that a selector matches; a missing label counts as empty."""
-    tests = [(matcher.name, _matches(matcher)) for matcher in matchers]
+    tests = [(matcher.name, _matcher_predicate(matcher)) for matcher in matchers]
     return lambda labels: all(test(labels.get(name, "")) for name, test in tests)
 
 
-def line_filter(stage: LineFilter) -> Callable[[Entry], bool]:
+def line_filter_predicate(stage: LineFilter) -> Callable[[LogEntry], bool]:
     """Return a predicate for entries that a line filter keeps."""
     is_pattern = stage.operator in ("|~", "!~")
-    tests = [search(text) if is_pattern else _holds(text) for text in stage.texts]
+    tests = [search_predicate(text) if is_pattern else _contains_predicate(text) for text in stage.texts]
     if stage.operator in ("|=", "|~"):
         if len(tests) == 1:
             only = tests[0]
@@ -43,11 +43,11 @@ def line_filter(stage: LineFilter) -> Callable[[Entry], bool]:
     return lambda entry: not any(test(entry.line) for test in tests)
 
 
-def _holds(text: str) -> Callable[[str], bool]:
+def _contains_predicate(text: str) -> Callable[[str], bool]:
     return lambda line: text in line
 
 
-def _matches(matcher: Matcher) -> Callable[[str], bool]:
+def _matcher_predicate(matcher: Matcher) -> Callable[[str], bool]:
     value = matcher.value
     match matcher.operator:
         case "=":
@@ -55,55 +55,58 @@ def _matches(matcher: Matcher) -> Callable[[str], bool]:
         case "!=":
             return lambda text: text != value
         case "=~":
-            return whole(value)
+            return full_match_predicate(value)
         case "!~":
-            test = whole(value)
+            test = full_match_predicate(value)
             return lambda text: not test(text)
         case _:
             assert_never(matcher.operator)
 
 
-def condition(label_condition: Condition) -> Callable[[Entry], bool]:
+def label_filter_predicate(label_condition: LabelCondition) -> Callable[[LogEntry], bool]:
     """Return a predicate for entries that a label filter keeps."""
     match label_condition:
         case Matcher():
-            name, test = label_condition.name, _matches(label_condition)
-            return lambda entry: test(entry.text(name))
-        case Comparison():
-            return _comparison(label_condition)
+            name, test = label_condition.name, _matcher_predicate(label_condition)
+            return lambda entry: test(entry.get_or_empty(name))
+        case LabelComparison():
+            return _comparison_predicate(label_condition)
         case AllOf():
-            left, right = condition(label_condition.left), condition(label_condition.right)
+            left, right = (
+                label_filter_predicate(label_condition.left),
+                label_filter_predicate(label_condition.right),
+            )
             return lambda entry: left(entry) and right(entry)
         case AnyOf():
-            one, other = condition(label_condition.left), condition(label_condition.right)
+            one, other = label_filter_predicate(label_condition.left), label_filter_predicate(label_condition.right)
             return lambda entry: one(entry) or other(entry)
         case _:
             assert_never(label_condition)
 
 
-def _comparison(comparison: Comparison) -> Callable[[Entry], bool]:
+def _comparison_predicate(comparison: LabelComparison) -> Callable[[LogEntry], bool]:
     """Return a predicate that compares a label with a number, duration or size.
 
     As in Loki, it drops a line without the label, and keeps a line with an unreadable value but sets ``__error__``.
     """
-    compare, bound, name = _COMPARE[comparison.operator], comparison.value, comparison.name
-    read = {"number": _number, "duration": parse_go_duration, "size": parse_size}[comparison.unit]
+    compare, bound, name = _COMPARISONS[comparison.operator], comparison.value, comparison.name
+    read = {"number": _parse_go_number, "duration": parse_go_duration, "size": parse_size}[comparison.unit]
 
-    def test(entry: Entry) -> bool:
+    def test(entry: LogEntry) -> bool:
         text = entry.get(name)
         if text is None:
             return False
         value = read(text)
         if value is None:
             if not entry.error:
-                entry.fail(_ERROR, f"{name} does not read as a {comparison.unit}: {text[:64]!r}")
+                entry.set_error(_LABEL_FILTER_ERROR, f"{name} does not read as a {comparison.unit}: {text[:64]!r}")
             return True
         return compare(value, bound)
 
     return test
 
 
-def _number(text: str) -> float | None:
+def _parse_go_number(text: str) -> float | None:
     """Parse a number as Go does: without surrounding spaces or underscores, which Python accepts."""
     if text != text.strip() or "_" in text:
         return None
@@ -115,8 +118,8 @@ def _number(text: str) -> float | None:
     return None if math.isinf(value) and any(c.isdigit() for c in text) else value
 
 
-def label_conditions(labels: tuple[str | Matcher, ...]) -> Callable[[str, str], bool]:
+def label_list_predicate(labels: tuple[str | Matcher, ...]) -> Callable[[str, str], bool]:
     """Return a predicate for names and values of labels that the list of ``drop`` or ``keep`` matches."""
     names = frozenset(label for label in labels if isinstance(label, str))
-    tests = [(label.name, _matches(label)) for label in labels if isinstance(label, Matcher)]
+    tests = [(label.name, _matcher_predicate(label)) for label in labels if isinstance(label, Matcher)]
     return lambda name, value: name in names or any(n == name and test(value) for n, test in tests)

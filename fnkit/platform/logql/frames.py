@@ -6,27 +6,36 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from fnkit.platform.logql.entries import Entry
-from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.entries import LogEntry
+from fnkit.platform.logql.refusal import QueryError
 from fnkit.platform.logql.syntax import Grouping, LogQuery
 
-__all__ = ["POINTS_MAX", "Frame", "Moments", "ReadEntries", "Series", "Spend", "check_size", "grouped"]
+__all__ = [
+    "MAX_POINTS",
+    "SeriesList",
+    "TimeSteps",
+    "ReadEntries",
+    "Series",
+    "ChargeWork",
+    "check_point_count",
+    "group_labels",
+]
 
-POINTS_MAX = 5_000_000
+MAX_POINTS = 5_000_000
 """Maximum number of values in all series of a result together, which take about 200 MB."""
 
-ReadEntries: TypeAlias = Callable[[LogQuery, int, int], Iterable[Entry]]
+ReadEntries: TypeAlias = Callable[[LogQuery, int, int], Iterable[LogEntry]]
 """Returns the lines of a query's selector in a time span: start excluded, end included, in Unix nanoseconds.
 
 It does not apply the stages of the query, but may omit lines that they would remove anyway.
 """
 
-Spend: TypeAlias = Callable[[int], None]
+ChargeWork: TypeAlias = Callable[[int], None]
 """Accounts for a number of values about to be processed; raises ``QueryError`` when a limit is exceeded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class TimeSteps:
     """The times at which a query is evaluated: start, start + step, … up to end. Unix nanoseconds."""
 
     start: int
@@ -41,7 +50,7 @@ class Moments:
     def __getitem__(self, index: int) -> int:
         return self.start + index * self.step
 
-    def window(self, time: int, interval: int) -> tuple[int, int]:
+    def window_indexes(self, time: int, interval: int) -> tuple[int, int]:
         """Return the times whose window ``(time - interval, time]`` contains a sample.
 
         Args:
@@ -65,24 +74,24 @@ class Series:
     values: list[float | None] = field(repr=False)
 
 
-Frame: TypeAlias = list[Series]
+SeriesList: TypeAlias = list[Series]
 
 
-def grouped(labels: Mapping[str, str], grouping: Grouping) -> dict[str, str]:
+def group_labels(labels: Mapping[str, str], grouping: Grouping) -> dict[str, str]:
     """Return the labels by which an aggregation groups a series; a missing label is omitted."""
     if grouping.without:
         return {name: value for name, value in labels.items() if name not in grouping.labels}
     return {name: labels[name] for name in grouping.labels if labels.get(name)}
 
 
-def check_size(series: int, steps: Moments) -> None:
+def check_point_count(series_count: int, steps: TimeSteps) -> None:
     """Check the size of a result before it is allocated.
 
     Raises:
         QueryError: The result has more than ``MAX_POINTS`` values.
     """
-    if series * steps.count > POINTS_MAX:
-        raise QueryRefused(
-            f"{series} series of {steps.count} points each are too many; aggregate them with sum(), or increase "
+    if series_count * steps.count > MAX_POINTS:
+        raise QueryError(
+            f"{series_count} series of {steps.count} points each are too many; aggregate them with sum(), or increase "
             "the value of the step parameter"
         )

@@ -5,22 +5,22 @@ from __future__ import annotations
 from fnkit.platform.logql.reading import TokenReader
 from fnkit.platform.logql.syntax import Grouping
 
-__all__ = ["read_grouping", "read_labels"]
+__all__ = ["read_grouping", "read_label_names"]
 
 
 def read_grouping(reader: TokenReader) -> Grouping | None:
     """Parse ``by (…)`` or ``without (…)`` if the current token starts one."""
-    if not reader.at_word("by", "without"):
+    if not reader.is_word("by", "without"):
         return None
-    without = reader.take().text.lower() == "without"
-    return Grouping(read_labels(reader), without)
+    without = reader.advance().text.lower() == "without"
+    return Grouping(read_label_names(reader), without)
 
 
-def read_labels(reader: TokenReader) -> tuple[str, ...]:
+def read_label_names(reader: TokenReader) -> tuple[str, ...]:
     """Parse a list of labels in parentheses, which may be empty."""
     reader.expect("(")
     labels: list[str] = []
-    while not reader.at(")"):
+    while not reader.is_symbol(")"):
         labels.append(reader.expect_kind("name").text)
         if not reader.accept(","):
             break

@@ -5,23 +5,23 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["read_json_path"]
+__all__ = ["parse_json_path"]
 
-_STEP: Final = re.compile(
+_PATH_STEP: Final = re.compile(
     r"""\s*(?:(?P<dot>\.)?(?P<field>[A-Za-z_][A-Za-z0-9_-]*)|\["(?P<key>[^"]*)"\]|\[(?P<index>\d{1,9})\])"""
 )
 
 
-def read_json_path(text: str) -> tuple[str | int, ...] | None:
+def parse_json_path(text: str) -> tuple[str | int, ...] | None:
     """Return the keys and indexes of a path, or ``None`` if it is malformed.
 
-    >>> read_json_path('a.b["c d"][2]'), read_json_path("a..b")
+    >>> parse_json_path('a.b["c d"][2]'), parse_json_path("a..b")
     (('a', 'b', 'c d', 2), None)
     """
     steps: list[str | int] = []
     end = 0
     while end < len(text.rstrip()):
-        found = _STEP.match(text, end)
+        found = _PATH_STEP.match(text, end)
         if found is None:
             return None
         if found["field"] is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnkit.platform.logql.conditions import read_matcher
-from fnkit.platform.logql.patterns import whole
+from fnkit.platform.logql.patterns import full_match_predicate
 from fnkit.platform.logql.reading import TokenReader
 from fnkit.platform.logql.stages import begins_stage, read_stage
 from fnkit.platform.logql.syntax import LogQuery, Matcher
@@ -14,10 +14,10 @@ __all__ = ["read_log_query", "read_selector"]
 def read_log_query(reader: TokenReader) -> LogQuery:
     """Parse a log query, which may be in parentheses."""
     if reader.accept("("):
-        reader.enter()
+        reader.enter_nesting()
         query = read_log_query(reader)
         reader.expect(")")
-        reader.leave()
+        reader.leave_nesting()
         return query
     selector = read_selector(reader)
     stages = []
@@ -35,13 +35,13 @@ def read_selector(reader: TokenReader) -> tuple[Matcher, ...]:
     """
     start = reader.expect("{")
     matchers: list[Matcher] = []
-    while not reader.at("}"):
+    while not reader.is_symbol("}"):
         matchers.append(read_matcher(reader))
         if not reader.accept(","):
             break
     reader.expect("}")
     if all(_matches_empty(matcher) for matcher in matchers):
-        raise reader.refused(
+        raise reader.error(
             "queries require at least one regexp or equality matcher that does not have an empty-compatible value. "
             'For instance, app=~".*" does not meet this requirement, but app=~".+" will',
             start,
@@ -57,6 +57,6 @@ def _matches_empty(matcher: Matcher) -> bool:
         case "!=":
             return bool(matcher.value)
         case "=~":
-            return whole(matcher.value)("")
+            return full_match_predicate(matcher.value)("")
         case _:
-            return not whole(matcher.value)("")
+            return not full_match_predicate(matcher.value)("")

@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["check_pattern_parser", "pattern_fields"]
+__all__ = ["check_extraction_pattern", "compile_extraction_pattern"]
 
 _CAPTURE: Final = re.compile(r"<([A-Za-z_][A-Za-z0-9_]*)>")
 
 
-def check_pattern_parser(pattern: str) -> str:
+def check_extraction_pattern(pattern: str) -> str:
     """Return the error of a pattern, or an empty string if it is valid."""
     parts = _CAPTURE.split(pattern)
     names = [name for name in parts[1::2] if name != "_"]
@@ -24,10 +24,10 @@ def check_pattern_parser(pattern: str) -> str:
     return ""
 
 
-def pattern_fields(pattern: str) -> Callable[[str], list[tuple[str, str]]]:
+def compile_extraction_pattern(pattern: str) -> Callable[[str], list[tuple[str, str]]]:
     """Return a function that extracts the captures from a line, up to the first literal that the line lacks.
 
-    >>> pattern_fields("<method> <path> <_>")("GET /a HTTP/1.1")
+    >>> compile_extraction_pattern("<method> <path> <_>")("GET /a HTTP/1.1")
     [('method', 'GET'), ('path', '/a')]
     """
     first, *rest = _CAPTURE.split(pattern)

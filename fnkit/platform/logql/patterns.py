@@ -10,16 +10,16 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.refusal import QueryError
 
 if TYPE_CHECKING:
     import regex
 
-__all__ = ["capture_names", "check_pattern", "groups", "search", "whole"]
+__all__ = ["group_names", "check_regex", "group_extractor", "search_predicate", "full_match_predicate"]
 
-_LINE_SECONDS: Final = 0.25  # for one pattern and one line; ordinary patterns take microseconds
-_PATTERN_MAX: Final = 10_000  # characters
-_TOKENS: Final = re.compile(
+_MATCH_TIMEOUT: Final = 0.25  # for one pattern and one line; ordinary patterns take microseconds
+_MAX_PATTERN_CHARACTERS: Final = 10_000  # characters
+_RE2_TOKENS: Final = re.compile(
     r"""
     (?P<escape> \\[1-9]|\\[Zgk] ) | (?P<end> \\z ) | \\.
     | \[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]
@@ -29,16 +29,16 @@ _TOKENS: Final = re.compile(
 )
 """Syntax that RE2 and ``regex`` interpret differently, and the escapes and classes to skip while looking for it."""
 
-_REFUSED: Final = {
+_UNSUPPORTED_SYNTAX: Final = {
     "escape": "invalid escape sequence",
     "perl": "invalid perl operator",
     "nested": "invalid nested repetition operator",
 }
-_WORDS: Final = re.compile(r"[^\\.+*?()|\[\]{}^$]*(?:\|[^\\.+*?()|\[\]{}^$]*)*")
-_ANYTHING: Final[dict[str, Callable[[str], bool]]] = {".*": lambda _text: True, ".+": bool}
+_LITERAL_ALTERNATIVES: Final = re.compile(r"[^\\.+*?()|\[\]{}^$]*(?:\|[^\\.+*?()|\[\]{}^$]*)*")
+_UNIVERSAL_PATTERNS: Final[dict[str, Callable[[str], bool]]] = {".*": lambda _text: True, ".+": bool}
 
 
-def check_pattern(pattern: str, make_error: Callable[[str], QueryRefused]) -> None:
+def check_regex(pattern: str, make_error: Callable[[str], QueryError]) -> None:
     """Check that a pattern is valid in RE2.
 
     Args:
@@ -48,81 +48,83 @@ def check_pattern(pattern: str, make_error: Callable[[str], QueryRefused]) -> No
     Raises:
         QueryError: The pattern is invalid.
     """
-    if _words(pattern) is not None or pattern in _ANYTHING:
+    if _literal_alternatives(pattern) is not None or pattern in _UNIVERSAL_PATTERNS:
         return
     try:
-        _compiled(pattern)
-    except QueryRefused as error:
+        _compile(pattern)
+    except QueryError as error:
         raise make_error(error.message) from None
 
 
-def search(pattern: str) -> Callable[[str], bool]:
+def search_predicate(pattern: str) -> Callable[[str], bool]:
     """Return a predicate for texts that contain a match. Literal alternatives (``a|b``) use substring search."""
-    if (words := _words(pattern)) is not None:
+    if (words := _literal_alternatives(pattern)) is not None:
         if len(words) == 1:
             only = words[0]
             return lambda text: only in text
         return lambda text: any(word in text for word in words)
-    return _bounded(pattern, _compiled(pattern).search)
+    return _match_predicate(pattern, _compile(pattern).search)
 
 
-def whole(pattern: str) -> Callable[[str], bool]:
+def full_match_predicate(pattern: str) -> Callable[[str], bool]:
     """Return a predicate for texts that match completely. As in Prometheus, a dot also matches a line break."""
-    if (words := _words(pattern)) is not None:
+    if (words := _literal_alternatives(pattern)) is not None:
         return frozenset(words).__contains__
-    if pattern in _ANYTHING:
-        return _ANYTHING[pattern]
-    return _bounded(pattern, _compiled(f"(?s:{pattern})").fullmatch)
+    if pattern in _UNIVERSAL_PATTERNS:
+        return _UNIVERSAL_PATTERNS[pattern]
+    return _match_predicate(pattern, _compile(f"(?s:{pattern})").fullmatch)
 
 
-def _words(pattern: str) -> list[str] | None:
+def _literal_alternatives(pattern: str) -> list[str] | None:
     """Return the literal alternatives of a pattern such as ``a|b``, or ``None`` if it has other operators."""
-    return pattern.split("|") if _WORDS.fullmatch(pattern) else None
+    return pattern.split("|") if _LITERAL_ALTERNATIVES.fullmatch(pattern) else None
 
 
-def _bounded(pattern: str, match: Callable[..., regex.Match[str] | None]) -> Callable[[str], bool]:
-    return lambda text: _matched(pattern, match, text) is not None
+def _match_predicate(pattern: str, match: Callable[..., regex.Match[str] | None]) -> Callable[[str], bool]:
+    return lambda text: _match_with_timeout(pattern, match, text) is not None
 
 
-def _matched(pattern: str, match: Callable[..., regex.Match[str] | None], text: str) -> regex.Match[str] | None:
+def _match_with_timeout(
+    pattern: str, match: Callable[..., regex.Match[str] | None], text: str
+) -> regex.Match[str] | None:
     """Match a text; raise ``QueryError`` after the timeout."""
     try:
-        return match(text, timeout=_LINE_SECONDS, concurrent=True)  # concurrent: release the GIL
+        return match(text, timeout=_MATCH_TIMEOUT, concurrent=True)  # concurrent: release the GIL
     except TimeoutError:
-        raise QueryRefused(f"the regular expression {pattern!r} takes too long: make it simpler") from None
+        raise QueryError(f"the regular expression {pattern!r} takes too long: make it simpler") from None
 
 
-def _compiled(pattern: str) -> regex.Pattern[str]:
+def _compile(pattern: str) -> regex.Pattern[str]:
     """Compile a pattern; raise ``QueryError`` if it is invalid in RE2."""
     import regex
 
-    if len(pattern) > _PATTERN_MAX:
-        raise QueryRefused(f"error parsing regexp: more than {_PATTERN_MAX} characters")
+    if len(pattern) > _MAX_PATTERN_CHARACTERS:
+        raise QueryError(f"error parsing regexp: more than {_MAX_PATTERN_CHARACTERS} characters")
     try:
-        return regex.compile(_TOKENS.sub(_spelled, pattern))
+        return regex.compile(_RE2_TOKENS.sub(_translate_token, pattern))
     except (regex.error, OverflowError, RecursionError) as error:
-        raise QueryRefused(f"error parsing regexp: {error}") from None
+        raise QueryError(f"error parsing regexp: {error}") from None
 
 
-def _spelled(token: re.Match[str]) -> str:
+def _translate_token(token: re.Match[str]) -> str:
     """Return a token of RE2 in the syntax of ``regex``; raise ``QueryError`` if RE2 has no such syntax."""
-    if token.lastgroup in _REFUSED:
-        raise QueryRefused(f"error parsing regexp: {_REFUSED[token.lastgroup]}: {token.group()}")
+    if token.lastgroup in _UNSUPPORTED_SYNTAX:
+        raise QueryError(f"error parsing regexp: {_UNSUPPORTED_SYNTAX[token.lastgroup]}: {token.group()}")
     return r"\Z" if token.lastgroup == "end" else token.group()
 
 
-def capture_names(pattern: str) -> tuple[str, ...]:
+def group_names(pattern: str) -> tuple[str, ...]:
     """Return the names of the named groups of a pattern."""
-    return tuple(_compiled(pattern).groupindex)
+    return tuple(_compile(pattern).groupindex)
 
 
-def groups(pattern: str) -> Callable[[str], dict[str, str]]:
+def group_extractor(pattern: str) -> Callable[[str], dict[str, str]]:
     """Return a function that returns the named groups of the first match, or an empty dict without a match."""
-    compiled = _compiled(pattern)
+    compiled = _compile(pattern)
     names = tuple(compiled.groupindex)
 
     def extract(text: str) -> dict[str, str]:
-        found = _matched(pattern, compiled.search, text)
+        found = _match_with_timeout(pattern, compiled.search, text)
         return {} if found is None else {name: found[name] or "" for name in names}
 
     return extract

@@ -8,8 +8,8 @@ from fnkit.platform.logql.syntax import (
     AllOf,
     AnyOf,
     BinaryOperation,
-    Comparison,
-    Condition,
+    LabelComparison,
+    LabelCondition,
     Decolorize,
     Drop,
     Extraction,
@@ -24,19 +24,19 @@ from fnkit.platform.logql.syntax import (
     LogQuery,
     LogRange,
     Matcher,
-    Number,
+    NumberLiteral,
     PatternParser,
     Query,
     RangeAggregation,
     RegexpParser,
     Stage,
     Unwrap,
-    Vector,
+    VectorLiteral,
     VectorAggregation,
 )
 from fnkit.platform.logql.units import format_duration
 
-__all__ = ["format_labels", "format_number", "print_query", "quoted"]
+__all__ = ["format_labels", "format_number", "print_query", "quote"]
 
 _ESCAPES: Final = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
@@ -45,35 +45,37 @@ def print_query(query: Query) -> str:
     """Return the text of a query in canonical form."""
     match query:
         case LogQuery():
-            return _log_query(query)
+            return _print_log_query(query)
         case RangeAggregation():
             parameter = "" if query.parameter is None else f"{format_number(query.parameter)}, "
-            return f"{query.function}({parameter}{_log_range(query.log_range)}){_grouping(query.grouping)}"
+            return (
+                f"{query.function}({parameter}{_print_log_range(query.log_range)}){_print_grouping(query.grouping)}"
+            )
         case VectorAggregation():
             parameter = "" if query.parameter is None else f"{query.parameter}, "
-            return f"{query.function}{_grouping(query.grouping)} ({parameter}{print_query(query.operand)})"
+            return f"{query.function}{_print_grouping(query.grouping)} ({parameter}{print_query(query.operand)})"
         case BinaryOperation():
             as_bool = " bool" if query.as_bool else ""
             how = "on" if query.matching.on else "ignoring"
             labels = query.matching.labels
             matching = f" {how} ({', '.join(labels)})" if labels or query.matching.on else ""
             return f"({print_query(query.left)} {query.operator}{as_bool}{matching} {print_query(query.right)})"
-        case Number():
+        case NumberLiteral():
             return format_number(query.value)
-        case Vector():
+        case VectorLiteral():
             return f"vector({format_number(query.value)})"
         case _:
             assert_never(query)
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Return a text in double quotes with the escapes of Go."""
     return f'"{text.translate(_ESCAPES)}"'
 
 
 def format_labels(labels: dict[str, str]) -> str:
     """Return labels in the syntax of a selector, sorted by name."""
-    return "{" + ", ".join(f"{name}={quoted(labels[name])}" for name in sorted(labels)) + "}"
+    return "{" + ", ".join(f"{name}={quote(labels[name])}" for name in sorted(labels)) + "}"
 
 
 def format_number(value: float) -> str:
@@ -86,103 +88,103 @@ def format_number(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def _log_query(query: LogQuery) -> str:
-    return " ".join([_selector(query.selector), *(_stage(stage) for stage in query.stages)])
+def _print_log_query(query: LogQuery) -> str:
+    return " ".join([_print_selector(query.selector), *(_print_stage(stage) for stage in query.stages)])
 
 
-def _selector(matchers: tuple[Matcher, ...]) -> str:
-    return "{" + ", ".join(_matcher(matcher) for matcher in matchers) + "}"
+def _print_selector(matchers: tuple[Matcher, ...]) -> str:
+    return "{" + ", ".join(_print_matcher(matcher) for matcher in matchers) + "}"
 
 
-def _matcher(matcher: Matcher) -> str:
-    return f"{matcher.name}{matcher.operator}{quoted(matcher.value)}"
+def _print_matcher(matcher: Matcher) -> str:
+    return f"{matcher.name}{matcher.operator}{quote(matcher.value)}"
 
 
-def _log_range(log_range: LogRange) -> str:
-    unwrap = f" {_unwrap(log_range.unwrap)}" if log_range.unwrap else ""
+def _print_log_range(log_range: LogRange) -> str:
+    unwrap = f" {_print_unwrap(log_range.unwrap)}" if log_range.unwrap else ""
     offset = f" offset {format_duration(log_range.offset)}" if log_range.offset else ""
-    return f"{_log_query(log_range.query)}{unwrap} [{format_duration(log_range.interval)}]{offset}"
+    return f"{_print_log_query(log_range.query)}{unwrap} [{format_duration(log_range.interval)}]{offset}"
 
 
-def _unwrap(unwrap: Unwrap) -> str:
+def _print_unwrap(unwrap: Unwrap) -> str:
     label = f"{unwrap.conversion}({unwrap.label})" if unwrap.conversion else unwrap.label
-    return " ".join([f"| unwrap {label}", *(f"| {_condition(condition)}" for condition in unwrap.filters)])
+    return " ".join([f"| unwrap {label}", *(f"| {_print_condition(condition)}" for condition in unwrap.filters)])
 
 
-def _grouping(grouping: Grouping | None) -> str:
+def _print_grouping(grouping: Grouping | None) -> str:
     if grouping is None:
         return ""
     return f" {'without' if grouping.without else 'by'} ({', '.join(grouping.labels)})"
 
 
-def _stage(stage: Stage) -> str:
+def _print_stage(stage: Stage) -> str:
     match stage:
         case LineFilter():
-            return f"{stage.operator} {' or '.join(quoted(text) for text in stage.texts)}"
+            return f"{stage.operator} {' or '.join(quote(text) for text in stage.texts)}"
         case LabelFilter():
-            return f"| {_condition(stage.condition)}"
+            return f"| {_print_condition(stage.condition)}"
         case JsonParser() | LogfmtParser() | RegexpParser() | PatternParser():
-            return _parser(stage)
+            return _print_parser(stage)
         case LabelFormat() | LineFormat() | Decolorize():
-            return _format(stage)
+            return _print_format(stage)
         case Drop() | Keep():
-            return f"| {'keep' if isinstance(stage, Keep) else 'drop'} {_named(stage.labels)}"
+            return f"| {'keep' if isinstance(stage, Keep) else 'drop'} {_print_label_list(stage.labels)}"
         case _:
             assert_never(stage)
 
 
-def _format(stage: LabelFormat | LineFormat | Decolorize) -> str:
+def _print_format(stage: LabelFormat | LineFormat | Decolorize) -> str:
     match stage:
         case LabelFormat():
-            assignments = (f"{a.label}={quoted(a.value) if a.is_template else a.value}" for a in stage.assignments)
+            assignments = (f"{a.label}={quote(a.value) if a.is_template else a.value}" for a in stage.assignments)
             return f"| label_format {', '.join(assignments)}"
         case LineFormat():
-            return f"| line_format {quoted(stage.template)}"
+            return f"| line_format {quote(stage.template)}"
         case Decolorize():
             return "| decolorize"
         case _:
             assert_never(stage)
 
 
-def _parser(stage: JsonParser | LogfmtParser | RegexpParser | PatternParser) -> str:
+def _print_parser(stage: JsonParser | LogfmtParser | RegexpParser | PatternParser) -> str:
     match stage:
         case JsonParser():
-            return f"| json{_extractions(stage.extractions)}"
+            return f"| json{_print_extractions(stage.extractions)}"
         case LogfmtParser():
             flags = (" --strict" if stage.strict else "") + (" --keep-empty" if stage.keep_empty else "")
-            return f"| logfmt{flags}{_extractions(stage.extractions)}"
+            return f"| logfmt{flags}{_print_extractions(stage.extractions)}"
         case RegexpParser():
-            return f"| regexp {quoted(stage.pattern)}"
+            return f"| regexp {quote(stage.pattern)}"
         case PatternParser():
-            return f"| pattern {quoted(stage.pattern)}"
+            return f"| pattern {quote(stage.pattern)}"
         case _:
             assert_never(stage)
 
 
-def _extractions(extractions: tuple[Extraction, ...]) -> str:
-    text = ", ".join(f"{extraction.label}={quoted(extraction.expression)}" for extraction in extractions)
+def _print_extractions(extractions: tuple[Extraction, ...]) -> str:
+    text = ", ".join(f"{extraction.label}={quote(extraction.expression)}" for extraction in extractions)
     return f" {text}" if text else ""
 
 
-def _named(labels: tuple[str | Matcher, ...]) -> str:
-    return ", ".join(label if isinstance(label, str) else _matcher(label) for label in labels)
+def _print_label_list(labels: tuple[str | Matcher, ...]) -> str:
+    return ", ".join(label if isinstance(label, str) else _print_matcher(label) for label in labels)
 
 
-def _condition(condition: Condition) -> str:
+def _print_condition(condition: LabelCondition) -> str:
     match condition:
         case Matcher():
-            return _matcher(condition)
-        case Comparison():
-            return f"{condition.name} {condition.operator} {_compared(condition)}"
+            return _print_matcher(condition)
+        case LabelComparison():
+            return f"{condition.name} {condition.operator} {_print_comparison_value(condition)}"
         case AllOf():
-            return f"({_condition(condition.left)} and {_condition(condition.right)})"
+            return f"({_print_condition(condition.left)} and {_print_condition(condition.right)})"
         case AnyOf():
-            return f"({_condition(condition.left)} or {_condition(condition.right)})"
+            return f"({_print_condition(condition.left)} or {_print_condition(condition.right)})"
         case _:
             assert_never(condition)
 
 
-def _compared(comparison: Comparison) -> str:
+def _print_comparison_value(comparison: LabelComparison) -> str:
     match comparison.unit:
         case "duration":
             return format_duration(int(comparison.value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fnkit.platform.logql.groupings import read_grouping
-from fnkit.platform.logql.lexing import Token
+from fnkit.platform.logql.lexing import QueryToken
 from fnkit.platform.logql.log_queries import read_selector
 from fnkit.platform.logql.reading import TokenReader
 from fnkit.platform.logql.stages import begins_stage, begins_unwrap, read_stage, read_unwrap
@@ -13,16 +13,16 @@ from fnkit.platform.logql.syntax import LogQuery, LogRange, RangeAggregation, St
 
 __all__ = ["RANGE_FUNCTIONS", "read_range_aggregation"]
 
-_OF_LINES: Final = frozenset({"count_over_time", "bytes_over_time", "bytes_rate"})
-_OF_EITHER: Final = frozenset({"rate", "absent_over_time"})
-_OF_SAMPLES: Final = frozenset(
+_LINE_FUNCTIONS: Final = frozenset({"count_over_time", "bytes_over_time", "bytes_rate"})
+_LINE_OR_SAMPLE_FUNCTIONS: Final = frozenset({"rate", "absent_over_time"})
+_SAMPLE_FUNCTIONS: Final = frozenset(
     f"{name}_over_time" for name in ("sum", "avg", "min", "max", "stdvar", "stddev", "quantile", "first", "last")
 )
-_NOT_GROUPED: Final = _OF_LINES | _OF_EITHER | {"sum_over_time"}
-RANGE_FUNCTIONS: Final = _OF_LINES | _OF_EITHER | _OF_SAMPLES
+_UNGROUPED_FUNCTIONS: Final = _LINE_FUNCTIONS | _LINE_OR_SAMPLE_FUNCTIONS | {"sum_over_time"}
+RANGE_FUNCTIONS: Final = _LINE_FUNCTIONS | _LINE_OR_SAMPLE_FUNCTIONS | _SAMPLE_FUNCTIONS
 
 
-class _Parts:
+class _LogRangeParts:
     """The parts of a log range that were parsed so far; their order in the query varies."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class _Parts:
         self.offset = 0
 
 
-def read_range_aggregation(reader: TokenReader, name: str, name_token: Token) -> RangeAggregation:
+def read_range_aggregation(reader: TokenReader, name: str, name_token: QueryToken) -> RangeAggregation:
     """Parse a range aggregation after its function name.
 
     Args:
@@ -46,34 +46,34 @@ def read_range_aggregation(reader: TokenReader, name: str, name_token: Token) ->
     if name == "quantile_over_time":
         parameter = reader.expect_kind("number").value
         reader.expect(",")
-    log_range = _log_range(reader)
+    log_range = _read_log_range(reader)
     reader.expect(")")
     grouping = read_grouping(reader)
-    if grouping and name in _NOT_GROUPED:
-        raise reader.refused(f"grouping not allowed for {name} aggregation", name_token)
-    if log_range.unwrap is None and name in _OF_SAMPLES:
-        raise reader.refused(f"invalid aggregation {name} without unwrap", name_token)
-    if log_range.unwrap is not None and name in _OF_LINES:
-        raise reader.refused(f"invalid aggregation {name} with unwrap", name_token)
+    if grouping and name in _UNGROUPED_FUNCTIONS:
+        raise reader.error(f"grouping not allowed for {name} aggregation", name_token)
+    if log_range.unwrap is None and name in _SAMPLE_FUNCTIONS:
+        raise reader.error(f"invalid aggregation {name} without unwrap", name_token)
+    if log_range.unwrap is not None and name in _LINE_FUNCTIONS:
+        raise reader.error(f"invalid aggregation {name} with unwrap", name_token)
     return RangeAggregation(name, log_range, parameter, grouping)
 
 
-def _log_range(reader: TokenReader) -> LogRange:
-    parts = _Parts()
-    _read_parts(reader, parts)
+def _read_log_range(reader: TokenReader) -> LogRange:
+    parts = _LogRangeParts()
+    _read_log_range_parts(reader, parts)
     if parts.query is None or parts.interval is None:
-        raise reader.unexpected("RANGE")
+        raise reader.unexpected_token_error("RANGE")
     query = LogQuery(parts.query.selector, tuple(parts.stages))
     return LogRange(query, parts.interval, parts.offset, parts.unwrap)
 
 
-def _read_parts(reader: TokenReader, parts: _Parts) -> None:
+def _read_log_range_parts(reader: TokenReader, parts: _LogRangeParts) -> None:
     """Parse a selector with stages and a range after it. Any prefix of these may be in parentheses, as in Loki."""
     if reader.accept("("):
-        reader.enter()
-        _read_parts(reader, parts)
+        reader.enter_nesting()
+        _read_log_range_parts(reader, parts)
         reader.expect(")")
-        reader.leave()
+        reader.leave_nesting()
     else:
         parts.query = LogQuery(read_selector(reader))
     while True:
@@ -83,14 +83,14 @@ def _read_parts(reader: TokenReader, parts: _Parts) -> None:
             parts.stages.append(read_stage(reader))
         elif reader.token.kind == "range" and parts.interval is None:
             if not reader.token.value:
-                raise reader.refused("a range must be longer than nothing")
-            parts.interval = int(reader.take().value)
-            parts.offset = _offset(reader)
+                raise reader.error("a range must be longer than nothing")
+            parts.interval = int(reader.advance().value)
+            parts.offset = _read_offset(reader)
         else:
             return
 
 
-def _offset(reader: TokenReader) -> int:
+def _read_offset(reader: TokenReader) -> int:
     if not reader.accept_word("offset"):
         return 0
     sign = -1 if reader.accept("-") else 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from fnkit.platform.logql.lexing import Kind, Token, place_in, read_tokens
-from fnkit.platform.logql.refusal import QueryRefused, parse_error
+from fnkit.platform.logql.lexing import TokenKind, QueryToken, position_at, tokenize
+from fnkit.platform.logql.refusal import QueryError, parse_error
 
-__all__ = ["NESTING_MAX", "TokenReader"]
+__all__ = ["MAX_NESTING", "TokenReader"]
 
-NESTING_MAX = 50
-OPERATIONS_MAX = 500
+MAX_NESTING = 50
+MAX_OPERATIONS = 500
 
 
 class TokenReader:
@@ -23,91 +23,91 @@ class TokenReader:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = read_tokens(text)
+        self._tokens = tokenize(text)
         self._next = 0
         self._depth = 0
         self._operations = 0
 
     @property
-    def token(self) -> Token:
+    def token(self) -> QueryToken:
         """The current token, which is not consumed yet; the last one has the kind ``end``."""
         return self._tokens[self._next]
 
     @property
-    def following(self) -> Token:
+    def lookahead(self) -> QueryToken:
         """The token after the current one."""
         return self._tokens[min(self._next + 1, len(self._tokens) - 1)]
 
-    def rest(self) -> Iterator[Token]:
+    def remaining(self) -> Iterator[QueryToken]:
         """Return an iterator over the current token and all later ones, without consuming them."""
         return itertools.islice(self._tokens, self._next, None)
 
-    def take(self) -> Token:
+    def advance(self) -> QueryToken:
         """Consume and return the current token."""
         token = self.token
         if token.kind != "end":
             self._next += 1
         return token
 
-    def at(self, *symbols: str) -> bool:
+    def is_symbol(self, *symbols: str) -> bool:
         """Return whether the current token is one of these symbols."""
         return self.token.kind == "symbol" and self.token.text in symbols
 
-    def at_word(self, *words: str) -> bool:
+    def is_word(self, *words: str) -> bool:
         """Return whether the current token is one of these words, ignoring case."""
         return self.token.kind == "name" and self.token.text.lower() in words
 
     def accept(self, symbol: str) -> bool:
         """Consume the symbol if it is the current token, and return whether it was."""
-        if found := self.at(symbol):
-            self.take()
+        if found := self.is_symbol(symbol):
+            self.advance()
         return found
 
     def accept_word(self, word: str) -> bool:
         """Consume the word if it is the current token, and return whether it was."""
-        if found := self.at_word(word):
-            self.take()
+        if found := self.is_word(word):
+            self.advance()
         return found
 
-    def expect(self, symbol: str) -> Token:
+    def expect(self, symbol: str) -> QueryToken:
         """Consume and return the symbol, or raise ``QueryError``."""
-        if not self.at(symbol):
-            raise self.unexpected(symbol)
-        return self.take()
+        if not self.is_symbol(symbol):
+            raise self.unexpected_token_error(symbol)
+        return self.advance()
 
-    def expect_kind(self, kind: Kind) -> Token:
+    def expect_kind(self, kind: TokenKind) -> QueryToken:
         """Consume and return a token of this kind, or raise ``QueryError``."""
         if self.token.kind != kind:
-            raise self.unexpected(kind.upper() if kind != "name" else "IDENTIFIER")
-        return self.take()
+            raise self.unexpected_token_error(kind.upper() if kind != "name" else "IDENTIFIER")
+        return self.advance()
 
-    def unexpected(self, *expected: str) -> QueryRefused:
+    def unexpected_token_error(self, *expected: str) -> QueryError:
         """Return the exception for an unexpected current token."""
         token = self.token
         found = "end of query" if token.kind == "end" else f"{token.kind} {token.text[:32]!r}"
         expecting = f", expecting {' or '.join(expected)}" if expected else ""
-        return self.refused(f"syntax error: unexpected {found}{expecting}")
+        return self.error(f"syntax error: unexpected {found}{expecting}")
 
-    def unsupported(self, what: str, token: Token | None = None) -> QueryRefused:
+    def unsupported_error(self, feature: str, token: QueryToken | None = None) -> QueryError:
         """Return the exception for a feature of Loki that fnkit does not support."""
-        return self.refused(f"{what} is not supported here", token)
+        return self.error(f"{feature} is not supported here", token)
 
-    def refused(self, message: str, token: Token | None = None) -> QueryRefused:
+    def error(self, message: str, token: QueryToken | None = None) -> QueryError:
         """Return an exception with the position of a token, by default the current one."""
-        return parse_error(message, place_in(self._text, (token or self.token).start))
+        return parse_error(message, position_at(self._text, (token or self.token).start))
 
-    def enter(self) -> None:
+    def enter_nesting(self) -> None:
         """Enter a pair of parentheses; raise ``QueryError`` if they are nested too deeply."""
         self._depth += 1
-        if self._depth > NESTING_MAX:
-            raise self.refused(f"nested more than {NESTING_MAX} deep")
+        if self._depth > MAX_NESTING:
+            raise self.error(f"nested more than {MAX_NESTING} deep")
 
-    def leave(self) -> None:
+    def leave_nesting(self) -> None:
         """Leave a pair of parentheses."""
         self._depth -= 1
 
     def count_operation(self) -> None:
         """Count an operator, each of which makes the tree deeper; raise ``QueryError`` for too many."""
         self._operations += 1
-        if self._operations > OPERATIONS_MAX:
-            raise self.refused(f"more than {OPERATIONS_MAX} operators")
+        if self._operations > MAX_OPERATIONS:
+            raise self.error(f"more than {MAX_OPERATIONS} operators")

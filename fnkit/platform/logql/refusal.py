@@ -6,28 +6,28 @@ from dataclasses import dataclass
 
 from fnkit.errors import PlatformError
 
-__all__ = ["Place", "QueryRefused", "parse_error"]
+__all__ = ["QueryPosition", "QueryError", "parse_error"]
 
 
-class QueryRefused(PlatformError):
+class QueryError(PlatformError):
     """A log query is invalid, unsupported or exceeds a limit. The message is the body of the response."""
 
     default_code = "query-refused"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueryPosition:
     """A position in a query. Both numbers start at 1; columns are characters."""
 
     line: int
     column: int
 
 
-def parse_error(message: str, position: Place | None = None) -> QueryRefused:
+def parse_error(message: str, position: QueryPosition | None = None) -> QueryError:
     """Return the exception for a query that cannot be parsed.
 
-    >>> parse_error("unexpected ]", Place(1, 5)).message
+    >>> parse_error("unexpected ]", QueryPosition(1, 5)).message
     'parse error at line 1, col 5: unexpected ]'
     """
     where = f" at line {position.line}, col {position.column}:" if position else " :"
-    return QueryRefused(f"parse error{where} {message}")
+    return QueryError(f"parse error{where} {message}")

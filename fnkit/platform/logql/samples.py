@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from fnkit.platform.logql.entries import Entry
-from fnkit.platform.logql.filters import condition
+from fnkit.platform.logql.entries import LogEntry
+from fnkit.platform.logql.filters import label_filter_predicate
 from fnkit.platform.logql.frames import ReadEntries
-from fnkit.platform.logql.pipeline import pipeline
+from fnkit.platform.logql.pipeline import compile_pipeline
 from fnkit.platform.logql.printing import format_labels
-from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.refusal import QueryError
 from fnkit.platform.logql.syntax import (
     Grouping,
     JsonParser,
@@ -29,8 +29,8 @@ from fnkit.platform.logql.units import parse_go_duration, parse_size
 __all__ = ["BYTES_FUNCTIONS", "Sample", "read_samples"]
 
 BYTES_FUNCTIONS: Final = frozenset({"bytes_over_time", "bytes_rate"})
-_SECOND: Final = 10**9
-_ERROR: Final = "SampleExtractionErr"
+_NANOSECONDS_PER_SECOND: Final = 10**9
+_SAMPLE_ERROR: Final = "SampleExtractionErr"
 
 Sample = tuple[int, dict[str, str], float]
 """Time in Unix nanoseconds (with the offset added), labels of the series, and value."""
@@ -56,9 +56,9 @@ def read_samples(
         QueryError: A line has an error after the stages, and no label filter removes it.
     """
     query, offset = log_range.query, log_range.offset
-    step = pipeline(_needed(query.stages, grouping, log_range.unwrap))
-    value = _value(function, log_range.unwrap)
-    labels = _labels(grouping, log_range.unwrap)
+    step = compile_pipeline(_without_unused_parsers(query.stages, grouping, log_range.unwrap))
+    value = _value_reader(function, log_range.unwrap)
+    labels = _series_labels(grouping, log_range.unwrap)
     for entry in read(query, span[0] - offset, span[1] - offset):
         if not step(entry):
             continue
@@ -70,7 +70,9 @@ def read_samples(
         yield entry.time + offset, labels(entry), number
 
 
-def _needed(stages: tuple[Stage, ...], grouping: Grouping | None, unwrap: Unwrap | None) -> tuple[Stage, ...]:
+def _without_unused_parsers(
+    stages: tuple[Stage, ...], grouping: Grouping | None, unwrap: Unwrap | None
+) -> tuple[Stage, ...]:
     """Return the stages without parsers if no label is used.
 
     Loki does the same, and it is visible: a line that is not JSON then causes no error.
@@ -82,52 +84,52 @@ def _needed(stages: tuple[Stage, ...], grouping: Grouping | None, unwrap: Unwrap
     return tuple(s for s in stages if not isinstance(s, JsonParser | LogfmtParser | RegexpParser | PatternParser))
 
 
-def _value(function: str, unwrap: Unwrap | None) -> Callable[[Entry], float | None]:
+def _value_reader(function: str, unwrap: Unwrap | None) -> Callable[[LogEntry], float | None]:
     if unwrap is None:
         if function in BYTES_FUNCTIONS:
             return lambda entry: float(len(entry.line.encode("utf-8", "replace")))
         return lambda _entry: 1.0
-    read = {"": _number, "bytes": parse_size}.get(unwrap.conversion, _seconds)
-    filters = [condition(label_filter) for label_filter in unwrap.filters]
+    read = {"": _parse_number, "bytes": parse_size}.get(unwrap.conversion, _parse_seconds)
+    filters = [label_filter_predicate(label_filter) for label_filter in unwrap.filters]
     label = unwrap.label
 
-    def value(entry: Entry) -> float | None:
+    def value(entry: LogEntry) -> float | None:
         """Return the number in the label, or ``None`` if the line lacks it or a filter removes the line."""
-        text = entry.text(label)
+        text = entry.get_or_empty(label)
         if not text:
             return None
         number = read(text)
         if number is None:
-            entry.fail(_ERROR, f"{label} is not a number: {text[:64]!r}")
+            entry.set_error(_SAMPLE_ERROR, f"{label} is not a number: {text[:64]!r}")
         # Filters see the error that was just set: | __error__="" after unwrap skips lines without a number.
         return (number or 0.0) if all(test(entry) for test in filters) else None
 
     return value
 
 
-def _number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
         return None
 
 
-def _seconds(text: str) -> float | None:
+def _parse_seconds(text: str) -> float | None:
     duration = parse_go_duration(text)
-    return None if duration is None else duration / _SECOND
+    return None if duration is None else duration / _NANOSECONDS_PER_SECOND
 
 
-def _labels(grouping: Grouping | None, unwrap: Unwrap | None) -> Callable[[Entry], dict[str, str]]:
+def _series_labels(grouping: Grouping | None, unwrap: Unwrap | None) -> Callable[[LogEntry], dict[str, str]]:
     """Return a function for the labels of a sample. As in Prometheus, an empty label counts as missing."""
     if grouping is not None and not grouping.without:
         names = grouping.labels
-        return lambda entry: {name: text for name in names if (text := entry.text(name))}
+        return lambda entry: {name: text for name in names if (text := entry.get_or_empty(name))}
     hidden = frozenset((*(grouping.labels if grouping else ()), *((unwrap.label,) if unwrap else ())))
     return lambda entry: {name: text for name, text in entry.labels().items() if text and name not in hidden}
 
 
-def _pipeline_error(entry: Entry) -> QueryRefused:
-    return QueryRefused(
+def _pipeline_error(entry: LogEntry) -> QueryError:
+    return QueryError(
         f"pipeline error: '{entry.error}' for series: '{format_labels(entry.labels())}'.\n"
         f'Use a label filter to intentionally skip this error. (e.g | __error__!="{entry.error}").\n'
         'To skip all potential errors you can match empty errors.(e.g __error__="")\n'

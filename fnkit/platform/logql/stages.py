@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from fnkit.platform.logql.conditions import MATCH_OPERATORS, begins_condition, read_condition, read_matcher
-from fnkit.platform.logql.json_paths import read_json_path
-from fnkit.platform.logql.pattern_parser import check_pattern_parser
-from fnkit.platform.logql.patterns import capture_names, check_pattern
+from fnkit.platform.logql.json_paths import parse_json_path
+from fnkit.platform.logql.pattern_parser import check_extraction_pattern
+from fnkit.platform.logql.patterns import group_names, check_regex
 from fnkit.platform.logql.reading import TokenReader
 from fnkit.platform.logql.syntax import (
-    Assignment,
-    Conversion,
+    LabelAssignment,
+    UnwrapConversion,
     Decolorize,
     Drop,
     Extraction,
@@ -41,43 +41,45 @@ _CONVERSIONS: Final = ("duration", "duration_seconds", "bytes")
 
 def begins_stage(reader: TokenReader) -> bool:
     """Return whether a stage other than ``unwrap`` starts at the current token."""
-    return reader.at(*_LINE_OPERATORS, *_PATTERN_FILTERS) or (reader.at("|") and not begins_unwrap(reader))
+    return reader.is_symbol(*_LINE_OPERATORS, *_PATTERN_FILTERS) or (
+        reader.is_symbol("|") and not begins_unwrap(reader)
+    )
 
 
 def begins_unwrap(reader: TokenReader) -> bool:
     """Return whether ``| unwrap`` starts at the current token."""
-    following = reader.following
-    return reader.at("|") and following.kind == "name" and following.text.lower() == "unwrap"
+    following = reader.lookahead
+    return reader.is_symbol("|") and following.kind == "name" and following.text.lower() == "unwrap"
 
 
 def read_stage(reader: TokenReader) -> Stage:
     """Parse a stage."""
-    if reader.at(*_PATTERN_FILTERS):
-        raise reader.unsupported(f"the pattern filter {reader.token.text}")
+    if reader.is_symbol(*_PATTERN_FILTERS):
+        raise reader.unsupported_error(f"the pattern filter {reader.token.text}")
     if not reader.accept("|"):
-        return _line_filter(reader)
+        return _read_line_filter(reader)
     token = reader.token
     name = token.text.lower() if token.kind == "name" else ""
-    if name in _READERS:
-        reader.take()
-        return _READERS[name](reader)
+    if name in _STAGE_READERS:
+        reader.advance()
+        return _STAGE_READERS[name](reader)
     if name in ("unpack", "distinct"):
-        raise reader.unsupported(f"the stage {name}")
+        raise reader.unsupported_error(f"the stage {name}")
     if not begins_condition(reader):
-        raise reader.unexpected("a stage")
+        raise reader.unexpected_token_error("a stage")
     return LabelFilter(read_condition(reader))
 
 
 def read_unwrap(reader: TokenReader) -> Unwrap:
     """Parse ``| unwrap label`` or ``| unwrap duration(label)``, and the label filters after it."""
     reader.expect("|")
-    reader.take()
+    reader.advance()
     name = reader.expect_kind("name")
-    conversion: Conversion = ""
+    conversion: UnwrapConversion = ""
     if reader.accept("("):
         if name.text.lower() not in _CONVERSIONS:
-            raise reader.refused(f"syntax error: unexpected {name.text!r}, expecting one of {_CONVERSIONS}", name)
-        conversion = cast("Conversion", name.text.lower())
+            raise reader.error(f"syntax error: unexpected {name.text!r}, expecting one of {_CONVERSIONS}", name)
+        conversion = cast("UnwrapConversion", name.text.lower())
         name = reader.expect_kind("name")
         reader.expect(")")
     filters = []
@@ -86,102 +88,102 @@ def read_unwrap(reader: TokenReader) -> Unwrap:
     return Unwrap(name.text, conversion, tuple(filters))
 
 
-def _line_filter(reader: TokenReader) -> LineFilter:
-    operator = cast("LineOperator", reader.take().text)
-    texts = [_filtered(reader, operator)]
+def _read_line_filter(reader: TokenReader) -> LineFilter:
+    operator = cast("LineOperator", reader.advance().text)
+    texts = [_read_filter_text(reader, operator)]
     while reader.accept_word("or"):
-        texts.append(_filtered(reader, operator))
+        texts.append(_read_filter_text(reader, operator))
     return LineFilter(operator, tuple(texts))
 
 
-def _filtered(reader: TokenReader, operator: LineOperator) -> str:
-    if reader.at_word("ip"):
-        raise reader.unsupported("ip()")
+def _read_filter_text(reader: TokenReader, operator: LineOperator) -> str:
+    if reader.is_word("ip"):
+        raise reader.unsupported_error("ip()")
     token = reader.token
     text = reader.expect_kind("string").text
     if operator in ("|~", "!~"):
-        check_pattern(text, lambda message: reader.refused(message, token))
+        check_regex(text, lambda message: reader.error(message, token))
     return text
 
 
-def _json(reader: TokenReader) -> JsonParser:
-    return JsonParser(_extractions(reader, is_json=True))
+def _read_json(reader: TokenReader) -> JsonParser:
+    return JsonParser(_read_extractions(reader, is_json=True))
 
 
-def _logfmt(reader: TokenReader) -> LogfmtParser:
+def _read_logfmt(reader: TokenReader) -> LogfmtParser:
     flags = set()
     while reader.token.kind == "flag":
         if reader.token.text not in ("--strict", "--keep-empty"):
-            raise reader.unexpected("--strict", "--keep-empty")
-        flags.add(reader.take().text)
-    return LogfmtParser(_extractions(reader, is_json=False), "--strict" in flags, "--keep-empty" in flags)
+            raise reader.unexpected_token_error("--strict", "--keep-empty")
+        flags.add(reader.advance().text)
+    return LogfmtParser(_read_extractions(reader, is_json=False), "--strict" in flags, "--keep-empty" in flags)
 
 
-def _extractions(reader: TokenReader, *, is_json: bool) -> tuple[Extraction, ...]:
+def _read_extractions(reader: TokenReader, *, is_json: bool) -> tuple[Extraction, ...]:
     found: list[Extraction] = []
     while reader.token.kind == "name":
-        name = reader.take()
+        name = reader.advance()
         expression = name.text
         if reader.accept("="):
             token = reader.token
             expression = reader.expect_kind("string").text
-            if is_json and read_json_path(expression) is None:
-                raise reader.refused(f"cannot parse expression [{expression[:64]}]", token)
+            if is_json and parse_json_path(expression) is None:
+                raise reader.error(f"cannot parse expression [{expression[:64]}]", token)
         found.append(Extraction(name.text, expression))
         if not reader.accept(","):
             break
     else:
         if found:
-            raise reader.unexpected("IDENTIFIER")
+            raise reader.unexpected_token_error("IDENTIFIER")
     return tuple(found)
 
 
-def _regexp(reader: TokenReader) -> RegexpParser:
+def _read_regexp(reader: TokenReader) -> RegexpParser:
     token = reader.token
     pattern = reader.expect_kind("string").text
-    check_pattern(pattern, lambda message: reader.refused(message, token))
-    if not capture_names(pattern):
-        raise reader.refused("at least one named capture must be supplied", token)
+    check_regex(pattern, lambda message: reader.error(message, token))
+    if not group_names(pattern):
+        raise reader.error("at least one named capture must be supplied", token)
     return RegexpParser(pattern)
 
 
-def _pattern(reader: TokenReader) -> PatternParser:
+def _read_pattern(reader: TokenReader) -> PatternParser:
     token = reader.token
     pattern = reader.expect_kind("string").text
-    if reason := check_pattern_parser(pattern):
-        raise reader.refused(reason, token)
+    if reason := check_extraction_pattern(pattern):
+        raise reader.error(reason, token)
     return PatternParser(pattern)
 
 
-def _line_format(reader: TokenReader) -> LineFormat:
-    return LineFormat(_template(reader))
+def _read_line_format(reader: TokenReader) -> LineFormat:
+    return LineFormat(_read_template(reader))
 
 
-def _template(reader: TokenReader) -> str:
+def _read_template(reader: TokenReader) -> str:
     token = reader.token
     template = reader.expect_kind("string").text
     if reason := check_template(template):
-        raise reader.refused(reason, token)
+        raise reader.error(reason, token)
     return template
 
 
-def _label_format(reader: TokenReader) -> LabelFormat:
+def _read_label_format(reader: TokenReader) -> LabelFormat:
     assignments = []
     while True:
         label = reader.expect_kind("name").text
         reader.expect("=")
         if reader.token.kind == "string":
-            assignments.append(Assignment(label, _template(reader), is_template=True))
+            assignments.append(LabelAssignment(label, _read_template(reader), is_template=True))
         else:
-            assignments.append(Assignment(label, reader.expect_kind("name").text, is_template=False))
+            assignments.append(LabelAssignment(label, reader.expect_kind("name").text, is_template=False))
         if not reader.accept(","):
             return LabelFormat(tuple(assignments))
 
 
-def _named(reader: TokenReader) -> tuple[str | Matcher, ...]:
+def _read_label_list(reader: TokenReader) -> tuple[str | Matcher, ...]:
     labels: list[str | Matcher] = []
     while True:
-        following = reader.following
+        following = reader.lookahead
         if following.kind == "symbol" and following.text in MATCH_OPERATORS:
             labels.append(read_matcher(reader))
         else:
@@ -190,14 +192,14 @@ def _named(reader: TokenReader) -> tuple[str | Matcher, ...]:
             return tuple(labels)
 
 
-_READERS: Final[dict[str, Callable[[TokenReader], Stage]]] = {
-    "json": _json,
-    "logfmt": _logfmt,
-    "regexp": _regexp,
-    "pattern": _pattern,
-    "line_format": _line_format,
-    "label_format": _label_format,
-    "drop": lambda reader: Drop(_named(reader)),
-    "keep": lambda reader: Keep(_named(reader)),
+_STAGE_READERS: Final[dict[str, Callable[[TokenReader], Stage]]] = {
+    "json": _read_json,
+    "logfmt": _read_logfmt,
+    "regexp": _read_regexp,
+    "pattern": _read_pattern,
+    "line_format": _read_line_format,
+    "label_format": _read_label_format,
+    "drop": lambda reader: Drop(_read_label_list(reader)),
+    "keep": lambda reader: Keep(_read_label_list(reader)),
     "decolorize": lambda _reader: Decolorize(),
 }

@@ -8,12 +8,12 @@ from typing import Literal, TypeAlias
 __all__ = [
     "AllOf",
     "AnyOf",
-    "Assignment",
+    "LabelAssignment",
     "BinaryOperation",
-    "Comparison",
+    "LabelComparison",
     "ComparisonOperator",
-    "Condition",
-    "Conversion",
+    "LabelCondition",
+    "UnwrapConversion",
     "Decolorize",
     "Drop",
     "Extraction",
@@ -28,22 +28,22 @@ __all__ = [
     "LogRange",
     "LogfmtParser",
     "Matcher",
-    "Matching",
+    "VectorMatching",
     "MetricQuery",
-    "Number",
+    "NumberLiteral",
     "PatternParser",
     "Query",
     "RangeAggregation",
     "RegexpParser",
     "Stage",
     "Unwrap",
-    "Vector",
+    "VectorLiteral",
     "VectorAggregation",
 ]
 
 MatchOperator: TypeAlias = Literal["=", "!=", "=~", "!~"]
 LineOperator: TypeAlias = Literal["|=", "!=", "|~", "!~"]
-Conversion: TypeAlias = Literal["", "duration", "duration_seconds", "bytes"]
+UnwrapConversion: TypeAlias = Literal["", "duration", "duration_seconds", "bytes"]
 ComparisonOperator: TypeAlias = Literal["==", "!=", ">", ">=", "<", "<="]
 
 
@@ -57,7 +57,7 @@ class Matcher:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class LabelComparison:
     """``name > value`` for a label with a number, a duration or a size."""
 
     name: str
@@ -70,19 +70,19 @@ class Comparison:
 class AllOf:
     """``left and right``."""
 
-    left: Condition
-    right: Condition
+    left: LabelCondition
+    right: LabelCondition
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
     """``left or right``."""
 
-    left: Condition
-    right: Condition
+    left: LabelCondition
+    right: LabelCondition
 
 
-Condition: TypeAlias = Matcher | Comparison | AllOf | AnyOf
+LabelCondition: TypeAlias = Matcher | LabelComparison | AllOf | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class PatternParser:
 class LabelFilter:
     """``| level="error" or status >= 500``."""
 
-    condition: Condition
+    condition: LabelCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class LineFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class LabelAssignment:
     """``label=source``, which renames a label, or ``label="template"``."""
 
     label: str
@@ -158,7 +158,7 @@ class Assignment:
 class LabelFormat:
     """``| label_format a=b, c="{{.d}}"``."""
 
-    assignments: tuple[Assignment, ...]
+    assignments: tuple[LabelAssignment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +208,8 @@ class Unwrap:
     """``| unwrap label | filter``: use the number in a label as sample, after an optional conversion."""
 
     label: str
-    conversion: Conversion = ""
-    filters: tuple[Condition, ...] = ()
+    conversion: UnwrapConversion = ""
+    filters: tuple[LabelCondition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,7 @@ class VectorAggregation:
 
 
 @dataclass(frozen=True, slots=True)
-class Matching:
+class VectorMatching:
     """``on (a)`` or ``ignoring (a)``: the labels in which two series must agree."""
 
     labels: tuple[str, ...] = ()
@@ -266,22 +266,22 @@ class BinaryOperation:
     left: MetricQuery
     right: MetricQuery
     as_bool: bool = False
-    matching: Matching = Matching()
+    matching: VectorMatching = VectorMatching()
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class NumberLiteral:
     """A number literal."""
 
     value: float
 
 
 @dataclass(frozen=True, slots=True)
-class Vector:
+class VectorLiteral:
     """``vector(1)``: a series without labels."""
 
     value: float
 
 
-MetricQuery: TypeAlias = RangeAggregation | VectorAggregation | BinaryOperation | Number | Vector
+MetricQuery: TypeAlias = RangeAggregation | VectorAggregation | BinaryOperation | NumberLiteral | VectorLiteral
 Query: TypeAlias = LogQuery | MetricQuery

@@ -6,26 +6,26 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["check_template", "template_text"]
+__all__ = ["check_template", "compile_template"]
 
 _ACTION: Final = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
-_FIELD: Final = re.compile(r"\.[A-Za-z_][A-Za-z0-9_]*|__line__|__timestamp__")
+_SUPPORTED_ACTION: Final = re.compile(r"\.[A-Za-z_][A-Za-z0-9_]*|__line__|__timestamp__")
 
 
 def check_template(template: str) -> str:
     """Return the error of a template, or an empty string if it is valid."""
     for action in _ACTION.findall(template):
-        if action == "__timestamp__" or not _FIELD.fullmatch(action):
+        if action == "__timestamp__" or not _SUPPORTED_ACTION.fullmatch(action):
             return f"the template action {{{{ {action[:64]} }}}} is not supported here, only {{{{.label}}}} is"
     if "{{" in _ACTION.sub("", template):
         return "unclosed action in a template"
     return ""
 
 
-def template_text(template: str) -> Callable[[Callable[[str], str], str], str]:
+def compile_template(template: str) -> Callable[[Callable[[str], str], str], str]:
     """Return a function that renders a template, given a lookup of labels and the line.
 
-    >>> template_text("{{.a}}-{{ .b }}")({"a": "1", "b": "2"}.__getitem__, "")
+    >>> compile_template("{{.a}}-{{ .b }}")({"a": "1", "b": "2"}.__getitem__, "")
     '1-2'
     """
     # "{{-" and "-}}" remove the white space beside them.

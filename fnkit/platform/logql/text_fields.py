@@ -8,15 +8,15 @@ from typing import Final
 
 import msgspec
 
-from fnkit.platform.logql.entries import Entry, label_name
-from fnkit.platform.logql.pattern_parser import pattern_fields
-from fnkit.platform.logql.patterns import groups
+from fnkit.platform.logql.entries import LogEntry, to_label_name
+from fnkit.platform.logql.pattern_parser import compile_extraction_pattern
+from fnkit.platform.logql.patterns import group_extractor
 from fnkit.platform.logql.syntax import LogfmtParser, PatternParser, RegexpParser
 
-__all__ = ["logfmt_pairs", "logfmt_parser", "pattern_parser", "regexp_parser"]
+__all__ = ["logfmt_pairs", "logfmt_step", "pattern_step", "regexp_step"]
 
-_ERROR: Final = "LogfmtParserErr"
-_PAIR: Final = re.compile(
+_LOGFMT_ERROR: Final = "LogfmtParserErr"
+_LOGFMT_PAIR: Final = re.compile(
     r"""[\x00-\x20]*
     (?P<key>[^\x00-\x20="]*)
     (?P<equal>=?)
@@ -26,27 +26,27 @@ _PAIR: Final = re.compile(
 )
 
 
-def logfmt_parser(stage: LogfmtParser) -> Callable[[Entry], bool]:
+def logfmt_step(stage: LogfmtParser) -> Callable[[LogEntry], bool]:
     """Return the step of ``| logfmt``; with ``--strict`` a line with malformed pairs gets ``__error__``."""
     labels = {extraction.expression: extraction.label for extraction in stage.extractions}
 
-    def step(entry: Entry) -> bool:
+    def step(entry: LogEntry) -> bool:
         seen = set()
         for key, value in logfmt_pairs(entry.line):
             if value is None:
                 if stage.strict:
-                    entry.fail(_ERROR, f"logfmt syntax error: {key[:64]}")
+                    entry.set_error(_LOGFMT_ERROR, f"logfmt syntax error: {key[:64]}")
                     break
                 continue
             if labels:
                 if (label := labels.get(key)) and label not in seen:
                     seen.add(label)
-                    entry.extract(label, value)
-            elif (name := label_name(key)) and (value or stage.keep_empty):
-                entry.extract(name, value.replace("\ufffd", " "))
+                    entry.add_extracted(label, value)
+            elif (name := to_label_name(key)) and (value or stage.keep_empty):
+                entry.add_extracted(name, value.replace("\ufffd", " "))
         for label in labels.values():
             if entry.get(label) is None:
-                entry.set(label, "")
+                entry.set_label(label, "")
         return True
 
     return step
@@ -60,7 +60,7 @@ def logfmt_pairs(line: str) -> Iterator[tuple[str, str | None]]:
     """
     position, end = 0, len(line)
     while position < end:
-        found = _PAIR.match(line, position)
+        found = _LOGFMT_PAIR.match(line, position)
         if found is None or found.end() == position:
             return
         position = found.end()
@@ -72,13 +72,13 @@ def logfmt_pairs(line: str) -> Iterator[tuple[str, str | None]]:
         if not key or broken or (value and not found["equal"]):
             yield found[0].strip(), None
         elif is_quoted:
-            yield key, _unquoted(value)
+            yield key, _unquote_value(value)
             position = found.start("rest")  # text directly after a closing quote starts the next pair
         else:
             yield key, value
 
 
-def _unquoted(text: str) -> str | None:
+def _unquote_value(text: str) -> str | None:
     if "\\" not in text:
         return text[1:-1]
     try:
@@ -87,25 +87,25 @@ def _unquoted(text: str) -> str | None:
         return None
 
 
-def regexp_parser(stage: RegexpParser) -> Callable[[Entry], bool]:
+def regexp_step(stage: RegexpParser) -> Callable[[LogEntry], bool]:
     """Return the step of ``| regexp``, which makes each named group a label."""
-    extract_groups = groups(stage.pattern)
+    extract_groups = group_extractor(stage.pattern)
 
-    def step(entry: Entry) -> bool:
+    def step(entry: LogEntry) -> bool:
         for name, value in extract_groups(entry.line).items():
-            entry.extract(label_name(name), value)
+            entry.add_extracted(to_label_name(name), value)
         return True
 
     return step
 
 
-def pattern_parser(stage: PatternParser) -> Callable[[Entry], bool]:
+def pattern_step(stage: PatternParser) -> Callable[[LogEntry], bool]:
     """Return the step of ``| pattern``, which makes each capture a label."""
-    fields = pattern_fields(stage.pattern)
+    fields = compile_extraction_pattern(stage.pattern)
 
-    def step(entry: Entry) -> bool:
+    def step(entry: LogEntry) -> bool:
         for name, value in fields(entry.line):
-            entry.extract(name, value)
+            entry.add_extracted(name, value)
         return True
 
     return step

@@ -7,7 +7,7 @@ from typing import Final
 
 __all__ = ["format_duration", "parse_duration", "parse_go_duration", "parse_size"]
 
-_NANOSECONDS: Final = {
+_NANOSECONDS_PER_UNIT: Final = {
     "ns": 1,
     "us": 10**3,
     "µs": 10**3,
@@ -20,13 +20,13 @@ _NANOSECONDS: Final = {
     "w": 7 * 86400 * 10**9,
     "y": 365 * 86400 * 10**9,
 }
-_PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|[smhdwy])")
+_DURATION_PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|[smhdwy])")
 _GO_UNITS: Final = frozenset({"ns", "us", "µs", "μs", "ms", "s", "m", "h"})
-_LONGEST: Final = 2**63 - 1
-_MOST_DIGITS: Final = 19
+_MAX_NANOSECONDS: Final = 2**63 - 1
+_MAX_DIGITS: Final = 19
 
 _SIZE: Final = re.compile(r"(\d[\d,]*\.?\d*|\.\d+)\s*([a-zA-Z]*)")
-_SIZES: Final = {"": 1, "b": 1} | {
+_BYTES_PER_UNIT: Final = {"": 1, "b": 1} | {
     prefix + rest: base**power
     for power, prefix in enumerate("kmgtp", start=1)
     for rest, base in (("", 1000), ("b", 1000), ("i", 1024), ("ib", 1024))
@@ -39,7 +39,7 @@ def parse_duration(text: str) -> int | None:
     >>> parse_duration("1h30m"), parse_duration("2d"), parse_duration("soon")
     (5400000000000, 172800000000000, None)
     """
-    return _duration(text, frozenset(_NANOSECONDS))
+    return _parse_units(text, frozenset(_NANOSECONDS_PER_UNIT))
 
 
 def parse_go_duration(text: str) -> int | None:
@@ -49,25 +49,29 @@ def parse_go_duration(text: str) -> int | None:
     (1500000000, 0, None)
     """
     unsigned = text[1:] if text[:1] in ("-", "+") else text
-    return 0 if unsigned == "0" else _duration(text, _GO_UNITS)
+    return 0 if unsigned == "0" else _parse_units(text, _GO_UNITS)
 
 
-def _duration(text: str, units: frozenset[str]) -> int | None:
+def _parse_units(text: str, units: frozenset[str]) -> int | None:
     unsigned = text[1:] if text[:1] in ("-", "+") else text
     total, end = 0, 0
-    for part in _PART.finditer(unsigned):
-        if part.start() != end or part[2] not in units or len(part[1]) > _MOST_DIGITS:
+    for part in _DURATION_PART.finditer(unsigned):
+        if part.start() != end or part[2] not in units or len(part[1]) > _MAX_DIGITS:
             return None
         number = part[1]
-        total += int(number) * _NANOSECONDS[part[2]] if number.isdecimal() else _fraction(number, part[2])
+        total += (
+            int(number) * _NANOSECONDS_PER_UNIT[part[2]]
+            if number.isdecimal()
+            else _fractional_nanoseconds(number, part[2])
+        )
         end = part.end()
-    if end == 0 or end != len(unsigned) or total > _LONGEST:
+    if end == 0 or end != len(unsigned) or total > _MAX_NANOSECONDS:
         return None
     return -total if text.startswith("-") else total
 
 
-def _fraction(number: str, unit: str) -> int:
-    return int(float(number) * _NANOSECONDS[unit])
+def _fractional_nanoseconds(number: str, unit: str) -> int:
+    return int(float(number) * _NANOSECONDS_PER_UNIT[unit])
 
 
 def parse_size(text: str) -> int | None:
@@ -77,8 +81,8 @@ def parse_size(text: str) -> int | None:
     (20000, 1536, None)
     """
     found = _SIZE.fullmatch(text.strip())
-    factor = _SIZES.get(found[2].lower()) if found else None
-    if found is None or factor is None or len(found[1]) > _MOST_DIGITS:
+    factor = _BYTES_PER_UNIT.get(found[2].lower()) if found else None
+    if found is None or factor is None or len(found[1]) > _MAX_DIGITS:
         return None
     number = found[1].replace(",", "")
     return int(number) * factor if number.isdecimal() else int(float(number) * factor)
@@ -92,7 +96,7 @@ def format_duration(nanoseconds: int) -> str:
     """
     rest, text = abs(nanoseconds), "-" if nanoseconds < 0 else ""
     for unit in ("h", "m", "s", "ms", "us", "ns"):
-        count, rest = divmod(rest, _NANOSECONDS[unit])
+        count, rest = divmod(rest, _NANOSECONDS_PER_UNIT[unit])
         if count:
             text += f"{count}{unit}"
     return text if nanoseconds else "0s"

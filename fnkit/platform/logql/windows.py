@@ -12,19 +12,26 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Final
 
-from fnkit.platform.logql.frames import Frame, Moments, Series, Spend, check_size
-from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.frames import SeriesList, TimeSteps, Series, ChargeWork, check_point_count
+from fnkit.platform.logql.refusal import QueryError
 from fnkit.platform.logql.samples import Sample
 
-__all__ = ["SERIES_MAX", "add_up", "fold", "quantile", "safely", "variance"]
+__all__ = [
+    "MAX_SERIES_READ",
+    "sum_windows",
+    "apply_to_windows",
+    "quantile_function",
+    "apply_or_nan",
+    "population_variance",
+]
 
-SERIES_MAX: Final = 50_000
+MAX_SERIES_READ: Final = 50_000
 """Maximum number of series that a query may distinguish while it reads lines."""
 
-_SAMPLES_MAX: Final = 5_000_000
+_MAX_SAMPLES: Final = 5_000_000
 
 
-class _Sums:
+class _WindowSums:
     """Sums over windows, kept as differences between adjacent windows.
 
     A sample changes two differences, at the first window that contains it and after the last one, however many
@@ -43,7 +50,7 @@ class _Sums:
             self.counts[index] = self.counts.get(index, 0) + sign
             self.sums[index] = self.sums.get(index, 0.0) + sign * value
 
-    def series(self, steps: Moments, divisor: float) -> Series:
+    def to_series(self, steps: TimeSteps, divisor: float) -> Series:
         indexes = range(steps.count)
         counts = accumulate(self.counts.get(index, 0) for index in indexes)
         sums = accumulate(self.sums.get(index, 0.0) for index in indexes)
@@ -51,7 +58,7 @@ class _Sums:
         return Series(self.labels, values)
 
 
-def add_up(samples: Iterable[Sample], steps: Moments, interval: int, divisor: float) -> Frame:
+def sum_windows(samples: Iterable[Sample], steps: TimeSteps, interval: int, divisor: float) -> SeriesList:
     """Return the sum of each window, divided by ``divisor``.
 
     The differences are exact only for integers (numbers of lines and bytes); floats would accumulate rounding
@@ -66,27 +73,27 @@ def add_up(samples: Iterable[Sample], steps: Moments, interval: int, divisor: fl
     Raises:
         QueryError: There are too many series or values.
     """
-    found: dict[frozenset[tuple[str, str]], _Sums] = {}
+    found: dict[frozenset[tuple[str, str]], _WindowSums] = {}
     for time, labels, value in samples:
-        window = steps.window(time, interval)
+        window = steps.window_indexes(time, interval)
         if window[0] < window[1]:
             key = frozenset(labels.items())
             sums = found.get(key)
             if sums is None:
-                _check_series(len(found))
-                sums = found[key] = _Sums(labels)
+                _check_series_count(len(found))
+                sums = found[key] = _WindowSums(labels)
             sums.add(window, value)
-    check_size(len(found), steps)
-    return [sums.series(steps, divisor) for sums in found.values()]
+    check_point_count(len(found), steps)
+    return [sums.to_series(steps, divisor) for sums in found.values()]
 
 
-def fold(
+def apply_to_windows(
     samples: Iterable[Sample],
-    steps: Moments,
+    steps: TimeSteps,
     interval: int,
     function: Callable[[Sequence[float]], float],
-    charge: Spend,
-) -> Frame:
+    charge: ChargeWork,
+) -> SeriesList:
     """Apply a function to the values of each window.
 
     Args:
@@ -103,21 +110,24 @@ def fold(
     for count, (time, labels, value) in enumerate(samples):
         key = frozenset(labels.items())
         if key not in found:
-            _check_series(len(found))
+            _check_series_count(len(found))
             found[key] = (labels, [])
         found[key][1].append((time, value))
-        if count == _SAMPLES_MAX:
-            raise QueryRefused(f"more than {_SAMPLES_MAX} samples; shorten the time range or narrow the selector")
-    check_size(len(found), steps)
-    return [Series(labels, _folded(values, steps, interval, function, charge)) for labels, values in found.values()]
+        if count == _MAX_SAMPLES:
+            raise QueryError(f"more than {_MAX_SAMPLES} samples; shorten the time range or narrow the selector")
+    check_point_count(len(found), steps)
+    return [
+        Series(labels, _window_values(values, steps, interval, function, charge))
+        for labels, values in found.values()
+    ]
 
 
-def _folded(
+def _window_values(
     samples: list[tuple[int, float]],
-    steps: Moments,
+    steps: TimeSteps,
     interval: int,
     function: Callable[[Sequence[float]], float],
-    charge: Spend,
+    charge: ChargeWork,
 ) -> list[float | None]:
     samples.sort(key=lambda sample: sample[0])
     # Arrays hold a number in 8 bytes, a list of tuples in more than 100.
@@ -128,18 +138,18 @@ def _folded(
         window_end = steps[index]
         first, end = bisect_right(times, window_end - interval), bisect_right(times, window_end)
         charge(end - first)
-        result.append(safely(function, values[first:end]) if first < end else None)
+        result.append(apply_or_nan(function, values[first:end]) if first < end else None)
     return result
 
 
-def _check_series(count: int) -> None:
-    if count >= SERIES_MAX:
-        raise QueryRefused(
-            f"more than {SERIES_MAX} series while reading; narrow the selector, or aggregate with sum by (…)"
+def _check_series_count(count: int) -> None:
+    if count >= MAX_SERIES_READ:
+        raise QueryError(
+            f"more than {MAX_SERIES_READ} series while reading; narrow the selector, or aggregate with sum by (…)"
         )
 
 
-def safely(function: Callable[[Sequence[float]], float], values: Sequence[float]) -> float:
+def apply_or_nan(function: Callable[[Sequence[float]], float], values: Sequence[float]) -> float:
     """Apply a function; return NaN for an overflow, or for a sum of infinities of opposite sign."""
     try:
         return function(values)
@@ -147,17 +157,17 @@ def safely(function: Callable[[Sequence[float]], float], values: Sequence[float]
         return math.nan
 
 
-def quantile(share: float) -> Callable[[Sequence[float]], float]:
+def quantile_function(quantile_fraction: float) -> Callable[[Sequence[float]], float]:
     """Return a function that computes a quantile with linear interpolation between samples.
 
     As in Prometheus, a fraction outside 0…1 results in an infinity.
     """
-    if not 0 <= share <= 1:
-        return lambda _values: math.copysign(math.inf, share)
+    if not 0 <= quantile_fraction <= 1:
+        return lambda _values: math.copysign(math.inf, quantile_fraction)
 
     def function(values: Sequence[float]) -> float:
         ordered = sorted(values)
-        rank = share * (len(ordered) - 1)
+        rank = quantile_fraction * (len(ordered) - 1)
         lower = math.floor(rank)
         upper = min(lower + 1, len(ordered) - 1)
         weight = rank - lower
@@ -166,7 +176,7 @@ def quantile(share: float) -> Callable[[Sequence[float]], float]:
     return function
 
 
-def variance(values: Sequence[float]) -> float:
+def population_variance(values: Sequence[float]) -> float:
     """Return the population variance."""
     mean = math.fsum(values) / len(values)
     return math.fsum((value - mean) ** 2 for value in values) / len(values)

@@ -33,4 +33,4 @@ class CronRecord(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created_at: int
     status: Status = Status.PENDING
-    since: int = 0
+    schedule_changed_at: int = 0

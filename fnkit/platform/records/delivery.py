@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["FAILED", "TRIES_KEPT", "Delivery", "DeliveryStatus", "Try"]
+__all__ = ["FAILED_STATUSES", "ATTEMPTS_KEPT", "Delivery", "DeliveryStatus", "Attempt"]
 
-TRIES_KEPT: Final = 10
+ATTEMPTS_KEPT: Final = 10
 """Number of most recent attempts stored with a delivery; ``Delivery.attempts`` counts all of them."""
 
-_ERROR_MAX: Final = 500
+_MAX_ERROR_LENGTH: Final = 500
 
 
 class DeliveryStatus:
@@ -36,11 +36,11 @@ class DeliveryStatus:
     UNKNOWN: Final = "unknown"
 
 
-FAILED: Final = (DeliveryStatus.FAILED, DeliveryStatus.DEAD)
+FAILED_STATUSES: Final = (DeliveryStatus.FAILED, DeliveryStatus.DEAD)
 """The statuses that need attention."""
 
 
-class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One attempt of a delivery.
 
     Attributes:
@@ -94,22 +94,22 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: str | None = None
     replayed_by: str | None = None
     lag_ms: float | None = None
-    tries: tuple[Try, ...] = ()
+    recent_attempts: tuple[Attempt, ...] = ()
 
-    def tried(self, *, http_status: int | None, duration_ms: float, error: str = "") -> Delivery:
+    def with_attempt(self, *, http_status: int | None, duration_ms: float, error: str = "") -> Delivery:
         """Return the delivery with one more attempt. The status is left alone; ``finished`` sets it."""
-        attempt = Try(http_status=http_status, duration_ms=duration_ms, error=error[:_ERROR_MAX])
+        attempt = Attempt(http_status=http_status, duration_ms=duration_ms, error=error[:_MAX_ERROR_LENGTH])
         return msgspec.structs.replace(
             self,
             attempts=self.attempts + 1,
             http_status=http_status,
             duration_ms=duration_ms,
             error=attempt.error,
-            tries=(*self.tries, attempt)[-TRIES_KEPT:],
+            recent_attempts=(*self.recent_attempts, attempt)[-ATTEMPTS_KEPT:],
         )
 
-    def ended(self, status: str, error: str | None = None) -> Delivery:
+    def finished(self, status: str, error: str | None = None) -> Delivery:
         """Return the delivery with ``status``, and with ``error`` in place of the last attempt's if given."""
         return msgspec.structs.replace(
-            self, status=status, error=self.error if error is None else error[:_ERROR_MAX]
+            self, status=status, error=self.error if error is None else error[:_MAX_ERROR_LENGTH]
         )

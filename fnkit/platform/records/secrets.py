@@ -18,7 +18,7 @@ class StoredSecret(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     hashed_value: str
-    sealed: bytes
+    ciphertext: bytes
 
     def __repr__(self) -> str:
         """Return a representation without hash and ciphertext."""

@@ -15,32 +15,32 @@ from fnkit.platform.records.namespace import NamespaceRecord
 from fnkit.platform.records.token import TokenRecord
 from fnkit.platform.records.trigger import TriggerRecord
 
-__all__ = ["ImpossibleTransition", "Stateful", "may_become", "moved"]
+__all__ = ["InvalidTransition", "StatefulRecord", "can_transition", "transition"]
 
-Stateful = TypeVar(
-    "Stateful", NamespaceRecord, FunctionRecord, CronRecord, DomainRecord, TokenRecord, TriggerRecord
+StatefulRecord = TypeVar(
+    "StatefulRecord", NamespaceRecord, FunctionRecord, CronRecord, DomainRecord, TokenRecord, TriggerRecord
 )
 
-_SETTLED: Final = frozenset({Status.PENDING, Status.DELETING})
-_WORKING: Final = frozenset({Status.PENDING, Status.READY, Status.ERROR, Status.DELETING})
-_TABLE: Final[dict[type, dict[Status, frozenset[Status]]]] = {
+_AFTER_SETTLED: Final = frozenset({Status.PENDING, Status.DELETING})
+_AFTER_PENDING: Final = frozenset({Status.PENDING, Status.READY, Status.ERROR, Status.DELETING})
+_ALLOWED_TRANSITIONS: Final[dict[type, dict[Status, frozenset[Status]]]] = {
     NamespaceRecord: {
-        Status.PENDING: _WORKING,
-        Status.READY: _SETTLED,
-        Status.ERROR: _SETTLED,
+        Status.PENDING: _AFTER_PENDING,
+        Status.READY: _AFTER_SETTLED,
+        Status.ERROR: _AFTER_SETTLED,
         Status.DELETING: frozenset(),
     },
     FunctionRecord: {
-        Status.CREATED: _SETTLED,
-        Status.PENDING: _WORKING,
-        Status.READY: _SETTLED,
-        Status.ERROR: _SETTLED,
+        Status.CREATED: _AFTER_SETTLED,
+        Status.PENDING: _AFTER_PENDING,
+        Status.READY: _AFTER_SETTLED,
+        Status.ERROR: _AFTER_SETTLED,
         Status.DELETING: frozenset(),
     },
     CronRecord: {
-        Status.PENDING: _WORKING,
-        Status.READY: _SETTLED,
-        Status.ERROR: _SETTLED,
+        Status.PENDING: _AFTER_PENDING,
+        Status.READY: _AFTER_SETTLED,
+        Status.ERROR: _AFTER_SETTLED,
         Status.DELETING: frozenset(),
     },
     DomainRecord: {
@@ -55,8 +55,8 @@ _TABLE: Final[dict[type, dict[Status, frozenset[Status]]]] = {
         Status.DELETING: frozenset(),
     },
     TriggerRecord: {
-        Status.CREATING: _WORKING,
-        Status.PENDING: _WORKING,
+        Status.CREATING: _AFTER_PENDING,
+        Status.PENDING: _AFTER_PENDING,
         Status.READY: frozenset({Status.PENDING, Status.ERROR, Status.DELETING}),
         Status.ERROR: frozenset({Status.PENDING, Status.READY, Status.DELETING}),
         Status.DELETING: frozenset(),
@@ -64,18 +64,18 @@ _TABLE: Final[dict[type, dict[Status, frozenset[Status]]]] = {
 }
 
 
-class ImpossibleTransition(PlatformError):
+class InvalidTransition(PlatformError):
     """A status change that the record's current status does not allow: a bug in the platform, not in a request."""
 
     default_code = "impossible-transition"
 
 
-def may_become(record: Stateful, status: Status) -> bool:
+def can_transition(record: StatefulRecord, status: Status) -> bool:
     """Return whether the record may change to ``status``."""
-    return status in _TABLE[type(record)].get(record.status, frozenset())
+    return status in _ALLOWED_TRANSITIONS[type(record)].get(record.status, frozenset())
 
 
-def moved(record: Stateful, status: Status, **changes: object) -> Stateful:
+def transition(record: StatefulRecord, status: Status, **changes: object) -> StatefulRecord:
     """Return a copy of the record with the new status.
 
     Args:
@@ -86,8 +86,8 @@ def moved(record: Stateful, status: Status, **changes: object) -> Stateful:
     Raises:
         InvalidTransition: The current status does not allow the new one.
     """
-    if not may_become(record, status):
-        raise ImpossibleTransition(
+    if not can_transition(record, status):
+        raise InvalidTransition(
             f"{type(record).__name__} {record.id} cannot change from {record.status} to {status}."
         )
     return msgspec.structs.replace(record, status=status, **changes)

@@ -59,7 +59,7 @@ class SqsSource(msgspec.Struct, frozen=True, kw_only=True, tag="sqs"):
     endpoint: str
     queue_url: str
     access_key: str
-    sealed: bytes
+    ciphertext: bytes
 
     def __repr__(self) -> str:
         """Return a representation without credentials."""

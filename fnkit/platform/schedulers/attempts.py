@@ -12,29 +12,31 @@ import enum
 from typing import Final
 
 from fnkit.platform.records.delivery import Delivery
-from fnkit.platform.schedulers.delivery import REFUSED, Outcome
+from fnkit.platform.schedulers.delivery import FAILURE_STATUS, DeliveryOutcome
 
-__all__ = ["ATTEMPTS", "SPACING_SECONDS", "Verdict", "failures", "verdict"]
+__all__ = ["MAX_ATTEMPTS", "RETRY_DELAY_SECONDS", "RetryDecision", "count_failures", "decide"]
 
-ATTEMPTS: Final = 4
-SPACING_SECONDS: Final = 30.0
+MAX_ATTEMPTS: Final = 4
+RETRY_DELAY_SECONDS: Final = 30.0
 
 
-class Verdict(enum.Enum):
+class RetryDecision(enum.Enum):
     """What to do with a message after an attempt."""
 
-    TAKEN = "ack"
-    SOON = "retry_now"  # not counted as an attempt: sent again as soon as the gateway accepts it
-    LATER = "retry_later"  # the next attempt, after the source's retry delay
-    LOST = "give_up"  # the last attempt failed
+    ACK = "ack"
+    RETRY_NOW = "retry_now"  # not counted as an attempt: sent again as soon as the gateway accepts it
+    RETRY_LATER = "retry_later"  # the next attempt, after the source's retry delay
+    GIVE_UP = "give_up"  # the last attempt failed
 
 
-def failures(delivery: Delivery) -> int:
+def count_failures(delivery: Delivery) -> int:
     """Return how many attempts the function answered with a failure."""
-    return sum(one.http_status is not None and one.http_status >= REFUSED for one in delivery.tries)
+    return sum(
+        one.http_status is not None and one.http_status >= FAILURE_STATUS for one in delivery.recent_attempts
+    )
 
 
-def verdict(outcome: Outcome, delivery: Delivery, attempt: int | None) -> Verdict:
+def decide(outcome: DeliveryOutcome, delivery: Delivery, attempt: int | None) -> RetryDecision:
     """Decide what to do after an attempt.
 
     Args:
@@ -43,7 +45,11 @@ def verdict(outcome: Outcome, delivery: Delivery, attempt: int | None) -> Verdic
         attempt: The number of the attempt by the count of the broker, or ``None`` if the broker has none.
     """
     if outcome.succeeded:
-        return Verdict.TAKEN
-    if outcome.turned_away or outcome.http_status is None:
-        return Verdict.SOON
-    return Verdict.LOST if (attempt or failures(delivery)) >= ATTEMPTS else Verdict.LATER
+        return RetryDecision.ACK
+    if outcome.rejected or outcome.http_status is None:
+        return RetryDecision.RETRY_NOW
+    return (
+        RetryDecision.GIVE_UP
+        if (attempt or count_failures(delivery)) >= MAX_ATTEMPTS
+        else RetryDecision.RETRY_LATER
+    )

@@ -6,36 +6,36 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-__all__ = ["Beginnings"]
+__all__ = ["SlowStartNotifier"]
 
-_MOMENT_SECONDS: Final = 0.05
+_SLOW_START_SECONDS: Final = 0.05
 
 T = TypeVar("T")
 
 
-class Beginnings(Generic[T]):
+class SlowStartNotifier(Generic[T]):
     """Calls ``notify`` for each added item 50 to 100 ms after it was added.
 
     One timer serves all items. A timer for each would cost more than handling a quick message does.
     """
 
     def __init__(self, notify: Callable[[T], None]) -> None:
-        self._tell = notify
-        self._new: list[T] = []
-        self._older: list[T] = []
-        self._is_running = False
+        self._notify = notify
+        self._started: list[T] = []
+        self._started_earlier: list[T] = []
+        self._is_timer_set = False
 
     def add(self, item: T) -> None:
         """Add an item whose operation starts now."""
-        self._new.append(item)
-        if not self._is_running:
-            self._is_running = True
-            asyncio.get_running_loop().call_later(_MOMENT_SECONDS, self._turn)
+        self._started.append(item)
+        if not self._is_timer_set:
+            self._is_timer_set = True
+            asyncio.get_running_loop().call_later(_SLOW_START_SECONDS, self._on_timer)
 
-    def _turn(self) -> None:
-        older, self._older, self._new = self._older, self._new, []
-        self._is_running = bool(self._older)
-        if self._is_running:
-            asyncio.get_running_loop().call_later(_MOMENT_SECONDS, self._turn)
+    def _on_timer(self) -> None:
+        older, self._started_earlier, self._started = self._started_earlier, self._started, []
+        self._is_timer_set = bool(self._started_earlier)
+        if self._is_timer_set:
+            asyncio.get_running_loop().call_later(_SLOW_START_SECONDS, self._on_timer)
         for item in older:
-            self._tell(item)
+            self._notify(item)

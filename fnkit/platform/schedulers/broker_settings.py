@@ -17,15 +17,15 @@ from fnkit.errors import PlatformError
 from fnkit.platform.brokers.model import Brokers, NatsBroker, SqsBroker
 from fnkit.platform.brokers.reading import BrokersInvalid, read_brokers_file
 
-__all__ = ["BrokerSettings"]
+__all__ = ["BrokerConfig"]
 
-_LOOK_SECONDS: Final = 1.0
-_OTHERS: Final = 0o077
-_NOT_IN_FORCE: Final = "The file is ignored until this is fixed."
+_POLL_INTERVAL: Final = 1.0
+_NON_OWNER_PERMISSIONS: Final = 0o077
+_FILE_IGNORED: Final = "The file is ignored until this is fixed."
 _logger = logging.getLogger(__name__)
 
 
-class BrokerSettings:
+class BrokerConfig:
     """Looks up the broker of a trigger."""
 
     def __init__(
@@ -40,13 +40,13 @@ class BrokerSettings:
             unavailable_reason: Why it does not run.
         """
         self._file = file
-        self._variables = environment
+        self._environment = environment
         self._embedded = embedded
-        self._why_none = unavailable_reason
+        self._unavailable_reason = unavailable_reason
         self._brokers = Brokers()
-        self._fault = ""  # first problem of the current file
-        self._seen: object = None
-        self.look()
+        self._error = ""  # first problem of the current file
+        self._file_state: object = None
+        self.reload_if_changed()
 
     def nats_for(self, account: str, project: str, region: str) -> NatsBroker | str:
         """Return the broker of a NATS trigger, or the reason why there is none."""
@@ -55,10 +55,10 @@ class BrokerSettings:
             broker = self._embedded
         if broker is not None:
             return broker
-        if self._fault:
-            return self._fault
+        if self._error:
+            return self._error
         if not self._brokers.nats:
-            return self._why_none
+            return self._unavailable_reason
         return f"no NATS broker in {self._file} matches account {account}, project {project}, region {region}"
 
     def sqs_for(self, project: str, region: str) -> SqsBroker | str:
@@ -66,7 +66,7 @@ class BrokerSettings:
         broker = self._brokers.sqs_for(project, region)
         if broker is not None:
             return broker
-        return self._fault or f"no [[sqs]] entry in {self._file} matches project {project}, region {region}"
+        return self._error or f"no [[sqs]] entry in {self._file} matches project {project}, region {region}"
 
     async def watch(self, on_change: Callable[[], None]) -> None:
         """Check the file every second, forever.
@@ -75,11 +75,11 @@ class BrokerSettings:
             on_change: Called after each change of the brokers in use or of the problem.
         """
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            if self.look():
+            await asyncio.sleep(_POLL_INTERVAL)
+            if self.reload_if_changed():
                 on_change()
 
-    def look(self) -> bool:
+    def reload_if_changed(self) -> bool:
         """Read the file again if it changed.
 
         Returns:
@@ -90,27 +90,27 @@ class BrokerSettings:
             file_state: object = (status.st_mtime_ns, status.st_size, status.st_ino)
         except OSError:
             status, file_state = None, None
-        if file_state == self._seen:
+        if file_state == self._file_state:
             return False
-        self._seen = file_state
-        before, self._fault = (self._brokers, self._fault), ""
+        self._file_state = file_state
+        before, self._error = (self._brokers, self._error), ""
         if status is None:
             self._brokers = Brokers()
-            return (self._brokers, self._fault) != before
+            return (self._brokers, self._error) != before
         try:
-            self._brokers = read_brokers_file(self._file, self._variables)
+            self._brokers = read_brokers_file(self._file, self._environment)
         except BrokersInvalid as invalid:
             first = invalid.problems[0]
-            self._fault = f"{first.file}:{first.line}: {first.message} {_NOT_IN_FORCE}"
+            self._error = f"{first.file}:{first.line}: {first.message} {_FILE_IGNORED}"
             for problem in invalid.problems:
                 _logger.error("%s:%s: %s [%s]", problem.file, problem.line, problem.message, problem.code)  # noqa: TRY400  a traceback adds nothing
         except PlatformError as error:
-            self._fault = f"{error.message} {_NOT_IN_FORCE}"
+            self._error = f"{error.message} {_FILE_IGNORED}"
             _logger.error("%s [%s]", error.message, error.code)  # noqa: TRY400  a traceback adds nothing
         else:
-            if status.st_mode & _OTHERS:
+            if status.st_mode & _NON_OWNER_PERMISSIONS:
                 _logger.warning(
                     "%s contains credentials and is accessible to other users; run chmod 600 on it.", self._file
                 )
             _logger.info("Brokers: %d NATS, %d SQS.", len(self._brokers.nats), len(self._brokers.sqs))
-        return (self._brokers, self._fault) != before
+        return (self._brokers, self._error) != before

@@ -15,20 +15,20 @@ from typing import Final
 
 import msgspec
 
-from fnkit.platform.delivery_frames import Answer
-from fnkit.platform.schedulers.delivery_line import DeliveryLine, Unreachable
+from fnkit.platform.delivery_frames import DeliveryResponse
+from fnkit.platform.schedulers.delivery_line import DeliveryClient, Unreachable
 
-__all__ = ["REFUSED", "Door", "Outcome", "Unreachable", "outcome_of"]
+__all__ = ["FAILURE_STATUS", "GatewayClient", "DeliveryOutcome", "Unreachable", "parse_outcome"]
 
-REFUSED: Final = 300
+FAILURE_STATUS: Final = 300
 """Lowest status that counts as a failure of a trigger, as Scaleway documents."""
 
 # Sent by the gateway itself if its queue is full or it has no route to the function (yet). No handler ran.
-_TURNED_AWAY: Final = frozenset({404, 503})
+_REJECTION_STATUSES: Final = frozenset({404, 503})
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeliveryOutcome:
     """The outcome of one attempt to deliver.
 
     Attributes:
@@ -41,23 +41,23 @@ class Outcome:
     http_status: int | None
     duration_ms: float
     error: str = ""
-    turned_away: bool = False
+    rejected: bool = False
 
     @property
     def succeeded(self) -> bool:
         """Whether the function responded with success."""
-        return self.http_status is not None and self.http_status < REFUSED
+        return self.http_status is not None and self.http_status < FAILURE_STATUS
 
 
-class Door:
+class GatewayClient:
     """Client of the gateway's socket for deliveries. Lives on one event loop."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._line: DeliveryLine | None = None
-        self._connecting = asyncio.Lock()
+        self._connection: DeliveryClient | None = None
+        self._connect_lock = asyncio.Lock()
 
-    async def post(self, host: str, body: bytes, content_type: str, timeout_seconds: float) -> Outcome:
+    async def post(self, host: str, body: bytes, content_type: str, timeout_seconds: float) -> DeliveryOutcome:
         """Send ``POST /`` to a function and wait for its response.
 
         Args:
@@ -70,46 +70,46 @@ class Door:
             Unreachable: The gateway cannot be reached; nothing was delivered.
         """
         started = time.monotonic()
-        connection = self._line
+        connection = self._connection
         if connection is None or not connection.is_open:
-            connection = await self._connected()
+            connection = await self._connect()
         try:
-            response = await connection.ask(host, content_type, body, timeout_seconds)
+            response = await connection.post(host, content_type, body, timeout_seconds)
         except (ConnectionError, TimeoutError) as error:
-            return Outcome(None, _milliseconds(started), str(error))
-        return outcome_of(response, _milliseconds(started))
+            return DeliveryOutcome(None, _elapsed_ms(started), str(error))
+        return parse_outcome(response, _elapsed_ms(started))
 
     def close(self) -> None:
         """Close the connection."""
-        if self._line is not None:
-            self._line.close()
+        if self._connection is not None:
+            self._connection.close()
 
-    async def _connected(self) -> DeliveryLine:
-        async with self._connecting:
-            if self._line is None or not self._line.is_open:
-                self._line = await DeliveryLine.connected(self._path)
-            return self._line
+    async def _connect(self) -> DeliveryClient:
+        async with self._connect_lock:
+            if self._connection is None or not self._connection.is_open:
+                self._connection = await DeliveryClient.connect(self._path)
+            return self._connection
 
 
-def outcome_of(response: Answer, duration_ms: float) -> Outcome:
+def parse_outcome(response: DeliveryResponse, duration_ms: float) -> DeliveryOutcome:
     """Return the outcome that a response of the gateway stands for."""
-    if response.status < REFUSED:
-        return Outcome(response.status, duration_ms)
-    return Outcome(
+    if response.status < FAILURE_STATUS:
+        return DeliveryOutcome(response.status, duration_ms)
+    return DeliveryOutcome(
         response.status,
         duration_ms,
-        error=f"HTTP {response.status}: {_said(response)}".removesuffix(": "),
-        turned_away=response.status in _TURNED_AWAY and not response.of_function,
+        error=f"HTTP {response.status}: {_error_text(response)}".removesuffix(": "),
+        rejected=response.status in _REJECTION_STATUSES and not response.from_function,
     )
 
 
-def _milliseconds(started: float) -> float:
+def _elapsed_ms(started: float) -> float:
     return round((time.monotonic() - started) * 1000, 3)
 
 
-def _said(response: Answer) -> str:
+def _error_text(response: DeliveryResponse) -> str:
     """Return the text of a failure: the gateway's message, or the beginning of the function's response."""
     try:
-        return msgspec.json.decode(response.words, type=dict[str, str])["message"]
+        return msgspec.json.decode(response.error_excerpt, type=dict[str, str])["message"]
     except (msgspec.MsgspecError, KeyError, UnicodeDecodeError):
-        return response.words.decode("utf-8", "replace").strip()
+        return response.error_excerpt.decode("utf-8", "replace").strip()

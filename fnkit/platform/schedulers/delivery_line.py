@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from fnkit.platform.delivery_frames import (
-    ANSWER,
-    BODY_MAX,
-    Answer,
-    FrameReader,
-    give_up_frame,
-    post_frame,
-    read_answer,
+    RESPONSE,
+    MAX_BODY_BYTES,
+    DeliveryResponse,
+    FrameDecoder,
+    encode_cancel_frame,
+    encode_request_frame,
+    decode_response,
 )
 
-__all__ = ["DeliveryLine", "Unreachable"]
+__all__ = ["DeliveryClient", "Unreachable"]
 
 _READ_BYTES: Final = 64 * 1024
-_LOOK_SECONDS: Final = 0.5
-_TOO_LARGE: Final = 413
-_BROKEN: Final = "the connection closed before the response was complete"
+_DEADLINE_CHECK_INTERVAL: Final = 0.5
+_PAYLOAD_TOO_LARGE: Final = 413
+_RESPONSE_LOST: Final = "the connection closed before the response was complete"
 _NOT_SENT: Final = "the connection closed before the message was sent"
 
 
@@ -31,7 +31,7 @@ class Unreachable(Exception):
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Pending:
     """A request without a response.
 
     Attributes:
@@ -40,30 +40,30 @@ class _Asked:
         end_offset: Position of the request's last byte in the stream of all bytes of the connection.
     """
 
-    answered: asyncio.Future[Answer]
+    response: asyncio.Future[DeliveryResponse]
     deadline: float
-    ends_at: int
+    end_offset: int
 
 
-class DeliveryLine:
+class DeliveryClient:
     """One connection. ``is_open`` is true until either end closes it."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.is_open = True
         self._socket = connection
         self._loop = asyncio.get_running_loop()
-        self._reader = FrameReader()
-        self._asked: dict[int, _Asked] = {}
-        self._number = 0
-        self._taken = 0  # bytes passed to ``_send`` since the connection was opened
+        self._reader = FrameDecoder()
+        self._pending: dict[int, _Pending] = {}
+        self._last_delivery_id = 0
+        self._queued = 0  # bytes passed to ``_send`` since the connection was opened
         self._sent = 0  # bytes accepted by the socket since then
-        self._fresh: list[bytes] = []  # frames of this iteration of the event loop
-        self._unsent = memoryview(b"")  # what the socket did not accept yet
-        self._watch: asyncio.TimerHandle | None = None
-        self._loop.add_reader(connection, self._readable)
+        self._buffer: list[bytes] = []  # frames of this iteration of the event loop
+        self._backlog = memoryview(b"")  # what the socket did not accept yet
+        self._deadline_timer: asyncio.TimerHandle | None = None
+        self._loop.add_reader(connection, self._on_readable)
 
     @classmethod
-    async def connected(cls, path: str) -> DeliveryLine:
+    async def connect(cls, path: str) -> DeliveryClient:
         """Connect to the socket at ``path``.
 
         Raises:
@@ -80,7 +80,7 @@ class DeliveryLine:
             raise
         return cls(connection)
 
-    async def ask(self, host: str, content_type: str, body: bytes, timeout_seconds: float) -> Answer:
+    async def post(self, host: str, content_type: str, body: bytes, timeout_seconds: float) -> DeliveryResponse:
         """Send a request and wait for its response.
 
         Args:
@@ -96,21 +96,21 @@ class DeliveryLine:
         """
         if not self.is_open:
             raise Unreachable(_NOT_SENT)
-        if len(body) > BODY_MAX:  # a longer frame would break the protocol; the gateway's own limit is lower
-            return Answer(_TOO_LARGE, of_function=False, words=b"the body is too large")
-        self._number += 1
-        delivery_id = self._number
-        response: asyncio.Future[Answer] = self._loop.create_future()
-        frame = post_frame(delivery_id, host, content_type, body)
+        if len(body) > MAX_BODY_BYTES:  # a longer frame would break the protocol; the gateway's own limit is lower
+            return DeliveryResponse(_PAYLOAD_TOO_LARGE, from_function=False, error_excerpt=b"the body is too large")
+        self._last_delivery_id += 1
+        delivery_id = self._last_delivery_id
+        response: asyncio.Future[DeliveryResponse] = self._loop.create_future()
+        frame = encode_request_frame(delivery_id, host, content_type, body)
         self._send(frame)
-        self._asked[delivery_id] = _Asked(response, self._loop.time() + timeout_seconds, self._taken)
-        if self._watch is None:
-            self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
+        self._pending[delivery_id] = _Pending(response, self._loop.time() + timeout_seconds, self._queued)
+        if self._deadline_timer is None:
+            self._deadline_timer = self._loop.call_later(_DEADLINE_CHECK_INTERVAL, self._check_deadlines)
         try:
             return await response
         finally:
-            if self._asked.pop(delivery_id, None) is not None and self.is_open:
-                self._send(give_up_frame(delivery_id))
+            if self._pending.pop(delivery_id, None) is not None and self.is_open:
+                self._send(encode_cancel_frame(delivery_id))
 
     def close(self) -> None:
         """Close the connection. Pending requests fail."""
@@ -120,28 +120,30 @@ class DeliveryLine:
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._socket.close()
-        if self._watch is not None:
-            self._watch.cancel()
-        pending, self._asked = self._asked, {}
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+        pending, self._pending = self._pending, {}
         for request in pending.values():
-            if not request.answered.done():
+            if not request.response.done():
                 # Written completely means that the gateway may have read it and started the handler.
-                was_sent = request.ends_at <= self._sent
-                request.answered.set_exception(ConnectionError(_BROKEN) if was_sent else Unreachable(_NOT_SENT))
+                was_sent = request.end_offset <= self._sent
+                request.response.set_exception(
+                    ConnectionError(_RESPONSE_LOST) if was_sent else Unreachable(_NOT_SENT)
+                )
 
     # Writing. The frames of one iteration of the event loop are sent with one system call.
 
     def _send(self, frame: bytes) -> None:
-        self._taken += len(frame)
-        self._fresh.append(frame)
-        if len(self._fresh) == 1 and not self._unsent:
+        self._queued += len(frame)
+        self._buffer.append(frame)
+        if len(self._buffer) == 1 and not self._backlog:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         if not self.is_open:
             return
-        buffer, self._fresh = self._fresh, []
-        backlog = memoryview(b"".join((self._unsent, *buffer))) if buffer else self._unsent
+        buffer, self._buffer = self._buffer, []
+        backlog = memoryview(b"".join((self._backlog, *buffer))) if buffer else self._backlog
         while backlog:
             try:
                 sent = self._socket.send(backlog)
@@ -152,15 +154,15 @@ class DeliveryLine:
                 return
             self._sent += sent
             backlog = backlog[sent:]
-        if backlog and not self._unsent:
+        if backlog and not self._backlog:
             self._loop.add_writer(self._socket, self._flush)
-        elif self._unsent and not backlog:
+        elif self._backlog and not backlog:
             self._loop.remove_writer(self._socket)
-        self._unsent = backlog
+        self._backlog = backlog
 
     # Reading
 
-    def _readable(self) -> None:
+    def _on_readable(self) -> None:
         try:
             data = self._socket.recv(_READ_BYTES)
         except (BlockingIOError, InterruptedError):
@@ -172,22 +174,26 @@ class DeliveryLine:
             return
         try:
             for frame in self._reader.feed(data):
-                if frame.kind != ANSWER:
+                if frame.kind != RESPONSE:
                     continue
-                response = read_answer(frame.content)
+                response = decode_response(frame.payload)
                 # The request may have timed out in this iteration, in which case its future is done.
-                if (request := self._asked.pop(frame.number, None)) is not None and not request.answered.done():
-                    request.answered.set_result(response)
+                if (
+                    request := self._pending.pop(frame.delivery_id, None)
+                ) is not None and not request.response.done():
+                    request.response.set_result(response)
         except ValueError:
             self.close()
 
-    def _look(self) -> None:
+    def _check_deadlines(self) -> None:
         """Fail the requests whose deadline has passed.
 
         One periodic check of all requests costs less than a timer for each. A timeout may be late by half a second.
         """
         now = self._loop.time()
-        for request in self._asked.values():
-            if now > request.deadline and not request.answered.done():
-                request.answered.set_exception(TimeoutError("timed out waiting for the response"))
-        self._watch = self._loop.call_later(_LOOK_SECONDS, self._look) if self._asked else None
+        for request in self._pending.values():
+            if now > request.deadline and not request.response.done():
+                request.response.set_exception(TimeoutError("timed out waiting for the response"))
+        self._deadline_timer = (
+            self._loop.call_later(_DEADLINE_CHECK_INTERVAL, self._check_deadlines) if self._pending else None
+        )

@@ -7,7 +7,7 @@ from fnkit.platform.control.functions import Functions
 
 __all__ = ["ExpiryScheduler"]
 
-_NANOSECONDS = 10**9
+_NANOSECONDS_PER_SECOND = 10**9
 
 
 class ExpiryScheduler:
@@ -24,6 +24,6 @@ class ExpiryScheduler:
     async def run(self) -> None:
         """Remove deployments when they expire, forever."""
         while True:
-            await self._functions.expire()
+            await self._functions.expire_deployments()
             first = self._context.store.next_expiry()
-            await self._context.clock.wait_until(None if first is None else first / _NANOSECONDS)
+            await self._context.clock.wait_until(None if first is None else first / _NANOSECONDS_PER_SECOND)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["Finished"]
+__all__ = ["RecentIds"]
 
-_KEPT: Final = 5000
+_RECENT_IDS_PER_GENERATION: Final = 5000
 
 
-class Finished:
+class RecentIds:
     """The ids of the messages handled last, at least 5000.
 
     A message that the broker delivers again because its acknowledgement was lost is recognised by its id. Ids are
@@ -26,5 +26,5 @@ class Finished:
     def add(self, message_id: str) -> None:
         """Add an id."""
         self._newer.add(message_id)
-        if len(self._newer) >= _KEPT:
+        if len(self._newer) >= _RECENT_IDS_PER_GENERATION:
             self._older, self._newer = self._newer, set()

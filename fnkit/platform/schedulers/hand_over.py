@@ -17,85 +17,88 @@ import msgspec
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.deliveries import DeliveryLog
-from fnkit.platform.control.firing import Firing
+from fnkit.platform.control.firing import DispatchRequest
 from fnkit.platform.records.delivery import DeliveryStatus
-from fnkit.platform.schedulers.delivery import Door, Outcome, Unreachable
-from fnkit.platform.schedulers.turns import Turns
+from fnkit.platform.schedulers.delivery import GatewayClient, DeliveryOutcome, Unreachable
+from fnkit.platform.schedulers.turns import KeyedLimiter
 
-__all__ = ["PATIENCE_SECONDS", "HandOver"]
+__all__ = ["GATEWAY_RETRY_PERIOD", "Dispatcher"]
 
-PATIENCE_SECONDS: Final = 60.0
+GATEWAY_RETRY_PERIOD: Final = 60.0
 """Real seconds for which a request that the gateway rejects is sent again."""
 
-_GRACE_SECONDS: Final = 60.0  # real seconds for queueing and a cold start, added to the function's timeout
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
-_CROWD: Final = 5000  # requests; more cron runs start only when there are fewer
+_RESPONSE_GRACE_SECONDS: Final = 60.0  # real seconds for queueing and a cold start, added to the function's timeout
+_MIN_BACKOFF: Final = 0.05
+_MAX_BACKOFF: Final = 1.0
+_MAX_PENDING: Final = 5000  # requests; more cron runs start only when there are fewer
 _CONTENT_TYPES: Final = {"cron": "application/json"}
-_ANY_CONTENT: Final = "text/plain; charset=utf-8"
+_DEFAULT_CONTENT_TYPE: Final = "text/plain; charset=utf-8"
 _logger = logging.getLogger(__name__)
 
 
-class HandOver:
+class Dispatcher:
     """Sends requests to functions in background tasks. Lives on one event loop."""
 
-    def __init__(self, context: ControlContext, log: DeliveryLog, gateway: Door | None = None) -> None:
+    def __init__(self, context: ControlContext, log: DeliveryLog, gateway: GatewayClient | None = None) -> None:
         self._context = context
-        self._door = gateway or Door(context.settings.delivery_socket)
+        self._gateway = gateway or GatewayClient(context.settings.delivery_socket)
         self._log = log
-        self._turns = Turns()
-        self._number = 0
-        self._fewer = asyncio.Event()
+        self._limiter = KeyedLimiter()
+        self._pending = 0
+        self._capacity_freed = asyncio.Event()
 
-    def deliver(self, request: Firing) -> None:
+    def dispatch(self, request: DispatchRequest) -> None:
         """Start sending a request. Its outcome is written to the delivery log."""
-        self._number += 1
+        self._pending += 1
         task = self._context.tasks.start(self._deliver(request), f"delivery to {request.host}")
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_done)
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Return when the number of pending requests is below the limit."""
-        while self._number >= _CROWD:
-            self._fewer.clear()
-            await self._fewer.wait()
+        while self._pending >= _MAX_PENDING:
+            self._capacity_freed.clear()
+            await self._capacity_freed.wait()
 
-    def _ended(self, _task: asyncio.Task[None]) -> None:
-        self._number -= 1
-        self._fewer.set()
+    def _on_done(self, _task: asyncio.Task[None]) -> None:
+        self._pending -= 1
+        self._capacity_freed.set()
 
-    async def _deliver(self, request: Firing) -> None:
-        await self._turns.take(request.function_id, request.at_once)
-        lag_ms = self._lag(request)
+    async def _deliver(self, request: DispatchRequest) -> None:
+        await self._limiter.acquire(request.function_id, request.max_concurrency)
+        lag_ms = self._lag_ms(request)
         try:
-            outcome = await self._handed_over(request)
+            outcome = await self._post_with_retries(request)
         finally:
-            self._turns.give(request.function_id)
-        delivery = request.delivery.tried(
+            self._limiter.release(request.function_id)
+        delivery = request.delivery.with_attempt(
             http_status=outcome.http_status, duration_ms=outcome.duration_ms, error=outcome.error
-        ).ended(DeliveryStatus.SUCCEEDED if outcome.succeeded else DeliveryStatus.FAILED)
-        self._log.put(request.source_id, msgspec.structs.replace(delivery, lag_ms=lag_ms), request.body)
+        ).finished(DeliveryStatus.SUCCEEDED if outcome.succeeded else DeliveryStatus.FAILED)
+        self._log.record(request.source_id, msgspec.structs.replace(delivery, lag_ms=lag_ms), request.body)
 
-    def _lag(self, request: Firing) -> float | None:
+    def _lag_ms(self, request: DispatchRequest) -> float | None:
         """Return the delay of a cron's run in real milliseconds.
 
         ``None`` for other requests, and on a manual clock, whose time does not pass between two moves.
         """
-        if request.tick is None or not self._context.clock.speed:
+        if request.scheduled_at is None or not self._context.clock.speed:
             return None
-        return round((self._context.clock.now() - request.tick) / self._context.clock.speed * 1000, 3)
+        return round((self._context.clock.now() - request.scheduled_at) / self._context.clock.speed * 1000, 3)
 
-    async def _handed_over(self, request: Firing) -> Outcome:
+    async def _post_with_retries(self, request: DispatchRequest) -> DeliveryOutcome:
         kind = request.delivery.kind
-        content_type, timeout = _CONTENT_TYPES.get(kind, _ANY_CONTENT), request.timeout + _GRACE_SECONDS
-        deadline, pause = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE
+        content_type, timeout = (
+            _CONTENT_TYPES.get(kind, _DEFAULT_CONTENT_TYPE),
+            request.timeout + _RESPONSE_GRACE_SECONDS,
+        )
+        deadline, pause = time.monotonic() + GATEWAY_RETRY_PERIOD, _MIN_BACKOFF
         while True:
             try:
-                outcome = await self._door.post(request.host, request.body, content_type, timeout)
+                outcome = await self._gateway.post(request.host, request.body, content_type, timeout)
             except Unreachable as error:
-                outcome = Outcome(None, 0.0, f"the gateway cannot be reached: {error}", turned_away=True)
-            if not outcome.turned_away or time.monotonic() >= deadline:
+                outcome = DeliveryOutcome(None, 0.0, f"the gateway cannot be reached: {error}", rejected=True)
+            if not outcome.rejected or time.monotonic() >= deadline:
                 return outcome
-            if pause == _FIRST_PAUSE:
+            if pause == _MIN_BACKOFF:
                 _logger.warning("The gateway rejected a delivery to %s; retrying: %s", request.host, outcome.error)
             await asyncio.sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            pause = min(_MAX_BACKOFF, pause * 2)

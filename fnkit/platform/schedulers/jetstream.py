@@ -15,47 +15,47 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from fnkit.platform.schedulers.listening import BrokerTrouble
-from fnkit.platform.schedulers.nats_subjects import covers
+from fnkit.platform.schedulers.listening import BrokerError
+from fnkit.platform.schedulers.nats_subjects import subject_matches
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
 __all__ = [
     "ACK_WAIT_SECONDS",
-    "Progress",
+    "ConsumerProgress",
     "Stream",
-    "ack_floor",
-    "bodies_after",
+    "get_ack_floor",
+    "get_bodies_after",
     "ensure_consumer",
     "find_stream",
-    "last_sequence",
-    "progress",
+    "get_last_sequence",
+    "get_progress",
     "remove_consumer",
 ]
 
 ACK_WAIT_SECONDS: Final = 10.0
 """Seconds after which the broker delivers an unacknowledged message again, because this process died."""
 
-_SECONDS: Final = 5.0
-_NANOSECONDS: Final = 10**9
+_REQUEST_TIMEOUT: Final = 5.0
+_NANOSECONDS_PER_SECOND: Final = 10**9
 # Error codes of https://github.com/nats-io/nats-server/blob/main/server/errors.json
-_NO_JETSTREAM: Final = frozenset({10039, 10076})  # not enabled for the account, not enabled
-_NO_STREAM: Final = 10059
-_NO_CONSUMER: Final = 10014
-_NO_MESSAGE: Final = 10037
-_NAMED_STREAMS: Final = 256
+_JETSTREAM_NOT_ENABLED: Final = frozenset({10039, 10076})  # not enabled for the account, not enabled
+_STREAM_NOT_FOUND: Final = 10059
+_CONSUMER_NOT_FOUND: Final = 10014
+_MESSAGE_NOT_FOUND: Final = 10037
+_MAX_STREAMS: Final = 256
 
 
-class _Error(msgspec.Struct, frozen=True):
+class _ApiError(msgspec.Struct, frozen=True):
     code: int = 0
     err_code: int = 0
     description: str = ""
 
 
-class _Names(msgspec.Struct, frozen=True):
+class _StreamNames(msgspec.Struct, frozen=True):
     streams: list[str] | None = None
-    error: _Error | None = None
+    error: _ApiError | None = None
 
 
 class _StreamConfig(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ class _StreamInfo(msgspec.Struct, frozen=True):
     config: _StreamConfig = _StreamConfig()
     created: str = "1970-01-01T00:00:00Z"
     state: _StreamState = _StreamState()
-    error: _Error | None = None
+    error: _ApiError | None = None
 
 
 class _Sequence(msgspec.Struct, frozen=True):
@@ -81,7 +81,7 @@ class _Sequence(msgspec.Struct, frozen=True):
 
 class _ConsumerInfo(msgspec.Struct, frozen=True):
     ack_floor: _Sequence = _Sequence()
-    error: _Error | None = None
+    error: _ApiError | None = None
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -98,7 +98,7 @@ class Stream(msgspec.Struct, frozen=True):
     created: str
 
 
-class Progress(msgspec.Struct, frozen=True):
+class ConsumerProgress(msgspec.Struct, frozen=True):
     """How far a consumer has processed its stream.
 
     Attributes:
@@ -108,10 +108,10 @@ class Progress(msgspec.Struct, frozen=True):
         keeps_acknowledged: Whether the stream stores messages after they were acknowledged.
     """
 
-    floor: int | None
-    first: int
-    created: int
-    keeps_what_was_taken: bool
+    ack_floor: int | None
+    first_sequence: int
+    stream_created_us: int
+    keeps_acknowledged: bool
 
 
 class _StoredMessage(msgspec.Struct, frozen=True):
@@ -119,12 +119,12 @@ class _StoredMessage(msgspec.Struct, frozen=True):
     data: bytes = b""  # base64 in JSON
 
 
-class _Stored(msgspec.Struct, frozen=True):
+class _StoredMessageResponse(msgspec.Struct, frozen=True):
     message: _StoredMessage = _StoredMessage()
-    error: _Error | None = None
+    error: _ApiError | None = None
 
 
-T = TypeVar("T", _Names, _StreamInfo, _ConsumerInfo, _Stored)
+T = TypeVar("T", _StreamNames, _StreamInfo, _ConsumerInfo, _StoredMessageResponse)
 
 
 async def find_stream(client: Client, subject: str) -> Stream | None:
@@ -136,14 +136,14 @@ async def find_stream(client: Client, subject: str) -> Stream | None:
     Raises:
         BrokerError: The broker rejects the request.
     """
-    names = await _ask(client, "STREAM.NAMES", {"subject": subject}, _Names)
-    if names is None or (names.error is not None and names.error.err_code in _NO_JETSTREAM):
+    names = await _request(client, "STREAM.NAMES", {"subject": subject}, _StreamNames)
+    if names is None or (names.error is not None and names.error.err_code in _JETSTREAM_NOT_ENABLED):
         return None
-    _check(names.error)
+    _raise_for_error(names.error)
     # STREAM.NAMES also returns streams that match only part of the subject.
-    for name in (names.streams or [])[:_NAMED_STREAMS]:
-        info = await _ask(client, f"STREAM.INFO.{name}", {}, _StreamInfo)
-        if info is not None and info.error is None and covers(info.config.subjects or (), subject):
+    for name in (names.streams or [])[:_MAX_STREAMS]:
+        info = await _request(client, f"STREAM.INFO.{name}", {}, _StreamInfo)
+        if info is not None and info.error is None and subject_matches(info.config.subjects or (), subject):
             return Stream(name, info.config.retention == "workqueue", info.created)
     return None
 
@@ -165,7 +165,7 @@ async def ensure_consumer(
     Raises:
         BrokerError: The broker rejects the consumer.
     """
-    existing = await _ask(client, f"CONSUMER.INFO.{stream.name}.{name}", {}, _ConsumerInfo)
+    existing = await _request(client, f"CONSUMER.INFO.{stream.name}.{name}", {}, _ConsumerInfo)
     if existing is not None and existing.error is None:
         return
     config: dict[str, object] = {
@@ -173,7 +173,7 @@ async def ensure_consumer(
         "name": name,
         "description": "a trigger of fnkit",
         "ack_policy": "explicit",
-        "ack_wait": int(ACK_WAIT_SECONDS * _NANOSECONDS),
+        "ack_wait": int(ACK_WAIT_SECONDS * _NANOSECONDS_PER_SECOND),
         "filter_subject": subject,
         # docs/decisions/nats-consumers.md: limits of the broker would let failing messages block others.
         "max_ack_pending": -1,
@@ -186,66 +186,64 @@ async def ensure_consumer(
         config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1}
     else:
         config |= {"deliver_policy": "by_start_time", "opt_start_time": since}
-    created = await _ask(
+    created = await _request(
         client,
         f"CONSUMER.DURABLE.CREATE.{stream.name}.{name}",
         {"stream_name": stream.name, "config": config},
         _ConsumerInfo,
     )
-    error = _Error(description="JetStream does not respond") if created is None else created.error
+    error = _ApiError(description="JetStream does not respond") if created is None else created.error
     if error is not None:
-        raise BrokerTrouble(
-            f"stream {stream.name} does not accept a consumer for this trigger: {error.description}"
-        )
+        raise BrokerError(f"stream {stream.name} does not accept a consumer for this trigger: {error.description}")
 
 
-async def ack_floor(client: Client, stream: str, name: str) -> int | None:
+async def get_ack_floor(client: Client, stream: str, name: str) -> int | None:
     """Return the sequence up to which everything was acknowledged, or ``None`` if the consumer does not exist.
 
     Raises:
         BrokerError: The broker rejects the request.
     """
-    info = await _ask(client, f"CONSUMER.INFO.{stream}.{name}", {}, _ConsumerInfo)
-    if info is None or (info.error is not None and info.error.err_code in (_NO_CONSUMER, _NO_STREAM)):
+    info = await _request(client, f"CONSUMER.INFO.{stream}.{name}", {}, _ConsumerInfo)
+    if info is None or (info.error is not None and info.error.err_code in (_CONSUMER_NOT_FOUND, _STREAM_NOT_FOUND)):
         return None
-    _check(info.error)
+    _raise_for_error(info.error)
     return info.ack_floor.stream_seq
 
 
-async def progress(client: Client, stream: str, name: str) -> Progress | None:
+async def get_progress(client: Client, stream: str, name: str) -> ConsumerProgress | None:
     """Return how far a consumer has processed its stream, or ``None`` if the stream does not exist.
 
     Raises:
         BrokerError: The broker rejects the request or does not respond.
     """
-    info = await _ask(client, f"STREAM.INFO.{stream}", {}, _StreamInfo)
+    info = await _request(client, f"STREAM.INFO.{stream}", {}, _StreamInfo)
     if info is None:
-        raise BrokerTrouble("JetStream does not respond")
-    if info.error is not None and info.error.err_code == _NO_STREAM:
+        raise BrokerError("JetStream does not respond")
+    if info.error is not None and info.error.err_code == _STREAM_NOT_FOUND:
         return None
-    _check(info.error)
-    return Progress(
-        floor=await ack_floor(client, stream, name),
-        first=info.state.first_seq,
-        created=int(datetime.fromisoformat(info.created).timestamp() * 10**6),
-        keeps_what_was_taken=info.config.retention == "limits",
+    _raise_for_error(info.error)
+    return ConsumerProgress(
+        ack_floor=await get_ack_floor(client, stream, name),
+        first_sequence=info.state.first_seq,
+        stream_created_us=int(datetime.fromisoformat(info.created).timestamp() * 10**6),
+        keeps_acknowledged=info.config.retention == "limits",
     )
 
 
-async def last_sequence(client: Client, stream: str) -> int:
+async def get_last_sequence(client: Client, stream: str) -> int:
     """Return the sequence of the last message that a stream stored; 0 if it never stored one.
 
     Raises:
         BrokerError: The broker rejects the request, or the stream does not exist.
     """
-    info = await _ask(client, f"STREAM.INFO.{stream}", {}, _StreamInfo)
+    info = await _request(client, f"STREAM.INFO.{stream}", {}, _StreamInfo)
     if info is None:
-        raise BrokerTrouble("JetStream does not respond")
-    _check(info.error)
+        raise BrokerError("JetStream does not respond")
+    _raise_for_error(info.error)
     return info.state.last_seq
 
 
-async def bodies_after(client: Client, stream: str, subject: str, after: int, limit: int) -> list[bytes]:
+async def get_bodies_after(client: Client, stream: str, subject: str, after: int, limit: int) -> list[bytes]:
     """Return the bodies of messages on a subject that a stream stored after a sequence.
 
     Args:
@@ -261,10 +259,10 @@ async def bodies_after(client: Client, stream: str, subject: str, after: int, li
     bodies: list[bytes] = []
     while len(bodies) < limit:
         wanted = {"seq": after + 1, "next_by_subj": subject}
-        stored = await _ask(client, f"STREAM.MSG.GET.{stream}", wanted, _Stored)
-        if stored is None or (stored.error is not None and stored.error.err_code == _NO_MESSAGE):
+        stored = await _request(client, f"STREAM.MSG.GET.{stream}", wanted, _StoredMessageResponse)
+        if stored is None or (stored.error is not None and stored.error.err_code == _MESSAGE_NOT_FOUND):
             break
-        _check(stored.error)
+        _raise_for_error(stored.error)
         bodies.append(stored.message.data)
         after = stored.message.seq
     return bodies
@@ -276,35 +274,35 @@ async def remove_consumer(client: Client, stream: str, name: str) -> None:
     Raises:
         BrokerError: The broker rejects the request.
     """
-    deleted = await _ask(client, f"CONSUMER.DELETE.{stream}.{name}", {}, _ConsumerInfo)
+    deleted = await _request(client, f"CONSUMER.DELETE.{stream}.{name}", {}, _ConsumerInfo)
     if (
         deleted is not None
         and deleted.error is not None
-        and deleted.error.err_code not in (_NO_CONSUMER, _NO_STREAM)
+        and deleted.error.err_code not in (_CONSUMER_NOT_FOUND, _STREAM_NOT_FOUND)
     ):
-        _check(deleted.error)
+        _raise_for_error(deleted.error)
 
 
-def _check(error: _Error | None) -> None:
+def _raise_for_error(error: _ApiError | None) -> None:
     """Raise ``BrokerError`` if there is an error."""
     if error is not None:
-        raise BrokerTrouble(f"JetStream: {error.description}")
+        raise BrokerError(f"JetStream: {error.description}")
 
 
-async def _ask(client: Client, operation: str, body: dict[str, object], kind: type[T]) -> T | None:
+async def _request(client: Client, operation: str, body: dict[str, object], response_type: type[T]) -> T | None:
     """Return the response to an API request, or ``None`` if there is no responder."""
     from nats.errors import Error, NoRespondersError
 
     try:
-        response = await client.request(f"$JS.API.{operation}", msgspec.json.encode(body), timeout=_SECONDS)
-        return msgspec.json.decode(response.data, type=kind)
+        response = await client.request(f"$JS.API.{operation}", msgspec.json.encode(body), timeout=_REQUEST_TIMEOUT)
+        return msgspec.json.decode(response.data, type=response_type)
     except NoRespondersError:
         return None
     except TimeoutError:
-        raise BrokerTrouble(
-            f"JetStream did not respond to {operation.partition('.fnkit')[0]} within {_SECONDS:g} s"
+        raise BrokerError(
+            f"JetStream did not respond to {operation.partition('.fnkit')[0]} within {_REQUEST_TIMEOUT:g} s"
         ) from None
     except Error as error:
-        raise BrokerTrouble(str(error)) from None
+        raise BrokerError(str(error)) from None
     except msgspec.MsgspecError:
-        raise BrokerTrouble("the response of JetStream cannot be decoded") from None
+        raise BrokerError("the response of JetStream cannot be decoded") from None

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["BrokerTrouble", "Fate", "Intake", "Listener", "Message"]
+__all__ = ["BrokerError", "BrokerOutcome", "Prefetch", "MessageSource", "Message"]
 
 
-class BrokerTrouble(Exception):
+class BrokerError(Exception):
     """The broker refuses a request, cannot be reached, or has no such queue.
 
     The message is shown to users and must not contain secrets.
@@ -25,7 +25,7 @@ class BrokerTrouble(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class BrokerOutcome:
     """What the broker tells about the outcome of a message.
 
     Attributes:
@@ -34,7 +34,7 @@ class Fate:
     """
 
     status: str
-    words: str
+    reason: str
 
 
 class Message(Protocol):
@@ -66,21 +66,21 @@ class Message(Protocol):
         """
         ...
 
-    async def done(self) -> None:
+    async def ack(self) -> None:
         """Acknowledge the message after the function handled it."""
 
-    async def again(self, delay: float) -> None:
+    async def nack(self, delay: float) -> None:
         """Have the broker deliver the message again.
 
         Args:
             delay: Real seconds until then; 0 for at once.
         """
 
-    async def bury(self) -> None:
+    async def terminate(self) -> None:
         """Remove the message after its last failed attempt. The delivery log must have stored it before."""
 
 
-class Listener(Protocol):
+class MessageSource(Protocol):
     """Receives the messages of one trigger from its broker.
 
     Attributes:
@@ -95,12 +95,12 @@ class Listener(Protocol):
     """
 
     kind: str
-    pulls_ahead: bool
-    spacing: float
-    keep_every: float
-    redrives: bool
+    can_prefetch: bool
+    retry_delay: float
+    lease_interval: float
+    has_redrive_policy: bool
 
-    async def listen(self, prefetch: Intake, report: Callable[[str], None]) -> None:
+    async def listen(self, prefetch: Prefetch, report: Callable[[str], None]) -> None:
         """Receive messages until cancelled.
 
         Args:
@@ -112,10 +112,10 @@ class Listener(Protocol):
             BrokerError: It does not work. The caller calls the method again after a while.
         """
 
-    async def keep(self, messages: Sequence[Message]) -> None:
+    async def extend(self, messages: Sequence[Message]) -> None:
         """Extend the leases of messages in flight, so that the broker does not deliver them to another consumer."""
 
-    async def fates(self, unheld_since: Mapping[str, float]) -> Mapping[str, Fate]:
+    async def lookup_outcomes(self, unheld_since: Mapping[str, float]) -> Mapping[str, BrokerOutcome]:
         """Look up the outcomes of pending deliveries whose messages this process does not hold.
 
         Args:
@@ -132,7 +132,7 @@ class Listener(Protocol):
         """Release the connection. No message is in flight any more."""
 
 
-class Intake:
+class Prefetch:
     """Passes messages from a source to free delivery slots, and buffers those that were requested ahead of demand.
 
     Attributes:
@@ -141,80 +141,80 @@ class Intake:
     """
 
     def __init__(self) -> None:
-        self.on_wanted: Callable[[], None] = lambda: None
-        self.ahead = 0
-        self._hands: deque[asyncio.Future[Message]] = deque()
-        self._waiting: deque[Message] = deque()
-        self._coming: set[str] = set()
-        self._grew = asyncio.Event()
+        self.on_demand: Callable[[], None] = lambda: None
+        self.limit = 0
+        self._free_slots: deque[asyncio.Future[Message]] = deque()
+        self._buffer: deque[Message] = deque()
+        self._delayed_ids: set[str] = set()
+        self._demand_grew = asyncio.Event()
 
     @property
-    def wanted(self) -> int:
+    def demand(self) -> int:
         """Number of messages that the source may request now."""
-        return len(self._hands) - len(self._waiting) + self.ahead
+        return len(self._free_slots) - len(self._buffer) + self.limit
 
     @property
-    def idle(self) -> int:
+    def free_slots(self) -> int:
         """Number of free delivery slots."""
-        return len(self._hands)
+        return len(self._free_slots)
 
-    def offer(self, message: Message) -> None:
+    def put(self, message: Message) -> None:
         """Pass a message to the delivery slot that has been free for longest; without a free one, buffer it."""
-        while self._hands:
-            getter = self._hands.popleft()
+        while self._free_slots:
+            getter = self._free_slots.popleft()
             if not getter.done():
                 getter.set_result(message)
                 return
-        self._waiting.append(message)
+        self._buffer.append(message)
 
-    def offer_later(self, message: Message, delay: float) -> None:
+    def put_later(self, message: Message, delay: float) -> None:
         """Put a message after a delay. For messages that no broker stores in the meantime.
 
         Args:
             message: The message.
             delay: Real seconds.
         """
-        self._coming.add(message.id)
-        asyncio.get_running_loop().call_later(delay, self._came, message)
+        self._delayed_ids.add(message.id)
+        asyncio.get_running_loop().call_later(delay, self._put_delayed, message)
 
-    def has(self, message_id: str) -> bool:
+    def contains(self, message_id: str) -> bool:
         """Whether a message is buffered or put later."""
-        return message_id in self._coming or any(one.id == message_id for one in self._waiting)
+        return message_id in self._delayed_ids or any(one.id == message_id for one in self._buffer)
 
-    def give_up(self) -> list[Message]:
+    def drain(self) -> list[Message]:
         """Remove and return the buffered messages."""
-        buffered, self._waiting = list(self._waiting), deque()
+        buffered, self._buffer = list(self._buffer), deque()
         return buffered
 
     @property
-    def waiting(self) -> list[Message]:
+    def buffered(self) -> list[Message]:
         """The buffered messages."""
-        return list(self._waiting)
+        return list(self._buffer)
 
-    async def next(self) -> Message:
+    async def get(self) -> Message:
         """Wait for the next message. The caller is a free delivery slot."""
-        if self._waiting:
-            message = self._waiting.popleft()
-            self.on_wanted()
+        if self._buffer:
+            message = self._buffer.popleft()
+            self.on_demand()
             return message
         getter: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._hands.append(getter)
-        getter.add_done_callback(self._let_go)
-        self._grew.set()
-        self.on_wanted()
+        self._free_slots.append(getter)
+        getter.add_done_callback(self._on_slot_done)
+        self._demand_grew.set()
+        self.on_demand()
         return await getter
 
-    async def hungry(self) -> int:
+    async def wait_for_demand(self) -> int:
         """Wait until there is demand, and return it."""
-        while self.wanted <= 0:
-            self._grew.clear()
-            await self._grew.wait()
-        return self.wanted
+        while self.demand <= 0:
+            self._demand_grew.clear()
+            await self._demand_grew.wait()
+        return self.demand
 
-    def _came(self, message: Message) -> None:
-        self._coming.discard(message.id)
-        self.offer(message)
+    def _put_delayed(self, message: Message) -> None:
+        self._delayed_ids.discard(message.id)
+        self.put(message)
 
-    def _let_go(self, getter: asyncio.Future[Message]) -> None:
-        if getter.cancelled() and getter in self._hands:
-            self._hands.remove(getter)
+    def _on_slot_done(self, getter: asyncio.Future[Message]) -> None:
+        if getter.cancelled() and getter in self._free_slots:
+            self._free_slots.remove(getter)

@@ -11,38 +11,38 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from fnkit.platform.layout import LogPushSettings
-from fnkit.platform.logql.entries import Entry
+from fnkit.platform.layout import LokiPushSettings
+from fnkit.platform.logql.entries import LogEntry
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["LogReceiver", "NotTakenError", "RefusedError", "push_body"]
+__all__ = ["LokiClient", "TemporarilyRejected", "PermanentlyRejected", "encode_push"]
 
-_SECONDS: Final = (5.0, 30.0)  # seconds to connect, and between two bytes of the response
-_TAKEN: Final = range(200, 300)
-_LATER: Final = frozenset({401, 403, 404, 408, 425, 429})
+_TIMEOUTS: Final = (5.0, 30.0)  # seconds to connect, and between two bytes of the response
+_SUCCESS_STATUSES: Final = range(200, 300)
+_RETRYABLE_STATUSES: Final = frozenset({401, 403, 404, 408, 425, 429})
 """Statuses that do not depend on the lines: wrong credentials or URL, which may be corrected, and rate limits."""
 
-_TOO_LARGE: Final = 413
-_LONGEST_WAIT: Final = 300.0
-_SHOWN: Final = 300
+_PAYLOAD_TOO_LARGE: Final = 413
+_MAX_RETRY_AFTER: Final = 300.0
+_MAX_ECHO: Final = 300
 _encoder: Final = msgspec.json.Encoder()
 
 
-class NotTakenError(Exception):
+class TemporarilyRejected(Exception):
     """The lines were not accepted now, but may be later.
 
     Attributes:
         retry_after: The seconds to wait that the server asked for, or 0.
     """
 
-    def __init__(self, message: str, wait: float = 0.0) -> None:
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
-        self.wait = wait
+        self.retry_after = retry_after
 
 
-class RefusedError(Exception):
+class PermanentlyRejected(Exception):
     """The server rejected the lines for good.
 
     Attributes:
@@ -59,19 +59,19 @@ class _PushStream(msgspec.Struct, frozen=True):
     values: list[tuple[str, str, dict[str, str]]]
 
 
-class _Push(msgspec.Struct, frozen=True):
+class _PushRequest(msgspec.Struct, frozen=True):
     streams: list[_PushStream]
 
 
-class LogReceiver:
+class LokiClient:
     """A Loki server. ``name`` is its URL without credentials, for log messages."""
 
-    def __init__(self, settings: LogPushSettings) -> None:
+    def __init__(self, settings: LokiPushSettings) -> None:
         self.name = settings.url
         self._settings = settings
         self._session: requests.Session | None = None
 
-    def push(self, entries: list[Entry]) -> None:
+    def push(self, entries: list[LogEntry]) -> None:
         """Push lines. Blocks until the server responded.
 
         Raises:
@@ -87,20 +87,20 @@ class LogReceiver:
                 {"Content-Type": "application/json", "Content-Encoding": "gzip", "User-Agent": "fnkit"}
             )
             self._session.headers.update(dict(self._settings.headers))
-        body = gzip.compress(push_body(entries), compresslevel=1)
+        body = gzip.compress(encode_push(entries), compresslevel=1)
         try:
-            response = self._session.post(self._settings.url, data=body, timeout=_SECONDS, allow_redirects=False)
+            response = self._session.post(self._settings.url, data=body, timeout=_TIMEOUTS, allow_redirects=False)
         except requests.RequestException as error:
-            raise NotTakenError(type(error).__name__) from None
-        if response.status_code in _TAKEN:
+            raise TemporarilyRejected(type(error).__name__) from None
+        if response.status_code in _SUCCESS_STATUSES:
             return
-        text = f"{response.status_code} {response.text[:_SHOWN].strip()}"
-        if response.status_code in _LATER or response.status_code not in range(400, 500):
-            raise NotTakenError(text, _wait(response.headers.get("Retry-After", "")))
-        raise RefusedError(text, too_large=response.status_code == _TOO_LARGE)
+        text = f"{response.status_code} {response.text[:_MAX_ECHO].strip()}"
+        if response.status_code in _RETRYABLE_STATUSES or response.status_code not in range(400, 500):
+            raise TemporarilyRejected(text, _parse_retry_after(response.headers.get("Retry-After", "")))
+        raise PermanentlyRejected(text, too_large=response.status_code == _PAYLOAD_TOO_LARGE)
 
 
-def push_body(entries: list[Entry]) -> bytes:
+def encode_push(entries: list[LogEntry]) -> bytes:
     """Return the body of a push request: the lines grouped by stream, in their order, with their metadata."""
     streams: dict[int, _PushStream] = {}
     for entry in entries:
@@ -109,11 +109,11 @@ def push_body(entries: list[Entry]) -> bytes:
         if stream is None:
             stream = streams[id(entry.stream)] = _PushStream(dict(entry.stream), [])
         stream.values.append((str(entry.time), entry.line, dict(entry.metadata)))
-    return _encoder.encode(_Push(list(streams.values())))
+    return _encoder.encode(_PushRequest(list(streams.values())))
 
 
-def _wait(text: str) -> float:
-    return min(float(text), _LONGEST_WAIT) if text.isdecimal() else 0.0
+def _parse_retry_after(text: str) -> float:
+    return min(float(text), _MAX_RETRY_AFTER) if text.isdecimal() else 0.0
 
 
 def _is_loopback(url: str) -> bool:

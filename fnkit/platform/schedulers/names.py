@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import uuid
 
-__all__ = ["Names"]
+__all__ = ["IdGenerator"]
 
 
-class Names:
+class IdGenerator:
     """Generates ids in the form of version 4 UUIDs: a random prefix, which is chosen once, and a 48-bit counter.
 
     A random id each time would cost a system call, and its rows would be scattered over the whole index of the
@@ -16,9 +16,9 @@ class Names:
     """
 
     def __init__(self) -> None:
-        self._beginning = str(uuid.uuid4())[:24]
-        self._numbers = itertools.count()
+        self._prefix = str(uuid.uuid4())[:24]
+        self._counter = itertools.count()
 
     def next(self) -> str:
         """Return a new id."""
-        return f"{self._beginning}{next(self._numbers):012x}"
+        return f"{self._prefix}{next(self._counter):012x}"

@@ -14,14 +14,14 @@ from typing import Any, Final
 
 from fnkit.platform.brokers.credentials import CredentialsUnreadable, read_credentials, read_seed
 from fnkit.platform.brokers.model import NatsBroker
-from fnkit.platform.schedulers.listening import BrokerTrouble
+from fnkit.platform.schedulers.listening import BrokerError
 
-__all__ = ["access", "is_by_tls"]
+__all__ = ["connect_options", "requires_tls"]
 
-_TLS_KEYS: Final = ("certificate", "client_certificate")
+_CERTIFICATE_KEYS: Final = ("certificate", "client_certificate")
 
 
-def access(broker: NatsBroker) -> dict[str, Any]:
+def connect_options(broker: NatsBroker) -> dict[str, Any]:
     """Return the keyword arguments of nats-py's ``connect`` for the credentials and certificates of a broker.
 
     Raises:
@@ -33,26 +33,26 @@ def access(broker: NatsBroker) -> dict[str, Any]:
             jwt, seed = read_credentials(Path(broker.credentials).expanduser())
             options |= {
                 "user_jwt_cb": lambda: bytearray(jwt.encode()),
-                "signature_cb": _signing(seed, "credentials"),
+                "signature_cb": _signature_callback(seed, "credentials"),
             }
         if broker.nkey:
             seed = read_seed(broker.nkey)
-            _signing(seed, "nkey")
+            _signature_callback(seed, "nkey")
             options["nkeys_seed_str"] = seed
     except CredentialsUnreadable as error:
-        raise BrokerTrouble(f"NATS: {error}; check brokers.toml") from None
-    if any(getattr(broker, key) for key in _TLS_KEYS):
-        options["tls"] = _context(broker)
+        raise BrokerError(f"NATS: {error}; check brokers.toml") from None
+    if any(getattr(broker, key) for key in _CERTIFICATE_KEYS):
+        options["tls"] = _create_ssl_context(broker)
     return {name: value for name, value in options.items() if value}
 
 
-def is_by_tls(broker: NatsBroker) -> bool:
+def requires_tls(broker: NatsBroker) -> bool:
     """Return whether nothing may be sent to the broker before the TLS handshake."""
     schemes = {one.strip().partition(":")[0] for one in broker.url.split(",")}
-    return "tls" in schemes or ("nats" in schemes and any(getattr(broker, key) for key in _TLS_KEYS))
+    return "tls" in schemes or ("nats" in schemes and any(getattr(broker, key) for key in _CERTIFICATE_KEYS))
 
 
-def _signing(seed: str, key: str) -> Callable[[str], bytes]:
+def _signature_callback(seed: str, key: str) -> Callable[[str], bytes]:
     """Return the callback that signs the nonce of a server.
 
     Raises:
@@ -61,7 +61,7 @@ def _signing(seed: str, key: str) -> Callable[[str], bytes]:
     try:
         import nkeys
     except ImportError:
-        raise BrokerTrouble(
+        raise BrokerError(
             f"NATS: {key} requires nkeys: pip install 'fnkit[queues]', then start the platform again"
         ) from None
 
@@ -75,11 +75,11 @@ def _signing(seed: str, key: str) -> Callable[[str], bytes]:
     except (nkeys.NkeysError, ValueError):
         is_valid = False
     if not is_valid:
-        raise BrokerTrouble(f"NATS: {key} in brokers.toml contains an invalid seed")
+        raise BrokerError(f"NATS: {key} in brokers.toml contains an invalid seed")
     return sign
 
 
-def _context(broker: NatsBroker) -> ssl.SSLContext:
+def _create_ssl_context(broker: NatsBroker) -> ssl.SSLContext:
     """Return the TLS context: CAs that are trusted, and the client certificate.
 
     Raises:
@@ -89,18 +89,18 @@ def _context(broker: NatsBroker) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=authority)
     except OSError as error:
-        raise BrokerTrouble(_unreadable("certificate", broker.certificate, error)) from None
+        raise BrokerError(_certificate_error("certificate", broker.certificate, error)) from None
     if broker.client_certificate:
         certificate, key = Path(broker.client_certificate).expanduser(), Path(broker.client_key).expanduser()
         try:
             # Without a password callback, OpenSSL would ask for the passphrase on the terminal.
             context.load_cert_chain(certificate, key if broker.client_key else None, password=lambda: "")
         except (OSError, ValueError) as error:
-            raise BrokerTrouble(_unreadable("client_certificate", broker.client_certificate, error)) from None
+            raise BrokerError(_certificate_error("client_certificate", broker.client_certificate, error)) from None
     return context
 
 
-def _unreadable(key: str, file: str, error: OSError | ValueError) -> str:
+def _certificate_error(key: str, file: str, error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
         return f"NATS: {key} in brokers.toml: {file} cannot be read: {error.strerror}"
     if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":

@@ -18,32 +18,37 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from fnkit.platform.brokers.model import NatsBroker
-from fnkit.platform.schedulers.listening import BrokerTrouble
-from fnkit.platform.schedulers.nats_faults import HungUp, address, denial, fault
+from fnkit.platform.schedulers.listening import BrokerError
+from fnkit.platform.schedulers.nats_faults import (
+    ConnectionClosed,
+    broker_address,
+    permission_error,
+    connection_error,
+)
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-__all__ = ["NatsConnection", "NatsConnections", "has_nats"]
+__all__ = ["NatsConnection", "NatsConnections", "is_nats_installed"]
 
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
-_CONNECT_SECONDS: Final = 5
-_DENIED: Final = "permissions violation"
-_STREAMS_CHANGED: Final = "$JS.EVENT.ADVISORY.STREAM.*.*"
+_MIN_BACKOFF: Final = 0.1
+_MAX_BACKOFF: Final = 5.0
+_FLUSH_TIMEOUT: Final = 5
+_PERMISSIONS_VIOLATION: Final = "permissions violation"
+_STREAM_ADVISORIES: Final = "$JS.EVENT.ADVISORY.STREAM.*.*"
 """Advisories of JetStream about streams that were created, changed or deleted."""
-_ASKING: Final = '"$js.api.'
-_ANSWERS: Final = '"_inbox.'
-_DENIALS: Final = 100
-_LASTING_SECONDS: Final = 1.0
-_GATHER_SECONDS: Final = 0.005
-_GRACE_SECONDS: Final = 5.0
+_JETSTREAM_SUBJECT: Final = '"$js.api.'
+_INBOX_SUBJECT: Final = '"_inbox.'
+_MAX_PERMISSION_ERRORS: Final = 100
+_MIN_SESSION_SECONDS: Final = 1.0
+_FLUSH_DELAY: Final = 0.005
+_RECONNECT_GRACE_SECONDS: Final = 5.0
 """Seconds for which a broker that was connected may be away, as during a restart, before triggers report errors."""
 _logger = logging.getLogger(__name__)
 
 
-def has_nats() -> bool:
+def is_nats_installed() -> bool:
     """Return whether nats-py is installed (``fnkit[queues]``)."""
     return find_spec("nats") is not None
 
@@ -60,38 +65,38 @@ class NatsConnection:
     """
 
     def __init__(self, broker: NatsBroker) -> None:
-        self.users = 0
+        self.user_count = 0
         self.streams_changed = asyncio.Event()
-        self.refused = asyncio.Event()
-        self.refusals = 0
+        self.violation_seen = asyncio.Event()
+        self.violations = 0
         # nats-py subscribes to its inbox once per session, so a denial holds for the whole session.
-        self.may_hear_answers = True
+        self.can_receive_replies = True
         self._broker = broker
         self._client: Client | None = None
-        self._fault: str | None = None
-        self._denials: deque[str] = deque(maxlen=_DENIALS)
-        self._gone_since: float | None = None
-        self._changed = asyncio.Event()
-        self._unsaid: deque[tuple[str, bytes]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self._sending: asyncio.Task[None] | None = None
-        self._task = asyncio.ensure_future(self._keep())
+        self._error: str | None = None
+        self._permission_errors: deque[str] = deque(maxlen=_MAX_PERMISSION_ERRORS)
+        self._disconnected_at: float | None = None
+        self._state_changed = asyncio.Event()
+        self._outgoing: deque[tuple[str, bytes]] = deque()
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._flush_task: asyncio.Task[None] | None = None
+        self._session_task = asyncio.ensure_future(self._run_sessions())
 
-    async def client(self) -> Client:
+    async def wait_for_client(self) -> Client:
         """Return the client as soon as there is a session.
 
         Raises:
             BrokerError: The broker was never connected, or not for some seconds.
         """
         while self._client is None:
-            left = self._grace_left()
-            if self._fault is not None and left <= 0:
-                raise BrokerTrouble(self._fault)
+            left = self._remaining_grace()
+            if self._error is not None and left <= 0:
+                raise BrokerError(self._error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), left if self._fault is not None else None)
+                await asyncio.wait_for(self._state_changed.wait(), left if self._error is not None else None)
         return self._client
 
-    def denied(self, consumer: str) -> str:
+    def permission_error(self, consumer: str) -> str:
         """Return the message of a permission violation of a consumer, or ``""`` if there was none.
 
         Each violation is returned once.
@@ -99,125 +104,130 @@ class NatsConnection:
         Args:
             consumer: Name of the consumer or queue group.
         """
-        found = [text for text in self._denials if consumer in text]
+        found = [text for text in self._permission_errors if consumer in text]
         for text in found:
-            self._denials.remove(text)
-        return denial(self._broker, found[-1]) if found else ""
+            self._permission_errors.remove(text)
+        return permission_error(self._broker, found[-1]) if found else ""
 
-    async def lost(self, client: Client) -> None:
+    async def wait_until_lost(self, client: Client) -> None:
         """Return when that session is over."""
         while self._client is client:
-            await self._changed.wait()
+            await self._state_changed.wait()
 
-    def say(self, subject: str, payload: bytes) -> None:
+    def publish(self, subject: str, payload: bytes) -> None:
         """Publish within five milliseconds, together with other messages. Without a session, wait for one.
 
         Writing each acknowledgement to the socket at once would cost as much as handling a message does.
         """
-        self._unsaid.append((subject, payload))
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._say_now)
+        self._outgoing.append((subject, payload))
+        if self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(_FLUSH_DELAY, self._start_flush)
 
-    async def send_said(self) -> None:
+    async def flush(self) -> None:
         """Publish the outgoing messages now, if there is a session."""
         from nats.errors import Error
 
-        while self._unsaid and (client := self._client) is not None:
-            subject, payload = self._unsaid[0]
+        while self._outgoing and (client := self._client) is not None:
+            subject, payload = self._outgoing[0]
             try:
                 await client.publish(subject, payload)
             except Error:
                 return  # sent in the next session
-            self._unsaid.popleft()
+            self._outgoing.popleft()
 
     async def close(self) -> None:
         """Publish the outgoing messages and close the connection."""
-        if self._timer is not None:
-            self._timer.cancel()
-        await self.send_said()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        await self.flush()
         if self._client is not None:
             with contextlib.suppress(Exception):
-                await self._client.flush(_CONNECT_SECONDS)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+                await self._client.flush(_FLUSH_TIMEOUT)
+        self._session_task.cancel()
+        await asyncio.gather(self._session_task, return_exceptions=True)
 
-    def _look_again(self) -> None:
+    def _notify_streams_changed(self) -> None:
         self.streams_changed.set()
         self.streams_changed = asyncio.Event()
 
-    def _say_now(self) -> None:
-        self._timer = None
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.ensure_future(self.send_said())
+    def _start_flush(self) -> None:
+        self._flush_timer = None
+        if self._flush_task is None or self._flush_task.done():
+            self._flush_task = asyncio.ensure_future(self.flush())
 
-    def _grace_left(self) -> float:
-        if self._gone_since is None:
+    def _remaining_grace(self) -> float:
+        if self._disconnected_at is None:
             return 0.0
-        return self._gone_since + _GRACE_SECONDS - asyncio.get_running_loop().time()
+        return self._disconnected_at + _RECONNECT_GRACE_SECONDS - asyncio.get_running_loop().time()
 
-    async def _keep(self) -> None:
-        loop, pause = asyncio.get_running_loop(), _FIRST_PAUSE
+    async def _run_sessions(self) -> None:
+        loop, pause = asyncio.get_running_loop(), _MIN_BACKOFF
         while True:
             client = None
             try:
                 client, closed = await self._connect()
                 began = loop.time()
-                self._become(client, None)
+                self._set_state(client, None)
                 await closed.wait()
-                if loop.time() - began > _LASTING_SECONDS:  # else the broker accepts and closes at once
-                    self._gone_since, pause = loop.time(), _FIRST_PAUSE
-                self._become(
-                    None, fault(self._broker, client.last_error or ConnectionError("it closed the connection"))
+                if loop.time() - began > _MIN_SESSION_SECONDS:  # else the broker accepts and closes at once
+                    self._disconnected_at, pause = loop.time(), _MIN_BACKOFF
+                self._set_state(
+                    None,
+                    connection_error(
+                        self._broker, client.last_error or ConnectionError("it closed the connection")
+                    ),
                 )
-            except HungUp as error:
+            except ConnectionClosed as error:
                 # Keep the error that the broker gave earlier: it has more detail than a closed connection.
-                earlier = self._fault if self._fault and self._fault.startswith(error.meaning) else None
-                self._become(None, earlier or str(error))
-            except BrokerTrouble as error:
-                self._become(None, str(error))
+                earlier = self._error if self._error and self._error.startswith(error.message_prefix) else None
+                self._set_state(None, earlier or str(error))
+            except BrokerError as error:
+                self._set_state(None, str(error))
             except Exception:
-                _logger.exception("Unexpected error of NATS broker %s", address(self._broker))
-                self._become(None, f"the NATS broker {address(self._broker)}: internal error; see the log")
+                _logger.exception("Unexpected error of NATS broker %s", broker_address(self._broker))
+                self._set_state(
+                    None, f"the NATS broker {broker_address(self._broker)}: internal error; see the log"
+                )
             finally:
                 if client is not None and not client.is_closed:
                     with contextlib.suppress(Exception):
                         await asyncio.shield(client.close())
             await asyncio.sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            pause = min(_MAX_BACKOFF, pause * 2)
 
-    def _become(self, client: Client | None, fault: str | None) -> None:
-        self._client, self._fault = client, fault
-        self._changed.set()
-        self._changed = asyncio.Event()
-        self._say_now()
+    def _set_state(self, client: Client | None, error: str | None) -> None:
+        self._client, self._error = client, error
+        self._state_changed.set()
+        self._state_changed = asyncio.Event()
+        self._start_flush()
 
     async def _connect(self) -> tuple[Client, asyncio.Event]:
         from nats.errors import Error
 
         from fnkit.platform.schedulers.nats_client import open_client
 
-        self._denials.clear()
-        self.may_hear_answers = True
+        self._permission_errors.clear()
+        self.can_receive_replies = True
 
         def on_error(error: Exception) -> None:
             # nats-py converts the text of some errors to lower case.
-            if _DENIED in (text := str(error).lower()):
-                self._denials.append(text)
-                if _ANSWERS in text:
-                    self.may_hear_answers = False
-                if _ASKING in text or _ANSWERS in text:
-                    self.refusals += 1
+            if _PERMISSIONS_VIOLATION in (text := str(error).lower()):
+                self._permission_errors.append(text)
+                if _INBOX_SUBJECT in text:
+                    self.can_receive_replies = False
+                if _JETSTREAM_SUBJECT in text or _INBOX_SUBJECT in text:
+                    self.violations += 1
                 else:
-                    self._look_again()
-                self.refused.set()
-                self.refused = asyncio.Event()
+                    self._notify_streams_changed()
+                self.violation_seen.set()
+                self.violation_seen = asyncio.Event()
 
         async def on_advisory(_message: Msg) -> None:
-            self._look_again()
+            self._notify_streams_changed()
 
         client, closed = await open_client(self._broker, on_error)
         with contextlib.suppress(Error):  # without permission, changes are found by polling
-            await client.subscribe(_STREAMS_CHANGED, cb=on_advisory)
+            await client.subscribe(_STREAM_ADVISORIES, cb=on_advisory)
         return client, closed
 
 
@@ -227,18 +237,18 @@ class NatsConnections:
     def __init__(self) -> None:
         self._connections: dict[NatsBroker, NatsConnection] = {}
 
-    def take(self, broker: NatsBroker) -> NatsConnection:
+    def acquire(self, broker: NatsBroker) -> NatsConnection:
         """Return the connection to a broker, and open it for the first user. Each call needs one ``release``."""
         connection = self._connections.get(broker)
         if connection is None:
             connection = self._connections[broker] = NatsConnection(broker)
-        connection.users += 1
+        connection.user_count += 1
         return connection
 
-    async def give(self, broker: NatsBroker) -> None:
+    async def release(self, broker: NatsBroker) -> None:
         """End one use of a connection. The last user closes it."""
         connection = self._connections[broker]
-        connection.users -= 1
-        if connection.users == 0:
+        connection.user_count -= 1
+        if connection.user_count == 0:
             del self._connections[broker]
             await connection.close()

@@ -21,12 +21,12 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.records.trigger import NatsSource
 from fnkit.platform.schedulers.jetstream import Stream
 
-__all__ = ["ConsumerBook", "Entry"]
+__all__ = ["ConsumerRegistry", "ConsumerRecord"]
 
-_FACT: Final = "nats_consumers"
+_KEY: Final = "nats_consumers"
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class ConsumerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The consumers of one trigger.
 
     Attributes:
@@ -43,67 +43,72 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     project: str
     region: str
-    since: str
-    streams: Mapping[str, int] = {}
-    made: Mapping[str, str] = {}
+    start_time: str
+    ack_floors: Mapping[str, int] = {}
+    streams_created: Mapping[str, str] = {}
 
-    def floor(self, stream: Stream) -> int:
+    def ack_floor(self, stream: Stream) -> int:
         """Return the sequence up to which the stream's messages were acknowledged; 0 if unknown."""
-        is_same_stream = self.made.get(stream.name, stream.created) == stream.created
-        return self.streams.get(stream.name, 0) if is_same_stream else 0
+        is_same_stream = self.streams_created.get(stream.name, stream.created) == stream.created
+        return self.ack_floors.get(stream.name, 0) if is_same_stream else 0
 
 
-class ConsumerBook:
+class ConsumerRegistry:
     """All records, by trigger id, kept in memory and in the store."""
 
     def __init__(self, context: ControlContext) -> None:
         self._store = context.store
-        self._entries = self._store.facts.get(_FACT, dict[str, Entry]) or {}
+        self._records = self._store.key_values.get(_KEY, dict[str, ConsumerRecord]) or {}
 
-    def entries(self) -> dict[str, Entry]:
+    def all(self) -> dict[str, ConsumerRecord]:
         """Return all records, by trigger id."""
-        return dict(self._entries)
+        return dict(self._records)
 
-    def entry(self, trigger_id: str, source: NatsSource) -> Entry:
+    def get_or_create(self, trigger_id: str, source: NatsSource) -> ConsumerRecord:
         """Return a trigger's record. A new one makes messages count from now on."""
-        record = self._entries.get(trigger_id)
+        record = self._records.get(trigger_id)
         if record is None:
-            record = Entry(
+            record = ConsumerRecord(
                 account=source.account_id,
                 project=source.project_id,
                 region=source.region,
-                since=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+                start_time=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
             )
-            self._write(trigger_id, record)
+            self._save(trigger_id, record)
         return record
 
-    def note(self, trigger_id: str, stream: Stream, floor: int) -> None:
+    def record(self, trigger_id: str, stream: Stream, ack_floor: int) -> None:
         """Record that a trigger has a consumer on a stream, and its acknowledgement floor."""
-        record = self._entries[trigger_id]
-        if (record.streams.get(stream.name), record.made.get(stream.name)) != (floor, stream.created):
-            streams = {**record.streams, stream.name: floor}
-            made = {**record.made, stream.name: stream.created}
-            self._write(trigger_id, msgspec.structs.replace(record, streams=streams, made=made))
+        record = self._records[trigger_id]
+        if (record.ack_floors.get(stream.name), record.streams_created.get(stream.name)) != (
+            ack_floor,
+            stream.created,
+        ):
+            streams = {**record.ack_floors, stream.name: ack_floor}
+            made = {**record.streams_created, stream.name: stream.created}
+            self._save(trigger_id, msgspec.structs.replace(record, ack_floors=streams, streams_created=made))
 
-    def forget(self, trigger_id: str, stream: str | None = None) -> None:
+    def remove(self, trigger_id: str, stream: str | None = None) -> None:
         """Remove one stream from a trigger's record, or the whole record.
 
         Args:
             trigger_id: The trigger.
             stream: The stream; ``None`` for the whole record.
         """
-        record = self._entries.get(trigger_id)
+        record = self._records.get(trigger_id)
         if record is None:
             return
-        streams = {name: floor for name, floor in record.streams.items() if stream is not None and name != stream}
+        streams = {
+            name: floor for name, floor in record.ack_floors.items() if stream is not None and name != stream
+        }
         if stream is None:
-            self._write(trigger_id, None)
+            self._save(trigger_id, None)
         else:
-            self._write(trigger_id, msgspec.structs.replace(record, streams=streams))
+            self._save(trigger_id, msgspec.structs.replace(record, ack_floors=streams))
 
-    def _write(self, trigger_id: str, record: Entry | None) -> None:
-        records = {**self._entries, trigger_id: record}
+    def _save(self, trigger_id: str, record: ConsumerRecord | None) -> None:
+        records = {**self._records, trigger_id: record}
         kept = {name: kept_record for name, kept_record in records.items() if kept_record is not None}
         with self._store.transaction():
-            self._store.facts.put(_FACT, kept)
-        self._entries = kept
+            self._store.key_values.put(_KEY, kept)
+        self._records = kept

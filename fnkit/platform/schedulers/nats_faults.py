@@ -13,42 +13,42 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from fnkit.platform.brokers.model import NatsBroker
-from fnkit.platform.schedulers.listening import BrokerTrouble
+from fnkit.platform.schedulers.listening import BrokerError
 
-__all__ = ["HungUp", "address", "denial", "fault", "refusal", "without_secrets"]
+__all__ = ["ConnectionClosed", "broker_address", "permission_error", "connection_error", "auth_error", "redact"]
 
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
-_LONGEST: Final = 300
-_KINDS: Final = {
+_MAX_LENGTH: Final = 300
+_CREDENTIAL_NAMES: Final = {
     "user": "the user and password",
     "token": "the token",
     "credentials": "the credentials file",
     "nkey": "the nkey",
     "client_certificate": "the client certificate",
 }
-_REFUSALS: Final = ("authorization violation", "authentication timeout", "authorization timeout")
-_EXPIRED: Final = ("authentication expired", "authentication revoked")
-_CLIENT_CERTIFICATE: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA")
+_AUTH_ERRORS: Final = ("authorization violation", "authentication timeout", "authorization timeout")
+_EXPIRY_ERRORS: Final = ("authentication expired", "authentication revoked")
+_CLIENT_CERTIFICATE_ALERTS: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA")
 
 
-class HungUp(BrokerTrouble):
+class ConnectionClosed(BrokerError):
     """The broker required credentials, and closed the connection before its reason was received.
 
     Attributes:
         message_prefix: The most likely meaning, that the broker rejects the credentials.
     """
 
-    def __init__(self, meaning: str) -> None:
-        super().__init__(f"{meaning}: it closed the connection")
-        self.meaning = meaning
+    def __init__(self, message_prefix: str) -> None:
+        super().__init__(f"{message_prefix}: it closed the connection")
+        self.message_prefix = message_prefix
 
 
-def address(broker: NatsBroker) -> str:
+def broker_address(broker: NatsBroker) -> str:
     """Return the URLs of a broker without credentials."""
-    return ", ".join(_bare(one.strip()) for one in broker.url.split(","))
+    return ", ".join(_strip_credentials(one.strip()) for one in broker.url.split(","))
 
 
-def fault(broker: NatsBroker, error: Exception, *, after_tls: bool = False) -> str:
+def connection_error(broker: NatsBroker, error: Exception, *, after_tls: bool = False) -> str:
     """Return the message for an error of the connection to a broker.
 
     Args:
@@ -57,43 +57,43 @@ def fault(broker: NatsBroker, error: Exception, *, after_tls: bool = False) -> s
         after_tls: Whether it occurred while the broker verified the client certificate. The broker may then close
             the connection before the reason is received.
     """
-    subject = f"the NATS broker {address(broker)}"
+    subject = f"the NATS broker {broker_address(broker)}"
     # TLS alerts and NATS errors can only be told apart by their text.
-    text = without_secrets(broker, _own_words(error))
-    if any(one in text.lower() for one in _REFUSALS):
-        return f"{refusal(broker)}: {text}"
-    if any(one in text.lower() for one in _EXPIRED):
-        return f"{subject} no longer accepts {_given(broker)} in brokers.toml: {text}"
+    text = redact(broker, _error_text(error))
+    if any(one in text.lower() for one in _AUTH_ERRORS):
+        return f"{auth_error(broker)}: {text}"
+    if any(one in text.lower() for one in _EXPIRY_ERRORS):
+        return f"{subject} no longer accepts {_credentials_name(broker)} in brokers.toml: {text}"
     if isinstance(error, ssl.SSLError):
-        return f"{subject} {_tls(broker, error, text)}: {text}"
+        return f"{subject} {_tls_error(broker, error, text)}: {text}"
     if after_tls and not isinstance(error, TimeoutError):
-        return f"{subject} {_certificate(broker)}: {text}"
+        return f"{subject} {_client_certificate_error(broker)}: {text}"
     if isinstance(error, TimeoutError):
         return f"{subject} cannot be reached: timed out"
     return f"{subject} cannot be reached: {text}" if isinstance(error, OSError) else f"{subject}: {text}"
 
 
-def refusal(broker: NatsBroker) -> str:
+def auth_error(broker: NatsBroker) -> str:
     """Return the message for rejected or missing credentials, without the broker's reason.
 
     Messages of ``connection_error`` for the same problem begin with it.
     """
-    return f"the NATS broker {address(broker)} {_refuses(broker)}"
+    return f"the NATS broker {broker_address(broker)} {_auth_failure(broker)}"
 
 
-def denial(broker: NatsBroker, text: str) -> str:
+def permission_error(broker: NatsBroker, text: str) -> str:
     """Return the message for a permission violation.
 
     Args:
         broker: The broker.
         text: The error of the broker.
     """
-    redacted = without_secrets(broker, text.removeprefix("nats: "))
-    credentials = _given(broker) or "no credentials"
-    return f"the NATS broker {address(broker)} does not permit this operation with {credentials}: {redacted}"
+    redacted = redact(broker, text.removeprefix("nats: "))
+    credentials = _credentials_name(broker) or "no credentials"
+    return f"the NATS broker {broker_address(broker)} does not permit this operation with {credentials}: {redacted}"
 
 
-def without_secrets(broker: NatsBroker, text: str) -> str:
+def redact(broker: NatsBroker, text: str) -> str:
     """Return the text with all secrets of the broker replaced, shortened to 300 characters."""
     secrets = [broker.password, broker.token, broker.nkey]
     for one in broker.url.split(","):
@@ -105,10 +105,10 @@ def without_secrets(broker: NatsBroker, text: str) -> str:
     # Longest first: a secret may contain another one.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "…")
-    return text[:_LONGEST]
+    return text[:_MAX_LENGTH]
 
 
-def _own_words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     match error:
         case ssl.SSLCertVerificationError():
             return error.verify_message or "verification failed"
@@ -123,34 +123,34 @@ def _own_words(error: Exception) -> str:
             return str(error).removeprefix("nats: ").strip().strip("'") or type(error).__name__
 
 
-def _tls(broker: NatsBroker, error: ssl.SSLError, text: str) -> str:
+def _tls_error(broker: NatsBroker, error: ssl.SSLError, text: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return "presented an untrusted certificate; check url and certificate in brokers.toml"
-    if any(one in text for one in _CLIENT_CERTIFICATE):
-        return _certificate(broker)
+    if any(one in text for one in _CLIENT_CERTIFICATE_ALERTS):
+        return _client_certificate_error(broker)
     return "failed the TLS handshake"
 
 
-def _certificate(broker: NatsBroker) -> str:
+def _client_certificate_error(broker: NatsBroker) -> str:
     verb = "rejects the" if broker.client_certificate else "requires a"
     return f"{verb} client certificate; check client_certificate in brokers.toml"
 
 
-def _refuses(broker: NatsBroker) -> str:
-    credentials = _given(broker)
+def _auth_failure(broker: NatsBroker) -> str:
+    credentials = _credentials_name(broker)
     if credentials:
         return f"rejects {credentials} in brokers.toml"
     return "requires credentials, but brokers.toml has none for it"
 
 
-def _given(broker: NatsBroker) -> str:
+def _credentials_name(broker: NatsBroker) -> str:
     """Return the name of the kind of credentials that are configured, or ``""``."""
     parts = urlsplit(broker.url.partition(",")[0])
     if parts.username:
-        return _KINDS["user"] if parts.password else _KINDS["token"]
-    return next((name for key, name in _KINDS.items() if getattr(broker, key)), "")
+        return _CREDENTIAL_NAMES["user"] if parts.password else _CREDENTIAL_NAMES["token"]
+    return next((name for key, name in _CREDENTIAL_NAMES.items() if getattr(broker, key)), "")
 
 
-def _bare(url: str) -> str:
+def _strip_credentials(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

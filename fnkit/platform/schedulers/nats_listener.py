@@ -20,33 +20,33 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.records.trigger import NatsSource
-from fnkit.platform.schedulers.attempts import SPACING_SECONDS
+from fnkit.platform.schedulers.attempts import RETRY_DELAY_SECONDS
 from fnkit.platform.schedulers.jetstream import (
     ACK_WAIT_SECONDS,
     Stream,
-    ack_floor,
+    get_ack_floor,
     ensure_consumer,
     find_stream,
-    last_sequence,
+    get_last_sequence,
     remove_consumer,
 )
-from fnkit.platform.schedulers.listening import BrokerTrouble, Fate, Intake, Message
+from fnkit.platform.schedulers.listening import BrokerError, BrokerOutcome, Prefetch, Message
 from fnkit.platform.schedulers.nats_connection import NatsConnection, NatsConnections
-from fnkit.platform.schedulers.nats_consumers import ConsumerBook
-from fnkit.platform.schedulers.nats_core import CoreSubscription, Heard
-from fnkit.platform.schedulers.nats_fates import UNKEPT, is_of_stream, stream_fates
+from fnkit.platform.schedulers.nats_consumers import ConsumerRegistry
+from fnkit.platform.schedulers.nats_core import CoreSubscription, BoundedBuffer
+from fnkit.platform.schedulers.nats_fates import NOT_STORED, is_stream_message_id, lookup_stream_outcomes
 from fnkit.platform.schedulers.nats_messages import StreamMessage
-from fnkit.platform.schedulers.nats_pull import Pull
-from fnkit.platform.schedulers.nats_switching import end_hearing
+from fnkit.platform.schedulers.nats_pull import PullConsumer
+from fnkit.platform.schedulers.nats_switching import switch_to_stream
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["NatsListener", "consumer_name"]
+__all__ = ["NatsMessageSource", "consumer_name"]
 
-_LOOK_SECONDS: Final = 30.0
-_BRIEFLY: Final = 0.2
-_FLUSH_SECONDS: Final = 5
+_POLL_INTERVAL: Final = 30.0
+_BACKOFF: Final = 0.2
+_FLUSH_TIMEOUT: Final = 5
 T = TypeVar("T")
 
 
@@ -55,14 +55,14 @@ def consumer_name(trigger_id: str) -> str:
     return f"fnkit-{trigger_id}"
 
 
-class NatsListener:
+class NatsMessageSource:
     """The message source of a NATS trigger."""
 
     kind = "nats"
-    pulls_ahead = True
-    spacing = SPACING_SECONDS
-    keep_every = ACK_WAIT_SECONDS / 3
-    redrives = False
+    can_prefetch = True
+    retry_delay = RETRY_DELAY_SECONDS
+    lease_interval = ACK_WAIT_SECONDS / 3
+    has_redrive_policy = False
 
     def __init__(
         self,
@@ -70,19 +70,19 @@ class NatsListener:
         broker: NatsBroker,
         trigger_id: str,
         source: NatsSource,
-        book: ConsumerBook,
+        registry: ConsumerRegistry,
     ) -> None:
         self._connections = connections
         self._broker = broker
-        self._connection: NatsConnection = connections.take(broker)
+        self._connection: NatsConnection = connections.acquire(broker)
         self._trigger_id = trigger_id
-        self._name = consumer_name(trigger_id)
+        self._consumer_name = consumer_name(trigger_id)
         self._source = source
-        self._book = book
-        self._heard = Heard(source.subject)
-        self._stream_name = ""  # the stream that is, or was last, consumed
+        self._registry = registry
+        self._buffer = BoundedBuffer(source.subject)
+        self._current_stream = ""  # the stream that is, or was last, consumed
 
-    async def listen(self, prefetch: Intake, report: Callable[[str], None]) -> None:
+    async def listen(self, prefetch: Prefetch, report: Callable[[str], None]) -> None:
         """Receive messages until cancelled; switch between streams and the queue subscription.
 
         Args:
@@ -92,62 +92,66 @@ class NatsListener:
         Raises:
             BrokerError: The broker cannot be reached, or permissions are missing.
         """
-        forwarding = asyncio.ensure_future(self._heard.hand_over(prefetch))
+        forwarding = asyncio.ensure_future(self._buffer.forward_to(prefetch))
         try:
             while True:
-                client = await self._connection.client()
-                self._check_rights()
-                stream = await self._stream(client)
+                client = await self._connection.wait_for_client()
+                self._check_permissions()
+                stream = await self._find_stream(client)
                 if stream is None:
-                    await self._hear(client, report)
+                    await self._subscribe_core(client, report)
                     continue
-                self._stream_name = stream.name
-                ack_floor = await self._consumer(client, stream)
-                pull = Pull(self._connection, client, stream.name, self._name, prefetch, ack_floor=ack_floor)
-                await self._until_it_changes(client, stream, asyncio.ensure_future(pull.run()), report)
-        except BrokerTrouble:
+                self._current_stream = stream.name
+                ack_floor = await self._ensure_consumer(client, stream)
+                pull = PullConsumer(
+                    self._connection, client, stream.name, self._consumer_name, prefetch, ack_floor=ack_floor
+                )
+                await self._pull_until_change(client, stream, asyncio.ensure_future(pull.run()), report)
+        except BrokerError:
             # A request without permission gets no response and ends as a timeout. Report the violation instead.
-            self._check_rights()
+            self._check_permissions()
             raise
         finally:
             forwarding.cancel()
 
-    async def keep(self, messages: Sequence[Message]) -> None:
+    async def extend(self, messages: Sequence[Message]) -> None:
         """Restart the acknowledgement timeouts of the stream messages."""
         for message in messages:
             if isinstance(message, StreamMessage):
-                await message.keep()
+                await message.extend()
 
-    async def fates(self, unheld_since: Mapping[str, float]) -> Mapping[str, Fate]:
+    async def lookup_outcomes(self, unheld_since: Mapping[str, float]) -> Mapping[str, BrokerOutcome]:
         """Look up outcomes of pending deliveries by the acknowledgements of the consumer.
 
         Messages of streams are left out while the broker cannot be asked; messages that no stream stores are lost.
         """
-        stream_ids = [message_id for message_id in unheld_since if is_of_stream(message_id)]
-        outcomes = dict.fromkeys(unheld_since.keys() - set(stream_ids), UNKEPT)
+        stream_ids = [message_id for message_id in unheld_since if is_stream_message_id(message_id)]
+        outcomes = dict.fromkeys(unheld_since.keys() - set(stream_ids), NOT_STORED)
         if stream_ids:
-            with contextlib.suppress(BrokerTrouble):
-                client = await self._connection.client()
-                outcomes |= await stream_fates(client, self._name, stream_ids, self._stream_name)
+            with contextlib.suppress(BrokerError):
+                client = await self._connection.wait_for_client()
+                outcomes |= await lookup_stream_outcomes(
+                    client, self._consumer_name, stream_ids, self._current_stream
+                )
         return outcomes
 
     async def close(self) -> None:
         """Release the connection."""
-        await self._connections.give(self._broker)
+        await self._connections.release(self._broker)
 
-    async def _stream(self, client: Client) -> Stream | None:
+    async def _find_stream(self, client: Client) -> Stream | None:
         """Return the stream that covers the subject; ``None`` also if there is no permission to ask."""
-        violations = self._connection.refusals
-        if not self._connection.may_hear_answers:
+        violations = self._connection.violations
+        if not self._connection.can_receive_replies:
             return None
         try:
-            return await self._unless_refused(find_stream(client, self._source.subject), violations)
-        except BrokerTrouble:
-            if self._connection.refusals == violations:
+            return await self._unless_denied(find_stream(client, self._source.subject), violations)
+        except BrokerError:
+            if self._connection.violations == violations:
                 raise
             return None
 
-    async def _unless_refused(self, request: Awaitable[T], violations: int) -> T:
+    async def _unless_denied(self, request: Awaitable[T], violations: int) -> T:
         """Return the response to a JetStream request.
 
         A request without permission gets no response, so a permission violation ends the wait.
@@ -156,23 +160,23 @@ class NatsListener:
             BrokerError: The broker denied permission, or rejected the request.
         """
         task = asyncio.ensure_future(request)
-        violation = asyncio.ensure_future(self._connection.refused.wait())
+        violation = asyncio.ensure_future(self._connection.violation_seen.wait())
         try:
             while not task.done():
                 # Wait on the current event: the connection replaces it each time. Counting violations below catches
                 # one that was reported before.
                 violation.cancel()
-                violation = asyncio.ensure_future(self._connection.refused.wait())
-                self._check_rights()
-                if self._connection.refusals > violations:
-                    raise BrokerTrouble("no permission to use the JetStream API")
+                violation = asyncio.ensure_future(self._connection.violation_seen.wait())
+                self._check_permissions()
+                if self._connection.violations > violations:
+                    raise BrokerError("no permission to use the JetStream API")
                 await asyncio.wait((task, violation), return_when=asyncio.FIRST_COMPLETED)
             return task.result()
         finally:
             task.cancel()
             violation.cancel()
 
-    async def _may_pull(self, client: Client) -> bool:
+    async def _can_pull(self, client: Client) -> bool:
         """Return whether the first pull request reached the broker.
 
         Raises:
@@ -182,51 +186,51 @@ class NatsListener:
 
         await asyncio.sleep(0)  # let the task of the consumer publish its request
         try:
-            await client.flush(_FLUSH_SECONDS)
+            await client.flush(_FLUSH_TIMEOUT)
         except (Error, TimeoutError):
             return False
-        self._check_rights()
+        self._check_permissions()
         return True
 
-    def _check_rights(self) -> None:
-        if message := self._connection.denied(self._name):
-            raise BrokerTrouble(message)
+    def _check_permissions(self) -> None:
+        if message := self._connection.permission_error(self._consumer_name):
+            raise BrokerError(message)
 
-    async def _hear(self, client: Client, report: Callable[[str], None]) -> None:
+    async def _subscribe_core(self, client: Client, report: Callable[[str], None]) -> None:
         """Consume through a queue subscription until the connection is lost or a stream covers the subject."""
-        subscription = CoreSubscription(client, self._source.subject, self._name, self._heard)
+        subscription = CoreSubscription(client, self._source.subject, self._consumer_name, self._buffer)
         try:
-            await subscription.begin()
-            self._check_rights()
+            await subscription.start()
+            self._check_permissions()
             report(f"no stream covers {self._source.subject}: each message is delivered at most once")
-            if (stream := await self._covering(client)) is not None:
-                subscription.hold_back()
-                self._book.entry(self._trigger_id, self._source)
+            if (stream := await self._wait_for_stream(client)) is not None:
+                subscription.pause()
+                self._registry.get_or_create(self._trigger_id, self._source)
                 # The consumer is created after the floor that is recorded here.
-                self._book.note(self._trigger_id, stream, await last_sequence(client, stream.name))
-                after = await self._consumer(client, stream)
-                await end_hearing(client, stream, self._source.subject, after, subscription, self._heard)
+                self._registry.record(self._trigger_id, stream, await get_last_sequence(client, stream.name))
+                after = await self._ensure_consumer(client, stream)
+                await switch_to_stream(client, stream, self._source.subject, after, subscription, self._buffer)
         finally:
-            await subscription.end()
+            await subscription.stop()
 
-    async def _covering(self, client: Client) -> Stream | None:
+    async def _wait_for_stream(self, client: Client) -> Stream | None:
         """Return the stream that covers the subject as soon as there is one; ``None`` if the connection is lost."""
-        lost = asyncio.ensure_future(self._connection.lost(client))
+        lost = asyncio.ensure_future(self._connection.wait_until_lost(client))
         try:
             while not lost.done():
                 changed = self._connection.streams_changed  # taken first, so that a change during the lookup counts
-                self._check_rights()
-                if (stream := await self._stream(client)) is not None:
+                self._check_permissions()
+                if (stream := await self._find_stream(client)) is not None:
                     return stream
-                await self._news(changed, lost)
-        except BrokerTrouble:
+                await self._wait_for_change(changed, lost)
+        except BrokerError:
             if not lost.done():
                 raise
         finally:
             lost.cancel()
         return None
 
-    async def _news(self, changed: asyncio.Event, *others: asyncio.Future[None]) -> None:
+    async def _wait_for_change(self, changed: asyncio.Event, *others: asyncio.Future[None]) -> None:
         """Return when streams may have changed, one of the other futures is done, or the poll interval is over."""
 
         async def wait_changed() -> None:
@@ -234,53 +238,56 @@ class NatsListener:
 
         waiting = asyncio.ensure_future(wait_changed())
         try:
-            await asyncio.wait((waiting, *others), timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, *others), timeout=_POLL_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
 
-    async def _consumer(self, client: Client, stream: Stream) -> int:
+    async def _ensure_consumer(self, client: Client, stream: Stream) -> int:
         """Create the consumer if needed, and return the sequence up to which everything was acknowledged."""
-        record = self._book.entry(self._trigger_id, self._source)
-        after = record.floor(stream)
+        record = self._registry.get_or_create(self._trigger_id, self._source)
+        after = record.ack_floor(stream)
         # Recorded before it is created: an unrecorded consumer would make its stream retain messages forever.
-        self._book.note(self._trigger_id, stream, after)
+        self._registry.record(self._trigger_id, stream, after)
         creation = ensure_consumer(
-            client, stream, self._name, self._source.subject, since=record.since, after=after or None
+            client, stream, self._consumer_name, self._source.subject, since=record.start_time, after=after or None
         )
-        await self._unless_refused(creation, self._connection.refusals)
-        for former in set(record.streams) - {stream.name}:
-            await remove_consumer(client, former, self._name)
-            self._book.forget(self._trigger_id, former)
+        await self._unless_denied(creation, self._connection.violations)
+        for former in set(record.ack_floors) - {stream.name}:
+            await remove_consumer(client, former, self._consumer_name)
+            self._registry.remove(self._trigger_id, former)
         return after
 
-    async def _until_it_changes(
+    async def _pull_until_change(
         self, client: Client, stream: Stream, pulling: asyncio.Task[None], report: Callable[[str], None]
     ) -> None:
         """Let the task pull messages until the connection is lost, the consumer is gone, or the stream changes."""
-        lost, changed = asyncio.ensure_future(self._connection.lost(client)), self._connection.streams_changed
+        lost, changed = (
+            asyncio.ensure_future(self._connection.wait_until_lost(client)),
+            self._connection.streams_changed,
+        )
         try:
-            if not await self._may_pull(client):
-                await asyncio.wait((lost,), timeout=_BRIEFLY)
+            if not await self._can_pull(client):
+                await asyncio.wait((lost,), timeout=_BACKOFF)
                 return
             report(f"stream {stream.name}: each message is delivered at least once")
             while True:
-                await self._news(changed, lost, pulling)
+                await self._wait_for_change(changed, lost, pulling)
                 changed = self._connection.streams_changed
                 if lost.done():
                     return
-                self._check_rights()
+                self._check_permissions()
                 if pulling.done():
                     # The delay prevents a busy loop if the cause persists.
-                    await asyncio.sleep(_BRIEFLY)
+                    await asyncio.sleep(_BACKOFF)
                     pulling.result()
                     return
-                if await self._stream(client) != stream:
+                if await self._find_stream(client) != stream:
                     return
-                floor = await ack_floor(client, stream.name, self._name)
+                floor = await get_ack_floor(client, stream.name, self._consumer_name)
                 if floor is None:
                     return
-                self._book.note(self._trigger_id, stream, floor)
-        except BrokerTrouble:
+                self._registry.record(self._trigger_id, stream, floor)
+        except BrokerError:
             if not lost.done():
                 raise
         finally:

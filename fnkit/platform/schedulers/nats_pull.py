@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from fnkit.platform.schedulers.listening import BrokerTrouble, Intake
+from fnkit.platform.schedulers.listening import BrokerError, Prefetch
 from fnkit.platform.schedulers.nats_connection import NatsConnection
 from fnkit.platform.schedulers.nats_messages import StreamMessage
 
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-__all__ = ["Pull"]
+__all__ = ["PullConsumer"]
 
-_STANDS: Final = 30 * 10**9  # nanoseconds, as in the API of JetStream
-_HEARTBEAT: Final = 5 * 10**9
-_SILENCE_SECONDS: Final = 12.0
-_BATCH: Final = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}'
+_REQUEST_EXPIRY: Final = 30 * 10**9  # nanoseconds, as in the API of JetStream
+_HEARTBEAT_INTERVAL: Final = 5 * 10**9
+_SILENCE_TIMEOUT: Final = 12.0
+_PULL_REQUEST: Final = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}'
 _HEARTBEAT_STATUS: Final = "100"
-_OVER: Final = frozenset({"408", "409"})  # expired; ended by a change of the consumer or of its leader
+_REQUEST_ENDED_STATUSES: Final = frozenset(
+    {"408", "409"}
+)  # expired; ended by a change of the consumer or of its leader
 
 
-class Pull:
+class PullConsumer:
     """The messages of one consumer in one session."""
 
     def __init__(
@@ -38,7 +40,7 @@ class Pull:
         client: Client,
         stream: str,
         consumer: str,
-        prefetch: Intake,
+        prefetch: Prefetch,
         *,
         ack_floor: int = 0,
     ) -> None:
@@ -56,12 +58,12 @@ class Pull:
         self._connection = connection
         self._client = client
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
-        self._intake = prefetch
-        self._taken_up_to = ack_floor
-        self._asked = 0
-        self._wanted = asyncio.Event()
-        self._is_over = False
-        self._heard = 0.0
+        self._prefetch = prefetch
+        self._ack_floor = ack_floor
+        self._requested = 0
+        self._wake_up = asyncio.Event()
+        self._is_stopped = False
+        self._last_received_at = 0.0
 
     async def run(self) -> None:
         """Receive messages until cancelled. Return if the consumer no longer exists or the broker is silent.
@@ -72,79 +74,81 @@ class Pull:
         from nats.errors import Error
 
         inbox = self._client.new_inbox()
-        self._intake.on_wanted = self._look
-        self._wanted.set()
+        self._prefetch.on_demand = self._on_demand
+        self._wake_up.set()
         try:
             subscription = await self._client.subscribe(inbox, cb=self._on_message)
             try:
-                await self._ask(inbox)
+                await self._request_messages(inbox)
             finally:
-                self._intake.on_wanted = lambda: None
+                self._prefetch.on_demand = lambda: None
                 with contextlib.suppress(Error):
                     await subscription.unsubscribe()
         except Error as error:
-            raise BrokerTrouble(f"NATS: {error}") from None
+            raise BrokerError(f"NATS: {error}") from None
 
-    async def _ask(self, inbox: str) -> None:
+    async def _request_messages(self, inbox: str) -> None:
         loop = asyncio.get_running_loop()
-        self._heard = loop.time()
-        watch = asyncio.ensure_future(self._watch())
+        self._last_received_at = loop.time()
+        watch = asyncio.ensure_future(self._watch_heartbeats())
         try:
-            while not self._is_over:
-                self._wanted.clear()
-                if more := self._more():
-                    if self._asked == 0:
-                        self._heard = loop.time()
-                    self._asked += more
-                    await self._connection.send_said()  # acknowledgements and the request share one write
-                    await self._client.publish(self._subject, _BATCH % (more, _STANDS, _HEARTBEAT), reply=inbox)
-                await self._wanted.wait()
+            while not self._is_stopped:
+                self._wake_up.clear()
+                if more := self._next_batch():
+                    if self._requested == 0:
+                        self._last_received_at = loop.time()
+                    self._requested += more
+                    await self._connection.flush()  # acknowledgements and the request share one write
+                    await self._client.publish(
+                        self._subject, _PULL_REQUEST % (more, _REQUEST_EXPIRY, _HEARTBEAT_INTERVAL), reply=inbox
+                    )
+                await self._wake_up.wait()
         finally:
             watch.cancel()
 
-    def _more(self) -> int:
+    def _next_batch(self) -> int:
         """Return how many messages to request now.
 
         A request costs the broker and this process as much as a message does. So messages are requested in batches,
         unless a delivery slot is free that no requested message is on its way to.
         """
-        more = self._intake.wanted - self._asked
-        worthwhile = more * 2 >= self._intake.ahead or self._asked < self._intake.idle
+        more = self._prefetch.demand - self._requested
+        worthwhile = more * 2 >= self._prefetch.limit or self._requested < self._prefetch.free_slots
         return more if more > 0 and worthwhile else 0
 
-    def _look(self) -> None:
-        if not self._wanted.is_set() and self._more():
-            self._wanted.set()
+    def _on_demand(self) -> None:
+        if not self._wake_up.is_set() and self._next_batch():
+            self._wake_up.set()
 
-    async def _watch(self) -> None:
+    async def _watch_heartbeats(self) -> None:
         """Stop when the broker is silent."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(_SILENCE_SECONDS / 4)
-            if self._asked > 0 and loop.time() - self._heard > _SILENCE_SECONDS:
-                self._end()
+            await asyncio.sleep(_SILENCE_TIMEOUT / 4)
+            if self._requested > 0 and loop.time() - self._last_received_at > _SILENCE_TIMEOUT:
+                self._stop()
 
     async def _on_message(self, message: Msg) -> None:
-        self._heard = asyncio.get_running_loop().time()
+        self._last_received_at = asyncio.get_running_loop().time()
         headers = message.headers
         # Messages of the broker itself have no reply subject. A published message may have a Status header too.
         status = headers.get("Status") if headers and not message.reply else None
         if status is None:
-            self._asked -= 1
+            self._requested -= 1
             received = StreamMessage(self._connection, message)
-            if received.sequence > self._taken_up_to:
-                self._intake.offer(received)
+            if received.sequence > self._ack_floor:
+                self._prefetch.put(received)
             else:
-                await received.done()
-                self._wanted.set()
-        elif status in _OVER and headers is not None and "Nats-Pending-Messages" in headers:
-            self._asked -= int(headers["Nats-Pending-Messages"])
-            self._wanted.set()
+                await received.ack()
+                self._wake_up.set()
+        elif status in _REQUEST_ENDED_STATUSES and headers is not None and "Nats-Pending-Messages" in headers:
+            self._requested -= int(headers["Nats-Pending-Messages"])
+            self._wake_up.set()
             if "deleted" in headers.get("Description", "").lower():
-                self._end()
+                self._stop()
         elif status != _HEARTBEAT_STATUS:
-            self._end()  # 503 if the consumer does not exist, and any other status that ends a request
+            self._stop()  # 503 if the consumer does not exist, and any other status that ends a request
 
-    def _end(self) -> None:
-        self._is_over = True
-        self._wanted.set()
+    def _stop(self) -> None:
+        self._is_stopped = True
+        self._wake_up.set()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["covers"]
+__all__ = ["subject_matches"]
 
 
-def covers(patterns: Iterable[str], subject: str) -> bool:
+def subject_matches(patterns: Iterable[str], subject: str) -> bool:
     """Return whether one of the patterns matches every subject that ``subject``, which may be a pattern, matches.
 
     >>> subject_matches(["orders.>"], "orders.*.paid"), subject_matches(["orders.*"], "orders.>")
     (True, False)
     """
-    return any(_covers(pattern.split("."), subject.split(".")) for pattern in patterns)
+    return any(_matches(pattern.split("."), subject.split(".")) for pattern in patterns)
 
 
-def _covers(pattern: list[str], subject: list[str]) -> bool:
+def _matches(pattern: list[str], subject: list[str]) -> bool:
     for position, part in enumerate(pattern):
         if part == ">":
             return len(subject) > position

@@ -12,20 +12,20 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from fnkit.platform.schedulers.jetstream import Stream, bodies_after
-from fnkit.platform.schedulers.listening import BrokerTrouble
-from fnkit.platform.schedulers.nats_core import CoreSubscription, Heard
+from fnkit.platform.schedulers.jetstream import Stream, get_bodies_after
+from fnkit.platform.schedulers.listening import BrokerError
+from fnkit.platform.schedulers.nats_core import CoreSubscription, BoundedBuffer
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["end_hearing"]
+__all__ = ["switch_to_stream"]
 
 _logger = logging.getLogger(__name__)
 
 
-async def end_hearing(
-    client: Client, stream: Stream, subject: str, after: int, subscription: CoreSubscription, buffer: Heard
+async def switch_to_stream(
+    client: Client, stream: Stream, subject: str, after: int, subscription: CoreSubscription, buffer: BoundedBuffer
 ) -> None:
     """End the subscription and deliver the kept messages that the consumer does not deliver.
 
@@ -42,7 +42,7 @@ async def end_hearing(
     """
     kept = await subscription.drain()
     # Messages carry no id that both deliveries share, so compare their bodies.
-    stored = Counter(await _kept(client, stream, subject, after, len(kept)))
+    stored = Counter(await _read_stored_bodies(client, stream, subject, after, len(kept)))
     for body in kept:
         if stored[body]:
             stored[body] -= 1
@@ -50,13 +50,13 @@ async def end_hearing(
             buffer.put(body)
 
 
-async def _kept(client: Client, stream: Stream, subject: str, after: int, number: int) -> list[bytes]:
+async def _read_stored_bodies(client: Client, stream: Stream, subject: str, after: int, number: int) -> list[bytes]:
     """Return the bodies that the stream stored after a sequence.
 
     If they cannot be read, return none: duplicates are better than lost messages.
     """
     try:
-        return await bodies_after(client, stream.name, subject, after, number)
-    except BrokerTrouble as error:
+        return await get_bodies_after(client, stream.name, subject, after, number)
+    except BrokerError as error:
         _logger.info("Messages of stream %s cannot be read: %s", stream.name, error)
         return []

@@ -9,25 +9,25 @@ from typing import Final, Generic, TypeVar
 
 from fnkit.platform.clock import PlatformClock
 
-__all__ = ["Parking"]
+__all__ = ["RetryQueue"]
 
-_PLACES: Final = 1000
-_BYTES: Final = 64 * 1024 * 1024
+_MAX_QUEUED_MESSAGES: Final = 1000
+_MAX_QUEUED_BYTES: Final = 64 * 1024 * 1024
 
 T = TypeVar("T")
 
 
-class Parking(Generic[T]):
+class RetryQueue(Generic[T]):
     """A bounded priority queue of items, ordered by the time at which they are due."""
 
     def __init__(self, clock: PlatformClock) -> None:
         self._clock = clock
         self._heap: list[tuple[float, int, int, T]] = []
-        self._bytes = 0
-        self._numbers = itertools.count()
+        self._total_bytes = 0
+        self._sequence = itertools.count()
         self._changed = asyncio.Event()
 
-    def park(self, item: T, size: int, due: float) -> bool:
+    def put(self, item: T, size: int, due: float) -> bool:
         """Add an item.
 
         Args:
@@ -38,23 +38,23 @@ class Parking(Generic[T]):
         Returns:
             False if the queue is full. An item larger than the limit is accepted if the queue is empty.
         """
-        if len(self._heap) >= _PLACES or (self._heap and self._bytes + size > _BYTES):
+        if len(self._heap) >= _MAX_QUEUED_MESSAGES or (self._heap and self._total_bytes + size > _MAX_QUEUED_BYTES):
             return False
-        self._bytes += size
-        heapq.heappush(self._heap, (due, next(self._numbers), size, item))
+        self._total_bytes += size
+        heapq.heappush(self._heap, (due, next(self._sequence), size, item))
         self._changed.set()
         return True
 
-    def due(self) -> list[T]:
+    def pop_due(self) -> list[T]:
         """Remove and return all items that are due."""
         items, now = [], self._clock.now()
         while self._heap and self._heap[0][0] <= now:
             _, _, size, item = heapq.heappop(self._heap)
-            self._bytes -= size
+            self._total_bytes -= size
             items.append(item)
         return items
 
-    async def wait(self) -> None:
+    async def wait_until_due(self) -> None:
         """Return when an item may be due, or when one was added."""
         self._changed.clear()
         waiters = (

@@ -9,21 +9,21 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from fnkit.platform.schedulers.sqs_faults import SqsAway
+from fnkit.platform.schedulers.sqs_faults import SqsUnavailable
 
-__all__ = ["Batches", "Entry"]
+__all__ = ["RequestBatcher", "BatchEntry"]
 
-Entry = Mapping[str, object]
-_MOST: Final = 10  # the limit of SQS
-_AT_ONCE: Final = 2
+BatchEntry = Mapping[str, object]
+_MAX_BATCH_ENTRIES: Final = 10  # the limit of SQS
+_MAX_CONCURRENT_BATCHES: Final = 2
 
 
-class Batches:
+class RequestBatcher:
     """Batches the entries of one operation. Lives on one event loop."""
 
     def __init__(
         self,
-        send: Callable[[Sequence[Entry]], Awaitable[Mapping[str, Any]]],
+        send: Callable[[Sequence[BatchEntry]], Awaitable[Mapping[str, Any]]],
         parse_failure: Callable[[Mapping[str, Any]], Exception],
     ) -> None:
         """Create a batcher.
@@ -33,32 +33,32 @@ class Batches:
             parse_failure: Returns the exception for an item of ``Failed`` in the response.
         """
         self._send = send
-        self._judge = parse_failure
-        self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._parse_failure = parse_failure
+        self._queue: list[tuple[BatchEntry, asyncio.Future[None]]] = []
+        self._requests: set[asyncio.Task[None]] = set()
 
-    async def put(self, entry: Entry) -> None:
+    async def submit(self, entry: BatchEntry) -> None:
         """Submit an entry, and return when the service has processed it.
 
         Raises:
             BrokerError: The entry, or the request with its batch, failed.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, future))
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._go_on)
+        self._queue.append((entry, future))
+        if len(self._queue) == 1:
+            asyncio.get_running_loop().call_soon(self._send_next)
         await future
 
-    def _go_on(self, finished: asyncio.Task[None] | None = None) -> None:
+    def _send_next(self, finished: asyncio.Task[None] | None = None) -> None:
         if finished is not None:
-            self._under_way.discard(finished)
-        while self._waiting and len(self._under_way) < _AT_ONCE:
-            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-            task = asyncio.ensure_future(self._request(batch))
-            self._under_way.add(task)
-            task.add_done_callback(self._go_on)
+            self._requests.discard(finished)
+        while self._queue and len(self._requests) < _MAX_CONCURRENT_BATCHES:
+            batch, self._queue = self._queue[:_MAX_BATCH_ENTRIES], self._queue[_MAX_BATCH_ENTRIES:]
+            task = asyncio.ensure_future(self._send_batch(batch))
+            self._requests.add(task)
+            task.add_done_callback(self._send_next)
 
-    async def _request(self, batch: list[tuple[Entry, asyncio.Future[None]]]) -> None:
+    async def _send_batch(self, batch: list[tuple[BatchEntry, asyncio.Future[None]]]) -> None:
         ids = [str(number) for number in range(len(batch))]
         errors: dict[str, Exception]
         try:
@@ -68,8 +68,8 @@ class Batches:
         except Exception as failure:  # noqa: BLE001  passed on to the callers of ``submit``
             errors = dict.fromkeys(ids, failure)
         else:
-            errors = dict.fromkeys(ids, SqsAway("the response of SQS omits an entry of the batch"))
-            errors |= {str(item["Id"]): self._judge(item) for item in response.get("Failed") or ()}
+            errors = dict.fromkeys(ids, SqsUnavailable("the response of SQS omits an entry of the batch"))
+            errors |= {str(item["Id"]): self._parse_failure(item) for item in response.get("Failed") or ()}
             for item in response.get("Successful") or ():
                 errors.pop(str(item["Id"]), None)
         for entry_id, (_, future) in zip(ids, batch, strict=True):

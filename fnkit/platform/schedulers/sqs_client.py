@@ -16,20 +16,25 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from fnkit.platform.schedulers.sqs_faults import SqsAway, SqsRefusal, is_passing, refusal
-from fnkit.platform.schedulers.sqs_places import SqsAccess
-from fnkit.platform.schedulers.sqs_wire import Answer, Wires
+from fnkit.platform.schedulers.sqs_faults import (
+    SqsUnavailable,
+    SqsRequestRejected,
+    is_transient,
+    error_from_response,
+)
+from fnkit.platform.schedulers.sqs_places import SqsClientConfig
+from fnkit.platform.schedulers.sqs_wire import SqsResponse, ConnectionPool
 
-__all__ = ["LONGEST_POLL_SECONDS", "SqsClient", "SqsClients", "has_botocore"]
+__all__ = ["MAX_POLL_SECONDS", "SqsClient", "SqsClients", "is_botocore_installed"]
 
-LONGEST_POLL_SECONDS: Final = 20
+MAX_POLL_SECONDS: Final = 20
 """The longest wait that SQS allows for ``ReceiveMessage``."""
 
-_GRACE_SECONDS: Final = 10.0  # added to the wait of a long poll
-_FINE: Final = 200
+_RESPONSE_TIMEOUT: Final = 10.0  # added to the wait of a long poll
+_OK: Final = 200
 
 
-def has_botocore() -> bool:
+def is_botocore_installed() -> bool:
     """Return whether botocore is installed (``fnkit[queues]``)."""
     return find_spec("botocore") is not None
 
@@ -37,10 +42,10 @@ def has_botocore() -> bool:
 class SqsClient:
     """A client of one service with one pair of keys. Lives on one event loop."""
 
-    def __init__(self, access: SqsAccess) -> None:
-        self.access = access
-        self._path = urlsplit(access.endpoint).path or "/"
-        self._wires: Wires | None = None
+    def __init__(self, config: SqsClientConfig) -> None:
+        self.config = config
+        self._path = urlsplit(config.endpoint).path or "/"
+        self._pool: ConnectionPool | None = None
         self._sign: Callable[[str, bytes], dict[str, str]] = lambda _target, _body: {}
         self._lock = asyncio.Lock()
 
@@ -56,62 +61,66 @@ class SqsClient:
             SqsRequestRejected: The service rejects the request.
             ReceiptHandleExpired: The receipt handle of the message is no longer valid.
         """
-        if self._wires is None:
+        if self._pool is None:
             async with self._lock:
-                if self._wires is None:
-                    self._sign, ssl_context = await asyncio.to_thread(_prepared, self.access)
-                    self._wires = Wires(self.access.endpoint, ssl_context)
+                if self._pool is None:
+                    self._sign, ssl_context = await asyncio.to_thread(_create_signer, self.config)
+                    self._pool = ConnectionPool(self.config.endpoint, ssl_context)
         body = msgspec.json.encode(parameters)
         headers = self._sign(f"AmazonSQS.{operation}", body)
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         request = f"POST {self._path} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         wait = parameters.get("WaitTimeSeconds", 0)
         try:
-            response = await self._wires.exchange(request, _GRACE_SECONDS + (wait if isinstance(wait, int) else 0))
+            response = await self._pool.request(request, _RESPONSE_TIMEOUT + (wait if isinstance(wait, int) else 0))
         except TimeoutError:
-            raise SqsAway(f"SQS at {self.access.host} did not respond in time") from None
+            raise SqsUnavailable(f"SQS at {self.config.host} did not respond in time") from None
         except ssl.SSLError as error:
-            raise SqsAway(f"TLS connection to SQS at {self.access.host} failed: {error.reason or error}") from None
+            raise SqsUnavailable(
+                f"TLS connection to SQS at {self.config.host} failed: {error.reason or error}"
+            ) from None
         except OSError as error:
-            raise SqsAway(f"SQS at {self.access.host} cannot be reached: {error.strerror or error}") from None
-        return self._read(response)
+            raise SqsUnavailable(
+                f"SQS at {self.config.host} cannot be reached: {error.strerror or error}"
+            ) from None
+        return self._parse_response(response)
 
     def close(self) -> None:
         """Close the idle connections."""
-        if self._wires is not None:
-            self._wires.close()
+        if self._pool is not None:
+            self._pool.close()
 
-    def _read(self, response: Answer) -> dict[str, Any]:
+    def _parse_response(self, response: SqsResponse) -> dict[str, Any]:
         try:
             document = msgspec.json.decode(response.body or b"{}", type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            message = f"the server at {self.access.host} does not respond with SQS JSON: status {response.status}"
-            if is_passing("", response.status):
-                raise SqsAway(message) from None
-            raise SqsRefusal(message, "") from None
-        if response.status == _FINE:
+            message = f"the server at {self.config.host} does not respond with SQS JSON: status {response.status}"
+            if is_transient("", response.status):
+                raise SqsUnavailable(message) from None
+            raise SqsRequestRejected(message, "") from None
+        if response.status == _OK:
             return document
         # Services also send the code of the older query protocol, in a header. It takes precedence.
         code = response.query_error or str(document.get("__type", "")).rpartition("#")[2] or str(response.status)
         message = str(document.get("message") or document.get("Message") or "")
-        raise refusal(code, message, response.status, self.access)
+        raise error_from_response(code, message, response.status, self.config)
 
 
-def _prepared(access: SqsAccess) -> tuple[Callable[[str, bytes], dict[str, str]], ssl.SSLContext | None]:
+def _create_signer(config: SqsClientConfig) -> tuple[Callable[[str, bytes], dict[str, str]], ssl.SSLContext | None]:
     """Return the signer and, for HTTPS, the TLS context. Runs in a thread, since importing botocore is slow."""
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    signer = SigV4Auth(Credentials(access.access_key, access.secret_key), "sqs", access.region_name)
-    fixed = {"Host": access.host, "Content-Type": "application/x-amz-json-1.0", "User-Agent": "fnkit"}
+    signer = SigV4Auth(Credentials(config.access_key, config.secret_key), "sqs", config.region_name)
+    fixed = {"Host": config.host, "Content-Type": "application/x-amz-json-1.0", "User-Agent": "fnkit"}
 
     def sign(target: str, body: bytes) -> dict[str, str]:
-        request = AWSRequest("POST", access.endpoint, {**fixed, "X-Amz-Target": target}, body)
+        request = AWSRequest("POST", config.endpoint, {**fixed, "X-Amz-Target": target}, body)
         signer.add_auth(request)
         return dict(request.headers.items())
 
-    if urlsplit(access.endpoint).scheme != "https":
+    if urlsplit(config.endpoint).scheme != "https":
         return sign, None
     from botocore.httpsession import get_cert_path
 
@@ -124,18 +133,18 @@ class SqsClients:
     """The clients of this process, one per service and pair of keys, with reference counts."""
 
     def __init__(self) -> None:
-        self._clients: dict[SqsAccess, tuple[SqsClient, int]] = {}
+        self._clients: dict[SqsClientConfig, tuple[SqsClient, int]] = {}
 
-    def take(self, access: SqsAccess) -> SqsClient:
+    def acquire(self, config: SqsClientConfig) -> SqsClient:
         """Return the client for a service. Each call needs one ``release``."""
-        client, users = self._clients.get(access) or (SqsClient(access), 0)
-        self._clients[access] = (client, users + 1)
+        client, users = self._clients.get(config) or (SqsClient(config), 0)
+        self._clients[config] = (client, users + 1)
         return client
 
-    def give(self, access: SqsAccess) -> None:
+    def release(self, config: SqsClientConfig) -> None:
         """End one use of a client. The last user closes it."""
-        client, users = self._clients.pop(access)
+        client, users = self._clients.pop(config)
         if users > 1:
-            self._clients[access] = (client, users - 1)
+            self._clients[config] = (client, users - 1)
         else:
             client.close()

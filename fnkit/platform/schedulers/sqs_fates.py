@@ -10,29 +10,29 @@ from collections.abc import Mapping
 from typing import Final
 
 from fnkit.platform.records.delivery import DeliveryStatus
-from fnkit.platform.schedulers.listening import Fate
-from fnkit.platform.schedulers.sqs_traits import Traits
+from fnkit.platform.schedulers.listening import BrokerOutcome
+from fnkit.platform.schedulers.sqs_traits import QueueAttributes
 
-__all__ = ["queue_fates"]
+__all__ = ["infer_outcomes"]
 
-_LONG_SECONDS: Final = 600.0
+_NEVER_EMPTY_TIMEOUT: Final = 600.0
 """Seconds after which a message of a queue that is never empty counts as gone."""
 
-_NOT_SEEN: Final = Fate(
+_GONE: Final = BrokerOutcome(
     DeliveryStatus.UNKNOWN,
     "the queue no longer delivers the message: it was deleted after success, or another client consumed or "
     "purged it; no response was recorded",
 )
-_NOT_SEEN_AFTER_REDRIVE: Final = Fate(
+_GONE_OR_REDRIVEN: Final = BrokerOutcome(
     DeliveryStatus.UNKNOWN,
     "the queue no longer delivers the message: it was deleted after success, or the redrive policy moved it; "
     "no response was recorded",
 )
 
 
-def queue_fates(
-    unheld_since: Mapping[str, float], attributes: Traits, *, last_empty: float, last_response: float
-) -> dict[str, Fate]:
+def infer_outcomes(
+    unheld_since: Mapping[str, float], attributes: QueueAttributes, *, last_empty: float, last_response: float
+) -> dict[str, BrokerOutcome]:
     """Return the known outcomes. All times are those of the event loop.
 
     Args:
@@ -41,10 +41,10 @@ def queue_fates(
         last_empty: When the queue last had nothing to deliver.
         last_response: When the queue last responded.
     """
-    outcome = _NOT_SEEN_AFTER_REDRIVE if attributes.attempts else _NOT_SEEN
+    outcome = _GONE_OR_REDRIVEN if attributes.max_receive_count else _GONE
     return {
         message: outcome
         for message, released_at in unheld_since.items()
-        if last_empty >= released_at + attributes.held
-        or last_response >= released_at + attributes.held + _LONG_SECONDS
+        if last_empty >= released_at + attributes.lease_seconds
+        or last_response >= released_at + attributes.lease_seconds + _NEVER_EMPTY_TIMEOUT
     }

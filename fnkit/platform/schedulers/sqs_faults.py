@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from fnkit.platform.schedulers.listening import BrokerTrouble
-from fnkit.platform.schedulers.sqs_places import SqsAccess
+from fnkit.platform.schedulers.listening import BrokerError
+from fnkit.platform.schedulers.sqs_places import SqsClientConfig
 
-__all__ = ["HandleGone", "SqsAway", "SqsRefusal", "is_passing", "refusal"]
+__all__ = ["ReceiptHandleExpired", "SqsUnavailable", "SqsRequestRejected", "is_transient", "error_from_response"]
 
-_NO_QUEUE: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"})
-_GONE: Final = frozenset(
+_QUEUE_NOT_FOUND_CODES: Final = frozenset(
+    {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"}
+)
+_EXPIRED_HANDLE_CODES: Final = frozenset(
     {"ReceiptHandleIsInvalid", "MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight"}
 )
-_WRONG_KEYS: Final = frozenset(
+_INVALID_KEY_CODES: Final = frozenset(
     {
         "ExpiredToken",
         "ExpiredTokenException",
@@ -25,8 +27,10 @@ _WRONG_KEYS: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied"})
-_PASSING: Final = frozenset(
+_ACCESS_DENIED_CODES: Final = frozenset(
+    {"AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied"}
+)
+_TRANSIENT_CODES: Final = frozenset(
     {
         "InternalError",
         "InternalFailure",
@@ -49,15 +53,15 @@ _PASSING: Final = frozenset(
         "TooManyRequestsException",
     }
 )
-_SERVER_FAULT: Final = 500
-_TOO_MANY: Final = 429
+_SERVER_ERROR: Final = 500
+_TOO_MANY_REQUESTS: Final = 429
 
 
-class SqsAway(BrokerTrouble):
+class SqsUnavailable(BrokerError):
     """The service is not available now. The same call may succeed later."""
 
 
-class SqsRefusal(BrokerTrouble):
+class SqsRequestRejected(BrokerError):
     """The service rejects a request, and will do so until its configuration or the keys change.
 
     Attributes:
@@ -69,21 +73,21 @@ class SqsRefusal(BrokerTrouble):
         self.code = code
 
     @property
-    def is_of_rights(self) -> bool:
+    def is_access_denied(self) -> bool:
         """Whether the keys lack the permission."""
-        return self.code in _DENIED
+        return self.code in _ACCESS_DENIED_CODES
 
 
-class HandleGone(BrokerTrouble):
+class ReceiptHandleExpired(BrokerError):
     """The message is no longer held: it is visible again, or deleted."""
 
 
-def is_passing(code: str, status: int) -> bool:
+def is_transient(code: str, status: int) -> bool:
     """Return whether an error with this code or HTTP status is transient."""
-    return code in _PASSING or status >= _SERVER_FAULT or status == _TOO_MANY
+    return code in _TRANSIENT_CODES or status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS
 
 
-def refusal(code: str, message: str, status: int, config: SqsAccess) -> BrokerTrouble:
+def error_from_response(code: str, message: str, status: int, config: SqsClientConfig) -> BrokerError:
     """Return the exception for an error response. Its message contains no keys.
 
     Args:
@@ -92,16 +96,16 @@ def refusal(code: str, message: str, status: int, config: SqsAccess) -> BrokerTr
         status: The HTTP status.
         config: The service and the keys.
     """
-    if code in _GONE:
-        return HandleGone("the message's receipt handle has expired")
+    if code in _EXPIRED_HANDLE_CODES:
+        return ReceiptHandleExpired("the message's receipt handle has expired")
     text = message.strip()
     for secret in (config.secret_key, config.access_key):
         text = text.replace(secret, "…") if secret else text
     details = f"{code}: {text}" if text and text != code else code
-    if code in _NO_QUEUE:
-        return SqsRefusal(f"the queue does not exist at {config.host} ({details})", code)
-    if is_passing(code, status):
-        return SqsAway(f"SQS at {config.host} is temporarily unavailable: {details}")
-    if code in _WRONG_KEYS:
-        return SqsRefusal(f"SQS at {config.host} does not accept the keys: {details}", code)
-    return SqsRefusal(f"SQS at {config.host} rejects the request: {details}", code)
+    if code in _QUEUE_NOT_FOUND_CODES:
+        return SqsRequestRejected(f"the queue does not exist at {config.host} ({details})", code)
+    if is_transient(code, status):
+        return SqsUnavailable(f"SQS at {config.host} is temporarily unavailable: {details}")
+    if code in _INVALID_KEY_CODES:
+        return SqsRequestRejected(f"SQS at {config.host} does not accept the keys: {details}", code)
+    return SqsRequestRejected(f"SQS at {config.host} rejects the request: {details}", code)

@@ -7,16 +7,16 @@ from typing import Final
 
 from fnkit.platform.brokers.model import SqsBroker
 from fnkit.platform.records.trigger import QueueSource, SqsSource, TriggerRecord
-from fnkit.platform.schedulers.sqs_client import SqsClients, has_botocore
-from fnkit.platform.schedulers.sqs_listener import SqsListener
-from fnkit.platform.schedulers.sqs_places import SqsPlace, place_anywhere, place_at_broker
+from fnkit.platform.schedulers.sqs_client import SqsClients, is_botocore_installed
+from fnkit.platform.schedulers.sqs_listener import SqsMessageSource
+from fnkit.platform.schedulers.sqs_places import SqsEndpoint, endpoint_of_source, endpoint_at_broker
 
-__all__ = ["SqsKind"]
+__all__ = ["SqsBackend"]
 
 _NOT_INSTALLED: Final = "SQS needs fnkit[queues]: pip install 'fnkit[queues]', then start the platform again"
 
 
-class SqsKind:
+class SqsBackend:
     """The backend of SQS triggers."""
 
     def __init__(
@@ -32,29 +32,29 @@ class SqsKind:
         self._secret_key = secret_key
         self._clients = SqsClients()
 
-    def covers(self, record: TriggerRecord) -> bool:
+    def handles(self, record: TriggerRecord) -> bool:
         """Return whether the trigger's source is SQS."""
         return isinstance(record.source, QueueSource | SqsSource)
 
-    def place(self, record: TriggerRecord) -> SqsPlace | str:
+    def endpoint(self, record: TriggerRecord) -> SqsEndpoint | str:
         """Return the endpoint of a trigger's queue, or the reason why it has none."""
-        if not has_botocore():
+        if not is_botocore_installed():
             return _NOT_INSTALLED
         match record.source:
             case SqsSource() as source:
-                return place_anywhere(source, self._secret_key(record), record.region)
+                return endpoint_of_source(source, self._secret_key(record), record.region)
             case QueueSource() as source:
                 broker = self._broker_for(source.project_id, source.region)
-                return broker if isinstance(broker, str) else place_at_broker(source, broker)
+                return broker if isinstance(broker, str) else endpoint_at_broker(source, broker)
             case other:
                 raise TypeError(other)
 
-    def listener(self, record: TriggerRecord) -> SqsListener:
+    def create_source(self, record: TriggerRecord) -> SqsMessageSource:
         """Create the message source of a trigger."""
-        endpoint = self.place(record)
+        endpoint = self.endpoint(record)
         if isinstance(endpoint, str):
             raise TypeError(endpoint)
-        return SqsListener(self._clients, endpoint)
+        return SqsMessageSource(self._clients, endpoint)
 
-    def gone(self, trigger_id: str) -> None:
+    def on_deleted(self, trigger_id: str) -> None:
         """Do nothing: a queue stores nothing about its consumers."""

@@ -11,37 +11,37 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from fnkit.platform.schedulers.attempts import ATTEMPTS
-from fnkit.platform.schedulers.listening import Fate, Intake, Message
+from fnkit.platform.schedulers.attempts import MAX_ATTEMPTS
+from fnkit.platform.schedulers.listening import BrokerOutcome, Prefetch, Message
 from fnkit.platform.schedulers.sqs_client import SqsClients
-from fnkit.platform.schedulers.sqs_fates import queue_fates
-from fnkit.platform.schedulers.sqs_faults import SqsAway
-from fnkit.platform.schedulers.sqs_messages import Groups, SqsMessage
-from fnkit.platform.schedulers.sqs_places import SqsPlace
-from fnkit.platform.schedulers.sqs_polls import Polls
+from fnkit.platform.schedulers.sqs_fates import infer_outcomes
+from fnkit.platform.schedulers.sqs_faults import SqsUnavailable
+from fnkit.platform.schedulers.sqs_messages import FifoOrdering, SqsMessage
+from fnkit.platform.schedulers.sqs_places import SqsEndpoint
+from fnkit.platform.schedulers.sqs_polls import Poller
 from fnkit.platform.schedulers.sqs_queue import SqsQueue
 
-__all__ = ["SqsListener"]
+__all__ = ["SqsMessageSource"]
 
-_LOOK_SECONDS: Final = 30.0
-_FIRST_KEEP_SECONDS: Final = 1.0  # until the visibility timeout of the queue is known
+_REFRESH_INTERVAL: Final = 30.0
+_INITIAL_LEASE_INTERVAL: Final = 1.0  # until the visibility timeout of the queue is known
 
 
-class SqsListener:
+class SqsMessageSource:
     """The message source of an SQS trigger."""
 
     kind = "sqs"
-    pulls_ahead = False
+    can_prefetch = False
 
-    def __init__(self, clients: SqsClients, endpoint: SqsPlace) -> None:
+    def __init__(self, clients: SqsClients, endpoint: SqsEndpoint) -> None:
         self._clients = clients
-        self._place = endpoint
-        self._queue = SqsQueue(clients.take(endpoint.access), endpoint)
-        self._groups: Groups | None = None
-        self._told()
-        self.keep_every = _FIRST_KEEP_SECONDS
+        self._endpoint = endpoint
+        self._queue = SqsQueue(clients.acquire(endpoint.config), endpoint)
+        self._ordering: FifoOrdering | None = None
+        self._apply_attributes()
+        self.lease_interval = _INITIAL_LEASE_INTERVAL
 
-    async def listen(self, prefetch: Intake, report: Callable[[str], None]) -> None:
+    async def listen(self, prefetch: Prefetch, report: Callable[[str], None]) -> None:
         """Receive messages until cancelled.
 
         Args:
@@ -53,58 +53,59 @@ class SqsListener:
         """
         queue = self._queue
         await queue.open()
-        self._told()
-        report(self._words())
-        ordering = self._groups = self._groups or Groups(prefetch.offer)
-        polling = asyncio.ensure_future(Polls(queue, prefetch, ordering).run())
+        self._apply_attributes()
+        report(self._describe())
+        ordering = self._ordering = self._ordering or FifoOrdering(prefetch.put)
+        polling = asyncio.ensure_future(Poller(queue, prefetch, ordering).run())
         try:
             while True:
-                done, _ = await asyncio.wait((polling,), timeout=_LOOK_SECONDS)
+                done, _ = await asyncio.wait((polling,), timeout=_REFRESH_INTERVAL)
                 if done:
                     return polling.result()
-                with contextlib.suppress(SqsAway):
-                    await queue.look()
-                self._told()
-                report(self._words())
+                with contextlib.suppress(SqsUnavailable):
+                    await queue.refresh_attributes()
+                self._apply_attributes()
+                report(self._describe())
         finally:
             polling.cancel()
             await asyncio.gather(polling, return_exceptions=True)
 
-    async def keep(self, messages: Sequence[Message]) -> None:
+    async def extend(self, messages: Sequence[Message]) -> None:
         """Extend the visibility timeouts of messages in flight, and of those that wait for their message group."""
-        buffered = [] if self._groups is None else self._groups.early
-        held = [one for one in (*messages, *buffered) if isinstance(one, SqsMessage) and one.is_ours]
-        await self._queue.keep([one.handle for one in held])
+        buffered = [] if self._ordering is None else self._ordering.buffered
+        held = [one for one in (*messages, *buffered) if isinstance(one, SqsMessage) and one.is_held]
+        await self._queue.extend_visibility([one.receipt_handle for one in held])
 
-    async def fates(self, unheld_since: Mapping[str, float]) -> Mapping[str, Fate]:
+    async def lookup_outcomes(self, unheld_since: Mapping[str, float]) -> Mapping[str, BrokerOutcome]:
         """Look up outcomes of pending deliveries, as far as the queue allows to infer them."""
-        buffered = set() if self._groups is None else {message.id for message in self._groups.early}
+        buffered = set() if self._ordering is None else {message.id for message in self._ordering.buffered}
         unheld = {message: released_at for message, released_at in unheld_since.items() if message not in buffered}
-        return queue_fates(
-            unheld, self._queue.traits, last_empty=self._queue.emptied, last_response=self._queue.heard
+        return infer_outcomes(
+            unheld,
+            self._queue.attributes,
+            last_empty=self._queue.last_empty,
+            last_response=self._queue.last_response,
         )
 
     async def close(self) -> None:
         """Finish the deletions under way and release the client."""
         await self._queue.close()
-        self._clients.give(self._place.access)
+        self._clients.release(self._endpoint.config)
 
-    def _told(self) -> None:
+    def _apply_attributes(self) -> None:
         """Apply the attributes of the queue. Attempts are a visibility timeout apart, as recorded from Scaleway."""
-        attributes = self._queue.traits
-        self.spacing = float(attributes.visibility)
-        self.keep_every = attributes.keep_every
-        self.redrives = bool(attributes.attempts)
+        attributes = self._queue.attributes
+        self.retry_delay = float(attributes.visibility_timeout)
+        self.lease_interval = attributes.lease_interval
+        self.has_redrive_policy = bool(attributes.max_receive_count)
 
-    def _words(self) -> str:
-        attributes = self._queue.traits
+    def _describe(self) -> str:
+        attributes = self._queue.attributes
         order = ", ordered by message group" if attributes.is_fifo else ""
-        if not self._queue.is_known:
-            retries = (
-                f"no permission to read its attributes, assuming no redrive policy: dead after {ATTEMPTS} attempts"
-            )
-        elif attributes.attempts:
-            retries = f"its redrive policy applies after {attributes.attempts} failed attempts"
+        if not self._queue.can_read_attributes:
+            retries = f"no permission to read its attributes, assuming no redrive policy: dead after {MAX_ATTEMPTS} attempts"
+        elif attributes.max_receive_count:
+            retries = f"its redrive policy applies after {attributes.max_receive_count} failed attempts"
         else:
-            retries = f"dead after {ATTEMPTS} attempts, {attributes.visibility} s apart"
-        return f"queue {self._place.queue} at {self._place.access.host}{order}; {retries}"
+            retries = f"dead after {MAX_ATTEMPTS} attempts, {attributes.visibility_timeout} s apart"
+        return f"queue {self._endpoint.queue} at {self._endpoint.config.host}{order}; {retries}"

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from fnkit.platform.brokers.model import SqsBroker
 from fnkit.platform.records.trigger import QueueSource, SqsSource
 
-__all__ = ["SqsAccess", "SqsPlace", "place_anywhere", "place_at_broker", "signing_region"]
+__all__ = ["SqsClientConfig", "SqsEndpoint", "endpoint_of_source", "endpoint_at_broker", "signing_region"]
 
-_HOSTS: Final = (
+_REGIONAL_HOSTS: Final = (
     re.compile(r"sqs\.mnq\.([a-z]+-[a-z]+)\.scaleway\.com"),
     re.compile(r"sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)"),
     re.compile(r"([a-z0-9-]+)\.queue\.amazonaws\.com(?:\.cn)?"),
@@ -22,7 +22,7 @@ _HOSTS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class SqsAccess:
+class SqsClientConfig:
     """Configuration of a client: the service, the region that requests are signed for, and the keys."""
 
     endpoint: str
@@ -37,24 +37,24 @@ class SqsAccess:
 
 
 @dataclass(frozen=True, slots=True)
-class SqsPlace:
+class SqsEndpoint:
     """A queue. ``url`` is empty if it must be looked up by the queue's name."""
 
-    access: SqsAccess
+    config: SqsClientConfig
     queue: str
     url: str = ""
 
 
-def place_at_broker(source: QueueSource, broker: SqsBroker) -> SqsPlace:
+def endpoint_at_broker(source: QueueSource, broker: SqsBroker) -> SqsEndpoint:
     """Return the endpoint of a queue of Scaleway at the broker for its project and region."""
     url = broker.queue_url
     for name, value in (("queue", source.queue), ("project", source.project_id), ("region", source.region)):
         url = url.replace(f"{{{name}}}", value)
-    access = SqsAccess(broker.endpoint, broker.region_name, broker.access_key, broker.secret_key)
-    return SqsPlace(access, source.queue, url)
+    access = SqsClientConfig(broker.endpoint, broker.region_name, broker.access_key, broker.secret_key)
+    return SqsEndpoint(access, source.queue, url)
 
 
-def place_anywhere(source: SqsSource, secret_key: str, region: str) -> SqsPlace:
+def endpoint_of_source(source: SqsSource, secret_key: str, region: str) -> SqsEndpoint:
     """Return the endpoint of a queue that the source describes completely.
 
     Args:
@@ -63,8 +63,8 @@ def place_anywhere(source: SqsSource, secret_key: str, region: str) -> SqsPlace:
         region: The trigger's region, to sign requests for endpoints whose host name contains none.
     """
     region_name = signing_region(source.endpoint, region)
-    access = SqsAccess(source.endpoint, region_name, source.access_key, secret_key)
-    return SqsPlace(access, source.queue_url.rstrip("/").rpartition("/")[2], source.queue_url)
+    access = SqsClientConfig(source.endpoint, region_name, source.access_key, secret_key)
+    return SqsEndpoint(access, source.queue_url.rstrip("/").rpartition("/")[2], source.queue_url)
 
 
 def signing_region(endpoint: str, default: str) -> str:
@@ -73,7 +73,7 @@ def signing_region(endpoint: str, default: str) -> str:
     Services verify that requests are signed for their own region.
     """
     host = urlsplit(endpoint).hostname or ""
-    for pattern in _HOSTS:
+    for pattern in _REGIONAL_HOSTS:
         if match := pattern.fullmatch(host):
             return match.group(1)
     return default

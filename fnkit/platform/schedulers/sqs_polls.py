@@ -11,42 +11,42 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from fnkit.platform.schedulers.listening import Intake
-from fnkit.platform.schedulers.sqs_client import LONGEST_POLL_SECONDS
-from fnkit.platform.schedulers.sqs_faults import SqsAway
-from fnkit.platform.schedulers.sqs_messages import Groups, SqsMessage
+from fnkit.platform.schedulers.listening import Prefetch
+from fnkit.platform.schedulers.sqs_client import MAX_POLL_SECONDS
+from fnkit.platform.schedulers.sqs_faults import SqsUnavailable
+from fnkit.platform.schedulers.sqs_messages import FifoOrdering, SqsMessage
 from fnkit.platform.schedulers.sqs_queue import SqsQueue
 
-__all__ = ["Polls"]
+__all__ = ["Poller"]
 
-_MOST: Final = 10  # the limit of SQS
-_HASTY: Final = 4
+_MAX_MESSAGES_PER_POLL: Final = 10  # the limit of SQS
+_MAX_EXTRA_POLLS: Final = 4
 _BRIEF_POLL_SECONDS: Final = (
     1  # while groups are in progress: their next message becomes available when this process is done
 )
-_PATIENCE_SECONDS: Final = 5.0
+_OUTAGE_GRACE_SECONDS: Final = 5.0
 """Seconds for which a service may be unavailable before its triggers report an error."""
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
-_EARLY_SECONDS: Final = 0.5
-_EARLY_PAUSE: Final = 0.2
+_MIN_BACKOFF: Final = 0.1
+_MAX_BACKOFF: Final = 5.0
+_EARLY_RESPONSE_SECONDS: Final = 0.5
+_EARLY_RESPONSE_DELAY: Final = 0.2
 
 
-class Polls:
+class Poller:
     """Requests messages from a queue. ``run`` may be called once."""
 
-    def __init__(self, queue: SqsQueue, prefetch: Intake, ordering: Groups) -> None:
+    def __init__(self, queue: SqsQueue, prefetch: Prefetch, ordering: FifoOrdering) -> None:
         self._queue = queue
-        self._intake = prefetch
-        self._groups = ordering
-        self._something = asyncio.Event()
-        self._asked: dict[asyncio.Task[None], int] = {}
-        self._waiting: asyncio.Task[None] | None = None
+        self._prefetch = prefetch
+        self._ordering = ordering
+        self._changed = asyncio.Event()
+        self._requests: dict[asyncio.Task[None], int] = {}
+        self._long_poll: asyncio.Task[None] | None = None
         self._has_more = False
-        self._answered = asyncio.get_running_loop().time()
-        self._away_since: float | None = None
-        self._pause = _FIRST_PAUSE
-        self._fault: BaseException | None = None
+        self._last_response = asyncio.get_running_loop().time()
+        self._unavailable_since: float | None = None
+        self._backoff = _MIN_BACKOFF
+        self._error: BaseException | None = None
 
     async def run(self) -> None:
         """Receive messages until cancelled.
@@ -54,64 +54,64 @@ class Polls:
         Raises:
             BrokerError: The queue rejects a request, or is unavailable for too long.
         """
-        self._intake.on_wanted = self._something.set
-        self._groups.on_settled = self._settled
+        self._prefetch.on_demand = self._changed.set
+        self._ordering.on_group_freed = self._on_group_freed
         try:
             while True:
-                self._something.clear()
-                if (error := self._fault or self._queue.refused) is not None:
+                self._changed.clear()
+                if (error := self._error or self._queue.rejection) is not None:
                     raise error
-                self._ask()
-                await self._something.wait()
+                self._start_polls()
+                await self._changed.wait()
         finally:
-            self._intake.on_wanted = self._groups.on_settled = _nothing
-            for poll in self._asked:
+            self._prefetch.on_demand = self._ordering.on_group_freed = _noop
+            for poll in self._requests:
                 poll.cancel()
 
-    def _ask(self) -> None:
-        is_fifo = self._queue.traits.is_fifo
-        free = self._intake.wanted - sum(self._asked.values()) - len(self._groups.early)
-        if free > 0 and self._waiting is None:
-            count = 1 if is_fifo else min(_MOST, free)
-            wait = _BRIEF_POLL_SECONDS if self._groups.has_heads else LONGEST_POLL_SECONDS
-            self._waiting = self._start(self._wait(count, wait), count)
+    def _start_polls(self) -> None:
+        is_fifo = self._queue.attributes.is_fifo
+        free = self._prefetch.demand - sum(self._requests.values()) - len(self._ordering.buffered)
+        if free > 0 and self._long_poll is None:
+            count = 1 if is_fifo else min(_MAX_MESSAGES_PER_POLL, free)
+            wait = _BRIEF_POLL_SECONDS if self._ordering.has_in_progress else MAX_POLL_SECONDS
+            self._long_poll = self._start_poll(self._run_long_poll(count, wait), count)
             free -= count
-        while is_fifo and self._has_more and free > 0 and len(self._asked) <= _HASTY:
-            self._start(self._look(), 1)
+        while is_fifo and self._has_more and free > 0 and len(self._requests) <= _MAX_EXTRA_POLLS:
+            self._start_poll(self._run_short_poll(), 1)
             free -= 1
 
-    def _start(self, work: Coroutine[Any, Any, None], count: int) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        self._asked[task] = count
-        task.add_done_callback(self._ended)
+    def _start_poll(self, coroutine: Coroutine[Any, Any, None], count: int) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(coroutine)
+        self._requests[task] = count
+        task.add_done_callback(self._on_poll_done)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._asked.pop(task, None)
-        if task is self._waiting:
-            self._waiting = None
+    def _on_poll_done(self, task: asyncio.Task[None]) -> None:
+        self._requests.pop(task, None)
+        if task is self._long_poll:
+            self._long_poll = None
         if not task.cancelled() and task.exception() is not None:
-            self._fault = task.exception()
-        self._something.set()
+            self._error = task.exception()
+        self._changed.set()
 
-    def _settled(self) -> None:
+    def _on_group_freed(self) -> None:
         self._has_more = True
-        self._something.set()
+        self._changed.set()
 
-    async def _wait(self, count: int, wait_seconds: int) -> None:
+    async def _run_long_poll(self, count: int, wait_seconds: int) -> None:
         started = asyncio.get_running_loop().time()
-        received = await self._received(count, wait_seconds)
-        if received is not None and received < count and not self._groups.has_heads:
-            self._queue.emptied = self._answered
+        received = await self._receive(count, wait_seconds)
+        if received is not None and received < count and not self._ordering.has_in_progress:
+            self._queue.last_empty = self._last_response
         if received:
             self._has_more = True
-        elif received is not None and self._answered - started < min(wait_seconds, _EARLY_SECONDS):
-            await asyncio.sleep(_EARLY_PAUSE)  # no busy loop if the service does not support long polling
+        elif received is not None and self._last_response - started < min(wait_seconds, _EARLY_RESPONSE_SECONDS):
+            await asyncio.sleep(_EARLY_RESPONSE_DELAY)  # no busy loop if the service does not support long polling
 
-    async def _look(self) -> None:
-        self._has_more = bool(await self._received(1, 0))
+    async def _run_short_poll(self) -> None:
+        self._has_more = bool(await self._receive(1, 0))
 
-    async def _received(self, count: int, wait_seconds: int) -> int | None:
+    async def _receive(self, count: int, wait_seconds: int) -> int | None:
         """Receive messages and put them into the prefetch buffer.
 
         Returns:
@@ -121,20 +121,20 @@ class Polls:
         due = loop.time() + wait_seconds  # no response is expected before
         try:
             messages = await self._queue.receive(count, wait_seconds)
-        except SqsAway:
-            if self._away_since is None:
-                self._away_since = min(loop.time(), due)
-            if loop.time() - self._away_since >= _PATIENCE_SECONDS:
+        except SqsUnavailable:
+            if self._unavailable_since is None:
+                self._unavailable_since = min(loop.time(), due)
+            if loop.time() - self._unavailable_since >= _OUTAGE_GRACE_SECONDS:
                 raise
-            await asyncio.sleep(self._pause)
-            self._pause = min(_LONGEST_PAUSE, self._pause * 2)
+            await asyncio.sleep(self._backoff)
+            self._backoff = min(_MAX_BACKOFF, self._backoff * 2)
             return None
-        self._answered = self._queue.heard = loop.time()
-        self._away_since, self._pause = None, _FIRST_PAUSE
+        self._last_response = self._queue.last_response = loop.time()
+        self._unavailable_since, self._backoff = None, _MIN_BACKOFF
         for raw in messages:
-            self._groups.arrived(SqsMessage(self._queue, self._groups, raw))
+            self._ordering.on_received(SqsMessage(self._queue, self._ordering, raw))
         return len(messages)
 
 
-def _nothing() -> None:
+def _noop() -> None:
     """Do nothing."""

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fnkit.platform.schedulers.attempts import ATTEMPTS, SPACING_SECONDS
+from fnkit.platform.schedulers.attempts import MAX_ATTEMPTS, RETRY_DELAY_SECONDS
 
-__all__ = ["ATTRIBUTES", "Traits", "traits_of"]
+__all__ = ["ATTRIBUTE_NAMES", "QueueAttributes", "parse_attributes"]
 
-ATTRIBUTES: Final = ("VisibilityTimeout", "RedrivePolicy")
+ATTRIBUTE_NAMES: Final = ("VisibilityTimeout", "RedrivePolicy")
 
-_SHORTEST_HELD: Final = 3
-_PARTS: Final = 3  # extensions per lease
+_MIN_LEASE_SECONDS: Final = 3
+_EXTENSIONS_PER_LEASE: Final = 3  # extensions per lease
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class QueueAttributes:
     """The attributes of a queue.
 
     Attributes:
@@ -27,21 +27,21 @@ class Traits:
         is_fifo: Whether messages of a group are ordered.
     """
 
-    visibility: int = int(SPACING_SECONDS)  # the default of SQS
-    attempts: int = 0
+    visibility_timeout: int = int(RETRY_DELAY_SECONDS)  # the default of SQS
+    max_receive_count: int = 0
     is_fifo: bool = False
 
     @property
-    def held(self) -> int:
+    def lease_seconds(self) -> int:
         """Seconds for which messages are received: the visibility timeout, but enough to extend it in time."""
-        return max(_SHORTEST_HELD, self.visibility)
+        return max(_MIN_LEASE_SECONDS, self.visibility_timeout)
 
     @property
-    def keep_every(self) -> float:
+    def lease_interval(self) -> float:
         """Seconds between two extensions of the visibility of messages in flight."""
-        return self.held / _PARTS
+        return self.lease_seconds / _EXTENSIONS_PER_LEASE
 
-    def attempt(self, receive_count: int) -> int:
+    def attempt_number(self, receive_count: int) -> int:
         """Return the number of an attempt.
 
         With a redrive policy, the policy decides how often a message is tried. The last attempt before it moves the
@@ -50,12 +50,12 @@ class Traits:
         Args:
             receive_count: How often the message was received.
         """
-        if not self.attempts:
+        if not self.max_receive_count:
             return receive_count
-        return ATTEMPTS if receive_count >= self.attempts else min(receive_count, ATTEMPTS - 1)
+        return MAX_ATTEMPTS if receive_count >= self.max_receive_count else min(receive_count, MAX_ATTEMPTS - 1)
 
 
-def traits_of(name: str, attributes: Mapping[str, str] | None) -> Traits:
+def parse_attributes(name: str, attributes: Mapping[str, str] | None) -> QueueAttributes:
     """Return the attributes of a queue.
 
     Args:
@@ -64,19 +64,19 @@ def traits_of(name: str, attributes: Mapping[str, str] | None) -> Traits:
     """
     is_fifo = name.endswith(".fifo")
     if attributes is None:
-        return Traits(is_fifo=is_fifo)
-    return Traits(
-        visibility=int(attributes.get("VisibilityTimeout", SPACING_SECONDS)),
-        attempts=_attempts(attributes.get("RedrivePolicy", "")),
+        return QueueAttributes(is_fifo=is_fifo)
+    return QueueAttributes(
+        visibility_timeout=int(attributes.get("VisibilityTimeout", RETRY_DELAY_SECONDS)),
+        max_receive_count=_parse_max_receive_count(attributes.get("RedrivePolicy", "")),
         is_fifo=is_fifo,
     )
 
 
-def _attempts(policy: str) -> int:
+def _parse_max_receive_count(policy: str) -> int:
     """Return ``maxReceiveCount``, which is a number or a string; 0 without a policy."""
     if not policy:
         return 0
     try:
         return max(1, int(json.loads(policy)["maxReceiveCount"]))
     except (ValueError, KeyError, TypeError):
-        return ATTEMPTS
+        return MAX_ATTEMPTS

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 import httptools
 
-__all__ = ["Answer", "Wires"]
+__all__ = ["SqsResponse", "ConnectionPool"]
 
-_CONNECT_SECONDS: Final = 5.0
-_IDLE_KEPT: Final = 64
-_LARGEST_ANSWER: Final = 64 * 1024 * 1024  # more than ten messages of 1 MiB, escaped
+_CONNECT_TIMEOUT: Final = 5.0
+_MAX_IDLE: Final = 64
+_MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024  # more than ten messages of 1 MiB, escaped
 
 
-class Answer:
+class SqsResponse:
     """A response.
 
     Attributes:
@@ -34,18 +34,18 @@ class Answer:
         self.query_error = ""
 
 
-class _Wire(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     """One connection, with one request at a time. The ``on_…`` methods are callbacks of httptools."""
 
     def __init__(self) -> None:
         self.is_reusable = True
-        self.was_heard = False  # since the last request
+        self.received_data = False  # since the last request
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._answer = Answer()
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._done: asyncio.Future[Answer] | None = None
+        self._response = SqsResponse()
+        self._body_chunks: list[bytes] = []
+        self._body_size = 0
+        self._result: asyncio.Future[SqsResponse] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # transports of uvloop are not subclasses
@@ -55,7 +55,7 @@ class _Wire(asyncio.Protocol):
         self._fail("the connection was closed")
 
     def data_received(self, data: bytes) -> None:
-        self.was_heard = True
+        self.received_data = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -64,24 +64,24 @@ class _Wire(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"x-amzn-query-error":
-            self._answer.query_error = value.decode("latin-1").partition(";")[0]
+            self._response.query_error = value.decode("latin-1").partition(";")[0]
 
     def on_body(self, body: bytes) -> None:
-        self._size += len(body)
-        if self._size > _LARGEST_ANSWER:
+        self._body_size += len(body)
+        if self._body_size > _MAX_RESPONSE_BYTES:
             self._fail("the response is too large")
             self.close()
         else:
-            self._parts.append(body)
+            self._body_chunks.append(body)
 
     def on_message_complete(self) -> None:
         self.is_reusable = self.is_reusable and self._parser.should_keep_alive()
-        self._answer.status = self._parser.get_status_code()
-        self._answer.body = b"".join(self._parts)
-        if self._done is not None and not self._done.done():
-            self._done.set_result(self._answer)
+        self._response.status = self._parser.get_status_code()
+        self._response.body = b"".join(self._body_chunks)
+        if self._result is not None and not self._result.done():
+            self._result.set_result(self._response)
 
-    async def ask(self, request: bytes) -> Answer:
+    async def send(self, request: bytes) -> SqsResponse:
         """Send a request and return its response.
 
         Raises:
@@ -89,10 +89,10 @@ class _Wire(asyncio.Protocol):
         """
         if self._transport is None or self._transport.is_closing():
             raise ConnectionError("the connection was closed")
-        self._answer, self._parts, self._size, self.was_heard = Answer(), [], 0, False
-        self._done = asyncio.get_running_loop().create_future()
+        self._response, self._body_chunks, self._body_size, self.received_data = SqsResponse(), [], 0, False
+        self._result = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        return await self._done
+        return await self._result
 
     def close(self) -> None:
         self.is_reusable = False
@@ -100,11 +100,11 @@ class _Wire(asyncio.Protocol):
             self._transport.abort()
 
     def _fail(self, reason: str) -> None:
-        if self._done is not None and not self._done.done():
-            self._done.set_exception(ConnectionError(reason))
+        if self._result is not None and not self._result.done():
+            self._result.set_exception(ConnectionError(reason))
 
 
-class Wires:
+class ConnectionPool:
     """The connections to one endpoint."""
 
     def __init__(self, endpoint: str, ssl_context: ssl.SSLContext | None) -> None:
@@ -117,10 +117,10 @@ class Wires:
         parts = urlsplit(endpoint)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._trust = ssl_context
-        self._idle: list[_Wire] = []
+        self._ssl_context = ssl_context
+        self._idle: list[_Connection] = []
 
-    async def exchange(self, request: bytes, timeout_seconds: float) -> Answer:
+    async def request(self, request: bytes, timeout_seconds: float) -> SqsResponse:
         """Send a request and return its response.
 
         A request that failed on a kept connection before the first byte of the response is sent again on another
@@ -137,35 +137,37 @@ class Wires:
         """
         while self._idle:
             connection = self._idle.pop()
-            with contextlib.suppress(_Stale):
-                return await self._asked(connection, request, timeout_seconds, is_fresh=False)
-        async with asyncio.timeout(_CONNECT_SECONDS):
+            with contextlib.suppress(_StaleConnection):
+                return await self._send(connection, request, timeout_seconds, is_fresh=False)
+        async with asyncio.timeout(_CONNECT_TIMEOUT):
             _, connection = await asyncio.get_running_loop().create_connection(
-                _Wire, self._host, self._port, ssl=self._trust
+                _Connection, self._host, self._port, ssl=self._ssl_context
             )
-        return await self._asked(connection, request, timeout_seconds, is_fresh=True)
+        return await self._send(connection, request, timeout_seconds, is_fresh=True)
 
     def close(self) -> None:
         """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
-    async def _asked(self, connection: _Wire, request: bytes, timeout_seconds: float, *, is_fresh: bool) -> Answer:
+    async def _send(
+        self, connection: _Connection, request: bytes, timeout_seconds: float, *, is_fresh: bool
+    ) -> SqsResponse:
         response = None
         try:
             async with asyncio.timeout(timeout_seconds):
-                response = await connection.ask(request)
+                response = await connection.send(request)
         except ConnectionError:
-            if is_fresh or connection.was_heard:
+            if is_fresh or connection.received_data:
                 raise
-            raise _Stale from None  # closed by the service while it was idle
+            raise _StaleConnection from None  # closed by the service while it was idle
         finally:
-            if response is None or not connection.is_reusable or len(self._idle) >= _IDLE_KEPT:
+            if response is None or not connection.is_reusable or len(self._idle) >= _MAX_IDLE:
                 connection.close()
             else:
                 self._idle.append(connection)
         return response
 
 
-class _Stale(Exception):
+class _StaleConnection(Exception):
     """A kept connection was already closed."""

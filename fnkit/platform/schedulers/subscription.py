@@ -24,34 +24,36 @@ from typing import Final
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.deliveries import DeliveryLog
-from fnkit.platform.control.timestamps import rounded
+from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.records.delivery import Delivery, DeliveryStatus
 from fnkit.platform.records.trigger import TriggerRecord
-from fnkit.platform.schedulers.attempts import Verdict, verdict
-from fnkit.platform.schedulers.beginnings import Beginnings
-from fnkit.platform.schedulers.delivery import Door, Outcome, Unreachable
-from fnkit.platform.schedulers.finished import Finished
-from fnkit.platform.schedulers.listening import BrokerTrouble, Intake, Listener, Message
-from fnkit.platform.schedulers.names import Names
-from fnkit.platform.schedulers.parking import Parking
-from fnkit.platform.schedulers.targets import IN_FLIGHT, Target
-from fnkit.platform.schedulers.unanswered import Unanswered
+from fnkit.platform.schedulers.attempts import RetryDecision, decide
+from fnkit.platform.schedulers.beginnings import SlowStartNotifier
+from fnkit.platform.schedulers.delivery import GatewayClient, DeliveryOutcome, Unreachable
+from fnkit.platform.schedulers.finished import RecentIds
+from fnkit.platform.schedulers.listening import BrokerError, Prefetch, MessageSource, Message
+from fnkit.platform.schedulers.names import IdGenerator
+from fnkit.platform.schedulers.parking import RetryQueue
+from fnkit.platform.schedulers.targets import MAX_IN_FLIGHT, DeliveryTarget
+from fnkit.platform.schedulers.unanswered import Reconciler
 
-__all__ = ["Report", "Subscription"]
+__all__ = ["ConsumerStatus", "QueueConsumer"]
 
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
-_LONGEST_SILENCE: Final = 5.0  # until a failed source is started again
-_STANDING_RETRY: Final = 1.0  # real seconds; on a manual clock, if the retry queue is full
-_QUICK_MILLISECONDS: Final = 50.0  # responses within this time allow prefetching
-_AHEAD: Final = 8  # prefetched messages per slot; a pull request costs as much as a message, so batch them
-_BYTES_AHEAD: Final = 4 * 1024 * 1024
+_MIN_BACKOFF: Final = 0.05
+_MAX_GATEWAY_BACKOFF: Final = 1.0
+_MAX_SOURCE_BACKOFF: Final = 5.0  # until a failed source is started again
+_STOPPED_CLOCK_DELAY: Final = 1.0  # real seconds; on a manual clock, if the retry queue is full
+_FAST_RESPONSE_MS: Final = 50.0  # responses within this time allow prefetching
+_PREFETCH_PER_SLOT: Final = (
+    8  # prefetched messages per slot; a pull request costs as much as a message, so batch them
+)
+_MAX_PREFETCH_BYTES: Final = 4 * 1024 * 1024
 _CONTENT_TYPE: Final = "text/plain; charset=utf-8"
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ConsumerStatus:
     """Status of a trigger's consumer.
 
     Attributes:
@@ -60,11 +62,11 @@ class Report:
     """
 
     state: str
-    words: str
+    message: str
 
 
 @dataclass(slots=True)
-class _Held:
+class _InFlight:
     """A message that this process holds.
 
     Attributes:
@@ -75,21 +77,21 @@ class _Held:
     """
 
     message: Message
-    began: int
+    started_ns: int
     delivery: Delivery | None
 
 
-class Subscription:
+class QueueConsumer:
     """Consumes the messages of one trigger. Lives on one event loop."""
 
     def __init__(
         self,
         context: ControlContext,
         log: DeliveryLog,
-        gateway: Door,
+        gateway: GatewayClient,
         record: TriggerRecord,
-        source: Listener,
-        on_status_change: Callable[[Report], None],
+        source: MessageSource,
+        on_status_change: Callable[[ConsumerStatus], None],
     ) -> None:
         """Create a consumer; ``start`` runs it.
 
@@ -103,122 +105,125 @@ class Subscription:
         """
         self._clock = context.clock
         self._log = log
-        self._door = gateway
+        self._gateway = gateway
         self._record = record
-        self._listener = source
-        self._report = on_status_change
-        self._target: Target | None = None
-        self._intake = Intake()
-        self._held: dict[str, _Held] = {}
-        self._finished = Finished()
-        self._unsettled: dict[str, tuple[_Held, Outcome]] = {}
-        self._beginnings = Beginnings(self._say_begun)
-        self._moves = True
-        self._settling: set[asyncio.Task[None]] = set()
-        self._names = Names()
-        self._parking: Parking[_Held] = Parking(context.clock)
-        self._unanswered = Unanswered(log, record.id, source, self._is_held)
-        self._changed = asyncio.Event()
-        self._works = False
-        self._jammed = False
-        self._stopping = False
-        self._busy: set[asyncio.Task[None]] = set()
+        self._source = source
+        self._on_status_change = on_status_change
+        self._target: DeliveryTarget | None = None
+        self._prefetch = Prefetch()
+        self._in_flight: dict[str, _InFlight] = {}
+        self._recent_ids = RecentIds()
+        self._unacknowledged: dict[str, tuple[_InFlight, DeliveryOutcome]] = {}
+        self._slow_starts = SlowStartNotifier(self._log_started)
+        self._made_progress = True
+        self._ack_tasks: set[asyncio.Task[None]] = set()
+        self._ids = IdGenerator()
+        self._retry_queue: RetryQueue[_InFlight] = RetryQueue(context.clock)
+        self._reconciler = Reconciler(log, record.id, source, self._is_in_flight)
+        self._target_changed = asyncio.Event()
+        self._connected = False
+        self._gateway_unavailable = False
+        self._is_stopping = False
+        self._busy_workers: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
-        self._keeping: asyncio.Task[None] | None = None
+        self._lease_task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Start receiving messages. Nothing is delivered before ``refresh`` was called with a target."""
-        self._keeping = asyncio.ensure_future(self._keep())
-        loops = (self._listen(), self._wake(), self._unanswered.run())
-        coroutines = (*loops, *(self._hand(one) for one in range(IN_FLIGHT)))
-        self._tasks = [self._keeping, *map(asyncio.ensure_future, coroutines)]
+        self._lease_task = asyncio.ensure_future(self._extend_leases())
+        loops = (self._run_source(), self._run_due_retries(), self._reconciler.run())
+        coroutines = (*loops, *(self._worker(one) for one in range(MAX_IN_FLIGHT)))
+        self._tasks = [self._lease_task, *map(asyncio.ensure_future, coroutines)]
 
-    def refresh(self, record: TriggerRecord, target: Target | None) -> None:
+    def refresh(self, record: TriggerRecord, target: DeliveryTarget | None) -> None:
         """Update the trigger and the target; ``None`` if the function has no deployment."""
         self._record, self._target = record, target
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._target_changed.set()
+        self._target_changed = asyncio.Event()
 
     async def stop(self, seconds: float) -> None:
         """Stop requesting messages, wait up to ``seconds`` for those in flight, and close the source."""
-        self._stopping = True
+        self._is_stopping = True
         for task in self._tasks:
-            if task not in self._busy and task is not self._keeping:
+            if task not in self._busy_workers and task is not self._lease_task:
                 task.cancel()
-        if self._busy:
-            await asyncio.wait(self._busy, timeout=seconds)
-        await asyncio.gather(*self._settling, return_exceptions=True)
+        if self._busy_workers:
+            await asyncio.wait(self._busy_workers, timeout=seconds)
+        await asyncio.gather(*self._ack_tasks, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._listener.close()
+        await self._source.close()
 
     async def retry_due(self) -> None:
         """Return messages whose next attempt is due to the broker, which delivers them again.
 
         They are returned concurrently, since brokers batch such requests.
         """
-        due = [in_flight.message for in_flight in self._parking.due()]
+        due = [in_flight.message for in_flight in self._retry_queue.pop_due()]
         for message in due:
-            self._held.pop(message.id, None)
-        await asyncio.gather(*map(_hand_back, due))
+            self._in_flight.pop(message.id, None)
+        await asyncio.gather(*map(_nack_now, due))
 
     # Listening
 
-    async def _listen(self) -> None:
-        backoff = _FIRST_PAUSE
+    async def _run_source(self) -> None:
+        backoff = _MIN_BACKOFF
         while True:
-            self._works = False
+            self._connected = False
             try:
-                await self._listener.listen(self._intake, self._heard)
-            except BrokerTrouble as error:
-                self._report(Report("trouble", str(error)))
+                await self._source.listen(self._prefetch, self._on_listening)
+            except BrokerError as error:
+                self._on_status_change(ConsumerStatus("trouble", str(error)))
             except Exception:
                 _logger.exception("The message source of trigger %s failed.", self._record.id)
-                self._report(Report("trouble", "internal error"))
-            backoff = _FIRST_PAUSE if self._works else min(_LONGEST_SILENCE, backoff * 2)
+                self._on_status_change(ConsumerStatus("trouble", "internal error"))
+            backoff = _MIN_BACKOFF if self._connected else min(_MAX_SOURCE_BACKOFF, backoff * 2)
             await asyncio.sleep(backoff)
 
-    def _heard(self, description: str) -> None:
-        self._works = True
-        self._report(Report("listening", description))
+    def _on_listening(self, description: str) -> None:
+        self._connected = True
+        self._on_status_change(ConsumerStatus("listening", description))
 
-    async def _keep(self) -> None:
+    async def _extend_leases(self) -> None:
         while True:
-            await asyncio.sleep(self._listener.keep_every)
-            with contextlib.suppress(BrokerTrouble):
+            await asyncio.sleep(self._source.lease_interval)
+            with contextlib.suppress(BrokerError):
                 # No message finished during a whole lease interval, so prefetched ones would wait for too long.
-                if self._busy and not self._moves:
-                    self._intake.ahead = 0
-                self._moves = False
-                if self._listener.pulls_ahead and self._busy and not self._intake.ahead:
+                if self._busy_workers and not self._made_progress:
+                    self._prefetch.limit = 0
+                self._made_progress = False
+                if self._source.can_prefetch and self._busy_workers and not self._prefetch.limit:
                     # These were requested while the function responded fast. Another consumer may take them.
-                    for message in self._intake.give_up():
-                        await message.again(0)
-                if messages := [in_flight.message for in_flight in self._held.values()] + self._intake.waiting:
-                    await self._listener.keep(messages)
+                    for message in self._prefetch.drain():
+                        await message.nack(0)
+                if (
+                    messages := [in_flight.message for in_flight in self._in_flight.values()]
+                    + self._prefetch.buffered
+                ):
+                    await self._source.extend(messages)
 
-    def _is_held(self, message_id: str) -> bool:
-        return message_id in self._held or self._intake.has(message_id)
+    def _is_in_flight(self, message_id: str) -> bool:
+        return message_id in self._in_flight or self._prefetch.contains(message_id)
 
-    async def _wake(self) -> None:
+    async def _run_due_retries(self) -> None:
         while True:
-            await self._parking.wait()
+            await self._retry_queue.wait_until_due()
             await self.retry_due()
 
     # Delivering
 
-    async def _hand(self, slot: int) -> None:
+    async def _worker(self, slot: int) -> None:
         task = asyncio.current_task()
-        while not self._stopping and task is not None:
-            if self._target is None or slot >= self._target.at_once:
-                await self._changed.wait()
+        while not self._is_stopping and task is not None:
+            if self._target is None or slot >= self._target.max_concurrency:
+                await self._target_changed.wait()
                 continue
-            message = await self._intake.next()
-            self._busy.add(task)
+            message = await self._prefetch.get()
+            self._busy_workers.add(task)
             try:
-                await self._take(message)
-            except BrokerTrouble as error:
+                await self._process(message)
+            except BrokerError as error:
                 _logger.info(
                     "Trigger %s: %s; the broker delivers message %s again.", self._record.id, error, message.id
                 )
@@ -228,120 +233,122 @@ class Subscription:
                     message.id,
                     self._record.id,
                 )
-                await asyncio.sleep(_LONGEST_PAUSE)
+                await asyncio.sleep(_MAX_GATEWAY_BACKOFF)
             finally:
-                self._busy.discard(task)
-                self._moves = True
+                self._busy_workers.discard(task)
+                self._made_progress = True
 
-    def _pace(self, outcome: Outcome, size: int) -> None:
+    def _adjust_prefetch(self, outcome: DeliveryOutcome, size: int) -> None:
         """Allow prefetching only while the function responds fast and messages are small."""
-        if self._listener.pulls_ahead and outcome.duration_ms < _QUICK_MILLISECONDS and self._target is not None:
-            self._intake.ahead = min(_AHEAD * self._target.at_once, _BYTES_AHEAD // (size + 1))
+        if self._source.can_prefetch and outcome.duration_ms < _FAST_RESPONSE_MS and self._target is not None:
+            self._prefetch.limit = min(
+                _PREFETCH_PER_SLOT * self._target.max_concurrency, _MAX_PREFETCH_BYTES // (size + 1)
+            )
         else:
-            self._intake.ahead = 0
+            self._prefetch.limit = 0
 
-    async def _take(self, message: Message) -> None:
+    async def _process(self, message: Message) -> None:
         # A second copy of a message in flight: its lease expired. Acknowledge by the new copy from now on.
-        if (in_flight := self._held.get(message.id)) is not None:
+        if (in_flight := self._in_flight.get(message.id)) is not None:
             in_flight.message = message
             return
-        if message.id in self._finished:
-            await message.done()
+        if message.id in self._recent_ids:
+            await message.ack()
             return
-        entry = _Held(message, self._clock.now_ns(), self._known(message))
-        self._held[message.id] = entry
+        entry = _InFlight(message, self._clock.now_ns(), self._find_delivery(message))
+        self._in_flight[message.id] = entry
         is_held = False
         try:
             if entry.delivery is None or entry.delivery.status == DeliveryStatus.PENDING:
                 is_held = await self._deliver(entry)
             else:
-                await self._settle_again(message, entry.delivery)
+                await self._repeat_ack(message, entry.delivery)
         finally:
             if not is_held:
-                self._held.pop(message.id, None)
+                self._in_flight.pop(message.id, None)
 
-    async def _settle_again(self, message: Message, delivery: Delivery) -> None:
+    async def _repeat_ack(self, message: Message, delivery: Delivery) -> None:
         """Repeat the acknowledgement of a finished delivery, which the broker did not receive."""
         if delivery.status == DeliveryStatus.SUCCEEDED:
-            await message.done()
+            await message.ack()
         else:
             await self._log.commit()
-            await message.bury()
+            await message.terminate()
 
-    def _known(self, message: Message) -> Delivery | None:
+    def _find_delivery(self, message: Message) -> Delivery | None:
         """Return the earlier delivery of a message that is delivered again; ``None`` to start from scratch."""
-        delivery = self._log.of_message(self._record.id, message.id) if message.deliveries > 1 else None
+        delivery = self._log.find_by_message(self._record.id, message.id) if message.deliveries > 1 else None
         if delivery is not None and delivery.status == DeliveryStatus.UNKNOWN:
             # The reconciler took the message for lost, but the broker still had it.
-            delivery = delivery.ended(DeliveryStatus.PENDING, "")
-            self._log.put(self._record.id, delivery, message.body)
+            delivery = delivery.finished(DeliveryStatus.PENDING, "")
+            self._log.record(self._record.id, delivery, message.body)
         # A redrive policy may have moved the message to a dead-letter queue, and someone may have moved it back.
         # So a delivery that ended as failed does not count, and the message gets new attempts.
         return delivery if delivery is not None and delivery.status != DeliveryStatus.FAILED else None
 
-    def _delivery(self, entry: _Held) -> Delivery:
+    def _get_delivery(self, entry: _InFlight) -> Delivery:
         """Return the delivery of a message as of now, and create it if there is none."""
         if entry.delivery is not None:
             return entry.delivery
-        return self._new_delivery(entry.message.id, len(entry.message.body), entry.began)
+        return self._new_delivery(entry.message.id, len(entry.message.body), entry.started_ns)
 
     def _new_delivery(self, message_id: str, size: int, started_ns: int) -> Delivery:
         return Delivery(
-            id=self._names.next(),
-            kind=self._listener.kind,
+            id=self._ids.next(),
+            kind=self._source.kind,
             name=self._record.name,
             function="" if self._target is None else self._target.function,
-            at=rounded(started_ns),
+            at=format_microseconds(started_ns),
             cause="message",
             message_id=message_id,
             body_size=size,
         )
 
-    def _say_begun(self, entry: _Held) -> None:
+    def _log_started(self, entry: _InFlight) -> None:
         """Record the start of a delivery that is still in progress after a moment."""
-        if entry.delivery is None and self._held.get(entry.message.id) is entry:
-            entry.delivery = self._delivery(entry)
-            self._log.put(self._record.id, entry.delivery, entry.message.body)
+        if entry.delivery is None and self._in_flight.get(entry.message.id) is entry:
+            entry.delivery = self._get_delivery(entry)
+            self._log.record(self._record.id, entry.delivery, entry.message.body)
 
-    async def _deliver(self, entry: _Held) -> bool:
+    async def _deliver(self, entry: _InFlight) -> bool:
         """Send a message until the outcome is final for now.
 
         Returns:
             Whether the message is still held, because it waits for a retry or for its acknowledgement.
         """
-        self._beginnings.add(entry)
-        backoff = _FIRST_PAUSE
+        self._slow_starts.add(entry)
+        backoff = _MIN_BACKOFF
         while True:
             outcome = await self._post(entry.message.body)
             if outcome.succeeded:
-                self._jammed = False
-                self._pace(outcome, len(entry.message.body))
-                return await self._took(entry, outcome)
-            entry.delivery = self._delivery(entry)
-            if not outcome.turned_away:
-                entry.delivery = entry.delivery.tried(
+                self._gateway_unavailable = False
+                self._adjust_prefetch(outcome, len(entry.message.body))
+                return await self._on_success(entry, outcome)
+            entry.delivery = self._get_delivery(entry)
+            if not outcome.rejected:
+                entry.delivery = entry.delivery.with_attempt(
                     http_status=outcome.http_status, duration_ms=outcome.duration_ms, error=outcome.error
                 )
-            match verdict(outcome, entry.delivery, entry.message.attempt):
-                case Verdict.LATER:
-                    return await self._later(entry, entry.delivery)
-                case Verdict.LOST:
-                    await self._lost(entry.message, entry.delivery)
+            match decide(outcome, entry.delivery, entry.message.attempt):
+                case RetryDecision.RETRY_LATER:
+                    return await self._schedule_retry(entry, entry.delivery)
+                case RetryDecision.GIVE_UP:
+                    await self._on_dead(entry.message, entry.delivery)
                     return False
                 case _:
-                    self._say_jammed(outcome)
+                    self._warn_gateway_unavailable(outcome)
                     await asyncio.sleep(backoff)
-                    backoff = min(_LONGEST_PAUSE, backoff * 2)
+                    backoff = min(_MAX_GATEWAY_BACKOFF, backoff * 2)
 
-    async def _post(self, body: bytes) -> Outcome:
+    async def _post(self, body: bytes) -> DeliveryOutcome:
         while (target := self._target) is None:
-            await self._changed.wait()
+            await self._target_changed.wait()
         try:
-            return await self._door.post(target.host, body, _CONTENT_TYPE, target.patience)
+            return await self._gateway.post(target.host, body, _CONTENT_TYPE, target.timeout)
         except Unreachable as error:
-            return Outcome(None, 0.0, f"the gateway cannot be reached: {error}", turned_away=True)
+            return DeliveryOutcome(None, 0.0, f"the gateway cannot be reached: {error}", rejected=True)
 
-    async def _took(self, entry: _Held, outcome: Outcome) -> bool:
+    async def _on_success(self, entry: _InFlight, outcome: DeliveryOutcome) -> bool:
         """Finish a delivery that the function handled.
 
         If the source can prefetch, acknowledgements are delayed until all free slots have sent their next message,
@@ -350,73 +357,73 @@ class Subscription:
         Returns:
             Whether the message is still to be acknowledged.
         """
-        if not self._listener.pulls_ahead:
-            await self._settle(entry, outcome)
+        if not self._source.can_prefetch:
+            await self._acknowledge(entry, outcome)
             return False
-        self._unsettled[entry.message.id] = (entry, outcome)
-        if len(self._unsettled) == 1:
-            task = asyncio.ensure_future(self._settle_all())
-            self._settling.add(task)
-            task.add_done_callback(self._settling.discard)
+        self._unacknowledged[entry.message.id] = (entry, outcome)
+        if len(self._unacknowledged) == 1:
+            task = asyncio.ensure_future(self._acknowledge_all())
+            self._ack_tasks.add(task)
+            task.add_done_callback(self._ack_tasks.discard)
         return True
 
-    async def _settle_all(self) -> None:
+    async def _acknowledge_all(self) -> None:
         await asyncio.sleep(0)  # the slots send their next messages in this iteration of the event loop
-        unsettled, self._unsettled = self._unsettled, {}
+        unsettled, self._unacknowledged = self._unacknowledged, {}
         for entry, outcome in unsettled.values():
-            with contextlib.suppress(BrokerTrouble):  # it is delivered again, and is recognised then
-                await self._settle(entry, outcome)
-            self._held.pop(entry.message.id, None)
+            with contextlib.suppress(BrokerError):  # it is delivered again, and is recognised then
+                await self._acknowledge(entry, outcome)
+            self._in_flight.pop(entry.message.id, None)
 
-    async def _settle(self, entry: _Held, outcome: Outcome) -> None:
+    async def _acknowledge(self, entry: _InFlight, outcome: DeliveryOutcome) -> None:
         message = entry.message
         if entry.delivery is None:
-            create = partial(self._quick_success, message.id, len(message.body), entry.began, outcome)
-            self._log.put_success(self._record.id, self._listener.kind, create, message.body)
+            create = partial(self._create_success, message.id, len(message.body), entry.started_ns, outcome)
+            self._log.record_success(self._record.id, self._source.kind, create, message.body)
         else:
-            self._log.put(self._record.id, _succeeded(entry.delivery, outcome), message.body)
+            self._log.record(self._record.id, _with_success(entry.delivery, outcome), message.body)
         # Added first: the broker may deliver the message again before the acknowledgement arrives.
-        self._finished.add(entry.message.id)
-        await entry.message.done()
+        self._recent_ids.add(entry.message.id)
+        await entry.message.ack()
 
-    def _quick_success(self, message_id: str, size: int, started_ns: int, outcome: Outcome) -> Delivery:
-        return _succeeded(self._new_delivery(message_id, size, started_ns), outcome)
+    def _create_success(self, message_id: str, size: int, started_ns: int, outcome: DeliveryOutcome) -> Delivery:
+        return _with_success(self._new_delivery(message_id, size, started_ns), outcome)
 
-    async def _later(self, entry: _Held, delivery: Delivery) -> bool:
-        self._log.put(self._record.id, delivery, entry.message.body)
-        delay = self._listener.spacing
-        if self._parking.park(entry, len(entry.message.body), self._clock.now() + delay):
+    async def _schedule_retry(self, entry: _InFlight, delivery: Delivery) -> bool:
+        self._log.record(self._record.id, delivery, entry.message.body)
+        delay = self._source.retry_delay
+        if self._retry_queue.put(entry, len(entry.message.body), self._clock.now() + delay):
             return True
         # The retry queue is full: let the broker hold the message.
         speed = self._clock.speed
-        await entry.message.again(delay / speed if speed else _STANDING_RETRY)
+        await entry.message.nack(delay / speed if speed else _STOPPED_CLOCK_DELAY)
         return False
 
-    async def _lost(self, message: Message, delivery: Delivery) -> None:
-        status = DeliveryStatus.FAILED if self._listener.redrives else DeliveryStatus.DEAD
-        self._log.put(self._record.id, delivery.ended(status), message.body)
-        if self._listener.redrives:
+    async def _on_dead(self, message: Message, delivery: Delivery) -> None:
+        status = DeliveryStatus.FAILED if self._source.has_redrive_policy else DeliveryStatus.DEAD
+        self._log.record(self._record.id, delivery.finished(status), message.body)
+        if self._source.has_redrive_policy:
             speed = self._clock.speed
-            await message.again(self._listener.spacing / speed if speed else _STANDING_RETRY)
+            await message.nack(self._source.retry_delay / speed if speed else _STOPPED_CLOCK_DELAY)
             return
         name, error = self._record.name, delivery.error
         _logger.warning("Message %s of trigger %s (%s) is dead: %s", message.id, self._record.id, name, error)
         # On disk before the broker removes the only other copy.
         await self._log.commit()
-        await message.bury()
+        await message.terminate()
 
-    def _say_jammed(self, outcome: Outcome) -> None:
-        self._intake.ahead = 0
-        if not self._jammed:
-            self._jammed = True
+    def _warn_gateway_unavailable(self, outcome: DeliveryOutcome) -> None:
+        self._prefetch.limit = 0
+        if not self._gateway_unavailable:
+            self._gateway_unavailable = True
             _logger.warning("Deliveries of trigger %s are delayed: %s", self._record.id, outcome.error)
 
 
-def _succeeded(delivery: Delivery, outcome: Outcome) -> Delivery:
-    attempted = delivery.tried(http_status=outcome.http_status, duration_ms=outcome.duration_ms)
-    return attempted.ended(DeliveryStatus.SUCCEEDED)
+def _with_success(delivery: Delivery, outcome: DeliveryOutcome) -> Delivery:
+    attempted = delivery.with_attempt(http_status=outcome.http_status, duration_ms=outcome.duration_ms)
+    return attempted.finished(DeliveryStatus.SUCCEEDED)
 
 
-async def _hand_back(message: Message) -> None:
-    with contextlib.suppress(BrokerTrouble):
-        await message.again(0)
+async def _nack_now(message: Message) -> None:
+    with contextlib.suppress(BrokerError):
+        await message.nack(0)

@@ -8,17 +8,17 @@ from typing import Final
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.hosts import domain_name
 
-__all__ = ["IN_FLIGHT", "Target", "target_of"]
+__all__ = ["MAX_IN_FLIGHT", "DeliveryTarget", "find_target"]
 
-IN_FLIGHT: Final = 10
+MAX_IN_FLIGHT: Final = 10
 """Number of requests that one trigger has in flight at most, as Scaleway documents."""
 
-_NANOSECONDS: Final = 10**9
-_GRACE_SECONDS: Final = 60.0  # real seconds for a cold start, added to the function's timeout
+_NANOSECONDS_PER_SECOND: Final = 10**9
+_RESPONSE_GRACE_SECONDS: Final = 60.0  # real seconds for a cold start, added to the function's timeout
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class DeliveryTarget:
     """A function that serves requests.
 
     Attributes:
@@ -31,19 +31,19 @@ class Target:
 
     function: str
     host: str
-    patience: float
-    at_once: int
+    timeout: float
+    max_concurrency: int
 
 
-def target_of(context: ControlContext, function_id: str) -> Target | None:
+def find_target(context: ControlContext, function_id: str) -> DeliveryTarget | None:
     """Return the target of a function, or ``None`` if nothing is deployed."""
     function = context.store.functions.get(function_id)
     if function is None or function.serving is None:
         return None
     settings = function.serving.settings
-    return Target(
+    return DeliveryTarget(
         function=function.name,
         host=domain_name(function.host_label, function.region, context.settings.domain_suffix),
-        patience=settings.timeout / _NANOSECONDS + _GRACE_SECONDS,
-        at_once=max(1, min(IN_FLIGHT, settings.max_scale)),
+        timeout=settings.timeout / _NANOSECONDS_PER_SECOND + _RESPONSE_GRACE_SECONDS,
+        max_concurrency=max(1, min(MAX_IN_FLIGHT, settings.max_scale)),
     )

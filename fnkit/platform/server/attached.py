@@ -15,25 +15,25 @@ import threading
 import time
 from typing import Final
 
-__all__ = ["main", "tie_to_parent"]
+__all__ = ["main", "exit_with_parent"]
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def tie_to_parent(parent: int) -> None:
+def exit_with_parent(parent: int) -> None:
     """Exit this process when ``parent`` is no longer its parent, now or later."""
     if sys.platform == "linux":
         # PR_SET_PDEATHSIG fires when the *thread* that created this process ends (prctl(2)). The supervisor creates
         # its processes from its main thread, which lives as long as the supervisor.
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     else:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+        threading.Thread(target=_poll_parent, args=(parent,), daemon=True).start()
     # The parent may have died before the call above, which then has no effect.
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _watch(parent: int) -> None:
+def _poll_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -42,7 +42,7 @@ def _watch(parent: int) -> None:
 def main() -> None:
     """Read the two arguments and run the module as ``__main__``."""
     parent, module = sys.argv[1:3]
-    tie_to_parent(int(parent))
+    exit_with_parent(int(parent))
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

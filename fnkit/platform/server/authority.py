@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.errors import PlatformError
-from fnkit.platform.layout import Layout
-from fnkit.platform.store.private_file import write_private
+from fnkit.platform.layout import DataLayout
+from fnkit.platform.store.private_file import write_private_file
 
-__all__ = ["LIFETIME", "RENEWED_BEFORE", "make_authority"]
+__all__ = ["CA_LIFETIME", "CA_RENEWAL_MARGIN", "ensure_certificate_authority"]
 
-LIFETIME: Final = timedelta(days=3650)
-RENEWED_BEFORE: Final = timedelta(days=398)
+CA_LIFETIME: Final = timedelta(days=3650)
+CA_RENEWAL_MARGIN: Final = timedelta(days=398)
 """Remaining lifetime at which a new CA certificate is created: issued certificates must not outlive it."""
 
-_NAME_MAX: Final = 64  # X.520: ub-common-name
-_SKEW: Final = timedelta(days=1)
+_MAX_COMMON_NAME: Final = 64  # X.520: ub-common-name
+_CLOCK_SKEW: Final = timedelta(days=1)
 _BEGIN_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 
 
-def make_authority(layout: Layout, now: float | None = None) -> None:
+def ensure_certificate_authority(layout: DataLayout, now: float | None = None) -> None:
     """Create the certificate authority if there is none or it expires soon. The caller holds the platform's lock.
 
     Args:
@@ -39,28 +39,28 @@ def make_authority(layout: Layout, now: float | None = None) -> None:
     """
     at = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     try:
-        layout.tls.mkdir(mode=0o700, exist_ok=True)
-        if not layout.authority.exists() or _end(layout.authority) - at < RENEWED_BEFORE:
-            write_private(layout.authority, _new_authority(at))
-        pem = layout.authority.read_bytes()
+        layout.tls_dir.mkdir(mode=0o700, exist_ok=True)
+        if not layout.ca_file.exists() or _read_expiry(layout.ca_file) - at < CA_RENEWAL_MARGIN:
+            write_private_file(layout.ca_file, _create_certificate_authority(at))
+        pem = layout.ca_file.read_bytes()
         certificate = pem[pem.index(_BEGIN_CERTIFICATE) :]
-        if not layout.authority_certificate.exists() or layout.authority_certificate.read_bytes() != certificate:
-            write_private(layout.authority_certificate, certificate)
+        if not layout.ca_certificate_file.exists() or layout.ca_certificate_file.read_bytes() != certificate:
+            write_private_file(layout.ca_certificate_file, certificate)
     except (ssl.SSLError, ValueError):
         raise PlatformError(
-            f"{layout.authority} does not hold the key and certificate of this platform's certificate authority.",
+            f"{layout.ca_file} does not hold the key and certificate of this platform's certificate authority.",
             code="authority-unreadable",
             hint="Restore it from a backup, or remove the file to create a new certificate authority.",
         ) from None
     except OSError as error:
         raise PlatformError(
-            f"The directory {layout.tls} cannot be used: {error.strerror}.",
+            f"The directory {layout.tls_dir} cannot be used: {error.strerror}.",
             code="data-folder",
             hint="Choose another data directory with --data-dir or FNKIT_HOME.",
         ) from None
 
 
-def _end(file: Path) -> datetime:
+def _read_expiry(file: Path) -> datetime:
     """Return the expiry of the CA certificate, and check that its key matches.
 
     It uses the standard library, so that a start need not import ``cryptography`` (50 ms).
@@ -74,7 +74,7 @@ def _end(file: Path) -> datetime:
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(expiries[0]), UTC)
 
 
-def _new_authority(now: datetime) -> bytes:
+def _create_certificate_authority(now: datetime) -> bytes:
     """Create a CA key and certificate; return both as PEM."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
@@ -106,8 +106,8 @@ def _new_authority(now: datetime) -> bytes:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now + LIFETIME)
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + CA_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(identifier, critical=False)
@@ -122,4 +122,4 @@ def _common_name(digest: bytes) -> str:
     import platform
 
     host = "".join(character for character in platform.node() if character.isascii() and character.isprintable())
-    return f"fnkit platform {digest.hex()[:8]} on {host or 'this machine'}"[:_NAME_MAX]
+    return f"fnkit platform {digest.hex()[:8]} on {host or 'this machine'}"[:_MAX_COMMON_NAME]

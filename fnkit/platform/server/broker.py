@@ -15,9 +15,9 @@ from types import FrameType
 
 import msgspec
 
-from fnkit.platform.layout import Layout, ProcessSettings
-from fnkit.platform.server.nats_server import configuration, nats_server
-from fnkit.platform.store.private_file import write_private
+from fnkit.platform.layout import DataLayout, ProcessSettings
+from fnkit.platform.server.nats_server import nats_configuration, find_nats_server
+from fnkit.platform.store.private_file import write_private_file
 
 __all__ = ["main"]
 
@@ -25,21 +25,21 @@ __all__ = ["main"]
 def main() -> int:
     """Run nats-server. Returns only if it cannot be executed in place of this process."""
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
-    program = nats_server()
+    program = find_nats_server()
     if program is None:
         print("nats: nats-server is not installed", file=sys.stderr)  # noqa: T201  collected by the supervisor
         return 1
-    folder = Layout(Path(settings.home)).nats
+    folder = DataLayout(Path(settings.data_dir)).nats_dir
     folder.mkdir(mode=0o700, exist_ok=True)
     file = folder / "nats-server.conf"
-    write_private(file, configuration(settings.queues.nats_url, folder).encode())
+    write_private_file(file, nats_configuration(settings.queues.nats_url, folder).encode())
     arguments = [str(program), "--config", str(file)]
     if Path("/proc/self").exists():  # Linux
         os.execv(program, arguments)  # noqa: S606  no shell is wanted
-    return _accompany(arguments)
+    return _run_as_child(arguments)
 
 
-def _accompany(arguments: list[str]) -> int:
+def _run_as_child(arguments: list[str]) -> int:
     broker = subprocess.Popen(arguments)
 
     def forward(number: int, _frame: FrameType | None) -> None:

@@ -9,21 +9,21 @@ from typing import Final
 import msgspec
 
 from fnkit.platform.brokers.model import Brokers
-from fnkit.platform.brokers.reading import named_variables, read_brokers_file
-from fnkit.platform.layout import Layout, QueueSettings
-from fnkit.platform.server.nats_server import make_nats_identity, nats_server, nats_url
+from fnkit.platform.brokers.reading import referenced_variables, read_brokers_file
+from fnkit.platform.layout import DataLayout, QueueSettings
+from fnkit.platform.server.nats_server import load_or_create_nats_credentials, find_nats_server, nats_url
 from fnkit.platform.server.options import StartOptions
 
-__all__ = ["brings_nats", "queue_settings", "with_variables"]
+__all__ = ["runs_own_nats", "queue_settings", "with_broker_environment"]
 
-_SWITCHED_OFF: Final = "no NATS broker is configured, and the platform's own is off (--nats-port none)"
-_NOT_INSTALLED: Final = (
+_NATS_OFF: Final = "no NATS broker is configured, and the platform's own is off (--nats-port none)"
+_NATS_NOT_INSTALLED: Final = (
     "no NATS broker is configured, and the platform's own is not installed: "
     "pip install 'fnkit[queues]', then start the platform again"
 )
 
 
-def with_variables(options: StartOptions, environ: Mapping[str, str]) -> StartOptions:
+def with_broker_environment(options: StartOptions, environ: Mapping[str, str]) -> StartOptions:
     """Validate the brokers file, and add the environment variables that it refers to.
 
     They are passed as options because the platform's processes do not inherit the user's environment.
@@ -32,29 +32,29 @@ def with_variables(options: StartOptions, environ: Mapping[str, str]) -> StartOp
         BrokersInvalid: The file has errors.
         PlatformError: ``brokers-unreadable``.
     """
-    file = _file(options)
-    if not options.brokers and not file.is_file():
+    file = _brokers_file(options)
+    if not options.brokers_file and not file.is_file():
         return options
     try:
-        named = named_variables(file.read_text(encoding="utf-8", errors="replace"))
+        named = referenced_variables(file.read_text(encoding="utf-8", errors="replace"))
     except OSError:
         named = set()
     variables = {name: environ[name] for name in named if name in environ}
     read_brokers_file(file, variables)
-    return msgspec.structs.replace(options, broker_variables=variables)
+    return msgspec.structs.replace(options, broker_environment=variables)
 
 
-def brings_nats(options: StartOptions) -> bool:
+def runs_own_nats(options: StartOptions) -> bool:
     """Return whether to run a NATS broker: it is not off, no other one is configured, and nats-server is installed.
 
     Raises:
         BrokersInvalid: The brokers file has errors.
         PlatformError: ``brokers-unreadable``.
     """
-    return options.nats_port != "none" and not _given(options).nats and nats_server() is not None
+    return options.nats_port != "none" and not _configured_brokers(options).nats and find_nats_server() is not None
 
 
-def queue_settings(options: StartOptions, layout: Layout, nats_port: int) -> QueueSettings:
+def queue_settings(options: StartOptions, layout: DataLayout, nats_port: int) -> QueueSettings:
     """Return the broker settings of control and of the NATS process.
 
     Args:
@@ -65,21 +65,21 @@ def queue_settings(options: StartOptions, layout: Layout, nats_port: int) -> Que
     Raises:
         PlatformError: ``identity-unreadable``.
     """
-    url = nats_url(make_nats_identity(layout.nats_identity), nats_port) if nats_port else ""
+    url = nats_url(load_or_create_nats_credentials(layout.nats_credentials_file), nats_port) if nats_port else ""
     return QueueSettings(
         nats_url=url,
-        why_no_nats="" if url else _SWITCHED_OFF if options.nats_port == "none" else _NOT_INSTALLED,
-        brokers=str(_file(options)),
-        variables=options.broker_variables,
+        nats_unavailable_reason="" if url else _NATS_OFF if options.nats_port == "none" else _NATS_NOT_INSTALLED,
+        brokers_file=str(_brokers_file(options)),
+        environment=options.broker_environment,
     )
 
 
-def _given(options: StartOptions) -> Brokers:
-    file = _file(options)
-    if not options.brokers and not file.is_file():
+def _configured_brokers(options: StartOptions) -> Brokers:
+    file = _brokers_file(options)
+    if not options.brokers_file and not file.is_file():
         return Brokers()
-    return read_brokers_file(file, options.broker_variables)
+    return read_brokers_file(file, options.broker_environment)
 
 
-def _file(options: StartOptions) -> Path:
-    return Path(options.brokers) if options.brokers else Layout(Path(options.home)).brokers
+def _brokers_file(options: StartOptions) -> Path:
+    return Path(options.brokers_file) if options.brokers_file else DataLayout(Path(options.data_dir)).brokers_file

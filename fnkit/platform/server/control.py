@@ -21,29 +21,29 @@ import msgspec
 import uvicorn
 
 from fnkit.errors import PlatformError
-from fnkit.platform.api.app import application
-from fnkit.platform.control.platform import ControlPlane, assemble
+from fnkit.platform.api.app import create_application
+from fnkit.platform.control.platform import ControlPlane, build_control_plane
 from fnkit.platform.layout import ProcessSettings
 from fnkit.platform.schedulers.cron import CronScheduler
-from fnkit.platform.schedulers.delivery import Door
+from fnkit.platform.schedulers.delivery import GatewayClient
 from fnkit.platform.schedulers.expiry import ExpiryScheduler
-from fnkit.platform.schedulers.hand_over import HandOver
-from fnkit.platform.schedulers.log_push import LogPush
-from fnkit.platform.server.queueing import Queueing
+from fnkit.platform.schedulers.hand_over import Dispatcher
+from fnkit.platform.schedulers.log_push import LokiPush
+from fnkit.platform.server.queueing import QueueTriggers
 
 __all__ = ["main", "serve"]
 
 _BACKLOG = 512
-_COLLECT_AFTER = 20_000  # objects. Those of a message are freed by reference counting: few collections suffice
-_DRAIN_SECONDS = 10
+_GC_THRESHOLD = 20_000  # objects. Those of a message are freed by reference counting: few collections suffice
+_DRAIN_TIMEOUT = 10
 # Longer than the pause between two polls of a client: 5 s (Serverless Framework plugin, Go SDK), up to 30 s (other
 # SDKs). Where a connection is closed just as the next request is sent, Node clients fail with "socket hang up".
-_IDLE_SECONDS = 75
-_TURN_SECONDS = 0.0005
+_KEEP_ALIVE_TIMEOUT = 75
+_GIL_SWITCH_INTERVAL = 0.0005
 """Switch interval of the GIL: how long a busy thread, such as a log query, may delay the event loop."""
 
 
-class _Server(uvicorn.Server):
+class _HttpServer(uvicorn.Server):
     """uvicorn without its signal handlers, which would replace those of ``serve``."""
 
     @contextlib.contextmanager
@@ -59,34 +59,36 @@ async def serve(settings: ProcessSettings, listener: socket.socket, stop: asynci
         listener: The listening socket of the API.
         stop: Set to stop; ``None`` to stop on SIGTERM and SIGINT.
     """
-    plane = assemble(settings)
-    gateway_client = Door(settings.delivery_socket)
-    dispatcher = HandOver(plane.context, plane.deliveries, gateway_client)
-    queues = Queueing(plane, gateway_client, settings.queues)
-    crons = CronScheduler(plane.context, plane.ticks, dispatcher)
-    plane.history.deliver = dispatcher.deliver
-    plane.context.cron_changed = crons.changed
-    plane.due = _due(crons, queues, plane)
+    plane = build_control_plane(settings)
+    gateway_client = GatewayClient(settings.delivery_socket)
+    dispatcher = Dispatcher(plane.context, plane.delivery_log, gateway_client)
+    queues = QueueTriggers(plane, gateway_client, settings.queues)
+    crons = CronScheduler(plane.context, plane.cron_state, dispatcher)
+    plane.history.dispatch = dispatcher.dispatch
+    plane.context.on_cron_changed = crons.on_cron_changed
+    plane.on_clock_moved = _create_due_runner(crons, queues, plane)
     try:
         await plane.open()
         crons.load()
         plane.context.tasks.start(crons.run(), "cron scheduler")
         plane.context.tasks.start(ExpiryScheduler(plane.context, plane.functions).run(), "expiry scheduler")
         queues.start()
-        if settings.log_push is not None:
-            plane.context.tasks.start(LogPush(plane.context, plane.logs, settings.log_push).run(), "log push")
-        await _serve_http(plane, listener, stop or _stopped_by_signal())
+        if settings.loki_push is not None:
+            plane.context.tasks.start(LokiPush(plane.context, plane.logs, settings.loki_push).run(), "log push")
+        await _serve_http(plane, listener, stop or _stop_event_on_signal())
     finally:
         await queues.stop()
         await plane.close()
         gateway_client.close()
 
 
-def _due(crons: CronScheduler, queues: Queueing, plane: ControlPlane) -> Callable[[], Awaitable[None]]:
+def _create_due_runner(
+    crons: CronScheduler, queues: QueueTriggers, plane: ControlPlane
+) -> Callable[[], Awaitable[None]]:
     async def due() -> None:
         await crons.fire_due()
-        await queues.scheduler.retry_due()
-        await plane.functions.expire()
+        await queues.manager.retry_due()
+        await plane.functions.expire_deployments()
         await asyncio.sleep(0)  # run the first step of the tasks that were just created
 
     return due
@@ -94,16 +96,16 @@ def _due(crons: CronScheduler, queues: Queueing, plane: ControlPlane) -> Callabl
 
 async def _serve_http(plane: ControlPlane, listener: socket.socket, stop: asyncio.Event) -> None:
     config = uvicorn.Config(
-        application(plane),
+        create_application(plane),
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         ws="wsproto",
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
-        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_graceful_shutdown=_DRAIN_TIMEOUT,
+        timeout_keep_alive=_KEEP_ALIVE_TIMEOUT,
     )
-    server = _Server(config)
+    server = _HttpServer(config)
 
     async def end() -> None:
         await stop.wait()
@@ -116,7 +118,7 @@ async def _serve_http(plane: ControlPlane, listener: socket.socket, stop: asynci
         ending.cancel()
 
 
-def _stopped_by_signal() -> asyncio.Event:
+def _stop_event_on_signal() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,7 +126,7 @@ def _stopped_by_signal() -> asyncio.Event:
     return stop
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def _bind_listener(host: str, port: int) -> socket.socket:
     """Open the listening socket of the API.
 
     The protocol is given explicitly: asyncio sets TCP_NODELAY only on sockets whose ``proto`` is IPPROTO_TCP. With
@@ -144,7 +146,7 @@ def _listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return the factory of uvloop's event loop, if it is installed."""
     try:
         import uvloop
@@ -156,16 +158,16 @@ def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def main() -> int:
     """Run the process and return its exit code."""
     gc.freeze()  # imported modules live until the end: exclude their objects from every collection
-    gc.set_threshold(_COLLECT_AFTER)
+    gc.set_threshold(_GC_THRESHOLD)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    sys.setswitchinterval(_TURN_SECONDS)
+    sys.setswitchinterval(_GIL_SWITCH_INTERVAL)
     try:
         settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ProcessSettings)
         with (
-            _listener(settings.host, settings.api_port) as listener,
-            asyncio.Runner(loop_factory=_loop()) as runner,
+            _bind_listener(settings.host, settings.api_port) as listener,
+            asyncio.Runner(loop_factory=_event_loop_factory()) as runner,
         ):
             runner.run(serve(settings, listener))
     except msgspec.MsgspecError as error:

@@ -11,29 +11,29 @@ from typing import Final, Protocol, assert_never
 import msgspec
 
 from fnkit.platform import routing
-from fnkit.platform.routing import FromControl, FromDataPlane
+from fnkit.platform.routing import ControlMessage, DataPlaneMessage
 
-__all__ = ["Applier", "ControlLink"]
+__all__ = ["ControlMessageHandler", "ControlClient"]
 
-_BACKOFF_FIRST: Final = 0.05
-_BACKOFF_MAX: Final = 1.0
-_FRAME_MAX: Final = 256 * 1024 * 1024
+_MIN_BACKOFF: Final = 0.05
+_MAX_BACKOFF: Final = 1.0
+_MAX_FRAME_BYTES: Final = 256 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
-class Applier(Protocol):
+class ControlMessageHandler(Protocol):
     """Applies the messages of control. A message is acknowledged when its method has returned."""
 
     def apply_snapshot(self, snapshot: routing.Snapshot) -> None:
         """Replace the complete state."""
 
-    def apply_upsert(self, upsert: routing.Upsert) -> None:
+    def apply_upsert(self, upsert: routing.UpsertRoute) -> None:
         """Start a deployment."""
 
-    def apply_remove(self, remove: routing.Remove) -> None:
+    def apply_remove(self, remove: routing.RemoveFunction) -> None:
         """Remove a function."""
 
-    def apply_hosts(self, changed: routing.Hosts) -> None:
+    def apply_hosts(self, changed: routing.HostsChanged) -> None:
         """Replace the host names of a function."""
 
     def apply_credentials(self, changed: routing.CredentialsChanged) -> None:
@@ -43,7 +43,7 @@ class Applier(Protocol):
         """Set the clock."""
 
 
-class ControlLink:
+class ControlClient:
     """Connects to control, and reconnects with backoff. Lives on one event loop.
 
     Reports made while disconnected are dropped: the snapshot that follows a connect makes them irrelevant.
@@ -54,32 +54,34 @@ class ControlLink:
         handler: Applies the messages of control.
     """
 
-    def __init__(self, socket_path: str, hello: Callable[[], routing.Hello], applier: Applier) -> None:
-        self._path = socket_path
-        self._hello = hello
-        self._applier = applier
+    def __init__(
+        self, socket_path: str, handshake: Callable[[], routing.Handshake], handler: ControlMessageHandler
+    ) -> None:
+        self._socket_path = socket_path
+        self._handshake = handshake
+        self._handler = handler
         self._writer: asyncio.StreamWriter | None = None
 
-    def report(self, message: FromDataPlane) -> None:
+    def report(self, message: DataPlaneMessage) -> None:
         """Send a message, or drop it while disconnected."""
         if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(routing.frame(message))
+            self._writer.write(routing.encode_frame(message))
 
     async def run(self) -> None:
         """Keep the connection until cancelled."""
-        delay = _BACKOFF_FIRST
+        delay = _MIN_BACKOFF
         while True:
             try:
-                reader, writer = await asyncio.open_unix_connection(self._path)
+                reader, writer = await asyncio.open_unix_connection(self._socket_path)
             except OSError:
                 await asyncio.sleep(delay)
-                delay = min(_BACKOFF_MAX, delay * 2)
+                delay = min(_MAX_BACKOFF, delay * 2)
                 continue
-            delay = _BACKOFF_FIRST
+            delay = _MIN_BACKOFF
             self._writer = writer
-            self.report(self._hello())
+            self.report(self._handshake())
             try:
-                await self._listen(reader)
+                await self._receive(reader)
             except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError) as error:
                 _log.warning("lost the connection to control (%s); still serving", type(error).__name__)
             finally:
@@ -89,28 +91,28 @@ class ControlLink:
                     await writer.wait_closed()
             await asyncio.sleep(delay)
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
+    async def _receive(self, reader: asyncio.StreamReader) -> None:
         while True:
-            length = int.from_bytes(await reader.readexactly(routing.LENGTH_BYTES), "big")
-            if length > _FRAME_MAX:
+            length = int.from_bytes(await reader.readexactly(routing.FRAME_LENGTH_BYTES), "big")
+            if length > _MAX_FRAME_BYTES:
                 raise msgspec.DecodeError("the frame is too long")
-            message = routing.decode_from_control(await reader.readexactly(length))
-            self._apply(message)
+            message = routing.decode_control_message(await reader.readexactly(length))
+            self._dispatch(message)
             self.report(routing.Ack(version=message.version))
 
-    def _apply(self, message: FromControl) -> None:
+    def _dispatch(self, message: ControlMessage) -> None:
         match message:
             case routing.Snapshot():
-                self._applier.apply_snapshot(message)
-            case routing.Upsert():
-                self._applier.apply_upsert(message)
-            case routing.Remove():
-                self._applier.apply_remove(message)
-            case routing.Hosts():
-                self._applier.apply_hosts(message)
+                self._handler.apply_snapshot(message)
+            case routing.UpsertRoute():
+                self._handler.apply_upsert(message)
+            case routing.RemoveFunction():
+                self._handler.apply_remove(message)
+            case routing.HostsChanged():
+                self._handler.apply_hosts(message)
             case routing.CredentialsChanged():
-                self._applier.apply_credentials(message)
+                self._handler.apply_credentials(message)
             case routing.ClockChanged():
-                self._applier.apply_clock(message)
+                self._handler.apply_clock(message)
             case _:
                 assert_never(message)

@@ -23,34 +23,34 @@ import msgspec
 
 from fnkit.errors import PlatformError
 from fnkit.platform import routing
-from fnkit.platform.engine.clock import VirtualClock
-from fnkit.platform.engine.contract import Outcome
-from fnkit.platform.engine.isolation import Level, left_open
+from fnkit.platform.engine.clock import SyncedClock
+from fnkit.platform.engine.contract import DeployResult
+from fnkit.platform.engine.isolation import Level, unenforced
 from fnkit.platform.engine.local import EngineSettings, LocalEngine
 from fnkit.platform.engine.probe import best_level
 from fnkit.platform.engine.scaling import ScaleDown
-from fnkit.platform.gateway.access import Access
-from fnkit.platform.gateway.certificates import Certificates
+from fnkit.platform.gateway.access import Authorizer
+from fnkit.platform.gateway.certificates import CertificateStore
 from fnkit.platform.gateway.gateway import Gateway
-from fnkit.platform.gateway.listeners import open_doors
-from fnkit.platform.gateway.table import RoutingTable
-from fnkit.platform.gateway.tls_door import TlsDoor
+from fnkit.platform.gateway.listeners import open_listeners
+from fnkit.platform.gateway.table import Router
+from fnkit.platform.gateway.tls_door import TlsListener
 from fnkit.platform.gateway.tracing import Tracer
-from fnkit.platform.gateway.tunnels import Tunnels
-from fnkit.platform.layout import Layout, OtlpSettings, ProcessSettings
+from fnkit.platform.gateway.tunnels import ConnectProxy
+from fnkit.platform.layout import DataLayout, OtlpSettings, ProcessSettings
 from fnkit.platform.routing import Route
-from fnkit.platform.server.control_link import ControlLink
+from fnkit.platform.server.control_link import ControlClient
 
 if TYPE_CHECKING:
     from fnkit.platform.gateway.span_export import SpanExporter
 
 __all__ = ["DataPlane", "main"]
 
-_FOLDER: Final = "instances-"
-_DRAIN_SECONDS: Final = 9.5  # of the supervisor's ten: the rest is for the error responses of unfinished requests
-_LOOK_SECONDS: Final = 0.05
-_FLUSH_SECONDS: Final = 3.0
-_EVERY_ADDRESS: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared, not bound)
+_RUNTIME_DIR_PREFIX: Final = "instances-"
+_DRAIN_TIMEOUT: Final = 9.5  # of the supervisor's ten: the rest is for the error responses of unfinished requests
+_HEALTH_POLL_INTERVAL: Final = 0.05
+_SPAN_FLUSH_TIMEOUT: Final = 3.0
+_WILDCARD_HOSTS: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared, not bound)
 _log = logging.getLogger(__name__)
 
 
@@ -63,28 +63,30 @@ class DataPlane:
         runtime_dir: Private directory for the files of instances.
     """
 
-    def __init__(self, settings: ProcessSettings, level: Level, runtime_folder: Path) -> None:
+    def __init__(self, settings: ProcessSettings, isolation_level: Level, runtime_dir: Path) -> None:
         self._settings = settings
-        self._level = level
-        self._clock = VirtualClock()
+        self._isolation_level = isolation_level
+        self._clock = SyncedClock()
         engine_settings = EngineSettings(
-            level=level,
-            runtime_folder=runtime_folder,
-            logs_folder=Layout(Path(settings.home)).logs,
+            level=isolation_level,
+            runtime_directory=runtime_dir,
+            logs_directory=DataLayout(Path(settings.data_dir)).logs_dir,
             memory_budget=settings.memory_budget_mb,
             hard_cpu=settings.cpu_limits == "hard",
-            disks_folder=Layout(Path(settings.home)).disks,
+            disks_directory=DataLayout(Path(settings.data_dir)).disks_dir,
             scale_down=ScaleDown(settings.scale_to_one_after, settings.scale_to_zero_after),
         )
-        self._engine = LocalEngine(engine_settings, self._clock, self._exited)
-        self._table = RoutingTable((settings.host,))
-        self._access = Access(settings.secret_key, self._clock.now)
-        self._gateway = Gateway(self._engine, self._table, self._access)
-        self._link = ControlLink(settings.control_socket, self._hello, self)
-        self._exporter = _exporter(settings.otlp, self._gateway) if settings.otlp is not None else None
-        self._rising: asyncio.Task[None] | None = None
+        self._engine = LocalEngine(engine_settings, self._clock, self._on_instance_exit)
+        self._router = Router((settings.host,))
+        self._authorizer = Authorizer(settings.secret_key, self._clock.now)
+        self._gateway = Gateway(self._engine, self._router, self._authorizer)
+        self._control_client = ControlClient(settings.control_socket, self._handshake, self)
+        self._span_exporter = (
+            _create_span_exporter(settings.otlp, self._gateway) if settings.otlp is not None else None
+        )
+        self._health_task: asyncio.Task[None] | None = None
         # Host names that changed after a function's last route was sent, for a deployment that is still starting.
-        self._hosts: dict[str, tuple[str, ...]] = {}
+        self._changed_hosts: dict[str, tuple[str, ...]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then drain.
@@ -96,41 +98,43 @@ class DataPlane:
         """
         settings = self._settings
         sockets = (Path(settings.gateway_socket), Path(settings.delivery_socket))
-        listeners = await open_doors(self._gateway, settings.host, settings.gateway_port, *sockets)
-        certificates = self._certificates() if settings.tls_port else None
+        listeners = await open_listeners(self._gateway, settings.host, settings.gateway_port, *sockets)
+        certificates = self._create_certificate_store() if settings.tls_port else None
         self._gateway.tls_port = settings.tls_port
-        self._gateway.tunnels = Tunnels(self._table, settings.gateway_port, certificates)
+        self._gateway.connect_proxy = ConnectProxy(self._router, settings.gateway_port, certificates)
         if certificates is not None:
-            listeners.append(TlsDoor(self._gateway, certificates, settings.host, settings.tls_port))
-        link = asyncio.create_task(self._link.run())
+            listeners.append(TlsListener(self._gateway, certificates, settings.host, settings.tls_port))
+        link = asyncio.create_task(self._control_client.run())
         await stop.wait()
         for listener in listeners:
             listener.close()
-        self._gateway.stop()
-        await self._engine.drain(_DRAIN_SECONDS)
+        self._gateway.stop_serving()
+        await self._engine.drain(_DRAIN_TIMEOUT)
         link.cancel()
-        if self._rising is not None:
-            self._rising.cancel()
+        if self._health_task is not None:
+            self._health_task.cancel()
         self._gateway.close()
-        if self._exporter is not None:
-            await asyncio.to_thread(self._exporter.close, _FLUSH_SECONDS)
+        if self._span_exporter is not None:
+            await asyncio.to_thread(self._span_exporter.close, _SPAN_FLUSH_TIMEOUT)
         self._engine.close()
         for path in sockets:
             with contextlib.suppress(OSError):
                 os.unlink(path)  # noqa: PTH108  (one call, after everything else)
 
-    def _certificates(self) -> Certificates:
+    def _create_certificate_store(self) -> CertificateStore:
         settings = self._settings
         names = ["localhost", "127.0.0.1", "::1", socket.gethostname()]
-        return Certificates(
-            Layout(Path(settings.home)).authority,
+        return CertificateStore(
+            DataLayout(Path(settings.data_dir)).ca_file,
             Path(settings.gateway_socket).parent,
-            own_names=names if settings.host in _EVERY_ADDRESS else [*names, settings.host],
-            is_routed=self._table.by_host,
+            gateway_names=names if settings.host in _WILDCARD_HOSTS else [*names, settings.host],
+            is_routed=self._router.find_by_host,
         )
 
-    def _hello(self) -> routing.Hello:
-        return routing.Hello(pid=os.getpid(), gateway_port=self._settings.gateway_port, isolation=self._level.value)
+    def _handshake(self) -> routing.Handshake:
+        return routing.Handshake(
+            pid=os.getpid(), gateway_port=self._settings.gateway_port, isolation=self._isolation_level.value
+        )
 
     # Messages of control
 
@@ -141,46 +145,46 @@ class DataPlane:
         Any other function is deployed as by an upsert, so that its old deployment serves until the new one runs.
         """
         self._clock.set(snapshot.clock)
-        self._access.replace(snapshot.credentials)
-        self._hosts.clear()
+        self._authorizer.replace_credentials(snapshot.credentials)
+        self._changed_hosts.clear()
         named = {route.function_id for route in snapshot.routes}
-        for observation in list(self._engine.observe()):
+        for observation in list(self._engine.instance_counts()):
             if observation.function_id not in named:
-                self._remove(observation.function_id)
+                self._remove_function(observation.function_id)
         for route in snapshot.routes:
             if self._engine.route(route.function_id) is None:
-                self._put(route)
-                self._engine.restore(route)
+                self._put_route(route)
+                self._engine.resume(route)
             else:
                 self._deploy(route)
-        self._engine.warm({route.interpreter for route in snapshot.routes if route.language == "Python"})
+        self._engine.prestart({route.interpreter for route in snapshot.routes if route.language == "Python"})
         self._gateway.has_snapshot = True
         self._engine.sweep()
-        if self._rising is not None:
-            self._rising.cancel()
-        self._rising = asyncio.get_running_loop().create_task(self._rise(snapshot.version))
+        if self._health_task is not None:
+            self._health_task.cancel()
+        self._health_task = asyncio.get_running_loop().create_task(self._wait_until_healthy(snapshot.version))
 
-    def apply_upsert(self, upsert: routing.Upsert) -> None:
+    def apply_upsert(self, upsert: routing.UpsertRoute) -> None:
         """Start a deployment. ``DeploymentStarted`` or ``DeploymentFailed`` is reported later."""
-        self._hosts.pop(upsert.route.function_id, None)
+        self._changed_hosts.pop(upsert.route.function_id, None)
         self._deploy(upsert.route)
 
-    def apply_remove(self, remove: routing.Remove) -> None:
+    def apply_remove(self, remove: routing.RemoveFunction) -> None:
         """Remove a function."""
-        self._remove(remove.function_id)
+        self._remove_function(remove.function_id)
 
-    def apply_hosts(self, changed: routing.Hosts) -> None:
+    def apply_hosts(self, changed: routing.HostsChanged) -> None:
         """Replace the host names of a function, and of its deployment that is still starting."""
-        self._hosts[changed.function_id] = changed.hosts
-        self._table.rename(changed.function_id, changed.hosts)
+        self._changed_hosts[changed.function_id] = changed.hosts
+        self._router.set_hosts(changed.function_id, changed.hosts)
 
     def apply_credentials(self, changed: routing.CredentialsChanged) -> None:
         """Update the accepted credentials."""
         if changed.public_key is not None:
-            self._access.trust(changed.public_key)
+            self._authorizer.set_public_key(changed.public_key)
         if changed.keys is not None:
-            self._access.replace_keys(changed.keys)
-        self._access.change_tokens(changed.issued, changed.revoked)
+            self._authorizer.replace_keys(changed.keys)
+        self._authorizer.update_tokens(changed.issued, changed.revoked)
 
     def apply_clock(self, changed: routing.ClockChanged) -> None:
         """Set the clock, and stop instances whose idle time has passed by it."""
@@ -189,42 +193,48 @@ class DataPlane:
 
     def _deploy(self, route: Route) -> None:
         if self._engine.pending_route(route.function_id) != route:
-            self._engine.deploy(route, self._settled)
+            self._engine.deploy(route, self._on_deployed)
 
-    def _settled(self, outcome: Outcome) -> None:
-        route = outcome.route
-        if outcome.failure is None:
-            self._put(route)
-            if (hosts := self._hosts.get(route.function_id)) is not None:
-                self._table.rename(route.function_id, hosts)
-            self._link.report(routing.Started(function_id=route.function_id, generation=route.generation))
+    def _on_deployed(self, result: DeployResult) -> None:
+        route = result.route
+        if result.failure is None:
+            self._put_route(route)
+            if (hosts := self._changed_hosts.get(route.function_id)) is not None:
+                self._router.set_hosts(route.function_id, hosts)
+            self._control_client.report(
+                routing.DeploymentStarted(function_id=route.function_id, generation=route.generation)
+            )
             return
-        self._link.report(
-            routing.Failed(function_id=route.function_id, generation=route.generation, message=outcome.failure)
+        self._control_client.report(
+            routing.DeploymentFailed(
+                function_id=route.function_id, generation=route.generation, message=result.failure
+            )
         )
 
-    def _put(self, route: Route) -> None:
+    def _put_route(self, route: Route) -> None:
         if route.http_option == "redirected" and not self._settings.tls_port:
             _log.warning("%s redirects HTTP to HTTPS, but TLS is off: plain HTTP requests are served", route.name)
-        self._table.put(route)
+        self._router.put(route)
 
-    def _remove(self, function_id: str) -> None:
-        self._hosts.pop(function_id, None)
-        self._table.remove(function_id)
+    def _remove_function(self, function_id: str) -> None:
+        self._changed_hosts.pop(function_id, None)
+        self._router.remove(function_id)
         self._engine.remove(function_id)
 
-    def _exited(self, route: Route, reason: str) -> None:
-        self._link.report(routing.Exited(function_id=route.function_id, generation=route.generation, reason=reason))
+    def _on_instance_exit(self, route: Route, reason: str) -> None:
+        self._control_client.report(
+            routing.InstanceExited(function_id=route.function_id, generation=route.generation, reason=reason)
+        )
 
-    async def _rise(self, version: int) -> None:
+    async def _wait_until_healthy(self, version: int) -> None:
         """Report ``DataPlaneHealthy`` once every function has its ``min_scale`` instances."""
-        while not self._engine.minimum_is_up:  # noqa: ASYNC110  (some pools make it true together)
-            await asyncio.sleep(_LOOK_SECONDS)
+        while not self._engine.min_scale_reached:  # noqa: ASYNC110  (some pools make it true together)
+            await asyncio.sleep(_HEALTH_POLL_INTERVAL)
         self._gateway.is_healthy = True
-        self._link.report(routing.Healthy(version=version))
+        self._control_client.report(routing.DataPlaneHealthy(version=version))
 
 
-def _exporter(settings: OtlpSettings, gateway: Gateway) -> SpanExporter:
+def _create_span_exporter(settings: OtlpSettings, gateway: Gateway) -> SpanExporter:
     """Start the export of traces. Its dependencies are imported only if it is enabled."""
     from fnkit import __version__
     from fnkit.platform.gateway.otlp import encode_spans
@@ -232,15 +242,15 @@ def _exporter(settings: OtlpSettings, gateway: Gateway) -> SpanExporter:
 
     encode = partial(encode_spans, service=settings.service_name, version=__version__)
     exporter = SpanExporter(settings, encode)
-    gateway.tracer = Tracer(exporter.put)
-    gateway.meter.spans = lambda: exporter.counts
+    gateway.tracer = Tracer(exporter.enqueue)
+    gateway.metrics.span_counts = lambda: exporter.counts
     return exporter
 
 
-def _remove_abandoned(base: Path) -> None:
+def _remove_stale_dirs(parent: Path) -> None:
     """Remove the directories of data planes that were killed."""
-    for folder in base.glob(f"{_FOLDER}*"):
-        pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
+    for folder in parent.glob(f"{_RUNTIME_DIR_PREFIX}*"):
+        pid = folder.name.removeprefix(_RUNTIME_DIR_PREFIX).partition("-")[0]
         if pid.isdigit():
             try:
                 os.kill(int(pid), 0)
@@ -256,11 +266,11 @@ async def _serve(settings: ProcessSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     base = Path(settings.gateway_socket).parent
-    _remove_abandoned(base)
-    prefix = f"{_FOLDER}{os.getpid()}-"
+    _remove_stale_dirs(base)
+    prefix = f"{_RUNTIME_DIR_PREFIX}{os.getpid()}-"
     with tempfile.TemporaryDirectory(dir=base, prefix=prefix, ignore_cleanup_errors=True) as folder:
         level = await best_level(settings.isolation, Path(folder))
-        open_aspects = ", ".join(aspect.value for aspect in left_open(level)) or "nothing"
+        open_aspects = ", ".join(aspect.value for aspect in unenforced(level)) or "nothing"
         _log.info("isolation: %s; not enforced: %s", level.value, open_aspects)
         if settings.cpu_limits == "hard" and level is not Level.CGROUP:
             _log.warning("--cpu-limits=hard is not enforced: isolation %s has no control groups", level.value)

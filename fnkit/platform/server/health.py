@@ -12,10 +12,10 @@ import msgspec
 
 from fnkit.contract.platform import PLATFORM_PATH, PlatformInfo
 
-__all__ = ["Health", "ask_health", "ask_info", "reachable_host"]
+__all__ = ["HealthStatus", "fetch_health", "fetch_platform_info", "reachable_host"]
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True):
+class HealthStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a health check.
 
     Attributes:
@@ -24,8 +24,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
         isolation: The isolation level in force; empty until the data plane has connected.
     """
 
-    ready: bool
-    answered: bool
+    is_ready: bool
+    responded: bool
     isolation: str = ""
 
 
@@ -34,20 +34,20 @@ def reachable_host(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - not bound here
 
 
-def ask_health(host: str, port: int, *, timeout: float = 2.0) -> Health:
+def fetch_health(host: str, port: int, *, timeout: float = 2.0) -> HealthStatus:
     """Return the health of the platform at this address. Never raises."""
-    status, body = _get(host, port, "/healthz", {}, timeout)
+    status, body = _get_json(host, port, "/healthz", {}, timeout)
     isolation = body.get("isolation", "") if isinstance(body, dict) else ""
-    return Health(
-        ready=status == http.client.OK,
-        answered=status != 0,
+    return HealthStatus(
+        is_ready=status == http.client.OK,
+        responded=status != 0,
         isolation=isolation if isinstance(isolation, str) else "",
     )
 
 
-def ask_info(host: str, port: int, secret_key: str, *, timeout: float = 2.0) -> PlatformInfo | None:
+def fetch_platform_info(host: str, port: int, secret_key: str, *, timeout: float = 2.0) -> PlatformInfo | None:
     """Return the description of the platform at this address; ``None`` without a valid response."""
-    status, body = _get(host, port, PLATFORM_PATH, {"X-Auth-Token": secret_key}, timeout)
+    status, body = _get_json(host, port, PLATFORM_PATH, {"X-Auth-Token": secret_key}, timeout)
     if status != http.client.OK:
         return None
     try:
@@ -56,7 +56,7 @@ def ask_info(host: str, port: int, secret_key: str, *, timeout: float = 2.0) -> 
         return None
 
 
-def _get(host: str, port: int, path: str, headers: dict[str, str], timeout: float) -> tuple[int, object]:
+def _get_json(host: str, port: int, path: str, headers: dict[str, str], timeout: float) -> tuple[int, object]:
     connection = http.client.HTTPConnection(reachable_host(host), port, timeout=timeout)
     try:
         connection.request("GET", path, headers=headers)

@@ -9,12 +9,12 @@ import msgspec
 
 from fnkit.errors import PlatformError
 from fnkit.platform.store.api_keys import make_access_key
-from fnkit.platform.store.private_file import write_private
+from fnkit.platform.store.private_file import write_private_file
 
-__all__ = ["Identity", "load_identity", "make_identity"]
+__all__ = ["PlatformCredentials", "load_credentials", "load_or_create_credentials"]
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
+class PlatformCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """The credentials of a platform.
 
     Attributes:
@@ -34,14 +34,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         return f"Identity({self.project_id})"
 
 
-def load_identity(file: Path) -> Identity | None:
+def load_credentials(file: Path) -> PlatformCredentials | None:
     """Read the credentials; ``None`` if the file does not exist.
 
     Raises:
         PlatformError: ``identity-unreadable`` if the file is invalid.
     """
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Identity)
+        return msgspec.json.decode(file.read_bytes(), type=PlatformCredentials)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError):
@@ -52,21 +52,21 @@ def load_identity(file: Path) -> Identity | None:
         ) from None
 
 
-def make_identity(file: Path) -> Identity:
+def load_or_create_credentials(file: Path) -> PlatformCredentials:
     """Read the credentials, or create and store them (0600). The caller holds the platform's lock.
 
     Raises:
         PlatformError: ``identity-unreadable`` if the file is invalid.
     """
-    if known := load_identity(file):
+    if known := load_credentials(file):
         return known
     # As at Scaleway, the first project has the id of its organization.
     project_id = str(uuid.uuid4())
-    made = Identity(
+    made = PlatformCredentials(
         secret_key=str(uuid.uuid4()),
         access_key=make_access_key(),
         project_id=project_id,
         organization_id=project_id,
     )
-    write_private(file, msgspec.json.encode(made))
+    write_private_file(file, msgspec.json.encode(made))
     return made

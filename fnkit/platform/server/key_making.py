@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 __all__ = ["main"]
 
-BITS: Final = 4096
-_EXPONENT: Final = 65537
-_NICE: Final = 5
+KEY_BITS: Final = 4096
+_PUBLIC_EXPONENT: Final = 65537
+_NICENESS: Final = 5
 
 
 def main() -> int:
     """Write the private key as PEM, at low priority."""
-    os.nice(_NICE)
-    key = rsa.generate_private_key(public_exponent=_EXPONENT, key_size=BITS)
+    os.nice(_NICENESS)
+    key = rsa.generate_private_key(public_exponent=_PUBLIC_EXPONENT, key_size=KEY_BITS)
     sys.stdout.buffer.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return 0
 

@@ -8,60 +8,62 @@ from urllib.parse import quote
 
 import msgspec
 
-from fnkit.contract.platform import KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey
+from fnkit.contract.platform import API_KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey
 from fnkit.errors import PlatformError
 from fnkit.platform.server.health import reachable_host
 from fnkit.platform.server.lifecycle import RunningPlatform
 
-__all__ = ["create_key", "delete_key", "list_keys"]
+__all__ = ["create_api_key", "delete_api_key", "list_api_keys"]
 
 T = TypeVar("T")
-_SECONDS: Final = 10.0
+_REQUEST_TIMEOUT: Final = 10.0
 
 
-class _Told(msgspec.Struct, frozen=True):
+class _ApiErrorBody(msgspec.Struct, frozen=True):
     """The body of an error response."""
 
     message: str = "no reason given"
 
 
-def create_key(platform: RunningPlatform, request: CreateApiKey) -> ApiKey:
+def create_api_key(platform: RunningPlatform, request: CreateApiKey) -> ApiKey:
     """Create an API key. Only this response contains its secret.
 
     Raises:
         PlatformError: ``key-refused`` or ``platform-no-answer``.
     """
-    return _ask(platform, "POST", KEYS_PATH, ApiKey, msgspec.json.encode(request))
+    return _request(platform, "POST", API_KEYS_PATH, ApiKey, msgspec.json.encode(request))
 
 
-def list_keys(platform: RunningPlatform) -> ApiKeyList:
+def list_api_keys(platform: RunningPlatform) -> ApiKeyList:
     """Return all API keys except the platform's own.
 
     Raises:
         PlatformError: ``key-refused`` or ``platform-no-answer``.
     """
-    return _ask(platform, "GET", KEYS_PATH, ApiKeyList)
+    return _request(platform, "GET", API_KEYS_PATH, ApiKeyList)
 
 
-def delete_key(platform: RunningPlatform, access_key: str) -> ApiKey:
+def delete_api_key(platform: RunningPlatform, access_key: str) -> ApiKey:
     """Delete an API key.
 
     Raises:
         PlatformError: ``key-refused`` or ``platform-no-answer``.
     """
-    return _ask(platform, "DELETE", f"{KEYS_PATH}/{quote(access_key, safe='')}", ApiKey)
+    return _request(platform, "DELETE", f"{API_KEYS_PATH}/{quote(access_key, safe='')}", ApiKey)
 
 
-def _ask(platform: RunningPlatform, method: str, path: str, kind: type[T], body: bytes | None = None) -> T:
-    host, port = reachable_host(platform.run.host), platform.run.api_port
-    connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
+def _request(
+    platform: RunningPlatform, method: str, path: str, response_type: type[T], body: bytes | None = None
+) -> T:
+    host, port = reachable_host(platform.run_file.host), platform.run_file.api_port
+    connection = http.client.HTTPConnection(host, port, timeout=_REQUEST_TIMEOUT)
     try:
         connection.request(method, path, body, {"X-Auth-Token": platform.secret_key})
         answer = connection.getresponse()
         content = answer.read()
         if answer.status == http.client.OK:
-            return msgspec.json.decode(content, type=kind)
-        error = msgspec.json.decode(content, type=_Told)
+            return msgspec.json.decode(content, type=response_type)
+        error = msgspec.json.decode(content, type=_ApiErrorBody)
     except (OSError, http.client.HTTPException, msgspec.MsgspecError):
         raise PlatformError(
             f"The platform at {platform.api_url} does not answer requests for its API keys.",

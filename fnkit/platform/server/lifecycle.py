@@ -14,34 +14,34 @@ from typing import Final
 
 import msgspec
 
-from fnkit.contract.platform import TriggerListening
+from fnkit.contract.platform import TriggerStatus
 from fnkit.errors import PlatformError
-from fnkit.platform.layout import Layout
-from fnkit.platform.server.broker_options import with_variables
-from fnkit.platform.server.environment import platform_environment
-from fnkit.platform.server.health import ask_health, ask_info, reachable_host
-from fnkit.platform.server.home import default_home, make_home
-from fnkit.platform.server.identity import Identity, load_identity
-from fnkit.platform.server.nats_server import make_nats_identity, nats_server, nats_url
+from fnkit.platform.layout import DataLayout
+from fnkit.platform.server.broker_options import with_broker_environment
+from fnkit.platform.server.environment import child_environment
+from fnkit.platform.server.health import fetch_health, fetch_platform_info, reachable_host
+from fnkit.platform.server.home import default_data_dir, create_data_dir
+from fnkit.platform.server.identity import PlatformCredentials, load_credentials
+from fnkit.platform.server.nats_server import load_or_create_nats_credentials, find_nats_server, nats_url
 from fnkit.platform.server.options import StartOptions
-from fnkit.platform.server.platform_log import not_healthy
-from fnkit.platform.server.running import RunFile, process_started, read_run_file
-from fnkit.platform.server.spoken import Spoken
+from fnkit.platform.server.platform_log import not_healthy_error
+from fnkit.platform.server.running import RunFile, process_start_time, read_run_file
+from fnkit.platform.server.spoken import StartupResult
 
 __all__ = [
-    "Description",
+    "PlatformStatus",
     "RunningPlatform",
-    "check_machine",
-    "describe",
+    "check_operating_system",
+    "platform_status",
     "ensure_running",
-    "reset",
-    "running",
-    "stop",
+    "reset_platform",
+    "find_running_platform",
+    "stop_platform",
 ]
 
-_POLL: Final = 0.02
-_STOP_SECONDS: Final = 15.0
-_KEPT_BY_RESET: Final = frozenset(
+_POLL_INTERVAL: Final = 0.02
+_STOP_TIMEOUT: Final = 15.0
+_FILES_KEPT_BY_RESET: Final = frozenset(
     {"platform.json", "api-keys.json", "platform.lock", "run.json", "tls", "nats.json", "brokers.toml"}
 )
 
@@ -50,38 +50,38 @@ _KEPT_BY_RESET: Final = frozenset(
 class RunningPlatform:
     """A platform whose supervisor is running."""
 
-    home: Path
-    run: RunFile
-    identity: Identity
+    data_dir: Path
+    run_file: RunFile
+    credentials: PlatformCredentials
 
     @property
     def api_url(self) -> str:
         """URL of the API, without a trailing slash."""
-        return _url(self.run.host, self.run.api_port)
+        return _http_url(self.run_file.host, self.run_file.api_port)
 
     @property
     def secret_key(self) -> str:
         """The platform's own API key."""
-        return self.identity.secret_key
+        return self.credentials.secret_key
 
     @property
     def project_id(self) -> str:
         """The platform's default project."""
-        return self.identity.project_id
+        return self.credentials.project_id
 
     @property
     def gateway_url(self) -> str:
         """URL of the gateway, without a trailing slash."""
-        return _url(self.run.host, self.run.gateway_port)
+        return _http_url(self.run_file.host, self.run_file.gateway_port)
 
     @property
     def gateway_tls_url(self) -> str:
         """HTTPS URL of the gateway; empty if TLS is off."""
-        return _url(self.run.host, self.run.tls_port, "https") if self.run.tls_port else ""
+        return _http_url(self.run_file.host, self.run_file.tls_port, "https") if self.run_file.tls_port else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class PlatformStatus:
     """The status of the platform in a data directory.
 
     URLs of listeners that do not exist are empty, pids of processes that do not run are 0.
@@ -92,29 +92,29 @@ class Description:
         triggers: The state of each queue trigger.
     """
 
-    running: bool
-    healthy: bool
+    is_running: bool
+    is_healthy: bool
     data_dir: Path
     api_url: str = ""
     gateway_url: str = ""
     gateway_tls_url: str = ""
-    ca_certificate: str = ""
+    ca_certificate_file: str = ""
     console_url: str = ""
     nats_url: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     access_key: str = ""
     project_id: str = ""
     organization_id: str = ""
-    pid: int = 0
-    control: int = 0
-    data_plane: int = 0
-    nats: int = 0
-    why_no_nats: str = ""
-    triggers: tuple[TriggerListening, ...] = ()
+    supervisor_pid: int = 0
+    control_pid: int = 0
+    data_plane_pid: int = 0
+    nats_pid: int = 0
+    nats_unavailable_reason: str = ""
+    triggers: tuple[TriggerStatus, ...] = ()
     isolation: str = ""
 
 
-def check_machine() -> None:
+def check_operating_system() -> None:
     """Check that the platform supports this operating system.
 
     Raises:
@@ -128,59 +128,65 @@ def check_machine() -> None:
         )
 
 
-def running(home: Path | None = None) -> RunningPlatform | None:
+def find_running_platform(data_dir: Path | None = None) -> RunningPlatform | None:
     """Return the platform of a data directory, by default the user's; ``None`` if it is not running.
 
     Raises:
         PlatformError: ``identity-unreadable``.
     """
-    layout = Layout(home or default_home())
-    run = read_run_file(layout.run)
-    if run is None or process_started(run.pid) != run.started:
+    layout = DataLayout(data_dir or default_data_dir())
+    run = read_run_file(layout.run_file)
+    if run is None or process_start_time(run.pid) != run.started_at:
         return None
-    identity = load_identity(layout.identity)
-    return RunningPlatform(layout.home, run, identity) if identity is not None else None
+    identity = load_credentials(layout.credentials_file)
+    return RunningPlatform(layout.data_dir, run, identity) if identity is not None else None
 
 
-def describe(home: Path | None = None) -> Description:
+def platform_status(data_dir: Path | None = None) -> PlatformStatus:
     """Return the status of the platform of a data directory, by default the user's.
 
     Raises:
         PlatformError: ``identity-unreadable``.
     """
-    found = running(home)
+    found = find_running_platform(data_dir)
     if found is None:
-        return Description(running=False, healthy=False, data_dir=home or default_home())
-    run, identity, layout = found.run, found.identity, Layout(found.home)
-    health = ask_health(run.host, run.api_port)
-    info = ask_info(run.host, run.api_port, identity.secret_key)
-    return Description(
-        running=True,
-        healthy=health.ready,
-        data_dir=found.home,
+        return PlatformStatus(is_running=False, is_healthy=False, data_dir=data_dir or default_data_dir())
+    run, identity, layout = found.run_file, found.credentials, DataLayout(found.data_dir)
+    health = fetch_health(run.host, run.api_port)
+    info = fetch_platform_info(run.host, run.api_port, identity.secret_key)
+    return PlatformStatus(
+        is_running=True,
+        is_healthy=health.is_ready,
+        data_dir=found.data_dir,
         api_url=found.api_url,
         gateway_url=found.gateway_url,
         gateway_tls_url=found.gateway_tls_url,
-        ca_certificate=str(Layout(found.home).authority_certificate) if run.tls_port else "",
+        ca_certificate_file=str(DataLayout(found.data_dir).ca_certificate_file) if run.tls_port else "",
         console_url=info.console_url if info is not None else "",
         secret_key=identity.secret_key,
         access_key=identity.access_key,
         project_id=identity.project_id,
         organization_id=identity.organization_id,
-        pid=run.pid,
-        control=run.control,
-        data_plane=run.data_plane,
+        supervisor_pid=run.pid,
+        control_pid=run.control,
+        data_plane_pid=run.data_plane,
         isolation=health.isolation or run.isolation,
-        nats=run.nats,
-        nats_url=_nats_url(layout, run),
-        why_no_nats="" if run.nats_port or nats_server() is not None else "install it: pip install 'fnkit[queues]'",
+        nats_pid=run.nats,
+        nats_url=_own_nats_url(layout, run),
+        nats_unavailable_reason=""
+        if run.nats_port or find_nats_server() is not None
+        else "install it: pip install 'fnkit[queues]'",
         triggers=tuple(info.triggers) if info is not None else (),
     )
 
 
-def _nats_url(layout: Layout, run: RunFile) -> str:
+def _own_nats_url(layout: DataLayout, run_file: RunFile) -> str:
     """Return the URL of the platform's own broker with its credentials; empty if it does not run."""
-    return nats_url(make_nats_identity(layout.nats_identity), run.nats_port) if run.nats_port else ""
+    return (
+        nats_url(load_or_create_nats_credentials(layout.nats_credentials_file), run_file.nats_port)
+        if run_file.nats_port
+        else ""
+    )
 
 
 def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
@@ -194,75 +200,75 @@ def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
     Raises:
         PlatformError: The platform cannot be started, or is not healthy in time.
     """
-    check_machine()
-    options = options or StartOptions(home=str(default_home()))
-    layout = Layout(Path(options.home))
-    deadline = time.monotonic() + options.wait
+    check_operating_system()
+    options = options or StartOptions(data_dir=str(default_data_dir()))
+    layout = DataLayout(Path(options.data_dir))
+    deadline = time.monotonic() + options.start_timeout
     started = False
     while True:
-        found = running(layout.home)
-        if found is not None and ask_health(found.run.host, found.run.api_port).ready:
+        found = find_running_platform(layout.data_dir)
+        if found is not None and fetch_health(found.run_file.host, found.run_file.api_port).is_ready:
             return found
         if found is None and started:
-            raise not_healthy(layout, "it exited")
+            raise not_healthy_error(layout, "it exited")
         if found is None:
-            started = _start(with_variables(options, os.environ))
+            started = _start_supervisor(with_broker_environment(options, os.environ))
         if time.monotonic() > deadline:
             if started:
-                stop(layout.home)
-            raise not_healthy(layout, f"it did not become healthy within {options.wait:g} s")
-        time.sleep(_POLL)
+                stop_platform(layout.data_dir)
+            raise not_healthy_error(layout, f"it did not become healthy within {options.start_timeout:g} s")
+        time.sleep(_POLL_INTERVAL)
 
 
-def stop(home: Path | None = None) -> bool:
+def stop_platform(data_dir: Path | None = None) -> bool:
     """Stop the platform, with SIGKILL after 15 seconds; return whether it was running.
 
     Raises:
         PlatformError: ``platform-not-yours`` if it runs as another user.
     """
-    found = running(home)
+    found = find_running_platform(data_dir)
     if found is None:
         return False
-    deadline = time.monotonic() + _STOP_SECONDS
-    _signal(found.run.pid, signal.SIGTERM)
-    while process_started(found.run.pid) == found.run.started:
+    deadline = time.monotonic() + _STOP_TIMEOUT
+    _send_signal(found.run_file.pid, signal.SIGTERM)
+    while process_start_time(found.run_file.pid) == found.run_file.started_at:
         if time.monotonic() > deadline:
-            _signal(found.run.pid, signal.SIGKILL)
-        time.sleep(_POLL)
+            _send_signal(found.run_file.pid, signal.SIGKILL)
+        time.sleep(_POLL_INTERVAL)
     return True
 
 
-def reset(home: Path | None = None) -> None:
+def reset_platform(data_dir: Path | None = None) -> None:
     """Stop the platform and delete its data, except credentials, ports, CA and the brokers file.
 
     Raises:
         PlatformError: ``platform-running`` if it was started again meanwhile; ``platform-not-yours`` and the errors
             of ``create_data_dir``.
     """
-    from fnkit.platform.server.lock import TakenError, take_lock
+    from fnkit.platform.server.lock import AlreadyLocked, acquire_lock
 
-    layout = Layout(home or default_home())
-    stop(layout.home)
-    if not layout.home.is_dir():
+    layout = DataLayout(data_dir or default_data_dir())
+    stop_platform(layout.data_dir)
+    if not layout.data_dir.is_dir():
         return
-    make_home(layout.home)
+    create_data_dir(layout.data_dir)
     try:
-        lock = take_lock(layout.home)
-    except TakenError:
+        lock = acquire_lock(layout.data_dir)
+    except AlreadyLocked:
         raise PlatformError(
             "The platform was started while it was being reset.",
             code="platform-running",
             hint="Run `fnkit platform reset` again.",
         ) from None
     try:
-        for entry in layout.home.iterdir():
-            if entry.name not in _KEPT_BY_RESET:
-                _remove(entry)
+        for entry in layout.data_dir.iterdir():
+            if entry.name not in _FILES_KEPT_BY_RESET:
+                _remove_tree(entry)
     finally:
         os.close(lock)
 
 
-def _start(options: StartOptions) -> bool:
+def _start_supervisor(options: StartOptions) -> bool:
     """Start a detached supervisor; return false if another one already holds the platform's lock.
 
     Raises:
@@ -273,7 +279,7 @@ def _start(options: StartOptions) -> bool:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=platform_environment(os.environ),
+        env=child_environment(os.environ),
         start_new_session=True,
     )
     if supervisor.stdin is None or supervisor.stdout is None:
@@ -284,11 +290,11 @@ def _start(options: StartOptions) -> bool:
         line = supervisor.stdout.readline()
     if not line:
         raise PlatformError("The platform's supervisor exited without reporting an error.", code="platform-start")
-    result = msgspec.json.decode(line, type=Spoken)
+    result = msgspec.json.decode(line, type=StartupResult)
     if result.code:
         supervisor.wait()
         raise PlatformError(result.message, code=result.code, hint=result.hint)
-    if result.taken:
+    if result.already_running:
         supervisor.wait()
         return False
     # The supervisor outlives this process. A set return code keeps Popen from warning that it still runs.
@@ -296,7 +302,7 @@ def _start(options: StartOptions) -> bool:
     return True
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def _send_signal(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -305,16 +311,16 @@ def _signal(pid: int, number: signal.Signals) -> None:
         raise PlatformError(f"The platform (pid {pid}) runs as another user.", code="platform-not-yours") from None
 
 
-def _remove(entry: Path) -> None:
+def _remove_tree(path: Path) -> None:
     """Remove a file or a directory tree, including read-only directories."""
-    if not entry.is_dir() or entry.is_symlink():
-        entry.unlink(missing_ok=True)
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
         return
-    for folder, _, _ in os.walk(entry):
+    for folder, _, _ in os.walk(path):
         Path(folder).chmod(0o700)
-    shutil.rmtree(entry)
+    shutil.rmtree(path)
 
 
-def _url(host: str, port: int, scheme: str = "http") -> str:
+def _http_url(host: str, port: int, scheme: str = "http") -> str:
     address = reachable_host(host)
     return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"

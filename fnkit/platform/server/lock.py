@@ -6,14 +6,14 @@ import fcntl
 import os
 from pathlib import Path
 
-__all__ = ["TakenError", "take_lock"]
+__all__ = ["AlreadyLocked", "acquire_lock"]
 
 
-class TakenError(Exception):
+class AlreadyLocked(Exception):
     """Another process holds the lock of this data directory."""
 
 
-def take_lock(home: Path) -> int:
+def acquire_lock(data_dir: Path) -> int:
     """Lock the data directory, and return the descriptor that holds the lock.
 
     The kernel releases a flock(2) when its last descriptor closes, also after SIGKILL, so no stale lock remains.
@@ -22,10 +22,10 @@ def take_lock(home: Path) -> int:
     Raises:
         TakenError: Another process is starting, running or resetting this platform.
     """
-    descriptor = os.open(home / "platform.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(data_dir / "platform.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise TakenError from None
+        raise AlreadyLocked from None
     return descriptor

@@ -17,15 +17,15 @@ from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fnkit.errors import UsageError
-from fnkit.platform.layout import LogPushSettings
+from fnkit.platform.layout import LokiPushSettings
 
-__all__ = ["log_push_settings"]
+__all__ = ["loki_push_settings"]
 
-_PATH: Final = "/loki/api/v1/push"
-_PREFIX: Final = "FNKIT_LOGS_PUSH_"
+_LOKI_PUSH_PATH: Final = "/loki/api/v1/push"
+_LOKI_VARIABLE_PREFIX: Final = "FNKIT_LOGS_PUSH_"
 
 
-def log_push_settings(loki_url: str | None, environ: Mapping[str, str]) -> LogPushSettings | None:
+def loki_push_settings(loki_url: str | None, environ: Mapping[str, str]) -> LokiPushSettings | None:
     """Return the settings of the push, ``None`` if it is off. Credentials in the URL win over the environment.
 
     Args:
@@ -47,27 +47,29 @@ def log_push_settings(loki_url: str | None, environ: Mapping[str, str]) -> LogPu
             "--loki-url is not a valid URL of Loki.", hint="Use its address, for example http://127.0.0.1:3100."
         )
     path = parts.path.rstrip("/")
-    whole = path if path.endswith(_PATH) else path + _PATH
+    whole = path if path.endswith(_LOKI_PUSH_PATH) else path + _LOKI_PUSH_PATH
     url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], whole, "", ""))
-    user = unquote(parts.username or "") or _variable(environ, "USER")
-    password = unquote(parts.password or "") or _variable(environ, "PASSWORD")
-    return LogPushSettings(url=url, headers=_headers(user, password, environ))
+    user = unquote(parts.username or "") or _loki_variable(environ, "USER")
+    password = unquote(parts.password or "") or _loki_variable(environ, "PASSWORD")
+    return LokiPushSettings(url=url, headers=_loki_headers(user, password, environ))
 
 
-def _headers(user: str, password: str, environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _loki_headers(user: str, password: str, environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     headers = []
-    if token := _variable(environ, "TOKEN"):
+    if token := _loki_variable(environ, "TOKEN"):
         headers.append(("Authorization", f"Bearer {token}"))
     elif user or password:
         both = base64.b64encode(f"{user}:{password}".encode()).decode()
         headers.append(("Authorization", f"Basic {both}"))
-    if tenant := _variable(environ, "TENANT"):
+    if tenant := _loki_variable(environ, "TENANT"):
         headers.append(("X-Scope-OrgID", tenant))
     return tuple(headers)
 
 
-def _variable(environ: Mapping[str, str], what: str) -> str:
-    value = environ.get(_PREFIX + what, "").strip()
+def _loki_variable(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(_LOKI_VARIABLE_PREFIX + name, "").strip()
     if not value.isascii() or not value.isprintable():
-        raise UsageError(f"{_PREFIX}{what} contains characters that are not allowed in an HTTP header.")
+        raise UsageError(
+            f"{_LOKI_VARIABLE_PREFIX}{name} contains characters that are not allowed in an HTTP header."
+        )
     return value

@@ -19,15 +19,22 @@ from urllib.parse import urlsplit
 import msgspec
 
 from fnkit.errors import PlatformError
-from fnkit.platform.store.private_file import write_private
+from fnkit.platform.store.private_file import write_private_file
 
-__all__ = ["NATS_HOST", "NatsIdentity", "configuration", "make_nats_identity", "nats_server", "nats_url"]
+__all__ = [
+    "NATS_HOST",
+    "NatsServerCredentials",
+    "nats_configuration",
+    "load_or_create_nats_credentials",
+    "find_nats_server",
+    "nats_url",
+]
 
 NATS_HOST: Final = "127.0.0.1"
-_USER: Final = "fnkit"
+_NATS_USER: Final = "fnkit"
 
 
-class NatsIdentity(msgspec.Struct, frozen=True, kw_only=True):
+class NatsServerCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """User and password of the broker."""
 
     user: str
@@ -38,7 +45,7 @@ class NatsIdentity(msgspec.Struct, frozen=True, kw_only=True):
         return f"NatsIdentity({self.user})"
 
 
-def nats_server() -> Path | None:
+def find_nats_server() -> Path | None:
     """Return the path of nats-server, if it is installed."""
     beside = Path(sys.executable).parent / "nats-server"
     if beside.is_file():
@@ -54,17 +61,17 @@ def nats_server() -> Path | None:
     return Path(found) if found else None
 
 
-def make_nats_identity(file: Path) -> NatsIdentity:
+def load_or_create_nats_credentials(file: Path) -> NatsServerCredentials:
     """Read the broker's credentials, or create and store them (0600). The caller holds the platform's lock.
 
     Raises:
         PlatformError: ``identity-unreadable`` if the file is invalid.
     """
     try:
-        return msgspec.json.decode(file.read_bytes(), type=NatsIdentity)
+        return msgspec.json.decode(file.read_bytes(), type=NatsServerCredentials)
     except FileNotFoundError:
-        made = NatsIdentity(user=_USER, password=secrets.token_urlsafe(24))
-        write_private(file, msgspec.json.encode(made))
+        made = NatsServerCredentials(user=_NATS_USER, password=secrets.token_urlsafe(24))
+        write_private_file(file, msgspec.json.encode(made))
         return made
     except (OSError, msgspec.MsgspecError):
         raise PlatformError(
@@ -74,12 +81,12 @@ def make_nats_identity(file: Path) -> NatsIdentity:
         ) from None
 
 
-def nats_url(identity: NatsIdentity, port: int) -> str:
+def nats_url(credentials: NatsServerCredentials, port: int) -> str:
     """Return the broker's URL with its credentials."""
-    return f"nats://{identity.user}:{identity.password}@{NATS_HOST}:{port}"
+    return f"nats://{credentials.user}:{credentials.password}@{NATS_HOST}:{port}"
 
 
-def configuration(url: str, store_dir: Path) -> str:
+def nats_configuration(url: str, store_dir: Path) -> str:
     """Return the configuration of nats-server, which accepts JSON.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from fnkit.platform.layout import LogPushSettings, OtlpSettings, Quotas, Scaling
+from fnkit.platform.layout import LokiPushSettings, OtlpSettings, Quotas, ScalingSettings
 
 __all__ = ["StartOptions"]
 
@@ -36,7 +36,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
         broker_environment: The environment variables that this file refers to.
     """
 
-    home: str
+    data_dir: str
     host: str = "127.0.0.1"
     api_port: int | None = None
     gateway_port: int | None = None
@@ -45,13 +45,13 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     speed: float = 1.0
     isolation: str = "auto"
     strict_runtimes: bool = False
-    wait: float = 30.0
+    start_timeout: float = 30.0
     verify_domains: bool = False
     runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()
-    scaling: Scaling = Scaling()
+    scaling: ScalingSettings = ScalingSettings()
     otlp: OtlpSettings | None = None
-    log_push: LogPushSettings | None = None
+    loki_push: LokiPushSettings | None = None
     nats_port: int | Literal["none"] | None = None
-    brokers: str = ""
-    broker_variables: dict[str, str] = {}
+    brokers_file: str = ""
+    broker_environment: dict[str, str] = {}

@@ -9,19 +9,27 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.errors import PlatformError
-from fnkit.platform.layout import Layout
+from fnkit.platform.layout import DataLayout
 
-__all__ = ["KEPT", "MAX_BYTES", "PROCESSES", "LogReader", "PlatformLog", "not_healthy", "tail"]
+__all__ = [
+    "MAX_ROTATED_FILES",
+    "MAX_LOG_BYTES",
+    "PROCESSES",
+    "LogFileFollower",
+    "RotatingLogFile",
+    "not_healthy_error",
+    "tail_log",
+]
 
 PROCESSES: Final = ("supervisor", "control", "data-plane")
 
-MAX_BYTES: Final = 4 * 1024 * 1024
-KEPT: Final = 3
+MAX_LOG_BYTES: Final = 4 * 1024 * 1024
+MAX_ROTATED_FILES: Final = 3
 
-_TAIL_BYTES: Final = 256 * 1024
+_MAX_TAIL_BYTES: Final = 256 * 1024
 
 
-class PlatformLog:
+class RotatingLogFile:
     """Appends to a file (0600) and rotates it to ``file.1``, ``file.2``, … by size.
 
     Errors such as a full disk are ignored: the platform loses log lines but keeps running.
@@ -31,7 +39,7 @@ class PlatformLog:
         max_bytes: Size at which it is rotated.
     """
 
-    def __init__(self, file: Path, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, file: Path, *, max_bytes: int = MAX_LOG_BYTES) -> None:
         self._file = file
         self._max_bytes = max_bytes
 
@@ -53,24 +61,24 @@ class PlatformLog:
             return 0
 
     def _rotate(self) -> None:
-        for number in range(KEPT, 0, -1):
+        for number in range(MAX_ROTATED_FILES, 0, -1):
             older = self._file.with_name(f"{self._file.name}.{number}")
             newer = self._file.with_name(f"{self._file.name}.{number - 1}") if number > 1 else self._file
             if newer.exists():
                 newer.replace(older)
 
 
-def tail(layout: Layout, process: str, count: int) -> list[str]:
+def tail_log(layout: DataLayout, process: str, count: int) -> list[str]:
     """Return the last ``count`` lines in the log of a process."""
-    file = layout.logs / "platform" / f"{process}.log"
+    file = layout.logs_dir / "platform" / f"{process}.log"
     try:
         content = file.read_bytes()
     except OSError:
         return []
-    return content[-_TAIL_BYTES:].decode(errors="replace").splitlines()[-count:] if count else []
+    return content[-_MAX_TAIL_BYTES:].decode(errors="replace").splitlines()[-count:] if count else []
 
 
-class LogReader:
+class LogFileFollower:
     """Reads the lines that a process logs from now on, across rotations.
 
     Args:
@@ -78,22 +86,22 @@ class LogReader:
         process: One of ``PROCESSES``.
     """
 
-    def __init__(self, layout: Layout, process: str) -> None:
-        self._file = layout.logs / "platform" / f"{process}.log"
+    def __init__(self, layout: DataLayout, process: str) -> None:
+        self._file = layout.logs_dir / "platform" / f"{process}.log"
         self._stream = self._open()
         if self._stream is not None:
             self._stream.seek(0, os.SEEK_END)
-        self._rest = b""
+        self._partial_line = b""
 
-    def new_lines(self) -> list[str]:
+    def read_new_lines(self) -> list[str]:
         """Return the complete lines since the last call."""
         content = self._stream.read() if self._stream is not None else b""
         # The rest of the rotated file was read above; its replacement continues from the beginning.
-        if self._started_anew():
+        if self._was_rotated():
             self.close()
             self._stream = self._open()
             content += self._stream.read() if self._stream is not None else b""
-        *lines, self._rest = (self._rest + content).split(b"\n")
+        *lines, self._partial_line = (self._partial_line + content).split(b"\n")
         return [line.decode(errors="replace") for line in lines]
 
     def close(self) -> None:
@@ -107,7 +115,7 @@ class LogReader:
         except OSError:
             return None
 
-    def _started_anew(self) -> bool:
+    def _was_rotated(self) -> bool:
         try:
             now = self._file.stat()
         except OSError:
@@ -115,11 +123,11 @@ class LogReader:
         return self._stream is None or not os.path.samestat(now, os.fstat(self._stream.fileno()))
 
 
-def not_healthy(layout: Layout, reason: str) -> PlatformError:
+def not_healthy_error(layout: DataLayout, reason: str) -> PlatformError:
     """Return the error for a platform that started but is not healthy, with the last log line of each process."""
-    last_lines = [f"\n  {process}: {lines[-1]}" for process in PROCESSES if (lines := tail(layout, process, 1))]
+    last_lines = [f"\n  {process}: {lines[-1]}" for process in PROCESSES if (lines := tail_log(layout, process, 1))]
     return PlatformError(
         f"The platform was started, but {reason}.{''.join(last_lines)}",
         code="platform-not-healthy",
-        hint=f"Run `fnkit platform logs` for details. The logs are in {layout.logs / 'platform'}.",
+        hint=f"Run `fnkit platform logs` for details. The logs are in {layout.logs_dir / 'platform'}.",
     )

@@ -9,17 +9,17 @@ from typing import Final
 
 from fnkit.errors import PlatformError
 
-__all__ = ["API_PORT", "GATEWAY_PORT", "NATS_PORT", "TLS_PORT", "HeldPorts"]
+__all__ = ["DEFAULT_API_PORT", "DEFAULT_GATEWAY_PORT", "DEFAULT_NATS_PORT", "DEFAULT_TLS_PORT", "ReservedPorts"]
 
-API_PORT: Final = 8480
-GATEWAY_PORT: Final = 8481
-TLS_PORT: Final = 8482
-NATS_PORT: Final = 8483
+DEFAULT_API_PORT: Final = 8480
+DEFAULT_GATEWAY_PORT: Final = 8481
+DEFAULT_TLS_PORT: Final = 8482
+DEFAULT_NATS_PORT: Final = 8483
 
-_TRIES: Final = 100
+_MAX_PORTS_TRIED: Final = 100
 
 
-class HeldPorts:
+class ReservedPorts:
     """Reserves the ports of one platform until it stops.
 
     While a process starts or restarts, nothing listens on its port. The kernel could use the port for an outgoing
@@ -32,9 +32,9 @@ class HeldPorts:
     """
 
     def __init__(self) -> None:
-        self._held: list[socket.socket] = []
+        self._sockets: list[socket.socket] = []
 
-    def choose(
+    def reserve(
         self, host: str, requested: int | None, *, default: int, excluded: frozenset[int], option: str
     ) -> int:
         """Choose a free port and reserve it.
@@ -50,27 +50,27 @@ class HeldPorts:
             PlatformError: ``port-in-use``, ``port-not-allowed`` or ``address-not-here``.
         """
         if requested is not None:
-            return self._take(host, requested, option)
-        for port in range(default, default + _TRIES):
+            return self._reserve_port(host, requested, option)
+        for port in range(default, default + _MAX_PORTS_TRIED):
             if port not in excluded:
                 try:
-                    return self._take(host, port, option)
+                    return self._reserve_port(host, port, option)
                 except PlatformError as error:
                     if error.code != "port-in-use":
                         raise
         raise PlatformError(
-            f"No port from {default} to {default + _TRIES - 1} is free on {host}.",
+            f"No port from {default} to {default + _MAX_PORTS_TRIED - 1} is free on {host}.",
             code="port-in-use",
             hint=f"Choose one with {option}, or 0 for any.",
         )
 
     def release(self) -> None:
         """Release all ports."""
-        while self._held:
-            self._held.pop().close()
+        while self._sockets:
+            self._sockets.pop().close()
 
-    def _take(self, host: str, port: int, option: str) -> int:
-        bound = _bind(host, port, option)
+    def _reserve_port(self, host: str, port: int, option: str) -> int:
+        bound = _bind_socket(host, port, option)
         port = int(bound.getsockname()[1])
         if sys.platform != "linux":
             bound.close()
@@ -81,12 +81,12 @@ class HeldPorts:
         except OSError as error:
             name.close()
             bound.close()
-            raise _refusal(host, port, option, error) from None
-        self._held += (bound, name)
+            raise _bind_error(host, port, option, error) from None
+        self._sockets += (bound, name)
         return port
 
 
-def _bind(host: str, port: int, option: str) -> socket.socket:
+def _bind_socket(host: str, port: int, option: str) -> socket.socket:
     """Bind with the same options as the servers, so that they can bind the same port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
@@ -95,11 +95,11 @@ def _bind(host: str, port: int, option: str) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise _refusal(host, port, option, error) from None
+        raise _bind_error(host, port, option, error) from None
     return bound
 
 
-def _refusal(host: str, port: int, option: str, error: OSError) -> PlatformError:
+def _bind_error(host: str, port: int, option: str, error: OSError) -> PlatformError:
     if error.errno == errno.EADDRINUSE:
         return PlatformError(
             f"Port {port} on {host} is in use by another program.",

@@ -11,22 +11,28 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnkit.platform.layout import Layout, LogPushSettings, OtlpSettings, ProcessSettings, QueueSettings
-from fnkit.platform.server.authority import make_authority
-from fnkit.platform.server.broker_options import brings_nats, queue_settings
-from fnkit.platform.server.home import is_private, make_home, socket_folder
-from fnkit.platform.server.identity import Identity, make_identity
-from fnkit.platform.server.lock import take_lock
+from fnkit.platform.layout import DataLayout, LokiPushSettings, OtlpSettings, ProcessSettings, QueueSettings
+from fnkit.platform.server.authority import ensure_certificate_authority
+from fnkit.platform.server.broker_options import runs_own_nats, queue_settings
+from fnkit.platform.server.home import is_private, create_data_dir, create_socket_dir
+from fnkit.platform.server.identity import PlatformCredentials, load_or_create_credentials
+from fnkit.platform.server.lock import acquire_lock
 from fnkit.platform.server.nats_server import NATS_HOST
 from fnkit.platform.server.options import StartOptions
-from fnkit.platform.server.ports import API_PORT, GATEWAY_PORT, NATS_PORT, TLS_PORT, HeldPorts
-from fnkit.platform.server.running import RunFile, process_started, read_run_file, write_run_file
+from fnkit.platform.server.ports import (
+    DEFAULT_API_PORT,
+    DEFAULT_GATEWAY_PORT,
+    DEFAULT_NATS_PORT,
+    DEFAULT_TLS_PORT,
+    ReservedPorts,
+)
+from fnkit.platform.server.running import RunFile, process_start_time, read_run_file, write_run_file
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["PreparedPlatform", "prepare_platform"]
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedPlatform:
     """What the supervisor needs to run the platform. It owns the lock and the ports.
 
     Attributes:
@@ -40,100 +46,106 @@ class Prepared:
         queues: Brokers of queue triggers.
     """
 
-    layout: Layout
-    identity: Identity
-    run: RunFile
-    lock: int
-    ports: HeldPorts
+    layout: DataLayout
+    credentials: PlatformCredentials
+    run_file: RunFile
+    lock_descriptor: int
+    ports: ReservedPorts
     otlp: OtlpSettings | None = None
-    log_push: LogPushSettings | None = None
+    loki_push: LokiPushSettings | None = None
     queues: QueueSettings = field(default_factory=QueueSettings)
 
     @property
     def settings(self) -> ProcessSettings:
         """The settings of control. The data plane gets the same without those of brokers."""
-        folder = Path(self.run.socket_folder)
+        folder = Path(self.run_file.socket_folder)
         return ProcessSettings(
-            home=str(self.layout.home),
-            host=self.run.host,
-            api_port=self.run.api_port,
-            gateway_port=self.run.gateway_port,
-            tls_port=self.run.tls_port,
+            data_dir=str(self.layout.data_dir),
+            host=self.run_file.host,
+            api_port=self.run_file.api_port,
+            gateway_port=self.run_file.gateway_port,
+            tls_port=self.run_file.tls_port,
             control_socket=str(folder / "control.sock"),
             gateway_socket=str(folder / "gateway.sock"),
             delivery_socket=str(folder / "delivery.sock"),
-            secret_key=self.identity.secret_key,
-            access_key=self.identity.access_key,
-            project_id=self.identity.project_id,
-            organization_id=self.identity.organization_id,
-            domain_suffix=self.run.domain_suffix,
-            speed=self.run.speed,
-            isolation=self.run.isolation,
-            strict_runtimes=self.run.strict_runtimes,
-            verify_domains=self.run.verify_domains,
-            runtime_table=self.run.runtime_table,
-            quotas=self.run.quotas,
-            memory_budget_mb=self.run.scaling.memory_budget,
-            cpu_limits=self.run.scaling.cpu_limits,
-            scale_to_one_after=self.run.scaling.to_one_after,
-            scale_to_zero_after=self.run.scaling.to_zero_after,
+            secret_key=self.credentials.secret_key,
+            access_key=self.credentials.access_key,
+            project_id=self.credentials.project_id,
+            organization_id=self.credentials.organization_id,
+            domain_suffix=self.run_file.domain_suffix,
+            speed=self.run_file.speed,
+            isolation=self.run_file.isolation,
+            strict_runtimes=self.run_file.strict_runtimes,
+            verify_domains=self.run_file.verify_domains,
+            runtime_table=self.run_file.runtime_table,
+            quotas=self.run_file.quotas,
+            memory_budget_mb=self.run_file.scaling.memory_budget_mb,
+            cpu_limits=self.run_file.scaling.cpu_limits,
+            scale_to_one_after=self.run_file.scaling.scale_to_one_after,
+            scale_to_zero_after=self.run_file.scaling.scale_to_zero_after,
             otlp=self.otlp,
-            log_push=self.log_push,
+            loki_push=self.loki_push,
             queues=self.queues,
         )
 
 
-def prepare(options: StartOptions) -> Prepared:
+def prepare_platform(options: StartOptions) -> PreparedPlatform:
     """Lock the data directory and prepare what the processes need.
 
     Raises:
         TakenError: Another process is starting, running or resetting this platform.
         PlatformError: The directory, the credentials or a port cannot be used.
     """
-    layout = Layout(Path(options.home))
-    make_home(layout.home)
-    lock = take_lock(layout.home)
-    ports = HeldPorts()
+    layout = DataLayout(Path(options.data_dir))
+    create_data_dir(layout.data_dir)
+    lock = acquire_lock(layout.data_dir)
+    ports = ReservedPorts()
     try:
-        identity = make_identity(layout.identity)
-        (layout.logs / "platform").mkdir(mode=0o700, parents=True, exist_ok=True)
-        before = read_run_file(layout.run)
+        identity = load_or_create_credentials(layout.credentials_file)
+        (layout.logs_dir / "platform").mkdir(mode=0o700, parents=True, exist_ok=True)
+        before = read_run_file(layout.run_file)
         if before is not None:
-            _sweep(Path(before.socket_folder))
-        run = _run_file(options, before, ports)
+            _remove_stale_sockets(Path(before.socket_folder))
+        run = _build_run_file(options, before, ports)
         if run.tls_port:
-            make_authority(layout)
+            ensure_certificate_authority(layout)
         queues = queue_settings(options, layout, run.nats_port)
-        write_run_file(layout.run, run)
+        write_run_file(layout.run_file, run)
     except BaseException:
         ports.release()
         os.close(lock)
         raise
-    return Prepared(layout, identity, run, lock, ports, options.otlp, options.log_push, queues)
+    return PreparedPlatform(layout, identity, run, lock, ports, options.otlp, options.loki_push, queues)
 
 
-def _run_file(options: StartOptions, before: RunFile | None, ports: HeldPorts) -> RunFile:
-    usual_api = before.api_port if before is not None else API_PORT
-    usual_gateway = before.gateway_port if before is not None else GATEWAY_PORT
+def _build_run_file(options: StartOptions, previous: RunFile | None, ports: ReservedPorts) -> RunFile:
+    usual_api = previous.api_port if previous is not None else DEFAULT_API_PORT
+    usual_gateway = previous.gateway_port if previous is not None else DEFAULT_GATEWAY_PORT
     # A listener without a requested port must not take one that was requested for another listener.
     requested = frozenset(
         port
         for port in (options.api_port, options.gateway_port, options.tls_port, options.nats_port)
         if isinstance(port, int) and port
     )
-    api = ports.choose(options.host, options.api_port, default=usual_api, excluded=requested, option="--api-port")
-    gateway = ports.choose(
+    api = ports.reserve(options.host, options.api_port, default=usual_api, excluded=requested, option="--api-port")
+    gateway = ports.reserve(
         options.host,
         options.gateway_port,
         default=usual_gateway,
         excluded=requested | {api},
         option="--gateway-port",
     )
-    tls = 0 if options.tls_port == "none" else _tls_port(options, before, ports, requested | {api, gateway})
-    nats = _nats_port(options, before, ports, requested | {api, gateway, tls}) if brings_nats(options) else 0
+    tls = (
+        0 if options.tls_port == "none" else _reserve_tls_port(options, previous, ports, requested | {api, gateway})
+    )
+    nats = (
+        _reserve_nats_port(options, previous, ports, requested | {api, gateway, tls})
+        if runs_own_nats(options)
+        else 0
+    )
     return RunFile(
         pid=os.getpid(),
-        started=process_started(os.getpid()) or "",
+        started_at=process_start_time(os.getpid()) or "",
         host=options.host,
         api_port=api,
         gateway_port=gateway,
@@ -147,34 +159,38 @@ def _run_file(options: StartOptions, before: RunFile | None, ports: HeldPorts) -
         quotas=options.quotas,
         scaling=options.scaling,
         otlp=options.otlp.traces_url if options.otlp is not None else "",
-        log_push=options.log_push.url if options.log_push is not None else "",
+        loki_push=options.loki_push.url if options.loki_push is not None else "",
         nats_port=nats,
-        brokers=options.brokers,
-        socket_folder=str(socket_folder(Path(options.home))),
+        brokers_file=options.brokers_file,
+        socket_folder=str(create_socket_dir(Path(options.data_dir))),
     )
 
 
-def _tls_port(options: StartOptions, before: RunFile | None, ports: HeldPorts, taken: frozenset[int]) -> int:
+def _reserve_tls_port(
+    options: StartOptions, previous: RunFile | None, ports: ReservedPorts, excluded: frozenset[int]
+) -> int:
     wanted = options.tls_port
     if wanted is None and options.gateway_port == 0:
         # A start with any gateway port is probably one of several, which would compete for the default TLS port.
         wanted = 0
-    usual = before.tls_port if before is not None and before.tls_port else TLS_PORT
+    usual = previous.tls_port if previous is not None and previous.tls_port else DEFAULT_TLS_PORT
     number = wanted if isinstance(wanted, int) else None
-    return ports.choose(options.host, number, default=usual, excluded=taken, option="--tls-port")
+    return ports.reserve(options.host, number, default=usual, excluded=excluded, option="--tls-port")
 
 
-def _nats_port(options: StartOptions, before: RunFile | None, ports: HeldPorts, taken: frozenset[int]) -> int:
+def _reserve_nats_port(
+    options: StartOptions, previous: RunFile | None, ports: ReservedPorts, excluded: frozenset[int]
+) -> int:
     """Reserve the broker's port by the rules of the TLS port, but on loopback only."""
     wanted = options.nats_port
     if wanted is None and options.gateway_port == 0:
         wanted = 0
-    usual = before.nats_port if before is not None and before.nats_port else NATS_PORT
+    usual = previous.nats_port if previous is not None and previous.nats_port else DEFAULT_NATS_PORT
     number = wanted if isinstance(wanted, int) else None
-    return ports.choose(NATS_HOST, number, default=usual, excluded=taken, option="--nats-port")
+    return ports.reserve(NATS_HOST, number, default=usual, excluded=excluded, option="--nats-port")
 
 
-def _sweep(folder: Path) -> None:
+def _remove_stale_sockets(directory: Path) -> None:
     """Remove the sockets of a platform that was killed. The lock is held, so that nothing uses them."""
-    if folder.name.startswith("fnkit-") and is_private(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+    if directory.name.startswith("fnkit-") and is_private(directory):
+        shutil.rmtree(directory, ignore_errors=True)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fnkit.contract.platform import TriggerListening
+from fnkit.contract.platform import TriggerStatus
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.layout import QueueSettings
-from fnkit.platform.schedulers.broker_settings import BrokerSettings
-from fnkit.platform.schedulers.delivery import Door
-from fnkit.platform.schedulers.nats_kind import NatsKind
-from fnkit.platform.schedulers.queues import QueueScheduler
-from fnkit.platform.schedulers.sqs_kind import SqsKind
+from fnkit.platform.schedulers.broker_settings import BrokerConfig
+from fnkit.platform.schedulers.delivery import GatewayClient
+from fnkit.platform.schedulers.nats_kind import NatsBackend
+from fnkit.platform.schedulers.queues import TriggerManager
+from fnkit.platform.schedulers.sqs_kind import SqsBackend
 
-__all__ = ["Queueing"]
+__all__ = ["QueueTriggers"]
 
 
-class Queueing:
+class QueueTriggers:
     """Runs the queue triggers. It registers itself with ``plane`` as the source of their states.
 
     Args:
@@ -27,40 +27,42 @@ class Queueing:
         settings: Brokers of queue triggers.
     """
 
-    def __init__(self, plane: ControlPlane, door: Door, settings: QueueSettings) -> None:
+    def __init__(self, plane: ControlPlane, gateway_client: GatewayClient, settings: QueueSettings) -> None:
         self._tasks = plane.context.tasks
         self._triggers = plane.triggers
-        file = Path(settings.brokers) if settings.brokers else plane.context.layout.brokers
-        self._settings = BrokerSettings(
-            file, settings.variables, _embedded(settings.nats_url), settings.why_no_nats
+        file = Path(settings.brokers_file) if settings.brokers_file else plane.context.layout.brokers_file
+        self._broker_config = BrokerConfig(
+            file, settings.environment, _own_nats_broker(settings.nats_url), settings.nats_unavailable_reason
         )
-        self._nats = NatsKind(plane.context, self._settings.nats_for)
-        sqs = SqsKind(self._settings.sqs_for, plane.triggers.secret_key)
-        self.scheduler = QueueScheduler(plane.context, plane.triggers, plane.deliveries, door, (self._nats, sqs))
+        self._nats = NatsBackend(plane.context, self._broker_config.nats_for)
+        sqs = SqsBackend(self._broker_config.sqs_for, plane.triggers.decrypt_secret_key)
+        self.manager = TriggerManager(
+            plane.context, plane.triggers, plane.delivery_log, gateway_client, (self._nats, sqs)
+        )
 
-        plane.listening = self._listening
+        plane.list_trigger_states = self._trigger_states
 
     def start(self) -> None:
         """Start the trigger manager and its background tasks."""
-        self._tasks.start(self.scheduler.run(), "queue triggers")
-        self._tasks.start(self._settings.watch(self.scheduler.brokers_changed), "broker settings")
-        self._tasks.start(self._nats.clean(), "consumers of deleted triggers")
+        self._tasks.start(self.manager.run(), "queue triggers")
+        self._tasks.start(self._broker_config.watch(self.manager.on_brokers_changed), "broker settings")
+        self._tasks.start(self._nats.run_cleanup(), "consumers of deleted triggers")
 
     async def stop(self) -> None:
         """Stop requesting messages, and give those in flight a few seconds."""
-        await self.scheduler.stop()
+        await self.manager.stop()
 
-    def _listening(self) -> list[TriggerListening]:
+    def _trigger_states(self) -> list[TriggerStatus]:
         triggers, found = self._triggers, []
-        for trigger_id, report in self.scheduler.reports().items():
-            if (record := triggers.live_one(trigger_id)) is not None:
+        for trigger_id, report in self.manager.statuses().items():
+            if (record := triggers.get_active(trigger_id)) is not None:
                 found.append(
-                    TriggerListening(id=trigger_id, name=record.name, state=report.state, words=report.words)
+                    TriggerStatus(id=trigger_id, name=record.name, state=report.state, words=report.message)
                 )
         return found
 
 
-def _embedded(url: str) -> NatsBroker | None:
+def _own_nats_broker(url: str) -> NatsBroker | None:
     if not url:
         return None
     parts = urlsplit(url)

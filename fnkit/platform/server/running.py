@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.platform.layout import Quotas, Scaling
-from fnkit.platform.store.private_file import write_private
+from fnkit.platform.layout import Quotas, ScalingSettings
+from fnkit.platform.store.private_file import write_private_file
 
-__all__ = ["RunFile", "process_started", "read_run_file", "write_run_file"]
+__all__ = ["RunFile", "process_start_time", "read_run_file", "write_run_file"]
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     pid: int
-    started: str
+    started_at: str
     host: str
     api_port: int
     gateway_port: int
@@ -47,12 +47,12 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     verify_domains: bool = False
     runtime_table: str = "2026-07-03"
     quotas: Quotas = Quotas()
-    scaling: Scaling = Scaling()
+    scaling: ScalingSettings = ScalingSettings()
     otlp: str = ""
-    log_push: str = ""
+    loki_push: str = ""
     nats_port: int = 0
     nats: int = 0
-    brokers: str = ""
+    brokers_file: str = ""
 
 
 def read_run_file(file: Path) -> RunFile | None:
@@ -65,17 +65,17 @@ def read_run_file(file: Path) -> RunFile | None:
 
 def write_run_file(file: Path, run: RunFile) -> None:
     """Replace the run file atomically."""
-    write_private(file, msgspec.json.format(msgspec.json.encode(run), indent=2))
+    write_private_file(file, msgspec.json.format(msgspec.json.encode(run), indent=2))
 
 
-def process_started(pid: int) -> str | None:
+def process_start_time(pid: int) -> str | None:
     """Return the start time of a process, in the system's format; ``None`` if it does not exist or is a zombie."""
     if pid <= 0:
         return None
-    return _started_in_proc(pid) if Path("/proc/self/stat").exists() else _started_in_ps(pid)
+    return _start_time_from_proc(pid) if Path("/proc/self/stat").exists() else _start_time_from_ps(pid)
 
 
-def _started_in_proc(pid: int) -> str | None:
+def _start_time_from_proc(pid: int) -> str | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -86,7 +86,7 @@ def _started_in_proc(pid: int) -> str | None:
     return None if fields[0] in {"Z", "X"} else fields[19]
 
 
-def _started_in_ps(pid: int) -> str | None:
+def _start_time_from_ps(pid: int) -> str | None:
     listing = subprocess.run(
         ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Spoken"]
+__all__ = ["StartupResult"]
 
 
-class Spoken(msgspec.Struct, frozen=True, kw_only=True):
+class StartupResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a detached start.
 
     Attributes:
@@ -19,7 +19,7 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     pid: int = 0
-    taken: bool = False
+    already_running: bool = False
     code: str = ""
     message: str = ""
     hint: str | None = None

@@ -28,29 +28,31 @@ import msgspec
 
 from fnkit.errors import PlatformError
 from fnkit.platform.layout import QueueSettings
-from fnkit.platform.server.environment import platform_environment
-from fnkit.platform.server.health import ask_health
-from fnkit.platform.server.lock import TakenError
+from fnkit.platform.server.environment import child_environment
+from fnkit.platform.server.health import fetch_health
+from fnkit.platform.server.lock import AlreadyLocked
 from fnkit.platform.server.nats_server import NATS_HOST
 from fnkit.platform.server.options import StartOptions
-from fnkit.platform.server.platform_log import PlatformLog, not_healthy
-from fnkit.platform.server.preparing import Prepared, prepare
+from fnkit.platform.server.platform_log import RotatingLogFile, not_healthy_error
+from fnkit.platform.server.preparing import PreparedPlatform, prepare_platform
 from fnkit.platform.server.running import write_run_file
-from fnkit.platform.server.spoken import Spoken
-from fnkit.platform.server.supervised import Supervised
+from fnkit.platform.server.spoken import StartupResult
+from fnkit.platform.server.supervised import ChildProcess
 
-__all__ = ["DRAIN_SECONDS", "main", "supervise"]
+__all__ = ["DRAIN_TIMEOUT", "main", "supervise"]
 
-DRAIN_SECONDS: Final = 10.0
+DRAIN_TIMEOUT: Final = 10.0
 
-_DEATHS_BEFORE_GIVING_UP: Final = 3
+_MAX_CRASHES: Final = 3
 _HEALTH_INTERVAL: Final = 0.05
-_BROKER_SECONDS: Final = 2.0
-_OWN: Final = 2  # control and the data plane are first in the list of processes, then the broker, if it runs
-_FIELDS: Final = {"control": "control", "data_plane": "data_plane", "broker": "nats"}
+_BROKER_STOP_TIMEOUT: Final = 2.0
+_CORE_PROCESS_COUNT: Final = (
+    2  # control and the data plane are first in the list of processes, then the broker, if it runs
+)
+_PID_FIELDS: Final = {"control": "control", "data_plane": "data_plane", "broker": "nats"}
 
 
-class _Platform:
+class _Supervisor:
     """The processes of the platform.
 
     Args:
@@ -58,29 +60,29 @@ class _Platform:
         on_healthy: Called once, from another thread, when the platform is healthy.
     """
 
-    def __init__(self, prepared: Prepared, on_healthy: Callable[[], None]) -> None:
+    def __init__(self, prepared: PreparedPlatform, on_healthy: Callable[[], None]) -> None:
         self._prepared = prepared
         self._on_healthy = on_healthy
-        self._run = prepared.run
-        self._asked_to_stop = asyncio.Event()
+        self._run_file = prepared.run_file
+        self._stop_requested = asyncio.Event()
         control_settings = prepared.settings
         # The data plane runs user code in its children, so it gets no credentials that it does not need.
         data_plane_settings = msgspec.structs.replace(control_settings, queues=QueueSettings())
-        environment = platform_environment(os.environ)
-        logs = prepared.layout.logs / "platform"
-        journal = PlatformLog(logs / "supervisor.log")
+        environment = child_environment(os.environ)
+        logs = prepared.layout.logs_dir / "platform"
+        journal = RotatingLogFile(logs / "supervisor.log")
         modules = [("control", "control", control_settings), ("data-plane", "data_plane", data_plane_settings)]
-        if self._run.nats_port:
+        if self._run_file.nats_port:
             modules.append(("nats", "broker", control_settings))
         self._processes = tuple(
-            Supervised(
+            ChildProcess(
                 name,
                 f"fnkit.platform.server.{module}",
                 settings=msgspec.json.encode(settings),
                 environment=environment,
-                log=PlatformLog(logs / f"{name}.log"),
-                journal=journal,
-                on_change=partial(self._remember, module),
+                output_log=RotatingLogFile(logs / f"{name}.log"),
+                supervisor_log=journal,
+                on_change=partial(self._record_pid, module),
             )
             for name, module, settings in modules
         )
@@ -96,54 +98,55 @@ class _Platform:
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._stop)
-        keeping = [asyncio.create_task(process.keep()) for process in self._processes]
-        health = asyncio.create_task(self._become_healthy(loop.time() + start_timeout))
-        await self._asked_to_stop.wait()
-        await self._end(keeping)
+            loop.add_signal_handler(number, self._on_stop_signal)
+        keeping = [asyncio.create_task(process.run()) for process in self._processes]
+        health = asyncio.create_task(self._wait_until_healthy(loop.time() + start_timeout))
+        await self._stop_requested.wait()
+        await self._stop_processes(keeping)
         if not health.cancel() and (failure := health.exception()) is not None:
             raise failure
 
-    def _stop(self) -> None:
+    def _on_stop_signal(self) -> None:
         """Request a stop; kill the processes on the second call."""
-        if self._asked_to_stop.is_set():
+        if self._stop_requested.is_set():
             for process in self._processes:
                 process.kill()
-        self._asked_to_stop.set()
+        self._stop_requested.set()
 
-    async def _end(self, keeping: list[asyncio.Task[None]]) -> None:
+    async def _stop_processes(self, tasks: list[asyncio.Task[None]]) -> None:
         # The broker is stopped last, since messages in flight must still be acknowledged.
-        for process in self._processes[:_OWN]:
-            process.end()
-        await asyncio.wait(keeping[:_OWN], timeout=DRAIN_SECONDS)
-        for process in self._processes[_OWN:]:
-            process.end()
-        if keeping[_OWN:]:
-            await asyncio.wait(keeping[_OWN:], timeout=_BROKER_SECONDS)
+        for process in self._processes[:_CORE_PROCESS_COUNT]:
+            process.terminate()
+        await asyncio.wait(tasks[:_CORE_PROCESS_COUNT], timeout=DRAIN_TIMEOUT)
+        for process in self._processes[_CORE_PROCESS_COUNT:]:
+            process.terminate()
+        if tasks[_CORE_PROCESS_COUNT:]:
+            await asyncio.wait(tasks[_CORE_PROCESS_COUNT:], timeout=_BROKER_STOP_TIMEOUT)
         for process in self._processes:
             process.kill()
-        await asyncio.gather(*keeping)
+        await asyncio.gather(*tasks)
 
-    async def _become_healthy(self, deadline: float) -> None:
-        run = self._prepared.run
+    async def _wait_until_healthy(self, deadline: float) -> None:
+        run = self._prepared.run_file
         try:
             while not (
-                (await asyncio.to_thread(ask_health, run.host, run.api_port)).ready and await self._has_broker()
+                (await asyncio.to_thread(fetch_health, run.host, run.api_port)).is_ready
+                and await self._is_broker_ready()
             ):
-                self._check_patience(deadline)
+                self._check_start(deadline)
                 await asyncio.sleep(_HEALTH_INTERVAL)
             await asyncio.to_thread(self._on_healthy)
         except BaseException:
-            self._asked_to_stop.set()
+            self._stop_requested.set()
             raise
 
-    async def _has_broker(self) -> bool:
+    async def _is_broker_ready(self) -> bool:
         """Return whether the broker accepts connections, or failed too often.
 
         A broker that cannot run does not fail the start: the status of its triggers reports it.
         """
-        port, broker = self._run.nats_port, self._processes[-1]
-        if not port or broker.deaths >= _DEATHS_BEFORE_GIVING_UP:
+        port, broker = self._run_file.nats_port, self._processes[-1]
+        if not port or broker.crashes >= _MAX_CRASHES:
             return True
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection(NATS_HOST, port)
@@ -151,21 +154,21 @@ class _Platform:
             return True
         return False
 
-    def _check_patience(self, deadline: float) -> None:
-        if any(process.deaths >= _DEATHS_BEFORE_GIVING_UP for process in self._processes[:_OWN]):
-            raise not_healthy(self._prepared.layout, "its processes exit right after they start")
+    def _check_start(self, deadline: float) -> None:
+        if any(process.crashes >= _MAX_CRASHES for process in self._processes[:_CORE_PROCESS_COUNT]):
+            raise not_healthy_error(self._prepared.layout, "its processes exit right after they start")
         if asyncio.get_running_loop().time() > deadline:
-            raise not_healthy(self._prepared.layout, "it did not become healthy in time")
+            raise not_healthy_error(self._prepared.layout, "it did not become healthy in time")
 
-    def _remember(self, field: str, pid: int) -> None:
+    def _record_pid(self, process: str, pid: int) -> None:
         """Write a pid to the run file. Errors are ignored: a full disk must not stop the platform."""
-        changes = {_FIELDS[field]: pid}
-        self._run = msgspec.structs.replace(self._run, **changes)
+        changes = {_PID_FIELDS[process]: pid}
+        self._run_file = msgspec.structs.replace(self._run_file, **changes)
         with contextlib.suppress(OSError):
-            write_run_file(self._prepared.layout.run, self._run)
+            write_run_file(self._prepared.layout.run_file, self._run_file)
 
 
-def supervise(prepared: Prepared, on_healthy: Callable[[], None], *, start_timeout: float) -> None:
+def supervise(prepared: PreparedPlatform, on_healthy: Callable[[], None], *, start_timeout: float) -> None:
     """Run the platform with this process as its supervisor, until a signal; then release lock, ports and sockets.
 
     Args:
@@ -177,50 +180,50 @@ def supervise(prepared: Prepared, on_healthy: Callable[[], None], *, start_timeo
         PlatformError: ``platform-not-healthy``.
     """
     try:
-        asyncio.run(_run(prepared, on_healthy, start_timeout))
+        asyncio.run(_run_supervisor(prepared, on_healthy, start_timeout))
     finally:
-        shutil.rmtree(prepared.run.socket_folder, ignore_errors=True)
+        shutil.rmtree(prepared.run_file.socket_folder, ignore_errors=True)
         prepared.ports.release()
-        os.close(prepared.lock)
+        os.close(prepared.lock_descriptor)
 
 
-async def _run(prepared: Prepared, on_healthy: Callable[[], None], start_timeout: float) -> None:
-    await _Platform(prepared, on_healthy).run(start_timeout)
+async def _run_supervisor(prepared: PreparedPlatform, on_healthy: Callable[[], None], start_timeout: float) -> None:
+    await _Supervisor(prepared, on_healthy).run(start_timeout)
 
 
 def main() -> int:
     """Run detached: ``StartOptions`` as JSON on standard input, ``StartupResult`` on standard output."""
     options = msgspec.json.decode(sys.stdin.buffer.read(), type=StartOptions)
     try:
-        prepared = prepare(options)
-    except TakenError:
-        _speak(Spoken(taken=True))
+        prepared = prepare_platform(options)
+    except AlreadyLocked:
+        _write_result(StartupResult(already_running=True))
         return 0
     except PlatformError as error:
-        _speak(Spoken(code=error.code, message=error.message, hint=error.hint))
+        _write_result(StartupResult(code=error.code, message=error.message, hint=error.hint))
         return 1
     except OSError as error:
-        _speak(Spoken(code="data-folder", message=f"The platform cannot be started: {error}."))
+        _write_result(StartupResult(code="data-folder", message=f"The platform cannot be started: {error}."))
         return 1
-    _let_go(prepared.layout.logs / "platform" / "supervisor.log")
+    _daemonize(prepared.layout.logs_dir / "platform" / "supervisor.log")
     try:
-        supervise(prepared, lambda: None, start_timeout=options.wait)
+        supervise(prepared, lambda: None, start_timeout=options.start_timeout)
     except PlatformError as error:
         sys.stderr.write(f"{error.message}\n")
         return 1
     return 0
 
 
-def _speak(spoken: Spoken) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(spoken) + b"\n")
+def _write_result(result: StartupResult) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
     sys.stdout.buffer.flush()
 
 
-def _let_go(log: Path) -> None:
+def _daemonize(log_file: Path) -> None:
     """Report success to the parent, then release its pipes, terminal and working directory."""
-    _speak(Spoken(pid=os.getpid()))
+    _write_result(StartupResult(pid=os.getpid()))
     null = os.open(os.devnull, os.O_RDONLY)
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    output = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)

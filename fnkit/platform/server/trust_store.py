@@ -14,27 +14,27 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.errors import PlatformError
-from fnkit.platform.layout import Layout
+from fnkit.platform.layout import DataLayout
 
-__all__ = ["Authority", "TrustStore", "find_trust_store", "read_authority"]
+__all__ = ["CaCertificate", "TrustStore", "find_trust_store", "read_ca_certificate"]
 
-_SYSTEM_FOLDERS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+_SYSTEM_PATH: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Directories of the tools, which are often missing in the PATH of users other than root."""
 
-_FOLDERS: Final = (
+_KNOWN_STORES: Final = (
     ("update-ca-certificates", "/usr/local/share/ca-certificates", "Debian's and Alpine's"),
     ("update-ca-certificates", "/etc/pki/trust/anchors", "SUSE's"),
     ("update-ca-trust", "/etc/pki/ca-trust/source/anchors", "Fedora's and Red Hat's"),
     ("update-ca-trust", "/etc/ca-certificates/trust-source/anchors", "Arch's"),
 )
-_KEYCHAIN: Final = "/Library/Keychains/System.keychain"
-_SECONDS: Final = 120.0
+_SYSTEM_KEYCHAIN: Final = "/Library/Keychains/System.keychain"
+_COMMAND_TIMEOUT: Final = 120.0
 
-Command = tuple[str, ...]
+CommandLine = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
+class CaCertificate:
     """The platform's CA certificate. ``fingerprint``: SHA-256 in hexadecimal."""
 
     file: Path
@@ -54,16 +54,16 @@ class TrustStore:
     """
 
     name: str
-    target: Path | None
-    installing: tuple[Command, ...]
-    removing: tuple[Command, ...]
+    certificate_file: Path | None
+    install_commands: tuple[CommandLine, ...]
+    remove_commands: tuple[CommandLine, ...]
 
-    def holds(self, authority: Authority) -> bool | None:
+    def contains(self, certificate: CaCertificate) -> bool | None:
         """Return whether the certificate is installed; ``None`` if that cannot be determined."""
-        if self.target is None:
+        if self.certificate_file is None:
             return None
         try:
-            return self.target.read_text("ascii") == authority.pem
+            return self.certificate_file.read_text("ascii") == certificate.pem
         except (OSError, UnicodeDecodeError):
             return False
 
@@ -73,7 +73,7 @@ class TrustStore:
         Raises:
             PlatformError: ``needs-root`` or ``trust-store``.
         """
-        _run(self.installing)
+        _run_as_root(self.install_commands)
 
     def remove(self) -> None:
         """Remove the certificate.
@@ -81,56 +81,56 @@ class TrustStore:
         Raises:
             PlatformError: ``needs-root`` or ``trust-store``.
         """
-        _run(self.removing)
+        _run_as_root(self.remove_commands)
 
 
-def read_authority(layout: Layout) -> Authority:
+def read_ca_certificate(layout: DataLayout) -> CaCertificate:
     """Read the CA certificate of a platform.
 
     Raises:
         PlatformError: ``no-authority`` if the platform was never started with TLS.
     """
-    file = layout.authority_certificate
+    file = layout.ca_certificate_file
     try:
         pem = file.read_text("ascii")
         der = ssl.PEM_cert_to_DER_cert(pem)
     except (OSError, ValueError):
         raise PlatformError(
-            f"The platform in {layout.home} has no certificate authority yet.",
+            f"The platform in {layout.data_dir} has no certificate authority yet.",
             code="no-authority",
             hint="The first start creates it: fnkit platform start --detach",
         ) from None
-    return Authority(file, pem, hashlib.sha256(der).hexdigest())
+    return CaCertificate(file, pem, hashlib.sha256(der).hexdigest())
 
 
-def find_trust_store(authority: Authority) -> TrustStore | None:
+def find_trust_store(certificate: CaCertificate) -> TrustStore | None:
     """Return the trust store of this system, if it is a supported one."""
     if sys.platform == "darwin":
-        file = str(authority.file)
+        file = str(certificate.file)
         return TrustStore(
             "macOS' system keychain",
             None,
-            (("security", "add-trusted-cert", "-d", "-r", "trustRoot", "-k", _KEYCHAIN, file),),
+            (("security", "add-trusted-cert", "-d", "-r", "trustRoot", "-k", _SYSTEM_KEYCHAIN, file),),
             (("security", "remove-trusted-cert", "-d", file),),
         )
-    for tool, folder, whose in _FOLDERS:
-        program = _program(tool)
+    for tool, folder, whose in _KNOWN_STORES:
+        program = _find_program(tool)
         if program is not None and Path(folder).is_dir():
-            target = Path(folder) / f"fnkit-{authority.fingerprint[:8]}.crt"
+            target = Path(folder) / f"fnkit-{certificate.fingerprint[:8]}.crt"
             return TrustStore(
                 f"{whose} {folder}",
                 target,
-                (("install", "-m", "0644", str(authority.file), str(target)), (program,)),
+                (("install", "-m", "0644", str(certificate.file), str(target)), (program,)),
                 (("rm", "-f", str(target)), (program,)),
             )
     return None
 
 
-def _program(name: str) -> str | None:
-    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_FOLDERS)))
+def _find_program(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_PATH)))
 
 
-def _run(commands: tuple[Command, ...]) -> None:
+def _run_as_root(commands: tuple[CommandLine, ...]) -> None:
     if os.geteuid() != 0:
         raise PlatformError(
             "Only root may change the trust store of this system.",
@@ -139,7 +139,7 @@ def _run(commands: tuple[Command, ...]) -> None:
         )
     for command in commands:
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_COMMAND_TIMEOUT)
             output, failed = (done.stderr.strip() or done.stdout.strip()), done.returncode != 0
         except (OSError, subprocess.TimeoutExpired) as error:
             output, failed = str(error), True

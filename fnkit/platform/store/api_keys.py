@@ -15,15 +15,15 @@ import msgspec
 
 from fnkit.errors import PlatformError
 from fnkit.platform.records.api_key import ApiKeyRecord
-from fnkit.platform.store.private_file import write_private
+from fnkit.platform.store.private_file import write_private_file
 
-__all__ = ["ApiKeys", "make_access_key"]
+__all__ = ["ApiKeyFile", "make_access_key"]
 
-_LETTERS: Final = string.ascii_uppercase + string.digits
-_LENGTH: Final = 17
+_ALPHABET: Final = string.ascii_uppercase + string.digits
+_RANDOM_LENGTH: Final = 17
 
 
-class ApiKeys:
+class ApiKeyFile:
     """The additional API keys, in order of creation. The file is read once.
 
     Raises:
@@ -32,14 +32,14 @@ class ApiKeys:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._keys = _read(file)
+        self._keys = _read_keys(file)
         self._by_hash = {key.sha256: key for key in self._keys}
 
-    def every(self) -> tuple[ApiKeyRecord, ...]:
+    def all(self) -> tuple[ApiKeyRecord, ...]:
         """Return all keys."""
         return self._keys
 
-    def by_hash(self, sha256: str) -> ApiKeyRecord | None:
+    def find_by_hash(self, sha256: str) -> ApiKeyRecord | None:
         """Return the key whose secret has this SHA-256 (hex), or ``None``."""
         return self._by_hash.get(sha256)
 
@@ -63,17 +63,17 @@ class ApiKeys:
         return found
 
     def _write(self, keys: tuple[ApiKeyRecord, ...]) -> None:
-        write_private(self._file, msgspec.json.encode(keys))
+        write_private_file(self._file, msgspec.json.encode(keys))
         self._keys = keys
         self._by_hash = {key.sha256: key for key in keys}
 
 
 def make_access_key() -> str:
     """Return a random access key in the format that Scaleway's clients check: ``SCW`` and 17 of ``A-Z0-9``."""
-    return "SCW" + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
+    return "SCW" + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
 
 
-def _read(file: Path) -> tuple[ApiKeyRecord, ...]:
+def _read_keys(file: Path) -> tuple[ApiKeyRecord, ...]:
     try:
         return msgspec.json.decode(file.read_bytes(), type=tuple[ApiKeyRecord, ...])
     except FileNotFoundError:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["Blob", "BlobWriter", "Blobs"]
+__all__ = ["Blob", "BlobWriter", "BlobStore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class BlobWriter:
             os.fsync(self._stream.fileno())
         return Blob(self._sha256.hexdigest(), self._md5.hexdigest(), self.size)
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """Rename a finished archive to its hash, atomically and durably."""
         self._path.replace(self._folder / self._sha256.hexdigest())
         # A rename is durable only once the directory is synced as well.
@@ -82,7 +82,7 @@ class BlobWriter:
         self._path.unlink(missing_ok=True)
 
 
-class Blobs:
+class BlobStore:
     """The directory of archives. Temporary files of interrupted uploads are deleted on construction."""
 
     def __init__(self, folder: Path) -> None:
@@ -111,6 +111,6 @@ class Blobs:
         """Delete an archive if it exists."""
         self.path(sha256).unlink(missing_ok=True)
 
-    def names(self) -> set[str]:
+    def hashes(self) -> set[str]:
         """Return the hashes of all archives."""
         return {entry.name for entry in self._folder.iterdir() if not entry.name.startswith(".")}

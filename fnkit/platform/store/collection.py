@@ -13,12 +13,12 @@ from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-__all__ = ["Collection", "Order", "Page", "Stored", "Value"]
+__all__ = ["Collection", "Order", "Page", "StoredRecord", "ColumnValue"]
 
-Value: TypeAlias = str | int | None
+ColumnValue: TypeAlias = str | int | None
 
 
-class Stored(Protocol):
+class StoredRecord(Protocol):
     """The fields that every stored record has."""
 
     @property
@@ -32,10 +32,10 @@ class Stored(Protocol):
         ...
 
 
-R = TypeVar("R", bound=Stored)
+R = TypeVar("R", bound=StoredRecord)
 
 
-_COUNTS_KEPT: Final = 1024
+_MAX_CACHED_COUNTS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Collection(Generic[R]):
         connection: sqlite3.Connection,
         table: str,
         record_type: type[R],
-        columns: Mapping[str, Callable[[R], Value]],
+        columns: Mapping[str, Callable[[R], ColumnValue]],
     ) -> None:
         self._connection = connection
         self._table = table
@@ -91,24 +91,24 @@ class Collection(Generic[R]):
         self._encoder = msgspec.json.Encoder()
         names = ", ".join(("id", "region", *self._columns, "record"))
         marks = ", ".join("?" * (len(self._columns) + 3))
-        self._insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608  own names
+        self._insert_query = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608  own names
         sets = ", ".join(f"{name} = ?" for name in (*self._columns, "record"))
-        self._update = f"UPDATE {table} SET {sets} WHERE id = ?"  # noqa: S608  own names
-        self._counts: dict[tuple[tuple[str, Value], ...], int] = {}
-        self._listeners: list[Callable[[str], None]] = []
-        self._get = f"SELECT record FROM {table} WHERE id = ?"  # noqa: S608  own names
+        self._update_query = f"UPDATE {table} SET {sets} WHERE id = ?"  # noqa: S608  own names
+        self._counts: dict[tuple[tuple[str, ColumnValue], ...], int] = {}
+        self._subscribers: list[Callable[[str], None]] = []
+        self._select_query = f"SELECT record FROM {table} WHERE id = ?"  # noqa: S608  own names
 
-    def listen(self, callback: Callable[[str], None]) -> None:
+    def subscribe(self, callback: Callable[[str], None]) -> None:
         """Call ``callback`` with a record's id before each write to the record.
 
         The call happens inside the write's transaction and before the write: reading the record returns its old
         state.
         """
-        self._listeners.append(callback)
+        self._subscribers.append(callback)
 
     def get(self, record_id: str) -> R | None:
         """Return the record with this id in any region, or ``None``."""
-        row = self._connection.execute(self._get, (record_id,)).fetchone()
+        row = self._connection.execute(self._select_query, (record_id,)).fetchone()
         return None if row is None else self._decoder.decode(row[0])
 
     def insert(self, record: R) -> None:
@@ -117,22 +117,22 @@ class Collection(Generic[R]):
         Raises:
             sqlite3.IntegrityError: A constraint is violated, for example a unique name.
         """
-        self._changing(record.id)
+        self._before_write(record.id)
         values = [column(record) for column in self._columns.values()]
-        self._connection.execute(self._insert, (record.id, record.region, *values, self._text(record)))
+        self._connection.execute(self._insert_query, (record.id, record.region, *values, self._encode(record)))
 
     def update(self, record: R) -> None:
         """Replace the record with the same id. Do nothing if there is none."""
-        self._changing(record.id)
+        self._before_write(record.id)
         values = [column(record) for column in self._columns.values()]
-        self._connection.execute(self._update, (*values, self._text(record), record.id))
+        self._connection.execute(self._update_query, (*values, self._encode(record), record.id))
 
     def delete(self, record_id: str) -> None:
         """Delete the record with this id if it exists."""
-        self._changing(record_id)
+        self._before_write(record_id)
         self._connection.execute(f"DELETE FROM {self._table} WHERE id = ?", (record_id,))  # noqa: S608  own names
 
-    def count(self, filters: Mapping[str, Value]) -> int:
+    def count(self, filters: Mapping[str, ColumnValue]) -> int:
         """Return the number of records that match all filters (column → value).
 
         Counts are cached until the next write to the table, since every list returns its total.
@@ -140,15 +140,15 @@ class Collection(Generic[R]):
         key = tuple(filters.items())
         if (known := self._counts.get(key)) is not None:
             return known
-        where, values = self._where(filters)
+        where, values = self._where_clause(filters)
         row = self._connection.execute(f"SELECT COUNT(*) FROM {self._table}{where}", values).fetchone()  # noqa: S608  own names
         number = int(row[0])
         # A count read inside a transaction may be rolled back, and nothing would then clear the cached value.
-        if not self.in_transaction and len(self._counts) < _COUNTS_KEPT:
+        if not self.in_transaction and len(self._counts) < _MAX_CACHED_COUNTS:
             self._counts[key] = number
         return number
 
-    def ids(self, filters: Mapping[str, Value], order: Order, page: Page) -> list[str]:
+    def ids(self, filters: Mapping[str, ColumnValue], order: Order, page: Page) -> list[str]:
         """Return the ids of one page of the matching records, an empty list past the last page.
 
         OFFSET makes SQLite step over every row before the page, so a page in the second half is read in the
@@ -160,7 +160,7 @@ class Collection(Generic[R]):
             return []
         after = total - before - size
         from_end = after < before
-        where, values = self._where(filters)
+        where, values = self._where_clause(filters)
         direction = "DESC" if order.descending != from_end else "ASC"
         query = (
             f"SELECT id FROM {self._table}{where} "  # noqa: S608  own names
@@ -170,9 +170,9 @@ class Collection(Generic[R]):
         ids = [row[0] for row in rows]
         return ids[::-1] if from_end else ids
 
-    def every(self, **filters: Value) -> Iterator[R]:
+    def all(self, **filters: ColumnValue) -> Iterator[R]:
         """Return all records that match the filters (column = value), in order of creation."""
-        where, values = self._where(filters)
+        where, values = self._where_clause(filters)
         rows = self._connection.execute(
             f"SELECT record FROM {self._table}{where} ORDER BY seq",  # noqa: S608  own names
             values,
@@ -184,15 +184,15 @@ class Collection(Generic[R]):
         """Whether a transaction is open. Reads may then still be rolled back and must not be cached."""
         return self._connection.in_transaction
 
-    def _changing(self, record_id: str) -> None:
+    def _before_write(self, record_id: str) -> None:
         self._counts.clear()
-        for listener in self._listeners:
+        for listener in self._subscribers:
             listener(record_id)
 
-    def _text(self, record: R) -> str:
+    def _encode(self, record: R) -> str:
         return self._encoder.encode(record).decode()
 
-    def _where(self, filters: Mapping[str, Value]) -> tuple[str, tuple[Value, ...]]:
+    def _where_clause(self, filters: Mapping[str, ColumnValue]) -> tuple[str, tuple[ColumnValue, ...]]:
         if not filters:
             return "", ()
         known = {"id", "region", "seq", *self._columns}

@@ -21,13 +21,13 @@ from fnkit.platform.records.namespace import NamespaceRecord
 from fnkit.platform.records.token import TokenRecord
 from fnkit.platform.records.trigger import TriggerRecord
 from fnkit.platform.store.collection import Collection
-from fnkit.platform.store.deliveries import Deliveries
-from fnkit.platform.store.facts import Facts
+from fnkit.platform.store.deliveries import DeliveryTable
+from fnkit.platform.store.facts import KeyValueStore
 from fnkit.platform.store.usage import UsageCounters
 
 __all__ = ["Store"]
 
-_BUSY_SECONDS = 5.0
+_BUSY_TIMEOUT = 5.0
 
 
 class Store:
@@ -42,7 +42,7 @@ class Store:
     """
 
     def __init__(self, file: Path) -> None:
-        self._connection = sqlite3.connect(file, isolation_level=None, timeout=_BUSY_SECONDS)
+        self._connection = sqlite3.connect(file, isolation_level=None, timeout=_BUSY_TIMEOUT)
         file.chmod(0o600)
         # In WAL mode, synchronous=FULL is what makes a commit survive a power cut; NORMAL only survives a crash of
         # the process (https://sqlite.org/pragma.html#pragma_synchronous).
@@ -120,8 +120,8 @@ class Store:
                 "status": lambda record: record.status.value,
             },
         )
-        self.deliveries = Deliveries(self._connection)
-        self.facts = Facts(self._connection)
+        self.deliveries = DeliveryTable(self._connection)
+        self.key_values = KeyValueStore(self._connection)
         self.usage = UsageCounters(self._connection)
 
     @contextmanager
@@ -143,7 +143,7 @@ class Store:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def free_uid(self, first: int, last: int) -> int:
+    def find_free_uid(self, first: int, last: int) -> int:
         """Return a user id that no function has.
 
         User ids are handed out in ascending order, so that one is reused as late as possible: files of a deleted
@@ -171,7 +171,7 @@ class Store:
         value = row.fetchone()[0]
         return None if value is None else int(value)
 
-    def expired(self, now_ns: int) -> list[FunctionRecord]:
+    def expired_functions(self, now_ns: int) -> list[FunctionRecord]:
         """Return the functions whose ``expires_at`` has passed.
 
         Args:

@@ -14,21 +14,21 @@ import msgspec
 
 from fnkit.platform.records.delivery import Delivery, DeliveryStatus
 
-__all__ = ["BODY_KEPT", "KEPT_PER_SOURCE", "WHOLE_BODIES_PER_SOURCE", "Deliveries"]
+__all__ = ["TRUNCATED_BODY_BYTES", "KEPT_PER_GROUP", "FULL_BODIES_BUDGET", "DeliveryTable"]
 
-KEPT_PER_SOURCE: Final = 1000
+KEPT_PER_GROUP: Final = 1000
 """Deliveries kept per source and retention group. Groups are separate so that successes never displace failures."""
 
-BODY_KEPT: Final = 64 * 1024
+TRUNCATED_BODY_BYTES: Final = 64 * 1024
 """Length of a truncated body."""
 
-WHOLE_BODIES_PER_SOURCE: Final = 64 * 1024 * 1024
+FULL_BODIES_BUDGET: Final = 64 * 1024 * 1024
 """Total size per source of bodies longer than ``TRUNCATED_BODY_BYTES``.
 
 Beyond it the oldest bodies are truncated, those of dead messages last.
 """
 
-_SHELVES: Final = (
+_RETENTION_GROUPS: Final = (
     (DeliveryStatus.SUCCEEDED,),
     (DeliveryStatus.FAILED, DeliveryStatus.UNKNOWN),
     (DeliveryStatus.DEAD,),
@@ -36,7 +36,7 @@ _SHELVES: Final = (
 )
 # Nothing is inserted for a source that was deleted meanwhile: its pending deliveries may finish after the deletion,
 # and nothing would ever remove their rows.
-_PUT: Final = """
+_UPSERT: Final = """
 INSERT INTO deliveries (id, source_id, status, message_id, replayed_by, record, body)
 SELECT :id, :source, :status, :message, :replayed, :record, :body
 WHERE EXISTS (SELECT 1 FROM crons WHERE id = :source UNION ALL SELECT 1 FROM triggers WHERE id = :source)
@@ -46,19 +46,19 @@ ON CONFLICT (id) DO UPDATE SET
 """
 
 
-class Deliveries:
+class DeliveryTable:
     """Deliveries by source (the id of a cron or trigger), and the last scheduled run of each cron."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._decoder = msgspec.json.Decoder(Delivery)
 
-    def last_tick(self, cron_id: str) -> float | None:
+    def last_scheduled_run(self, cron_id: str) -> float | None:
         """Return the scheduled time of the cron's last run in Unix seconds, or ``None``."""
         row = self._connection.execute("SELECT at FROM ticks WHERE cron_id = ?", (cron_id,)).fetchone()
         return None if row is None else float(row[0])
 
-    def begin_tick(self, cron_id: str, tick: float) -> None:
+    def record_scheduled_run(self, cron_id: str, scheduled_at: float) -> None:
         """Record that a scheduled run was started.
 
         Call this in the transaction that inserts the run's delivery: only then is no run started twice after a
@@ -66,12 +66,12 @@ class Deliveries:
         """
         self._connection.execute(
             "INSERT INTO ticks (cron_id, at) VALUES (?, ?) ON CONFLICT (cron_id) DO UPDATE SET at = excluded.at",
-            (cron_id, tick),
+            (cron_id, scheduled_at),
         )
 
     def put(self, source_id: str, delivery: Delivery, body: bytes) -> None:
         """Insert or replace a delivery. Do nothing if its source no longer exists."""
-        self._connection.execute(_PUT, _row(source_id, delivery, body))
+        self._connection.execute(_UPSERT, _row(source_id, delivery, body))
 
     def put_all(self, deliveries: Iterable[tuple[str, Delivery, bytes]]) -> None:
         """Insert or replace many deliveries.
@@ -79,20 +79,20 @@ class Deliveries:
         Args:
             deliveries: The source's id, the delivery and its body, for each delivery.
         """
-        self._connection.executemany(_PUT, (_row(*one) for one in deliveries))
+        self._connection.executemany(_UPSERT, (_row(*one) for one in deliveries))
 
     def prune(self, source_id: str) -> None:
         """Delete all but the newest ``KEPT_PER_GROUP`` deliveries of each retention group."""
-        for group in _SHELVES:
+        for group in _RETENTION_GROUPS:
             placeholders = ", ".join("?" * len(group))
             self._connection.execute(
                 f"DELETE FROM deliveries WHERE source_id = ? AND status IN ({placeholders}) AND seq <= COALESCE("  # noqa: S608  own text
                 f"(SELECT seq FROM deliveries WHERE source_id = ? AND status IN ({placeholders}) "
                 "ORDER BY seq DESC LIMIT 1 OFFSET ?), 0)",
-                (source_id, *group, source_id, *group, KEPT_PER_SOURCE),
+                (source_id, *group, source_id, *group, KEPT_PER_GROUP),
             )
 
-    def cut_bodies(self, source_id: str) -> int:
+    def truncate_bodies(self, source_id: str) -> int:
         """Truncate bodies until the source is within ``FULL_BODIES_BUDGET``.
 
         Returns:
@@ -101,16 +101,16 @@ class Deliveries:
         rows = self._connection.execute(
             "SELECT seq, length(body), status FROM deliveries WHERE source_id = ? AND length(body) > ? "
             "ORDER BY status = 'dead' DESC, seq DESC",
-            (source_id, BODY_KEPT),
+            (source_id, TRUNCATED_BODY_BYTES),
         ).fetchall()
-        remaining, truncated = WHOLE_BODIES_PER_SOURCE, []
+        remaining, truncated = FULL_BODIES_BUDGET, []
         for seq, size, status in rows:
             remaining -= size
             if remaining < 0:
                 truncated.append((seq, status))
         self._connection.executemany(
             "UPDATE deliveries SET body = substr(body, 1, ?) WHERE seq = ?",
-            [(BODY_KEPT, seq) for seq, _ in truncated],
+            [(TRUNCATED_BODY_BYTES, seq) for seq, _ in truncated],
         )
         return sum(status == DeliveryStatus.DEAD for _, status in truncated)
 
@@ -122,7 +122,7 @@ class Deliveries:
         statuses: Sequence[str] = (),
         before: str | None = None,
         replayed: bool | None = None,
-        body_bytes: int = BODY_KEPT,
+        body_bytes: int = TRUNCATED_BODY_BYTES,
     ) -> list[tuple[Delivery, bytes]]:
         """Return deliveries of a source, newest first, each with the beginning of its body.
 
@@ -134,7 +134,7 @@ class Deliveries:
             replayed: Only deliveries that were (``True``) or were not (``False``) replayed.
             body_bytes: Largest number of bytes of each body.
         """
-        where, values = _filter(source_id, statuses)
+        where, values = _where_clause(source_id, statuses)
         if before is not None:
             where += " AND seq < COALESCE((SELECT seq FROM deliveries WHERE id = ? AND source_id = ?), 0)"
             values += [before, source_id]
@@ -146,26 +146,28 @@ class Deliveries:
         )
         return [(self._decoder.decode(record), bytes(body)) for record, body in rows.fetchall()]
 
-    def one(self, source_id: str, delivery_id: str) -> tuple[Delivery, bytes] | None:
+    def get(self, source_id: str, delivery_id: str) -> tuple[Delivery, bytes] | None:
         """Return a delivery of a source with its stored body, or ``None``."""
-        return self._single("source_id = ? AND id = ?", (source_id, delivery_id))
+        return self._select_one("source_id = ? AND id = ?", (source_id, delivery_id))
 
-    def of_message(self, source_id: str, message_id: str) -> tuple[Delivery, bytes] | None:
+    def find_by_message(self, source_id: str, message_id: str) -> tuple[Delivery, bytes] | None:
         """Return the newest delivery of a broker's message with its stored body, or ``None``."""
-        return self._single("source_id = ? AND message_id = ? ORDER BY seq DESC LIMIT 1", (source_id, message_id))
+        return self._select_one(
+            "source_id = ? AND message_id = ? ORDER BY seq DESC LIMIT 1", (source_id, message_id)
+        )
 
     def count(self, source_id: str, statuses: Sequence[str] = ()) -> int:
         """Return the number of stored deliveries of a source."""
-        where, values = _filter(source_id, statuses)
+        where, values = _where_clause(source_id, statuses)
         row = self._connection.execute(f"SELECT COUNT(*) FROM deliveries {where}", values)  # noqa: S608  own text
         return int(row.fetchone()[0])
 
-    def unfinished(self) -> list[Delivery]:
+    def pending(self) -> list[Delivery]:
         """Return all pending deliveries, oldest first."""
         rows = self._connection.execute("SELECT record FROM deliveries WHERE status = 'pending' ORDER BY seq")
         return [self._decoder.decode(record) for (record,) in rows.fetchall()]
 
-    def unanswered(self, source_id: str) -> list[tuple[str, str]]:
+    def pending_messages(self, source_id: str) -> list[tuple[str, str]]:
         """Return the id and message id of each pending delivery of a message."""
         rows = self._connection.execute(
             "SELECT id, message_id FROM deliveries "
@@ -174,7 +176,7 @@ class Deliveries:
         )
         return [(str(name), str(message)) for name, message in rows.fetchall()]
 
-    def restate(self, delivery: Delivery) -> None:
+    def update(self, delivery: Delivery) -> None:
         """Replace a delivery's record. Its body is unchanged."""
         self._connection.execute(
             "UPDATE deliveries SET status = ?, record = ? WHERE id = ?",
@@ -189,11 +191,11 @@ class Deliveries:
             (replay_id, msgspec.json.encode(marked).decode(), original.id),
         )
 
-    def drop(self, source_id: str) -> None:
+    def delete_by_source(self, source_id: str) -> None:
         """Delete all deliveries of a source."""
         self._connection.execute("DELETE FROM deliveries WHERE source_id = ?", (source_id,))
 
-    def _single(self, where: str, values: tuple[str, ...]) -> tuple[Delivery, bytes] | None:
+    def _select_one(self, where: str, values: tuple[str, ...]) -> tuple[Delivery, bytes] | None:
         row = self._connection.execute(f"SELECT record, body FROM deliveries WHERE {where}", values).fetchone()  # noqa: S608  own text
         return None if row is None else (self._decoder.decode(row[0]), bytes(row[1]))
 
@@ -207,10 +209,10 @@ def _row(source_id: str, delivery: Delivery, body: bytes) -> dict[str, str | byt
         "message": delivery.message_id,
         "replayed": delivery.replayed_by,
         "record": msgspec.json.encode(delivery).decode(),
-        "body": body[:BODY_KEPT] if succeeded else body,
+        "body": body[:TRUNCATED_BODY_BYTES] if succeeded else body,
     }
 
 
-def _filter(source_id: str, statuses: Sequence[str]) -> tuple[str, list[str]]:
+def _where_clause(source_id: str, statuses: Sequence[str]) -> tuple[str, list[str]]:
     condition = f" AND status IN ({', '.join('?' * len(statuses))})" if statuses else ""
     return f"WHERE source_id = ?{condition}", [source_id, *statuses]

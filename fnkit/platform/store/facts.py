@@ -7,12 +7,12 @@ from typing import TypeVar
 
 import msgspec
 
-__all__ = ["Facts"]
+__all__ = ["KeyValueStore"]
 
 T = TypeVar("T")
 
 
-class Facts:
+class KeyValueStore:
     """A table of named values, stored as JSON."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

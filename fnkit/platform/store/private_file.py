@@ -6,10 +6,10 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_private"]
+__all__ = ["write_private_file"]
 
 
-def write_private(file: Path, content: bytes) -> None:
+def write_private_file(file: Path, content: bytes) -> None:
     """Replace a file atomically and durably, with mode 0600.
 
     The content is synced before the rename: a reader, or a restart after a power cut, finds either the old content

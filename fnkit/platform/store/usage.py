@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-__all__ = ["Usage", "UsageCounters"]
+__all__ = ["OrganizationUsage", "UsageCounters"]
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class OrganizationUsage:
     """The quota usage of one organization.
 
     Attributes:
@@ -27,9 +27,9 @@ class UsageCounters:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def of(self, organization_id: str) -> Usage:
+    def get(self, organization_id: str) -> OrganizationUsage:
         """Return the current usage of an organization."""
         row = self._connection.execute(
             "SELECT functions, memory FROM organization_usage WHERE organization_id = ?", (organization_id,)
         ).fetchone()
-        return Usage(0, 0) if row is None else Usage(int(row[0]), int(row[1]))
+        return OrganizationUsage(0, 0) if row is None else OrganizationUsage(int(row[0]), int(row[1]))

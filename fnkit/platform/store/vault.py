@@ -36,14 +36,14 @@ class Vault:
     """
 
     def __init__(self, file: Path) -> None:
-        self._master = _load(file)
-        self._cipher = AESGCM(self.derive("secrets at rest"))
+        self._master_key = _load_or_create_key(file)
+        self._cipher = AESGCM(self.derive_key("secrets at rest"))
 
-    def derive(self, purpose: str) -> bytes:
+    def derive_key(self, purpose: str) -> bytes:
         """Return a 32-byte key for ``purpose``, derived from the key file with HKDF (RFC 5869)."""
-        return HKDF(SHA256(), _KEY_BYTES, salt=None, info=purpose.encode()).derive(self._master)
+        return HKDF(SHA256(), _KEY_BYTES, salt=None, info=purpose.encode()).derive(self._master_key)
 
-    def seal(self, owner_id: str, key: str, value: str) -> bytes:
+    def encrypt(self, owner_id: str, key: str, value: str) -> bytes:
         """Encrypt a value.
 
         Args:
@@ -57,14 +57,14 @@ class Vault:
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, value.encode(), f"{owner_id}\0{key}".encode())
 
-    def open(self, owner_id: str, key: str, sealed: bytes) -> str:
+    def decrypt(self, owner_id: str, key: str, ciphertext: bytes) -> str:
         """Decrypt a value that ``encrypt`` returned for the same owner and name.
 
         Raises:
             PlatformError: ``secret-unreadable``: the value was encrypted with another key or for another owner or
                 name, or was tampered with.
         """
-        nonce, body = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        nonce, body = ciphertext[:_NONCE_BYTES], ciphertext[_NONCE_BYTES:]
         try:
             return self._cipher.decrypt(nonce, body, f"{owner_id}\0{key}".encode()).decode()
         except InvalidTag:
@@ -75,7 +75,7 @@ class Vault:
             ) from None
 
 
-def _load(file: Path) -> bytes:
+def _load_or_create_key(file: Path) -> bytes:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Sync before the rename: a key file of the wrong length after a power cut would make all secrets unreadable.
     temporary = file.with_name(f".{file.name}.{os.getpid()}")

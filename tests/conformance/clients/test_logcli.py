@@ -61,7 +61,7 @@ def logcli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logcli]:
             LoggedLine(start + n * 10**8, json.dumps({"n": n, "level": "error" if n % 10 == 0 else "info"}))
             for n in range(COUNT)
         ]
-        write_lines(Path(control.settings.home), function, lines)
+        write_lines(Path(control.settings.data_dir), function, lines)
         yield Logcli(program, control, function)
 
 
@@ -102,7 +102,7 @@ def test_new_lines_are_followed(logcli: Logcli) -> None:
         assert following.stdout is not None
         for number in range(3):
             line = LoggedLine(time.time_ns(), f"a new line {number}")
-            write_lines(Path(logcli.control.settings.home), logcli.function, [line])
+            write_lines(Path(logcli.control.settings.data_dir), logcli.function, [line])
         # Written before or after it began to follow: each comes, once, in order.
         read = [following.stdout.readline() for _ in range(3)]
         following.terminate()

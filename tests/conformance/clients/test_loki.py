@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.layout import LogPushSettings
-from fnkit.platform.log_lines import Stream
+from fnkit.platform.layout import LokiPushSettings
+from fnkit.platform.log_lines import LogStream
 from tests.conformance.clients.installing import loki_program
 from tests.support.control_process import running_control
 from tests.support.logged_lines import LoggedLine, write_lines
@@ -70,7 +70,7 @@ def message(dice: random.Random) -> str:
 def lines(seed: int) -> list[LoggedLine]:
     dice = random.Random(seed)  # noqa: S311  the same lines each time
     moment, made = START, []
-    streams: list[Stream] = ["stdout", "stderr", "system"]
+    streams: list[LogStream] = ["stdout", "stderr", "system"]
     for _ in range(LINES):
         moment += dice.randrange(1, 3 * SECOND)
         stream, instance = dice.choice(streams), f"i-{dice.randrange(2)}"
@@ -83,12 +83,12 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     """A platform and a Loki that it pushed everything to."""
     program = loki_program("loki")
     with running_loki(program, tmp_path_factory.mktemp("loki")) as address:
-        push = LogPushSettings(url=address + PUSHED, headers=(("X-Scope-OrgID", "team"),))
+        push = LokiPushSettings(url=address + PUSHED, headers=(("X-Scope-OrgID", "team"),))
         with running_control(tmp_path_factory.mktemp("c"), log_push=push) as control:
             namespace = control.namespace()["id"]
             for seed, name in enumerate(("orders", "mail")):
                 function = str(control.function(namespace, name)["id"])
-                write_lines(Path(control.settings.home), function, lines(seed))
+                write_lines(Path(control.settings.data_dir), function, lines(seed))
             ours = f"http://127.0.0.1:{control.settings.api_port}"
             found = Both(
                 LokiClient(ours, {"X-Token": control.settings.secret_key}),

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, reject, settings
 from schemathesis.core.result import Ok
 from schemathesis.core.transport import Response
 
-from fnkit.platform.api.document.served import served_document
+from fnkit.platform.api.document.served import openapi_document
 from tests.conformance.fuzz.generated import Credential, Generated, Operation, generated, name_of
 from tests.conformance.fuzz.ground import Ground
 from tests.conformance.fuzz.judging import judge
@@ -26,7 +26,7 @@ _UNSENDABLE = (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL
 
 def operations(document: dict[str, object] | None = None) -> list[Operation]:
     """Return every operation of a document, by default the served one."""
-    schema = schemathesis.openapi.from_dict(deepcopy(document or served_document()))
+    schema = schemathesis.openapi.from_dict(deepcopy(document or openapi_document()))
     return [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
 
 

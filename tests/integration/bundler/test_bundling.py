@@ -111,7 +111,7 @@ def test_change_detection_by_project_updates_a_function_on_any_change(tmp_path: 
     after = bundling.bundle(a_project(root, whole, sliced))
     assert before.slice_of("w").digest != after.slice_of("w").digest
     assert before.slice_of("s").digest == after.slice_of("s").digest
-    assert after.slice_of("w").whole == 'change_detection = "project"'
+    assert after.slice_of("w").whole_project_reason == 'change_detection = "project"'
     assert after.notes == ()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler import Lock, Target, lock_project, read_lock
+from fnkit.bundler import Lock, BundleTarget, lock_project, read_lock
 from fnkit.errors import BundleError
 from fnkit.project.model import Project
 from tests.support.bundle_projects import LOCAL, Bundling, a_function, a_project, write_files
@@ -15,7 +15,7 @@ from tests.support.package_index import PackageIndex, make_wheel, package_index
 MUSL = "cp313-cp313-musllinux_1_2_x86_64"
 _HERE = f"cp{sys.version_info[0]}{sys.version_info[1]}"
 GNU = f"{_HERE}-{_HERE}-manylinux_2_17_x86_64"
-LOCAL_TARGETS = {"python313": Target.parse("python313", LOCAL)}
+LOCAL_TARGETS = {"python313": BundleTarget.parse("python313", LOCAL)}
 
 
 def shop(tmp_path: Path, *requirements: str, source_builds: tuple[str, ...] = ()) -> Project:
@@ -177,8 +177,8 @@ def test_piptools_locks_for_a_python_that_is_here(tmp_path: Path, index: Package
 def test_piptools_refuses_what_it_cannot_answer(tmp_path: Path, index: PackageIndex) -> None:
     make_wheel(index.folder, "fast", tag=GNU)
     minor = sys.version_info[1]
-    here = Target.parse("python313", f"cpython-3.{minor}-x86_64-linux-musl")
-    nowhere = Target.parse("python313", "cpython-3.99-x86_64-linux-gnu")
+    here = BundleTarget.parse("python313", f"cpython-3.{minor}-x86_64-linux-musl")
+    nowhere = BundleTarget.parse("python313", "cpython-3.99-x86_64-linux-gnu")
     for target, code in ((here, "no-wheel"), (nowhere, "no-interpreter")):
         with pytest.raises(BundleError) as refused:
             lock_project(shop(tmp_path, "fast"), {"python313": target}, kind="local", backend="pip-tools")

@@ -41,8 +41,7 @@ def test_an_unknown_verb_is_wrong_use_and_names_the_nearest(fnkit: Command) -> N
     assert done.code == 2
     assert done.stdout == ""
     assert done.stderr == (
-        "error: There is no command `depoy`. Did you mean `fnkit deploy`?\n"
-        "  hint: Run `fnkit --help` for usage.\n"
+        "error: There is no command `depoy`. Did you mean `fnkit deploy`?\n  hint: Run `fnkit --help` for usage.\n"
     )
 
 

@@ -103,13 +103,13 @@ def test_a_serving_function_whose_code_vanished_is_built_again(tmp_path: Path) -
         function = control.function(control.namespace()["id"])
         with connected_peer(control.settings.control_socket) as peer:
             control.deployed(function["id"], archive())
-            code = Path(peer.upserts[0].route.code)
+            code = Path(peer.upserts[0].route.code_dir)
         control.kill()
         code.rename(code.with_name("elsewhere"))
         control.start()
         with connected_peer(control.settings.control_socket) as peer:
             assert control.settled("functions", function["id"])["status"] == "ready"
-            assert Path(peer.upserts[0].route.code, "handler.py").is_file()
+            assert Path(peer.upserts[0].route.code_dir, "handler.py").is_file()
     finally:
         control.kill()
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from fnkit.platform.layout import Layout
+from fnkit.platform.layout import DataLayout
 from tests.integration.platform.test_cron_firing import deployed_function, finished, make_cron
 from tests.support.control_process import API, ControlProcess, api_of
 from tests.support.platform import PlatformUnderTest
@@ -96,7 +96,7 @@ def test_a_namespace_takes_its_deliveries_with_it(
     api.request("DELETE", f"{API}/namespaces/{function['namespace_id']}").ok()
     api.wait_gone("namespaces", function["namespace_id"])
 
-    with closing(sqlite3.connect(Layout(manual_clock_platform.home).database)) as store:
+    with closing(sqlite3.connect(DataLayout(manual_clock_platform.home).database)) as store:
         kept = store.execute("SELECT COUNT(*) FROM deliveries WHERE source_id = ?", (cron["id"],)).fetchone()
     assert kept == (0,)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.routing import FromControl, Hosts, Remove, Route
+from fnkit.platform.routing import ControlMessage, HostsChanged, RemoveFunction, Route
 from tests.support.calling import call_function
 from tests.support.control_process import API, ControlProcess, api_of, archive, running_control
 from tests.support.data_plane_peer import connected_peer
@@ -169,10 +169,10 @@ def test_the_data_plane_hears_of_names_without_a_deployment(tmp_path: Path) -> N
         control.settled("domains", domain["id"])
         control.request("DELETE", f"{API}/domains/{domain['id']}").ok()
 
-        told = [message.hosts for message in peer.received if isinstance(message, Hosts)]
+        told = [message.hosts for message in peer.received if isinstance(message, HostsChanged)]
         assert told == [(*native, "a.example.com"), native]
         assert len(peer.upserts) == 1
-        assert not any(isinstance(message, Remove) for message in peer.received)
+        assert not any(isinstance(message, RemoveFunction) for message in peer.received)
 
 
 def test_a_deployment_that_was_held_back_answers_under_names_that_came_meanwhile(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_deployment_that_was_held_back_answers_under_names_that_came_meanwhile
 
 def build_log(control: ControlProcess, function: dict[str, object]) -> str:
     """Built code, whatever the log says of it, lies in its folder before it is started."""
-    folder = Path(control.settings.home, "deployments")
+    folder = Path(control.settings.data_dir, "deployments")
     return "finished" if any(folder.glob(f"{function['id']}-1/handler.py")) else ""
 
 
@@ -207,9 +207,9 @@ def test_names_are_there_after_control_was_killed(tmp_path: Path) -> None:
             wait_until(lambda: "a.example.com" in names(peer.snapshot.routes, peer.received))
 
 
-def names(routes: Iterable[Route], received: Iterable[FromControl]) -> set[str]:
+def names(routes: Iterable[Route], received: Iterable[ControlMessage]) -> set[str]:
     """Every name of the snapshot and of what came after it."""
-    later = [message.hosts for message in received if isinstance(message, Hosts)]
+    later = [message.hosts for message in received if isinstance(message, HostsChanged)]
     return {host for hosts in (*(route.hosts for route in routes), *later) for host in hosts}
 
 

@@ -129,7 +129,7 @@ def test_an_archive_that_is_no_zip_ends_in_the_recorded_build_error(
 ) -> None:
     function = control.function(namespace["id"], "broken")
     failed = control.deployed(function["id"], b"this is not a zip")
-    log = Path(control.settings.home, "logs", str(function["id"]), "build.jsonl")
+    log = Path(control.settings.data_dir, "logs", str(function["id"]), "build.jsonl")
 
     assert failed["status"] == "error"
     assert failed["error_message"] == "an error occurred during function source code build step"

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.layout import Layout
-from fnkit.platform.server.authority import make_authority
+from fnkit.platform.layout import DataLayout
+from fnkit.platform.server.authority import ensure_certificate_authority
 from tests.support.calling import ask_api
 from tests.support.command import FNKIT, Command
 from tests.support.data_plane import interpreter_for
@@ -80,18 +80,18 @@ def handshake(platform: PlatformUnderTest, name: str) -> bool:
 def test_every_description_names_the_tls_door_and_its_authority(platform: PlatformUnderTest) -> None:
     found = status(platform.command)
     assert str(found["gateway_tls_url"]).startswith("https://127.0.0.1:")
-    assert found["ca_certificate"] == str(Layout(platform.home).authority_certificate)
+    assert found["ca_certificate"] == str(DataLayout(platform.home).ca_certificate_file)
     request = urllib.request.Request(
         f"{platform.api_url}/fnkit/v1/platform", headers={"X-Auth-Token": platform.secret_key}
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
         info = json.load(answer)
     assert info["gateway_tls_url"] == found["gateway_tls_url"]
-    assert info["ca_certificate"] == Layout(platform.home).authority_certificate.read_text()
+    assert info["ca_certificate"] == DataLayout(platform.home).ca_certificate_file.read_text()
 
 
 def test_env_gives_node_its_variable_and_hints_the_others(platform: PlatformUnderTest) -> None:
-    certificate = str(Layout(platform.home).authority_certificate)
+    certificate = str(DataLayout(platform.home).ca_certificate_file)
     environment = platform.command.environment
     lines = Command({**environment, "NODE_EXTRA_CA_CERTS": ""})("platform", "env").ok().stdout.splitlines()
     own = Command({**environment, "NODE_EXTRA_CA_CERTS": "/own.pem"})("platform", "env").ok().stdout
@@ -103,7 +103,7 @@ def test_env_gives_node_its_variable_and_hints_the_others(platform: PlatformUnde
 
 
 def test_trust_shows_the_certificate_and_the_commands(platform: PlatformUnderTest) -> None:
-    file = Layout(platform.home).authority_certificate
+    file = DataLayout(platform.home).ca_certificate_file
     fnkit = platform.command
     found = fnkit("platform", "trust", "--json").ok().json()
     assert (found["certificate"], found["pem"]) == (str(file), file.read_text())
@@ -122,7 +122,7 @@ def test_trust_says_that_there_is_no_authority_yet(tmp_path: Path) -> None:
 def test_who_is_not_root_is_told_what_root_can_run() -> None:
     user = NOBODY if os.geteuid() == 0 else os.geteuid()
     with tempfile.TemporaryDirectory() as folder:  # a user's own: pytest's folders are closed to others
-        make_authority(Layout(Path(folder)))
+        ensure_certificate_authority(DataLayout(Path(folder)))
         for entry in (Path(folder), *Path(folder).rglob("*")):
             os.chown(entry, user, -1)
         done = subprocess.run(
@@ -170,12 +170,12 @@ def test_the_system_trusts_it_after_an_installation_and_no_more_after_its_remova
 
 
 def test_a_stopped_platform_takes_the_same_port_and_authority_again_also_after_a_reset(tmp_path: Path) -> None:
-    layout = Layout(tmp_path / "home")
-    with running_platform(layout.home) as first:
-        before, authority = status(first.command)["gateway_tls_url"], layout.authority.read_bytes()
-        assert stat.S_IMODE(layout.authority.stat().st_mode) == 0o600
+    layout = DataLayout(tmp_path / "home")
+    with running_platform(layout.data_dir) as first:
+        before, authority = status(first.command)["gateway_tls_url"], layout.ca_file.read_bytes()
+        assert stat.S_IMODE(layout.ca_file.stat().st_mode) == 0o600
         first.command("platform", "reset", "--yes").ok()
-        assert layout.authority.read_bytes() == authority
+        assert layout.ca_file.read_bytes() == authority
         again = first.command("platform", "start", "--detach", "--json").ok().json()
         assert again["gateway_tls_url"] == before
         differs = first.command("platform", "start", "--detach", "--json", "--tls-port", "none")

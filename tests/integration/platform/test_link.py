@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.routing import ClockChanged, Remove
+from fnkit.platform.routing import ClockChanged, RemoveFunction
 from tests.support.control_process import API, ControlProcess, archive, running_control
 from tests.support.data_plane_peer import connected_peer
 from tests.support.waiting import wait_until
@@ -25,7 +25,7 @@ def test_a_deployment_waits_for_a_data_plane_and_is_ready_once_it_started(alone:
     function = alone.function(alone.namespace()["id"])
     alone.upload(function["id"], archive())
     alone.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-    folder = Path(alone.settings.home, "deployments", f"{function['id']}-1")
+    folder = Path(alone.settings.data_dir, "deployments", f"{function['id']}-1")
     wait_until(folder.exists)
     assert alone.get("functions", function["id"])["status"] == "pending"
     assert alone.request("GET", "/healthz").status == 503
@@ -72,7 +72,7 @@ def test_a_route_carries_everything_that_runs_a_function(alone: ControlProcess) 
         "handler.handle",
         "private",
     )
-    assert Path(route.code, "handler.py").is_file()
+    assert Path(route.code_dir, "handler.py").is_file()
     assert "shims" not in route.interpreter
     assert "fn" not in repr(route)
 
@@ -85,7 +85,7 @@ def test_a_start_that_fails_is_told_and_the_old_version_stays_in_the_snapshot(al
         alone.upload(function["id"], archive({"handler.py": "# another\n"}))
         alone.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
         failed = alone.settled("functions", function["id"])
-    folders = Path(alone.settings.home, "deployments")
+    folders = Path(alone.settings.data_dir, "deployments")
     wait_until(lambda: [folder.name for folder in folders.iterdir()] == [f"{function['id']}-1"])
     with connected_peer(alone.settings.control_socket) as peer:
         routes = peer.snapshot.routes
@@ -126,7 +126,7 @@ def test_a_function_is_no_longer_routed_when_its_delete_is_answered(alone: Contr
     with connected_peer(alone.settings.control_socket) as peer:
         alone.deployed(function["id"], archive())
         alone.request("DELETE", f"{API}/functions/{function['id']}").ok()
-        removed = [message.function_id for message in peer.received if isinstance(message, Remove)]
+        removed = [message.function_id for message in peer.received if isinstance(message, RemoveFunction)]
 
     assert removed == [function["id"]]
 
@@ -142,7 +142,7 @@ def test_a_namespace_s_new_variables_reach_its_functions_as_a_new_generation(alo
 
     assert (first.generation, second.generation) == (1, 2)
     assert second.environment == {"NEW": "1"}
-    assert second.code == first.code
+    assert second.code_dir == first.code_dir
     assert alone.get("functions", function["id"])["status"] == "ready"
 
 
@@ -167,7 +167,7 @@ def test_a_version_outlives_a_failed_deploy_by_a_day(tmp_path: Path) -> None:
         assert control.deployed(function["id"], b"not a zip")["status"] == "error"
 
         def removed() -> list[str]:
-            return [message.function_id for message in peer.received if isinstance(message, Remove)]
+            return [message.function_id for message in peer.received if isinstance(message, RemoveFunction)]
 
         control.request("POST", "/fnkit/v1/clock", {"advance": 24 * 3600 - 1}).ok()
         assert removed() == []
@@ -182,4 +182,4 @@ def test_the_clock_travels_and_its_move_is_acked(tmp_path: Path) -> None:
         control.request("POST", "/fnkit/v1/clock", {"advance": 90}).ok()
         moved = [message.clock for message in peer.received if isinstance(message, ClockChanged)]
 
-    assert (before.speed, [clock.epoch for clock in moved]) == (0.0, [before.epoch + 90])
+    assert (before.speed, [clock.platform_time for clock in moved]) == (0.0, [before.platform_time + 90])

@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from fnkit.platform.log_lines import SEGMENT_MAX_BYTES
+from fnkit.platform.log_lines import MAX_SEGMENT_BYTES
 from tests.support.control_process import ControlProcess, running_control
 from tests.support.logged_lines import LoggedLine, write_lines
 
@@ -56,7 +56,7 @@ def texts(first: int, last: int) -> list[str]:
 
 
 def test_the_newest_lines_come_first_and_then_each_new_one(control: ControlProcess, orders: str) -> None:
-    home = Path(control.settings.home)
+    home = Path(control.settings.data_dir)
     write_lines(home, orders, numbered(0, 50))
     with following(control, query=ORDERS, limit=10) as connection:
         assert received(connection, 10) == texts(40, 50)
@@ -66,14 +66,14 @@ def test_the_newest_lines_come_first_and_then_each_new_one(control: ControlProce
 
 
 def test_only_what_the_query_lets_stay_comes(control: ControlProcess, orders: str) -> None:
-    home = Path(control.settings.home)
+    home = Path(control.settings.data_dir)
     with following(control, query=ORDERS + ' |= "wanted" | json | line_format "{{.text}}"') as connection:
         write_lines(home, orders, [*numbered(0, 9), LoggedLine(START + 10**9, '{"text": "found", "wanted": 1}')])
         assert received(connection, 1) == ["found"]
 
 
 def test_a_function_that_is_made_meanwhile_is_followed_too(control: ControlProcess, orders: str) -> None:
-    home = Path(control.settings.home)
+    home = Path(control.settings.data_dir)
     with following(control, query='{resource_type="serverless_function"}') as connection:
         write_lines(home, orders, numbered(0, 1))
         assert received(connection, 1) == texts(0, 1)
@@ -83,8 +83,8 @@ def test_a_function_that_is_made_meanwhile_is_followed_too(control: ControlProce
 
 
 def test_no_line_is_missed_where_a_segment_ends(control: ControlProcess, orders: str) -> None:
-    home = Path(control.settings.home)
-    count = 2 * SEGMENT_MAX_BYTES // 60_000
+    home = Path(control.settings.data_dir)
+    count = 2 * MAX_SEGMENT_BYTES // 60_000
     # Those that are written before it looks for the first time are there already: of them it gets the newest.
     with following(control, query=ORDERS, limit=count) as connection:
         write_lines(home, orders, [LoggedLine(START + n, f"{n} " + "x" * 60_000) for n in range(count)])
@@ -96,8 +96,8 @@ def test_a_key_of_one_project_follows_its_own_alone(control: ControlProcess, ord
     theirs = str(control.function(control.namespace("theirs", project_id=other)["id"], "orders")["id"])
     key = str(control.request("POST", "/fnkit/v1/keys", {"project_id": other}).ok()["secret_key"])
     with following(control, key, query=ORDERS) as connection:
-        write_lines(Path(control.settings.home), orders, numbered(0, 5))
-        write_lines(Path(control.settings.home), theirs, numbered(5, 6))
+        write_lines(Path(control.settings.data_dir), orders, numbered(0, 5))
+        write_lines(Path(control.settings.data_dir), theirs, numbered(5, 6))
         assert received(connection, 1) == texts(5, 6)
 
 
@@ -120,13 +120,13 @@ def test_followers_are_bounded_and_a_place_is_free_again(control: ControlProcess
             pass
         assert b"max concurrent tail requests limit exceeded" in (refused.value.response.body or b"")
     with following(control, query=ORDERS) as connection:
-        write_lines(Path(control.settings.home), orders, numbered(0, 1))
+        write_lines(Path(control.settings.data_dir), orders, numbered(0, 1))
         assert received(connection, 1) == texts(0, 1)
 
 
 def test_followers_do_not_keep_the_platform_from_stopping(control: ControlProcess, orders: str) -> None:
     with following(control, query=ORDERS) as connection:
-        write_lines(Path(control.settings.home), orders, numbered(0, 1))
+        write_lines(Path(control.settings.data_dir), orders, numbered(0, 1))
         received(connection, 1)
         assert control.stop() == 0
         with pytest.raises(ConnectionClosed):

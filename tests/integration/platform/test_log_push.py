@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.layout import LogPushSettings
+from fnkit.platform.layout import LokiPushSettings
 from tests.support.command import Command
 from tests.support.control_process import ControlProcess, api_of, running_control
 from tests.support.log_receiver import LogReceiver, running_receiver
@@ -21,8 +21,8 @@ START = time.time_ns() - 60 * 10**9
 SECRET = "cGFzc3dvcmQ"
 
 
-def settings(url: str) -> LogPushSettings:
-    return LogPushSettings(url=f"{url}/loki/api/v1/push", headers=(("Authorization", f"Bearer {SECRET}"),))
+def settings(url: str) -> LokiPushSettings:
+    return LokiPushSettings(url=f"{url}/loki/api/v1/push", headers=(("Authorization", f"Bearer {SECRET}"),))
 
 
 def numbered(first: int, last: int) -> list[LoggedLine]:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fnkit.platform.log_lines import Stream
+from fnkit.platform.log_lines import LogStream
 from tests.support.control_process import ControlProcess, running_control
 from tests.support.logged_lines import LoggedLine, write_lines
 from tests.support.loki_queries import LokiClient
@@ -60,7 +60,7 @@ class Logs:
 
 def line(number: int) -> LoggedLine:
     message = json.dumps({"n": number, "level": "error" if number % 10 == 0 else "info"})
-    stream: Stream = "stderr" if number % 4 == 0 else "stdout"
+    stream: LogStream = "stderr" if number % 4 == 0 else "stdout"
     return LoggedLine(START + number * SECOND, message, stream, f"i-{number % 2}", f"r-{number}")
 
 
@@ -69,7 +69,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logs]:
     with running_control(tmp_path_factory.mktemp("c")) as control:
         orders = str(control.function(control.namespace("shop")["id"], "orders")["id"])
         mail = str(control.function(control.namespace("post", project_id=OTHER_PROJECT)["id"], "mail")["id"])
-        home = Path(control.settings.home)
+        home = Path(control.settings.data_dir)
         write_lines(home, orders, [line(number) for number in range(COUNT)])
         write_lines(home, mail, [LoggedLine(START + 5 * SECOND, "a secret of others")])
         yield Logs(control, orders, mail)

@@ -11,7 +11,7 @@ import pytest
 
 from fnkit.platform.layout import Quotas
 from fnkit.platform.store.database import Store
-from fnkit.platform.store.usage import Usage
+from fnkit.platform.store.usage import OrganizationUsage
 from tests.support.command import Command
 from tests.support.control_process import API, PROJECT, Answer, ControlProcess, control_settings, running_control
 
@@ -104,13 +104,13 @@ def test_counters_are_what_a_scan_would_say(limited: ControlProcess) -> None:
     limited.request("DELETE", f"{API}/functions/{found[0]['id']}").ok()
     limited.wait_gone("functions", found[0]["id"])
     limited.kill()
-    store = Store(Path(limited.settings.home, "platform.db"))
-    functions = list(store.functions.every())
-    usage = store.usage.of(PROJECT)
+    store = Store(Path(limited.settings.data_dir, "platform.db"))
+    functions = list(store.functions.all())
+    usage = store.usage.get(PROJECT)
     store.close()
 
-    assert usage == Usage(2, sum(one.settings.memory * one.settings.max_scale for one in functions))
-    assert usage == Usage(2, 512 * 3 + 128 * 4)
+    assert usage == OrganizationUsage(2, sum(one.settings.memory * one.settings.max_scale for one in functions))
+    assert usage == OrganizationUsage(2, 512 * 3 + 128 * 4)
 
 
 def test_functions_that_were_there_before_the_counters_are_counted(tmp_path: Path) -> None:
@@ -123,10 +123,10 @@ def test_functions_that_were_there_before_the_counters_are_counted(tmp_path: Pat
     file = tmp_path / "platform.db"
     _back_to_the_first_schema(file)
     store = Store(file)
-    usage = store.usage.of(PROJECT)
+    usage = store.usage.get(PROJECT)
     store.close()
 
-    assert usage == Usage(1, 1024)
+    assert usage == OrganizationUsage(1, 1024)
 
 
 def _back_to_the_first_schema(file: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_url_may_be_used_again_and_the_last_upload_counts(
     for content in (first, second):
         assert control.request("PUT", target, content).status == 200
 
-    blobs = Path(control.settings.home, "blobs")
+    blobs = Path(control.settings.data_dir, "blobs")
     assert (blobs / hashlib.sha256(second).hexdigest()).read_bytes() == second
     assert not (blobs / hashlib.sha256(first).hexdigest()).exists()
 

@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 from nats.errors import Error
 
 from fnkit.platform.brokers.model import NatsBroker
-from fnkit.platform.schedulers.listening import BrokerTrouble
+from fnkit.platform.schedulers.listening import BrokerError
 from fnkit.platform.schedulers.nats_connection import NatsConnection, NatsConnections
-from fnkit.platform.schedulers.nats_faults import fault
-from fnkit.platform.server.nats_server import nats_server
+from fnkit.platform.schedulers.nats_faults import connection_error
+from fnkit.platform.server.nats_server import find_nats_server
 from tests.support.certificates import CertificateAuthority
 from tests.support.nats_doors import is_open, knowing
 from tests.support.nats_keys import Key, credentials_file, signed
@@ -45,7 +45,7 @@ def serving(folder: Path, settings: str, port: int, host: str = "127.0.0.1") -> 
     """A nats-server; yields its address."""
     file = folder / f"nats-{time.monotonic_ns()}.conf"
     file.write_text(f'listen: "{host}:{port}"\n{settings}')
-    program = nats_server()
+    program = find_nats_server()
     assert program is not None
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen([program, "-c", file], stdout=log, stderr=log)
@@ -61,16 +61,16 @@ def serving(folder: Path, settings: str, port: int, host: str = "127.0.0.1") -> 
 async def connection_to(broker: NatsBroker) -> AsyncIterator[NatsConnection]:
     connections = NatsConnections()
     try:
-        yield connections.take(broker)
+        yield connections.acquire(broker)
     finally:
-        await connections.give(broker)
+        await connections.release(broker)
 
 
 async def trouble_of(broker: NatsBroker) -> str:
     """What a trigger would say."""
     async with connection_to(broker) as connection:
-        with pytest.raises(BrokerTrouble) as caught:
-            await asyncio.wait_for(connection.client(), DEADLINE)
+        with pytest.raises(BrokerError) as caught:
+            await asyncio.wait_for(connection.wait_for_client(), DEADLINE)
     return str(caught.value)
 
 
@@ -78,8 +78,8 @@ async def connected(connection: NatsConnection) -> None:
     """Return when it works; the trigger asks again and again too."""
     while True:
         try:
-            await asyncio.wait_for(connection.client(), DEADLINE)
-        except BrokerTrouble:
+            await asyncio.wait_for(connection.wait_for_client(), DEADLINE)
+        except BrokerError:
             await asyncio.sleep(0.01)
         else:
             return
@@ -205,12 +205,12 @@ def test_a_refusal_whose_reason_is_lost_at_times_stays_the_refusal_that_it_is() 
         said = list[str]()
         async with connection_to(NatsBroker(url=f"nats://127.0.0.1:{port}", token="secret")) as connection:
             while len(said) < 5:
-                with pytest.raises(BrokerTrouble) as caught:
-                    await asyncio.wait_for(connection.client(), DEADLINE)
+                with pytest.raises(BrokerError) as caught:
+                    await asyncio.wait_for(connection.wait_for_client(), DEADLINE)
                 said.append(str(caught.value).partition(f"127.0.0.1:{port} ")[2])
                 if len(said) == 2:
                     lets_know.set()
-                await asyncio.wait_for(connection._changed.wait(), DEADLINE)
+                await asyncio.wait_for(connection._state_changed.wait(), DEADLINE)
         server.close()
         return said
 
@@ -256,7 +256,7 @@ def test_one_dead_server_of_a_cluster_is_passed_over(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
         for order in (f"{NOWHERE}, {url}", f"{url},{NOWHERE}"):
             async with connection_to(NatsBroker(url=order)) as connection:
-                await asyncio.wait_for(connection.client(), DEADLINE)  # the first try, whichever it picks
+                await asyncio.wait_for(connection.wait_for_client(), DEADLINE)  # the first try, whichever it picks
 
     with serving(tmp_path, "", free_port()) as url:
         asyncio.run(scenario(url))
@@ -275,13 +275,13 @@ def test_a_broker_that_moved_to_another_address_behind_its_name_is_found_there(t
         async with connection_to(NatsBroker(url=f"nats://broker.test:{port}")) as connection:
             with serving(tmp_path, "", port):
                 await connected(connection)
-                first = await connection.client()
-            await asyncio.wait_for(connection.lost(first), DEADLINE)
+                first = await connection.wait_for_client()
+            await asyncio.wait_for(connection.wait_until_lost(first), DEADLINE)
             addresses["broker.test"] = "127.0.0.2"
             with serving(tmp_path, "", port, "127.0.0.2"):
                 await connected(connection)
-                second = await connection.client()
-            await asyncio.wait_for(connection.lost(second), DEADLINE)
+                second = await connection.wait_for_client()
+            await asyncio.wait_for(connection.wait_until_lost(second), DEADLINE)
 
     with asyncio.Runner(loop_factory=Naming) as runner:
         runner.run(scenario())
@@ -297,7 +297,7 @@ def test_credentials_that_expire_are_read_again_from_their_file(tmp_path: Path) 
     async def scenario(url: str) -> None:
         async with connection_to(NatsBroker(url=url, credentials=str(file))) as connection:
             await connected(connection)
-            await asyncio.wait_for(connection.lost(await connection.client()), DEADLINE)
+            await asyncio.wait_for(connection.wait_until_lost(await connection.wait_for_client()), DEADLINE)
             give()
             await connected(connection)
 
@@ -308,6 +308,6 @@ def test_credentials_that_expire_are_read_again_from_their_file(tmp_path: Path) 
 
 @pytest.mark.parametrize("words", ["user authentication expired", "'Account Authentication Expired'"])
 def test_credentials_that_have_expired_are_said_to_have(words: str) -> None:
-    said = fault(NatsBroker(url="nats://token-secret@h:1"), Error(f"nats: {words}"))
+    said = connection_error(NatsBroker(url="nats://token-secret@h:1"), Error(f"nats: {words}"))
 
     assert said == ("the NATS broker nats://h:1 no longer accepts the token in brokers.toml: " + words.strip("'"))

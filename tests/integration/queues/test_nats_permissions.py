@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.server.nats_server import nats_server
+from fnkit.platform.server.nats_server import find_nats_server
 from tests.support.nats_doors import is_open
 from tests.support.ports import free_port
 from tests.support.queues import QueuePlatform, connected, queue_platform
@@ -44,7 +44,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     file = folder / "nats.conf"
     file.write_text(json.dumps(settings))
-    program = nats_server()
+    program = find_nats_server()
     assert program is not None
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen([program, "-c", file], stdout=log, stderr=log)

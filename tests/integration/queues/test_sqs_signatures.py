@@ -12,7 +12,7 @@ import pytest
 
 from fnkit.platform.records.trigger import SqsSource
 from fnkit.platform.schedulers.sqs_client import SqsClient
-from fnkit.platform.schedulers.sqs_places import SqsAccess, place_anywhere
+from fnkit.platform.schedulers.sqs_places import SqsClientConfig, endpoint_of_source
 
 _SECRET = "wJalr/XUtnFEMI+bPxRfiCY="
 
@@ -57,7 +57,7 @@ def sent(path: str) -> tuple[str, dict[str, str], bytes]:
     async def scenario() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        client = SqsClient(SqsAccess(f"http://127.0.0.1:{port}{path}", "nl-ams", "AKID", _SECRET))
+        client = SqsClient(SqsClientConfig(f"http://127.0.0.1:{port}{path}", "nl-ams", "AKID", _SECRET))
         await client.call("SendMessage", QueueUrl="http://x/1/jobs", MessageBody="käse")
         client.close()
         server.close()
@@ -90,7 +90,7 @@ def test_a_request_is_signed_for_its_own_path_service_and_region(path: str) -> N
 def test_a_trigger_of_its_own_is_signed_for_the_region_of_its_endpoint(
     endpoint: str, region: str, host: str
 ) -> None:
-    source = SqsSource(endpoint=endpoint, queue_url=f"{endpoint}/1/jobs", access_key="AKID", sealed=b"")
-    access = place_anywhere(source, _SECRET, "nl-ams").access
+    source = SqsSource(endpoint=endpoint, queue_url=f"{endpoint}/1/jobs", access_key="AKID", ciphertext=b"")
+    access = endpoint_of_source(source, _SECRET, "nl-ams").config
 
     assert (access.region_name, access.host, urlsplit(access.endpoint).netloc) == (region, host, host)

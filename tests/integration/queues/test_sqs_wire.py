@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from fnkit.platform.schedulers.sqs_client import SqsClient
-from fnkit.platform.schedulers.sqs_faults import SqsAway
-from fnkit.platform.schedulers.sqs_places import SqsAccess
+from fnkit.platform.schedulers.sqs_faults import SqsUnavailable
+from fnkit.platform.schedulers.sqs_places import SqsClientConfig
 
 _ANSWER = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"QueueUrl":"q"}\r\n0\r\n\r\n'
 
@@ -58,7 +58,7 @@ def asked(serve: Serve, *, secure: Path | None = None, times: int = 1) -> list[d
             context.load_cert_chain(secure)
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         port = server.sockets[0].getsockname()[1]
-        client = SqsClient(SqsAccess(f"http{'s' if secure else ''}://localhost:{port}", "fr-par", "A", "S"))
+        client = SqsClient(SqsClientConfig(f"http{'s' if secure else ''}://localhost:{port}", "fr-par", "A", "S"))
         try:
             return [await client.call("GetQueueUrl", QueueName="q") for _ in range(times)]
         finally:
@@ -83,7 +83,7 @@ def test_an_authority_that_the_machine_trusts_is_trusted(tmp_path: Path, monkeyp
 
 
 def test_any_other_is_not(tmp_path: Path) -> None:
-    with pytest.raises(SqsAway, match="failed: CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(SqsUnavailable, match="failed: CERTIFICATE_VERIFY_FAILED"):
         asked(one_answer, secure=certificate(tmp_path))
 
 
@@ -97,7 +97,7 @@ def test_an_answer_that_breaks_off_is_no_answer() -> None:
         writer.write(_ANSWER[:-10])
         writer.close()
 
-    with pytest.raises(SqsAway, match="the connection was closed"):
+    with pytest.raises(SqsUnavailable, match="the connection was closed"):
         asked(half)
 
 
@@ -111,7 +111,7 @@ def test_a_service_that_takes_a_request_and_says_nothing_is_away(monkeypatch: py
         finally:
             writer.close()
 
-    with pytest.raises(SqsAway, match="did not respond in time"):
+    with pytest.raises(SqsUnavailable, match="did not respond in time"):
         asked(silent)
 
 
@@ -122,5 +122,5 @@ def test_what_is_no_http_is_no_answer() -> None:
         await writer.drain()
         writer.close()
 
-    with pytest.raises(SqsAway, match="not HTTP"):
+    with pytest.raises(SqsUnavailable, match="not HTTP"):
         asked(other)

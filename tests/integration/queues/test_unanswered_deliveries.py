@@ -13,16 +13,16 @@ from fnkit.contract.enums import Status
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.records.delivery import Delivery
 from fnkit.platform.records.trigger import NatsSource, TriggerRecord
-from fnkit.platform.schedulers.delivery import Door
-from fnkit.platform.schedulers.listening import Intake, Message
+from fnkit.platform.schedulers.delivery import GatewayClient
+from fnkit.platform.schedulers.listening import Prefetch, Message
 from fnkit.platform.schedulers.nats_connection import NatsConnections
-from fnkit.platform.schedulers.nats_consumers import ConsumerBook
-from fnkit.platform.schedulers.nats_listener import NatsListener
-from fnkit.platform.schedulers.sqs_fates import queue_fates
-from fnkit.platform.schedulers.sqs_traits import Traits
-from fnkit.platform.schedulers.subscription import Subscription
-from fnkit.platform.schedulers.targets import Target
-from fnkit.platform.schedulers.unanswered import Unanswered
+from fnkit.platform.schedulers.nats_consumers import ConsumerRegistry
+from fnkit.platform.schedulers.nats_listener import NatsMessageSource
+from fnkit.platform.schedulers.sqs_fates import infer_outcomes
+from fnkit.platform.schedulers.sqs_traits import QueueAttributes
+from fnkit.platform.schedulers.subscription import QueueConsumer
+from fnkit.platform.schedulers.targets import DeliveryTarget
+from fnkit.platform.schedulers.unanswered import Reconciler
 from tests.support.queues import connected, running_broker
 from tests.support.scheduling import MachineClock, SchedulerUnderTest, fake_gateway
 from tests.support.stored_cron import store_function
@@ -47,22 +47,22 @@ _HELD = {"held"}
 class Ear:
     """A listener at a real broker without hands: messages that it is given stay where they are."""
 
-    def __init__(self, control: SchedulerUnderTest, stream: JetStreamContext, listener: NatsListener) -> None:
+    def __init__(self, control: SchedulerUnderTest, stream: JetStreamContext, listener: NatsMessageSource) -> None:
         self.stream = stream
         self.log = control.log
         self._control = control
         self._listener = listener
         self._messages: list[Message] = []
-        self._unanswered = Unanswered(control.log, "t", listener, _HELD.__contains__)
+        self._unanswered = Reconciler(control.log, "t", listener, _HELD.__contains__)
 
     async def received(self, number: int) -> list[str]:
         """Publish so many, take them from the broker and log each as under way; returns their ids."""
-        intake, heard = Intake(), asyncio.Event()
+        intake, heard = Prefetch(), asyncio.Event()
         listening = asyncio.ensure_future(self._listener.listen(intake, lambda _words: heard.set()))
         await heard.wait()
         for one in range(number):
             await self.stream.publish("orders", b"%d" % one)
-        messages = await asyncio.gather(*(intake.next() for _ in range(number)))
+        messages = await asyncio.gather(*(intake.get() for _ in range(number)))
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
         self._messages = messages
@@ -72,28 +72,28 @@ class Ear:
 
     def begun(self, message_id: str) -> None:
         fields = {"kind": "nats", "name": "orders", "function": "hello", "at": "t", "cause": "message"}
-        self.log.put("t", Delivery(id=f"d-{message_id}", message_id=message_id, **fields), b"")  # type: ignore[arg-type]  # all texts
+        self.log.record("t", Delivery(id=f"d-{message_id}", message_id=message_id, **fields), b"")  # type: ignore[arg-type]  # all texts
 
     async def ends(self) -> dict[str, str]:
         """Look once; returns each message's status."""
-        await self._unanswered.look()
+        await self._unanswered.reconcile()
         return {str(one.message_id): one.status for one, _ in self.log.page("t", limit=100)}
 
     async def acknowledged(self, *ids: str) -> None:
         for message in self._messages:
             if message.id in ids:
-                await message.done()
+                await message.ack()
         async with asyncio.timeout(DEADLINE):
             while await self._unacknowledged() != len(self._messages) - len(ids):
                 pass
 
-    async def delivered(self, function: Target) -> None:
+    async def delivered(self, function: DeliveryTarget) -> None:
         """Hand out again what was not acknowledged, to a function this time; returns when nothing is left."""
-        context, door = self._control.context, Door(self._control.context.settings.delivery_socket)
-        subscription = Subscription(context, self.log, door, _RECORD, self._listener, lambda _report: None)
+        context, door = self._control.context, GatewayClient(self._control.context.settings.delivery_socket)
+        subscription = QueueConsumer(context, self.log, door, _RECORD, self._listener, lambda _report: None)
         subscription.refresh(_RECORD, function)
         for message in self._messages:
-            await message.again(0)
+            await message.nack(0)
         subscription.start()
         async with asyncio.timeout(DEADLINE):
             while await self._unacknowledged():
@@ -114,7 +114,7 @@ def listen(home: Path, scenario: Callable[[Ear], Awaitable[None]], retention: st
         with control.store.transaction():
             control.store.triggers.insert(_RECORD)
         plain = NatsBroker(url=f"nats://{url.partition('@')[2]}", user="me", password="right")
-        listener = NatsListener(NatsConnections(), plain, "t", _SOURCE, ConsumerBook(control.context))
+        listener = NatsMessageSource(NatsConnections(), plain, "t", _SOURCE, ConsumerRegistry(control.context))
         async with connected(url) as (_, client):
             await client.add_stream(name="ORDERS", subjects=["orders"], retention=retention)
             async with fake_gateway(home):
@@ -166,8 +166,8 @@ def test_a_message_that_comes_after_all_goes_on_in_its_own_line(tmp_path: Path) 
     async def scenario(ear: Ear) -> None:
         (late,) = await ear.received(1)
         (line,) = [one for one, _ in ear.log.page("t", limit=9)]
-        ear.log.put("t", line.ended("unknown", "nobody knows"), b"")
-        await ear.delivered(Target(function="hello", host="hello", patience=10.0, at_once=1))
+        ear.log.record("t", line.finished("unknown", "nobody knows"), b"")
+        await ear.delivered(DeliveryTarget(function="hello", host="hello", timeout=10.0, max_concurrency=1))
         (one,) = [one for one, _ in ear.log.page("t", limit=9)]
         assert (one.message_id, one.id, one.status, one.attempts, one.error) == (late, line.id, "succeeded", 1, "")
 
@@ -181,7 +181,14 @@ def test_a_message_that_comes_after_all_goes_on_in_its_own_line(tmp_path: Path) 
 def test_a_queue_must_have_run_dry_after_the_visibility_timeout_or_been_asked_for_long(
     emptied: float, heard: float, *, known: bool
 ) -> None:
-    found = queue_fates({"m": 100.0}, Traits(visibility=10), last_empty=emptied, last_response=heard)
+    found = infer_outcomes(
+        {"m": 100.0}, QueueAttributes(visibility_timeout=10), last_empty=emptied, last_response=heard
+    )
     assert ("m" in found) == known
-    redriven = queue_fates({"m": 100.0}, Traits(visibility=10, attempts=2), last_empty=emptied, last_response=heard)
-    assert ("m" in redriven and "redrive" in redriven["m"].words) == known
+    redriven = infer_outcomes(
+        {"m": 100.0},
+        QueueAttributes(visibility_timeout=10, max_receive_count=2),
+        last_empty=emptied,
+        last_response=heard,
+    )
+    assert ("m" in redriven and "redrive" in redriven["m"].reason) == known

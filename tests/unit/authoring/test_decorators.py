@@ -9,7 +9,7 @@ import pytest
 
 from fnkit import cron, function, trigger
 from fnkit.authoring.declarations import (
-    ATTRIBUTE,
+    DECLARATIONS_ATTRIBUTE,
     CronDeclaration,
     Declaration,
     FunctionDeclaration,
@@ -18,7 +18,7 @@ from fnkit.authoring.declarations import (
 
 
 def declared(handler: object) -> tuple[Declaration, ...]:
-    declarations: tuple[Declaration, ...] = getattr(handler, ATTRIBUTE)
+    declarations: tuple[Declaration, ...] = getattr(handler, DECLARATIONS_ATTRIBUTE)
     return declarations
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler.zip_records import ENTRIES_MAX, end_record
+from fnkit.bundler.zip_records import MAX_ENTRIES, end_of_central_directory
 from fnkit.errors import BundleError
 from tests.support.bundle_projects import Bundling, a_function, a_project, write_files
 
@@ -45,7 +45,7 @@ def test_an_archive_of_known_content_has_known_bytes(tmp_path: Path) -> None:
 
 
 def test_more_files_than_every_unpacker_reads_are_refused() -> None:
-    assert len(end_record(ENTRIES_MAX, 0, 0)) == 22
+    assert len(end_of_central_directory(MAX_ENTRIES, 0, 0)) == 22
     with pytest.raises(BundleError) as refused:
-        end_record(ENTRIES_MAX + 1, 0, 0)
+        end_of_central_directory(MAX_ENTRIES + 1, 0, 0)
     assert refused.value.code == "too-many-files"

@@ -2,16 +2,16 @@
 
 import pytest
 
-from fnkit.bundler.module_facts import ImportFact, read_facts
+from fnkit.bundler.module_facts import ImportStatement, read_module_imports
 
 
 def test_imports_are_read_with_their_lines_and_dots() -> None:
     source = b"import a.b as c\nfrom d import e, f\nfrom . import g\nfrom ..h.i import *\n"
-    assert read_facts(source).imports == (
-        ImportFact("a.b", (), 0, 1, needed=True),
-        ImportFact("d", ("e", "f"), 0, 2, needed=True),
-        ImportFact("", ("g",), 1, 3, needed=True),
-        ImportFact("h.i", ("*",), 2, 4, needed=True),
+    assert read_module_imports(source).imports == (
+        ImportStatement("a.b", (), 0, 1, is_required=True),
+        ImportStatement("d", ("e", "f"), 0, 2, is_required=True),
+        ImportStatement("", ("g",), 1, 3, is_required=True),
+        ImportStatement("h.i", ("*",), 2, 4, is_required=True),
     )
 
 
@@ -29,15 +29,15 @@ def test_imports_are_read_with_their_lines_and_dots() -> None:
     ],
 )
 def test_an_import_that_may_fail_or_wait_is_not_needed(source: str) -> None:
-    [fact] = [one for one in read_facts(source.encode()).imports if one.module == "x"]
-    assert fact.needed is False
+    [fact] = [one for one in read_module_imports(source.encode()).imports if one.module == "x"]
+    assert fact.is_required is False
 
 
 @pytest.mark.parametrize(
     "source", ["import x", "class A:\n    import x", "try:\n    import x\nexcept ValueError: pass"]
 )
 def test_an_import_that_runs_with_the_file_is_needed(source: str) -> None:
-    assert read_facts(source.encode()).imports[0].needed is True
+    assert read_module_imports(source.encode()).imports[0].is_required is True
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_an_import_that_runs_with_the_file_is_needed(source: str) -> None:
     ],
 )
 def test_what_makes_imports_unknowable_is_told_with_its_line(source: str, why: str) -> None:
-    assert read_facts(source.encode()).dynamic == why
+    assert read_module_imports(source.encode()).dynamic_reason == why
 
 
 @pytest.mark.parametrize(
@@ -81,24 +81,26 @@ def test_what_makes_imports_unknowable_is_told_with_its_line(source: str, why: s
     ],
 )
 def test_ordinary_code_is_not_called_dynamic(source: str) -> None:
-    assert read_facts(source.encode()).dynamic is None
+    assert read_module_imports(source.encode()).dynamic_reason is None
 
 
 def test_a_file_in_another_encoding_is_read_as_python_reads_it() -> None:
     source = "# -*- coding: latin-1 -*-\nimport café\n".encode("latin-1")
-    assert read_facts(source).imports[0].module == "café"
+    assert read_module_imports(source).imports[0].module == "café"
 
 
 def test_deep_nesting_is_told_and_not_a_crash() -> None:
     deep = b"x = " + b"(" * 150 + b"1" + b")" * 150 + b"\n"
     wide = b"x = " + b"+".join([b"1"] * 20000) + b"\n"
     for source in (deep, wide):
-        facts = read_facts(source)
-        assert facts.dynamic is None or facts.dynamic.startswith("line 1 ")
+        facts = read_module_imports(source)
+        assert facts.dynamic_reason is None or facts.dynamic_reason.startswith("line 1 ")
 
 
 def test_strings_that_name_a_module_are_kept() -> None:
-    assert read_facts(b"a = 'app.tasks'\nb = 'app:run'\nc = 'single'\nd = 'not a.name'\n").named == (
+    assert read_module_imports(
+        b"a = 'app.tasks'\nb = 'app:run'\nc = 'single'\nd = 'not a.name'\n"
+    ).dotted_strings == (
         "app.tasks",
         "app:run",
     )

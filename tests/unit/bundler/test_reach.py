@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 import pytest
 
-from fnkit.bundler.module_facts import read_facts
-from fnkit.bundler.reach import ProjectTree, Reach, reach_of
+from fnkit.bundler.module_facts import read_module_imports
+from fnkit.bundler.reach import ProjectTree, Reachability, trace_imports
 
 
-def reach(handler: str, files: Mapping[str, str], always: frozenset[str] = frozenset()) -> Reach:
-    return reach_of(handler, ProjectTree(frozenset(files)), lambda path: read_facts(files[path].encode()), always)
+def reach(handler: str, files: Mapping[str, str], always: frozenset[str] = frozenset()) -> Reachability:
+    return trace_imports(
+        handler, ProjectTree(frozenset(files)), lambda path: read_module_imports(files[path].encode()), always
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,19 +64,19 @@ def test_a_dynamic_import_anywhere_in_reach_makes_it_the_whole_project() -> None
     files = {"h.py": "import a", "a.py": "import importlib", "other.py": ""}
     found = reach("h.py", files)
     assert found.files == ("a.py", "h.py", "other.py")
-    assert found.whole == "a.py line 1 imports importlib, which imports by name"
+    assert found.whole_project_reason == "a.py line 1 imports importlib, which imports by name"
 
 
 def test_a_dynamic_import_out_of_reach_changes_nothing() -> None:
     found = reach("h.py", {"h.py": "", "other.py": "import importlib"})
-    assert (found.files, found.whole) == (("h.py",), None)
+    assert (found.files, found.whole_project_reason) == (("h.py",), None)
 
 
 def test_listing_files_counts_where_the_code_knows_its_own_place() -> None:
     listing = "for x in folder.glob('*'):\n    pass"
-    assert reach("h.py", {"h.py": listing}).whole is None
+    assert reach("h.py", {"h.py": listing}).whole_project_reason is None
     found = reach("h.py", {"h.py": "from place import folder\n" + listing, "place.py": "folder = __file__"})
-    assert found.whole == "h.py line 2 lists files with glob"
+    assert found.whole_project_reason == "h.py line 2 lists files with glob"
 
 
 def test_files_that_python_loads_unasked_are_always_reached() -> None:
@@ -91,7 +93,7 @@ def test_what_nothing_provides_is_named_with_its_place() -> None:
         "h.py": "import a\nimport json",
         "a.py": "\nimport absent.part\ntry:\n    import maybe\nexcept ImportError: pass",
     }
-    assert [(one.module, one.file, one.line) for one in reach("h.py", files).outside] == [
+    assert [(one.module, one.file, one.line) for one in reach("h.py", files).unresolved] == [
         ("json", "h.py", 2),
         ("absent.part", "a.py", 2),
     ]

@@ -2,12 +2,12 @@
 
 import pytest
 
-from fnkit.bundler import Target
+from fnkit.bundler import BundleTarget
 from fnkit.errors import BundleError
 
 
 def test_scaleway_runs_python_on_musl() -> None:
-    target = Target.scaleway("python313")
+    target = BundleTarget.scaleway("python313")
     assert (target.python, target.platform, target.language) == ((3, 13), "musllinux_1_2_x86_64", "python")
     tags = {str(tag) for tag in target.tags()}
     assert "cp313-cp313-musllinux_1_2_x86_64" in tags
@@ -17,7 +17,7 @@ def test_scaleway_runs_python_on_musl() -> None:
 
 
 def test_our_platform_names_the_python_that_really_runs() -> None:
-    target = Target.parse("python313", "cpython-3.11-x86_64-linux-gnu")
+    target = BundleTarget.parse("python313", "cpython-3.11-x86_64-linux-gnu")
     assert target.python == (3, 11)
     tags = [str(tag) for tag in target.tags()]
     assert tags[0] == "cp311-cp311-manylinux_2_28_x86_64"
@@ -35,7 +35,7 @@ def test_our_platform_names_the_python_that_really_runs() -> None:
     ],
 )
 def test_machines_are_known_in_both_spellings(description: str, platform: str, resolver: str) -> None:
-    target = Target.parse("python312", description)
+    target = BundleTarget.parse("python312", description)
     assert (target.platform, target.uv_platform, target.python) == (platform, resolver, (3, 12))
 
 
@@ -46,16 +46,16 @@ def test_machines_are_known_in_both_spellings(description: str, platform: str, r
 )  # fmt: skip
 def test_a_target_nobody_knows_is_refused(description: str) -> None:
     with pytest.raises(BundleError) as refused:
-        Target.parse("python312", description)
+        BundleTarget.parse("python312", description)
     assert refused.value.code == "unknown-target"
 
 
 def test_other_languages_have_a_target_without_a_python() -> None:
-    target = Target.parse("node22", "node-22-x86_64-linux-gnu")
+    target = BundleTarget.parse("node22", "node-22-x86_64-linux-gnu")
     assert (target.language, target.python, list(target.tags())) == ("node", None, [])
 
 
 def test_a_runtime_nobody_knows_is_refused() -> None:
     with pytest.raises(BundleError) as refused:
-        Target.scaleway("python999")
+        BundleTarget.scaleway("python999")
     assert refused.value.code == "unknown-runtime"

@@ -7,10 +7,10 @@ import io
 from rich.console import Console
 
 from fnkit.cli.output import View
-from fnkit.cli.preview import Preview
-from fnkit.cli.views.cron import UpcomingView
-from fnkit.cli.views.deliveries import DeliveriesView, FiredView
-from fnkit.contract.deliveries import DeliveryView, Unreplayed
+from fnkit.cli.preview import SchedulePreview
+from fnkit.cli.views.cron import SchedulePreviewView
+from fnkit.cli.views.deliveries import DeliveriesView, CronRunView
+from fnkit.contract.deliveries import DeliveryView, SkippedReplay
 
 
 def shown(view: View) -> str:
@@ -66,7 +66,9 @@ def test_what_nobody_wrote_down_is_said_with_what_is_known() -> None:
 
 def test_a_replay_says_what_was_left_out() -> None:
     fine = delivery(status="succeeded", http_status=200, attempts=1, error="", cause="replay")
-    view = DeliveriesView((fine,), 9, skipped=(Unreplayed(id="x", reason="it is still pending"),), is_replay=True)
+    view = DeliveriesView(
+        (fine,), 9, skipped=(SkippedReplay(id="x", reason="it is still pending"),), is_replay=True
+    )
     assert shown(view) == (
         "2026-11-23T10:04:12Z  succeeded  200  1 attempt         3.1 ms  d-1   (replay)\n"
         "x: not replayed: it is still pending\n"
@@ -76,17 +78,19 @@ def test_a_replay_says_what_was_left_out() -> None:
 def test_nothing_is_said_to_be_nothing() -> None:
     assert shown(DeliveriesView((), 0)) == "There are no deliveries.\n"
     assert shown(DeliveriesView((), 5, is_replay=True)) == "There are no deliveries to replay.\n"
-    assert shown(UpcomingView(())) == "The project has no crons.\n"
+    assert shown(SchedulePreviewView(())) == "The project has no crons.\n"
 
 
 def test_a_firing_that_got_no_answer_says_so() -> None:
-    view = FiredView(delivery(http_status=None, duration_ms=None, error="the connection broke"))
+    view = CronRunView(delivery(http_status=None, duration_ms=None, error="the connection broke"))
     assert shown(view) == "on-order did not respond.\nthe connection broke\n"
 
 
 def test_a_preview_names_its_cron_and_says_when_there_is_none() -> None:
     text = shown(
-        UpcomingView((Preview("report", "yearly", "0 0 31 2 *", ()), Preview("", "", "* * * * *", (0.0,))))
+        SchedulePreviewView(
+            (SchedulePreview("report", "yearly", "0 0 31 2 *", ()), SchedulePreview("", "", "* * * * *", (0.0,)))
+        )
     )
     assert text.splitlines()[:3] == ["report/yearly  0 0 31 2 *", "  It never runs.", "* * * * *"]
     assert text.splitlines()[3].startswith("  1970-01-01T00:00:00Z   ")

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from fnkit.cli.failures import Failure, explain, render
-from fnkit.cli.output import Document
+from fnkit.cli.failures import CommandFailure, failure_from, render_failure
+from fnkit.cli.output import JsonDocument
 from fnkit.errors import FnkitError, PlatformError, Problem, ProjectInvalid, UsageError
 
 
@@ -32,12 +32,12 @@ from fnkit.errors import FnkitError, PlatformError, Problem, ProjectInvalid, Usa
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
 )
 def test_an_exception_has_its_code_and_exit_code(error: BaseException, code: str, exit_code: int) -> None:
-    failure = explain(error)
+    failure = failure_from(error)
     assert (failure.error.code, failure.exit_code) == (code, exit_code)
 
 
 def test_a_full_disk_is_named_with_its_file_and_what_to_do() -> None:
-    problem = explain(OSError(errno.ENOSPC, "No space left on device", "/data/x")).error
+    problem = failure_from(OSError(errno.ENOSPC, "No space left on device", "/data/x")).error
     assert problem.message == "No space left on device: /data/x"
     assert problem.hint is not None
     assert "Free some space" in problem.hint
@@ -45,7 +45,7 @@ def test_a_full_disk_is_named_with_its_file_and_what_to_do() -> None:
 
 def test_text_shows_place_message_and_hint(capsys: pytest.CaptureFixture[str]) -> None:
     error = FnkitError("The schedule is none.", hint="Five fields.", file="shop/orders.py", line=7)
-    render(explain(error), Document(), as_json=False, colour=False)
+    render_failure(failure_from(error), JsonDocument(), as_json=False, colour=False)
     captured = capsys.readouterr()
     assert captured.err == "shop/orders.py:7: error: The schedule is none.\n  hint: Five fields.\n"
     assert captured.out == ""
@@ -53,14 +53,16 @@ def test_text_shows_place_message_and_hint(capsys: pytest.CaptureFixture[str]) -
 
 def test_text_shows_every_problem_then_their_number(capsys: pytest.CaptureFixture[str]) -> None:
     problems = (Problem("a", "One.", file="a.py", line=1), Problem("b", "Two.", hint="Do."))
-    render(explain(ProjectInvalid(problems)), Document(), as_json=False, colour=False)
+    render_failure(failure_from(ProjectInvalid(problems)), JsonDocument(), as_json=False, colour=False)
     assert capsys.readouterr().err == (
         "a.py:1: error: One.\nerror: Two.\n  hint: Do.\nerror: The project has 2 problems.\n"
     )
 
 
 def test_json_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    render(explain(FnkitError("m", hint="h", file="f", line=3)), Document(), as_json=True, colour=True)
+    render_failure(
+        failure_from(FnkitError("m", hint="h", file="f", line=3)), JsonDocument(), as_json=True, colour=True
+    )
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {
         "error": {"code": "error", "message": "m", "hint": "h", "file": "f", "line": 3}
@@ -69,16 +71,16 @@ def test_json_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_problems_are_a_list_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    render(explain(ProjectInvalid((Problem("a", "One."),))), Document(), as_json=True, colour=True)
+    render_failure(failure_from(ProjectInvalid((Problem("a", "One."),))), JsonDocument(), as_json=True, colour=True)
     assert json.loads(capsys.readouterr().out) == {
         "problems": [{"code": "a", "message": "One.", "hint": None, "file": None, "line": None}]
     }
 
 
 def test_a_failure_after_the_result_leaves_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    document = Document()
+    document = JsonDocument()
     document.write({"answer": 42})
-    render(explain(FnkitError("too late")), document, as_json=True, colour=False)
+    render_failure(failure_from(FnkitError("too late")), document, as_json=True, colour=False)
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"answer": 42}
     assert captured.err == "error: too late\n"
@@ -89,7 +91,7 @@ def test_the_unforeseen_leaves_a_private_report_and_no_traceback(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     failure = _explain_a_crash()
-    render(failure, Document(), as_json=False, colour=False)
+    render_failure(failure, JsonDocument(), as_json=False, colour=False)
     shown = capsys.readouterr().err
     (report,) = tmp_path.glob("fnkit-crash-*.txt")
     assert str(report) in shown
@@ -107,9 +109,9 @@ def test_the_traceback_is_shown_when_asked_for(
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-def _explain_a_crash() -> Failure:
+def _explain_a_crash() -> CommandFailure:
     try:
         _ = 1 / 0
     except ZeroDivisionError as error:
-        return explain(error)
+        return failure_from(error)
     raise AssertionError

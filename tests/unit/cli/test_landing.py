@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fnkit.cli.landing import next_commands
+from fnkit.cli.landing import suggested_commands
 
 
 def test_the_landing_page_depends_on_the_folder(tmp_path: Path) -> None:
-    assert next_commands(tmp_path)[0][0] == "fnkit new shop"
+    assert suggested_commands(tmp_path)[0][0] == "fnkit new shop"
     (tmp_path / "fnkit.toml").write_text("")
-    assert [command for command, _ in next_commands(tmp_path)] == [
+    assert [command for command, _ in suggested_commands(tmp_path)] == [
         "fnkit scan",
         "fnkit deploy --local",
         "fnkit deploy",

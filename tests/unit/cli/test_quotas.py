@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from fnkit.cli.quotas import read_quotas
+from fnkit.cli.quotas import parse_quotas
 from fnkit.platform.layout import Quotas
 
 OPTION = click.Option(["--quota"])
@@ -25,7 +25,7 @@ CONTEXT = click.Context(click.Command("start"))
     ],
 )
 def test_numbers_sizes_and_none_are_read(text: str | None, quotas: dict[str, int | None] | None) -> None:
-    assert read_quotas(CONTEXT, OPTION, text) == quotas
+    assert parse_quotas(CONTEXT, OPTION, text) == quotas
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_numbers_sizes_and_none_are_read(text: str | None, quotas: dict[str, int
 )
 def test_anything_else_is_refused_with_what_it_should_be(text: str, words: str) -> None:
     with pytest.raises(click.BadParameter, match=words):
-        read_quotas(CONTEXT, OPTION, text)
+        parse_quotas(CONTEXT, OPTION, text)
 
 
 def test_the_defaults_are_the_published_figures() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fnkit.contract.cron import Schedule, schedule_fault
+from fnkit.contract.cron import CronSchedule, schedule_error
 
 
 def at(text: str) -> float:
@@ -14,7 +14,7 @@ def at(text: str) -> float:
 
 
 def after(schedule: str, start: str) -> str | None:
-    tick = Schedule.parse(schedule).next_after(at(start))
+    tick = CronSchedule.parse(schedule).next_after(at(start))
     return None if tick is None else f"{datetime.fromtimestamp(tick, tz=UTC):%Y-%m-%d %H:%M:%S}"
 
 
@@ -45,14 +45,14 @@ def test_the_next_tick_is_the_first_one_strictly_after(schedule: str, start: str
 
 @pytest.mark.parametrize("schedule", ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 4,6,9,11 *"])
 def test_a_schedule_that_never_fires_is_valid_and_has_no_next_tick(schedule: str) -> None:
-    assert schedule_fault(schedule) is None
-    assert not Schedule.parse(schedule).fires
+    assert schedule_error(schedule) is None
+    assert not CronSchedule.parse(schedule).can_fire
     assert after(schedule, "2026-01-01 00:00") is None
 
 
 def test_there_is_no_tick_past_the_calendar() -> None:
-    assert Schedule.parse("* * * * *").next_after(1e18) is None
-    assert Schedule.parse("0 0 1 1 *").next_after(at("9999-12-31 00:00")) is None
+    assert CronSchedule.parse("* * * * *").next_after(1e18) is None
+    assert CronSchedule.parse("0 0 1 1 *").next_after(at("9999-12-31 00:00")) is None
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_there_is_no_tick_past_the_calendar() -> None:
     ],
 )
 def test_a_fault_names_the_part_and_the_rule(schedule: str, fault: str) -> None:
-    assert schedule_fault(schedule) == fault
+    assert schedule_error(schedule) == fault
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,6 @@ def test_a_fault_names_the_part_and_the_rule(schedule: str, fault: str) -> None:
     ],
 )
 def test_what_the_documented_grammar_does_not_have_is_refused(schedule: str) -> None:
-    assert schedule_fault(schedule) is not None
+    assert schedule_error(schedule) is not None
     with pytest.raises(ValueError, match=r"\S"):
-        Schedule.parse(schedule)
+        CronSchedule.parse(schedule)

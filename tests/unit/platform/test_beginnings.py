@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fnkit.platform.schedulers import beginnings
-from fnkit.platform.schedulers.beginnings import Beginnings
+from fnkit.platform.schedulers.beginnings import SlowStartNotifier
 from tests.support.waiting import DEADLINE
 
 
@@ -19,7 +19,7 @@ def test_each_is_told_once_in_order_and_never_before_its_moment() -> None:
             if len(told) == 40:
                 all_told.set()
 
-        kept = Beginnings(tell)
+        kept = SlowStartNotifier(tell)
         for number in range(40):
             began[number] = loop.time()
             kept.add(number)
@@ -33,4 +33,4 @@ def test_each_is_told_once_in_order_and_never_before_its_moment() -> None:
 
     told = asyncio.run(scenario())
     assert [number for number, _ in told] == list(range(41))
-    assert min(waited for _, waited in told) >= beginnings._MOMENT_SECONDS - 0.001  # the loop's own resolution
+    assert min(waited for _, waited in told) >= beginnings._SLOW_START_SECONDS - 0.001  # the loop's own resolution

@@ -10,8 +10,8 @@ from fnkit.deploy.loading import load_project
 from fnkit.errors import ProjectInvalid
 from fnkit.plan import desired_state
 from fnkit.platform.brokers.model import Brokers, NatsBroker, Selector, SqsBroker
-from fnkit.platform.brokers.reading import BrokersInvalid, named_variables, read_brokers
-from fnkit.platform.schedulers.broker_settings import BrokerSettings
+from fnkit.platform.brokers.reading import BrokersInvalid, referenced_variables, read_brokers
+from fnkit.platform.schedulers.broker_settings import BrokerConfig
 
 PROJECT = "11111111-2222-4333-8444-555555555555"
 WHOLE = f"""
@@ -79,7 +79,7 @@ def test_the_most_specific_entry_answers_and_nobody_for_what_none_is_for() -> No
 
 
 def test_the_variables_that_a_text_names_are_known() -> None:
-    assert named_variables('a = "${ONE}${TWO}" # $THREE ${not-four}') == {"ONE", "TWO"}
+    assert referenced_variables('a = "${ONE}${TWO}" # $THREE ${not-four}') == {"ONE", "TWO"}
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_a_nats_trigger_needs_an_account_where_the_site_has_none(tmp_path: Path)
 def test_a_trigger_without_a_broker_is_told_what_is_wrong_with_the_file(tmp_path: Path) -> None:
     file = tmp_path / "brokers.toml"
     file.write_text('[[sqs]]\nendpoint = "http://127.0.0.1:1"\naccess_key = "a"\nsecret_key = "${UNSET}"\n')
-    settings = BrokerSettings(file, {}, None, "there is no broker")
+    settings = BrokerConfig(file, {}, None, "there is no broker")
     faults = f"{file}:4: secret_key refers to ${{UNSET}}, which is not set."
     assert str(settings.sqs_for("p", "fr-par")).startswith(faults)
     assert str(settings.nats_for("a", "p", "fr-par")).startswith(faults)
     file.write_text("")
-    assert settings.look()
+    assert settings.reload_if_changed()
     assert settings.sqs_for("p", "fr-par") == f"no [[sqs]] entry in {file} matches project p, region fr-par"
     assert settings.nats_for("a", "p", "fr-par") == "there is no broker"

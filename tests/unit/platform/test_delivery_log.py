@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fnkit.platform.control.deliveries import DeliveryLog
-from fnkit.platform.records.delivery import TRIES_KEPT, Delivery
+from fnkit.platform.records.delivery import ATTEMPTS_KEPT, Delivery
 from fnkit.platform.store.database import Store
-from fnkit.platform.store.deliveries import BODY_KEPT, KEPT_PER_SOURCE, WHOLE_BODIES_PER_SOURCE
+from fnkit.platform.store.deliveries import TRUNCATED_BODY_BYTES, KEPT_PER_GROUP, FULL_BODIES_BUDGET
 from tests.support.stored_cron import store_cron
 
 SOURCE = "cron-1"
@@ -44,10 +44,10 @@ def ids(log: DeliveryLog, **choice: object) -> list[str]:
 def test_what_is_said_is_read_at_once_and_written_within_a_moment(store: Store, tmp_path: Path) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
-        log.put(SOURCE, delivery(1, status="pending"), b"body")
+        log.record(SOURCE, delivery(1, status="pending"), b"body")
         assert store.deliveries.count(SOURCE) == 0
         assert ids(log) == ["d-1"]
-        log.put(SOURCE, delivery(2), b"body")
+        log.record(SOURCE, delivery(2), b"body")
         other = sqlite3.connect(tmp_path / "platform.db")
         async with asyncio.timeout(10):
             while other.execute("SELECT status FROM deliveries").fetchall() != [("pending",), ("succeeded",)]:  # noqa: ASYNC110  another process would look so too
@@ -61,7 +61,7 @@ def test_after_a_commit_another_process_sees_everything(store: Store, tmp_path: 
     async def work() -> None:
         log = DeliveryLog(store)
         for number in range(3):
-            log.put(SOURCE, delivery(number), b"")
+            log.record(SOURCE, delivery(number), b"")
         await log.commit()
         other = sqlite3.connect(tmp_path / "platform.db")
         assert other.execute("SELECT COUNT(*) FROM deliveries").fetchone()[0] == 3
@@ -78,11 +78,11 @@ def test_of_many_quick_successes_only_those_that_are_kept_are_made_and_written(s
             made.append(number)
             return delivery(number)
 
-        for number in range(KEPT_PER_SOURCE * 5):
-            log.put_success(SOURCE, "nats", partial(make, number), b"x" * (BODY_KEPT + 1))
+        for number in range(KEPT_PER_GROUP * 5):
+            log.record_success(SOURCE, "nats", partial(make, number), b"x" * (TRUNCATED_BODY_BYTES + 1))
         assert made == []
-        assert ids(log) == [f"d-{number}" for number in reversed(range(KEPT_PER_SOURCE * 4, KEPT_PER_SOURCE * 5))]
-        assert len(made) == KEPT_PER_SOURCE
+        assert ids(log) == [f"d-{number}" for number in reversed(range(KEPT_PER_GROUP * 4, KEPT_PER_GROUP * 5))]
+        assert len(made) == KEPT_PER_GROUP
         log.close()
 
     in_a_loop(work)
@@ -100,14 +100,14 @@ def test_quick_successes_are_written_by_themselves_and_failures_do_not_wait_for_
                     await asyncio.sleep(0)
 
         log = DeliveryLog(store)
-        log._pause = 3600.0  # as after a disk that takes very long
-        log.put_success(SOURCE, "nats", lambda: delivery(1), b"")
-        log.put(SOURCE, delivery(2, status="failed"), b"")
+        log._success_delay = 3600.0  # as after a disk that takes very long
+        log.record_success(SOURCE, "nats", lambda: delivery(1), b"")
+        log.record(SOURCE, delivery(2, status="failed"), b"")
         await written("d-2")
         log.flush()
         await written("d-1", "d-2")
-        assert log._pause <= 2.0
-        log.put_success(SOURCE, "nats", lambda: delivery(3), b"")
+        assert log._success_delay <= 2.0
+        log.record_success(SOURCE, "nats", lambda: delivery(3), b"")
         await written("d-1", "d-2", "d-3")
         other.close()
         log.close()
@@ -119,29 +119,31 @@ def test_the_newest_thousand_are_kept_and_displace_none_that_failed(store: Store
     async def work() -> None:
         log = DeliveryLog(store)
         for number, status in ((-1, "dead"), (-2, "failed"), (-3, "unknown"), (-4, "pending")):
-            log.put(SOURCE, delivery(number, status=status), b"precious")
+            log.record(SOURCE, delivery(number, status=status), b"precious")
         log.flush()
-        for number in range(KEPT_PER_SOURCE + 500):
-            log.put(SOURCE, delivery(number), b"")
+        for number in range(KEPT_PER_GROUP + 500):
+            log.record(SOURCE, delivery(number), b"")
             if number % 100 == 0:
                 log.flush()
         kept = ids(log)
-        assert KEPT_PER_SOURCE < len(kept) <= KEPT_PER_SOURCE + 100
-        assert kept[0] == f"d-{KEPT_PER_SOURCE + 499}"
+        assert KEPT_PER_GROUP < len(kept) <= KEPT_PER_GROUP + 100
+        assert kept[0] == f"d-{KEPT_PER_GROUP + 499}"
         assert kept[-4:] == ["d--4", "d--3", "d--2", "d--1"]
 
     in_a_loop(work)
 
 
-@pytest.mark.parametrize(("status", "kept"), [("succeeded", BODY_KEPT), ("failed", 100_000), ("dead", 100_000)])
+@pytest.mark.parametrize(
+    ("status", "kept"), [("succeeded", TRUNCATED_BODY_BYTES), ("failed", 100_000), ("dead", 100_000)]
+)
 def test_the_body_of_what_failed_is_kept_whole(store: Store, status: str, kept: int) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
         body = bytes(range(256)) * 1000
-        log.put(SOURCE, delivery(1, status="pending", body_size=100_000), body[:100_000])
+        log.record(SOURCE, delivery(1, status="pending", body_size=100_000), body[:100_000])
         log.flush()
-        log.put(SOURCE, delivery(1, status=status, body_size=100_000), body[:100_000])
-        found = log.one(SOURCE, "d-1")
+        log.record(SOURCE, delivery(1, status=status, body_size=100_000), body[:100_000])
+        found = log.get(SOURCE, "d-1")
         assert found is not None
         assert found[1] == body[:kept]
 
@@ -151,13 +153,13 @@ def test_the_body_of_what_failed_is_kept_whole(store: Store, status: str, kept: 
 def test_whole_bodies_have_an_allowance_and_dead_ones_are_the_last_to_be_cut(store: Store) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
-        large = b"x" * (WHOLE_BODIES_PER_SOURCE // 4)
+        large = b"x" * (FULL_BODIES_BUDGET // 4)
         for number, status in enumerate(["dead", "failed", "failed", "failed", "failed"]):
-            log.put(SOURCE, delivery(number, status=status, body_size=len(large)), large)
+            log.record(SOURCE, delivery(number, status=status, body_size=len(large)), large)
             log.flush()
         sizes = {one.id: len(body) for one, body in log.page(SOURCE, limit=9, body_bytes=2**31 - 1)}
         assert [sizes[f"d-{number}"] == len(large) for number in range(5)] == [True, False, True, True, True]
-        assert sizes["d-1"] == BODY_KEPT
+        assert sizes["d-1"] == TRUNCATED_BODY_BYTES
 
     in_a_loop(work)
 
@@ -165,8 +167,8 @@ def test_whole_bodies_have_an_allowance_and_dead_ones_are_the_last_to_be_cut(sto
 def test_a_source_that_is_gone_takes_nothing_in(store: Store) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
-        log.put("gone", delivery(1), b"")
-        log.put(SOURCE, delivery(2), b"")
+        log.record("gone", delivery(1), b"")
+        log.record(SOURCE, delivery(2), b"")
         log.flush()
         assert store.deliveries.count("gone") == 0
         assert store.deliveries.count(SOURCE) == 1
@@ -177,12 +179,14 @@ def test_a_source_that_is_gone_takes_nothing_in(store: Store) -> None:
 def test_a_message_that_comes_again_is_found_before_and_after_it_is_written(store: Store) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
-        one = delivery(1, status="pending", message_id="m").tried(http_status=500, duration_ms=1.0, error="no")
-        log.put(SOURCE, one, b"x")
-        assert log.of_message(SOURCE, "m") == one
+        one = delivery(1, status="pending", message_id="m").with_attempt(
+            http_status=500, duration_ms=1.0, error="no"
+        )
+        log.record(SOURCE, one, b"x")
+        assert log.find_by_message(SOURCE, "m") == one
         log.flush()
-        assert log.of_message(SOURCE, "m") == one
-        assert log.of_message(SOURCE, "other") is None
+        assert log.find_by_message(SOURCE, "m") == one
+        assert log.find_by_message(SOURCE, "other") is None
 
     in_a_loop(work)
 
@@ -190,9 +194,9 @@ def test_a_message_that_comes_again_is_found_before_and_after_it_is_written(stor
 def test_what_was_under_way_when_a_process_died_is_said_to_be_unknown_or_to_come_again(store: Store) -> None:
     async def work() -> None:
         log = DeliveryLog(store)
-        log.put(SOURCE, delivery(1, status="pending"), b"a")
-        log.put(SOURCE, delivery(2, status="pending", cause="message", message_id="m"), b"b")
-        log.put(SOURCE, delivery(3), b"c")
+        log.record(SOURCE, delivery(1, status="pending"), b"a")
+        log.record(SOURCE, delivery(2, status="pending", cause="message", message_id="m"), b"b")
+        log.record(SOURCE, delivery(3), b"c")
         log.flush()
         with store.transaction():
             DeliveryLog(store).reconcile()
@@ -207,12 +211,12 @@ def test_a_full_disk_loses_no_failure_and_is_tried_again(store: Store) -> None:
         log = DeliveryLog(store)
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count={pages}")
-        log.put(SOURCE, delivery(1, status="dead"), b"x" * 10**6)
+        log.record(SOURCE, delivery(1, status="dead"), b"x" * 10**6)
         with pytest.raises(sqlite3.OperationalError, match="full"):
             log.flush()
         store._connection.execute("PRAGMA max_page_count=1000000")
         await log.commit()
-        found = log.one(SOURCE, "d-1")
+        found = log.get(SOURCE, "d-1")
         assert found is not None
         assert len(found[1]) == 10**6
 
@@ -221,12 +225,12 @@ def test_a_full_disk_loses_no_failure_and_is_tried_again(store: Store) -> None:
 
 def test_attempts_are_all_counted_and_the_newest_kept() -> None:
     one = delivery(1, status="pending")
-    for number in range(TRIES_KEPT + 2):
-        one = one.tried(http_status=500 + number, duration_ms=1.0, error="e" * 1000)
+    for number in range(ATTEMPTS_KEPT + 2):
+        one = one.with_attempt(http_status=500 + number, duration_ms=1.0, error="e" * 1000)
 
-    assert one.attempts == TRIES_KEPT + 2
-    assert [made.http_status for made in one.tries] == list(range(502, 502 + TRIES_KEPT))
-    assert (one.http_status, len(one.error)) == (501 + TRIES_KEPT, 500)
+    assert one.attempts == ATTEMPTS_KEPT + 2
+    assert [made.http_status for made in one.recent_attempts] == list(range(502, 502 + ATTEMPTS_KEPT))
+    assert (one.http_status, len(one.error)) == (501 + ATTEMPTS_KEPT, 500)
 
 
 def test_deliveries_of_an_older_store_keep_their_bodies(tmp_path: Path) -> None:
@@ -250,7 +254,7 @@ def test_deliveries_of_an_older_store_keep_their_bodies(tmp_path: Path) -> None:
     old.commit()
     old.close()
     store = Store(file)
-    found = store.deliveries.one("s", "d")
+    found = store.deliveries.get("s", "d")
     store.close()
 
     assert found is not None

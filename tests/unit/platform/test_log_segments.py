@@ -10,22 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fnkit.platform.control.logs.segments import (
-    PIECE_BYTES,
-    Place,
-    Span,
-    end_of,
-    lines_backward,
-    lines_forward,
-    pieces,
-    place_of,
+    CHUNK_BYTES,
+    SegmentPosition,
+    TimeSpan,
+    log_end,
+    read_backward,
+    read_forward,
+    read_chunks,
+    position_at_time,
 )
-from fnkit.platform.log_lines import LogLine, format_time, segment_name
+from fnkit.platform.log_lines import LogRecord, format_time, segment_name
 
-ALWAYS = Span(0, 2**62)
+ALWAYS = TimeSpan(0, 2**62)
 
 
 def written(time: int, message: str = "") -> bytes:
-    line = LogLine(
+    line = LogRecord(
         time=format_time(time), function_id="f", instance="i", request_id="", stream="stdout", message=message
     )
     return msgspec.json.encode(line) + b"\n"
@@ -41,7 +41,7 @@ def write(folder: Path, segments: list[list[tuple[int, int]]]) -> None:
 @st.composite
 def logs(draw: st.DrawFn) -> list[list[tuple[int, int]]]:
     times = sorted(draw(st.sets(st.integers(0, 300), max_size=60)))
-    lengths = [draw(st.sampled_from([0, 0, 0, 10, 5000, PIECE_BYTES, 3 * PIECE_BYTES])) for _ in times]
+    lengths = [draw(st.sampled_from([0, 0, 0, 10, 5000, CHUNK_BYTES, 3 * CHUNK_BYTES])) for _ in times]
     cuts = sorted(draw(st.lists(st.integers(0, len(times)), max_size=3)))
     lines = list(zip(times, lengths, strict=True))
     return [lines[a:b] for a, b in zip([0, *cuts], [*cuts, len(lines)], strict=True)]
@@ -54,12 +54,12 @@ def test_a_span_has_exactly_its_lines_in_both_directions(
 ) -> None:
     folder = tmp_path_factory.mktemp("log")
     write(folder, log)
-    span = Span(start, start + length)
+    span = TimeSpan(start, start + length)
     wanted = [time for segment in log for time, _ in segment if span.start <= time < span.end]
 
-    assert [time for time, _ in lines_forward(folder, span)] == wanted
-    assert [time for time, _ in lines_backward(folder, span)] == wanted[::-1]
-    assert b"".join(pieces(folder, span)).count(b"\n") == len(wanted)
+    assert [time for time, _ in read_forward(folder, span)] == wanted
+    assert [time for time, _ in read_backward(folder, span)] == wanted[::-1]
+    assert b"".join(read_chunks(folder, span)).count(b"\n") == len(wanted)
 
 
 @settings(deadline=None, max_examples=30)
@@ -69,21 +69,21 @@ def test_what_lies_before_a_place_and_behind_it_is_everything(
 ) -> None:
     folder = tmp_path_factory.mktemp("log")
     write(folder, log)
-    before = Span(0, 2**62, place_of(folder, moment))
+    before = TimeSpan(0, 2**62, position_at_time(folder, moment))
 
-    assert [time for time, _ in lines_forward(folder, before)] == [t for s in log for t, _ in s if t < moment]
+    assert [time for time, _ in read_forward(folder, before)] == [t for s in log for t, _ in s if t < moment]
 
 
 def test_half_a_line_and_nonsense_between_lines_are_passed_over(tmp_path: Path) -> None:
     content = written(1) + b"nonsense\n\n" + written(2)[:20] + b"\n" + written(3) + written(4)[:20]
     (tmp_path / segment_name(1)).write_bytes(content)
 
-    assert [time for time, _ in lines_forward(tmp_path, ALWAYS)] == [1, 3]
-    assert [time for time, _ in lines_forward(tmp_path, Span(2, 9))] == [3]
-    assert [time for time, _ in lines_backward(tmp_path, Span(0, 3))] == [1]
+    assert [time for time, _ in read_forward(tmp_path, ALWAYS)] == [1, 3]
+    assert [time for time, _ in read_forward(tmp_path, TimeSpan(2, 9))] == [3]
+    assert [time for time, _ in read_backward(tmp_path, TimeSpan(0, 3))] == [1]
 
 
 def test_a_function_that_wrote_nothing_has_no_lines(tmp_path: Path) -> None:
-    assert list(lines_forward(tmp_path / "nothing", ALWAYS)) == []
-    assert list(lines_backward(tmp_path, ALWAYS)) == []
-    assert end_of(tmp_path) == Place(0, 0)
+    assert list(read_forward(tmp_path / "nothing", ALWAYS)) == []
+    assert list(read_backward(tmp_path, ALWAYS)) == []
+    assert log_end(tmp_path) == SegmentPosition(0, 0)

@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from fnkit.platform.control.pointing import Pointing, Resolved, resolve
+from fnkit.platform.control.pointing import DnsVerifier, ResolvedHost, resolve_host
 
 OURS = "label-hello.functions.fnc.fr-par.example.net"
-NAMES: dict[str, Resolved] = {
+NAMES: dict[str, ResolvedHost] = {
     OURS: (OURS, ("198.51.100.7",)),
     "cname.example.com": (OURS, ("198.51.100.7",)),
     "flattened.example.com": ("flattened.example.com", ("203.0.113.1", "198.51.100.7")),
@@ -19,10 +19,10 @@ NAMES: dict[str, Resolved] = {
 }
 
 
-def leads_here(hostname: str, names: dict[str, Resolved]) -> bool:
-    pointing = Pointing(lambda name: names.get(name, ("", ())))
+def leads_here(hostname: str, names: dict[str, ResolvedHost]) -> bool:
+    pointing = DnsVerifier(lambda name: names.get(name, ("", ())))
     try:
-        return asyncio.run(pointing.leads_here(hostname, OURS))
+        return asyncio.run(pointing.points_here(hostname, OURS))
     finally:
         pointing.close()
 
@@ -46,12 +46,12 @@ def test_two_names_without_addresses_do_not_lead_to_each_other() -> None:
 
 
 def test_what_cannot_be_looked_up_has_no_address() -> None:
-    assert resolve("nobody.invalid") == ("", ())
-    assert resolve("a..b") == ("", ())
+    assert resolve_host("nobody.invalid") == ("", ())
+    assert resolve_host("a..b") == ("", ())
 
 
 def test_this_machine_s_own_name_is_found() -> None:
-    canonical, addresses = resolve("localhost")
+    canonical, addresses = resolve_host("localhost")
     assert canonical
     assert set(addresses) & {"127.0.0.1", "::1"}
 
@@ -59,14 +59,14 @@ def test_this_machine_s_own_name_is_found() -> None:
 def test_a_look_up_does_not_hold_the_event_loop_up() -> None:
     asked, answer = threading.Event(), threading.Event()
 
-    def slow(_name: str) -> Resolved:
+    def slow(_name: str) -> ResolvedHost:
         asked.set()
         answer.wait(60)
         return "", ()
 
     async def main() -> bool:
-        pointing = Pointing(slow)
-        looking = asyncio.ensure_future(pointing.leads_here("a.example.com", OURS))
+        pointing = DnsVerifier(slow)
+        looking = asyncio.ensure_future(pointing.points_here("a.example.com", OURS))
         await asyncio.to_thread(asked.wait, 20)
         assert not looking.done()
         answer.set()

@@ -12,16 +12,16 @@ import pytest
 
 from fnkit.platform.engine import preloads
 from fnkit.platform.engine.budget import MemoryBudget
-from fnkit.platform.engine.deployment_zygote import DeploymentZygote, Preloaded
-from fnkit.platform.engine.forking import Forker
-from fnkit.platform.engine.preloads import Preloads
-from fnkit.platform.log_lines import Stream
+from fnkit.platform.engine.deployment_zygote import DeploymentZygoteClient, PreloadResult
+from fnkit.platform.engine.forking import ForkServerClient
+from fnkit.platform.engine.preloads import Preloader
+from fnkit.platform.log_lines import LogStream
 from fnkit.platform.routing import Route
 
-READY = Preloaded(ready=True, modules=("heavy",), seconds=1.0, memory=50 << 20)
+READY = PreloadResult(ready=True, modules=("heavy",), seconds=1.0, memory=50 << 20)
 
 
-class Parent(Forker):
+class Parent(ForkServerClient):
     """An interpreter's zygote that nobody needs to start: nothing is forked."""
 
     def __init__(self) -> None:
@@ -29,13 +29,13 @@ class Parent(Forker):
 
     def instance_exited(self, number: int, status: int) -> None: ...
 
-    def instance_not_forked(self, number: int, error: int) -> None: ...
+    def fork_failed(self, number: int, error: int) -> None: ...
 
-    def zygote_lost(self, zygote: Forker) -> None: ...
+    def zygote_exited(self, zygote: ForkServerClient) -> None: ...
 
-    def _destroy(self) -> None: ...
+    def _kill(self) -> None: ...
 
-    def _bury(self) -> None: ...
+    def _reap(self) -> None: ...
 
 
 class Maker:
@@ -43,13 +43,15 @@ class Maker:
 
     def __init__(self, dead: Iterable[int]) -> None:
         self.dead = set(dead)
-        self.made: list[DeploymentZygote] = []
+        self.made: list[DeploymentZygoteClient] = []
 
-    async def preload(self, _route: Route, _left_out: frozenset[str]) -> tuple[DeploymentZygote, Preloaded]:
-        def hear(stream: Stream, lines: Iterable[bytes]) -> None: ...
+    async def preload(
+        self, _route: Route, _left_out: frozenset[str]
+    ) -> tuple[DeploymentZygoteClient, PreloadResult]:
+        def hear(stream: LogStream, lines: Iterable[bytes]) -> None: ...
 
         parent = Parent()
-        zygote = DeploymentZygote(parent._loop, parent, len(self.made), None, parent, hear, 0)
+        zygote = DeploymentZygoteClient(parent._loop, parent, len(self.made), None, parent, hear, 0)
         self.made.append(zygote)
         if zygote.number in self.dead:
             zygote.close()
@@ -66,8 +68,8 @@ def route_to(code: Path) -> Route:
     return msgspec.convert(values, Route)
 
 
-async def considered(made: Preloads, route: Route) -> None:
-    made.consider(route, 1.0)
+async def considered(made: Preloader, route: Route) -> None:
+    made.maybe_preload(route, 1.0)
     await asyncio.gather(*made._tasks)
 
 
@@ -78,20 +80,20 @@ def test_a_zygote_that_ended_when_it_was_ready_is_made_again(
 
     async def work() -> None:
         maker, budget, said = Maker(dead=[0]), MemoryBudget(1024), list[str]()
-        made = Preloads(
-            maker, budget, possible=True, on_freed=budget.free, log=lambda _route, text: said.append(text)
+        made = Preloader(
+            maker, budget, possible=True, on_freed=budget.release, log=lambda _route, text: said.append(text)
         )
         route = route_to(tmp_path)
         await considered(made, route)
-        assert made.ready(route) is None
+        assert made.find_zygote(route) is None
         assert budget.used == 0
         assert said == ["preload: not possible (it ended after its imports)"]
         await considered(made, route)
-        assert made.ready(route) is maker.made[1]
+        assert made.find_zygote(route) is maker.made[1]
         assert 0 < budget.used < route.memory
-        made.forget(route)
+        made.remove(route)
         assert budget.used == 0
-        assert maker.made[1].closed
+        assert maker.made[1].is_closed
 
     asyncio.run(work())
 
@@ -101,7 +103,7 @@ def test_one_that_always_ends_is_tried_three_times(tmp_path: Path, monkeypatch: 
 
     async def work() -> None:
         maker, budget = Maker(dead=range(9)), MemoryBudget(1024)
-        made = Preloads(maker, budget, possible=True, on_freed=budget.free, log=lambda _route, _text: None)
+        made = Preloader(maker, budget, possible=True, on_freed=budget.release, log=lambda _route, _text: None)
         route = route_to(tmp_path)
         for _ in range(6):
             await considered(made, route)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.platform.control.function_logs import LINES_MAX, newest_lines
-from fnkit.platform.log_lines import LogLine, Stream, segment_name
+from fnkit.platform.control.function_logs import MAX_LINES, newest_lines
+from fnkit.platform.log_lines import LogRecord, LogStream, segment_name
 
 
-def line(message: str, stream: Stream = "stdout") -> bytes:
+def line(message: str, stream: LogStream = "stdout") -> bytes:
     return (
         msgspec.json.encode(
-            LogLine(
+            LogRecord(
                 time="2026-07-03T13:03:53.828897Z",
                 function_id="f",
                 instance="i",
@@ -60,7 +60,7 @@ def test_there_are_a_thousand_lines_at_most(tmp_path: Path) -> None:
         (tmp_path / segment_name(number)).write_bytes(content)
     found = messages(tmp_path)
 
-    assert len(found) == LINES_MAX
+    assert len(found) == MAX_LINES
     assert (found[0], found[699], found[700], found[-1]) == ("2-699", "2-0", "1-699", "1-400")
 
 

@@ -6,11 +6,21 @@ import pytest
 
 from fnkit.platform.brokers.model import SqsBroker
 from fnkit.platform.records.trigger import QueueSource, SqsSource
-from fnkit.platform.schedulers.sqs_faults import HandleGone, SqsAway, SqsRefusal, refusal
-from fnkit.platform.schedulers.sqs_places import SqsAccess, place_anywhere, place_at_broker, signing_region
-from fnkit.platform.schedulers.sqs_traits import traits_of
+from fnkit.platform.schedulers.sqs_faults import (
+    ReceiptHandleExpired,
+    SqsUnavailable,
+    SqsRequestRejected,
+    error_from_response,
+)
+from fnkit.platform.schedulers.sqs_places import (
+    SqsClientConfig,
+    endpoint_of_source,
+    endpoint_at_broker,
+    signing_region,
+)
+from fnkit.platform.schedulers.sqs_traits import parse_attributes
 
-ACCESS = SqsAccess("https://sqs.example.com", "fr-par", "AKIDX", "very-secret")
+ACCESS = SqsClientConfig("https://sqs.example.com", "fr-par", "AKIDX", "very-secret")
 
 
 @pytest.mark.parametrize(
@@ -39,16 +49,19 @@ def test_a_broker_s_queue_url_is_filled_in() -> None:
     url = "https://sqs.example.com/{region}/project-{project}/{queue}"
     broker = SqsBroker(endpoint=ACCESS.endpoint, region_name="r", access_key="a", secret_key="b", queue_url=url)
 
-    assert place_at_broker(source, broker).url == "https://sqs.example.com/nl-ams/project-p-1/jobs"
+    assert endpoint_at_broker(source, broker).url == "https://sqs.example.com/nl-ams/project-p-1/jobs"
 
 
 def test_a_queue_anywhere_is_named_by_its_address_and_shows_no_keys() -> None:
     source = SqsSource(
-        endpoint="https://user:pw@sqs.example.com", queue_url="https://x/1/jobs.fifo", access_key="AK", sealed=b""
+        endpoint="https://user:pw@sqs.example.com",
+        queue_url="https://x/1/jobs.fifo",
+        access_key="AK",
+        ciphertext=b"",
     )
-    place = place_anywhere(source, "SK", "pl-waw")
+    place = endpoint_of_source(source, "SK", "pl-waw")
 
-    assert (place.queue, place.access.region_name, place.access.host) == ("jobs.fifo", "pl-waw", "sqs.example.com")
+    assert (place.queue, place.config.region_name, place.config.host) == ("jobs.fifo", "pl-waw", "sqs.example.com")
     assert "SK" not in repr(place)
     assert "AK" not in repr(place)
 
@@ -63,58 +76,58 @@ def test_a_queue_anywhere_is_named_by_its_address_and_shows_no_keys() -> None:
     ],
 )
 def test_every_form_of_a_queue_s_address_names_it_and_is_asked_for_as_it_was_written(url: str, queue: str) -> None:
-    source = SqsSource(endpoint="http://localhost:4566", queue_url=url, access_key="AK", sealed=b"")
-    place = place_anywhere(source, "SK", "fr-par")
+    source = SqsSource(endpoint="http://localhost:4566", queue_url=url, access_key="AK", ciphertext=b"")
+    place = endpoint_of_source(source, "SK", "fr-par")
 
     assert (place.queue, place.url) == (queue, url)
-    assert traits_of(place.queue, {}).is_fifo == queue.endswith(".fifo")
+    assert parse_attributes(place.queue, {}).is_fifo == queue.endswith(".fifo")
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch"])
 def test_keys_that_are_wrong_or_no_longer_right_are_called_that(code: str) -> None:
-    empty = SqsAccess("https://sqs.example.com", "fr-par", "", "")
+    empty = SqsClientConfig("https://sqs.example.com", "fr-par", "", "")
 
-    assert str(refusal(code, "it is expired", 403, empty)) == (
+    assert str(error_from_response(code, "it is expired", 403, empty)) == (
         f"SQS at sqs.example.com does not accept the keys: {code}: it is expired"
     )
 
 
 @pytest.mark.parametrize("policy", ['{"maxReceiveCount": 6}', '{"maxReceiveCount": "6"}'])
 def test_where_a_policy_counts_its_last_attempt_is_the_fourth(policy: str) -> None:
-    traits = traits_of("jobs", {"VisibilityTimeout": "45", "RedrivePolicy": policy})
+    traits = parse_attributes("jobs", {"VisibilityTimeout": "45", "RedrivePolicy": policy})
 
-    assert (traits.visibility, traits.attempts) == (45, 6)
-    assert [traits.attempt(received) for received in (1, 3, 4, 5, 6, 7)] == [1, 3, 3, 3, 4, 4]
+    assert (traits.visibility_timeout, traits.max_receive_count) == (45, 6)
+    assert [traits.attempt_number(received) for received in (1, 3, 4, 5, 6, 7)] == [1, 3, 3, 3, 4, 4]
 
 
 def test_without_a_policy_the_queue_s_count_is_the_attempt() -> None:
-    traits = traits_of("jobs", {"VisibilityTimeout": "0"})
+    traits = parse_attributes("jobs", {"VisibilityTimeout": "0"})
 
-    assert [traits.attempt(received) for received in (1, 4, 5)] == [1, 4, 5]
-    assert (traits.visibility, traits.held, traits.keep_every) == (0, 3, 1.0)
+    assert [traits.attempt_number(received) for received in (1, 4, 5)] == [1, 4, 5]
+    assert (traits.visibility_timeout, traits.lease_seconds, traits.lease_interval) == (0, 3, 1.0)
 
 
 def test_a_queue_that_may_not_be_asked_is_taken_for_a_usual_one() -> None:
-    traits = traits_of("jobs.fifo", None)
+    traits = parse_attributes("jobs.fifo", None)
 
-    assert (traits.visibility, traits.attempts, traits.is_fifo) == (30, 0, True)
+    assert (traits.visibility_timeout, traits.max_receive_count, traits.is_fifo) == (30, 0, True)
 
 
 @pytest.mark.parametrize(
     ("code", "status", "kind"),
     [
-        ("AWS.SimpleQueueService.NonExistentQueue", 400, SqsRefusal),
-        ("AccessDenied", 403, SqsRefusal),
-        ("ThrottlingException", 400, SqsAway),
-        ("RequestThrottled", 403, SqsAway),
-        ("Whatever", 503, SqsAway),
-        ("Whatever", 429, SqsAway),
-        ("ReceiptHandleIsInvalid", 404, HandleGone),
-        ("Whatever", 400, SqsRefusal),
+        ("AWS.SimpleQueueService.NonExistentQueue", 400, SqsRequestRejected),
+        ("AccessDenied", 403, SqsRequestRejected),
+        ("ThrottlingException", 400, SqsUnavailable),
+        ("RequestThrottled", 403, SqsUnavailable),
+        ("Whatever", 503, SqsUnavailable),
+        ("Whatever", 429, SqsUnavailable),
+        ("ReceiptHandleIsInvalid", 404, ReceiptHandleExpired),
+        ("Whatever", 400, SqsRequestRejected),
     ],
 )
 def test_an_error_says_whether_waiting_helps(code: str, status: int, kind: type[Exception]) -> None:
-    found = refusal(code, "key AKIDX with very-secret is wrong", status, ACCESS)
+    found = error_from_response(code, "key AKIDX with very-secret is wrong", status, ACCESS)
 
     assert type(found) is kind
     assert "AKIDX" not in str(found)

@@ -12,8 +12,8 @@ import pytest
 from fnkit.contract.enums import Status
 from fnkit.errors import PlatformError
 from fnkit.platform.records.namespace import NamespaceRecord
-from fnkit.platform.records.transitions import ImpossibleTransition, moved
-from fnkit.platform.store.blobs import Blobs
+from fnkit.platform.records.transitions import InvalidTransition, transition
+from fnkit.platform.store.blobs import BlobStore
 from fnkit.platform.store.collection import Order, Page
 from fnkit.platform.store.database import Store
 from fnkit.platform.store.vault import Vault
@@ -49,7 +49,7 @@ def test_a_transaction_is_all_or_nothing(store: Store) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         both()
 
-    assert list(store.namespaces.every()) == []
+    assert list(store.namespaces.all()) == []
 
 
 def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
@@ -81,28 +81,28 @@ def test_pages_cover_everything_once_in_either_order(store: Store) -> None:
 
 def test_a_sealed_value_opens_only_for_its_owner_and_name(tmp_path: Path) -> None:
     vault = Vault(tmp_path / "keys" / "platform.key")
-    sealed = vault.seal("f1", "KEY", "value")
+    sealed = vault.encrypt("f1", "KEY", "value")
 
-    assert Vault(tmp_path / "keys" / "platform.key").open("f1", "KEY", sealed) == "value"
+    assert Vault(tmp_path / "keys" / "platform.key").decrypt("f1", "KEY", sealed) == "value"
     assert b"value" not in sealed
     for owner, key in (("f2", "KEY"), ("f1", "OTHER")):
         with pytest.raises(PlatformError, match="cannot be decrypted"):
-            vault.open(owner, key, sealed)
+            vault.decrypt(owner, key, sealed)
     with pytest.raises(PlatformError, match="cannot be decrypted"):
-        Vault(tmp_path / "other" / "platform.key").open("f1", "KEY", sealed)
+        Vault(tmp_path / "other" / "platform.key").decrypt("f1", "KEY", sealed)
 
 
 def test_an_archive_appears_only_when_it_is_kept(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path / "blobs")
+    blobs = BlobStore(tmp_path / "blobs")
     writer = blobs.writer()
     writer.write(b"content")
     blob = writer.finish()
-    assert blobs.names() == set()
-    writer.keep()
-    assert blobs.names() == {blob.sha256}
+    assert blobs.hashes() == set()
+    writer.commit()
+    assert blobs.hashes() == {blob.sha256}
 
     (tmp_path / "blobs" / ".incoming-half").write_bytes(b"what a killed process left")
-    assert Blobs(tmp_path / "blobs").names() == {blob.sha256}
+    assert BlobStore(tmp_path / "blobs").hashes() == {blob.sha256}
     assert len(list((tmp_path / "blobs").iterdir())) == 1
 
 
@@ -115,9 +115,9 @@ def test_a_full_disk_leaves_the_store_as_it_was(store: Store) -> None:
     with pytest.raises(sqlite3.OperationalError, match="full"), store.transaction():
         store.namespaces.insert(record(2, description="x" * 10**6))
 
-    assert [one.id for one in store.namespaces.every()] == ["id-1"]
+    assert [one.id for one in store.namespaces.all()] == ["id-1"]
 
 
 def test_a_status_that_may_not_follow_is_a_fault() -> None:
-    with pytest.raises(ImpossibleTransition, match="cannot change from deleting to ready"):
-        moved(record(1, status=Status.DELETING), Status.READY)
+    with pytest.raises(InvalidTransition, match="cannot change from deleting to ready"):
+        transition(record(1, status=Status.DELETING), Status.READY)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.control.timestamps import exact, rounded
+from fnkit.platform.control.timestamps import format_nanoseconds, format_microseconds
 
 
 @pytest.mark.parametrize(
@@ -26,14 +26,14 @@ def test_recorded_pairs(written: str, read: str) -> None:
     moment = datetime.strptime(written[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
     nanoseconds = int(moment.timestamp()) * 10**9 + int(written[20:29])
 
-    assert exact(nanoseconds) == written
-    assert rounded(nanoseconds) == read
+    assert format_nanoseconds(nanoseconds) == written
+    assert format_microseconds(nanoseconds) == read
 
 
 @given(st.integers(0, 4 * 10**18))
 def test_reading_back_is_within_half_a_microsecond(nanoseconds: int) -> None:
-    read = datetime.fromisoformat(rounded(nanoseconds))
+    read = datetime.fromisoformat(format_microseconds(nanoseconds))
     microseconds = (read - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 10**6
 
     assert abs(microseconds - nanoseconds / 1000) <= 1.5
-    assert len(json.dumps(exact(nanoseconds))) == 32
+    assert len(json.dumps(format_nanoseconds(nanoseconds))) == 32

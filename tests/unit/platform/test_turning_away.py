@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.delivery_frames import Answer, Frame, FrameReader, answer_frame
+from fnkit.platform.delivery_frames import DeliveryResponse, Frame, FrameDecoder, encode_response_frame
 from fnkit.platform.engine.contract import FailureKind
-from fnkit.platform.schedulers.delivery import Door, Outcome, Unreachable
+from fnkit.platform.schedulers.delivery import GatewayClient, DeliveryOutcome, Unreachable
 
 REACHED_NO_HANDLER = {FailureKind.QUEUE_FULL, FailureKind.STOPPING, FailureKind.UNKNOWN}
 
 
-async def posted(door: Path, answer: Callable[[Frame], bytes]) -> Outcome:
+async def posted(door: Path, answer: Callable[[Frame], bytes]) -> DeliveryOutcome:
     """The outcome of a POST that is answered so before the connection ends."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        frames = FrameReader()
+        frames = FrameDecoder()
         while not (heard := frames.feed(await reader.read(65536))):
             pass
         writer.write(answer(heard[0]))
@@ -31,7 +31,7 @@ async def posted(door: Path, answer: Callable[[Frame], bytes]) -> Outcome:
 
     over = asyncio.Event()
     server = await asyncio.start_unix_server(serve, str(door))
-    client = Door(str(door))
+    client = GatewayClient(str(door))
     outcome = await client.post("f.localhost", b"", "text/plain", 10)
     client.close()
     server.close()
@@ -40,17 +40,17 @@ async def posted(door: Path, answer: Callable[[Frame], bytes]) -> Outcome:
 
 
 def test_a_functions_own_503_is_final(tmp_path: Path) -> None:
-    said = Answer(503, of_function=True, words=b"come later")
-    outcome = asyncio.run(posted(tmp_path / "door", lambda post: answer_frame(post.number, said)))
+    said = DeliveryResponse(503, from_function=True, error_excerpt=b"come later")
+    outcome = asyncio.run(posted(tmp_path / "door", lambda post: encode_response_frame(post.delivery_id, said)))
 
-    assert (outcome.http_status, outcome.turned_away, outcome.error) == (503, False, "HTTP 503: come later")
+    assert (outcome.http_status, outcome.rejected, outcome.error) == (503, False, "HTTP 503: come later")
 
 
 def test_a_gateways_503_is_not(tmp_path: Path) -> None:
-    said = Answer(503, of_function=False, words=b'{"message": "no room"}')
-    outcome = asyncio.run(posted(tmp_path / "door", lambda post: answer_frame(post.number, said)))
+    said = DeliveryResponse(503, from_function=False, error_excerpt=b'{"message": "no room"}')
+    outcome = asyncio.run(posted(tmp_path / "door", lambda post: encode_response_frame(post.delivery_id, said)))
 
-    assert (outcome.http_status, outcome.turned_away, outcome.error) == (503, True, "HTTP 503: no room")
+    assert (outcome.http_status, outcome.rejected, outcome.error) == (503, True, "HTTP 503: no room")
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,12 @@ def test_a_gateways_503_is_not(tmp_path: Path) -> None:
     [
         lambda _: b"",
         lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
-        lambda post: answer_frame(post.number, Answer(200, of_function=True, words=b""))[:-1],
-        lambda post: answer_frame(post.number + 1, Answer(200, of_function=True, words=b"")),
+        lambda post: encode_response_frame(
+            post.number, DeliveryResponse(200, from_function=True, error_excerpt=b"")
+        )[:-1],
+        lambda post: encode_response_frame(
+            post.number + 1, DeliveryResponse(200, from_function=True, error_excerpt=b"")
+        ),
         lambda post: b"\x0b\0\0\0\x03" + post.number.to_bytes(8, "little") + b"\0\0",
     ],
     ids=["nothing", "another language", "half of one", "somebody else's", "one without a status"],
@@ -67,10 +71,10 @@ def test_a_gateways_503_is_not(tmp_path: Path) -> None:
 def test_an_answer_that_breaks_off_is_none(tmp_path: Path, answer: Callable[[Frame], bytes]) -> None:
     outcome = asyncio.run(posted(tmp_path / "door", answer))
 
-    assert (outcome.http_status, outcome.succeeded, outcome.turned_away) == (None, False, False)
+    assert (outcome.http_status, outcome.succeeded, outcome.rejected) == (None, False, False)
     assert outcome.error.startswith("the connection ")
 
 
 def test_a_closed_door_is_unreachable(tmp_path: Path) -> None:
     with pytest.raises(Unreachable):
-        asyncio.run(Door(str(tmp_path / "none")).post("f.localhost", b"", "text/plain", 10))
+        asyncio.run(GatewayClient(str(tmp_path / "none")).post("f.localhost", b"", "text/plain", 10))

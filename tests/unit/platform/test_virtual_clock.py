@@ -6,27 +6,27 @@ import asyncio
 import time
 
 from fnkit.platform.clock import VirtualClock
-from fnkit.platform.routing import Clock
+from fnkit.platform.routing import ClockState
 
 
 def test_a_new_clock_is_real_time() -> None:
-    assert abs(VirtualClock.starting(None, 1.0).now() - time.time()) < 60
+    assert abs(VirtualClock.resume(None, 1.0).now() - time.time()) < 60
 
 
 def test_a_manual_clock_stands_until_it_is_moved() -> None:
-    clock = VirtualClock.starting(Clock(epoch=1000.0, real=0.0, speed=0.0), 0.0)
+    clock = VirtualClock.resume(ClockState(platform_time=1000.0, real_time=0.0, speed=0.0), 0.0)
     assert clock.now() == clock.now() == 1000.0
 
     state = clock.advance(90)
 
     assert clock.now() == 1090.0
-    assert state.epoch == 1090.0
+    assert state.platform_time == 1090.0
 
 
 def test_a_stored_clock_goes_on_where_it_was_at_its_new_speed() -> None:
-    ahead = VirtualClock.starting(None, 1.0)
+    ahead = VirtualClock.resume(None, 1.0)
     ahead.advance(10**6)
-    again = VirtualClock.starting(ahead.state, 60.0)
+    again = VirtualClock.resume(ahead.state, 60.0)
 
     assert abs(again.now() - (time.time() + 10**6)) < 60 * 60  # a minute of this machine
     assert again.state.speed == 60.0
@@ -34,7 +34,7 @@ def test_a_stored_clock_goes_on_where_it_was_at_its_new_speed() -> None:
 
 def test_whoever_waits_looks_again_when_the_clock_is_moved() -> None:
     async def scenario() -> float:
-        clock = VirtualClock.starting(Clock(epoch=0.0, real=0.0, speed=0.0), 0.0)
+        clock = VirtualClock.resume(ClockState(platform_time=0.0, real_time=0.0, speed=0.0), 0.0)
         waiting = asyncio.ensure_future(clock.wait_until(60.0))
         await asyncio.sleep(0)
         clock.advance(60)
@@ -46,7 +46,7 @@ def test_whoever_waits_looks_again_when_the_clock_is_moved() -> None:
 
 def test_a_fast_clock_shortens_the_wait() -> None:
     async def scenario() -> float:
-        clock = VirtualClock.starting(None, 36_000.0)
+        clock = VirtualClock.resume(None, 36_000.0)
         begun = time.monotonic()
         await clock.wait_until(clock.now() + 3600)
         return time.monotonic() - begun

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.project import CronSpec, FunctionSpec, NamespaceSpec, Source, TriggerSpec
+from fnkit.project import CronSpec, FunctionSpec, NamespaceSpec, SourceLocation, TriggerSpec
 from tests.support.project_tree import HANDLER, SETTINGS, built
 
 APP = """from fnkit import cron, function, trigger
@@ -30,7 +30,7 @@ def test_every_default_is_the_platform_s_own(tmp_path: Path) -> None:
         name="hello",
         runtime="python311",
         handler="app.hello",
-        source=Source("app.py", 3),
+        source=SourceLocation("app.py", 3),
         memory=256,
         min_scale=0,
         max_scale=5,
@@ -61,7 +61,7 @@ def trigger(name: str, kind: str, address: str, *, line: int) -> TriggerSpec:
         account=None,
         project_id=None,
         region=None,
-        source=Source("h/app.py", line),
+        source=SourceLocation("h/app.py", line),
     )
 
 
@@ -73,7 +73,7 @@ def test_a_handler_s_links_and_settings_come_into_the_model(tmp_path: Path) -> N
         "Remove what is old.",
     )
     assert function.crons == (
-        CronSpec(name="cron-1", schedule="*/5 * * * *", args={"full": False}, source=Source("h/app.py", 3)),
+        CronSpec(name="cron-1", schedule="*/5 * * * *", args={"full": False}, source=SourceLocation("h/app.py", 3)),
     )
     assert function.triggers == (
         trigger("nats-orders-created", "nats", "orders.created", line=4),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.contract.names import function_name_fault
+from fnkit.contract.names import function_name_error
 from fnkit.project import PROBLEMS, explain
 from tests.support.error_codes import error_codes
 from tests.support.project_tree import HANDLER, SETTINGS, places, problems_of
@@ -251,7 +251,7 @@ def test_a_stage_s_name_must_fit_into_a_namespace_s(tmp_path: Path, stage: str) 
 def test_names_derived_from_python_follow_the_same_rule(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, {"a.py": app(signature="def _hidden(event, context): ...")})
     assert problem.code == "bad-name"
-    assert function_name_fault("-hidden") is not None
+    assert function_name_error("-hidden") is not None
 
 
 SHARED_CODES = {"no-settings"}

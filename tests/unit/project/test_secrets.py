@@ -9,7 +9,7 @@ import pytest
 
 from fnkit.errors import ProjectInvalid
 from fnkit.project import Project, SecretValues, read_secret_values
-from fnkit.project.dotenv import DotenvFault, parse_dotenv
+from fnkit.project.dotenv import DotenvError, parse_dotenv
 from tests.support.project_tree import SETTINGS, built, places, write
 
 APP = "from fnkit import function\n@function(secrets=['KEY'])\ndef hello(event, context): ...\n"
@@ -108,6 +108,6 @@ def test_env_files_are_read_as_the_field_reads_them(text: str, values: dict[str,
 
 @pytest.mark.parametrize(("text", "line"), [("A=1\n=2", 2), ("A=1\n\n1A=2", 3), ("A='x\ny' z", 2), ('A="x', 1)])
 def test_a_line_that_cannot_be_read_has_its_number(text: str, line: int) -> None:
-    with pytest.raises(DotenvFault) as caught:
+    with pytest.raises(DotenvError) as caught:
         parse_dotenv(text)
     assert caught.value.line == line

@@ -105,4 +105,4 @@ def test_a_declared_encoding_is_followed(tmp_path: Path) -> None:
     source = "# -*- coding: latin-1 -*-\nfrom fnkit import function\n@function(description='café')\n"
     (tmp_path / "a.py").write_bytes((source + "def hello(event, context): ...\n").encode("latin-1"))
     (function,) = scan(tmp_path, [tmp_path / "a.py"]).functions
-    assert getattr(function.marks[0].declaration, "description", None) == "café"
+    assert getattr(function.declarations[0].declaration, "description", None) == "café"

@@ -27,7 +27,7 @@ def test_importing_tells_what_reading_cannot(tmp_path: Path) -> None:
     (function,) = report.functions
     assert function.handler == "h/app.hello"
     assert function.summary == "Say hello."
-    assert [mark.declaration for mark in function.marks] == [
+    assert [mark.declaration for mark in function.declarations] == [
         CronDeclaration(schedule="0 * * * *", args={"n": 1}),
         FunctionDeclaration(memory=256, secrets=("A", "B")),
     ]
@@ -116,7 +116,7 @@ def test_a_module_may_make_noise_and_leave_things_behind(tmp_path: Path, first: 
 
 def test_a_module_that_never_ends_is_stopped(tmp_path: Path) -> None:
     write(tmp_path, {"app.py": COMPUTED + "import signal\nsignal.signal(15, lambda *_: None)\nwhile True: pass\n"})
-    report = scan(tmp_path, [tmp_path / "app.py"], import_modules=True, import_seconds=0.5)
+    report = scan(tmp_path, [tmp_path / "app.py"], import_modules=True, import_timeout=0.5)
     assert places(report.problems) == ["import-timeout app.py:1"]
 
 

@@ -22,7 +22,7 @@ def one(tmp_path: Path, source: str) -> ScannedFunction:
 
 
 def memory_of(tmp_path: Path, source: str) -> object:
-    (mark,) = one(tmp_path, source).marks
+    (mark,) = one(tmp_path, source).declarations
     assert isinstance(mark.declaration, FunctionDeclaration)
     return mark.declaration.memory
 
@@ -50,7 +50,7 @@ def memory_of(tmp_path: Path, source: str) -> object:
 )
 def test_a_decorator_is_known_under_every_name_that_an_import_gives_it(tmp_path: Path, source: str) -> None:
     function = one(tmp_path, source)
-    assert [mark.declaration for mark in function.marks] == [FunctionDeclaration()]
+    assert [mark.declaration for mark in function.declarations] == [FunctionDeclaration()]
     assert function.handler == "app.handler"
 
 
@@ -114,13 +114,13 @@ def handler(event, context):
     '''
 """,
     )
-    assert [mark.declaration for mark in function.marks] == [
+    assert [mark.declaration for mark in function.declarations] == [
         CronDeclaration(schedule="*/5 * * * *", args={"full": False, "n": [1, 2]}, name="clean"),
         CronDeclaration(schedule="*/5 1 * * *"),
         TriggerDeclaration(nats="orders.created", description="d"),
         FunctionDeclaration(env={"LEVEL": "info", "A": "1"}, timeout="30s", memory=512, secrets=("KEY",)),
     ]
-    assert [mark.line for mark in function.marks] == [6, 7, 8, 9]
+    assert [mark.line for mark in function.declarations] == [6, 7, 8, 9]
     assert (function.line, function.summary) == (10, "Clean up.")
 
 
@@ -243,8 +243,8 @@ def test_a_signature_s_facts_are_read(tmp_path: Path, definition: str, facts: tu
     signature = one(tmp_path, f"from fnkit import function\n@function\n{definition}\n").signature
     assert signature is not None
     assert (
-        signature.required,
-        signature.positional,
+        signature.required_positionals,
+        signature.max_positionals,
         signature.required_keywords,
         signature.is_async,
         signature.is_generator,

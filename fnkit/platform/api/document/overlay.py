@@ -7,12 +7,12 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["Entry", "Evidence", "Json", "Source", "apply", "places"]
+__all__ = ["OverlayEntry", "Evidence", "JsonValue", "EvidenceSource", "apply_overlay", "resolve_pointer"]
 
-Json: TypeAlias = object
+JsonValue: TypeAlias = object
 """Any JSON value; code narrows the type where it accesses one."""
 
-Source: TypeAlias = Literal["recorded", "sibling", "document", "published", "ours"]
+EvidenceSource: TypeAlias = Literal["recorded", "sibling", "document", "published", "ours"]
 
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,11 +25,11 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         text: The evidence in words.
     """
 
-    source: Source
+    source: EvidenceSource
     text: str
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class OverlayEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A change to the document.
 
     Attributes:
@@ -49,50 +49,50 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     exact: list[str] | None = None
 
 
-def apply(document: dict[str, object], entries: list[Entry]) -> dict[str, object]:
+def apply_overlay(document: dict[str, object], entries: list[OverlayEntry]) -> dict[str, object]:
     """Return a copy of the document with all entries applied in order.
 
     Raises:
         KeyError: A pointer matches nothing.
         TypeError: The value at a pointer has the wrong type for the change.
     """
-    changed = {key: _copy(value) for key, value in document.items()}
+    changed = {key: _deep_copy(value) for key, value in document.items()}
     for entry in entries:
         for pointer in entry.at:
-            targets = list(places(changed, pointer))
+            targets = list(resolve_pointer(changed, pointer))
             if not targets:
                 raise KeyError(f"{entry.what}: nothing at {pointer}")
             for target in targets:
-                _change(target, entry, pointer)
+                _apply_entry(target, entry, pointer)
     return changed
 
 
-def places(document: Json, pointer: str) -> Iterator[Json]:
+def resolve_pointer(document: JsonValue, pointer: str) -> Iterator[JsonValue]:
     """Yield the values that a pointer matches: at most one, or any number if it contains ``*``."""
     # RFC 6901, section 4: "~1" is decoded before "~0", otherwise "~01" would become "/" instead of "~1".
     segments = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
-    yield from _walk(document, segments)
+    yield from _resolve_segments(document, segments)
 
 
-def _walk(value: Json, segments: list[str]) -> Iterator[Json]:
+def _resolve_segments(value: JsonValue, segments: list[str]) -> Iterator[JsonValue]:
     if not segments:
         yield value
         return
     first, rest = segments[0], segments[1:]
     if isinstance(value, dict):
         for key in list(value) if first == "*" else [first] if first in value else []:
-            yield from _walk(value[key], rest)
+            yield from _resolve_segments(value[key], rest)
     elif isinstance(value, list):
         items = value if first == "*" else value[int(first) : int(first) + 1] if first.isdigit() else []
         for item in items:
-            yield from _walk(item, rest)
+            yield from _resolve_segments(item, rest)
 
 
-def _change(target: Json, entry: Entry, pointer: str) -> None:
+def _apply_entry(target: JsonValue, entry: OverlayEntry, pointer: str) -> None:
     if entry.append is not None:
         if not isinstance(target, list):
             raise TypeError(f"{entry.what}: no list at {pointer}")
-        target.extend(_copy(item) for item in entry.append)
+        target.extend(_deep_copy(item) for item in entry.append)
         return
     if not isinstance(target, dict):
         raise TypeError(f"{entry.what}: no object at {pointer}")
@@ -103,10 +103,10 @@ def _change(target: Json, entry: Entry, pointer: str) -> None:
         target["required"] = [name for name in properties if name not in entry.exact]
         target["additionalProperties"] = False
     if entry.merge is not None:
-        _merge(target, entry.merge)
+        _merge_patch(target, entry.merge)
 
 
-def _merge(target: dict[str, object], patch: dict[str, object]) -> None:
+def _merge_patch(target: dict[str, object], patch: dict[str, object]) -> None:
     for key, value in patch.items():
         if value is None:
             target.pop(key, None)
@@ -114,14 +114,14 @@ def _merge(target: dict[str, object], patch: dict[str, object]) -> None:
             inner = target.get(key)
             if not isinstance(inner, dict):
                 inner = target[key] = {}
-            _merge(inner, value)
+            _merge_patch(inner, value)
         else:
-            target[key] = _copy(value)
+            target[key] = _deep_copy(value)
 
 
-def _copy(value: Json) -> Json:
+def _deep_copy(value: JsonValue) -> JsonValue:
     if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
+        return {key: _deep_copy(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_copy(item) for item in value]
+        return [_deep_copy(item) for item in value]
     return value

@@ -9,22 +9,22 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fnkit.platform.api.answers import JSON, recorded_headers
+from fnkit.platform.api.answers import JSON, response_headers
 from fnkit.platform.api.codec import encode
-from fnkit.platform.api.document.served import served_document
+from fnkit.platform.api.document.served import openapi_document
 from fnkit.platform.control.platform import ControlPlane
 
-__all__ = ["PATH", "get"]
+__all__ = ["OPENAPI_PATH", "get_openapi"]
 
-PATH: Final = "/openapi.json"
+OPENAPI_PATH: Final = "/openapi.json"
 
 
-async def get(_plane: ControlPlane, _request: Request) -> Response:
+async def get_openapi(_plane: ControlPlane, _request: Request) -> Response:
     """Return the document. It is built on the first request, which takes 0.2 s and therefore runs in a thread."""
-    body = await asyncio.to_thread(_encoded)
-    return Response(body, 200, recorded_headers(), JSON)
+    body = await asyncio.to_thread(_encoded_document)
+    return Response(body, 200, response_headers(), JSON)
 
 
 @cache
-def _encoded() -> bytes:
-    return encode(served_document())
+def _encoded_document() -> bytes:
+    return encode(openapi_document())

@@ -12,40 +12,40 @@ from importlib.resources import files
 import msgspec
 import yaml
 
-from fnkit.platform.api.document.overlay import Entry, apply, places
+from fnkit.platform.api.document.overlay import OverlayEntry, apply_overlay, resolve_pointer
 
-__all__ = ["given_document", "overlay_entries", "samples", "served_document"]
+__all__ = ["original_document", "overlay_entries", "curl_samples", "openapi_document"]
 
 
 @cache
-def served_document() -> dict[str, object]:
+def openapi_document() -> dict[str, object]:
     """Return the OpenAPI document. It is built once and shared: callers must not modify it."""
-    document = apply(given_document(), overlay_entries())
-    _add_samples(document)
+    document = apply_overlay(original_document(), overlay_entries())
+    _add_curl_samples(document)
     return document
 
 
-def given_document() -> dict[str, object]:
+def original_document() -> dict[str, object]:
     """Return Scaleway's document without changes."""
-    return msgspec.convert(_read("functions-api.openapi.yaml"), dict[str, object])
+    return msgspec.convert(_read_yaml("functions-api.openapi.yaml"), dict[str, object])
 
 
-def overlay_entries() -> list[Entry]:
+def overlay_entries() -> list[OverlayEntry]:
     """Return the changes to Scaleway's document, each with its evidence."""
-    return msgspec.convert(_read("overlay.yaml"), list[Entry])
+    return msgspec.convert(_read_yaml("overlay.yaml"), list[OverlayEntry])
 
 
-def samples() -> dict[str, str]:
+def curl_samples() -> dict[str, str]:
     """Return the cURL samples by ``operationId``."""
-    return msgspec.convert(_read("samples.yaml"), dict[str, str])
+    return msgspec.convert(_read_yaml("samples.yaml"), dict[str, str])
 
 
-def _add_samples(document: dict[str, object]) -> None:
-    sources = samples()
-    for operation in places(document, "/paths/*/*"):
+def _add_curl_samples(document: dict[str, object]) -> None:
+    sources = curl_samples()
+    for operation in resolve_pointer(document, "/paths/*/*"):
         if isinstance(operation, dict):
             operation["x-codeSamples"] = [{"lang": "cURL", "source": sources[operation["operationId"]]}]
 
 
-def _read(name: str) -> object:
+def _read_yaml(name: str) -> object:
     return yaml.safe_load(files("fnkit.platform.api.document").joinpath(name).read_text(encoding="utf-8"))

@@ -9,33 +9,33 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from fnkit.platform.api.loki.parameters import Parameters
-from fnkit.platform.control.callers import Caller
-from fnkit.platform.control.logs.answers import CATEGORIZED, IndexStats, Listed, QueryAnswer
+from fnkit.platform.api.loki.parameters import LokiParameters
+from fnkit.platform.control.callers import Principal
+from fnkit.platform.control.logs.answers import CATEGORIZE_LABELS, IndexStats, ListResult, QueryResponse
 from fnkit.platform.control.logs.queries import RangeRequest
 from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.logql.parsing import parse_query
 from fnkit.platform.logql.printing import print_query
 
 __all__ = [
-    "Question",
-    "build_info",
+    "LokiRequest",
+    "get_build_info",
     "format_query",
-    "index_stats",
-    "is_categorized",
-    "label_values",
-    "labels",
-    "query",
+    "get_index_stats",
+    "wants_categorized_labels",
+    "list_label_values",
+    "list_labels",
+    "query_instant",
     "query_range",
-    "series",
+    "list_series",
 ]
 
-_FLAGS: Final = "x-loki-response-encoding-flags"
-_SINCE: Final = 6 * 3600 * 10**9  # nanoseconds; default time range of labels and series, as in Loki
+_ENCODING_FLAGS_HEADER: Final = "x-loki-response-encoding-flags"
+_DEFAULT_LABELS_RANGE: Final = 6 * 3600 * 10**9  # nanoseconds; default time range of labels and series, as in Loki
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class LokiRequest:
     """An authenticated request to Loki's API.
 
     Attributes:
@@ -45,82 +45,84 @@ class Question:
         cancelled: Set once the client has disconnected; the query thread then stops.
     """
 
-    caller: Caller
-    parameters: Parameters
-    request: Request
+    principal: Principal
+    parameters: LokiParameters
+    http_request: Request
     cancelled: Event
 
 
-def is_categorized(headers: Headers) -> bool:
+def wants_categorized_labels(headers: Headers) -> bool:
     """Return whether a client, such as Grafana, wants the labels of each line separate from those of its stream."""
-    return CATEGORIZED in (flag.strip() for flag in headers.get(_FLAGS, "").split(","))
+    return CATEGORIZE_LABELS in (flag.strip() for flag in headers.get(_ENCODING_FLAGS_HEADER, "").split(","))
 
 
-async def query_range(plane: ControlPlane, request: Question) -> QueryAnswer:
+async def query_range(plane: ControlPlane, request: LokiRequest) -> QueryResponse:
     """Return the lines, or the series of numbers, of a time range."""
     parameters = request.parameters
-    span = parameters.span()
+    span = parameters.time_range()
     range_request = RangeRequest(
-        query=parameters.text("query"),
+        query=parameters.get("query"),
         start=span.start,
         end=span.end,
         step=parameters.step(span),
         limit=parameters.limit(),
         direction=parameters.direction(),
         interval=parameters.interval(),
-        categorized=is_categorized(request.request.headers),
+        categorized=wants_categorized_labels(request.http_request.headers),
     )
-    return QueryAnswer(data=await plane.logs.range(request.caller.project_id, range_request, request.cancelled))
+    return QueryResponse(
+        data=await plane.logs.query_range(request.principal.project_id, range_request, request.cancelled)
+    )
 
 
-async def query(plane: ControlPlane, request: Question) -> QueryAnswer:
+async def query_instant(plane: ControlPlane, request: LokiRequest) -> QueryResponse:
     """Return the numbers at a single time."""
     parameters = request.parameters
     parameters.limit()  # an invalid limit is an error, although numbers have none
-    data = await plane.logs.instant(
-        request.caller.project_id, parameters.text("query"), parameters.moment(), request.cancelled
+    data = await plane.logs.query_instant(
+        request.principal.project_id, parameters.get("query"), parameters.time(), request.cancelled
     )
-    return QueryAnswer(data=data)
+    return QueryResponse(data=data)
 
 
-async def labels(plane: ControlPlane, request: Question) -> Listed:
+async def list_labels(plane: ControlPlane, request: LokiRequest) -> ListResult:
     """Return the names of labels."""
-    return Listed(data=sorted({name for one in await _series(plane, request) for name in one}))
+    return ListResult(data=sorted({name for one in await _find_series(plane, request) for name in one}))
 
 
-async def label_values(plane: ControlPlane, request: Question) -> Listed:
+async def list_label_values(plane: ControlPlane, request: LokiRequest) -> ListResult:
     """Return the values of a label."""
-    name = str(request.request.path_params["name"])
-    return Listed(data=sorted({one[name] for one in await _series(plane, request) if name in one}))
+    name = str(request.http_request.path_params["name"])
+    return ListResult(data=sorted({one[name] for one in await _find_series(plane, request) if name in one}))
 
 
-async def series(plane: ControlPlane, request: Question) -> Listed:
+async def list_series(plane: ControlPlane, request: LokiRequest) -> ListResult:
     """Return the labels of streams."""
-    return Listed(data=await _series(plane, request))
+    return ListResult(data=await _find_series(plane, request))
 
 
-async def _series(plane: ControlPlane, request: Question) -> list[dict[str, str]]:
+async def _find_series(plane: ControlPlane, request: LokiRequest) -> list[dict[str, str]]:
     parameters = request.parameters
     # Clients send {} for all streams. The parser rejects it, as Loki does in a query, so it counts as no selector.
-    selectors = [text for text in parameters.every("match", "match[]", "query") if text.strip() != "{}"]
-    span = parameters.span(_SINCE)
-    return await plane.logs.series(request.caller.project_id, selectors, span, request.cancelled)
+    selectors = [text for text in parameters.get_all("match", "match[]", "query") if text.strip() != "{}"]
+    span = parameters.time_range(_DEFAULT_LABELS_RANGE)
+    return await plane.logs.list_series(request.principal.project_id, selectors, span, request.cancelled)
 
 
-async def index_stats(plane: ControlPlane, request: Question) -> IndexStats:
+async def get_index_stats(plane: ControlPlane, request: LokiRequest) -> IndexStats:
     """Return the number of streams, lines and bytes that a selector matches."""
     parameters = request.parameters
-    return await plane.logs.stats(
-        request.caller.project_id, parameters.text("query"), parameters.span(), request.cancelled
+    return await plane.logs.index_stats(
+        request.principal.project_id, parameters.get("query"), parameters.time_range(), request.cancelled
     )
 
 
-async def format_query(_plane: ControlPlane, request: Question) -> Listed:
+async def format_query(_plane: ControlPlane, request: LokiRequest) -> ListResult:
     """Return a query in its canonical form."""
-    return Listed(data=print_query(parse_query(request.parameters.text("query"))))
+    return ListResult(data=print_query(parse_query(request.parameters.get("query"))))
 
 
-async def build_info(plane: ControlPlane, _request: Question) -> dict[str, str]:
+async def get_build_info(plane: ControlPlane, _request: LokiRequest) -> dict[str, str]:
     """Return the version of fnkit in the fields of Loki's response."""
     return {
         "version": plane.version,

@@ -7,25 +7,25 @@ import binascii
 
 from starlette.datastructures import Headers
 
-from fnkit.platform.control.callers import Caller
+from fnkit.platform.control.callers import Principal
 from fnkit.platform.control.platform import ControlPlane
 
-__all__ = ["caller_of"]
+__all__ = ["authenticate"]
 
 
-def caller_of(plane: ControlPlane, headers: Headers) -> Caller | None:
+def authenticate(plane: ControlPlane, headers: Headers) -> Principal | None:
     """Return the principal of the first valid API key in the headers, or ``None``.
 
     A key may be in ``X-Auth-Token``, in ``X-Token`` (Cockpit), a bearer token or the password of basic
     authentication.
     """
-    for key in _keys(headers):
-        if (caller := plane.keys.caller(key)) is not None:
+    for key in _candidate_keys(headers):
+        if (caller := plane.api_keys.authenticate(key)) is not None:
             return caller
     return None
 
 
-def _keys(headers: Headers) -> list[bytes]:
+def _candidate_keys(headers: Headers) -> list[bytes]:
     values = [value for name in ("x-auth-token", "x-token") if (value := headers.get(name))]
     keys = [value.encode("latin-1", "replace") for value in values]
     scheme, _, value = headers.get("authorization", "").partition(" ")

@@ -11,17 +11,19 @@ from prometheus_client.exposition import choose_encoder
 
 from fnkit.platform.api.metrics.functions import function_metrics
 from fnkit.platform.api.metrics.platform import platform_metrics
-from fnkit.platform.control.scraping import Measurements
+from fnkit.platform.control.scraping import PlatformMetrics
 
-__all__ = ["exposition"]
+__all__ = ["render_exposition"]
 
-_LEVEL: Final = 1  # reduces the size to a tenth; higher levels cost more CPU than they save on a local connection
+_GZIP_LEVEL: Final = (
+    1  # reduces the size to a tenth; higher levels cost more CPU than they save on a local connection
+)
 
 
-class _Families:
+class _MetricCollector:
     """The metrics as a collector, which is the interface that the encoders of prometheus_client expect."""
 
-    def __init__(self, measurements: Measurements) -> None:
+    def __init__(self, measurements: PlatformMetrics) -> None:
         self._measurements = measurements
 
     def collect(self) -> Iterable[Metric]:
@@ -30,7 +32,9 @@ class _Families:
             yield from function_metrics(self._measurements.data_plane.engine.functions)
 
 
-def exposition(measurements: Measurements, accept: str, accept_encoding: str) -> tuple[bytes, dict[str, str]]:
+def render_exposition(
+    measurements: PlatformMetrics, accept: str, accept_encoding: str
+) -> tuple[bytes, dict[str, str]]:
     """Render the metrics and return the body and the headers.
 
     Args:
@@ -42,8 +46,8 @@ def exposition(measurements: Measurements, accept: str, accept_encoding: str) ->
         encode, content_type = choose_encoder(accept)
     except (ValueError, TypeError):  # prometheus_client fails on a malformed version parameter
         encode, content_type = choose_encoder("")
-    body = encode(_Families(measurements))
+    body = encode(_MetricCollector(measurements))
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
     if any(one.split(";")[0].strip().lower() == "gzip" for one in accept_encoding.split(",")):
-        return gzip.compress(body, _LEVEL), {**headers, "Content-Encoding": "gzip"}
+        return gzip.compress(body, _GZIP_LEVEL), {**headers, "Content-Encoding": "gzip"}
     return body, headers

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-from fnkit.platform.measurements import HistogramValue
+from fnkit.platform.measurements import HistogramSnapshot
 
 __all__ = ["counter", "gauge", "histogram"]
 
-Row = tuple[Sequence[str], float]
+LabelledValue = tuple[Sequence[str], float]
 
 
-def counter(name: str, help_text: str, labels: Sequence[str], rows: Iterable[Row]) -> CounterMetricFamily:
+def counter(name: str, help_text: str, labels: Sequence[str], rows: Iterable[LabelledValue]) -> CounterMetricFamily:
     """Return a counter; ``name`` excludes the suffix ``_total``, which the encoder adds."""
     family = CounterMetricFamily(name, help_text, labels=labels)
     for values, value in rows:
@@ -21,7 +21,7 @@ def counter(name: str, help_text: str, labels: Sequence[str], rows: Iterable[Row
     return family
 
 
-def gauge(name: str, help_text: str, labels: Sequence[str], rows: Iterable[Row]) -> GaugeMetricFamily:
+def gauge(name: str, help_text: str, labels: Sequence[str], rows: Iterable[LabelledValue]) -> GaugeMetricFamily:
     """Return a gauge."""
     family = GaugeMetricFamily(name, help_text, labels=labels)
     for values, value in rows:
@@ -34,7 +34,7 @@ def histogram(
     help_text: str,
     labels: Sequence[str],
     bounds: Sequence[float],
-    rows: Iterable[tuple[Sequence[str], HistogramValue | None]],
+    rows: Iterable[tuple[Sequence[str], HistogramSnapshot | None]],
 ) -> HistogramMetricFamily:
     """Return a histogram; rows without a value are omitted.
 

@@ -9,15 +9,15 @@ from typing import Final
 from prometheus_client.core import InfoMetricFamily, Metric
 
 from fnkit.platform.api.metrics.families import counter, gauge, histogram
-from fnkit.platform.control.scraping import Measurements
-from fnkit.platform.measurements import BUILD_BOUNDS, REQUEST_BOUNDS, DataPlaneMeasurements
+from fnkit.platform.control.scraping import PlatformMetrics
+from fnkit.platform.measurements import BUILD_BOUNDS, API_REQUEST_BOUNDS, DataPlaneMetricsSnapshot
 
 __all__ = ["platform_metrics"]
 
 _MIB: Final = 1024 * 1024
 
 
-def platform_metrics(measurements: Measurements) -> Iterator[Metric]:
+def platform_metrics(measurements: PlatformMetrics) -> Iterator[Metric]:
     """Yield the metric families of the platform; those of the data plane only while it responds."""
     build = {
         "version": measurements.version,
@@ -28,31 +28,31 @@ def platform_metrics(measurements: Measurements) -> Iterator[Metric]:
     is_up = measurements.data_plane is not None
     yield gauge("fnkit_data_plane_up", "1 if the data plane responds, otherwise 0.", (), [((), is_up)])
     if measurements.data_plane is not None:
-        yield from _data_plane(measurements.data_plane)
-    yield from _control(measurements)
-    yield from _processes(measurements)
+        yield from _data_plane_metrics(measurements.data_plane)
+    yield from _control_metrics(measurements)
+    yield from _process_metrics(measurements)
 
 
-def _data_plane(data_plane: DataPlaneMeasurements) -> Iterator[Metric]:
+def _data_plane_metrics(data_plane: DataPlaneMetricsSnapshot) -> Iterator[Metric]:
     yield counter(
         "fnkit_gateway_answers",
         "Responses of the gateway itself, without a function: unknown host, invalid token, malformed HTTP.",
         ("code",),
-        (((str(code),), count) for code, count in sorted(data_plane.answers.items())),
+        (((str(code),), count) for code, count in sorted(data_plane.gateway_responses.items())),
     )
-    yield gauge("fnkit_gateway_connections", "Open client connections.", (), [((), data_plane.connections)])
+    yield gauge("fnkit_gateway_connections", "Open client connections.", (), [((), data_plane.open_connections)])
     engine = data_plane.engine
     yield gauge(
         "fnkit_memory_budget_used_bytes",
         "Sum of the memory limits of all live instances.",
         (),
-        [((), engine.memory_used * _MIB)],
+        [((), engine.memory_used_mb * _MIB)],
     )
     yield gauge(
         "fnkit_memory_budget_limit_bytes",
         "Maximum sum of the memory limits of all live instances (--memory-budget).",
         (),
-        [((), engine.memory_limit * _MIB)],
+        [((), engine.memory_limit_mb * _MIB)],
     )
     if data_plane.spans is not None:
         yield counter(
@@ -63,7 +63,7 @@ def _data_plane(data_plane: DataPlaneMeasurements) -> Iterator[Metric]:
         )
 
 
-def _control(measurements: Measurements) -> Iterator[Metric]:
+def _control_metrics(measurements: PlatformMetrics) -> Iterator[Metric]:
     control = measurements.control
     yield counter(
         "fnkit_api_requests",
@@ -75,7 +75,7 @@ def _control(measurements: Measurements) -> Iterator[Metric]:
         "fnkit_api_request_duration_seconds",
         "Duration of API requests.",
         ("operation",),
-        REQUEST_BOUNDS,
+        API_REQUEST_BOUNDS,
         (((operation,), value) for operation, value in sorted(control.request_durations.items())),
     )
     yield histogram(
@@ -93,7 +93,7 @@ def _control(measurements: Measurements) -> Iterator[Metric]:
     )
 
 
-def _processes(measurements: Measurements) -> Iterator[Metric]:
+def _process_metrics(measurements: PlatformMetrics) -> Iterator[Metric]:
     processes = sorted(measurements.processes.items())
     yield counter(
         "fnkit_process_cpu_seconds",
@@ -117,5 +117,5 @@ def _processes(measurements: Measurements) -> Iterator[Metric]:
         "fnkit_process_start_time_seconds",
         "Start time of the platform's own processes in Unix seconds; a restart resets their counters.",
         ("process",),
-        (((name,), usage.started) for name, usage in processes),
+        (((name,), usage.started_at) for name, usage in processes),
     )

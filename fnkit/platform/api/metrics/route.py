@@ -17,22 +17,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from fnkit.platform.control.metering import ControlMeter
+from fnkit.platform.control.metering import ControlCounters
 from fnkit.platform.control.platform import ControlPlane
 from fnkit.platform.control.refusals import unauthenticated
-from fnkit.platform.control.scraping import Measurements, gather
+from fnkit.platform.control.scraping import PlatformMetrics, collect
 
-__all__ = ["PATH", "get", "metered"]
+__all__ = ["SCRAPE_PATH", "get_metrics", "with_request_metrics"]
 
-PATH: Final = "/metrics"
-_BEARER: Final = "bearer "
+SCRAPE_PATH: Final = "/metrics"
+_BEARER_SCHEME: Final = "bearer "
 # Starlette names a route without a name after its function, and the wrappers of the application are all "endpoint".
-_UNNAMED: Final = "endpoint"
+_DEFAULT_ROUTE_NAME: Final = "endpoint"
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
-async def get(plane: ControlPlane, request: Request) -> Response:
+async def get_metrics(plane: ControlPlane, request: Request) -> Response:
     """Return the metrics.
 
     Raises:
@@ -40,28 +40,28 @@ async def get(plane: ControlPlane, request: Request) -> Response:
     """
     if not _is_loopback(plane.context.settings.host):
         _require_key(plane, request)
-    measurements = await gather(plane.context, plane.link, plane.version)
+    measurements = await collect(plane.context, plane.link, plane.version)
     accept, encoding = (request.headers.get(name, "") for name in ("accept", "accept-encoding"))
-    body, headers = await asyncio.to_thread(_render, measurements, accept, encoding)
+    body, headers = await asyncio.to_thread(_render_lazily, measurements, accept, encoding)
     return Response(body, headers=headers)
 
 
-def _render(measurements: Measurements, accept: str, encoding: str) -> tuple[bytes, dict[str, str]]:
+def _render_lazily(measurements: PlatformMetrics, accept: str, encoding: str) -> tuple[bytes, dict[str, str]]:
     # prometheus_client takes 45 ms to import, which a platform that is never scraped should not pay.
-    from fnkit.platform.api.metrics.exposition import exposition
+    from fnkit.platform.api.metrics.exposition import render_exposition
 
-    return exposition(measurements, accept, encoding)
+    return render_exposition(measurements, accept, encoding)
 
 
 def _require_key(plane: ControlPlane, request: Request) -> None:
     secret = request.headers.get("x-auth-token", "")
     authorization = request.headers.get("authorization", "")
-    if not secret and authorization.lower().startswith(_BEARER):
-        secret = authorization[len(_BEARER) :].strip()
-    caller = plane.keys.caller(secret.encode("latin-1", "replace"))
+    if not secret and authorization.lower().startswith(_BEARER_SCHEME):
+        secret = authorization[len(_BEARER_SCHEME) :].strip()
+    caller = plane.api_keys.authenticate(secret.encode("latin-1", "replace"))
     if caller is None:
         raise unauthenticated()
-    caller.require_whole("read", "metrics")
+    caller.require_unscoped("read", "metrics")
 
 
 def _is_loopback(host: str) -> bool:
@@ -77,12 +77,12 @@ def _is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in addresses)
 
 
-def metered(route: BaseRoute, meter: ControlMeter) -> BaseRoute:
+def with_request_metrics(route: BaseRoute, meter: ControlCounters) -> BaseRoute:
     """Wrap an HTTP route so that its requests are counted; return other routes (WebSockets) unchanged."""
     if not isinstance(route, Route):
         return route
     endpoint: Endpoint = route.endpoint
-    operation = route.path if route.name == _UNNAMED else route.name
+    operation = route.path if route.name == _DEFAULT_ROUTE_NAME else route.name
 
     async def counted(request: Request) -> Response:
         started_at = time.monotonic()
@@ -94,7 +94,7 @@ def metered(route: BaseRoute, meter: ControlMeter) -> BaseRoute:
             status = error.status_code
             raise
         finally:
-            meter.answered(operation, status, time.monotonic() - started_at)
+            meter.count_request(operation, status, time.monotonic() - started_at)
         return response
 
     return Route(route.path, counted, methods=sorted(route.methods or ()), name=route.name)

@@ -12,31 +12,31 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from fnkit.platform.logql.frames import Frame, Moments
+from fnkit.platform.logql.frames import SeriesList, TimeSteps
 
 __all__ = [
-    "CATEGORIZED",
+    "CATEGORIZE_LABELS",
     "IndexStats",
     "LineMetadata",
-    "Listed",
+    "ListResult",
     "MatrixResult",
-    "QueryAnswer",
+    "QueryResponse",
     "QueryData",
-    "Stats",
+    "QueryStats",
     "StreamResult",
-    "Summary",
+    "QuerySummary",
     "VectorResult",
-    "matrix",
-    "number_text",
-    "scalar",
-    "scalar_matrix",
-    "seconds",
-    "vector",
+    "to_matrix",
+    "format_plain_number",
+    "to_scalar",
+    "to_scalar_matrix",
+    "unix_seconds",
+    "to_vector",
 ]
 
-CATEGORIZED: Final = "categorize-labels"
-_NANOSECONDS_A_MILLISECOND: Final = 10**6
-_MILLISECONDS: Final = 1000
+CATEGORIZE_LABELS: Final = "categorize-labels"
+_NANOSECONDS_PER_MILLISECOND: Final = 10**6
+_MILLISECONDS_PER_SECOND: Final = 1000
 
 
 class LineMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -50,7 +50,7 @@ class LineMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
 
 
 LineValue: TypeAlias = tuple[str, str] | tuple[str, str, LineMetadata]
-Sample: TypeAlias = tuple[float, str]
+TimedValue: TypeAlias = tuple[float, str]
 
 
 class StreamResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,17 +64,17 @@ class VectorResult(msgspec.Struct, frozen=True, kw_only=True):
     """A series at a single time."""
 
     metric: dict[str, str]
-    value: Sample
+    value: TimedValue
 
 
 class MatrixResult(msgspec.Struct, frozen=True, kw_only=True):
     """A series over a range of times."""
 
     metric: dict[str, str]
-    values: list[Sample]
+    values: list[TimedValue]
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class QuerySummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The amount of data read for a query, and the time it took in seconds."""
 
     bytes_processed_per_second: int = 0
@@ -89,13 +89,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     shards: int = 0
 
 
-class Stats(msgspec.Struct, frozen=True, kw_only=True):
+class QueryStats(msgspec.Struct, frozen=True, kw_only=True):
     """Statistics of a query."""
 
-    summary: Summary = Summary()
+    summary: QuerySummary = QuerySummary()
 
     @classmethod
-    def of(cls, *, lines: int, size: int, returned: int, seconds: float) -> Stats:
+    def from_counts(cls, *, lines: int, size: int, returned: int, seconds: float) -> QueryStats:
         """Create statistics.
 
         Args:
@@ -106,7 +106,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         """
         rate = 1.0 / seconds if seconds > 0 else 0.0
         return cls(
-            summary=Summary(
+            summary=QuerySummary(
                 bytes_processed_per_second=int(size * rate),
                 lines_processed_per_second=int(lines * rate),
                 total_bytes_processed=size,
@@ -117,7 +117,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-Result: TypeAlias = list[StreamResult] | list[MatrixResult] | list[VectorResult] | Sample
+QueryResult: TypeAlias = list[StreamResult] | list[MatrixResult] | list[VectorResult] | TimedValue
 
 
 class QueryData(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -125,18 +125,18 @@ class QueryData(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
 
     result_type: str
     encoding_flags: list[str] = []
-    result: Result
-    stats: Stats
+    result: QueryResult
+    stats: QueryStats
 
 
-class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class QueryResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The response of ``query`` and ``query_range``."""
 
     status: str = "success"
     data: QueryData
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
+class ListResult(msgspec.Struct, frozen=True, kw_only=True):
     """The response of ``labels``, ``label/<name>/values``, ``series`` and ``format_query``."""
 
     status: str = "success"
@@ -152,10 +152,10 @@ class IndexStats(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-def number_text(value: float) -> str:
+def format_plain_number(value: float) -> str:
     """Format a number as Go does without an exponent.
 
-    >>> number_text(2.0), number_text(0.1), number_text(1e21), number_text(float("inf"))
+    >>> format_plain_number(2.0), format_plain_number(0.1), format_plain_number(1e21), format_plain_number(float("inf"))
     ('2', '0.1', '1000000000000000000000', '+Inf')
     """
     if math.isnan(value):
@@ -168,31 +168,31 @@ def number_text(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def seconds(nanoseconds: int) -> float:
+def unix_seconds(nanoseconds: int) -> float:
     """Convert Unix nanoseconds to seconds with millisecond precision; return an int for whole seconds."""
-    milliseconds = nanoseconds // _NANOSECONDS_A_MILLISECOND
-    whole, rest = divmod(milliseconds, _MILLISECONDS)
-    return milliseconds / _MILLISECONDS if rest else whole
+    milliseconds = nanoseconds // _NANOSECONDS_PER_MILLISECOND
+    whole, rest = divmod(milliseconds, _MILLISECONDS_PER_SECOND)
+    return milliseconds / _MILLISECONDS_PER_SECOND if rest else whole
 
 
-def vector(series_list: Frame, steps: Moments) -> list[VectorResult]:
+def to_vector(series_list: SeriesList, steps: TimeSteps) -> list[VectorResult]:
     """Convert series to the result of an instant query, which has a single time."""
-    at = seconds(steps.start)
+    at = unix_seconds(steps.start)
     return [
-        VectorResult(metric=series.labels, value=(at, number_text(value)))
+        VectorResult(metric=series.labels, value=(at, format_plain_number(value)))
         for series in series_list
         if (value := series.values[0]) is not None
     ]
 
 
-def matrix(series_list: Frame, steps: Moments) -> list[MatrixResult]:
+def to_matrix(series_list: SeriesList, steps: TimeSteps) -> list[MatrixResult]:
     """Convert series to the result of a range query, sorted by labels."""
-    times = [seconds(steps[index]) for index in range(steps.count)]
+    times = [unix_seconds(steps[index]) for index in range(steps.count)]
     results = [
         MatrixResult(
             metric=series.labels,
             values=[
-                (time, number_text(value))
+                (time, format_plain_number(value))
                 for time, value in zip(times, series.values, strict=True)
                 if value is not None
             ],
@@ -202,13 +202,13 @@ def matrix(series_list: Frame, steps: Moments) -> list[MatrixResult]:
     return sorted(results, key=lambda result: sorted(result.metric.items()))
 
 
-def scalar(value: float, steps: Moments) -> Sample:
+def to_scalar(value: float, steps: TimeSteps) -> TimedValue:
     """Convert a number to the result of an instant query."""
-    return (seconds(steps.start), number_text(value))
+    return (unix_seconds(steps.start), format_plain_number(value))
 
 
-def scalar_matrix(value: float, steps: Moments) -> list[MatrixResult]:
+def to_scalar_matrix(value: float, steps: TimeSteps) -> list[MatrixResult]:
     """Convert a number to the result of a range query: a constant series without labels."""
     # Prometheus' API has no scalar results over a range.
-    text = number_text(value)
-    return [MatrixResult(metric={}, values=[(seconds(steps[index]), text) for index in range(steps.count)])]
+    text = format_plain_number(value)
+    return [MatrixResult(metric={}, values=[(unix_seconds(steps[index]), text) for index in range(steps.count)])]

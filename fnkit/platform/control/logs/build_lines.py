@@ -11,7 +11,14 @@ import msgspec
 
 from fnkit.platform.log_lines import parse_time
 
-__all__ = ["BUILD_FILE", "BuildLine", "BuildPlace", "build_end", "build_lines", "builds_after"]
+__all__ = [
+    "BUILD_FILE",
+    "BuildLogLine",
+    "BuildLogPosition",
+    "build_log_end",
+    "read_build_lines",
+    "read_build_lines_after",
+]
 
 BUILD_FILE: Final = "build.jsonl"
 """The file that builds append to. When it is full it is renamed to ``build.1.jsonl``."""
@@ -19,13 +26,13 @@ BUILD_FILE: Final = "build.jsonl"
 BUILD_FILES: Final = ("build.1.jsonl", BUILD_FILE)
 
 
-class _Written(msgspec.Struct, frozen=True):
+class _StoredLine(msgspec.Struct, frozen=True):
     at: str
     message: str
     generation: int = 0
 
 
-class BuildLine(NamedTuple):
+class BuildLogLine(NamedTuple):
     """A line of a build: Unix nanoseconds, text, and the generation of the deployment."""
 
     time: int
@@ -33,27 +40,27 @@ class BuildLine(NamedTuple):
     generation: int
 
 
-class BuildPlace(NamedTuple):
+class BuildLogPosition(NamedTuple):
     """A position in the build logs. The inode identifies the file, because rotation changes its name."""
 
     inode: int
     offset: int
 
 
-_decoder: Final = msgspec.json.Decoder(_Written)
+_line_decoder: Final = msgspec.json.Decoder(_StoredLine)
 
 
-def _read_line(raw: bytes) -> BuildLine | None:
+def _parse_line(raw: bytes) -> BuildLogLine | None:
     """Parse a line; return ``None`` for one that a crash truncated."""
     try:
-        line = _decoder.decode(raw)
+        line = _line_decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     time = parse_time(line.at)
-    return None if time is None else BuildLine(time, line.message, line.generation)
+    return None if time is None else BuildLogLine(time, line.message, line.generation)
 
 
-def build_lines(folder: Path, limit: BuildPlace | None = None) -> Iterator[BuildLine]:
+def read_build_lines(folder: Path, limit: BuildLogPosition | None = None) -> Iterator[BuildLogLine]:
     """Yield the lines of a function's builds, oldest first.
 
     Times strictly increase, so that a line with the time of the one before it moves a nanosecond later.
@@ -69,7 +76,7 @@ def build_lines(folder: Path, limit: BuildPlace | None = None) -> Iterator[Build
             yield line._replace(time=last)
 
 
-def _read_file(file: Path, limit: BuildPlace | None) -> list[BuildLine]:
+def _read_file(file: Path, limit: BuildLogPosition | None) -> list[BuildLogLine]:
     """Return the lines of a build log file; a missing file has none."""
     try:
         with file.open("rb") as opened:
@@ -77,26 +84,26 @@ def _read_file(file: Path, limit: BuildPlace | None) -> list[BuildLine]:
             content = opened.read(limit.offset) if limit is not None and limit.inode == inode else opened.read()
     except OSError:
         return []
-    lines = (_read_line(raw) for raw in content.splitlines())
+    lines = (_parse_line(raw) for raw in content.splitlines())
     return [line for line in lines if line is not None]
 
 
-def build_end(folder: Path) -> BuildPlace:
+def build_log_end(folder: Path) -> BuildLogPosition:
     """Return the current end of the build logs."""
     try:
         status = folder.joinpath(BUILD_FILE).stat()
     except OSError:
-        return BuildPlace(0, 0)
-    return BuildPlace(status.st_ino, status.st_size)
+        return BuildLogPosition(0, 0)
+    return BuildLogPosition(status.st_ino, status.st_size)
 
 
-def builds_after(folder: Path, position: BuildPlace) -> tuple[list[BuildLine], BuildPlace]:
+def read_build_lines_after(folder: Path, position: BuildLogPosition) -> tuple[list[BuildLogLine], BuildLogPosition]:
     """Return the lines after a position, and the position after them.
 
     If the file of the position was rotated, its remaining lines come first. If it was rotated twice, it no longer
     exists and its remaining lines are lost.
     """
-    lines: list[BuildLine] = []
+    lines: list[BuildLogLine] = []
     for name in BUILD_FILES:
         try:
             with folder.joinpath(name).open("rb") as opened:
@@ -111,6 +118,6 @@ def builds_after(folder: Path, position: BuildPlace) -> tuple[list[BuildLine], B
             continue
         # A build may be writing the last line: it is read with the next call.
         complete = content[: content.rfind(b"\n") + 1]
-        lines += [line for raw in complete.splitlines() if (line := _read_line(raw)) is not None]
-        position = BuildPlace(inode, offset + len(complete))
+        lines += [line for raw in complete.splitlines() if (line := _parse_line(raw)) is not None]
+        position = BuildLogPosition(inode, offset + len(complete))
     return lines, position

@@ -9,20 +9,20 @@ from typing import Final
 
 import msgspec
 
-from fnkit.platform.control.logs.build_lines import BuildLine, build_lines
-from fnkit.platform.control.logs.segments import Span, lines_backward, lines_forward
-from fnkit.platform.control.logs.sources import STREAMS, LogSource, Selection
-from fnkit.platform.log_lines import LogLine
-from fnkit.platform.logql.entries import Entry
+from fnkit.platform.control.logs.build_lines import BuildLogLine, read_build_lines
+from fnkit.platform.control.logs.segments import TimeSpan, read_backward, read_forward
+from fnkit.platform.control.logs.sources import STREAM_NAMES, LogSource, StreamSelection
+from fnkit.platform.log_lines import LogRecord
+from fnkit.platform.logql.entries import LogEntry
 
-__all__ = ["entries_of", "entry_of", "in_order", "needles_for"]
+__all__ = ["read_entries", "parse_entry", "merge_by_time", "encoded_texts"]
 
-_decoder: Final = msgspec.json.Decoder(LogLine)
+_decoder: Final = msgspec.json.Decoder(LogRecord)
 _encoder: Final = msgspec.json.Encoder()
-_WRITTEN: Final = frozenset(STREAMS) - {"build"}
+_SEGMENT_STREAMS: Final = frozenset(STREAM_NAMES) - {"build"}
 
 
-def needles_for(texts: Iterable[str]) -> tuple[bytes, ...]:
+def encoded_texts(texts: Iterable[str]) -> tuple[bytes, ...]:
     """Return texts in their JSON encoding, as they occur in a segment.
 
     A search for the encoded bytes skips most lines without decoding them.
@@ -30,9 +30,9 @@ def needles_for(texts: Iterable[str]) -> tuple[bytes, ...]:
     return tuple(_encoder.encode(text)[1:-1] for text in texts)
 
 
-def entries_of(
-    selection: Selection, span: Span, required_bytes: tuple[bytes, ...], *, backward: bool
-) -> Iterator[Entry]:
+def read_entries(
+    selection: StreamSelection, span: TimeSpan, required_bytes: tuple[bytes, ...], *, backward: bool
+) -> Iterator[LogEntry]:
     """Yield the selected lines of a function within a time span.
 
     Args:
@@ -41,26 +41,28 @@ def entries_of(
         required_bytes: Encoded texts that every line must contain; build logs are not filtered.
         backward: Yield the newest line first.
     """
-    written = selection.streams & _WRITTEN
-    parts: list[Iterable[Entry]] = []
+    written = selection.streams & _SEGMENT_STREAMS
+    parts: list[Iterable[LogEntry]] = []
     if written:
-        parts.append(_written(selection, written, span, required_bytes, backward=backward))
+        parts.append(_segment_entries(selection, written, span, required_bytes, backward=backward))
     if "build" in selection.streams:
-        lines = build_lines(selection.source.folder, span.builds)
+        lines = read_build_lines(selection.source.folder, span.build_limit)
         builds = [line for line in lines if span.start <= line.time < span.end]
         entries = [_build_entry(selection.source, line) for line in builds]
         parts.append(reversed(entries) if backward else entries)
-    return in_order(parts, backward=backward)
+    return merge_by_time(parts, backward=backward)
 
 
-def in_order(parts: list[Iterable[Entry]], *, backward: bool) -> Iterator[Entry]:
+def merge_by_time(parts: list[Iterable[LogEntry]], *, backward: bool) -> Iterator[LogEntry]:
     """Merge several sequences of entries, each sorted by time, into one sorted sequence."""
     if len(parts) == 1:
         return iter(parts[0])
     return heapq.merge(*parts, key=attrgetter("time"), reverse=backward)
 
 
-def entry_of(source: LogSource, time: int, raw: bytes, streams: frozenset[str] = _WRITTEN) -> Entry | None:
+def parse_entry(
+    source: LogSource, time: int, raw: bytes, streams: frozenset[str] = _SEGMENT_STREAMS
+) -> LogEntry | None:
     """Parse a raw line; return ``None`` if it belongs to another stream or a crash truncated it."""
     try:
         line = _decoder.decode(raw)
@@ -73,24 +75,29 @@ def entry_of(source: LogSource, time: int, raw: bytes, streams: frozenset[str] =
         metadata["resource_instance"] = line.instance
     if line.request_id:
         metadata["request_id"] = line.request_id
-    return Entry(time, line.message, source.labels[line.stream], metadata)
+    return LogEntry(time, line.message, source.labels[line.stream], metadata)
 
 
-def _written(
-    selection: Selection, streams: frozenset[str], span: Span, required_bytes: tuple[bytes, ...], *, backward: bool
-) -> Iterator[Entry]:
+def _segment_entries(
+    selection: StreamSelection,
+    streams: frozenset[str],
+    span: TimeSpan,
+    required_bytes: tuple[bytes, ...],
+    *,
+    backward: bool,
+) -> Iterator[LogEntry]:
     source = selection.source
     if len(streams) == 1:
         # Quotes inside JSON strings are escaped, so these bytes never occur in a message.
         required_bytes = (b'"stream":"%s"' % next(iter(streams)).encode(), *required_bytes)
-    read = lines_backward if backward else lines_forward
+    read = read_backward if backward else read_forward
     for time, raw in read(source.folder, span):
         if (
             all(required in raw for required in required_bytes)
-            and (entry := entry_of(source, time, raw, streams)) is not None
+            and (entry := parse_entry(source, time, raw, streams)) is not None
         ):
             yield entry
 
 
-def _build_entry(source: LogSource, line: BuildLine) -> Entry:
-    return Entry(line.time, line.message, source.labels["build"], {"generation": str(line.generation)})
+def _build_entry(source: LogSource, line: BuildLogLine) -> LogEntry:
+    return LogEntry(line.time, line.message, source.labels["build"], {"generation": str(line.generation)})

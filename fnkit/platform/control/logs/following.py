@@ -8,19 +8,24 @@ from typing import Final
 
 import msgspec
 
-from fnkit.platform.control.logs.build_lines import BUILD_FILE, BuildPlace, build_end, builds_after
-from fnkit.platform.control.logs.entries import entry_of
-from fnkit.platform.control.logs.segments import PIECE_BYTES, end_of, segments_of, time_of
+from fnkit.platform.control.logs.build_lines import (
+    BUILD_FILE,
+    BuildLogPosition,
+    build_log_end,
+    read_build_lines_after,
+)
+from fnkit.platform.control.logs.entries import parse_entry
+from fnkit.platform.control.logs.segments import CHUNK_BYTES, log_end, segment_numbers, line_time
 from fnkit.platform.control.logs.sources import LogSource
 from fnkit.platform.log_lines import segment_name
-from fnkit.platform.logql.entries import Entry
+from fnkit.platform.logql.entries import LogEntry
 
-__all__ = ["BEGINNING", "Followed", "Follower", "current_end"]
+__all__ = ["START_POSITION", "FollowPosition", "LogFollower", "end_position"]
 
-_LONGEST_LINE: Final = 8 * PIECE_BYTES  # a line of 64 KiB with every character escaped in JSON
+_MAX_LINE_BYTES: Final = 8 * CHUNK_BYTES  # a line of 64 KiB with every character escaped in JSON
 
 
-class Followed(msgspec.Struct, frozen=True, kw_only=True):
+class FollowPosition(msgspec.Struct, frozen=True, kw_only=True):
     """The position up to which the log of a function was read, in its segments and in its build logs."""
 
     segment: int = 0
@@ -29,18 +34,18 @@ class Followed(msgspec.Struct, frozen=True, kw_only=True):
     build_offset: int = 0
 
 
-BEGINNING: Final = Followed()
+START_POSITION: Final = FollowPosition()
 
 
-def current_end(folder: Path) -> Followed:
+def end_position(folder: Path) -> FollowPosition:
     """Return the position after the last line of a function."""
-    position, build = end_of(folder), build_end(folder)
-    return Followed(
+    position, build = log_end(folder), build_log_end(folder)
+    return FollowPosition(
         segment=position.segment, offset=position.offset, build_inode=build.inode, build_offset=build.offset
     )
 
 
-class Follower:
+class LogFollower:
     """Reads the lines of a function that were written since the last read.
 
     Attributes:
@@ -49,91 +54,95 @@ class Follower:
         lost_segments: The number of segments that retention deleted before they were read.
     """
 
-    def __init__(self, source: LogSource, position: Followed = BEGINNING) -> None:
+    def __init__(self, source: LogSource, position: FollowPosition = START_POSITION) -> None:
         self.source = source
-        self.place = position
-        self.lost = 0
+        self.position = position
+        self.lost_segments = 0
 
     def has_more(self) -> bool:
         """Return whether there may be new lines, which costs at most three ``stat`` calls."""
-        folder, position = self.source.folder, self.place
+        folder, position = self.source.folder, self.position
         if position.segment == 0:
-            return bool(segments_of(folder)) or (_size(folder / BUILD_FILE) or 0) != position.build_offset
-        written = _size(folder / segment_name(position.segment))
+            return bool(segment_numbers(folder)) or (_file_size(folder / BUILD_FILE) or 0) != position.build_offset
+        written = _file_size(folder / segment_name(position.segment))
         return (
             written != position.offset
-            or _size(folder / segment_name(position.segment + 1)) is not None
-            or (_size(folder / BUILD_FILE) or 0) != position.build_offset
+            or _file_size(folder / segment_name(position.segment + 1)) is not None
+            or (_file_size(folder / BUILD_FILE) or 0) != position.build_offset
         )
 
-    def read(self, size: int) -> list[Entry]:
+    def read(self, size: int) -> list[LogEntry]:
         """Return the next entries and advance the position. Blocks on disk I/O.
 
         Args:
             size: Stop after about this many bytes, and at the earliest after a complete line.
         """
-        entries = self._builds()
+        entries = self._read_build_entries()
         remaining = size
-        while remaining > 0 and (raw := self._next_lines(remaining)) is not None:
+        while remaining > 0 and (raw := self._read_next_lines(remaining)) is not None:
             remaining -= len(raw)
             for line in raw.split(b"\n"):
-                time = time_of(line)
-                if time is not None and (entry := entry_of(self.source, time, line)) is not None:
+                time = line_time(line)
+                if time is not None and (entry := parse_entry(self.source, time, line)) is not None:
                     entries.append(entry)
         return entries
 
-    def _builds(self) -> list[Entry]:
-        before = BuildPlace(self.place.build_inode, self.place.build_offset)
-        lines, after = builds_after(self.source.folder, before)
+    def _read_build_entries(self) -> list[LogEntry]:
+        before = BuildLogPosition(self.position.build_inode, self.position.build_offset)
+        lines, after = read_build_lines_after(self.source.folder, before)
         if after != before:
-            self.place = msgspec.structs.replace(self.place, build_inode=after.inode, build_offset=after.offset)
+            self.position = msgspec.structs.replace(
+                self.position, build_inode=after.inode, build_offset=after.offset
+            )
         labels = self.source.labels["build"]
-        return [Entry(line.time, line.message, labels, {"generation": str(line.generation)}) for line in lines]
+        return [LogEntry(line.time, line.message, labels, {"generation": str(line.generation)}) for line in lines]
 
-    def _next_lines(self, size: int) -> bytes | None:
+    def _read_next_lines(self, size: int) -> bytes | None:
         """Return complete lines and advance the position; return ``None`` at the end of the log.
 
         At the end of a finished segment, move to the next one and return ``b""``.
         """
-        numbers = segments_of(self.source.folder)
+        numbers = segment_numbers(self.source.folder)
         if not numbers:
             return None
-        if self.place.segment not in numbers:
-            newer = [number for number in numbers if number > self.place.segment]
+        if self.position.segment not in numbers:
+            newer = [number for number in numbers if number > self.position.segment]
             if not newer:
                 return None
-            if self.place.segment:
-                self.lost += max(1, newer[0] - self.place.segment - 1)
-            self._go(newer[0], 0)
+            if self.position.segment:
+                self.lost_segments += max(1, newer[0] - self.position.segment - 1)
+            self._move_to(newer[0], 0)
         # The list of segments must be older than the read: the data plane creates a segment only after it has
         # finished the one before. If the next one was listed, this read sees all of the current one. The other
         # order could skip lines that were written between the read and the listing.
-        following = next((number for number in numbers if number > self.place.segment), None)
-        raw = self._read(max(size, _LONGEST_LINE))
+        following = next((number for number in numbers if number > self.position.segment), None)
+        raw = self._read_segment(max(size, _MAX_LINE_BYTES))
         cut = raw.rfind(b"\n") + 1
         if cut:
-            self._go(self.place.segment, self.place.offset + cut)
+            self._move_to(self.position.segment, self.position.offset + cut)
             return raw[:cut]
         if following is None:
             return None
-        self._go(following, 0)
+        self._move_to(following, 0)
         return b""
 
-    def _read(self, size: int) -> bytes:
+    def _read_segment(self, size: int) -> bytes:
         try:
-            descriptor = os.open(self.source.folder / segment_name(self.place.segment), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(
+                self.source.folder / segment_name(self.position.segment), os.O_RDONLY | os.O_CLOEXEC
+            )
         except OSError:
             return b""
         try:
-            return os.pread(descriptor, size, self.place.offset)
+            return os.pread(descriptor, size, self.position.offset)
         finally:
             os.close(descriptor)
 
-    def _go(self, segment: int, offset: int) -> None:
-        self.place = msgspec.structs.replace(self.place, segment=segment, offset=offset)
+    def _move_to(self, segment: int, offset: int) -> None:
+        self.position = msgspec.structs.replace(self.position, segment=segment, offset=offset)
 
 
-def _size(file: Path) -> int | None:
+def _file_size(file: Path) -> int | None:
     try:
         return file.stat().st_size
     except OSError:

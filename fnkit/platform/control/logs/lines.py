@@ -7,29 +7,29 @@ from dataclasses import dataclass
 from typing import Final
 
 from fnkit.platform.control.logs.answers import LineMetadata, LineValue, StreamResult
-from fnkit.platform.logql.entries import Entry
-from fnkit.platform.logql.pipeline import pipeline
+from fnkit.platform.logql.entries import LogEntry
+from fnkit.platform.logql.pipeline import compile_pipeline
 from fnkit.platform.logql.printing import format_labels
-from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.refusal import QueryError
 from fnkit.platform.logql.syntax import LogQuery
 
-__all__ = ["LINES_MAX", "ChosenLines", "Gathering", "choose_lines"]
+__all__ = ["MAX_LINES", "SelectedLines", "LineCollector", "select_lines"]
 
-LINES_MAX: Final = 5000
+MAX_LINES: Final = 5000
 """Loki's default of ``max_entries_limit_per_query``."""
 
-_BYTES_MAX: Final = 64 * 1024 * 1024
+_MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class ChosenLines:
+class SelectedLines:
     """Streams sorted by labels, and the total number of their lines."""
 
     streams: list[StreamResult]
     count: int
 
 
-class Gathering:
+class LineCollector:
     """Groups lines by stream."""
 
     def __init__(self, *, categorized: bool) -> None:
@@ -43,7 +43,7 @@ class Gathering:
         self._categorized = categorized
         self._streams: dict[str, StreamResult] = {}
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: LogEntry) -> None:
         """Add a line to its stream."""
         self.count += 1
         self.bytes += len(entry.line)
@@ -66,9 +66,9 @@ class Gathering:
         return stream
 
 
-def choose_lines(
-    query: LogQuery, entries: Iterable[Entry], *, limit: int, interval: int, categorized: bool
-) -> ChosenLines:
+def select_lines(
+    query: LogQuery, entries: Iterable[LogEntry], *, limit: int, interval: int, categorized: bool
+) -> SelectedLines:
     """Return the first entries that pass the stages of a query.
 
     Args:
@@ -81,18 +81,18 @@ def choose_lines(
     Raises:
         QueryError: The result is larger than 64 MiB.
     """
-    step = pipeline(query.stages)
-    collector = Gathering(categorized=categorized)
+    step = compile_pipeline(query.stages)
+    collector = LineCollector(categorized=categorized)
     last: int | None = None
     for entry in entries:
         if not step(entry) or (last is not None and abs(entry.time - last) < interval):
             continue
         last = entry.time
         collector.add(entry)
-        if collector.bytes > _BYTES_MAX:
-            raise QueryRefused(
-                f"the answer would be larger than {_BYTES_MAX >> 20} MiB; ask for fewer lines (limit)"
+        if collector.bytes > _MAX_RESULT_BYTES:
+            raise QueryError(
+                f"the answer would be larger than {_MAX_RESULT_BYTES >> 20} MiB; ask for fewer lines (limit)"
             )
         if collector.count == limit:
             break
-    return ChosenLines(collector.streams(), collector.count)
+    return SelectedLines(collector.streams(), collector.count)

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.platform.control.logs.following import Followed
-from fnkit.platform.store.private_file import write_private
+from fnkit.platform.control.logs.following import FollowPosition
+from fnkit.platform.store.private_file import write_private_file
 
 __all__ = ["PushProgress"]
 
 
-class _Written(msgspec.Struct, frozen=True, kw_only=True):
+class _ProgressFile(msgspec.Struct, frozen=True, kw_only=True):
     """The content of the file. If ``receiver`` (the URL) changes, the logs are pushed again from the start."""
 
     receiver: str
-    functions: dict[str, Followed]
+    functions: dict[str, FollowPosition]
 
 
 class PushProgress:
@@ -28,26 +28,26 @@ class PushProgress:
     """
 
     def __init__(self, file: Path, receiver: str) -> None:
-        self.places: dict[str, Followed] = {}
+        self.positions: dict[str, FollowPosition] = {}
         self._file = file
         self._receiver = receiver
 
     def load(self) -> None:
         """Read the file; start from scratch if it is missing, corrupt or of another receiver."""
         try:
-            written = msgspec.json.decode(self._file.read_bytes(), type=_Written)
+            written = msgspec.json.decode(self._file.read_bytes(), type=_ProgressFile)
         except (OSError, msgspec.MsgspecError):
             return
         if written.receiver == self._receiver:
-            self.places = dict(written.functions)
+            self.positions = dict(written.functions)
 
-    def save(self, function_id: str, position: Followed) -> None:
+    def save(self, function_id: str, position: FollowPosition) -> None:
         """Record up to which position a function was pushed."""
-        self.places[function_id] = position
-        content = msgspec.json.encode(_Written(receiver=self._receiver, functions=self.places))
+        self.positions[function_id] = position
+        content = msgspec.json.encode(_ProgressFile(receiver=self._receiver, functions=self.positions))
         with contextlib.suppress(OSError):
-            write_private(self._file, content)
+            write_private_file(self._file, content)
 
-    def forget(self, function_id: str) -> None:
+    def remove(self, function_id: str) -> None:
         """Remove a deleted function; the next save omits it from the file."""
-        self.places.pop(function_id, None)
+        self.positions.pop(function_id, None)

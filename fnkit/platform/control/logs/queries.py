@@ -15,38 +15,38 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.logs.answers import (
-    CATEGORIZED,
+    CATEGORIZE_LABELS,
     IndexStats,
     QueryData,
-    Stats,
-    matrix,
-    scalar,
-    scalar_matrix,
-    vector,
+    QueryStats,
+    to_matrix,
+    to_scalar,
+    to_scalar_matrix,
+    to_vector,
 )
-from fnkit.platform.control.logs.lines import LINES_MAX, choose_lines
-from fnkit.platform.control.logs.presence import present_streams, sizes
-from fnkit.platform.control.logs.reading import QueryWork
-from fnkit.platform.control.logs.segments import Span
-from fnkit.platform.control.logs.sources import LogSource, exact_function, log_sources, select
+from fnkit.platform.control.logs.lines import MAX_LINES, select_lines
+from fnkit.platform.control.logs.presence import active_streams, count_entries
+from fnkit.platform.control.logs.reading import QueryExecution
+from fnkit.platform.control.logs.segments import TimeSpan
+from fnkit.platform.control.logs.sources import LogSource, selected_function_id, log_sources, select_streams
 from fnkit.platform.logql.evaluation import evaluate
-from fnkit.platform.logql.frames import Frame, Moments
+from fnkit.platform.logql.frames import SeriesList, TimeSteps
 from fnkit.platform.logql.parsing import parse_query, parse_selector
-from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.refusal import QueryError
 from fnkit.platform.logql.syntax import LogQuery, Matcher, MetricQuery, Query
 
-__all__ = ["LINES_MAX", "LogQueries", "RangeRequest", "TooManyQueries"]
+__all__ = ["MAX_LINES", "LogQueries", "RangeRequest", "TooManyQueries"]
 
 T = TypeVar("T")
 Direction: TypeAlias = Literal["forward", "backward"]
 
-SERIES_MAX: Final = 500
-POINTS_A_SERIES_MAX: Final = 11_000
-_THREADS: Final = 2
-_WAITING_MAX: Final = 64
+MAX_SERIES: Final = 500
+MAX_POINTS_PER_SERIES: Final = 11_000
+_MAX_THREADS: Final = 2
+_MAX_PENDING_QUERIES: Final = 64
 
 
-class TooManyQueries(QueryRefused):
+class TooManyQueries(QueryError):
     """Too many queries are running or queued. Loki responds with status 429."""
 
     default_code = "too-many-queries"
@@ -88,34 +88,34 @@ class LogQueries:
 
     def __init__(self, context: ControlContext) -> None:
         self._context = context
-        self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="log query")
-        self._under_way: set[Event] = set()
+        self._threads = ThreadPoolExecutor(max_workers=_MAX_THREADS, thread_name_prefix="log query")
+        self._pending: set[Event] = set()
 
     def close(self) -> None:
         """Cancel all queries without waiting for their threads."""
-        for cancelled in self._under_way:
+        for cancelled in self._pending:
             cancelled.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def sources(self, project_id: str | None, query: Query | tuple[Matcher, ...] | None = None) -> list[LogSource]:
         """Return the functions to read: those of the project, or only the one that the query names by id."""
         matchers = query.selector if isinstance(query, LogQuery) else query if isinstance(query, tuple) else ()
-        return log_sources(self._context, project_id, exact_function(matchers))
+        return log_sources(self._context, project_id, selected_function_id(matchers))
 
-    async def range(self, project_id: str | None, request: RangeRequest, cancelled: Event) -> QueryData:
+    async def query_range(self, project_id: str | None, request: RangeRequest, cancelled: Event) -> QueryData:
         """Run a range query.
 
         Raises:
             QueryError: The query is invalid, has too many points or exceeds a limit.
         """
         query = parse_query(request.query)
-        work = QueryWork(self.sources(project_id, query), cancelled)
+        work = QueryExecution(self.sources(project_id, query), cancelled)
         if isinstance(query, LogQuery):
-            return await self._in_thread(lambda: _lines(query, request, work), cancelled)
-        steps = _moments(request)
-        return await self._in_thread(lambda: _numbers(query, steps, work, instant=False), cancelled)
+            return await self._run_in_thread(lambda: _run_log_query(query, request, work), cancelled)
+        steps = _evaluation_steps(request)
+        return await self._run_in_thread(lambda: _run_metric_query(query, steps, work, instant=False), cancelled)
 
-    async def instant(self, project_id: str | None, text: str, time: int, cancelled: Event) -> QueryData:
+    async def query_instant(self, project_id: str | None, text: str, time: int, cancelled: Event) -> QueryData:
         """Run an instant query.
 
         Raises:
@@ -123,16 +123,16 @@ class LogQueries:
         """
         query = parse_query(text)
         if isinstance(query, LogQuery):
-            raise QueryRefused(
+            raise QueryError(
                 "log queries are not supported as an instant query type, please change your query to a range query "
                 "type"
             )
-        work = QueryWork(self.sources(project_id), cancelled)
-        steps = Moments(time, time, 1)
-        return await self._in_thread(lambda: _numbers(query, steps, work, instant=True), cancelled)
+        work = QueryExecution(self.sources(project_id), cancelled)
+        steps = TimeSteps(time, time, 1)
+        return await self._run_in_thread(lambda: _run_metric_query(query, steps, work, instant=True), cancelled)
 
-    async def series(
-        self, project_id: str | None, selectors: list[str], span: Span, cancelled: Event
+    async def list_series(
+        self, project_id: str | None, selectors: list[str], span: TimeSpan, cancelled: Event
     ) -> list[dict[str, str]]:
         """Return the labels of the streams that have lines in a time span.
 
@@ -144,14 +144,14 @@ class LogQueries:
         """
         parsed = [parse_selector(text) for text in selectors] or [()]
         sources = self.sources(project_id)
-        selections = [selection for matchers in parsed for selection in select(sources, matchers)]
+        selections = [selection for matchers in parsed for selection in select_streams(sources, matchers)]
 
         def work() -> list[dict[str, str]]:
             found: dict[str, set[str]] = {}
             for selection in selections:
                 if cancelled.is_set():
                     break
-                active = present_streams(selection.source.folder, selection.streams, span)
+                active = active_streams(selection.source.folder, selection.streams, span)
                 found.setdefault(selection.source.function_id, set()).update(active)
             labels = {source.function_id: source.labels for source in sources}
             return [
@@ -160,62 +160,66 @@ class LogQueries:
                 for stream in sorted(found[function_id])
             ]
 
-        return await self._in_thread(work, cancelled)
+        return await self._run_in_thread(work, cancelled)
 
-    async def stats(self, project_id: str | None, selector: str, span: Span, cancelled: Event) -> IndexStats:
+    async def index_stats(
+        self, project_id: str | None, selector: str, span: TimeSpan, cancelled: Event
+    ) -> IndexStats:
         """Return the number of streams, lines and bytes that a selector matches in a time span."""
-        selections = select(self.sources(project_id), parse_selector(selector))
-        return await self._in_thread(lambda: sizes(selections, span), cancelled)
+        selections = select_streams(self.sources(project_id), parse_selector(selector))
+        return await self._run_in_thread(lambda: count_entries(selections, span), cancelled)
 
-    async def _in_thread(self, work: Callable[[], T], cancelled: Event) -> T:
-        if len(self._under_way) >= _WAITING_MAX:
+    async def _run_in_thread(self, work: Callable[[], T], cancelled: Event) -> T:
+        if len(self._pending) >= _MAX_PENDING_QUERIES:
             raise TooManyQueries("too many outstanding requests")
-        self._under_way.add(cancelled)
+        self._pending.add(cancelled)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
-            self._under_way.discard(cancelled)
+            self._pending.discard(cancelled)
 
 
-def _lines(query: LogQuery, request: RangeRequest, work: QueryWork) -> QueryData:
-    chosen = choose_lines(
+def _run_log_query(query: LogQuery, request: RangeRequest, work: QueryExecution) -> QueryData:
+    chosen = select_lines(
         query,
-        work.read_in_order(query, Span(request.start, request.end), backward=request.direction == "backward"),
+        work.read_in_order(query, TimeSpan(request.start, request.end), backward=request.direction == "backward"),
         limit=request.limit,
         interval=request.interval,
         categorized=request.categorized,
     )
-    stats = Stats.of(lines=work.lines, size=work.bytes, returned=chosen.count, seconds=work.seconds)
-    flags = [CATEGORIZED] if request.categorized else []
+    stats = QueryStats.from_counts(
+        lines=work.lines_read, size=work.bytes_read, returned=chosen.count, seconds=work.elapsed
+    )
+    flags = [CATEGORIZE_LABELS] if request.categorized else []
     return QueryData(result_type="streams", encoding_flags=flags, result=chosen.streams, stats=stats)
 
 
-def _numbers(query: MetricQuery, steps: Moments, work: QueryWork, *, instant: bool) -> QueryData:
-    result = evaluate(query, steps, work.read, work.spend)
-    stats = Stats.of(lines=work.lines, size=work.bytes, returned=0, seconds=work.seconds)
+def _run_metric_query(query: MetricQuery, steps: TimeSteps, work: QueryExecution, *, instant: bool) -> QueryData:
+    result = evaluate(query, steps, work.read, work.charge)
+    stats = QueryStats.from_counts(lines=work.lines_read, size=work.bytes_read, returned=0, seconds=work.elapsed)
     if isinstance(result, float):
         if instant:
-            return QueryData(result_type="scalar", result=scalar(result, steps), stats=stats)
-        return QueryData(result_type="matrix", result=scalar_matrix(result, steps), stats=stats)
-    _check_series(result)
+            return QueryData(result_type="scalar", result=to_scalar(result, steps), stats=stats)
+        return QueryData(result_type="matrix", result=to_scalar_matrix(result, steps), stats=stats)
+    _check_series_count(result)
     if instant:
-        return QueryData(result_type="vector", result=vector(result, steps), stats=stats)
-    return QueryData(result_type="matrix", result=matrix(result, steps), stats=stats)
+        return QueryData(result_type="vector", result=to_vector(result, steps), stats=stats)
+    return QueryData(result_type="matrix", result=to_matrix(result, steps), stats=stats)
 
 
-def _check_series(series_list: Frame) -> None:
-    if len(series_list) > SERIES_MAX:
-        raise QueryRefused(
-            f"maximum number of series ({SERIES_MAX}) reached for a single query; consider reducing query "
+def _check_series_count(series_list: SeriesList) -> None:
+    if len(series_list) > MAX_SERIES:
+        raise QueryError(
+            f"maximum number of series ({MAX_SERIES}) reached for a single query; consider reducing query "
             "cardinality by adding more specific stream selectors, reducing the time range, or aggregating results "
             "with functions like sum(), count() or topk()"
         )
 
 
-def _moments(request: RangeRequest) -> Moments:
-    steps = Moments(request.start, request.end, request.step)
-    if steps.count > POINTS_A_SERIES_MAX:
-        raise QueryRefused(
+def _evaluation_steps(request: RangeRequest) -> TimeSteps:
+    steps = TimeSteps(request.start, request.end, request.step)
+    if steps.count > MAX_POINTS_PER_SERIES:
+        raise QueryError(
             "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step "
             "parameter"
         )

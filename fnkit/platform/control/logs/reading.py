@@ -7,28 +7,28 @@ from collections.abc import Iterable, Iterator
 from threading import Event
 from typing import Final
 
-from fnkit.platform.control.logs.entries import entries_of, in_order, needles_for
-from fnkit.platform.control.logs.segments import Span
-from fnkit.platform.control.logs.sources import LogSource, select
-from fnkit.platform.logql.entries import Entry
+from fnkit.platform.control.logs.entries import read_entries, merge_by_time, encoded_texts
+from fnkit.platform.control.logs.segments import TimeSpan
+from fnkit.platform.control.logs.sources import LogSource, select_streams
+from fnkit.platform.logql.entries import LogEntry
 from fnkit.platform.logql.pipeline import required_texts
-from fnkit.platform.logql.refusal import QueryRefused
+from fnkit.platform.logql.refusal import QueryError
 from fnkit.platform.logql.syntax import LogQuery
 
-__all__ = ["QueryTooSlow", "QueryWork"]
+__all__ = ["QueryTimedOut", "QueryExecution"]
 
-_SECONDS: Final = 60.0  # real time, not platform time; Loki's default as well
-_LINES_A_TURN: Final = 1000
-_NUMBERS_A_TURN: Final = 100_000
+_QUERY_TIMEOUT: Final = 60.0  # real time, not platform time; Loki's default as well
+_LINES_PER_YIELD: Final = 1000
+_NUMBERS_PER_YIELD: Final = 100_000
 
 
-class QueryTooSlow(QueryRefused):
+class QueryTimedOut(QueryError):
     """The query exceeded the time limit. Loki responds with status 504."""
 
     default_code = "query-too-slow"
 
 
-class QueryWork:
+class QueryExecution:
     """Reads the lines of a single query and enforces its limits. Used by a single thread.
 
     Attributes:
@@ -44,19 +44,19 @@ class QueryWork:
             sources: The functions that the query may read.
             cancelled: Set by another thread once the client has disconnected.
         """
-        self.lines = 0
-        self.bytes = 0
-        self.started = time.monotonic()
+        self.lines_read = 0
+        self.bytes_read = 0
+        self.started_at = time.monotonic()
         self._sources = sources
         self._cancelled = cancelled
-        self._numbers = 0
+        self._uncharged_numbers = 0
 
     @property
-    def seconds(self) -> float:
+    def elapsed(self) -> float:
         """The time since the query started."""
-        return time.monotonic() - self.started
+        return time.monotonic() - self.started_at
 
-    def read(self, query: LogQuery, after: int, until: int) -> Iterator[Entry]:
+    def read(self, query: LogQuery, after: int, until: int) -> Iterator[LogEntry]:
         """Yield the lines of a query's selector, function by function.
 
         Args:
@@ -64,31 +64,31 @@ class QueryWork:
             after: Start of the time span in nanoseconds, excluded.
             until: End of the time span in nanoseconds, included.
         """
-        for selection in select(self._sources, query.selector):
-            span = Span(after + 1, until + 1)
-            yield from self._counted(entries_of(selection, span, self._needles(query), backward=False))
+        for selection in select_streams(self._sources, query.selector):
+            span = TimeSpan(after + 1, until + 1)
+            yield from self._count_lines(read_entries(selection, span, self._required_bytes(query), backward=False))
 
-    def read_in_order(self, query: LogQuery, span: Span, *, backward: bool) -> Iterator[Entry]:
+    def read_in_order(self, query: LogQuery, span: TimeSpan, *, backward: bool) -> Iterator[LogEntry]:
         """Yield the lines of a query's selector in a time span, sorted by time over all functions."""
-        required_bytes = self._needles(query)
-        parts: list[Iterable[Entry]] = [
-            entries_of(selection, span, required_bytes, backward=backward)
-            for selection in select(self._sources, query.selector)
+        required_bytes = self._required_bytes(query)
+        parts: list[Iterable[LogEntry]] = [
+            read_entries(selection, span, required_bytes, backward=backward)
+            for selection in select_streams(self._sources, query.selector)
         ]
-        return self._counted(in_order(parts, backward=backward)) if parts else iter(())
+        return self._count_lines(merge_by_time(parts, backward=backward)) if parts else iter(())
 
-    def spend(self, numbers: int) -> None:
+    def charge(self, numbers: int) -> None:
         """Account for work on numbers, which reads no lines.
 
         Raises:
             QueryError: The query was cancelled or exceeded its time limit.
         """
-        self._numbers += numbers
-        if self._numbers > _NUMBERS_A_TURN:
-            self._numbers = 0
-            self.turn()
+        self._uncharged_numbers += numbers
+        if self._uncharged_numbers > _NUMBERS_PER_YIELD:
+            self._uncharged_numbers = 0
+            self.yield_gil()
 
-    def turn(self) -> None:
+    def yield_gil(self) -> None:
         """Let other threads run, the event loop above all, and check cancellation and the time limit.
 
         Without it a query thread holds the GIL for a whole switch interval at a time, which the event loop would
@@ -98,21 +98,21 @@ class QueryWork:
             QueryError: The query was cancelled or exceeded its time limit.
         """
         if self._cancelled.is_set():
-            raise QueryRefused("the request was cancelled by the client")
-        if self.seconds > _SECONDS:
-            raise QueryTooSlow(
+            raise QueryError("the request was cancelled by the client")
+        if self.elapsed > _QUERY_TIMEOUT:
+            raise QueryTimedOut(
                 "request timed out, decrease the duration of the request or add more label matchers (prefer exact "
                 "match over regex match) to reduce the amount of data processed"
             )
         time.sleep(0)  # releases the GIL
 
-    def _needles(self, query: LogQuery) -> tuple[bytes, ...]:
-        return needles_for(required_texts(query.stages))
+    def _required_bytes(self, query: LogQuery) -> tuple[bytes, ...]:
+        return encoded_texts(required_texts(query.stages))
 
-    def _counted(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+    def _count_lines(self, entries: Iterable[LogEntry]) -> Iterator[LogEntry]:
         for entry in entries:
-            self.lines += 1
-            self.bytes += len(entry.line)
-            if not self.lines % _LINES_A_TURN:
-                self.turn()
+            self.lines_read += 1
+            self.bytes_read += len(entry.line)
+            if not self.lines_read % _LINES_PER_YIELD:
+                self.yield_gil()
             yield entry

@@ -13,37 +13,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from fnkit.platform.control.logs.build_lines import BuildPlace
+from fnkit.platform.control.logs.build_lines import BuildLogPosition
 from fnkit.platform.log_lines import parse_time, segment_name, segment_number
 
 __all__ = [
-    "PIECE_BYTES",
-    "Place",
-    "Span",
-    "end_of",
-    "lines_backward",
-    "lines_forward",
-    "pieces",
-    "place_of",
-    "segments_of",
-    "time_of",
+    "CHUNK_BYTES",
+    "SegmentPosition",
+    "TimeSpan",
+    "log_end",
+    "read_backward",
+    "read_forward",
+    "read_chunks",
+    "position_at_time",
+    "segment_numbers",
+    "line_time",
 ]
 
-PIECE_BYTES: Final = 64 * 1024
-_HEAD: Final = b'{"time":"'
-_HEAD_BYTES: Final = 64
-_FOREVER: Final = 2**63
-_HALVING_BYTES: Final = 4096
+CHUNK_BYTES: Final = 64 * 1024
+_LINE_PREFIX: Final = b'{"time":"'
+_PREFIX_READ_BYTES: Final = 64
+_END_OF_TIME: Final = 2**63
+_SEARCH_READ_BYTES: Final = 4096
 
 
-class Place(NamedTuple):
+class SegmentPosition(NamedTuple):
     """A position in the log of a function: the number of a segment and an offset in it."""
 
     segment: int
     offset: int
 
 
-class Span(NamedTuple):
+class TimeSpan(NamedTuple):
     """A time span, optionally limited to the lines before a position.
 
     Attributes:
@@ -55,43 +55,43 @@ class Span(NamedTuple):
 
     start: int
     end: int
-    limit: Place | None = None
-    builds: BuildPlace | None = None
+    segment_limit: SegmentPosition | None = None
+    build_limit: BuildLogPosition | None = None
 
 
-def time_of(line: bytes) -> int | None:
+def line_time(line: bytes) -> int | None:
     """Return the time of a raw line in Unix nanoseconds, or ``None`` if a crash truncated it."""
     # The data plane writes "time" as the first field, so the line need not be decoded.
-    if not line.startswith(_HEAD):
+    if not line.startswith(_LINE_PREFIX):
         return None
-    end = line.find(b'"', len(_HEAD), _HEAD_BYTES)
-    return parse_time(line[len(_HEAD) : end].decode("ascii", "replace")) if end > 0 else None
+    end = line.find(b'"', len(_LINE_PREFIX), _PREFIX_READ_BYTES)
+    return parse_time(line[len(_LINE_PREFIX) : end].decode("ascii", "replace")) if end > 0 else None
 
 
-def lines_forward(folder: Path, span: Span) -> Iterator[tuple[int, bytes]]:
+def read_forward(folder: Path, span: TimeSpan) -> Iterator[tuple[int, bytes]]:
     """Yield the time and bytes of each line, oldest first."""
-    for number in _numbers(folder, span):
-        with _opened(folder, number, span) as (file, size):
-            offset = _find(file, size, span.start)
+    for number in _segments_in_span(folder, span):
+        with _open_segment(folder, number, span) as (file, size):
+            offset = _find_offset(file, size, span.start)
             while offset < size:
-                lines, offset = _whole_lines(file, offset, size)
+                lines, offset = _read_complete_lines(file, offset, size)
                 for line in lines:
-                    if (time := time_of(line)) is None:
+                    if (time := line_time(line)) is None:
                         continue
                     if time >= span.end:
                         return
                     yield time, line
 
 
-def lines_backward(folder: Path, span: Span) -> Iterator[tuple[int, bytes]]:
+def read_backward(folder: Path, span: TimeSpan) -> Iterator[tuple[int, bytes]]:
     """Yield the time and bytes of each line, newest first."""
-    for number in reversed(_numbers(folder, span)):
-        with _opened(folder, number, span) as (file, size):
-            end = _find(file, size, span.end)
+    for number in reversed(_segments_in_span(folder, span)):
+        with _open_segment(folder, number, span) as (file, size):
+            end = _find_offset(file, size, span.end)
             while end > 0:
-                start = _last_lines(file, end)
+                start = _last_chunk_start(file, end)
                 for line in reversed(file.read(start, end).split(b"\n")):
-                    if (time := time_of(line)) is None:
+                    if (time := line_time(line)) is None:
                         continue
                     if time < span.start:
                         return
@@ -99,13 +99,13 @@ def lines_backward(folder: Path, span: Span) -> Iterator[tuple[int, bytes]]:
                 end = start
 
 
-def pieces(folder: Path, span: Span) -> Iterator[bytes]:
+def read_chunks(folder: Path, span: TimeSpan) -> Iterator[bytes]:
     """Yield the bytes of a span in chunks of complete lines, up to 1 MiB each."""
-    for number in _numbers(folder, span):
-        with _opened(folder, number, span) as (file, size):
-            offset, end = _find(file, size, span.start), _find(file, size, span.end)
+    for number in _segments_in_span(folder, span):
+        with _open_segment(folder, number, span) as (file, size):
+            offset, end = _find_offset(file, size, span.start), _find_offset(file, size, span.end)
             while offset < end:
-                chunk = file.read(offset, min(end, offset + 16 * PIECE_BYTES))
+                chunk = file.read(offset, min(end, offset + 16 * CHUNK_BYTES))
                 if not chunk:
                     break
                 cut = chunk.rfind(b"\n") + 1 or len(chunk)
@@ -113,25 +113,25 @@ def pieces(folder: Path, span: Span) -> Iterator[bytes]:
                 offset += cut
 
 
-def end_of(folder: Path) -> Place:
+def log_end(folder: Path) -> SegmentPosition:
     """Return the position after the last line of a function."""
-    numbers = segments_of(folder)
+    numbers = segment_numbers(folder)
     if not numbers:
-        return Place(0, 0)
-    with _opened(folder, numbers[-1], None) as (_, size):
-        return Place(numbers[-1], size)
+        return SegmentPosition(0, 0)
+    with _open_segment(folder, numbers[-1], None) as (_, size):
+        return SegmentPosition(numbers[-1], size)
 
 
-def place_of(folder: Path, target_time: int) -> Place:
+def position_at_time(folder: Path, target_time: int) -> SegmentPosition:
     """Return the position of the first line at or after a time, or of the next line if there is none."""
-    numbers = _numbers(folder, Span(target_time, _FOREVER))
+    numbers = _segments_in_span(folder, TimeSpan(target_time, _END_OF_TIME))
     if not numbers:
-        return end_of(folder)
-    with _opened(folder, numbers[0], None) as (file, size):
-        return Place(numbers[0], _find(file, size, target_time))
+        return log_end(folder)
+    with _open_segment(folder, numbers[0], None) as (file, size):
+        return SegmentPosition(numbers[0], _find_offset(file, size, target_time))
 
 
-class _File:
+class _SegmentFile:
     """An open segment; empty if the file no longer exists."""
 
     def __init__(self, descriptor: int | None) -> None:
@@ -142,7 +142,7 @@ class _File:
 
 
 @contextmanager
-def _opened(folder: Path, number: int, span: Span | None) -> Iterator[tuple[_File, int]]:
+def _open_segment(folder: Path, number: int, span: TimeSpan | None) -> Iterator[tuple[_SegmentFile, int]]:
     """Open a segment and yield it with its size: the current one, or the limit of the span, or 0 if it was deleted.
 
     The size is read once, so that a query does not chase a file to which the data plane keeps appending.
@@ -150,18 +150,18 @@ def _opened(folder: Path, number: int, span: Span | None) -> Iterator[tuple[_Fil
     try:
         descriptor = os.open(folder / segment_name(number), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        yield _File(None), 0
+        yield _SegmentFile(None), 0
         return
     try:
         size = os.fstat(descriptor).st_size
-        if span is not None and span.limit is not None and span.limit.segment == number:
-            size = min(size, span.limit.offset)
-        yield _File(descriptor), size
+        if span is not None and span.segment_limit is not None and span.segment_limit.segment == number:
+            size = min(size, span.segment_limit.offset)
+        yield _SegmentFile(descriptor), size
     finally:
         os.close(descriptor)
 
 
-def segments_of(folder: Path) -> list[int]:
+def segment_numbers(folder: Path) -> list[int]:
     """Return the numbers of a function's segments, oldest first."""
     try:
         names = os.listdir(folder)  # noqa: PTH208  faster than Path objects, for a thousand directories
@@ -170,14 +170,14 @@ def segments_of(folder: Path) -> list[int]:
     return sorted(number for name in names if (number := segment_number(name)) is not None)
 
 
-def _numbers(folder: Path, span: Span) -> list[int]:
+def _segments_in_span(folder: Path, span: TimeSpan) -> list[int]:
     """Return the numbers of the segments that may contain lines of a span, oldest first.
 
     A segment covers the time from its first line to the first line of the next segment; one whose first line is
     truncated or missing has no known start and is included.
     """
-    limit = span.limit.segment if span.limit is not None else None
-    numbers = [number for number in segments_of(folder) if limit is None or number <= limit]
+    limit = span.segment_limit.segment if span.segment_limit is not None else None
+    numbers = [number for number in segment_numbers(folder) if limit is None or number <= limit]
     first_times = [_first_time(folder, number) for number in numbers]
     selected = []
     for index, number in enumerate(numbers):
@@ -189,11 +189,11 @@ def _numbers(folder: Path, span: Span) -> list[int]:
 
 
 def _first_time(folder: Path, number: int) -> int | None:
-    with _opened(folder, number, None) as (file, size):
-        return time_of(file.read(0, min(size, _HEAD_BYTES)))
+    with _open_segment(folder, number, None) as (file, size):
+        return line_time(file.read(0, min(size, _PREFIX_READ_BYTES)))
 
 
-def _find(file: _File, size: int, target_time: int) -> int:
+def _find_offset(file: _SegmentFile, size: int, target_time: int) -> int:
     """Return the offset of the first line at or after a time, or ``size`` if there is none.
 
     This is a binary search over bytes. An offset in the middle of a line stands for the next line, so ``low`` and
@@ -202,24 +202,24 @@ def _find(file: _File, size: int, target_time: int) -> int:
     low, high = 0, size
     while low < high:
         middle = (low + high) // 2
-        start = _line_start(file, middle, high)
-        time = time_of(file.read(start, min(start + _HEAD_BYTES, size))) if start < high else None
+        start = _next_line_start(file, middle, high)
+        time = line_time(file.read(start, min(start + _PREFIX_READ_BYTES, size))) if start < high else None
         while time is None and start < high:  # skip lines that a crash truncated
-            start = _line_start(file, start + 1, high)
-            time = time_of(file.read(start, min(start + _HEAD_BYTES, size))) if start < high else None
+            start = _next_line_start(file, start + 1, high)
+            time = line_time(file.read(start, min(start + _PREFIX_READ_BYTES, size))) if start < high else None
         if time is not None and time < target_time:
             low = start + 1
         else:
             high = middle
-    return _line_start(file, low, size)
+    return _next_line_start(file, low, size)
 
 
-def _line_start(file: _File, offset: int, end: int) -> int:
+def _next_line_start(file: _SegmentFile, offset: int, end: int) -> int:
     """Return the offset of the first line that starts at or after an offset, or ``end`` if there is none."""
     if offset <= 0:
         return 0
     # Search from the byte before: a newline there means that a line starts exactly at the offset.
-    position, length = offset - 1, _HALVING_BYTES
+    position, length = offset - 1, _SEARCH_READ_BYTES
     while position < end:
         chunk = file.read(position, min(end, position + length))
         found = chunk.find(b"\n")
@@ -232,22 +232,22 @@ def _line_start(file: _File, offset: int, end: int) -> int:
     return end
 
 
-def _last_lines(file: _File, end: int) -> int:
+def _last_chunk_start(file: _SegmentFile, end: int) -> int:
     """Return the start of the last chunk of complete lines before the offset ``end``.
 
     The chunk has at least one line, so it grows beyond the usual size for a longer line.
     """
-    length = PIECE_BYTES
+    length = CHUNK_BYTES
     while True:
-        start = _line_start(file, max(0, end - length), end)
+        start = _next_line_start(file, max(0, end - length), end)
         if start < end or end == 0:
             return start
         length *= 2
 
 
-def _whole_lines(file: _File, offset: int, size: int) -> tuple[list[bytes], int]:
+def _read_complete_lines(file: _SegmentFile, offset: int, size: int) -> tuple[list[bytes], int]:
     """Return the complete lines of the chunk at a line start, and the offset of the next chunk."""
-    length = PIECE_BYTES
+    length = CHUNK_BYTES
     while True:
         chunk = file.read(offset, min(size, offset + length))
         if cut := chunk.rfind(b"\n") + 1:

@@ -14,15 +14,23 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.logql.filters import selects
+from fnkit.platform.logql.filters import selector_predicate
 from fnkit.platform.logql.syntax import Matcher
 from fnkit.platform.records.function import FunctionRecord
 
-__all__ = ["LABELS", "STREAMS", "LogSource", "Selection", "exact_function", "log_sources", "select"]
+__all__ = [
+    "LABEL_NAMES",
+    "STREAM_NAMES",
+    "LogSource",
+    "StreamSelection",
+    "selected_function_id",
+    "log_sources",
+    "select_streams",
+]
 
-STREAMS: Final = ("stdout", "stderr", "system", "build")
+STREAM_NAMES: Final = ("stdout", "stderr", "system", "build")
 RESOURCE_TYPE: Final = "serverless_function"
-LABELS: Final = ("project_id", "region", "resource_id", "resource_name", "resource_type", "stream")
+LABEL_NAMES: Final = ("project_id", "region", "resource_id", "resource_name", "resource_type", "stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ class LogSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class StreamSelection:
     """A function and the streams of it that a selector matches."""
 
     source: LogSource
@@ -50,22 +58,27 @@ def log_sources(context: ControlContext, project_id: str | None, function_id: st
         project_id: Limits the result to a project; ``None`` allows all projects.
         function_id: Limits the result to a function.
     """
-    return [_source(context.layout.logs, record) for record in _records(context, project_id, function_id)]
+    return [
+        _log_source(context.layout.logs_dir, record)
+        for record in _function_records(context, project_id, function_id)
+    ]
 
 
-def _records(context: ControlContext, project_id: str | None, function_id: str | None) -> Iterator[FunctionRecord]:
+def _function_records(
+    context: ControlContext, project_id: str | None, function_id: str | None
+) -> Iterator[FunctionRecord]:
     functions = context.store.functions
     if function_id is not None:
         record = functions.get(function_id)
         if record is not None and project_id in (None, record.project_id):
             yield record
     elif project_id is not None:
-        yield from functions.every(project_id=project_id)
+        yield from functions.all(project_id=project_id)
     else:
-        yield from functions.every()
+        yield from functions.all()
 
 
-def _source(logs: Path, record: FunctionRecord) -> LogSource:
+def _log_source(logs: Path, record: FunctionRecord) -> LogSource:
     labels = {
         "project_id": record.project_id,
         "region": record.region,
@@ -73,20 +86,20 @@ def _source(logs: Path, record: FunctionRecord) -> LogSource:
         "resource_name": record.name,
         "resource_type": RESOURCE_TYPE,
     }
-    return LogSource(record.id, logs / record.id, {stream: {**labels, "stream": stream} for stream in STREAMS})
+    return LogSource(record.id, logs / record.id, {stream: {**labels, "stream": stream} for stream in STREAM_NAMES})
 
 
-def exact_function(matchers: tuple[Matcher, ...]) -> str | None:
+def selected_function_id(matchers: tuple[Matcher, ...]) -> str | None:
     """Return the function id that a selector requires with ``resource_id="…"``, or ``None``."""
     return next((m.value for m in matchers if m.name == "resource_id" and m.operator == "=" and m.value), None)
 
 
-def select(sources: list[LogSource], matchers: tuple[Matcher, ...]) -> list[Selection]:
+def select_streams(sources: list[LogSource], matchers: tuple[Matcher, ...]) -> list[StreamSelection]:
     """Return the functions and streams that a selector matches."""
-    is_selected = selects(matchers)
-    selections = [Selection(source, _streams(source, is_selected)) for source in sources]
+    is_selected = selector_predicate(matchers)
+    selections = [StreamSelection(source, _selected_streams(source, is_selected)) for source in sources]
     return [selection for selection in selections if selection.streams]
 
 
-def _streams(source: LogSource, is_selected: Callable[[Mapping[str, str]], bool]) -> frozenset[str]:
+def _selected_streams(source: LogSource, is_selected: Callable[[Mapping[str, str]], bool]) -> frozenset[str]:
     return frozenset(stream for stream, labels in source.labels.items() if is_selected(labels))

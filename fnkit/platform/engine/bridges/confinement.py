@@ -22,10 +22,10 @@ else:
     import roots
 
 
-_DESCRIPTORS = 4096
+_MAX_DESCRIPTORS = 4096
 
 
-class Settings:
+class SandboxSettings:
     """The settings of an instance that concern its sandbox, with sizes in bytes."""
 
     def __init__(self, values: dict[str, object]) -> None:
@@ -55,20 +55,20 @@ def prepare(level: str, root: str, cgroups: list[str], deferred_mounts: list[str
     # The process joins by itself while it can: the files of the groups are out of reach once the root has
     # changed.
     for path in cgroups:
-        processes.write(path, "0")
+        processes.write_kernel_file(path, "0")
     os.setsid()
     if not processes.has_namespaces(level):
-        processes.adopt_orphans()
+        processes.become_subreaper()
         return
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS)
     roots.mount_disk(root)
-    os.mkdir(root + roots.CODE)
+    os.mkdir(root + roots.CODE_PATH)
     for directory in deferred_mounts:
-        roots.bind_folder(directory, root)
-    roots.mount_processes(root)
+        roots.bind_directory(directory, root)
+    roots.mount_proc(root)
 
 
-def confine(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None:
+def confine(settings: SandboxSettings, root: str, descriptors: tuple[int, ...]) -> None:
     """Complete the sandbox. After this no code of the process can undo it.
 
     Args:
@@ -76,81 +76,82 @@ def confine(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None
         root: The root directory built by the zygote.
         descriptors: The stdout and stderr pipes. They are given to the instance's user so that it can reopen them.
     """
-    _enter(settings, root, descriptors)
-    _close(settings)
+    _enter_root(settings, root, descriptors)
+    _drop_privileges(settings)
 
 
-def confine_zygote(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None:
+def confine_zygote(settings: SandboxSettings, root: str, descriptors: tuple[int, ...]) -> None:
     """Complete the sandbox of a deployment zygote: that of an instance, but able to give each fork its own.
 
     The zygote gets capabilities over a user namespace that contains only itself and its forks, and keeps the system
     calls that confine forks. Not possible at level ``landlock``: its rules name the inode of ``/proc/self``, which
     is another one in a fork.
     """
-    _enter(settings, root, descriptors)
+    _enter_root(settings, root, descriptors)
     if sys.platform != "linux":
         return
-    _keep_down()
+    _set_process_attributes()
     # The user namespace comes before the others, so that its owner, the function's user, has capabilities over
     # them. A PID namespace takes effect in the next fork only, and its /proc has to be mounted from inside.
     if processes.has_namespaces(settings.level):
         processes.enter_user_namespace()
         kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
-        processes.go_on_as_process_1()
-        roots.mount_processes("")
-    if settings.level == "namespaces" and _counts_processes_by_namespace():
+        processes.continue_as_pid_1()
+        roots.mount_proc("")
+    if settings.level == "namespaces" and _is_nproc_per_user_namespace():
         resource.setrlimit(
             resource.RLIMIT_NPROC, (settings.processes, resource.getrlimit(resource.RLIMIT_NPROC)[1])
         )
     if settings.filter:
-        filters.restrict_calls(allow_sandbox_calls=True)
+        filters.restrict_system_calls(allow_sandbox_calls=True)
 
 
 def prepare_fork(level: str, deferred_mounts: list[str]) -> None:
     """Mount a disk and ``/proc`` in namespaces of its own, for a fork of a deployment zygote."""
     os.setsid()
     if not processes.has_namespaces(level):
-        processes.adopt_orphans()
+        processes.become_subreaper()
         return
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS)
     # The new disk hides the code and the deferred mounts. Descriptors opened before keep them reachable.
     hidden = [
-        (directory, os.open(directory, os.O_PATH | os.O_CLOEXEC)) for directory in (roots.CODE, *deferred_mounts)
+        (directory, os.open(directory, os.O_PATH | os.O_CLOEXEC))
+        for directory in (roots.CODE_PATH, *deferred_mounts)
     ]
     roots.mount_disk("")
     for directory, descriptor in hidden:
         os.makedirs(directory, exist_ok=True)
         kernel.bind(f"/proc/self/fd/{descriptor}", directory, readonly=True)
         os.close(descriptor)
-    roots.mount_processes("")
+    roots.mount_proc("")
 
 
-def confine_fork(settings: Settings) -> None:
+def confine_fork(settings: SandboxSettings) -> None:
     """Complete the sandbox of a fork of a deployment zygote: drop what the zygote was allowed in order to fork."""
     if sys.platform != "linux":
         return
-    _keep_down()
-    if settings.level == "namespaces" and _counts_processes_by_namespace():
+    _set_process_attributes()
+    if settings.level == "namespaces" and _is_nproc_per_user_namespace():
         # The zygote lowered its soft limit only. It is raised again before this fork gets a user namespace, and a
         # count, of its own: it would otherwise bound the sum over all forks.
         hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
         resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
-    _close(settings)
+    _drop_privileges(settings)
 
 
-def _enter(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None:
+def _enter_root(settings: SandboxSettings, root: str, descriptors: tuple[int, ...]) -> None:
     """Change to the root, the limits and the user of the instance."""
     own_root = processes.has_namespaces(settings.level)
     if own_root:
         if settings.disk_folder:
-            for name, path in (("tmp", "/tmp"), ("app", roots.HOME)):
+            for name, path in (("tmp", "/tmp"), ("app", roots.HOME_PATH)):
                 kernel.bind(f"{settings.disk_folder}/{name}", root + path, readonly=False)
-        kernel.bind(settings.code, root + roots.CODE, readonly=True)
+        kernel.bind(settings.code, root + roots.CODE_PATH, readonly=True)
         if settings.uid and os.geteuid() == 0:
-            os.chown(root + roots.HOME, settings.uid, settings.uid)
+            os.chown(root + roots.HOME_PATH, settings.uid, settings.uid)
         kernel.sethostname(settings.hostname)
         kernel.change_root(root)
-    _limit(settings)
+    _set_limits(settings)
     if settings.uid and own_root and os.geteuid() == 0:
         for descriptor in descriptors:
             os.fchown(descriptor, settings.uid, settings.uid)
@@ -162,7 +163,7 @@ def _enter(settings: Settings, root: str, descriptors: tuple[int, ...]) -> None:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # cleared by setresuid; /proc/self belongs to root without it
 
 
-def _keep_down() -> None:
+def _set_process_attributes() -> None:
     """Set the process attributes that a change of user or namespace clears, or that later steps require.
 
     No new privileges: required for seccomp and landlock without capabilities. The parent-death signal is cleared
@@ -173,54 +174,58 @@ def _keep_down() -> None:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _close(settings: Settings) -> None:
+def _drop_privileges(settings: SandboxSettings) -> None:
     """Drop what is left: capabilities, then access to files and system calls, as the level requires."""
     if sys.platform != "linux":
         return
-    if settings.level == "namespaces" and _counts_processes_by_namespace():
+    if settings.level == "namespaces" and _is_nproc_per_user_namespace():
         # RLIMIT_NPROC counts a user's processes per user namespace, so a new one counts the instance's alone. The
         # limit is set inside it: set before, it would also bound the sum over all instances of the user.
         processes.enter_user_namespace()
-        _lower(resource.RLIMIT_NPROC, settings.processes)
+        _lower_limit(resource.RLIMIT_NPROC, settings.processes)
     # The order is fixed: entering a user namespace grants capabilities, so they are dropped after it; the
     # system-call filter comes last because it refuses calls used above.
     kernel.drop_capabilities()
-    _keep_down()
+    _set_process_attributes()
     if settings.level == "landlock":
-        filters.restrict_files(_readable(settings), [settings.home, *_SINKS], _RANDOM)
+        filters.restrict_files(_readable_paths(settings), [settings.home, *_WRITABLE_DEVICES], _READABLE_DEVICES)
     if settings.filter:
-        filters.restrict_calls()
+        filters.restrict_system_calls()
 
 
-def _readable(settings: Settings) -> list[str]:
-    system = [f"/{name}" for name in roots.SYSTEM] + [f"/etc/{name}" for name in roots.ETC]
-    return [*system, *_PROC, settings.code, *roots.interpreter_folders()]
+def _readable_paths(settings: SandboxSettings) -> list[str]:
+    system = [f"/{name}" for name in roots.SYSTEM_DIRECTORIES] + [f"/etc/{name}" for name in roots.ETC_ENTRIES]
+    return [*system, *_PROC_PATHS, settings.code, *roots.interpreter_directories()]
 
 
-_SINKS = ("/dev/null", "/dev/zero", "/dev/full")
-_RANDOM = ("/dev/random", "/dev/urandom")
-_PROC = tuple(
+_WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
+_READABLE_DEVICES = ("/dev/random", "/dev/urandom")
+_PROC_PATHS = tuple(
     "/proc/" + name for name in ("self", "cpuinfo", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
 )
 
 
-def _limit(settings: Settings) -> None:
+def _set_limits(settings: SandboxSettings) -> None:
     """Set the limits per process. Where there are cgroups, they limit memory and processes."""
-    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _DESCRIPTORS, resource.RLIMIT_FSIZE: settings.disk}
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: _MAX_DESCRIPTORS,
+        resource.RLIMIT_FSIZE: settings.disk,
+    }
     if settings.level not in ("cgroup", "none"):
         limits[resource.RLIMIT_DATA] = settings.memory
     for kind, wanted in limits.items():
-        _lower(kind, wanted)
+        _lower_limit(kind, wanted)
 
 
-def _lower(kind: int, wanted: int) -> None:
+def _lower_limit(limit: int, wanted: int) -> None:
     """Set the soft and the hard limit, no higher than the current hard limit."""
-    hard = resource.getrlimit(kind)[1]
+    hard = resource.getrlimit(limit)[1]
     value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(kind, (value, value))
+    resource.setrlimit(limit, (value, value))
 
 
-def _counts_processes_by_namespace() -> bool:
+def _is_nproc_per_user_namespace() -> bool:
     """Return whether RLIMIT_NPROC counts per user namespace (Linux 5.14), not per user of the machine."""
     major, minor = os.uname().release.split(".")[:2]
     return (int(major), int(minor)) >= (5, 14)

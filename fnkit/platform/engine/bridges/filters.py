@@ -17,11 +17,11 @@ else:
     import kernel
 
 
-_FILE_EXECUTE, _FILE_WRITE, _FILE_READ, _DIR_READ = 1, 2, 4, 8
-_READ = _FILE_EXECUTE | _FILE_READ | _DIR_READ
-_ALL_V1 = (1 << 13) - 1
-_REFER, _TRUNCATE, _IOCTL = 1 << 13, 1 << 14, 1 << 15
-_ONLY_FILES = _FILE_EXECUTE | _FILE_WRITE | _FILE_READ | _TRUNCATE | _IOCTL
+_RIGHT_EXECUTE, _RIGHT_WRITE, _RIGHT_READ, _RIGHT_READ_DIRECTORY = 1, 2, 4, 8
+_READ_RIGHTS = _RIGHT_EXECUTE | _RIGHT_READ | _RIGHT_READ_DIRECTORY
+_ALL_RIGHTS_V1 = (1 << 13) - 1
+_RIGHT_REFER, _RIGHT_TRUNCATE, _RIGHT_IOCTL = 1 << 13, 1 << 14, 1 << 15
+_FILE_RIGHTS = _RIGHT_EXECUTE | _RIGHT_WRITE | _RIGHT_READ | _RIGHT_TRUNCATE | _RIGHT_IOCTL
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 2
 _ATTRIBUTE_SIZES = ((6, 24), (4, 16), (1, 8))  # by ABI version: ports were added in 4, scopes in 6
 _PATH_BENEATH = 1
@@ -53,8 +53,8 @@ def restrict_files(readable: list[str], writable: list[str], devices: tuple[str,
     version = landlock_version()
     if version < 1:
         raise OSError(errno.ENOSYS, "landlock is not available")
-    handled = _ALL_V1
-    for since, right in ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL)):
+    handled = _ALL_RIGHTS_V1
+    for since, right in ((2, _RIGHT_REFER), (3, _RIGHT_TRUNCATE), (5, _RIGHT_IOCTL)):
         if version >= since:
             handled |= right
     attributes = struct.pack("=QQQ", handled, 0, _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
@@ -62,15 +62,15 @@ def restrict_files(readable: list[str], writable: list[str], devices: tuple[str,
     ruleset = kernel.syscall(kernel.LANDLOCK_CREATE_RULESET, ctypes.c_char_p(attributes), size, 0)
     try:
         for path in (*readable, *devices):
-            _allow(ruleset, path, _READ & handled)
+            _allow_path(ruleset, path, _READ_RIGHTS & handled)
         for path in writable:
-            _allow(ruleset, path, handled)
+            _allow_path(ruleset, path, handled)
         kernel.syscall(kernel.LANDLOCK_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
 
 
-def _allow(ruleset: int, path: str, rights: int) -> None:
+def _allow_path(ruleset: int, path: str, rights: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -78,7 +78,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
     try:
         # Rights of directories are refused for files (EINVAL).
         if not os.path.isdir(path):
-            rights &= _ONLY_FILES
+            rights &= _FILE_RIGHTS
         rule = struct.pack("=Qi", rights, descriptor)
         kernel.syscall(kernel.LANDLOCK_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.c_char_p(rule), 0)
     finally:
@@ -87,7 +87,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 # System-call numbers by machine: (AUDIT_ARCH, clone, clone3, refused calls). The refused calls create namespaces
 # and mounts, load keys, modules and BPF programs, inspect other processes, or set the machine's clock and name.
-_MACHINES = {
+_CALL_NUMBERS = {
     "x86_64": (
         0xC000003E, 56, 435,
         (101, 103, 155, 161, 163, 164, 165, 166, 167, 168, 169, 170, 171, 175, 176, 179, 227, 246, 248, 249, 250,
@@ -99,44 +99,44 @@ _MACHINES = {
          97, 241, 265, 268, 270, 271, 273, 294, 280, 282, 425, 428, 429, 430, 432, 442),
     ),
 }  # fmt: skip
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+_BPF_LOAD, _BPF_JUMP_EQUAL, _BPF_JUMP_AT_LEAST, _BPF_JUMP_ANY_BIT, _BPF_RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_SECCOMP_ALLOW, _SECCOMP_ERRNO, _SECCOMP_KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32_BIT = 0x40000000
 
 
 # mount, setns, unshare: a deployment zygote needs them to confine its forks
-_CONFINING = {"x86_64": (165, 308, 272), "aarch64": (40, 268, 97)}
+_SANDBOX_CALLS = {"x86_64": (165, 308, 272), "aarch64": (40, 268, 97)}
 
 
-def _program(allowed: tuple[int, ...] = ()) -> bytes:
+def _build_program(allowed: tuple[int, ...] = ()) -> bytes:
     # Classic BPF over struct seccomp_data (seccomp(2)): each instruction is (code, jump if true, jump if false,
     # operand). The architecture is checked first because call numbers differ between architectures, then the x32
     # ABI, whose numbers alias those of x86-64.
     # clone3 takes its flags by pointer, which a filter cannot read: it fails with ENOSYS, and the C library falls
     # back to clone, whose flags are checked for CLONE_NEWUSER at the end.
-    architecture, clone, clone3, refused = _MACHINES[os.uname().machine]
+    architecture, clone, clone3, refused = _CALL_NUMBERS[os.uname().machine]
     code = [
-        (_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, 0), (_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
-        (_EQUAL, 0, 1, clone3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
+        (_BPF_LOAD, 0, 0, 4), (_BPF_JUMP_EQUAL, 1, 0, architecture), (_BPF_RETURN, 0, 0, _SECCOMP_KILL),
+        (_BPF_LOAD, 0, 0, 0), (_BPF_JUMP_AT_LEAST, 0, 1, _X32_BIT), (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS),
+        (_BPF_JUMP_EQUAL, 0, 1, clone3), (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS),
     ]  # fmt: skip
     for number in refused:
         if number in allowed:
             continue
-        code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
+        code += [(_BPF_JUMP_EQUAL, 0, 1, number), (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.EPERM)]
     code += [
-        (_EQUAL, 0, 3, clone), (_LOAD, 0, 0, 16), (_ANY_BIT, 0, 1, kernel.CLONE_NEWUSER),
-        (_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW),
+        (_BPF_JUMP_EQUAL, 0, 3, clone), (_BPF_LOAD, 0, 0, 16), (_BPF_JUMP_ANY_BIT, 0, 1, kernel.CLONE_NEWUSER),
+        (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.EPERM), (_BPF_RETURN, 0, 0, _SECCOMP_ALLOW),
     ]  # fmt: skip
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-_KNOWN = os.uname().machine in _MACHINES
-_PROGRAM = _program() if _KNOWN else b""  # built once per zygote, not per instance
-_ZYGOTE_PROGRAM = _program(_CONFINING[os.uname().machine]) if _KNOWN else b""
+_IS_KNOWN_MACHINE = os.uname().machine in _CALL_NUMBERS
+_PROGRAM = _build_program() if _IS_KNOWN_MACHINE else b""  # built once per zygote, not per instance
+_ZYGOTE_PROGRAM = _build_program(_SANDBOX_CALLS[os.uname().machine]) if _IS_KNOWN_MACHINE else b""
 
 
-def restrict_calls(*, allow_sandbox_calls: bool = False) -> None:
+def restrict_system_calls(*, allow_sandbox_calls: bool = False) -> None:
     """Install the system-call filter: refused calls fail with ``EPERM``.
 
     Args:

@@ -28,7 +28,7 @@ MESSAGE = struct.Struct("!4sIi")
 READY, FORK, FORK_FAILED, EXIT, KILL = b"REDY", b"FORK", b"FAIL", b"EXIT", b"KILL"
 
 
-class Zygote:
+class ForkServer:
     """Forks on demand and reports which forks have ended.
 
     Single-threaded: a fork copies only the calling thread, and locks held by other threads would stay locked in it.
@@ -49,15 +49,15 @@ class Zygote:
         self.control = control
         self.namespaces = namespaces
         self.run_child = run_child
-        self.numbers = {}  # type: dict[int, int]
-        self.own_pids = -1
+        self.numbers_by_pid = {}  # type: dict[int, int]
+        self.own_pid_namespace = -1
 
     def run(self) -> None:
         """Serve messages until the data plane closes its end."""
         if not self.namespaces:
-            processes.adopt_orphans()
+            processes.become_subreaper()
         else:
-            self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
+            self.own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
         # SIGCHLD must interrupt poll. A wakeup descriptor is written by the C-level signal handler, so no signal
         # is lost between reaping and the next poll. SIGCHLD needs a Python handler for that; it does nothing.
         wakeup_reader, wakeup_writer = socket.socketpair()
@@ -72,17 +72,17 @@ class Zygote:
         poller = select.poll()
         poller.register(self.control, select.POLLIN)
         poller.register(wakeup_reader, select.POLLIN)
-        self.tell(READY, 0, 0)
+        self.send(READY, 0, 0)
         while True:
             for descriptor, _ in poller.poll():
                 if descriptor == wakeup_reader.fileno():
                     wakeup_reader.recv(4096)
                     self.reap()
-                elif not self.hear(wakeup_reader, wakeup_writer):
-                    self.end_all()
+                elif not self.receive(wakeup_reader, wakeup_writer):
+                    self.kill_all()
                     return
 
-    def tell(self, kind: bytes, number: int, value: int) -> None:
+    def send(self, kind: bytes, number: int, value: int) -> None:
         """Send one message.
 
         A broken connection is no error here: ``receive`` returns ``False`` next, and the caller then kills all
@@ -100,23 +100,23 @@ class Zygote:
                 return
             if pid == 0:
                 break
-            number = self.numbers.pop(pid, None)
+            number = self.numbers_by_pid.pop(pid, None)
             if number is not None:
-                self.tell(EXIT, number, status)
+                self.send(EXIT, number, status)
         if not self.namespaces:
-            self.end_orphans()
+            self.kill_orphans()
 
-    def end_orphans(self) -> None:
+    def kill_orphans(self) -> None:
         """Kill processes whose instance has ended. They were reparented to this process, as their children will be.
 
         In a PID namespace the kernel does this when process 1 ends.
         """
-        for pid in processes.children():
-            if pid not in self.numbers:
+        for pid in processes.list_children():
+            if pid not in self.numbers_by_pid:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
 
-    def hear(self, wakeup_reader: socket.socket, wakeup_writer: socket.socket) -> bool:
+    def receive(self, wakeup_reader: socket.socket, wakeup_writer: socket.socket) -> bool:
         """Handle one message. Return ``False`` when the data plane has closed its end."""
         try:
             received, ancillary, _, _ = self.control.recvmsg(MESSAGE.size, socket.CMSG_SPACE(12))
@@ -142,24 +142,24 @@ class Zygote:
         A process id stays in the table until its process is reaped, and the kernel does not reuse it before that:
         no unrelated process can be hit.
         """
-        for pid, known in self.numbers.items():
+        for pid, known in self.numbers_by_pid.items():
             if known == number:
                 if not self.namespaces:
                     with contextlib.suppress(OSError):  # before setsid it leads no process group
                         os.killpg(pid, signal.SIGKILL)
                 os.kill(pid, signal.SIGKILL)
 
-    def end_all(self) -> None:
+    def kill_all(self) -> None:
         """Kill and reap all children."""
-        for number in list(self.numbers.values()):
+        for number in list(self.numbers_by_pid.values()):
             self.kill(number)
-        self.numbers.clear()
+        self.numbers_by_pid.clear()
         with contextlib.suppress(ChildProcessError):
             while True:
                 if self.namespaces:
                     os.waitpid(-1, 0)
                     continue
-                self.end_orphans()  # in each round: a process that ends leaves its children to this one
+                self.kill_orphans()  # in each round: a process that ends leaves its children to this one
                 if os.waitpid(-1, os.WNOHANG)[0] == 0:
                     time.sleep(0.005)
 
@@ -172,8 +172,8 @@ class Zygote:
             wakeup_sockets: Closed in the child.
         """
         try:
-            if self.own_pids >= 0:
-                processes.separate_processes()
+            if self.own_pid_namespace >= 0:
+                processes.unshare_pid_namespace()
             pid = os.fork()
             if pid == 0:
                 # The child shares the zygote's descriptors: it must not write to the wakeup socket, nor read fork
@@ -181,21 +181,21 @@ class Zygote:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 if not self.namespaces:
-                    processes.adopt_orphans()
+                    processes.become_subreaper()
                 for sock in wakeup_sockets:
                     sock.close()
                 self.control.close()
-                if self.own_pids >= 0:
-                    os.close(self.own_pids)
+                if self.own_pid_namespace >= 0:
+                    os.close(self.own_pid_namespace)
                 self.run_child(descriptors)
-            self.numbers[pid] = number
-            self.tell(FORK, number, pid)
+            self.numbers_by_pid[pid] = number
+            self.send(FORK, number, pid)
         except OSError as error:
-            self.tell(FORK_FAILED, number, error.errno or 0)
+            self.send(FORK_FAILED, number, error.errno or 0)
         finally:
-            if self.own_pids >= 0:
+            if self.own_pid_namespace >= 0:
                 # Also after a failed fork: the kernel refuses a second unshare (EINVAL) while the namespace for
                 # children differs from the process's own.
-                processes.return_to_processes(self.own_pids)
+                processes.restore_pid_namespace(self.own_pid_namespace)
             for descriptor in descriptors:
                 os.close(descriptor)

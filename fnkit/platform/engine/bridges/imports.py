@@ -11,10 +11,10 @@ import importlib.util
 import os
 import typing
 
-_FILES_MAX = 500  # modules of the function that are read at most
+_MAX_FILES = 500  # modules of the function that are read at most
 
 
-class Import:
+class HandlerImport:
     """``import name`` or ``from name import attribute``, of a module that is not one of the function's own."""
 
     __slots__ = ("attributes", "name")
@@ -24,22 +24,22 @@ class Import:
         self.attributes = attributes
 
 
-class Reader:
+class ImportCollector:
     """Follows the function's own modules in import order and lists the other modules that they import."""
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.found = []  # type: list[Import]
+        self.imports = []  # type: list[HandlerImport]
         self._seen = set()  # type: set[str]
 
-    def read(self, path: str, package: str) -> None:
+    def collect(self, path: str, package: str) -> None:
         """Read a file and the function's own modules that it imports.
 
         Args:
             path: The file.
             package: The package that the module belongs to; empty for none.
         """
-        if path in self._seen or len(self._seen) >= _FILES_MAX:
+        if path in self._seen or len(self._seen) >= _MAX_FILES:
             return
         self._seen.add(path)
         try:
@@ -47,23 +47,23 @@ class Reader:
                 tree = ast.parse(file.read())
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             return  # the import of the handler reports it
-        for node in _top_level(tree.body):
+        for node in _top_level_imports(tree.body):
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    self._reach(alias.name, ())
+                    self._add_import(alias.name, ())
             else:
                 names = tuple(alias.name for alias in node.names if alias.name != "*")
-                self._reach(_absolute(node.module or "", node.level, package), names)
+                self._add_import(_absolute_name(node.module or "", node.level, package), names)
 
-    def _reach(self, name: str, attributes: tuple[str, ...]) -> None:
+    def _add_import(self, name: str, attributes: tuple[str, ...]) -> None:
         top = name.partition(".")[0]
-        directory = self._own_folder(top) if top else None
+        directory = self._own_directory(top) if top else None
         if directory is not None:
-            self._follow(directory, name.split("."), attributes)
+            self._collect_own_module(directory, name.split("."), attributes)
         elif top:
-            self.found.append(Import(name, attributes))
+            self.imports.append(HandlerImport(name, attributes))
 
-    def _own_folder(self, top: str) -> str | None:
+    def _own_directory(self, top: str) -> str | None:
         """Return the directory of one of the function's own modules, ``None`` for other modules."""
         try:
             spec = importlib.util.find_spec(top)
@@ -73,39 +73,39 @@ class Reader:
             return None
         locations = list(spec.submodule_search_locations or ()) or [spec.origin or ""]
         directory = os.path.dirname(locations[0])
-        return directory if is_own(locations[0], self.root) else None
+        return directory if is_own_module(locations[0], self.root) else None
 
-    def _follow(self, directory: str, parts: list[str], attributes: tuple[str, ...]) -> None:
+    def _collect_own_module(self, directory: str, parts: list[str], attributes: tuple[str, ...]) -> None:
         """Read a module of the function, after its parent packages, then the submodules among its attributes."""
         path = directory
         for depth, part in enumerate(parts, 1):
             path = os.path.join(path, part)
-            self._read_module(path, parts[:depth])
+            self._collect_file(path, parts[:depth])
         for attribute in attributes:
-            self._read_module(os.path.join(path, attribute), [*parts, attribute])
+            self._collect_file(os.path.join(path, attribute), [*parts, attribute])
 
-    def _read_module(self, path: str, parts: list[str]) -> None:
+    def _collect_file(self, path: str, parts: list[str]) -> None:
         package_file = os.path.join(path, "__init__.py")
         if os.path.isfile(package_file):
-            self.read(package_file, ".".join(parts))
+            self.collect(package_file, ".".join(parts))
         elif os.path.isfile(path + ".py"):
-            self.read(path + ".py", ".".join(parts[:-1]))
+            self.collect(path + ".py", ".".join(parts[:-1]))
 
 
-def handler_imports(handler: str, root: str) -> list[Import]:
+def handler_imports(handler: str, root: str) -> list[HandlerImport]:
     """Return what the module of ``dir/file.name`` imports, except for the function's own modules."""
     location = handler.rpartition(".")[0]
-    reader = Reader(root)
-    reader.read(os.path.join(root, location + ".py"), "")
-    return reader.found
+    reader = ImportCollector(root)
+    reader.collect(os.path.join(root, location + ".py"), "")
+    return reader.imports
 
 
-def is_own(path: str, root: str) -> bool:
+def is_own_module(path: str, root: str) -> bool:
     """Return whether a file is part of the function's own code: in its archive, not among its packages."""
     return path.startswith(root + "/") and not path.startswith(root + "/package/")
 
 
-def _absolute(module: str, level: int, package: str) -> str:
+def _absolute_name(module: str, level: int, package: str) -> str:
     if level == 0:
         return module
     parts = package.split(".") if package else []
@@ -113,12 +113,12 @@ def _absolute(module: str, level: int, package: str) -> str:
     return ".".join([*base, *([module] if module else [])])
 
 
-def _top_level(body: list[ast.stmt]) -> typing.Iterator[ast.Import | ast.ImportFrom]:
+def _top_level_imports(body: list[ast.stmt]) -> typing.Iterator[ast.Import | ast.ImportFrom]:
     """Yield the imports that run whenever the module does: not those in functions or behind an ``if``."""
     for node in body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             yield node
         elif isinstance(node, (ast.Try, ast.With, ast.ClassDef)):
-            yield from _top_level(node.body)
+            yield from _top_level_imports(node.body)
             if isinstance(node, ast.Try):
-                yield from _top_level([*node.orelse, *node.finalbody])
+                yield from _top_level_imports([*node.orelse, *node.finalbody])

@@ -26,7 +26,9 @@ MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MS_RELATIME = 1 << 21
 MNT_DETACH = 2
-_SAME_IN_STATVFS = MS_NODEV | MS_NOEXEC | 1024 | 2048  # noatime and nodiratime: same number in mount and statvfs
+_FLAGS_SHARED_WITH_STATVFS = (
+    MS_NODEV | MS_NOEXEC | 1024 | 2048
+)  # noatime and nodiratime: same number in mount and statvfs
 _STATVFS_RELATIME = 4096
 
 PR_SET_PDEATHSIG = 1
@@ -42,10 +44,10 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 
 
-def _checked(result: int, what: str) -> int:
+def _check(result: int, operation: str) -> int:
     if result < 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
+        raise OSError(number, f"{operation}: {os.strerror(number)}")
     return result
 
 
@@ -56,17 +58,17 @@ def syscall(number: int, *arguments: object) -> int:
         OSError: The call failed.
     """
     converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    return _checked(int(_libc.syscall(ctypes.c_long(number), *converted)), f"system call {number}")
+    return _check(int(_libc.syscall(ctypes.c_long(number), *converted)), f"system call {number}")
 
 
 def unshare(flags: int) -> None:
     """Move this process to new namespaces of these kinds (``CLONE_NEW…``)."""
-    _checked(_libc.unshare(flags), "unshare")
+    _check(_libc.unshare(flags), "unshare")
 
 
 def setns(descriptor: int, kind: int) -> None:
     """Join the namespace that a descriptor refers to."""
-    _checked(_libc.setns(descriptor, kind), "setns")
+    _check(_libc.setns(descriptor, kind), "setns")
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
@@ -78,7 +80,7 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
         ctypes.c_ulong(flags),
         os.fsencode(data) if data else None,
     )
-    _checked(result, f"mount {kind or source} on {target}")
+    _check(result, f"mount {kind or source} on {target}")
 
 
 def bind(source: str, target: str, *, readonly: bool) -> None:
@@ -90,7 +92,7 @@ def bind(source: str, target: str, *, readonly: bool) -> None:
     mount(source, target, None, MS_BIND | MS_REC)
     if readonly:
         present = os.statvfs(target).f_flag
-        flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | (present & _SAME_IN_STATVFS)
+        flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | (present & _FLAGS_SHARED_WITH_STATVFS)
         if present & _STATVFS_RELATIME:
             flags |= MS_RELATIME
         mount(None, target, None, flags)
@@ -105,14 +107,14 @@ def change_root(new_root: str) -> None:
     # pivot_root(".", ".") stacks the old root on the new one, so no directory is needed to hold it
     # (pivot_root(2)).
     syscall(number, b".", b".")
-    _checked(_libc.umount2(b".", MNT_DETACH), "umount of the old root")
+    _check(_libc.umount2(b".", MNT_DETACH), "umount of the old root")
     os.chdir("/")
 
 
 def sethostname(name: str) -> None:
     """Set the host name of this UTS namespace."""
     encoded = name.encode()
-    _checked(_libc.sethostname(encoded, len(encoded)), "sethostname")
+    _check(_libc.sethostname(encoded, len(encoded)), "sethostname")
 
 
 def prctl(option: int, *arguments: object) -> None:
@@ -120,11 +122,11 @@ def prctl(option: int, *arguments: object) -> None:
     converted = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]
     # Some options fail with EINVAL unless unused arguments are 0.
     converted += [ctypes.c_ulong(0)] * (4 - len(converted))
-    _checked(_libc.prctl(option, *converted), f"prctl {option}")
+    _check(_libc.prctl(option, *converted), f"prctl {option}")
 
 
 def drop_capabilities() -> None:
     """Drop all capabilities of this process."""
     header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION_3, 0))
     data = ctypes.create_string_buffer(24)
-    _checked(_libc.capset(header, data), "capset")
+    _check(_libc.capset(header, data), "capset")

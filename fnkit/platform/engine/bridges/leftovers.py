@@ -9,10 +9,10 @@ import os
 import stat
 import typing
 
-_BYTES_MAX = 1024 * 1024
+_MAX_CREATED_BYTES = 1024 * 1024
 
 
-class Leftover:
+class CreatedFile:
     """A file, directory or symbolic link that an import created.
 
     Attributes:
@@ -29,9 +29,9 @@ class Leftover:
         self.content = content
 
 
-def read(
+def collect(
     directories: list[str], module: str, rejection: typing.Callable[[str, str], Exception], *, keeps_files: bool
-) -> list[Leftover]:
+) -> list[CreatedFile]:
     """Return everything in these directories, parents first, without the function's code.
 
     Args:
@@ -43,36 +43,36 @@ def read(
     Raises:
         PreloadRejected: Files may not be created, or are too large to be copied to each fork.
     """
-    found = []  # type: list[Leftover]
+    found = []  # type: list[CreatedFile]
     size = 0
     for directory in directories:
         for parent, names, files in os.walk(directory):
             if parent == directory and directory.endswith("/app"):
                 names[:] = [name for name in names if name != "function"]
             for name in (*names, *files):
-                entry = _read_one(os.path.join(parent, name))
+                entry = _read_entry(os.path.join(parent, name))
                 if entry is None or not keeps_files:
                     raise rejection(module, "leaves files behind")
                 size += len(entry.content or b"")
-                if size > _BYTES_MAX:
+                if size > _MAX_CREATED_BYTES:
                     raise rejection(module, "leaves more than 1 MiB of files behind")
                 found.append(entry)
     return found
 
 
-def _read_one(path: str) -> Leftover | None:
+def _read_entry(path: str) -> CreatedFile | None:
     mode = os.lstat(path).st_mode
     if stat.S_ISDIR(mode):
-        return Leftover(path, mode, None)
+        return CreatedFile(path, mode, None)
     if stat.S_ISLNK(mode):
-        return Leftover(path, mode, os.readlink(os.fsencode(path)))
-    if not stat.S_ISREG(mode) or os.path.getsize(path) > _BYTES_MAX:
+        return CreatedFile(path, mode, os.readlink(os.fsencode(path)))
+    if not stat.S_ISREG(mode) or os.path.getsize(path) > _MAX_CREATED_BYTES:
         return None
     with open(path, "rb") as file:
-        return Leftover(path, mode, file.read())
+        return CreatedFile(path, mode, file.read())
 
 
-def write(entries: list[Leftover]) -> None:
+def restore(entries: list[CreatedFile]) -> None:
     """Create these entries again, with their modes. Parents precede their content."""
     for created in entries:
         if created.content is None:

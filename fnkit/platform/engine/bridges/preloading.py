@@ -29,11 +29,11 @@ else:
     import leftovers
     import serving
 
-_THREAD_COUNTS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+_THREAD_COUNT_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 """How many threads numerical libraries start when they are loaded."""
 
 
-class LeftOut(Exception):
+class PreloadRejected(Exception):
     """A module that must not be preloaded.
 
     Attributes:
@@ -47,7 +47,7 @@ class LeftOut(Exception):
         self.reason = reason
 
 
-class Preloaded:
+class PreloadedModules:
     """What a deployment zygote holds for its forks besides imported modules.
 
     Attributes:
@@ -59,14 +59,14 @@ class Preloaded:
 
     def __init__(self) -> None:
         self.modules = []  # type: list[str]
-        self.seconds = 0.0
-        self.variables = {}  # type: dict[str, str | None]
-        self.files = []  # type: list[leftovers.Leftover]
+        self.cpu_seconds = 0.0
+        self.changed_variables = {}  # type: dict[str, str | None]
+        self.created_files = []  # type: list[leftovers.CreatedFile]
 
-    def hand_over(self, environment: dict[str, str]) -> None:
+    def apply_to_fork(self, environment: dict[str, str]) -> None:
         """Apply to a fork what the imports did to the environment, and reseed what forks must not share."""
-        serving.use_environment(environment)
-        for name, value in self.variables.items():
+        serving.apply_environment(environment)
+        for name, value in self.changed_variables.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
@@ -77,7 +77,7 @@ class Preloaded:
             numpy_random.seed()
 
 
-def preload(settings: dict[str, typing.Any], *, keeps_files: bool) -> Preloaded:
+def preload_modules(settings: dict[str, typing.Any], *, keeps_files: bool) -> PreloadedModules:
     """Import what the handler imports.
 
     Args:
@@ -89,55 +89,59 @@ def preload(settings: dict[str, typing.Any], *, keeps_files: bool) -> Preloaded:
     Raises:
         PreloadRejected: The first module that must not be preloaded.
     """
-    serving.use_environment(settings["environment"])
-    sys.path[:] = serving.search_path(settings["handler"], settings["root"])
-    result = Preloaded()
+    serving.apply_environment(settings["environment"])
+    sys.path[:] = serving.module_search_path(settings["handler"], settings["root"])
+    result = PreloadedModules()
     writable = settings["writable"]
-    with _one_thread_for_numbers(), _Watch(frozenset(settings["secrets"])) as environment_audit:
-        process_audit = _State(settings["root"])
+    with _single_threaded_blas(), _EnvironmentAudit(frozenset(settings["secrets"])) as environment_audit:
+        process_audit = _ProcessAudit(settings["root"])
         for statement in imports.handler_imports(settings["handler"], settings["root"]):
             if statement.name in settings["excluded"]:
                 continue
             loaded_before = set(sys.modules)
             started = time.process_time()
             try:
-                _import(statement)
-            except LeftOut:
+                _import_statement(statement)
+            except PreloadRejected:
                 environment_audit.check(statement.name)  # a missing secret may be why the import failed
                 raise
             if any("/package/" in (getattr(sys.modules[name], "__file__", None) or "") for name in
                    set(sys.modules) - loaded_before if name in sys.modules):  # fmt: skip
-                result.seconds += time.process_time() - started
+                result.cpu_seconds += time.process_time() - started
                 result.modules.append(statement.name)
             environment_audit.check(statement.name)
             process_audit.check(statement.name, set(sys.modules) - loaded_before)
-            result.files = leftovers.read(writable, statement.name, LeftOut, keeps_files=keeps_files)
+            result.created_files = leftovers.collect(
+                writable, statement.name, PreloadRejected, keeps_files=keeps_files
+            )
     original = settings["environment"]
     current = dict(os.environ)
-    result.variables = {name: current.get(name) for name in {*current, *original}
+    result.changed_variables = {name: current.get(name) for name in {*current, *original}
                       if current.get(name) != original.get(name)}  # fmt: skip
     return result
 
 
-def report(connection: socket.socket, settings: dict[str, typing.Any], *, keeps_files: bool) -> Preloaded | None:
+def preload_and_report(
+    connection: socket.socket, settings: dict[str, typing.Any], *, keeps_files: bool
+) -> PreloadedModules | None:
     """Preload and report the result to the data plane.
 
     Returns:
         ``None`` if this zygote is to exit.
     """
     try:
-        result = preload(settings, keeps_files=keeps_files)
-    except LeftOut as rejection:
-        serving.say(connection, {"excluded": rejection.module, "reason": rejection.reason})
+        result = preload_modules(settings, keeps_files=keeps_files)
+    except PreloadRejected as rejection:
+        serving.send_status(connection, {"excluded": rejection.module, "reason": rejection.reason})
         return None
-    serving.say(
+    serving.send_status(
         connection,
-        {"ready": True, "modules": result.modules, "seconds": result.seconds, "memory": _own_memory()},
+        {"ready": True, "modules": result.modules, "seconds": result.cpu_seconds, "memory": _resident_bytes()},
     )
     return result
 
 
-def _import(statement: imports.Import) -> None:
+def _import_statement(statement: imports.HandlerImport) -> None:
     try:
         module = importlib.import_module(statement.name)
         for attribute in statement.attributes:
@@ -146,15 +150,15 @@ def _import(statement: imports.Import) -> None:
                 with contextlib.suppress(ModuleNotFoundError):
                     importlib.import_module(f"{statement.name}.{attribute}")
     except BaseException as error:
-        raise LeftOut(statement.name, f"could not be imported ({type(error).__name__})") from None
+        raise PreloadRejected(statement.name, f"could not be imported ({type(error).__name__})") from None
 
 
-class _State:
+class _ProcessAudit:
     """Compares the threads, children and descriptors of this process before and after an import."""
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.open = _open_descriptors()
+        self.descriptors = _open_descriptors()
 
     def check(self, name: str, loaded: set[str]) -> None:
         """Check what the import of a module did to this process.
@@ -164,19 +168,19 @@ class _State:
         """
         # Threads do not survive a fork, children belong to the zygote, and forks would share the position of a
         # file or the stream of a socket.
-        if threading.active_count() > 1 or _threads() > 1:
-            raise LeftOut(name, "starts threads")
+        if threading.active_count() > 1 or _thread_count() > 1:
+            raise PreloadRejected(name, "starts threads")
         if _has_children():
-            raise LeftOut(name, "starts processes")
-        if _open_descriptors() != self.open:
-            raise LeftOut(name, "keeps a file or a socket open")
+            raise PreloadRejected(name, "starts processes")
+        if _open_descriptors() != self.descriptors:
+            raise PreloadRejected(name, "keeps a file or a socket open")
         for module in loaded:
             path = getattr(sys.modules.get(module), "__file__", None) or ""
-            if imports.is_own(path, self.root):
-                raise LeftOut(name, f"imports the function's own module {module}")
+            if imports.is_own_module(path, self.root):
+                raise PreloadRejected(name, f"imports the function's own module {module}")
 
 
-def _threads() -> int:
+def _thread_count() -> int:
     try:
         return len(os.listdir("/proc/self/task"))
     except OSError:
@@ -205,7 +209,7 @@ def _has_children() -> bool:
     return True
 
 
-def _own_memory() -> int:
+def _resident_bytes() -> int:
     """Return the resident memory of this process in bytes, 0 where the system does not report it."""
     try:
         with open("/proc/self/statm") as statm:
@@ -215,12 +219,12 @@ def _own_memory() -> int:
 
 
 @contextlib.contextmanager
-def _one_thread_for_numbers() -> typing.Iterator[None]:
+def _single_threaded_blas() -> typing.Iterator[None]:
     """Load numerical libraries with one thread each, unless the function sets their number.
 
     They start a pool of threads when they are loaded, which a fork cannot have.
     """
-    added = [name for name in _THREAD_COUNTS if name not in os.environ]
+    added = [name for name in _THREAD_COUNT_VARIABLES if name not in os.environ]
     # Not through os.environ: handlers must not see variables that their function does not set.
     libc = ctypes.CDLL(None)
     for name in added:
@@ -233,7 +237,7 @@ def _one_thread_for_numbers() -> typing.Iterator[None]:
                 libc.unsetenv(name.encode())
 
 
-class _Watch:
+class _EnvironmentAudit:
     """Records which modules read a variable whose value this zygote does not have.
 
     It replaces the class of ``os.environ``, so that references which modules took earlier are audited too.
@@ -241,20 +245,20 @@ class _Watch:
 
     def __init__(self, names: frozenset[str]) -> None:
         self.names = names
-        self.read = set()  # type: set[str]
+        self.names_read = set()  # type: set[str]
 
-    def __enter__(self) -> _Watch:  # noqa: PYI034  (Self is younger than 3.8)
+    def __enter__(self) -> _EnvironmentAudit:  # noqa: PYI034  (Self is younger than 3.8)
         audit = self
         original = type(os.environ)
 
         class Audited(original):  # type: ignore[valid-type, misc]  # a private class of os
             def __getitem__(self, key: str) -> str:
                 if key in audit.names:
-                    audit.read.add(key)
+                    audit.names_read.add(key)
                 return typing.cast("str", super().__getitem__(key))
 
             def __iter__(self) -> typing.Iterator[str]:
-                audit.read |= audit.names
+                audit.names_read |= audit.names
                 return super().__iter__()  # type: ignore[no-any-return]  # a private class of os
 
         self._original = original
@@ -270,5 +274,5 @@ class _Watch:
         Raises:
             PreloadRejected: It read one of the variables.
         """
-        if self.read:
-            raise LeftOut(module, f"reads the variable {min(self.read)}")
+        if self.names_read:
+            raise PreloadRejected(module, f"reads the variable {min(self.names_read)}")

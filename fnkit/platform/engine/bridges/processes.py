@@ -22,7 +22,7 @@ def has_namespaces(level: str) -> bool:
     return level in ("cgroup", "namespaces")
 
 
-def enter_zygote(level: str) -> None:
+def enter_zygote_namespaces(level: str) -> None:
     """Move this process into namespaces of its own; it continues as process 1 of a fork.
 
     The original process stays behind as its parent and exits with it. When process 1 of a PID namespace ends, the
@@ -34,7 +34,7 @@ def enter_zygote(level: str) -> None:
     if os.geteuid() != 0:
         enter_user_namespace()
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
-    go_on_as_process_1()
+    continue_as_pid_1()
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
 
 
@@ -43,12 +43,12 @@ def enter_user_namespace() -> None:
     uid, gid = os.geteuid(), os.getegid()
     kernel.unshare(kernel.CLONE_NEWUSER)
     # An unprivileged process may write gid_map only after setgroups was denied (user_namespaces(7)).
-    write("/proc/self/setgroups", "deny")
-    write("/proc/self/uid_map", f"{uid} {uid} 1")
-    write("/proc/self/gid_map", f"{gid} {gid} 1")
+    write_kernel_file("/proc/self/setgroups", "deny")
+    write_kernel_file("/proc/self/uid_map", f"{uid} {uid} 1")
+    write_kernel_file("/proc/self/gid_map", f"{gid} {gid} 1")
 
 
-def go_on_as_process_1() -> None:
+def continue_as_pid_1() -> None:
     """Fork after ``CLONE_NEWPID``: the child continues as process 1, this process waits for it and exits."""
     child = os.fork()
     if child:
@@ -64,7 +64,7 @@ def go_on_as_process_1() -> None:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def write(path: str, text: str) -> None:
+def write_kernel_file(path: str, text: str) -> None:
     """Write to a file of the kernel with a single system call."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
@@ -73,12 +73,12 @@ def write(path: str, text: str) -> None:
         os.close(descriptor)
 
 
-def separate_processes() -> None:
+def unshare_pid_namespace() -> None:
     """Make the next fork process 1 of a PID namespace of its own."""
     kernel.unshare(kernel.CLONE_NEWPID)
 
 
-def return_to_processes(own_namespace: int) -> None:
+def restore_pid_namespace(own_namespace: int) -> None:
     """Undo ``unshare_pid_namespace``, so that it can be called again.
 
     Args:
@@ -87,26 +87,26 @@ def return_to_processes(own_namespace: int) -> None:
     kernel.setns(own_namespace, kernel.CLONE_NEWPID)
 
 
-def adopt_orphans() -> None:
+def become_subreaper() -> None:
     """Become the parent of descendants whose own parent ends, instead of the system's init process."""
     if sys.platform == "linux":
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
 
 
-def children() -> list[int]:
+def list_children() -> list[int]:
     """Return the children of this process, adopted ones included; empty where the system does not list them.
 
     The kernel may omit entries when a process ends during the listing, so it is read until two listings agree.
     """
-    previous = _listed_children()
+    previous = _read_children()
     while True:
-        current = _listed_children()
+        current = _read_children()
         if current == previous:
             return previous
         previous = current
 
 
-def _listed_children() -> list[int]:
+def _read_children() -> list[int]:
     try:
         with open(f"/proc/self/task/{os.getpid()}/children") as file:
             return [int(pid) for pid in file.read().split()]

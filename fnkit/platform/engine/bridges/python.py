@@ -28,7 +28,7 @@ import socket
 import sys
 import typing
 
-PRELOADED = (
+PRELOADED_MODULES = (
     "asyncio",
     "base64",
     "concurrent.futures",
@@ -45,13 +45,13 @@ PRELOADED = (
     "uuid",
 )
 """Modules that most handlers import, directly or not. Every fork shares them."""
-for _name in PRELOADED:
+for _name in PRELOADED_MODULES:
     importlib.import_module(_name)
 
 # -S and -I leave this directory out of sys.path. It is there only while the siblings are imported, and their
 # entries in sys.modules go afterwards: a handler may have modules of its own called "filters" or "serving".
-FOLDER = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, FOLDER)
+WORKER_DIRECTORY = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, WORKER_DIRECTORY)
 if typing.TYPE_CHECKING:
     from fnkit.platform.engine.bridges import (
         confinement,
@@ -89,107 +89,107 @@ for _name in (
 ):
     del sys.modules[_name]
 
-HELLO = b"\n"
+HANDSHAKE_BYTE = b"\n"
 
 
-class Base:
+class InterpreterZygote:
     """The zygote of one interpreter."""
 
     def __init__(self, control: socket.socket, level: str, root: str) -> None:
         self.control = control
         self.level = level
         self.root = root
-        self.late = []  # type: list[str]
+        self.deferred_mounts = []  # type: list[str]
 
     def run(self) -> None:
         """Serve fork messages until the data plane closes its end."""
         # Namespaces come first: the root consists of mounts, which must stay invisible to the rest of the machine.
         namespaces = processes.has_namespaces(self.level)
-        processes.enter_zygote(self.level)
+        processes.enter_zygote_namespaces(self.level)
         if namespaces:
-            self.late = roots.build_root(self.root)
-        serving.add_names_of_site()
-        forking.Zygote(self.control, namespaces=namespaces, run_child=self.become).run()
+            self.deferred_mounts = roots.build_root(self.root)
+        serving.add_site_builtins()
+        forking.ForkServer(self.control, namespaces=namespaces, run_child=self.run_child).run()
 
-    def become(self, descriptors: list[int]) -> None:
+    def run_child(self, descriptors: list[int]) -> None:
         """Run one instance or one deployment zygote in a fresh fork. Never returns.
 
         Args:
             descriptors: The instance's socket, and the write ends of its stdout and stderr pipes.
         """
         connection = socket.socket(fileno=descriptors[0])
-        with _Ending(connection) as guard:
+        with _ExitGuard(connection) as guard:
             connection.settimeout(None)
-            connection.sendall(HELLO)
+            connection.sendall(HANDSHAKE_BYTE)
             # Opened now because no path leads to the worker's files once the root has changed; a fresh
             # interpreter reads its program from this descriptor.
-            program = os.open(os.path.join(FOLDER, "serving.py"), os.O_RDONLY | os.O_CLOEXEC)
+            program = os.open(os.path.join(WORKER_DIRECTORY, "serving.py"), os.O_RDONLY | os.O_CLOEXEC)
             # The first document is the same for every function. What follows it (cgroups, mounts, warm-up) is done
             # while the fork waits for a deployment, off the path of any request.
             cgroups_document = serving.receive_document(connection)
-            confinement.prepare(self.level, self.root, cgroups_document["cgroups"], self.late)
-            rehearsing.rehearse(FOLDER)
+            confinement.prepare(self.level, self.root, cgroups_document["cgroups"], self.deferred_mounts)
+            rehearsing.warm_up(WORKER_DIRECTORY)
             settings = serving.receive_document(connection)
             if settings.get("fresh"):
-                confine(settings, self.root, descriptors[1:], confinement.confine)
-                start_afresh(settings, connection, program)
+                confine_child(settings, self.root, descriptors[1:], confinement.confine)
+                exec_fresh(settings, connection, program)
             os.close(program)
             if settings.get("preload"):
-                confine(settings, self.root, descriptors[1:], confinement.confine_zygote)
-                guard.started = True
-                Deployment(connection, self, settings).run()
+                confine_child(settings, self.root, descriptors[1:], confinement.confine_zygote)
+                guard.is_started = True
+                DeploymentZygote(connection, self, settings).run()
             else:
-                confine(settings, self.root, descriptors[1:], confinement.confine)
-                serving.use_environment(settings["environment"])
-                guard.started = True
-                guard.code = serving.live(connection, settings)
+                confine_child(settings, self.root, descriptors[1:], confinement.confine)
+                serving.apply_environment(settings["environment"])
+                guard.is_started = True
+                guard.exit_code = serving.serve(connection, settings)
 
 
-class Deployment:
+class DeploymentZygote:
     """The zygote of one deployment, with the deployment's third-party modules imported."""
 
-    def __init__(self, control: socket.socket, base: Base, settings: dict[str, typing.Any]) -> None:
+    def __init__(self, control: socket.socket, parent: InterpreterZygote, settings: dict[str, typing.Any]) -> None:
         self.control = control
-        self.base = base
+        self.parent = parent
         self.settings = settings
-        self.preloaded = preloading.Preloaded()
+        self.preloaded_modules = preloading.PreloadedModules()
 
     def run(self) -> None:
         """Preload modules, report the result, and serve fork messages until the data plane closes its end."""
-        namespaces = processes.has_namespaces(self.base.level)
-        result = preloading.report(self.control, self.settings, keeps_files=namespaces)
+        namespaces = processes.has_namespaces(self.parent.level)
+        result = preloading.preload_and_report(self.control, self.settings, keeps_files=namespaces)
         if result is not None:
-            self.preloaded = result
-            forking.Zygote(self.control, namespaces=namespaces, run_child=self.become).run()
+            self.preloaded_modules = result
+            forking.ForkServer(self.control, namespaces=namespaces, run_child=self.run_child).run()
 
-    def become(self, descriptors: list[int]) -> None:
+    def run_child(self, descriptors: list[int]) -> None:
         """Run one instance in a fresh fork. Never returns.
 
         Args:
             descriptors: The instance's socket, and the write ends of its stdout and stderr pipes.
         """
         connection = socket.socket(fileno=descriptors[0])
-        with _Ending(connection) as guard:
+        with _ExitGuard(connection) as guard:
             connection.settimeout(None)
-            connection.sendall(HELLO)
+            connection.sendall(HANDSHAKE_BYTE)
             # The handshake precedes the mounts so that the data plane can move this process into its cgroups
             # meanwhile: the fork cannot reach their files from the root of its deployment.
-            confinement.prepare_fork(self.base.level, self.base.late)
-            if processes.has_namespaces(self.base.level):
-                leftovers.write(self.preloaded.files)
+            confinement.prepare_fork(self.parent.level, self.parent.deferred_mounts)
+            if processes.has_namespaces(self.parent.level):
+                leftovers.restore(self.preloaded_modules.created_files)
             serving.receive_document(connection)  # its list of cgroups is empty: the data plane has moved it
             settings = serving.receive_document(connection)
-            confinement.confine_fork(confinement.Settings(settings))
-            use_streams(descriptors[1:])
+            confinement.confine_fork(confinement.SandboxSettings(settings))
+            redirect_stdio(descriptors[1:])
             os.chdir(settings["home"])
             # Variables change only after the sandbox is complete; the preloaded modules have seen them without
             # secrets.
-            self.preloaded.hand_over(settings["environment"])
-            guard.started = True
-            guard.code = serving.live(connection, settings)
+            self.preloaded_modules.apply_to_fork(settings["environment"])
+            guard.is_started = True
+            guard.exit_code = serving.serve(connection, settings)
 
 
-class _Ending:
+class _ExitGuard:
     """Exits the child process when its block ends, and reports errors of the startup.
 
     A fork must never return into the zygote's loop, whatever is raised.
@@ -197,29 +197,29 @@ class _Ending:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self.code = 1
-        self.started = False
+        self.exit_code = 1
+        self.is_started = False
 
-    def __enter__(self) -> _Ending:  # noqa: PYI034  (Self is younger than 3.8)
+    def __enter__(self) -> _ExitGuard:  # noqa: PYI034  (Self is younger than 3.8)
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
             # Before the start an OSError is a failed mount or limit; after it, a socket that the data plane closed.
-            is_disconnected = isinstance(error, EOFError) or (self.started and isinstance(error, OSError))
+            is_disconnected = isinstance(error, EOFError) or (self.is_started and isinstance(error, OSError))
             if error is not None and not is_disconnected:  # is_disconnected: the data plane has closed the socket
-                serving.say(self.connection, {"error": f"{type(error).__name__}: {error}"})
+                serving.send_status(self.connection, {"error": f"{type(error).__name__}: {error}"})
         except OSError:
             pass
         finally:
-            os._exit(self.code)
+            os._exit(self.exit_code)
 
 
-def confine(
+def confine_child(
     settings: dict[str, typing.Any],
     root: str,
     outputs: list[int],
-    apply_sandbox: typing.Callable[[confinement.Settings, str, tuple[int, ...]], None],
+    apply_sandbox: typing.Callable[[confinement.SandboxSettings, str, tuple[int, ...]], None],
 ) -> None:
     """Apply the sandbox and set stdin, stdout, stderr and the working directory.
 
@@ -229,12 +229,12 @@ def confine(
         outputs: The write ends of the stdout and stderr pipes.
         apply_sandbox: Applies the sandbox of an instance, or that of a deployment zygote.
     """
-    apply_sandbox(confinement.Settings(settings), root, tuple(outputs))
-    use_streams(outputs)
+    apply_sandbox(confinement.SandboxSettings(settings), root, tuple(outputs))
+    redirect_stdio(outputs)
     os.chdir(settings["home"])
 
 
-def use_streams(outputs: list[int]) -> None:
+def redirect_stdio(outputs: list[int]) -> None:
     """Redirect stdin to the null device, and stdout and stderr to these outputs."""
     null_device = os.open(os.devnull, os.O_RDONLY)
     for descriptor, standard in ((null_device, 0), (outputs[0], 1), (outputs[1], 2)):
@@ -243,7 +243,7 @@ def use_streams(outputs: list[int]) -> None:
     serving.open_standard_streams()
 
 
-def start_afresh(settings: dict[str, typing.Any], connection: socket.socket, program: int) -> None:
+def exec_fresh(settings: dict[str, typing.Any], connection: socket.socket, program: int) -> None:
     """Replace this fork with a new interpreter. Never returns.
 
     Args:
@@ -255,10 +255,10 @@ def start_afresh(settings: dict[str, typing.Any], connection: socket.socket, pro
     for descriptor in (program, connection.fileno()):
         os.set_inheritable(descriptor, True)  # noqa: FBT003  (it takes no names)
     signal.set_wakeup_fd(-1)
-    command = [sys.executable, "-I", "-S", "-c", serving.FRESH, str(program), str(connection.fileno())]
+    command = [sys.executable, "-I", "-S", "-c", serving.FRESH_PROGRAM, str(program), str(connection.fileno())]
     arguments = [*command, settings["handler"], settings["root"]]
     os.execve(sys.executable, arguments, settings["environment"])  # noqa: S606  (no shell is wanted)
 
 
 if __name__ == "__main__":
-    Base(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], sys.argv[3]).run()
+    InterpreterZygote(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], sys.argv[3]).run()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     import serving
 
-_HANDLER = marshal.dumps(
+_SAMPLE_HANDLER = marshal.dumps(
     compile(
         "from __future__ import annotations\n"
         "from collections.abc import Mapping\n"
@@ -43,11 +43,15 @@ _HANDLER = marshal.dumps(
     )
 )
 """A module with the imports and definitions that are typical of handlers."""
-_DOCUMENT = b'{"event":{"path":"/","headers":{"Host":""},"body":"","isBase64Encoded":true},"context":{"n":128}}'
-_REQUEST = b"POST / HTTP/1.1\r\ncontent-type: application/json\r\nfnkit-request: 0\r\ncontent-length: %d\r\n\r\n%b"
+_SAMPLE_DOCUMENT = (
+    b'{"event":{"path":"/","headers":{"Host":""},"body":"","isBase64Encoded":true},"context":{"n":128}}'
+)
+_SAMPLE_REQUEST = (
+    b"POST / HTTP/1.1\r\ncontent-type: application/json\r\nfnkit-request: 0\r\ncontent-length: %d\r\n\r\n%b"
+)
 
 
-def rehearse(directory: str) -> None:
+def warm_up(directory: str) -> None:
     """Import a module, write to a stream and answer a request over a socket pair, without leaving a trace."""
     cached_paths = set(sys.path_importer_cache)
     spec = importlib.util.spec_from_file_location("warm_up", os.path.join(directory, "leftovers.py"))
@@ -57,7 +61,7 @@ def rehearse(directory: str) -> None:
     for path in set(sys.path_importer_cache) - cached_paths:
         del sys.path_importer_cache[path]
     # From marshalled code, because a start loads its modules from .pyc files.
-    exec(marshal.loads(_HANDLER), {"__name__": "builtins"})  # noqa: S102, S302  our own code, from above
+    exec(marshal.loads(_SAMPLE_HANDLER), {"__name__": "builtins"})  # noqa: S102, S302  our own code, from above
     with io.TextIOWrapper(
         io.FileIO(os.devnull, "wb"), "utf-8", "backslashreplace", write_through=True
     ) as null_stream:
@@ -66,8 +70,8 @@ def rehearse(directory: str) -> None:
     resource.getrlimit(resource.RLIMIT_CORE)
     client, server = socket.socketpair()
     with client, server:
-        client.sendall(_REQUEST % (len(_DOCUMENT), _DOCUMENT))
-        reader = serving.Requests(server)
-        request = reader.next()
+        client.sendall(_SAMPLE_REQUEST % (len(_SAMPLE_DOCUMENT), _SAMPLE_DOCUMENT))
+        reader = serving.RequestReader(server)
+        request = reader.next_request()
         serving.respond(server, lambda event, _context: {"body": event}, request or b"", reader.nonce_line)
         client.recv(4096)

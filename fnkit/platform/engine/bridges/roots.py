@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 else:
     import kernel
 
-SCRATCH = "/run"
-HOME = "/home/app"
-CODE = "/home/app/function"
-SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix/store")
-ETC = (
+SCRATCH_PATH = "/run"
+HOME_PATH = "/home/app"
+CODE_PATH = "/home/app/function"
+SYSTEM_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix/store")
+ETC_ENTRIES = (
     "alternatives", "ca-certificates", "ca-certificates.conf", "gai.conf", "host.conf", "hosts", "ld.so.cache",
     "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "os-release", "pki", "protocols",
     "resolv.conf", "services", "ssl", "timezone",
@@ -26,7 +26,7 @@ ETC = (
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
-def interpreter_folders() -> list[str]:
+def interpreter_directories() -> list[str]:
     """Return the directories of this interpreter and of the libraries that it has loaded."""
     directories = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)}
     executable = os.path.realpath(sys.executable)
@@ -38,7 +38,7 @@ def interpreter_folders() -> list[str]:
             fields = line.split(None, 5)
             if fields[-1].startswith("/") and "x" in fields[1]:
                 directories.add(os.path.dirname(fields[-1].strip()))
-    covered = tuple(f"/{name}/" for name in SYSTEM)
+    covered = tuple(f"/{name}/" for name in SYSTEM_DIRECTORIES)
     wanted = sorted(f for f in directories if f != "/" and not (f + "/").startswith(covered))
     return [f for f in wanted if not any(f != g and f.startswith(g + "/") for g in wanted)]
 
@@ -50,43 +50,43 @@ def build_root(root: str) -> list[str]:
         Interpreter directories that the disk of an instance hides. They are bound after it is mounted.
     """
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID, "size=4m,mode=0755")
-    for name in SYSTEM:
+    for name in SYSTEM_DIRECTORIES:
         source = "/" + name
         if os.path.islink(source):
             os.symlink(os.readlink(source), root + source)
         elif os.path.isdir(source):
-            bind_folder(source, root)
-    for name in ETC:
-        _bind_any("/etc/" + name, root)
+            bind_directory(source, root)
+    for name in ETC_ENTRIES:
+        _bind_existing("/etc/" + name, root)
     for name in _DEVICES:
         _bind_file("/dev/" + name, root, readonly=False)
     for link, target in (
         ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"),
-        ("/dev/stderr", "/proc/self/fd/2"), ("/dev/shm", SCRATCH + "/shm"), ("/var/tmp", "/tmp"),
+        ("/dev/stderr", "/proc/self/fd/2"), ("/dev/shm", SCRATCH_PATH + "/shm"), ("/var/tmp", "/tmp"),
     ):  # fmt: skip
         os.makedirs(os.path.dirname(root + link), exist_ok=True)
         os.symlink(target, root + link)
-    for directory in ("/proc", "/tmp", SCRATCH, HOME):
+    for directory in ("/proc", "/tmp", SCRATCH_PATH, HOME_PATH):
         os.makedirs(root + directory, exist_ok=True)
     deferred_mounts = []
-    for directory in interpreter_folders():
-        if (directory + "/").startswith(("/tmp/", SCRATCH + "/", HOME + "/")):
+    for directory in interpreter_directories():
+        if (directory + "/").startswith(("/tmp/", SCRATCH_PATH + "/", HOME_PATH + "/")):
             deferred_mounts.append(directory)
         else:
-            bind_folder(directory, root)
+            bind_directory(directory, root)
     # Read-only last: the mount points above are created on it.
     kernel.mount(None, root, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
     return deferred_mounts
 
 
-def _bind_any(source: str, root: str) -> None:
+def _bind_existing(source: str, root: str) -> None:
     if os.path.isdir(source):
-        bind_folder(source, root)
+        bind_directory(source, root)
     elif os.path.exists(source):
         _bind_file(source, root, readonly=True)
 
 
-def bind_folder(source: str, root: str) -> None:
+def bind_directory(source: str, root: str) -> None:
     """Bind a directory, read-only, to the same path below ``root``."""
     os.makedirs(root + source, exist_ok=True)
     kernel.bind(os.path.realpath(source), root + source, readonly=True)
@@ -104,15 +104,15 @@ def mount_disk(root: str) -> None:
     Args:
         root: The root directory; empty if it is ``/``.
     """
-    scratch = root + SCRATCH
+    scratch = root + SCRATCH_PATH
     kernel.mount("tmpfs", scratch, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1024m,mode=0755")
-    for name, mode, path in (("tmp", 0o1777, "/tmp"), ("app", 0o755, HOME), ("shm", 0o1777, "")):
+    for name, mode, path in (("tmp", 0o1777, "/tmp"), ("app", 0o755, HOME_PATH), ("shm", 0o1777, "")):
         os.mkdir(f"{scratch}/{name}")
         os.chmod(f"{scratch}/{name}", mode)
         if path:
             kernel.bind(f"{scratch}/{name}", root + path, readonly=False)
 
 
-def mount_processes(root: str) -> None:
+def mount_proc(root: str) -> None:
     """Mount ``/proc`` for the PID namespace of this process."""
     kernel.mount("proc", root + "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)

@@ -22,13 +22,13 @@ import time
 import traceback
 import typing
 
-LENGTH = struct.Struct("!I")
-MISSING = (
+LENGTH_PREFIX = struct.Struct("!I")
+HANDLER_NOT_FOUND = (
     "Function Handler does not exist, check that you provided the right HANDLER parameter "
     "(path to your module with exported function to use), check your function logs"
 )
-REASONS = {200: b"OK", 500: b"Internal Server Error"}
-FRESH = (
+REASON_PHRASES = {200: b"OK", 500: b"Internal Server Error"}
+FRESH_PROGRAM = (
     "import sys\n"
     "with open(int(sys.argv[1]), 'rb') as worker: source = worker.read()\n"
     "space = {'__name__': 'fnkit', '__file__': '<fnkit>'}\n"
@@ -38,7 +38,7 @@ FRESH = (
 """Program of an instance in a new interpreter. It reads this module from a descriptor: no path leads to it."""
 
 
-class HandlerMissing(Exception):
+class HandlerNotFound(Exception):
     """The handler's file does not exist, or has no such function."""
 
 
@@ -48,12 +48,12 @@ def receive_document(connection: socket.socket) -> dict[str, typing.Any]:
     Raises:
         EOFError: The data plane closed the socket.
     """
-    length = LENGTH.unpack(receive(connection, LENGTH.size))[0]
-    document = json.loads(receive(connection, length))
+    length = LENGTH_PREFIX.unpack(receive_exactly(connection, LENGTH_PREFIX.size))[0]
+    document = json.loads(receive_exactly(connection, length))
     return document if isinstance(document, dict) else {}
 
 
-def receive(connection: socket.socket, size: int) -> bytes:
+def receive_exactly(connection: socket.socket, size: int) -> bytes:
     """Read exactly ``size`` bytes.
 
     Raises:
@@ -69,9 +69,9 @@ def receive(connection: socket.socket, size: int) -> bytes:
     return b"".join(parts)
 
 
-def say(connection: socket.socket, line: dict[str, object]) -> None:
+def send_status(connection: socket.socket, status: dict[str, object]) -> None:
     """Send one JSON line, the result of a startup."""
-    connection.sendall(json.dumps(line).encode() + b"\n")
+    connection.sendall(json.dumps(status).encode() + b"\n")
 
 
 def open_standard_streams() -> None:
@@ -86,14 +86,14 @@ def open_standard_streams() -> None:
         setattr(sys, f"__{name}__", text)
 
 
-def add_names_of_site() -> None:
+def add_site_builtins() -> None:
     """Define ``exit``, ``quit`` and the other builtins of ``site``, which ``-S`` leaves out."""
     site.setquit()
     site.setcopyright()
     site.sethelper()
 
 
-def use_environment(environment: dict[str, str]) -> None:
+def apply_environment(environment: dict[str, str]) -> None:
     """Replace the environment of Python and of the C library, and apply its time zone."""
     os.environ.clear()
     os.environ.update(environment)
@@ -112,17 +112,17 @@ def serve_fresh(connection: str, handler: str, root: str) -> None:
     """
     sys.argv[:] = [""]
     open_standard_streams()
-    add_names_of_site()
+    add_site_builtins()
     code = 1
     try:
-        code = live(socket.socket(fileno=int(connection)), {"handler": handler, "root": root})
+        code = serve(socket.socket(fileno=int(connection)), {"handler": handler, "root": root})
     except (EOFError, OSError):
         pass  # the data plane let go of us
     finally:
         os._exit(code)
 
 
-def search_path(handler: str, root: str) -> list[str]:
+def module_search_path(handler: str, root: str) -> list[str]:
     """Return ``sys.path`` for a handler: its root, its packages, the standard library, then its own directory."""
     relative_directory = handler.rpartition(".")[0].rpartition("/")[0]
     added = [root, os.path.join(root, "package")]
@@ -130,7 +130,7 @@ def search_path(handler: str, root: str) -> list[str]:
     return [*added, *(entry for entry in sys.path if entry not in (*added, directory)), directory]
 
 
-def live(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
+def serve(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
     """Import the handler, report readiness and answer requests until the other end closes.
 
     An import that fails is not an error here: each request is then answered with 500 and the message, as on the
@@ -146,22 +146,22 @@ def live(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
     handler, failure, exit_code = None, "", None
     own_pid = os.getpid()
     try:
-        handler = load(settings["handler"], settings["root"])
+        handler = load_handler(settings["handler"], settings["root"])
     except SystemExit as error:
         failure = f"SystemExit: {error}"
         traceback.print_exc()
     except BaseException as error:
-        failure = describe(error)
-        complain()
-    leave_to(own_pid)
-    say(connection, {"ready": True})
-    reader = Requests(connection)
+        failure = error_message(error)
+        print_traceback()
+    exit_if_forked(own_pid)
+    send_status(connection, {"ready": True})
+    reader = RequestReader(connection)
     while exit_code is None:
-        request = reader.next()
+        request = reader.next_request()
         if request is None:
             return 0
         if handler is None:
-            answer(
+            send_response(
                 connection, 500, "text/plain; charset=utf-8", failure.encode("utf-8", "replace"), reader.nonce_line
             )
         else:
@@ -169,13 +169,13 @@ def live(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
     return exit_code
 
 
-def leave_to(own_pid: int) -> None:
+def exit_if_forked(own_pid: int) -> None:
     """Exit if the handler forked and the child process returned here; only process ``own_pid`` answers."""
     if os.getpid() != own_pid:
         os._exit(0)
 
 
-def complain() -> None:
+def print_traceback() -> None:
     """Print the current traceback to the function's log, without the worker's own frames."""
     kind, error, trace = sys.exc_info()
     while trace is not None and trace.tb_frame.f_code.co_filename in (
@@ -188,7 +188,7 @@ def complain() -> None:
         sys.stderr.write("".join(traceback.format_exception(kind, error, trace)))
 
 
-def describe(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """Return the message of an exception, or its class name if it has none."""
     try:
         # The user's __str__ may raise.
@@ -197,7 +197,7 @@ def describe(error: BaseException) -> str:
         return type(error).__name__
 
 
-def load(handler: str, root: str) -> typing.Callable[[object, object], object]:
+def load_handler(handler: str, root: str) -> typing.Callable[[object, object], object]:
     """Return the function that ``dir/file.name`` refers to, imported under its bare file name.
 
     Raises:
@@ -206,26 +206,26 @@ def load(handler: str, root: str) -> typing.Callable[[object, object], object]:
     location, _, name = handler.rpartition(".")
     relative_directory, _, module_name = location.rpartition("/")
     directory = os.path.join(root, relative_directory) if relative_directory else root
-    sys.path[:] = search_path(handler, root)
+    sys.path[:] = module_search_path(handler, root)
     path = os.path.join(directory, module_name + ".py")
     if os.path.isfile(path):
         spec = importlib.util.spec_from_file_location(module_name, path)
         if spec is None or spec.loader is None:
-            raise HandlerMissing(MISSING)
+            raise HandlerNotFound(HANDLER_NOT_FOUND)
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         spec.loader.exec_module(module)
     else:
         if not module_name or importlib.util.find_spec(module_name) is None:
-            raise HandlerMissing(MISSING)
+            raise HandlerNotFound(HANDLER_NOT_FOUND)
         module = importlib.import_module(module_name)
     found = getattr(module, name, None)
     if not callable(found):
-        raise HandlerMissing(MISSING)
+        raise HandlerNotFound(HANDLER_NOT_FOUND)
     return found  # type: ignore[no-any-return]  # callable() does not narrow the result
 
 
-class Requests:
+class RequestReader:
     """Reads requests from the data plane, which always declares the length of a body.
 
     Attributes:
@@ -233,32 +233,32 @@ class Requests:
             the client sent none.
     """
 
-    _lines = re.compile(rb"(\r\nfnkit-request: \w+)?\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+    _framing_pattern = re.compile(rb"(\r\nfnkit-request: \w+)?\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.buffer = b""
         self.nonce_line = b""
 
-    def next(self) -> bytes | None:
+    def next_request(self) -> bytes | None:
         """Return the body of the next request, or ``None`` when the connection is closed."""
         while True:
             head, separator, rest = self.buffer.partition(b"\r\n\r\n")
             if separator:
                 break
-            if not self.more():
+            if not self.fill():
                 return None
-        found = self._lines.search(head + b"\r\n")
+        found = self._framing_pattern.search(head + b"\r\n")
         nonce_line, size = found.groups() if found else (b"", 0)
         self.nonce_line, size = nonce_line or b"", int(size)
         missing = size - len(rest)
         if missing > 0:
             self.buffer = b""
-            return rest + receive(self.connection, missing)
+            return rest + receive_exactly(self.connection, missing)
         self.buffer = rest[size:]
         return rest[:size]
 
-    def more(self) -> bool:
+    def fill(self) -> bool:
         """Receive into the buffer. Return ``False`` at the end of the stream."""
         received = self.connection.recv(65536)
         self.buffer += received
@@ -276,19 +276,19 @@ def respond(
     exit_code, own_pid = None, os.getpid()
     try:
         call = json.loads(request)
-        status, kind, body = encode(handler(call["event"], call["context"]))
+        status, kind, body = encode_result(handler(call["event"], call["context"]))
     except SystemExit as error:
         status, kind, body = 500, "text/plain; charset=utf-8", f"SystemExit: {error}".encode("utf-8", "replace")
         exit_code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     except BaseException as error:
-        status, kind, body = 500, "text/plain; charset=utf-8", describe(error).encode("utf-8", "replace")
-        complain()
-    leave_to(own_pid)
-    answer(connection, status, kind, body, nonce_line, last=exit_code is not None)
+        status, kind, body = 500, "text/plain; charset=utf-8", error_message(error).encode("utf-8", "replace")
+        print_traceback()
+    exit_if_forked(own_pid)
+    send_response(connection, status, kind, body, nonce_line, is_last=exit_code is not None)
     return exit_code
 
 
-def encode(result: object) -> tuple[int, str, bytes]:
+def encode_result(result: object) -> tuple[int, str, bytes]:
     """Return status, content type and body for a handler's return value.
 
     A ``str`` is sent unchanged, anything else as JSON in Flask's format: sorted keys, compact, one final newline.
@@ -302,8 +302,14 @@ def encode(result: object) -> tuple[int, str, bytes]:
     return 200, "application/json", text.encode() + b"\n"
 
 
-def answer(
-    connection: socket.socket, status: int, kind: str, body: bytes, nonce_line: bytes, *, last: bool = False
+def send_response(
+    connection: socket.socket,
+    status: int,
+    content_type: str,
+    body: bytes,
+    nonce_line: bytes,
+    *,
+    is_last: bool = False,
 ) -> None:
     """Send the response to the request with this nonce.
 
@@ -311,5 +317,7 @@ def answer(
     ``connection: close``, which tells the data plane that the process is about to exit.
     """
     head = b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d%s%s\r\n\r\n"
-    end = b"\r\nconnection: close" if last else b""
-    connection.sendall(head % (status, REASONS[status], kind.encode(), len(body), end, nonce_line) + body)
+    end = b"\r\nconnection: close" if is_last else b""
+    connection.sendall(
+        head % (status, REASON_PHRASES[status], content_type.encode(), len(body), end, nonce_line) + body
+    )

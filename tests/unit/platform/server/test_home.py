@@ -9,27 +9,27 @@ from pathlib import Path
 import pytest
 
 from fnkit.errors import PlatformError
-from fnkit.platform.server.home import default_home, make_home, socket_folder
+from fnkit.platform.server.home import default_data_dir, create_data_dir, create_socket_dir
 
 
 def test_the_home_is_fnkit_home_then_the_users_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert default_home() == tmp_path / "fnkit"
+    assert default_data_dir() == tmp_path / "fnkit"
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
-    assert default_home() == Path.home() / ".local" / "share" / "fnkit"
+    assert default_data_dir() == Path.home() / ".local" / "share" / "fnkit"
     monkeypatch.setenv("FNKIT_HOME", str(tmp_path / "mine"))
-    assert default_home() == tmp_path / "mine"
+    assert default_data_dir() == tmp_path / "mine"
 
 
 def test_a_new_home_is_private(tmp_path: Path) -> None:
-    make_home(tmp_path / "a" / "b")
+    create_data_dir(tmp_path / "a" / "b")
     assert _mode(tmp_path / "a" / "b") == 0o700
 
 
 def test_an_empty_folder_becomes_private(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o755)
-    make_home(home)
+    create_data_dir(home)
     assert _mode(home) == 0o700
 
 
@@ -62,18 +62,18 @@ def test_a_file_is_no_home(tmp_path: Path) -> None:
 
 def test_sockets_lie_in_the_runtime_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    folder = socket_folder(Path("/some/home"))
+    folder = create_socket_dir(Path("/some/home"))
     assert folder.parent == tmp_path
     assert _mode(folder) == 0o700
-    assert socket_folder(Path("/some/home")) == folder
-    assert socket_folder(Path("/other/home")) != folder
+    assert create_socket_dir(Path("/some/home")) == folder
+    assert create_socket_dir(Path("/other/home")) != folder
 
 
 def test_a_socket_address_is_never_too_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
-    folder = socket_folder(tmp_path)
+    folder = create_socket_dir(tmp_path)
     try:
         assert len(str(folder / "gateway.sock")) <= 107
     finally:
@@ -82,9 +82,9 @@ def test_a_socket_address_is_never_too_long(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_a_socket_folder_that_others_can_enter_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    folder = socket_folder(Path("/some/home"))
+    folder = create_socket_dir(Path("/some/home"))
     folder.chmod(0o777)
-    other = socket_folder(Path("/some/home"))
+    other = create_socket_dir(Path("/some/home"))
     try:
         assert other != folder
         assert _mode(other) == 0o700
@@ -96,12 +96,12 @@ def test_a_link_in_the_socket_folders_place_is_not_followed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    folder = socket_folder(Path("/some/home"))
+    folder = create_socket_dir(Path("/some/home"))
     folder.rmdir()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
     folder.symlink_to(elsewhere)
-    other = socket_folder(Path("/some/home"))
+    other = create_socket_dir(Path("/some/home"))
     try:
         assert other != folder
     finally:
@@ -114,6 +114,6 @@ def _mode(path: Path) -> int:
 
 def _refusal(home: Path) -> PlatformError:
     with pytest.raises(PlatformError) as caught:
-        make_home(home)
+        create_data_dir(home)
     assert caught.value.hint
     return caught.value

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.platform.layout import Layout
-from fnkit.platform.server.identity import make_identity
-from fnkit.platform.server.lifecycle import running, stop
-from fnkit.platform.server.running import RunFile, process_started, read_run_file, write_run_file
+from fnkit.platform.layout import DataLayout
+from fnkit.platform.server.identity import load_or_create_credentials
+from fnkit.platform.server.lifecycle import find_running_platform, stop_platform
+from fnkit.platform.server.running import RunFile, process_start_time, read_run_file, write_run_file
 
 
 def test_a_living_process_has_a_start() -> None:
-    assert process_started(os.getpid()) == process_started(os.getpid()) != ""
+    assert process_start_time(os.getpid()) == process_start_time(os.getpid()) != ""
 
 
 def test_no_process_and_a_dead_one_have_none() -> None:
@@ -24,11 +24,11 @@ def test_no_process_and_a_dead_one_have_none() -> None:
     assert child.stdout is not None
     child.stdout.read()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert process_started(child.pid) is None, "it has ended and nobody has waited for it"
+    assert process_start_time(child.pid) is None, "it has ended and nobody has waited for it"
     child.wait()
     child.stdout.close()
-    assert process_started(child.pid) is None
-    assert process_started(0) is None
+    assert process_start_time(child.pid) is None
+    assert process_start_time(0) is None
 
 
 def test_a_run_file_is_what_was_written(tmp_path: Path) -> None:
@@ -42,26 +42,26 @@ def test_a_broken_run_file_is_none(tmp_path: Path) -> None:
 
 
 def test_a_platform_whose_process_is_there_runs(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    make_identity(layout.identity)
-    write_run_file(layout.run, _run(os.getpid()))
-    found = running(tmp_path)
+    layout = DataLayout(tmp_path)
+    load_or_create_credentials(layout.credentials_file)
+    write_run_file(layout.run_file, _run(os.getpid()))
+    found = find_running_platform(tmp_path)
     assert found is not None
     assert found.api_url == "http://127.0.0.1:8480"
 
 
 def test_a_process_that_got_the_id_later_is_not_the_platform_and_is_not_killed(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    make_identity(layout.identity)
-    write_run_file(layout.run, msgspec.structs.replace(_run(os.getpid()), started="1"))
-    assert running(tmp_path) is None
-    assert stop(tmp_path) is False
+    layout = DataLayout(tmp_path)
+    load_or_create_credentials(layout.credentials_file)
+    write_run_file(layout.run_file, msgspec.structs.replace(_run(os.getpid()), started_at="1"))
+    assert find_running_platform(tmp_path) is None
+    assert stop_platform(tmp_path) is False
 
 
 def _run(pid: int) -> RunFile:
     return RunFile(
         pid=pid,
-        started=process_started(pid) or "",
+        started_at=process_start_time(pid) or "",
         host="127.0.0.1",
         api_port=8480,
         gateway_port=8481,
