@@ -24,8 +24,8 @@ import msgspec
 
 from benchmarks.local_platform import LocalPlatform, local_platform
 from benchmarks.measuring import Comparison, measure_alternately
-from fnkit.platform.layout import DataLayout
-from fnkit.platform.store.database import Store
+from fnkit.platform.control.store.database import Store
+from fnkit.platform.model.settings import DataLayout
 
 __all__ = ["run"]
 

@@ -24,7 +24,7 @@ __all__ = ["NginxServer", "nginx_before_workers"]
 
 WORKER = """
 import socket, sys
-from fnkit.platform.engine.bridges import serving as bridge
+from fnkit.worker import serving as bridge
 listener = socket.socket(fileno=int(sys.argv[1]))
 handler = bridge.load(sys.argv[2], sys.argv[3])
 while True:

@@ -3,24 +3,23 @@
 ``docs/bundling.md`` describes the formats and the rules.
 """
 
-from fnkit.bundler.bundle import Bundle, Dependency, Slice
-from fnkit.bundler.bundling import bundle_project, lock_project
-from fnkit.bundler.lock import Lock, LockedPackage, lock_path, read_lock
-from fnkit.bundler.locking import ResolverBackend, TargetKind
-from fnkit.bundler.progress import BundleProgress
-from fnkit.bundler.selection import select_files
+from fnkit.bundler.bundle import bundle_project, lock_project
+from fnkit.bundler.dependencies.lockfile import Lock, LockedPackage, lock_path, read_lock
+from fnkit.bundler.dependencies.locking import ResolverBackend, TargetKind
+from fnkit.bundler.files.selection import select_files
+from fnkit.bundler.model import Bundle, BundleProgress, Dependency, Slice
 from fnkit.bundler.target import BundleTarget
 
 __all__ = [
-    "ResolverBackend",
     "Bundle",
     "BundleProgress",
+    "BundleTarget",
     "Dependency",
-    "TargetKind",
     "Lock",
     "LockedPackage",
+    "ResolverBackend",
     "Slice",
-    "BundleTarget",
+    "TargetKind",
     "bundle_project",
     "lock_path",
     "lock_project",

@@ -1,70 +1,142 @@
-"""The values that bundling returns and reports: bundles, slices, dependencies and progress."""
+"""Builds a project's archives.
+
+1. *Select*: ignore files decide which files of the project ship (``selection``).
+2. *Lock*: resolve the requirements to exact files for the target; skipped while its inputs are unchanged.
+3. *Fetch*: download wheels into the cache by SHA-256 and verify them; build a source distribution only where the
+   project allows it.
+4. *Layer*: copy the wheels' compressed bytes into the archive's ``package/``, once per set of wheels.
+5. *Slice*: compute each function's digest over everything its behaviour depends on.
+6. *Archive*: join the layer and the user's files; all functions of one runtime share the result.
+
+No stage runs the user's code, and only *lock* and *fetch* use the network. Each language has a module of its own
+that runs these stages; ``_bundle_runtime`` selects it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["Bundle", "Dependency", "Slice"]
+from fnkit.bundler.dependencies.lockfile import Lock
+from fnkit.bundler.dependencies.locking import ResolverBackend, TargetKind, has_requirements, lock_target
+from fnkit.bundler.model import Bundle, ProgressCallback, ignore_progress
+from fnkit.bundler.python_bundle import bundle_python
+from fnkit.bundler.target import BundleTarget
+from fnkit.errors import BundleError
+from fnkit.project.model import FunctionSpec, Project
+
+__all__ = ["bundle_project", "lock_project"]
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
-    """One vendored distribution; ``size`` is its share of the archive in bytes."""
+def bundle_project(
+    project: Project,
+    targets: Mapping[str, BundleTarget],
+    *,
+    out: Path,
+    cache: Path,
+    kind: TargetKind,
+    names: frozenset[str] | None = None,
+    report: ProgressCallback | None = None,
+) -> tuple[Bundle, ...]:
+    """Build the project's archives in ``out`` and return them sorted by runtime.
 
-    name: str
-    version: str
-    size: int
+    On an error no partial file is left behind.
 
+    Args:
+        project: The project to bundle.
+        targets: Target by runtime; a runtime without an entry uses Scaleway's image of that runtime.
+        out: Directory for archives; the newest few of each runtime are kept in it.
+        cache: Directory for wheels and layers. Processes may share it, and it may be deleted at any time.
+        kind: Which lock files to use.
+        names: Functions to slice; only the archives of their runtimes are built. ``None`` means all.
+        report: Called at each step.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """The part of an archive that one function's behaviour depends on.
-
-    Attributes:
-        digest: 32 lower-case hex digits over runtime, handler, dependencies and ``files``.
-        files: Pairs of path in the archive and SHA-256 hex digest, sorted by path, of all files in the slice.
-        dependencies: ``name==version`` of every locked package.
-        whole_project_reason: Why the slice is the whole project; ``None`` when the reachable files are known.
+    Raises:
+        BundleError: A stage failed; ``docs/errors.md`` lists the codes.
     """
+    by_runtime: dict[str, list[FunctionSpec]] = {}
+    for function in project.functions:
+        if names is None or function.name in names:
+            by_runtime.setdefault(function.runtime, []).append(function)
+    bundles: list[Bundle] = []
+    for runtime in sorted(by_runtime):
+        target = _target_of_runtime(runtime, targets, kind)
+        functions = tuple(by_runtime[runtime])
+        bundles += _bundle_runtime(
+            project, functions, target, kind=kind, out=out, cache=cache, report=report or ignore_progress
+        )
+    return tuple(bundles)
 
-    function: str
-    digest: str
-    files: tuple[tuple[str, str], ...]
-    dependencies: tuple[str, ...]
-    whole_project_reason: str | None = None
 
+def lock_project(
+    project: Project,
+    targets: Mapping[str, BundleTarget],
+    *,
+    kind: TargetKind,
+    upgrade: bool = False,
+    backend: ResolverBackend = "uv",
+    report: ProgressCallback | None = None,
+) -> tuple[Lock, ...]:
+    """Return the project's locks, one per Python runtime; resolve and write those that are missing or stale.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
-    """One archive on disk and a description of its content.
+    Returns an empty tuple for a project without requirements.
 
-    Attributes:
-        target: Wheel platform, for example ``musllinux_1_2_x86_64``.
-        digest: SHA-256 hex digest of the content (names, modes, bytes), not of the zip file itself.
-        size: Bytes of the zip file.
-        unpacked_size: Bytes after extraction.
-        dependencies: Sorted by name.
-        notes: Sentences for the user, for example about a downgraded version or a whole-project slice.
+    Raises:
+        BundleError: The requirements could not be resolved, or a lock file could not be written.
     """
+    runtimes = sorted({one.runtime for one in project.functions if one.runtime.startswith("python")})
+    if not has_requirements(project):
+        return ()
+    return tuple(
+        lock_target(
+            project,
+            _target_of_runtime(runtime, targets, kind),
+            kind,
+            upgrade=upgrade,
+            backend=backend,
+            report=report or ignore_progress,
+        )
+        for runtime in runtimes
+    )
 
-    path: Path
-    runtime: str
-    target: str
-    digest: str
-    size: int
-    unpacked_size: int
-    slices: tuple[Slice, ...]
-    dependencies: tuple[Dependency, ...]
-    notes: tuple[str, ...] = ()
 
-    def slice_of(self, function: str) -> Slice:
-        """Return the slice of a function.
+def _target_of_runtime(runtime: str, targets: Mapping[str, BundleTarget], kind: TargetKind) -> BundleTarget:
+    """Return the target of a runtime.
 
-        Raises:
-            KeyError: The function is not in this bundle.
-        """
-        for one in self.slices:
-            if one.function == function:
-                return one
-        raise KeyError(function)
+    Raises:
+        BundleError: ``unknown-runtime``; ``unknown-target`` when a local platform does not offer the runtime.
+    """
+    found = targets.get(runtime)
+    if found is not None:
+        return found
+    if kind == "local":
+        raise BundleError(
+            f"The local platform has no interpreter for {runtime}.",
+            code="unknown-target",
+            hint="Install that language on this machine, or use a runtime that the platform offers.",
+        )
+    return BundleTarget.scaleway(runtime)
+
+
+def _bundle_runtime(
+    project: Project,
+    functions: tuple[FunctionSpec, ...],
+    target: BundleTarget,
+    *,
+    kind: TargetKind,
+    out: Path,
+    cache: Path,
+    report: ProgressCallback,
+) -> tuple[Bundle, ...]:
+    """Bundle the functions of one runtime with the module of its language."""
+    match target.language:
+        case "python" if target.python is not None:
+            return (bundle_python(project, functions, target, kind=kind, out=out, cache=cache, report=report),)
+        case _:
+            raise BundleError(
+                f"{functions[0].name} uses {target.runtime}; this version of fnkit bundles Python 3 only.",
+                code="language-not-bundled",
+                hint="Deploy it with another tool, or use a Python runtime.",
+                file=functions[0].source.file,
+                line=functions[0].source.line,
+            )

@@ -12,18 +12,16 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.bundler.archive import is_archive_current, plan_archive, write_archive
-from fnkit.bundler.bundle import Bundle, Slice
-from fnkit.bundler.contents import ContentByPath, hash_files
-from fnkit.bundler.facts_cache import ModuleImportsCache
-from fnkit.bundler.layer import CorruptWheel, Layer, open_layer, write_layer
-from fnkit.bundler.lock import Lock
-from fnkit.bundler.locking import TargetKind, lock_target
-from fnkit.bundler.progress import BundleProgress, ProgressCallback
-from fnkit.bundler.reach import ProjectTree
-from fnkit.bundler.runtime_part import authoring_runtime
-from fnkit.bundler.selection import select_files
-from fnkit.bundler.slices import SliceContext, slice_function
+from fnkit.bundler.archive.archive import is_archive_current, plan_archive, write_archive
+from fnkit.bundler.archive.layer import CorruptWheel, Layer, open_layer, write_layer
+from fnkit.bundler.dependencies.lockfile import Lock
+from fnkit.bundler.dependencies.locking import TargetKind, lock_target
+from fnkit.bundler.files.content import ContentByPath, hash_files
+from fnkit.bundler.files.selection import select_files
+from fnkit.bundler.model import Bundle, BundleProgress, ProgressCallback, Slice
+from fnkit.bundler.slices.import_graph import ProjectTree
+from fnkit.bundler.slices.module_imports import ModuleImportsCache
+from fnkit.bundler.slices.slices import SliceContext, authoring_runtime, slice_function
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
@@ -131,8 +129,8 @@ def _build_layer(lock: Lock, cache: Path, report: ProgressCallback) -> None:
 
 def _collect_wheels(lock: Lock, cache: Path, report: ProgressCallback) -> dict[str, Path]:
     # Imported late: only a run with missing files should pay for loading the HTTP client.
-    from fnkit.bundler.source_builds import build_wheel
-    from fnkit.bundler.wheels import fetch_distributions
+    from fnkit.bundler.dependencies.source_builds import build_wheel
+    from fnkit.bundler.dependencies.wheels import fetch_distributions
 
     files = dict(fetch_distributions(lock.packages, cache, runtime=lock.runtime, report=report))
     for package in lock.packages:

@@ -43,6 +43,6 @@ def main() -> int:
 
         sys.stdout.write(f"fnkit {__version__}\n")
         return 0
-    from fnkit.cli.application import run
+    from fnkit.cli.app import run
 
     return run(arguments)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 
 from fnkit.cli.options import ApiOptions, CommonOptions
-from fnkit.client import Endpoint, EndpointOverrides, resolve_endpoint
-from fnkit.client.resolving import check_region
+from fnkit.client import Endpoint, EndpointOverrides, FunctionsApi, resolve_endpoint
+from fnkit.client.endpoint import check_region
 from fnkit.contract.limits import REGIONS
+from fnkit.contract.runtimes import RUNTIMES
+from fnkit.deploy.retries import AdaptiveLimiter
+from fnkit.deploy.target import DeployTarget, discover_target
 from fnkit.errors import UsageError
 
-__all__ = ["endpoint_from_options"]
+__all__ = ["deploy_target_for", "endpoint_from_options"]
 
 
 def endpoint_from_options(common: CommonOptions, api: ApiOptions, *, project_region: str | None) -> Endpoint:
@@ -41,7 +44,7 @@ def endpoint_from_options(common: CommonOptions, api: ApiOptions, *, project_reg
             f"--local and {given[0]} exclude each other: the local platform has its own.",
             hint="Remove one of them.",
         )
-    from fnkit.platform.server.lifecycle import ensure_running
+    from fnkit.platform.supervisor.launcher import ensure_running
 
     with common.output.progress("Starting the local platform"):
         running = ensure_running()
@@ -52,3 +55,21 @@ def endpoint_from_options(common: CommonOptions, api: ApiOptions, *, project_reg
         region=check_region(api.region or project_region or REGIONS[0]),
         key_origin="the local platform",
     )
+
+
+def deploy_target_for(common: CommonOptions, target: str) -> DeployTarget:
+    """Return the deploy target for ``--target``.
+
+    Args:
+        common: The common options.
+        target: ``scaleway`` for the recorded runtimes of Scaleway, or ``local`` for those of the local platform,
+            which is started if it is not running.
+
+    Raises:
+        PlatformError: The local platform could not be started.
+    """
+    if target == "scaleway":
+        return DeployTarget(info=None, runtimes=RUNTIMES)
+    here = ApiOptions(project_id=None, region=None, profile=None, api_url=None, local=True)
+    with FunctionsApi(endpoint_from_options(common, here, project_region=None)) as client:
+        return discover_target(client, AdaptiveLimiter())

@@ -6,18 +6,121 @@ Each decorator collects a group of options into one frozen value, which the comm
 from __future__ import annotations
 
 import functools
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import click
 
 from fnkit.cli.output import JsonDocument, Output
 
-__all__ = ["ApiOptions", "CommonOptions", "CommandFunction", "api_options", "common_options"]
+__all__ = [
+    "ApiOptions",
+    "CommandFunction",
+    "CommonOptions",
+    "FiniteRange",
+    "api_options",
+    "common_options",
+    "delivery_options",
+    "parse_optional_port",
+    "parse_quotas",
+    "parse_size",
+]
+
+_QUOTA_NAMES: Final = ("functions", "namespaces", "memory")
+_SIZE_PATTERN: Final = re.compile(r"(\d{1,12}) ?(?:([mgt])i?b?)?", re.IGNORECASE | re.ASCII)
+_COUNT_PATTERN: Final = re.compile(r"\d{1,12}", re.ASCII)
+_UNIT_IN_MEGABYTES: Final = {"m": 1, "g": 1024, "t": 1024 * 1024}
+
+_MAX_PORT: Final = 65535
+_MAX_PORT_DIGITS: Final = 5
 
 CommandFunction: TypeAlias = Callable[..., int | None]
+
+
+class FiniteRange(click.FloatRange):
+    """A range of finite floating-point numbers: rejects ``nan`` and ``inf``."""
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Convert an option's value to a finite number, or fail with a usage error."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+def parse_quotas(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> dict[str, int | None] | None:
+    """Parse ``--quota``, as a click callback.
+
+    Returns:
+        The limit of each quota named, memory in MB, ``None`` for no limit. Quotas not named keep their published
+        default. ``None`` if the option is absent.
+
+    Raises:
+        click.BadParameter: The text is not a list of quotas.
+    """
+    if text is None:
+        return None
+    if text == "none":
+        return dict.fromkeys(_QUOTA_NAMES)
+    quotas: dict[str, int | None] = {}
+    for part in text.split(","):
+        name, equals, amount = part.strip().partition("=")
+        if name not in _QUOTA_NAMES or not equals:
+            raise click.BadParameter(
+                f"{part.strip()!r} is not one of {', '.join(f'{one}=N' for one in _QUOTA_NAMES)}."
+            )
+        quotas[name] = None if amount == "none" else _parse_quota(name, amount)
+    return quotas
+
+
+def parse_size(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    """Parse ``--memory-budget`` in MB, as a click callback; return ``None`` if the option is absent.
+
+    Raises:
+        click.BadParameter: The text is not a positive size.
+    """
+    if text is None:
+        return None
+    found = _SIZE_PATTERN.fullmatch(text.strip())
+    if not found or int(found[1]) == 0:
+        raise click.BadParameter(f"{text!r} is not a size such as 4GiB or 4096.")
+    return _size_in_megabytes(found)
+
+
+def _size_in_megabytes(match: re.Match[str]) -> int:
+    return int(match[1]) * _UNIT_IN_MEGABYTES[(match[2] or "m").lower()]
+
+
+def _parse_quota(name: str, amount: str) -> int:
+    if name == "memory" and (found := _SIZE_PATTERN.fullmatch(amount)):
+        return _size_in_megabytes(found)
+    if name != "memory" and _COUNT_PATTERN.fullmatch(amount):
+        return int(amount)
+    wanted = "a size such as 600GiB" if name == "memory" else "a whole number"
+    raise click.BadParameter(f"{name} is {amount!r}, not {wanted} or none.")
+
+
+def parse_optional_port(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> int | Literal["none"] | None:
+    """Parse a port or ``none``, as a click callback; return ``None`` if the option is absent.
+
+    Raises:
+        click.BadParameter: The text is neither a port number nor ``none``.
+    """
+    if text is None:
+        return None
+    if text == "none":
+        return "none"
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_PORT_DIGITS and int(text) <= _MAX_PORT:
+        return int(text)
+    raise click.BadParameter(f"{text!r} is not a port from 0 to {_MAX_PORT}, or none.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +222,31 @@ def _validate_stage(context: click.Context, parameter: click.Parameter, value: s
             parameter,
         )
     return value
+
+
+def delivery_options(command: CommandFunction) -> CommandFunction:
+    """Add the options of ``cron history`` and ``trigger deliveries`` to a command.
+
+    The command receives ``failed``, ``limit``, ``replay``, ``replay_failed``, and ``further``: the IDs after the
+    first one of ``--replay A B C``. A click option takes a fixed number of values, so these are arguments.
+    """
+    decorators = (
+        click.argument("further", metavar="", nargs=-1),
+        click.option("--failed", is_flag=True, help="Show only failed and dead deliveries."),
+        click.option(
+            "--limit",
+            metavar="N",
+            type=click.IntRange(1, 1000),
+            default=20,
+            help="Maximum number of deliveries to show.  [default: 20]",
+        ),
+        click.option(
+            "--replay", metavar="ID...", multiple=True, help="Replay these deliveries and show the results."
+        ),
+        click.option(
+            "--replay-failed", is_flag=True, help="Replay all failed deliveries that have not been replayed."
+        ),
+    )
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
@@ -19,12 +21,104 @@ from fnkit.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fnkit.cli.progress import ProgressDisplay
+    from fnkit.deploy.events import DeployEvent, EventCallback
 
-__all__ = ["JsonDocument", "Output", "View", "make_console"]
+__all__ = [
+    "DeployProgress",
+    "JsonDocument",
+    "LiveProgressDisplay",
+    "Output",
+    "ProgressDisplay",
+    "SilentProgressDisplay",
+    "View",
+    "deploy_progress",
+    "make_console",
+]
 
 PIPE_WIDTH = 10_000
 """Columns of a console that is not a terminal: wide enough that no line is wrapped or cut for a program."""
+
+
+class ProgressDisplay(Protocol):
+    """The progress display of one command."""
+
+    def update(self, text: str, *, advance: int = 0) -> None:
+        """Show the current step, and count ``advance`` more steps as finished."""
+        ...
+
+    def add_steps(self, steps: int) -> None:
+        """Raise the total number of steps by ``steps``."""
+        ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Hide the display while the block runs, so that a prompt is readable."""
+        ...
+
+
+class SilentProgressDisplay:
+    """A progress display that shows nothing."""
+
+    def update(self, text: str, *, advance: int = 0) -> None:
+        """Do nothing."""
+
+    def add_steps(self, steps: int) -> None:
+        """Do nothing."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
+
+
+class LiveProgressDisplay:
+    """A progress line at the bottom of a terminal, removed at the end."""
+
+    def __init__(self, console: Console, title: str, total: int | None) -> None:
+        # Imported here: rich takes tens of milliseconds, and most runs of a command show no progress.
+        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+        from rich.table import Column
+
+        counted = (BarColumn(bar_width=24), MofNCompleteColumn()) if total is not None else ()
+        self._progress = RichProgress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[title]}", markup=False),
+            *counted,
+            # No markup: names of functions may hold brackets. A plain column may wrap, unlike the default.
+            TextColumn("{task.description}", markup=False, table_column=Column()),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task_id = self._progress.add_task("", total=total, title=title)
+
+    def __enter__(self) -> Self:
+        """Start the display."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the display and clear the line."""
+        self._progress.stop()
+
+    def update(self, text: str, *, advance: int = 0) -> None:
+        """Show the current step, and count ``advance`` more steps as finished."""
+        self._progress.update(self._task_id, description=text, advance=advance)
+
+    def add_steps(self, steps: int) -> None:
+        """Raise the total number of steps by ``steps``."""
+        task = self._progress.tasks[0]
+        self._progress.update(self._task_id, total=(task.total or 0) + steps)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Clear the line while the block runs, so that a prompt is readable."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
 
 
 class View(Protocol):
@@ -127,8 +221,6 @@ class Output:
             title: What the work is.
             total: Number of steps; ``None`` shows a spinner without a bar.
         """
-        from fnkit.cli.progress import LiveProgressDisplay, SilentProgressDisplay
-
         if self.as_json or self.verbosity < 0 or not sys.stderr.isatty():
             yield SilentProgressDisplay()
             return
@@ -158,3 +250,39 @@ def make_console(*, stderr: bool, colour: bool) -> Console:
         highlight=False,
         soft_wrap=True,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DeployProgress:
+    """The progress display of a deploy.
+
+    Args:
+        report: Callback for the events of the deploy library.
+        paused: Context manager that hides the display, for use around a prompt.
+    """
+
+    report: EventCallback
+    paused: Callable[[], AbstractContextManager[None]]
+
+
+@contextmanager
+def deploy_progress(output: Output, title: str) -> Iterator[DeployProgress]:
+    """Show the events of a deploy while the block runs."""
+    from fnkit.deploy.events import ApplyStarted, ResourceFinished, ResourceStep, WaitingForLock
+
+    with output.progress(title) as progress:
+
+        def report(event: DeployEvent) -> None:
+            match event:
+                case ApplyStarted():
+                    progress.add_steps(event.total)
+                case ResourceStep():
+                    progress.update(f"{event.name}: {event.text}")
+                    output.detail(f"{event.kind} {event.name}: {event.text}")
+                case ResourceFinished():
+                    progress.update(f"{event.name}: {event.failure or 'done'}", advance=1)
+                    output.detail(f"{event.kind} {event.name}: {event.failure or 'done'} ({event.seconds:.2f} s)")
+                case WaitingForLock():
+                    output.message(f"Waiting for {event.holder} …")
+
+        yield DeployProgress(report, progress.paused)

@@ -1,7 +1,6 @@
 """HTTP client of the Functions API: one method per operation, typed in and out."""
 
 from fnkit.client.api import FunctionsApi
-from fnkit.client.endpoint import Endpoint
-from fnkit.client.resolving import EndpointOverrides, resolve_endpoint
+from fnkit.client.endpoint import Endpoint, EndpointOverrides, resolve_endpoint
 
-__all__ = ["Endpoint", "FunctionsApi", "EndpointOverrides", "resolve_endpoint"]
+__all__ = ["Endpoint", "EndpointOverrides", "FunctionsApi", "resolve_endpoint"]

@@ -6,24 +6,39 @@ both paths with 404, which is how clients tell the two apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 import msgspec
 
 __all__ = [
     "API_KEYS_PATH",
     "DEFAULT_NATS_ACCOUNT",
     "PLATFORM_PATH",
+    "PRELOAD_DISABLED_TAG",
     "ApiKey",
     "ApiKeyList",
     "CreateApiKey",
     "PlatformInfo",
     "TriggerStatus",
+    "is_preload_enabled",
 ]
+
+PRELOAD_DISABLED_TAG: Final = "fnkit.preload=false"
 
 DEFAULT_NATS_ACCOUNT = "AFNKIT".ljust(56, "0")
 """NATS account of triggers that name none. The platform does not require an account to exist."""
-
 PLATFORM_PATH = "/fnkit/v1/platform"
 API_KEYS_PATH = "/fnkit/v1/keys"
+
+
+def is_preload_enabled(tags: Iterable[str]) -> bool:
+    """Return whether a function with these tags allows preloading.
+
+    >>> is_preload_enabled(["fnkit", "fnkit.preload=false"])
+    False
+    """
+    return PRELOAD_DISABLED_TAG not in tags
 
 
 class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):

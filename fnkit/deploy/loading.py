@@ -8,19 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnkit.bundler.selection import select_files
+from fnkit.bundler.files.selection import select_files
 from fnkit.errors import ProjectError
 from fnkit.project import Project, Settings, build_project, find_root, read_settings
-from fnkit.project.findings import ProblemList
-from fnkit.project.namespaces import check_stage, validate_project_name, validate_region, build_namespace
+from fnkit.project.problems import ProblemList
+from fnkit.project.validation import build_namespace, check_stage, validate_project_name, validate_region
 from fnkit.scanner import ScanReport, scan
 
 __all__ = [
     "ProjectIdentity",
     "ProjectSource",
-    "project_identity",
     "load_identity",
     "load_project",
+    "project_identity",
     "project_region",
     "read_project_source",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+from fnkit.client.api import FunctionsApi
 from fnkit.contract.requests import (
     CreateCron,
     CreateDomain,
@@ -18,7 +20,9 @@ from fnkit.contract.requests import (
     UpdateNamespace,
     UpdateTrigger,
 )
-from fnkit.plan.changes import (
+from fnkit.deploy.retries import AdaptiveLimiter
+from fnkit.errors import DeployError
+from fnkit.plan.model import (
     CronChange,
     DomainChange,
     FunctionChange,
@@ -28,9 +32,10 @@ from fnkit.plan.changes import (
     TriggerChange,
     TriggerConfig,
 )
-from fnkit.plan.tags import code_tag, resource_hash_tag, hash_live_ids
+from fnkit.plan.ownership import code_tag, hash_live_ids, resource_hash_tag
 
 __all__ = [
+    "ArchivePaths",
     "create_cron",
     "create_domain",
     "create_function",
@@ -40,7 +45,37 @@ __all__ = [
     "update_function",
     "update_namespace",
     "update_trigger",
+    "upload_archive",
 ]
+
+ArchivePaths = Mapping[str, Path]
+"""Path of the zip file by digest."""
+
+
+def upload_archive(api: FunctionsApi, function_id: str, archive: Path, limiter: AdaptiveLimiter) -> int:
+    """Upload a function's archive and return its size in bytes. Idempotent.
+
+    Raises:
+        ApiError: The API or the object store rejected it.
+        DeployError: The archive cannot be read.
+    """
+
+    def send() -> int:
+        try:
+            stream = archive.open("rb")
+        except OSError as error:
+            raise DeployError(
+                f"The archive {archive.name} cannot be read: {error.strerror}.", code="archive-unreadable"
+            ) from error
+        with stream:
+            size = archive.stat().st_size
+            # Request a new URL for each attempt: a signed URL is valid for one content length and one hour.
+            target = api.functions.upload_url(function_id, size)
+            headers = {name: ",".join(values) for name, values in target.headers.items()}
+            api.transport.upload(target.url, headers, stream, size)
+        return size
+
+    return limiter.call(send, idempotent=True)
 
 
 def create_namespace(change: NamespaceChange, project_id: str, secrets: Mapping[str, str]) -> CreateNamespace:

@@ -3,10 +3,10 @@
 A plan is self-contained: applying it reads nothing else.
 """
 
-from fnkit.plan.changes import (
+from fnkit.plan.model import (
     Action,
-    Change,
     AttachedResourceChange,
+    Change,
     CronChange,
     DomainChange,
     FunctionChange,
@@ -16,36 +16,37 @@ from fnkit.plan.changes import (
     TriggerChange,
     TriggerConfig,
 )
-from fnkit.plan.desired import (
-    DesiredState,
+from fnkit.plan.planner import make_plan, plan_destroy, resources_to_fetch
+from fnkit.plan.state import (
+    AttachedResources,
     DesiredCron,
     DesiredFunction,
     DesiredNamespace,
+    DesiredState,
     DesiredTrigger,
+    ObservedState,
+    SecretMatches,
     desired_state,
 )
-from fnkit.plan.destruction import plan_destroy
-from fnkit.plan.observed import AttachedResources, ObservedState, SecretMatches
-from fnkit.plan.planning import make_plan, resources_to_fetch
 
 __all__ = [
     "Action",
-    "Change",
     "AttachedResourceChange",
+    "AttachedResources",
+    "Change",
     "CronChange",
-    "DesiredState",
     "DesiredCron",
     "DesiredFunction",
     "DesiredNamespace",
+    "DesiredState",
     "DesiredTrigger",
     "DomainChange",
     "FunctionChange",
-    "AttachedResources",
     "NamespaceChange",
     "ObservedState",
     "Plan",
-    "SecretMatches",
     "PlanSummary",
+    "SecretMatches",
     "TriggerChange",
     "TriggerConfig",
     "desired_state",

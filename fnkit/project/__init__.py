@@ -1,12 +1,11 @@
 """Combines settings and a scan report into one validated, frozen ``Project``, the input of all later stages."""
 
-from fnkit.project.building import build_project
+from fnkit.project.build import build_project
 from fnkit.project.model import CronSpec, FunctionSpec, NamespaceSpec, Project, SourceLocation, TriggerSpec
 from fnkit.project.problems import PROBLEMS, Explanation, explain
-from fnkit.project.reading import find_root, read_settings
-from fnkit.project.schema import settings_schema
-from fnkit.project.secret_values import SecretValues, read_secret_values
-from fnkit.project.settings import Settings
+from fnkit.project.secrets import SecretValues, read_secret_values
+from fnkit.project.settings import Settings, settings_schema
+from fnkit.project.settings_file import find_root, read_settings
 
 __all__ = [
     "PROBLEMS",

@@ -9,8 +9,8 @@ import warnings
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from fnkit.project.drafts import DeclaredFunction
-from fnkit.project.findings import ProblemList
+from fnkit.project.declarations import DeclaredFunction
+from fnkit.project.problems import ProblemList
 from fnkit.scanner.report import Signature
 
 __all__ = ["check_handler_file", "check_signature"]

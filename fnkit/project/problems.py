@@ -5,26 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["PROBLEMS", "Explanation", "explain"]
+from fnkit.errors import Problem, ProjectInvalid
+from fnkit.project.model import SourceLocation
 
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """The meaning of a problem and its remedy, one or two sentences each."""
-
-    meaning: str
-    remedy: str
-
-
-def explain(code: str) -> Explanation | None:
-    """Return the explanation of a code, or ``None`` for an unknown code."""
-    return PROBLEMS.get(code)
-
+__all__ = ["PROBLEMS", "Explanation", "ProblemList", "did_you_mean", "explain"]
 
 _SCAN_PROBLEMS: Final = {
     "bad-argument": (
@@ -80,7 +70,6 @@ _SCAN_PROBLEMS: Final = {
     ),
     "unknown-argument": ("A decorator has no argument of this name.", "Compare with docs/settings.md."),
 }
-
 _SETTINGS_PROBLEMS: Final = {
     "bad-project-name": (
         "The project's name is not valid in a tag, and tags mark the resources that belong to the project.",
@@ -109,7 +98,6 @@ _SETTINGS_PROBLEMS: Final = {
     "unknown-function": ("A stage has settings for a function that does not exist.", "Correct the name."),
     "unknown-setting": ("The setting does not exist.", "Correct the name; docs/settings.md lists all settings."),
 }
-
 _FUNCTION_PROBLEMS: Final = {
     "bad-choice": (
         "A setting has a value that it does not accept.",
@@ -193,7 +181,6 @@ _FUNCTION_PROBLEMS: Final = {
     "variable-twice": ("A name is used for both a variable and a secret.", "Keep one."),
     "variable-value": ("A variable's value contains a null character.", "Remove it; encode binary data as base64."),
 }
-
 _DEPENDENCY_AND_SECRET_PROBLEMS: Final = {
     "bad-dotenv": ("A .env file cannot be read.", "Correct the line: NAME=value, quoted where necessary."),
     "bad-requirement": ("A requirement cannot be parsed.", "Use a name with versions, as in requests>=2.32."),
@@ -211,6 +198,59 @@ _DEPENDENCY_AND_SECRET_PROBLEMS: Final = {
     ),
     "secret-too-long": ("A secret's value is larger than the platform allows.", "Use at most 65,536 bytes."),
 }
+
+
+@dataclass(slots=True)
+class ProblemList:
+    """The problems found so far.
+
+    A check that finds a problem adds it and returns the setting's default, so that validation continues.
+    """
+
+    collected: list[Problem] = field(default_factory=list)
+
+    def add(self, code: str, message: str, hint: str | None, source: SourceLocation) -> None:
+        """Add a problem at a source location."""
+        self.collected.append(Problem(code, message, hint, source.file, source.line))
+
+    def add_duplicates(self, kind: str, subject: str, named: Iterable[tuple[str, SourceLocation]]) -> None:
+        """Add a ``duplicate-<kind>`` problem for each repeated name, with the location of its first use."""
+        first: dict[str, SourceLocation] = {}
+        for name, source in named:
+            earlier = first.setdefault(name, source)
+            if earlier is not source:
+                message = f"{subject} has two {kind}s named {name}; the other is in {earlier.file}:{earlier.line}."
+                self.add(f"duplicate-{kind}", message, "Rename one of them.", source)
+
+    def raise_if_any(self) -> None:
+        """Raise if there are problems.
+
+        Raises:
+            ProjectInvalid: With the problems sorted by file and line, without duplicates.
+        """
+        if self.collected:
+            ordered = sorted(dict.fromkeys(self.collected), key=lambda one: (one.file or "", one.line or 0))
+            raise ProjectInvalid(tuple(ordered))
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str | None:
+    """Return a hint with the closest known value, or ``None`` if none is close."""
+    close = difflib.get_close_matches(given, list(known), n=1)
+    return f"Did you mean {close[0]}?" if close else None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The meaning of a problem and its remedy, one or two sentences each."""
+
+    meaning: str
+    remedy: str
+
+
+def explain(code: str) -> Explanation | None:
+    """Return the explanation of a code, or ``None`` for an unknown code."""
+    return PROBLEMS.get(code)
+
 
 PROBLEMS: Final[Mapping[str, Explanation]] = MappingProxyType(
     {

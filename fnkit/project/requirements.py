@@ -16,8 +16,8 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from fnkit.project.findings import ProblemList
 from fnkit.project.model import SourceLocation
+from fnkit.project.problems import ProblemList
 from fnkit.project.toml_lines import TomlLines
 
 __all__ = ["Requirements", "read_requirements"]

@@ -25,7 +25,15 @@ __all__ = [
     "SettingsTable",
     "StageTable",
     "TriggerTable",
+    "settings_schema",
 ]
+
+_ENV: Final = Meta(description="Environment variables: names and values, both strings.")
+_SECRETS: Final = Meta(
+    description="Names of secret variables; values come from the environment, .env.<stage> or .env."
+)
+
+_SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def _examples(*values: object) -> dict[str, object]:
@@ -35,10 +43,6 @@ def _examples(*values: object) -> dict[str, object]:
 _REGION: Final = Meta(
     description="Region to deploy to, unless a flag, environment variable or profile sets one.",
     extra_json_schema=_examples(*REGIONS),
-)
-_ENV: Final = Meta(description="Environment variables: names and values, both strings.")
-_SECRETS: Final = Meta(
-    description="Names of secret variables; values come from the environment, .env.<stage> or .env."
 )
 
 
@@ -208,3 +212,18 @@ class Settings:
     lines: TomlLines
     name: str
     exclude: tuple[str, ...]
+
+
+def settings_schema() -> dict[str, object]:
+    """Return the JSON Schema of ``fnkit.toml`` and ``[tool.fnkit]``, generated from the settings types."""
+    schema = msgspec.json.schema(SettingsTable, schema_hook=_schema_of_object)
+    # Encoding converts the defaults, which are tuples and structs, to JSON arrays and objects.
+    plain = msgspec.json.decode(msgspec.json.encode(schema), type=dict[str, object])
+    return {"$schema": _SCHEMA_DIALECT, "title": "fnkit settings", **plain}
+
+
+def _schema_of_object(kind: type) -> dict[str, object]:
+    """Return the schema of ``object``, which msgspec does not support: any JSON value, as in a cron's args."""
+    if kind is object:
+        return {"description": "Any JSON value."}
+    raise NotImplementedError(kind)

@@ -19,10 +19,14 @@ from pathlib import Path
 from typing import Final
 
 from fnkit.errors import Problem
-from fnkit.scanner.importing import IMPORT_TIMEOUT_SECONDS, import_in_subprocess
-from fnkit.scanner.imports import reachable_unbundled_imports, runtime_imports, unbundled_imports
-from fnkit.scanner.modules import ModuleScan, scan_module
-from fnkit.scanner.placement import shadowing_problems
+from fnkit.scanner.import_process import IMPORT_TIMEOUT_SECONDS, import_in_subprocess
+from fnkit.scanner.imports import (
+    reachable_unbundled_imports,
+    runtime_imports,
+    shadowing_problems,
+    unbundled_imports,
+)
+from fnkit.scanner.module import ModuleScan, scan_module
 from fnkit.scanner.report import ScanReport
 
 __all__ = ["scan"]

@@ -12,9 +12,15 @@ import pytest
 import requests
 from schemathesis.core.transport import Response
 
-from fnkit.platform.api.document.overlay import apply_overlay, resolve_pointer
-from fnkit.platform.api.document.served import original_document, overlay_entries, curl_samples, openapi_document
-from fnkit.platform.api.operations import OPERATIONS
+from fnkit.platform.control.api.openapi import (
+    apply_overlay,
+    curl_samples,
+    openapi_document,
+    original_document,
+    overlay_entries,
+    resolve_pointer,
+)
+from fnkit.platform.control.api.operations import OPERATIONS
 from tests.conformance.fuzz.generated import Operation, name_of
 from tests.conformance.fuzz.ground import Ground
 from tests.conformance.fuzz.run import operations

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fnkit.platform.api.document.overlay import resolve_pointer
-from fnkit.platform.api.document.served import original_document, curl_samples
+from fnkit.platform.control.api.openapi import curl_samples, original_document, resolve_pointer
 from tests.conformance.fuzz.ground import Ground
 from tests.support.command import FNKIT
 from tests.support.control_process import API, api_of

@@ -8,8 +8,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from schemathesis.core.failures import FailureGroup
 
-from fnkit.platform.api.document.overlay import OverlayEntry, Evidence, apply_overlay
-from fnkit.platform.api.document.served import original_document, openapi_document
+from fnkit.platform.control.api.openapi import (
+    Evidence,
+    OverlayEntry,
+    apply_overlay,
+    openapi_document,
+    original_document,
+)
 from tests.conformance.fuzz.generated import Operation, name_of
 from tests.conformance.fuzz.ground import Ground
 from tests.conformance.fuzz.run import fuzz, operations

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from fnkit.platform.api.metrics.functions import function_metrics
-from fnkit.platform.api.metrics.platform import platform_metrics
-from fnkit.platform.control.metering import ControlCounters
-from fnkit.platform.control.scraping import PlatformMetrics
-from fnkit.platform.measurements import DataPlaneMetricsSnapshot, EngineMetricsSnapshot, SpanCounts
+from fnkit.platform.control.api.prometheus_metrics import function_metrics, platform_metrics
+from fnkit.platform.control.counters import ControlCounters
+from fnkit.platform.control.metrics import PlatformMetrics
+from fnkit.platform.model.metrics import DataPlaneMetricsSnapshot, EngineMetricsSnapshot, SpanCounts
 from tests.support.source_tree import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "metrics.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.cli.application import VERBS
+from fnkit.cli.app import VERBS
 from fnkit.deploy.loading import load_project
 from tests.support.source_tree import REPOSITORY
 

@@ -12,7 +12,6 @@ import pytest
 
 from fnkit.authoring.types import Context, Event
 from fnkit.project import settings_schema
-from fnkit.project.decoding import decode_table
 from fnkit.project.settings import (
     CronTable,
     FunctionDefaults,
@@ -23,10 +22,11 @@ from fnkit.project.settings import (
     StageTable,
     TriggerTable,
 )
+from fnkit.project.settings_file import decode_table
 from fnkit.project.toml_lines import TomlLines
-from fnkit.project.variables import RESERVED_VARIABLES
+from fnkit.project.validation import RESERVED_VARIABLES
 from fnkit.scanner import scan
-from fnkit.scanner.declaring import argument_names
+from fnkit.scanner.decorators import argument_names
 from tests.support.source_tree import REPOSITORY
 
 SETTINGS = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")

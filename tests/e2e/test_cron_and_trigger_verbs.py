@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from fnkit.cli.calling_as_cron import invoke_as_cron
 from fnkit.client import Endpoint, FunctionsApi
-from fnkit.deploy.sources import select_one, live_crons
+from fnkit.deploy.status import live_crons, select_one
 from fnkit.errors import ApiError
+from fnkit.invoke.cron import invoke_as_cron
 from tests.support.command import Command, Completed
 from tests.support.control_process import API, api_of
 from tests.support.platform import PlatformUnderTest, running_platform

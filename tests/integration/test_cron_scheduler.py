@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from fnkit.contract.enums import Status
-from fnkit.platform.schedulers import hand_over
-from fnkit.platform.schedulers.cron import MISFIRE_GRACE
+from fnkit.platform.control.events import dispatcher
+from fnkit.platform.control.events.cron_scheduler import MISFIRE_GRACE
 from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
 from tests.support.stored_cron import store_cron, store_function
 from tests.support.waiting import DEADLINE
@@ -183,7 +183,7 @@ def test_a_full_gateway_loses_no_tick(tmp_path: Path) -> None:
 def test_a_gateway_that_never_takes_anything_fails_the_tick_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hand_over, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(dispatcher, "PATIENCE_SECONDS", 0.1)
 
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         (tmp_path / "delivery.sock").unlink()

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fnkit.platform import routing
-from fnkit.platform.measurements import HistogramSnapshot
-from fnkit.platform.routing import ClockState
+from fnkit.platform.model import routing
+from fnkit.platform.model.metrics import HistogramSnapshot
+from fnkit.platform.model.routing import ClockState
 from tests.support.counts import held, measure, of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.gates import Gate, standing_gate

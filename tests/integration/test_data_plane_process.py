@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fnkit.platform import routing
-from fnkit.platform.routing import ClockState, Snapshot
+from fnkit.platform.model import routing
+from fnkit.platform.model.routing import ClockState, Snapshot
 from tests.support.counts import held
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
 from tests.support.gates import standing_gate
@@ -31,7 +31,7 @@ def snapshot(plane: DataPlaneProcess, *routes: routing.Route) -> Snapshot:
 
 def test_it_imports_neither_control_nor_the_store() -> None:
     code = (
-        "import sys, fnkit.platform.server.data_plane\n"
+        "import sys, fnkit.platform.data_plane.process\n"
         "print('\\n'.join(name for name in sys.modules if name.startswith('fnkit.')))\n"
     )
     listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
@@ -39,17 +39,17 @@ def test_it_imports_neither_control_nor_the_store() -> None:
         "fnkit.authoring",
         "fnkit.contract",
         "fnkit.errors",
-        "fnkit.platform.delivery_frames",
-        "fnkit.platform.engine",
-        "fnkit.platform.gateway",
-        "fnkit.platform.layout",
-        "fnkit.platform.log_lines",
-        "fnkit.platform.measurements",
-        "fnkit.platform.routing",
-        "fnkit.platform.server.control_link",
-        "fnkit.platform.server.data_plane",
+        "fnkit.platform.model.delivery_protocol",
+        "fnkit.platform.data_plane.engine",
+        "fnkit.platform.data_plane.gateway",
+        "fnkit.platform.model.settings",
+        "fnkit.platform.model.log_record",
+        "fnkit.platform.model.metrics",
+        "fnkit.platform.model.routing",
+        "fnkit.platform.data_plane.control_client",
+        "fnkit.platform.data_plane.process",
     )
-    parents = ("fnkit.platform", "fnkit.platform.server")
+    parents = ("fnkit.platform", "fnkit.platform.supervisor")
     assert [name for name in listed if not name.startswith(allowed) and name not in parents] == []
 
 
@@ -198,7 +198,7 @@ def test_a_level_that_was_asked_for_is_not_lowered_in_silence() -> None:
 def test_a_port_in_use_ends_it_with_a_sentence() -> None:
     with running_data_plane() as first:
         settings = first.settings
-        command = [sys.executable, "-m", "fnkit.platform.server.data_plane"]
+        command = [sys.executable, "-m", "fnkit.platform.data_plane.process"]
         import msgspec
 
         second = msgspec.structs.replace(settings, gateway_socket=settings.gateway_socket + "2", isolation="none")
@@ -211,7 +211,7 @@ def test_a_port_in_use_ends_it_with_a_sentence() -> None:
 
 
 def test_settings_that_are_none_are_refused_without_showing_them() -> None:
-    command = [sys.executable, "-m", "fnkit.platform.server.data_plane"]
+    command = [sys.executable, "-m", "fnkit.platform.data_plane.process"]
     done = subprocess.run(command, input=b'{"secret_key": "x-x-x"}', capture_output=True, check=False, timeout=60)
     assert done.returncode == 2
     assert b"x-x-x" not in done.stderr

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fnkit.platform.delivery_frames import MAX_BODY_BYTES, USER_AGENT
-from fnkit.platform.schedulers.delivery import GatewayClient, DeliveryOutcome, Unreachable
-from fnkit.platform.schedulers.delivery_line import DeliveryClient
+from fnkit.platform.control.events.gateway_client import DeliveryClient, DeliveryOutcome, GatewayClient, Unreachable
+from fnkit.platform.model.delivery_protocol import MAX_BODY_BYTES, USER_AGENT
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.gates import Gate, standing_gate
 from tests.support.waiting import DEADLINE, wait_until

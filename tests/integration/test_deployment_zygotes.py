@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from fnkit.platform import routing
-from fnkit.platform.routing import ClockState, Route
+from fnkit.platform.model import routing
+from fnkit.platform.model.routing import ClockState, Route
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
 from tests.support.leftovers import BLANKS, traces_of
 from tests.support.waiting import wait_until

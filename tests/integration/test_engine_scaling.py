@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fnkit.platform import routing
-from fnkit.platform.routing import ClockState, Route
+from fnkit.platform.model import routing
+from fnkit.platform.model.routing import ClockState, Route
 from tests.support.counts import held
 from tests.support.data_plane import DataPlaneProcess, Reply, children, running_data_plane
 from tests.support.gates import Gate, standing_gate

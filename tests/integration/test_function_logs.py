@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.engine.logs import LogWriter
-from fnkit.platform.log_lines import MAX_LINE_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS, segment_number
+from fnkit.platform.data_plane.workers.logs import LogWriter
+from fnkit.platform.model.log_record import MAX_LINE_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS, segment_number
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.gates import standing_gate
 from tests.support.waiting import wait_until

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform import routing
+from fnkit.platform.model import routing
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.gates import standing_gate
 from tests.support.waiting import wait_until

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fnkit.platform import routing
-from fnkit.platform.engine.isolation import TABLE, Level, candidate_levels, unenforced
-from fnkit.platform.log_lines import MAX_LINE_BYTES
-from fnkit.platform.routing import Route
+from fnkit.platform.data_plane.workers.isolation import TABLE, Level, candidate_levels, unenforced
+from fnkit.platform.model import routing
+from fnkit.platform.model.log_record import MAX_LINE_BYTES
+from fnkit.platform.model.routing import Route
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.hostility import AT_IMPORT, HOSTILITIES, NEVER_ENDING, Hostility
 from tests.support.leftovers import BLANKS, Traces, traces_of

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.engine.isolation import TABLE, Protection, Level, candidate_levels, unenforced
+from fnkit.platform.data_plane.workers.isolation import TABLE, Level, Protection, candidate_levels, unenforced
 from tests.support.data_plane import SECRET_KEY, DataPlaneProcess, running_data_plane
 
 USER = 54321

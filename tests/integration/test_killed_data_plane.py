@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fnkit.platform import routing
 from fnkit.platform.engine import bridges
-from fnkit.platform.measurements import FunctionMetricsSnapshot
+from fnkit.platform.model import routing
+from fnkit.platform.model.metrics import FunctionMetricsSnapshot
 from tests.integration.test_hostile_handlers import levels
 from tests.support.counts import of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
@@ -82,7 +82,7 @@ def test_what_a_killed_one_left_in_its_folder_is_removed_by_the_next() -> None:
         other = plane.folder / f"instances-{os.getpid()}-x"
         other.mkdir()
         settings = msgspec.structs.replace(plane.settings, isolation="none")  # its port is taken: it ends again
-        command = [sys.executable, "-m", "fnkit.platform.server.data_plane"]
+        command = [sys.executable, "-m", "fnkit.platform.data_plane.process"]
         subprocess.run(command, input=msgspec.json.encode(settings), capture_output=True, check=False, timeout=60)
         assert {*plane.folder.glob("instances-*")} == {own, other}
 

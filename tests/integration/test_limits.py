@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform import routing
-from fnkit.platform.engine.isolation import TABLE, Protection, Level
+from fnkit.platform.data_plane.workers.isolation import TABLE, Level, Protection
+from fnkit.platform.model import routing
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.waiting import DEADLINE, wait_until
 

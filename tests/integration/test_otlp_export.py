@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from fnkit.platform.layout import OtlpSettings
-from fnkit.platform.measurements import DataPlaneMetricsSnapshot, SpanCounts
+from fnkit.platform.model.metrics import DataPlaneMetricsSnapshot, SpanCounts
+from fnkit.platform.model.settings import OtlpSettings
 from tests.support.collector import Collector, ReceivedSpan, running_collector
 from tests.support.counts import held, of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane

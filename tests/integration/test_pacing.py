@@ -9,7 +9,7 @@ import pytest
 
 from fnkit.client import Endpoint, FunctionsApi
 from fnkit.contract.requests import CreateFunction, UpdateFunction
-from fnkit.deploy.pacing import AdaptiveLimiter, DeployInterrupted
+from fnkit.deploy.retries import AdaptiveLimiter, DeployInterrupted
 from fnkit.errors import ApiError, ConflictError
 from tests.support.scripted_server import Answer, Request, scripted_server
 

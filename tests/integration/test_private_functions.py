@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fnkit.platform.routing import (
-    ClockState,
-    ClockChanged,
+from fnkit.platform.model.routing import (
     AcceptedCredentials,
+    ClockChanged,
+    ClockState,
     CredentialsChanged,
     KeyGrant,
     Route,

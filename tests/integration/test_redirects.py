@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fnkit.platform.routing import ClockState, Snapshot
+from fnkit.platform.model.routing import ClockState, Snapshot
 from tests.support.data_plane import running_data_plane
 from tests.support.ports import free_port
 from tests.support.tls import SecurePlane, running_secure_plane

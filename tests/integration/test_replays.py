@@ -10,10 +10,10 @@ import pytest
 
 from fnkit.contract.deliveries import LISTED_BODY_MAX_BYTES, DeliveryView, ReplayRequest, decode_body
 from fnkit.contract.enums import Status
-from fnkit.platform.control.refusals import ControlError
-from fnkit.platform.records.delivery import Delivery
-from fnkit.platform.records.trigger import NatsSource, TriggerRecord
-from fnkit.platform.store.deliveries import TRUNCATED_BODY_BYTES
+from fnkit.platform.control.errors import ControlError
+from fnkit.platform.control.store.deliveries import TRUNCATED_BODY_BYTES
+from fnkit.platform.model.delivery import Delivery
+from fnkit.platform.model.records import NatsSource, TriggerRecord
 from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
 from tests.support.stored_cron import store_function
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fnkit.bundler import select_files
 from fnkit.plan import Plan
-from fnkit.plan.changes import encode_plan
+from fnkit.plan.model import encode_plan
 
 
 def test_a_saved_plan_is_left_out_and_other_json_is_not(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.engine.clock import SyncedClock
-from fnkit.platform.engine.isolation import Level
-from fnkit.platform.engine.local import EngineSettings, LocalEngine
-from fnkit.platform.gateway.access import Authorizer
-from fnkit.platform.gateway.connection import HttpConnection
-from fnkit.platform.gateway.gateway import Gateway
-from fnkit.platform.gateway.listeners import open_listeners
-from fnkit.platform.gateway.table import Router
+from fnkit.platform.data_plane.engine.engine import EngineSettings, LocalEngine
+from fnkit.platform.data_plane.gateway.auth import Authorizer
+from fnkit.platform.data_plane.gateway.gateway import Gateway
+from fnkit.platform.data_plane.gateway.http_connection import HttpConnection
+from fnkit.platform.data_plane.gateway.listeners import open_listeners
+from fnkit.platform.data_plane.gateway.router import Router
+from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.model.clock import SyncedClock
 from tests.support.ports import free_port
 
 

@@ -10,19 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.engine.clock import SyncedClock
-from fnkit.platform.engine.isolation import Level
-from fnkit.platform.engine.local import EngineSettings, LocalEngine
-from fnkit.platform.gateway.access import Authorizer
-from fnkit.platform.gateway.certificates import CertificateStore
-from fnkit.platform.gateway.gateway import Gateway
-from fnkit.platform.gateway.listeners import open_listeners
-from fnkit.platform.gateway.table import Router
-from fnkit.platform.gateway.tls_door import TlsListener
-from fnkit.platform.gateway.tunnels import ConnectProxy
-from fnkit.platform.layout import DataLayout
-from fnkit.platform.routing import Route
-from fnkit.platform.server.authority import ensure_certificate_authority
+from fnkit.platform.data_plane.engine.engine import EngineSettings, LocalEngine
+from fnkit.platform.data_plane.gateway.auth import Authorizer
+from fnkit.platform.data_plane.gateway.gateway import Gateway
+from fnkit.platform.data_plane.gateway.listeners import TlsListener, open_listeners
+from fnkit.platform.data_plane.gateway.proxy import ConnectProxy
+from fnkit.platform.data_plane.gateway.router import Router
+from fnkit.platform.data_plane.gateway.tls import CertificateStore
+from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.model.clock import SyncedClock
+from fnkit.platform.model.routing import Route
+from fnkit.platform.model.settings import DataLayout
+from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
 from tests.support.ports import free_port
 
 QUIET = 0.2

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fnkit.platform import routing
+from fnkit.platform.model import routing
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.leftovers import BLANKS
 from tests.support.waiting import wait_until

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from fnkit.platform.engine.forking import ForkServerClient
-from fnkit.platform.engine.isolation import Level
-from fnkit.platform.engine.zygote import InterpreterZygoteClient
+from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.data_plane.workers.zygote import ForkServerClient, InterpreterZygoteClient
 
 
 class Observer:

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.engine.answer_reader import ResponseReader, ProtocolViolation
-from fnkit.platform.engine.answers import ResponseHeaders
-from fnkit.platform.engine.calls import LocalPendingRequest
-from fnkit.platform.engine.contract import PendingRequest, RequestFailure
+from fnkit.platform.data_plane.interface import PendingRequest, RequestFailure
+from fnkit.platform.data_plane.workers.call import LocalPendingRequest
+from fnkit.platform.data_plane.workers.http_client import ProtocolViolation, ResponseHeaders, ResponseReader
 
 
 @dataclass

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from fnkit.platform.layout import Quotas
+from fnkit.platform.model.settings import Quotas
 from tests.support.control_model import KINDS, ControlModel, Thing
 from tests.support.control_process import Answer, ControlProcess, archive, control_settings
 from tests.support.data_plane_peer import connected_peer

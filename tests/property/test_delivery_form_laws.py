@@ -9,10 +9,14 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.delivery_frames import DeliveryRequest
-from fnkit.platform.gateway.delivery_requests import DELIVERY_CLIENT_HOST, InvocationTemplates, build_http_request
-from fnkit.platform.gateway.requests import encode_invocation
-from fnkit.platform.routing import Route
+from fnkit.platform.data_plane.gateway.deliveries import (
+    DELIVERY_CLIENT_HOST,
+    InvocationTemplates,
+    build_http_request,
+)
+from fnkit.platform.data_plane.gateway.request import encode_invocation
+from fnkit.platform.model.delivery_protocol import DeliveryRequest
+from fnkit.platform.model.routing import Route
 
 FORMS = InvocationTemplates()  # kept over all examples: one must not show in another
 ROUTES = st.builds(SimpleNamespace, memory=st.sampled_from([128, 256]), name=st.sampled_from(["f", 'g"\\']))

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.delivery_frames import (
-    RESPONSE,
+from fnkit.platform.model.delivery_protocol import (
     CANCEL,
     REQUEST,
+    RESPONSE,
+    DeliveryRequest,
     DeliveryResponse,
     Frame,
     FrameDecoder,
-    DeliveryRequest,
-    encode_response_frame,
+    decode_request,
+    decode_response,
     encode_cancel_frame,
     encode_request_frame,
-    decode_response,
-    decode_request,
+    encode_response_frame,
 )
 
 Said: TypeAlias = tuple[int, str, str, bytes] | tuple[int, DeliveryResponse] | tuple[int]

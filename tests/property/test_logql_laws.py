@@ -11,25 +11,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fnkit.platform.logql.entries import LogEntry
-from fnkit.platform.logql.evaluation import evaluate
-from fnkit.platform.logql.frames import TimeSteps
-from fnkit.platform.logql.parsing import parse_query
-from fnkit.platform.logql.printing import print_query
-from fnkit.platform.logql.refusal import QueryError
+from fnkit.platform.logql.entry import LogEntry
+from fnkit.platform.logql.lexer import QueryError
+from fnkit.platform.logql.metrics import evaluate
+from fnkit.platform.logql.parser import parse_query
+from fnkit.platform.logql.printer import print_query
 from fnkit.platform.logql.syntax import (
     AllOf,
     AnyOf,
-    LabelAssignment,
     BinaryOperation,
-    LabelComparison,
-    LabelCondition,
     Decolorize,
     Drop,
     Extraction,
     Grouping,
     JsonParser,
     Keep,
+    LabelAssignment,
+    LabelComparison,
+    LabelCondition,
     LabelFilter,
     LabelFormat,
     LineFilter,
@@ -38,7 +37,6 @@ from fnkit.platform.logql.syntax import (
     LogQuery,
     LogRange,
     Matcher,
-    VectorMatching,
     MetricQuery,
     NumberLiteral,
     Query,
@@ -46,9 +44,11 @@ from fnkit.platform.logql.syntax import (
     RegexpParser,
     Stage,
     Unwrap,
-    VectorLiteral,
     VectorAggregation,
+    VectorLiteral,
+    VectorMatching,
 )
+from fnkit.platform.logql.windows import TimeSteps
 
 SECOND = 10**9
 NAMES = st.sampled_from(["a", "level", "resource_name", "_x9", "status"])

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.store.collection import Collection, Order, Page
+from fnkit.platform.control.store.collection import Collection, Order, Page
 
 
 class Thing(msgspec.Struct, frozen=True):

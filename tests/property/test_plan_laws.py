@@ -6,14 +6,14 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.contract.preloading import PRELOAD_DISABLED_TAG
+from fnkit.contract.platform import PRELOAD_DISABLED_TAG
 from fnkit.contract.resources import Cron, Function
 from fnkit.plan import (
     Action,
-    DesiredState,
     DesiredCron,
     DesiredFunction,
     DesiredNamespace,
+    DesiredState,
     DesiredTrigger,
     FunctionChange,
     Plan,
@@ -22,8 +22,8 @@ from fnkit.plan import (
     plan_destroy,
     resources_to_fetch,
 )
-from fnkit.plan.changes import FunctionConfig, NamespaceConfig, decode_plan, encode_plan
-from fnkit.plan.tags import MAX_TAG_LENGTH, owned_hash, owned_hash_tags, is_fnkit_tag, owner_tags
+from fnkit.plan.model import FunctionConfig, NamespaceConfig, decode_plan, encode_plan
+from fnkit.plan.ownership import MAX_TAG_LENGTH, is_fnkit_tag, owned_hash, owned_hash_tags, owner_tags
 from tests.support.api_model import ModelApi
 
 NAMES = st.sampled_from(["orders", "cleanup", "hello", "report", "sync"])

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from fnkit.contract.names import function_name_error
 from fnkit.errors import Problem, ProjectInvalid
 from fnkit.project import read_settings
-from fnkit.project.decoding import decode_table
-from fnkit.project.dotenv import DotenvError, parse_dotenv
+from fnkit.project.secrets import DotenvError, parse_dotenv
 from fnkit.project.settings import SettingsTable
+from fnkit.project.settings_file import decode_table
 from fnkit.project.toml_lines import TomlLines
 from tests.support.project_tree import problems_of
 

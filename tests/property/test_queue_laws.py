@@ -10,16 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fnkit.platform.brokers.model import NatsBroker, Selector, most_specific
-from fnkit.platform.clock import VirtualClock
-from fnkit.platform.records.delivery import Delivery
-from fnkit.platform.routing import ClockState
-from fnkit.platform.schedulers.attempts import MAX_ATTEMPTS, RetryDecision, decide
-from fnkit.platform.schedulers.delivery import DeliveryOutcome
-from fnkit.platform.schedulers.finished import RecentIds
-from fnkit.platform.schedulers.listening import Prefetch, Message
-from fnkit.platform.schedulers.nats_messages import CoreMessage
-from fnkit.platform.schedulers.nats_subjects import subject_matches
-from fnkit.platform.schedulers.parking import RetryQueue
+from fnkit.platform.control.events.gateway_client import DeliveryOutcome
+from fnkit.platform.control.events.queues.consumer import RecentIds
+from fnkit.platform.control.events.queues.interface import Message, Prefetch
+from fnkit.platform.control.events.queues.nats.core import CoreMessage, subject_matches
+from fnkit.platform.control.events.queues.retries import MAX_ATTEMPTS, RetryDecision, RetryQueue, decide
+from fnkit.platform.model.clock import VirtualClock
+from fnkit.platform.model.delivery import Delivery
+from fnkit.platform.model.routing import ClockState
 
 NAMES = st.sampled_from(["x", "y"])
 MAYBE = st.none() | NAMES

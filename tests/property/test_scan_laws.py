@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fnkit.scanner import scan
-from fnkit.scanner.folding import NotConstant, fold
+from fnkit.scanner.constants import NotConstant, fold
 
 FRAGMENTS = st.sampled_from(
     [

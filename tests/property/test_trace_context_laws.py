@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.gateway.trace_context import TraceContext, parse_trace_context, strip_trace_context
+from fnkit.platform.data_plane.gateway.tracing import TraceContext, parse_trace_context, strip_trace_context
 
 TRACE = "0123456789abcdef0123456789abcdef"
 SPAN = "1234567890abcdef"

@@ -13,10 +13,10 @@ from fnkit.contract.resources import Cron, Domain, Function, Namespace, ScwNatsC
 from fnkit.plan import (
     Action,
     AttachedResourceChange,
+    AttachedResources,
     CronChange,
     DomainChange,
     FunctionChange,
-    AttachedResources,
     NamespaceChange,
     ObservedState,
     Plan,
@@ -24,9 +24,9 @@ from fnkit.plan import (
     TriggerChange,
     resources_to_fetch,
 )
-from fnkit.plan.changes import SecretDiff
-from fnkit.plan.desired import DesiredState
-from fnkit.plan.tags import code_tag, resource_hash_tag, hash_live_ids
+from fnkit.plan.model import SecretDiff
+from fnkit.plan.ownership import code_tag, hash_live_ids, resource_hash_tag
+from fnkit.plan.state import DesiredState
 
 Child = Cron | Domain | Trigger
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnkit.bundler import Bundle, BundleProgress, TargetKind, BundleTarget, bundle_project
+from fnkit.bundler import Bundle, BundleProgress, BundleTarget, TargetKind, bundle_project
 from fnkit.project.model import FunctionSpec, NamespaceSpec, Project, SourceLocation
 
 LOCAL = f"cpython-{sys.version_info[0]}.{sys.version_info[1]}-x86_64-linux-gnu"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from fnkit.cli.application import LazyGroup, application
+from fnkit.cli.app import LazyGroup, application
 
 __all__ = ["command_for", "every_verb", "is_group", "table_line"]
 

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from fnkit.platform.layout import ProcessSettings
+from fnkit.platform.model.settings import ProcessSettings
 from tests.support.platform import PlatformUnderTest
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE, wait_until
@@ -98,7 +98,7 @@ class ControlProcess:
     def start(self) -> None:
         with Path(self.settings.data_dir, "control.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fnkit.platform.server.control"], stdin=subprocess.PIPE, stderr=log
+                [sys.executable, "-m", "fnkit.platform.control.process"], stdin=subprocess.PIPE, stderr=log
             )
         assert self.process.stdin is not None
         self.process.stdin.write(msgspec.json.encode(self.settings))

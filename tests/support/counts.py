@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from fnkit.platform.measurements import DataPlaneMetricsSnapshot, FunctionMetricsSnapshot
-from fnkit.platform.routing import Route
+from fnkit.platform.model.metrics import DataPlaneMetricsSnapshot, FunctionMetricsSnapshot
+from fnkit.platform.model.routing import Route
 from tests.support.data_plane import DataPlaneProcess
 from tests.support.waiting import wait_until
 

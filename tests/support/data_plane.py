@@ -23,10 +23,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fnkit.platform import routing
-from fnkit.platform.layout import ProcessSettings
-from fnkit.platform.log_lines import LogRecord
-from fnkit.platform.routing import ClockState, Route
+from fnkit.platform.model import routing
+from fnkit.platform.model.log_record import LogRecord
+from fnkit.platform.model.routing import ClockState, Route
+from fnkit.platform.model.settings import ProcessSettings
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE
 
@@ -368,7 +368,7 @@ def running_data_plane(
             os.chown(path, user, user)
     with (folder / "stderr.log").open("wb") as errors:
         process = subprocess.Popen(
-            [interpreter, "-m", "fnkit.platform.server.data_plane"],
+            [interpreter, "-m", "fnkit.platform.data_plane.process"],
             stdin=subprocess.PIPE,
             stderr=errors,
             env=environment,

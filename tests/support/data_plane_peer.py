@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from fnkit.platform.routing import (
+from fnkit.platform.model.routing import (
     Ack,
-    DeploymentFailed,
     ControlMessage,
-    DataPlaneMessage,
     DataPlaneHealthy,
+    DataPlaneMessage,
+    DeploymentFailed,
+    DeploymentStarted,
     Handshake,
     Route,
     Snapshot,
-    DeploymentStarted,
     UpsertRoute,
     decode_control_message,
     encode_frame,

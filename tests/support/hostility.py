@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fnkit.platform.engine.isolation import Protection
+from fnkit.platform.data_plane.workers.isolation import Protection
 
 __all__ = ["AT_IMPORT", "HOSTILITIES", "NEVER_ENDING", "Hostility"]
 

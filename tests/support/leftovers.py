@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from fnkit.platform.engine.local import EngineSettings
+from fnkit.platform.data_plane.engine.engine import EngineSettings
 from tests.support.data_plane import DataPlaneProcess
 
 __all__ = ["BLANKS", "Traces", "marked_processes", "traces_of"]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnkit.platform.engine.logs import LogWriter
-from fnkit.platform.log_lines import LogStream
+from fnkit.platform.data_plane.workers.logs import LogWriter
+from fnkit.platform.model.log_record import LogStream
 
 __all__ = ["LoggedLine", "write_lines"]
 

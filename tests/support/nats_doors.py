@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fnkit.platform.server.nats_server import find_nats_server
+from fnkit.platform.supervisor.nats_server import find_nats_server
 from tests.support.certificates import CertificateAuthority, Certified
 from tests.support.nats_keys import Key, credentials_file, signed
 from tests.support.ports import free_port

@@ -19,7 +19,7 @@ import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from fnkit.platform.server.nats_server import nats_configuration, find_nats_server
+from fnkit.platform.supervisor.nats_server import find_nats_server, nats_configuration
 from tests.support.control_process import API, ControlProcess, api_of, archive
 from tests.support.noting_handlers import Call, Notes, taking_notes
 from tests.support.platform import running_platform

@@ -16,26 +16,25 @@ from pathlib import Path
 import msgspec
 
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.deliveries import DeliveryLog
-from fnkit.platform.control.firing import DispatchRequest
-from fnkit.platform.control.history import DeliveryHistory
+from fnkit.platform.control.events.cron_scheduler import CronScheduler
+from fnkit.platform.control.events.delivery_log import DeliveryLog
+from fnkit.platform.control.events.dispatcher import Dispatcher
+from fnkit.platform.control.events.firing import CronState, DispatchRequest
+from fnkit.platform.control.events.history import DeliveryHistory
 from fnkit.platform.control.secrets import SecretStore
-from fnkit.platform.control.ticks import CronState
-from fnkit.platform.delivery_frames import (
+from fnkit.platform.control.store.blobs import BlobStore
+from fnkit.platform.control.store.database import Store
+from fnkit.platform.control.store.vault import Vault
+from fnkit.platform.model.delivery import Delivery
+from fnkit.platform.model.delivery_protocol import (
     CANCEL,
     REQUEST,
     DeliveryResponse,
     FrameDecoder,
-    encode_response_frame,
     decode_request,
+    encode_response_frame,
 )
-from fnkit.platform.layout import DataLayout
-from fnkit.platform.records.delivery import Delivery
-from fnkit.platform.schedulers.cron import CronScheduler
-from fnkit.platform.schedulers.hand_over import Dispatcher
-from fnkit.platform.store.blobs import BlobStore
-from fnkit.platform.store.database import Store
-from fnkit.platform.store.vault import Vault
+from fnkit.platform.model.settings import DataLayout
 from tests.support.control_process import control_settings
 
 __all__ = ["Crash", "FakeGateway", "MachineClock", "SchedulerUnderTest", "fake_gateway"]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from fnkit.contract.enums import Status
-from fnkit.platform.records.cron import CronRecord
-from fnkit.platform.records.function import Deployment, FunctionRecord, FunctionSettings
-from fnkit.platform.records.namespace import NamespaceRecord
-from fnkit.platform.store.database import Store
+from fnkit.platform.control.store.database import Store
+from fnkit.platform.model.records import CronRecord, Deployment, FunctionRecord, FunctionSettings, NamespaceRecord
 
 __all__ = ["store_cron", "store_function"]
 

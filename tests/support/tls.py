@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fnkit.platform.layout import DataLayout
-from fnkit.platform.server.authority import ensure_certificate_authority
+from fnkit.platform.model.settings import DataLayout
+from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
 from tests.support.data_plane import DataPlaneProcess, Reply, running_data_plane
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE

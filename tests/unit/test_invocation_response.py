@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fnkit.contract.invocation import CORS_DEFAULTS, map_failure, map_response, immediate_response
+from fnkit.contract.invocation import CORS_DEFAULTS, immediate_response, map_failure, map_response
 
 JSON = [("content-type", "application/json")]
 TEXT = [("content-type", "text/html; charset=utf-8")]

@@ -12,7 +12,7 @@ from tests.support.source_tree import PACKAGE, REPOSITORY, Module, modules
 
 LINES_MAX = 400
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
-MAY_SPEAK = ("fnkit/cli/", "fnkit/platform/server/", "fnkit/platform/engine/bridges/")
+MAY_SPEAK = ("fnkit/cli/", "fnkit/platform/supervisor/", "fnkit/worker/")
 SPEAKING_CALLS = {"print", "sys.exit", "exit", "quit", "logging.basicConfig", "logging.config.dictConfig"}
 
 SUPPRESSION = re.compile(r"#\s*(?:ruff:\s*)?(noqa|type:\s*ignore|pragma|mypy|pyright)\b(.*)")

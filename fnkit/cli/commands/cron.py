@@ -6,9 +6,8 @@ from typing import Final
 
 import click
 
-from fnkit.cli.application import LazyGroup
-from fnkit.cli.delivery_options import delivery_options
-from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
+from fnkit.cli.app import LazyGroup
+from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options, delivery_options
 
 __all__ = ["CRON_VERBS", "cron", "history", "list_crons", "next_runs", "run"]
 
@@ -32,9 +31,9 @@ def list_crons(common: CommonOptions, api: ApiOptions) -> None:
     """List deployed crons with their next and last runs."""
     import time
 
-    from fnkit.cli.firing import open_api
-    from fnkit.cli.views.cron import CronsView
-    from fnkit.deploy.sources import latest_deliveries, live_crons
+    from fnkit.cli.commands.deliveries import open_api
+    from fnkit.cli.views.events import CronsView
+    from fnkit.deploy.status import latest_deliveries, live_crons
 
     with open_api(common, api) as (client, identity):
         found = live_crons(client, identity.namespace)
@@ -57,8 +56,8 @@ def next_runs(common: CommonOptions, *, name: str, count: int) -> None:
     NAME is the name of a cron or of a function. EXPRESSION is a schedule as one argument, such as
     '*/5 * * * MON-FRI'. Without an argument, show all crons of the project. No platform is contacted.
     """
-    from fnkit.cli.preview import preview_schedules
-    from fnkit.cli.views.cron import SchedulePreviewView
+    from fnkit.cli.schedule_preview import preview_schedules
+    from fnkit.cli.views.events import SchedulePreviewView
 
     common.output.result(SchedulePreviewView(preview_schedules(common, name, count)))
 
@@ -74,9 +73,9 @@ def run(common: CommonOptions, api: ApiOptions, *, name: str) -> int | None:
     replace a scheduled run. Scaleway cannot run crons on demand; there, the cron's request is sent to its function
     directly. The exit code is 1 if the function fails.
     """
-    from fnkit.cli.firing import run_cron, open_api
-    from fnkit.cli.views.deliveries import CronRunView
-    from fnkit.deploy.sources import select_one, live_crons
+    from fnkit.cli.commands.deliveries import open_api, run_cron
+    from fnkit.cli.views.events import CronRunView
+    from fnkit.deploy.status import live_crons, select_one
 
     with open_api(common, api) as (client, identity):
         event_source = select_one(live_crons(client, identity.namespace), name, "cron")
@@ -105,8 +104,8 @@ def history(
 
     NAME is the name of a cron, the name of a function with one cron, function/name, or an ID.
     """
-    from fnkit.cli.firing import DeliveryQuery, open_api, show_deliveries
-    from fnkit.deploy.sources import select_one, live_crons
+    from fnkit.cli.commands.deliveries import DeliveryQuery, open_api, show_deliveries
+    from fnkit.deploy.status import live_crons, select_one
 
     query = DeliveryQuery(
         failed=failed, limit=limit, replay=replay, further_ids=further, replay_failed=replay_failed

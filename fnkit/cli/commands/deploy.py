@@ -13,10 +13,9 @@ import click
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
 if TYPE_CHECKING:
-    from fnkit.cli.deploy_progress import DeployProgress
-    from fnkit.cli.output import Output
-    from fnkit.deploy.preparing import DeployInputs
-    from fnkit.deploy.results import ApplyResult
+    from fnkit.cli.output import DeployProgress, Output
+    from fnkit.deploy.events import ApplyResult
+    from fnkit.deploy.pipeline import DeployInputs
     from fnkit.plan import Plan
 
 __all__ = ["deploy"]
@@ -56,14 +55,14 @@ def deploy(
 
     With NAME, deploy only these functions.
     """
-    from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import endpoint_from_options
+    from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.deploy import DeployView
     from fnkit.client import FunctionsApi
-    from fnkit.deploy import deploying
+    from fnkit.deploy import pipeline
+    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.loading import project_region
-    from fnkit.deploy.places import open_cache_directory
-    from fnkit.deploy.preparing import DeployRequest
+    from fnkit.deploy.pipeline import DeployRequest
 
     started = time.monotonic()
     saved_plan = _read_plan(plan_file) if plan_file is not None else None
@@ -76,7 +75,7 @@ def deploy(
         refresh=refresh,
     )
     with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Deploying") as progress:
-        prepared, applied = deploying.deploy(
+        prepared, applied = pipeline.deploy(
             request,
             client,
             environ=os.environ,
@@ -124,7 +123,7 @@ def _read_plan(file: Path) -> Plan:
     import msgspec
 
     from fnkit.errors import UsageError
-    from fnkit.plan.changes import decode_plan
+    from fnkit.plan.model import decode_plan
 
     try:
         return decode_plan(file.read_bytes())
@@ -135,7 +134,7 @@ def _read_plan(file: Path) -> Plan:
 
 
 def _function_urls(prepared: DeployInputs, applied: ApplyResult) -> dict[str, str]:
-    from fnkit.deploy.addresses import function_url
+    from fnkit.deploy.target import function_url
 
     return {
         one.name: function_url(

@@ -10,9 +10,8 @@ import click
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
 
 if TYPE_CHECKING:
-    from fnkit.cli.deploy_progress import DeployProgress
-    from fnkit.cli.output import Output
-    from fnkit.deploy.results import ApplyResult
+    from fnkit.cli.output import DeployProgress, Output
+    from fnkit.deploy.events import ApplyResult
     from fnkit.errors import FnkitError
     from fnkit.plan import Plan
 
@@ -28,18 +27,18 @@ def destroy(common: CommonOptions, api: ApiOptions, *, yes: bool) -> int | None:
 
     Only resources that fnkit created for this project and stage are deleted.
     """
-    from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import endpoint_from_options
+    from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.deploy import DestroyView
     from fnkit.client import FunctionsApi
-    from fnkit.deploy import deploying
+    from fnkit.deploy import pipeline
+    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.loading import load_identity
-    from fnkit.deploy.places import open_cache_directory
 
     identity = load_identity(common.directory, stage=common.stage)
     endpoint = endpoint_from_options(common, api, project_region=identity.region)
     with FunctionsApi(endpoint) as client, deploy_progress(common.output, "Destroying") as progress:
-        plan, applied = deploying.destroy(
+        plan, applied = pipeline.destroy(
             identity,
             client,
             cache=open_cache_directory(os.environ),

@@ -5,22 +5,86 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
-from fnkit.errors import UsageError
+from fnkit.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from fnkit.cli.local_invocation import InvocationResult, InvocationRequest
+    from fnkit.client import FunctionsApi
+    from fnkit.contract.resources import Function
+    from fnkit.invoke.local import InvocationRequest, InvocationResult
 
-__all__ = ["invoke"]
+__all__ = ["invoke", "invoke_remote"]
+
+_STATUS_FORBIDDEN: Final = 403
+_MAX_FUNCTION_TIMEOUT: Final = 3600.0  # seconds; the longest timeout of a function
 
 _FIRST_SERVER_ERROR = 500
 _MISSING_MODULE = re.compile(rb"No module named '([A-Za-z0-9_.]+)'")
 _REQUEST_FIELDS = frozenset({"httpMethod", "path", "queryStringParameters", "headers", "body"})
+
+
+def invoke_remote(
+    common: CommonOptions, api: ApiOptions, name: str, request: InvocationRequest
+) -> InvocationResult:
+    """Find the function in the project's namespace and send the request to it.
+
+    The result has no log lines; the platform keeps them.
+
+    Raises:
+        NotFoundError: The function is not deployed.
+        ApiError: A request to the API failed.
+        InvokeError: The function did not respond.
+    """
+    from fnkit.cli.endpoints import endpoint_from_options
+    from fnkit.client import FunctionsApi
+    from fnkit.contract.invocation import MappedResponse
+    from fnkit.deploy.loading import load_identity
+    from fnkit.invoke.local import InvocationResult
+    from fnkit.invoke.remote import call_function
+
+    identity = load_identity(common.directory, stage=common.stage)
+    with FunctionsApi(endpoint_from_options(common, api, project_region=identity.region)) as client:
+        info = client.platform_info()
+        function = _find_function(client, identity.namespace, name)
+    started_at = time.perf_counter()
+    response = call_function(
+        info,
+        function.domain_name,
+        method=request.method,
+        target=request.target,
+        headers=request.headers,
+        body=request.body,
+        timeout=_MAX_FUNCTION_TIMEOUT,
+        use_tls=function.http_option == "redirected",
+    )
+    milliseconds = round((time.perf_counter() - started_at) * 1000, 3)
+    if function.privacy == "private" and response.status == _STATUS_FORBIDDEN:
+        common.output.warning(
+            f"{name} is private. Pass a token of the function or its namespace, or the secret of an API key: "
+            "-H 'X-Auth-Token: …'."
+        )
+    mapped = MappedResponse(response.status, list(response.headers), response.body)
+    return InvocationResult(response=mapped, duration_ms=milliseconds, logs=())
+
+
+def _find_function(client: FunctionsApi, namespace_name: str, name: str) -> Function:
+    project_id = client.endpoint.project_id
+    for namespace in client.namespaces.list(name=namespace_name, project_id=project_id):
+        if namespace.name == namespace_name:  # the name filter of the API may match more than the exact name
+            for function in client.functions.list(namespace.id):
+                if function.name == name:
+                    return function
+    raise NotFoundError(
+        f"There is no function {name} in namespace {namespace_name}.",
+        code="not-deployed",
+        hint="Run `fnkit deploy` first, or invoke the function locally without --remote.",
+    )
 
 
 @click.command()
@@ -59,8 +123,6 @@ def invoke(  # noqa: PLR0913 - one parameter an option
 
     request = _build_request(_read_event(event), _read_data(data), method, path, headers)
     if remote:
-        from fnkit.cli.remote_invocation import invoke_remote
-
         answer = invoke_remote(common, api, name, request)
     else:
         answer = _invoke_local(common, name, request)
@@ -74,8 +136,8 @@ def _invoke_local(common: CommonOptions, name: str, request: InvocationRequest) 
     from dataclasses import replace
     from os import environ
 
-    from fnkit.cli.local_invocation import invoke_local
     from fnkit.deploy.loading import load_project
+    from fnkit.invoke.local import invoke_local
     from fnkit.project import read_secret_values
 
     project = load_project(common.directory, stage=common.stage)
@@ -111,7 +173,7 @@ def _build_request(
     """Build the request from the options. Take what they leave out from the fields of the event."""
     from urllib.parse import quote, urlencode
 
-    from fnkit.cli.local_invocation import InvocationRequest
+    from fnkit.invoke.local import InvocationRequest
 
     if data and "body" in event:
         raise UsageError("--data and a body in the event exclude each other.")

@@ -55,7 +55,7 @@ def plan(
             error.exit_code = 1  # with --exit-code, 2 means changes and nothing else
         raise
     from fnkit.cli.views.plan import PlanView
-    from fnkit.plan.changes import encode_plan
+    from fnkit.plan.model import encode_plan
 
     if out is not None:
         out.write_bytes(encode_plan(computed))
@@ -65,13 +65,13 @@ def plan(
 
 
 def _make_plan(common: CommonOptions, api: ApiOptions, *, refresh: bool, prune: bool) -> Plan:
-    from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import endpoint_from_options
+    from fnkit.cli.output import deploy_progress
     from fnkit.client import FunctionsApi
+    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.loading import project_region
-    from fnkit.deploy.pacing import AdaptiveLimiter
-    from fnkit.deploy.places import open_cache_directory
-    from fnkit.deploy.preparing import DeployRequest, prepare_inputs
+    from fnkit.deploy.pipeline import DeployRequest, prepare_inputs
+    from fnkit.deploy.retries import AdaptiveLimiter
 
     endpoint = endpoint_from_options(common, api, project_region=project_region(common.directory, common.stage))
     request = DeployRequest(directory=common.directory, stage=common.stage, refresh=refresh, prune=prune)

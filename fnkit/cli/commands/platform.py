@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from fnkit.cli.application import LazyGroup
-from fnkit.cli.options import CommonOptions, CommandFunction, common_options
+from fnkit.cli.app import LazyGroup
+from fnkit.cli.options import CommandFunction, CommonOptions, common_options
+from fnkit.cli.output import Output
+from fnkit.errors import PlatformError, UsageError
 
-__all__ = ["PLATFORM_VERBS", "data_dir_option", "platform", "reset", "status", "stop"]
+if TYPE_CHECKING:
+    from fnkit.platform.supervisor.launcher import RunningPlatform
+
+__all__ = [
+    "API_KEY_VERBS",
+    "PLATFORM_VERBS",
+    "api_key",
+    "create_api_key",
+    "data_dir_option",
+    "delete_api_key",
+    "env",
+    "list_api_keys",
+    "logs",
+    "platform",
+    "reset",
+    "status",
+    "stop",
+    "trust",
+]
 
 _MODULE: Final = __name__
-
 PLATFORM_VERBS: Final[dict[str, tuple[str, str]]] = {
     "start": (f"{_MODULE}_start:start", "Start the platform."),
     "stop": (f"{_MODULE}:stop", "Stop the platform."),
@@ -25,6 +46,15 @@ PLATFORM_VERBS: Final[dict[str, tuple[str, str]]] = {
     "trust": (f"{_MODULE}_trust:trust", "Show or install the platform's CA certificate."),
     "api-key": (f"{_MODULE}_key:api_key", "Manage additional API keys."),
 }
+
+API_KEY_VERBS: Final[dict[str, tuple[str, str]]] = {
+    "create": (f"{__name__}:create_api_key", "Create an API key."),
+    "list": (f"{__name__}:list_api_keys", "List the API keys."),
+    "delete": (f"{__name__}:delete_api_key", "Delete an API key."),
+}
+
+_PROCESSES = ("supervisor", "control", "data-plane", "nats")
+_POLL_SECONDS = 0.2
 
 
 @click.group(cls=LazyGroup, verbs=PLATFORM_VERBS)
@@ -46,7 +76,7 @@ def data_dir_option(command: CommandFunction) -> CommandFunction:
 
 def _resolve_data_dir(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
     del context, parameter
-    from fnkit.platform.server.home import default_data_dir
+    from fnkit.platform.supervisor.data_directory import default_data_dir
 
     return value.absolute() if value is not None else default_data_dir()
 
@@ -57,10 +87,10 @@ def _resolve_data_dir(context: click.Context, parameter: click.Parameter, value:
 def stop(common: CommonOptions, *, data_dir: Path) -> None:
     """Stop the platform."""
     from fnkit.cli.views.platform import StoppedView
-    from fnkit.platform.server import lifecycle
+    from fnkit.platform.supervisor import launcher
 
-    lifecycle.check_operating_system()
-    common.output.result(StoppedView(was_running=lifecycle.stop_platform(data_dir), data_dir=data_dir))
+    launcher.check_operating_system()
+    common.output.result(StoppedView(was_running=launcher.stop_platform(data_dir), data_dir=data_dir))
 
 
 @click.command()
@@ -69,7 +99,7 @@ def stop(common: CommonOptions, *, data_dir: Path) -> None:
 def status(common: CommonOptions, *, data_dir: Path) -> None:
     """Show the status of the platform."""
     from fnkit.cli.views.platform import PlatformView
-    from fnkit.platform.server.lifecycle import check_operating_system, platform_status
+    from fnkit.platform.supervisor.launcher import check_operating_system, platform_status
 
     check_operating_system()
     common.output.result(PlatformView(platform_status(data_dir)))
@@ -85,13 +115,189 @@ def reset(common: CommonOptions, *, data_dir: Path, yes: bool) -> int | None:
     Keys and ports are kept, so that tools configured for the platform keep working.
     """
     from fnkit.cli.views.platform import StoppedView
-    from fnkit.platform.server import lifecycle
+    from fnkit.platform.supervisor import launcher
 
-    lifecycle.check_operating_system()
+    launcher.check_operating_system()
     if not common.output.confirm(f"Delete everything that is deployed in {data_dir}?", yes=yes):
         common.output.message("Nothing was deleted.")
         return 1
-    was_running = lifecycle.find_running_platform(data_dir) is not None
-    lifecycle.reset_platform(data_dir)
+    was_running = launcher.find_running_platform(data_dir) is not None
+    launcher.reset_platform(data_dir)
     common.output.result(StoppedView(was_running=was_running, data_dir=data_dir, removed=True))
     return None
+
+
+@click.command()
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["shell", "dotenv", "github", "json", "terraform"]),
+    default="shell",
+    show_default=True,
+    help="Format for eval, a .env file, $GITHUB_ENV, scripts, or a Terraform provider.",
+)
+@data_dir_option
+@common_options
+def env(common: CommonOptions, *, data_dir: Path, output_format: str) -> None:
+    """Print environment variables for other tools.
+
+    The output contains the platform's secret key, which no other command prints as text.
+    """
+    from fnkit.cli.views.platform import PlatformEnvView
+    from fnkit.platform.supervisor.launcher import check_operating_system, platform_status
+
+    check_operating_system()
+    description = platform_status(data_dir)
+    if not description.is_running:
+        raise PlatformError(
+            f"The platform in {data_dir} is not running.",
+            code="platform-not-running",
+            hint="Start it with `fnkit platform start --detach`.",
+        )
+    # Node reads a single file from this variable; replacing the user's own would break other connections.
+    configured = os.environ.get("NODE_EXTRA_CA_CERTS", "") not in ("", description.ca_certificate_file)
+    common.output.result(PlatformEnvView(description, output_format, node_ca_configured=configured))
+
+
+@click.group(cls=LazyGroup, verbs=API_KEY_VERBS)
+def api_key() -> None:
+    """Manage additional API keys."""
+
+
+@click.command()
+@click.option("--read-only", is_flag=True, help="Allow only reads and calls of private functions.")
+@click.option("--project-id", metavar="ID", help="Restrict the key to one project.  [default: all projects]")
+@click.option("--description", metavar="TEXT", help="Description of the key.")
+@data_dir_option
+@common_options
+def create_api_key(
+    common: CommonOptions, *, data_dir: Path, read_only: bool, project_id: str | None, description: str | None
+) -> None:
+    """Create an API key.
+
+    The secret is shown only once.
+    """
+    from fnkit.cli.views.platform import CreatedApiKeyView
+    from fnkit.contract.platform import CreateApiKey
+    from fnkit.platform.supervisor.launcher import create_api_key
+
+    wanted = CreateApiKey(read_only=read_only, project_id=project_id, description=description)
+    common.output.result(CreatedApiKeyView(create_api_key(_require_running(data_dir), wanted)))
+
+
+@click.command()
+@data_dir_option
+@common_options
+def list_api_keys(common: CommonOptions, *, data_dir: Path) -> None:
+    """List the API keys.
+
+    Secrets are not shown.
+    """
+    from fnkit.cli.views.platform import ApiKeysView
+    from fnkit.platform.supervisor.launcher import list_api_keys
+
+    common.output.result(ApiKeysView(list_api_keys(_require_running(data_dir))))
+
+
+@click.command()
+@click.argument("access_key", metavar="ACCESS_KEY")
+@data_dir_option
+@common_options
+def delete_api_key(common: CommonOptions, *, data_dir: Path, access_key: str) -> None:
+    """Delete an API key."""
+    from fnkit.cli.views.platform import DeletedApiKeyView
+    from fnkit.platform.supervisor.launcher import delete_api_key
+
+    common.output.result(DeletedApiKeyView(delete_api_key(_require_running(data_dir), access_key)))
+
+
+def _require_running(data_dir: Path) -> RunningPlatform:
+    from fnkit.platform.supervisor.launcher import check_operating_system, find_running_platform
+
+    check_operating_system()
+    found = find_running_platform(data_dir)
+    if found is None:
+        raise PlatformError(
+            f"The platform in {data_dir} is not running.",
+            code="platform-not-running",
+            hint="Start it with `fnkit platform start --detach`.",
+        )
+    return found
+
+
+@click.command()
+@click.option(
+    "--process",
+    type=click.Choice(_PROCESSES),
+    multiple=True,
+    help="Show only this process; may be repeated.  [default: all]",
+)
+@click.option(
+    "--lines",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Number of lines per process.",
+)
+@click.option("-f", "--follow", is_flag=True, help="Print new lines until Ctrl-C.")
+@data_dir_option
+@common_options
+def logs(common: CommonOptions, *, data_dir: Path, process: tuple[str, ...], lines: int, follow: bool) -> None:
+    """Show the logs of the platform's processes."""
+    from fnkit.platform.model.settings import DataLayout
+    from fnkit.platform.supervisor.log_files import LogFileFollower, tail_log
+
+    layout = DataLayout(data_dir)
+    chosen = process or _PROCESSES
+    # Readers start at the current end of the files, so opening them before the tail is printed loses no line.
+    readers = {name: LogFileFollower(layout, name) for name in chosen} if follow else {}
+    for name in chosen:
+        for line in tail_log(layout, name, lines):
+            _print_line(common.output, name, line)
+    while follow:
+        for name, reader in readers.items():
+            for line in reader.read_new_lines():
+                _print_line(common.output, name, line)
+        time.sleep(_POLL_SECONDS)
+
+
+def _print_line(output: Output, process: str, line: str) -> None:
+    output.item(f"{process:<10} | {line}", {"process": process, "line": line})
+
+
+@click.command()
+@click.option("--install", is_flag=True, help="Add the certificate to the system's trust store; requires root.")
+@click.option("--remove", is_flag=True, help="Remove the certificate from the trust store; requires root.")
+@click.option("--print-certificate", is_flag=True, help="Print only the certificate.")
+@data_dir_option
+@common_options
+def trust(common: CommonOptions, *, data_dir: Path, install: bool, remove: bool, print_certificate: bool) -> None:
+    """Show or install the platform's CA certificate.
+
+    The CA signs the certificates of the HTTPS addresses. It is created on this machine for this platform alone, and
+    its private key never leaves the data directory.
+    """
+    from fnkit.cli.views.platform import TrustView
+    from fnkit.platform.model.settings import DataLayout
+    from fnkit.platform.supervisor.launcher import check_operating_system
+    from fnkit.platform.supervisor.trust_store import find_trust_store, read_ca_certificate
+
+    check_operating_system()
+    if install + remove + print_certificate > 1:
+        raise UsageError("--install, --remove and --print-certificate exclude each other.")
+    authority = read_ca_certificate(DataLayout(data_dir))
+    store = find_trust_store(authority)
+    if install or remove:
+        if store is None:
+            raise PlatformError(
+                "No supported trust store was found on this system.",
+                code="no-trust-store",
+                hint=f"Add {authority.file} to it by hand, or configure programs as `fnkit platform trust` shows.",
+            )
+        if install:
+            store.install()
+        else:
+            store.remove()
+    done = "installed" if install else "removed" if remove else ""
+    common.output.result(TrustView(authority, store, completed_action=done, certificate_only=print_certificate))

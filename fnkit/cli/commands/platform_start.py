@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 import click
 
 from fnkit.cli.commands.platform import data_dir_option
-from fnkit.cli.numbers import FiniteRange
-from fnkit.cli.options import CommonOptions, common_options
+from fnkit.cli.options import (
+    CommonOptions,
+    FiniteRange,
+    common_options,
+    parse_optional_port,
+    parse_quotas,
+    parse_size,
+)
 from fnkit.cli.output import Output
-from fnkit.cli.quotas import parse_quotas, parse_size
-from fnkit.cli.tls_port import parse_optional_port
 from fnkit.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
-    from fnkit.platform.server.lifecycle import RunningPlatform
-    from fnkit.platform.server.options import StartOptions
+    from fnkit.platform.supervisor.launcher import RunningPlatform
+    from fnkit.platform.supervisor.options import StartOptions
 
 __all__ = ["start"]
 
@@ -184,11 +188,9 @@ def start(
     """
     import msgspec
 
-    from fnkit.platform.layout import Quotas, ScalingSettings
-    from fnkit.platform.server.lifecycle import check_operating_system, ensure_running, find_running_platform
-    from fnkit.platform.server.log_receiver import loki_push_settings
-    from fnkit.platform.server.options import StartOptions
-    from fnkit.platform.server.otlp import otlp_settings
+    from fnkit.platform.model.settings import Quotas, ScalingSettings
+    from fnkit.platform.supervisor.launcher import check_operating_system, ensure_running, find_running_platform
+    from fnkit.platform.supervisor.options import StartOptions, loki_push_settings, otlp_settings
 
     check_operating_system()
     if manual_clock and clock_speed is not None:
@@ -243,11 +245,10 @@ def _given_scaling(flags: _StartFlags) -> dict[str, object]:
 
 def _run_in_foreground(output: Output, options: StartOptions) -> None:
     """Run the platform in this process until a signal stops it."""
-    from fnkit.platform.server.broker_options import with_broker_environment
-    from fnkit.platform.server.lifecycle import ensure_running
-    from fnkit.platform.server.lock import AlreadyLocked
-    from fnkit.platform.server.preparing import prepare_platform
-    from fnkit.platform.server.supervisor import supervise
+    from fnkit.platform.supervisor.launcher import ensure_running
+    from fnkit.platform.supervisor.options import with_broker_environment
+    from fnkit.platform.supervisor.startup import AlreadyLocked, prepare_platform
+    from fnkit.platform.supervisor.supervisor import supervise
 
     data_dir = Path(options.data_dir)
     try:
@@ -267,7 +268,7 @@ def _run_in_foreground(output: Output, options: StartOptions) -> None:
 
 def _show_status(output: Output, data_dir: Path, *, foreground: bool) -> None:
     from fnkit.cli.views.platform import PlatformView
-    from fnkit.platform.server.lifecycle import platform_status
+    from fnkit.platform.supervisor.launcher import platform_status
 
     output.result(PlatformView(platform_status(data_dir), started=True, foreground=foreground))
 

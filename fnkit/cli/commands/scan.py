@@ -20,7 +20,7 @@ __all__ = ["scan"]
 @common_options
 def scan(common: CommonOptions, *, import_modules: bool) -> int | None:
     """Show the functions and problems of the project."""
-    from fnkit.cli.views.scan import ScanView, row_from_spec, row_from_declarations
+    from fnkit.cli.views.scan import ScanView, row_from_declarations, row_from_spec
     from fnkit.deploy.loading import read_project_source
     from fnkit.project import build_project
 

@@ -19,13 +19,13 @@ def status(common: CommonOptions, api: ApiOptions) -> int | None:
 
     Differences from the project are listed. The exit code is 1 if a function is in error.
     """
-    from fnkit.cli.deploy_progress import deploy_progress
     from fnkit.cli.endpoints import endpoint_from_options
+    from fnkit.cli.output import deploy_progress
     from fnkit.cli.views.status import StatusView
     from fnkit.client import FunctionsApi
-    from fnkit.deploy.inspecting import read_project_status
+    from fnkit.deploy.cache import open_cache_directory
     from fnkit.deploy.loading import load_identity
-    from fnkit.deploy.places import open_cache_directory
+    from fnkit.deploy.status import read_project_status
 
     identity = load_identity(common.directory, stage=common.stage)
     endpoint = endpoint_from_options(common, api, project_region=identity.region)

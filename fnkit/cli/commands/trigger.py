@@ -6,9 +6,8 @@ from typing import Final
 
 import click
 
-from fnkit.cli.application import LazyGroup
-from fnkit.cli.delivery_options import delivery_options
-from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options
+from fnkit.cli.app import LazyGroup
+from fnkit.cli.options import ApiOptions, CommonOptions, api_options, common_options, delivery_options
 
 __all__ = ["TRIGGER_VERBS", "deliveries", "list_triggers", "trigger"]
 
@@ -31,9 +30,9 @@ def list_triggers(common: CommonOptions, api: ApiOptions) -> int | None:
 
     The exit code is 1 if a trigger is in error.
     """
-    from fnkit.cli.firing import open_api
-    from fnkit.cli.views.triggers import TriggersView
-    from fnkit.deploy.sources import latest_deliveries, live_triggers
+    from fnkit.cli.commands.deliveries import open_api
+    from fnkit.cli.views.events import TriggersView
+    from fnkit.deploy.status import latest_deliveries, live_triggers
 
     with open_api(common, api) as (client, identity):
         found = live_triggers(client, identity.namespace)
@@ -63,8 +62,8 @@ def deliveries(
 
     NAME is the name of a trigger, the name of a function with one trigger, function/name, or an ID.
     """
-    from fnkit.cli.firing import DeliveryQuery, open_api, show_deliveries
-    from fnkit.deploy.sources import select_one, live_triggers
+    from fnkit.cli.commands.deliveries import DeliveryQuery, open_api, show_deliveries
+    from fnkit.deploy.status import live_triggers, select_one
 
     query = DeliveryQuery(
         failed=failed, limit=limit, replay=replay, further_ids=further, replay_failed=replay_failed

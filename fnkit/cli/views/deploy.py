@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fnkit.cli.failures import problem_to_json
+from fnkit.cli.errors import problem_to_json
 from fnkit.cli.views.plan import summary_line, summary_to_json
-from fnkit.deploy.results import ApplyResult, FunctionResult
+from fnkit.deploy.events import ApplyResult, FunctionResult
 from fnkit.errors import FnkitError, Problem
 from fnkit.plan import Action
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fnkit.cli.local_invocation import InvocationResult
+    from fnkit.invoke.local import InvocationResult
 
 __all__ = ["InvokeView"]
 

@@ -2,16 +2,171 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fnkit.contract.limits import REGIONS
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fnkit.platform.server.lifecycle import PlatformStatus
+    from fnkit.contract.platform import ApiKey, ApiKeyList
+    from fnkit.platform.supervisor.launcher import PlatformStatus
+    from fnkit.platform.supervisor.trust_store import CaCertificate, TrustStore
 
-__all__ = ["PlatformView", "StoppedView", "status_to_json"]
+__all__ = [
+    "ApiKeysView",
+    "CreatedApiKeyView",
+    "DeletedApiKeyView",
+    "PlatformEnvView",
+    "PlatformView",
+    "StoppedView",
+    "TrustView",
+    "status_to_json",
+]
+
+
+def _key_to_json(key: ApiKey) -> dict[str, object]:
+    return {
+        "access_key": key.access_key,
+        "read_only": key.read_only,
+        "project_id": key.project_id,
+        "description": key.description,
+        "created_at": key.created_at,
+    }
+
+
+def _format_rights(key: ApiKey) -> str:
+    verb = "reads" if key.read_only else "reads and writes"
+    return f"{verb} {f'project {key.project_id}' if key.project_id else 'everything'}"
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedApiKeyView:
+    """A new key with its secret, which is shown only this once."""
+
+    key: ApiKey
+
+    def to_json(self) -> dict[str, object]:
+        """Return the key with its secret."""
+        return {**_key_to_json(self.key), "secret_key": self.key.secret_key}
+
+    def render(self, console: Console) -> None:
+        """Print both halves of the key and its rights."""
+        console.print(f"access key  {self.key.access_key}")
+        console.print(f"secret key  {self.key.secret_key}", style="bold", end="")
+        console.print("   shown only once")
+        console.print(f"It {_format_rights(self.key)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeysView:
+    """All additional keys."""
+
+    api_keys: ApiKeyList
+
+    def to_json(self) -> dict[str, object]:
+        """Return ``keys[…]``, without secrets."""
+        return {"keys": [_key_to_json(key) for key in self.api_keys.keys]}
+
+    def render(self, console: Console) -> None:
+        """Print a line for each key."""
+        for key in self.api_keys.keys:
+            note = f"   {key.description}" if key.description else ""
+            console.print(f"{key.access_key}  {key.created_at[:19]}Z  {_format_rights(key)}{note}")
+        if not self.api_keys.keys:
+            console.print("There are no additional API keys.")
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedApiKeyView:
+    """A key that was deleted."""
+
+    key: ApiKey
+
+    def to_json(self) -> dict[str, object]:
+        """Return the deleted key."""
+        return _key_to_json(self.key)
+
+    def render(self, console: Console) -> None:
+        """Print one line."""
+        console.print(f"Deleted API key {self.key.access_key}.")
+
+
+@dataclass(frozen=True, slots=True)
+class TrustView:
+    """The local CA and its state in the system's trust store.
+
+    Args:
+        authority: The certificate of the CA.
+        store: The system's trust store; ``None`` if none is supported.
+        done: ``installed`` or ``removed`` if the command just did that, else empty.
+        certificate_only: Whether the text is the PEM certificate alone.
+    """
+
+    authority: CaCertificate
+    store: TrustStore | None
+    completed_action: str = ""
+    certificate_only: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """Return ``certificate, fingerprint, pem, store, trusted, install, remove``.
+
+        ``trusted`` is null if it cannot be determined. ``install`` and ``remove`` are commands to run as root.
+        """
+        store = self.store
+        return {
+            "certificate": str(self.authority.file),
+            "fingerprint": self.authority.fingerprint,
+            "pem": self.authority.pem,
+            "store": store.name if store is not None else "",
+            "trusted": store.contains(self.authority) if store is not None else None,
+            "install": [shlex.join(command) for command in store.install_commands] if store is not None else [],
+            "remove": [shlex.join(command) for command in store.remove_commands] if store is not None else [],
+        }
+
+    def render(self, console: Console) -> None:
+        """Print what was done, or the instructions."""
+        if self.certificate_only:
+            console.print(self.authority.pem.rstrip())
+        elif self.completed_action == "installed":
+            console.print(
+                "Installed the CA certificate in the system's trust store. Restart running programs to use it."
+            )
+            console.print("Undo with: fnkit platform trust --remove")
+        elif self.completed_action == "removed":
+            console.print("Removed the CA certificate from the system's trust store.")
+        else:
+            self._render_instructions(console)
+
+    def _render_instructions(self, console: Console) -> None:
+        file = shlex.quote(str(self.authority.file))
+        console.print(f"Certificate  {self.authority.file}")
+        console.print(f"SHA-256      {self.authority.fingerprint}")
+        if self.store is not None:
+            self._render_trust_store(console, self.store)
+        console.print("\nTo trust it in single programs:")
+        console.print(f"  curl --cacert {file}", style="bold")
+        console.print(f"  NODE_EXTRA_CA_CERTS={file}", style="bold", end="")
+        console.print("   Node; in addition to its own CAs")
+        console.print(f"  REQUESTS_CA_BUNDLE={file}", style="bold", end="")
+        console.print("   Python's requests; replaces its CAs")
+        console.print(f"  SSL_CERT_FILE={file}", style="bold", end="")
+        console.print("   Go, Ruby, OpenSSL, Python's ssl; replaces their CAs")
+
+    def _render_trust_store(self, console: Console, store: TrustStore) -> None:
+        trusted = store.contains(self.authority)
+        commands, verb = (
+            (store.remove_commands, "remove it from") if trusted else (store.install_commands, "install it in")
+        )
+        if trusted is not None:
+            console.print(f"Trusted      {'yes' if trusted else 'no'}, by {store.name}")
+        console.print(f"\nTo {verb} the system's trust store:")
+        for command in commands:
+            console.print(f"  sudo {shlex.join(command)}", style="bold")
 
 
 def status_to_json(status: PlatformStatus) -> dict[str, object]:
@@ -132,3 +287,104 @@ class StoppedView:
             console.print("The platform has stopped.")
         else:
             console.print("The platform was not running.")
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformEnvView:
+    """The settings that other tools need to use the platform.
+
+    Args:
+        description: The status of the platform.
+        form: ``shell``, ``dotenv``, ``github``, ``json`` or ``terraform``.
+        node_has_its_own: Whether ``NODE_EXTRA_CA_CERTS`` already names a certificate of the user.
+    """
+
+    status: PlatformStatus
+    output_format: str
+    node_ca_configured: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """Return the keys documented in ``docs/cli.md``, in every format."""
+        return status_to_json(self.status)
+
+    def render(self, console: Console) -> None:
+        """Print the settings in the chosen format."""
+        console.print(self.text())
+
+    def text(self) -> str:
+        """Return the settings in the chosen format; ``github`` is ``dotenv`` without comments."""
+        match self.output_format:
+            case "json":
+                return json.dumps(self.to_json(), indent=2)
+            case "shell":
+                lines = [f"export {name}={shlex.quote(value)}" for name, value in self._variables()]
+                return "\n".join(
+                    lines + [f"# export {name}={shlex.quote(value)}" for name, value in self._commented_variables()]
+                )
+            case "terraform":
+                return self._terraform_provider()
+            case "dotenv":
+                lines = [f"{name}={value}" for name, value in self._variables()]
+                return "\n".join(lines + [f"# {name}={value}" for name, value in self._commented_variables()])
+            case _:
+                return "\n".join(f"{name}={value}" for name, value in self._variables())
+
+    def _variables(self) -> tuple[tuple[str, str], ...]:
+        """Return the variables that the SDKs, ``scw`` and Terraform read.
+
+        ``SCW_FUNCTION_URL`` is the variable of the Serverless Framework's plugin.
+        """
+        found = self.status
+        return (
+            ("SCW_API_URL", found.api_url),
+            ("SCW_ACCESS_KEY", found.access_key),
+            ("SCW_SECRET_KEY", found.secret_key),
+            ("SCW_DEFAULT_PROJECT_ID", found.project_id),
+            ("SCW_DEFAULT_ORGANIZATION_ID", found.organization_id),
+            ("SCW_DEFAULT_REGION", REGIONS[0]),
+            ("SCW_DEFAULT_ZONE", f"{REGIONS[0]}-1"),
+            ("SCW_FUNCTION_URL", f"{found.api_url}/functions/v1beta1/regions/{REGIONS[0]}"),
+            ("FNKIT_GATEWAY_URL", found.gateway_url),
+            *self._tls_variables(),
+            *((("NATS_URL", found.nats_url),) if found.nats_url else ()),
+        )
+
+    def _tls_variables(self) -> tuple[tuple[str, str], ...]:
+        """Return the variables for HTTPS.
+
+        ``NODE_EXTRA_CA_CERTS`` adds to the CAs that Node trusts, so it is safe to set, unless the user has set it.
+        """
+        found = self.status
+        if not found.gateway_tls_url:
+            return ()
+        tls = (
+            ("FNKIT_GATEWAY_TLS_URL", found.gateway_tls_url),
+            ("FNKIT_CA_CERTIFICATE", found.ca_certificate_file),
+        )
+        return tls if self.node_ca_configured else (*tls, ("NODE_EXTRA_CA_CERTS", found.ca_certificate_file))
+
+    def _commented_variables(self) -> tuple[tuple[str, str], ...]:
+        """Return variables to print as comments only.
+
+        They replace all CAs that a program trusts, which suits only programs that connect to nothing but the
+        platform.
+        """
+        if not self.status.gateway_tls_url:
+            return ()
+        names = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+        return tuple((name, self.status.ca_certificate_file) for name in names)
+
+    def _terraform_provider(self) -> str:
+        found = self.status
+        settings = (
+            ("api_url", found.api_url),
+            ("access_key", found.access_key),
+            ("secret_key", found.secret_key),
+            ("project_id", found.project_id),
+            ("organization_id", found.organization_id),
+            ("region", REGIONS[0]),
+            ("zone", f"{REGIONS[0]}-1"),
+        )
+        width = max(len(name) for name, _ in settings)
+        lines = "\n".join(f"  {name:<{width}} = {json.dumps(value)}" for name, value in settings)
+        return f'provider "scaleway" {{\n{lines}\n}}'

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
-from fnkit.cli.failures import problem_to_json
+from fnkit.cli.errors import problem_to_json
 from fnkit.errors import Problem
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fnkit.project import FunctionSpec
     from fnkit.scanner import ScannedFunction
 
-__all__ = ["FunctionRow", "ScanView", "row_from_spec", "row_from_declarations"]
+__all__ = ["FunctionRow", "ScanView", "row_from_declarations", "row_from_spec"]
 
 _NANOSECONDS = 1_000_000_000
 

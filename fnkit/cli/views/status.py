@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fnkit.cli.failures import problem_to_json
-from fnkit.deploy.inspecting import FunctionStatus, ProjectStatus
+from fnkit.cli.errors import problem_to_json
+from fnkit.deploy.status import FunctionStatus, ProjectStatus
 
 if TYPE_CHECKING:
     from rich.console import Console

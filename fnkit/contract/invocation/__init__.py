@@ -6,9 +6,15 @@ status, headers and bytes, and ``map_response`` converts them to the client's re
 invocation share this package, and workers of every language leave the conversion to it, so that all of them agree.
 """
 
-from fnkit.contract.invocation.checks import CORS_DEFAULTS, ImmediateResponse, immediate_response
-from fnkit.contract.invocation.event import build_context, build_event, decode_path, decode_text, is_base64
-from fnkit.contract.invocation.headers import canonical_header
+from fnkit.contract.invocation.event import (
+    build_context,
+    build_event,
+    canonical_header,
+    decode_path,
+    decode_text,
+    is_base64,
+)
+from fnkit.contract.invocation.request_checks import CORS_DEFAULTS, ImmediateResponse, immediate_response
 from fnkit.contract.invocation.response import (
     HANDLER_MISSING,
     MappedResponse,
@@ -20,16 +26,16 @@ from fnkit.contract.invocation.response import (
 __all__ = [
     "CORS_DEFAULTS",
     "HANDLER_MISSING",
-    "MappedResponse",
     "ImmediateResponse",
+    "MappedResponse",
     "build_context",
     "build_event",
     "canonical_header",
     "decode_path",
     "decode_text",
+    "immediate_response",
     "is_base64",
     "map_failure",
     "map_response",
     "needs_complete_body",
-    "immediate_response",
 ]

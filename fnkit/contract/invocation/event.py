@@ -13,14 +13,72 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from fnkit.contract.invocation.headers import canonical_header
+__all__ = [
+    "HOP_BY_HOP",
+    "build_context",
+    "build_event",
+    "canonical_header",
+    "decode_path",
+    "decode_text",
+    "is_base64",
+    "is_header_name",
+    "join_headers",
+    "parse_query",
+    "sanitize_header_value",
+]
 
-__all__ = ["build_context", "build_event", "decode_path", "decode_text", "is_base64", "join_headers", "parse_query"]
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LINE_BREAK_TRANSLATION: Final = str.maketrans("\r\n\0", "   ")
+_CANONICAL_NAMES_MAX: Final = 4096
+_canonical_names: Final[dict[str, str]] = {}
+HOP_BY_HOP: Final = frozenset(
+    {
+        "Connection",
+        "Content-Length",
+        "Keep-Alive",
+        "Proxy-Authenticate",
+        "Proxy-Authorization",
+        "Proxy-Connection",
+        "Te",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+    }
+)
+"""Headers that apply to a single connection and are not forwarded (RFC 9110, section 7.6.1)."""
 
 _BASE64_TEXT: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _LINE_BREAKS: Final = re.compile(rb"[\r\n]+")
 _INVALID_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _REPLACE_EACH_BYTE: Final = "fnkit-each-byte"
+
+
+def is_header_name(name: str) -> bool:
+    """Return whether this is an HTTP token. Go omits headers with other names from a response."""
+    return _HEADER_NAME.fullmatch(name) is not None
+
+
+def sanitize_header_value(value: str) -> str:
+    """Replace line breaks in a header value with spaces, as Go does, so that a value cannot add headers.
+
+    NUL is replaced as well: Go writes it, but RFC 9110, section 5.5, forbids it and clients reject it.
+    """
+    return value.translate(_LINE_BREAK_TRANSLATION).strip(" \t")
+
+
+def canonical_header(name: str) -> str:
+    """Return a header name in Go's canonical form; a name that is not a token is returned unchanged.
+
+    >>> canonical_header("x-request-id")
+    'X-Request-Id'
+    """
+    known = _canonical_names.get(name)
+    if known is not None:
+        return known
+    spelled = "-".join(part.capitalize() for part in name.split("-")) if is_header_name(name) else name
+    if len(_canonical_names) < _CANONICAL_NAMES_MAX:  # bounded, because clients choose the names
+        _canonical_names[name] = spelled
+    return spelled
 
 
 def _replace_each_byte(error: UnicodeError) -> tuple[str, int]:

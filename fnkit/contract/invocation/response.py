@@ -16,9 +16,15 @@ from typing import Final
 
 import msgspec
 
-from fnkit.contract.invocation.checks import CORS_DEFAULTS
-from fnkit.contract.invocation.event import decode_text, is_base64
-from fnkit.contract.invocation.headers import HOP_BY_HOP, canonical_header, is_header_name, sanitize_header_value
+from fnkit.contract.invocation.event import (
+    HOP_BY_HOP,
+    canonical_header,
+    decode_text,
+    is_base64,
+    is_header_name,
+    sanitize_header_value,
+)
+from fnkit.contract.invocation.request_checks import CORS_DEFAULTS
 
 __all__ = ["HANDLER_MISSING", "MappedResponse", "map_failure", "map_response", "needs_complete_body"]
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from fnkit.contract.runtimes import RUNTIME_TABLES, RuntimeTable
-from fnkit.platform.clock import PlatformClock
-from fnkit.platform.control.metering import ControlCounters
+from fnkit.platform.control.counters import ControlCounters
 from fnkit.platform.control.secrets import SecretStore
-from fnkit.platform.layout import DataLayout, ProcessSettings
-from fnkit.platform.store.blobs import BlobStore
-from fnkit.platform.store.database import Store
+from fnkit.platform.control.store.blobs import BlobStore
+from fnkit.platform.control.store.database import Store
+from fnkit.platform.model.clock import PlatformClock
+from fnkit.platform.model.settings import DataLayout, ProcessSettings
 
 __all__ = ["BackgroundTasks", "ControlContext", "retry_until_written"]
 

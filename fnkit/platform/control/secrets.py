@@ -12,10 +12,10 @@ from argon2 import PasswordHasher, Type
 from fnkit.contract.limits import SECRET_VALUE_MAX_BYTES, SECRETS_MAX_ENTRIES
 from fnkit.contract.requests import Secret
 from fnkit.contract.resources import SecretHashedValue
-from fnkit.platform.control.refusals import invalid
-from fnkit.platform.control.validation import check_variable_name
-from fnkit.platform.records.secrets import StoredSecret
-from fnkit.platform.store.vault import Vault
+from fnkit.platform.control.errors import invalid
+from fnkit.platform.control.resources.validation import check_variable_name
+from fnkit.platform.control.store.vault import Vault
+from fnkit.platform.model.records import StoredSecret
 
 __all__ = ["SecretChanges", "SecretStore", "public_view"]
 

@@ -6,14 +6,54 @@ six, rounded, in every later read. Expiry times of tokens have whole seconds.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["format_nanoseconds", "format_microseconds"]
+from fnkit.platform.control.errors import invalid
+
+__all__ = ["format_expiry", "format_microseconds", "format_nanoseconds", "parse_expiry"]
+
+_RFC3339: Final = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
+_MAX_ECHO: Final = 64
+_ONE_SECOND: Final = timedelta(seconds=1)
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _NANOSECONDS_PER_MICROSECOND: Final = 10**3
+
+
+def parse_expiry(field: str, text: str) -> int:
+    """Parse an RFC 3339 date with an offset into Unix seconds. Fractions of a second are dropped, as recorded.
+
+    A date in the past is accepted; such a token is never valid.
+
+    Args:
+        field: The field's name in error messages.
+        text: The date.
+
+    Raises:
+        ControlError: 400, the text is not such a date.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise invalid(field, f'must be an RFC 3339 date such as "2030-01-31T12:00:00Z", not {text[:_MAX_ECHO]!r}')
+    seconds, _, offset = match.groups()
+    try:
+        moment = datetime.fromisoformat(seconds + ("+00:00" if offset == "Z" else offset)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise invalid(field, f"is not a date: {text[:_MAX_ECHO]!r}") from None
+    return (moment - _EPOCH) // _ONE_SECOND
+
+
+def format_expiry(seconds: int) -> str:
+    """Return Unix seconds as RFC 3339 in UTC.
+
+    >>> format_expiry(1_783_183_779)
+    '2026-07-04T16:49:39Z'
+    """
+    return (_EPOCH + seconds * _ONE_SECOND).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
 
 
 def format_nanoseconds(nanoseconds: int) -> str:

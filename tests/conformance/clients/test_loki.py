@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.layout import LokiPushSettings
-from fnkit.platform.log_lines import LogStream
+from fnkit.platform.model.log_record import LogStream
+from fnkit.platform.model.settings import LokiPushSettings
 from tests.conformance.clients.installing import loki_program
 from tests.support.control_process import running_control
 from tests.support.logged_lines import LoggedLine, write_lines

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, reject, settings
 from schemathesis.core.result import Ok
 from schemathesis.core.transport import Response
 
-from fnkit.platform.api.document.served import openapi_document
+from fnkit.platform.control.api.openapi import openapi_document
 from tests.conformance.fuzz.generated import Credential, Generated, Operation, generated, name_of
 from tests.conformance.fuzz.ground import Ground
 from tests.conformance.fuzz.judging import judge

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.bundler import Bundle, bundle_project
-from fnkit.bundler.atomic_file import TEMPORARY_PREFIX
+from fnkit.bundler.files.content import TEMPORARY_PREFIX
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec, Project
 from tests.support.bundle_projects import Bundling, a_function, a_project, call, write_files

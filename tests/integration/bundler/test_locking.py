@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler import Lock, BundleTarget, lock_project, read_lock
+from fnkit.bundler import BundleTarget, Lock, lock_project, read_lock
 from fnkit.errors import BundleError
 from fnkit.project.model import Project
 from tests.support.bundle_projects import LOCAL, Bundling, a_function, a_project, write_files

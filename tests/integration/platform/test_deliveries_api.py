@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from fnkit.platform.layout import DataLayout
+from fnkit.platform.model.settings import DataLayout
 from tests.integration.platform.test_cron_firing import deployed_function, finished, make_cron
 from tests.support.control_process import API, ControlProcess, api_of
 from tests.support.platform import PlatformUnderTest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.routing import ControlMessage, HostsChanged, RemoveFunction, Route
+from fnkit.platform.model.routing import ControlMessage, HostsChanged, RemoveFunction, Route
 from tests.support.calling import call_function
 from tests.support.control_process import API, ControlProcess, api_of, archive, running_control
 from tests.support.data_plane_peer import connected_peer

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.layout import DataLayout
-from fnkit.platform.server.authority import ensure_certificate_authority
+from fnkit.platform.model.settings import DataLayout
+from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
 from tests.support.calling import ask_api
 from tests.support.command import FNKIT, Command
 from tests.support.data_plane import interpreter_for

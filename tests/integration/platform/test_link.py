@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.routing import ClockChanged, RemoveFunction
+from fnkit.platform.model.routing import ClockChanged, RemoveFunction
 from tests.support.control_process import API, ControlProcess, archive, running_control
 from tests.support.data_plane_peer import connected_peer
 from tests.support.waiting import wait_until

@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from fnkit.platform.log_lines import MAX_SEGMENT_BYTES
+from fnkit.platform.model.log_record import MAX_SEGMENT_BYTES
 from tests.support.control_process import ControlProcess, running_control
 from tests.support.logged_lines import LoggedLine, write_lines
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.layout import LokiPushSettings
+from fnkit.platform.model.settings import LokiPushSettings
 from tests.support.command import Command
 from tests.support.control_process import ControlProcess, api_of, running_control
 from tests.support.log_receiver import LogReceiver, running_receiver

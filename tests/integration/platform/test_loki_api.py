@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fnkit.platform.log_lines import LogStream
+from fnkit.platform.model.log_record import LogStream
 from tests.support.control_process import ControlProcess, running_control
 from tests.support.logged_lines import LoggedLine, write_lines
 from tests.support.loki_queries import LokiClient

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.layout import Quotas
-from fnkit.platform.store.database import Store
-from fnkit.platform.store.usage import OrganizationUsage
+from fnkit.platform.control.store.collection import OrganizationUsage
+from fnkit.platform.control.store.database import Store
+from fnkit.platform.model.settings import Quotas
 from tests.support.command import Command
 from tests.support.control_process import API, PROJECT, Answer, ControlProcess, control_settings, running_control
 

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from fnkit.platform.routing import CredentialsChanged
+from fnkit.platform.model.routing import CredentialsChanged
 from tests.support.control_process import API, ControlProcess, running_control
 from tests.support.data_plane_peer import connected_peer
 

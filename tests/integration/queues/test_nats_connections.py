@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 from nats.errors import Error
 
 from fnkit.platform.brokers.model import NatsBroker
-from fnkit.platform.schedulers.listening import BrokerError
-from fnkit.platform.schedulers.nats_connection import NatsConnection, NatsConnections
-from fnkit.platform.schedulers.nats_faults import connection_error
-from fnkit.platform.server.nats_server import find_nats_server
+from fnkit.platform.control.events.queues.interface import BrokerError
+from fnkit.platform.control.events.queues.nats.connection import NatsConnection, NatsConnections
+from fnkit.platform.control.events.queues.nats.errors import connection_error
+from fnkit.platform.supervisor.nats_server import find_nats_server
 from tests.support.certificates import CertificateAuthority
 from tests.support.nats_doors import is_open, knowing
 from tests.support.nats_keys import Key, credentials_file, signed

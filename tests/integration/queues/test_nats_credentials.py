@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fnkit.platform.brokers.reading import read_brokers_file
-from fnkit.platform.schedulers.nats_client import open_client
+from fnkit.platform.brokers.config_file import read_brokers_file
+from fnkit.platform.control.events.queues.nats.client import open_client
 from tests.support.command import Command
 from tests.support.nats_doors import Door, all_doors, opened_doors
 from tests.support.queues import QueuePlatform, queue_platform

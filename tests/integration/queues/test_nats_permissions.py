@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.server.nats_server import find_nats_server
+from fnkit.platform.supervisor.nats_server import find_nats_server
 from tests.support.nats_doors import is_open
 from tests.support.ports import free_port
 from tests.support.queues import QueuePlatform, connected, queue_platform

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fnkit.platform.records.trigger import SqsSource
-from fnkit.platform.schedulers.sqs_client import SqsClient
-from fnkit.platform.schedulers.sqs_places import SqsClientConfig, endpoint_of_source
+from fnkit.platform.control.events.queues.sqs.client import SqsClient
+from fnkit.platform.control.events.queues.sqs.endpoint import SqsClientConfig, endpoint_of_source
+from fnkit.platform.model.records import SqsSource
 
 _SECRET = "wJalr/XUtnFEMI+bPxRfiCY="
 

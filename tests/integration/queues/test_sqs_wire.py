@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from fnkit.platform.schedulers.sqs_client import SqsClient
-from fnkit.platform.schedulers.sqs_faults import SqsUnavailable
-from fnkit.platform.schedulers.sqs_places import SqsClientConfig
+from fnkit.platform.control.events.queues.sqs.client import SqsClient
+from fnkit.platform.control.events.queues.sqs.endpoint import SqsClientConfig
+from fnkit.platform.control.events.queues.sqs.errors import SqsUnavailable
 
 _ANSWER = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"QueueUrl":"q"}\r\n0\r\n\r\n'
 
@@ -102,7 +102,7 @@ def test_an_answer_that_breaks_off_is_no_answer() -> None:
 
 
 def test_a_service_that_takes_a_request_and_says_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fnkit.platform.schedulers.sqs_client._GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("fnkit.platform.control.events.queues.sqs.client._GRACE_SECONDS", 0.1)
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -11,18 +11,18 @@ from nats.js import JetStreamContext
 
 from fnkit.contract.enums import Status
 from fnkit.platform.brokers.model import NatsBroker
-from fnkit.platform.records.delivery import Delivery
-from fnkit.platform.records.trigger import NatsSource, TriggerRecord
-from fnkit.platform.schedulers.delivery import GatewayClient
-from fnkit.platform.schedulers.listening import Prefetch, Message
-from fnkit.platform.schedulers.nats_connection import NatsConnections
-from fnkit.platform.schedulers.nats_consumers import ConsumerRegistry
-from fnkit.platform.schedulers.nats_listener import NatsMessageSource
-from fnkit.platform.schedulers.sqs_fates import infer_outcomes
-from fnkit.platform.schedulers.sqs_traits import QueueAttributes
-from fnkit.platform.schedulers.subscription import QueueConsumer
-from fnkit.platform.schedulers.targets import DeliveryTarget
-from fnkit.platform.schedulers.unanswered import Reconciler
+from fnkit.platform.control.events.gateway_client import GatewayClient
+from fnkit.platform.control.events.queues.consumer import QueueConsumer
+from fnkit.platform.control.events.queues.interface import Message, Prefetch
+from fnkit.platform.control.events.queues.nats.connection import NatsConnections
+from fnkit.platform.control.events.queues.nats.durable_consumers import ConsumerRegistry
+from fnkit.platform.control.events.queues.nats.source import NatsMessageSource
+from fnkit.platform.control.events.queues.reconciliation import Reconciler
+from fnkit.platform.control.events.queues.sqs.queue import QueueAttributes
+from fnkit.platform.control.events.queues.sqs.source import infer_outcomes
+from fnkit.platform.control.events.queues.target import DeliveryTarget
+from fnkit.platform.model.delivery import Delivery
+from fnkit.platform.model.records import NatsSource, TriggerRecord
 from tests.support.queues import connected, running_broker
 from tests.support.scheduling import MachineClock, SchedulerUnderTest, fake_gateway
 from tests.support.stored_cron import store_function

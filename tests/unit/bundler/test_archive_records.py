@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.bundler.zip_records import MAX_ENTRIES, end_of_central_directory
+from fnkit.bundler.archive.zip_format import MAX_ENTRIES, end_of_central_directory
 from fnkit.errors import BundleError
 from tests.support.bundle_projects import Bundling, a_function, a_project, write_files
 

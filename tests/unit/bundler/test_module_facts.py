@@ -2,7 +2,7 @@
 
 import pytest
 
-from fnkit.bundler.module_facts import ImportStatement, read_module_imports
+from fnkit.bundler.slices.module_imports import ImportStatement, read_module_imports
 
 
 def test_imports_are_read_with_their_lines_and_dots() -> None:

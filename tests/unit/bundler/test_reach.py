@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from fnkit.bundler.module_facts import read_module_imports
-from fnkit.bundler.reach import ProjectTree, Reachability, trace_imports
+from fnkit.bundler.slices.import_graph import ProjectTree, Reachability, trace_imports
+from fnkit.bundler.slices.module_imports import read_module_imports
 
 
 def reach(handler: str, files: Mapping[str, str], always: frozenset[str] = frozenset()) -> Reachability:

@@ -7,9 +7,8 @@ import io
 from rich.console import Console
 
 from fnkit.cli.output import View
-from fnkit.cli.preview import SchedulePreview
-from fnkit.cli.views.cron import SchedulePreviewView
-from fnkit.cli.views.deliveries import DeliveriesView, CronRunView
+from fnkit.cli.schedule_preview import SchedulePreview
+from fnkit.cli.views.events import CronRunView, DeliveriesView, SchedulePreviewView
 from fnkit.contract.deliveries import DeliveryView, SkippedReplay
 
 

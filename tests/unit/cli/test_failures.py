@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from fnkit.cli.failures import CommandFailure, failure_from, render_failure
+from fnkit.cli.errors import CommandFailure, failure_from, render_failure
 from fnkit.cli.output import JsonDocument
 from fnkit.errors import FnkitError, PlatformError, Problem, ProjectInvalid, UsageError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fnkit.cli.landing import suggested_commands
+from fnkit.cli.app import suggested_commands
 
 
 def test_the_landing_page_depends_on_the_folder(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 import pytest
 
-from fnkit.cli.quotas import parse_quotas
-from fnkit.platform.layout import Quotas
+from fnkit.cli.options import parse_quotas
+from fnkit.platform.model.settings import Quotas
 
 OPTION = click.Option(["--quota"])
 CONTEXT = click.Context(click.Command("start"))

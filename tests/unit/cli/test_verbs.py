@@ -8,7 +8,7 @@ import sys
 import click
 import pytest
 
-from fnkit.platform.engine.isolation import Level
+from fnkit.platform.data_plane.workers.isolation import Level
 from tests.support.cli_pages import command_for, every_verb, is_group, table_line
 
 _COMMON = {"--json", "--directory", "--stage", "--quiet", "--verbose", "--no-color"}
@@ -46,9 +46,7 @@ def test_the_version_imports_nothing_heavy(module: str) -> None:
 
 @pytest.mark.parametrize("module", ["rich", "requests", "msgspec"])
 def test_the_help_imports_nothing_heavy(module: str) -> None:
-    code = (
-        f"import sys; from fnkit.cli.application import run; run(['--help']); assert {module!r} not in sys.modules"
-    )
+    code = f"import sys; from fnkit.cli.app import run; run(['--help']); assert {module!r} not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 

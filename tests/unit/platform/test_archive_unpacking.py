@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.builds import archive as archive_module
-from fnkit.platform.builds.builder import build
-from fnkit.platform.builds.job import STEPS, BuildFailed, BuildJob, BuildStopped
-from fnkit.platform.builds.log import BuildLog
+from fnkit.platform.control.deployments import archive as archive_module
+from fnkit.platform.control.deployments.build import build
+from fnkit.platform.control.deployments.build_job import STEPS, BuildFailed, BuildJob, BuildLog, BuildStopped
 
 
 def zipped(*members: tuple[str, bytes, int]) -> bytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from fnkit.platform.schedulers import beginnings
-from fnkit.platform.schedulers.beginnings import SlowStartNotifier
+from fnkit.platform.control.events.queues import consumer
+from fnkit.platform.control.events.queues.consumer import SlowStartNotifier
 from tests.support.waiting import DEADLINE
 
 
@@ -33,4 +33,4 @@ def test_each_is_told_once_in_order_and_never_before_its_moment() -> None:
 
     told = asyncio.run(scenario())
     assert [number for number, _ in told] == list(range(41))
-    assert min(waited for _, waited in told) >= beginnings._SLOW_START_SECONDS - 0.001  # the loop's own resolution
+    assert min(waited for _, waited in told) >= consumer._SLOW_START_SECONDS - 0.001  # the loop's own resolution

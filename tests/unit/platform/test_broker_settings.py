@@ -9,9 +9,9 @@ import pytest
 from fnkit.deploy.loading import load_project
 from fnkit.errors import ProjectInvalid
 from fnkit.plan import desired_state
+from fnkit.platform.brokers.config_file import BrokersInvalid, read_brokers, referenced_variables
 from fnkit.platform.brokers.model import Brokers, NatsBroker, Selector, SqsBroker
-from fnkit.platform.brokers.reading import BrokersInvalid, referenced_variables, read_brokers
-from fnkit.platform.schedulers.broker_settings import BrokerConfig
+from fnkit.platform.control.events.queues.broker_config import BrokerConfig
 
 PROJECT = "11111111-2222-4333-8444-555555555555"
 WHOLE = f"""

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.builds.builder import build
-from fnkit.platform.builds.bytecode import compile_sources
-from fnkit.platform.builds.job import BuildJob, BuildStopped
-from fnkit.platform.builds.log import BuildLog
+from fnkit.platform.control.deployments.archive import compile_sources
+from fnkit.platform.control.deployments.build import build
+from fnkit.platform.control.deployments.build_job import BuildJob, BuildLog, BuildStopped
 
 
 def job(tmp_path: Path, files: dict[str, str], interpreter: str | None = sys.executable) -> BuildJob:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.control.deliveries import DeliveryLog
-from fnkit.platform.records.delivery import ATTEMPTS_KEPT, Delivery
-from fnkit.platform.store.database import Store
-from fnkit.platform.store.deliveries import TRUNCATED_BODY_BYTES, KEPT_PER_GROUP, FULL_BODIES_BUDGET
+from fnkit.platform.control.events.delivery_log import DeliveryLog
+from fnkit.platform.control.store.database import Store
+from fnkit.platform.control.store.deliveries import FULL_BODIES_BUDGET, KEPT_PER_GROUP, TRUNCATED_BODY_BYTES
+from fnkit.platform.model.delivery import ATTEMPTS_KEPT, Delivery
 from tests.support.stored_cron import store_cron
 
 SOURCE = "cron-1"

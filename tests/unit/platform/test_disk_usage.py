@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.engine.disk import disk_usage
+from fnkit.platform.data_plane.workers.resource_usage import disk_usage
 
 EVERYTHING = 1 << 40
 

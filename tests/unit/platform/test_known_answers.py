@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fnkit.platform.engine import answers
-from fnkit.platform.engine.answers import CachedHead, lookup_head, store_head
+from fnkit.platform.data_plane.workers import http_client
+from fnkit.platform.data_plane.workers.http_client import CachedHead, lookup_head, store_head
 
 HEADERS = ((b"content-type", b"text/html"), (b"Content-Length", b"5"))
 LAST = b"\r\nfnkit-request: 01"
@@ -17,9 +17,9 @@ ANSWER = HEAD + LAST + b"\r\n\r\nhello"
 
 @pytest.fixture(autouse=True)
 def nothing_known() -> Iterator[None]:
-    answers._cached_heads.clear()
+    http_client._cached_heads.clear()
     yield
-    answers._cached_heads.clear()
+    http_client._cached_heads.clear()
 
 
 def test_an_answer_is_known_by_its_head_whatever_its_body() -> None:
@@ -45,7 +45,7 @@ def test_an_answer_whose_number_is_not_last_is_not_remembered() -> None:
 
     store_head(moved, LAST, 200, HEADERS)
 
-    assert not answers._cached_heads
+    assert not http_client._cached_heads
 
 
 @pytest.mark.parametrize("data", [ANSWER[:-1], ANSWER + b"H", ANSWER[:40], b"", ANSWER.replace(b"200", b"201")])
@@ -80,4 +80,4 @@ def test_handlers_cannot_make_it_grow_without_end() -> None:
         store_head(b"HTTP/1.1 200 OK\r\nx: %d%b\r\n\r\nhello" % (number, LAST), LAST, 200, HEADERS)
     store_head(b"HTTP/1.1 200 OK\r\n" + b"x" * 2000 + LAST + b"\r\n\r\nhello", LAST, 200, HEADERS)
 
-    assert len(answers._cached_heads) == answers._MAX_CACHED_HEADS
+    assert len(http_client._cached_heads) == http_client._MAX_CACHED_HEADS

@@ -14,12 +14,12 @@ from fnkit.platform.control.logs.segments import (
     SegmentPosition,
     TimeSpan,
     log_end,
-    read_backward,
-    read_forward,
-    read_chunks,
     position_at_time,
+    read_backward,
+    read_chunks,
+    read_forward,
 )
-from fnkit.platform.log_lines import LogRecord, format_time, segment_name
+from fnkit.platform.model.log_record import LogRecord, format_time, segment_name
 
 ALWAYS = TimeSpan(0, 2**62)
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from fnkit.platform.control.pointing import DnsVerifier, ResolvedHost, resolve_host
+from fnkit.platform.control.resources.domains import DnsVerifier, ResolvedHost, resolve_host
 
 OURS = "label-hello.functions.fnc.fr-par.example.net"
 NAMES: dict[str, ResolvedHost] = {

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fnkit.platform.engine import preloads
-from fnkit.platform.engine.budget import MemoryBudget
-from fnkit.platform.engine.deployment_zygote import DeploymentZygoteClient, PreloadResult
-from fnkit.platform.engine.forking import ForkServerClient
-from fnkit.platform.engine.preloads import Preloader
-from fnkit.platform.log_lines import LogStream
-from fnkit.platform.routing import Route
+from fnkit.platform.data_plane.engine import preloader
+from fnkit.platform.data_plane.engine.pool import MemoryBudget
+from fnkit.platform.data_plane.engine.preloader import Preloader
+from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
+from fnkit.platform.data_plane.workers.zygote import ForkServerClient
+from fnkit.platform.model.log_record import LogStream
+from fnkit.platform.model.routing import Route
 
 READY = PreloadResult(ready=True, modules=("heavy",), seconds=1.0, memory=50 << 20)
 
@@ -76,7 +76,7 @@ async def considered(made: Preloader, route: Route) -> None:
 def test_a_zygote_that_ended_when_it_was_ready_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preloads, "_BACKOFF_FIRST", 0.0)
+    monkeypatch.setattr(preloader, "_BACKOFF_FIRST", 0.0)
 
     async def work() -> None:
         maker, budget, said = Maker(dead=[0]), MemoryBudget(1024), list[str]()
@@ -99,7 +99,7 @@ def test_a_zygote_that_ended_when_it_was_ready_is_made_again(
 
 
 def test_one_that_always_ends_is_tried_three_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preloads, "_BACKOFF_FIRST", 0.0)
+    monkeypatch.setattr(preloader, "_BACKOFF_FIRST", 0.0)
 
     async def work() -> None:
         maker, budget = Maker(dead=range(9)), MemoryBudget(1024)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.platform.control.function_logs import MAX_LINES, newest_lines
-from fnkit.platform.log_lines import LogRecord, LogStream, segment_name
+from fnkit.platform.control.logs.functions_v1 import MAX_LINES, newest_lines
+from fnkit.platform.model.log_record import LogRecord, LogStream, segment_name
 
 
 def line(message: str, stream: LogStream = "stdout") -> bytes:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 
 from fnkit.platform.brokers.model import SqsBroker
-from fnkit.platform.records.trigger import QueueSource, SqsSource
-from fnkit.platform.schedulers.sqs_faults import (
-    ReceiptHandleExpired,
-    SqsUnavailable,
-    SqsRequestRejected,
-    error_from_response,
-)
-from fnkit.platform.schedulers.sqs_places import (
+from fnkit.platform.control.events.queues.sqs.endpoint import (
     SqsClientConfig,
-    endpoint_of_source,
     endpoint_at_broker,
+    endpoint_of_source,
     signing_region,
 )
-from fnkit.platform.schedulers.sqs_traits import parse_attributes
+from fnkit.platform.control.events.queues.sqs.errors import (
+    ReceiptHandleExpired,
+    SqsRequestRejected,
+    SqsUnavailable,
+    error_from_response,
+)
+from fnkit.platform.control.events.queues.sqs.queue import parse_attributes
+from fnkit.platform.model.records import QueueSource, SqsSource
 
 ACCESS = SqsClientConfig("https://sqs.example.com", "fr-par", "AKIDX", "very-secret")
 

@@ -11,12 +11,11 @@ import pytest
 
 from fnkit.contract.enums import Status
 from fnkit.errors import PlatformError
-from fnkit.platform.records.namespace import NamespaceRecord
-from fnkit.platform.records.transitions import InvalidTransition, transition
-from fnkit.platform.store.blobs import BlobStore
-from fnkit.platform.store.collection import Order, Page
-from fnkit.platform.store.database import Store
-from fnkit.platform.store.vault import Vault
+from fnkit.platform.control.store.blobs import BlobStore
+from fnkit.platform.control.store.collection import Order, Page
+from fnkit.platform.control.store.database import Store
+from fnkit.platform.control.store.vault import Vault
+from fnkit.platform.model.records import InvalidTransition, NamespaceRecord, transition
 
 
 def record(number: int, **changes: object) -> NamespaceRecord:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.control.timestamps import format_nanoseconds, format_microseconds
+from fnkit.platform.control.timestamps import format_microseconds, format_nanoseconds
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.control.refusals import ControlError
-from fnkit.platform.control.token_expiry import format_expiry, parse_expiry
+from fnkit.platform.control.errors import ControlError
+from fnkit.platform.control.timestamps import format_expiry, parse_expiry
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 MOMENTS = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=ZONES)  # noqa: DTZ001 - hypothesis adds the zone

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.errors import PlatformError
-from fnkit.platform.builds.toolchain import Toolchains
+from fnkit.platform.control.deployments.toolchains import Toolchains
 
 OWN = f"python3{sys.version_info.minor}"
 

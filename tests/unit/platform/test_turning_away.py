@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.delivery_frames import DeliveryResponse, Frame, FrameDecoder, encode_response_frame
-from fnkit.platform.engine.contract import FailureKind
-from fnkit.platform.schedulers.delivery import GatewayClient, DeliveryOutcome, Unreachable
+from fnkit.platform.control.events.gateway_client import DeliveryOutcome, GatewayClient, Unreachable
+from fnkit.platform.data_plane.interface import FailureKind
+from fnkit.platform.model.delivery_protocol import DeliveryResponse, Frame, FrameDecoder, encode_response_frame
 
 REACHED_NO_HANDLER = {FailureKind.QUEUE_FULL, FailureKind.STOPPING, FailureKind.UNKNOWN}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from fnkit.platform.clock import VirtualClock
-from fnkit.platform.routing import ClockState
+from fnkit.platform.model.clock import VirtualClock
+from fnkit.platform.model.routing import ClockState
 
 
 def test_a_new_clock_is_real_time() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fnkit.errors import ProjectInvalid
 from fnkit.project import Project, SecretValues, read_secret_values
-from fnkit.project.dotenv import DotenvError, parse_dotenv
+from fnkit.project.secrets import DotenvError, parse_dotenv
 from tests.support.project_tree import SETTINGS, built, places, write
 
 APP = "from fnkit import function\n@function(secrets=['KEY'])\ndef hello(event, context): ...\n"

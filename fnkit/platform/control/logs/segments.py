@@ -13,20 +13,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from fnkit.platform.control.logs.build_lines import BuildLogPosition
-from fnkit.platform.log_lines import parse_time, segment_name, segment_number
+from fnkit.platform.control.logs.build_logs import BuildLogPosition
+from fnkit.platform.model.log_record import parse_time, segment_name, segment_number
 
 __all__ = [
     "CHUNK_BYTES",
     "SegmentPosition",
     "TimeSpan",
-    "log_end",
-    "read_backward",
-    "read_forward",
-    "read_chunks",
-    "position_at_time",
-    "segment_numbers",
     "line_time",
+    "log_end",
+    "position_at_time",
+    "read_backward",
+    "read_chunks",
+    "read_forward",
+    "segment_numbers",
 ]
 
 CHUNK_BYTES: Final = 64 * 1024

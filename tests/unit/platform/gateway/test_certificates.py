@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from fnkit.platform.gateway.certificates import CertificateStore
-from fnkit.platform.layout import DataLayout
-from fnkit.platform.server.authority import ensure_certificate_authority
+from fnkit.platform.data_plane.gateway.tls import CertificateStore
+from fnkit.platform.model.settings import DataLayout
+from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
 
 DAY = 86400.0
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fnkit.platform.logql.lexing import MAX_QUERY_CHARACTERS
-from fnkit.platform.logql.parsing import parse_log_query, parse_query, parse_selector
-from fnkit.platform.logql.printing import print_query
-from fnkit.platform.logql.reading import MAX_NESTING
-from fnkit.platform.logql.refusal import QueryError
+from fnkit.platform.logql.lexer import MAX_NESTING, MAX_QUERY_CHARACTERS, QueryError
+from fnkit.platform.logql.parser import parse_log_query, parse_query, parse_selector
+from fnkit.platform.logql.printer import print_query
 from fnkit.platform.logql.syntax import AllOf, AnyOf, LabelFilter, LogQuery, Matcher
 
 NEEDS_A_VALUE = "parse error at line 1, col 1: queries require at least one regexp or equality matcher"

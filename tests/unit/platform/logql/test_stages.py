@@ -8,11 +8,11 @@ import json
 import pytest
 import regex
 
-from fnkit.platform.logql.entries import LogEntry
-from fnkit.platform.logql.parsing import parse_log_query
-from fnkit.platform.logql.patterns import search_predicate, full_match_predicate
+from fnkit.platform.logql.entry import LogEntry
+from fnkit.platform.logql.lexer import QueryError
+from fnkit.platform.logql.parser import parse_log_query
 from fnkit.platform.logql.pipeline import compile_pipeline
-from fnkit.platform.logql.refusal import QueryError
+from fnkit.platform.logql.regex import full_match_predicate, search_predicate
 
 STREAM = {"resource_name": "orders", "stream": "stdout"}
 JSON = (

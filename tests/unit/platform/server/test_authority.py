@@ -10,8 +10,12 @@ import pytest
 from cryptography import x509
 
 from fnkit.errors import PlatformError
-from fnkit.platform.layout import DataLayout
-from fnkit.platform.server.authority import CA_LIFETIME, CA_RENEWAL_MARGIN, ensure_certificate_authority
+from fnkit.platform.model.settings import DataLayout
+from fnkit.platform.supervisor.certificate_authority import (
+    CA_LIFETIME,
+    CA_RENEWAL_MARGIN,
+    ensure_certificate_authority,
+)
 
 NOW = 1_800_000_000.0
 

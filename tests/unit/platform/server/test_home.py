@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.errors import PlatformError
-from fnkit.platform.server.home import default_data_dir, create_data_dir, create_socket_dir
+from fnkit.platform.supervisor.data_directory import create_data_dir, create_socket_dir, default_data_dir
 
 
 def test_the_home_is_fnkit_home_then_the_users_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

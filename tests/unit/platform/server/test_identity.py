@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fnkit.errors import PlatformError
-from fnkit.platform.server.identity import load_credentials, load_or_create_credentials
+from fnkit.platform.supervisor.data_directory import load_credentials, load_or_create_credentials
 
 
 def test_an_identity_has_scaleways_form(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fnkit.errors import UsageError
-from fnkit.platform.layout import OtlpSettings
-from fnkit.platform.server.otlp import otlp_settings
+from fnkit.platform.model.settings import OtlpSettings
+from fnkit.platform.supervisor.options import otlp_settings
 
 OTLP = "OTEL_EXPORTER_OTLP_"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from fnkit.platform.layout import DataLayout
-from fnkit.platform.server.environment import child_environment
-from fnkit.platform.server.platform_log import MAX_ROTATED_FILES, LogFileFollower, RotatingLogFile, tail_log
+from fnkit.platform.model.settings import DataLayout
+from fnkit.platform.supervisor.data_directory import child_environment
+from fnkit.platform.supervisor.log_files import MAX_ROTATED_FILES, LogFileFollower, RotatingLogFile, tail_log
 
 
 def test_a_full_log_starts_anew_and_old_ones_are_bounded(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from fnkit.errors import PlatformError
-from fnkit.platform.server.ports import ReservedPorts
+from fnkit.platform.supervisor.startup import ReservedPorts
 
 HOST = "127.0.0.1"
 NONE: frozenset[int] = frozenset()

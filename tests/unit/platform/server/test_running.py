@@ -9,10 +9,15 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.platform.layout import DataLayout
-from fnkit.platform.server.identity import load_or_create_credentials
-from fnkit.platform.server.lifecycle import find_running_platform, stop_platform
-from fnkit.platform.server.running import RunFile, process_start_time, read_run_file, write_run_file
+from fnkit.platform.model.settings import DataLayout
+from fnkit.platform.supervisor.data_directory import (
+    RunFile,
+    load_or_create_credentials,
+    process_start_time,
+    read_run_file,
+    write_run_file,
+)
+from fnkit.platform.supervisor.launcher import find_running_platform, stop_platform
 
 
 def test_a_living_process_has_a_start() -> None:

@@ -1,0 +1,217 @@
+"""Lock files: the exact file of each distribution for one runtime and target.
+
+``fnkit.<runtime>.<target>.lock`` is stored beside the project's settings and meant to be committed. It is a PEP 751
+``pylock.toml`` with an additional ``[tool.fnkit]`` table. It contains no paths of this machine and no credentials.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from fnkit.bundler.files.content import atomic_file
+from fnkit.errors import BundleError
+
+__all__ = ["Lock", "LockedPackage", "format_lock", "lock_path", "read_lock", "write_lock"]
+
+_FORMAT_VERSION = 1
+_SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
+_HEADER_COMMENT = "# Written by fnkit. Commit it; `fnkit lock` writes it again.\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedPackage:
+    """One locked distribution.
+
+    Attributes:
+        name: Normalised name (PEP 503).
+        kind: ``wheel``, or ``sdist`` for a package that the project allows to be built from source.
+        url: ``None`` where only the index's own client can locate the file.
+        size: Bytes; 0 when the index does not report it.
+    """
+
+    name: str
+    version: str
+    kind: Literal["wheel", "sdist"]
+    filename: str
+    url: str | None
+    sha256: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """All packages of one runtime and target, sorted by name.
+
+    Attributes:
+        target: ``scaleway`` or ``local``.
+        key: 64 hex digits over everything the resolution depends on; while it is equal nothing is resolved again.
+        notes: Sentences for the user.
+    """
+
+    path: Path
+    runtime: str
+    target: str
+    key: str
+    packages: tuple[LockedPackage, ...]
+    notes: tuple[str, ...] = ()
+
+
+class _FileTable(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    hashes: dict[str, str]
+    url: str | None = None
+    path: str | None = None
+    size: int = 0
+
+
+class _PackageTable(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    version: str
+    wheels: list[_FileTable] = []
+    sdist: _FileTable | None = None
+
+
+class _FnkitTable(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    runtime: str
+    target: str
+    key: str
+    notes: list[str] = []
+
+
+class _ToolTable(msgspec.Struct, frozen=True, kw_only=True):
+    fnkit: _FnkitTable
+
+
+class _LockDocument(msgspec.Struct, frozen=True, kw_only=True):
+    tool: _ToolTable
+    packages: list[_PackageTable] = []
+
+
+def lock_path(root: Path, runtime: str, target: str) -> Path:
+    """Return the path of the lock file for a runtime and target."""
+    return root / f"fnkit.{runtime}.{target}.lock"
+
+
+def read_lock(path: Path) -> Lock | None:
+    """Return the lock in a file, or ``None`` when the file does not exist.
+
+    Raises:
+        BundleError: ``lock-file`` when the file cannot be read or was not written by fnkit.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _invalid_lock_error(path, "it cannot be read") from error
+    try:
+        document = msgspec.convert(tomllib.loads(text), _LockDocument)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise _invalid_lock_error(path, str(error)) from error
+    table = document.tool.fnkit
+    if table.version != _FORMAT_VERSION:
+        raise _invalid_lock_error(
+            path, f"it has format {table.version}, this version of fnkit uses format {_FORMAT_VERSION}"
+        )
+    packages = tuple(_locked_package(path, package) for package in document.packages)
+    return Lock(
+        path=path,
+        runtime=table.runtime,
+        target=table.target,
+        key=table.key,
+        packages=packages,
+        notes=tuple(table.notes),
+    )
+
+
+def _locked_package(path: Path, package: _PackageTable) -> LockedPackage:
+    file = package.wheels[0] if package.wheels else package.sdist
+    sha256 = "" if file is None else file.hashes.get("sha256", "")
+    if file is None or _SHA256_PATTERN.fullmatch(sha256) is None:
+        raise _invalid_lock_error(path, f"{package.name} has no file with a sha256")
+    return LockedPackage(
+        name=package.name,
+        version=package.version,
+        kind="wheel" if package.wheels else "sdist",
+        filename=file.name,
+        url=file.url,
+        sha256=sha256,
+        size=file.size,
+    )
+
+
+def format_lock(lock: Lock) -> str:
+    """Return a lock's text: deterministic, with one block per package so that it diffs well."""
+    table = [
+        "[tool.fnkit]",
+        f"version = {_FORMAT_VERSION}",
+        f"runtime = {_toml_string(lock.runtime)}",
+        f"target = {_toml_string(lock.target)}",
+        f"key = {_toml_string(lock.key)}",
+        f"notes = [{', '.join(_toml_string(note) for note in lock.notes)}]",
+    ]
+    packages = ["\n".join(_format_package(package)) for package in sorted(lock.packages, key=lambda one: one.name)]
+    return (
+        _HEADER_COMMENT
+        + "\n\n".join(['lock-version = "1.0"\ncreated-by = "fnkit"', *packages, "\n".join(table)])
+        + "\n"
+    )
+
+
+def _format_package(package: LockedPackage) -> list[str]:
+    fields = [f"name = {_toml_string(package.filename)}"]
+    # PEP 751 requires a url or a path. A bare file name marks a file that only the index's own client can fetch.
+    fields.append(
+        f"url = {_toml_string(package.url)}" if package.url else f"path = {_toml_string(package.filename)}"
+    )
+    if package.size:
+        fields.append(f"size = {package.size}")
+    fields.append(f"hashes = {{ sha256 = {_toml_string(package.sha256)} }}")
+    inline = "{ " + ", ".join(fields) + " }"
+    value = f"wheels = [{inline}]" if package.kind == "wheel" else f"sdist = {inline}"
+    return [
+        "[[packages]]",
+        f"name = {_toml_string(package.name)}",
+        f"version = {_toml_string(package.version)}",
+        value,
+    ]
+
+
+def _toml_string(text: str) -> str:
+    """Return a TOML basic string.
+
+    JSON's escapes are a subset of TOML's; TOML also requires DEL to be escaped.
+    """
+    return msgspec.json.encode(text).decode("utf-8").replace("\x7f", "\\u007f")
+
+
+def _invalid_lock_error(path: Path, reason: str) -> BundleError:
+    return BundleError(
+        f"{path.name} cannot be used: {reason}.",
+        code="lock-file",
+        hint="Delete it; fnkit writes it again when it is needed.",
+        file=path.name,
+    )
+
+
+def write_lock(lock: Lock) -> None:
+    """Write a lock to its path atomically. An identical file is left untouched.
+
+    Raises:
+        BundleError: ``disk-full``, ``not-writable``.
+    """
+    text = format_lock(lock).encode("utf-8")
+    try:
+        if lock.path.read_bytes() == text:
+            return
+    except OSError:
+        pass
+    with atomic_file(lock.path) as file:
+        file.write(text)

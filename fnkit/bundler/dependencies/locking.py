@@ -1,0 +1,163 @@
+"""Creates a lock from a project's requirements: reuses the lock file while its key is unchanged, else resolves."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import replace
+from typing import Literal, assert_never
+
+import msgspec
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from fnkit.bundler.dependencies.lockfile import Lock, LockedPackage, lock_path, read_lock, write_lock
+from fnkit.bundler.dependencies.resolver import ResolutionRequest
+from fnkit.bundler.model import BundleProgress, ProgressCallback, ignore_progress
+from fnkit.bundler.target import BundleTarget
+from fnkit.project.model import Project
+
+__all__ = ["ResolverBackend", "TargetKind", "has_requirements", "lock_key", "lock_target"]
+
+TargetKind = Literal["scaleway", "local"]
+ResolverBackend = Literal["uv", "pip-tools"]
+
+_KEY_VERSION = 1
+"""Increase when resolver invocation changes, so that existing locks are resolved again."""
+
+
+def has_requirements(project: Project) -> bool:
+    """Return whether the project has requirements."""
+    return bool(project.requirements)
+
+
+def lock_key(project: Project, target: BundleTarget) -> str:
+    """Return 64 hex digits over everything a lock depends on, except what the index offers."""
+    parts: list[object] = [
+        _KEY_VERSION,
+        sorted(project.requirements),
+        target.python_name,
+        target.uv_platform,
+        sorted(canonicalize_name(name) for name in project.source_builds),
+        _uv_settings(project),
+    ]
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
+
+
+def _uv_settings(project: Project) -> object:
+    """Return the project's own uv settings: indexes, constraints, overrides."""
+    found: list[object] = []
+    for name in ("pyproject.toml", "uv.toml"):
+        try:
+            document = tomllib.loads((project.root / name).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            continue  # fnkit.project reports a broken file when it reads its own settings from it
+        found.append(document.get("tool", {}).get("uv") if name == "pyproject.toml" else document)
+    return msgspec.to_builtins(found, builtin_types=(), str_keys=True)
+
+
+def lock_target(
+    project: Project,
+    target: BundleTarget,
+    kind: TargetKind,
+    *,
+    upgrade: bool = False,
+    backend: ResolverBackend = "uv",
+    report: ProgressCallback = ignore_progress,
+) -> Lock:
+    """Return the lock of one target; resolve and write it when it is missing, stale or to be upgraded.
+
+    Raises:
+        BundleError: The requirements could not be resolved, or ``not-writable``.
+    """
+    path = lock_path(project.root, target.runtime, kind)
+    key = lock_key(project, target)
+    if not has_requirements(project):
+        return Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=())
+    previous = read_lock(path)
+    if previous is not None and previous.key == key and not upgrade:
+        return previous
+    report(BundleProgress(stage="lock", runtime=target.runtime, detail=backend))
+    scaleway_lock = read_lock(lock_path(project.root, target.runtime, "scaleway")) if kind == "local" else None
+    request = ResolutionRequest(
+        root=project.root,
+        target=target,
+        requirements=project.requirements,
+        requirements_file=project.requirements_file,
+        preferred=_preferred_packages(previous, scaleway_lock),
+        source_builds=project.source_builds,
+        upgrade=upgrade and scaleway_lock is None,
+    )
+    packages = tuple(sorted(_resolve(request, backend), key=lambda one: one.name))
+    notes = (
+        _version_difference_notes(scaleway_lock, packages)
+        if scaleway_lock is not None
+        else _older_version_notes(request, backend, packages)
+    )
+    lock = Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=packages, notes=notes)
+    write_lock(lock)
+    return lock
+
+
+def _resolve(request: ResolutionRequest, backend: ResolverBackend) -> tuple[LockedPackage, ...]:
+    match backend:
+        case "uv":
+            from fnkit.bundler.dependencies.uv import resolve_with_uv
+
+            return resolve_with_uv(request)
+        case "pip-tools":
+            from fnkit.bundler.dependencies.pip_tools import resolve_with_piptools
+
+            return resolve_with_piptools(request)
+        case _:
+            assert_never(backend)
+
+
+def _preferred_packages(previous: Lock | None, scaleway_lock: Lock | None) -> tuple[LockedPackage, ...]:
+    """Return the versions to keep where they still fit: Scaleway's for a local lock, else the old lock's.
+
+    A local platform should run the versions that will run on Scaleway.
+    """
+    packages_by_name = {one.name: one for one in (previous.packages if previous is not None else ())}
+    packages_by_name.update(
+        {one.name: one for one in (scaleway_lock.packages if scaleway_lock is not None else ())}
+    )
+    return tuple(packages_by_name[name] for name in sorted(packages_by_name))
+
+
+def _version_difference_notes(scaleway_lock: Lock, packages: tuple[LockedPackage, ...]) -> tuple[str, ...]:
+    """Return a note for each version in which a local lock differs from Scaleway's."""
+    scaleway_versions = {one.name: one.version for one in scaleway_lock.packages}
+    return tuple(
+        f"{one.name} is locked to {one.version} here and to {scaleway_versions[one.name]} for Scaleway."
+        for one in packages
+        if one.name in scaleway_versions and scaleway_versions[one.name] != one.version
+    )
+
+
+def _older_version_notes(
+    request: ResolutionRequest, backend: ResolverBackend, packages: tuple[LockedPackage, ...]
+) -> tuple[str, ...]:
+    """Return a note for each package that is older only because its newer versions have no musl wheel.
+
+    uv silently selects an older version with a wheel in that case (seen with duckdb: 1.3 instead of 2.0). The musl
+    resolution is compared with one for the same machine with glibc.
+    """
+    glibc_platform = request.target.glibc_uv_platform
+    compiled = [one for one in packages if one.kind == "wheel" and "none-any" not in one.filename]
+    if glibc_platform is None or backend != "uv" or not compiled:
+        return ()
+    from fnkit.bundler.dependencies.uv import newest_versions
+
+    unpinned = replace(request, preferred=())
+    glibc_versions = newest_versions(unpinned, glibc_platform)
+    if all(glibc_versions.get(one.name, one.version) == one.version for one in compiled):
+        return ()
+    musl_versions = newest_versions(unpinned, request.target.uv_platform)
+    return tuple(
+        f"{one.name} {one.version} is locked: {glibc_versions[one.name]} has no musl wheel."
+        for one in compiled
+        if one.name in glibc_versions
+        and one.name in musl_versions
+        and Version(glibc_versions[one.name]) > Version(musl_versions[one.name])
+    )

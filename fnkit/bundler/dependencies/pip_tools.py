@@ -1,0 +1,169 @@
+"""Resolves requirements with pip-tools, the second backend.
+
+pip-tools resolves for the interpreter that runs it and no other (https://github.com/pypa/pip/issues/11010). It is
+therefore run by an interpreter of the target's minor version on this machine; pip then looks up a wheel of each
+pinned version for the target platform.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+from packaging.utils import canonicalize_name
+
+from fnkit.bundler.dependencies.lockfile import LockedPackage
+from fnkit.bundler.dependencies.resolver import (
+    ResolutionRequest,
+    find_interpreter,
+    index_environment,
+    not_lockable_error,
+    run_resolver,
+    url_filename,
+    url_without_credentials,
+)
+from fnkit.bundler.dependencies.uv import condense_output
+from fnkit.errors import BundleError
+
+__all__ = ["pip_options", "resolve_with_piptools"]
+
+_TIMEOUT_SECONDS = 900
+_NO_MATCH_PATTERN = re.compile(r"(?:No matching distribution found for|satisfies the requirement) ([^\s;(]+)")
+
+
+class _ArchiveInfo(msgspec.Struct, frozen=True, kw_only=True):
+    hashes: dict[str, str] = {}
+
+
+class _DownloadInfo(msgspec.Struct, frozen=True, kw_only=True):
+    url: str
+    archive_info: _ArchiveInfo | None = None
+
+
+class _Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    version: str
+
+
+class _InstallItem(msgspec.Struct, frozen=True, kw_only=True):
+    download_info: _DownloadInfo
+    metadata: _Metadata
+
+
+class _InstallReport(msgspec.Struct, frozen=True, kw_only=True):
+    install: list[_InstallItem]
+
+
+def resolve_with_piptools(request: ResolutionRequest) -> tuple[LockedPackage, ...]:
+    """Resolve the requirements for their target.
+
+    Raises:
+        BundleError: ``no-interpreter`` without a Python of the target's minor version; ``no-wheel``;
+            ``source-builds-backend``; ``lock-failed`` with pip's reason.
+    """
+    if request.source_builds:
+        raise BundleError(
+            "The pip-tools backend supports wheels only, but the project sets source-builds.",
+            code="source-builds-backend",
+            hint="Lock with uv, the default backend.",
+        )
+    python = request.target.python
+    interpreter = None if python is None else find_interpreter(python)
+    if interpreter is None:
+        raise BundleError(
+            f"pip-tools needs Python {request.target.python_name} to resolve for it, and this machine has none.",
+            code="no-interpreter",
+            hint=f"Install Python {request.target.python_name}, or lock with uv, the default backend.",
+        )
+    with tempfile.TemporaryDirectory(prefix="fnkit-lock-") as folder:
+        pins = _compile_pins(request, interpreter, Path(folder))
+        return _find_wheels(request, pins) if pins.read_text("utf-8").strip() else ()
+
+
+def pip_options(python_version: str, platforms: tuple[str, ...]) -> list[str]:
+    """Return pip's options for another target than its own. pip accepts them only together with ``--no-deps``."""
+    options = ["--only-binary=:all:", "--implementation", "cp", "--python-version", python_version]
+    for platform in platforms:
+        options += ["--platform", platform]
+    return options
+
+
+def _compile_pins(request: ResolutionRequest, interpreter: Path, folder: Path) -> Path:
+    requirements = folder / "requirements.in"
+    requirements.write_text("\n".join(request.requirements) + "\n", "utf-8")
+    pins = folder / "requirements.txt"
+    if request.preferred and not request.upgrade:
+        pins.write_text("".join(f"{one.name}=={one.version}\n" for one in request.preferred), "utf-8")
+    command = [
+        *(str(interpreter), "-m", "piptools", "compile", "--quiet", "--generate-hashes", "--no-header"),
+        *("--no-annotate", "--strip-extras", "--allow-unsafe", "--no-emit-index-url", "--no-emit-trusted-host"),
+        *("--no-emit-find-links", "--no-emit-options", "--output-file", str(pins)),
+        *(("--upgrade",) if request.upgrade else ()),
+        *("--pip-args", "--only-binary=:all:", str(requirements)),
+    ]
+    environment = index_environment()
+    if interpreter != Path(sys.executable):
+        # pip-tools and its dependencies are pure Python, so fnkit's installed copy runs under any supported minor.
+        environment["PYTHONPATH"] = _site_packages()
+    result = run_resolver(command, request.root, environment, timeout_seconds=_TIMEOUT_SECONDS)
+    if result.returncode != 0:
+        raise _resolution_error(request, result.stderr)
+    return pins
+
+
+def _site_packages() -> str:
+    import piptools
+
+    return os.fspath(Path(piptools.__file__).parent.parent)
+
+
+def _find_wheels(request: ResolutionRequest, pins: Path) -> tuple[LockedPackage, ...]:
+    target = request.target
+    command = [
+        *(sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--ignore-installed"),
+        *("--require-hashes", "--report", "-", "--target", str(pins.parent / "nowhere")),
+        *(*pip_options(target.python_name, target.platforms), "-r", str(pins)),
+    ]
+    result = run_resolver(command, request.root, index_environment(), timeout_seconds=_TIMEOUT_SECONDS)
+    if result.returncode != 0:
+        raise _resolution_error(request, result.stderr)
+    report = msgspec.json.decode(result.stdout.encode("utf-8", "replace"), type=_InstallReport)
+    return tuple(sorted((_locked_package(request, item) for item in report.install), key=lambda one: one.name))
+
+
+def _locked_package(request: ResolutionRequest, item: _InstallItem) -> LockedPackage:
+    archive = item.download_info.archive_info
+    sha256 = None if archive is None else archive.hashes.get("sha256")
+    if sha256 is None:
+        raise not_lockable_error(item.metadata.name, request.requirements_source, "comes without a sha256")
+    return LockedPackage(
+        name=str(canonicalize_name(item.metadata.name)),
+        version=item.metadata.version,
+        kind="wheel",
+        filename=url_filename(item.download_info.url),
+        url=url_without_credentials(item.download_info.url),
+        sha256=sha256,
+    )
+
+
+def _resolution_error(request: ResolutionRequest, stderr: str) -> BundleError:
+    match = _NO_MATCH_PATTERN.search(stderr)
+    if match is not None:
+        return BundleError(
+            f"{match[1]}, required by {request.requirements_source}, does not exist or has no wheel for "
+            f"Python {request.target.python_name} on {request.target.platform}.",
+            code="no-wheel",
+            hint="Check the spelling, or choose another version or package.",
+            file=request.requirements_file,
+        )
+    lines = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
+    return BundleError(
+        f"pip-tools could not resolve {request.requirements_source}: {condense_output(chr(10).join(lines[-3:]) or stderr[-500:])}.",
+        code="lock-failed",
+        hint="Try uv, the default backend; its messages are often more specific.",
+        file=request.requirements_file,
+    )

@@ -1,0 +1,183 @@
+"""The common part of the resolver backends: request, subprocess, environment and URLs, and interpreter lookup.
+
+The backends are uv (the default) and pip-tools.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from fnkit.bundler.dependencies.lockfile import LockedPackage
+from fnkit.bundler.target import BundleTarget
+from fnkit.errors import BundleError
+
+__all__ = [
+    "ResolutionRequest",
+    "find_interpreter",
+    "index_environment",
+    "not_lockable_error",
+    "run_resolver",
+    "url_filename",
+    "url_without_credentials",
+]
+
+_VERSION_SCRIPT = "import sys; print(sys.implementation.name, *sys.version_info[:2])"
+_PROBE_TIMEOUT_SECONDS = 10
+
+
+@functools.cache
+def find_interpreter(python: tuple[int, int]) -> Path | None:
+    """Return a CPython of that minor version, or ``None``.
+
+    Search order: the running interpreter, ``pythonX.Y`` on PATH, pyenv's versions, uv's. Each candidate is run to
+    check its version, because pyenv's shims exist for versions that are not active. The result is cached for the
+    process.
+    """
+    if sys.implementation.name == "cpython" and sys.version_info[:2] == python:
+        return Path(sys.executable)
+    for candidate in _candidate_interpreters(python):
+        if _has_version(candidate, python):
+            return candidate
+    return None
+
+
+def _candidate_interpreters(python: tuple[int, int]) -> Iterator[Path]:
+    name = f"python{python[0]}.{python[1]}"
+    on_path = shutil.which(name)
+    if on_path is not None:
+        yield Path(on_path)
+    home = Path.home()
+    pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
+    data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
+    for folder, pattern in (
+        (pyenv / "versions", f"{python[0]}.{python[1]}*"),
+        (uv, f"cpython-{python[0]}.{python[1]}.*"),
+    ):
+        for version in sorted(folder.glob(pattern), reverse=True):
+            for relative in (f"bin/{name}", "python.exe"):
+                if (version / relative).is_file():
+                    yield version / relative
+
+
+def _has_version(candidate: Path, python: tuple[int, int]) -> bool:
+    try:
+        result = subprocess.run(
+            [os.fspath(candidate), "-I", "-S", "-c", _VERSION_SCRIPT],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return result.stdout.split() == ["cpython", str(python[0]), str(python[1])]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolutionRequest:
+    """Requirements to resolve for one target.
+
+    Attributes:
+        root: The project's directory, whose own index settings apply.
+        requirements: PEP 508 lines.
+        requirements_file: File that contains them, for messages.
+        preferred: Versions to keep where they still fit.
+        source_builds: Names of packages that may be built from source.
+        upgrade: Select the newest versions and ignore ``preferred``.
+    """
+
+    root: Path
+    target: BundleTarget
+    requirements: tuple[str, ...]
+    requirements_file: str | None
+    preferred: tuple[LockedPackage, ...]
+    source_builds: tuple[str, ...]
+    upgrade: bool
+
+    @property
+    def requirements_source(self) -> str:
+        """The source of the requirements, for messages."""
+        return self.requirements_file or "the project's requirements"
+
+
+def url_without_credentials(url: str) -> str | None:
+    """Return a URL without credentials, for a committed file; ``None`` for a path of this machine."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        return None
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def url_filename(url: str) -> str:
+    """Return the last path component of a URL."""
+    return unquote(urlsplit(url).path).rsplit("/", 1)[-1]
+
+
+def index_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for uv and pip, with the index and certificate settings of each applied to the other.
+
+    A machine that uses a package mirror is usually configured for one of the two only. uv never downloads Python
+    interpreters and pip never prompts.
+    """
+    variables = dict(os.environ if environment is None else environment)
+    for pip_name, uv_names in (
+        ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
+        ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
+        ("REQUESTS_CA_BUNDLE", ("SSL_CERT_FILE",)),
+    ):
+        uv_values = [variables[name] for name in uv_names if variables.get(name)]
+        if variables.get(pip_name) and not uv_values:
+            variables[uv_names[0]] = variables[pip_name]
+        elif uv_values and not variables.get(pip_name):
+            variables[pip_name] = uv_values[0]
+    variables["UV_PYTHON_DOWNLOADS"] = "never"
+    variables["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    variables["PIP_NO_INPUT"] = "1"
+    return variables
+
+
+def not_lockable_error(name: str, requirements_source: str, reason: str) -> BundleError:
+    """Return the error for a requirement that cannot be locked to a file."""
+    return BundleError(
+        f"{name} in {requirements_source} {reason}, so it cannot be locked.",
+        code="requirement-not-lockable",
+        hint="Require a version from an index or the URL of a wheel; put your own code into the project.",
+    )
+
+
+def run_resolver(
+    command: list[str], root: Path, environment: dict[str, str], *, timeout_seconds: int
+) -> subprocess.CompletedProcess[str]:
+    """Run a resolver in the project's directory without a terminal to prompt on.
+
+    Raises:
+        BundleError: ``lock-timeout``.
+    """
+    try:
+        return subprocess.run(
+            command,
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(
+            f"Resolving the requirements took longer than {timeout_seconds // 60} minutes.",
+            code="lock-timeout",
+            hint="Check the connection to the package index, then try again.",
+        ) from error

@@ -1,0 +1,311 @@
+"""Resolves requirements with uv, the default backend, and translates its failures.
+
+uv can resolve for another Python version and C library than those of this machine.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from fnkit.bundler.dependencies.lockfile import Lock, LockedPackage, format_lock
+from fnkit.bundler.dependencies.resolver import (
+    ResolutionRequest,
+    index_environment,
+    not_lockable_error,
+    run_resolver,
+    url_filename,
+    url_without_credentials,
+)
+from fnkit.bundler.target import BundleTarget
+from fnkit.errors import BundleError
+
+__all__ = ["condense_output", "explain_failure", "find_uv", "newest_versions", "resolve_with_uv"]
+
+_PACKAGE_NAME = r"`?([A-Za-z0-9][A-Za-z0-9._-]*)`?"
+_URL_CREDENTIALS = re.compile(r"(https?://)[^/\s@]+@")
+_REQUIREMENTS_PATH = re.compile(r"`?[^`\s]*fnkit-lock-[^`\s]*`?")
+_MAX_REASON_LENGTH = 900
+
+_TIMEOUT_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class _FailurePattern:
+    """A kind of failure, recognised by ``pattern`` in uv's output.
+
+    ``message`` and ``hint`` are templates with {name}, {reason}, {target} and {place}.
+    """
+
+    code: str
+    pattern: str
+    message: str
+    hint: str
+
+
+_FAILURE_PATTERNS = (
+    _FailurePattern(
+        "disk-full",
+        r"No space left on device|File too large|Disk quota exceeded",
+        "There is not enough disk space to resolve the requirements: {reason}",
+        "Free some space for uv's cache, or move it with UV_CACHE_DIR.",
+    ),
+    _FailurePattern(
+        "offline",
+        r"network (?:was|is) disabled|was not found in the cache",
+        "The requirements cannot be resolved offline: {reason}",
+        "Connect to the network once, or commit the lock file of another machine.",
+    ),
+    _FailurePattern(
+        "index-credentials",
+        r"\b(?:401|403)\b.*(?:Unauthorized|Forbidden)|missing credentials",
+        "The package index rejected the credentials: {reason}",
+        "Configure uv's credentials for it: .netrc, keyring, or UV_INDEX_<NAME>_PASSWORD.",
+    ),
+    _FailurePattern(
+        "unknown-package",
+        rf"{_PACKAGE_NAME} was not found in the (?:package registry|provided package locations)",
+        "The package {name}, required by {place}, is not in the index.",
+        "Check the spelling, or add the index that contains it to [tool.uv].",
+    ),
+    _FailurePattern(
+        "no-wheel",
+        rf"Wheels are required for {_PACKAGE_NAME}|{_PACKAGE_NAME}(?:[=<>!~][^ ]*)? ha(?:s|ve) no (?:usable )?wheels",
+        "{name} has no wheel for {target}.",
+        'If it is pure Python, allow building it: source-builds = ["{name}"] in [tool.fnkit]; '
+        "otherwise choose another version or package.",
+    ),
+    _FailurePattern(
+        "requirement-not-lockable",
+        rf"Failed to (?:download and )?build {_PACKAGE_NAME} @ (?:file|git)|Distribution not found at|Git operation failed",
+        "{place} requires a directory or a repository, which cannot be locked: {reason}",
+        "Require a version from an index or the URL of a wheel; put your own code into the project.",
+    ),
+    _FailurePattern(
+        "index-unreachable",
+        r"Failed to fetch|error sending request|Request failed after|dns error|tcp connect error|timed out",
+        "The package index did not answer: {reason}",
+        "Check the connection and the proxy settings, then try again.",
+    ),
+    _FailurePattern(
+        "requirement-syntax",
+        r"Couldn't parse requirement|Failed to parse",
+        "A line of {place} is not a valid requirement: {reason}",
+        "Write requirements as in PEP 508, for example name>=1.0.",
+    ),
+    _FailurePattern(
+        "hash-mismatch",
+        r"hash mismatch",
+        "A file from the index does not have the expected hash: {reason}",
+        "Find out why before you use it; `fnkit lock --upgrade` locks the file that is there now.",
+    ),
+    _FailurePattern(
+        "source-build",
+        rf"Failed to build {_PACKAGE_NAME}",
+        "{name} could not be built from source: {reason}",
+        "Choose a version with a wheel.",
+    ),
+    _FailurePattern(
+        "requirements-conflict",
+        r"unsatisfiable",
+        "The requirements conflict for {target}: {reason}",
+        "Relax one of them in {place}.",
+    ),
+    _FailurePattern("lock-failed", "", "The requirements could not be resolved: {reason}", "Check {place}."),
+)
+"""Ordered: the first pattern that matches uv's output wins. The last one matches everything."""
+
+
+def explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
+    """Return the error for uv's output after a failed resolution."""
+    reason = _REQUIREMENTS_PATH.sub(request.requirements_source, condense_output(stderr))
+    for case in _FAILURE_PATTERNS:
+        match = re.search(case.pattern, reason, re.IGNORECASE)
+        if match is not None:
+            names = [group for group in match.groups() if group] if match.groups() else []
+            fields = {
+                "name": names[0] if names else "",
+                "reason": reason,
+                "target": f"Python {request.target.python_name} on {request.target.platform}",
+                "place": request.requirements_source,
+            }
+            message = case.message.format(**fields)
+            return BundleError(
+                message if message.endswith((".", "…")) else message + ".",
+                code=case.code,
+                hint=case.hint.format(**fields),
+                file=request.requirements_file,
+            )
+    raise AssertionError("the last case matches everything")
+
+
+def condense_output(stderr: str) -> str:
+    """Return uv's reasons on one line, without warnings, prefixes, drawing characters and credentials."""
+    reasons: list[str] = []
+    for line in stderr.splitlines():
+        text = line.strip()
+        if not text or text.startswith(("warning:", "^", "error: No solution found", "hint: Packages were")):
+            continue
+        for prefix in ("error:", "cause:", "hint:", "× ", "╰─▶", "├─▶", "│"):
+            text = text.removeprefix(prefix).strip()
+        if text and text not in reasons:
+            reasons.append(text.removesuffix("."))
+    joined = _URL_CREDENTIALS.sub(r"\1", "; ".join(reasons)) or "no reason was given"
+    return joined if len(joined) <= _MAX_REASON_LENGTH else joined[: _MAX_REASON_LENGTH - 1] + "…"
+
+
+class _PylockFile(msgspec.Struct, frozen=True, kw_only=True):
+    url: str | None = None
+    path: str | None = None
+    size: int = 0
+    hashes: dict[str, str] = {}
+
+
+class _PylockPackage(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    version: str | None = None
+    wheels: list[_PylockFile] = []
+    sdist: _PylockFile | None = None
+    archive: _PylockFile | None = None
+
+
+class _Pylock(msgspec.Struct, frozen=True, kw_only=True):
+    packages: list[_PylockPackage] = []
+
+
+def find_uv() -> str:
+    """Return the path of the uv executable installed with fnkit.
+
+    Raises:
+        BundleError: ``uv-missing``.
+    """
+    try:
+        from uv import find_uv_bin
+
+        return find_uv_bin()
+    except (ImportError, FileNotFoundError) as error:
+        raise BundleError(
+            "uv, which resolves requirements, is not installed.",
+            code="uv-missing",
+            hint="Install it in fnkit's environment: pip install uv.",
+        ) from error
+
+
+def resolve_with_uv(request: ResolutionRequest) -> tuple[LockedPackage, ...]:
+    """Resolve the requirements for their target.
+
+    Raises:
+        BundleError: Resolution failed, with a code from ``_FAILURE_PATTERNS``; ``requirement-not-lockable`` for
+            directories and version control.
+    """
+    pylock = _compile_pylock(request, request.target.uv_platform)
+    return tuple(_locked_package(request, package) for package in pylock.packages)
+
+
+def newest_versions(request: ResolutionRequest, platform: str) -> dict[str, str]:
+    """Return the versions that the requirements resolve to on another platform; empty when they do not resolve.
+
+    Used for notes only, so failures are ignored.
+    """
+    try:
+        pylock = _compile_pylock(request, platform)
+    except BundleError:
+        return {}
+    return {str(canonicalize_name(one.name)): one.version for one in pylock.packages if one.version}
+
+
+def _compile_pylock(request: ResolutionRequest, platform: str) -> _Pylock:
+    target = request.target
+    with tempfile.TemporaryDirectory(prefix="fnkit-lock-") as folder:
+        requirements = Path(folder, "requirements.in")
+        requirements.write_text("\n".join(request.requirements) + "\n", "utf-8")
+        output = Path(folder, "pylock.toml")
+        if request.preferred and not request.upgrade:
+            # uv keeps the versions of an existing output where they still fit.
+            output.write_text(_format_preferences(request.preferred), "utf-8")
+        command = [
+            *(find_uv(), "pip", "compile", "--no-header", "--no-annotate", "--color", "never", "--no-progress"),
+            # With --python, uv does not search for an interpreter of the target's minor version (0.75 → 0.12 s).
+            # It runs source builds only; the resolution is for --python-version.
+            *("--python", sys.executable, "--python-version", target.python_name, "--python-platform", platform),
+            *("--only-binary", ":all:", "--format", "pylock.toml", "--output-file", str(output), "--quiet"),
+        ]
+        for name in request.source_builds:
+            command += ["--no-binary", name]
+        if request.upgrade:
+            command.append("--upgrade")
+        result = run_resolver(
+            [*command, str(requirements)], request.root, index_environment(), timeout_seconds=_TIMEOUT_SECONDS
+        )
+        if result.returncode != 0:
+            raise explain_failure(result.stderr, request)
+        return _read_pylock(output)
+
+
+def _read_pylock(output: Path) -> _Pylock:
+    try:
+        return msgspec.convert(tomllib.loads(output.read_text("utf-8")), _Pylock)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise BundleError(
+            f"The output of uv cannot be read: {error}.",
+            code="lock-failed",
+            hint="Install a version of uv that this version of fnkit supports (docs/dependencies.md).",
+        ) from error
+
+
+def _format_preferences(packages: tuple[LockedPackage, ...]) -> str:
+    return format_lock(Lock(path=Path(), runtime="", target="", key="", packages=packages))
+
+
+def _locked_package(request: ResolutionRequest, package: _PylockPackage) -> LockedPackage:
+    wheels = [*package.wheels, *([package.archive] if package.archive else [])]
+    chosen = _best_wheel(wheels, request.target)
+    if chosen is None and package.sdist is not None:
+        return _package_entry(request, package, "sdist", package.sdist)
+    if chosen is None:
+        why = "has no wheel for the target" if wheels else "is a directory or a repository, not a distribution"
+        raise not_lockable_error(package.name, request.requirements_source, why)
+    return _package_entry(request, package, "wheel", chosen)
+
+
+def _best_wheel(files: list[_PylockFile], target: BundleTarget) -> _PylockFile | None:
+    """Return the wheel whose tag ranks best for a target, or ``None``."""
+    rank = {tag: index for index, tag in enumerate(target.tags())}
+    best: tuple[int, _PylockFile] | None = None
+    for file in files:
+        try:
+            tags = parse_wheel_filename(url_filename(file.url or file.path or ""))[3]
+        except InvalidWheelFilename:
+            continue
+        ranks = [rank[tag] for tag in tags if tag in rank]
+        if ranks and (best is None or min(ranks) < best[0]):
+            best = min(ranks), file
+    return None if best is None else best[1]
+
+
+def _package_entry(
+    request: ResolutionRequest, package: _PylockPackage, kind: str, file: _PylockFile
+) -> LockedPackage:
+    sha256 = file.hashes.get("sha256")
+    if sha256 is None:
+        raise not_lockable_error(package.name, request.requirements_source, "has no sha256")
+    filename = url_filename(file.url or file.path or "")
+    version = package.version
+    if version is None:
+        version = str(parse_wheel_filename(filename)[1])
+    return LockedPackage(
+        name=str(canonicalize_name(package.name)),
+        version=version,
+        kind="wheel" if kind == "wheel" else "sdist",
+        filename=filename,
+        url=url_without_credentials(file.url or ""),
+        sha256=sha256,
+        size=file.size,
+    )

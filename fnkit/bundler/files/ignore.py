@@ -1,0 +1,184 @@
+"""Git's ignore rules with two additional layers.
+
+From weakest to strongest: built-in patterns; the repository's ``.gitignore`` files from its root down to the path's
+own directory; the project's ``exclude`` setting; ``.fnkitignore``. Within one layer the last matching line decides;
+a layer without a matching line leaves the decision to the weaker ones. An ignored directory is not entered, so
+nothing under it can be re-included (gitignore(5)).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from fnkit.errors import BundleError
+
+__all__ = [
+    "BUILT_IN_PATTERNS",
+    "IgnoreLayer",
+    "IgnorePattern",
+    "IgnoreRules",
+    "parse_patterns",
+    "read_ignore_file",
+    "repository_layers",
+]
+
+_DIRECTORY_GROUP = "ps_d"
+"""The group with which pathspec's expressions end where a line may name a directory."""
+
+BUILT_IN_PATTERNS = (
+    # Settings, lock files and other files for people and tools. No handler reads them. A slice includes every
+    # file that is not Python, so without these patterns a changed memory setting would update every function.
+    "/pyproject.toml", "/fnkit.toml", "/fnkit.*.lock", "/uv.toml", "/uv.lock", "/poetry.lock", "/pdm.lock",
+    "/Pipfile*", "/pylock*.toml", "/requirements*.txt", "/requirements*.in", "/setup.py", "/setup.cfg",
+    "/tox.ini", "/noxfile.py", "/Makefile", "/README*", "/CHANGELOG*", "/LICENSE*", "/LICENCE*", "/Dockerfile*",
+    "/.dockerignore", ".gitignore", ".gitattributes", ".gitmodules", ".gitkeep", "/.fnkitignore", "/.github/",
+    "/.gitlab-ci.yml", "/.pre-commit-config.yaml", ".editorconfig", ".python-version", ".idea/", ".vscode/",
+    # Tests and build output.
+    "/tests/", "/test/", "/build/", "/dist/", "*.egg-info/", "*.py[co]", "*.swp", "*~", ".DS_Store", "Thumbs.db",
+    ".coverage", ".coverage.*",
+)  # fmt: skip
+"""The weakest layer. ``!README.md`` in ``.fnkitignore`` re-includes a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class IgnorePattern:
+    """One line of an ignore file. ``excludes`` is true for an ordinary line and false for a negated one (``!``)."""
+
+    regex: re.Pattern[str]
+    excludes: bool
+
+    def matches(self, path: str, *, is_directory: bool) -> bool:
+        """Return whether the line matches this very path.
+
+        pathspec's expressions also match everything under a directory that they name. A pruned walk must not use
+        that: below ``x.txt/``, git does not apply a line ``!*.txt`` to the directory's content.
+        """
+        if _DIRECTORY_GROUP not in self.regex.groupindex:
+            return self.regex.search(path) is not None
+        whole = path + "/" if is_directory else path
+        return any(found.end() == len(whole) for found in self.regex.finditer(whole))
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreLayer:
+    """Patterns that apply below one directory.
+
+    Attributes:
+        base: The directory relative to the project, ``""`` for the project's root.
+        project_prefix: For an ignore file of the repository around the project, the path from that file's directory
+            to the project (``"services/shop/"``). It is prepended to paths before matching.
+    """
+
+    base: str
+    patterns: tuple[IgnorePattern, ...]
+    project_prefix: str = ""
+
+    def decide(self, path: str, *, is_directory: bool) -> bool | None:
+        """Return True to ignore the path, False to re-include it, None when no pattern matches.
+
+        ``path`` is relative to the project's root.
+        """
+        local = self.project_prefix + path[len(self.base) :]
+        for pattern in reversed(self.patterns):
+            if pattern.matches(local, is_directory=is_directory):
+                return pattern.excludes
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreRules:
+    """All layers that apply in one directory. ``gitignores`` grows on the way down; the others are constant."""
+
+    built_in: IgnoreLayer
+    gitignores: tuple[IgnoreLayer, ...]
+    project_layers: tuple[IgnoreLayer, ...]
+
+    def with_gitignore(self, layer: IgnoreLayer | None) -> IgnoreRules:
+        """Return the rules inside a directory with its own ``.gitignore``."""
+        return self if layer is None else IgnoreRules(self.built_in, (*self.gitignores, layer), self.project_layers)
+
+    def is_ignored(self, path: str, *, is_directory: bool) -> bool:
+        """Return whether a path is ignored. The strongest layer with a matching pattern decides."""
+        for layer in (*reversed(self.project_layers), *reversed(self.gitignores), self.built_in):
+            verdict = layer.decide(path, is_directory=is_directory)
+            if verdict is not None:
+                return verdict
+        return False
+
+
+def read_ignore_file(file: Path, base: str, *, project_prefix: str = "") -> IgnoreLayer | None:
+    """Return the layer of an ignore file, or ``None`` when there is no such file.
+
+    Raises:
+        BundleError: ``unreadable-file`` when it cannot be read, ``ignore-file`` when a line is not a valid pattern.
+    """
+    try:
+        text = file.read_bytes().decode("utf-8", errors="surrogateescape")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise BundleError(
+            f"{base}{file.name} cannot be read: {(error.strerror or str(error)).lower()}.",
+            code="unreadable-file",
+            hint="Make it readable, or remove it.",
+        ) from error
+    return IgnoreLayer(base, parse_patterns(text.splitlines(), f"{base}{file.name}"), project_prefix)
+
+
+def parse_patterns(lines: Iterable[str], source: str) -> tuple[IgnorePattern, ...]:
+    """Parse the lines of an ignore file.
+
+    Args:
+        lines: The lines without line ends.
+        source: Name of the file or setting, for error messages.
+
+    Raises:
+        BundleError: ``ignore-file``, quoting a line that git would reject.
+    """
+    pattern_lines = list(lines)
+    try:
+        compiled = GitIgnoreSpec.from_lines(pattern_lines).patterns
+    except ValueError as error:
+        raise BundleError(
+            f"{source} contains a pattern that git does not accept: {error}.",
+            code="ignore-file",
+            hint="Write patterns as in a .gitignore file.",
+        ) from error
+    return tuple(
+        IgnorePattern(one.regex, one.include)
+        for one in compiled
+        if one.regex is not None and one.include is not None
+    )
+
+
+def repository_layers(root: Path) -> tuple[IgnoreLayer, ...]:
+    """Return the layers of the repository around the project, outermost first.
+
+    A project is often a directory of a repository whose only ``.gitignore`` is at its root. Where those rules
+    ignore the project's directory itself, none of them is used: bundling the directory was requested explicitly.
+    """
+    parents: list[Path] = []
+    if not (root / ".git").exists():
+        for parent in root.parents:
+            parents.append(parent)
+            if (parent / ".git").exists():
+                break
+        else:
+            return ()
+    found: list[IgnoreLayer] = []
+    for parent in reversed(parents):
+        above = root.relative_to(parent).as_posix() + "/"
+        layer = read_ignore_file(parent / ".gitignore", "", project_prefix=above)
+        if layer is not None:
+            steps = above.rstrip("/").split("/")
+            prefixes = ["/".join(steps[: count + 1]) for count in range(len(steps))]
+            layer_above = IgnoreLayer("", layer.patterns)
+            if any(layer_above.decide(prefix, is_directory=True) for prefix in prefixes):
+                return ()
+            found.append(layer)
+    return tuple(found)

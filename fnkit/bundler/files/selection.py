@@ -1,0 +1,216 @@
+"""Selects the files of a project that go into its archives.
+
+Ignored directories are never opened. git need not be installed and the project need not be a repository; a test
+compares the result with ``git ls-files -co --exclude-standard``. Saved plans are recognised and left out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from fnkit.bundler.files.ignore import (
+    BUILT_IN_PATTERNS,
+    IgnoreLayer,
+    IgnoreRules,
+    parse_patterns,
+    read_ignore_file,
+    repository_layers,
+)
+from fnkit.errors import BundleError
+
+__all__ = ["PRUNED_DIRECTORIES", "is_saved_plan", "select_files"]
+
+_SAVED_PLAN_PREFIX: Final = b'{\n  "fnkit_plan": '
+"""The first bytes of every saved plan, as ``fnkit.plan.model.encode_plan`` writes it; a test compares the two."""
+
+PRUNED_DIRECTORIES = frozenset(
+    {
+        ".git", ".hg", ".svn", ".bzr", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache",
+        ".ruff_cache", ".pytest_cache", ".hypothesis", ".tox", ".nox", ".eggs", ".fnkit", ".ipynb_checkpoints",
+    }
+)  # fmt: skip
+"""Directories that are never entered, whatever the ignore files contain."""
+_DOTENV_PREFIX = ".env"
+_CONTROL_CHARACTERS = frozenset(chr(code) for code in (*range(32), 127))
+
+
+def is_saved_plan(root: Path, path: str) -> bool:
+    """Return whether a selected file is a saved plan.
+
+    Checks files in the project's root directory only, where plans are usually saved: opening every file would cost
+    more than the walk itself.
+    """
+    if "/" in path or path.endswith(".py"):
+        return False
+    try:
+        with (root / path).open("rb") as file:
+            return file.read(len(_SAVED_PLAN_PREFIX)) == _SAVED_PLAN_PREFIX
+    except OSError:
+        return False  # hashing the file reports the error with its name
+
+
+def select_files(
+    root: Path, exclude: tuple[str, ...] = (), *, unpruned: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """Return the project's files as paths relative to ``root`` with ``/``, sorted by their UTF-8 bytes.
+
+    Symbolic links inside the project are followed and shipped as their targets. Files named ``.env*`` and saved
+    plans are never selected.
+
+    Args:
+        root: The project's directory.
+        exclude: Further patterns in git's syntax.
+        unpruned: Pruned directories to enter nevertheless, for example ``node_modules`` for a Node function.
+
+    Raises:
+        BundleError: ``link-outside``, ``link-broken``, ``link-loop``, ``link-secret``, ``file-name``,
+            ``unreadable-file``, ``ignore-file``.
+    """
+    resolved = Path(os.path.realpath(root))
+    strongest = [IgnoreLayer("", parse_patterns(exclude, "The setting exclude"))] if exclude else []
+    project_file = read_ignore_file(resolved / ".fnkitignore", "")
+    rules = IgnoreRules(
+        built_in=IgnoreLayer("", parse_patterns(BUILT_IN_PATTERNS, "The built-in patterns")),
+        gitignores=repository_layers(resolved),
+        project_layers=tuple(strongest if project_file is None else [*strongest, project_file]),
+    )
+    walk = _ProjectWalk(resolved, PRUNED_DIRECTORIES - unpruned)
+    files = (path for path in walk.files("", rules, ()) if not is_saved_plan(resolved, path))
+    return tuple(sorted(files, key=os.fsencode))
+
+
+class _ProjectWalk:
+    """One pass over a project's directories."""
+
+    def __init__(self, root: Path, pruned: frozenset[str]) -> None:
+        self._root = os.fspath(root)
+        self._pruned = pruned
+
+    def files(self, base: str, rules: IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
+        """Yield the selected files under ``base``.
+
+        Args:
+            base: ``""`` or ``"a/b/"``.
+            rules: The ignore rules that apply in ``base``.
+            linked_directories: Real paths of the linked directories on the way here, to detect loops.
+        """
+        entries = self._list_directory(base)
+        active_rules = rules
+        if any(entry.name == ".gitignore" for entry in entries):
+            active_rules = rules.with_gitignore(read_ignore_file(Path(self._root, base, ".gitignore"), base))
+        for entry in entries:
+            path = base + entry.name
+            if entry.is_symlink():
+                yield from self._follow_link(path, active_rules, linked_directories)
+            elif entry.is_dir(follow_symlinks=False):
+                if self._includes_directory(path, active_rules):
+                    yield from self.files(path + "/", active_rules, linked_directories)
+            elif entry.is_file(follow_symlinks=False) and self._includes_file(path, active_rules):
+                yield path
+
+    def _list_directory(self, base: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(os.path.join(self._root, base)) as entries:
+                return list(entries)
+        except OSError as error:
+            raise _unreadable_error(base.rstrip("/") or ".", error) from error
+
+    def _includes_directory(self, path: str, rules: IgnoreRules) -> bool:
+        name = path.rpartition("/")[2]
+        if name in self._pruned or rules.is_ignored(path, is_directory=True):
+            return False
+        _check_name(path)
+        # Every virtual environment has this file at its root, whatever the directory's name.
+        return not os.path.exists(os.path.join(self._root, path, "pyvenv.cfg"))
+
+    def _includes_file(self, path: str, rules: IgnoreRules) -> bool:
+        name = path.rpartition("/")[2]
+        if name.startswith(_DOTENV_PREFIX) or rules.is_ignored(path, is_directory=False):
+            return False
+        _check_name(path)
+        if not os.access(os.path.join(self._root, path), os.R_OK):
+            raise _unreadable_error(path, PermissionError(13, "permission denied"))
+        return True
+
+    def _follow_link(self, path: str, rules: IgnoreRules, linked_directories: tuple[str, ...]) -> Iterator[str]:
+        """Follow a symbolic link.
+
+        git lists a link as a file, so a pattern for directories (``name/``) does not ignore the link itself.
+        """
+        name = path.rpartition("/")[2]
+        if name in self._pruned or name.startswith(_DOTENV_PREFIX) or rules.is_ignored(path, is_directory=False):
+            return
+        _check_name(path)
+        target = self._resolve_link(path)
+        if os.path.isdir(target):
+            if rules.is_ignored(path, is_directory=True):
+                return
+            if target in linked_directories or f"{os.path.join(self._root, path)}/".startswith(f"{target}/"):
+                raise BundleError(
+                    f"The symbolic link {path} points to a directory that contains it.",
+                    code="link-loop",
+                    hint="Remove the link, or list it in .fnkitignore.",
+                )
+            yield from self.files(path + "/", rules, (*linked_directories, target))
+        elif os.path.isfile(target) and self._includes_file(path, rules):
+            yield path
+
+    def _resolve_link(self, path: str) -> str:
+        """Return the real path of a link's target.
+
+        Raises:
+            BundleError: ``link-broken``, ``link-outside``, ``link-secret``.
+        """
+        full = os.path.join(self._root, path)
+        try:
+            target = os.path.realpath(full, strict=True)
+        except OSError as error:
+            raise BundleError(
+                f"The target of the symbolic link {path} does not exist.",
+                code="link-broken",
+                hint="Remove the link, or list it in .fnkitignore.",
+            ) from error
+        if os.path.commonpath((self._root, target)) != self._root:
+            raise BundleError(
+                f"The symbolic link {path} points outside the project.",
+                code="link-outside",
+                hint="Copy its target into the project, or list the link in .fnkitignore.",
+            )
+        if os.path.basename(target).startswith(_DOTENV_PREFIX):
+            raise BundleError(
+                f"The symbolic link {path} points to {os.path.basename(target)}, which is never shipped.",
+                code="link-secret",
+                hint="Declare secrets by name and read them from the environment.",
+            )
+        return target
+
+
+def _check_name(path: str) -> None:
+    """Reject names that some unpackers or file systems cannot represent."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise _file_name_error(path, "is not valid UTF-8") from error
+    if not _CONTROL_CHARACTERS.isdisjoint(path):
+        raise _file_name_error(path, "contains a control character")
+    if "\\" in path:
+        raise _file_name_error(path, "contains a backslash, which some systems treat as a separator")
+
+
+def _file_name_error(path: str, reason: str) -> BundleError:
+    return BundleError(
+        f"The file name {path!a} {reason}.",
+        code="file-name",
+        hint="Rename the file, or list it in .fnkitignore.",
+    )
+
+
+def _unreadable_error(path: str, error: OSError) -> BundleError:
+    return BundleError(
+        f"{path} cannot be read: {(error.strerror or str(error)).lower()}.",
+        code="unreadable-file",
+        hint="Make it readable, or list it in .fnkitignore.",
+    )

@@ -1,0 +1,199 @@
+"""Computes function slices: the files that one function's behaviour depends on, and their digest.
+
+Invariant: an edit that changes a function's behaviour changes its digest. A slice therefore contains the Python
+files that the handler can reach, every file that is not Python, the dependencies, the runtime and the handler; and
+all files where the reachable ones cannot be determined. The digest is independent of file order, location, times
+and umask. fnkit's own runtime modules and the modules of the standard library are also defined here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+import fnkit.errors
+from fnkit.bundler.dependencies.lockfile import Lock
+from fnkit.bundler.files.content import ContentByPath, FileContent, hash_file
+from fnkit.bundler.model import Slice
+from fnkit.bundler.slices.import_graph import ProjectTree, UnresolvedImport, trace_imports
+from fnkit.bundler.slices.module_imports import ModuleImports
+from fnkit.errors import BundleError
+from fnkit.project.model import FunctionSpec
+
+__all__ = [
+    "AUTHORING_MODULES",
+    "SliceContext",
+    "authoring_runtime",
+    "handler_file",
+    "removed_in",
+    "slice_function",
+    "standard_library_modules",
+]
+
+AUTHORING_MODULES = frozenset({"fnkit", "fnkit.authoring", "fnkit.errors"})
+"""Modules of fnkit that a handler may import, besides those under ``fnkit.authoring``."""
+
+_REMOVED = {
+    (3, 12): frozenset({"asynchat", "asyncore", "distutils", "imp", "smtpd"}),
+    (3, 13): frozenset(
+        {
+            "aifc", "audioop", "cgi", "cgitb", "chunk", "crypt", "imghdr", "lib2to3", "mailcap", "msilib", "nis",
+            "nntplib", "ossaudiodev", "pipes", "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib",
+        }
+    ),
+}  # fmt: skip
+"""Removals, from "What's New in Python" 3.12 and 3.13 (PEP 594, PEP 632)."""
+_ADDED = {
+    (3, 9): frozenset({"graphlib", "zoneinfo"}),
+    (3, 11): frozenset({"tomllib"}),
+    (3, 14): frozenset({"annotationlib", "compression"}),
+}
+
+_DIGEST_VERSION = 1
+"""Increase when the same files must give another digest; every function is then updated once."""
+_STARTUP_MODULES = frozenset({"sitecustomize", "usercustomize"})
+"""Modules that the interpreter's ``site`` module imports at startup when they exist."""
+
+
+def authoring_runtime() -> dict[str, FileContent]:
+    """Return the content of fnkit's own files by path in the archive, from the running installation."""
+    package = Path(fnkit.errors.__file__).parent
+    sources = [package / "__init__.py", package / "errors.py", *sorted((package / "authoring").rglob("*.py"))]
+    part: dict[str, FileContent] = {}
+    for source in sources:
+        name = f"package/fnkit/{source.relative_to(package).as_posix()}"
+        content = hash_file(source, name)
+        part[name] = FileContent(content.source, content.sha256, content.crc32, content.size, executable=False)
+    return part
+
+
+def standard_library_modules(python: tuple[int, int]) -> frozenset[str]:
+    """Return the standard library's top-level modules of a Python version.
+
+    Starts from the running interpreter's list and corrects it for modules added or removed between the two
+    versions.
+    """
+    names = set(sys.stdlib_module_names) | {"__main__", "__future__"}
+    for version, removed in _REMOVED.items():
+        names = names - removed if python >= version else names | removed
+    for version, added in _ADDED.items():
+        names = names | added if python >= version else names - added
+    return frozenset(names)
+
+
+def removed_in(module: str) -> tuple[int, int] | None:
+    """Return the version that removed a module from the standard library, or ``None``."""
+    return next((version for version, removed in _REMOVED.items() if module in removed), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceContext:
+    """Inputs shared by the slices of one archive.
+
+    Attributes:
+        contents: The user's files.
+        runtime_part: fnkit's own files.
+        tree: The user's files, indexed by module.
+        python: (major, minor) of the interpreter that runs them.
+        dependency_modules: Top-level modules of the dependencies.
+        read_imports: Returns the imports of one of the user's Python files.
+    """
+
+    contents: ContentByPath
+    authoring_runtime: ContentByPath
+    tree: ProjectTree
+    lock: Lock
+    python: tuple[int, int]
+    dependency_modules: frozenset[str]
+    read_imports: Callable[[str], ModuleImports]
+    requirements_file: str | None
+
+
+def handler_file(function: FunctionSpec) -> str:
+    """Return the file of a Python handler: ``handlers/hello.say_hello`` is in ``handlers/hello.py``."""
+    return function.handler.rpartition(".")[0] + ".py"
+
+
+def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
+    """Compute a function's slice.
+
+    Raises:
+        BundleError: ``handler-not-shipped``, ``missing-requirement``, ``fnkit-import``.
+    """
+    handler = handler_file(function)
+    if handler not in context.contents:
+        raise BundleError(
+            f"{handler}, which contains the handler of {function.name}, is not among the project's selected files.",
+            code="handler-not-shipped",
+            hint="An ignore file or the setting exclude ignores it; re-include it with the line !" + handler,
+            file=handler,
+        )
+    shadowing = standard_library_modules(context.python) | context.dependency_modules | _STARTUP_MODULES | {"fnkit"}
+    top_modules = {path.split("/")[0].removesuffix(".py") for path in context.tree.paths}
+    sibling_modules = {
+        path.rpartition("/")[2].removesuffix(".py")
+        for path in context.tree.modules_in(handler.rpartition("/")[0])
+        if not path.endswith("__init__.py")
+    }
+    reach = trace_imports(handler, context.tree, context.read_imports, shadowing & (top_modules | sibling_modules))
+    for unmet in reach.unresolved:
+        _check_import(unmet, context)
+    is_tracked = function.change_detection == "function"
+    whole_project_reason = reach.whole_project_reason if is_tracked else 'change_detection = "project"'
+    names = context.contents if whole_project_reason is not None else [
+        name for name in context.contents if not name.endswith(".py") or name in reach.files
+    ]  # fmt: skip
+    files = {name: context.contents[name] for name in names} | dict(context.authoring_runtime)
+    dependencies = [f"{one.name} {one.version} {one.sha256}" for one in context.lock.packages]
+    listed = sorted((name, content.sha256, content.executable) for name, content in files.items())
+    identity = [_DIGEST_VERSION, function.runtime, function.handler, sorted(dependencies), listed]
+    return Slice(
+        function=function.name,
+        digest=hashlib.sha256(msgspec.json.encode(identity)).hexdigest()[:32],
+        files=tuple((name, sha256) for name, sha256, _ in listed),
+        dependencies=tuple(f"{one.name}=={one.version}" for one in context.lock.packages),
+        whole_project_reason=whole_project_reason,
+    )
+
+
+def _check_import(unresolved: UnresolvedImport, context: SliceContext) -> None:
+    """Reject an import that would fail when the handler is loaded."""
+    top = unresolved.module.partition(".")[0]
+    if top == "fnkit":
+        if unresolved.module not in AUTHORING_MODULES and not unresolved.module.startswith("fnkit.authoring."):
+            raise BundleError(
+                f"{unresolved.file} imports {unresolved.module}, which archives do not contain: they contain fnkit's "
+                "decorators, types and errors only.",
+                code="fnkit-import",
+                hint="Import from fnkit itself, and keep tooling out of the files that handlers import.",
+                file=unresolved.file,
+                line=unresolved.line,
+            )
+        return
+    if top in context.dependency_modules or top in standard_library_modules(context.python):
+        return
+    raise BundleError(
+        f"{unresolved.file} imports {unresolved.module}, which neither the project nor its requirements provide.",
+        code="missing-requirement",
+        hint=_missing_import_hint(top, context),
+        file=unresolved.file,
+        line=unresolved.line,
+    )
+
+
+def _missing_import_hint(module: str, context: SliceContext) -> str:
+    removed = removed_in(module)
+    if removed is not None and context.python >= removed:
+        return (
+            f"Python {removed[0]}.{removed[1]} removed {module} from its standard library; require a replacement."
+        )
+    location = context.requirements_file or "[project] dependencies in pyproject.toml"
+    return (
+        f"Add the package that provides {module} to {location}; "
+        "if it is a file of the project, check that no ignore file excludes it."
+    )

@@ -1,0 +1,171 @@
+"""The top-level command: the table of verbs, the run of one command, and the suggestions of a bare ``fnkit``.
+
+Verbs are imported on use. ``fnkit --help`` reads the table alone, so it loads neither rich nor msgspec.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from fnkit import __version__
+from fnkit.cli.errors import CommandFailure, failure_from, render_failure
+from fnkit.cli.output import JsonDocument
+
+__all__ = ["VERBS", "LazyGroup", "application", "run", "show_suggested_commands", "suggested_commands"]
+
+VERBS: Final[dict[str, tuple[str, str]]] = {
+    "new": ("fnkit.cli.commands.new:new", "Create a new project."),
+    "scan": ("fnkit.cli.commands.scan:scan", "Show the functions and problems of the project."),
+    "bundle": ("fnkit.cli.commands.bundle:bundle", "Build the deployment archives."),
+    "lock": ("fnkit.cli.commands.bundle:lock", "Resolve dependencies and write the lock files."),
+    "plan": ("fnkit.cli.commands.plan:plan", "Show the changes that a deploy would make."),
+    "deploy": ("fnkit.cli.commands.deploy:deploy", "Deploy the project."),
+    "status": ("fnkit.cli.commands.status:status", "Show the status of deployed functions."),
+    "invoke": ("fnkit.cli.commands.invoke:invoke", "Invoke a function locally, or remotely with --remote."),
+    "cron": ("fnkit.cli.commands.cron:cron", "Preview, run and inspect crons."),
+    "trigger": ("fnkit.cli.commands.trigger:trigger", "Inspect triggers and their deliveries."),
+    "destroy": ("fnkit.cli.commands.destroy:destroy", "Delete the deployed resources of the project."),
+    "platform": ("fnkit.cli.commands.platform:platform", "Manage the local platform."),
+}
+
+
+def suggested_commands(directory: Path) -> tuple[tuple[str, str], ...]:
+    """Return three commands with a description each, depending on whether the directory is in a project."""
+    from fnkit.project import find_root
+
+    if find_root(directory) is not None:
+        return (
+            ("fnkit scan", "show the functions of this project"),
+            ("fnkit deploy --local", "deploy to the local platform"),
+            ("fnkit deploy", "deploy to Scaleway"),
+        )
+    return (
+        ("fnkit new shop", "create a project"),
+        ("fnkit platform start", "start the local platform"),
+        ("fnkit --help", "list all commands"),
+    )
+
+
+def show_suggested_commands() -> int:
+    """Print the suggested commands for the current directory, and return the exit code."""
+    commands = suggested_commands(Path.cwd())
+    width = max(len(command) for command, _ in commands)
+    click.echo("Next commands in this directory:\n")
+    for command, reason in commands:
+        click.echo(f"  {command:<{width}}  {reason}")
+    return 0
+
+
+class LazyGroup(click.Group):
+    """A click group that imports the module of a command on first use.
+
+    Args:
+        verbs: For each verb, the command as ``module:attribute`` and its one-line help.
+        rest: Keyword arguments of ``click.Group``.
+    """
+
+    def __init__(self, *, verbs: dict[str, tuple[str, str]], **rest: Any) -> None:  # keywords of click.Group
+        super().__init__(**rest)
+        self.verbs = verbs
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the table, which is the order of a project's life."""
+        del ctx
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command, or return ``None`` for an unknown verb."""
+        del ctx
+        if cmd_name not in self.verbs:
+            return None
+        module, _, attribute = self.verbs[cmd_name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}:{attribute} is not a command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Reject an unknown verb and suggest the closest match."""
+        if args and not args[0].startswith("-") and args[0] not in self.verbs:
+            close = get_close_matches(args[0], self.verbs, n=1)
+            meant = f" Did you mean `{ctx.command_path} {close[0]}`?" if close else ""
+            raise click.UsageError(f"There is no command `{args[0]}`.{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of verbs from the table, without importing the commands."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, summary) for verb, (_, summary) in self.verbs.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    verbs=VERBS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "--version", message="fnkit %(version)s")
+@click.pass_context
+def application(context: click.Context) -> int | None:
+    """Develop, run and deploy serverless functions."""
+    if context.invoked_subcommand is not None:
+        return None
+
+    return show_suggested_commands()
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code.
+
+    Render every exception, so that no failure leaves a traceback on the terminal.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # File names and handlers' output may hold characters that the terminal's encoding lacks.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    document = JsonDocument()
+    try:
+        code = application.main(list(arguments), prog_name="fnkit", standalone_mode=False, obj=document)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # click raises SystemExit on a broken pipe
+        return _broken_pipe()
+    except BaseException as error:  # noqa: BLE001 - the one place that renders every exception
+        return _render_failure(failure_from(error), document, arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _render_failure(failure: CommandFailure, document: JsonDocument, arguments: Sequence[str]) -> int:
+    """Render a failure and return its exit code.
+
+    Flags are read from the raw arguments, since the failure may come from click's own parsing.
+    """
+    before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    try:
+        render_failure(
+            failure, document, as_json="--json" in before_dashes, colour="--no-color" not in before_dashes
+        )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _broken_pipe()
+    return failure.exit_code
+
+
+def _broken_pipe() -> int:
+    """Return the exit code for a reader that closed stdout, and redirect stdout to the null device.
+
+    Without the redirection, the interpreter's flush at exit fails and prints ``BrokenPipeError``.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

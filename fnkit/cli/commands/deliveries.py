@@ -1,0 +1,137 @@
+"""Shows and replays deliveries and runs crons, for the ``cron`` and ``trigger`` commands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from fnkit.cli.endpoints import endpoint_from_options
+from fnkit.cli.options import ApiOptions, CommonOptions
+from fnkit.cli.output import Output
+from fnkit.cli.views.events import DeliveriesView
+from fnkit.client import FunctionsApi
+from fnkit.contract.deliveries import DeliveryView, ReplayRequest
+from fnkit.contract.resources import Cron
+from fnkit.deploy.loading import ProjectIdentity, load_identity
+from fnkit.deploy.status import EventSource
+from fnkit.errors import ApiError, UsageError
+from fnkit.invoke.cron import invoke_as_cron
+
+__all__ = ["DeliveryQuery", "open_api", "run_cron", "show_deliveries"]
+
+_POLL_SECONDS: Final = 0.1
+_PAGE_SIZE: Final = 1000
+_STATUS_NOT_FOUND: Final = 404
+_PRUNED: Final = "the response was pruned from the log by newer deliveries"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryQuery:
+    """Selection of deliveries to show or to replay.
+
+    Args:
+        failed: Whether to show only failed and dead deliveries.
+        limit: Maximum number of deliveries to show.
+        replay: IDs of the deliveries to replay.
+        replay_failed: Whether to replay all failed deliveries that have not been replayed.
+        further: The IDs after the first one of ``--replay A B C``, which click parses as arguments.
+    """
+
+    failed: bool
+    limit: int
+    replay: tuple[str, ...]
+    replay_failed: bool
+    further_ids: tuple[str, ...] = ()
+
+
+@contextmanager
+def open_api(common: CommonOptions, api: ApiOptions) -> Iterator[tuple[FunctionsApi, ProjectIdentity]]:
+    """Open the API that the project is deployed to, and yield its client and the identity of the project."""
+    identity = load_identity(common.directory, stage=common.stage)
+    with FunctionsApi(endpoint_from_options(common, api, project_region=identity.region)) as client:
+        yield client, identity
+
+
+def show_deliveries(
+    output: Output, api: FunctionsApi, kind: str, source_id: str, query: DeliveryQuery
+) -> int | None:
+    """Show the deliveries of a cron or trigger, or replay some of them and show the results.
+
+    Args:
+        output: Where the result goes.
+        api: The API of the platform.
+        kind: ``crons`` or ``triggers``.
+        source_id: ID of the cron or trigger.
+        asked: The deliveries to show or to replay.
+
+    Returns:
+        The exit code: 1 if a replayed delivery failed or was skipped.
+    """
+    if query.further_ids and not query.replay:
+        raise UsageError(f"Unexpected argument: {query.further_ids[0]}.", hint="Put delivery IDs after --replay.")
+    if query.replay and query.replay_failed:
+        raise UsageError("--replay and --replay-failed exclude each other.")
+    if query.replay or query.replay_failed:
+        return _replay(output, api, kind, source_id, query)
+    statuses = ("failed", "dead") if query.failed else ()
+    page = api.deliveries.list_page(kind, source_id, statuses=statuses, limit=query.limit)
+    output.result(DeliveriesView(tuple(page.deliveries), page.total))
+    return None
+
+
+def run_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> DeliveryView:
+    """Run a cron, wait until its delivery is finished, and return the delivery.
+
+    If the platform cannot run crons, send the cron's request to the function.
+    """
+    if api.deliveries.is_available:
+        begun = api.deliveries.run_cron(event_source.resource.id)
+        return _wait_until_finished(api, "crons", event_source.resource.id, [begun])[0]
+    return invoke_as_cron(api, event_source)
+
+
+def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, query: DeliveryQuery) -> int | None:
+    ids = [*query.replay, *query.further_ids]
+    request = ReplayRequest(ids=ids) if ids else ReplayRequest(status="any")
+    result = api.deliveries.replay(kind, source_id, request)
+    begun = [one.delivery for one in result.replayed]
+    with output.progress("Replaying"):
+        finished = _wait_until_finished(api, kind, source_id, begun)
+    total = api.deliveries.list_page(kind, source_id, limit=1).total
+    output.result(DeliveriesView(tuple(finished), total, skipped=tuple(result.skipped), is_replay=True))
+    succeeded = all(one.status == "succeeded" for one in finished) and not result.skipped
+    return None if succeeded else 1
+
+
+def _wait_until_finished(
+    api: FunctionsApi, kind: str, source_id: str, pending: list[DeliveryView]
+) -> list[DeliveryView]:
+    """Wait until none of the deliveries is pending, and return their final records.
+
+    There is no deadline here: the platform limits the attempts of a delivery, so each one finishes.
+    """
+    pending_ids = {one.id for one in pending}
+    while pending_ids:
+        page = api.deliveries.list_page(kind, source_id, statuses=("pending",), limit=_PAGE_SIZE)
+        pending_ids &= {one.id for one in page.deliveries}
+        if pending_ids:
+            time.sleep(_POLL_SECONDS)
+    return [_finished_delivery(api, kind, source_id, one) for one in pending]
+
+
+def _finished_delivery(api: FunctionsApi, kind: str, source_id: str, pending: DeliveryView) -> DeliveryView:
+    """Return the record of a finished delivery.
+
+    The log prunes old successes first. A record that is missing is therefore reported as a success.
+    """
+    try:
+        return api.deliveries.get(kind, source_id, pending.id)
+    except ApiError as error:
+        if error.status != _STATUS_NOT_FOUND:
+            raise
+    return msgspec.structs.replace(pending, status="succeeded", attempts=1, error=_PRUNED)

@@ -1,0 +1,389 @@
+"""Applies a plan: namespace first, functions in parallel, deletions last.
+
+Nothing is deleted after a failure: functions that still serve are worth more than a tidy namespace, and the next
+deploy deletes them. An interrupt stops every thread between two requests; the next plan completes unfinished work.
+
+The order of requests for one function makes a deploy safe to interrupt at any point: create the function with its
+owner tags but no digest; upload the archive; apply its crons, domains and triggers; then send one PATCH with every
+setting, the digest and the redeploy. Until that PATCH is accepted, the next plan sees the old digest, or none, and
+repeats the rest. ``tests/e2e/test_cut_off_deploys.py`` interrupts a deploy after each request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.enums import Status
+from fnkit.contract.requests import CreateFunction, UpdateFunction
+from fnkit.contract.resources import Function
+from fnkit.deploy import requests
+from fnkit.deploy.apply_resources import apply_attached_resources, apply_namespace, delete_namespace
+from fnkit.deploy.events import (
+    ApplyResult,
+    ApplyStarted,
+    EventCallback,
+    FunctionResult,
+    ResourceFinished,
+    ResourceStep,
+)
+from fnkit.deploy.requests import ArchivePaths, upload_archive
+from fnkit.deploy.retries import AdaptiveLimiter, DeployInterrupted, wait_for_function, wait_for_function_deletion
+from fnkit.errors import ConflictError, DeployError, FnkitError, NotFoundError
+from fnkit.plan.model import Action, AttachedResourceChange, FunctionChange, FunctionConfig, NamespaceChange, Plan
+from fnkit.plan.ownership import read_ownership
+from fnkit.plan.state import ObservedState
+
+__all__ = ["ApplyContext", "apply_function", "apply_plan", "rollback"]
+
+
+def rollback(
+    api: FunctionsApi, limiter: AdaptiveLimiter, live: Function, archive: Path, on_step: Callable[[str], None]
+) -> Function | None:
+    """Redeploy ``live`` as it was observed, from ``archive``.
+
+    After a failed deploy Scaleway keeps the old version serving for 24 hours and then removes both versions.
+    Secrets keep their new values, because the API does not return the old ones. The function gets its old digest
+    back, so that the next plan deploys the change again.
+
+    Returns:
+        The function; ``None`` when this deploy failed too.
+
+    Raises:
+        DeployInterrupted: The deploy was interrupted.
+    """
+    on_step("restoring the previous version")
+    try:
+        upload_archive(api, live.id, archive, limiter)
+        body = _previous_settings(live)
+        updated = limiter.call(lambda: api.functions.update(live.id, body), idempotent=True)
+        restored = wait_for_function(api, updated, limiter, on_step)
+    except DeployInterrupted:
+        raise
+    except FnkitError:
+        return None
+    return restored if restored.status == Status.READY else None
+
+
+def _previous_settings(live: Function) -> UpdateFunction:
+    return UpdateFunction(
+        environment_variables=live.environment_variables,
+        min_scale=live.min_scale,
+        max_scale=live.max_scale,
+        runtime=live.runtime,
+        memory_limit=live.memory_limit,
+        timeout=live.timeout,
+        redeploy=True,
+        handler=live.handler,
+        privacy=live.privacy,
+        description=live.description or "",
+        http_option=live.http_option,
+        sandbox=live.sandbox,
+        tags=live.tags,
+        private_network_id=live.private_network_id or "",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyContext:
+    """What applying function changes needs. Shared by all threads; ``repr`` omits the secrets.
+
+    Attributes:
+        archives: Zip files by content digest.
+        previous_archives: Zip files by slice digest, of slices deployed earlier that are still on this disk.
+        secrets: Values by name.
+    """
+
+    api: FunctionsApi
+    limiter: AdaptiveLimiter
+    archives: ArchivePaths
+    previous_archives: ArchivePaths
+    secrets: Mapping[str, str]
+    report: EventCallback
+    namespace_id: str
+
+    def __repr__(self) -> str:
+        return f"FunctionWork({self.namespace_id})"
+
+    def step_callback(self, name: str) -> Callable[[str], None]:
+        """Return a callback that reports a function's steps."""
+        return lambda text: self.report(ResourceStep("function", name, text))
+
+
+def apply_function(
+    change: FunctionChange,
+    resource_changes: tuple[AttachedResourceChange, ...],
+    live: Function | None,
+    context: ApplyContext,
+) -> FunctionResult:
+    """Apply the change of one function. A failure is part of the result, not raised.
+
+    Args:
+        change: The function's change.
+        resource_changes: The changes of its crons, domains and triggers.
+        live: The function as observed, ``None`` if it does not exist.
+        context: The API and shared inputs.
+    """
+    started = time.monotonic()
+    uploaded = 0
+    function = live
+    failure: FnkitError | None = None
+    try:
+        match change.action:
+            case Action.KEEP:
+                pass
+            case Action.DELETE:
+                _delete_function(change, context)
+                function = None
+            case Action.CREATE | Action.UPDATE | Action.REPLACE:
+                _wait_until_stable(live, context)
+                function, uploaded = _deploy_function(change, resource_changes, context)
+                failure = _check_ready(function, context)
+                if failure is not None and live is not None:
+                    function, failure = _try_rollback(live, function, failure, context)
+    except FnkitError as error:
+        failure = error
+    return FunctionResult(
+        name=change.name,
+        action=change.action.value,
+        status=_result_status(change, function, failure),
+        domain=function.domain_name if function else "",
+        digest=change.code,
+        seconds=time.monotonic() - started,
+        uploaded_bytes=uploaded,
+        failure=failure,
+    )
+
+
+def _wait_until_stable(live: Function | None, context: ApplyContext) -> None:
+    """Wait for an earlier deploy to end.
+
+    How the API handles a PATCH during a deploy is neither documented nor recorded.
+    """
+    if live is not None and live.status in (Status.PENDING, Status.CREATING):
+        wait_for_function(context.api, live, context.limiter, context.step_callback(live.name))
+
+
+def _deploy_function(
+    change: FunctionChange, resource_changes: tuple[AttachedResourceChange, ...], context: ApplyContext
+) -> tuple[Function, int]:
+    settings = change.settings
+    if settings is None:
+        raise DeployError(f"The plan creates {change.name} without settings.", code="bad-plan")
+    tell = context.step_callback(change.name)
+    function_id = change.id
+    if change.action is Action.REPLACE:
+        tell("deleting the old function")
+        _delete_function(change, context)
+        function_id = None
+    if function_id is None:
+        tell("creating")
+        function_id = _create_function(change, settings, context).id
+    uploaded = 0
+    if change.archive is not None:
+        tell("uploading")
+        uploaded = upload_archive(context.api, function_id, context.archives[change.archive], context.limiter)
+    child_ids = apply_attached_resources(context.api, context.limiter, function_id, resource_changes)
+    tell("deploying")
+    body = requests.update_function(change, settings, child_ids, context.secrets)
+    updated = context.limiter.call(lambda: context.api.functions.update(function_id, body), idempotent=True)
+    return wait_for_function(context.api, updated, context.limiter, tell), uploaded
+
+
+def _create_function(change: FunctionChange, settings: FunctionConfig, context: ApplyContext) -> Function:
+    """Create the function.
+
+    If the response to an earlier attempt was lost, the API reports a conflict; the function is then looked up by
+    name.
+    """
+    body = requests.create_function(change, settings, context.namespace_id)
+
+    def create() -> Function:
+        try:
+            return context.api.functions.create(body)
+        except ConflictError:
+            found = _find_created(body, context)
+            if found is None:
+                raise
+            return found
+
+    return context.limiter.call(create, idempotent=True)
+
+
+def _find_created(body: CreateFunction, context: ApplyContext) -> Function | None:
+    """Return the live function that an earlier attempt of this request created.
+
+    The owner tags must match, so that a function of another owner still raises the conflict.
+    """
+    for function in context.api.functions.list(context.namespace_id):
+        if function.name == body.name:
+            return function if set(body.tags or ()) <= set(function.tags) else None
+    return None
+
+
+def _delete_function(change: FunctionChange, context: ApplyContext) -> None:
+    function_id = change.id
+    if function_id is None:
+        return
+    context.step_callback(change.name)("deleting")
+    try:
+        context.limiter.call(lambda: context.api.functions.delete(function_id), idempotent=True)
+    except NotFoundError:
+        return
+    wait_for_function_deletion(context.api, function_id, change.name, context.limiter)
+
+
+def _check_ready(function: Function, context: ApplyContext) -> DeployError | None:
+    if function.status == Status.READY:
+        return None
+    reason = function.error_message or f"its status is {function.status}"
+    is_local = context.api.endpoint.is_loopback
+    return DeployError(
+        f"{function.name} was not deployed: {reason}.",
+        code="function-in-error",
+        hint="`fnkit platform logs` shows the output of its build."
+        if is_local
+        else "The output of its build is in Cockpit's logs.",
+    )
+
+
+def _try_rollback(
+    live: Function, function: Function, failure: DeployError, context: ApplyContext
+) -> tuple[Function, DeployError]:
+    """Redeploy the previous version, if it was serving and its archive is still on this machine."""
+    archive = context.previous_archives.get(read_ownership(live.tags).code_digest or "")
+    if live.status != Status.READY or archive is None or not archive.is_file():
+        return function, failure
+    restored = rollback(context.api, context.limiter, live, archive, context.step_callback(live.name))
+    if restored is None:
+        return function, failure
+    message = f"{failure.message} The previous version serves again."
+    return restored, DeployError(message, code=failure.code, hint=failure.hint)
+
+
+def _result_status(change: FunctionChange, function: Function | None, failure: FnkitError | None) -> str:
+    if function is not None:
+        return function.status
+    return "deleted" if change.action is Action.DELETE and failure is None else "unknown"
+
+
+def apply_plan(
+    plan: Plan,
+    observed: ObservedState,
+    api: FunctionsApi,
+    *,
+    archives: ArchivePaths,
+    previous_archives: ArchivePaths,
+    secrets: Mapping[str, str],
+    limiter: AdaptiveLimiter,
+    report: EventCallback,
+) -> ApplyResult:
+    """Apply a plan and return the result. Failures of single functions are part of the result, not raised.
+
+    Args:
+        plan: The plan.
+        observed: The state that the plan was made from.
+        api: The API.
+        archives: Zip files by content digest, for every change that uploads one.
+        previous_archives: Zip files by slice digest of what is live now, where this machine still has them.
+        secrets: Secret values by name.
+        limiter: Limits concurrent requests and stops them on an interrupt.
+        report: Called for each event, from several threads.
+
+    Raises:
+        FnkitError: The namespace could not be created or updated, so no function was changed.
+        KeyboardInterrupt: Raised after all threads have stopped.
+    """
+    report(ApplyStarted(sum(1 for change in plan.changes if change.action is not Action.KEEP)))
+    namespace_change = next((change for change in plan.changes if isinstance(change, NamespaceChange)), None)
+    functions = [change for change in plan.changes if isinstance(change, FunctionChange)]
+    namespace_id = _apply_namespace_change(namespace_change, api, limiter, secrets, report)
+    work = ApplyContext(
+        api=api,
+        limiter=limiter,
+        archives=archives,
+        previous_archives=previous_archives,
+        secrets=secrets,
+        report=report,
+        namespace_id=namespace_id or "",
+    )
+    live = {function.name: function for function in observed.functions}
+    deployments = [change for change in functions if change.action is not Action.DELETE]
+    results = _apply_in_parallel(plan, deployments, live, work)
+    deletions = [change for change in functions if change.action is Action.DELETE]
+    if any(result.failure for result in results):
+        return ApplyResult(
+            plan=plan,
+            namespace_id=namespace_id,
+            functions=tuple(results),
+            failures=_skipped_deletions(deletions),
+        )
+    results += _apply_in_parallel(plan, deletions, live, work)
+    if namespace_change is not None and not any(result.failure for result in results):
+        delete_namespace(api, limiter, namespace_change, report)
+    return ApplyResult(plan=plan, namespace_id=namespace_id, functions=tuple(results))
+
+
+def _apply_namespace_change(
+    change: NamespaceChange | None,
+    api: FunctionsApi,
+    limiter: AdaptiveLimiter,
+    secrets: Mapping[str, str],
+    report: EventCallback,
+) -> str | None:
+    if change is None:
+        return None
+    started = time.monotonic()
+    namespace_id = apply_namespace(api, limiter, change, secrets, report)
+    if change.action in (Action.CREATE, Action.UPDATE):
+        report(ResourceFinished("namespace", change.name, change.action.value, time.monotonic() - started))
+    return namespace_id
+
+
+def _apply_in_parallel(
+    plan: Plan, changes: Iterable[FunctionChange], live: Mapping[str, Function], context: ApplyContext
+) -> list[FunctionResult]:
+    """Apply changes in threads. The limiter, not the number of threads, bounds concurrent requests."""
+    pending = list(changes)
+    if not pending:
+        return []
+    pool = ThreadPoolExecutor(max_workers=min(16, len(pending)), thread_name_prefix="deploy")
+    futures: dict[Future[FunctionResult], FunctionChange] = {}
+    try:
+        for change in pending:
+            children = plan.attached_changes(change.name)
+            futures[pool.submit(apply_function, change, children, live.get(change.name), context)] = change
+        for future in as_completed(futures):
+            _report_finished(future.result(), context.report)
+    except BaseException:
+        # KeyboardInterrupt included. Without this, shutdown() would wait for whole builds; with it, each thread
+        # raises at its next pause or request.
+        context.limiter.interrupted.set()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return [future.result() for future in futures]
+
+
+def _report_finished(result: FunctionResult, report: EventCallback) -> None:
+    if result.action == Action.KEEP:
+        return
+    failure = result.failure.message if result.failure else None
+    report(ResourceFinished("function", result.name, result.action, result.seconds, failure))
+
+
+def _skipped_deletions(deletions: list[FunctionChange]) -> tuple[FnkitError, ...]:
+    if not deletions:
+        return ()
+    names = ", ".join(change.name for change in deletions)
+    return (
+        DeployError(
+            f"Not deleted because an earlier change failed: {names}.",
+            code="deletions-skipped",
+            hint="The next deploy deletes them.",
+        ),
+    )

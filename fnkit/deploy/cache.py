@@ -1,0 +1,250 @@
+"""The user's cache directory: archives, wheels, records of deployed slices and of verified secrets.
+
+Records of deployed slices let the next plan name the changed files, and let a failed deploy restore the previous
+archive. Records of verified secrets avoid repeated hashing: the API returns an argon2id hash of each secret, and
+checking one takes about 37 ms. Each distinct pair of hash and value is checked once, in threads, and recorded as a
+keyed hash, from which neither can be recovered; a plan without changes checks none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets as randomness
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.resources import SecretHashedValue
+from fnkit.errors import FnkitError
+from fnkit.plan.ownership import read_ownership
+from fnkit.plan.state import DesiredState, ObservedState, SecretMatches
+
+__all__ = [
+    "CacheDirectory",
+    "DeployedSlice",
+    "load_deployed_slices",
+    "open_cache_directory",
+    "save_deployed_slices",
+    "verify_secrets",
+    "with_deployed_slices",
+]
+
+_DIGEST_PATTERN = re.compile(r"[0-9a-f]{32}")
+
+_KEY_BYTES: Final = 32
+_VERIFIED_FILE: Final = "verified"
+_FINGERPRINT_BYTES: Final = 16
+_MAX_FINGERPRINTS: Final = 10_000
+
+
+class DeployedSlice(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of a deployed slice.
+
+    Attributes:
+        files: Pairs of path and SHA-256.
+        archive: Path of the zip file on this machine, which may no longer exist.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    archive: str
+
+
+def load_deployed_slices(observed: ObservedState, directory: Path) -> dict[str, DeployedSlice]:
+    """Return this machine's records of the live slices by digest."""
+    digests = {read_ownership(function.tags).code_digest for function in observed.functions}
+    found = ((digest, _read_deployed_slice(directory, digest)) for digest in digests if digest)
+    return {digest: slice_ for digest, slice_ in found if slice_ is not None}
+
+
+def with_deployed_slices(observed: ObservedState, records: Mapping[str, DeployedSlice]) -> ObservedState:
+    """Return ``observed`` with the files of recorded slices, which explain changes in a plan."""
+    return ObservedState(
+        namespace=observed.namespace,
+        functions=observed.functions,
+        attached_resources=observed.attached_resources,
+        deployed_slices={digest: slice_.files for digest, slice_ in records.items()},
+    )
+
+
+def save_deployed_slices(
+    desired: DesiredState, names: Iterable[str], archives: Mapping[str, Path], directory: Path
+) -> None:
+    """Record the deployed slices of the named functions. Write errors are ignored: the records are optional."""
+    wanted = set(names)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for function in desired.functions:
+            target = directory / f"{function.code}.json"
+            archive = archives.get(function.archive)
+            if function.name not in wanted or archive is None:
+                continue
+            temporary = target.with_name(f"{target.name}.{os.getpid()}.new")
+            temporary.write_bytes(msgspec.json.encode(DeployedSlice(files=function.files, archive=str(archive))))
+            temporary.replace(target)
+    except OSError:
+        return
+
+
+def _read_deployed_slice(directory: Path, digest: str) -> DeployedSlice | None:
+    if not _DIGEST_PATTERN.fullmatch(digest):
+        return None  # anyone with access to the API can write this tag; it must not become a path
+    try:
+        return msgspec.json.decode((directory / f"{digest}.json").read_bytes(), type=DeployedSlice)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def verify_secrets(observed: ObservedState, values: Mapping[str, str], directory: Path) -> SecretMatches:
+    """Return which of the observed hashes match the local values.
+
+    Args:
+        observed: The live state with its hashes.
+        values: Secret values by name.
+        directory: Directory for verification records. If it is not writable, every hash is verified again.
+    """
+    pairs = {(secret.hashed_value, secret.key) for secret in _observed_hashes(observed) if secret.key in values}
+    cache = _VerifiedSecrets(directory)
+    fingerprints = {pair: cache.fingerprint(pair[0], values[pair[1]]) for pair in pairs}
+    verified = {pair for pair in pairs if fingerprints[pair] in cache.fingerprints}
+    unverified = sorted(pairs - verified)
+    if unverified:
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 2, thread_name_prefix="verify") as pool:
+            results = pool.map(lambda pair: _verify_hash(pair[0], values[pair[1]]), unverified)
+            confirmed = {pair for pair, answer in zip(unverified, results, strict=True) if answer}
+        cache.add(fingerprints[pair] for pair in confirmed)
+        verified |= confirmed
+    return SecretMatches(verified=frozenset(verified))
+
+
+def _observed_hashes(observed: ObservedState) -> Iterable[SecretHashedValue]:
+    if observed.namespace is not None:
+        yield from observed.namespace.secret_environment_variables
+    for function in observed.functions:
+        yield from function.secret_environment_variables
+
+
+def _verify_hash(hashed_value: str, value: str) -> bool:
+    from argon2 import PasswordHasher
+    from argon2.exceptions import Argon2Error, InvalidHashError
+
+    try:
+        return PasswordHasher().verify(hashed_value, value)
+    except (Argon2Error, InvalidHashError):
+        return False
+
+
+class _VerifiedSecrets:
+    """Fingerprints of (hash, value) pairs that matched. A fingerprint is a keyed BLAKE2b hash of both.
+
+    The key is random and stored beside the fingerprints with mode 0600: without a key, anyone who can read the file
+    could test guesses of a secret at the speed of BLAKE2b instead of argon2id.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._folder = directory
+        self._key = self._read_key()
+        self.fingerprints = self._read_fingerprints()
+
+    def fingerprint(self, hashed_value: str, value: str) -> bytes:
+        content = f"{len(hashed_value)}\0{hashed_value}{value}".encode()
+        return hashlib.blake2b(content, key=self._key, digest_size=_FINGERPRINT_BYTES).digest()
+
+    def add(self, new_fingerprints: Iterable[bytes]) -> None:
+        fingerprints = [*self.fingerprints, *new_fingerprints][-_MAX_FINGERPRINTS:]
+        try:
+            _write_private(self._folder / _VERIFIED_FILE, b"".join(fingerprints))
+        except OSError:
+            return  # the next run verifies again
+
+    def _read_key(self) -> bytes:
+        path = self._folder / "key"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.is_file() and len(key := path.read_bytes()) == _KEY_BYTES:
+                return key
+            key = randomness.token_bytes(_KEY_BYTES)
+            _write_private(path, key)
+        except OSError:
+            return randomness.token_bytes(_KEY_BYTES)
+        return key
+
+    def _read_fingerprints(self) -> frozenset[bytes]:
+        try:
+            content = (self._folder / _VERIFIED_FILE).read_bytes()
+        except OSError:
+            return frozenset()
+        return frozenset(content[at : at + _FINGERPRINT_BYTES] for at in range(0, len(content), _FINGERPRINT_BYTES))
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Write a file with mode 0600 atomically."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    temporary.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheDirectory:
+    """fnkit's directory in the user's cache directory. It may be deleted at any time."""
+
+    root: Path
+
+    @property
+    def archives(self) -> Path:
+        """Archives built by the bundler."""
+        return self.root / "archives"
+
+    @property
+    def bundler(self) -> Path:
+        """Wheels, layers and other intermediate files of the bundler."""
+        return self.root / "bundler"
+
+    @property
+    def slices(self) -> Path:
+        """Records of deployed slices by digest."""
+        return self.root / "slices"
+
+    @property
+    def locks(self) -> Path:
+        """Lock files that serialise deploys on this machine."""
+        return self.root / "locks"
+
+    @property
+    def secrets(self) -> Path:
+        """Keyed hashes of verified secrets (mode 0700)."""
+        return self.root / "secrets"
+
+
+def open_cache_directory(environ: Mapping[str, str]) -> CacheDirectory:
+    """Return ``$FNKIT_CACHE``, or ``fnkit`` in the user's cache directory; create it with mode 0700.
+
+    Raises:
+        FnkitError: It cannot be created.
+    """
+    root = _cache_root(environ)
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise FnkitError(
+            f"The cache directory {root} cannot be created: {error.strerror}.",
+            code="cache-unusable",
+            hint="Set FNKIT_CACHE to a directory that you can write to.",
+        ) from error
+    return CacheDirectory(root)
+
+
+def _cache_root(environ: Mapping[str, str]) -> Path:
+    if explicit := environ.get("FNKIT_CACHE"):
+        return Path(explicit).absolute()
+    if os.name == "nt" and (local := environ.get("LOCALAPPDATA")):
+        return Path(local) / "fnkit" / "cache"
+    base = environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fnkit"

@@ -1,0 +1,82 @@
+"""Reads the live state with as few requests as planning needs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.enums import Status
+from fnkit.contract.resources import Namespace
+from fnkit.deploy.retries import AdaptiveLimiter, wait_for_namespace_deletion
+from fnkit.plan.planner import resources_to_fetch
+from fnkit.plan.state import AttachedResources, DesiredState, ObservedState
+
+__all__ = ["observe_attached_resources", "observe_namespace"]
+
+
+def observe_namespace(api: FunctionsApi, namespace: str, limiter: AdaptiveLimiter) -> ObservedState:
+    """Return the namespace of that name in the endpoint's project, and its functions.
+
+    Waits for a namespace that is being deleted, because its name is not free until then.
+
+    Raises:
+        ApiError: The API rejected a request.
+        DeployError: A namespace stays in deletion.
+    """
+    live_namespace = _find_namespace(api, namespace, limiter)
+    if live_namespace is None:
+        return ObservedState()
+    functions = limiter.call(lambda: api.functions.list(live_namespace.id), idempotent=True)
+    return ObservedState(
+        namespace=live_namespace, functions=tuple(one for one in functions if one.status != Status.DELETING)
+    )
+
+
+def observe_attached_resources(
+    api: FunctionsApi,
+    observed: ObservedState,
+    desired: DesiredState,
+    limiter: AdaptiveLimiter,
+    *,
+    refresh: bool = False,
+) -> ObservedState:
+    """Return ``observed`` with the crons, domains and triggers that planning needs.
+
+    Args:
+        api: The API.
+        observed: The state to add them to.
+        desired: The declared state.
+        limiter: Limits concurrent requests.
+        refresh: List those of every declared function.
+    """
+    wanted = {function.name for function in desired.functions}
+    ids = (
+        tuple(one.id for one in observed.functions if one.name in wanted)
+        if refresh
+        else resources_to_fetch(desired, observed)
+    )
+
+    def fetch(function_id: str) -> tuple[str, AttachedResources]:
+        return function_id, AttachedResources(
+            crons=tuple(limiter.call(lambda: api.crons.list(function_id), idempotent=True)),
+            domains=tuple(limiter.call(lambda: api.domains.list(function_id), idempotent=True)),
+            triggers=tuple(limiter.call(lambda: api.triggers.list(function_id), idempotent=True)),
+        )
+
+    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="observe") as pool:
+        children = dict(pool.map(fetch, ids))
+    return ObservedState(namespace=observed.namespace, functions=observed.functions, attached_resources=children)
+
+
+def _find_namespace(api: FunctionsApi, name: str, limiter: AdaptiveLimiter) -> Namespace | None:
+    # Whether the API's name filter matches exactly is neither documented nor visible in recordings.
+    matches = limiter.call(
+        lambda: api.namespaces.list(name=name, project_id=api.endpoint.project_id), idempotent=True
+    )
+    for match in matches:
+        if match.name != name:
+            continue
+        if match.status != Status.DELETING:
+            return match
+        wait_for_namespace_deletion(api, match.id, match.name, limiter)
+    return None

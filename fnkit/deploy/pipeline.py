@@ -1,0 +1,330 @@
+"""Runs deploys: lock, make the inputs, apply the plan, record what was deployed.
+
+Making the inputs is one pipeline:
+
+1. *Discover* the target: its runtimes, and on a local platform the interpreters behind them.
+2. *Load* the project for these runtimes. No user code runs.
+3. *Read secrets* from the environment and ``.env`` files. They stay in memory.
+4. *Bundle*: build archives and a digest for each function. Nothing is uploaded.
+5. *Observe* the live state with as few requests as planning needs. Read-only.
+6. *Plan*: each difference becomes a change with its reasons. Pure.
+
+``fnkit plan`` ends here and ``fnkit deploy`` passes the same value to ``apply_plan``, so the two cannot diverge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fnkit.bundler import Bundle, BundleProgress, Lock, ResolverBackend, bundle_project, lock_project
+from fnkit.client.api import FunctionsApi
+from fnkit.deploy.apply import apply_plan
+from fnkit.deploy.cache import (
+    CacheDirectory,
+    load_deployed_slices,
+    save_deployed_slices,
+    verify_secrets,
+    with_deployed_slices,
+)
+from fnkit.deploy.events import ApplyResult, EventCallback, ResourceStep
+from fnkit.deploy.loading import ProjectIdentity, load_project
+from fnkit.deploy.lock import deploy_lock
+from fnkit.deploy.observe import observe_attached_resources, observe_namespace
+from fnkit.deploy.requests import ArchivePaths
+from fnkit.deploy.retries import AdaptiveLimiter
+from fnkit.deploy.target import DeployTarget, discover_target
+from fnkit.errors import DeployError, UsageError
+from fnkit.plan import DesiredState, ObservedState, Plan, desired_state, make_plan, plan_destroy
+from fnkit.plan.model import encode_plan
+from fnkit.project import Project, read_secret_values
+
+__all__ = [
+    "DeployInputs",
+    "DeployRequest",
+    "bundle_functions",
+    "check_function_names",
+    "deploy",
+    "destroy",
+    "lock_requirements",
+    "prepare_inputs",
+]
+
+ApproveCallback = Callable[[Plan], bool]
+"""Called with the plan before anything changes; returning false cancels the deploy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployRequest:
+    """Options of a deploy.
+
+    Attributes:
+        directory: The project's root or a directory below it.
+        stage: Name of the stage; empty for none.
+        names: Functions to deploy, ``None`` for all.
+        prune: Delete owned functions that are no longer declared.
+        refresh: List the crons, domains and triggers of every function.
+    """
+
+    directory: Path
+    stage: str = ""
+    names: frozenset[str] | None = None
+    prune: bool = True
+    refresh: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployInputs:
+    """A plan and everything needed to apply it.
+
+    Attributes:
+        previous_archives: Zip files by slice digest of live slices, where this machine has a record of them.
+        secrets: Values by name; omitted from ``repr``.
+    """
+
+    target: DeployTarget
+    project: Project
+    bundles: tuple[Bundle, ...]
+    desired: DesiredState
+    observed: ObservedState
+    plan: Plan
+    previous_archives: ArchivePaths
+    secrets: Mapping[str, str] = field(repr=False)
+
+    @property
+    def archives(self) -> ArchivePaths:
+        """Zip files by content digest."""
+        return {bundle.digest: bundle.path for bundle in self.bundles}
+
+
+def prepare_inputs(
+    request: DeployRequest,
+    api: FunctionsApi,
+    *,
+    environ: Mapping[str, str],
+    cache: CacheDirectory,
+    limiter: AdaptiveLimiter,
+    report: EventCallback,
+) -> DeployInputs:
+    """Make the inputs of a deploy. Changes nothing at the endpoint.
+
+    Args:
+        request: What to deploy.
+        api: The API to deploy to.
+        environ: Environment variables, the source of secret values.
+        cache: The cache directory.
+        limiter: Limits concurrent requests.
+        report: Called for each event.
+
+    Raises:
+        ProjectInvalid: Contains all problems of the project, missing secrets included.
+        BundleError: An archive cannot be built.
+        ApiError: The endpoint rejected a request or could not be reached.
+        DeployError: A name belongs to another owner.
+    """
+    site = discover_target(api, limiter)
+    project = load_project(request.directory, stage=request.stage, available=site.available_runtimes)
+    check_function_names(project, request.names)
+    secrets = read_secret_values(project, environ)
+    bundles = bundle_functions(project, site, cache, request.names, report)
+    desired = desired_state(
+        project,
+        bundles,
+        names=request.names,
+        project_id=api.endpoint.project_id,
+        region=api.endpoint.region,
+        nats_account=site.info.nats_account if site.info is not None else "",
+    )
+    observed = observe_namespace(api, project.namespace.name, limiter)
+    observed = observe_attached_resources(api, observed, desired, limiter, refresh=request.refresh)
+    deployed = load_deployed_slices(observed, cache.slices)
+    observed = with_deployed_slices(observed, deployed)
+    plan = make_plan(
+        desired,
+        observed,
+        verify_secrets(observed, secrets, cache.secrets),
+        api_url=api.endpoint.api_url,
+        region=api.endpoint.region,
+        project_id=api.endpoint.project_id,
+        prune=request.prune,
+    )
+    return DeployInputs(
+        target=site,
+        project=project,
+        bundles=bundles,
+        desired=desired,
+        observed=observed,
+        plan=plan,
+        previous_archives={digest: Path(slice_.archive) for digest, slice_ in deployed.items()},
+        secrets=secrets,
+    )
+
+
+def bundle_functions(
+    project: Project,
+    target: DeployTarget,
+    cache: CacheDirectory,
+    names: frozenset[str] | None,
+    report: EventCallback,
+    *,
+    out: Path | None = None,
+) -> tuple[Bundle, ...]:
+    """Build the archives of selected functions for a target, in ``out`` or the cache.
+
+    Raises:
+        BundleError: An archive cannot be built.
+    """
+    selected = [spec for spec in project.functions if names is None or spec.name in names]
+    return bundle_project(
+        project,
+        target.bundle_targets(spec.runtime for spec in selected),
+        out=out or cache.archives,
+        cache=cache.bundler,
+        kind=target.kind,
+        names=names,
+        report=_progress_adapter(report),
+    )
+
+
+def lock_requirements(
+    project: Project, target: DeployTarget, report: EventCallback, *, upgrade: bool, backend: ResolverBackend
+) -> tuple[Lock, ...]:
+    """Resolve the requirements for a target and write the lock files.
+
+    Raises:
+        BundleError: The requirements cannot be resolved.
+    """
+    targets = target.bundle_targets(spec.runtime for spec in project.functions)
+    return lock_project(
+        project, targets, kind=target.kind, upgrade=upgrade, backend=backend, report=_progress_adapter(report)
+    )
+
+
+def _progress_adapter(report: EventCallback) -> Callable[[BundleProgress], None]:
+    """Return a callback that reports the bundler's progress as events of a deploy."""
+
+    def tell(progress: BundleProgress) -> None:
+        count = f" {progress.done}/{progress.total}" if progress.total else ""
+        report(ResourceStep("bundle", progress.runtime, f"{progress.stage}{count} {progress.detail}".rstrip()))
+
+    return tell
+
+
+def check_function_names(project: Project, names: frozenset[str] | None) -> None:
+    """Reject names of functions that the project does not have.
+
+    Raises:
+        UsageError: ``unknown-function``.
+    """
+    known = {spec.name for spec in project.functions}
+    unknown = sorted((names or frozenset()) - known)
+    if unknown:
+        raise UsageError(
+            f"The project has no function {', '.join(unknown)}.",
+            code="unknown-function",
+            hint=f"It has: {', '.join(sorted(known)) or 'none'}.",
+        )
+
+
+def deploy(
+    request: DeployRequest,
+    api: FunctionsApi,
+    *,
+    environ: Mapping[str, str],
+    cache: CacheDirectory,
+    report: EventCallback,
+    approve: ApproveCallback,
+    saved_plan: Plan | None = None,
+    wait: bool = True,
+) -> tuple[DeployInputs, ApplyResult | None]:
+    """Deploy a project.
+
+    Holds the deploy lock of the endpoint, project directory and stage from before planning until the end.
+
+    Args:
+        request: What to deploy.
+        api: The API to deploy to.
+        environ: Environment variables, the source of secret values.
+        cache: The cache directory.
+        report: Called for each event, from several threads.
+        approve: Called with the plan before anything changes.
+        saved_plan: A saved plan. The deploy fails unless its own plan is identical.
+        wait: Wait for a concurrent deploy instead of failing.
+
+    Returns:
+        The inputs, and the result; the result is ``None`` when the plan was not approved.
+
+    Raises:
+        FnkitError: Nothing was changed, or the namespace could not be created or updated.
+    """
+    pace = AdaptiveLimiter()
+    subject = (api.endpoint.api_url, api.endpoint.region, str(request.directory), request.stage)
+    with deploy_lock(cache.locks, key=subject, wait=wait, report=report):
+        prepared = prepare_inputs(request, api, environ=environ, cache=cache, limiter=pace, report=report)
+        if saved_plan is not None and encode_plan(saved_plan) != encode_plan(prepared.plan):
+            raise DeployError(
+                "The saved plan is out of date: the project or the platform has changed since.",
+                code="stale-plan",
+                hint="Create a new one with `fnkit plan --out FILE`.",
+            )
+        if not approve(prepared.plan):
+            return prepared, None
+        applied = apply_plan(
+            prepared.plan,
+            prepared.observed,
+            api,
+            archives=prepared.archives,
+            previous_archives=prepared.previous_archives,
+            secrets=prepared.secrets,
+            limiter=pace,
+            report=report,
+        )
+        done = [one.name for one in applied.functions if one.failure is None]
+        save_deployed_slices(prepared.desired, done, prepared.archives, cache.slices)
+        return prepared, applied
+
+
+def destroy(
+    identity: ProjectIdentity,
+    api: FunctionsApi,
+    *,
+    cache: CacheDirectory,
+    report: EventCallback,
+    approve: ApproveCallback,
+) -> tuple[Plan, ApplyResult | None]:
+    """Delete everything that a project and its stage own. The project's code need not be valid.
+
+    Args:
+        identity: Names of the project, stage and namespace.
+        api: The API to delete from.
+        cache: The cache directory.
+        report: Called for each event, from several threads.
+        approve: Called with the plan before anything changes.
+
+    Returns: The plan, and the result; the result is ``None`` when there was nothing to delete or the plan was not
+        approved.
+
+    Raises:
+        FnkitError: Nothing was changed.
+    """
+    pace = AdaptiveLimiter()
+    endpoint = api.endpoint
+    subject = (endpoint.api_url, endpoint.region, str(identity.root), identity.stage)
+    with deploy_lock(cache.locks, key=subject, wait=True, report=report):
+        observed = observe_namespace(api, identity.namespace, pace)
+        plan = plan_destroy(
+            observed,
+            project=identity.project,
+            stage=identity.stage,
+            namespace=identity.namespace,
+            api_url=endpoint.api_url,
+            region=endpoint.region,
+            project_id=endpoint.project_id,
+        )
+        if plan.is_empty or not approve(plan):
+            return plan, None
+        applied = apply_plan(
+            plan, observed, api, archives={}, previous_archives={}, secrets={}, limiter=pace, report=report
+        )
+        return plan, applied

@@ -1,0 +1,266 @@
+"""The live state of a project, its drift from the code, and its live crons and triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.deliveries import DeliveryView
+from fnkit.contract.enums import Status
+from fnkit.contract.resources import Cron, Function, Trigger
+from fnkit.deploy.cache import CacheDirectory
+from fnkit.deploy.events import EventCallback
+from fnkit.deploy.loading import ProjectIdentity
+from fnkit.deploy.observe import observe_namespace
+from fnkit.deploy.pipeline import DeployRequest, prepare_inputs
+from fnkit.deploy.retries import AdaptiveLimiter
+from fnkit.deploy.target import DeployTarget, discover_target, function_url
+from fnkit.errors import BundleError, DeployError, NotFoundError, Problem, ProjectError, ProjectInvalid, UsageError
+from fnkit.plan import Action, FunctionChange, ObservedState
+from fnkit.plan.ownership import read_ownership
+
+__all__ = [
+    "EventSource",
+    "FunctionStatus",
+    "ProjectStatus",
+    "latest_deliveries",
+    "live_crons",
+    "live_triggers",
+    "read_project_status",
+    "select_one",
+]
+
+T = TypeVar("T", Cron, Trigger)
+_MAX_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EventSource(Generic[T]):
+    """A live cron or trigger with its function."""
+
+    function: Function
+    resource: T
+
+    @property
+    def name(self) -> str:
+        """The name of the cron or trigger, or its id if it has no name."""
+        return self.resource.name or self.resource.id
+
+    @property
+    def qualified_name(self) -> str:
+        """``function/name``, which is unambiguous in most projects."""
+        return f"{self.function.name}/{self.name}"
+
+
+def live_crons(api: FunctionsApi, namespace: str) -> list[EventSource[Cron]]:
+    """Return the crons of all functions of the namespace.
+
+    Raises:
+        NotFoundError: The namespace does not exist.
+    """
+    return _fetch_sources(api, namespace, api.crons.list)
+
+
+def live_triggers(api: FunctionsApi, namespace: str) -> list[EventSource[Trigger]]:
+    """Return the triggers of all functions of the namespace.
+
+    Raises:
+        NotFoundError: The namespace does not exist.
+    """
+    return _fetch_sources(api, namespace, api.triggers.list)
+
+
+def latest_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -> dict[str, DeliveryView]:
+    """Return the newest delivery of each cron or trigger by id; empty if the platform keeps no delivery log.
+
+    Args:
+        api: The API.
+        kind: ``crons`` or ``triggers``.
+        source_ids: Ids of crons or triggers.
+    """
+    if not api.deliveries.is_available:
+        return {}
+    pace = AdaptiveLimiter()
+
+    def newest(source_id: str) -> list[DeliveryView]:
+        return pace.call(lambda: api.deliveries.list_page(kind, source_id, limit=1), idempotent=True).deliveries
+
+    with ThreadPoolExecutor(max_workers=_MAX_WORKERS, thread_name_prefix="sources") as pool:
+        sources_found = zip(source_ids, pool.map(newest, source_ids), strict=True)
+        return {source_id: deliveries[0] for source_id, deliveries in sources_found if deliveries}
+
+
+def select_one(sources: Sequence[EventSource[T]], name: str, kind: str) -> EventSource[T]:
+    """Return the cron or trigger that a name refers to.
+
+    A name is an id, ``function/name``, the name of the cron or trigger, or the name of its function.
+
+    Args:
+        sources: The candidates.
+        name: The name to look up.
+        kind: ``cron`` or ``trigger``, for messages.
+
+    Raises:
+        NotFoundError: Nothing has that name.
+        UsageError: ``ambiguous-name``, listing all matches.
+    """
+    for matches in (
+        [one for one in sources if name in (one.resource.id, one.qualified_name)],
+        [one for one in sources if name in (one.resource.name, one.function.name)],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            candidates = ", ".join(f"{one.qualified_name} ({one.resource.id})" for one in matches)
+            raise UsageError(
+                f"{name} could be any of {len(matches)} {kind}s.",
+                code="ambiguous-name",
+                hint=f"Use function/name or the id: {candidates}.",
+            )
+    known = ", ".join(one.qualified_name for one in sources) or "none"
+    raise NotFoundError(
+        f"There is no {kind} {name} on the platform.", code="no-such-source", hint=f"There are: {known}."
+    )
+
+
+def _fetch_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[T]]) -> list[EventSource[T]]:
+    pace = AdaptiveLimiter()
+    observed = observe_namespace(api, namespace, pace)
+    if observed.namespace is None:
+        raise NotFoundError(
+            f"There is no namespace {namespace} in {api.endpoint.region}.",
+            code="not-deployed",
+            hint="Deploy the project first.",
+        )
+    functions = sorted(observed.functions, key=lambda one: one.name)
+    with ThreadPoolExecutor(max_workers=_MAX_WORKERS, thread_name_prefix="sources") as pool:
+        lists = list(pool.map(lambda one: pace.call(lambda: fetch(one.id), idempotent=True), functions))
+    sources_found = [
+        EventSource(function, source)
+        for function, sources in zip(functions, lists, strict=True)
+        for source in sources
+        if source.status != Status.DELETING
+    ]
+    return sorted(sources_found, key=lambda one: one.qualified_name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionStatus:
+    """One function that is live, declared, or both.
+
+    Attributes:
+        status: The API's, or ``missing`` when the function is only declared.
+        drift: What a deploy would change and why; empty for nothing, ``None`` when it could not be determined.
+    """
+
+    name: str
+    status: str
+    url: str = ""
+    domain: str = ""
+    runtime: str = ""
+    digest: str = ""
+    drift: tuple[str, ...] | None = ()
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectStatus:
+    """The live state of a project and stage.
+
+    Attributes:
+        foreign: Names of functions in the namespace that the project does not own.
+        drift_problem: Why drift could not be determined, or ``None``.
+    """
+
+    namespace: str
+    region: str
+    functions: tuple[FunctionStatus, ...]
+    foreign: tuple[str, ...] = ()
+    drift_problem: Problem | None = None
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether an owned function has the status ``error``."""
+        return any(one.status == "error" for one in self.functions)
+
+
+def read_project_status(
+    identity: ProjectIdentity,
+    api: FunctionsApi,
+    *,
+    environ: Mapping[str, str],
+    cache: CacheDirectory,
+    report: EventCallback,
+) -> ProjectStatus:
+    """Read the live state and compare it with the project, if the project is valid.
+
+    Raises:
+        ApiError: The endpoint rejected a request or could not be reached.
+    """
+    pace = AdaptiveLimiter()
+    wish = DeployRequest(directory=identity.root, stage=identity.stage)
+    try:
+        prepared = prepare_inputs(wish, api, environ=environ, cache=cache, limiter=pace, report=report)
+    except (ProjectError, BundleError, DeployError) as error:
+        # An invalid project prevents the comparison only; the live state is shown regardless.
+        site, observed = discover_target(api, pace), observe_namespace(api, identity.namespace, pace)
+        return _project_status(identity, api, site, observed, None, _as_problem(error))
+    functions = [change for change in prepared.plan.changes if isinstance(change, FunctionChange)]
+    drift = {one.name: () if one.action is Action.KEEP else one.reasons for one in functions}
+    return _project_status(identity, api, prepared.target, prepared.observed, drift, None)
+
+
+def _as_problem(error: ProjectError | BundleError | DeployError) -> Problem:
+    if isinstance(error, ProjectInvalid):
+        return error.problems[0]
+    return Problem(error.code, error.message, error.hint, error.file, error.line)
+
+
+def _project_status(
+    identity: ProjectIdentity,
+    api: FunctionsApi,
+    target: DeployTarget,
+    observed: ObservedState,
+    drift: Mapping[str, tuple[str, ...]] | None,
+    drift_problem: Problem | None,
+) -> ProjectStatus:
+    live = {one.name: one for one in observed.functions}
+    owned = {
+        name for name, one in live.items() if read_ownership(one.tags).belongs_to(identity.project, identity.stage)
+    }
+    return ProjectStatus(
+        namespace=identity.namespace,
+        region=api.endpoint.region,
+        functions=tuple(
+            _function_status(name, live.get(name), drift, target, identity.namespace)
+            for name in sorted(owned | set(drift or ()))
+        ),
+        foreign=tuple(sorted(set(live) - owned)),
+        drift_problem=drift_problem,
+    )
+
+
+def _function_status(
+    name: str,
+    live: Function | None,
+    drift: Mapping[str, tuple[str, ...]] | None,
+    target: DeployTarget,
+    namespace: str,
+) -> FunctionStatus:
+    difference = None if drift is None else drift.get(name, ())
+    if live is None:
+        return FunctionStatus(name=name, status="missing", drift=difference)
+    url = function_url(target.info, live.domain_name, region=live.region, namespace=namespace, function=name)
+    return FunctionStatus(
+        name=name,
+        status=live.status,
+        url=url,
+        domain=live.domain_name,
+        runtime=live.runtime,
+        digest=read_ownership(live.tags).code_digest or "",
+        drift=difference,
+        error_message=live.error_message,
+    )

@@ -1,0 +1,122 @@
+"""The platform that a deploy goes to: its runtimes, the targets to bundle for, and the URLs of its functions."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from fnkit.bundler.target import BundleTarget
+from fnkit.client.api import FunctionsApi
+from fnkit.contract.enums import RuntimeStatus
+from fnkit.contract.platform import PlatformInfo
+from fnkit.contract.resources import Runtime
+from fnkit.deploy.retries import AdaptiveLimiter
+from fnkit.errors import BundleError
+
+__all__ = ["DeployTarget", "discover_target", "function_url", "is_resolvable"]
+
+_RESOLVE_TIMEOUT_SECONDS: Final = 0.5
+
+_DEPLOYABLE_STATUSES = frozenset({RuntimeStatus.AVAILABLE, RuntimeStatus.DEPRECATED, RuntimeStatus.BETA})
+
+
+def function_url(info: PlatformInfo | None, domain_name: str, *, region: str, namespace: str, function: str) -> str:
+    """Return a URL, ending in ``/``, that this machine can open.
+
+    On Scaleway it is the function's domain name. On a local platform it is the domain name with the gateway's port
+    if the name resolves here, otherwise the gateway's path form: not every resolver maps ``*.localhost`` to
+    loopback.
+
+    Args:
+        info: Description of the local platform; ``None`` for Scaleway.
+        domain_name: The function's ``domain_name``, without a port.
+        region: Region, for the path form.
+        namespace: Name of the namespace, for the path form.
+        function: Name of the function, for the path form.
+    """
+    if info is None:
+        return f"https://{domain_name}/"
+    gateway = urlsplit(info.gateway_url)
+    if is_resolvable(domain_name):
+        port = f":{gateway.port}" if gateway.port else ""
+        return f"{gateway.scheme}://{domain_name}{port}/"
+    return f"{info.gateway_url}/{region}/{namespace}/{function}/"
+
+
+@cache
+def is_resolvable(hostname: str) -> bool:
+    """Return whether this machine's resolver resolves a name. Cached for the process.
+
+    ``getaddrinfo`` has no timeout of its own, so it runs in a daemon thread. A resolver that takes longer than half
+    a second (no network, an unreachable name server) counts as a negative answer.
+    """
+    resolved: list[bool] = []
+
+    def ask() -> None:
+        try:
+            socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return
+        resolved.append(True)
+
+    thread = threading.Thread(target=ask, name="resolve", daemon=True)
+    thread.start()
+    thread.join(_RESOLVE_TIMEOUT_SECONDS)
+    return bool(resolved)
+
+
+@dataclass(frozen=True, slots=True)
+class DeployTarget:
+    """A platform that can be deployed to. ``info`` is ``None`` for Scaleway."""
+
+    info: PlatformInfo | None
+    runtimes: tuple[Runtime, ...]
+
+    @property
+    def kind(self) -> Literal["scaleway", "local"]:
+        """Which lock file and wheels to use."""
+        return "scaleway" if self.info is None else "local"
+
+    @property
+    def available_runtimes(self) -> frozenset[str]:
+        """Runtimes that accept new functions and, on a local platform, that it can run."""
+        listed = {runtime.name for runtime in self.runtimes if runtime.status in _DEPLOYABLE_STATUSES}
+        if self.info is not None and self.info.targets:
+            listed &= self.info.targets.keys()
+        return frozenset(listed)
+
+    def bundle_targets(self, runtimes: Iterable[str]) -> dict[str, BundleTarget]:
+        """Return the bundle target of each runtime.
+
+        Raises:
+            BundleError: The local platform cannot run a runtime.
+        """
+        return {runtime: self._bundle_target(runtime) for runtime in sorted(set(runtimes))}
+
+    def _bundle_target(self, runtime: str) -> BundleTarget:
+        if self.info is None:
+            return BundleTarget.scaleway(runtime)
+        description = self.info.targets.get(runtime)
+        if description is None:
+            supported = ", ".join(sorted(self.info.targets)) or "none"
+            raise BundleError(
+                f"The platform on this machine cannot run {runtime}.",
+                code="runtime-not-here",
+                hint=f"It can run: {supported}.",
+            )
+        return BundleTarget.parse(runtime, description)
+
+
+def discover_target(api: FunctionsApi, limiter: AdaptiveLimiter) -> DeployTarget:
+    """Return what the endpoint can run.
+
+    Raises:
+        ApiError: The endpoint rejected a request or could not be reached.
+    """
+    info = limiter.call(api.platform_info, idempotent=True)
+    return DeployTarget(info=info, runtimes=tuple(limiter.call(api.runtimes.list, idempotent=True)))

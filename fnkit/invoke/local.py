@@ -1,0 +1,326 @@
+"""Invokes one handler locally, in a child process, by the rules of the platform's data plane.
+
+1. **Check**: reject what the platform rejects before it calls a handler (``/favicon.ico``, a body too large).
+2. **Build** the event and the context, as the gateway does.
+3. **Run** a worker with this Python interpreter and its installed packages, send it the event, and wait.
+4. **Map** the worker's response to the client's response, as the gateway does.
+
+The environment holds only the variables of the function. The working directory is an empty directory, as on the
+platform, so that a handler that opens a file by a path relative to its project fails here too.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from fnkit.contract.invocation import (
+    MappedResponse,
+    build_context,
+    build_event,
+    decode_path,
+    immediate_response,
+    map_failure,
+    map_response,
+)
+from fnkit.contract.invocation.environment import instance_environment
+from fnkit.contract.runtimes import find_runtime
+from fnkit.errors import InvokeError, UsageError
+from fnkit.platform.model.routing import Route
+from fnkit.project import FunctionSpec, Project
+
+__all__ = ["InvocationRequest", "InvocationResult", "invoke_local"]
+
+_START_TIMEOUT: Final = 60.0
+_END_OF_HEADERS: Final = b"\r\n\r\n"
+_NANOSECONDS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationRequest:
+    """A request to a function.
+
+    Args:
+        method: HTTP method in upper case.
+        target: Path with query string, starting with ``/``.
+        headers: Name and value of each header, in order.
+        body: Content of the request.
+        event: Fields that are merged into the event of a local invocation, such as ``requestContext``.
+    """
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    event: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationResult:
+    """The result of an invocation.
+
+    Args:
+        response: The response that a client receives.
+        duration_ms: Milliseconds from sending the request to the end of the response.
+        logs: The lines that the handler printed.
+    """
+
+    response: MappedResponse
+    duration_ms: float
+    logs: tuple[str, ...]
+
+
+def invoke_local(
+    project: Project,
+    spec: FunctionSpec,
+    request: InvocationRequest,
+    secret_values: Mapping[str, str],
+    on_line: Callable[[str], None],
+) -> InvocationResult:
+    """Invoke a handler once.
+
+    Args:
+        project: The project, for its root directory and the environment of its namespace.
+        spec: The function to invoke.
+        request: The request to send.
+        secret_values: The value of each secret of the namespace and the function.
+        on_line: Called with each line that the handler prints, as it is printed, from another thread.
+
+    Raises:
+        InvokeError: The language of the function does not run locally, or the process could not be started.
+        UsageError: The request path is invalid.
+    """
+    runtime = find_runtime(spec.runtime)
+    if runtime is None or runtime.language != "Python":
+        raise InvokeError(
+            f"{spec.name} uses the runtime {spec.runtime}; only Python handlers run locally.",
+            code="language-not-here",
+            hint=f"Run `fnkit deploy --local`, then `fnkit invoke {spec.name} --remote --local`.",
+        )
+    path, _, query = request.target.partition("?")
+    try:
+        path = decode_path(path)
+    except ValueError as error:
+        raise UsageError(f"The request path is invalid: {error}.", code="bad-path") from None
+    environment = {
+        **project.namespace.env,
+        **spec.env,
+        **{name: secret_values[name] for name in (*project.namespace.secrets, *spec.secrets)},
+    }
+    trigger = dict(request.headers).get("SCW_TRIGGER_TYPE", "")
+    rejection = immediate_response(path, len(request.body), trigger, environment.get("SCW_ALLOW_FAVICON", ""))
+    if rejection is not None:
+        text_headers = (("Content-Type", "text/plain; charset=utf-8"),)
+        response = map_response(rejection.status, text_headers, rejection.text.encode())
+        return InvocationResult(response=response, duration_ms=0.0, logs=())
+    event = build_event(method=request.method, path=path, query=query, headers=request.headers, body=request.body)
+    call = {
+        "event": {**event, **request.event},
+        "context": build_context(memory_limit=spec.memory, function_name=spec.name),
+    }
+    return _invoke_in_worker(spec, project.root / spec.root, environment, call, on_line)
+
+
+def _invoke_in_worker(
+    spec: FunctionSpec,
+    root: Path,
+    environment: Mapping[str, str],
+    payload: Mapping[str, object],
+    on_line: Callable[[str], None],
+) -> InvocationResult:
+    logs: list[str] = []
+
+    def record_line(line: str) -> None:
+        logs.append(line)
+        on_line(line)
+
+    with (
+        tempfile.TemporaryDirectory(prefix="fnkit-invoke-") as home,
+        socket.create_server(("127.0.0.1", 0), backlog=8) as listener,
+    ):
+        token = secrets.token_hex(32)
+        settings = {
+            "port": listener.getsockname()[1],
+            "token": token,
+            "home": home,
+            "root": str(root),
+            "handler": spec.handler,
+            "environment": instance_environment(_route_for(spec, root, environment), home=home, root=str(root)),
+        }
+        child = _start_worker(settings)
+        reader = threading.Thread(target=_read_lines, args=(child.stdout, record_line), daemon=True)
+        reader.start()
+        try:
+            with _accept_worker(listener, token, child) as connection:
+                response, milliseconds = _send_request(connection, payload, spec)
+            _wait_for_exit(child)
+        finally:
+            child.kill()
+            child.wait()
+            # A process that the handler started may keep the pipe open, so end of file may never come. Lines
+            # printed until now are enough.
+            reader.join(timeout=1.0)
+    return InvocationResult(response=response, duration_ms=milliseconds, logs=tuple(logs))
+
+
+def _start_worker(settings: Mapping[str, object]) -> subprocess.Popen[bytes]:
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "fnkit.invoke.local_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise InvokeError(
+            f"The handler's process could not be started: {error.strerror}.", code="invoke-start"
+        ) from None
+    if child.stdin is not None:
+        with child.stdin:
+            child.stdin.write(json.dumps(settings).encode())
+    return child
+
+
+def _accept_worker(listener: socket.socket, token: str, child: subprocess.Popen[bytes]) -> socket.socket:
+    """Accept the connection of the child.
+
+    Any local process can connect to the port, so a connection counts only if it starts with the token. The short
+    timeouts let the loop notice that the child has exited, and keep a silent stranger from blocking it.
+    """
+    listener.settimeout(0.1)
+    deadline = time.monotonic() + _START_TIMEOUT
+    while child.poll() is None and time.monotonic() < deadline:
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            continue
+        connection.settimeout(1.0)
+        try:
+            received = _receive_exactly(connection, len(token))
+        except OSError:
+            received = b""
+        if secrets.compare_digest(received, token.encode()):
+            return connection
+        connection.close()
+    raise InvokeError("The handler's process exited before it accepted a request.", code="invoke-start")
+
+
+def _send_request(
+    connection: socket.socket, payload: Mapping[str, object], spec: FunctionSpec
+) -> tuple[MappedResponse, float]:
+    """Wait until the handler is imported, send the request, and read the response.
+
+    The function's timeout starts when the request is sent, as on the platform; the import has a limit of its own.
+
+    Returns:
+        The mapped response, and the milliseconds that it took.
+    """
+    connection.settimeout(_START_TIMEOUT)
+    if not _receive_until(connection, b"\n")[0]:
+        return map_failure("the process exited while it imported the handler"), 0.0
+    body = json.dumps(payload).encode()
+    started_at = time.perf_counter()
+    timeout = spec.timeout / _NANOSECONDS
+    connection.settimeout(timeout)
+    try:
+        connection.sendall(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        head, rest = _receive_until(connection, _END_OF_HEADERS)
+        response = _read_response(connection, head, rest)
+    except TimeoutError:
+        text = f"{spec.name} did not answer within {timeout:g} s"
+        response = map_response(504, (("Content-Type", "text/plain; charset=utf-8"),), text.encode())
+    except OSError:
+        response = map_failure("the process exited before it responded")
+    return response, round((time.perf_counter() - started_at) * 1000, 3)
+
+
+def _read_response(connection: socket.socket, head: bytes, received: bytes) -> MappedResponse:
+    status_line, *lines = head.decode("latin-1").split("\r\n")
+    headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    length = int(dict(headers)["content-length"])
+    content = received + _receive_exactly(connection, length - len(received))
+    status = int(status_line.split(" ")[1])
+    if status == 500:  # noqa: PLR2004 - the worker's status for a handler that raised
+        return map_failure(content.decode(errors="replace"))
+    kept = [header for header in headers if header[0] != "content-length"]
+    return map_response(status, kept, content)
+
+
+def _receive_until(connection: socket.socket, delimiter: bytes) -> tuple[bytes, bytes]:
+    """Receive up to a delimiter; return the bytes before it and those received after it.
+
+    Raises:
+        ConnectionError: The connection closed before the delimiter.
+    """
+    buffer = b""
+    while delimiter not in buffer:
+        received = connection.recv(65536)
+        if not received:
+            raise ConnectionError("closed")
+        buffer += received
+    before, _, after = buffer.partition(delimiter)
+    return before, after
+
+
+def _receive_exactly(connection: socket.socket, size: int) -> bytes:
+    content = bytearray()
+    while len(content) < size:
+        received = connection.recv(size - len(content))
+        if not received:
+            raise ConnectionError("closed")
+        content += received
+    return bytes(content)
+
+
+def _wait_for_exit(child: subprocess.Popen[bytes]) -> None:
+    """Wait up to a second for the child to exit, since exit handlers may print lines too."""
+    try:
+        child.wait(timeout=1.0)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _read_lines(stream: IO[bytes] | None, on_line: Callable[[str], None]) -> None:
+    if stream is None:
+        return
+    with stream:
+        for line in stream:
+            on_line(line.decode(errors="replace").rstrip("\r\n"))
+
+
+def _route_for(spec: FunctionSpec, root: Path, environment: Mapping[str, str]) -> Route:
+    """Return the route that a deployment of the function would have; the environment is computed from it."""
+    return Route(
+        function_id="",
+        generation=0,
+        name=spec.name,
+        namespace_id="",
+        region="",
+        project_id="",
+        hosts=(),
+        path_prefix="",
+        runtime=spec.runtime,
+        language="Python",
+        interpreter=sys.executable,
+        code_dir=str(root),
+        handler=spec.handler,
+        memory=spec.memory,
+        cpu=0,
+        timeout=spec.timeout / _NANOSECONDS,
+        min_scale=0,
+        max_scale=1,
+        privacy=spec.privacy,
+        http_option=spec.http_option,
+        sandbox=spec.sandbox,
+        environment=dict(environment),
+    )

@@ -1,0 +1,472 @@
+"""Compares the declared settings, functions, crons, domains and triggers of a namespace with the live ones.
+
+The API treats null and absent fields as "unchanged". Settings are therefore always complete and compared as a
+whole: a setting removed from the code is compared, and written, as its documented default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+from msgspec import UnsetType
+
+from fnkit.contract.durations import parse_api_duration
+from fnkit.contract.enums import Status
+from fnkit.contract.platform import is_preload_enabled
+from fnkit.contract.resources import Cron, Domain, Function, Namespace, SecretHashedValue, Trigger
+from fnkit.contract.runtimes import find_runtime
+from fnkit.plan.model import (
+    Action,
+    AttachedResourceChange,
+    Change,
+    CronChange,
+    DomainChange,
+    FunctionChange,
+    FunctionConfig,
+    NamespaceConfig,
+    SecretDiff,
+    TriggerChange,
+    TriggerConfig,
+)
+from fnkit.plan.ownership import HASH_LENGTH, hash_parts, is_fnkit_tag, owned_hash, read_ownership
+from fnkit.plan.state import (
+    AttachedResources,
+    DesiredCron,
+    DesiredFunction,
+    DesiredTrigger,
+    ObservedState,
+    SecretMatches,
+)
+
+__all__ = [
+    "code_reason",
+    "delete_function",
+    "diff_secrets",
+    "function_differences",
+    "merge_tags",
+    "namespace_differences",
+    "new_attached_resources",
+    "plan_attached_resources",
+    "plan_function",
+    "secret_differences",
+]
+
+DeclaredT = TypeVar("DeclaredT")
+LiveT = TypeVar("LiveT", Cron, Domain, Trigger)
+
+_MAX_FILES_SHOWN: Final = 3
+
+
+def new_attached_resources(wanted: DesiredFunction) -> list[AttachedResourceChange]:
+    """Return the changes that create all resources of a function that does not exist yet."""
+    new = ("new",)
+    return [
+        *(_cron_change(Action.CREATE, wanted.name, cron, None, new) for cron in wanted.crons),
+        *(_domain_change(Action.CREATE, wanted.name, hostname, None, new) for hostname in wanted.domains),
+        *(_trigger_change(Action.CREATE, wanted.name, trigger, None, new) for trigger in wanted.triggers),
+    ]
+
+
+def plan_attached_resources(
+    wanted: DesiredFunction, live: Function, live_resources: AttachedResources
+) -> tuple[list[AttachedResourceChange], list[str]]:
+    """Compare the declared resources of a function with the live ones.
+
+    These resources have no tags. The function's own tags record a hash of each one that fnkit created
+    (``fnkit.plan.ownership``). A live resource with a declared name is taken to be the declared one; one that is
+    recorded and no longer declared is deleted; any other is foreign.
+
+    Returns:
+        The changes, and descriptions of the foreign resources.
+    """
+    name, owned = wanted.name, read_ownership(live.tags).owned_hashes
+    privacy_changes = live.privacy != wanted.settings.privacy
+    crons = _match_by_name(
+        ("cron", name, owned),
+        {cron.name: cron for cron in wanted.crons},
+        live_resources.crons,
+        compare=lambda cron, one: _compare_cron(name, cron, one),
+        create=lambda cron: _cron_change(Action.CREATE, name, cron, None, ("new",)),
+        delete=lambda one, why: CronChange(
+            action=Action.DELETE, function=name, name=one.name or "", id=one.id, reasons=(why,)
+        ),
+    )
+    domains = _match_by_name(
+        ("domain", name, owned),
+        {hostname: hostname for hostname in wanted.domains},
+        live_resources.domains,
+        compare=lambda hostname, one: _compare_domain(name, hostname, one),
+        create=lambda hostname: _domain_change(Action.CREATE, name, hostname, None, ("new",)),
+        delete=lambda one, why: _domain_change(Action.DELETE, name, one.hostname, one.id, (why,)),
+    )
+    triggers = _match_by_name(
+        ("trigger", name, owned),
+        {trigger.name: trigger for trigger in wanted.triggers},
+        live_resources.triggers,
+        compare=lambda trigger, one: _compare_trigger(name, trigger, one, privacy_changes=privacy_changes),
+        create=lambda trigger: _trigger_change(Action.CREATE, name, trigger, None, ("new",)),
+        delete=lambda one, why: TriggerChange(
+            action=Action.DELETE, function=name, name=one.name, id=one.id, reasons=(why,)
+        ),
+    )
+    changes = [change for kind in (crons, domains, triggers) for change in kind[0]]
+    return changes, [stranger for kind in (crons, domains, triggers) for stranger in kind[1]]
+
+
+def _match_by_name(
+    scope: tuple[str, str, frozenset[str]],
+    declared: Mapping[str, DeclaredT],
+    live: Iterable[LiveT],
+    *,
+    compare: Callable[[DeclaredT, LiveT], AttachedResourceChange],
+    create: Callable[[DeclaredT], AttachedResourceChange],
+    delete: Callable[[LiveT, str], AttachedResourceChange],
+) -> tuple[list[AttachedResourceChange], list[str]]:
+    """Pair declared and live resources by name.
+
+    Names are not unique in the API. Of several live resources with one name the first is kept and the others, left
+    over from an interrupted deploy, are deleted.
+    """
+    kind, function, owned = scope
+    matched: set[str] = set()
+    changes: list[AttachedResourceChange] = []
+    foreign: list[str] = []
+    for one in live:
+        name = _resource_name(one)
+        if one.status == Status.DELETING:
+            continue
+        if name in declared and name not in matched:
+            matched.add(name)
+            changes.append(compare(declared[name], one))
+        elif name in declared:
+            changes.append(delete(one, "duplicate name"))
+        elif owned_hash(kind, name) in owned:
+            changes.append(delete(one, "no longer in the code"))
+        else:
+            foreign.append(f"{kind} {name or one.id} of {function}")
+    changes += [create(item) for name, item in declared.items() if name not in matched]
+    return changes, foreign
+
+
+def _resource_name(one: Cron | Domain | Trigger) -> str:
+    return one.hostname if isinstance(one, Domain) else one.name or ""
+
+
+def _compare_cron(function: str, wanted: DesiredCron, live: Cron) -> CronChange:
+    reasons = []
+    if live.schedule != wanted.schedule:
+        reasons.append(f"schedule {live.schedule} → {wanted.schedule}")
+    if live.args != dict(wanted.args):
+        reasons.append("args")
+    if live.status == Status.ERROR:
+        reasons.append("status is error")
+    action = Action.UPDATE if reasons else Action.KEEP
+    return _cron_change(action, function, wanted, live.id, tuple(reasons))
+
+
+def _compare_domain(function: str, hostname: str, live: Domain) -> DomainChange:
+    if live.status == Status.ERROR:
+        reason = f"status is error: {live.error_message or 'no reason given'}"
+        return _domain_change(Action.REPLACE, function, hostname, live.id, (reason,))
+    return _domain_change(Action.KEEP, function, hostname, live.id, ())
+
+
+def _compare_trigger(
+    function: str, wanted: DesiredTrigger, live: Trigger, *, privacy_changes: bool
+) -> TriggerChange:
+    """Compare a trigger.
+
+    The API cannot change a trigger's source, and a trigger stops working when its function's privacy changes. Both
+    need a replacement.
+    """
+    live_settings = _live_trigger_config(live)
+    if live_settings is None or (
+        live_settings.source,
+        live_settings.address,
+        live_settings.account,
+        live_settings.project_id,
+        live_settings.region,
+    ) != (
+        wanted.settings.source,
+        wanted.settings.address,
+        wanted.settings.account,
+        wanted.settings.project_id,
+        wanted.settings.region,
+    ):
+        reason = f"its source changes to {wanted.settings.address}"
+        return _trigger_change(Action.REPLACE, function, wanted, live.id, (reason,))
+    if privacy_changes:
+        return _trigger_change(Action.REPLACE, function, wanted, live.id, ("its function's privacy changes",))
+    if live_settings.description != wanted.settings.description:
+        return _trigger_change(Action.UPDATE, function, wanted, live.id, ("description",))
+    return _trigger_change(Action.KEEP, function, wanted, live.id, ())
+
+
+def _live_trigger_config(live: Trigger) -> TriggerConfig | None:
+    """Return the settings of a live trigger; ``None`` for a kind of source that projects cannot declare."""
+    queue, nats = live.scw_sqs_config, live.scw_nats_config
+    if queue is not None and not isinstance(queue, UnsetType):
+        return TriggerConfig(
+            source="sqs",
+            address=queue.queue,
+            description=live.description,
+            account="",
+            project_id=queue.mnq_project_id,
+            region=queue.mnq_region,
+        )
+    if nats is not None and not isinstance(nats, UnsetType):
+        return TriggerConfig(
+            source="nats",
+            address=nats.subject,
+            description=live.description,
+            account=nats.mnq_nats_account_id,
+            project_id=nats.mnq_project_id,
+            region=nats.mnq_region,
+        )
+    return None
+
+
+def _cron_change(
+    action: Action, function: str, cron: DesiredCron, cron_id: str | None, reasons: tuple[str, ...]
+) -> CronChange:
+    return CronChange(
+        action=action,
+        function=function,
+        name=cron.name,
+        id=cron_id,
+        reasons=reasons,
+        schedule=cron.schedule,
+        args=dict(cron.args),
+    )
+
+
+def _domain_change(
+    action: Action, function: str, hostname: str, domain_id: str | None, reasons: tuple[str, ...]
+) -> DomainChange:
+    return DomainChange(action=action, function=function, name=hostname, id=domain_id, reasons=reasons)
+
+
+def _trigger_change(
+    action: Action, function: str, trigger: DesiredTrigger, trigger_id: str | None, reasons: tuple[str, ...]
+) -> TriggerChange:
+    return TriggerChange(
+        action=action,
+        function=function,
+        name=trigger.name,
+        id=trigger_id,
+        reasons=reasons,
+        settings=trigger.settings,
+    )
+
+
+def code_reason(deployed: Sequence[tuple[str, str]] | None, wanted: Sequence[tuple[str, str]]) -> str:
+    """Return why the code is deployed again.
+
+    Names the changed files if this machine has a record of the deployed slice; ``deployed`` is ``None`` otherwise.
+    """
+    if deployed is None:
+        return "code"
+    before, after = dict(deployed), dict(wanted)
+    names = [
+        f"{path} {'added' if path not in before else 'removed' if path not in after else 'changed'}"
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
+    if not names:
+        return "code: its dependencies, runtime or handler"
+    more = len(names) - _MAX_FILES_SHOWN
+    return "code: " + ", ".join(names[:_MAX_FILES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def function_differences(live: Function, wanted: FunctionConfig) -> list[str]:
+    """Return one entry for each differing setting, for example ``memory 128 → 256``."""
+    pairs: list[tuple[str, object, object]] = [
+        ("runtime", live.runtime, wanted.runtime),
+        ("handler", live.handler, wanted.handler),
+        ("memory", live.memory_limit, wanted.memory),
+        ("min_scale", live.min_scale, wanted.min_scale),
+        ("max_scale", live.max_scale, wanted.max_scale),
+        ("timeout", _duration_seconds(live.timeout), _duration_seconds(wanted.timeout)),
+        ("privacy", live.privacy, wanted.privacy),
+        ("http_option", live.http_option, wanted.http_option),
+        ("sandbox", live.sandbox, wanted.sandbox),
+        ("private_network_id", live.private_network_id or "", wanted.private_network_id),
+    ]
+    reasons = [f"{name} {_format_value(old)} → {_format_value(new)}" for name, old, new in pairs if old != new]
+    if (live.description or "") != wanted.description:
+        reasons.append("description")
+    return reasons + _environment_differences(live.environment_variables, wanted.environment)
+
+
+def namespace_differences(live: Namespace, wanted: NamespaceConfig) -> list[str]:
+    """Return one entry for each differing setting."""
+    reasons = ["description"] if (live.description or "") != wanted.description else []
+    return reasons + _environment_differences(live.environment_variables, wanted.environment)
+
+
+def merge_tags(live: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return the tags to write: the wanted ones, and live tags that others added.
+
+    A live tag that the code declared earlier is recorded among the owned hashes; when the code no longer declares
+    it, it is removed. ``fnkit.code`` and ``fnkit.links`` are added when the plan is applied.
+    """
+    once_declared = read_ownership(live).owned_hashes
+    kept = [
+        tag
+        for tag in live
+        if not is_fnkit_tag(tag) and tag not in wanted and owned_hash("tag", tag) not in once_declared
+    ]
+    return (*wanted, *kept)
+
+
+def diff_secrets(
+    live: Iterable[SecretHashedValue], wanted: Iterable[str], secret_matches: SecretMatches
+) -> SecretDiff:
+    """Return the secrets to write (new, or with another value) and to remove, sorted by name."""
+    hashes = {secret.key: secret.hashed_value for secret in live}
+    names = set(wanted)
+    write = [name for name in names if name not in hashes or not secret_matches.matches(hashes[name], name)]
+    return SecretDiff(write=tuple(sorted(write)), remove=tuple(sorted(set(hashes) - names)))
+
+
+def secret_differences(live: Iterable[SecretHashedValue], changes: SecretDiff) -> list[str]:
+    """Describe changes of secrets by name, never by value."""
+    known = {secret.key for secret in live}
+    written = [f"secret {name} {'changed' if name in known else 'added'}" for name in changes.write]
+    return written + [f"secret {name} removed" for name in changes.remove]
+
+
+def _environment_differences(live: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    reasons = []
+    for name in sorted(live.keys() | wanted.keys()):
+        if name not in live:
+            reasons.append(f"variable {name} added")
+        elif name not in wanted:
+            reasons.append(f"variable {name} removed")
+        elif live[name] != wanted[name]:
+            reasons.append(f"variable {name} changed")
+    return reasons
+
+
+def _duration_seconds(duration: str | None) -> object:
+    """Return a duration as a number of seconds, so that ``10.000000000s`` equals ``10s``."""
+    nanoseconds = parse_api_duration(duration or "")
+    return duration if nanoseconds is None else nanoseconds / 10**9
+
+
+def _format_value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}s"
+    return str(value) or "none"
+
+
+def plan_function(
+    wanted: DesiredFunction, observed: ObservedState, secret_matches: SecretMatches
+) -> tuple[list[Change], list[str]]:
+    """Compare one function with its live counterpart.
+
+    Returns:
+        The changes, the function's own first, and descriptions of foreign resources attached to the function.
+    """
+    live = observed.find_function(wanted.name)
+    if live is None:
+        return _creation_changes(wanted, Action.CREATE, ("new",)), []
+    if _runtime_language(live.runtime) != _runtime_language(wanted.settings.runtime):
+        reason = f"runtime {live.runtime} → {wanted.settings.runtime}: a function cannot change its language"
+        return _creation_changes(wanted, Action.REPLACE, (reason,), live), []
+    found = observed.attached_resources.get(live.id)
+    children, foreign = ([], []) if found is None else plan_attached_resources(wanted, live, found)
+    secrets = diff_secrets(live.secret_environment_variables, wanted.secrets, secret_matches)
+    tags = merge_tags(live.tags, wanted.tags)
+    deployed = read_ownership(live.tags).code_digest
+    code_changed = deployed != wanted.code
+    reasons = [code_reason(observed.deployed_slices.get(deployed or ""), wanted.files)] if code_changed else []
+    reasons += _change_reasons(wanted, live, secrets, tags)
+    if not reasons and _resource_hash_differs(wanted, live, children):
+        reasons.append(f"its {_changed_kinds(children) or 'resources'} change")
+    change = FunctionChange(
+        action=Action.UPDATE if reasons else Action.KEEP,
+        name=wanted.name,
+        id=live.id,
+        reasons=tuple(reasons),
+        settings=wanted.settings,
+        secrets=secrets,
+        tags=tags,
+        code=wanted.code,
+        archive=wanted.archive if code_changed or live.status != Status.READY else None,
+        declared=wanted.declared_hash,
+        live_links=read_ownership(live.tags).live_hash if found is None else None,
+    )
+    return [change, *children], foreign
+
+
+def delete_function(live: Function, reason: str) -> FunctionChange:
+    """Return the deletion of a live function. The API deletes its crons, domains and triggers with it."""
+    return FunctionChange(action=Action.DELETE, name=live.name, id=live.id, reasons=(reason,))
+
+
+def _creation_changes(
+    wanted: DesiredFunction, action: Action, reasons: tuple[str, ...], live: Function | None = None
+) -> list[Change]:
+    function = FunctionChange(
+        action=action,
+        name=wanted.name,
+        id=live.id if live else None,
+        reasons=reasons,
+        settings=wanted.settings,
+        secrets=SecretDiff(write=tuple(sorted(wanted.secrets))),
+        tags=merge_tags(live.tags, wanted.tags) if live else wanted.tags,
+        code=wanted.code,
+        archive=wanted.archive,
+        declared=wanted.declared_hash,
+    )
+    return [function, *new_attached_resources(wanted)]
+
+
+def _change_reasons(
+    wanted: DesiredFunction,
+    live: Function,
+    secrets: SecretDiff,
+    tags: tuple[str, ...],
+) -> list[str]:
+    reasons = function_differences(live, wanted.settings)
+    reasons += secret_differences(live.secret_environment_variables, secrets)
+    # fnkit's own tags are rewritten with any other change. They are no reason for an update by themselves.
+    if {tag for tag in tags if not is_fnkit_tag(tag)} != {tag for tag in live.tags if not is_fnkit_tag(tag)}:
+        reasons.append("tags")
+    if is_preload_enabled(tags) != is_preload_enabled(live.tags):
+        reasons.append(f"preload {'off' if is_preload_enabled(live.tags) else 'on'}")
+    if live.status != Status.READY:
+        reasons.append(f"status is {live.status}" + (f": {live.error_message}" if live.error_message else ""))
+    return reasons
+
+
+def _resource_hash_differs(
+    wanted: DesiredFunction, live: Function, resource_changes: list[AttachedResourceChange]
+) -> bool:
+    """Return whether ``fnkit.links`` must be rewritten: a resource changes, or was recreated outside fnkit.
+
+    A recreated resource has another id, so the live half of the recorded hash no longer matches. This is only
+    checked when the resources were fetched (``changes`` is not empty).
+    """
+    links = read_ownership(live.tags).resource_hash
+    if links is None or links[:HASH_LENGTH] != wanted.declared_hash:
+        return True
+    if any(change.action is not Action.KEEP for change in resource_changes):
+        return True
+    ids = sorted(change.id for change in resource_changes if change.id is not None)
+    return bool(resource_changes) and links[HASH_LENGTH:] != hash_parts(ids)
+
+
+def _changed_kinds(resource_changes: list[AttachedResourceChange]) -> str:
+    """Name the kinds of resources that change, for example ``crons and domains``."""
+    changed = {
+        f"{change.__struct_config__.tag}s" for change in resource_changes if change.action is not Action.KEEP
+    }
+    return " and ".join(sorted(changed))
+
+
+def _runtime_language(runtime: str) -> str:
+    row = find_runtime(runtime)
+    return row.language if row else runtime.rstrip("0123456789")

@@ -1,0 +1,81 @@
+"""Hostnames, paths and URLs under which functions and the platform are reachable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from fnkit.platform.model.settings import DataLayout, ProcessSettings
+
+__all__ = [
+    "ca_certificate",
+    "default_hostnames",
+    "domain_name",
+    "gateway_tls_url",
+    "gateway_url",
+    "is_default_hostname",
+    "path_prefix",
+    "registry_endpoint",
+]
+
+_SCALEWAY_SUFFIX: Final = "scw.cloud"
+
+
+def gateway_url(settings: ProcessSettings) -> str:
+    """Return the gateway's HTTP URL without a trailing slash."""
+    return _build_url("http", settings.host, settings.gateway_port)
+
+
+def gateway_tls_url(settings: ProcessSettings) -> str:
+    """Return the gateway's HTTPS URL without a trailing slash, empty if TLS is disabled."""
+    return _build_url("https", settings.host, settings.tls_port) if settings.tls_port else ""
+
+
+def ca_certificate(settings: ProcessSettings) -> str:
+    """Return the certificate of the local CA in PEM, empty if TLS is disabled or the file is missing."""
+    try:
+        return (
+            DataLayout(Path(settings.data_dir)).ca_certificate_file.read_text("ascii") if settings.tls_port else ""
+        )
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _build_url(scheme: str, host: str, port: int) -> str:
+    """Build a URL. Replace an address that means "all interfaces", which clients cannot call, with loopback."""
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  (not bound here)
+    return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
+
+
+def domain_name(host_label: str, region: str, suffix: str) -> str:
+    """Return ``<label>-<name>.functions.fnc.<region>.<suffix>``, the format recorded from the real API."""
+    return f"{host_label}.functions.fnc.{region}.{suffix}"
+
+
+def default_hostnames(host_label: str, region: str, suffix: str) -> tuple[str, ...]:
+    """Return a function's default hostnames: with the platform's suffix and with Scaleway's.
+
+    The gateway accepts both, so that a client that expects Scaleway's name can call the platform.
+    """
+    names = (domain_name(host_label, region, suffix), domain_name(host_label, region, _SCALEWAY_SUFFIX))
+    return tuple(dict.fromkeys(name.lower() for name in names))
+
+
+def is_default_hostname(name: str, region: str, suffix: str) -> bool:
+    """Return whether a hostname has the form of a default hostname of the region, with either suffix.
+
+    >>> is_default_hostname("a-b.functions.fnc.fr-par.localhost", "fr-par", "localhost"), is_default_hostname("b.org", "fr-par", "x")
+    (True, False)
+    """
+    return name.endswith(tuple(f".functions.fnc.{region}.{end}".lower() for end in (suffix, _SCALEWAY_SUFFIX)))
+
+
+def path_prefix(region: str, namespace: str, function: str) -> str:
+    """Return the path under which the gateway serves a function: ``/<region>/<namespace>/<function>``, encoded."""
+    return f"/{region}/{quote(namespace, safe='')}/{function}"
+
+
+def registry_endpoint(label: str, region: str) -> str:
+    """Return ``rg.<region>.scw.cloud/funcscw<label>``, the format recorded from the real API."""
+    return f"rg.{region}.{_SCALEWAY_SUFFIX}/funcscw{label}"

@@ -1,0 +1,197 @@
+"""fnkit's own routes beside the Functions API: health, platform information, clock, keys, archives, deliveries.
+
+Signed URLs authorize uploads and downloads of archives; health and metadata are public; everything else needs an
+API key. Only the root key may manage API keys. A delivery has the permissions of its cron or trigger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from fnkit.contract.deliveries import ReplayRequest
+from fnkit.contract.limits import REGIONS
+from fnkit.contract.platform import (
+    API_KEYS_PATH,
+    DEFAULT_NATS_ACCOUNT,
+    ApiKey,
+    ApiKeyList,
+    CreateApiKey,
+    PlatformInfo,
+)
+from fnkit.platform.control.addresses import ca_certificate, gateway_tls_url, gateway_url
+from fnkit.platform.control.api.http import (
+    ApiRequest,
+    json_response,
+    read_body,
+    request_principal,
+    response_headers,
+)
+from fnkit.platform.control.control_plane import ControlPlane
+from fnkit.platform.control.errors import ControlError, invalid
+from fnkit.platform.control.resources.access import AccessScope, resource_name
+
+__all__ = [
+    "API_KEY_PATH",
+    "ARCHIVE_PATH",
+    "CLOCK_PATH",
+    "DELIVERY_ROUTES",
+    "HEALTH_PATH",
+    "METADATA_PATH",
+    "advance_clock",
+    "create_key",
+    "delete_key",
+    "download_archive",
+    "get_health",
+    "get_metadata",
+    "get_platform",
+    "list_keys",
+    "upload_archive",
+]
+
+ARCHIVE_PATH: Final = "/uploads/function-{id}.zip"
+
+RouteHandler: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
+_EVENT_SOURCE_KINDS: Final = ("crons", "triggers")
+_REGION_PREFIX: Final = "/fnkit/v1/regions/{region}"
+
+API_KEY_PATH: Final = API_KEYS_PATH + "/{access_key}"
+_API_KEYS: Final = "api_keys"
+
+HEALTH_PATH: Final = "/healthz"
+METADATA_PATH: Final = "/metadata"
+CLOCK_PATH: Final = "/fnkit/v1/clock"
+_MAX_ADVANCE: Final = 10 * 366 * 24 * 3600
+
+
+async def upload_archive(plane: ControlPlane, request: Request) -> Response:
+    """Store an uploaded archive. Like the real API, return 200, an empty body and an ``Etag``; ignore headers."""
+    blob = await plane.uploads.receive(request.path_params["id"].lower(), request.query_params, request.stream())
+    return Response(None, 200, {**response_headers(), "Etag": f'"{blob.md5}"'})
+
+
+async def download_archive(plane: ControlPlane, request: Request) -> Response:
+    """Return the last complete upload."""
+    file = plane.uploads.archive_path(request.path_params["id"].lower(), request.query_params)
+    return FileResponse(file, headers=response_headers(), media_type="application/octet-stream")
+
+
+async def _list_deliveries(plane: ControlPlane, request: Request) -> object:
+    api_request = _delivery_request(plane, request)
+    return plane.history.page(api_request.region, api_request.kind, api_request.id, api_request.query)
+
+
+async def _get_delivery(plane: ControlPlane, request: Request) -> object:
+    api_request = _delivery_request(plane, request)
+    return plane.history.get(
+        api_request.region, api_request.kind, api_request.id, str(request.path_params["delivery"]).lower()
+    )
+
+
+async def _replay_deliveries(plane: ControlPlane, request: Request) -> object:
+    api_request = _delivery_request(plane, request, is_write=True)
+    return plane.history.replay(
+        api_request.region, api_request.kind, api_request.id, await api_request.body(ReplayRequest)
+    )
+
+
+async def _fire_cron(plane: ControlPlane, request: Request) -> object:
+    api_request = _delivery_request(plane, request, is_write=True)
+    return plane.history.fire(api_request.region, api_request.id)
+
+
+def _delivery_request(plane: ControlPlane, request: Request, *, is_write: bool = False) -> ApiRequest:
+    region = str(request.path_params["region"])
+    if region not in REGIONS:
+        raise ControlError(404, f"unknown region {region[:64]!r}")
+    caller, kind = request_principal(request), request.url.path.split("/")[5]
+    if is_write:
+        caller.require_write(resource_name(kind))
+    return ApiRequest(request, kind, AccessScope(plane.context.store, caller))
+
+
+DELIVERY_ROUTES: Final[tuple[tuple[str, str, RouteHandler], ...]] = (
+    *(("GET", f"{_REGION_PREFIX}/{kind}/{{id}}/deliveries", _list_deliveries) for kind in _EVENT_SOURCE_KINDS),
+    *(
+        ("GET", f"{_REGION_PREFIX}/{kind}/{{id}}/deliveries/{{delivery}}", _get_delivery)
+        for kind in _EVENT_SOURCE_KINDS
+    ),
+    *(("POST", f"{_REGION_PREFIX}/{kind}/{{id}}/replay", _replay_deliveries) for kind in _EVENT_SOURCE_KINDS),
+    ("GET", f"{_REGION_PREFIX}/crons/{{id}}/history", _list_deliveries),
+    ("POST", f"{_REGION_PREFIX}/crons/{{id}}/fire", _fire_cron),
+)
+"""Method, path and handler of each route. ``history`` is an older name of a cron's deliveries."""
+
+
+async def create_key(plane: ControlPlane, request: Request) -> ApiKey:
+    """Create an API key; its secret is returned only by this call."""
+    request_principal(request).require_root("write", _API_KEYS)
+    return await plane.api_keys.create(await read_body(request, CreateApiKey))
+
+
+async def list_keys(plane: ControlPlane, request: Request) -> ApiKeyList:
+    """List the API keys, without their secrets."""
+    request_principal(request).require_root("read", _API_KEYS)
+    return plane.api_keys.list()
+
+
+async def delete_key(plane: ControlPlane, request: Request) -> ApiKey:
+    """Delete an API key."""
+    request_principal(request).require_root("write", _API_KEYS)
+    return await plane.api_keys.delete(str(request.path_params["access_key"]))
+
+
+class _AdvanceClock(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of ``POST /fnkit/v1/clock``: by how many seconds to advance the platform's clock."""
+
+    advance: float
+
+
+async def get_health(plane: ControlPlane, _request: Request) -> Response:
+    """Return 200 once the data plane is connected and has reached every ``min_scale``, otherwise 503."""
+    link = plane.link
+    data_plane = "ready" if link.healthy else "starting" if link.connected else "absent"
+    body = {"status": "ok" if link.healthy else "starting", "control": "ready", "data_plane": data_plane}
+    if not link.healthy:
+        body["message"] = "the data plane is not ready yet"
+    if link.isolation is not None:
+        body["isolation"] = link.isolation
+    return json_response(body, 200 if link.healthy else 503)
+
+
+async def get_metadata(_plane: ControlPlane, _request: Request) -> Response:
+    """Return the metadata from which Scaleway's Go SDK builds resource names (``srn://``).
+
+    The values are those of the SDK's own tests. The SDK requests them for every object until a request succeeds.
+    """
+    return json_response({"platform": "external", "partition": "scw", "domain": "scw.eu"}, 200)
+
+
+async def get_platform(plane: ControlPlane, request: Request) -> PlatformInfo:
+    """Return the platform information that a deploy needs, in a single response."""
+    settings = plane.context.settings
+    return PlatformInfo(
+        version=plane.version,
+        gateway_url=gateway_url(settings),
+        gateway_tls_url=gateway_tls_url(settings),
+        ca_certificate=await asyncio.to_thread(ca_certificate, settings),
+        nats_account=DEFAULT_NATS_ACCOUNT,
+        now=plane.context.clock.now(),
+        triggers=plane.list_trigger_states() if request_principal(request).project_id is None else [],
+        targets=await asyncio.to_thread(plane.toolchains.targets),
+    )
+
+
+async def advance_clock(plane: ControlPlane, request: Request) -> dict[str, float]:
+    """Advance the clock, and return after every scheduled run that became due has started."""
+    request_principal(request).require_unscoped("write", "platform_clock")
+    body = await read_body(request, _AdvanceClock)
+    if not (math.isfinite(body.advance) and 0 <= body.advance <= _MAX_ADVANCE):
+        raise invalid("advance", f"must be between 0 and {_MAX_ADVANCE} seconds")
+    return {"now": await plane.advance(body.advance)}

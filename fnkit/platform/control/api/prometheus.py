@@ -1,0 +1,100 @@
+"""``GET /metrics`` for Prometheus: the metrics of the platform and its functions; see ``docs/metrics.md``.
+
+It needs no API key on a loopback address. Gathering asks the data plane once; rendering runs in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from fnkit.platform.control.control_plane import ControlPlane
+from fnkit.platform.control.counters import ControlCounters
+from fnkit.platform.control.errors import unauthenticated
+from fnkit.platform.control.metrics import PlatformMetrics, collect
+
+__all__ = ["SCRAPE_PATH", "get_metrics", "with_request_metrics"]
+
+SCRAPE_PATH: Final = "/metrics"
+_BEARER_SCHEME: Final = "bearer "
+# Starlette names a route without a name after its function, and the wrappers of the application are all "endpoint".
+_DEFAULT_ROUTE_NAME: Final = "endpoint"
+
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+async def get_metrics(plane: ControlPlane, request: Request) -> Response:
+    """Return the metrics.
+
+    Raises:
+        ControlError: Other hosts can reach the platform, and the API key is missing, invalid or of one project.
+    """
+    if not _is_loopback(plane.context.settings.host):
+        _require_key(plane, request)
+    measurements = await collect(plane.context, plane.link, plane.version)
+    accept, encoding = (request.headers.get(name, "") for name in ("accept", "accept-encoding"))
+    body, headers = await asyncio.to_thread(_render_lazily, measurements, accept, encoding)
+    return Response(body, headers=headers)
+
+
+def _render_lazily(measurements: PlatformMetrics, accept: str, encoding: str) -> tuple[bytes, dict[str, str]]:
+    # prometheus_client takes 45 ms to import, which a platform that is never scraped should not pay.
+    from fnkit.platform.control.api.prometheus_metrics import render_exposition
+
+    return render_exposition(measurements, accept, encoding)
+
+
+def _require_key(plane: ControlPlane, request: Request) -> None:
+    secret = request.headers.get("x-auth-token", "")
+    authorization = request.headers.get("authorization", "")
+    if not secret and authorization.lower().startswith(_BEARER_SCHEME):
+        secret = authorization[len(_BEARER_SCHEME) :].strip()
+    caller = plane.api_keys.authenticate(secret.encode("latin-1", "replace"))
+    if caller is None:
+        raise unauthenticated()
+    caller.require_unscoped("read", "metrics")
+
+
+def _is_loopback(host: str) -> bool:
+    """Return whether an address, or every address that a host name resolves to, is a loopback address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        pass
+    try:
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in addresses)
+
+
+def with_request_metrics(route: BaseRoute, meter: ControlCounters) -> BaseRoute:
+    """Wrap an HTTP route so that its requests are counted; return other routes (WebSockets) unchanged."""
+    if not isinstance(route, Route):
+        return route
+    endpoint: Endpoint = route.endpoint
+    operation = route.path if route.name == _DEFAULT_ROUTE_NAME else route.name
+
+    async def counted(request: Request) -> Response:
+        started_at = time.monotonic()
+        status = 500  # counted for an exception that no handler turned into a response
+        try:
+            response = await endpoint(request)
+            status = response.status_code
+        except HTTPException as error:
+            status = error.status_code
+            raise
+        finally:
+            meter.count_request(operation, status, time.monotonic() - started_at)
+        return response
+
+    return Route(route.path, counted, methods=sorted(route.methods or ()), name=route.name)

@@ -1,0 +1,92 @@
+"""Removal of directories and archives that are no longer needed, once nothing can still be reading them."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Final
+
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.model.records import FunctionRecord
+
+__all__ = ["GarbageCollector"]
+
+ORPHAN_DELAY_SECONDS: Final = 300.0
+"""Seconds of real time between startup and the removal of directories that no function refers to.
+
+A data plane of an earlier run may still serve requests from them.
+"""
+
+
+class GarbageCollector:
+    """Removes built code, logs and archives.
+
+    Instances that still handle a request may import modules lazily, so code is only removed after a delay.
+    """
+
+    def __init__(self, context: ControlContext) -> None:
+        self._context = context
+
+    def remove(self, path: Path) -> None:
+        """Remove a directory in the background."""
+        self._context.tasks.start(
+            asyncio.to_thread(shutil.rmtree, path, ignore_errors=True), f"removal of {path.name}"
+        )
+
+    def remove_later(self, path: str, seconds: float) -> None:
+        """Remove a directory in the background after a delay.
+
+        Args:
+            path: The directory.
+            seconds: The delay in seconds of real time: the longest time that a request in progress may still take.
+        """
+
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+        self._context.tasks.start(wait(), f"removal of {Path(path).name}")
+
+    def remove_archive(self, sha256: str | None) -> None:
+        """Remove an archive unless a function still refers to it.
+
+        Args:
+            sha256: The archive, or ``None`` to do nothing.
+        """
+        if sha256 is not None and not self._context.store.functions.count({"archive": sha256}):
+            self._context.blobs.remove(sha256)
+
+    def remove_old_builds(self, record: FunctionRecord, kept_path: str | None, seconds: float) -> None:
+        """Remove the function's builds up to its current generation in the background after a delay.
+
+        Args:
+            record: The function.
+            kept: The directory to keep, or ``None``.
+            seconds: The delay in seconds of real time.
+        """
+
+        def remove() -> None:
+            for folder in self._context.layout.deployments_dir.glob(f"{record.id}-*"):
+                number = folder.name.rpartition("-")[2]
+                if str(folder) != kept_path and number.isdecimal() and int(number) <= record.generation:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(remove)
+
+        self._context.tasks.start(wait(), f"removal of older code of {record.id}")
+
+    def collect(self) -> None:
+        """Remove unreferenced archives and incomplete builds, and later unreferenced builds. Call at startup."""
+        store, layout = self._context.store, self._context.layout
+        layout.deployments_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        for sha256 in self._context.blobs.hashes():
+            self.remove_archive(sha256)
+        serving = {record.serving.code for record in store.functions.all(serving=1) if record.serving}
+        for folder in layout.deployments_dir.iterdir():
+            if folder.name.startswith("."):
+                self.remove(folder)
+            elif str(folder) not in serving:
+                self.remove_later(str(folder), ORPHAN_DELAY_SECONDS)

@@ -1,0 +1,238 @@
+"""The control plane: construction of its parts, and their startup, recovery and shutdown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.enums import Status
+from fnkit.contract.platform import TriggerStatus
+from fnkit.platform.control.cleanup import GarbageCollector
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.data_plane_link import DataPlaneLink
+from fnkit.platform.control.deployments.deployments import Deployments
+from fnkit.platform.control.deployments.routes import serving_routes
+from fnkit.platform.control.deployments.toolchains import Toolchains
+from fnkit.platform.control.events.delivery_log import DeliveryLog
+from fnkit.platform.control.events.firing import CronState
+from fnkit.platform.control.events.history import DeliveryHistory
+from fnkit.platform.control.logs.query import LogQueries
+from fnkit.platform.control.resources.access import ApiKeyRegistry
+from fnkit.platform.control.resources.archives import Uploads
+from fnkit.platform.control.resources.crons import Crons
+from fnkit.platform.control.resources.domains import DnsVerifier, Domains
+from fnkit.platform.control.resources.functions import Functions
+from fnkit.platform.control.resources.namespaces import Namespaces
+from fnkit.platform.control.resources.token_key import SigningKeyStore
+from fnkit.platform.control.resources.tokens import Tokens
+from fnkit.platform.control.resources.triggers import Triggers, TriggerSourceFactory
+from fnkit.platform.control.secrets import SecretStore
+from fnkit.platform.control.store.api_keys import ApiKeyFile
+from fnkit.platform.control.store.blobs import BlobStore
+from fnkit.platform.control.store.database import Store
+from fnkit.platform.control.store.vault import Vault
+from fnkit.platform.model.clock import VirtualClock
+from fnkit.platform.model.records import Deployment
+from fnkit.platform.model.routing import AcceptedCredentials, ClockState
+from fnkit.platform.model.settings import DataLayout, ProcessSettings
+
+__all__ = ["ControlPlane", "build_control_plane"]
+
+FUNCTION_UIDS: Final = range(40_000, 60_000)
+"""User ids of instances if the platform runs as root.
+
+They lie below the ids that Debian reserves from 60000, and far above the first user accounts, which start at 1000
+(https://www.debian.org/doc/debian-policy/ch-opersys.html#uid-and-gid-classes).
+"""
+
+CLOCK_KEY: Final = "clock"
+
+
+async def _noop() -> None:
+    """Do nothing."""
+
+
+@dataclass(slots=True)
+class ControlPlane:
+    """The parts of the control plane. The API serves its operations; the control process opens and closes it.
+
+    Attributes:
+        on_clock_moved: Starts everything that became due because the clock was moved.
+        list_trigger_states: Returns the state of each trigger's connection to its broker.
+    """
+
+    context: ControlContext
+    clock: VirtualClock
+    link: DataPlaneLink
+    toolchains: Toolchains
+    namespaces: Namespaces
+    functions: Functions
+    crons: Crons
+    cron_state: CronState
+    delivery_log: DeliveryLog
+    history: DeliveryHistory
+    domains: Domains
+    tokens: Tokens
+    api_keys: ApiKeyRegistry
+    triggers: Triggers
+    uploads: Uploads
+    deployments: Deployments
+    garbage_collector: GarbageCollector
+    dns_verifier: DnsVerifier
+    signing_keys: SigningKeyStore
+    logs: LogQueries
+    on_clock_moved: Callable[[], Awaitable[None]] = _noop
+    list_trigger_states: Callable[[], list[TriggerStatus]] = list
+    version: str = field(default_factory=lambda: version("fnkit"))
+
+    async def open(self) -> None:
+        """Listen for the data plane and resume the work of an earlier process."""
+        await self.link.open()
+        await self._reconcile()
+        self.garbage_collector.collect()
+        self.context.tasks.start(self.signing_keys.generate_later(), "the token key")
+
+    async def advance(self, seconds: float) -> float:
+        """Move the clock forward and start what became due.
+
+        Args:
+            seconds: Seconds of platform time.
+
+        Returns:
+            The new platform time in Unix seconds.
+        """
+        state = self.clock.advance(seconds)
+        with self.context.store.transaction():
+            self.context.store.key_values.put(CLOCK_KEY, state)
+        await self.link.update_clock()
+        await self.on_clock_moved()
+        return self.clock.now()
+
+    async def close(self) -> None:
+        """Stop all work and close the store, which holds everything needed to resume the work."""
+        # Tasks first: they use everything that is closed after them. The store last.
+        await self.context.tasks.stop()
+        self.delivery_log.close()
+        await self.signing_keys.close()
+        await self.link.close()
+        self.deployments.close()
+        self.logs.close()
+        self.dns_verifier.close()
+        self.context.secrets.close()
+        self.context.store.close()
+
+    async def _reconcile(self) -> None:
+        """Purge resources in status ``deleting``, resume pending ones, and rebuild code that is missing on disk."""
+        await self._purge_deleting()
+        store = self.context.store
+        for function in list(store.functions.all(serving=1)):
+            if function.status is not Status.PENDING and _is_code_missing(function.serving):
+                redeployed = self.deployments.prepare(msgspec.structs.replace(function, serving=None))
+                with store.transaction():
+                    store.functions.update(redeployed)
+        await self._resume_pending()
+        with store.transaction():
+            self.delivery_log.reconcile()
+
+    async def _purge_deleting(self) -> None:
+        store, deleting = self.context.store, Status.DELETING.value
+        for namespace in list(store.namespaces.all(status=deleting)):
+            await self.namespaces.purge(namespace.id)
+        for function in list(store.functions.all(status=deleting)):
+            await self.functions.purge(function.id)
+        for cron in list(store.crons.all(status=deleting)):
+            await self.crons.purge(cron.id)
+        for domain in list(store.domains.all(status=deleting)):
+            await self.domains.purge(domain.id)
+        for token in list(store.tokens.all(status=deleting)):
+            await self.tokens.purge(token.id)
+        for trigger in list(store.triggers.all(status=deleting)):
+            await self.triggers.purge(trigger.id)
+
+    async def _resume_pending(self) -> None:
+        store, pending = self.context.store, Status.PENDING.value
+        for function in list(store.functions.all(status=pending)):
+            self.deployments.start(function)
+        for namespace in list(store.namespaces.all(status=pending)):
+            self.namespaces.make_ready_in_background(namespace)
+        for cron in list(store.crons.all(status=pending)):
+            await self.crons.make_ready(cron)
+        for domain in list(store.domains.all(status=pending)):
+            self.context.tasks.start(self.domains.make_ready(domain), f"domain {domain.id}")
+        for token in list(store.tokens.all(status=Status.CREATING.value)):
+            await self.tokens.make_ready(token)
+        for status in (Status.CREATING, Status.PENDING):
+            for trigger in list(store.triggers.all(status=status.value)):
+                await self.triggers.make_ready(trigger)
+
+
+def _is_code_missing(deployment: Deployment | None) -> bool:
+    return deployment is not None and not Path(deployment.code).is_dir()
+
+
+def build_control_plane(settings: ProcessSettings) -> ControlPlane:
+    """Create the control plane for the data folder in the settings. Nothing runs before ``open``.
+
+    Raises:
+        PlatformError: The database or a key file cannot be used.
+        OSError: The data folder cannot be used.
+    """
+    layout = DataLayout(Path(settings.data_dir))
+    layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    vault = Vault(layout.keys_dir / "platform.key")
+    store = Store(layout.database)
+    clock = VirtualClock.resume(store.key_values.get(CLOCK_KEY, ClockState), settings.speed)
+    with store.transaction():
+        store.key_values.put(CLOCK_KEY, clock.state)
+    context = ControlContext(
+        settings=settings,
+        layout=layout,
+        clock=clock,
+        store=store,
+        blobs=BlobStore(layout.blobs_dir),
+        secrets=SecretStore(vault),
+    )
+    link = DataPlaneLink(Path(settings.control_socket), lambda: serving_routes(context), lambda: clock.state)
+    toolchains = Toolchains(strict=settings.strict_runtimes)
+    leftovers = GarbageCollector(context)
+    deploys = Deployments(context, link, toolchains, leftovers)
+    uids = FUNCTION_UIDS if os.geteuid() == 0 else None
+    pointing = DnsVerifier()
+    functions = Functions(context, link, deploys, leftovers, uids)
+    namespaces = Namespaces(context, functions)
+    token_keys = SigningKeyStore(layout.keys_dir / "tokens.pem")
+    tokens = Tokens(context, link, namespaces, functions, token_keys)
+    keys = ApiKeyRegistry(context, link, ApiKeyFile(layout.api_keys_file))
+    deliveries = DeliveryLog(store, context.counters)
+    ticks = CronState(context, deliveries)
+    link.get_credentials = lambda: AcceptedCredentials(
+        public_key=token_keys.public_pem, tokens=tokens.active_ids(), keys=keys.grants()
+    )
+    return ControlPlane(
+        context=context,
+        clock=clock,
+        link=link,
+        toolchains=toolchains,
+        namespaces=namespaces,
+        functions=functions,
+        crons=Crons(context, functions),
+        cron_state=ticks,
+        delivery_log=deliveries,
+        history=DeliveryHistory(context, deliveries, ticks),
+        domains=Domains(context, link, functions, pointing),
+        tokens=tokens,
+        api_keys=keys,
+        triggers=Triggers(context, functions, TriggerSourceFactory(vault)),
+        uploads=Uploads(context, functions, leftovers, vault.derive_key("signed URLs")),
+        deployments=deploys,
+        garbage_collector=leftovers,
+        dns_verifier=pointing,
+        signing_keys=token_keys,
+        logs=LogQueries(context),
+    )

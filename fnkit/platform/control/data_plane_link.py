@@ -1,0 +1,333 @@
+"""The control plane's side of the socket to the data plane.
+
+The data plane connects to a Unix socket. Control sends a snapshot of all routes, then numbered changes, which the
+data plane acks. Without a data plane, changes need not be sent at all: the next snapshot contains them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import msgspec
+
+from fnkit.platform.model.routing import (
+    FRAME_LENGTH_BYTES,
+    AcceptedCredentials,
+    Ack,
+    ClockChanged,
+    ClockState,
+    ControlMessage,
+    CredentialsChanged,
+    DataPlaneHealthy,
+    DataPlaneMessage,
+    DeploymentFailed,
+    DeploymentStarted,
+    Handshake,
+    HostsChanged,
+    InstanceExited,
+    KeyGrant,
+    RemoveFunction,
+    Route,
+    Snapshot,
+    UpsertRoute,
+    decode_data_plane_message,
+    encode_frame,
+)
+
+__all__ = ["ACK_TIMEOUT", "ConnectionLost", "DataPlaneConnection", "DataPlaneLink"]
+
+_MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
+_logger = logging.getLogger(__name__)
+
+ACK_TIMEOUT: Final = 2.0
+"""Longest wait for the data plane's ack of a change, in seconds of real time.
+
+An API request should not hang because the data plane does.
+"""
+
+
+class ConnectionLost:
+    """The connection closed before the data plane reported a result."""
+
+
+_StartResult: TypeAlias = DeploymentStarted | DeploymentFailed | ConnectionLost
+
+
+class DataPlaneConnection:
+    """A connection to a data plane. Not thread-safe.
+
+    Attributes:
+        hello: The data plane's first message, ``None`` until it arrives.
+        healthy: Whether the data plane reported that all instances required by ``min_scale`` run.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._pending_acks: dict[int, asyncio.Future[None]] = {}
+        self._pending_starts: dict[tuple[str, int], asyncio.Future[_StartResult]] = {}
+        self._closed = False
+        self.hello: Handshake | None = None
+        self.healthy = False
+
+    def send(self, message: ControlMessage) -> None:
+        """Write a message. Does nothing on a closed connection."""
+        if not self._closed:
+            self._writer.write(encode_frame(message))
+
+    async def send_and_wait_for_acks(self, messages: Sequence[ControlMessage], seconds: float) -> bool:
+        """Send messages and wait for their acks.
+
+        Args:
+            messages: Messages with distinct versions.
+            seconds: Longest wait, in seconds of real time.
+
+        Returns:
+            Whether all acks arrived in time. Also true if the connection closed meanwhile: the next data plane
+            receives the changes in its snapshot, so there is nothing left to wait for.
+        """
+        if self._closed:
+            return False
+        loop = asyncio.get_running_loop()
+        futures = {message.version: loop.create_future() for message in messages}
+        self._pending_acks.update(futures)
+        for message in messages:
+            self.send(message)
+        try:
+            _, late = await asyncio.wait(futures.values(), timeout=seconds)
+            return not late
+        finally:
+            for version in futures:
+                self._pending_acks.pop(version, None)
+
+    async def start(self, message: UpsertRoute) -> _StartResult:
+        """Send a deployment and wait for its first instance.
+
+        A newer generation of the same function replaces this one in the data plane, which then never reports a
+        result: the call returns only when the connection closes, or is cancelled by the caller.
+        """
+        if self._closed:
+            return ConnectionLost()
+        key = (message.route.function_id, message.route.generation)
+        future: asyncio.Future[_StartResult] = asyncio.get_running_loop().create_future()
+        self._pending_starts[key] = future
+        self.send(message)
+        try:
+            return await future
+        finally:
+            # A second call for the same generation may have replaced the future.
+            if self._pending_starts.get(key) is future:
+                del self._pending_starts[key]
+
+    async def read_messages(self) -> None:
+        """Read and handle messages until the connection closes or a message is invalid."""
+        try:
+            while True:
+                length = int.from_bytes(await self._reader.readexactly(FRAME_LENGTH_BYTES), "big")
+                if length > _MAX_FRAME_BYTES:
+                    _logger.error("Closing the connection to the data plane: received a frame of %d bytes.", length)
+                    return
+                self._handle(decode_data_plane_message(await self._reader.readexactly(length)))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        except msgspec.MsgspecError as error:
+            _logger.warning("Closing the connection to the data plane: received an invalid message: %s", error)
+
+    def close(self) -> None:
+        """Close the connection and wake all waiters: acks count as received, starts return ``ConnectionLost``."""
+        self._closed = True
+        self._writer.close()
+        for ack in self._pending_acks.values():
+            if not ack.done():
+                ack.set_result(None)
+        for start in self._pending_starts.values():
+            if not start.done():
+                start.set_result(ConnectionLost())
+
+    def _handle(self, message: DataPlaneMessage) -> None:
+        match message:
+            case Handshake():
+                self.hello = message
+            case DataPlaneHealthy():
+                self.healthy = True
+            case Ack(version=version):
+                if (ack := self._pending_acks.get(version)) is not None and not ack.done():
+                    ack.set_result(None)
+            case DeploymentStarted() | DeploymentFailed():
+                start = self._pending_starts.get((message.function_id, message.generation))
+                if start is not None and not start.done():
+                    start.set_result(message)
+            case InstanceExited(function_id=function_id, reason=reason):
+                _logger.info("An instance of function %s exited: %s", function_id, reason)
+
+
+class DataPlaneLink:
+    """The link to the most recently connected data plane. Not thread-safe.
+
+    Without a data plane, ``start_deployment`` waits for one, and all other changes are part of its snapshot.
+
+    Args:
+        path: The Unix socket.
+        routes: Returns the routes of all serving deployments.
+        clock: Returns the state of the platform's clock.
+
+    Attributes:
+        get_credentials: Returns the credentials that grant access to private functions. Set it before ``open``.
+    """
+
+    def __init__(
+        self, path: Path, routes: Callable[[], tuple[Route, ...]], clock: Callable[[], ClockState]
+    ) -> None:
+        self._path = path
+        self._get_routes = routes
+        self._get_clock = clock
+        self.get_credentials: Callable[[], AcceptedCredentials] = AcceptedCredentials
+        self._version = 0
+        # Hostnames that changed while a deployment may be waiting for a data plane with the old ones in its route.
+        self._hosts: dict[str, tuple[str, ...]] = {}
+        self._server: asyncio.Server | None = None
+        self._current: DataPlaneConnection | None = None
+        self._connected_event = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a data plane is connected."""
+        return self._current is not None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the data plane runs all instances that ``min_scale`` requires for the routes of its snapshot."""
+        return self._current is not None and self._current.healthy
+
+    @property
+    def isolation(self) -> str | None:
+        """The isolation level in force, ``None`` until the data plane reported it."""
+        hello = self._current.hello if self._current else None
+        return hello.isolation if hello else None
+
+    @property
+    def data_plane_pid(self) -> int:
+        """Process id of the data plane, 0 while none is connected."""
+        hello = self._current.hello if self._current else None
+        return hello.pid if hello else 0
+
+    async def open(self) -> None:
+        """Listen on the socket, which only the platform's user can connect to (0600)."""
+        self._path.unlink(missing_ok=True)
+        # A chmod after bind would leave a moment in which other users could connect.
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, self._path)
+        finally:
+            os.umask(before)
+
+    async def close(self) -> None:
+        """Close the socket and the connection. The data plane continues to serve its current routes."""
+        if self._server is not None:
+            self._server.close()
+        if self._current is not None:
+            self._current.close()
+        self._path.unlink(missing_ok=True)
+
+    async def start_deployment(self, route: Route) -> str | None:
+        """Start a deployment in the data plane; repeat this with each new data plane until there is a result.
+
+        Returns:
+            ``None`` once an instance runs and the route is in force, else the reason why no instance started.
+        """
+        while True:
+            connection = await self._wait_for_connection()
+            if (hosts := self._hosts.get(route.function_id)) is not None:
+                route = msgspec.structs.replace(route, hosts=hosts)
+            outcome = await connection.start(UpsertRoute(version=self._next_version(), route=route))
+            match outcome:
+                case ConnectionLost():
+                    continue
+                case DeploymentFailed(message=message):
+                    return message
+                case _:
+                    return None
+
+    async def rename(self, function_id: str, hosts: tuple[str, ...]) -> None:
+        """Replace the hostnames of a function. Return after the ack or ``ACK_TIMEOUT``."""
+        self._hosts[function_id] = hosts
+        if (connection := self._current) is not None:
+            message = HostsChanged(version=self._next_version(), function_id=function_id, hosts=hosts)
+            await connection.send_and_wait_for_acks([message], ACK_TIMEOUT)
+
+    async def remove(self, *function_ids: str) -> None:
+        """Stop serving functions. Return after all acks or ``ACK_TIMEOUT``."""
+        for function_id in function_ids:
+            self._hosts.pop(function_id, None)
+        messages = [
+            RemoveFunction(version=self._next_version(), function_id=function_id) for function_id in function_ids
+        ]
+        if (connection := self._current) is not None and messages:
+            await connection.send_and_wait_for_acks(messages, ACK_TIMEOUT)
+
+    async def change_credentials(
+        self,
+        *,
+        public_key: str | None = None,
+        issued: tuple[str, ...] = (),
+        revoked: tuple[str, ...] = (),
+        keys: tuple[KeyGrant, ...] | None = None,
+    ) -> None:
+        """Change the credentials that grant access to private functions. Return after the ack or ``ACK_TIMEOUT``.
+
+        Args:
+            public_key: The key that verifies tokens, in PEM; ``None`` leaves it unchanged.
+            issued: Ids of new tokens.
+            revoked: Ids of deleted tokens.
+            keys: All additional API keys; ``None`` leaves them unchanged.
+        """
+        if (connection := self._current) is not None:
+            message = CredentialsChanged(
+                version=self._next_version(), public_key=public_key, issued=issued, revoked=revoked, keys=keys
+            )
+            await connection.send_and_wait_for_acks([message], ACK_TIMEOUT)
+
+    async def update_clock(self) -> None:
+        """Send the clock's new state. Return once tasks that became due have started, or after ``ACK_TIMEOUT``."""
+        if (connection := self._current) is not None:
+            message = ClockChanged(version=self._next_version(), clock=self._get_clock())
+            await connection.send_and_wait_for_acks([message], ACK_TIMEOUT)
+
+    async def _wait_for_connection(self) -> DataPlaneConnection:
+        while self._current is None:
+            await self._connected_event.wait()
+        return self._current
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = DataPlaneConnection(reader, writer)
+        # A second connection means that the data plane was restarted before the first one was seen to close.
+        if self._current is not None:
+            self._current.close()
+        connection.send(
+            Snapshot(
+                version=self._next_version(),
+                clock=self._get_clock(),
+                routes=self._get_routes(),
+                credentials=self.get_credentials(),
+            )
+        )
+        self._current = connection
+        self._connected_event.set()
+        _logger.info("The data plane connected.")
+        try:
+            await connection.read_messages()
+        finally:
+            connection.close()
+            if self._current is connection:
+                self._current = None
+                self._connected_event.clear()
+                _logger.warning("The data plane disconnected.")
+
+    def _next_version(self) -> int:
+        self._version += 1
+        return self._version

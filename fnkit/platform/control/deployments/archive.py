@@ -1,0 +1,189 @@
+"""Unpacks untrusted zip archives, and compiles their Python sources to bytecode.
+
+Unpacking never writes outside its directory, enforces the size limit while it writes, and leaves no partial result
+to its caller.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import time
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from fnkit.contract.limits import UNPACKED_MAX_BYTES
+from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob
+
+__all__ = ["compile_sources", "unpack"]
+
+_COMPILE_TIMEOUT: Final = 120
+_POLL_INTERVAL: Final = 0.02
+_COMPILE_PROGRAM: Final = """
+import os, py_compile, resource, sys
+user = int(sys.argv[1])
+if user:
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+os.nice(5)
+mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+for folder, folders, names in os.walk("."):
+    folders[:] = [name for name in folders if name.isidentifier() and name not in ("__pycache__", "tests")]
+    for name in names:
+        path = os.path.join(folder, name)
+        if name.endswith(".py") and not os.path.islink(path):
+            try:
+                py_compile.compile(path, doraise=True, invalidation_mode=mode)
+            except Exception:
+                pass
+"""
+"""Runs on Python 3.9 and later. It changes the user itself: that user may be unable to execute the interpreter.
+
+The sources of a deployment never change, so imports need not compare the bytecode with them (unchecked hash). Tests
+of packages are skipped: they are two thirds of pandas, and handlers do not import them.
+"""
+
+_CHUNK_BYTES: Final = 256 * 1024
+_MAX_MEMBERS: Final = 200_000
+_MAX_LINK_BYTES: Final = 4096
+_ARCHIVE_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+"""What zipfile raises for damaged or unsupported archives: bad CRC, truncation, encryption, unknown compression."""
+
+
+def compile_sources(job: BuildJob, directory: Path) -> None:
+    """Compile every module in a directory that belongs to the job's user.
+
+    Raises:
+        BuildStopped: The build was stopped.
+    """
+    if job.interpreter is None or next(directory.rglob("*.py"), None) is None:
+        return
+    try:
+        process = subprocess.Popen(
+            [job.interpreter, "-I", "-S", "-c", _COMPILE_PROGRAM, str(job.uid)],
+            cwd=directory,
+            env={},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        job.log.write(f"Compiled nothing: {error.strerror or error}.")
+        return
+    try:
+        deadline = time.monotonic() + _COMPILE_TIMEOUT
+        while process.poll() is None and time.monotonic() < deadline:
+            job.check()
+            job.stop.wait(_POLL_INTERVAL)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def unpack(job: BuildJob, directory: Path) -> int:
+    """Unpack the job's archive.
+
+    Files get mode 0644 or 0755, directories 0755. Symbolic links are created last, and only if they stay inside.
+
+    Args:
+        job: The build.
+        directory: An empty directory.
+
+    Returns:
+        The unpacked size in bytes.
+
+    Raises:
+        BuildFailed: The archive is no zip file, is damaged or too large, or reaches outside of the directory.
+        BuildStopped: The build was stopped.
+        OSError: A file could not be written.
+    """
+    try:
+        with zipfile.ZipFile(job.archive) as archive:
+            return _extract_members(job, archive, directory)
+    except _ARCHIVE_ERRORS as error:
+        raise BuildFailed(f"The archive cannot be read: {str(error) or type(error).__name__}.") from None
+
+
+def _extract_members(job: BuildJob, archive: zipfile.ZipFile, directory: Path) -> int:
+    members = archive.infolist()
+    if len(members) > _MAX_MEMBERS:
+        raise BuildFailed(f"The archive has {len(members)} members, more than {_MAX_MEMBERS}.")
+    total = 0
+    links: list[tuple[Path, str]] = []
+    for member in members:
+        job.check()
+        path = directory / _safe_path(member.filename)
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if member.is_dir():
+            _create_directory(path, member.filename)
+        elif kind == stat.S_IFLNK:
+            links.append((path, _link_target(archive, member)))
+        elif kind in (0, stat.S_IFREG):
+            _create_directory(path.parent, member.filename)
+            total = _extract_file(job, archive, member, path, total)
+        else:
+            raise BuildFailed(f"{member.filename!r} is neither a file, a directory nor a symbolic link.")
+    _create_links(directory, links)
+    return total
+
+
+def _safe_path(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise BuildFailed(f"{name!r} lies outside the archive.")
+    return path
+
+
+def _create_directory(path: Path, name: str) -> None:
+    try:
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise BuildFailed(f"{name!r} is both a file and a directory.") from None
+
+
+def _extract_file(job: BuildJob, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, total: int) -> int:
+    mode = 0o755 if (member.external_attr >> 16) & 0o111 else 0o644
+    try:
+        target = path.open("wb")
+    except IsADirectoryError:
+        raise BuildFailed(f"{member.filename!r} is both a file and a directory.") from None
+    with target, archive.open(member) as source:
+        while chunk := source.read(_CHUNK_BYTES):
+            job.check()
+            total += len(chunk)
+            if total > UNPACKED_MAX_BYTES:
+                raise BuildFailed(f"The code is larger than {UNPACKED_MAX_BYTES} bytes when unpacked.")
+            target.write(chunk)
+        os.fchmod(target.fileno(), mode)
+    return total
+
+
+def _link_target(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    if member.file_size > _MAX_LINK_BYTES:
+        raise BuildFailed(f"The target of the link {member.filename!r} is too long.")
+    try:
+        return archive.read(member).decode()
+    except UnicodeDecodeError:
+        raise BuildFailed(f"The target of the link {member.filename!r} is not UTF-8.") from None
+
+
+def _create_links(folder: Path, links: list[tuple[Path, str]]) -> None:
+    root = folder.resolve()
+    for path, target in links:
+        _create_directory(path.parent, path.name)
+        if path.parent.resolve() != root / path.parent.relative_to(folder):
+            raise BuildFailed(f"{path.name!r} lies behind a link.")
+        # Links come after all files, so no file is written through one. A parent that resolves elsewhere is an
+        # earlier link of the archive.
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+    for path, _ in links:
+        # Checked when all links exist, because a link may lead through others. Nothing is written after this.
+        if not Path(os.path.realpath(path)).is_relative_to(root):
+            raise BuildFailed(f"The link {path.name!r} leads outside the archive.")

@@ -1,0 +1,89 @@
+"""Builds the directory of a deployment, whatever its language: in a temporary directory, then renamed.
+
+For Python the archive is the deployment: nothing is installed, and ``requirements.txt`` is ignored, as on the real
+platform.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from fnkit.contract.runtimes import find_runtime
+from fnkit.platform.control.deployments.archive import compile_sources, unpack
+from fnkit.platform.control.deployments.build_job import STEPS, BuildFailed, BuildJob
+
+__all__ = ["build", "build_python"]
+
+LanguageBuilder: TypeAlias = Callable[[BuildJob, Path], None]
+
+
+def build_python(job: BuildJob, directory: Path) -> None:
+    """Fill the directory that becomes ``/home/app/function``.
+
+    Raises:
+        BuildFailed: The archive is invalid.
+        BuildStopped: The build was stopped.
+        OSError: A file could not be written.
+    """
+    job.progress(STEPS[0])
+    size = unpack(job, directory)
+    job.log.write(f"Unpacked {size} bytes.")
+    job.progress(STEPS[1])
+    module = directory / f"{job.handler.rpartition('.')[0]}.py"
+    if not module.is_file() and not module.with_suffix("").is_dir():
+        job.log.write(
+            f"The handler {job.handler} needs {module.relative_to(directory)}, which is not in the archive; "
+            "requests will be answered with 500."
+        )
+
+
+_BUILDERS: Final[dict[str, LanguageBuilder]] = {"Python": build_python}
+
+
+def build(job: BuildJob) -> None:
+    """Create ``job.target``, or leave nothing behind. Blocks; call it in a thread.
+
+    Raises:
+        BuildFailed: The archive is invalid, or the platform does not run the language.
+        BuildStopped: The build was stopped.
+        OSError: A file could not be written.
+    """
+    runtime = find_runtime(job.runtime)
+    builder = _BUILDERS.get(runtime.language) if runtime else None
+    if builder is None:
+        text = f"the runtime {job.runtime} is not available on this platform"
+        raise BuildFailed(f"This platform does not run {job.runtime}.", message=text)
+    temporary = job.target.with_name(f".{job.target.name}.building")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(mode=0o700, parents=True)
+    try:
+        builder(job, temporary)
+        if job.uid:
+            _change_owner(temporary, job.uid)
+        # After the change of owner: the compiler runs as the function's user and writes next to the sources.
+        compile_sources(job, temporary)
+        job.progress(STEPS[2])
+        job.check()
+        shutil.rmtree(job.target, ignore_errors=True)
+        temporary.rename(job.target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _change_owner(directory: Path, uid: int) -> None:
+    """Make a user the owner of a tree, so that its instances can read the code and those of other functions cannot.
+
+    The platform's own group keeps access: without namespaces instances run as the platform's user, without the
+    capabilities that ignore permissions.
+    """
+    group = os.getgid()
+    directory.chmod(0o750)
+    for parent, folders, names in os.walk(directory):
+        os.chown(parent, uid, group)
+        for name in (*folders, *names):
+            os.chown(Path(parent, name), uid, group, follow_symlinks=False)

@@ -1,0 +1,111 @@
+"""One build: its input, its progress, its errors and its log."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from fnkit.errors import PlatformError
+
+__all__ = ["BUILD_ERROR", "STEPS", "BuildFailed", "BuildJob", "BuildLog", "BuildStopped"]
+
+_MAX_SEGMENT_BYTES: Final = 1024 * 1024
+_MAX_LINE_CHARACTERS: Final = 64 * 1024
+
+BUILD_ERROR: Final = "an error occurred during function source code build step"
+"""The ``error_message`` of the real platform, recorded. The build log has the details, as there."""
+STEPS: Final = (
+    "step 1 of 3: function build preparation in progress",
+    "step 2 of 3: function build in progress",
+    "step 3 of 3: function image is being pushed to container registry",
+)
+"""The ``build_message`` values of the real platform, recorded, in order."""
+
+
+class BuildLog:
+    """Appends ``{"at", "stream": "build", "generation", "message"}`` lines to ``build.jsonl`` (mode 0600).
+
+    A log that cannot be written never fails a build.
+    """
+
+    def __init__(self, folder: Path, generation: int, now: Callable[[], str]) -> None:
+        self._file = folder / "build.jsonl"
+        self._generation = generation
+        self._now = now
+
+    def write(self, message: str) -> None:
+        """Append a line."""
+        line = msgspec.json.encode(
+            {
+                "at": self._now(),
+                "stream": "build",
+                "generation": self._generation,
+                "message": message[:_MAX_LINE_CHARACTERS],
+            }
+        )
+        with suppress(OSError):
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, line + b"\n")
+                full = os.fstat(descriptor).st_size > _MAX_SEGMENT_BYTES
+            finally:
+                os.close(descriptor)
+            if full:
+                self._file.replace(self._file.with_name("build.1.jsonl"))
+
+
+class BuildFailed(PlatformError):
+    """The archive cannot become a deployment.
+
+    Attributes:
+        detail: The cause, for the build log.
+    """
+
+    default_code = "build-failed"
+
+    def __init__(self, detail: str, *, message: str = BUILD_ERROR) -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+class BuildStopped(Exception):
+    """The build was stopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildJob:
+    """The input of a build.
+
+    Attributes:
+        archive: The open zip file.
+        target: The directory to create.
+        uid: The user that becomes its owner; 0 for no change.
+        progress: Called with one of ``STEPS``, from any thread.
+        interpreter: The Python that compiles the sources, which will also run them; ``None`` to skip that.
+        stop: Set to stop the build.
+    """
+
+    function_id: str
+    generation: int
+    runtime: str
+    handler: str
+    archive: BinaryIO
+    target: Path
+    uid: int
+    log: BuildLog
+    progress: Callable[[str], None]
+    interpreter: str | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Raise ``BuildStopped`` if the build was stopped."""
+        if self.stop.is_set():
+            raise BuildStopped

@@ -1,0 +1,279 @@
+"""Deployments of functions: ``pending`` → build → start of an instance by the data plane → ``ready`` or ``error``.
+
+``Deployments.prepare`` runs inside the transaction of the request, ``start`` after its commit. A newer generation
+supersedes an older one immediately: the older build is stopped and its result discarded. Deployments that were
+pending when control was killed start again at the next start of control. Without a data plane a deployment stays
+pending until one connects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.enums import Status
+from fnkit.errors import PlatformError
+from fnkit.platform.control.cleanup import GarbageCollector
+from fnkit.platform.control.context import ControlContext, retry_until_written
+from fnkit.platform.control.data_plane_link import DataPlaneLink
+from fnkit.platform.control.deployments.build import build
+from fnkit.platform.control.deployments.build_job import BuildFailed, BuildJob, BuildLog
+from fnkit.platform.control.deployments.routes import build_route
+from fnkit.platform.control.deployments.toolchains import Toolchains
+from fnkit.platform.control.timestamps import format_microseconds
+from fnkit.platform.model.records import Deployment, FunctionRecord, transition
+
+__all__ = ["Deployments"]
+
+INTERNAL_ERROR: Final = "internal error"  # recorded for deployments without code and for faults of the platform
+OLD_VERSION_SECONDS: Final = 24 * 3600  # published: the old version serves for 24 h after a failed deployment
+_NANOSECONDS_PER_SECOND: Final = 10**9
+_MAX_CONCURRENT_BUILDS: Final = max(2, os.cpu_count() or 1)
+_logger = logging.getLogger(__name__)
+
+
+class _DeploymentFailed(Exception):
+    """The deployment failed. The message becomes the function's ``error_message``."""
+
+
+class Deployments:
+    """The deployments in progress, at most one per function."""
+
+    def __init__(
+        self,
+        context: ControlContext,
+        link: DataPlaneLink,
+        toolchains: Toolchains,
+        garbage_collector: GarbageCollector,
+    ) -> None:
+        self._context = context
+        self._link = link
+        self._toolchains = toolchains
+        self._garbage_collector = garbage_collector
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._executor = ThreadPoolExecutor(max_workers=_MAX_CONCURRENT_BUILDS, thread_name_prefix="build")
+
+    def prepare(self, record: FunctionRecord) -> FunctionRecord:
+        """Return the record in status ``pending`` with the next generation. The caller stores it."""
+        return transition(
+            record,
+            Status.PENDING,
+            generation=record.generation + 1,
+            error_message=None,
+            build_message=None,
+            updated_at=self._context.clock.now_ns(),
+        )
+
+    def start(self, record: FunctionRecord) -> None:
+        """Build and start a stored, pending record in the background. Cancel the function's older deployment."""
+        self.cancel(record.id)
+        task = self._context.tasks.start(self._run(record), f"deploy of {record.id}@{record.generation}")
+        self._tasks[record.id] = task
+        task.add_done_callback(lambda done: self._on_finished(record.id, done))
+
+    def cancel(self, function_id: str) -> None:
+        """Cancel the deployment of a function, if any is in progress."""
+        if (task := self._tasks.pop(function_id, None)) is not None:
+            task.cancel()
+
+    def close(self) -> None:
+        """Shut down the build threads without waiting. The tasks must have been cancelled before."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _on_finished(self, function_id: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(function_id) is task:
+            del self._tasks[function_id]
+
+    async def _run(self, record: FunctionRecord) -> None:
+        log = self._open_log(record)
+        try:
+            deployment = await self._build_deployment(record, log)
+            await self._start_instance(record, deployment, log)
+        except _DeploymentFailed as failure:
+            text = str(failure)
+            await retry_until_written(lambda: self._mark_failed(record, text))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.write(f"Internal error of the platform: {error}")
+            await retry_until_written(lambda: self._mark_failed(record, INTERNAL_ERROR))
+            raise
+
+    def _open_log(self, record: FunctionRecord) -> BuildLog:
+        folder = self._context.layout.logs_dir / record.id
+        return BuildLog(folder, record.generation, lambda: format_microseconds(self._context.clock.now_ns()))
+
+    async def _build_deployment(self, record: FunctionRecord, log: BuildLog) -> Deployment:
+        # An upload may have completed since the record was stored, and the last complete upload counts.
+        newest = self._context.store.functions.get(record.id)
+        archive = newest.archive if newest else None
+        if archive is None:
+            log.write("The function has no code: nothing was uploaded.")
+            raise _DeploymentFailed(INTERNAL_ERROR)
+        try:
+            toolchain = await asyncio.get_running_loop().run_in_executor(
+                self._executor, self._toolchains.resolve, record.settings.runtime
+            )
+            interpreter = toolchain.interpreter.path
+            code = self._find_reusable_code(record, archive) or await self._build_and_count(
+                record, archive, interpreter, log
+            )
+        except BuildFailed as failure:
+            log.write(failure.detail)
+            raise _DeploymentFailed(failure.message) from None
+        except OSError as error:
+            log.write(f"Unpacking the archive failed: {error.strerror or error}")
+            raise _DeploymentFailed(INTERNAL_ERROR) from None
+        except PlatformError as error:
+            log.write(f"{error.message} {error.hint or ''}")
+            raise _DeploymentFailed(error.message) from None
+        if toolchain.warning:
+            log.write(toolchain.warning)
+        return Deployment(
+            generation=record.generation,
+            settings=record.settings,
+            code=code,
+            interpreter=interpreter,
+            archive=archive,
+        )
+
+    def _find_reusable_code(self, record: FunctionRecord, archive: str) -> str | None:
+        """Return the serving deployment's code if it was built from this archive for this runtime, else ``None``.
+
+        If only settings changed, nothing needs to be built.
+        """
+        serving = record.serving
+        if serving is None or serving.archive != archive:
+            return None
+        if serving.settings.runtime != record.settings.runtime or not os.path.isdir(serving.code):  # noqa: PTH112  a str
+            return None
+        return serving.code
+
+    async def _build_and_count(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> str:
+        began = time.monotonic()
+        result = "failed"
+        try:
+            code = await self._build(record, archive, interpreter, log)
+            result = "succeeded"
+        except asyncio.CancelledError:
+            result = "cancelled"
+            raise
+        finally:
+            self._context.counters.count_build(result, time.monotonic() - began)
+        return code
+
+    async def _build(self, record: FunctionRecord, archive: str, interpreter: str, log: BuildLog) -> str:
+        loop = asyncio.get_running_loop()
+        stop = threading.Event()
+        target = self._context.layout.deployments_dir / f"{record.id}-{record.generation}"
+        with self._context.blobs.open(archive) as stream:
+            job = BuildJob(
+                function_id=record.id,
+                generation=record.generation,
+                runtime=record.settings.runtime,
+                handler=record.settings.handler,
+                archive=stream,
+                target=target,
+                uid=record.uid,
+                interpreter=interpreter,
+                log=log,
+                progress=lambda step: _call_on_loop(loop, lambda: self._show_build_step(record, step)),
+                stop=stop,
+            )
+            building = loop.run_in_executor(self._executor, build, job)
+            try:
+                await asyncio.shield(building)
+            except asyncio.CancelledError:
+                # The thread still reads the archive and writes to the directory. Wait for it before closing the
+                # one and removing the other.
+                stop.set()
+                await asyncio.gather(building, return_exceptions=True)
+                self._garbage_collector.remove(target)
+                raise
+        return str(target)
+
+    async def _start_instance(self, record: FunctionRecord, deployment: Deployment, log: BuildLog) -> None:
+        self._show_build_step(record, None)
+        namespace = self._context.store.namespaces.get(record.namespace_id)
+        if namespace is None:
+            return
+        error = await self._link.start_deployment(build_route(self._context, namespace, record, deployment))
+        if error is not None:
+            log.write(f"Starting an instance failed: {error}")
+            raise _DeploymentFailed(error)
+        await retry_until_written(lambda: self._mark_ready(record, deployment))
+
+    def _mark_ready(self, record: FunctionRecord, deployment: Deployment) -> None:
+        now_ns = self._context.clock.now_ns()
+        changed = self._update_record(
+            record,
+            lambda current: transition(
+                current,
+                Status.READY,
+                ready_at=now_ns if current.ready_at is None else current.ready_at,
+                build_message=None,
+                serving=deployment,
+                expires_at=None,
+            ),
+        )
+        if changed:
+            self._garbage_collector.remove_old_builds(
+                record, deployment.code, record.settings.timeout / _NANOSECONDS_PER_SECOND
+            )
+
+    def _mark_failed(self, record: FunctionRecord, message: str) -> None:
+        deadline = self._context.clock.now_ns() + OLD_VERSION_SECONDS * _NANOSECONDS_PER_SECOND
+        failed = self._update_record(
+            record,
+            lambda current: transition(
+                current,
+                Status.ERROR,
+                error_message=message,
+                build_message=None,
+                expires_at=(current.expires_at or deadline) if current.serving else None,
+            ),
+        )
+        current = self._context.store.functions.get(record.id)
+        if failed and current is not None:
+            self._garbage_collector.remove_old_builds(
+                record, current.serving.code if current.serving else None, 0.0
+            )
+
+    def _show_build_step(self, record: FunctionRecord, step: str | None) -> None:
+        with suppress(sqlite3.OperationalError):  # losing an intermediate step is harmless
+            self._update_record(record, lambda current: msgspec.structs.replace(current, build_message=step))
+
+    def _update_record(self, record: FunctionRecord, change: Callable[[FunctionRecord], FunctionRecord]) -> bool:
+        """Change the stored record, unless a newer generation or a deletion superseded this deployment.
+
+        Args:
+            record: The record that this deployment was started with.
+            change: Returns the new record, given the stored one.
+
+        Returns:
+            Whether the record was changed.
+        """
+        store = self._context.store
+        with store.transaction():
+            current = store.functions.get(record.id)
+            if current is None or current.generation != record.generation or current.status is not Status.PENDING:
+                return False
+            changed = change(current)
+            store.functions.update(msgspec.structs.replace(changed, updated_at=self._context.clock.now_ns()))
+        return True
+
+
+def _call_on_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    """Call ``work`` on the event loop from another thread. Do nothing if the loop is closed."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(callback)

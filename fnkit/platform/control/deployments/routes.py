@@ -1,0 +1,83 @@
+"""The data plane's routes, built from stored records."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fnkit.contract.enums import Status
+from fnkit.contract.platform import is_preload_enabled
+from fnkit.contract.runtimes import find_runtime
+from fnkit.platform.control.addresses import default_hostnames, path_prefix
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord
+from fnkit.platform.model.routing import Route
+
+__all__ = ["build_route", "function_hosts", "serving_routes"]
+
+_NANOSECONDS_PER_SECOND: Final = 10**9
+
+
+def function_hosts(context: ControlContext, record: FunctionRecord) -> tuple[str, ...]:
+    """Return all hostnames of a function: its default hostnames and its routed custom domains."""
+    own = default_hostnames(record.host_label, record.region, context.settings.domain_suffix)
+    domains = context.store.domains.all(function_id=record.id, routed=1)
+    return (*own, *(domain.hostname for domain in domains))
+
+
+def build_route(
+    context: ControlContext, namespace: NamespaceRecord, record: FunctionRecord, deployment: Deployment
+) -> Route:
+    """Return the route of a deployment, with decrypted secrets.
+
+    A function's variables take precedence over its namespace's; at the same level, secrets take precedence over
+    plain variables.
+    """
+    settings = deployment.settings
+    runtime = find_runtime(settings.runtime)
+    shared_secrets = context.secrets.decrypt_all(namespace.id, namespace.secrets)
+    own_secrets = context.secrets.decrypt_all(record.id, settings.secrets)
+    environment = namespace.environment | shared_secrets | settings.environment | own_secrets
+    secret_names = (shared_secrets.keys() - settings.environment.keys()) | own_secrets.keys()
+    return Route(
+        function_id=record.id,
+        generation=deployment.generation,
+        name=record.name,
+        namespace_id=namespace.id,
+        region=record.region,
+        project_id=record.project_id,
+        hosts=function_hosts(context, record),
+        path_prefix=path_prefix(record.region, namespace.name, record.name),
+        runtime=settings.runtime,
+        language=runtime.language if runtime else "",
+        interpreter=deployment.interpreter,
+        code_dir=deployment.code,
+        handler=settings.handler,
+        memory=settings.memory,
+        cpu=settings.cpu,
+        timeout=settings.timeout / _NANOSECONDS_PER_SECOND,
+        min_scale=settings.min_scale,
+        max_scale=settings.max_scale,
+        privacy=settings.privacy,
+        http_option=settings.http_option,
+        sandbox=settings.sandbox,
+        environment=environment,
+        uid=record.uid,
+        secret_names=tuple(sorted(secret_names)),
+        preload=is_preload_enabled(record.tags),
+    )
+
+
+def serving_routes(context: ControlContext) -> tuple[Route, ...]:
+    """Return the routes of all serving deployments."""
+    namespaces: dict[str, NamespaceRecord] = {}
+    routes = []
+    for record in context.store.functions.all(serving=1):
+        if record.serving is None or record.status is Status.DELETING:
+            continue
+        if record.namespace_id not in namespaces:
+            found = context.store.namespaces.get(record.namespace_id)
+            if found is None:
+                continue
+            namespaces[record.namespace_id] = found
+        routes.append(build_route(context, namespaces[record.namespace_id], record, record.serving))
+    return tuple(routes)

@@ -1,0 +1,265 @@
+"""Operations on deliveries: list, get, replay, and running a cron manually."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from fnkit.contract.deliveries import (
+    DELIVERY_STATUSES,
+    LISTED_BODY_MAX_BYTES,
+    REPLAYS_MAX,
+    DeliveryAttempt,
+    DeliveryPage,
+    DeliveryView,
+    Replay,
+    ReplayRequest,
+    ReplayResponse,
+    SkippedReplay,
+    encode_body,
+)
+from fnkit.contract.enums import Status
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.errors import ControlError, invalid, not_found, transient_state
+from fnkit.platform.control.events.delivery_log import DeliveryLog
+from fnkit.platform.control.events.firing import CronState, DispatchRequest, build_dispatch_request
+from fnkit.platform.control.resources.lists import parse_positive_integer
+from fnkit.platform.control.timestamps import format_microseconds
+from fnkit.platform.model.delivery import FAILED_STATUSES, Delivery, DeliveryStatus
+from fnkit.platform.model.records import CronRecord, TriggerRecord
+
+__all__ = ["DeliveryHistory", "delivery_view"]
+
+_MAX_CHARACTER_BYTES = 4  # bytes, in UTF-8
+
+_DEFAULT_LIMIT: Final = 20
+_MAX_LIMIT: Final = 1000
+_COMPLETE_BODY: Final = 2**31 - 1
+_NOTHING_DEPLOYED: Final = "the function has no deployment that serves requests"
+_STILL_PENDING: Final = "it is still pending"
+_BODY_TRUNCATED: Final = "its stored body is truncated"
+
+
+def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
+    """Return a delivery with its body.
+
+    Args:
+        delivery: The delivery.
+        body: Its body, or the beginning of it; then ``is_truncated`` is set.
+    """
+    is_truncated = len(body) < delivery.body_size
+    text, is_base64 = encode_body(_without_partial_character(body) if is_truncated else body)
+    return DeliveryView(
+        id=delivery.id,
+        kind=delivery.kind,
+        name=delivery.name,
+        function=delivery.function,
+        at=delivery.at,
+        attempts=delivery.attempts,
+        status=delivery.status,
+        http_status=delivery.http_status,
+        duration_ms=delivery.duration_ms,
+        error=delivery.error,
+        cause=delivery.cause,
+        message_id=delivery.message_id,
+        body=text,
+        is_base64=is_base64,
+        is_truncated=is_truncated,
+        body_size=delivery.body_size,
+        replay_of=delivery.replay_of,
+        replayed_by=delivery.replayed_by,
+        lag_ms=delivery.lag_ms,
+        tries=tuple(
+            DeliveryAttempt(http_status=one.http_status, duration_ms=one.duration_ms, error=one.error)
+            for one in delivery.recent_attempts
+        ),
+    )
+
+
+def _without_partial_character(body: bytes) -> bytes:
+    """Remove an incomplete UTF-8 character from the end of a truncated body. Leave other bytes unchanged."""
+    for spare in range(_MAX_CHARACTER_BYTES):
+        beginning = body[: len(body) - spare]
+        try:
+            beginning.decode()
+        except UnicodeDecodeError:
+            continue
+        return beginning
+    return body
+
+
+def _noop(_request: DispatchRequest) -> None:
+    """Do nothing."""
+
+
+class DeliveryHistory:
+    """The operations on deliveries.
+
+    Attributes:
+        dispatch: Sends a request to its function. Set by the dispatcher, which depends on this package.
+    """
+
+    def __init__(self, context: ControlContext, log: DeliveryLog, cron_state: CronState) -> None:
+        self._context = context
+        self._log = log
+        self._cron_state = cron_state
+        self.dispatch: Callable[[DispatchRequest], None] = _noop
+
+    def page(self, region: str, kind: str, source_id: str, query: Mapping[str, str]) -> DeliveryPage:
+        """Return a page of the deliveries of a source, newest first.
+
+        Args:
+            region: The source's region.
+            kind: ``crons`` or ``triggers``.
+            source_id: The cron or trigger.
+            query: ``status`` (several separated by commas), ``failed``, ``limit`` and ``before``.
+
+        Raises:
+            ControlError: The source does not exist or a parameter is invalid.
+        """
+        source = self._get_source(region, kind, source_id)
+        statuses = _parse_statuses(query)
+        limit = parse_positive_integer(query, "limit", _DEFAULT_LIMIT, _MAX_LIMIT)
+        before = query.get("before") or None
+        if before is not None and self._log.get(source.id, before) is None:
+            raise invalid("before", "is no longer in the delivery log; start again without it")
+        found = self._log.page(
+            source.id,
+            limit=limit + 1,
+            statuses=statuses,
+            before=before,
+            body_bytes=LISTED_BODY_MAX_BYTES,
+        )
+        page = found[:limit]
+        return DeliveryPage(
+            deliveries=[delivery_view(delivery, body) for delivery, body in page],
+            total=self._log.count(source.id, statuses),
+            next=page[-1][0].id if len(found) > limit else None,
+        )
+
+    def get(self, region: str, kind: str, source_id: str, delivery_id: str) -> DeliveryView:
+        """Return a delivery with its stored body.
+
+        Raises:
+            ControlError: 404.
+        """
+        found = self._log.get(self._get_source(region, kind, source_id).id, delivery_id)
+        if found is None:
+            raise not_found("Delivery")
+        return delivery_view(*found)
+
+    def fire(self, region: str, cron_id: str) -> DeliveryView:
+        """Run a cron now, independently of its schedule.
+
+        Raises:
+            ControlError: 404, or 409 if the function has no deployment that serves requests.
+        """
+        cron = self._get_source(region, "crons", cron_id)
+        if not isinstance(cron, CronRecord) or (dispatch_request := self._cron_state.fire_manually(cron)) is None:
+            raise ControlError(409, f"cannot run the cron: {_NOTHING_DEPLOYED}")
+        self.dispatch(dispatch_request)
+        return delivery_view(dispatch_request.delivery, dispatch_request.body)
+
+    def replay(self, region: str, kind: str, source_id: str, request: ReplayRequest) -> ReplayResponse:
+        """Deliver again what was delivered before, each as a new delivery.
+
+        Args:
+            region: The source's region.
+            kind: ``crons`` or ``triggers``.
+            source_id: The cron or trigger.
+            request: Either ids, or a status to replay all deliveries of that status that were not replayed yet.
+
+        Raises:
+            ControlError: The source does not exist or is being deleted, or the request is invalid.
+        """
+        source = self._get_source(region, kind, source_id)
+        if source.status is Status.DELETING:
+            raise transient_state(kind.removesuffix("s"), source.id, source.status)
+        originals, skipped = self._select(source.id, request)
+        prepared: list[tuple[Delivery, DispatchRequest]] = []
+        for original, body in originals:
+            replay = self._build_replay(source, original, body)
+            if isinstance(replay, str):
+                skipped.append(SkippedReplay(id=original.id, reason=replay))
+            else:
+                prepared.append((original, replay))
+        with self._context.store.transaction():
+            for original, dispatch_request in prepared:
+                self._log.add_replay(source.id, original, dispatch_request.delivery, dispatch_request.body)
+        for _, dispatch_request in prepared:
+            self.dispatch(dispatch_request)
+        return ReplayResponse(replayed=[_replay_view(*one) for one in prepared], skipped=skipped)
+
+    def _select(
+        self, source_id: str, request: ReplayRequest
+    ) -> tuple[list[tuple[Delivery, bytes]], list[SkippedReplay]]:
+        """Return the deliveries to replay, oldest first, and the requested ids that are not in the log."""
+        if (request.ids is None) == (request.status is None):
+            raise ControlError(400, "exactly one of ids and status is required")
+        if request.ids is None:
+            statuses = FAILED_STATUSES if request.status == "any" else (request.status or "",)
+            if not set(statuses) <= set(FAILED_STATUSES):
+                raise invalid("status", "must be one of failed, dead, any")
+            found = self._log.page(
+                source_id, limit=REPLAYS_MAX, statuses=statuses, replayed=False, body_bytes=_COMPLETE_BODY
+            )
+            return found[::-1], []
+        if len(request.ids) > REPLAYS_MAX:
+            raise invalid("ids", f"must be at most {REPLAYS_MAX}")
+        selected, missing = [], []
+        for delivery_id in dict.fromkeys(request.ids):
+            one = self._log.get(source_id, delivery_id)
+            if one is None:
+                missing.append(SkippedReplay(id=delivery_id, reason="it is no longer in the delivery log"))
+            else:
+                selected.append(one)
+        return selected, missing
+
+    def _build_replay(
+        self, source: CronRecord | TriggerRecord, original: Delivery, body: bytes
+    ) -> DispatchRequest | str:
+        """Return the replay's request, or the reason why the delivery cannot be replayed."""
+        if original.status == DeliveryStatus.PENDING:
+            return _STILL_PENDING
+        if len(body) < original.body_size:
+            return _BODY_TRUNCATED
+        function = self._context.store.functions.get(source.function_id)
+        delivery = Delivery(
+            id=str(uuid.uuid4()),
+            kind=original.kind,
+            name=source.name,
+            function=original.function if function is None else function.name,
+            at=format_microseconds(self._context.clock.now_ns()),
+            cause="replay",
+            body_size=original.body_size,
+            replay_of=original.id,
+        )
+        request = (
+            None if function is None else build_dispatch_request(self._context, source.id, function, delivery, body)
+        )
+        return request or _NOTHING_DEPLOYED
+
+    def _get_source(self, region: str, kind: str, source_id: str) -> CronRecord | TriggerRecord:
+        if kind == "crons":
+            cron = self._context.store.crons.get(source_id)
+            if cron is None or cron.region != region:
+                raise not_found("Cron")
+            return cron
+        trigger = self._context.store.triggers.get(source_id)
+        if trigger is None or trigger.region != region:
+            raise ControlError(404, "trigger does not exist")
+        return trigger
+
+
+def _parse_statuses(query: Mapping[str, str]) -> tuple[str, ...]:
+    if query.get("failed", "").lower() in ("1", "true"):
+        return FAILED_STATUSES
+    statuses = tuple(one for one in query.get("status", "").split(",") if one)
+    if not set(statuses) <= set(DELIVERY_STATUSES):
+        raise invalid("status", f"must be of {', '.join(DELIVERY_STATUSES)}")
+    return statuses
+
+
+def _replay_view(original: Delivery, request: DispatchRequest) -> Replay:
+    return Replay(id=original.id, delivery=delivery_view(request.delivery, request.body[:LISTED_BODY_MAX_BYTES]))

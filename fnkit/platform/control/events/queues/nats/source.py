@@ -1,0 +1,435 @@
+"""NATS: the broker backend and the message source of its triggers.
+
+If a JetStream stream covers the whole subject, messages are pulled by a durable consumer ``fnkit-<trigger id>`` and
+delivered at least once. Otherwise they come from a queue subscription and are delivered at most once, which the
+status reports. Streams are looked up at the start, when the broker reports that one was created or changed, and
+every 30 s.
+
+When a stream begins to cover a subject, the source switches to it without losing or repeating messages. First the
+last sequence of the stream is read; the subscription keeps messages that arrive from then on. Then the consumer is
+created after that sequence, and the subscription ends. A kept message that the stream does not contain after that
+sequence was stored before it, or while the stream had no consumer to retain it for, and is delivered from memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from fnkit.platform.brokers.model import NatsBroker
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.events.queues.interface import BrokerError, BrokerOutcome, Message, Prefetch
+from fnkit.platform.control.events.queues.nats.connection import NatsConnection, NatsConnections, is_nats_installed
+from fnkit.platform.control.events.queues.nats.core import BoundedBuffer, CoreSubscription, StreamMessage
+from fnkit.platform.control.events.queues.nats.durable_consumers import (
+    NOT_STORED,
+    ConsumerRecord,
+    ConsumerRegistry,
+    is_stream_message_id,
+    lookup_stream_outcomes,
+)
+from fnkit.platform.control.events.queues.nats.jetstream import (
+    ACK_WAIT_SECONDS,
+    PullConsumer,
+    Stream,
+    ensure_consumer,
+    find_stream,
+    get_ack_floor,
+    get_bodies_after,
+    get_last_sequence,
+    remove_consumer,
+)
+from fnkit.platform.control.events.queues.retries import RETRY_DELAY_SECONDS
+from fnkit.platform.model.records import NatsSource, TriggerRecord
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+__all__ = ["NatsBackend", "NatsMessageSource", "consumer_name", "switch_to_stream"]
+
+_logger = logging.getLogger(__name__)
+
+_POLL_INTERVAL: Final = 30.0
+_BACKOFF: Final = 0.2
+_FLUSH_TIMEOUT: Final = 5
+T = TypeVar("T")
+
+_CLEANUP_RETRY_INTERVAL: Final = 10.0
+_NOT_INSTALLED: Final = "NATS needs fnkit[queues]: pip install 'fnkit[queues]', then start the platform again"
+
+
+async def switch_to_stream(
+    client: Client, stream: Stream, subject: str, after: int, subscription: CoreSubscription, buffer: BoundedBuffer
+) -> None:
+    """End the subscription and deliver the kept messages that the consumer does not deliver.
+
+    Args:
+        client: The session.
+        stream: The stream, in which the consumer exists.
+        subject: The trigger's subject.
+        after: The sequence after which the consumer begins.
+        subscription: The subscription, which was paused before ``after`` was read.
+        buffer: Receives messages that are not in the stream.
+
+    Raises:
+        BrokerError: The connection broke.
+    """
+    kept = await subscription.drain()
+    # Messages carry no id that both deliveries share, so compare their bodies.
+    stored = Counter(await _read_stored_bodies(client, stream, subject, after, len(kept)))
+    for body in kept:
+        if stored[body]:
+            stored[body] -= 1
+        else:
+            buffer.put(body)
+
+
+async def _read_stored_bodies(client: Client, stream: Stream, subject: str, after: int, number: int) -> list[bytes]:
+    """Return the bodies that the stream stored after a sequence.
+
+    If they cannot be read, return none: duplicates are better than lost messages.
+    """
+    try:
+        return await get_bodies_after(client, stream.name, subject, after, number)
+    except BrokerError as error:
+        _logger.info("Messages of stream %s cannot be read: %s", stream.name, error)
+        return []
+
+
+def consumer_name(trigger_id: str) -> str:
+    """Return the name of a trigger's durable consumer, which is also its queue group."""
+    return f"fnkit-{trigger_id}"
+
+
+class NatsMessageSource:
+    """The message source of a NATS trigger."""
+
+    kind = "nats"
+    can_prefetch = True
+    retry_delay = RETRY_DELAY_SECONDS
+    lease_interval = ACK_WAIT_SECONDS / 3
+    has_redrive_policy = False
+
+    def __init__(
+        self,
+        connections: NatsConnections,
+        broker: NatsBroker,
+        trigger_id: str,
+        source: NatsSource,
+        registry: ConsumerRegistry,
+    ) -> None:
+        self._connections = connections
+        self._broker = broker
+        self._connection: NatsConnection = connections.acquire(broker)
+        self._trigger_id = trigger_id
+        self._consumer_name = consumer_name(trigger_id)
+        self._source = source
+        self._registry = registry
+        self._buffer = BoundedBuffer(source.subject)
+        self._current_stream = ""  # the stream that is, or was last, consumed
+
+    async def listen(self, prefetch: Prefetch, report: Callable[[str], None]) -> None:
+        """Receive messages until cancelled; switch between streams and the queue subscription.
+
+        Args:
+            prefetch: Receives the messages.
+            report: Called with a description whenever the source of messages changes.
+
+        Raises:
+            BrokerError: The broker cannot be reached, or permissions are missing.
+        """
+        forwarding = asyncio.ensure_future(self._buffer.forward_to(prefetch))
+        try:
+            while True:
+                client = await self._connection.wait_for_client()
+                self._check_permissions()
+                stream = await self._find_stream(client)
+                if stream is None:
+                    await self._subscribe_core(client, report)
+                    continue
+                self._current_stream = stream.name
+                ack_floor = await self._ensure_consumer(client, stream)
+                pull = PullConsumer(
+                    self._connection, client, stream.name, self._consumer_name, prefetch, ack_floor=ack_floor
+                )
+                await self._pull_until_change(client, stream, asyncio.ensure_future(pull.run()), report)
+        except BrokerError:
+            # A request without permission gets no response and ends as a timeout. Report the violation instead.
+            self._check_permissions()
+            raise
+        finally:
+            forwarding.cancel()
+
+    async def extend(self, messages: Sequence[Message]) -> None:
+        """Restart the acknowledgement timeouts of the stream messages."""
+        for message in messages:
+            if isinstance(message, StreamMessage):
+                await message.extend()
+
+    async def lookup_outcomes(self, unheld_since: Mapping[str, float]) -> Mapping[str, BrokerOutcome]:
+        """Look up outcomes of pending deliveries by the acknowledgements of the consumer.
+
+        Messages of streams are left out while the broker cannot be asked; messages that no stream stores are lost.
+        """
+        stream_ids = [message_id for message_id in unheld_since if is_stream_message_id(message_id)]
+        outcomes = dict.fromkeys(unheld_since.keys() - set(stream_ids), NOT_STORED)
+        if stream_ids:
+            with contextlib.suppress(BrokerError):
+                client = await self._connection.wait_for_client()
+                outcomes |= await lookup_stream_outcomes(
+                    client, self._consumer_name, stream_ids, self._current_stream
+                )
+        return outcomes
+
+    async def close(self) -> None:
+        """Release the connection."""
+        await self._connections.release(self._broker)
+
+    async def _find_stream(self, client: Client) -> Stream | None:
+        """Return the stream that covers the subject; ``None`` also if there is no permission to ask."""
+        violations = self._connection.violations
+        if not self._connection.can_receive_replies:
+            return None
+        try:
+            return await self._unless_denied(find_stream(client, self._source.subject), violations)
+        except BrokerError:
+            if self._connection.violations == violations:
+                raise
+            return None
+
+    async def _unless_denied(self, request: Awaitable[T], violations: int) -> T:
+        """Return the response to a JetStream request.
+
+        A request without permission gets no response, so a permission violation ends the wait.
+
+        Raises:
+            BrokerError: The broker denied permission, or rejected the request.
+        """
+        task = asyncio.ensure_future(request)
+        violation = asyncio.ensure_future(self._connection.violation_seen.wait())
+        try:
+            while not task.done():
+                # Wait on the current event: the connection replaces it each time. Counting violations below catches
+                # one that was reported before.
+                violation.cancel()
+                violation = asyncio.ensure_future(self._connection.violation_seen.wait())
+                self._check_permissions()
+                if self._connection.violations > violations:
+                    raise BrokerError("no permission to use the JetStream API")
+                await asyncio.wait((task, violation), return_when=asyncio.FIRST_COMPLETED)
+            return task.result()
+        finally:
+            task.cancel()
+            violation.cancel()
+
+    async def _can_pull(self, client: Client) -> bool:
+        """Return whether the first pull request reached the broker.
+
+        Raises:
+            BrokerError: The broker denied permission.
+        """
+        from nats.errors import Error
+
+        await asyncio.sleep(0)  # let the task of the consumer publish its request
+        try:
+            await client.flush(_FLUSH_TIMEOUT)
+        except (Error, TimeoutError):
+            return False
+        self._check_permissions()
+        return True
+
+    def _check_permissions(self) -> None:
+        if message := self._connection.permission_error(self._consumer_name):
+            raise BrokerError(message)
+
+    async def _subscribe_core(self, client: Client, report: Callable[[str], None]) -> None:
+        """Consume through a queue subscription until the connection is lost or a stream covers the subject."""
+        subscription = CoreSubscription(client, self._source.subject, self._consumer_name, self._buffer)
+        try:
+            await subscription.start()
+            self._check_permissions()
+            report(f"no stream covers {self._source.subject}: each message is delivered at most once")
+            if (stream := await self._wait_for_stream(client)) is not None:
+                subscription.pause()
+                self._registry.get_or_create(self._trigger_id, self._source)
+                # The consumer is created after the floor that is recorded here.
+                self._registry.record(self._trigger_id, stream, await get_last_sequence(client, stream.name))
+                after = await self._ensure_consumer(client, stream)
+                await switch_to_stream(client, stream, self._source.subject, after, subscription, self._buffer)
+        finally:
+            await subscription.stop()
+
+    async def _wait_for_stream(self, client: Client) -> Stream | None:
+        """Return the stream that covers the subject as soon as there is one; ``None`` if the connection is lost."""
+        lost = asyncio.ensure_future(self._connection.wait_until_lost(client))
+        try:
+            while not lost.done():
+                changed = self._connection.streams_changed  # taken first, so that a change during the lookup counts
+                self._check_permissions()
+                if (stream := await self._find_stream(client)) is not None:
+                    return stream
+                await self._wait_for_change(changed, lost)
+        except BrokerError:
+            if not lost.done():
+                raise
+        finally:
+            lost.cancel()
+        return None
+
+    async def _wait_for_change(self, changed: asyncio.Event, *others: asyncio.Future[None]) -> None:
+        """Return when streams may have changed, one of the other futures is done, or the poll interval is over."""
+
+        async def wait_changed() -> None:
+            await changed.wait()
+
+        waiting = asyncio.ensure_future(wait_changed())
+        try:
+            await asyncio.wait((waiting, *others), timeout=_POLL_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+
+    async def _ensure_consumer(self, client: Client, stream: Stream) -> int:
+        """Create the consumer if needed, and return the sequence up to which everything was acknowledged."""
+        record = self._registry.get_or_create(self._trigger_id, self._source)
+        after = record.ack_floor(stream)
+        # Recorded before it is created: an unrecorded consumer would make its stream retain messages forever.
+        self._registry.record(self._trigger_id, stream, after)
+        creation = ensure_consumer(
+            client, stream, self._consumer_name, self._source.subject, since=record.start_time, after=after or None
+        )
+        await self._unless_denied(creation, self._connection.violations)
+        for former in set(record.ack_floors) - {stream.name}:
+            await remove_consumer(client, former, self._consumer_name)
+            self._registry.remove(self._trigger_id, former)
+        return after
+
+    async def _pull_until_change(
+        self, client: Client, stream: Stream, pulling: asyncio.Task[None], report: Callable[[str], None]
+    ) -> None:
+        """Let the task pull messages until the connection is lost, the consumer is gone, or the stream changes."""
+        lost, changed = (
+            asyncio.ensure_future(self._connection.wait_until_lost(client)),
+            self._connection.streams_changed,
+        )
+        try:
+            if not await self._can_pull(client):
+                await asyncio.wait((lost,), timeout=_BACKOFF)
+                return
+            report(f"stream {stream.name}: each message is delivered at least once")
+            while True:
+                await self._wait_for_change(changed, lost, pulling)
+                changed = self._connection.streams_changed
+                if lost.done():
+                    return
+                self._check_permissions()
+                if pulling.done():
+                    # The delay prevents a busy loop if the cause persists.
+                    await asyncio.sleep(_BACKOFF)
+                    pulling.result()
+                    return
+                if await self._find_stream(client) != stream:
+                    return
+                floor = await get_ack_floor(client, stream.name, self._consumer_name)
+                if floor is None:
+                    return
+                self._registry.record(self._trigger_id, stream, floor)
+        except BrokerError:
+            if not lost.done():
+                raise
+        finally:
+            for task in (lost, pulling):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(lost, pulling, return_exceptions=True)
+
+
+class NatsBackend:
+    """The backend of NATS triggers."""
+
+    def __init__(self, context: ControlContext, broker_for: Callable[[str, str, str], NatsBroker | str]) -> None:
+        """Create the backend.
+
+        Args:
+            context: What all parts of control share.
+            broker_for: Returns the broker of an account, a project and a region, or the reason why there is none.
+        """
+        self._context = context
+        self._broker_for = broker_for
+        self._connections = NatsConnections()
+        self._registry = ConsumerRegistry(context)
+        self._deleted_triggers: set[str] = set()
+        self._trigger_deleted = asyncio.Event()
+
+    def handles(self, record: TriggerRecord) -> bool:
+        """Return whether the trigger's source is NATS."""
+        return isinstance(record.source, NatsSource)
+
+    def endpoint(self, record: TriggerRecord) -> NatsBroker | str:
+        """Return the broker of a trigger, or the reason why it has none.
+
+        The subject of a trigger never changes, so only its broker can.
+        """
+        if not isinstance(record.source, NatsSource):
+            raise TypeError(record.source)
+        source = record.source
+        # Messages count from the creation of the record, so create it even if the broker is not available yet.
+        self._registry.get_or_create(record.id, source)
+        if not is_nats_installed():
+            return _NOT_INSTALLED
+        return self._broker_for(source.account_id, source.project_id, source.region)
+
+    def create_source(self, record: TriggerRecord) -> NatsMessageSource:
+        """Create the message source of a trigger."""
+        broker = self.endpoint(record)
+        if not isinstance(broker, NatsBroker) or not isinstance(record.source, NatsSource):
+            raise TypeError(broker)
+        return NatsMessageSource(self._connections, broker, record.id, record.source, self._registry)
+
+    def on_deleted(self, trigger_id: str) -> None:
+        """Schedule the removal of the consumers of a deleted trigger."""
+        self._deleted_triggers.add(trigger_id)
+        self._trigger_deleted.set()
+
+    async def run_cleanup(self) -> None:
+        """Remove the consumers of deleted triggers, forever. Failed removals are tried again every ten seconds."""
+        self._deleted_triggers = {
+            trigger_id
+            for trigger_id in self._registry.all()
+            if self._context.store.triggers.get(trigger_id) is None
+        }
+        while True:
+            self._trigger_deleted.clear()
+            for trigger_id in list(self._deleted_triggers):
+                record = self._registry.all().get(trigger_id)
+                if record is None or await self._remove_consumers(trigger_id, record):
+                    self._registry.remove(trigger_id)
+                    self._deleted_triggers.discard(trigger_id)
+            try:
+                await asyncio.wait_for(
+                    self._trigger_deleted.wait(), _CLEANUP_RETRY_INTERVAL if self._deleted_triggers else None
+                )
+            except TimeoutError:
+                continue
+
+    async def _remove_consumers(self, trigger_id: str, record: ConsumerRecord) -> bool:
+        """Remove the consumers of a deleted trigger, and return whether that was possible."""
+        if not record.ack_floors:
+            return True
+        broker = self._broker_for(record.account, record.project, record.region)
+        if isinstance(broker, str) or not is_nats_installed():
+            return False
+        connection = self._connections.acquire(broker)
+        try:
+            client = await connection.wait_for_client()
+            for stream in record.ack_floors:
+                await remove_consumer(client, stream, consumer_name(trigger_id))
+        except BrokerError as error:
+            _logger.info("The consumers of deleted trigger %s are not removed yet: %s", trigger_id, error)
+            return False
+        finally:
+            await self._connections.release(broker)
+        return True

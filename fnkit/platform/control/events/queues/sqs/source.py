@@ -1,0 +1,191 @@
+"""SQS: the broker backend, the message source of its triggers, and the outcomes of messages that no process holds.
+
+SQS does not report what happened to a message. But a message that still exists is delivered again after its
+visibility timeout. So if the queue has nothing to deliver after that, the message is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from fnkit.platform.brokers.model import SqsBroker
+from fnkit.platform.control.events.queues.interface import BrokerOutcome, Message, Prefetch
+from fnkit.platform.control.events.queues.retries import MAX_ATTEMPTS
+from fnkit.platform.control.events.queues.sqs.client import SqsClients, is_botocore_installed
+from fnkit.platform.control.events.queues.sqs.endpoint import SqsEndpoint, endpoint_at_broker, endpoint_of_source
+from fnkit.platform.control.events.queues.sqs.errors import SqsUnavailable
+from fnkit.platform.control.events.queues.sqs.poller import FifoOrdering, Poller, SqsMessage
+from fnkit.platform.control.events.queues.sqs.queue import QueueAttributes, SqsQueue
+from fnkit.platform.model.delivery import DeliveryStatus
+from fnkit.platform.model.records import QueueSource, SqsSource, TriggerRecord
+
+__all__ = ["SqsBackend", "SqsMessageSource", "infer_outcomes"]
+
+_NEVER_EMPTY_TIMEOUT: Final = 600.0
+"""Seconds after which a message of a queue that is never empty counts as gone."""
+_GONE: Final = BrokerOutcome(
+    DeliveryStatus.UNKNOWN,
+    "the queue no longer delivers the message: it was deleted after success, or another client consumed or "
+    "purged it; no response was recorded",
+)
+_GONE_OR_REDRIVEN: Final = BrokerOutcome(
+    DeliveryStatus.UNKNOWN,
+    "the queue no longer delivers the message: it was deleted after success, or the redrive policy moved it; "
+    "no response was recorded",
+)
+
+_REFRESH_INTERVAL: Final = 30.0
+_INITIAL_LEASE_INTERVAL: Final = 1.0  # until the visibility timeout of the queue is known
+
+_NOT_INSTALLED: Final = "SQS needs fnkit[queues]: pip install 'fnkit[queues]', then start the platform again"
+
+
+def infer_outcomes(
+    unheld_since: Mapping[str, float], attributes: QueueAttributes, *, last_empty: float, last_response: float
+) -> dict[str, BrokerOutcome]:
+    """Return the known outcomes. All times are those of the event loop.
+
+    Args:
+        unheld_since: When this process ceased to hold each message, by message id.
+        attributes: The attributes of the queue.
+        last_empty: When the queue last had nothing to deliver.
+        last_response: When the queue last responded.
+    """
+    outcome = _GONE_OR_REDRIVEN if attributes.max_receive_count else _GONE
+    return {
+        message: outcome
+        for message, released_at in unheld_since.items()
+        if last_empty >= released_at + attributes.lease_seconds
+        or last_response >= released_at + attributes.lease_seconds + _NEVER_EMPTY_TIMEOUT
+    }
+
+
+class SqsMessageSource:
+    """The message source of an SQS trigger."""
+
+    kind = "sqs"
+    can_prefetch = False
+
+    def __init__(self, clients: SqsClients, endpoint: SqsEndpoint) -> None:
+        self._clients = clients
+        self._endpoint = endpoint
+        self._queue = SqsQueue(clients.acquire(endpoint.config), endpoint)
+        self._ordering: FifoOrdering | None = None
+        self._apply_attributes()
+        self.lease_interval = _INITIAL_LEASE_INTERVAL
+
+    async def listen(self, prefetch: Prefetch, report: Callable[[str], None]) -> None:
+        """Receive messages until cancelled.
+
+        Args:
+            prefetch: Receives the messages.
+            report: Called with a description of the queue, also when its attributes have changed.
+
+        Raises:
+            BrokerError: The queue cannot be reached, or rejects a request.
+        """
+        queue = self._queue
+        await queue.open()
+        self._apply_attributes()
+        report(self._describe())
+        ordering = self._ordering = self._ordering or FifoOrdering(prefetch.put)
+        polling = asyncio.ensure_future(Poller(queue, prefetch, ordering).run())
+        try:
+            while True:
+                done, _ = await asyncio.wait((polling,), timeout=_REFRESH_INTERVAL)
+                if done:
+                    return polling.result()
+                with contextlib.suppress(SqsUnavailable):
+                    await queue.refresh_attributes()
+                self._apply_attributes()
+                report(self._describe())
+        finally:
+            polling.cancel()
+            await asyncio.gather(polling, return_exceptions=True)
+
+    async def extend(self, messages: Sequence[Message]) -> None:
+        """Extend the visibility timeouts of messages in flight, and of those that wait for their message group."""
+        buffered = [] if self._ordering is None else self._ordering.buffered
+        held = [one for one in (*messages, *buffered) if isinstance(one, SqsMessage) and one.is_held]
+        await self._queue.extend_visibility([one.receipt_handle for one in held])
+
+    async def lookup_outcomes(self, unheld_since: Mapping[str, float]) -> Mapping[str, BrokerOutcome]:
+        """Look up outcomes of pending deliveries, as far as the queue allows to infer them."""
+        buffered = set() if self._ordering is None else {message.id for message in self._ordering.buffered}
+        unheld = {message: released_at for message, released_at in unheld_since.items() if message not in buffered}
+        return infer_outcomes(
+            unheld,
+            self._queue.attributes,
+            last_empty=self._queue.last_empty,
+            last_response=self._queue.last_response,
+        )
+
+    async def close(self) -> None:
+        """Finish the deletions under way and release the client."""
+        await self._queue.close()
+        self._clients.release(self._endpoint.config)
+
+    def _apply_attributes(self) -> None:
+        """Apply the attributes of the queue. Attempts are a visibility timeout apart, as recorded from Scaleway."""
+        attributes = self._queue.attributes
+        self.retry_delay = float(attributes.visibility_timeout)
+        self.lease_interval = attributes.lease_interval
+        self.has_redrive_policy = bool(attributes.max_receive_count)
+
+    def _describe(self) -> str:
+        attributes = self._queue.attributes
+        order = ", ordered by message group" if attributes.is_fifo else ""
+        if not self._queue.can_read_attributes:
+            retries = f"no permission to read its attributes, assuming no redrive policy: dead after {MAX_ATTEMPTS} attempts"
+        elif attributes.max_receive_count:
+            retries = f"its redrive policy applies after {attributes.max_receive_count} failed attempts"
+        else:
+            retries = f"dead after {MAX_ATTEMPTS} attempts, {attributes.visibility_timeout} s apart"
+        return f"queue {self._endpoint.queue} at {self._endpoint.config.host}{order}; {retries}"
+
+
+class SqsBackend:
+    """The backend of SQS triggers."""
+
+    def __init__(
+        self, broker_for: Callable[[str, str], SqsBroker | str], secret_key: Callable[[TriggerRecord], str]
+    ) -> None:
+        """Create the backend.
+
+        Args:
+            broker_for: Returns the service of a project and a region, or the reason why there is none.
+            secret_key: Returns the secret key of a trigger that has its own.
+        """
+        self._broker_for = broker_for
+        self._secret_key = secret_key
+        self._clients = SqsClients()
+
+    def handles(self, record: TriggerRecord) -> bool:
+        """Return whether the trigger's source is SQS."""
+        return isinstance(record.source, QueueSource | SqsSource)
+
+    def endpoint(self, record: TriggerRecord) -> SqsEndpoint | str:
+        """Return the endpoint of a trigger's queue, or the reason why it has none."""
+        if not is_botocore_installed():
+            return _NOT_INSTALLED
+        match record.source:
+            case SqsSource() as source:
+                return endpoint_of_source(source, self._secret_key(record), record.region)
+            case QueueSource() as source:
+                broker = self._broker_for(source.project_id, source.region)
+                return broker if isinstance(broker, str) else endpoint_at_broker(source, broker)
+            case other:
+                raise TypeError(other)
+
+    def create_source(self, record: TriggerRecord) -> SqsMessageSource:
+        """Create the message source of a trigger."""
+        endpoint = self.endpoint(record)
+        if isinstance(endpoint, str):
+            raise TypeError(endpoint)
+        return SqsMessageSource(self._clients, endpoint)
+
+    def on_deleted(self, trigger_id: str) -> None:
+        """Do nothing: a queue stores nothing about its consumers."""

@@ -1,0 +1,188 @@
+"""Keeps one queue consumer for each active trigger.
+
+The store notifies the manager of changed triggers and functions. When the broker settings change, all triggers are
+checked. A trigger without a broker is idle: its API status stays ``ready``, and its consumer status and the log
+state the reason (``docs/triggers.md``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.events.delivery_log import DeliveryLog
+from fnkit.platform.control.events.gateway_client import GatewayClient
+from fnkit.platform.control.events.queues.consumer import ConsumerStatus, QueueConsumer
+from fnkit.platform.control.events.queues.interface import MessageSource
+from fnkit.platform.control.events.queues.target import find_target
+from fnkit.platform.control.resources.triggers import Triggers
+from fnkit.platform.model.records import TriggerRecord
+
+__all__ = ["BrokerBackend", "TriggerManager"]
+
+_DRAIN_TIMEOUT: Final = 8.0  # less than the supervisor's stop timeout for control
+_NO_BACKEND: Final = "no backend supports its type of source"
+_logger = logging.getLogger(__name__)
+
+
+class BrokerBackend(Protocol):
+    """A kind of broker: where its triggers are consumed, and how."""
+
+    def handles(self, record: TriggerRecord) -> bool:
+        """Return whether the backend handles the trigger."""
+
+    def endpoint(self, record: TriggerRecord) -> Hashable | str:
+        """Return where the trigger's messages come from, or the reason why it has no source.
+
+        The trigger gets a new source whenever the returned value changes.
+        """
+
+    def create_source(self, record: TriggerRecord) -> MessageSource:
+        """Create the message source of a trigger that has an endpoint."""
+
+    def on_deleted(self, trigger_id: str) -> None:
+        """Clean up after a deleted trigger, now or in the background."""
+
+
+@dataclass(slots=True)
+class _ActiveTrigger:
+    """An active trigger. ``consumer`` is ``None`` while it is idle."""
+
+    record: TriggerRecord
+    endpoint: Hashable | str
+    status: ConsumerStatus
+    consumer: QueueConsumer | None = None
+
+
+class TriggerManager:
+    """Starts, updates and stops queue consumers. Lives on the event loop of control."""
+
+    def __init__(
+        self,
+        context: ControlContext,
+        triggers: Triggers,
+        log: DeliveryLog,
+        gateway: GatewayClient,
+        backends: Iterable[BrokerBackend],
+    ) -> None:
+        self._context = context
+        self._triggers = triggers
+        self._log = log
+        self._gateway = gateway
+        self._backends = tuple(backends)
+        self._active: dict[str, _ActiveTrigger] = {}
+        self._changed_triggers: set[str] = set()
+        self._changed_functions: set[str] = set()
+        self._errors: dict[str, str | None] = {}
+        self._changed = asyncio.Event()
+
+    def statuses(self) -> dict[str, ConsumerStatus]:
+        """Return the status of the consumer of each active trigger, by trigger id."""
+        return {trigger_id: trigger.status for trigger_id, trigger in self._active.items()}
+
+    def on_brokers_changed(self) -> None:
+        """Check the endpoints of all triggers again."""
+        self._changed_triggers.update(record.id for record in self._triggers.list_active())
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Follow changes, forever."""
+        self._context.store.triggers.subscribe(self._on_trigger_changed)
+        self._context.store.functions.subscribe(self._on_function_changed)
+        self.on_brokers_changed()
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._publish_status()
+            triggers, self._changed_triggers = self._changed_triggers, set()
+            functions, self._changed_functions = self._changed_functions, set()
+            for trigger_id in triggers:
+                await self._sync(trigger_id)
+            for trigger in list(self._active.values()):
+                if trigger.record.function_id in functions:
+                    self._refresh_consumer(trigger)
+
+    async def retry_due(self) -> None:
+        """Start attempts that are due. Called after the clock was moved."""
+        for trigger in list(self._active.values()):
+            if trigger.consumer is not None:
+                await trigger.consumer.retry_due()
+
+    async def stop(self) -> None:
+        """Stop requesting messages, and wait for those in flight."""
+        consumers = [trigger.consumer for trigger in self._active.values() if trigger.consumer is not None]
+        await asyncio.gather(*(trigger.stop(_DRAIN_TIMEOUT) for trigger in consumers))
+
+    def _on_trigger_changed(self, trigger_id: str) -> None:
+        self._changed_triggers.add(trigger_id)
+        self._changed.set()
+
+    def _on_function_changed(self, function_id: str) -> None:
+        self._changed_functions.add(function_id)
+        self._changed.set()
+
+    async def _sync(self, trigger_id: str) -> None:
+        record = self._triggers.get_active(trigger_id)
+        active = self._active.get(trigger_id)
+        if record is None:
+            if active is not None:
+                del self._active[trigger_id]
+                self._deactivate(active)
+            if self._context.store.triggers.get(trigger_id) is None:
+                for candidate in self._backends:
+                    candidate.on_deleted(trigger_id)
+            return
+        backend = next((candidate for candidate in self._backends if candidate.handles(record)), None)
+        endpoint = _NO_BACKEND if backend is None else backend.endpoint(record)
+        if active is None or active.endpoint != endpoint:
+            if active is not None:
+                self._deactivate(active)
+            active = self._active[trigger_id] = self._activate(backend, record, endpoint)
+        active.record = record
+        self._refresh_consumer(active)
+
+    def _activate(
+        self, backend: BrokerBackend | None, record: TriggerRecord, endpoint: Hashable | str
+    ) -> _ActiveTrigger:
+        if backend is None or isinstance(endpoint, str):
+            _logger.info("Trigger %s (%s) is idle: %s", record.id, record.name, endpoint)
+            self._set_error(record.id, None)
+            return _ActiveTrigger(record, endpoint, ConsumerStatus("idle", str(endpoint)))
+        active = _ActiveTrigger(record, endpoint, ConsumerStatus("trouble", "not connected yet"))
+
+        def on_status_change(status: ConsumerStatus) -> None:
+            if status == active.status:
+                return
+            active.status = status
+            level = logging.INFO if status.state == "listening" else logging.WARNING
+            _logger.log(level, "Trigger %s (%s): %s", record.id, record.name, status.message)
+            self._set_error(record.id, status.message if status.state == "trouble" else None)
+
+        active.consumer = QueueConsumer(
+            self._context, self._log, self._gateway, record, backend.create_source(record), on_status_change
+        )
+        active.consumer.start()
+        return active
+
+    def _refresh_consumer(self, trigger: _ActiveTrigger) -> None:
+        if trigger.consumer is not None:
+            record = trigger.record
+            trigger.consumer.refresh(record, find_target(self._context, record.function_id))
+
+    def _deactivate(self, trigger: _ActiveTrigger) -> None:
+        if trigger.consumer is not None:
+            self._context.tasks.start(trigger.consumer.stop(_DRAIN_TIMEOUT), f"end of trigger {trigger.record.id}")
+
+    def _set_error(self, trigger_id: str, error: str | None) -> None:
+        self._errors[trigger_id] = error
+        self._changed.set()
+
+    async def _publish_status(self) -> None:
+        """Write changed connection errors to the API status of the triggers."""
+        errors, self._errors = self._errors, {}
+        for trigger_id, error in errors.items():
+            await self._triggers.store_status(trigger_id, error)

@@ -1,0 +1,244 @@
+"""API keys: authentication, permissions, and operations on additional keys.
+
+A key that is bound to a project only has access to that project's resources. References to other resources in a
+request are replaced with references to nothing before an operation sees them. The key therefore cannot learn
+whether an id exists, and operations need no checks of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+from fnkit.contract.platform import ApiKey, ApiKeyList, CreateApiKey
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.data_plane_link import DataPlaneLink
+from fnkit.platform.control.errors import not_found, permissions_denied
+from fnkit.platform.control.resources import validation
+from fnkit.platform.control.store.api_keys import ApiKeyFile, make_access_key
+from fnkit.platform.control.store.database import Store
+from fnkit.platform.control.timestamps import format_microseconds
+from fnkit.platform.model.records import ApiKeyRecord
+from fnkit.platform.model.routing import KeyGrant
+
+__all__ = ["AccessScope", "ApiKeyRegistry", "Principal", "resource_name"]
+
+T = TypeVar("T")
+_NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
+_FUNCTION_SCOPED_KINDS: Final = frozenset({"crons", "domains"})
+"""Kinds that are listed by function only. Other kinds have a project of their own to filter by."""
+_IRREGULAR_NAMES: Final = {"functions": "functions", "issue-jwt": "function_tokens"}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated API key.
+
+    Attributes:
+        is_root: Whether this is the platform's own key, the only one that can manage other keys.
+        read_only: Whether every write is denied.
+        project_id: The only project that the key can access, or ``None`` for all projects.
+    """
+
+    is_root: bool = False
+    read_only: bool = False
+    project_id: str | None = None
+
+    def require_write(self, resource: str) -> None:
+        """Require a key that may write.
+
+        Args:
+            resource: The kind of resource, as ``permissions_denied`` reports it.
+
+        Raises:
+            ControlError: 403, the key may only read.
+        """
+        if self.read_only:
+            raise permissions_denied("write", resource)
+
+    def require_unscoped(self, action: str, resource: str) -> None:
+        """Require a key for all projects, and to write also one that may write.
+
+        For operations on things that belong to no project, such as the clock.
+
+        Args:
+            action: ``read`` or ``write``.
+            resource: The kind of resource, as ``permissions_denied`` reports it.
+
+        Raises:
+            ControlError: 403, the key is bound to a project or may only read.
+        """
+        if self.project_id is not None or (action == "write" and self.read_only):
+            raise permissions_denied(action, resource)
+
+    def require_root(self, action: str, resource: str) -> None:
+        """Require the platform's own key.
+
+        Args:
+            action: ``read`` or ``write``.
+            resource: The kind of resource, as ``permissions_denied`` reports it.
+
+        Raises:
+            ControlError: 403, this is an additional key.
+        """
+        if not self.is_root:
+            raise permissions_denied(action, resource)
+
+
+def resource_name(kind: str) -> str:
+    """Return the name of a kind of resource in error responses, given its name in paths.
+
+    >>> resource_name("crons"), resource_name("functions")
+    ('function_crons', 'functions')
+    """
+    return _IRREGULAR_NAMES.get(kind, f"function_{kind}")
+
+
+class AccessScope:
+    """The resources that a principal has access to: all, or those of one project."""
+
+    def __init__(self, store: Store, principal: Principal) -> None:
+        self._store = store
+        self._project_id = principal.project_id
+
+    def can_see(self, kind: str, record_id: str) -> bool:
+        """Return whether the principal has access to a resource. A bound key has none to what does not exist."""
+        return self._project_id is None or self._project_of(kind, record_id) == self._project_id
+
+    def narrow_query(self, kind: str, query: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the query of a list with filters that restrict it to the accessible resources."""
+        if self._project_id is None:
+            return query
+        if kind in _FUNCTION_SCOPED_KINDS:
+            function_id = query.get("function_id", "")
+            is_accessible = not function_id or self.can_see("functions", function_id)
+            return query if is_accessible else {**query, "function_id": _NIL_UUID}
+        project_id = query.get("project_id") or self._project_id
+        return {**query, "project_id": project_id if project_id == self._project_id else _NIL_UUID}
+
+    def narrow_body(self, body: T) -> T:
+        """Return a request's body with references to inaccessible resources replaced by the nil UUID.
+
+        Raises:
+            ControlError: 403, the body names another project. This reveals nothing: the client chose the project.
+        """
+        if self._project_id is None or not isinstance(body, msgspec.Struct):
+            return body
+        project = getattr(body, "project_id", None)
+        if project and project.lower() != self._project_id:
+            raise permissions_denied("write", resource_name("namespaces"))
+        hidden = {}
+        for field, kind in (("function_id", "functions"), ("namespace_id", "namespaces")):
+            record_id = getattr(body, field, None)
+            if record_id and not self.can_see(kind, record_id.lower()):
+                hidden[field] = _NIL_UUID
+        return msgspec.structs.replace(body, **hidden) if hidden else body
+
+    def _project_of(self, kind: str, record_id: str) -> str | None:
+        store = self._store
+        match kind:
+            case "namespaces":
+                namespace = store.namespaces.get(record_id)
+                return namespace.project_id if namespace else None
+            case "crons":
+                cron = store.crons.get(record_id)
+                return self._project_of("functions", cron.function_id) if cron else None
+            case "domains":
+                domain = store.domains.get(record_id)
+                return self._project_of("functions", domain.function_id) if domain else None
+            case "tokens":
+                token = store.tokens.get(record_id)
+                return token.project_id if token else None
+            case "triggers":
+                trigger = store.triggers.get(record_id)
+                return trigger.project_id if trigger else None
+            case _:
+                function = store.functions.get(record_id)
+                return function.project_id if function else None
+
+
+class ApiKeyRegistry:
+    """Authentication and the operations on additional API keys.
+
+    A secret key is only part of the response that creates it; the platform stores a hash.
+    """
+
+    def __init__(self, context: ControlContext, link: DataPlaneLink, keys: ApiKeyFile) -> None:
+        self._context = context
+        self._link = link
+        self._keys = keys
+        self._root_key = context.settings.secret_key.encode()
+
+    def authenticate(self, secret_key: bytes) -> Principal | None:
+        """Return the principal with this secret key, or ``None``."""
+        if hmac.compare_digest(secret_key, self._root_key):
+            return Principal(is_root=True)
+        key = self._keys.find_by_hash(_sha256(secret_key))
+        return Principal(read_only=key.read_only, project_id=key.project_id) if key else None
+
+    async def create(self, request: CreateApiKey) -> ApiKey:
+        """Create a key and return it with its secret, which the API and the gateway accept from then on.
+
+        Raises:
+            ControlError: A field is invalid.
+            OSError: The keys could not be written.
+        """
+        project_id = validation.uuid_text("project_id", request.project_id) if request.project_id else None
+        description = validation.text("description", request.description or "")
+        secret_key = str(uuid.uuid4())
+        record = ApiKeyRecord(
+            access_key=make_access_key(),
+            sha256=_sha256(secret_key.encode()),
+            created_at=format_microseconds(self._context.clock.now_ns()),
+            read_only=request.read_only or False,
+            project_id=project_id,
+            description=description,
+        )
+        self._keys.add(record)
+        await self._link.change_credentials(keys=self.grants())
+        return _api_key_view(record, secret_key)
+
+    def list(self) -> ApiKeyList:
+        """Return all additional keys without their secrets."""
+        keys = [_api_key_view(key) for key in self._keys.all()]
+        return ApiKeyList(keys=keys, total_count=len(keys))
+
+    async def delete(self, access_key: str) -> ApiKey:
+        """Delete a key and return it once neither the API nor the gateway accepts it.
+
+        Raises:
+            ControlError: 404.
+            OSError: The keys could not be written.
+        """
+        record = self._keys.remove(access_key)
+        if record is None:
+            raise not_found("API key")
+        await self._link.change_credentials(keys=self.grants())
+        return _api_key_view(record)
+
+    def grants(self) -> tuple[KeyGrant, ...]:
+        """Return the keys in the form that the gateway checks."""
+        return tuple(
+            KeyGrant(sha256=bytes.fromhex(key.sha256), project_id=key.project_id) for key in self._keys.all()
+        )
+
+
+def _api_key_view(record: ApiKeyRecord, secret_key: str | None = None) -> ApiKey:
+    return ApiKey(
+        access_key=record.access_key,
+        secret_key=secret_key,
+        read_only=record.read_only,
+        project_id=record.project_id,
+        description=record.description,
+        created_at=record.created_at,
+    )
+
+
+def _sha256(secret_key: bytes) -> str:
+    return hashlib.sha256(secret_key).hexdigest()

@@ -1,0 +1,145 @@
+"""A function's settings from the fields of a request, and the lifecycle rules of runtimes.
+
+A new function starts from defaults; an update changes only the given fields.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.enums import HttpOption, Privacy, RuntimeStatus, Sandbox, is_unset
+from fnkit.contract.limits import (
+    CPU_BY_MEMORY,
+    DEFAULT_MAX_SCALE,
+    DEFAULT_MEMORY,
+    DEFAULT_MIN_SCALE,
+    DEFAULT_TIMEOUT_SECONDS,
+)
+from fnkit.contract.requests import CreateFunction, UpdateFunction
+from fnkit.contract.resources import ListRuntimesResponse, Runtime
+from fnkit.contract.runtimes import RuntimeTable
+from fnkit.platform.control.errors import ControlError, invalid, required
+from fnkit.platform.control.resources import validation
+from fnkit.platform.model.records import FunctionSettings
+
+__all__ = ["list_runtimes", "new_settings", "runtime_for_create", "runtime_for_update", "updated_settings"]
+
+_DEFAULT_TIMEOUT: Final = DEFAULT_TIMEOUT_SECONDS * 10**9
+
+
+def list_runtimes(table: RuntimeTable) -> ListRuntimesResponse:
+    """Return the complete table, which the real API was recorded not to page."""
+    return ListRuntimesResponse(runtimes=list(table.runtimes), total_count=len(table.runtimes))
+
+
+def runtime_for_create(table: RuntimeTable, name: str | None) -> Runtime:
+    """Return the runtime for a new function.
+
+    Raises:
+        ControlError: 400, the runtime is unknown or past its end of support. The messages are the real API's, from
+            public reports.
+    """
+    if name is None or is_unset(name):
+        raise required("runtime")
+    runtime = _require_runtime(table, name)
+    if runtime.status == RuntimeStatus.END_OF_SUPPORT:
+        raise _end_of_support_error(runtime, "runtime reached end of support, could not create new functions")
+    if runtime.status == RuntimeStatus.END_OF_LIFE:
+        raise _end_of_support_error(runtime, "runtime reached end of life, could not create new functions")
+    return runtime
+
+
+def runtime_for_update(table: RuntimeTable, current: str, wanted: str | None) -> Runtime:
+    """Return the runtime of a function after an update.
+
+    Args:
+        table: The runtime table.
+        current: The function's runtime.
+        wanted: The requested runtime; ``None`` and ``unknown_runtime`` leave it unchanged.
+
+    Raises:
+        ControlError: 400, the runtime is unknown, of another language, past its end of life, or newly chosen after
+            its end of support.
+    """
+    runtime = _require_runtime(table, current if wanted is None or is_unset(wanted) else wanted)
+    before = _require_runtime(table, current)
+    if runtime.language != before.language:
+        raise invalid("runtime", f"cannot change from {before.language} to {runtime.language}")
+    if runtime.status == RuntimeStatus.END_OF_LIFE:
+        raise _end_of_support_error(runtime, "runtime reached end of life, could not update functions")
+    if runtime.name != current and runtime.status == RuntimeStatus.END_OF_SUPPORT:
+        raise _end_of_support_error(runtime, "runtime reached end of support, could not update functions to it")
+    return runtime
+
+
+def _require_runtime(table: RuntimeTable, name: str) -> Runtime:
+    runtime = table.find(name)
+    if runtime is None:
+        raise invalid("runtime", f"{name[:64]!r} is not one of this API's runtimes")
+    return runtime
+
+
+def _end_of_support_error(runtime: Runtime, reason: str) -> ControlError:
+    return ControlError(
+        400,
+        f"message : {runtime.status_message}, error : rpc error: code = InvalidArgument desc = {reason}",
+    )
+
+
+def new_settings(request: CreateFunction, runtimes: RuntimeTable) -> FunctionSettings:
+    """Return the settings of a new function, without secrets, which the caller adds once they are hashed.
+
+    Raises:
+        ControlError: A field is invalid.
+    """
+    runtime = runtime_for_create(runtimes, request.runtime)
+    defaults = FunctionSettings(
+        runtime=runtime.name,
+        handler=runtime.default_handler,
+        memory=DEFAULT_MEMORY,
+        cpu=CPU_BY_MEMORY[DEFAULT_MEMORY],
+        timeout=_DEFAULT_TIMEOUT,
+        min_scale=DEFAULT_MIN_SCALE,
+        max_scale=DEFAULT_MAX_SCALE,
+        privacy=Privacy.PUBLIC.value,
+        http_option=HttpOption.ENABLED.value,
+        sandbox=Sandbox.V2.value,
+    )
+    return _apply_request(defaults, request, runtime.language)
+
+
+def updated_settings(
+    settings: FunctionSettings, request: UpdateFunction, runtimes: RuntimeTable
+) -> FunctionSettings:
+    """Return the settings with the given fields changed. Null, absent and ``unknown_*`` mean "not given".
+
+    Raises:
+        ControlError: A field is invalid.
+    """
+    runtime = runtime_for_update(runtimes, settings.runtime, request.runtime)
+    return _apply_request(msgspec.structs.replace(settings, runtime=runtime.name), request, runtime.language)
+
+
+def _apply_request(
+    settings: FunctionSettings, request: CreateFunction | UpdateFunction, language: str
+) -> FunctionSettings:
+    memory = settings.memory if request.memory_limit is None else validation.memory(request.memory_limit)
+    minimum = settings.min_scale if request.min_scale is None else request.min_scale
+    maximum = settings.max_scale if request.max_scale is None else request.max_scale
+    validation.scale(minimum, maximum)
+    variables = request.environment_variables
+    return msgspec.structs.replace(
+        settings,
+        handler=validation.handler(request.handler, language) if request.handler else settings.handler,
+        memory=memory,
+        cpu=CPU_BY_MEMORY[memory],
+        timeout=validation.timeout(request.timeout) if request.timeout else settings.timeout,
+        min_scale=minimum,
+        max_scale=maximum,
+        privacy=validation.privacy(request.privacy, settings.privacy),
+        http_option=validation.http_option(request.http_option, settings.http_option),
+        sandbox=validation.sandbox(request.sandbox, settings.sandbox),
+        environment=settings.environment if variables is None else validation.environment(variables),
+    )

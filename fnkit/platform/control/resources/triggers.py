@@ -1,0 +1,352 @@
+"""Operations on triggers: create, get, list, update, delete; and the triggers whose messages are consumed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from fnkit.contract.enums import Status
+from fnkit.contract.limits import REGIONS
+from fnkit.contract.names import NATS_ACCOUNT_RULE, is_nats_subject, is_queue_name
+from fnkit.contract.requests import (
+    CreateTrigger,
+    ScwNatsConfigInput,
+    ScwSqsConfigInput,
+    SqsConfigInput,
+    UpdateTrigger,
+)
+from fnkit.contract.resources import Trigger
+from fnkit.platform.control.context import ControlContext, retry_until_written
+from fnkit.platform.control.errors import ControlError, invalid, not_found, required, transient_state
+from fnkit.platform.control.resources import validation
+from fnkit.platform.control.resources.functions import Functions
+from fnkit.platform.control.resources.lists import ORDER_BY_CREATED, ListResponse, RenderedCache, parse_list_query
+from fnkit.platform.control.resources.views import trigger_view
+from fnkit.platform.control.store.vault import Vault
+from fnkit.platform.model.records import (
+    NatsSource,
+    QueueSource,
+    SqsSource,
+    TriggerRecord,
+    TriggerSource,
+    transition,
+)
+
+__all__ = ["TriggerSourceFactory", "Triggers"]
+
+_SECRET_KEY_FIELD: Final = "secret_key"  # authenticated with the ciphertext, so it must not change
+_MAX_SUBJECT_LENGTH: Final = 256
+_MAX_TEXT_LENGTH: Final = 1000
+
+_NOT_FOUND: Final = "trigger does not exist"  # recorded for GET; DELETE was recorded to append the id
+_FILTERS: Final = ("function_id", "namespace_id", "project_id")
+_ACTIVE_STATUSES: Final = (Status.READY, Status.ERROR)
+
+
+class TriggerSourceFactory:
+    """Creates message sources and encrypts their secret keys."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def create(self, trigger_id: str, request: CreateTrigger, region: str, project_id: str) -> TriggerSource:
+        """Return the source of a new trigger.
+
+        Args:
+            trigger_id: The trigger.
+            request: The request, which must have exactly one source.
+            region: The source's region if the request has none.
+            project_id: The source's project if the request has none.
+
+        Raises:
+            ControlError: 400, there is not exactly one source, or a field is invalid.
+        """
+        given = [
+            config
+            for config in (request.scw_sqs_config, request.scw_nats_config, request.sqs_config)
+            if config is not None
+        ]
+        if len(given) != 1:
+            raise ControlError(400, "exactly one of scw_sqs_config, scw_nats_config and sqs_config is required")
+        match given[0]:
+            case ScwSqsConfigInput() as queue:
+                return _queue_source(queue, region, project_id)
+            case ScwNatsConfigInput() as nats:
+                return _nats_source(nats, region, project_id)
+            case SqsConfigInput() as sqs:
+                return self._sqs_source(trigger_id, sqs)
+
+    def with_new_credentials(
+        self, trigger_id: str, source: TriggerSource, access_key: str | None, secret_key: str | None
+    ) -> SqsSource:
+        """Return the source with new credentials. A key that is ``None`` or empty stays.
+
+        Raises:
+            ControlError: 400, the source is of a kind without credentials, or a key is invalid.
+        """
+        if not isinstance(source, SqsSource):
+            raise invalid("sqs_config", "cannot be given to a trigger of another kind")
+        return SqsSource(
+            endpoint=source.endpoint,
+            queue_url=source.queue_url,
+            access_key=_validate_key("access_key", access_key) if access_key else source.access_key,
+            ciphertext=self._encrypt(trigger_id, secret_key) if secret_key else source.ciphertext,
+        )
+
+    def decrypt_secret_key(self, trigger_id: str, source: SqsSource) -> str:
+        """Return the decrypted secret key.
+
+        Raises:
+            PlatformError: ``secret-unreadable``.
+        """
+        return self._vault.decrypt(trigger_id, _SECRET_KEY_FIELD, source.ciphertext)
+
+    def _sqs_source(self, trigger_id: str, config: SqsConfigInput) -> SqsSource:
+        return SqsSource(
+            endpoint=_validate_url("endpoint", config.endpoint),
+            queue_url=_validate_url("queue_url", config.queue_url),
+            access_key=_validate_key("access_key", config.access_key),
+            ciphertext=self._encrypt(trigger_id, config.secret_key),
+        )
+
+    def _encrypt(self, trigger_id: str, secret: str | None) -> bytes:
+        return self._vault.encrypt(trigger_id, _SECRET_KEY_FIELD, _validate_key(_SECRET_KEY_FIELD, secret))
+
+
+def _queue_source(config: ScwSqsConfigInput, region: str, project_id: str) -> QueueSource:
+    field = "scw_sqs_config"
+    if not config.queue:
+        raise required(f"{field}.queue")
+    if not is_queue_name(config.queue):
+        raise invalid(f"{field}.queue", "must be the name of a queue: at most 80 letters, digits, - and _")
+    return QueueSource(
+        queue=config.queue,
+        project_id=_resolve_project(field, config.mnq_project_id, project_id),
+        region=_resolve_region(field, config.mnq_region, region),
+    )
+
+
+def _nats_source(config: ScwNatsConfigInput, region: str, project_id: str) -> NatsSource:
+    field = "scw_nats_config"
+    if not config.subject:
+        raise required(f"{field}.subject")
+    if len(config.subject) > _MAX_SUBJECT_LENGTH or not is_nats_subject(config.subject):
+        raise invalid(f"{field}.subject", "must be a NATS subject")
+    if not config.mnq_nats_account_id:
+        raise required(f"{field}.mnq_nats_account_id")
+    if not NATS_ACCOUNT_RULE.fullmatch(config.mnq_nats_account_id):
+        raise invalid(f"{field}.mnq_nats_account_id", "must be 56 capital letters and digits")
+    return NatsSource(
+        subject=config.subject,
+        account_id=config.mnq_nats_account_id,
+        project_id=_resolve_project(field, config.mnq_project_id, project_id),
+        region=_resolve_region(field, config.mnq_region, region),
+    )
+
+
+def _resolve_project(field: str, given: str | None, own: str) -> str:
+    return validation.uuid_text(f"{field}.mnq_project_id", given) if given else own
+
+
+def _resolve_region(field: str, given: str | None, own: str) -> str:
+    if given and given not in REGIONS:
+        raise invalid(f"{field}.mnq_region", f"must be one of {', '.join(REGIONS)}")
+    return given or own
+
+
+def _validate_url(name: str, value: str | None) -> str:
+    if not value:
+        raise required(f"sqs_config.{name}")
+    try:
+        split = urlsplit(value)
+        fine = split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
+    except ValueError:
+        fine = False
+    if not fine or not value.isprintable() or " " in value or len(value) > _MAX_TEXT_LENGTH:
+        raise invalid(f"sqs_config.{name}", "must be an http or https URL")
+    return value
+
+
+def _validate_key(name: str, value: str | None) -> str:
+    if not value:
+        raise required(f"sqs_config.{name}")
+    if not value.isprintable() or not value.isascii() or len(value) > _MAX_TEXT_LENGTH:
+        raise invalid(f"sqs_config.{name}", f"must be at most {_MAX_TEXT_LENGTH} printable characters")
+    return value
+
+
+class Triggers:
+    """The operations on triggers."""
+
+    def __init__(self, context: ControlContext, functions: Functions, sources: TriggerSourceFactory) -> None:
+        self._context = context
+        self._functions = functions
+        self._sources = sources
+        self._cache = RenderedCache(context.store.triggers, trigger_view)
+
+    def create(self, region: str, request: CreateTrigger) -> Trigger:
+        """Create a trigger, which is returned as ``creating`` and becomes ready right after.
+
+        The function need not have been deployed, as recorded from the real API.
+
+        Raises:
+            ControlError: A field is invalid or the function does not exist.
+        """
+        store = self._context.store
+        name = validation.trigger_name(request.name)
+        description = validation.text("description", request.description or "")
+        function_id = validation.uuid_text("function_id", request.function_id)
+        with store.transaction():
+            function = self._functions.get_record(region, function_id)
+            if function.status is Status.DELETING:
+                raise not_found("Function")
+            trigger_id = str(uuid.uuid4())
+            record = TriggerRecord(
+                id=trigger_id,
+                region=region,
+                function_id=function.id,
+                namespace_id=function.namespace_id,
+                project_id=function.project_id,
+                name=name,
+                description=description,
+                source=self._sources.create(trigger_id, request, region, function.project_id),
+                created_at=self._context.clock.now_ns(),
+            )
+            store.triggers.insert(record)
+        self._context.tasks.start(self.make_ready(record), f"trigger {record.id}")
+        return trigger_view(record)
+
+    def get(self, region: str, trigger_id: str) -> msgspec.Raw:
+        """Return a trigger as encoded JSON.
+
+        Raises:
+            ControlError: 404.
+        """
+        if (rendered := self._cache.get(region, trigger_id)) is None:
+            raise ControlError(404, _NOT_FOUND)
+        return rendered
+
+    def list_active(self) -> list[TriggerRecord]:
+        """Return the triggers whose messages are to be consumed."""
+        return [record for record in self._context.store.triggers.all() if record.status in _ACTIVE_STATUSES]
+
+    def get_active(self, trigger_id: str) -> TriggerRecord | None:
+        """Return a trigger if its messages are to be consumed, otherwise ``None``."""
+        record = self._context.store.triggers.get(trigger_id)
+        return record if record is not None and record.status in _ACTIVE_STATUSES else None
+
+    def decrypt_secret_key(self, record: TriggerRecord) -> str:
+        """Return the decrypted secret key of a trigger's source, or ``""`` if its source has none.
+
+        Raises:
+            PlatformError: ``secret-unreadable``.
+        """
+        source = record.source
+        return self._sources.decrypt_secret_key(record.id, source) if isinstance(source, SqsSource) else ""
+
+    async def store_status(self, trigger_id: str, error: str | None) -> None:
+        """Store whether messages can be consumed: status ``ready``, or ``error`` with the broker's message.
+
+        Args:
+            trigger_id: The trigger. Ignored if it is not active.
+            fault: The broker's message, or ``None`` if there is no problem.
+        """
+        await retry_until_written(lambda: self._write_status(trigger_id, error))
+
+    def list(self, region: str, query: Mapping[str, str]) -> ListResponse:
+        """Return a page of the triggers of a function, of a namespace, of a project, or of the region."""
+        return self._cache.get_page("triggers", region, parse_list_query(query, ORDER_BY_CREATED, _FILTERS))
+
+    def update(self, region: str, trigger_id: str, request: UpdateTrigger) -> Trigger:
+        """Change the given fields of a trigger.
+
+        New credentials put the trigger into ``pending`` until it is ready again. Name and description do not.
+
+        Raises:
+            ControlError: A field is invalid, or the trigger does not exist or is being deleted.
+        """
+        store = self._context.store
+        name = validation.trigger_name(request.name) if request.name else None
+        description = None if request.description is None else validation.text("description", request.description)
+        keys = request.sqs_config
+        with store.transaction():
+            current = self._get_writable(region, trigger_id)
+            record = msgspec.structs.replace(
+                current,
+                name=current.name if name is None else name,
+                description=current.description if description is None else description,
+            )
+            if keys is not None:
+                source = self._sources.with_new_credentials(
+                    current.id, current.source, keys.access_key, keys.secret_key
+                )
+                record = transition(record, Status.PENDING, source=source, error_message=None)
+            store.triggers.update(record)
+        if keys is not None:
+            self._context.tasks.start(self.make_ready(record), f"trigger {record.id}")
+        return trigger_view(record)
+
+    def delete(self, region: str, trigger_id: str) -> Trigger:
+        """Return the trigger as ``deleting`` and remove it in the background.
+
+        Raises:
+            ControlError: 404, or 409 if it is being deleted already.
+        """
+        store = self._context.store
+        with store.transaction():
+            record = transition(self._get_writable(region, trigger_id), Status.DELETING, error_message=None)
+            store.triggers.update(record)
+        self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
+        return trigger_view(record)
+
+    async def make_ready(self, record: TriggerRecord) -> None:
+        """Make a new or changed trigger ready. It is ready, but idle, also if no broker is configured for it."""
+        await retry_until_written(lambda: self._mark_ready(record))
+
+    async def purge(self, trigger_id: str) -> None:
+        """Delete a trigger in status ``deleting``, and its deliveries, from the store."""
+        store = self._context.store
+
+        def forget() -> None:
+            with store.transaction():
+                store.deliveries.delete_by_source(trigger_id)
+                store.triggers.delete(trigger_id)
+
+        await retry_until_written(forget)
+
+    def _mark_ready(self, record: TriggerRecord) -> None:
+        store = self._context.store
+        with store.transaction():
+            current = store.triggers.get(record.id)
+            if current is not None and current.status in (Status.CREATING, Status.PENDING):
+                store.triggers.update(transition(current, Status.READY, source=_with_credential(current.source)))
+
+    def _write_status(self, trigger_id: str, error: str | None) -> None:
+        current = self.get_active(trigger_id)
+        if current is None or current.error_message == error:
+            return
+        store, status = self._context.store, Status.READY if error is None else Status.ERROR
+        with store.transaction():
+            if current.status is status:
+                store.triggers.update(msgspec.structs.replace(current, error_message=error))
+            else:
+                store.triggers.update(transition(current, status, error_message=error))
+
+    def _get_writable(self, region: str, trigger_id: str) -> TriggerRecord:
+        record = self._context.store.triggers.get(trigger_id)
+        if record is None or record.region != region:
+            raise ControlError(404, f"{_NOT_FOUND}: could not find trigger with id {trigger_id}")
+        if record.status is Status.DELETING:
+            raise transient_state("trigger", record.id, record.status)
+        return record
+
+
+def _with_credential(source: TriggerSource) -> TriggerSource:
+    """Return a Scaleway source with the ``credential_id`` that the API shows once a trigger is ready."""
+    if isinstance(source, SqsSource) or source.credential_id is not None:
+        return source
+    return msgspec.structs.replace(source, credential_id=str(uuid.uuid4()))

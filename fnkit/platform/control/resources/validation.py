@@ -1,0 +1,218 @@
+"""Validation of single fields. Each function returns the value to store, or raises ``ControlError`` (400)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Final
+
+from fnkit.contract.durations import parse_api_duration
+from fnkit.contract.enums import HttpOption, Privacy, Sandbox, is_unset
+from fnkit.contract.limits import (
+    CPU_BY_MEMORY,
+    ENVIRONMENT_MAX_ENTRIES,
+    ENVIRONMENT_VALUE_MAX_CHARS,
+    SCALE_MAX,
+    TIMEOUT_MAX_SECONDS,
+    TIMEOUT_MIN_SECONDS,
+)
+from fnkit.contract.names import TRIGGER_NAME_RULE, function_name_error, is_hostname
+from fnkit.platform.control.errors import ControlError, invalid, required
+
+__all__ = [
+    "check_variable_name",
+    "environment",
+    "function_name",
+    "handler",
+    "hostname",
+    "http_option",
+    "memory",
+    "namespace_name",
+    "privacy",
+    "private_network",
+    "sandbox",
+    "scale",
+    "tags",
+    "text",
+    "timeout",
+    "trigger_name",
+    "uuid_text",
+]
+
+_NANOSECONDS_PER_SECOND: Final = 10**9
+_MAX_NAMESPACE_NAME_LENGTH: Final = 100
+_MAX_TEXT_LENGTH: Final = 4096
+_MAX_ECHO: Final = 253
+_MAX_TAGS: Final = 256
+_UUID_PATTERN: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
+_COMPILED_LANGUAGES: Final = ("Go", "Rust")
+
+
+def namespace_name(name: str | None) -> str:
+    """Validate a namespace's name: any text of 1 to 100 characters.
+
+    The real API's rule is unknown; recorded names consist of ``[a-z0-9-]``.
+    """
+    if not name:
+        raise required("name")
+    if len(name) > _MAX_NAMESPACE_NAME_LENGTH:
+        raise ControlError(400, "Key: 'Namespace.Name' Error:Field validation for 'Name' failed on the 'max' tag")
+    if _CONTROL_CHARACTER.search(name):
+        raise invalid("name", "must not contain control characters")
+    return name
+
+
+def function_name(name: str | None) -> str:
+    """Validate a function's name, with the real API's rule and messages."""
+    if not name:
+        raise required("name")
+    if fault := function_name_error(name):
+        raise ControlError(400, fault)
+    return name
+
+
+def hostname(name: str | None) -> str:
+    """Validate a hostname in lower case, with the message recorded from the real API."""
+    if not name:
+        raise required("hostname")
+    if not is_hostname(name):
+        raise ControlError(400, f"could not validate domain [{name[:_MAX_ECHO]}]")
+    return name
+
+
+def trigger_name(name: str | None) -> str:
+    """Validate a trigger's name: 2 to 100 letters, digits and dashes."""
+    if not name:
+        raise required("name")
+    if not TRIGGER_NAME_RULE.fullmatch(name):
+        raise invalid("name", "must consist of 2 to 100 letters, digits and dashes")
+    return name
+
+
+def uuid_text(field: str, value: str | None) -> str:
+    """Validate a UUID and return it in lower case."""
+    if not value:
+        raise required(field)
+    if not _UUID_PATTERN.fullmatch(value):
+        raise invalid(field, "must be a UUID")
+    return str(uuid.UUID(value))
+
+
+def private_network(value: str) -> str | None:
+    """Validate the UUID of a private network. An empty value detaches the function and becomes ``None``."""
+    return uuid_text("private_network_id", value) if value else None
+
+
+def text(field: str, value: str) -> str:
+    """Validate free text of at most 4096 characters."""
+    if len(value) > _MAX_TEXT_LENGTH:
+        raise invalid(field, f"must be at most {_MAX_TEXT_LENGTH} characters long")
+    return value
+
+
+def tags(values: list[str]) -> tuple[str, ...]:
+    """Validate at most 256 tags of at most 4096 characters."""
+    if len(values) > _MAX_TAGS:
+        raise invalid("tags", f"must be at most {_MAX_TAGS}")
+    return tuple(text("tags", value) for value in values)
+
+
+def environment(variables: dict[str, str]) -> dict[str, str]:
+    """Validate at most 100 environment variables of at most 1000 characters."""
+    field = "environment_variables"
+    if len(variables) > ENVIRONMENT_MAX_ENTRIES:
+        raise invalid(field, f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries")
+    for key, value in variables.items():
+        check_variable_name(field, key)
+        if "\0" in value:
+            raise invalid(field, f"{key!r} must not contain a NUL character")
+        if len(value) > ENVIRONMENT_VALUE_MAX_CHARS:
+            raise invalid(field, f"{key!r} must be at most {ENVIRONMENT_VALUE_MAX_CHARS} characters long")
+    return variables
+
+
+def check_variable_name(field: str, key: str) -> None:
+    """Check that a process can have an environment variable of this name: not empty, no ``=``, no NUL.
+
+    Args:
+        field: The field's name in error messages.
+        key: The variable's name.
+    """
+    if not key or "=" in key or "\0" in key or len(key) > ENVIRONMENT_VALUE_MAX_CHARS:
+        raise invalid(field, f"{key[:64]!r} is not a valid name of a variable")
+
+
+def memory(value: int) -> int:
+    """Validate a memory limit, one of the published tiers."""
+    if value not in CPU_BY_MEMORY:
+        raise invalid("memory_limit", f"must be one of {', '.join(map(str, CPU_BY_MEMORY))}")
+    return value
+
+
+def scale(minimum: int, maximum: int) -> None:
+    """Validate ``0 ≤ min_scale ≤ max_scale ≤ 50`` and ``max_scale ≥ 1``."""
+    if not 0 <= minimum <= SCALE_MAX:
+        raise invalid("min_scale", f"must be between 0 and {SCALE_MAX}")
+    if not 1 <= maximum <= SCALE_MAX:
+        raise invalid("max_scale", f"must be between 1 and {SCALE_MAX}")
+    if minimum > maximum:
+        raise invalid("min_scale", "must not be greater than max_scale")
+
+
+def timeout(value: str) -> int:
+    """Validate a duration such as ``30s``, from 10 s to 60 min, and return it in nanoseconds."""
+    # The length limit is that of the longest google.protobuf.Duration in JSON.
+    nanoseconds = parse_api_duration(value) if len(value) <= len("-315576000000.000000000s") else None
+    if nanoseconds is None:
+        raise invalid("timeout", f'must be a duration such as "300s", not {value[:64]!r}')
+    if (
+        not TIMEOUT_MIN_SECONDS * _NANOSECONDS_PER_SECOND
+        <= nanoseconds
+        <= TIMEOUT_MAX_SECONDS * _NANOSECONDS_PER_SECOND
+    ):
+        raise invalid("timeout", f"must be between {TIMEOUT_MIN_SECONDS}s and {TIMEOUT_MAX_SECONDS}s")
+    return nanoseconds
+
+
+def handler(value: str, language: str) -> str:
+    """Validate a handler path, with the message recorded from the real API.
+
+    Interpreted languages need ``folder/file.function``. A path that leads out of the archive is invalid.
+    """
+    error = ControlError(400, "handler value is invalid")
+    if (
+        _CONTROL_CHARACTER.search(value)
+        or value.startswith("/")
+        or ".." in value.split("/")
+        or len(value) > _MAX_TEXT_LENGTH
+    ):
+        raise error
+    if language not in _COMPILED_LANGUAGES:
+        module, dot, function = value.rpartition("/")[2].rpartition(".")
+        if not (module and dot and function):
+            raise error
+    return value
+
+
+def privacy(value: str | None, default: str) -> str:
+    """Validate ``public`` or ``private``; ``default`` if not given."""
+    return _validate_choice("privacy", value, default, tuple(Privacy))
+
+
+def http_option(value: str | None, default: str) -> str:
+    """Validate ``enabled`` or ``redirected``; ``default`` if not given."""
+    return _validate_choice("http_option", value, default, tuple(HttpOption))
+
+
+def sandbox(value: str | None, default: str) -> str:
+    """Validate ``v1`` or ``v2``; ``default`` if not given."""
+    return _validate_choice("sandbox", value, default, tuple(Sandbox))
+
+
+def _validate_choice(field: str, value: str | None, default: str, allowed: tuple[str, ...]) -> str:
+    if value is None or is_unset(value):
+        return default
+    if value not in allowed:
+        raise invalid(field, f"must be one of {', '.join(allowed)}")
+    return str(value)

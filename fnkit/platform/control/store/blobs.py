@@ -1,0 +1,116 @@
+"""Uploaded archives, stored as files named by their SHA-256.
+
+An archive is written to a temporary file, synced and renamed, so that a file under its hash is always complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["Blob", "BlobStore", "BlobWriter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A complete archive.
+
+    Attributes:
+        sha256: Hex digest, the archive's name.
+        md5: Hex digest, which the upload's response carries as ``ETag``, as S3 does.
+        size: Size in bytes.
+    """
+
+    sha256: str
+    md5: str
+    size: int
+
+
+class BlobWriter:
+    """Writes one archive: ``write`` repeatedly, then ``finish``, then ``commit``. After any error, ``discard``.
+
+    Attributes:
+        size: Number of bytes written so far.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        descriptor, name = tempfile.mkstemp(prefix=".incoming-", dir=folder)
+        self._path = Path(name)
+        self._stream = os.fdopen(descriptor, "wb")
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append a chunk.
+
+        Raises:
+            OSError: The chunk could not be written.
+        """
+        self._stream.write(chunk)
+        self._sha256.update(chunk)
+        self._md5.update(chunk)
+        self.size += len(chunk)
+
+    def finish(self) -> Blob:
+        """Sync the file and return its digests. Blocks on the disk, so call it in a thread."""
+        with self._stream:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        return Blob(self._sha256.hexdigest(), self._md5.hexdigest(), self.size)
+
+    def commit(self) -> None:
+        """Rename a finished archive to its hash, atomically and durably."""
+        self._path.replace(self._folder / self._sha256.hexdigest())
+        # A rename is durable only once the directory is synced as well.
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def discard(self) -> None:
+        """Close and delete the temporary file. Does nothing after ``commit``."""
+        with suppress(OSError):  # closing flushes buffered bytes, which fails on a full disk
+            self._stream.close()
+        self._path.unlink(missing_ok=True)
+
+
+class BlobStore:
+    """The directory of archives. Temporary files of interrupted uploads are deleted on construction."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for leftover in folder.glob(".incoming-*"):
+            leftover.unlink(missing_ok=True)
+
+    def writer(self) -> BlobWriter:
+        """Return a writer for a new archive."""
+        return BlobWriter(self._folder)
+
+    def path(self, sha256: str) -> Path:
+        """Return the path of an archive, whether it exists or not."""
+        return self._folder / sha256
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Open an archive for reading. The open file stays readable after ``remove``.
+
+        Raises:
+            FileNotFoundError: There is no such archive.
+        """
+        return self.path(sha256).open("rb")
+
+    def remove(self, sha256: str) -> None:
+        """Delete an archive if it exists."""
+        self.path(sha256).unlink(missing_ok=True)
+
+    def hashes(self) -> set[str]:
+        """Return the hashes of all archives."""
+        return {entry.name for entry in self._folder.iterdir() if not entry.name.startswith(".")}

@@ -1,0 +1,222 @@
+"""Requests as clients send them, and their encoding as event and context for an instance."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.invocation import build_context, build_event, decode_text
+from fnkit.platform.data_plane.gateway.auth import TOKEN_HEADER_PRIORITIES
+from fnkit.platform.model.routing import Route
+
+__all__ = ["ClientRequest", "encode_invocation", "new_request_id"]
+
+MAX_REQUEST_BODY_BYTES: Final = 32 * 1024 * 1024
+_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
+_HOP_BY_HOP: Final = frozenset(
+    {
+        *(b"x-forwarded-for", b"x-forwarded-proto", b"x-request-id", b"x-envoy-external-address"),
+        # Addressed to the gateway as a proxy; and "Proxy", which becomes HTTP_PROXY in CGI-like runtimes (httpoxy).
+        *(b"proxy-authorization", b"proxy-connection", b"proxy-authenticate", b"proxy"),
+        # Hop-by-hop headers, which neither Envoy nor the Go proxies behind it forward.
+        *(b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect"),
+        b"http2-settings",
+    }
+)
+_INSPECTED_HEADERS: Final = frozenset(
+    {
+        b"content-length", b"expect", b"host", b"scw_trigger_type", b"traceparent", b"tracestate",
+        b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-request-id", *TOKEN_HEADER_PRIORITIES,
+    }
+)  # fmt: skip
+"""Headers that the gateway uses itself."""
+_encoder: Final = msgspec.json.Encoder()
+_context_cache: Final[dict[tuple[int, str], msgspec.Raw]] = {}
+
+
+def new_request_id() -> str:
+    """Return a random UUID. ``str(uuid.uuid4())`` reads from the kernel and takes three times as long."""
+    digits = f"{random.getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+class ClientRequest:
+    """A request while and after it is parsed.
+
+    Attributes:
+        target: The request target as received, in origin, absolute or authority form.
+        headers: Lower-case names and values, in order.
+        head_bytes: Bytes of header names and values.
+        host_count: Number of Host headers.
+        transfer_encoding: Value of Transfer-Encoding, lower-case, several joined by commas.
+        token: The credential of highest priority.
+        content_length: Value of Content-Length, 0 without one.
+        has_trace_headers: Whether there is a ``traceparent`` or ``tracestate`` header.
+        body: Pieces of the body.
+        body_bytes: Bytes of the body so far.
+        is_complete: Whether the request was received completely.
+    """
+
+    __slots__ = (
+        "body",
+        "body_bytes",
+        "content_length",
+        "expects_continue",
+        "forwarded_for",
+        "has_trace_headers",
+        "head_bytes",
+        "headers",
+        "host",
+        "host_count",
+        "is_complete",
+        "keep_alive",
+        "method",
+        "refused",
+        "request_id",
+        "target",
+        "token",
+        "token_priority",
+        "transfer_encoding",
+        "trigger_type",
+        "upgrade_protocol",
+    )
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.head_bytes = 0
+        self.host = b""
+        self.host_count = 0
+        self.transfer_encoding = b""
+        self.token: bytes | None = None
+        self.token_priority = len(TOKEN_HEADER_PRIORITIES)
+        self.forwarded_for = b""
+        self.request_id = b""
+        self.trigger_type = b""
+        self.upgrade_protocol = b""
+        self.content_length = 0
+        self.expects_continue = False
+        self.has_trace_headers = False
+        self.body: list[bytes] = []
+        self.body_bytes = 0
+        self.is_complete = False
+        self.keep_alive = True
+        self.refused: bytes | None = None
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """Add a header, and extract the values that the gateway uses itself."""
+        lowered = name.lower()
+        value = value.rstrip(b" \t")  # llhttp keeps trailing whitespace
+        self.head_bytes += len(name) + len(value)
+        self.headers.append((lowered, value))
+        if lowered in _INSPECTED_HEADERS:
+            self._inspect_header(lowered, value)
+
+    def _inspect_header(self, lowered: bytes, value: bytes) -> None:
+        match lowered:
+            case b"host":
+                self.host = value
+                self.host_count += 1
+            case b"content-length" | b"transfer-encoding":
+                self._inspect_framing_header(lowered, value)
+            case b"expect":
+                self.expects_continue = value.lower() == b"100-continue"
+            case b"x-forwarded-for":
+                self.forwarded_for += b", " + value if self.forwarded_for else value
+            case b"x-request-id":
+                self.request_id = value
+            case b"scw_trigger_type":
+                self.trigger_type = value
+            case b"upgrade":
+                self.upgrade_protocol = value.lower()
+            case b"traceparent" | b"tracestate":
+                self.has_trace_headers = True
+            case _:
+                if (
+                    value
+                    and (rank := TOKEN_HEADER_PRIORITIES.get(lowered, self.token_priority)) < self.token_priority
+                ):
+                    self.token, self.token_priority = value, rank
+
+    def _inspect_framing_header(self, name: bytes, value: bytes) -> None:
+        if name == b"content-length":
+            self.content_length = int(value) if value.isdigit() else 0
+        else:
+            self.transfer_encoding += (b"," if self.transfer_encoding else b"") + value.lower()
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows the head."""
+        return self.content_length > 0 or bool(self.transfer_encoding)
+
+    @property
+    def framing_header(self) -> bytes:
+        """The header line that delimits the body, in lower case."""
+        return (
+            b"transfer-encoding: chunked" if self.transfer_encoding else b"content-length: %d" % self.content_length
+        )
+
+    @property
+    def credentials(self) -> list[bytes]:
+        """The values of all headers that may carry a credential."""
+        return [value for name, value in self.headers if name in TOKEN_HEADER_PRIORITIES]
+
+    def resolve_request_id(self) -> str:
+        """Return the client's ``X-Request-Id``, if it has at most 128 visible ASCII characters, or a new id."""
+        if self.request_id and _REQUEST_ID.fullmatch(self.request_id):
+            return self.request_id.decode("ascii")
+        return new_request_id()
+
+
+def _encoded_context(route: Route) -> msgspec.Raw:
+    key = (route.memory, route.name)
+    context = _context_cache.get(key)
+    if context is None:
+        context = msgspec.Raw(_encoder.encode(build_context(memory_limit=route.memory, function_name=route.name)))
+        _context_cache[key] = context
+    return context
+
+
+def encode_invocation(
+    request: ClientRequest,
+    route: Route,
+    path: str,
+    query: str,
+    *,
+    request_id: str,
+    client_host: str,
+    hide_credentials: bool,
+    scheme: str = "http",
+) -> bytes:
+    """Encode the event and the context of a request as JSON, for the worker of an instance.
+
+    Args:
+        request: The complete request.
+        route: The deployment that handles it.
+        path: Decoded path, without the prefix of the path form.
+        query: Query string, not decoded.
+        request_id: Value of ``X-Request-Id``.
+        client_host: Address of the client, appended to ``X-Forwarded-For``.
+        hide_credentials: Whether to omit the credential headers. They belong to the caller, and a handler must
+            not be able to use it.
+        scheme: ``http`` or ``https``, for ``X-Forwarded-Proto``.
+    """
+    headers = [
+        (name.decode("latin-1"), decode_text(value))
+        for name, value in request.headers
+        if name not in _HOP_BY_HOP and not (hide_credentials and name in TOKEN_HEADER_PRIORITIES)
+    ]
+    chain = f"{decode_text(request.forwarded_for)}, {client_host}" if request.forwarded_for else client_host
+    headers += (
+        ("x-forwarded-for", chain),
+        ("x-forwarded-proto", scheme),
+        ("x-request-id", request_id),
+        ("x-envoy-external-address", client_host),
+    )
+    body = request.body[0] if len(request.body) == 1 else b"".join(request.body)
+    event = build_event(method=request.method, path=path, query=query, headers=headers, body=body)
+    return _encoder.encode({"event": event, "context": _encoded_context(route)})

@@ -1,0 +1,113 @@
+"""Encoding of HTTP responses, and the responses that the gateway generates itself."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from fnkit.contract.invocation import CORS_DEFAULTS, ImmediateResponse, MappedResponse, map_response
+from fnkit.platform.data_plane.interface import FailureKind, RequestFailure
+from fnkit.platform.data_plane.workers.http_client import ResponseHeaders
+
+__all__ = [
+    "ResponseHead",
+    "complete_head",
+    "encode_response",
+    "failure_response",
+    "json_message",
+    "pass_through_head",
+    "render_immediate_response",
+    "without_length",
+]
+
+_REASON_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+_MAX_CACHED_HEADS: Final = 1024
+_BODILESS_STATUSES: Final = (204, 304)
+_STATUS_BY_FAILURE: Final = {
+    FailureKind.UNKNOWN: 404,
+    FailureKind.QUEUE_FULL: 503,
+    FailureKind.TIMEOUT: 504,
+    FailureKind.DIED: 502,
+    FailureKind.NOT_STARTED: 502,
+    FailureKind.STOPPING: 503,
+}
+
+ResponseHead = tuple[int, tuple[tuple[bytes, bytes], ...]]
+_head_cache: Final[dict[ResponseHead, tuple[int, bytes]]] = {}
+_framing_cache: Final[dict[ResponseHeaders, tuple[int | None, ResponseHeaders]]] = {}
+_date_cache: tuple[int, bytes] = (0, b"")
+
+
+def _date_headers() -> bytes:
+    global _date_cache  # noqa: PLW0603  (one date line per second for the whole process)
+    second = int(time.time())
+    if _date_cache[0] != second:
+        _date_cache = (second, f"date: {formatdate(second, usegmt=True)}\r\nserver: envoy\r\n".encode())
+    return _date_cache[1]
+
+
+def _encode_head(response: MappedResponse) -> bytes:
+    lines = [f"HTTP/1.1 {response.status} {_REASON_PHRASES.get(response.status, 'Unknown')}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in response.headers]
+    return "".join(lines).encode("utf-8", "replace")
+
+
+def without_length(headers: ResponseHeaders) -> tuple[int | None, ResponseHeaders]:
+    """Return the Content-Length, if any, and the other headers. Cached, since few sets of headers occur."""
+    known = _framing_cache.get(headers)
+    if known is None:
+        lengths = [value for name, value in headers if name.lower() == b"content-length" and value.isdigit()]
+        others = tuple(header for header in headers if header[0].lower() != b"content-length")
+        known = (int(lengths[-1]), others) if lengths else (None, headers)
+        if len(_framing_cache) < _MAX_CACHED_HEADS:
+            _framing_cache[headers] = known
+    return known
+
+
+def pass_through_head(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> tuple[int, bytes]:
+    """Return the mapped status and the head of a response whose body is passed through. Cached."""
+    known = _head_cache.get((status, headers))
+    if known is None:
+        texts = [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in headers]
+        response = map_response(status, texts, b"")
+        known = response.status, _encode_head(response)
+        if len(_head_cache) < _MAX_CACHED_HEADS:
+            _head_cache[status, headers] = known
+    return known
+
+
+def complete_head(head: bytes, status: int, length: int | None, *, keep_alive: bool) -> bytes:
+    """Complete a head with framing, date and connection headers. Without a length the body is chunked."""
+    framing = b"" if status in _BODILESS_STATUSES else b"transfer-encoding: chunked\r\n"
+    if length is not None and status not in _BODILESS_STATUSES:
+        framing = b"content-length: %d\r\n" % length
+    return head + framing + _date_headers() + (b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+
+
+def encode_response(response: MappedResponse, *, keep_alive: bool, is_head: bool = False) -> bytes:
+    """Encode a complete response. ``is_head``: omit the body, as the response to HEAD."""
+    head = complete_head(_encode_head(response), response.status, len(response.body), keep_alive=keep_alive)
+    return head if is_head else head + response.body
+
+
+def json_message(status: int, message: str) -> MappedResponse:
+    """Return a response of the gateway itself: a JSON message without CORS headers."""
+    body = msgspec.json.encode({"message": message})
+    return MappedResponse(status, [("Content-Type", "application/json")], body)
+
+
+def render_immediate_response(response: ImmediateResponse) -> MappedResponse:
+    """Return a response that Scaleway's core runtime generates without running the handler."""
+    headers = list(CORS_DEFAULTS)
+    if response.text:
+        headers.append(("Content-Type", "text/plain; charset=utf-8"))
+    return MappedResponse(response.status, headers, response.text.encode())
+
+
+def failure_response(failure: RequestFailure) -> MappedResponse:
+    """Return the error response for a request that the engine could not complete."""
+    return json_message(_STATUS_BY_FAILURE[failure.kind], failure.message)

@@ -1,0 +1,156 @@
+"""The interface of an engine, as the gateway and the data plane use it.
+
+``LocalEngine`` runs instances as processes on this machine. An engine that places instances on a cluster would
+implement the same interface, so nothing here refers to processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from fnkit.platform.data_plane.counters import CounterRegistry
+from fnkit.platform.data_plane.workers.http_client import ResponseHeaders
+from fnkit.platform.model.metrics import EngineMetricsSnapshot
+from fnkit.platform.model.routing import Route
+
+__all__ = [
+    "ColdStart",
+    "DeployResult",
+    "Engine",
+    "FailureKind",
+    "InstanceCounts",
+    "PendingRequest",
+    "RequestFailure",
+    "ResponseHandler",
+]
+
+
+class FailureKind(Enum):
+    """Why a request got no response."""
+
+    UNKNOWN = "unknown"  # no such function
+    QUEUE_FULL = "queue-full"
+    TIMEOUT = "timeout"
+    DIED = "died"  # the instance ended, or its response was not valid
+    NOT_STARTED = "not-started"
+    STOPPING = "stopping"  # the function was removed, or the data plane is shutting down
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFailure:
+    """A request that got no response. ``message`` is a sentence for the client."""
+
+    kind: FailureKind
+    message: str
+
+
+class ResponseHandler(Protocol):
+    """Receives the response to a request. Called from the event loop, never from within ``Engine.acquire``.
+
+    Exceptions are ``on_assigned`` and ``on_failure``, which ``acquire`` may call before it returns.
+    """
+
+    def on_assigned(self, request: PendingRequest) -> None:
+        """An instance is assigned to this request alone: send it now."""
+
+    def on_response_start(self, status: int, headers: ResponseHeaders) -> None:
+        """The status line and the headers arrived."""
+
+    def on_response_data(self, data: bytes) -> None:
+        """A part of the body arrived."""
+
+    def on_response_end(self) -> None:
+        """The response is complete."""
+
+    def on_failure(self, failure: RequestFailure) -> None:
+        """There is no response, or its rest is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """The start of an instance until its handler was imported, in seconds of ``time.monotonic``."""
+
+    started_at: float
+    ended_at: float
+
+
+class PendingRequest(Protocol):
+    """A request on its way to an instance and back."""
+
+    @property
+    def instance_name(self) -> str:
+        """The name of its instance; empty until one is assigned."""
+
+    @property
+    def was_queued(self) -> bool:
+        """Whether no idle instance was available."""
+
+    @property
+    def cold_start(self) -> ColdStart | None:
+        """The start that it waited for; ``None`` if its instance existed before."""
+
+    def send(self, document: bytes) -> None:
+        """Send the request once: event and context as JSON."""
+
+    def pause(self) -> None:
+        """Pause reading the response, because the client is slower than the instance."""
+
+    def resume(self) -> None:
+        """Resume reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeployResult:
+    """The result of a deployment: it serves requests, or ``failure`` states why not."""
+
+    route: Route
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceCounts:
+    """The instances and queued requests of one function."""
+
+    function_id: str
+    generation: int
+    idle: int
+    busy: int
+    starting: int
+    queued: int
+
+
+class Engine(Protocol):
+    """Runs deployments of functions."""
+
+    @property
+    def counters(self) -> CounterRegistry:
+        """The counters of each function. The gateway adds requests to them."""
+
+    def deploy(self, route: Route, on_done: Callable[[DeployResult], None]) -> None:
+        """Start one instance and switch to this deployment when it is ready.
+
+        Args:
+            route: The deployment.
+            on_done: Receives the result. Not called if a newer deployment replaces this one before.
+        """
+
+    def remove(self, function_id: str) -> None:
+        """Stop serving this function. Its instances end when they have completed their requests."""
+
+    def acquire(self, function_id: str, request_id: str, handler: ResponseHandler) -> PendingRequest | None:
+        """Request an instance, first in, first out. Return ``None`` if ``on_failure`` was already called."""
+
+    def cancel(self, request: PendingRequest) -> None:
+        """Cancel a request whose client is gone.
+
+        Its response is discarded. The instance becomes idle when it finishes.
+        """
+
+    def collect_metrics(self) -> EngineMetricsSnapshot:
+        """Return a snapshot of all metrics."""
+
+    def instance_counts(self) -> Iterable[InstanceCounts]:
+        """Return the instances of every function."""

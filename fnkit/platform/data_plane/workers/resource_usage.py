@@ -1,0 +1,213 @@
+"""How much memory and disk instances use, and the monitor that ends those over their limits.
+
+Memory is read from the instance's cgroup, which counts everything that the handler started, and shared pages once.
+Without cgroups it is the sum of the resident sets of its processes (Linux), which include the pages shared with the
+zygote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from fnkit.platform.data_plane.workers.instance import Instance, WorkerState
+
+__all__ = ["LimitMonitor", "disk_usage", "process_tree", "process_tree_memory", "total_memory"]
+
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+_BLOCK_BYTES: Final = 512  # unit of st_blocks, in bytes
+
+_CHECK_INTERVAL: Final = 0.25
+_MIB: Final = 1024 * 1024
+_OUT_OF_MEMORY: Final = "out of memory"  # the same reason as when a cgroup's limit was hit
+
+
+def total_memory(instances: Iterable[Instance]) -> int | None:
+    """Return the memory of these instances in bytes; ``None`` if this machine reports it for none of them."""
+    readings = [_instance_memory(instance) for instance in instances]
+    known = [reading for reading in readings if reading is not None]
+    return sum(known) if known or not readings else None
+
+
+def _instance_memory(instance: Instance) -> int | None:
+    if instance.groups is not None:
+        return instance.groups.memory_bytes()
+    if not instance.pid or sys.platform != "linux":
+        return None
+    return sum(map(_resident_bytes, process_tree(instance.pid))) or None
+
+
+def process_tree_memory(pid: int, limit: int) -> int:
+    """Return the memory of a process and its descendants in bytes, with shared pages in parts if that matters.
+
+    Resident sets count the pages shared with the zygote in full. The proportional set size is exact but costs the
+    kernel a walk over all pages, so it is read only if the cheap sum exceeds ``limit``.
+    """
+    processes = process_tree(pid)
+    resident = sum(_resident_bytes(process) for process in processes)
+    if resident <= limit:
+        return resident
+    return sum(_proportional_bytes(process) for process in processes)
+
+
+def process_tree(pid: int) -> list[int]:
+    """Return a process and all its descendants."""
+    found = [pid]
+    for process in found:
+        try:
+            # Children are listed per thread: a child belongs to the thread that forked it.
+            for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208  (hot path; no Path objects)
+                path = f"/proc/{process}/task/{thread}/children"
+                with open(path, "rb") as children:  # noqa: PTH123  (hot path; no Path objects)
+                    found.extend(int(child) for child in children.read().split())
+        except OSError:
+            continue
+    return found
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as statm:  # noqa: PTH123  (hot path; no Path objects)
+            return int(statm.read().split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError):
+        return 0
+
+
+def _proportional_bytes(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:  # noqa: PTH123  (hot path; no Path objects)
+            for line in rollup:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return _resident_bytes(pid)
+
+
+def disk_usage(directory: str, pid: int, limit: int) -> int:
+    """Return the usage in bytes; counting stops soon after ``limit`` is exceeded.
+
+    Args:
+        directory: The disk.
+        pid: The instance's process; 0 if unknown.
+        limit: Bytes.
+    """
+    total = _linked_bytes(directory, limit)
+    if pid and sys.platform == "linux" and total <= limit:
+        total += _unlinked_bytes(directory, pid)
+    return total
+
+
+def _linked_bytes(directory: str, limit: int) -> int:
+    """Sum the sizes of files and directories. Empty ones count one block each, because they use an inode."""
+    total = 0
+    for parent, folders, files in os.walk(directory):
+        for name in (*folders, *files):
+            try:
+                blocks = os.lstat(os.path.join(parent, name)).st_blocks  # noqa: PTH118  (hot path; no Path objects)
+            except OSError:
+                continue
+            total += max(1, blocks) * _BLOCK_BYTES
+        if total > limit:
+            break
+    return total
+
+
+def _unlinked_bytes(directory: str, pid: int) -> int:
+    """Sum the sizes of removed files on this disk that processes of the instance hold open, each once."""
+    sizes: dict[int, int] = {}
+    try:
+        device = os.stat(directory).st_dev  # noqa: PTH116  (hot path; no Path objects)
+    except OSError:
+        return 0  # the disk has just been removed
+    for process in process_tree(pid):
+        descriptors = f"/proc/{process}/fd"
+        try:
+            numbers = os.listdir(descriptors)  # noqa: PTH208  (hot path; no Path objects)
+        except OSError:
+            continue
+        for number in numbers:
+            try:
+                status = os.stat(f"{descriptors}/{number}")  # noqa: PTH116  (hot path; no Path objects)
+            except OSError:
+                continue
+            if status.st_nlink == 0 and status.st_dev == device and stat.S_ISREG(status.st_mode):
+                sizes[status.st_ino] = status.st_blocks * _BLOCK_BYTES
+    return sum(sizes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Limits in bytes; ``None`` if the kernel enforces the limit."""
+
+    memory: int | None
+    disk: int | None
+
+
+class LimitMonitor:
+    """Checks running instances at intervals.
+
+    Args:
+        counts_memory: Whether no cgroups limit the memory. Takes effect on Linux only, which reports the memory of
+            processes.
+    """
+
+    def __init__(self, *, counts_memory: bool) -> None:
+        self._counts_memory = counts_memory and sys.platform == "linux"
+        self._limits: dict[Instance, _Limits] = {}
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_checking_disks = False
+
+    def add(self, instance: Instance, *, memory: int, disk: int | None) -> None:
+        """Enforce limits on an instance until it ends.
+
+        Args:
+            instance: The instance.
+            memory: Bytes.
+            disk: Bytes of the directory that is its disk; ``None`` if it has none.
+        """
+        self._limits[instance] = _Limits(memory if self._counts_memory and instance.pid else None, disk)
+        if self._timer is None:
+            self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check)
+
+    def _check(self) -> None:
+        self._limits = {i: b for i, b in self._limits.items() if i.state is not WorkerState.ENDED}
+        for instance, bounds in self._limits.items():
+            if instance.groups is not None and instance.groups.ran_out_of_memory():
+                # The kernel may have killed a child of the handler only; the instance ends as a whole.
+                instance.kill(_OUT_OF_MEMORY)
+            if bounds.memory is not None and process_tree_memory(instance.pid, bounds.memory) > bounds.memory:
+                instance.kill(_OUT_OF_MEMORY)
+        # A walk over a large disk takes longer than the interval, so it runs in a thread, one at a time.
+        if any(bounds.disk is not None for bounds in self._limits.values()) and not self._is_checking_disks:
+            self._is_checking_disks = True
+            self._loop.create_task(self._check_disks()).add_done_callback(self._on_disks_checked)
+        self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check) if self._limits else None
+
+    async def _check_disks(self) -> None:
+        for instance, bounds in list(self._limits.items()):
+            if bounds.disk is None or instance.host_directory is None:
+                continue
+            if (
+                await self._loop.run_in_executor(
+                    None, disk_usage, instance.host_directory, instance.pid, bounds.disk
+                )
+                > bounds.disk
+            ):
+                instance.kill(f"out of disk: more than {bounds.disk // _MIB} MiB")
+
+    def _on_disks_checked(self, _task: asyncio.Task[None]) -> None:
+        self._is_checking_disks = False
+
+    def close(self) -> None:
+        """Stop checking."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._limits.clear()

@@ -1,0 +1,240 @@
+"""Client of a zygote: asks for forks over a socket that carries numbers and descriptors.
+
+The messages are those of ``fnkit/worker/fork_server.py``. Settings never pass through this socket: an instance gets
+them over a socket of its own. A zygote is one process per interpreter, which forks a worker in about a millisecond.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import os
+import socket
+import struct
+import subprocess
+from pathlib import Path
+from typing import Final, Protocol
+
+from fnkit.platform.data_plane.workers.isolation import Level
+
+__all__ = ["ForkObserver", "ForkServerClient", "InterpreterZygoteClient"]
+
+_MESSAGE: Final = struct.Struct("!4sIi")
+_FORK: Final = b"FORK"
+_FORK_FAILED: Final = b"FAIL"
+_EXIT: Final = b"EXIT"
+_KILL: Final = b"KILL"
+_REPLY_TIMEOUT: Final = 15.0  # a zygote forks in a millisecond and starts in a tenth of a second
+
+_WORKER_PROGRAM: Final = Path(__file__).parent / "bridges" / "python.py"
+_STOP_TIMEOUT: Final = 2.0
+
+
+class ForkObserver(Protocol):
+    """Receives what a zygote reports."""
+
+    def instance_exited(self, number: int, status: int) -> None:
+        """An instance has ended with this wait status."""
+
+    def fork_failed(self, number: int, error: int) -> None:
+        """A fork failed with this ``errno``."""
+
+    def zygote_exited(self, zygote: ForkServerClient) -> None:
+        """The zygote has ended by itself, and all its instances with it."""
+
+
+class ForkServerClient:
+    """The data plane's end of a zygote.
+
+    Attributes:
+        moves_itself_to_cgroup: Whether forks can join their cgroups themselves.
+        reply_timeout: Seconds after which a zygote that has not confirmed an order is considered stuck.
+    """
+
+    moves_itself_to_cgroup = True
+    reply_timeout = _REPLY_TIMEOUT
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, interpreter: str, observer: ForkObserver) -> None:
+        self.interpreter = interpreter
+        self._loop = loop
+        self._observer = observer
+        self._buffer = b""
+        self._is_closed = False
+        self._control: socket.socket | None = None
+        self._live_forks: set[int] = set()
+        self._pending: set[tuple[bytes, int]] = set()  # orders that the zygote has not confirmed
+
+    def _start_reading(self, control: socket.socket) -> None:
+        control.settimeout(0)
+        self._control = control
+        self._loop.add_reader(control.fileno(), self._on_readable)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the zygote has ended, and every instance of it."""
+        return self._is_closed
+
+    def is_alive(self, number: int) -> bool:
+        """Return whether this instance was requested and has not ended."""
+        return number in self._live_forks
+
+    def fork(self, number: int, descriptors: list[int]) -> None:
+        """Request an instance that inherits these descriptors: its socket, stdout, stderr.
+
+        The caller may close them at once: the kernel keeps those in flight open.
+        """
+        rights = array.array("i", descriptors)
+        self._live_forks.add(number)
+        self._expect_reply(_FORK, number)
+        self._send(_FORK, number, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+    def kill(self, number: int) -> None:
+        """Kill an instance that has not ended."""
+        if number in self._live_forks:
+            self._expect_reply(_KILL, number)
+            self._send(_KILL, number, [])
+
+    def _expect_reply(self, kind: bytes, number: int) -> None:
+        if (kind, number) not in self._pending:
+            self._pending.add((kind, number))
+            self._loop.call_later(self.reply_timeout, self._check_timeout, kind, number)
+
+    def _check_timeout(self, kind: bytes, number: int) -> None:
+        """Give up the zygote if an order is still unconfirmed, for example because its process is stopped."""
+        if (kind, number) in self._pending and not self._is_closed:
+            self._abandon()
+
+    def _send(self, kind: bytes, number: int, ancillary: list[tuple[int, int, array.array[int]]]) -> None:
+        if self._is_closed or self._control is None:
+            return
+        try:
+            self._control.sendmsg([_MESSAGE.pack(kind, number, 0)], ancillary)
+        except OSError:  # the zygote has ended, or its socket is full because it does not read
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Kill the zygote without waiting for its socket to close."""
+        self._kill()
+        # Not at once: the caller is in the middle of a fork or kill, and observers change its tables.
+        self._loop.call_soon(self._on_lost)
+
+    def _on_lost(self) -> None:
+        if not self._is_closed:
+            self.close()
+            self._observer.zygote_exited(self)
+
+    def _on_readable(self) -> None:
+        """Read until the socket would block, or is at its end.
+
+        The end must be found in this call: when the other end was closed with messages of ours unread, uvloop calls
+        once more and never again.
+        """
+        while not self._is_closed and self._control is not None:
+            try:
+                data = self._control.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._on_lost()
+                return
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= _MESSAGE.size:
+            kind, number, value = _MESSAGE.unpack(self._buffer[: _MESSAGE.size])
+            self._buffer = self._buffer[_MESSAGE.size :]
+            self._pending.discard((_FORK, number))
+            # A deployment zygote runs third-party code, so its messages are untrusted: it can report only its own
+            # forks, and those only once.
+            if kind not in (_EXIT, _FORK_FAILED) or number not in self._live_forks:
+                continue
+            self._live_forks.discard(number)
+            self._pending.discard((_KILL, number))
+            self._on_fork_ended(number)
+            if kind == _EXIT:
+                self._observer.instance_exited(number, value)
+            else:
+                self._observer.fork_failed(number, value)
+
+    def _on_fork_ended(self, number: int) -> None:
+        """An instance has ended; for subclasses that count them."""
+
+    def close(self) -> None:
+        """End the zygote and every instance of it."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._control is not None:
+            self._loop.remove_reader(self._control.fileno())
+            self._control.close()  # tells the zygote to kill and reap its instances, and to exit
+        self._reap()
+
+    def _kill(self) -> None:
+        """Kill a zygote that does not react."""
+        raise NotImplementedError
+
+    def _reap(self) -> None:
+        """Make sure that the zygote ends and is reaped, after its socket was closed."""
+        raise NotImplementedError
+
+
+class InterpreterZygoteClient(ForkServerClient):
+    """Starts the zygote of one interpreter and talks to it.
+
+    Raises:
+        OSError: The interpreter cannot be executed.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        interpreter: str,
+        level: Level,
+        root: Path,
+        observer: ForkObserver,
+    ) -> None:
+        super().__init__(loop, interpreter, observer)
+        root.mkdir(mode=0o700, exist_ok=True)
+        control, zygote_end = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                # -I and -S: no environment variable, user directory or site package of the platform reaches a
+                # function. The real path: a virtual environment would be visible in sys.prefix.
+                [
+                    os.path.realpath(interpreter),
+                    "-I",
+                    "-S",
+                    _WORKER_PROGRAM,
+                    str(zygote_end.fileno()),
+                    level.value,
+                    root,
+                ],
+                pass_fds=(zygote_end.fileno(),),
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+                env={"LANG": "C.UTF-8", "PATH": os.defpath},
+            )
+        except OSError:
+            control.close()
+            raise
+        finally:
+            zygote_end.close()
+        self._start_reading(control)
+
+    @property
+    def pid(self) -> int:
+        """The process that was started. Where there are namespaces, its only child is the zygote."""
+        return self._process.pid
+
+    def _kill(self) -> None:
+        self._process.kill()
+
+    def _reap(self) -> None:
+        try:
+            self._process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,293 @@
+"""Splits a query into tokens, and reads them one after the other for the parser.
+
+Errors are ``QueryError`` with Loki's message: line and column of the token, and what was expected.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, cast
+
+from fnkit.errors import PlatformError
+from fnkit.platform.logql.units import parse_duration, parse_size
+
+__all__ = [
+    "MAX_NESTING",
+    "MAX_QUERY_CHARACTERS",
+    "QueryError",
+    "QueryPosition",
+    "QueryToken",
+    "TokenKind",
+    "TokenReader",
+    "parse_error",
+    "position_at",
+    "tokenize",
+]
+
+MAX_QUERY_CHARACTERS: Final = 128 * 1024
+"""Loki's limit."""
+TokenKind: TypeAlias = Literal["name", "string", "number", "duration", "size", "range", "flag", "symbol", "end"]
+_NUMBER: Final = r"(?:\d+\.?\d*|\.\d+)"
+_DURATION: Final = rf"(?:{_NUMBER}(?:ns|us|µs|μs|ms|[smhdwy]))+"
+# Order matters: alternatives are tried from top to bottom, so durations and sizes precede plain numbers.
+_TOKEN: Final = re.compile(
+    rf"""
+    (?P<space>\s+|\#[^\n]*)
+    | (?P<string>"(?:[^"\\\n]|\\[^\n])*"|`[^`]*`)
+    | (?P<range>\[[^\]]*\])
+    | (?P<flag>--[a-z-]+)
+    | (?P<duration>{_DURATION})(?![\w.])
+    | (?P<size>{_NUMBER}(?:[kKmMgGtTpP]?i?[bB]|[kKMGTP]i?))(?![\w.])
+    | (?P<number>{_NUMBER}(?:[eE][+-]?\d+)?)(?![\w.])
+    | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+    | (?P<symbol>\|=|\|~|\|>|!=|!~|!>|=~|==|>=|<=|[=<>+\-*/%^|(){{}},])
+    """,
+    re.VERBOSE,
+)
+_ESCAPE: Final = re.compile(
+    r"\\(?:([abfnrtv\\\"'])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3}))"
+)
+_ESCAPE_CHARACTERS: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_MAX_CODE_POINT: Final = 0x10FFFF
+
+MAX_NESTING = 50
+MAX_OPERATIONS = 500
+
+
+class QueryError(PlatformError):
+    """A log query is invalid, unsupported or exceeds a limit. The message is the body of the response."""
+
+    default_code = "query-refused"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPosition:
+    """A position in a query. Both numbers start at 1; columns are characters."""
+
+    line: int
+    column: int
+
+
+def parse_error(message: str, position: QueryPosition | None = None) -> QueryError:
+    """Return the exception for a query that cannot be parsed.
+
+    >>> parse_error("unexpected ]", QueryPosition(1, 5)).message
+    'parse error at line 1, col 5: unexpected ]'
+    """
+    where = f" at line {position.line}, col {position.column}:" if position else " :"
+    return QueryError(f"parse error{where} {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class QueryToken:
+    """A token of a query.
+
+    Attributes:
+        kind: The kind of token.
+        text: The text as written, or the content of a string without quotes and escapes.
+        start: The offset of the first character.
+        value: The value of a number, of a duration or range in nanoseconds, or of a size in bytes.
+    """
+
+    kind: TokenKind
+    text: str
+    start: int
+    value: float = 0.0
+
+
+def position_at(text: str, offset: int) -> QueryPosition:
+    """Return the line and column of an offset."""
+    before = text[:offset]
+    return QueryPosition(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+
+
+def tokenize(text: str) -> list[QueryToken]:
+    """Return the tokens of a query, with a token of kind ``end`` as the last.
+
+    Raises:
+        QueryError: The query is too long, or contains text that is not a token.
+    """
+    if len(text) > MAX_QUERY_CHARACTERS:
+        raise parse_error(f"input size too long ({len(text)} > {MAX_QUERY_CHARACTERS})")
+    tokens: list[QueryToken] = []
+    offset = 0
+    while offset < len(text):
+        found = _TOKEN.match(text, offset)
+        if found is None:
+            raise parse_error(_invalid_text_message(text, offset), position_at(text, offset))
+        if found.lastgroup != "space":
+            tokens.append(_make_token(text, found))
+        offset = found.end()
+    tokens.append(QueryToken("end", "", len(text)))
+    return tokens
+
+
+def _make_token(text: str, found: re.Match[str]) -> QueryToken:
+    written, start = found[0], found.start()
+    kind = cast("TokenKind", found.lastgroup)
+    match kind:
+        case "string":
+            return QueryToken(kind, _unquote(text, written, start), start)
+        case "number":
+            return QueryToken(kind, written, start, _parse_number(text, written, start))
+        case "size":
+            return QueryToken(kind, written, start, parse_size(written) or 0)
+        case "duration" | "range":
+            duration = written[1:-1].strip() if kind == "range" else written
+            return QueryToken(kind, written, start, _parse_duration_token(text, duration, start))
+        case _:
+            return QueryToken(kind, written, start)
+
+
+def _parse_number(text: str, written: str, start: int) -> float:
+    number = float(written)
+    if math.isinf(number):
+        raise parse_error(f"value out of range: {written[:64]}", position_at(text, start))
+    return number
+
+
+def _parse_duration_token(text: str, written: str, start: int) -> int:
+    duration = parse_duration(written)
+    if duration is None:
+        raise parse_error(f'not a valid duration string: "{written[:64]}"', position_at(text, start))
+    return duration
+
+
+def _unquote(text: str, written: str, start: int) -> str:
+    if written[0] == "`":
+        return written[1:-1]
+
+    def character(found: re.Match[str]) -> str:
+        plain, *codes, octal = found.groups()  # the groups of _ESCAPE: letter, \x, \u, \U, octal
+        if plain:
+            return _ESCAPE_CHARACTERS.get(plain, plain)
+        code = int(octal, 8) if octal else int(next(c for c in codes if c), 16)
+        if code > _MAX_CODE_POINT or 0xD800 <= code <= 0xDFFF:  # noqa: PLR2004  surrogates, which are no characters
+            raise _escape_error(text, start)
+        return chr(code)
+
+    inner = written[1:-1]
+    if "\\" in _ESCAPE.sub("", inner):
+        raise _escape_error(text, start)
+    return _ESCAPE.sub(character, inner)
+
+
+def _escape_error(text: str, start: int) -> QueryError:
+    return parse_error("invalid char escape", position_at(text, start))
+
+
+def _invalid_text_message(text: str, offset: int) -> str:
+    match text[offset]:
+        case '"' | "`":
+            return "literal not terminated"
+        case "[":
+            return "missing closing ']' in duration"
+        case character:
+            return (
+                f"syntax error: unexpected {text[offset : offset + 16]!r}"
+                if character.isdigit()
+                else (f"syntax error: unexpected character {character!r}")
+            )
+
+
+class TokenReader:
+    """Reads the tokens of a query in order; it never goes back.
+
+    It also limits nesting and the number of operators: the tree is evaluated recursively, so a hostile query could
+    otherwise exhaust the stack.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = tokenize(text)
+        self._next = 0
+        self._depth = 0
+        self._operations = 0
+
+    @property
+    def token(self) -> QueryToken:
+        """The current token, which is not consumed yet; the last one has the kind ``end``."""
+        return self._tokens[self._next]
+
+    @property
+    def lookahead(self) -> QueryToken:
+        """The token after the current one."""
+        return self._tokens[min(self._next + 1, len(self._tokens) - 1)]
+
+    def remaining(self) -> Iterator[QueryToken]:
+        """Return an iterator over the current token and all later ones, without consuming them."""
+        return itertools.islice(self._tokens, self._next, None)
+
+    def advance(self) -> QueryToken:
+        """Consume and return the current token."""
+        token = self.token
+        if token.kind != "end":
+            self._next += 1
+        return token
+
+    def is_symbol(self, *symbols: str) -> bool:
+        """Return whether the current token is one of these symbols."""
+        return self.token.kind == "symbol" and self.token.text in symbols
+
+    def is_word(self, *words: str) -> bool:
+        """Return whether the current token is one of these words, ignoring case."""
+        return self.token.kind == "name" and self.token.text.lower() in words
+
+    def accept(self, symbol: str) -> bool:
+        """Consume the symbol if it is the current token, and return whether it was."""
+        if found := self.is_symbol(symbol):
+            self.advance()
+        return found
+
+    def accept_word(self, word: str) -> bool:
+        """Consume the word if it is the current token, and return whether it was."""
+        if found := self.is_word(word):
+            self.advance()
+        return found
+
+    def expect(self, symbol: str) -> QueryToken:
+        """Consume and return the symbol, or raise ``QueryError``."""
+        if not self.is_symbol(symbol):
+            raise self.unexpected_token_error(symbol)
+        return self.advance()
+
+    def expect_kind(self, kind: TokenKind) -> QueryToken:
+        """Consume and return a token of this kind, or raise ``QueryError``."""
+        if self.token.kind != kind:
+            raise self.unexpected_token_error(kind.upper() if kind != "name" else "IDENTIFIER")
+        return self.advance()
+
+    def unexpected_token_error(self, *expected: str) -> QueryError:
+        """Return the exception for an unexpected current token."""
+        token = self.token
+        found = "end of query" if token.kind == "end" else f"{token.kind} {token.text[:32]!r}"
+        expecting = f", expecting {' or '.join(expected)}" if expected else ""
+        return self.error(f"syntax error: unexpected {found}{expecting}")
+
+    def unsupported_error(self, feature: str, token: QueryToken | None = None) -> QueryError:
+        """Return the exception for a feature of Loki that fnkit does not support."""
+        return self.error(f"{feature} is not supported here", token)
+
+    def error(self, message: str, token: QueryToken | None = None) -> QueryError:
+        """Return an exception with the position of a token, by default the current one."""
+        return parse_error(message, position_at(self._text, (token or self.token).start))
+
+    def enter_nesting(self) -> None:
+        """Enter a pair of parentheses; raise ``QueryError`` if they are nested too deeply."""
+        self._depth += 1
+        if self._depth > MAX_NESTING:
+            raise self.error(f"nested more than {MAX_NESTING} deep")
+
+    def leave_nesting(self) -> None:
+        """Leave a pair of parentheses."""
+        self._depth -= 1
+
+    def count_operation(self) -> None:
+        """Count an operator, each of which makes the tree deeper; raise ``QueryError`` for too many."""
+        self._operations += 1
+        if self._operations > MAX_OPERATIONS:
+            raise self.error(f"more than {MAX_OPERATIONS} operators")

@@ -1,0 +1,309 @@
+"""Parses the stages after a selector: line filters, label filters, parsers and formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, cast
+
+from fnkit.platform.logql.extractors import check_extraction_pattern, parse_json_path
+from fnkit.platform.logql.lexer import TokenReader
+from fnkit.platform.logql.pipeline import check_template
+from fnkit.platform.logql.regex import check_regex, group_names
+from fnkit.platform.logql.syntax import (
+    AllOf,
+    AnyOf,
+    ComparisonOperator,
+    Decolorize,
+    Drop,
+    Extraction,
+    JsonParser,
+    Keep,
+    LabelAssignment,
+    LabelComparison,
+    LabelCondition,
+    LabelFilter,
+    LabelFormat,
+    LineFilter,
+    LineFormat,
+    LineOperator,
+    LogfmtParser,
+    Matcher,
+    MatchOperator,
+    PatternParser,
+    RegexpParser,
+    Stage,
+    Unwrap,
+    UnwrapConversion,
+)
+
+__all__ = [
+    "MATCH_OPERATORS",
+    "begins_condition",
+    "begins_stage",
+    "begins_unwrap",
+    "read_condition",
+    "read_matcher",
+    "read_stage",
+    "read_unwrap",
+]
+
+MATCH_OPERATORS: Final = ("=", "!=", "=~", "!~")
+_COMPARISON_OPERATORS: Final = ("=", "==", "!=", ">", ">=", "<", "<=")
+_OR_PRECEDENCE: Final = 1
+_AND_PRECEDENCE: Final = 2
+
+_LINE_OPERATORS: Final = ("|=", "!=", "|~", "!~")
+_PATTERN_FILTERS: Final = ("|>", "!>")
+_CONVERSIONS: Final = ("duration", "duration_seconds", "bytes")
+
+
+def read_matcher(reader: TokenReader) -> Matcher:
+    """Parse ``name="value"``."""
+    name = reader.expect_kind("name").text
+    if not reader.is_symbol(*MATCH_OPERATORS):
+        raise reader.unexpected_token_error(*MATCH_OPERATORS)
+    operator = cast("MatchOperator", reader.advance().text)
+    return _read_matcher_value(reader, name, operator)
+
+
+def begins_condition(reader: TokenReader) -> bool:
+    """Return whether a label filter starts at the current token."""
+    return reader.is_symbol("(") or reader.token.kind == "name"
+
+
+def read_condition(reader: TokenReader, min_precedence: int = 0) -> LabelCondition:
+    """Parse a label filter.
+
+    ``and`` binds tighter than ``or``. A comma, or nothing, between two filters means ``and`` with everything that
+    follows, which is how Loki's grammar resolves the ambiguity.
+
+    Args:
+        reader: The tokens.
+        min_precedence: Parse only operators that bind tighter than this (precedence climbing).
+    """
+    left = _read_single_condition(reader)
+    while True:
+        if reader.is_symbol(",") or (begins_condition(reader) and not reader.is_word("and", "or")):
+            reader.accept(",")
+            reader.count_operation()
+            return AllOf(left, read_condition(reader))
+        if min_precedence < _AND_PRECEDENCE and reader.is_word("and"):
+            reader.advance()
+            reader.count_operation()
+            left = AllOf(left, read_condition(reader, _AND_PRECEDENCE))
+        elif min_precedence < _OR_PRECEDENCE and reader.is_word("or"):
+            reader.advance()
+            reader.count_operation()
+            left = AnyOf(left, read_condition(reader, _OR_PRECEDENCE))
+        else:
+            return left
+
+
+def _read_single_condition(reader: TokenReader) -> LabelCondition:
+    if reader.accept("("):
+        reader.enter_nesting()
+        inner = read_condition(reader)
+        reader.expect(")")
+        reader.leave_nesting()
+        return inner
+    name = reader.expect_kind("name").text
+    if not reader.is_symbol(*_COMPARISON_OPERATORS, *MATCH_OPERATORS):
+        raise reader.unexpected_token_error(*_COMPARISON_OPERATORS, "=~", "!~")
+    operator = reader.advance().text
+    if reader.is_word("ip"):
+        raise reader.unsupported_error("ip()")
+    if reader.token.kind == "string" and operator in MATCH_OPERATORS:
+        return _read_matcher_value(reader, name, cast("MatchOperator", operator))
+    return _read_comparison(reader, name, operator)
+
+
+def _read_matcher_value(reader: TokenReader, name: str, operator: MatchOperator) -> Matcher:
+    token = reader.token
+    value = reader.expect_kind("string").text
+    if operator in ("=~", "!~"):
+        check_regex(value, lambda message: reader.error(message, token))
+    return Matcher(name, operator, value)
+
+
+def _read_comparison(reader: TokenReader, name: str, operator: str) -> LabelComparison:
+    if operator in ("=~", "!~"):
+        raise reader.unexpected_token_error("STRING")
+    sign = -1.0 if reader.accept("-") else 1.0
+    if sign > 0:
+        reader.accept("+")
+    kind = "==" if operator == "=" else cast("ComparisonOperator", operator)
+    match reader.token.kind:
+        case "number":
+            return LabelComparison(name, kind, sign * reader.advance().value, "number")
+        case "duration":
+            return LabelComparison(name, kind, sign * reader.advance().value, "duration")
+        case "size":
+            return LabelComparison(name, kind, sign * reader.advance().value, "size")
+        case _:
+            raise reader.unexpected_token_error("STRING", "NUMBER", "DURATION", "BYTES")
+
+
+def begins_stage(reader: TokenReader) -> bool:
+    """Return whether a stage other than ``unwrap`` starts at the current token."""
+    return reader.is_symbol(*_LINE_OPERATORS, *_PATTERN_FILTERS) or (
+        reader.is_symbol("|") and not begins_unwrap(reader)
+    )
+
+
+def begins_unwrap(reader: TokenReader) -> bool:
+    """Return whether ``| unwrap`` starts at the current token."""
+    following = reader.lookahead
+    return reader.is_symbol("|") and following.kind == "name" and following.text.lower() == "unwrap"
+
+
+def read_stage(reader: TokenReader) -> Stage:
+    """Parse a stage."""
+    if reader.is_symbol(*_PATTERN_FILTERS):
+        raise reader.unsupported_error(f"the pattern filter {reader.token.text}")
+    if not reader.accept("|"):
+        return _read_line_filter(reader)
+    token = reader.token
+    name = token.text.lower() if token.kind == "name" else ""
+    if name in _STAGE_READERS:
+        reader.advance()
+        return _STAGE_READERS[name](reader)
+    if name in ("unpack", "distinct"):
+        raise reader.unsupported_error(f"the stage {name}")
+    if not begins_condition(reader):
+        raise reader.unexpected_token_error("a stage")
+    return LabelFilter(read_condition(reader))
+
+
+def read_unwrap(reader: TokenReader) -> Unwrap:
+    """Parse ``| unwrap label`` or ``| unwrap duration(label)``, and the label filters after it."""
+    reader.expect("|")
+    reader.advance()
+    name = reader.expect_kind("name")
+    conversion: UnwrapConversion = ""
+    if reader.accept("("):
+        if name.text.lower() not in _CONVERSIONS:
+            raise reader.error(f"syntax error: unexpected {name.text!r}, expecting one of {_CONVERSIONS}", name)
+        conversion = cast("UnwrapConversion", name.text.lower())
+        name = reader.expect_kind("name")
+        reader.expect(")")
+    filters = []
+    while reader.accept("|"):
+        filters.append(read_condition(reader))
+    return Unwrap(name.text, conversion, tuple(filters))
+
+
+def _read_line_filter(reader: TokenReader) -> LineFilter:
+    operator = cast("LineOperator", reader.advance().text)
+    texts = [_read_filter_text(reader, operator)]
+    while reader.accept_word("or"):
+        texts.append(_read_filter_text(reader, operator))
+    return LineFilter(operator, tuple(texts))
+
+
+def _read_filter_text(reader: TokenReader, operator: LineOperator) -> str:
+    if reader.is_word("ip"):
+        raise reader.unsupported_error("ip()")
+    token = reader.token
+    text = reader.expect_kind("string").text
+    if operator in ("|~", "!~"):
+        check_regex(text, lambda message: reader.error(message, token))
+    return text
+
+
+def _read_json(reader: TokenReader) -> JsonParser:
+    return JsonParser(_read_extractions(reader, is_json=True))
+
+
+def _read_logfmt(reader: TokenReader) -> LogfmtParser:
+    flags = set()
+    while reader.token.kind == "flag":
+        if reader.token.text not in ("--strict", "--keep-empty"):
+            raise reader.unexpected_token_error("--strict", "--keep-empty")
+        flags.add(reader.advance().text)
+    return LogfmtParser(_read_extractions(reader, is_json=False), "--strict" in flags, "--keep-empty" in flags)
+
+
+def _read_extractions(reader: TokenReader, *, is_json: bool) -> tuple[Extraction, ...]:
+    found: list[Extraction] = []
+    while reader.token.kind == "name":
+        name = reader.advance()
+        expression = name.text
+        if reader.accept("="):
+            token = reader.token
+            expression = reader.expect_kind("string").text
+            if is_json and parse_json_path(expression) is None:
+                raise reader.error(f"cannot parse expression [{expression[:64]}]", token)
+        found.append(Extraction(name.text, expression))
+        if not reader.accept(","):
+            break
+    else:
+        if found:
+            raise reader.unexpected_token_error("IDENTIFIER")
+    return tuple(found)
+
+
+def _read_regexp(reader: TokenReader) -> RegexpParser:
+    token = reader.token
+    pattern = reader.expect_kind("string").text
+    check_regex(pattern, lambda message: reader.error(message, token))
+    if not group_names(pattern):
+        raise reader.error("at least one named capture must be supplied", token)
+    return RegexpParser(pattern)
+
+
+def _read_pattern(reader: TokenReader) -> PatternParser:
+    token = reader.token
+    pattern = reader.expect_kind("string").text
+    if reason := check_extraction_pattern(pattern):
+        raise reader.error(reason, token)
+    return PatternParser(pattern)
+
+
+def _read_line_format(reader: TokenReader) -> LineFormat:
+    return LineFormat(_read_template(reader))
+
+
+def _read_template(reader: TokenReader) -> str:
+    token = reader.token
+    template = reader.expect_kind("string").text
+    if reason := check_template(template):
+        raise reader.error(reason, token)
+    return template
+
+
+def _read_label_format(reader: TokenReader) -> LabelFormat:
+    assignments = []
+    while True:
+        label = reader.expect_kind("name").text
+        reader.expect("=")
+        if reader.token.kind == "string":
+            assignments.append(LabelAssignment(label, _read_template(reader), is_template=True))
+        else:
+            assignments.append(LabelAssignment(label, reader.expect_kind("name").text, is_template=False))
+        if not reader.accept(","):
+            return LabelFormat(tuple(assignments))
+
+
+def _read_label_list(reader: TokenReader) -> tuple[str | Matcher, ...]:
+    labels: list[str | Matcher] = []
+    while True:
+        following = reader.lookahead
+        if following.kind == "symbol" and following.text in MATCH_OPERATORS:
+            labels.append(read_matcher(reader))
+        else:
+            labels.append(reader.expect_kind("name").text)
+        if not reader.accept(","):
+            return tuple(labels)
+
+
+_STAGE_READERS: Final[dict[str, Callable[[TokenReader], Stage]]] = {
+    "json": _read_json,
+    "logfmt": _read_logfmt,
+    "regexp": _read_regexp,
+    "pattern": _read_pattern,
+    "line_format": _read_line_format,
+    "label_format": _read_label_format,
+    "drop": lambda reader: Drop(_read_label_list(reader)),
+    "keep": lambda reader: Keep(_read_label_list(reader)),
+    "decolorize": lambda _reader: Decolorize(),
+}

@@ -1,0 +1,274 @@
+"""The messages between control and the data plane, and their encoding. Pure values.
+
+Control listens on a Unix socket of mode 0600. The data plane connects, retries until it succeeds, and keeps serving
+its last routes while control is away. On connect, control sends one ``Snapshot`` and then only changes, each with
+the next version. The data plane answers every message with an ``Ack`` of its version and reports the outcome of
+deployments. A frame is a length (4 bytes, big-endian) and a msgpack message.
+
+Secrets are sent unencrypted over this socket, which only its owner can open. They are never written to disk.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+from urllib.parse import unquote
+
+import msgspec
+
+__all__ = [
+    "AcceptedCredentials",
+    "Ack",
+    "ClockChanged",
+    "ClockState",
+    "ControlMessage",
+    "CredentialsChanged",
+    "DataPlaneHealthy",
+    "DataPlaneMessage",
+    "DeploymentFailed",
+    "DeploymentStarted",
+    "Handshake",
+    "HostsChanged",
+    "InstanceExited",
+    "KeyGrant",
+    "RemoveFunction",
+    "Route",
+    "Snapshot",
+    "UpsertRoute",
+    "decode_control_message",
+    "decode_data_plane_message",
+    "encode",
+    "encode_frame",
+]
+
+FRAME_LENGTH_BYTES: Final = 4
+
+
+class ClockState(msgspec.Struct, frozen=True, kw_only=True):
+    """State of the platform clock: the time now is ``epoch + (time.time() - real) * speed``.
+
+    Attributes:
+        platform_time: Platform time in Unix seconds at the real time ``real_time``.
+        real_time: Real time in Unix seconds.
+        speed: Platform seconds per real second; 0 for the manual clock, which ``POST /fnkit/v1/clock`` moves.
+    """
+
+    platform_time: float
+    real_time: float
+    speed: float = 1.0
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment of a function: its addresses and how to run it.
+
+    Attributes:
+        generation: Number of the function's deployment; a higher one replaces a lower one.
+        hosts: Lower-case host names without port: the native ones and custom domains.
+        path_prefix: ``/<region>/<namespace>/<function>``, percent-encoded: the address by path.
+        interpreter: Absolute path of the program that runs the function.
+        code_dir: Absolute path of the directory that an instance sees as ``/home/app/function``.
+        memory: MB.
+        cpu: mVCPU.
+        timeout: Real seconds.
+        environment: Merged variables, secrets decrypted.
+        uid: User id of instances if the platform runs as root, else 0.
+        secret_names: The variables in ``environment`` that are secrets.
+        preload: Whether third-party modules may be imported before an instance is needed.
+    """
+
+    function_id: str
+    generation: int
+    name: str
+    namespace_id: str
+    region: str
+    project_id: str
+    hosts: tuple[str, ...]
+    path_prefix: str
+    runtime: str
+    language: str
+    interpreter: str
+    code_dir: str
+    handler: str
+    memory: int
+    cpu: int
+    timeout: float
+    min_scale: int
+    max_scale: int
+    privacy: str
+    http_option: str
+    sandbox: str
+    environment: dict[str, str]
+    uid: int = 0
+    secret_names: tuple[str, ...] = ()
+    preload: bool = True
+
+    @property
+    def namespace(self) -> str:
+        """The namespace's name."""
+        return unquote(self.path_prefix.rpartition("/")[0].rpartition("/")[2])
+
+    def __repr__(self) -> str:
+        """Omit the environment, which holds secrets."""
+        return f"Route({self.function_id}@{self.generation})"
+
+
+class KeyGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key that may call private functions.
+
+    Attributes:
+        sha256: Digest of the secret.
+        project_id: The only project whose functions it may call; ``None`` for all.
+    """
+
+    sha256: bytes
+    project_id: str | None = None
+
+
+class AcceptedCredentials(msgspec.Struct, frozen=True, kw_only=True):
+    """Credentials that may call private functions, in addition to the platform's own key.
+
+    Attributes:
+        public_key: PEM key that verifies tokens; empty before the first token was created.
+        tokens: Ids of the tokens that were not deleted. Scope and expiry are claims of the token.
+        keys: API keys.
+    """
+
+    public_key: str = ""
+    tokens: tuple[str, ...] = ()
+    keys: tuple[KeyGrant, ...] = ()
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot"):
+    """The complete state. Functions without a route in it are removed."""
+
+    version: int
+    clock: ClockState
+    routes: tuple[Route, ...]
+    credentials: AcceptedCredentials = AcceptedCredentials()
+
+
+class UpsertRoute(msgspec.Struct, frozen=True, kw_only=True, tag="upsert"):
+    """Deploy: start one instance, then switch traffic to this deployment and report ``DeploymentStarted``.
+
+    The previous deployment serves until then, and goes on serving if the start fails.
+    """
+
+    version: int
+    route: Route
+
+
+class RemoveFunction(msgspec.Struct, frozen=True, kw_only=True, tag="remove"):
+    """Stop routing to this function, and stop its instances after their current requests."""
+
+    version: int
+    function_id: str
+
+
+class HostsChanged(msgspec.Struct, frozen=True, kw_only=True, tag="hosts"):
+    """Replace the host names of a function, whichever of its deployments is current."""
+
+    version: int
+    function_id: str
+    hosts: tuple[str, ...]
+
+
+class CredentialsChanged(msgspec.Struct, frozen=True, kw_only=True, tag="credentials"):
+    """Tokens were issued or revoked, or keys changed. ``None`` leaves a value unchanged."""
+
+    version: int
+    public_key: str | None = None
+    issued: tuple[str, ...] = ()
+    revoked: tuple[str, ...] = ()
+    keys: tuple[KeyGrant, ...] | None = None
+
+
+class ClockChanged(msgspec.Struct, frozen=True, kw_only=True, tag="clock"):
+    """The clock was moved. The data plane applies it, with its effects on idle instances, before the ack."""
+
+    version: int
+    clock: ClockState
+
+
+ControlMessage: TypeAlias = (
+    Snapshot | UpsertRoute | RemoveFunction | HostsChanged | CredentialsChanged | ClockChanged
+)
+
+
+class Handshake(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """The first message of the data plane, with its port and the isolation level in force."""
+
+    pid: int
+    gateway_port: int
+    isolation: str
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
+    """The message with this version was applied."""
+
+    version: int
+
+
+class DeploymentStarted(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
+    """The first instance of a deployment is running and its route is in force."""
+
+    function_id: str
+    generation: int
+
+
+class DeploymentFailed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """No instance of a deployment could be started. The previous deployment keeps serving."""
+
+    function_id: str
+    generation: int
+    message: str
+
+
+class InstanceExited(msgspec.Struct, frozen=True, kw_only=True, tag="exited"):
+    """An instance ended unexpectedly. ``reason`` is a short text, such as ``out of memory`` or ``exit 3``."""
+
+    function_id: str
+    generation: int
+    reason: str
+
+
+class DataPlaneHealthy(msgspec.Struct, frozen=True, kw_only=True, tag="healthy"):
+    """Every function of the snapshot has its ``min_scale`` instances."""
+
+    version: int
+
+
+DataPlaneMessage: TypeAlias = (
+    Handshake | Ack | DeploymentStarted | DeploymentFailed | InstanceExited | DataPlaneHealthy
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_control_decoder: msgspec.msgpack.Decoder[ControlMessage] = msgspec.msgpack.Decoder(ControlMessage)
+_data_plane_decoder: msgspec.msgpack.Decoder[DataPlaneMessage] = msgspec.msgpack.Decoder(DataPlaneMessage)
+
+
+def encode(message: ControlMessage | DataPlaneMessage) -> bytes:
+    """Encode a message as msgpack, without the length."""
+    return _encoder.encode(message)
+
+
+def encode_frame(message: ControlMessage | DataPlaneMessage) -> bytes:
+    """Encode a message as a frame: its length, then msgpack."""
+    payload = _encoder.encode(message)
+    return len(payload).to_bytes(FRAME_LENGTH_BYTES, "big") + payload
+
+
+def decode_control_message(payload: bytes) -> ControlMessage:
+    """Decode a message of control.
+
+    Raises:
+        msgspec.DecodeError: The payload is not such a message.
+    """
+    return _control_decoder.decode(payload)
+
+
+def decode_data_plane_message(payload: bytes) -> DataPlaneMessage:
+    """Decode a message of the data plane.
+
+    Raises:
+        msgspec.DecodeError: The payload is not such a message.
+    """
+    return _data_plane_decoder.decode(payload)

@@ -1,0 +1,51 @@
+"""Runs a module as a child process that cannot outlive the supervisor.
+
+``python -P -m <this module> PARENT MODULE`` asks the kernel to kill the process when its parent dies, then runs
+``MODULE`` in it. On systems without prctl(2), a thread polls the parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+from typing import Final
+
+__all__ = ["exit_with_parent", "main"]
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def exit_with_parent(parent: int) -> None:
+    """Exit this process when ``parent`` is no longer its parent, now or later."""
+    if sys.platform == "linux":
+        # PR_SET_PDEATHSIG fires when the *thread* that created this process ends (prctl(2)). The supervisor creates
+        # its processes from its main thread, which lives as long as the supervisor.
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_poll_parent, args=(parent,), daemon=True).start()
+    # The parent may have died before the call above, which then has no effect.
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _poll_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Read the two arguments and run the module as ``__main__``."""
+    parent, module = sys.argv[1:3]
+    exit_with_parent(int(parent))
+    sys.argv = [module]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

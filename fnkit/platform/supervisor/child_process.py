@@ -1,0 +1,155 @@
+"""A child process of the supervisor: started, logged, and restarted with backoff when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from fnkit.platform.supervisor.log_files import RotatingLogFile
+
+__all__ = ["ChildProcess"]
+
+_MIN_RESTART_DELAY: Final = 0.1
+_MAX_RESTART_DELAY: Final = 10.0
+_STABLE_SECONDS: Final = 30.0
+_READ_BYTES: Final = 65536
+
+
+class ChildProcess:
+    """Keeps one of the platform's modules running in a process.
+
+    Args:
+        name: The name in logs and in ``fnkit platform status``.
+        module: The module that the process runs.
+        settings: JSON for its standard input. Secrets are passed only here, since arguments and environment are
+            visible to other processes.
+        environment: The environment of the process.
+        output_log: Receives the output of the process.
+        supervisor_log: Receives messages about starts and ends.
+        on_change: Called with the pid after a start, and with 0 after an end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        *,
+        settings: bytes,
+        environment: Mapping[str, str],
+        output_log: RotatingLogFile,
+        supervisor_log: RotatingLogFile,
+        on_change: Callable[[int], None],
+    ) -> None:
+        self.name = name
+        self.crashes = 0
+        self._module = module
+        self._settings = settings
+        self._environment = environment
+        self._output_log = output_log
+        self._supervisor_log = supervisor_log
+        self._on_change = on_change
+        self._process: asyncio.subprocess.Process | None = None
+        self._stop_requested = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run the process until ``terminate`` is called, and restart it when it ends.
+
+        The delay doubles with each restart, and starts over after a run that was long enough.
+        """
+        loop = asyncio.get_running_loop()
+        delay = _MIN_RESTART_DELAY
+        while not self._stop_requested.is_set():
+            began = loop.time()
+            code = await self._run_once()
+            if self._stop_requested.is_set():
+                return
+            self.crashes += 1
+            if loop.time() - began > _STABLE_SECONDS:
+                delay = _MIN_RESTART_DELAY
+            self._log_event(f"ended ({_exit_description(code)}); restarting in {delay:g} s")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop_requested.wait(), timeout=delay)
+            delay = min(delay * 2, _MAX_RESTART_DELAY)
+
+    def terminate(self) -> None:
+        """Send SIGTERM, and do not restart."""
+        self._stop_requested.set()
+        self._send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL, and do not restart."""
+        self._stop_requested.set()
+        self._send_signal(signal.SIGKILL)
+
+    async def _run_once(self) -> int:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # keeps the current directory off sys.path, where a file could shadow a module
+            "-m",
+            "fnkit.platform.supervisor.child",
+            str(os.getpid()),
+            self._module,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=dict(self._environment),
+            start_new_session=True,  # Ctrl-C in a terminal must reach only the supervisor, which stops all in order
+        )
+        self._process = process
+        self._on_change(process.pid)
+        self._log_event(f"started, pid {process.pid}")
+        # A stop requested while the process was being created had no process to signal.
+        if self._stop_requested.is_set():
+            self._send_signal(signal.SIGTERM)
+        try:
+            await asyncio.gather(self._send_settings(process), self._collect_output(process))
+            return await process.wait()
+        finally:
+            self._process = None
+            self._on_change(0)
+
+    async def _send_settings(self, process: asyncio.subprocess.Process) -> None:
+        if process.stdin is None:
+            return
+        # If the process dies before it has read its settings, its exit code is handled as usual.
+        with contextlib.suppress(ConnectionError, BrokenPipeError):
+            process.stdin.write(self._settings)
+            await process.stdin.drain()
+        process.stdin.close()
+
+    async def _collect_output(self, process: asyncio.subprocess.Process) -> None:
+        """Copy the output to the log until the process ends.
+
+        Waiting for the end of the pipe instead could take forever: children of the process may keep it open.
+        """
+        if process.stdout is None:
+            return
+        copying = asyncio.create_task(self._copy_output(process.stdout))
+        await process.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(copying, timeout=1.0)
+
+    async def _copy_output(self, stream: asyncio.StreamReader) -> None:
+        while chunk := await stream.read(_READ_BYTES):
+            self._output_log.write(chunk)
+
+    def _send_signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    def _log_event(self, text: str) -> None:
+        self._supervisor_log.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {self.name} {text}\n".encode())
+
+
+def _exit_description(exit_code: int) -> str:
+    if exit_code < 0:
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(-exit_code).name}"
+    return f"exit code {exit_code}"

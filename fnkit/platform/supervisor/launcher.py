@@ -1,0 +1,395 @@
+"""Start, find, stop and reset a platform from another process, and manage its API keys."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from fnkit.contract.platform import API_KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey, TriggerStatus
+from fnkit.errors import PlatformError
+from fnkit.platform.model.settings import DataLayout
+from fnkit.platform.supervisor.data_directory import (
+    PlatformCredentials,
+    RunFile,
+    child_environment,
+    create_data_dir,
+    default_data_dir,
+    load_credentials,
+    process_start_time,
+    read_run_file,
+)
+from fnkit.platform.supervisor.health import fetch_health, fetch_platform_info, reachable_host
+from fnkit.platform.supervisor.log_files import not_healthy_error
+from fnkit.platform.supervisor.nats_server import find_nats_server, load_or_create_nats_credentials, nats_url
+from fnkit.platform.supervisor.options import StartOptions, StartupResult, with_broker_environment
+
+__all__ = [
+    "PlatformStatus",
+    "RunningPlatform",
+    "check_operating_system",
+    "create_api_key",
+    "delete_api_key",
+    "ensure_running",
+    "find_running_platform",
+    "list_api_keys",
+    "platform_status",
+    "reset_platform",
+    "stop_platform",
+]
+
+_POLL_INTERVAL: Final = 0.02
+_STOP_TIMEOUT: Final = 15.0
+_FILES_KEPT_BY_RESET: Final = frozenset(
+    {"platform.json", "api-keys.json", "platform.lock", "run.json", "tls", "nats.json", "brokers.toml"}
+)
+
+T = TypeVar("T")
+_REQUEST_TIMEOUT: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningPlatform:
+    """A platform whose supervisor is running."""
+
+    data_dir: Path
+    run_file: RunFile
+    credentials: PlatformCredentials
+
+    @property
+    def api_url(self) -> str:
+        """URL of the API, without a trailing slash."""
+        return _http_url(self.run_file.host, self.run_file.api_port)
+
+    @property
+    def secret_key(self) -> str:
+        """The platform's own API key."""
+        return self.credentials.secret_key
+
+    @property
+    def project_id(self) -> str:
+        """The platform's default project."""
+        return self.credentials.project_id
+
+    @property
+    def gateway_url(self) -> str:
+        """URL of the gateway, without a trailing slash."""
+        return _http_url(self.run_file.host, self.run_file.gateway_port)
+
+    @property
+    def gateway_tls_url(self) -> str:
+        """HTTPS URL of the gateway; empty if TLS is off."""
+        return _http_url(self.run_file.host, self.run_file.tls_port, "https") if self.run_file.tls_port else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformStatus:
+    """The status of the platform in a data directory.
+
+    URLs of listeners that do not exist are empty, pids of processes that do not run are 0.
+
+    Attributes:
+        ca_certificate_file: Path of the CA certificate that HTTPS clients must trust; empty if TLS is off.
+        nats_unavailable_reason: How to get a NATS broker, if nats-server is not installed.
+        triggers: The state of each queue trigger.
+    """
+
+    is_running: bool
+    is_healthy: bool
+    data_dir: Path
+    api_url: str = ""
+    gateway_url: str = ""
+    gateway_tls_url: str = ""
+    ca_certificate_file: str = ""
+    console_url: str = ""
+    nats_url: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+    access_key: str = ""
+    project_id: str = ""
+    organization_id: str = ""
+    supervisor_pid: int = 0
+    control_pid: int = 0
+    data_plane_pid: int = 0
+    nats_pid: int = 0
+    nats_unavailable_reason: str = ""
+    triggers: tuple[TriggerStatus, ...] = ()
+    isolation: str = ""
+
+
+def check_operating_system() -> None:
+    """Check that the platform supports this operating system.
+
+    Raises:
+        PlatformError: ``platform-not-on-windows``.
+    """
+    if sys.platform == "win32":
+        raise PlatformError(
+            "The platform does not run on Windows.",
+            code="platform-not-on-windows",
+            hint="Install fnkit in WSL 2 and start the platform there.",
+        )
+
+
+def find_running_platform(data_dir: Path | None = None) -> RunningPlatform | None:
+    """Return the platform of a data directory, by default the user's; ``None`` if it is not running.
+
+    Raises:
+        PlatformError: ``identity-unreadable``.
+    """
+    layout = DataLayout(data_dir or default_data_dir())
+    run = read_run_file(layout.run_file)
+    if run is None or process_start_time(run.pid) != run.started_at:
+        return None
+    identity = load_credentials(layout.credentials_file)
+    return RunningPlatform(layout.data_dir, run, identity) if identity is not None else None
+
+
+def platform_status(data_dir: Path | None = None) -> PlatformStatus:
+    """Return the status of the platform of a data directory, by default the user's.
+
+    Raises:
+        PlatformError: ``identity-unreadable``.
+    """
+    found = find_running_platform(data_dir)
+    if found is None:
+        return PlatformStatus(is_running=False, is_healthy=False, data_dir=data_dir or default_data_dir())
+    run, identity, layout = found.run_file, found.credentials, DataLayout(found.data_dir)
+    health = fetch_health(run.host, run.api_port)
+    info = fetch_platform_info(run.host, run.api_port, identity.secret_key)
+    return PlatformStatus(
+        is_running=True,
+        is_healthy=health.is_ready,
+        data_dir=found.data_dir,
+        api_url=found.api_url,
+        gateway_url=found.gateway_url,
+        gateway_tls_url=found.gateway_tls_url,
+        ca_certificate_file=str(DataLayout(found.data_dir).ca_certificate_file) if run.tls_port else "",
+        console_url=info.console_url if info is not None else "",
+        secret_key=identity.secret_key,
+        access_key=identity.access_key,
+        project_id=identity.project_id,
+        organization_id=identity.organization_id,
+        supervisor_pid=run.pid,
+        control_pid=run.control,
+        data_plane_pid=run.data_plane,
+        isolation=health.isolation or run.isolation,
+        nats_pid=run.nats,
+        nats_url=_own_nats_url(layout, run),
+        nats_unavailable_reason=""
+        if run.nats_port or find_nats_server() is not None
+        else "install it: pip install 'fnkit[queues]'",
+        triggers=tuple(info.triggers) if info is not None else (),
+    )
+
+
+def _own_nats_url(layout: DataLayout, run_file: RunFile) -> str:
+    """Return the URL of the platform's own broker with its credentials; empty if it does not run."""
+    return (
+        nats_url(load_or_create_nats_credentials(layout.nats_credentials_file), run_file.nats_port)
+        if run_file.nats_port
+        else ""
+    )
+
+
+def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
+    """Return the platform once it is healthy; start it in the background if it is not running.
+
+    Several processes may call this at once: one platform starts and all of them get it.
+
+    Args:
+        options: How to start; by default in the user's data directory, with the ports of the last start.
+
+    Raises:
+        PlatformError: The platform cannot be started, or is not healthy in time.
+    """
+    check_operating_system()
+    options = options or StartOptions(data_dir=str(default_data_dir()))
+    layout = DataLayout(Path(options.data_dir))
+    deadline = time.monotonic() + options.start_timeout
+    started = False
+    while True:
+        found = find_running_platform(layout.data_dir)
+        if found is not None and fetch_health(found.run_file.host, found.run_file.api_port).is_ready:
+            return found
+        if found is None and started:
+            raise not_healthy_error(layout, "it exited")
+        if found is None:
+            started = _start_supervisor(with_broker_environment(options, os.environ))
+        if time.monotonic() > deadline:
+            if started:
+                stop_platform(layout.data_dir)
+            raise not_healthy_error(layout, f"it did not become healthy within {options.start_timeout:g} s")
+        time.sleep(_POLL_INTERVAL)
+
+
+def stop_platform(data_dir: Path | None = None) -> bool:
+    """Stop the platform, with SIGKILL after 15 seconds; return whether it was running.
+
+    Raises:
+        PlatformError: ``platform-not-yours`` if it runs as another user.
+    """
+    found = find_running_platform(data_dir)
+    if found is None:
+        return False
+    deadline = time.monotonic() + _STOP_TIMEOUT
+    _send_signal(found.run_file.pid, signal.SIGTERM)
+    while process_start_time(found.run_file.pid) == found.run_file.started_at:
+        if time.monotonic() > deadline:
+            _send_signal(found.run_file.pid, signal.SIGKILL)
+        time.sleep(_POLL_INTERVAL)
+    return True
+
+
+def reset_platform(data_dir: Path | None = None) -> None:
+    """Stop the platform and delete its data, except credentials, ports, CA and the brokers file.
+
+    Raises:
+        PlatformError: ``platform-running`` if it was started again meanwhile; ``platform-not-yours`` and the errors
+            of ``create_data_dir``.
+    """
+    from fnkit.platform.supervisor.startup import AlreadyLocked, acquire_lock
+
+    layout = DataLayout(data_dir or default_data_dir())
+    stop_platform(layout.data_dir)
+    if not layout.data_dir.is_dir():
+        return
+    create_data_dir(layout.data_dir)
+    try:
+        lock = acquire_lock(layout.data_dir)
+    except AlreadyLocked:
+        raise PlatformError(
+            "The platform was started while it was being reset.",
+            code="platform-running",
+            hint="Run `fnkit platform reset` again.",
+        ) from None
+    try:
+        for entry in layout.data_dir.iterdir():
+            if entry.name not in _FILES_KEPT_BY_RESET:
+                _remove_tree(entry)
+    finally:
+        os.close(lock)
+
+
+def _start_supervisor(options: StartOptions) -> bool:
+    """Start a detached supervisor; return false if another one already holds the platform's lock.
+
+    Raises:
+        PlatformError: The error that the supervisor reports.
+    """
+    supervisor = subprocess.Popen(
+        [sys.executable, "-P", "-m", "fnkit.platform.supervisor.supervisor"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=child_environment(os.environ),
+        start_new_session=True,
+    )
+    if supervisor.stdin is None or supervisor.stdout is None:
+        raise AssertionError("stdin and stdout are pipes")
+    with supervisor.stdin, supervisor.stdout:
+        supervisor.stdin.write(msgspec.json.encode(options))
+        supervisor.stdin.close()
+        line = supervisor.stdout.readline()
+    if not line:
+        raise PlatformError("The platform's supervisor exited without reporting an error.", code="platform-start")
+    result = msgspec.json.decode(line, type=StartupResult)
+    if result.code:
+        supervisor.wait()
+        raise PlatformError(result.message, code=result.code, hint=result.hint)
+    if result.already_running:
+        supervisor.wait()
+        return False
+    # The supervisor outlives this process. A set return code keeps Popen from warning that it still runs.
+    supervisor.returncode = 0
+    return True
+
+
+def _send_signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise PlatformError(f"The platform (pid {pid}) runs as another user.", code="platform-not-yours") from None
+
+
+def _remove_tree(path: Path) -> None:
+    """Remove a file or a directory tree, including read-only directories."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    for folder, _, _ in os.walk(path):
+        Path(folder).chmod(0o700)
+    shutil.rmtree(path)
+
+
+def _http_url(host: str, port: int, scheme: str = "http") -> str:
+    address = reachable_host(host)
+    return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
+
+
+class _ApiErrorBody(msgspec.Struct, frozen=True):
+    """The body of an error response."""
+
+    message: str = "no reason given"
+
+
+def create_api_key(platform: RunningPlatform, request: CreateApiKey) -> ApiKey:
+    """Create an API key. Only this response contains its secret.
+
+    Raises:
+        PlatformError: ``key-refused`` or ``platform-no-answer``.
+    """
+    return _request(platform, "POST", API_KEYS_PATH, ApiKey, msgspec.json.encode(request))
+
+
+def list_api_keys(platform: RunningPlatform) -> ApiKeyList:
+    """Return all API keys except the platform's own.
+
+    Raises:
+        PlatformError: ``key-refused`` or ``platform-no-answer``.
+    """
+    return _request(platform, "GET", API_KEYS_PATH, ApiKeyList)
+
+
+def delete_api_key(platform: RunningPlatform, access_key: str) -> ApiKey:
+    """Delete an API key.
+
+    Raises:
+        PlatformError: ``key-refused`` or ``platform-no-answer``.
+    """
+    return _request(platform, "DELETE", f"{API_KEYS_PATH}/{quote(access_key, safe='')}", ApiKey)
+
+
+def _request(
+    platform: RunningPlatform, method: str, path: str, response_type: type[T], body: bytes | None = None
+) -> T:
+    host, port = reachable_host(platform.run_file.host), platform.run_file.api_port
+    connection = http.client.HTTPConnection(host, port, timeout=_REQUEST_TIMEOUT)
+    try:
+        connection.request(method, path, body, {"X-Auth-Token": platform.secret_key})
+        answer = connection.getresponse()
+        content = answer.read()
+        if answer.status == http.client.OK:
+            return msgspec.json.decode(content, type=response_type)
+        error = msgspec.json.decode(content, type=_ApiErrorBody)
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError):
+        raise PlatformError(
+            f"The platform at {platform.api_url} does not answer requests for its API keys.",
+            code="platform-no-answer",
+            hint="Run `fnkit platform status` or `fnkit platform logs` for details.",
+        ) from None
+    finally:
+        connection.close()
+    hint = "Run `fnkit platform api-key list` to list them." if answer.status == http.client.NOT_FOUND else ""
+    raise PlatformError(f"The platform rejected the request: {error.message}.", code="key-refused", hint=hint)

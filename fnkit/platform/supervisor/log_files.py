@@ -1,0 +1,133 @@
+"""Log files of the platform's own processes: rotation by size, the last lines, and following new lines."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import Final
+
+from fnkit.errors import PlatformError
+from fnkit.platform.model.settings import DataLayout
+
+__all__ = [
+    "MAX_LOG_BYTES",
+    "MAX_ROTATED_FILES",
+    "PROCESSES",
+    "LogFileFollower",
+    "RotatingLogFile",
+    "not_healthy_error",
+    "tail_log",
+]
+
+PROCESSES: Final = ("supervisor", "control", "data-plane")
+
+MAX_LOG_BYTES: Final = 4 * 1024 * 1024
+MAX_ROTATED_FILES: Final = 3
+
+_MAX_TAIL_BYTES: Final = 256 * 1024
+
+
+class RotatingLogFile:
+    """Appends to a file (0600) and rotates it to ``file.1``, ``file.2``, … by size.
+
+    Errors such as a full disk are ignored: the platform loses log lines but keeps running.
+
+    Args:
+        file: The file.
+        max_bytes: Size at which it is rotated.
+    """
+
+    def __init__(self, file: Path, *, max_bytes: int = MAX_LOG_BYTES) -> None:
+        self._file = file
+        self._max_bytes = max_bytes
+
+    def write(self, content: bytes) -> None:
+        """Append. The file is opened for each write, so that it may be deleted or moved meanwhile."""
+        with contextlib.suppress(OSError):
+            if self._size() + len(content) > self._max_bytes:
+                self._rotate()
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, content)
+            finally:
+                os.close(descriptor)
+
+    def _size(self) -> int:
+        try:
+            return self._file.stat().st_size
+        except OSError:
+            return 0
+
+    def _rotate(self) -> None:
+        for number in range(MAX_ROTATED_FILES, 0, -1):
+            older = self._file.with_name(f"{self._file.name}.{number}")
+            newer = self._file.with_name(f"{self._file.name}.{number - 1}") if number > 1 else self._file
+            if newer.exists():
+                newer.replace(older)
+
+
+def tail_log(layout: DataLayout, process: str, count: int) -> list[str]:
+    """Return the last ``count`` lines in the log of a process."""
+    file = layout.logs_dir / "platform" / f"{process}.log"
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return []
+    return content[-_MAX_TAIL_BYTES:].decode(errors="replace").splitlines()[-count:] if count else []
+
+
+class LogFileFollower:
+    """Reads the lines that a process logs from now on, across rotations.
+
+    Args:
+        layout: The data directory.
+        process: One of ``PROCESSES``.
+    """
+
+    def __init__(self, layout: DataLayout, process: str) -> None:
+        self._file = layout.logs_dir / "platform" / f"{process}.log"
+        self._stream = self._open()
+        if self._stream is not None:
+            self._stream.seek(0, os.SEEK_END)
+        self._partial_line = b""
+
+    def read_new_lines(self) -> list[str]:
+        """Return the complete lines since the last call."""
+        content = self._stream.read() if self._stream is not None else b""
+        # The rest of the rotated file was read above; its replacement continues from the beginning.
+        if self._was_rotated():
+            self.close()
+            self._stream = self._open()
+            content += self._stream.read() if self._stream is not None else b""
+        *lines, self._partial_line = (self._partial_line + content).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def _open(self) -> io.BufferedReader | None:
+        try:
+            return self._file.open("rb")
+        except OSError:
+            return None
+
+    def _was_rotated(self) -> bool:
+        try:
+            now = self._file.stat()
+        except OSError:
+            return False
+        return self._stream is None or not os.path.samestat(now, os.fstat(self._stream.fileno()))
+
+
+def not_healthy_error(layout: DataLayout, reason: str) -> PlatformError:
+    """Return the error for a platform that started but is not healthy, with the last log line of each process."""
+    last_lines = [f"\n  {process}: {lines[-1]}" for process in PROCESSES if (lines := tail_log(layout, process, 1))]
+    return PlatformError(
+        f"The platform was started, but {reason}.{''.join(last_lines)}",
+        code="platform-not-healthy",
+        hint=f"Run `fnkit platform logs` for details. The logs are in {layout.logs_dir / 'platform'}.",
+    )

@@ -1,0 +1,339 @@
+"""Preparation of a start: data directory, lock, credentials, ports, sockets, run file.
+
+The supervisor does all of it while it holds the lock of the data directory, so that concurrent starts cannot
+interfere.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from fnkit.errors import PlatformError
+from fnkit.platform.model.settings import DataLayout, LokiPushSettings, OtlpSettings, ProcessSettings, QueueSettings
+from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
+from fnkit.platform.supervisor.data_directory import (
+    PlatformCredentials,
+    RunFile,
+    create_data_dir,
+    create_socket_dir,
+    is_private,
+    load_or_create_credentials,
+    process_start_time,
+    read_run_file,
+    write_run_file,
+)
+from fnkit.platform.supervisor.nats_server import NATS_HOST
+from fnkit.platform.supervisor.options import StartOptions, queue_settings, runs_own_nats
+
+__all__ = [
+    "DEFAULT_API_PORT",
+    "DEFAULT_GATEWAY_PORT",
+    "DEFAULT_NATS_PORT",
+    "DEFAULT_TLS_PORT",
+    "AlreadyLocked",
+    "PreparedPlatform",
+    "ReservedPorts",
+    "acquire_lock",
+    "prepare_platform",
+]
+
+DEFAULT_API_PORT: Final = 8480
+DEFAULT_GATEWAY_PORT: Final = 8481
+DEFAULT_TLS_PORT: Final = 8482
+DEFAULT_NATS_PORT: Final = 8483
+_MAX_PORTS_TRIED: Final = 100
+
+
+class AlreadyLocked(Exception):
+    """Another process holds the lock of this data directory."""
+
+
+def acquire_lock(data_dir: Path) -> int:
+    """Lock the data directory, and return the descriptor that holds the lock.
+
+    The kernel releases a flock(2) when its last descriptor closes, also after SIGKILL, so no stale lock remains.
+    O_CLOEXEC keeps child processes from inheriting it and holding the lock longer than this process.
+
+    Raises:
+        TakenError: Another process is starting, running or resetting this platform.
+    """
+    descriptor = os.open(data_dir / "platform.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise AlreadyLocked from None
+    return descriptor
+
+
+class ReservedPorts:
+    """Reserves the ports of one platform until it stops.
+
+    While a process starts or restarts, nothing listens on its port. The kernel could use the port for an outgoing
+    connection, and another platform could choose it. On Linux, two sockets per port prevent both:
+
+    - A TCP socket that is bound but does not listen. The kernel does not assign its port, and with SO_REUSEADDR on
+      both sides the platform's process can still bind it and listen.
+    - A Unix socket with a name in the abstract namespace, which is per network namespace, as ports are. Another
+      platform that tries to reserve the port fails to bind the same name.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+
+    def reserve(
+        self, host: str, requested: int | None, *, default: int, excluded: frozenset[int], option: str
+    ) -> int:
+        """Choose a free port and reserve it.
+
+        Args:
+            host: Address to bind.
+            requested: The port that the user requested; 0 for any free one, ``None`` for the default.
+            default: The default port; if it is in use, the next free one is taken.
+            excluded: Ports that other listeners of the platform need.
+            option: The command-line option, for error messages.
+
+        Raises:
+            PlatformError: ``port-in-use``, ``port-not-allowed`` or ``address-not-here``.
+        """
+        if requested is not None:
+            return self._reserve_port(host, requested, option)
+        for port in range(default, default + _MAX_PORTS_TRIED):
+            if port not in excluded:
+                try:
+                    return self._reserve_port(host, port, option)
+                except PlatformError as error:
+                    if error.code != "port-in-use":
+                        raise
+        raise PlatformError(
+            f"No port from {default} to {default + _MAX_PORTS_TRIED - 1} is free on {host}.",
+            code="port-in-use",
+            hint=f"Choose one with {option}, or 0 for any.",
+        )
+
+    def release(self) -> None:
+        """Release all ports."""
+        while self._sockets:
+            self._sockets.pop().close()
+
+    def _reserve_port(self, host: str, port: int, option: str) -> int:
+        bound = _bind_socket(host, port, option)
+        port = int(bound.getsockname()[1])
+        if sys.platform != "linux":
+            bound.close()
+            return port
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            name.bind(f"\0fnkit-port-{host}-{port}")
+        except OSError as error:
+            name.close()
+            bound.close()
+            raise _bind_error(host, port, option, error) from None
+        self._sockets += (bound, name)
+        return port
+
+
+def _bind_socket(host: str, port: int, option: str) -> socket.socket:
+    """Bind with the same options as the servers, so that they can bind the same port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise _bind_error(host, port, option, error) from None
+    return bound
+
+
+def _bind_error(host: str, port: int, option: str, error: OSError) -> PlatformError:
+    if error.errno == errno.EADDRINUSE:
+        return PlatformError(
+            f"Port {port} on {host} is in use by another program.",
+            code="port-in-use",
+            hint=f"Choose another one with {option}, or 0 for any free one.",
+        )
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return PlatformError(
+            f"This user is not allowed to use port {port}.",
+            code="port-not-allowed",
+            hint=f"Choose a port above 1023 with {option}.",
+        )
+    return PlatformError(
+        f"{host} is not an address of this machine: {error.strerror}.",
+        code="address-not-here",
+        hint="Use --host 127.0.0.1, or an address that this machine has.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPlatform:
+    """What the supervisor needs to run the platform. It owns the lock and the ports.
+
+    Attributes:
+        layout: The data directory.
+        credentials: The platform's credentials.
+        run_file: The run file as it was written.
+        lock_descriptor: Descriptor that holds the lock of the data directory.
+        ports: Reserved for the processes.
+        otlp: Export of traces. Like the two below it contains secrets, so it is not in the run file.
+        loki_push: Push of logs to Loki.
+        queues: Brokers of queue triggers.
+    """
+
+    layout: DataLayout
+    credentials: PlatformCredentials
+    run_file: RunFile
+    lock_descriptor: int
+    ports: ReservedPorts
+    otlp: OtlpSettings | None = None
+    loki_push: LokiPushSettings | None = None
+    queues: QueueSettings = field(default_factory=QueueSettings)
+
+    @property
+    def settings(self) -> ProcessSettings:
+        """The settings of control. The data plane gets the same without those of brokers."""
+        folder = Path(self.run_file.socket_folder)
+        return ProcessSettings(
+            data_dir=str(self.layout.data_dir),
+            host=self.run_file.host,
+            api_port=self.run_file.api_port,
+            gateway_port=self.run_file.gateway_port,
+            tls_port=self.run_file.tls_port,
+            control_socket=str(folder / "control.sock"),
+            gateway_socket=str(folder / "gateway.sock"),
+            delivery_socket=str(folder / "delivery.sock"),
+            secret_key=self.credentials.secret_key,
+            access_key=self.credentials.access_key,
+            project_id=self.credentials.project_id,
+            organization_id=self.credentials.organization_id,
+            domain_suffix=self.run_file.domain_suffix,
+            speed=self.run_file.speed,
+            isolation=self.run_file.isolation,
+            strict_runtimes=self.run_file.strict_runtimes,
+            verify_domains=self.run_file.verify_domains,
+            runtime_table=self.run_file.runtime_table,
+            quotas=self.run_file.quotas,
+            memory_budget_mb=self.run_file.scaling.memory_budget_mb,
+            cpu_limits=self.run_file.scaling.cpu_limits,
+            scale_to_one_after=self.run_file.scaling.scale_to_one_after,
+            scale_to_zero_after=self.run_file.scaling.scale_to_zero_after,
+            otlp=self.otlp,
+            loki_push=self.loki_push,
+            queues=self.queues,
+        )
+
+
+def prepare_platform(options: StartOptions) -> PreparedPlatform:
+    """Lock the data directory and prepare what the processes need.
+
+    Raises:
+        TakenError: Another process is starting, running or resetting this platform.
+        PlatformError: The directory, the credentials or a port cannot be used.
+    """
+    layout = DataLayout(Path(options.data_dir))
+    create_data_dir(layout.data_dir)
+    lock = acquire_lock(layout.data_dir)
+    ports = ReservedPorts()
+    try:
+        identity = load_or_create_credentials(layout.credentials_file)
+        (layout.logs_dir / "platform").mkdir(mode=0o700, parents=True, exist_ok=True)
+        before = read_run_file(layout.run_file)
+        if before is not None:
+            _remove_stale_sockets(Path(before.socket_folder))
+        run = _build_run_file(options, before, ports)
+        if run.tls_port:
+            ensure_certificate_authority(layout)
+        queues = queue_settings(options, layout, run.nats_port)
+        write_run_file(layout.run_file, run)
+    except BaseException:
+        ports.release()
+        os.close(lock)
+        raise
+    return PreparedPlatform(layout, identity, run, lock, ports, options.otlp, options.loki_push, queues)
+
+
+def _build_run_file(options: StartOptions, previous: RunFile | None, ports: ReservedPorts) -> RunFile:
+    usual_api = previous.api_port if previous is not None else DEFAULT_API_PORT
+    usual_gateway = previous.gateway_port if previous is not None else DEFAULT_GATEWAY_PORT
+    # A listener without a requested port must not take one that was requested for another listener.
+    requested = frozenset(
+        port
+        for port in (options.api_port, options.gateway_port, options.tls_port, options.nats_port)
+        if isinstance(port, int) and port
+    )
+    api = ports.reserve(options.host, options.api_port, default=usual_api, excluded=requested, option="--api-port")
+    gateway = ports.reserve(
+        options.host,
+        options.gateway_port,
+        default=usual_gateway,
+        excluded=requested | {api},
+        option="--gateway-port",
+    )
+    tls = (
+        0 if options.tls_port == "none" else _reserve_tls_port(options, previous, ports, requested | {api, gateway})
+    )
+    nats = (
+        _reserve_nats_port(options, previous, ports, requested | {api, gateway, tls})
+        if runs_own_nats(options)
+        else 0
+    )
+    return RunFile(
+        pid=os.getpid(),
+        started_at=process_start_time(os.getpid()) or "",
+        host=options.host,
+        api_port=api,
+        gateway_port=gateway,
+        tls_port=tls,
+        domain_suffix=options.domain_suffix,
+        speed=options.speed,
+        isolation=options.isolation,
+        strict_runtimes=options.strict_runtimes,
+        verify_domains=options.verify_domains,
+        runtime_table=options.runtime_table,
+        quotas=options.quotas,
+        scaling=options.scaling,
+        otlp=options.otlp.traces_url if options.otlp is not None else "",
+        loki_push=options.loki_push.url if options.loki_push is not None else "",
+        nats_port=nats,
+        brokers_file=options.brokers_file,
+        socket_folder=str(create_socket_dir(Path(options.data_dir))),
+    )
+
+
+def _reserve_tls_port(
+    options: StartOptions, previous: RunFile | None, ports: ReservedPorts, excluded: frozenset[int]
+) -> int:
+    wanted = options.tls_port
+    if wanted is None and options.gateway_port == 0:
+        # A start with any gateway port is probably one of several, which would compete for the default TLS port.
+        wanted = 0
+    usual = previous.tls_port if previous is not None and previous.tls_port else DEFAULT_TLS_PORT
+    number = wanted if isinstance(wanted, int) else None
+    return ports.reserve(options.host, number, default=usual, excluded=excluded, option="--tls-port")
+
+
+def _reserve_nats_port(
+    options: StartOptions, previous: RunFile | None, ports: ReservedPorts, excluded: frozenset[int]
+) -> int:
+    """Reserve the broker's port by the rules of the TLS port, but on loopback only."""
+    wanted = options.nats_port
+    if wanted is None and options.gateway_port == 0:
+        wanted = 0
+    usual = previous.nats_port if previous is not None and previous.nats_port else DEFAULT_NATS_PORT
+    number = wanted if isinstance(wanted, int) else None
+    return ports.reserve(NATS_HOST, number, default=usual, excluded=excluded, option="--nats-port")
+
+
+def _remove_stale_sockets(directory: Path) -> None:
+    """Remove the sockets of a platform that was killed. The lock is held, so that nothing uses them."""
+    if directory.name.startswith("fnkit-") and is_private(directory):
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,384 @@
+"""Builds a ``Project`` from settings and a scan report, with all defaults filled in, and reports all problems.
+
+1. Validate the project's name, stage, region and namespace.
+2. Convert the functions declared by decorators and in settings to ``DeclaredFunction``.
+3. Merge each with the defaults and the stage's overrides, validate it, and build its ``FunctionSpec``.
+4. Check for names and domains that several functions use.
+
+Order of precedence, lowest first: the platform's defaults, ``defaults``, the stage's ``defaults``, the function's
+own declaration, the stage's ``functions.<name>``, the stage's ``env`` and ``secrets``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Final
+
+from packaging.utils import canonicalize_name
+
+from fnkit.authoring.declarations import FunctionDeclaration
+from fnkit.contract.names import function_name_error
+from fnkit.contract.runtimes import find_runtime
+from fnkit.errors import Problem
+from fnkit.project.declarations import DeclaredFunction, declared_functions, explicit_settings, merged_declaration
+from fnkit.project.handlers import check_handler_file, check_signature
+from fnkit.project.model import FunctionSpec, NamespaceSpec, Project, SourceLocation
+from fnkit.project.problems import ProblemList, did_you_mean
+from fnkit.project.requirements import read_requirements
+from fnkit.project.settings import FunctionDefaults, Settings, StageTable
+from fnkit.project.toml_lines import KeyPath
+from fnkit.project.validation import (
+    EnumeratedSettings,
+    build_crons,
+    build_namespace,
+    build_triggers,
+    check_domains,
+    check_environment,
+    check_runtime,
+    check_stage,
+    check_tags,
+    check_variable_counts,
+    default_runtime,
+    recorded_runtimes,
+    runtime_version,
+    validate_choices,
+    validate_memory,
+    validate_project_name,
+    validate_region,
+    validate_scale,
+    validate_timeout,
+)
+from fnkit.scanner.report import ScanReport
+
+__all__ = ["FunctionBuilder", "build_project", "validated_settings"]
+
+_UUID_RULE: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+HOST_PYTHON = (sys.version_info.major, sys.version_info.minor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionBuilder:
+    """Builds the functions of one project.
+
+    Attributes:
+        root: The project folder.
+        default_runtime: The runtime of decorated handlers that name none.
+        available: Names of the runtimes that the platform creates functions for.
+        problems: Receives the problems.
+    """
+
+    root: Path
+    settings: Settings
+    namespace: NamespaceSpec
+    default_runtime: str
+    available: frozenset[str]
+    problems: ProblemList
+
+    def build(self, function: DeclaredFunction, declaration: FunctionDeclaration) -> FunctionSpec:
+        """Validate a function and fill in the platform's defaults.
+
+        Args:
+            function: The declared function, with its crons and triggers.
+            declaration: Its settings, merged with the project's and the stage's.
+        """
+        source, findings = function.source, self.problems
+        self._check_name(function)
+        runtime, language = self._select_runtime(function, declaration)
+        handler = self._select_handler(function, runtime, language)
+        check_signature(function, findings)
+        memory, low, high, timeout, choices = self.validate(declaration, function.name, source)
+        env, secrets = declaration.env or {}, declaration.secrets or ()
+        check_variable_counts(
+            env,
+            secrets,
+            (self.namespace.env, self.namespace.secrets),
+            subject=function.name,
+            source=source,
+            problems=findings,
+        )
+        return FunctionSpec(
+            name=function.name,
+            runtime=runtime,
+            handler=handler,
+            source=source,
+            memory=memory,
+            min_scale=low,
+            max_scale=high,
+            timeout=timeout,
+            privacy=choices.privacy,
+            http_option=choices.http_option,
+            sandbox=choices.sandbox,
+            description=function.summary if declaration.description is None else declaration.description,
+            env=dict(env),
+            secrets=tuple(dict.fromkeys(secrets)),
+            tags=tuple(dict.fromkeys(declaration.tags or ())),
+            domains=tuple(dict.fromkeys(declaration.domains or ())),
+            private_network_id=declaration.private_network_id or "",
+            crons=build_crons(function.crons, function.name, findings),
+            triggers=build_triggers(function.triggers, function.name, findings),
+            change_detection=choices.change_detection,
+            preload=declaration.preload is not False,
+            root=function.root,
+        )
+
+    def validate(
+        self, declaration: FunctionDeclaration, subject: str, source: SourceLocation
+    ) -> tuple[int, int, int, int, EnumeratedSettings]:
+        """Validate the settings that can be checked without the rest of the project.
+
+        Args:
+            declaration: The settings; ``None`` is valid and becomes the default.
+            subject: Start of each message: a function's name, or a description of the table.
+            source: Location for the problems.
+
+        Returns:
+            Memory in MB, minimum scale, maximum scale, timeout in nanoseconds, and the enumerated settings.
+        """
+        findings = self.problems
+        memory = validate_memory(declaration.memory, subject, source, findings)
+        low, high = validate_scale(declaration, subject, source, findings)
+        timeout = validate_timeout(declaration.timeout, subject, source, findings)
+        choices = validate_choices(declaration, subject, source, findings)
+        check_environment(declaration.env or {}, declaration.secrets or (), subject, source, findings)
+        check_tags(declaration.tags or (), subject, source, findings)
+        check_domains(declaration.domains or (), subject, source, findings)
+        network = declaration.private_network_id
+        if network and not _UUID_RULE.fullmatch(network):
+            message = f"{subject}: {network[:80]!r} is not the ID of a private network (a UUID)."
+            findings.add("bad-private-network", message, None, source)
+        return memory, low, high, timeout, choices
+
+    def _check_name(self, function: DeclaredFunction) -> None:
+        error = function_name_error(function.name)
+        if error is not None:
+            hint = "Use at most 34 lower-case letters, digits and dashes, no dash at the ends; or set name=."
+            message = f"{function.name[:80]!r} is not a valid function name."
+            self.problems.add("bad-name", message, hint, function.source)
+
+    def _select_runtime(self, function: DeclaredFunction, declaration: FunctionDeclaration) -> tuple[str, str]:
+        """Return the runtime of a function and its language.
+
+        The language is ``""`` for an unknown runtime, whose handler cannot be checked.
+        """
+        name = declaration.runtime
+        if name is None and function.table_index is not None:
+            hint = f"Set one, such as {min(self.available, default='node24')}."
+            self.problems.add("setting-missing", f"{function.name} has no runtime.", hint, function.source)
+            return "", ""
+        runtime = self.default_runtime if name is None else name
+        if not check_runtime(runtime, self.available, function.source, self.problems):
+            return runtime, ""
+        row = find_runtime(runtime)
+        language = row.language if row else _language_of(runtime)
+        if function.table_index is None and language != "Python":
+            message = f"{function.name} is a Python handler, but its runtime {runtime} is not a Python runtime."
+            self.problems.add("runtime-language", message, f"Use {self.default_runtime}.", function.source)
+        return runtime, language
+
+    def _select_handler(self, function: DeclaredFunction, runtime: str, language: str) -> str:
+        row = find_runtime(runtime)
+        handler = function.handler if function.handler is not None else (row.default_handler if row else "")
+        if function.table_index is None or not language:
+            return handler
+        if language == "Python" and function.root != ".":
+            message = f"{function.name} is a Python function, so its path must be the whole project."
+            hint = "Remove path, and put the file's path into handler, as in handlers/hello.say."
+            self.problems.add("bad-path", message, hint, function.source)
+        else:
+            check_handler_file(self.root, function, handler, language, self.problems)
+        return handler
+
+
+def validated_settings(
+    table: FunctionDefaults, path: KeyPath, subject: str, builder: FunctionBuilder
+) -> FunctionDeclaration:
+    """Return the valid settings of a table; invalid ones are reported and left out.
+
+    A wrong default is thereby reported once, with its line, and not again for every function.
+
+    Args:
+        table: The table.
+        path: Its path in the settings, for line numbers.
+        subject: Start of each message.
+        builder: Validates the values and receives the problems.
+    """
+    given = explicit_settings(table)
+    valid: dict[str, object] = {}
+    for field in fields(FunctionDeclaration):
+        value = getattr(given, field.name)
+        if value is None:
+            continue
+        before = len(builder.problems.collected)
+        source = SourceLocation(builder.settings.file, builder.settings.lines.line(*path, field.name))
+        one = FunctionDeclaration(**{field.name: value})
+        builder.validate(one, subject, source)
+        if len(builder.problems.collected) == before:
+            valid[field.name] = value
+    return FunctionDeclaration(**valid)  # type: ignore[arg-type]  # each value comes from the field of its name
+
+
+def _language_of(runtime: str) -> str:
+    """Return the language of a runtime that the platform has but the recorded table lacks, by its name."""
+    prefixes = {"python": "Python", "node": "Node", "php": "PHP", "go": "Go", "rust": "Rust"}
+    return next((language for prefix, language in prefixes.items() if runtime.startswith(prefix)), "")
+
+
+def build_project(
+    root: Path,
+    settings: Settings,
+    report: ScanReport,
+    *,
+    stage: str = "",
+    available: frozenset[str] | None = None,
+    host_python: tuple[int, int] = HOST_PYTHON,
+) -> Project:
+    """Build the project of one stage.
+
+    Reads requirement files, and checks that the files of functions declared in settings exist.
+
+    Args:
+        root: The project folder.
+        settings: The result of ``read_settings``.
+        report: The result of ``scan``. Its problems are included in the exception.
+        stage: Name of the stage, or ``""`` for the default stage.
+        available: Runtimes that the platform creates functions for, or ``None`` to use the recorded table.
+        host_python: Version of the Python that parsed the source, as ``(major, minor)``.
+
+    Raises:
+        ProjectInvalid: The project has problems. All of them are included, sorted by file and line.
+    """
+    problems = ProblemList()
+    runtimes = recorded_runtimes() if available is None else available
+    name = validate_project_name(settings, problems)
+    check_stage(stage, settings, problems)
+    region = validate_region(settings, stage, problems)
+    namespace = build_namespace(settings, stage, problems)
+    builder = FunctionBuilder(
+        root=root,
+        settings=settings,
+        namespace=namespace,
+        default_runtime=_default_python_runtime(settings, stage, default_runtime(runtimes, host_python), problems),
+        available=runtimes,
+        problems=problems,
+    )
+    problems.collected.extend(_scan_problems(report, builder.default_runtime, host_python))
+    declared = declared_functions(settings, report, problems)
+    functions = _build_functions(builder, settings, stage, declared)
+    _check_uniqueness(functions, problems)
+    requirements = read_requirements(root, problems)
+    source_builds = tuple(dict.fromkeys(map(canonicalize_name, settings.table.source_builds)))
+    problems.raise_if_any()
+    return Project(
+        root=root.resolve(),
+        name=name,
+        stage=stage,
+        region=region,
+        namespace=namespace,
+        functions=tuple(sorted(functions, key=lambda function: function.name)),
+        requirements=requirements.lines,
+        requirements_file=requirements.file,
+        exclude=settings.table.exclude,
+        source_builds=source_builds,
+    )
+
+
+def _default_python_runtime(settings: Settings, stage: str, fallback: str, problems: ProblemList) -> str:
+    """Return the default runtime of Python functions: the stage's, else the project's, else ``fallback``."""
+    table = settings.table
+    stage_runtime = table.stages[stage].defaults.runtime if stage in table.stages else None
+    runtime = table.defaults.runtime if stage_runtime is None else stage_runtime
+    if runtime is None:
+        return fallback
+    row = find_runtime(runtime)
+    if row is None or row.language == "Python":
+        return runtime
+    path = ("defaults", "runtime") if stage_runtime is None else ("stages", stage, "defaults", "runtime")
+    message = f"The default runtime applies to Python functions, and {runtime} is not a Python runtime."
+    source = SourceLocation(settings.file, settings.lines.line(*path))
+    problems.add("runtime-language", message, f"Use {fallback}.", source)
+    return fallback
+
+
+def _build_functions(
+    builder: FunctionBuilder, settings: Settings, stage: str, declared: Iterable[DeclaredFunction]
+) -> list[FunctionSpec]:
+    """Merge each declared function with the project's and the stage's settings, and build it."""
+    declared = list(declared)
+    stage_table = settings.table.stages.get(stage, StageTable())
+    defaults = merged_declaration(
+        validated_settings(settings.table.defaults, ("defaults",), "defaults", builder),
+        validated_settings(
+            stage_table.defaults, ("stages", stage, "defaults"), f"defaults of stage {stage}", builder
+        ),
+    )
+    _check_overrides(settings, declared, builder.problems)
+    specs: list[FunctionSpec] = []
+    for function in declared:
+        overrides = FunctionDeclaration(env=stage_table.env or None, secrets=stage_table.secrets or None)
+        table = stage_table.functions.get(function.name)
+        if table is not None:
+            path = ("stages", stage, "functions", function.name)
+            overrides = merged_declaration(
+                validated_settings(table, path, f"{function.name} in stage {stage}", builder), overrides
+            )
+        own = function.declaration
+        if function.table_index is not None:
+            own_table = settings.table.function[function.table_index]
+            own = validated_settings(own_table, ("function", function.table_index), function.name, builder)
+        # The default runtime is a Python runtime. The builder applies it to decorated handlers only; functions in
+        # settings, which may be in another language, must name their own.
+        complete = merged_declaration(replace(defaults, runtime=None), own, overrides)
+        specs.append(builder.build(function, complete))
+    return specs
+
+
+def _check_overrides(settings: Settings, declared: Iterable[DeclaredFunction], problems: ProblemList) -> None:
+    """Check that stages override only functions that exist."""
+    names = [function.name for function in declared]
+    for stage, table in settings.table.stages.items():
+        for name in table.functions:
+            if name not in names:
+                source = SourceLocation(settings.file, settings.lines.line("stages", stage, "functions", name))
+                message = f"Stage {stage} has settings for {name!r}, but there is no such function."
+                problems.add("unknown-function", message, did_you_mean(name, names), source)
+
+
+def _check_uniqueness(functions: Iterable[FunctionSpec], problems: ProblemList) -> None:
+    """Check that no two functions have the same name or domain."""
+    by_name: dict[str, SourceLocation] = {}
+    by_domain: dict[str, FunctionSpec] = {}
+    for function in functions:
+        source = function.source
+        first = by_name.setdefault(function.name, source)
+        if first is not source:
+            message = f"Two functions are named {function.name}; the other is in {first.file}:{first.line}."
+            problems.add("duplicate-name", message, 'Rename one of them: name="…".', source)
+        for domain in dict.fromkeys(function.domains):
+            other = by_domain.setdefault(domain, function)
+            if other is not function:
+                message = (
+                    f"{function.name} and {other.name} both have the domain {domain}; "
+                    f"the other is in {other.source.file}:{other.source.line}."
+                )
+                problems.add("duplicate-domain", message, "A hostname can belong to only one function.", source)
+
+
+def _scan_problems(report: ScanReport, runtime: str, host_python: tuple[int, int]) -> Iterable[Problem]:
+    """Return the scan's problems, with an own code for syntax errors that may be valid in the runtime's Python.
+
+    The source is parsed by the Python that runs fnkit, which may be older than the runtime.
+    """
+    version = runtime_version(runtime)
+    for problem in report.problems:
+        if problem.code == "syntax-error" and version is not None and version > host_python:
+            theirs, ours = f"Python {version[0]}.{version[1]}", f"Python {host_python[0]}.{host_python[1]}"
+            hint = f"Run fnkit with {theirs}, or use only syntax that {ours} supports."
+            message = f"{problem.message} (parsed by {ours}, which is older than runtime {runtime})"
+            yield replace(problem, code="syntax-newer-than-host", message=message, hint=hint)
+        else:
+            yield problem

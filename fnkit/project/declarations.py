@@ -1,0 +1,177 @@
+"""Converts functions declared by decorators and in settings to one unvalidated form, and merges declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
+from fnkit.project.model import SourceLocation
+from fnkit.project.problems import ProblemList
+from fnkit.project.settings import CronTable, FunctionDefaults, Settings, TriggerTable
+from fnkit.scanner.report import ScannedFunction, ScanReport, Signature
+
+__all__ = ["DeclaredFunction", "declared_functions", "explicit_settings", "merged_declaration"]
+
+_FIELD_NAMES: Final = tuple(field.name for field in fields(FunctionDeclaration))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredFunction:
+    """One declared function, before validation.
+
+    Attributes:
+        name: Name of the deployed function.
+        handler: The handler string, or ``None`` for the runtime's default.
+        root: Folder of its code, relative to the project.
+        table_index: Index in the settings' function tables, or ``None`` for a decorated handler.
+        source: Where the function is declared.
+        declaration: Its explicit settings.
+        signature: ``None`` if unknown, which it always is for functions in settings.
+        summary: First line of the handler's docstring, or ``""``.
+    """
+
+    name: str
+    handler: str | None
+    root: str
+    table_index: int | None
+    source: SourceLocation
+    declaration: FunctionDeclaration
+    crons: tuple[tuple[CronDeclaration, SourceLocation], ...]
+    triggers: tuple[tuple[TriggerDeclaration, SourceLocation], ...]
+    signature: Signature | None
+    summary: str
+
+
+def declared_functions(
+    settings: Settings, report: ScanReport, problems: ProblemList
+) -> tuple[DeclaredFunction, ...]:
+    """Return all declared functions: decorated handlers first, then those in settings."""
+    marked = [_from_decorators(function, problems) for function in report.functions]
+    return (*marked, *_from_settings(settings))
+
+
+def explicit_settings(table: FunctionDefaults) -> FunctionDeclaration:
+    """Return the settings given in a table, as a declaration. Empty lists and tables count as not given."""
+    values = {name: getattr(table, name, None) for name in _FIELD_NAMES}
+    return FunctionDeclaration(**{name: value for name, value in values.items() if value not in ((), {}, None)})
+
+
+def merged_declaration(*layers: FunctionDeclaration) -> FunctionDeclaration:
+    """Merge declarations; later ones take precedence.
+
+    Environment variables are merged by name, secrets and tags are combined, and all other settings are replaced.
+    """
+    result = FunctionDeclaration()
+    for layer in layers:
+        result = _merge_two(result, layer)
+    return result
+
+
+def _merge_two(below: FunctionDeclaration, above: FunctionDeclaration) -> FunctionDeclaration:
+    changes: dict[str, object] = {
+        name: value for name in _FIELD_NAMES if (value := getattr(above, name)) is not None
+    }
+    if below.env and above.env:
+        changes["env"] = {**below.env, **above.env}
+    if below.secrets and above.secrets:
+        changes["secrets"] = tuple(dict.fromkeys((*below.secrets, *above.secrets)))
+    if below.tags and above.tags:
+        changes["tags"] = tuple(dict.fromkeys((*below.tags, *above.tags)))
+    return replace(below, **changes)  # type: ignore[arg-type]  # each value comes from the field of its name
+
+
+def _from_decorators(function: ScannedFunction, problems: ProblemList) -> DeclaredFunction:
+    declaration = _merged_function_decorators(function, problems)
+    return DeclaredFunction(
+        name=declaration.name if declaration.name is not None else function.python_name.replace("_", "-").lower(),
+        handler=function.handler,
+        root=".",
+        table_index=None,
+        source=SourceLocation(function.file, function.line),
+        declaration=declaration,
+        crons=tuple(
+            (mark.declaration, SourceLocation(function.file, mark.line))
+            for mark in function.declarations
+            if isinstance(mark.declaration, CronDeclaration)
+        ),
+        triggers=tuple(
+            (mark.declaration, SourceLocation(function.file, mark.line))
+            for mark in function.declarations
+            if isinstance(mark.declaration, TriggerDeclaration)
+        ),
+        signature=function.signature,
+        summary=function.summary,
+    )
+
+
+def _merged_function_decorators(function: ScannedFunction, problems: ProblemList) -> FunctionDeclaration:
+    """Merge the ``@function`` decorators of a handler, and report settings with conflicting values."""
+    combined = FunctionDeclaration()
+    for mark in function.declarations:
+        if not isinstance(mark.declaration, FunctionDeclaration):
+            continue
+        for name in _conflicting_settings(combined, mark.declaration):
+            problems.add(
+                "conflicting-declarations",
+                f"{function.python_name} has two different values for {name}.",
+                "Keep one of them.",
+                SourceLocation(function.file, mark.line),
+            )
+        combined = _merge_two(combined, mark.declaration)
+    return combined
+
+
+def _conflicting_settings(below: FunctionDeclaration, above: FunctionDeclaration) -> Iterator[str]:
+    for name in _FIELD_NAMES:
+        first, second = getattr(below, name), getattr(above, name)
+        if first is None or second is None or first == second or name in ("secrets", "tags"):
+            continue
+        if name == "env":
+            yield from (f"env {key}" for key in first if key in second and first[key] != second[key])
+        else:
+            yield name
+
+
+def _from_settings(settings: Settings) -> Iterator[DeclaredFunction]:
+    for index, table in enumerate(settings.table.function):
+        source = _location(settings, index)
+        yield DeclaredFunction(
+            name=table.name,
+            handler=table.handler,
+            root=table.path.rstrip("/").removeprefix("./") or table.path,
+            table_index=index,
+            source=source,
+            declaration=explicit_settings(table),
+            crons=tuple(
+                (_cron_declaration(cron), _location(settings, index, "crons", position))
+                for position, cron in enumerate(table.crons)
+            ),
+            triggers=tuple(
+                (_trigger_declaration(trigger), _location(settings, index, "triggers", position))
+                for position, trigger in enumerate(table.triggers)
+            ),
+            signature=None,
+            summary="",
+        )
+
+
+def _location(settings: Settings, index: int, *path: str | int) -> SourceLocation:
+    return SourceLocation(settings.file, settings.lines.line("function", index, *path))
+
+
+def _cron_declaration(table: CronTable) -> CronDeclaration:
+    return CronDeclaration(schedule=table.schedule, args=table.args, name=table.name)
+
+
+def _trigger_declaration(table: TriggerTable) -> TriggerDeclaration:
+    return TriggerDeclaration(
+        nats=table.nats,
+        sqs=table.sqs,
+        name=table.name,
+        description=table.description,
+        account=table.account,
+        project_id=table.project_id,
+        region=table.region,
+    )

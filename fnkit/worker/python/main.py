@@ -1,0 +1,250 @@
+"""Entry point of the Python worker: a zygote that forks one process per instance.
+
+A zygote (Android's term) is a process that has loaded an interpreter and its common modules once. Its forks start
+in about a millisecond and share its memory pages. The function's own interpreter runs this file (Python 3.8 and
+later, standard library only): ``python -I -S main.py FD LEVEL ROOT``. FD is the control socket, whose messages
+``fork_server`` describes. Settings and secrets never pass through it: the memory of a zygote is shared with the
+instances of every function. Each fork has a socket of its own instead:
+
+1. The fork sends one handshake byte. The kernel attaches the sender's process id for the data plane.
+2. The data plane sends two JSON documents, each preceded by its length in four bytes: ``{"cgroups": [...]}`` at
+   once, and the settings of the instance when the fork is assigned to a deployment.
+3. The fork answers with one line, ``{"ready": true}`` or ``{"error": "..."}``.
+4. From then on the socket carries HTTP/1.1, one request at a time: ``{"event", "context"}`` in, the return value of
+   the handler out, or 500 and a text if it raised. The header ``fnkit-request`` of a request, which precedes its
+   ``content-length``, is repeated as the last header of the response.
+
+Settings with ``preload`` turn the fork into the zygote of one deployment (``preload``): its line has more fields,
+and after it the socket carries fork messages like FD. Settings with ``fresh`` make the fork execute a new
+interpreter.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import socket
+import sys
+import typing
+
+PRELOADED_MODULES = (
+    "asyncio",
+    "base64",
+    "concurrent.futures",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "email.message",
+    "hashlib",
+    "http.client",
+    "logging",
+    "random",
+    "subprocess",
+    "urllib.request",
+    "uuid",
+)
+"""Modules that most handlers import, directly or not. Every fork shares them."""
+for _name in PRELOADED_MODULES:
+    importlib.import_module(_name)
+
+# -S and -I leave this directory out of sys.path. It is there only while the siblings are imported, and their
+# entries in sys.modules go afterwards: a handler may have modules of its own called "filters" or "serving".
+WORKER_DIRECTORY = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, WORKER_DIRECTORY)
+if typing.TYPE_CHECKING:
+    from fnkit.worker.python import fork_server, leftovers, preload, serve, warm_up
+    from fnkit.worker.sandbox import confine, namespaces, roots
+else:
+    import leftovers
+    import roots
+
+del sys.path[0]
+for _name in (
+    "confinement",
+    "filters",
+    "forking",
+    "imports",
+    "kernel",
+    "leftovers",
+    "preloading",
+    "processes",
+    "rehearsing",
+    "roots",
+    "serving",
+):
+    del sys.modules[_name]
+
+HANDSHAKE_BYTE = b"\n"
+
+
+class InterpreterZygote:
+    """The zygote of one interpreter."""
+
+    def __init__(self, control: socket.socket, level: str, root: str) -> None:
+        self.control = control
+        self.level = level
+        self.root = root
+        self.deferred_mounts = []  # type: list[str]
+
+    def run(self) -> None:
+        """Serve fork messages until the data plane closes its end."""
+        # Namespaces come first: the root consists of mounts, which must stay invisible to the rest of the machine.
+        namespaces = namespaces.has_namespaces(self.level)
+        namespaces.enter_zygote_namespaces(self.level)
+        if namespaces:
+            self.deferred_mounts = roots.build_root(self.root)
+        serve.add_site_builtins()
+        fork_server.ForkServer(self.control, namespaces=namespaces, run_child=self.run_child).run()
+
+    def run_child(self, descriptors: list[int]) -> None:
+        """Run one instance or one deployment zygote in a fresh fork. Never returns.
+
+        Args:
+            descriptors: The instance's socket, and the write ends of its stdout and stderr pipes.
+        """
+        connection = socket.socket(fileno=descriptors[0])
+        with _ExitGuard(connection) as guard:
+            connection.settimeout(None)
+            connection.sendall(HANDSHAKE_BYTE)
+            # Opened now because no path leads to the worker's files once the root has changed; a fresh
+            # interpreter reads its program from this descriptor.
+            program = os.open(os.path.join(WORKER_DIRECTORY, "serving.py"), os.O_RDONLY | os.O_CLOEXEC)
+            # The first document is the same for every function. What follows it (cgroups, mounts, warm-up) is done
+            # while the fork waits for a deployment, off the path of any request.
+            cgroups_document = serve.receive_document(connection)
+            confine.prepare(self.level, self.root, cgroups_document["cgroups"], self.deferred_mounts)
+            warm_up.warm_up(WORKER_DIRECTORY)
+            settings = serve.receive_document(connection)
+            if settings.get("fresh"):
+                confine_child(settings, self.root, descriptors[1:], confine.confine)
+                exec_fresh(settings, connection, program)
+            os.close(program)
+            if settings.get("preload"):
+                confine_child(settings, self.root, descriptors[1:], confine.confine_zygote)
+                guard.is_started = True
+                DeploymentZygote(connection, self, settings).run()
+            else:
+                confine_child(settings, self.root, descriptors[1:], confine.confine)
+                serve.apply_environment(settings["environment"])
+                guard.is_started = True
+                guard.exit_code = serve.serve(connection, settings)
+
+
+class DeploymentZygote:
+    """The zygote of one deployment, with the deployment's third-party modules imported."""
+
+    def __init__(self, control: socket.socket, parent: InterpreterZygote, settings: dict[str, typing.Any]) -> None:
+        self.control = control
+        self.parent = parent
+        self.settings = settings
+        self.preloaded_modules = preload.PreloadedModules()
+
+    def run(self) -> None:
+        """Preload modules, report the result, and serve fork messages until the data plane closes its end."""
+        namespaces = namespaces.has_namespaces(self.parent.level)
+        result = preload.preload_and_report(self.control, self.settings, keeps_files=namespaces)
+        if result is not None:
+            self.preloaded_modules = result
+            fork_server.ForkServer(self.control, namespaces=namespaces, run_child=self.run_child).run()
+
+    def run_child(self, descriptors: list[int]) -> None:
+        """Run one instance in a fresh fork. Never returns.
+
+        Args:
+            descriptors: The instance's socket, and the write ends of its stdout and stderr pipes.
+        """
+        connection = socket.socket(fileno=descriptors[0])
+        with _ExitGuard(connection) as guard:
+            connection.settimeout(None)
+            connection.sendall(HANDSHAKE_BYTE)
+            # The handshake precedes the mounts so that the data plane can move this process into its cgroups
+            # meanwhile: the fork cannot reach their files from the root of its deployment.
+            confine.prepare_fork(self.parent.level, self.parent.deferred_mounts)
+            if namespaces.has_namespaces(self.parent.level):
+                leftovers.restore(self.preloaded_modules.created_files)
+            serve.receive_document(connection)  # its list of cgroups is empty: the data plane has moved it
+            settings = serve.receive_document(connection)
+            confine.confine_fork(confine.SandboxSettings(settings))
+            redirect_stdio(descriptors[1:])
+            os.chdir(settings["home"])
+            # Variables change only after the sandbox is complete; the preloaded modules have seen them without
+            # secrets.
+            self.preloaded_modules.apply_to_fork(settings["environment"])
+            guard.is_started = True
+            guard.exit_code = serve.serve(connection, settings)
+
+
+class _ExitGuard:
+    """Exits the child process when its block ends, and reports errors of the startup.
+
+    A fork must never return into the zygote's loop, whatever is raised.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.exit_code = 1
+        self.is_started = False
+
+    def __enter__(self) -> _ExitGuard:  # noqa: PYI034  (Self is younger than 3.8)
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            # Before the start an OSError is a failed mount or limit; after it, a socket that the data plane closed.
+            is_disconnected = isinstance(error, EOFError) or (self.is_started and isinstance(error, OSError))
+            if error is not None and not is_disconnected:  # is_disconnected: the data plane has closed the socket
+                serve.send_status(self.connection, {"error": f"{type(error).__name__}: {error}"})
+        except OSError:
+            pass
+        finally:
+            os._exit(self.exit_code)
+
+
+def confine_child(
+    settings: dict[str, typing.Any],
+    root: str,
+    outputs: list[int],
+    apply_sandbox: typing.Callable[[confine.SandboxSettings, str, tuple[int, ...]], None],
+) -> None:
+    """Apply the sandbox and set stdin, stdout, stderr and the working directory.
+
+    Args:
+        settings: The settings of the instance.
+        root: The root directory built by the interpreter's zygote.
+        outputs: The write ends of the stdout and stderr pipes.
+        apply_sandbox: Applies the sandbox of an instance, or that of a deployment zygote.
+    """
+    apply_sandbox(confine.SandboxSettings(settings), root, tuple(outputs))
+    redirect_stdio(outputs)
+    os.chdir(settings["home"])
+
+
+def redirect_stdio(outputs: list[int]) -> None:
+    """Redirect stdin to the null device, and stdout and stderr to these outputs."""
+    null_device = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, standard in ((null_device, 0), (outputs[0], 1), (outputs[1], 2)):
+        os.dup2(descriptor, standard)
+        os.close(descriptor)
+    serve.open_standard_streams()
+
+
+def exec_fresh(settings: dict[str, typing.Any], connection: socket.socket, program: int) -> None:
+    """Replace this fork with a new interpreter. Never returns.
+
+    Args:
+        settings: The settings of the instance.
+        connection: The instance's socket.
+        program: A descriptor of the source that the interpreter runs.
+    """
+    # Descriptors are not inheritable by default (PEP 446) and would be closed by execve.
+    for descriptor in (program, connection.fileno()):
+        os.set_inheritable(descriptor, True)  # noqa: FBT003  (it takes no names)
+    signal.set_wakeup_fd(-1)
+    command = [sys.executable, "-I", "-S", "-c", serve.FRESH_PROGRAM, str(program), str(connection.fileno())]
+    arguments = [*command, settings["handler"], settings["root"]]
+    os.execve(sys.executable, arguments, settings["environment"])  # noqa: S606  (no shell is wanted)
+
+
+if __name__ == "__main__":
+    InterpreterZygote(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], sys.argv[3]).run()

@@ -1,0 +1,229 @@
+"""The sandbox of one instance, applied by the instance itself before any user code runs.
+
+A zygote enters its namespaces and builds a root once. Each fork calls ``prepare`` while it waits for a deployment,
+and ``confine`` when it is assigned to one. ``docs/isolation.md`` lists what each level enforces. Standard library
+only, Python 3.8 and later, Linux only.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fnkit.worker.sandbox import filters, namespaces, roots, syscalls
+else:
+    import filters
+    import roots
+
+
+_MAX_DESCRIPTORS = 4096
+
+
+class SandboxSettings:
+    """The settings of an instance that concern its sandbox, with sizes in bytes."""
+
+    def __init__(self, values: dict[str, object]) -> None:
+        self.level = str(values["level"])
+        self.code = str(values["code"])
+        self.home = str(values["home"])
+        self.memory = int(str(values["memory"])) * 1024 * 1024
+        self.disk = int(str(values["disk"])) * 1024 * 1024
+        self.processes = int(str(values["processes"]))
+        self.uid = int(str(values["uid"]))
+        self.hostname = str(values["hostname"])
+        self.filter = bool(values["filter"])
+        self.disk_folder = str(values.get("disk_folder") or "")
+
+
+def prepare(level: str, root: str, cgroups: list[str], deferred_mounts: list[str]) -> None:
+    """Do the slow part of a sandbox, which depends on no deployment: join cgroups, mount a disk and ``/proc``.
+
+    Args:
+        level: The isolation level.
+        root: The root directory built by the zygote.
+        cgroups: The ``cgroup.procs`` files to join.
+        deferred_mounts: Interpreter directories that the disk hides, to be bound again on top of it.
+    """
+    # Cgroups first: memory of the tmpfs below is charged to the group of the process that fills it, and the
+    # group's files are out of reach once the root has changed.
+    # The process joins by itself while it can: the files of the groups are out of reach once the root has
+    # changed.
+    for path in cgroups:
+        namespaces.write_kernel_file(path, "0")
+    os.setsid()
+    if not namespaces.has_namespaces(level):
+        namespaces.become_subreaper()
+        return
+    syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS)
+    roots.mount_disk(root)
+    os.mkdir(root + roots.CODE_PATH)
+    for directory in deferred_mounts:
+        roots.bind_directory(directory, root)
+    roots.mount_proc(root)
+
+
+def confine(settings: SandboxSettings, root: str, descriptors: tuple[int, ...]) -> None:
+    """Complete the sandbox. After this no code of the process can undo it.
+
+    Args:
+        settings: The settings of the instance.
+        root: The root directory built by the zygote.
+        descriptors: The stdout and stderr pipes. They are given to the instance's user so that it can reopen them.
+    """
+    _enter_root(settings, root, descriptors)
+    _drop_privileges(settings)
+
+
+def confine_zygote(settings: SandboxSettings, root: str, descriptors: tuple[int, ...]) -> None:
+    """Complete the sandbox of a deployment zygote: that of an instance, but able to give each fork its own.
+
+    The zygote gets capabilities over a user namespace that contains only itself and its forks, and keeps the system
+    calls that confine forks. Not possible at level ``landlock``: its rules name the inode of ``/proc/self``, which
+    is another one in a fork.
+    """
+    _enter_root(settings, root, descriptors)
+    if sys.platform != "linux":
+        return
+    _set_process_attributes()
+    # The user namespace comes before the others, so that its owner, the function's user, has capabilities over
+    # them. A PID namespace takes effect in the next fork only, and its /proc has to be mounted from inside.
+    if namespaces.has_namespaces(settings.level):
+        namespaces.enter_user_namespace()
+        syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
+        namespaces.continue_as_pid_1()
+        roots.mount_proc("")
+    if settings.level == "namespaces" and _is_nproc_per_user_namespace():
+        resource.setrlimit(
+            resource.RLIMIT_NPROC, (settings.processes, resource.getrlimit(resource.RLIMIT_NPROC)[1])
+        )
+    if settings.filter:
+        filters.restrict_system_calls(allow_sandbox_calls=True)
+
+
+def prepare_fork(level: str, deferred_mounts: list[str]) -> None:
+    """Mount a disk and ``/proc`` in namespaces of its own, for a fork of a deployment zygote."""
+    os.setsid()
+    if not namespaces.has_namespaces(level):
+        namespaces.become_subreaper()
+        return
+    syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS)
+    # The new disk hides the code and the deferred mounts. Descriptors opened before keep them reachable.
+    hidden = [
+        (directory, os.open(directory, os.O_PATH | os.O_CLOEXEC))
+        for directory in (roots.CODE_PATH, *deferred_mounts)
+    ]
+    roots.mount_disk("")
+    for directory, descriptor in hidden:
+        os.makedirs(directory, exist_ok=True)
+        syscalls.bind(f"/proc/self/fd/{descriptor}", directory, readonly=True)
+        os.close(descriptor)
+    roots.mount_proc("")
+
+
+def confine_fork(settings: SandboxSettings) -> None:
+    """Complete the sandbox of a fork of a deployment zygote: drop what the zygote was allowed in order to fork."""
+    if sys.platform != "linux":
+        return
+    _set_process_attributes()
+    if settings.level == "namespaces" and _is_nproc_per_user_namespace():
+        # The zygote lowered its soft limit only. It is raised again before this fork gets a user namespace, and a
+        # count, of its own: it would otherwise bound the sum over all forks.
+        hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
+    _drop_privileges(settings)
+
+
+def _enter_root(settings: SandboxSettings, root: str, descriptors: tuple[int, ...]) -> None:
+    """Change to the root, the limits and the user of the instance."""
+    own_root = namespaces.has_namespaces(settings.level)
+    if own_root:
+        if settings.disk_folder:
+            for name, path in (("tmp", "/tmp"), ("app", roots.HOME_PATH)):
+                syscalls.bind(f"{settings.disk_folder}/{name}", root + path, readonly=False)
+        syscalls.bind(settings.code, root + roots.CODE_PATH, readonly=True)
+        if settings.uid and os.geteuid() == 0:
+            os.chown(root + roots.HOME_PATH, settings.uid, settings.uid)
+        syscalls.sethostname(settings.hostname)
+        syscalls.change_root(root)
+    _set_limits(settings)
+    if settings.uid and own_root and os.geteuid() == 0:
+        for descriptor in descriptors:
+            os.fchown(descriptor, settings.uid, settings.uid)
+        # Groups first, the user last: without root's capabilities the groups cannot be changed.
+        os.setgroups([])
+        os.setresgid(settings.uid, settings.uid, settings.uid)
+        os.setresuid(settings.uid, settings.uid, settings.uid)
+    if sys.platform == "linux":
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # cleared by setresuid; /proc/self belongs to root without it
+
+
+def _set_process_attributes() -> None:
+    """Set the process attributes that a change of user or namespace clears, or that later steps require.
+
+    No new privileges: required for seccomp and landlock without capabilities. The parent-death signal is cleared
+    when credentials change, so it is set again after each change.
+    """
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _drop_privileges(settings: SandboxSettings) -> None:
+    """Drop what is left: capabilities, then access to files and system calls, as the level requires."""
+    if sys.platform != "linux":
+        return
+    if settings.level == "namespaces" and _is_nproc_per_user_namespace():
+        # RLIMIT_NPROC counts a user's processes per user namespace, so a new one counts the instance's alone. The
+        # limit is set inside it: set before, it would also bound the sum over all instances of the user.
+        namespaces.enter_user_namespace()
+        _lower_limit(resource.RLIMIT_NPROC, settings.processes)
+    # The order is fixed: entering a user namespace grants capabilities, so they are dropped after it; the
+    # system-call filter comes last because it refuses calls used above.
+    syscalls.drop_capabilities()
+    _set_process_attributes()
+    if settings.level == "landlock":
+        filters.restrict_files(_readable_paths(settings), [settings.home, *_WRITABLE_DEVICES], _READABLE_DEVICES)
+    if settings.filter:
+        filters.restrict_system_calls()
+
+
+def _readable_paths(settings: SandboxSettings) -> list[str]:
+    system = [f"/{name}" for name in roots.SYSTEM_DIRECTORIES] + [f"/etc/{name}" for name in roots.ETC_ENTRIES]
+    return [*system, *_PROC_PATHS, settings.code, *roots.interpreter_directories()]
+
+
+_WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
+_READABLE_DEVICES = ("/dev/random", "/dev/urandom")
+_PROC_PATHS = tuple(
+    "/proc/" + name for name in ("self", "cpuinfo", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
+)
+
+
+def _set_limits(settings: SandboxSettings) -> None:
+    """Set the limits per process. Where there are cgroups, they limit memory and processes."""
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: _MAX_DESCRIPTORS,
+        resource.RLIMIT_FSIZE: settings.disk,
+    }
+    if settings.level not in ("cgroup", "none"):
+        limits[resource.RLIMIT_DATA] = settings.memory
+    for kind, wanted in limits.items():
+        _lower_limit(kind, wanted)
+
+
+def _lower_limit(limit: int, wanted: int) -> None:
+    """Set the soft and the hard limit, no higher than the current hard limit."""
+    hard = resource.getrlimit(limit)[1]
+    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(limit, (value, value))
+
+
+def _is_nproc_per_user_namespace() -> bool:
+    """Return whether RLIMIT_NPROC counts per user namespace (Linux 5.14), not per user of the machine."""
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int(minor)) >= (5, 14)
