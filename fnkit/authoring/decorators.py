@@ -55,7 +55,7 @@ def function(
 ) -> Callable[[Handler], Handler]: ...
 
 
-def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateFunction
+def function(
     handler: Handler | None = None,
     /,
     *,

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from fnkit import worker
 from fnkit.contract.invocation import (
     MappedResponse,
     build_context,
@@ -33,14 +34,14 @@ from fnkit.contract.invocation import (
     map_failure,
     map_response,
 )
-from fnkit.contract.invocation.environment import instance_environment
+from fnkit.contract.invocation.environment import EnvironmentSpec, instance_environment
 from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import InvokeError, UsageError
-from fnkit.platform.model.routing import Route
 from fnkit.project import FunctionSpec, Project
 
 __all__ = ["InvocationRequest", "InvocationResult", "invoke_local"]
 
+_LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
 _START_TIMEOUT: Final = 60.0
 _END_OF_HEADERS: Final = b"\r\n\r\n"
 _NANOSECONDS: Final = 1_000_000_000
@@ -155,7 +156,7 @@ def _invoke_in_worker(
             "home": home,
             "root": str(root),
             "handler": spec.handler,
-            "environment": instance_environment(_route_for(spec, root, environment), home=home, root=str(root)),
+            "environment": instance_environment(_environment_spec(spec, environment), home=home, root=str(root)),
         }
         child = _start_worker(settings)
         reader = threading.Thread(target=_read_lines, args=(child.stdout, record_line), daemon=True)
@@ -176,7 +177,7 @@ def _invoke_in_worker(
 def _start_worker(settings: Mapping[str, object]) -> subprocess.Popen[bytes]:
     try:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fnkit.invoke.local_worker"],
+            [sys.executable, "-P", str(_LAUNCH), "local"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -250,7 +251,7 @@ def _read_response(connection: socket.socket, head: bytes, received: bytes) -> M
     length = int(dict(headers)["content-length"])
     content = received + _receive_exactly(connection, length - len(received))
     status = int(status_line.split(" ")[1])
-    if status == 500:  # noqa: PLR2004 - the worker's status for a handler that raised
+    if status == 500:
         return map_failure(content.decode(errors="replace"))
     kept = [header for header in headers if header[0] != "content-length"]
     return map_response(status, kept, content)
@@ -298,29 +299,12 @@ def _read_lines(stream: IO[bytes] | None, on_line: Callable[[str], None]) -> Non
             on_line(line.decode(errors="replace").rstrip("\r\n"))
 
 
-def _route_for(spec: FunctionSpec, root: Path, environment: Mapping[str, str]) -> Route:
-    """Return the route that a deployment of the function would have; the environment is computed from it."""
-    return Route(
-        function_id="",
-        generation=0,
+def _environment_spec(spec: FunctionSpec, variables: Mapping[str, str]) -> EnvironmentSpec:
+    return EnvironmentSpec(
         name=spec.name,
-        namespace_id="",
-        region="",
-        project_id="",
-        hosts=(),
-        path_prefix="",
-        runtime=spec.runtime,
-        language="Python",
-        interpreter=sys.executable,
-        code_dir=str(root),
         handler=spec.handler,
+        language="Python",
         memory=spec.memory,
-        cpu=0,
-        timeout=spec.timeout / _NANOSECONDS,
-        min_scale=0,
-        max_scale=1,
         privacy=spec.privacy,
-        http_option=spec.http_option,
-        sandbox=spec.sandbox,
-        environment=dict(environment),
+        variables=variables,
     )

@@ -50,7 +50,7 @@ def main(root: str, file: str, manifest: str) -> None:
             "handlers": _describe_handlers(module, path),
             "failures": _unserializable_arguments(module, path),
         }
-    except BaseException as error:  # noqa: BLE001 - the manifest reports whatever a module raises, SystemExit included
+    except BaseException as error:
         content = {"handlers": [], "failures": [_import_failure(error, path)]}
     Path(manifest).write_text(dumps(content), encoding="utf-8")
     os._exit(0)
@@ -155,8 +155,8 @@ def _describe_signature(value: object) -> dict[str, object]:
     positional = [p for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
     return {
         "known_signature": True,
-        "required": sum(p.default is p.empty for p in positional),
-        "positional": None if any(p.kind is kinds.VAR_POSITIONAL for p in parameters) else len(positional),
+        "required_positionals": sum(p.default is p.empty for p in positional),
+        "max_positionals": None if any(p.kind is kinds.VAR_POSITIONAL for p in parameters) else len(positional),
         "required_keywords": [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY and p.default is p.empty],
         "is_async": inspect.iscoroutinefunction(value),
         "is_generator": inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value),

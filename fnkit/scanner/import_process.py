@@ -85,7 +85,9 @@ def import_in_subprocess(root: Path, scans: Sequence[ModuleScan], timeout: float
         The scans in the same order. Those of imported modules contain the functions found by the import.
     """
     with ThreadPoolExecutor(_CHILDREN_MAX) as pool:
-        return list(pool.map(lambda one: _import_module(root, one, timeout) if one.computed else one, scans))
+        return list(
+            pool.map(lambda one: _import_module(root, one, timeout) if one.resolvable_by_import else one, scans)
+        )
 
 
 def _import_module(root: Path, module_scan: ModuleScan, timeout: float) -> ModuleScan:

@@ -59,13 +59,13 @@ def test_what_is_printed_shows_before_the_handler_returns(plane: DataPlaneProces
             assert peer.recv(65536).endswith(b"ok")
 
 
-def test_a_traceback_names_the_users_lines_and_not_the_bridges(plane: DataPlaneProcess) -> None:
+def test_a_traceback_names_the_users_lines_and_not_the_workers(plane: DataPlaneProcess) -> None:
     route = plane.deploy("raiser", "def handle(e, c):\n    raise ValueError('boom')\n")
     plane.call("raiser")
     text = "\n".join(line.message for line in plane.lines(route))
     assert "/home/app/function/handler.py" in text
     assert "ValueError: boom" in text
-    assert "bridges" not in text
+    assert "fnkit/worker" not in text
 
 
 def test_an_unfinished_line_ends_with_the_request_that_wrote_it(plane: DataPlaneProcess) -> None:

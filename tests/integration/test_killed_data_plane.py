@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fnkit.platform.engine import bridges
+from fnkit import worker
 from fnkit.platform.model import routing
 from fnkit.platform.model.metrics import FunctionMetricsSnapshot
 from tests.integration.test_hostile_handlers import levels
@@ -23,7 +23,7 @@ from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.leftovers import BLANKS, marked_processes
 from tests.support.waiting import wait_until
 
-BRIDGES = Path(bridges.__file__).parent
+WORKER = Path(worker.__file__).parent / "python"
 BUSY = """
 import os, time
 
@@ -59,13 +59,14 @@ def test_a_zygote_whose_words_nobody_hears_goes_on_to_hear_that() -> None:
     """An instance may end right before it is heard that the data plane is gone; what others left must still end."""
     told = (
         "import socket, sys\n"
-        f"sys.path.insert(0, {str(BRIDGES)!r})\n"
-        "import forking\n"
+        f"sys.path.insert(0, {str(WORKER)!r})\n"
+        "import launch\n"
+        "fork_server = launch.load('fork_server')\n"
         "ours, theirs = socket.socketpair()\n"
-        "zygote = forking.Zygote(ours, namespaces=False, run_child=lambda _: None)\n"
+        "zygote = fork_server.ForkServer(ours, namespaces=False, run_child=lambda _: None)\n"
         "theirs.close()\n"
-        "zygote.tell(b'EXIT', 1, 0)\n"
-        "print(zygote.hear(ours, ours))\n"
+        "zygote.send(b'EXIT', 1, 0)\n"
+        "print(zygote.receive(ours, ours))\n"
     )
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("False\n", "")
@@ -138,7 +139,7 @@ def at_rest(now: FunctionMetricsSnapshot) -> bool:
 
 
 def descriptors(plane: DataPlaneProcess) -> int:
-    return len(os.listdir(f"/proc/{plane.process.pid}/fd"))  # noqa: PTH208  (names are enough)
+    return len(os.listdir(f"/proc/{plane.process.pid}/fd"))
 
 
 def answered(port: int) -> bool:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fnkit.platform.data_plane.interface import PendingRequest, RequestFailure
+from fnkit.platform.data_plane.interface import PendingRequest, RequestFailure, ResponseHeaders
 from fnkit.platform.data_plane.workers.call import LocalPendingRequest
-from fnkit.platform.data_plane.workers.http_client import ProtocolViolation, ResponseHeaders, ResponseReader
+from fnkit.platform.data_plane.workers.http_client import ProtocolViolation, ResponseReader
 
 
 @dataclass

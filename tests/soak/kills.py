@@ -36,11 +36,11 @@ class Kills:
         pid = self._subject.processes()["data plane"]
         return sorted(descendants(pid)) if pid else []
 
-    def _bridges(self, *, zygotes: bool) -> list[int]:
+    def _workers(self, *, zygotes: bool) -> list[int]:
         found = []
         for pid in self._below_the_data_plane():
             with contextlib.suppress(OSError):
-                if "bridges/python.py" in arguments_of(pid) and bool(descendants(pid)) == zygotes:
+                if "worker/python/launch.py" in arguments_of(pid) and bool(descendants(pid)) == zygotes:
                     found.append(pid)
         return found
 
@@ -60,7 +60,7 @@ class Kills:
 
     def instance(self) -> None:
         """Kill a process that answers, or would."""
-        self._kill("instance", self._bridges(zygotes=False))
+        self._kill("instance", self._workers(zygotes=False))
 
     def blanks(self) -> None:
         """Kill what is in hand for the next start, one or all of it: no request and no deploy notices."""
@@ -78,7 +78,7 @@ class Kills:
     def _stopped_blanks(self) -> list[int]:
         """Stop what lies in no function's folder yet, and return it: stopped, it does not become an instance."""
         found = []
-        for pid in self._bridges(zygotes=False):
+        for pid in self._workers(zygotes=False):
             with contextlib.suppress(OSError):
                 folder = Path(f"/proc/{pid}/cwd")
                 if str(folder.readlink()) == "/":
@@ -91,7 +91,7 @@ class Kills:
 
     def zygote(self) -> None:
         """Kill a process that forks others, and all of them with it."""
-        self._kill("zygote", self._bridges(zygotes=True))
+        self._kill("zygote", self._workers(zygotes=True))
 
     def data_plane(self) -> None:
         """Kill the data plane: no door is open until it is back."""
@@ -144,7 +144,7 @@ class Kills:
         """Stop a process for a moment: what it holds is late, and not lost."""
         kinds = self._subject.processes()
         choices = [
-            pid for pid in (*kinds.values(), *self._bridges(zygotes=False), *self._bridges(zygotes=True)) if pid
+            pid for pid in (*kinds.values(), *self._workers(zygotes=False), *self._workers(zygotes=True)) if pid
         ]
         pid = self._random.choice(choices)
         seconds = self._random.choice((0.1, 0.5, 1.5))

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from tests.support.source_tree import Module, modules
 
 CODE = re.compile(r"[a-z]+(-[a-z0-9…]+)*")
-BY_POSITION = {"Problem", "Fault", "Finding", "add", "tell", "problem", "_problem", "_fault", "_refuse", "Refusal"}
+BY_POSITION = {
+    "Problem",
+    "ArgumentProblem",
+    "ControlError",
+    "add",
+    "add_problem",
+    "_add_problem",
+    "_with_import_problem",
+}
 
 
 @dataclass(frozen=True, slots=True)

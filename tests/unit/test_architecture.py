@@ -7,42 +7,43 @@ import pytest
 
 from tests.support.source_tree import REPOSITORY, Module, imports_of, modules
 
-_VALUES = "platform.routing platform.layout platform.clock platform.log_lines platform.measurements"
+_KIT = "authoring contract errors"
+_CONTROL_BASE = "platform.control platform.model contract errors"
 
 ALLOWED: dict[str, str] = {
     "errors": "",
     "authoring": "errors",
+    "worker": "",
     "contract": "errors",
-    "scanner": "authoring contract errors",
-    "project": "scanner authoring contract errors",
-    "bundler": "project contract errors",
-    "plan": "project bundler contract errors",
+    "scanner": _KIT,
+    "project": f"scanner {_KIT}",
+    "bundler": f"scanner project {_KIT}",
+    "plan": f"scanner project bundler {_KIT}",
     "client": "contract errors",
-    "deploy": "plan bundler client project scanner contract errors",
-    "scaffold": "errors",
-    "platform.layout": "contract errors",
-    "platform.records": "contract errors",
-    "platform.routing": "contract errors",
-    "platform.clock": "platform.routing contract errors",
-    "platform.log_lines": "contract errors",
-    "platform.measurements": "contract errors",
-    "platform.delivery_frames": "contract errors",
-    "platform.brokers": "contract errors",
-    "platform.logql": "platform.log_lines contract errors",
-    "platform.store": "platform.records platform.layout contract errors",
-    "platform.builds": "platform.records platform.layout contract errors",
-    "platform.control": f"platform.records {_VALUES} platform.logql platform.store platform.builds contract errors",
-    "platform.api": "platform.control platform.measurements platform.logql contract errors",
-    "platform.console": "platform.control contract errors",
-    "platform.schedulers": (
-        "platform.control platform.records platform.layout platform.clock platform.logql platform.brokers"
-        " platform.delivery_frames contract errors"
+    "deploy": f"scanner project bundler plan client {_KIT}",
+    "scaffold": "contract errors",
+    "invoke": "project bundler client deploy worker contract errors",
+    "platform.model": "contract errors",
+    "platform.logql": "platform.model contract errors",
+    "platform.brokers": "platform.model contract errors",
+    "platform.data_plane": "platform.model worker contract errors",
+    "platform.control": "platform.control.store platform.model platform.brokers contract errors",
+    "platform.control.store": "platform.model contract errors",
+    "platform.control.logs": f"platform.control.store platform.logql {_CONTROL_BASE}",
+    "platform.control.deployments": f"platform.control.store {_CONTROL_BASE}",
+    "platform.control.resources": (
+        f"platform.control.store platform.control.logs platform.control.deployments {_CONTROL_BASE}"
     ),
-    "platform.engine": f"{_VALUES} contract errors",
-    "platform.gateway": f"{_VALUES} platform.delivery_frames platform.engine contract errors",
-    "platform.server": "platform.* contract errors",
-    "cli": "*",
-    "testing": "*",
+    "platform.control.events": (
+        f"platform.control.store platform.control.resources platform.brokers platform.logql {_CONTROL_BASE}"
+    ),
+    "platform.control.api": (
+        "platform.control.process platform.control.resources platform.control.events platform.control.logs"
+        f" platform.logql {_CONTROL_BASE}"
+    ),
+    "platform.control.process": "platform.* contract errors",
+    "platform.supervisor": "platform.* contract errors",
+    "cli": "scaffold scanner project bundler plan client deploy invoke platform.supervisor.launcher authoring contract errors",
 }
 """Row → what it may import from fnkit. Shown word for word in docs/architecture.md."""
 

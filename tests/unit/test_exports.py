@@ -25,7 +25,7 @@ def public_definitions(module: Module) -> set[str]:
     return {node.name for node in module.tree.body if isinstance(node, kinds) and not node.name.startswith("_")}
 
 
-WITH_CODE = [module for module in modules() if public_definitions(module) and ".bridges." not in module.name]
+WITH_CODE = [module for module in modules() if public_definitions(module) and ".worker." not in module.name]
 
 
 @pytest.mark.parametrize("module", WITH_CODE, ids=lambda module: module.name)
@@ -39,7 +39,7 @@ def test_a_module_exports_all_that_it_defines_in_public(module: Module) -> None:
 def test_what_a_module_exports_exists_once_and_is_there(module: Module) -> None:
     exported = declared(module) or []
     assert len(exported) == len(set(exported))
-    if ".bridges." in module.name or module.name.endswith("__main__"):
+    if ".worker." in module.name or module.name.endswith("__main__"):
         return
     loaded = import_module(module.name)
     assert [name for name in exported if not hasattr(loaded, name)] == []

@@ -10,9 +10,15 @@ import pytest
 
 from tests.support.source_tree import PACKAGE, REPOSITORY, Module, modules
 
-LINES_MAX = 400
+LINES_MAX = 600
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
-MAY_SPEAK = ("fnkit/cli/", "fnkit/platform/supervisor/", "fnkit/worker/")
+MAY_SPEAK = (
+    "fnkit/cli/",
+    "fnkit/platform/supervisor/",
+    "fnkit/platform/control/process.py",
+    "fnkit/platform/data_plane/process.py",
+    "fnkit/worker/",
+)
 SPEAKING_CALLS = {"print", "sys.exit", "exit", "quit", "logging.basicConfig", "logging.config.dictConfig"}
 
 SUPPRESSION = re.compile(r"#\s*(?:ruff:\s*)?(noqa|type:\s*ignore|pragma|mypy|pyright)\b(.*)")
@@ -23,7 +29,7 @@ SUPPRESSIONS_MAX = 90
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_a_module_holds_at_most_four_hundred_lines(module: Module) -> None:
+def test_a_module_holds_at_most_six_hundred_lines(module: Module) -> None:
     assert len(module.text.splitlines()) <= LINES_MAX
 
 

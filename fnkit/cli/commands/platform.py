@@ -41,10 +41,10 @@ PLATFORM_VERBS: Final[dict[str, tuple[str, str]]] = {
     "stop": (f"{_MODULE}:stop", "Stop the platform."),
     "status": (f"{_MODULE}:status", "Show the status of the platform."),
     "reset": (f"{_MODULE}:reset", "Stop the platform and delete everything deployed on it."),
-    "logs": (f"{_MODULE}_logs:logs", "Show the logs of the platform's processes."),
-    "env": (f"{_MODULE}_env:env", "Print environment variables for other tools."),
-    "trust": (f"{_MODULE}_trust:trust", "Show or install the platform's CA certificate."),
-    "api-key": (f"{_MODULE}_key:api_key", "Manage additional API keys."),
+    "logs": (f"{_MODULE}:logs", "Show the logs of the platform's processes."),
+    "env": (f"{_MODULE}:env", "Print environment variables for other tools."),
+    "trust": (f"{_MODULE}:trust", "Show or install the platform's CA certificate."),
+    "api-key": (f"{_MODULE}:api_key", "Manage additional API keys."),
 }
 
 API_KEY_VERBS: Final[dict[str, tuple[str, str]]] = {

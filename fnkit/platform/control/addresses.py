@@ -44,7 +44,7 @@ def ca_certificate(settings: ProcessSettings) -> str:
 
 def _build_url(scheme: str, host: str, port: int) -> str:
     """Build a URL. Replace an address that means "all interfaces", which clients cannot call, with loopback."""
-    address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  (not bound here)
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
 
 

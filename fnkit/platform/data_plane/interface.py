@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from fnkit.platform.data_plane.counters import CounterRegistry
-from fnkit.platform.data_plane.workers.http_client import ResponseHeaders
 from fnkit.platform.model.metrics import EngineMetricsSnapshot
 from fnkit.platform.model.routing import Route
 
@@ -25,7 +24,10 @@ __all__ = [
     "PendingRequest",
     "RequestFailure",
     "ResponseHandler",
+    "ResponseHeaders",
 ]
+
+ResponseHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
 class FailureKind(Enum):

@@ -46,7 +46,7 @@ _BROKER_STOP_TIMEOUT: Final = 2.0
 _CORE_PROCESS_COUNT: Final = (
     2  # control and the data plane are first in the list of processes, then the broker, if it runs
 )
-_PID_FIELDS: Final = {"control": "control", "data_plane": "data_plane", "broker": "nats"}
+_PID_FIELDS: Final = {"control": "control", "data-plane": "data_plane", "nats": "nats"}
 
 
 class _Supervisor:
@@ -68,18 +68,21 @@ class _Supervisor:
         environment = child_environment(os.environ)
         logs = prepared.layout.logs_dir / "platform"
         journal = RotatingLogFile(logs / "supervisor.log")
-        modules = [("control", "control", control_settings), ("data-plane", "data_plane", data_plane_settings)]
+        modules = [
+            ("control", "fnkit.platform.control.process", control_settings),
+            ("data-plane", "fnkit.platform.data_plane.process", data_plane_settings),
+        ]
         if self._run_file.nats_port:
-            modules.append(("nats", "broker", control_settings))
+            modules.append(("nats", "fnkit.platform.supervisor.nats_server", control_settings))
         self._processes = tuple(
             ChildProcess(
                 name,
-                f"fnkit.platform.supervisor.{module}",
+                module,
                 settings=msgspec.json.encode(settings),
                 environment=environment,
                 output_log=RotatingLogFile(logs / f"{name}.log"),
                 supervisor_log=journal,
-                on_change=partial(self._record_pid, module),
+                on_change=partial(self._record_pid, name),
             )
             for name, module, settings in modules
         )

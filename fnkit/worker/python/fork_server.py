@@ -17,12 +17,8 @@ import socket
 import struct
 import time
 import typing
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fnkit.worker.sandbox import namespaces
-else:
-    pass
+from ..sandbox import namespaces
 
 MESSAGE = struct.Struct("!4sIi")
 READY, FORK, FORK_FAILED, EXIT, KILL = b"REDY", b"FORK", b"FAIL", b"EXIT", b"KILL"

@@ -1,8 +1,8 @@
-"""Entry point of the Python worker: a zygote that forks one process per instance.
+"""The zygote of an interpreter: forks one process per instance.
 
 A zygote (Android's term) is a process that has loaded an interpreter and its common modules once. Its forks start
 in about a millisecond and share its memory pages. The function's own interpreter runs this file (Python 3.8 and
-later, standard library only): ``python -I -S main.py FD LEVEL ROOT``. FD is the control socket, whose messages
+later, standard library only): ``python -I -S launch.py main FD LEVEL ROOT``. FD is the control socket, whose messages
 ``fork_server`` describes. Settings and secrets never pass through it: the memory of a zygote is shared with the
 instances of every function. Each fork has a socket of its own instead:
 
@@ -28,6 +28,9 @@ import socket
 import sys
 import typing
 
+from ..sandbox import confine, namespaces
+from . import fork_server, preload, serve, warm_up
+
 PRELOADED_MODULES = (
     "asyncio",
     "base64",
@@ -48,33 +51,7 @@ PRELOADED_MODULES = (
 for _name in PRELOADED_MODULES:
     importlib.import_module(_name)
 
-# -S and -I leave this directory out of sys.path. It is there only while the siblings are imported, and their
-# entries in sys.modules go afterwards: a handler may have modules of its own called "filters" or "serving".
 WORKER_DIRECTORY = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, WORKER_DIRECTORY)
-if typing.TYPE_CHECKING:
-    from fnkit.worker.python import fork_server, leftovers, preload, serve, warm_up
-    from fnkit.worker.sandbox import confine, namespaces, roots
-else:
-    import leftovers
-    import roots
-
-del sys.path[0]
-for _name in (
-    "confinement",
-    "filters",
-    "forking",
-    "imports",
-    "kernel",
-    "leftovers",
-    "preloading",
-    "processes",
-    "rehearsing",
-    "roots",
-    "serving",
-):
-    del sys.modules[_name]
-
 HANDSHAKE_BYTE = b"\n"
 
 
@@ -90,12 +67,12 @@ class InterpreterZygote:
     def run(self) -> None:
         """Serve fork messages until the data plane closes its end."""
         # Namespaces come first: the root consists of mounts, which must stay invisible to the rest of the machine.
-        namespaces = namespaces.has_namespaces(self.level)
+        has_namespaces = namespaces.has_namespaces(self.level)
         namespaces.enter_zygote_namespaces(self.level)
-        if namespaces:
-            self.deferred_mounts = roots.build_root(self.root)
+        if has_namespaces:
+            self.deferred_mounts = namespaces.build_root(self.root)
         serve.add_site_builtins()
-        fork_server.ForkServer(self.control, namespaces=namespaces, run_child=self.run_child).run()
+        fork_server.ForkServer(self.control, namespaces=has_namespaces, run_child=self.run_child).run()
 
     def run_child(self, descriptors: list[int]) -> None:
         """Run one instance or one deployment zygote in a fresh fork. Never returns.
@@ -109,7 +86,7 @@ class InterpreterZygote:
             connection.sendall(HANDSHAKE_BYTE)
             # Opened now because no path leads to the worker's files once the root has changed; a fresh
             # interpreter reads its program from this descriptor.
-            program = os.open(os.path.join(WORKER_DIRECTORY, "serving.py"), os.O_RDONLY | os.O_CLOEXEC)
+            program = os.open(os.path.join(WORKER_DIRECTORY, "serve.py"), os.O_RDONLY | os.O_CLOEXEC)
             # The first document is the same for every function. What follows it (cgroups, mounts, warm-up) is done
             # while the fork waits for a deployment, off the path of any request.
             cgroups_document = serve.receive_document(connection)
@@ -142,11 +119,11 @@ class DeploymentZygote:
 
     def run(self) -> None:
         """Preload modules, report the result, and serve fork messages until the data plane closes its end."""
-        namespaces = namespaces.has_namespaces(self.parent.level)
-        result = preload.preload_and_report(self.control, self.settings, keeps_files=namespaces)
+        has_namespaces = namespaces.has_namespaces(self.parent.level)
+        result = preload.preload_and_report(self.control, self.settings, keeps_files=has_namespaces)
         if result is not None:
             self.preloaded_modules = result
-            fork_server.ForkServer(self.control, namespaces=namespaces, run_child=self.run_child).run()
+            fork_server.ForkServer(self.control, namespaces=has_namespaces, run_child=self.run_child).run()
 
     def run_child(self, descriptors: list[int]) -> None:
         """Run one instance in a fresh fork. Never returns.
@@ -162,7 +139,7 @@ class DeploymentZygote:
             # meanwhile: the fork cannot reach their files from the root of its deployment.
             confine.prepare_fork(self.parent.level, self.parent.deferred_mounts)
             if namespaces.has_namespaces(self.parent.level):
-                leftovers.restore(self.preloaded_modules.created_files)
+                preload.restore_created_files(self.preloaded_modules.created_files)
             serve.receive_document(connection)  # its list of cgroups is empty: the data plane has moved it
             settings = serve.receive_document(connection)
             confine.confine_fork(confine.SandboxSettings(settings))
@@ -186,7 +163,7 @@ class _ExitGuard:
         self.exit_code = 1
         self.is_started = False
 
-    def __enter__(self) -> _ExitGuard:  # noqa: PYI034  (Self is younger than 3.8)
+    def __enter__(self) -> _ExitGuard:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
@@ -239,12 +216,14 @@ def exec_fresh(settings: dict[str, typing.Any], connection: socket.socket, progr
     """
     # Descriptors are not inheritable by default (PEP 446) and would be closed by execve.
     for descriptor in (program, connection.fileno()):
-        os.set_inheritable(descriptor, True)  # noqa: FBT003  (it takes no names)
+        os.set_inheritable(descriptor, True)
     signal.set_wakeup_fd(-1)
     command = [sys.executable, "-I", "-S", "-c", serve.FRESH_PROGRAM, str(program), str(connection.fileno())]
     arguments = [*command, settings["handler"], settings["root"]]
-    os.execve(sys.executable, arguments, settings["environment"])  # noqa: S606  (no shell is wanted)
+    os.execve(sys.executable, arguments, settings["environment"])
 
 
-if __name__ == "__main__":
-    InterpreterZygote(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], sys.argv[3]).run()
+def main(arguments: list[str]) -> None:
+    """Run the zygote: a control descriptor, an isolation level, and the directory of the root."""
+    descriptor, level, root = arguments
+    InterpreterZygote(socket.socket(fileno=int(descriptor)), level, root).run()

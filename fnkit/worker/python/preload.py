@@ -16,19 +16,18 @@ import ctypes
 import importlib
 import os
 import socket
+import stat
 import sys
 import threading
 import time
 import typing
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fnkit.worker.python import handler_imports, leftovers, serve
-else:
-    import leftovers
+from . import serve
+from .handler_imports import HandlerImport, handler_imports, is_own_module
 
 _THREAD_COUNT_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 """How many threads numerical libraries start when they are loaded."""
+_MAX_CREATED_BYTES = 1024 * 1024
 
 
 class PreloadRejected(Exception):
@@ -59,7 +58,7 @@ class PreloadedModules:
         self.modules = []  # type: list[str]
         self.cpu_seconds = 0.0
         self.changed_variables = {}  # type: dict[str, str | None]
-        self.created_files = []  # type: list[leftovers.CreatedFile]
+        self.created_files = []  # type: list[CreatedFile]
 
     def apply_to_fork(self, environment: dict[str, str]) -> None:
         """Apply to a fork what the imports did to the environment, and reseed what forks must not share."""
@@ -93,7 +92,7 @@ def preload_modules(settings: dict[str, typing.Any], *, keeps_files: bool) -> Pr
     writable = settings["writable"]
     with _single_threaded_blas(), _EnvironmentAudit(frozenset(settings["secrets"])) as environment_audit:
         process_audit = _ProcessAudit(settings["root"])
-        for statement in handler_imports.handler_imports(settings["handler"], settings["root"]):
+        for statement in handler_imports(settings["handler"], settings["root"]):
             if statement.name in settings["excluded"]:
                 continue
             loaded_before = set(sys.modules)
@@ -109,7 +108,7 @@ def preload_modules(settings: dict[str, typing.Any], *, keeps_files: bool) -> Pr
                 result.modules.append(statement.name)
             environment_audit.check(statement.name)
             process_audit.check(statement.name, set(sys.modules) - loaded_before)
-            result.created_files = leftovers.collect(
+            result.created_files = collect_created_files(
                 writable, statement.name, PreloadRejected, keeps_files=keeps_files
             )
     original = settings["environment"]
@@ -139,7 +138,7 @@ def preload_and_report(
     return result
 
 
-def _import_statement(statement: handler_imports.HandlerImport) -> None:
+def _import_statement(statement: HandlerImport) -> None:
     try:
         module = importlib.import_module(statement.name)
         for attribute in statement.attributes:
@@ -174,7 +173,7 @@ class _ProcessAudit:
             raise PreloadRejected(name, "keeps a file or a socket open")
         for module in loaded:
             path = getattr(sys.modules.get(module), "__file__", None) or ""
-            if handler_imports.is_own_module(path, self.root):
+            if is_own_module(path, self.root):
                 raise PreloadRejected(name, f"imports the function's own module {module}")
 
 
@@ -245,7 +244,7 @@ class _EnvironmentAudit:
         self.names = names
         self.names_read = set()  # type: set[str]
 
-    def __enter__(self) -> _EnvironmentAudit:  # noqa: PYI034  (Self is younger than 3.8)
+    def __enter__(self) -> _EnvironmentAudit:
         audit = self
         original = type(os.environ)
 
@@ -274,3 +273,77 @@ class _EnvironmentAudit:
         """
         if self.names_read:
             raise PreloadRejected(module, f"reads the variable {min(self.names_read)}")
+
+
+class CreatedFile:
+    """A file, directory or symbolic link that an import created.
+
+    Attributes:
+        path: Absolute path.
+        mode: ``st_mode``.
+        content: The bytes of a file, the target of a link, ``None`` for a directory.
+    """
+
+    __slots__ = ("content", "mode", "path")
+
+    def __init__(self, path: str, mode: int, content: bytes | None) -> None:
+        self.path = path
+        self.mode = mode
+        self.content = content
+
+
+def collect_created_files(
+    directories: list[str], module: str, rejection: typing.Callable[[str, str], Exception], *, keeps_files: bool
+) -> list[CreatedFile]:
+    """Return everything in these directories, parents first, without the function's code.
+
+    Args:
+        directories: The directories that the function may write to.
+        module: The module that was imported last, for the exception.
+        rejection: Builds the exception to raise, from a module and a reason.
+        keeps_files: Whether created files are allowed.
+
+    Raises:
+        PreloadRejected: Files may not be created, or are too large to be copied to each fork.
+    """
+    found = []  # type: list[CreatedFile]
+    size = 0
+    for directory in directories:
+        for parent, names, files in os.walk(directory):
+            if parent == directory and directory.endswith("/app"):
+                names[:] = [name for name in names if name != "function"]
+            for name in (*names, *files):
+                entry = _read_entry(os.path.join(parent, name))
+                if entry is None or not keeps_files:
+                    raise rejection(module, "leaves files behind")
+                size += len(entry.content or b"")
+                if size > _MAX_CREATED_BYTES:
+                    raise rejection(module, "leaves more than 1 MiB of files behind")
+                found.append(entry)
+    return found
+
+
+def _read_entry(path: str) -> CreatedFile | None:
+    mode = os.lstat(path).st_mode
+    if stat.S_ISDIR(mode):
+        return CreatedFile(path, mode, None)
+    if stat.S_ISLNK(mode):
+        return CreatedFile(path, mode, os.readlink(os.fsencode(path)))
+    if not stat.S_ISREG(mode) or os.path.getsize(path) > _MAX_CREATED_BYTES:
+        return None
+    with open(path, "rb") as file:
+        return CreatedFile(path, mode, file.read())
+
+
+def restore_created_files(entries: list[CreatedFile]) -> None:
+    """Create these entries again, with their modes. Parents precede their content."""
+    for created in entries:
+        if created.content is None:
+            os.makedirs(created.path, exist_ok=True)
+            os.chmod(created.path, stat.S_IMODE(created.mode))
+        elif stat.S_ISLNK(created.mode):
+            os.symlink(created.content, os.fsencode(created.path))
+        else:
+            with open(created.path, "wb") as file:
+                file.write(created.content)
+            os.chmod(created.path, stat.S_IMODE(created.mode))

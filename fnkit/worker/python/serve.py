@@ -31,7 +31,7 @@ REASON_PHRASES = {200: b"OK", 500: b"Internal Server Error"}
 FRESH_PROGRAM = (
     "import sys\n"
     "with open(int(sys.argv[1]), 'rb') as worker: source = worker.read()\n"
-    "space = {'__name__': 'fnkit', '__file__': '<fnkit>'}\n"
+    "space = {'__name__': '_fnkit_worker', '__file__': '<fnkit>'}\n"
     "exec(compile(source, '<fnkit>', 'exec'), space)\n"
     "space['serve_fresh'](*sys.argv[2:])\n"
 )
@@ -78,7 +78,7 @@ def open_standard_streams() -> None:
     """Set ``sys.stdin``, ``stdout`` and ``stderr`` to descriptors 0, 1 and 2, as a fresh interpreter would."""
     # The streams that the zygote opened refer to its own descriptors and buffers. Write-through: a line is in the
     # pipe, and so in the log, before the response of its request is.
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115  (it stays open as long as the process)
+    sys.stdin = open(0, closefd=False)
     for name, standard in (("stdout", 1), ("stderr", 2)):
         raw = io.FileIO(standard, "wb", closefd=False)
         text = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)

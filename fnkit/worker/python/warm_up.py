@@ -15,12 +15,8 @@ import os
 import resource
 import socket
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fnkit.worker.python import serve
-else:
-    pass
+from . import serve
 
 _SAMPLE_HANDLER = marshal.dumps(
     compile(
@@ -54,14 +50,14 @@ _SAMPLE_REQUEST = (
 def warm_up(directory: str) -> None:
     """Import a module, write to a stream and answer a request over a socket pair, without leaving a trace."""
     cached_paths = set(sys.path_importer_cache)
-    spec = importlib.util.spec_from_file_location("warm_up", os.path.join(directory, "leftovers.py"))
+    spec = importlib.util.spec_from_file_location("warm_up", os.path.join(directory, "handler_imports.py"))
     if spec is not None and spec.loader is not None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
     # A handler must find the interpreter as it would be without this.
     for path in set(sys.path_importer_cache) - cached_paths:
         del sys.path_importer_cache[path]
     # From marshalled code, because a start loads its modules from .pyc files.
-    exec(marshal.loads(_SAMPLE_HANDLER), {"__name__": "builtins"})  # noqa: S102, S302  our own code, from above
+    exec(marshal.loads(_SAMPLE_HANDLER), {"__name__": "builtins"})
     with io.TextIOWrapper(
         io.FileIO(os.devnull, "wb"), "utf-8", "backslashreplace", write_through=True
     ) as null_stream:

@@ -11,14 +11,8 @@ import os
 import resource
 import signal
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fnkit.worker.sandbox import filters, namespaces, roots, syscalls
-else:
-    import filters
-    import roots
-
+from . import filters, namespaces, syscalls
 
 _MAX_DESCRIPTORS = 4096
 
@@ -59,11 +53,11 @@ def prepare(level: str, root: str, cgroups: list[str], deferred_mounts: list[str
         namespaces.become_subreaper()
         return
     syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS)
-    roots.mount_disk(root)
-    os.mkdir(root + roots.CODE_PATH)
+    namespaces.mount_disk(root)
+    os.mkdir(root + namespaces.CODE_PATH)
     for directory in deferred_mounts:
-        roots.bind_directory(directory, root)
-    roots.mount_proc(root)
+        namespaces.bind_directory(directory, root)
+    namespaces.mount_proc(root)
 
 
 def confine(settings: SandboxSettings, root: str, descriptors: tuple[int, ...]) -> None:
@@ -95,7 +89,7 @@ def confine_zygote(settings: SandboxSettings, root: str, descriptors: tuple[int,
         namespaces.enter_user_namespace()
         syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
         namespaces.continue_as_pid_1()
-        roots.mount_proc("")
+        namespaces.mount_proc("")
     if settings.level == "namespaces" and _is_nproc_per_user_namespace():
         resource.setrlimit(
             resource.RLIMIT_NPROC, (settings.processes, resource.getrlimit(resource.RLIMIT_NPROC)[1])
@@ -114,14 +108,14 @@ def prepare_fork(level: str, deferred_mounts: list[str]) -> None:
     # The new disk hides the code and the deferred mounts. Descriptors opened before keep them reachable.
     hidden = [
         (directory, os.open(directory, os.O_PATH | os.O_CLOEXEC))
-        for directory in (roots.CODE_PATH, *deferred_mounts)
+        for directory in (namespaces.CODE_PATH, *deferred_mounts)
     ]
-    roots.mount_disk("")
+    namespaces.mount_disk("")
     for directory, descriptor in hidden:
         os.makedirs(directory, exist_ok=True)
         syscalls.bind(f"/proc/self/fd/{descriptor}", directory, readonly=True)
         os.close(descriptor)
-    roots.mount_proc("")
+    namespaces.mount_proc("")
 
 
 def confine_fork(settings: SandboxSettings) -> None:
@@ -142,11 +136,11 @@ def _enter_root(settings: SandboxSettings, root: str, descriptors: tuple[int, ..
     own_root = namespaces.has_namespaces(settings.level)
     if own_root:
         if settings.disk_folder:
-            for name, path in (("tmp", "/tmp"), ("app", roots.HOME_PATH)):
+            for name, path in (("tmp", "/tmp"), ("app", namespaces.HOME_PATH)):
                 syscalls.bind(f"{settings.disk_folder}/{name}", root + path, readonly=False)
-        syscalls.bind(settings.code, root + roots.CODE_PATH, readonly=True)
+        syscalls.bind(settings.code, root + namespaces.CODE_PATH, readonly=True)
         if settings.uid and os.geteuid() == 0:
-            os.chown(root + roots.HOME_PATH, settings.uid, settings.uid)
+            os.chown(root + namespaces.HOME_PATH, settings.uid, settings.uid)
         syscalls.sethostname(settings.hostname)
         syscalls.change_root(root)
     _set_limits(settings)
@@ -192,8 +186,10 @@ def _drop_privileges(settings: SandboxSettings) -> None:
 
 
 def _readable_paths(settings: SandboxSettings) -> list[str]:
-    system = [f"/{name}" for name in roots.SYSTEM_DIRECTORIES] + [f"/etc/{name}" for name in roots.ETC_ENTRIES]
-    return [*system, *_PROC_PATHS, settings.code, *roots.interpreter_directories()]
+    system = [f"/{name}" for name in namespaces.SYSTEM_DIRECTORIES] + [
+        f"/etc/{name}" for name in namespaces.ETC_ENTRIES
+    ]
+    return [*system, *_PROC_PATHS, settings.code, *namespaces.interpreter_directories()]
 
 
 _WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")

@@ -9,13 +9,8 @@ import ctypes
 import errno
 import os
 import struct
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fnkit.worker.sandbox import syscalls
-else:
-    pass
-
+from . import syscalls
 
 _RIGHT_EXECUTE, _RIGHT_WRITE, _RIGHT_READ, _RIGHT_READ_DIRECTORY = 1, 2, 4, 8
 _READ_RIGHTS = _RIGHT_EXECUTE | _RIGHT_READ | _RIGHT_READ_DIRECTORY

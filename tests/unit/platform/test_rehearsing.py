@@ -6,19 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fnkit.platform.engine import bridges
+from fnkit import worker
 
-FOLDER = Path(bridges.__file__).parent
+FOLDER = Path(worker.__file__).parent / "python"
 
 PROGRAM = """
 import importlib, os, sys, typing, dataclasses, collections.abc
 sys.path.insert(0, sys.argv[1])
-import rehearsing
+import launch
+warm_up = launch.load('warm_up')
 del sys.path[0]
 def seen():
     return set(sys.modules), set(sys.path_importer_cache), os.listdir("/proc/self/fd"), list(sys.path), sys.stdout
 before = seen()
-rehearsing.rehearse(sys.argv[1])
+warm_up.warm_up(sys.argv[1])
 after = seen()
 assert before == after, [a for a, b in zip(after, before) if a != b]
 """

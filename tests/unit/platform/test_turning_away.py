@@ -59,12 +59,12 @@ def test_a_gateways_503_is_not(tmp_path: Path) -> None:
         lambda _: b"",
         lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
         lambda post: encode_response_frame(
-            post.number, DeliveryResponse(200, from_function=True, error_excerpt=b"")
+            post.delivery_id, DeliveryResponse(200, from_function=True, error_excerpt=b"")
         )[:-1],
         lambda post: encode_response_frame(
-            post.number + 1, DeliveryResponse(200, from_function=True, error_excerpt=b"")
+            post.delivery_id + 1, DeliveryResponse(200, from_function=True, error_excerpt=b"")
         ),
-        lambda post: b"\x0b\0\0\0\x03" + post.number.to_bytes(8, "little") + b"\0\0",
+        lambda post: b"\x0b\0\0\0\x03" + post.delivery_id.to_bytes(8, "little") + b"\0\0",
     ],
     ids=["nothing", "another language", "half of one", "somebody else's", "one without a status"],
 )

@@ -14,8 +14,7 @@ from fnkit.platform.data_plane.gateway.invocation import Invocation
 from fnkit.platform.data_plane.gateway.request import ClientRequest, encode_invocation
 from fnkit.platform.data_plane.gateway.response import failure_response, pass_through_head
 from fnkit.platform.data_plane.gateway.tracing import Trace
-from fnkit.platform.data_plane.interface import Engine, RequestFailure
-from fnkit.platform.data_plane.workers.http_client import ResponseHeaders
+from fnkit.platform.data_plane.interface import Engine, RequestFailure, ResponseHeaders
 from fnkit.platform.model.delivery_protocol import USER_AGENT, DeliveryRequest, DeliveryResponse
 from fnkit.platform.model.routing import Route
 

@@ -19,8 +19,7 @@ from fnkit.platform.data_plane.gateway.response import (
     without_length,
 )
 from fnkit.platform.data_plane.gateway.tracing import Trace
-from fnkit.platform.data_plane.interface import Engine, PendingRequest, RequestFailure
-from fnkit.platform.data_plane.workers.http_client import ResponseHeaders
+from fnkit.platform.data_plane.interface import Engine, PendingRequest, RequestFailure, ResponseHeaders
 
 __all__ = ["HttpInvocation", "Invocation", "ResponseWriter"]
 

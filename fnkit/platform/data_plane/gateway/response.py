@@ -10,8 +10,7 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.invocation import CORS_DEFAULTS, ImmediateResponse, MappedResponse, map_response
-from fnkit.platform.data_plane.interface import FailureKind, RequestFailure
-from fnkit.platform.data_plane.workers.http_client import ResponseHeaders
+from fnkit.platform.data_plane.interface import FailureKind, RequestFailure, ResponseHeaders
 
 __all__ = [
     "ResponseHead",
@@ -43,7 +42,7 @@ _date_cache: tuple[int, bytes] = (0, b"")
 
 
 def _date_headers() -> bytes:
-    global _date_cache  # noqa: PLW0603  (one date line per second for the whole process)
+    global _date_cache
     second = int(time.time())
     if _date_cache[0] != second:
         _date_cache = (second, f"date: {formatdate(second, usegmt=True)}\r\nserver: envoy\r\n".encode())

@@ -2,7 +2,7 @@
 
 It is a fork of its interpreter's zygote, inside the sandbox of the function, that has imported the function's
 third-party modules; instances of the deployment are forked from it. ``docs/decisions/deployment-zygotes.md`` has
-the reasons. ``fnkit/worker/preload.py`` is the other end.
+the reasons. ``fnkit/worker/python/preload.py`` is the other end.
 """
 
 from __future__ import annotations

@@ -13,24 +13,23 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import httptools
 
+from fnkit.platform.data_plane.interface import ResponseHeaders
 from fnkit.platform.data_plane.workers.call import LocalPendingRequest
 
 __all__ = [
     "NONCE_HEADER",
     "CachedHead",
     "ProtocolViolation",
-    "ResponseHeaders",
     "ResponseReader",
     "lookup_head",
     "nonce_lines",
     "store_head",
 ]
 
-ResponseHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 _MAX_CACHED_HEADS: Final = 1024  # handlers choose their headers, so the cache must be bounded
 _MAX_CACHED_HEAD_BYTES: Final = 1024
 _HEAD_END: Final = b"\r\n\r\n"

@@ -10,7 +10,12 @@ from typing import Final
 
 import msgspec
 
-from fnkit.contract.invocation.environment import CODE_DIRECTORY, HOME_DIRECTORY, instance_environment
+from fnkit.contract.invocation.environment import (
+    CODE_DIRECTORY,
+    HOME_DIRECTORY,
+    EnvironmentSpec,
+    instance_environment,
+)
 from fnkit.contract.limits import DISK_MAX_BYTES
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
@@ -23,7 +28,7 @@ __all__ = ["StartupConfig"]
 _MAX_PROCESSES: Final = 512
 _MIB: Final = 1024 * 1024
 _FIRST_OWN_UID: Final = 0x1000_0000  # above the ranges of people, services and containers
-_DISK_PATHS: Final = ("/tmp", "/dev/shm")  # noqa: S108  (paths inside an instance's own root)
+_DISK_PATHS: Final = ("/tmp", "/dev/shm")
 _INSTANCE_VARIABLES: Final = ("HOME", "TMPDIR")
 """Variables that differ between the instances of a deployment if they have no root of their own."""
 
@@ -98,7 +103,7 @@ class StartupConfig:
             child.groups.limit(
                 memory=route.memory, cpu=route.cpu, processes=_MAX_PROCESSES, hard_cpu=self._hard_cpu
             )
-        environment = instance_environment(route, home=home, root=root)
+        environment = instance_environment(_environment_spec(route), home=home, root=root)
         if not self._has_namespaces:
             environment["TMPDIR"] = home
         values: dict[str, object] = {
@@ -117,3 +122,16 @@ class StartupConfig:
             "fresh": on_disk,
         }
         return values, environment
+
+
+def _environment_spec(route: Route) -> EnvironmentSpec:
+    return EnvironmentSpec(
+        function_id=route.function_id,
+        name=route.name,
+        namespace_id=route.namespace_id,
+        handler=route.handler,
+        language=route.language,
+        memory=route.memory,
+        privacy=route.privacy,
+        variables=route.environment,
+    )

@@ -1,6 +1,6 @@
 """Client of a zygote: asks for forks over a socket that carries numbers and descriptors.
 
-The messages are those of ``fnkit/worker/fork_server.py``. Settings never pass through this socket: an instance gets
+The messages are those of ``fnkit/worker/python/fork_server.py``. Settings never pass through this socket: an instance gets
 them over a socket of its own. A zygote is one process per interpreter, which forks a worker in about a millisecond.
 """
 
@@ -15,6 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Final, Protocol
 
+from fnkit import worker
 from fnkit.platform.data_plane.workers.isolation import Level
 
 __all__ = ["ForkObserver", "ForkServerClient", "InterpreterZygoteClient"]
@@ -26,7 +27,7 @@ _EXIT: Final = b"EXIT"
 _KILL: Final = b"KILL"
 _REPLY_TIMEOUT: Final = 15.0  # a zygote forks in a millisecond and starts in a tenth of a second
 
-_WORKER_PROGRAM: Final = Path(__file__).parent / "bridges" / "python.py"
+_LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
 _STOP_TIMEOUT: Final = 2.0
 
 
@@ -207,7 +208,8 @@ class InterpreterZygoteClient(ForkServerClient):
                     os.path.realpath(interpreter),
                     "-I",
                     "-S",
-                    _WORKER_PROGRAM,
+                    _LAUNCH,
+                    "main",
                     str(zygote_end.fileno()),
                     level.value,
                     root,

@@ -46,7 +46,7 @@ class _NatsClient(Client):
     async def _process_info(
         self,
         info: dict[str, Any],
-        initial_connection: bool = False,  # noqa: FBT001, FBT002  the signature of nats-py
+        initial_connection: bool = False,
     ) -> None:
         self.verifies_certificates = bool(info.get("tls_verify"))
         self.requires_credentials = bool(info.get("auth_required") or info.get("nonce"))

@@ -1,0 +1,27 @@
+"""One worker that serves one connection: the child process of a local ``fnkit invoke``.
+
+It reads its settings as JSON on standard input, since arguments are visible to other users and the settings hold
+secrets. It connects to its parent, authenticates with the token from the settings, and serves like an instance of
+the platform: the same import rules, serving loop and response encoding. Standard library only, Python 3.8 and later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+
+from . import serve
+
+
+def main(_arguments: list[str]) -> None:
+    """Serve until the parent closes the connection. Exits with the code set by the handler, or 0."""
+    settings = json.loads(sys.stdin.buffer.read())
+    connection = socket.create_connection(("127.0.0.1", settings["port"]))
+    connection.sendall(settings["token"].encode())
+    os.environ.clear()
+    os.environ.update(settings["environment"])
+    os.chdir(settings["home"])
+    sys.argv[:] = [settings["handler"]]
+    sys.exit(serve.serve(connection, settings))
