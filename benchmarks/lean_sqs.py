@@ -151,7 +151,7 @@ class _Connection(asyncio.Protocol):
 
     async def _wait(self, request: dict[str, Any]) -> None:
         deadline = asyncio.get_running_loop().time() + float(request["WaitTimeSeconds"])
-        while not self._queue.visible and asyncio.get_running_loop().time() < deadline:
+        while not self._queue.visible and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  polling is precise enough
             await asyncio.sleep(0.01)
         self._respond({"Messages": self._queue.receive(int(request.get("MaxNumberOfMessages", 1)))})
 

@@ -90,7 +90,7 @@ class LocalPlatform:
 
     def advance(self, seconds: float) -> None:
         """Advance the platform's manual clock."""
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310 - the platform's own address
             f"{self.status['api_url']}/fnkit/v1/clock",
             data=json.dumps({"advance": seconds}).encode(),
             headers={"X-Auth-Token": self.status["secret_key"], "Content-Type": "application/json"},

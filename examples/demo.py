@@ -128,7 +128,7 @@ def until(look: Callable[[], dict | None]) -> dict:
 def get(url: str, platform: dict | None = None) -> dict:
     """GET a JSON document; with ``platform``, from its API."""
     headers = {"X-Auth-Token": platform["secret_key"]} if platform else {}
-    request = urllib.request.Request(url, headers=headers)
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - an address that fnkit itself gave
     try:
         with direct.open(request, timeout=30) as response:
             return json.load(response)

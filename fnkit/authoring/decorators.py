@@ -55,7 +55,7 @@ def function(
 ) -> Callable[[Handler], Handler]: ...
 
 
-def function(
+def function(  # noqa: PLR0913 - one keyword for each field of the API's CreateFunction
     handler: Handler | None = None,
     /,
     *,

@@ -141,7 +141,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # click raises SystemExit on a broken pipe
         return _broken_pipe()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the one place that renders every exception
         return _render_failure(failure_from(error), document, arguments)
     return code if isinstance(code, int) else 0
 

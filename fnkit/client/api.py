@@ -344,6 +344,6 @@ class FunctionsApi:
         except NotFoundError:
             return None
         except ApiUnreachable as error:
-            if error.code == "not-the-api" and error.status == 404:
+            if error.code == "not-the-api" and error.status == 404:  # noqa: PLR2004  HTTP's own number
                 return None
             raise

@@ -70,7 +70,8 @@ def error_from_response(response: requests.Response, endpoint: Endpoint, operati
     body = _decode_error(response.content)
     if body is None:
         return ApiUnreachable(
-            f"The response of {endpoint.api_url} to {operation} is not JSON (status {status}): it is not the Functions "
+            f"The response of {endpoint.api_url} to {operation} is not JSON (status {status}): "
+            f"it is not the Functions "
             "API, or a proxy is in front of it.",
             status=status,
             code="not-the-api",

@@ -78,7 +78,7 @@ def is_hostname(name: str) -> bool:
     (True, False, False)
     """
     labels = name.split(".")
-    if len(labels) < 2 or len(name) > _HOSTNAME_MAX or labels[-1].isdigit():
+    if len(labels) < 2 or len(name) > _HOSTNAME_MAX or labels[-1].isdigit():  # noqa: PLR2004  a host and its domain
         return False
     return all(map(_HOSTNAME_LABEL.fullmatch, labels))
 

@@ -38,7 +38,7 @@ def invoke_as_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> Delive
 
     Args:
         api: The API of the platform that runs the function.
-        firer: The cron and its function.
+        event_source: The cron and its function.
 
     Returns:
         A delivery with one attempt, in the form of the local platform's delivery log. Its ID is empty, since

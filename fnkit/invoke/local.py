@@ -251,7 +251,7 @@ def _read_response(connection: socket.socket, head: bytes, received: bytes) -> M
     length = int(dict(headers)["content-length"])
     content = received + _receive_exactly(connection, length - len(received))
     status = int(status_line.split(" ")[1])
-    if status == 500:
+    if status == 500:  # noqa: PLR2004 - the worker's status for a handler that raised
         return map_failure(content.decode(errors="replace"))
     kept = [header for header in headers if header[0] != "content-length"]
     return map_response(status, kept, content)

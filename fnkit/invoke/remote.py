@@ -52,7 +52,7 @@ class HostOverrideAdapter(HTTPAdapter):
             ) from None
         super().__init__(max_retries=0)
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: object) -> None:
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: object) -> None:  # noqa: FBT001, FBT002  (the base class's)
         """Create the connection pool. Called by the base class; adds the TLS context and the server name."""
         del more
         self.poolmanager = PoolManager(

@@ -204,7 +204,7 @@ def _json_error(value: object) -> str | None:
         if count > _JSON_NODES_MAX:
             return "are too large"
         if hasattr(one, "keys") and hasattr(one, "values"):
-            if not all(isinstance(key, str) for key in one.keys()):
+            if not all(isinstance(key, str) for key in one.keys()):  # noqa: SIM118 - any mapping
                 return "have a key that is not a string"
             pending.extend(one.values())
         elif isinstance(one, list | tuple):

@@ -61,7 +61,7 @@ def create_project(directory: Path, template: str, variables: Mapping[str, str])
 
 def _render_files(template: Template, variables: Mapping[str, str]) -> dict[str, str]:
     """Return the content of the project's files by relative path."""
-    environment = Environment(
+    environment = Environment(  # noqa: S701 - renders source code, not HTML
         undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals["random_key"] = lambda: secrets.token_urlsafe(32)
@@ -87,7 +87,7 @@ def _check_empty(folder: Path) -> None:
         raise UsageError(f"{folder} is a file.", code="not-a-folder", hint="Choose another name.")
     occupants = sorted(path.name for path in folder.iterdir() if path.name not in _IGNORED_ENTRIES)
     if occupants:
-        shown = ", ".join(occupants[:3]) + (", …" if len(occupants) > 3 else "")
+        shown = ", ".join(occupants[:3]) + (", …" if len(occupants) > 3 else "")  # noqa: PLR2004 - the first few are enough
         raise UsageError(
             f"{folder} is not empty ({shown}).",
             code="not-empty",

@@ -95,7 +95,7 @@ class _ConstantFolder:
     def __init__(self, lookup: Callable[[ast.Name], Value]) -> None:
         self._lookup = lookup
 
-    def fold(self, node: ast.expr) -> Value:
+    def fold(self, node: ast.expr) -> Value:  # noqa: PLR0911 - one return for each kind of expression
         match node:
             case ast.Constant(value=value):
                 return value

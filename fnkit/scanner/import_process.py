@@ -100,7 +100,10 @@ def _import_module(root: Path, module_scan: ModuleScan, timeout: float) -> Modul
     try:
         manifest = msgspec.json.decode(ended.manifest, type=_Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        message = f"The process importing {module_scan.file} exited{_describe_status(ended.status)} before the import completed."
+        message = (
+            f"The process importing {module_scan.file} exited{_describe_status(ended.status)} "
+            "before the import completed."
+        )
         return _with_import_problem(
             "import-failed", message, "Do not exit the process at the module's top level.", module_scan
         )

@@ -84,7 +84,7 @@ def test_a_process_that_dies_after_sending_says_that_the_function_may_have_run(t
         gateway.held = asyncio.Event()
         await cron.at(NOON + MINUTE)
         async with asyncio.timeout(DEADLINE):
-            while not gateway.under_way:
+            while not gateway.under_way:  # noqa: ASYNC110  the gateway is another process elsewhere
                 await asyncio.sleep(0)
         await cron.kill()
         gateway.held.set()
@@ -168,7 +168,7 @@ def test_a_full_gateway_loses_no_tick(tmp_path: Path) -> None:
         gateway.mode = "full"
         await cron.at(NOON + MINUTE)
         async with asyncio.timeout(DEADLINE):
-            while len(gateway.arrived) < 2:
+            while len(gateway.arrived) < 2:  # noqa: ASYNC110  the gateway is another process elsewhere
                 await asyncio.sleep(0.001)
         assert cron.fired("c")[0].status == "pending"
         gateway.mode = "ok"
@@ -221,7 +221,7 @@ def test_a_function_gets_as_many_ticks_at_a_time_as_it_scales_and_the_rest_in_or
         gateway.held = asyncio.Event()
         await cron.at(NOON + MINUTE)
         async with asyncio.timeout(DEADLINE):
-            while len(gateway.arrived) < 3:
+            while len(gateway.arrived) < 3:  # noqa: ASYNC110  the gateway is another process elsewhere
                 await asyncio.sleep(0)
         for _ in range(100):  # more than the others would need to arrive
             await asyncio.sleep(0)
@@ -242,7 +242,7 @@ def test_two_ticks_of_one_cron_overlap_where_the_function_scales(tmp_path: Path)
         await cron.at(NOON + MINUTE)
         await cron.at(NOON + 2 * MINUTE)
         async with asyncio.timeout(DEADLINE):
-            while gateway.under_way < 2:
+            while gateway.under_way < 2:  # noqa: ASYNC110  the gateway is another process elsewhere
                 await asyncio.sleep(0)
         gateway.held.set()
         await cron.quiet()

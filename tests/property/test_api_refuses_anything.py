@@ -92,7 +92,7 @@ def test_any_json_in_a_body(
     ids: tuple[ControlProcess, dict[str, str]],
     kind: str,
     body: object,
-    patch: bool,
+    patch: bool,  # noqa: FBT001 - hypothesis gives it
 ) -> None:
     control, known = ids
     if isinstance(body, dict) and not patch:

@@ -41,7 +41,7 @@ class Actions:
         self.functions: list[Function] = []
         self._subject = subject
         self._oracle = oracle
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311  (to be repeated, not to be secret)
         self._token_ids: dict[str, str] = {}
         self._kills = Kills(subject, oracle, self._random, self._note)
         self._began = time.monotonic()

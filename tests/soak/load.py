@@ -31,7 +31,7 @@ class Client(threading.Thread):
         self._address = address
         self._oracle = oracle
         self._functions = functions
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311  (to be repeated, not to be secret)
         self._stopping = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
         self._count = 0

@@ -57,4 +57,4 @@ def held(pid: int) -> tuple[int, int, int]:
     """Return how many descriptors and KiB of memory a process holds, and how many processes are below it."""
     status = Path(f"/proc/{pid}/status").read_text()
     resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
-    return len(os.listdir(f"/proc/{pid}/fd")), resident, len(descendants(pid))
+    return len(os.listdir(f"/proc/{pid}/fd")), resident, len(descendants(pid))  # noqa: PTH208  (names are enough)

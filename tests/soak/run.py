@@ -90,7 +90,7 @@ def _soak(subject: Subject, report: Report, end: float, clients: int, followed: 
         client.start()
     try:
         before = _act(subject, report, oracle, actions, end, followed)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (whatever ends the run is a finding, with the log of how it came)
         oracle.fault(f"the run ended: {error!r}")
         before = {}
     finally:

@@ -68,7 +68,7 @@ class Chaos:
 
     def __init__(self, platform: QueuePlatform, seed: int) -> None:
         self._platform = platform
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311  whom to kill
         self._function = platform.deploy(_ANSWER, max_scale=10, memory=128)
         self._outcome = Outcome()
         self._unwell: list[tuple[float, float]] = []  # from a kill until the platform is whole again

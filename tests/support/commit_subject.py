@@ -27,7 +27,7 @@ def main(path: str) -> int:
     subject = Path(path).read_text(encoding="utf-8").split("\n", maxsplit=1)[0]
     problem = problem_of(subject)
     if problem is not None:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {problem}", file=sys.stderr)  # noqa: T201 - the output of a hook
     return problem is not None
 
 

@@ -63,9 +63,9 @@ def deadly_proxy(upstream: str, *, after: int | None, kill: Callable[[], None]) 
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = handle_any
+        do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = handle_any  # noqa: N815 - http.server's own names
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own name
             del format, args
 
     class Server(ThreadingHTTPServer):

@@ -52,7 +52,7 @@ def traces_of(plane: DataPlaneProcess) -> Traces:
     pid = plane.process.pid
     return Traces(
         processes=len(marked_processes(plane.folder.name)),
-        descriptors=len(os.listdir(f"/proc/{pid}/fd")),
+        descriptors=len(os.listdir(f"/proc/{pid}/fd")),  # noqa: PTH208  (no Path of a descriptor outlives it)
         mounts=Path(f"/proc/{pid}/mounts").read_text().count("\n"),
         groups=sum(name.is_dir() for parent in _groups(pid) for name in parent.iterdir()),
         folders=len(list(plane.folder.glob("instances-*/home-*"))),

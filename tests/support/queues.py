@@ -170,7 +170,7 @@ async def connected(url: str) -> AsyncIterator[tuple[Client, JetStreamContext]]:
 class Broker:
     """A nats-server of the test's own, which can be killed and started again."""
 
-    def __init__(self, folder: Path, *, password: str = "right") -> None:
+    def __init__(self, folder: Path, *, password: str = "right") -> None:  # noqa: S107  nobody's
         self.port = free_port()
         self.folder = folder
         self.password = password

@@ -60,9 +60,9 @@ def scripted_server(answer: Callable[[Request, int], Answer]) -> Iterator[Script
             self.end_headers()
             self.wfile.write(wanted.body)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = handle_any
+        do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = handle_any  # noqa: N815 - http.server's own names
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own name
             del format, args
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

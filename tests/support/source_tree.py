@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "fnkit"
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One source file: ``name`` is dotted (``fnkit.plan.ownership``), ``path`` relative to the repository with ``/``."""
+    """One source file: ``name`` is dotted (``fnkit.plan.ownership``), ``path`` is relative to the repository."""
 
     name: str
     path: str

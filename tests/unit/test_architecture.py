@@ -43,7 +43,7 @@ ALLOWED: dict[str, str] = {
     ),
     "platform.control.process": "platform.* contract errors",
     "platform.supervisor": "platform.* contract errors",
-    "cli": "scaffold scanner project bundler plan client deploy invoke platform.supervisor.launcher authoring contract errors",
+    "cli": f"scaffold scanner project bundler plan client deploy invoke platform.supervisor.launcher {_KIT}",
 }
 """Row → what it may import from fnkit. Shown word for word in docs/architecture.md."""
 

@@ -215,7 +215,8 @@ def open_layer(packages: tuple[LockedPackage, ...], cache: Path) -> Layer | None
     """Return the cached layer of these packages, or ``None`` when it is missing or truncated."""
     key = layer_key(packages)
     if not packages:
-        return Layer(path=None, key=key, payload_length=0, central_directory=b"", entry_count=0, unpacked_size=0, dependencies=(),
+        return Layer(path=None, key=key, payload_length=0, central_directory=b"", entry_count=0, unpacked_size=0,
+                     dependencies=(),
                      top_level_modules=frozenset(), notes=())  # fmt: skip
     path = _layer_path(cache, key)
     try:

@@ -162,7 +162,8 @@ def _resolution_error(request: ResolutionRequest, stderr: str) -> BundleError:
         )
     lines = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
     return BundleError(
-        f"pip-tools could not resolve {request.requirements_source}: {condense_output(chr(10).join(lines[-3:]) or stderr[-500:])}.",
+        f"pip-tools could not resolve {request.requirements_source}: "
+        f"{condense_output(chr(10).join(lines[-3:]) or stderr[-500:])}.",
         code="lock-failed",
         hint="Try uv, the default backend; its messages are often more specific.",
         file=request.requirements_file,

@@ -77,14 +77,16 @@ _FAILURE_PATTERNS = (
     ),
     _FailurePattern(
         "no-wheel",
-        rf"Wheels are required for {_PACKAGE_NAME}|{_PACKAGE_NAME}(?:[=<>!~][^ ]*)? ha(?:s|ve) no (?:usable )?wheels",
+        rf"Wheels are required for {_PACKAGE_NAME}|{_PACKAGE_NAME}(?:[=<>!~][^ ]*)? "
+        r"ha(?:s|ve) no (?:usable )?wheels",
         "{name} has no wheel for {target}.",
         'If it is pure Python, allow building it: source-builds = ["{name}"] in [tool.fnkit]; '
         "otherwise choose another version or package.",
     ),
     _FailurePattern(
         "requirement-not-lockable",
-        rf"Failed to (?:download and )?build {_PACKAGE_NAME} @ (?:file|git)|Distribution not found at|Git operation failed",
+        rf"Failed to (?:download and )?build {_PACKAGE_NAME} @ (?:file|git)"
+        r"|Distribution not found at|Git operation failed",
         "{place} requires a directory or a repository, which cannot be locked: {reason}",
         "Require a version from an index or the URL of a wheel; put your own code into the project.",
     ),

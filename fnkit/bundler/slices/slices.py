@@ -167,7 +167,8 @@ def _check_import(unresolved: UnresolvedImport, context: SliceContext) -> None:
     if top == "fnkit":
         if unresolved.module not in AUTHORING_MODULES and not unresolved.module.startswith("fnkit.authoring."):
             raise BundleError(
-                f"{unresolved.file} imports {unresolved.module}, which archives do not contain: they contain fnkit's "
+                f"{unresolved.file} imports {unresolved.module}, which archives do not contain: they contain "
+                "fnkit's "
                 "decorators, types and errors only.",
                 code="fnkit-import",
                 hint="Import from fnkit itself, and keep tooling out of the files that handlers import.",

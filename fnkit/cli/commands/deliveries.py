@@ -67,7 +67,7 @@ def show_deliveries(
         api: The API of the platform.
         kind: ``crons`` or ``triggers``.
         source_id: ID of the cron or trigger.
-        asked: The deliveries to show or to replay.
+        query: The deliveries to show or to replay.
 
     Returns:
         The exit code: 1 if a replayed delivery failed or was skipped.

@@ -101,7 +101,7 @@ def _find_function(client: FunctionsApi, namespace_name: str, name: str) -> Func
 @click.option("--remote", is_flag=True, help="Invoke the deployed function.")
 @api_options
 @common_options
-def invoke(
+def invoke(  # noqa: PLR0913 - one parameter an option
     common: CommonOptions,
     api: ApiOptions,
     *,

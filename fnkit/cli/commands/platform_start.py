@@ -296,7 +296,8 @@ def _require_same_ports_and_clock(found: RunningPlatform, options: StartOptions,
     for flag, wanted, actual in asked:
         if wanted is not None and wanted != actual:
             raise PlatformError(
-                f"The platform is already running, with {flag} {_format_value(actual)} instead of {_format_value(wanted)}.",
+                f"The platform is already running, with {flag} {_format_value(actual)} "
+                f"instead of {_format_value(wanted)}.",
                 code="platform-differs",
                 hint="Run `fnkit platform stop` first, or choose another directory with --data-dir.",
             )

@@ -54,7 +54,8 @@ def format_delivery(delivery: DeliveryView) -> str:
     notes = [delivery.cause] if delivery.cause in ("fire", "replay") else []
     notes += ["replayed since"] if delivery.replayed_by else []
     note = f"   ({', '.join(notes)})" if notes else ""
-    return f"{delivery.at[:19]}Z  {delivery.status:<9}  {response:>3}  {attempts:<10}  {duration:>12}  {delivery.id}{note}".rstrip()
+    columns = f"{delivery.at[:19]}Z  {delivery.status:<9}  {response:>3}  {attempts:<10}  {duration:>12}"
+    return f"{columns}  {delivery.id}{note}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,8 @@ class TriggersView:
         """Print a line for each trigger, followed by the state of its consumer and its last delivery."""
         width = max((len(one.qualified_name) for one, _, _ in self.triggers), default=0)
         for one, last, how in self.triggers:
-            line = f"{one.qualified_name:<{width}}  {_trigger_kind(one.resource):<4}  {_trigger_address(one.resource)}  {one.resource.status}"
+            kind, address = _trigger_kind(one.resource), _trigger_address(one.resource)
+            line = f"{one.qualified_name:<{width}}  {kind:<4}  {address}  {one.resource.status}"
             console.print(line, style="red" if one.resource.status == "error" else "", markup=False)
             if one.resource.error_message:
                 console.print(f"  {one.resource.error_message}", style="red", markup=False)

@@ -114,7 +114,8 @@ def _markdown(plan: Plan) -> str:
     if changed:
         lines += ["| | kind | name | why |", "|---|---|---|---|"]
         lines += [
-            f"| {change.action.value} | {_kind(change)} | `{_qualified_name(change)}` | {_escape_cell('; '.join(change.reasons))} |"
+            f"| {change.action.value} | {_kind(change)} | `{_qualified_name(change)}` "
+            f"| {_escape_cell('; '.join(change.reasons))} |"
             for change in changed
         ]
         lines.append("")

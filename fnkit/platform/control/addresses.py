@@ -44,7 +44,7 @@ def ca_certificate(settings: ProcessSettings) -> str:
 
 def _build_url(scheme: str, host: str, port: int) -> str:
     """Build a URL. Replace an address that means "all interfaces", which clients cannot call, with loopback."""
-    address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  (not bound here)
     return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
 
 
@@ -65,7 +65,9 @@ def default_hostnames(host_label: str, region: str, suffix: str) -> tuple[str, .
 def is_default_hostname(name: str, region: str, suffix: str) -> bool:
     """Return whether a hostname has the form of a default hostname of the region, with either suffix.
 
-    >>> is_default_hostname("a-b.functions.fnc.fr-par.localhost", "fr-par", "localhost"), is_default_hostname("b.org", "fr-par", "x")
+    >>> is_default_hostname("a-b.functions.fnc.fr-par.localhost", "fr-par", "localhost")
+    True
+    >>> is_default_hostname("b.org", "fr-par", "x")
     (True, False)
     """
     return name.endswith(tuple(f".functions.fnc.{region}.{end}".lower() for end in (suffix, _SCALEWAY_SUFFIX)))

@@ -62,7 +62,7 @@ class GarbageCollector:
 
         Args:
             record: The function.
-            kept: The directory to keep, or ``None``.
+            kept_path: The directory to keep, or ``None``.
             seconds: The delay in seconds of real time.
         """
 

@@ -70,7 +70,7 @@ async def retry_until_written(write: Callable[[], T]) -> T:
         try:
             return write()
         except sqlite3.OperationalError as error:
-            _logger.error("Writing to the database failed, retrying: %s", error)
+            _logger.error("Writing to the database failed, retrying: %s", error)  # noqa: TRY400  no stack needed
             await asyncio.sleep(_RETRY_SECONDS)
 
 

@@ -230,10 +230,10 @@ def main() -> int:
         ):
             runner.run(serve(settings, listener))
     except msgspec.MsgspecError as error:
-        print(f"control: invalid settings: {error}", file=sys.stderr)
+        print(f"control: invalid settings: {error}", file=sys.stderr)  # noqa: T201  collected by the supervisor
         return 1
     except (PlatformError, OSError, sqlite3.Error) as error:
-        print(f"control: {error}", file=sys.stderr)
+        print(f"control: {error}", file=sys.stderr)  # noqa: T201  collected by the supervisor
         return 1
     return 0
 

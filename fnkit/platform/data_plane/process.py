@@ -49,7 +49,7 @@ _RUNTIME_DIR_PREFIX: Final = "instances-"
 _DRAIN_TIMEOUT: Final = 9.5  # of the supervisor's ten: the rest is for the error responses of unfinished requests
 _HEALTH_POLL_INTERVAL: Final = 0.05
 _SPAN_FLUSH_TIMEOUT: Final = 3.0
-_WILDCARD_HOSTS: Final = ("0.0.0.0", "::", "")
+_WILDCARD_HOSTS: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared, not bound)
 _log = logging.getLogger(__name__)
 
 
@@ -118,7 +118,7 @@ class DataPlane:
         self._engine.close()
         for path in sockets:
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                os.unlink(path)  # noqa: PTH108  (one call, after everything else)
 
     def _create_certificate_store(self) -> CertificateStore:
         settings = self._settings
@@ -227,7 +227,7 @@ class DataPlane:
 
     async def _wait_until_healthy(self, version: int) -> None:
         """Report ``DataPlaneHealthy`` once every function has its ``min_scale`` instances."""
-        while not self._engine.min_scale_reached:
+        while not self._engine.min_scale_reached:  # noqa: ASYNC110  (some pools make it true together)
             await asyncio.sleep(_HEALTH_POLL_INTERVAL)
         self._gateway.is_healthy = True
         self._control_client.report(routing.DataPlaneHealthy(version=version))

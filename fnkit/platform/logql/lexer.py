@@ -166,7 +166,7 @@ def _unquote(text: str, written: str, start: int) -> str:
         if plain:
             return _ESCAPE_CHARACTERS.get(plain, plain)
         code = int(octal, 8) if octal else int(next(c for c in codes if c), 16)
-        if code > _MAX_CODE_POINT or 0xD800 <= code <= 0xDFFF:
+        if code > _MAX_CODE_POINT or 0xD800 <= code <= 0xDFFF:  # noqa: PLR2004  surrogates, which are no characters
             raise _escape_error(text, start)
         return chr(code)
 

@@ -279,7 +279,7 @@ def create_socket_dir(data_dir: Path) -> Path:
     new random name is used.
     """
     name = f"fnkit-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:8]}"
-    for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
+    for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108 - the last resort for long paths
         if not parent or not Path(parent).is_absolute():
             continue
         folder = Path(parent) / name

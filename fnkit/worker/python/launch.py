@@ -1,8 +1,8 @@
 """Starts a module of the worker in the interpreter that runs this file: ``python launch.py MODULE [ARGUMENT ...]``.
 
-The worker is loaded as the private package ``_fnkit_worker``. A handler may have modules of its own called ``serve``
-or ``filters``, and ``fnkit`` in a function is the copy in its bundle; neither may meet the worker's modules. No
-directory is added to ``sys.path``. Standard library only, Python 3.8 and later.
+The worker is loaded as the private package ``_fnkit_worker``. A handler may have modules of its own called
+``serve`` or ``filters``, and ``fnkit`` in a function is the copy in its bundle; neither may meet the
+worker's modules. No directory is added to ``sys.path``. Standard library only, Python 3.8 and later.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 It reads its settings as JSON on standard input, since arguments are visible to other users and the settings hold
 secrets. It connects to its parent, authenticates with the token from the settings, and serves like an instance of
-the platform: the same import rules, serving loop and response encoding. Standard library only, Python 3.8 and later.
+the platform: the same import rules, serving loop and response encoding. Standard library only, Python
+3.8 and later.
 """
 
 from __future__ import annotations

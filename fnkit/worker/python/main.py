@@ -2,9 +2,9 @@
 
 A zygote (Android's term) is a process that has loaded an interpreter and its common modules once. Its forks start
 in about a millisecond and share its memory pages. The function's own interpreter runs this file (Python 3.8 and
-later, standard library only): ``python -I -S launch.py main FD LEVEL ROOT``. FD is the control socket, whose messages
-``fork_server`` describes. Settings and secrets never pass through it: the memory of a zygote is shared with the
-instances of every function. Each fork has a socket of its own instead:
+later, standard library only): ``python -I -S launch.py main FD LEVEL ROOT``. FD is the control socket, whose
+messages ``fork_server`` describes. Settings and secrets never pass through it: the memory of a zygote is shared
+with the instances of every function. Each fork has a socket of its own instead:
 
 1. The fork sends one handshake byte. The kernel attaches the sender's process id for the data plane.
 2. The data plane sends two JSON documents, each preceded by its length in four bytes: ``{"cgroups": [...]}`` at
@@ -163,7 +163,7 @@ class _ExitGuard:
         self.exit_code = 1
         self.is_started = False
 
-    def __enter__(self) -> _ExitGuard:
+    def __enter__(self) -> _ExitGuard:  # noqa: PYI034  (Self is younger than 3.8)
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
@@ -216,11 +216,11 @@ def exec_fresh(settings: dict[str, typing.Any], connection: socket.socket, progr
     """
     # Descriptors are not inheritable by default (PEP 446) and would be closed by execve.
     for descriptor in (program, connection.fileno()):
-        os.set_inheritable(descriptor, True)
+        os.set_inheritable(descriptor, True)  # noqa: FBT003  (it takes no names)
     signal.set_wakeup_fd(-1)
     command = [sys.executable, "-I", "-S", "-c", serve.FRESH_PROGRAM, str(program), str(connection.fileno())]
     arguments = [*command, settings["handler"], settings["root"]]
-    os.execve(sys.executable, arguments, settings["environment"])
+    os.execve(sys.executable, arguments, settings["environment"])  # noqa: S606  (no shell is wanted)
 
 
 def main(arguments: list[str]) -> None:

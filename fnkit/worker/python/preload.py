@@ -244,7 +244,7 @@ class _EnvironmentAudit:
         self.names = names
         self.names_read = set()  # type: set[str]
 
-    def __enter__(self) -> _EnvironmentAudit:
+    def __enter__(self) -> _EnvironmentAudit:  # noqa: PYI034  (Self is younger than 3.8)
         audit = self
         original = type(os.environ)
 

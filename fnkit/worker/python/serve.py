@@ -78,7 +78,7 @@ def open_standard_streams() -> None:
     """Set ``sys.stdin``, ``stdout`` and ``stderr`` to descriptors 0, 1 and 2, as a fresh interpreter would."""
     # The streams that the zygote opened refer to its own descriptors and buffers. Write-through: a line is in the
     # pipe, and so in the log, before the response of its request is.
-    sys.stdin = open(0, closefd=False)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  (it stays open as long as the process)
     for name, standard in (("stdout", 1), ("stderr", 2)):
         raw = io.FileIO(standard, "wb", closefd=False)
         text = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)

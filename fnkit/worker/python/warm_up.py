@@ -57,7 +57,7 @@ def warm_up(directory: str) -> None:
     for path in set(sys.path_importer_cache) - cached_paths:
         del sys.path_importer_cache[path]
     # From marshalled code, because a start loads its modules from .pyc files.
-    exec(marshal.loads(_SAMPLE_HANDLER), {"__name__": "builtins"})
+    exec(marshal.loads(_SAMPLE_HANDLER), {"__name__": "builtins"})  # noqa: S102, S302  our own code, from above
     with io.TextIOWrapper(
         io.FileIO(os.devnull, "wb"), "utf-8", "backslashreplace", write_through=True
     ) as null_stream:

@@ -112,7 +112,8 @@ def _build_program(allowed: tuple[int, ...] = ()) -> bytes:
     architecture, clone, clone3, refused = _CALL_NUMBERS[os.uname().machine]
     code = [
         (_BPF_LOAD, 0, 0, 4), (_BPF_JUMP_EQUAL, 1, 0, architecture), (_BPF_RETURN, 0, 0, _SECCOMP_KILL),
-        (_BPF_LOAD, 0, 0, 0), (_BPF_JUMP_AT_LEAST, 0, 1, _X32_BIT), (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS),
+        (_BPF_LOAD, 0, 0, 0), (_BPF_JUMP_AT_LEAST, 0, 1, _X32_BIT),
+        (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS),
         (_BPF_JUMP_EQUAL, 0, 1, clone3), (_BPF_RETURN, 0, 0, _SECCOMP_ERRNO | errno.ENOSYS),
     ]  # fmt: skip
     for number in refused:

@@ -95,7 +95,7 @@ def test_links_that_stay_inside_are_made(tmp_path: Path) -> None:
     one = job(tmp_path, zipped(("lib/tool.js", b"x", 0), ("bin/tool", b"../lib/tool.js", stat.S_IFLNK | 0o777)))
     build(one)
 
-    assert os.readlink(one.target / "bin/tool") == "../lib/tool.js"
+    assert os.readlink(one.target / "bin/tool") == "../lib/tool.js"  # noqa: PTH115 - the text itself is what counts
 
 
 def test_a_bomb_is_stopped_where_the_limit_is_and_leaves_nothing(

@@ -13,7 +13,7 @@ from fnkit.platform.control.errors import ControlError
 from fnkit.platform.control.timestamps import format_expiry, parse_expiry
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-MOMENTS = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=ZONES)
+MOMENTS = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=ZONES)  # noqa: DTZ001 - hypothesis adds the zone
 
 
 @given(MOMENTS)

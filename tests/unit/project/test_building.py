@@ -206,7 +206,7 @@ sqs = "jobs"
     function = only(tmp_path, {"fnkit.toml": settings, **files})
     assert (function.name, function.memory, function.handler) == ("web", 1024, handler)
     assert function.root == ("." if "python" in table else "web")
-    assert [(cron.name, cron.source.line) for cron in function.crons] == [("cron-1", settings.splitlines().index("[[function.crons]]") + 1)]  # fmt: skip
+    assert [(cron.name, cron.source.line) for cron in function.crons] == [("cron-1", settings.splitlines().index("[[function.crons]]") + 1)]  # fmt: skip  # noqa: E501 - one value
     assert [trigger.name for trigger in function.triggers] == ["sqs-jobs"]
     assert function.source.file == "fnkit.toml"
 

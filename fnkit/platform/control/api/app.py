@@ -93,7 +93,7 @@ def _authenticated(plane: ControlPlane, handler: RouteHandler) -> Endpoint:
         request.state.caller = caller
         try:
             return json_response(await handler(plane, request))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  every exception becomes a response
             return _handle_error(error)
 
     return endpoint
@@ -105,7 +105,7 @@ def _public(plane: ControlPlane, handler: Callable[[ControlPlane, Request], Awai
     async def endpoint(request: Request) -> Response:
         try:
             return await handler(plane, request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  every exception becomes a response
             return _handle_error(error)
 
     return endpoint
@@ -113,7 +113,7 @@ def _public(plane: ControlPlane, handler: Callable[[ControlPlane, Request], Awai
 
 async def _not_found(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    if status == 405:
+    if status == 405:  # noqa: PLR2004  Method Not Allowed
         response = json_response({"message": "this method is not allowed here"}, status)
         response.headers.update(getattr(error, "headers", None) or {})  # Allow, which RFC 9110 requires with 405
         return response

@@ -260,7 +260,7 @@ def tail_endpoint(plane: ControlPlane) -> Callable[[WebSocket], Awaitable[None]]
             return
         try:
             request = _tail_request(plane, socket)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  every exception becomes a response
             await socket.send_denial_response(loki_error_response(error))
             return
         # Between this check and add() nothing awaits, so concurrent requests cannot exceed the limit.
@@ -370,7 +370,7 @@ def _authenticated(plane: ControlPlane, handler: LokiHandler) -> Callable[[Reque
             parameters = await read_parameters(request, plane.clock.now_ns())
             loki_request = LokiRequest(caller, parameters, request, cancelled)
             body = await _encode_unless_disconnected(request, handler(plane, loki_request), cancelled)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  every exception becomes a response
             return loki_error_response(error)
         return Response(body, 200, media_type=JSON)
 

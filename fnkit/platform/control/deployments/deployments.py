@@ -155,7 +155,7 @@ class Deployments:
         serving = record.serving
         if serving is None or serving.archive != archive:
             return None
-        if serving.settings.runtime != record.settings.runtime or not os.path.isdir(serving.code):
+        if serving.settings.runtime != record.settings.runtime or not os.path.isdir(serving.code):  # noqa: PTH112  a str
             return None
         return serving.code
 

@@ -244,7 +244,7 @@ class DeliveryLog:
         try:
             flush()
         except sqlite3.OperationalError as error:
-            _logger.error("Writing the delivery log failed, retrying: %s", error)
+            _logger.error("Writing the delivery log failed, retrying: %s", error)  # noqa: TRY400  no stack needed
             # Bound the buffer while the disk is full: successes are expendable, failures are not.
             self._buffer = {
                 name: said for name, said in self._buffer.items() if said[1].status != DeliveryStatus.SUCCEEDED

@@ -247,7 +247,7 @@ class LokiPush:
             try:
                 await asyncio.to_thread(self._client.push, entries)
             except TemporarilyRejected as error:
-                wait = error.retry_after or backoff * random.uniform(0.5, 1.0)
+                wait = error.retry_after or backoff * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
                 if not is_failing:
                     _logger.warning("Cannot push logs to %s: %s. Retrying.", self._client.name, error)
                     is_failing = True

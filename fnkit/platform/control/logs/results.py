@@ -155,7 +155,7 @@ class IndexStats(msgspec.Struct, frozen=True, kw_only=True):
 def format_plain_number(value: float) -> str:
     """Format a number as Go does without an exponent.
 
-    >>> format_plain_number(2.0), format_plain_number(0.1), format_plain_number(1e21), format_plain_number(float("inf"))
+    >>> [format_plain_number(number) for number in (2.0, 0.1, 1e21, float("inf"))]
     ('2', '0.1', '1000000000000000000000', '+Inf')
     """
     if math.isnan(value):

@@ -129,7 +129,7 @@ class RenderedCache(Generic[R]):
         Args:
             name: Name of the response's field with the items, such as ``functions``.
             region: Only records of this region.
-            listing: Page, order and filters.
+            list_query: Page, order and filters.
         """
         filters = {"region": region, **list_query.filters}
         found = (

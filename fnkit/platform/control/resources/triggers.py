@@ -38,7 +38,8 @@ from fnkit.platform.model.records import (
 
 __all__ = ["TriggerSourceFactory", "Triggers"]
 
-_SECRET_KEY_FIELD: Final = "secret_key"  # authenticated with the ciphertext, so it must not change
+# Authenticated with the ciphertext, so it must not change.
+_SECRET_KEY_FIELD: Final = "secret_key"  # noqa: S105 - the name of a field
 _MAX_SUBJECT_LENGTH: Final = 256
 _MAX_TEXT_LENGTH: Final = 1000
 
@@ -253,7 +254,7 @@ class Triggers:
 
         Args:
             trigger_id: The trigger. Ignored if it is not active.
-            fault: The broker's message, or ``None`` if there is no problem.
+            error: The broker's message, or ``None`` if there is no problem.
         """
         await retry_until_written(lambda: self._write_status(trigger_id, error))
 

@@ -89,7 +89,7 @@ def function_view(
         record: The function.
         suffix: The suffix of the platform's domain names.
         runtimes: The runtime table.
-        fresh: The timestamps that were just written.
+        just_written: The timestamps that were just written.
     """
     settings = record.settings
     return Function(
@@ -147,7 +147,11 @@ def domain_view(record: DomainRecord) -> Domain:
     )
 
 
-def token_view(record: TokenRecord, token_text: str = "<hidden>", public_key: str = "") -> Token:
+def token_view(
+    record: TokenRecord,
+    token_text: str = "<hidden>",  # noqa: S107 - what the API shows instead of a token
+    public_key: str = "",
+) -> Token:
     """Return the API's object for a token.
 
     As recorded, only the response that creates a token contains the token and the public key.

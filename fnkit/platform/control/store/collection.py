@@ -116,12 +116,12 @@ class Collection(Generic[R]):
         self._encoder = msgspec.json.Encoder()
         names = ", ".join(("id", "region", *self._columns, "record"))
         marks = ", ".join("?" * (len(self._columns) + 3))
-        self._insert_query = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+        self._insert_query = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608  own names
         sets = ", ".join(f"{name} = ?" for name in (*self._columns, "record"))
-        self._update_query = f"UPDATE {table} SET {sets} WHERE id = ?"
+        self._update_query = f"UPDATE {table} SET {sets} WHERE id = ?"  # noqa: S608  own names
         self._counts: dict[tuple[tuple[str, ColumnValue], ...], int] = {}
         self._subscribers: list[Callable[[str], None]] = []
-        self._select_query = f"SELECT record FROM {table} WHERE id = ?"
+        self._select_query = f"SELECT record FROM {table} WHERE id = ?"  # noqa: S608  own names
 
     def subscribe(self, callback: Callable[[str], None]) -> None:
         """Call ``callback`` with a record's id before each write to the record.
@@ -155,7 +155,7 @@ class Collection(Generic[R]):
     def delete(self, record_id: str) -> None:
         """Delete the record with this id if it exists."""
         self._before_write(record_id)
-        self._connection.execute(f"DELETE FROM {self._table} WHERE id = ?", (record_id,))
+        self._connection.execute(f"DELETE FROM {self._table} WHERE id = ?", (record_id,))  # noqa: S608  own names
 
     def count(self, filters: Mapping[str, ColumnValue]) -> int:
         """Return the number of records that match all filters (column → value).
@@ -166,7 +166,7 @@ class Collection(Generic[R]):
         if (known := self._counts.get(key)) is not None:
             return known
         where, values = self._where_clause(filters)
-        row = self._connection.execute(f"SELECT COUNT(*) FROM {self._table}{where}", values).fetchone()
+        row = self._connection.execute(f"SELECT COUNT(*) FROM {self._table}{where}", values).fetchone()  # noqa: S608  own names
         number = int(row[0])
         # A count read inside a transaction may be rolled back, and nothing would then clear the cached value.
         if not self.in_transaction and len(self._counts) < _MAX_CACHED_COUNTS:
@@ -188,7 +188,7 @@ class Collection(Generic[R]):
         where, values = self._where_clause(filters)
         direction = "DESC" if order.descending != from_end else "ASC"
         query = (
-            f"SELECT id FROM {self._table}{where} "
+            f"SELECT id FROM {self._table}{where} "  # noqa: S608  own names
             f"ORDER BY {order.column} {direction}, seq {direction} LIMIT ? OFFSET ?"
         )
         rows = self._connection.execute(query, (*values, size, after if from_end else before)).fetchall()
@@ -199,7 +199,7 @@ class Collection(Generic[R]):
         """Return all records that match the filters (column = value), in order of creation."""
         where, values = self._where_clause(filters)
         rows = self._connection.execute(
-            f"SELECT record FROM {self._table}{where} ORDER BY seq",
+            f"SELECT record FROM {self._table}{where} ORDER BY seq",  # noqa: S608  own names
             values,
         ).fetchall()
         return (self._decoder.decode(row[0]) for row in rows)
@@ -221,5 +221,5 @@ class Collection(Generic[R]):
         if not filters:
             return "", ()
         known = {"id", "region", "seq", *self._columns}
-        assert known >= filters.keys(), filters
+        assert known >= filters.keys(), filters  # noqa: S101  a programming error: filters never come from requests
         return " WHERE " + " AND ".join(f"{name} = ?" for name in filters), tuple(filters.values())

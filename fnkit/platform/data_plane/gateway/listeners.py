@@ -86,7 +86,7 @@ class TlsListener:
                 self._loop.remove_reader(self._socket)
                 self._loop.call_later(_ACCEPT_RETRY_DELAY, self._resume_accepting)
                 return
-            peer.setblocking(False)
+            peer.setblocking(False)  # noqa: FBT003  (its only argument)
             self._awaiting_hello[peer] = self._loop.call_later(self._handshake_timeout, self._timeout, peer)
             self._loop.add_reader(peer, self._on_first_byte, peer)
 
@@ -175,7 +175,7 @@ def _bind_tls_socket(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
         listener.listen(_TLS_BACKLOG)
-        listener.setblocking(False)
+        listener.setblocking(False)  # noqa: FBT003  (its only argument)
     except OSError:
         listener.close()
         raise
@@ -216,7 +216,7 @@ async def open_listeners(
 async def _open_unix_listener(protocol_factory: Callable[[], asyncio.Protocol], path: Path) -> asyncio.Server:
     """Listen on a Unix socket of mode 0600."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+        os.unlink(path)  # noqa: PTH108  (one call on a local folder, before anything is served)
     umask = os.umask(0o177)  # set before bind(): with a later chmod the socket would be open to others for a moment
     try:
         return await asyncio.get_running_loop().create_unix_server(protocol_factory, str(path), backlog=_BACKLOG)

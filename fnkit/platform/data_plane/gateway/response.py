@@ -42,7 +42,7 @@ _date_cache: tuple[int, bytes] = (0, b"")
 
 
 def _date_headers() -> bytes:
-    global _date_cache
+    global _date_cache  # noqa: PLW0603  (one date line per second for the whole process)
     second = int(time.time())
     if _date_cache[0] != second:
         _date_cache = (second, f"date: {formatdate(second, usegmt=True)}\r\nserver: envoy\r\n".encode())

@@ -67,7 +67,7 @@ class CertificateIssuer:
         pem = ca_file.read_bytes()
         key = load_pem_private_key(pem, None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("the CA key is not an elliptic-curve key")
+            raise ValueError("the CA key is not an elliptic-curve key")  # noqa: TRY004  (a file's content)
         self._ca_key = key
         self._ca_certificate = x509.load_pem_x509_certificate(pem)
         self._leaf_key = ec.generate_private_key(ec.SECP256R1())

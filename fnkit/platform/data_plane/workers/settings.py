@@ -28,7 +28,7 @@ __all__ = ["StartupConfig"]
 _MAX_PROCESSES: Final = 512
 _MIB: Final = 1024 * 1024
 _FIRST_OWN_UID: Final = 0x1000_0000  # above the ranges of people, services and containers
-_DISK_PATHS: Final = ("/tmp", "/dev/shm")
+_DISK_PATHS: Final = ("/tmp", "/dev/shm")  # noqa: S108  (paths inside an instance's own root)
 _INSTANCE_VARIABLES: Final = ("HOME", "TMPDIR")
 """Variables that differ between the instances of a deployment if they have no root of their own."""
 

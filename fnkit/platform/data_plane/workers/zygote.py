@@ -1,7 +1,8 @@
 """Client of a zygote: asks for forks over a socket that carries numbers and descriptors.
 
-The messages are those of ``fnkit/worker/python/fork_server.py``. Settings never pass through this socket: an instance gets
-them over a socket of its own. A zygote is one process per interpreter, which forks a worker in about a millisecond.
+The messages are those of ``fnkit/worker/python/fork_server.py``. Settings never pass through this socket: an
+instance gets them over a socket of its own. A zygote is one process per interpreter, which forks a worker in about
+a millisecond.
 """
 
 from __future__ import annotations

@@ -103,10 +103,10 @@ class BrokerConfig:
             first = invalid.problems[0]
             self._error = f"{first.file}:{first.line}: {first.message} {_FILE_IGNORED}"
             for problem in invalid.problems:
-                _logger.error("%s:%s: %s [%s]", problem.file, problem.line, problem.message, problem.code)
+                _logger.error("%s:%s: %s [%s]", problem.file, problem.line, problem.message, problem.code)  # noqa: TRY400  a traceback adds nothing
         except PlatformError as error:
             self._error = f"{error.message} {_FILE_IGNORED}"
-            _logger.error("%s [%s]", error.message, error.code)
+            _logger.error("%s [%s]", error.message, error.code)  # noqa: TRY400  a traceback adds nothing
         else:
             if status.st_mode & _NON_OWNER_PERMISSIONS:
                 _logger.warning(

@@ -63,7 +63,7 @@ class Reconciler:
             except Exception:
                 _logger.exception("Looking up outcomes of messages of trigger %s failed.", self._source_id)
             pause = _PENDING_INTERVAL if self._unheld_since else _IDLE_INTERVAL
-            pause *= random.uniform(0.75, 1.25)
+            pause *= random.uniform(0.75, 1.25)  # noqa: S311  jitter, so that many triggers do not poll at once
 
     async def reconcile(self) -> None:
         """Reconcile once.

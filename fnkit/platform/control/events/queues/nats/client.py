@@ -46,7 +46,7 @@ class _NatsClient(Client):
     async def _process_info(
         self,
         info: dict[str, Any],
-        initial_connection: bool = False,
+        initial_connection: bool = False,  # noqa: FBT001, FBT002  the signature of nats-py
     ) -> None:
         self.verifies_certificates = bool(info.get("tls_verify"))
         self.requires_credentials = bool(info.get("auth_required") or info.get("nonce"))
@@ -110,7 +110,8 @@ async def open_client(broker: NatsBroker, on_error: Callable[[Exception], None])
     except _PlaintextRefused:
         await _close_failed_client(client)
         raise BrokerError(
-            f"the NATS broker {broker_address(broker)} does not offer TLS, which brokers.toml requires; nothing was sent"
+            f"the NATS broker {broker_address(broker)} does not offer TLS, which brokers.toml requires; "
+            "nothing was sent"
         ) from None
     except (OSError, Error, TimeoutError, ValueError) as error:
         await _close_failed_client(client)

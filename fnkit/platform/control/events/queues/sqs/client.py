@@ -285,7 +285,7 @@ def _create_signer(config: SqsClientConfig) -> tuple[Callable[[str, bytes], dict
     from botocore.httpsession import get_cert_path
 
     ssl_context = ssl.create_default_context()
-    ssl_context.load_verify_locations(get_cert_path(True))
+    ssl_context.load_verify_locations(get_cert_path(True))  # noqa: FBT003  its only parameter
     return sign, ssl_context
 
 

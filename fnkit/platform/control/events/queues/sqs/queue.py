@@ -84,7 +84,7 @@ class RequestBatcher:
             response = await self._send(
                 [{"Id": entry_id, **entry} for entry_id, (entry, _) in zip(ids, batch, strict=True)]
             )
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001  passed on to the callers of ``submit``
             errors = dict.fromkeys(ids, failure)
         else:
             errors = dict.fromkeys(ids, SqsUnavailable("the response of SQS omits an entry of the batch"))

@@ -139,7 +139,10 @@ class SqsMessageSource:
         attributes = self._queue.attributes
         order = ", ordered by message group" if attributes.is_fifo else ""
         if not self._queue.can_read_attributes:
-            retries = f"no permission to read its attributes, assuming no redrive policy: dead after {MAX_ATTEMPTS} attempts"
+            retries = (
+                "no permission to read its attributes, assuming no redrive policy: "
+                f"dead after {MAX_ATTEMPTS} attempts"
+            )
         elif attributes.max_receive_count:
             retries = f"its redrive policy applies after {attributes.max_receive_count} failed attempts"
         else:
