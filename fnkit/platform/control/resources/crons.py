@@ -99,7 +99,7 @@ class Crons:
                 args=current.args if args is None else args,
                 name=current.name if name is None else name,
                 function_id=function_id,
-                since=current.schedule_changed_at
+                schedule_changed_at=current.schedule_changed_at
                 if schedule in (None, current.schedule)
                 else self._context.clock.now_ns(),
             )
