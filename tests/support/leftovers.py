@@ -12,7 +12,7 @@ from tests.support.data_plane import DataPlaneProcess
 
 __all__ = ["BLANKS", "Traces", "marked_processes", "traces_of"]
 
-BLANKS: Final[int] = next(int(str(field.default)) for field in fields(EngineSettings) if field.name == "blanks")
+BLANKS: Final[int] = next(int(str(field.default)) for field in fields(EngineSettings) if field.name == "prewarmed")
 """Prepared instances that an engine has in hand when it has nothing to do."""
 
 

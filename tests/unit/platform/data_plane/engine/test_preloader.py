@@ -61,7 +61,7 @@ class Maker:
 def route_to(code: Path) -> Route:
     (code / "package" / "heavy").mkdir(parents=True)
     values = dict.fromkeys(Route.__struct_fields__, "") | {
-        "function_id": "f", "generation": 1, "hosts": (), "language": "Python", "code": str(code), "memory": 256,
+        "function_id": "f", "generation": 1, "hosts": (), "language": "Python", "code_dir": str(code), "memory": 256,
         "cpu": 140, "timeout": 1.0, "min_scale": 0, "max_scale": 1, "sandbox": "v2", "environment": {}, "uid": 0,
         "secret_names": (), "preload": True,
     }  # fmt: skip
