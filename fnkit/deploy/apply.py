@@ -362,7 +362,7 @@ def _apply_in_parallel(
     except BaseException:
         # KeyboardInterrupt included. Without this, shutdown() would wait for whole builds; with it, each thread
         # raises at its next pause or request.
-        context.limiter.interrupted.set()
+        context.limiter.interrupt()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

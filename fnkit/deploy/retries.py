@@ -49,14 +49,10 @@ class DeployInterrupted(DeployError):
 
 
 class AdaptiveLimiter:
-    """An adaptive limit on concurrent requests. Thread-safe; shared by all threads of a deploy.
-
-    Attributes:
-        interrupted: Set to end every pause and all further requests.
-    """
+    """An adaptive limit on concurrent requests. Thread-safe; shared by all threads of a deploy."""
 
     def __init__(self, max_limit: int = 8) -> None:
-        self.interrupted = threading.Event()
+        self._interrupted = threading.Event()
         self._max_limit = max_limit
         self._limit = max_limit
         self._in_flight = 0
@@ -68,23 +64,11 @@ class AdaptiveLimiter:
         """The current limit of concurrent requests."""
         return self._limit
 
-    def raise_if_interrupted(self) -> None:
-        """Raise an exception if the deploy was interrupted.
-
-        Raises:
-            DeployInterrupted: ``interrupted`` is set.
-        """
-        if self.interrupted.is_set():
-            raise DeployInterrupted("The deploy was interrupted.", hint="Run `fnkit deploy` again to complete it.")
-
-    def pause(self, seconds: float) -> None:
-        """Sleep for a number of seconds.
-
-        Raises:
-            DeployInterrupted: ``interrupted`` is set; raised immediately.
-        """
-        self.interrupted.wait(seconds)
-        self.raise_if_interrupted()
+    def interrupt(self) -> None:
+        """Stop the deploy: end every pause and every wait for the limit, and prevent all further requests."""
+        self._interrupted.set()
+        with self._changed:
+            self._changed.notify_all()
 
     def call(self, request: Callable[[], T], *, idempotent: bool) -> T:
         """Send a request within the limit and retry it after 429 and 409 ``transient_state``.
@@ -100,7 +84,6 @@ class AdaptiveLimiter:
         """
         pause = _INITIAL_DELAY_SECONDS
         for attempt in range(1, _MAX_ATTEMPTS + 1):
-            self.raise_if_interrupted()
             try:
                 with self._slot():
                     response = request()
@@ -112,7 +95,7 @@ class AdaptiveLimiter:
             else:
                 self._grow()
                 return response
-            self.pause(pause)
+            self._pause(pause)
             pause = min(pause * 1.7, _MAX_DELAY_SECONDS)
         raise AssertionError("unreachable")
 
@@ -133,13 +116,22 @@ class AdaptiveLimiter:
                 return response
             if time.monotonic() >= deadline:
                 return None
-            self.pause(pause)
+            self._pause(pause)
             pause = min(pause * 1.5, max_interval)
+
+    def _pause(self, seconds: float) -> None:
+        self._interrupted.wait(seconds)
+        self._raise_if_interrupted()
+
+    def _raise_if_interrupted(self) -> None:
+        if self._interrupted.is_set():
+            raise DeployInterrupted("The deploy was interrupted.", hint="Run `fnkit deploy` again to complete it.")
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
         with self._changed:
-            self._changed.wait_for(lambda: self._in_flight < self._limit)
+            self._changed.wait_for(lambda: self._in_flight < self._limit or self._interrupted.is_set())
+            self._raise_if_interrupted()
             self._in_flight += 1
         try:
             yield

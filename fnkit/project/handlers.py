@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+import symtable
 import tomllib
 import warnings
+from collections.abc import Iterator
+from importlib.util import decode_source
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -133,27 +136,38 @@ def _check_file(
 
 
 def _binds_name(file: Path, name: str) -> bool:
-    """Return whether a Python file binds a name.
+    """Return whether a Python file binds a name in the module's scope, a branch or loop included.
 
-    Names bound at any depth count, so that a name bound inside a branch or loop is found. A file that cannot be
-    parsed counts as binding every name; the scan reports it.
+    A file that imports all names of another module, or that cannot be parsed, counts as binding every name. The
+    scan reports the latter.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(file.read_bytes())
+            source = decode_source(file.read_bytes())
+            tree = ast.parse(source)
+            module = symtable.symtable(source, file.name, "exec")
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return True
-    for node in ast.walk(tree):
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                bound = {node.name}
-            case ast.Import() | ast.ImportFrom():
-                bound = {alias.asname or alias.name for alias in node.names}
-            case ast.Name(id=identifier, ctx=ast.Store()):
-                bound = {identifier}
-            case _:
-                continue
-        if name in bound or "*" in bound:
-            return True
-    return False
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    if any(alias.name == "*" for statement in imports for alias in statement.names):
+        return True
+    symbols = {symbol.get_name(): symbol for symbol in module.get_symbols()}
+    if name in symbols and (symbols[name].is_assigned() or symbols[name].is_imported()):
+        return True
+    return any(
+        name in inner.get_identifiers() and _assigns_global(inner.lookup(name)) for inner in _inner_scopes(module)
+    )
+
+
+def _assigns_global(symbol: symtable.Symbol) -> bool:
+    return symbol.is_declared_global() and symbol.is_assigned()
+
+
+def _inner_scopes(scope: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    """Yield the scopes of all functions and classes inside a scope."""
+    pending = list(scope.get_children())
+    while pending:
+        inner = pending.pop()
+        yield inner
+        pending.extend(inner.get_children())

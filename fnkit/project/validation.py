@@ -440,9 +440,9 @@ def validate_memory(memory: int | None, subject: str, source: SourceLocation, pr
     """Return the memory in MB."""
     if memory is None or memory in CPU_BY_MEMORY:
         return DEFAULT_MEMORY if memory is None else memory
-    larger = next((tier for tier in CPU_BY_MEMORY if tier > memory), max(CPU_BY_MEMORY))
-    tiers = ", ".join(map(str, CPU_BY_MEMORY))
-    hint = f"The tiers are {tiers}; the next one is {larger}."
+    larger = next((tier for tier in CPU_BY_MEMORY if tier > memory), None)
+    closest = f"the largest is {max(CPU_BY_MEMORY)}" if larger is None else f"the next one is {larger}"
+    hint = f"The tiers are {', '.join(map(str, CPU_BY_MEMORY))}; {closest}."
     problems.add(
         "bad-memory", f"{subject}: {memory} MB of memory is not one of the platform's tiers.", hint, source
     )

@@ -71,9 +71,36 @@ def test_an_interrupt_ends_every_wait_at_once() -> None:
 
         thread = threading.Thread(target=ask)
         thread.start()
-        pace.interrupted.set()
+        pace.interrupt()
         thread.join(60)
     assert [type(one) for one in outcome] == [DeployInterrupted]
+
+
+def test_an_interrupt_ends_the_wait_for_another_request() -> None:
+    pace = AdaptiveLimiter(1)
+    started, release = threading.Event(), threading.Event()
+    outcome: list[BaseException] = []
+
+    def occupy() -> None:
+        started.set()
+        release.wait(60)
+
+    def ask() -> None:
+        try:
+            pace.call(lambda: None, idempotent=True)
+        except DeployInterrupted as stopped:
+            outcome.append(stopped)
+
+    occupying = threading.Thread(target=lambda: pace.call(occupy, idempotent=True))
+    occupying.start()
+    assert started.wait(60)
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    pace.interrupt()
+    waiting.join(60)
+    assert [type(one) for one in outcome] == [DeployInterrupted]
+    release.set()
+    occupying.join(60)
 
 
 def test_no_more_than_the_limit_is_under_way_at_once() -> None:

@@ -181,6 +181,52 @@ def test_a_wrong_value_in_settings_is_told_once_with_its_line(
     assert places(problems_of(tmp_path, everything, stage="prod" if "prod" in settings else "")) == [place]
 
 
+PYTHON_FUNCTION = "[[function]]\nname = 'x'\nruntime = 'python313'\nhandler = 'a.run'"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def run(event, context): ...",
+        "class run: ...",
+        "run = print",
+        "from b import run",
+        "import b as run",
+        "from b import *",
+        "if True:\n    def run(event, context): ...",
+        "for run in [print]: ...",
+        "try:\n    from b import run\nexcept ImportError:\n    run = None",
+        "def prepare():\n    global run\n    run = print\nprepare()",
+        "syntax error",
+    ],
+)
+def test_a_handler_in_settings_is_a_name_of_its_module(tmp_path: Path, source: str) -> None:
+    assert problems_of(tmp_path, {"fnkit.toml": SETTINGS + PYTHON_FUNCTION, "a.py": source}) == ()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def other():\n    run = 1",
+        "def other():\n    def run(event, context): ...",
+        "def other():\n    from b import run",
+        "class Other:\n    def run(self): ...",
+        "[run for run in [print]]",
+        "print(run)",
+    ],
+)
+def test_a_name_of_an_inner_scope_is_no_handler(tmp_path: Path, source: str) -> None:
+    problems = problems_of(tmp_path, {"fnkit.toml": SETTINGS + PYTHON_FUNCTION, "a.py": source})
+    assert places(problems) == ["handler-missing fnkit.toml:2"]
+
+
+def test_the_hint_names_the_next_tier_of_memory_or_the_largest(tmp_path: Path) -> None:
+    for memory, end in ((300, "the next one is 512."), (8192, "the largest is 4096.")):
+        (problem,) = problems_of(tmp_path, {"a.py": app(f"memory={memory}")})
+        assert problem.hint is not None
+        assert problem.hint.endswith(end)
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     files = {
         "fnkit.toml": SETTINGS + "region = 'x'\n",
