@@ -178,7 +178,7 @@ class SchedulerUnderTest:
         self.history = DeliveryHistory(self.context, self.log, self.ticks)
         self.history.dispatch = self.hand_over.dispatch
         with self.store.transaction():
-            self.log.reconcile()
+            self.log.mark_interrupted()
 
     async def start(self) -> None:
         """Plan, and fire what a short down time left behind."""

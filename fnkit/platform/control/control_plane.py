@@ -138,7 +138,7 @@ class ControlPlane:
                     store.functions.update(redeployed)
         await self._resume_pending()
         with store.transaction():
-            self.delivery_log.reconcile()
+            self.delivery_log.mark_interrupted()
 
     async def _purge_deleting(self) -> None:
         store, deleting = self.context.store, Status.DELETING.value

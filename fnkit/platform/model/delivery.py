@@ -25,8 +25,8 @@ class DeliveryStatus:
         SUCCEEDED: The function answered with a status below 300.
         FAILED: All attempts failed.
         DEAD: All attempts failed and the broker no longer has the message; the delivery log holds the only copy.
-        UNKNOWN: The broker no longer delivers the message and its outcome was not recorded, for example because
-            control was killed. If the message arrives again, the delivery returns to ``PENDING``.
+        UNKNOWN: Control stopped before the outcome of the message was recorded. If the broker delivers the message
+            again, the delivery returns to ``PENDING``.
     """
 
     PENDING: Final = "pending"

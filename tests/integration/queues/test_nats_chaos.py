@@ -19,5 +19,7 @@ def test_nothing_is_lost_and_nothing_comes_twice_without_a_reason(tmp_path: Path
     assert outcome.lost == set(), outcome
     assert outcome.unexplained == [], outcome
     assert outcome.left == (0, 0), outcome
-    assert set(outcome.log) == {"succeeded"}, outcome
+    # Acknowledged in the last moment before control was killed, and not recorded any more.
+    assert set(outcome.log) <= {"succeeded", "unknown"}, outcome
+    assert outcome.log["succeeded"] > 0, outcome
     assert outcome.duplicates <= 20 * len(outcome.kills), outcome

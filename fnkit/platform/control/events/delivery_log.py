@@ -38,9 +38,7 @@ _PRUNE_SLACK: Final = (
     64  # rows above the limit at which the oldest are deleted; avoids a DELETE in every transaction
 )
 _INTERRUPTED: Final = "the platform stopped before the function responded; the function may have run"
-_AWAITING_REDELIVERY: Final = (
-    "the platform stopped before the function responded; waiting for the broker to redeliver"
-)
+_OUTCOME_UNKNOWN: Final = "the platform stopped before the outcome was recorded; the function may have run"
 _logger = logging.getLogger(__name__)
 
 
@@ -154,23 +152,23 @@ class DeliveryLog:
         self._store.deliveries.put(source_id, delivery, body)
         self._prune_source(source_id, 1)
 
-    def reconcile(self) -> None:
-        """Resolve deliveries that an earlier process left pending. Call this at startup, in a transaction.
+    def mark_interrupted(self) -> None:
+        """Finish the deliveries that an earlier process left pending. Call this at startup, in a transaction.
 
-        A message stays pending, since its broker redelivers it or reports its outcome. Everything else is marked as
-        failed: the function may or may not have run, and calling it again could run it twice.
+        The outcome of a message is unknown. If its broker still has it, it is delivered again and continues its
+        delivery. Nobody sends a cron run or a replay again, since that could run the function twice: it has failed.
         """
         for delivery in self._store.deliveries.pending():
             if delivery.cause == "message":
-                resolved = delivery.finished(DeliveryStatus.PENDING, _AWAITING_REDELIVERY)
+                interrupted = delivery.finished(DeliveryStatus.UNKNOWN, _OUTCOME_UNKNOWN)
             else:
-                resolved = delivery.finished(DeliveryStatus.FAILED, _INTERRUPTED)
-            self._store.deliveries.update(resolved)
+                interrupted = delivery.finished(DeliveryStatus.FAILED, _INTERRUPTED)
+            self._store.deliveries.update(interrupted)
 
     def close(self) -> None:
         """Write the buffer, if the disk allows, and cancel the timers.
 
-        Deliveries that are still pending are reconciled at the next start.
+        Deliveries that are still pending are finished at the next start (``mark_interrupted``).
         """
         with contextlib.suppress(sqlite3.OperationalError):
             self.flush()
@@ -217,11 +215,6 @@ class DeliveryLog:
         """Return a delivery with its body, or ``None``. A truncated body is shorter than ``body_size``."""
         self.flush()
         return self._store.deliveries.get(source_id, delivery_id)
-
-    def pending_messages(self, source_id: str) -> list[tuple[str, str]]:
-        """Return the id and message id of each pending delivery of a message."""
-        self.flush()
-        return self._store.deliveries.pending_messages(source_id)
 
     def find_by_message(self, source_id: str, message_id: str) -> Delivery | None:
         """Return the newest delivery of a broker's message, or ``None``.

@@ -167,15 +167,6 @@ class DeliveryTable:
         rows = self._connection.execute("SELECT record FROM deliveries WHERE status = 'pending' ORDER BY seq")
         return [self._decoder.decode(record) for (record,) in rows.fetchall()]
 
-    def pending_messages(self, source_id: str) -> list[tuple[str, str]]:
-        """Return the id and message id of each pending delivery of a message."""
-        rows = self._connection.execute(
-            "SELECT id, message_id FROM deliveries "
-            "WHERE source_id = ? AND status = 'pending' AND message_id IS NOT NULL",
-            (source_id,),
-        )
-        return [(str(name), str(message)) for name, message in rows.fetchall()]
-
     def update(self, delivery: Delivery) -> None:
         """Replace a delivery's record. Its body is unchanged."""
         self._connection.execute(

@@ -28,7 +28,6 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.events.gateway_client import DeliveryOutcome, GatewayClient, Unreachable
 from fnkit.platform.control.events.queues.interface import BrokerError, Message, MessageSource, Prefetch
-from fnkit.platform.control.events.queues.reconciliation import Reconciler
 from fnkit.platform.control.events.queues.retries import RetryDecision, RetryQueue, decide
 from fnkit.platform.control.events.queues.target import MAX_IN_FLIGHT, DeliveryTarget
 from fnkit.platform.control.timestamps import format_microseconds
@@ -187,7 +186,6 @@ class QueueConsumer:
         self._ack_tasks: set[asyncio.Task[None]] = set()
         self._ids = IdGenerator()
         self._retry_queue: RetryQueue[_InFlight] = RetryQueue(context.clock)
-        self._reconciler = Reconciler(log, record.id, source, self._is_in_flight)
         self._target_changed = asyncio.Event()
         self._connected = False
         self._gateway_unavailable = False
@@ -199,7 +197,7 @@ class QueueConsumer:
     def start(self) -> None:
         """Start receiving messages. Nothing is delivered before ``refresh`` was called with a target."""
         self._lease_task = asyncio.ensure_future(self._extend_leases())
-        loops = (self._run_source(), self._run_due_retries(), self._reconciler.run())
+        loops = (self._run_source(), self._run_due_retries())
         coroutines = (*loops, *(self._worker(one) for one in range(MAX_IN_FLIGHT)))
         self._tasks = [self._lease_task, *map(asyncio.ensure_future, coroutines)]
 
@@ -270,9 +268,6 @@ class QueueConsumer:
                     + self._prefetch.buffered
                 ):
                     await self._source.extend(messages)
-
-    def _is_in_flight(self, message_id: str) -> bool:
-        return message_id in self._in_flight or self._prefetch.contains(message_id)
 
     async def _run_due_retries(self) -> None:
         while True:
@@ -347,7 +342,7 @@ class QueueConsumer:
         """Return the earlier delivery of a message that is delivered again; ``None`` to start from scratch."""
         delivery = self._log.find_by_message(self._record.id, message.id) if message.deliveries > 1 else None
         if delivery is not None and delivery.status == DeliveryStatus.UNKNOWN:
-            # The reconciler took the message for lost, but the broker still had it.
+            # Control stopped while the message was in flight, and the broker still has it.
             delivery = delivery.finished(DeliveryStatus.PENDING, "")
             self._log.record(self._record.id, delivery, message.body)
         # A redrive policy may have moved the message to a dead-letter queue, and someone may have moved it back.

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-__all__ = ["BrokerError", "BrokerOutcome", "Message", "MessageSource", "Prefetch"]
+__all__ = ["BrokerError", "Message", "MessageSource", "Prefetch"]
 
 
 class BrokerError(Exception):
@@ -22,19 +21,6 @@ class BrokerError(Exception):
 
     The message is shown to users and must not contain secrets.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerOutcome:
-    """What the broker tells about the outcome of a message.
-
-    Attributes:
-        status: Status of the delivery (``DeliveryStatus``).
-        reason: How that is known.
-    """
-
-    status: str
-    reason: str
 
 
 class Message(Protocol):
@@ -115,19 +101,6 @@ class MessageSource(Protocol):
     async def extend(self, messages: Sequence[Message]) -> None:
         """Extend the leases of messages in flight, so that the broker does not deliver them to another consumer."""
 
-    async def lookup_outcomes(self, unheld_since: Mapping[str, float]) -> Mapping[str, BrokerOutcome]:
-        """Look up the outcomes of pending deliveries whose messages this process does not hold.
-
-        Args:
-            unheld_since: The time of the event loop since which nobody holds the message, by message id.
-
-        Returns:
-            The known outcomes, by message id. Messages that the broker may still deliver are missing.
-
-        Raises:
-            BrokerError: The broker cannot be asked now.
-        """
-
     async def close(self) -> None:
         """Release the connection. No message is in flight any more."""
 
@@ -145,7 +118,6 @@ class Prefetch:
         self.limit = 0
         self._free_slots: deque[asyncio.Future[Message]] = deque()
         self._buffer: deque[Message] = deque()
-        self._delayed_ids: set[str] = set()
         self._demand_grew = asyncio.Event()
 
     @property
@@ -174,12 +146,7 @@ class Prefetch:
             message: The message.
             delay: Real seconds.
         """
-        self._delayed_ids.add(message.id)
-        asyncio.get_running_loop().call_later(delay, self._put_delayed, message)
-
-    def contains(self, message_id: str) -> bool:
-        """Whether a message is buffered or put later."""
-        return message_id in self._delayed_ids or any(one.id == message_id for one in self._buffer)
+        asyncio.get_running_loop().call_later(delay, self.put, message)
 
     def drain(self) -> list[Message]:
         """Remove and return the buffered messages."""
@@ -210,10 +177,6 @@ class Prefetch:
             self._demand_grew.clear()
             await self._demand_grew.wait()
         return self.demand
-
-    def _put_delayed(self, message: Message) -> None:
-        self._delayed_ids.discard(message.id)
-        self.put(message)
 
     def _on_slot_done(self, getter: asyncio.Future[Message]) -> None:
         if getter.cancelled() and getter in self._free_slots:

@@ -170,7 +170,6 @@ class CoreSubscription:
         self._group = group
         self._buffer = buffer
         self._matches_internal_subjects = subject.partition(".")[0] in ("*", ">")
-        self._paused_messages: list[bytes] | None = None
         self._subscription: Subscription | None = None
 
     async def start(self) -> None:
@@ -187,15 +186,8 @@ class CoreSubscription:
         except (Error, TimeoutError) as error:
             raise BrokerError(f"NATS: {error}") from None
 
-    def pause(self) -> None:
-        """Keep messages that arrive from now on for ``drain``."""
-        self._paused_messages = []
-
-    async def drain(self) -> list[bytes]:
+    async def drain(self) -> None:
         """Unsubscribe, after the messages under way have arrived.
-
-        Returns:
-            The messages that arrived since ``pause``.
 
         Raises:
             BrokerError: The connection broke.
@@ -208,26 +200,18 @@ class CoreSubscription:
             except (Error, TimeoutError) as error:
                 raise BrokerError(f"NATS: {error}") from None
             self._subscription = None
-        held_back, self._paused_messages = self._paused_messages or [], None
-        return held_back
 
     async def stop(self) -> None:
-        """Unsubscribe. Messages that arrived since ``pause`` are moved to the buffer."""
+        """Unsubscribe at once. Does nothing if the subscription was drained or the session is over."""
         from nats.errors import Error
 
         if self._subscription is not None and not self._client.is_closed:
             with contextlib.suppress(Error):
                 await self._subscription.unsubscribe()
-        for body in self._paused_messages or ():
-            self._buffer.put(body)
-        self._paused_messages = None
 
     async def _on_message(self, message: Msg) -> None:
         if self._matches_internal_subjects and (
             message.subject.startswith(_INTERNAL_PREFIXES) or message.reply.startswith(_ACK_SUBJECT_PREFIX)
         ):
             return
-        if self._paused_messages is None:
-            self._buffer.put(message.data)
-        else:
-            self._paused_messages.append(message.data)
+        self._buffer.put(message.data)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -27,15 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACK_WAIT_SECONDS",
-    "ConsumerProgress",
     "PullConsumer",
     "Stream",
     "ensure_consumer",
     "find_stream",
     "get_ack_floor",
-    "get_bodies_after",
-    "get_last_sequence",
-    "get_progress",
     "remove_consumer",
 ]
 
@@ -56,7 +51,6 @@ _NANOSECONDS_PER_SECOND: Final = 10**9
 _JETSTREAM_NOT_ENABLED: Final = frozenset({10039, 10076})  # not enabled for the account, not enabled
 _STREAM_NOT_FOUND: Final = 10059
 _CONSUMER_NOT_FOUND: Final = 10014
-_MESSAGE_NOT_FOUND: Final = 10037
 _MAX_STREAMS: Final = 256
 
 
@@ -199,15 +193,9 @@ class _StreamConfig(msgspec.Struct, frozen=True):
     retention: str = "limits"
 
 
-class _StreamState(msgspec.Struct, frozen=True):
-    first_seq: int = 0
-    last_seq: int = 0
-
-
 class _StreamInfo(msgspec.Struct, frozen=True):
     config: _StreamConfig = _StreamConfig()
     created: str = "1970-01-01T00:00:00Z"
-    state: _StreamState = _StreamState()
     error: _ApiError | None = None
 
 
@@ -234,33 +222,7 @@ class Stream(msgspec.Struct, frozen=True):
     created: str
 
 
-class ConsumerProgress(msgspec.Struct, frozen=True):
-    """How far a consumer has processed its stream.
-
-    Attributes:
-        ack_floor: Sequence up to which everything was acknowledged, or ``None`` if the consumer does not exist.
-        first_sequence: First sequence that the stream still stores.
-        stream_created_us: When the stream was created, in Unix microseconds.
-        keeps_acknowledged: Whether the stream stores messages after they were acknowledged.
-    """
-
-    ack_floor: int | None
-    first_sequence: int
-    stream_created_us: int
-    keeps_acknowledged: bool
-
-
-class _StoredMessage(msgspec.Struct, frozen=True):
-    seq: int = 0
-    data: bytes = b""  # base64 in JSON
-
-
-class _StoredMessageResponse(msgspec.Struct, frozen=True):
-    message: _StoredMessage = _StoredMessage()
-    error: _ApiError | None = None
-
-
-T = TypeVar("T", _StreamNames, _StreamInfo, _ConsumerInfo, _StoredMessageResponse)
+T = TypeVar("T", _StreamNames, _StreamInfo, _ConsumerInfo)
 
 
 async def find_stream(client: Client, subject: str) -> Stream | None:
@@ -344,64 +306,6 @@ async def get_ack_floor(client: Client, stream: str, name: str) -> int | None:
         return None
     _raise_for_error(info.error)
     return info.ack_floor.stream_seq
-
-
-async def get_progress(client: Client, stream: str, name: str) -> ConsumerProgress | None:
-    """Return how far a consumer has processed its stream, or ``None`` if the stream does not exist.
-
-    Raises:
-        BrokerError: The broker rejects the request or does not respond.
-    """
-    info = await _request(client, f"STREAM.INFO.{stream}", {}, _StreamInfo)
-    if info is None:
-        raise BrokerError("JetStream does not respond")
-    if info.error is not None and info.error.err_code == _STREAM_NOT_FOUND:
-        return None
-    _raise_for_error(info.error)
-    return ConsumerProgress(
-        ack_floor=await get_ack_floor(client, stream, name),
-        first_sequence=info.state.first_seq,
-        stream_created_us=int(datetime.fromisoformat(info.created).timestamp() * 10**6),
-        keeps_acknowledged=info.config.retention == "limits",
-    )
-
-
-async def get_last_sequence(client: Client, stream: str) -> int:
-    """Return the sequence of the last message that a stream stored; 0 if it never stored one.
-
-    Raises:
-        BrokerError: The broker rejects the request, or the stream does not exist.
-    """
-    info = await _request(client, f"STREAM.INFO.{stream}", {}, _StreamInfo)
-    if info is None:
-        raise BrokerError("JetStream does not respond")
-    _raise_for_error(info.error)
-    return info.state.last_seq
-
-
-async def get_bodies_after(client: Client, stream: str, subject: str, after: int, limit: int) -> list[bytes]:
-    """Return the bodies of messages on a subject that a stream stored after a sequence.
-
-    Args:
-        client: The session.
-        stream: Name of the stream.
-        subject: The subject.
-        after: The sequence.
-        limit: Largest number of messages to return.
-
-    Raises:
-        BrokerError: The broker rejects the request.
-    """
-    bodies: list[bytes] = []
-    while len(bodies) < limit:
-        wanted = {"seq": after + 1, "next_by_subj": subject}
-        stored = await _request(client, f"STREAM.MSG.GET.{stream}", wanted, _StoredMessageResponse)
-        if stored is None or (stored.error is not None and stored.error.err_code == _MESSAGE_NOT_FOUND):
-            break
-        _raise_for_error(stored.error)
-        bodies.append(stored.message.data)
-        after = stored.message.seq
-    return bodies
 
 
 async def remove_consumer(client: Client, stream: str, name: str) -> None:

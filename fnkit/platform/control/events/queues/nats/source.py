@@ -5,10 +5,8 @@ delivered at least once. Otherwise they come from a queue subscription and are d
 status reports. Streams are looked up at the start, when the broker reports that one was created or changed, and
 every 30 s.
 
-When a stream begins to cover a subject, the source switches to it without losing or repeating messages. First the
-last sequence of the stream is read; the subscription keeps messages that arrive from then on. Then the consumer is
-created after that sequence, and the subscription ends. A kept message that the stream does not contain after that
-sequence was stored before it, or while the stream had no consumer to retain it for, and is delivered from memory.
+When a stream begins to cover a subject, the source restarts: the consumer is created, then the subscription ends.
+Messages that the stream stored while the subscription still existed are delivered twice.
 """
 
 from __future__ import annotations
@@ -16,22 +14,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.events.queues.interface import BrokerError, BrokerOutcome, Message, Prefetch
+from fnkit.platform.control.events.queues.interface import BrokerError, Message, Prefetch
 from fnkit.platform.control.events.queues.nats.connection import NatsConnection, NatsConnections, is_nats_installed
 from fnkit.platform.control.events.queues.nats.core import BoundedBuffer, CoreSubscription, StreamMessage
-from fnkit.platform.control.events.queues.nats.durable_consumers import (
-    NOT_STORED,
-    ConsumerRecord,
-    ConsumerRegistry,
-    is_stream_message_id,
-    lookup_stream_outcomes,
-)
+from fnkit.platform.control.events.queues.nats.durable_consumers import ConsumerRecord, ConsumerRegistry
 from fnkit.platform.control.events.queues.nats.jetstream import (
     ACK_WAIT_SECONDS,
     PullConsumer,
@@ -39,8 +30,6 @@ from fnkit.platform.control.events.queues.nats.jetstream import (
     ensure_consumer,
     find_stream,
     get_ack_floor,
-    get_bodies_after,
-    get_last_sequence,
     remove_consumer,
 )
 from fnkit.platform.control.events.queues.retries import RETRY_DELAY_SECONDS
@@ -49,7 +38,7 @@ from fnkit.platform.model.records import NatsSource, TriggerRecord
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["NatsBackend", "NatsMessageSource", "consumer_name", "switch_to_stream"]
+__all__ = ["NatsBackend", "NatsMessageSource", "consumer_name"]
 
 _logger = logging.getLogger(__name__)
 
@@ -60,44 +49,6 @@ T = TypeVar("T")
 
 _CLEANUP_RETRY_INTERVAL: Final = 10.0
 _NOT_INSTALLED: Final = "NATS needs fnkit[queues]: pip install 'fnkit[queues]', then start the platform again"
-
-
-async def switch_to_stream(
-    client: Client, stream: Stream, subject: str, after: int, subscription: CoreSubscription, buffer: BoundedBuffer
-) -> None:
-    """End the subscription and deliver the kept messages that the consumer does not deliver.
-
-    Args:
-        client: The session.
-        stream: The stream, in which the consumer exists.
-        subject: The trigger's subject.
-        after: The sequence after which the consumer begins.
-        subscription: The subscription, which was paused before ``after`` was read.
-        buffer: Receives messages that are not in the stream.
-
-    Raises:
-        BrokerError: The connection broke.
-    """
-    kept = await subscription.drain()
-    # Messages carry no id that both deliveries share, so compare their bodies.
-    stored = Counter(await _read_stored_bodies(client, stream, subject, after, len(kept)))
-    for body in kept:
-        if stored[body]:
-            stored[body] -= 1
-        else:
-            buffer.put(body)
-
-
-async def _read_stored_bodies(client: Client, stream: Stream, subject: str, after: int, number: int) -> list[bytes]:
-    """Return the bodies that the stream stored after a sequence.
-
-    If they cannot be read, return none: duplicates are better than lost messages.
-    """
-    try:
-        return await get_bodies_after(client, stream.name, subject, after, number)
-    except BrokerError as error:
-        _logger.info("Messages of stream %s cannot be read: %s", stream.name, error)
-        return []
 
 
 def consumer_name(trigger_id: str) -> str:
@@ -130,7 +81,6 @@ class NatsMessageSource:
         self._source = source
         self._registry = registry
         self._buffer = BoundedBuffer(source.subject)
-        self._current_stream = ""  # the stream that is, or was last, consumed
 
     async def listen(self, prefetch: Prefetch, report: Callable[[str], None]) -> None:
         """Receive messages until cancelled; switch between streams and the queue subscription.
@@ -151,7 +101,6 @@ class NatsMessageSource:
                 if stream is None:
                     await self._subscribe_core(client, report)
                     continue
-                self._current_stream = stream.name
                 ack_floor = await self._ensure_consumer(client, stream)
                 pull = PullConsumer(
                     self._connection, client, stream.name, self._consumer_name, prefetch, ack_floor=ack_floor
@@ -169,21 +118,6 @@ class NatsMessageSource:
         for message in messages:
             if isinstance(message, StreamMessage):
                 await message.extend()
-
-    async def lookup_outcomes(self, unheld_since: Mapping[str, float]) -> Mapping[str, BrokerOutcome]:
-        """Look up outcomes of pending deliveries by the acknowledgements of the consumer.
-
-        Messages of streams are left out while the broker cannot be asked; messages that no stream stores are lost.
-        """
-        stream_ids = [message_id for message_id in unheld_since if is_stream_message_id(message_id)]
-        outcomes = dict.fromkeys(unheld_since.keys() - set(stream_ids), NOT_STORED)
-        if stream_ids:
-            with contextlib.suppress(BrokerError):
-                client = await self._connection.wait_for_client()
-                outcomes |= await lookup_stream_outcomes(
-                    client, self._consumer_name, stream_ids, self._current_stream
-                )
-        return outcomes
 
     async def close(self) -> None:
         """Release the connection."""
@@ -254,12 +188,9 @@ class NatsMessageSource:
             self._check_permissions()
             report(f"no stream covers {self._source.subject}: each message is delivered at most once")
             if (stream := await self._wait_for_stream(client)) is not None:
-                subscription.pause()
-                self._registry.get_or_create(self._trigger_id, self._source)
-                # The consumer is created after the floor that is recorded here.
-                self._registry.record(self._trigger_id, stream, await get_last_sequence(client, stream.name))
-                after = await self._ensure_consumer(client, stream)
-                await switch_to_stream(client, stream, self._source.subject, after, subscription, self._buffer)
+                # Created first: a stream with interest retention stores messages for existing consumers only.
+                await self._ensure_consumer(client, stream)
+                await subscription.drain()
         finally:
             await subscription.stop()
 

@@ -216,8 +216,6 @@ class Poller:
     async def _run_long_poll(self, count: int, wait_seconds: int) -> None:
         started = asyncio.get_running_loop().time()
         received = await self._receive(count, wait_seconds)
-        if received is not None and received < count and not self._ordering.has_in_progress:
-            self._queue.last_empty = self._last_response
         if received:
             self._has_more = True
         elif received is not None and self._last_response - started < min(wait_seconds, _EARLY_RESPONSE_SECONDS):
@@ -244,7 +242,7 @@ class Poller:
             await asyncio.sleep(self._backoff)
             self._backoff = min(_MAX_BACKOFF, self._backoff * 2)
             return None
-        self._last_response = self._queue.last_response = loop.time()
+        self._last_response = loop.time()
         self._unavailable_since, self._backoff = None, _MIN_BACKOFF
         for raw in messages:
             self._ordering.on_received(SqsMessage(self._queue, self._ordering, raw))

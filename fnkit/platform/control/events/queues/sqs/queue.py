@@ -172,15 +172,12 @@ class SqsQueue:
         attributes: The attributes of the queue; defaults if they cannot be read.
         can_read_attributes: Whether the keys may read the attributes.
         rejection: The error if the service rejected a deletion or a change of visibility.
-        last_response: Time of the event loop of the last response to a request for messages.
-        last_empty: Time of the event loop at which the queue last had no message to deliver.
     """
 
     def __init__(self, client: SqsClient, endpoint: SqsEndpoint) -> None:
         self.attributes = parse_attributes(endpoint.queue, None)
         self.can_read_attributes = False
         self.rejection: SqsRequestRejected | None = None
-        self.last_response = self.last_empty = 0.0
         self._client = client
         self._endpoint = endpoint
         self._url = endpoint.url

@@ -1,66 +1,28 @@
-"""SQS: the broker backend, the message source of its triggers, and the outcomes of messages that no process holds.
-
-SQS does not report what happened to a message. But a message that still exists is delivered again after its
-visibility timeout. So if the queue has nothing to deliver after that, the message is gone.
-"""
+"""SQS: the broker backend and the message source of its triggers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fnkit.platform.brokers.model import SqsBroker
-from fnkit.platform.control.events.queues.interface import BrokerOutcome, Message, Prefetch
+from fnkit.platform.control.events.queues.interface import Message, Prefetch
 from fnkit.platform.control.events.queues.retries import MAX_ATTEMPTS
 from fnkit.platform.control.events.queues.sqs.client import SqsClients, is_botocore_installed
 from fnkit.platform.control.events.queues.sqs.endpoint import SqsEndpoint, endpoint_at_broker, endpoint_of_source
 from fnkit.platform.control.events.queues.sqs.errors import SqsUnavailable
 from fnkit.platform.control.events.queues.sqs.poller import FifoOrdering, Poller, SqsMessage
-from fnkit.platform.control.events.queues.sqs.queue import QueueAttributes, SqsQueue
-from fnkit.platform.model.delivery import DeliveryStatus
+from fnkit.platform.control.events.queues.sqs.queue import SqsQueue
 from fnkit.platform.model.records import QueueSource, SqsSource, TriggerRecord
 
-__all__ = ["SqsBackend", "SqsMessageSource", "infer_outcomes"]
-
-_NEVER_EMPTY_TIMEOUT: Final = 600.0
-"""Seconds after which a message of a queue that is never empty counts as gone."""
-_GONE: Final = BrokerOutcome(
-    DeliveryStatus.UNKNOWN,
-    "the queue no longer delivers the message: it was deleted after success, or another client consumed or "
-    "purged it; no response was recorded",
-)
-_GONE_OR_REDRIVEN: Final = BrokerOutcome(
-    DeliveryStatus.UNKNOWN,
-    "the queue no longer delivers the message: it was deleted after success, or the redrive policy moved it; "
-    "no response was recorded",
-)
+__all__ = ["SqsBackend", "SqsMessageSource"]
 
 _REFRESH_INTERVAL: Final = 30.0
 _INITIAL_LEASE_INTERVAL: Final = 1.0  # until the visibility timeout of the queue is known
 
 _NOT_INSTALLED: Final = "SQS needs fnkit[queues]: pip install 'fnkit[queues]', then start the platform again"
-
-
-def infer_outcomes(
-    unheld_since: Mapping[str, float], attributes: QueueAttributes, *, last_empty: float, last_response: float
-) -> dict[str, BrokerOutcome]:
-    """Return the known outcomes. All times are those of the event loop.
-
-    Args:
-        unheld_since: When this process ceased to hold each message, by message id.
-        attributes: The attributes of the queue.
-        last_empty: When the queue last had nothing to deliver.
-        last_response: When the queue last responded.
-    """
-    outcome = _GONE_OR_REDRIVEN if attributes.max_receive_count else _GONE
-    return {
-        message: outcome
-        for message, released_at in unheld_since.items()
-        if last_empty >= released_at + attributes.lease_seconds
-        or last_response >= released_at + attributes.lease_seconds + _NEVER_EMPTY_TIMEOUT
-    }
 
 
 class SqsMessageSource:
@@ -111,17 +73,6 @@ class SqsMessageSource:
         buffered = [] if self._ordering is None else self._ordering.buffered
         held = [one for one in (*messages, *buffered) if isinstance(one, SqsMessage) and one.is_held]
         await self._queue.extend_visibility([one.receipt_handle for one in held])
-
-    async def lookup_outcomes(self, unheld_since: Mapping[str, float]) -> Mapping[str, BrokerOutcome]:
-        """Look up outcomes of pending deliveries, as far as the queue allows to infer them."""
-        buffered = set() if self._ordering is None else {message.id for message in self._ordering.buffered}
-        unheld = {message: released_at for message, released_at in unheld_since.items() if message not in buffered}
-        return infer_outcomes(
-            unheld,
-            self._queue.attributes,
-            last_empty=self._queue.last_empty,
-            last_response=self._queue.last_response,
-        )
 
     async def close(self) -> None:
         """Finish the deletions under way and release the client."""
