@@ -166,7 +166,7 @@ class DataPlaneProcess:
             "runtime": "python311",
             "language": "Python",
             "interpreter": self.interpreter,
-            "code": str(code),
+            "code_dir": str(code),
             "handler": "handler.handle",
             "memory": 256,
             "cpu": 140,

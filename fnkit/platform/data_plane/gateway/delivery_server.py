@@ -11,8 +11,8 @@ from functools import partial
 from typing import cast
 
 from fnkit.contract.invocation import MappedResponse
-from fnkit.platform.data_plane.gateway.deliveries import MAX_ERROR_EXCERPT_BYTES, DeliveryInvocation
 from fnkit.platform.data_plane.gateway.gateway import Gateway, RequestRejected
+from fnkit.platform.data_plane.gateway.invocation import MAX_ERROR_EXCERPT_BYTES, DeliveryInvocation
 from fnkit.platform.data_plane.gateway.request import MAX_REQUEST_BODY_BYTES
 from fnkit.platform.data_plane.gateway.response import json_message
 from fnkit.platform.model.delivery_protocol import (

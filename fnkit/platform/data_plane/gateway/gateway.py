@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -18,11 +18,10 @@ from fnkit.contract.limits import PAYLOAD_MAX_BYTES
 from fnkit.platform.data_plane.gateway.auth import Authorizer
 from fnkit.platform.data_plane.gateway.deliveries import (
     DELIVERY_CLIENT_HOST,
-    DeliveryInvocation,
     InvocationTemplates,
     build_http_request,
 )
-from fnkit.platform.data_plane.gateway.invocation import HttpInvocation
+from fnkit.platform.data_plane.gateway.invocation import DeliveryInvocation, HttpInvocation, ResponseWriter
 from fnkit.platform.data_plane.gateway.proxy import ConnectProxy, Tunnel
 from fnkit.platform.data_plane.gateway.request import ClientRequest, encode_invocation, new_request_id
 from fnkit.platform.data_plane.gateway.response import json_message, render_immediate_response
@@ -32,9 +31,6 @@ from fnkit.platform.data_plane.interface import Engine
 from fnkit.platform.model.delivery_protocol import DeliveryRequest, DeliveryResponse
 from fnkit.platform.model.metrics import METRICS_PATH, DataPlaneMetricsSnapshot, SpanCounts
 from fnkit.platform.model.routing import Route
-
-if TYPE_CHECKING:
-    from fnkit.platform.data_plane.gateway.http_connection import HttpConnection
 
 __all__ = [
     "Gateway",
@@ -173,7 +169,7 @@ class Gateway:
             scheme: ``http`` or ``https``.
 
         Raises:
-            Refused: The request gets a response of the gateway.
+            RequestRejected: The request gets a response of the gateway.
         """
         raw, _, query = request.target.partition(b"?")
         if not raw.startswith(b"/"):
@@ -202,7 +198,7 @@ class Gateway:
         return RoutedRequest(route, path, query.decode("latin-1"))
 
     def _route_by_path(self, request: ClientRequest, path: str, *, is_private: bool) -> tuple[Route, str]:
-        """Return the deployment that the path names, and the rest of the path. Raises ``Refused``."""
+        """Return the deployment that the path names, and the rest of the path. Raises ``RequestRejected``."""
         if is_private and path == _HEALTH_PATH:
             raise RequestRejected(self._health_response())
         if is_private and path == METRICS_PATH:
@@ -237,7 +233,7 @@ class Gateway:
         return b"/" + path
 
     def connect(self, request: ClientRequest, *, is_private: bool) -> Tunnel:
-        """Return the tunnel for a CONNECT request. Raises ``Refused``."""
+        """Return the tunnel for a CONNECT request. Raises ``RequestRejected``."""
         if is_private or self.connect_proxy is None:
             raise RequestRejected(json_message(405, "CONNECT is not supported"))
         if not self.has_snapshot:
@@ -252,27 +248,21 @@ class Gateway:
             return json_message(200, "healthy")
         return json_message(503, "stopping" if self.is_stopping else "starting")
 
-    def start_invocation(
-        self, request: ClientRequest, routed: RoutedRequest, connection: HttpConnection
+    def create_invocation(
+        self, request: ClientRequest, routed: RoutedRequest, writer: ResponseWriter, client_host: str, scheme: str
     ) -> HttpInvocation:
-        """Start the invocation for a complete request."""
-        route = routed.route
+        """Create the invocation for a complete request; the caller starts it.
+
+        Args:
+            request: The request.
+            routed: Its deployment, from ``route_request``.
+            writer: The connection that the response is written to.
+            client_host: Address of the client.
+            scheme: ``http`` or ``https``.
+        """
         request_id = request.resolve_request_id()
-        payload, trace = self._encode_request(
-            request, routed, request_id, connection.client_host, connection.scheme
-        )
-        invocation = HttpInvocation(
-            self.engine,
-            self.engine.counters.get_or_create(route),
-            connection,
-            payload,
-            is_head_request=request.method == "HEAD",
-            keep_alive=request.keep_alive,
-            trace=trace,
-        )
-        connection.invocation = invocation
-        invocation.start(route.function_id, request_id)
-        return invocation
+        payload, trace = self._encode_request(request, routed, request_id, client_host, scheme)
+        return HttpInvocation(self.engine, routed.route, request_id, payload, trace, request, writer)
 
     def create_delivery(
         self, delivery: DeliveryRequest, on_done: Callable[[DeliveryResponse], None]
@@ -284,7 +274,7 @@ class Gateway:
             on_done: Called once with the outcome, unless the invocation is cancelled.
 
         Raises:
-            Refused: No function has this host name, or the message is too large.
+            RequestRejected: No function has this host name, or the message is too large.
         """
         route, trace = self.router.find_by_host(delivery.host), None
         request_id = new_request_id()
@@ -296,15 +286,7 @@ class Gateway:
             payload, trace = self._encode_request(request, routed, request_id, DELIVERY_CLIENT_HOST, "http")
         else:
             payload = self._invocation_templates.encode(route, delivery, request_id)
-        return DeliveryInvocation(
-            self.engine,
-            self.engine.counters.get_or_create(route),
-            route.function_id,
-            request_id,
-            payload,
-            on_done,
-            trace,
-        )
+        return DeliveryInvocation(self.engine, route, request_id, payload, trace, on_done)
 
     def _encode_request(
         self, request: ClientRequest, routed: RoutedRequest, request_id: str, client_host: str, scheme: str

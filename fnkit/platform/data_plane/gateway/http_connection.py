@@ -296,7 +296,10 @@ class HttpConnection(asyncio.Protocol):
             request, target = self._pipeline.popleft()
             self._current_request = request
             if isinstance(target, RoutedRequest):
-                self._gateway.start_invocation(request, target, self)
+                self.invocation = self._gateway.create_invocation(
+                    request, target, self, self.client_host, self.scheme
+                )
+                self.invocation.start()
             elif isinstance(target, MappedResponse):
                 self._respond_directly(request, target)
             else:
