@@ -1,4 +1,4 @@
-"""Log queries: text and syntax say the same; numbers are what a plain reading of the definitions gives."""
+"""Log queries: spacing means nothing; numbers are what a plain reading of the definitions gives."""
 
 from __future__ import annotations
 
@@ -12,144 +12,112 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fnkit.platform.logql.entry import LogEntry
-from fnkit.platform.logql.lexer import QueryError
+from fnkit.platform.logql.lexer import QueryError, tokenize
 from fnkit.platform.logql.metrics import evaluate
 from fnkit.platform.logql.parser import parse_query
-from fnkit.platform.logql.printer import print_query
-from fnkit.platform.logql.syntax import (
-    AllOf,
-    AnyOf,
-    BinaryOperation,
-    Decolorize,
-    Drop,
-    Extraction,
-    Grouping,
-    JsonParser,
-    Keep,
-    LabelAssignment,
-    LabelComparison,
-    LabelCondition,
-    LabelFilter,
-    LabelFormat,
-    LineFilter,
-    LineFormat,
-    LogfmtParser,
-    LogQuery,
-    LogRange,
-    Matcher,
-    MetricQuery,
-    NumberLiteral,
-    Query,
-    RangeAggregation,
-    RegexpParser,
-    Stage,
-    Unwrap,
-    VectorAggregation,
-    VectorLiteral,
-    VectorMatching,
-)
+from fnkit.platform.logql.syntax import LineFilter, LogQuery, Matcher
 from fnkit.platform.logql.windows import TimeSteps
 
 SECOND = 10**9
 NAMES = st.sampled_from(["a", "level", "resource_name", "_x9", "status"])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-DURATIONS = st.integers(1, 10**15)
+QUOTED = TEXTS.map(lambda text: json.dumps(text, ensure_ascii=False))
+DURATIONS = st.sampled_from(["1ns", "1.5s", "90m", "1h30m", "2d"])
 
 
-def matchers() -> st.SearchStrategy[Matcher]:
-    plain = st.builds(Matcher, NAMES, st.sampled_from(["=", "!="]), TEXTS)
-    patterns = st.builds(Matcher, NAMES, st.sampled_from(["=~", "!~"]), st.sampled_from(["a.*", "[0-9]+", "x|y"]))
-    return plain | patterns
+def joined(items: st.SearchStrategy[str], separator: str, least: int = 1, most: int = 3) -> st.SearchStrategy[str]:
+    return st.lists(items, min_size=least, max_size=most).map(separator.join)
 
 
-def conditions() -> st.SearchStrategy[LabelCondition]:
-    operators = st.sampled_from(["==", "!=", ">", ">=", "<", "<="])
-    numbers = st.builds(LabelComparison, NAMES, operators, st.floats(-1e9, 1e9), st.just("number"))
-    durations = st.builds(LabelComparison, NAMES, operators, DURATIONS.map(float), st.just("duration"))
-    sizes = st.builds(LabelComparison, NAMES, operators, st.integers(0, 10**9).map(float), st.just("size"))
+def matchers() -> st.SearchStrategy[str]:
+    patterns = st.sampled_from(['"a.*"', '"[0-9]+"', "`x|y`"])
+    return st.builds("{}{}{}".format, NAMES, st.sampled_from(["=", "!="]), QUOTED) | st.builds(
+        "{}{}{}".format, NAMES, st.sampled_from(["=~", "!~"]), patterns
+    )
+
+
+def conditions() -> st.SearchStrategy[str]:
+    values = st.sampled_from(["1", "-2.5", "1e3", "20kB", "1.5KiB"]) | DURATIONS
+    comparisons = st.builds(
+        "{}{}{}".format, NAMES, st.sampled_from(["==", "=", "!=", ">", ">=", "<", "<="]), values
+    )
     return st.recursive(
-        matchers() | numbers | durations | sizes,
-        lambda inner: st.builds(AllOf, inner, inner) | st.builds(AnyOf, inner, inner),
+        matchers() | comparisons,
+        lambda inner: st.builds("({}{}{})".format, inner, st.sampled_from([" and ", " or ", ", ", " "]), inner),
         max_leaves=5,
     )
 
 
-def stages() -> st.SearchStrategy[Stage]:
-    extractions = st.lists(st.builds(Extraction, NAMES, st.just("a.b[0]")), max_size=2).map(tuple)
-    named = st.lists(NAMES | matchers(), min_size=1, max_size=3).map(tuple)
-    assignments = st.builds(LabelAssignment, NAMES, NAMES, st.just(value=False)) | st.builds(
-        LabelAssignment, NAMES, st.just("x {{.a}}"), st.just(value=True)
-    )
+def stages() -> st.SearchStrategy[str]:
+    assignments = st.builds("{}={}".format, NAMES, st.sampled_from(["b", '"x {{.a}}"']))
     return st.one_of(
-        st.builds(LineFilter, st.sampled_from(["|=", "!="]), st.lists(TEXTS, min_size=1, max_size=3).map(tuple)),
-        st.builds(LineFilter, st.sampled_from(["|~", "!~"]), st.just(("a+", "b"))),
-        st.builds(JsonParser, extractions),
-        st.builds(LogfmtParser, extractions, st.booleans(), st.booleans()),
-        st.just(RegexpParser("(?P<x>a)")),
-        st.builds(LabelFilter, conditions()),
-        st.just(LineFormat("{{.a}} and {{.b}}")),
-        st.builds(LabelFormat, st.lists(assignments, min_size=1, max_size=2).map(tuple)),
-        st.builds(Drop, named),
-        st.builds(Keep, named),
-        st.just(Decolorize()),
+        st.builds("{}{}".format, st.sampled_from(["|=", "!="]), joined(QUOTED, " or ")),
+        st.builds("{}{}".format, st.sampled_from(["|~", "!~"]), st.just('"a+" or `b`')),
+        st.sampled_from(["|json", '|json a="b.c[0]",d', "|logfmt", '|logfmt --strict --keep-empty a="b"']),
+        st.sampled_from(["|regexp `(?P<x>a)`", '|pattern "<a> <_>"', '|line_format "{{.a}}"', "|decolorize"]),
+        st.builds("|{}".format, conditions()),
+        st.builds("|label_format {}".format, joined(assignments, ",")),
+        st.builds("|{} {}".format, st.sampled_from(["drop", "keep"]), joined(NAMES | matchers(), ",")),
     )
 
 
-SELECTORS = st.lists(matchers(), max_size=2).map(lambda more: (Matcher("resource_type", "=", "x"), *more))
+SELECTORS = joined(matchers(), ",", least=0).map(lambda more: f'{{resource_type="x"{more and ","}{more}}}')
+LOG_QUERIES = st.builds("{}{}".format, SELECTORS, joined(stages(), "", least=0, most=4))
+GROUPINGS = st.just("") | st.builds(
+    "{}({})".format, st.sampled_from(["by", "without"]), joined(NAMES, ",", least=0)
+)
 
 
-def can_be_written(listed: list[Stage]) -> bool:
-    """``| drop a != "b"`` is one stage in LogQL's grammar, so those two in a row have no text."""
-    return not any(
-        isinstance(one, Drop | Keep) and isinstance(one.labels[-1], str) and two.operator in ("!=", "!~")
-        for one, two in itertools.pairwise(listed)
-        if isinstance(two, LineFilter)
-    )
-
-
-LOG_QUERIES = st.builds(LogQuery, SELECTORS, st.lists(stages(), max_size=4).filter(can_be_written).map(tuple))
-GROUPINGS = st.none() | st.builds(Grouping, st.lists(NAMES, max_size=2).map(tuple), st.booleans())
-
-
-def metrics() -> st.SearchStrategy[MetricQuery]:
-    offsets = st.integers(-(10**13), 10**13)
+def metrics() -> st.SearchStrategy[str]:
+    offsets = st.just("") | st.builds(" offset {}{}".format, st.sampled_from(["", "-"]), DURATIONS)
+    ranges = st.builds("[{}]{}".format, DURATIONS, offsets)
     lines = st.builds(
-        RangeAggregation,
-        st.sampled_from(["count_over_time", "rate", "bytes_rate", "absent_over_time"]),
-        st.builds(LogRange, LOG_QUERIES, DURATIONS, offsets),
-    )
+        "{}({}{})".format,
+        st.sampled_from(["count_over_time", "rate", "bytes_rate", "absent_over_time"]), LOG_QUERIES, ranges,
+    )  # fmt: skip
     unwraps = st.builds(
-        Unwrap, NAMES, st.sampled_from(["", "bytes", "duration"]), st.lists(conditions(), max_size=1).map(tuple)
-    )
+        "|unwrap {}{}".format,
+        st.sampled_from(["a", "bytes(a)", "duration(a)"]), conditions().map("|{}".format) | st.just(""),
+    )  # fmt: skip
     samples = st.builds(
-        RangeAggregation,
-        st.sampled_from(["avg_over_time", "max_over_time"]),
-        st.builds(LogRange, LOG_QUERIES, DURATIONS, offsets, unwraps),
-        st.none(),
-        GROUPINGS,
-    )
-    series = lines | samples | st.builds(VectorLiteral, st.floats(-1e6, 1e6))
-    matchings = st.builds(VectorMatching, st.lists(NAMES, min_size=1, max_size=2).map(tuple), st.booleans())
+        "{}({}{}{}){}".format,
+        st.sampled_from(["avg_over_time", "max_over_time"]), LOG_QUERIES, unwraps, ranges, GROUPINGS,
+    )  # fmt: skip
+    matchings = st.just(" ") | st.builds(" {}({})".format, st.sampled_from(["on", "ignoring"]), joined(NAMES, ","))
+    operators = st.sampled_from(["+", "-", "*", "^", "and", "unless", "or", ">", "==bool"])
 
-    def larger(inner: st.SearchStrategy[MetricQuery]) -> st.SearchStrategy[MetricQuery]:
+    def larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         return st.one_of(
-            st.builds(VectorAggregation, st.sampled_from(["sum", "avg"]), inner, st.none(), GROUPINGS),
-            st.builds(VectorAggregation, st.just("topk"), inner, st.integers(1, 9), GROUPINGS),
-            st.builds(
-                BinaryOperation, st.sampled_from(["+", "^", "and"]), inner, inner, st.just(value=False), matchings
-            ),
-            st.builds(BinaryOperation, st.sampled_from([">", "=="]), inner, inner, st.booleans()),
-            st.builds(BinaryOperation, st.just("*"), inner, st.builds(NumberLiteral, st.floats(-1e9, 1e9))),
+            st.builds("{} {}({})".format, st.sampled_from(["sum", "avg"]), GROUPINGS, inner),
+            st.builds("{}({},{}){}".format, st.just("topk"), st.integers(1, 9), inner, GROUPINGS),
+            st.builds("({}) {}{}({})".format, inner, operators, matchings, inner),
+            st.builds("{} {} {}".format, inner, st.sampled_from(["*", "-", "<"]), st.sampled_from(["2", "-1.5"])),
         )
 
-    return st.recursive(series, larger, max_leaves=4)
+    return st.recursive(lines | samples | st.just("vector(1)"), larger, max_leaves=4)
+
+
+BLANKS = st.sampled_from(["", "", " ", "\t", "\n", " # a comment\n", "#}\n"])
 
 
 @settings(deadline=None)
-@given(query=LOG_QUERIES | metrics())
-def test_what_is_printed_reads_as_the_same_query(query: Query) -> None:
-    text = print_query(query)
-    assert parse_query(text) == query, text
+@given(text=LOG_QUERIES | metrics(), data=st.data())
+def test_white_space_and_comments_between_tokens_change_nothing(text: str, data: st.DataObject) -> None:
+    query = parse_query(text)
+    starts = [token.start for token in tokenize(text)]
+    blanks = data.draw(st.lists(BLANKS, min_size=len(starts), max_size=len(starts)))
+    pieces = (
+        blank + text[start:end] for blank, (start, end) in zip(blanks, itertools.pairwise(starts), strict=False)
+    )
+    spaced = "".join(pieces) + blanks[-1]
+    assert parse_query(spaced) == query, spaced
+
+
+@settings(deadline=None)
+@given(value=TEXTS)
+def test_a_quoted_text_is_read_as_itself(value: str) -> None:
+    query = parse_query(f'{{a="b"}} |= {json.dumps(value, ensure_ascii=False)}')
+    assert query == LogQuery((Matcher("a", "=", "b"),), (LineFilter("|=", (value,)),))
 
 
 FRAGMENTS = [
@@ -181,7 +149,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     except QueryError as refused:
         assert refused.message.startswith("parse error")  # noqa: PT017  either way is right
     else:
-        assert parse_query(print_query(query)) == query
+        assert parse_query(f" {text}\n# a comment") == query
 
 
 # Numbers, by the plainest reading of their definitions

@@ -1,4 +1,4 @@
-"""LogQL, Loki's query language: lexer, parser, printer and evaluation. Pure: no files, no clock.
+"""LogQL, Loki's query language: lexer, parser and evaluation. Pure: no files, no clock.
 
 ::
 

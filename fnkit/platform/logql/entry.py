@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["ERROR_DETAILS_LABEL", "ERROR_LABEL", "LogEntry", "to_label_name"]
+__all__ = ["ERROR_DETAILS_LABEL", "ERROR_LABEL", "LogEntry", "format_labels", "to_label_name"]
 
 ERROR_LABEL: Final = "__error__"
 ERROR_DETAILS_LABEL: Final = "__error_details__"
 _EMPTY_LABELS: Final[dict[str, str]] = {}
+_ESCAPES: Final = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 class LogEntry:
@@ -112,6 +113,15 @@ class LogEntry:
     def labels(self) -> dict[str, str]:
         """Return all labels of the line."""
         return self.stream_labels() | self.metadata_labels() | self.parsed_labels()
+
+
+def format_labels(labels: Mapping[str, str]) -> str:
+    """Return labels in the syntax of a selector, sorted by name.
+
+    >>> format_labels({"b": "2", "a": "1"})
+    '{a="1", b="2"}'
+    """
+    return "{" + ", ".join(f'{name}="{labels[name].translate(_ESCAPES)}"' for name in sorted(labels)) + "}"
 
 
 def to_label_name(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["format_duration", "parse_duration", "parse_go_duration", "parse_size"]
+__all__ = ["parse_duration", "parse_go_duration", "parse_size"]
 
 _NANOSECONDS_PER_UNIT: Final = {
     "ns": 1,
@@ -86,17 +86,3 @@ def parse_size(text: str) -> int | None:
         return None
     number = found[1].replace(",", "")
     return int(number) * factor if number.isdecimal() else int(float(number) * factor)
-
-
-def format_duration(nanoseconds: int) -> str:
-    """Format a duration; parsing the result returns the same duration.
-
-    >>> format_duration(5_400_000_000_000), format_duration(1_500_000_000), format_duration(0)
-    ('1h30m', '1s500ms', '0s')
-    """
-    rest, text = abs(nanoseconds), "-" if nanoseconds < 0 else ""
-    for unit in ("h", "m", "s", "ms", "us", "ns"):
-        count, rest = divmod(rest, _NANOSECONDS_PER_UNIT[unit])
-        if count:
-            text += f"{count}{unit}"
-    return text if nanoseconds else "0s"

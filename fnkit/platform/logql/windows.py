@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final, TypeAlias
 
-from fnkit.platform.logql.entry import LogEntry
+from fnkit.platform.logql.entry import LogEntry, format_labels
 from fnkit.platform.logql.lexer import QueryError
 from fnkit.platform.logql.pipeline import compile_pipeline, label_filter_predicate
-from fnkit.platform.logql.printer import format_labels
 from fnkit.platform.logql.syntax import (
     Grouping,
     JsonParser,

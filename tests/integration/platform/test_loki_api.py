@@ -260,7 +260,6 @@ def test_refusals_are_plain_text_in_lokis_words(
 
 def test_health_and_what_this_is(logs: Logs) -> None:
     assert "version" in json.loads(logs.loki.get("status/buildinfo").body)
-    assert logs.loki.get("format_query", query='{a="b"}|="c"').data == '{a="b"} |= "c"'
     assert logs.control.request("GET", "/ready", headers={"X-Auth-Token": ""}).status == 503
 
 

@@ -37,14 +37,12 @@ from fnkit.platform.control.logs.results import (
 from fnkit.platform.control.logs.tail import MAX_TAILS, TailRequest, tail
 from fnkit.platform.control.resources.access import Principal
 from fnkit.platform.logql.lexer import QueryError
-from fnkit.platform.logql.parser import parse_log_query, parse_query
-from fnkit.platform.logql.printer import print_query
+from fnkit.platform.logql.parser import parse_log_query
 
 __all__ = [
     "LOKI_PREFIX",
     "LokiRequest",
     "authenticate",
-    "format_query",
     "get_build_info",
     "get_index_stats",
     "list_label_values",
@@ -153,11 +151,6 @@ async def get_index_stats(plane: ControlPlane, request: LokiRequest) -> IndexSta
     return await plane.logs.index_stats(
         request.principal.project_id, parameters.get("query"), parameters.time_range(), request.cancelled
     )
-
-
-async def format_query(_plane: ControlPlane, request: LokiRequest) -> ListResult:
-    """Return a query in its canonical form."""
-    return ListResult(data=print_query(parse_query(request.parameters.get("query"))))
 
 
 async def get_build_info(plane: ControlPlane, _request: LokiRequest) -> dict[str, str]:
@@ -329,7 +322,6 @@ _OPERATIONS: Final[tuple[tuple[str, LokiHandler, list[str]], ...]] = (
     ("/label/{name}/values", list_label_values, ["GET"]),
     ("/series", list_series, _GET_AND_POST),
     ("/index/stats", get_index_stats, _GET_AND_POST),
-    ("/format_query", format_query, _GET_AND_POST),
     ("/status/buildinfo", get_build_info, ["GET"]),
 )
 

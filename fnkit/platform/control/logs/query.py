@@ -40,12 +40,11 @@ from fnkit.platform.control.logs.sources import (
     select_streams,
     selected_function_id,
 )
-from fnkit.platform.logql.entry import LogEntry
+from fnkit.platform.logql.entry import LogEntry, format_labels
 from fnkit.platform.logql.lexer import QueryError
 from fnkit.platform.logql.metrics import evaluate
 from fnkit.platform.logql.parser import parse_query, parse_selector
 from fnkit.platform.logql.pipeline import compile_pipeline, required_texts
-from fnkit.platform.logql.printer import format_labels
 from fnkit.platform.logql.syntax import LogQuery, Matcher, MetricQuery, Query
 from fnkit.platform.logql.windows import SeriesList, TimeSteps
 

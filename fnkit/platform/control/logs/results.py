@@ -137,10 +137,10 @@ class QueryResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The response of ``labels``, ``label/<name>/values``, ``series`` and ``format_query``."""
+    """The response of ``labels``, ``label/<name>/values`` and ``series``."""
 
     status: str = "success"
-    data: Sequence[str] | Sequence[dict[str, str]] | str
+    data: Sequence[str] | Sequence[dict[str, str]]
 
 
 class IndexStats(msgspec.Struct, frozen=True, kw_only=True):

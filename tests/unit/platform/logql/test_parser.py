@@ -6,9 +6,34 @@ import pytest
 
 from fnkit.platform.logql.lexer import MAX_NESTING, MAX_QUERY_CHARACTERS, QueryError
 from fnkit.platform.logql.parser import parse_log_query, parse_query, parse_selector
-from fnkit.platform.logql.printer import print_query
-from fnkit.platform.logql.syntax import AllOf, AnyOf, LabelFilter, LogQuery, Matcher
+from fnkit.platform.logql.syntax import (
+    AllOf,
+    AnyOf,
+    BinaryOperation,
+    Drop,
+    Extraction,
+    Grouping,
+    JsonParser,
+    LabelAssignment,
+    LabelComparison,
+    LabelFilter,
+    LabelFormat,
+    LineFilter,
+    LogfmtParser,
+    LogQuery,
+    LogRange,
+    Matcher,
+    NumberLiteral,
+    Query,
+    RangeAggregation,
+    Stage,
+    Unwrap,
+    VectorAggregation,
+    VectorLiteral,
+    VectorMatching,
+)
 
+SECOND = 10**9
 NEEDS_A_VALUE = "parse error at line 1, col 1: queries require at least one regexp or equality matcher"
 
 
@@ -18,31 +43,77 @@ def refusal(text: str) -> str:
     return refused.value.message
 
 
+SELECTOR = (Matcher("a", "=", "b"),)
+
+
 @pytest.mark.parametrize(
-    ("text", "printed"),
+    ("text", "stages"),
     [
-        ('{a="b"}', '{a="b"}'),
-        ('( ( {a=~"b+", c!=`d"`} ) )', '{a=~"b+", c!="d\\""}'),
-        ('{a="b"}|="x"or"y"!="z"|~`\\d`', '{a="b"} |= "x" or "y" != "z" |~ "\\\\d"'),
-        ('{a="b"} # a comment\n| json', '{a="b"} | json'),
-        ('{a="b"} | json x="y.z[0]", w', '{a="b"} | json x="y.z[0]", w="w"'),
-        ('{a="b"} | logfmt --keep-empty', '{a="b"} | logfmt --keep-empty'),
-        ('{a="b"} | took > 1h30m, size<=2KiB', '{a="b"} | (took > 1h30m and size <= 2048B)'),
-        ('{a="b"} | status = 500', '{a="b"} | status == 500'),
-        ('{a="b"} | drop __error__, c="d"', '{a="b"} | drop __error__, c="d"'),
-        ('count_over_time(({a="b"} |= "c") [5m] offset 1d)', 'count_over_time({a="b"} |= "c" [5m] offset 24h)'),
-        ('rate({a="b"}[1m] | json)', 'rate({a="b"} | json [1m])'),
-        ('sum(rate({a="b"}[1m])) by (c)', 'sum by (c) (rate({a="b"} [1m]))'),
-        ('max_over_time({a="b"} | unwrap bytes(c) | d="e" [1m]) by ()',
-         'max_over_time({a="b"} | unwrap bytes(c) | d="e" [1m]) by ()'),
-        ("1 + 2 * 3 ^ 2 ^ 1 == bool 4", "((1 + (2 * (3 ^ (2 ^ 1)))) == bool 4)"),
-        ("vector(1) unless vector(2) or vector(3)", "((vector(1) unless vector(2)) or vector(3))"),
-        ("vector(1) / on (a, b) vector(2)", "(vector(1) / on (a, b) vector(2))"),
-        ("-1.5", "-1.5"),
+        ('{a="b"}', ()),
+        ('{a="b"}|="x"or"y"!="z"|~`\\d`',
+         (LineFilter("|=", ("x", "y")), LineFilter("!=", ("z",)), LineFilter("|~", ("\\d",)))),
+        ('{a="b"} # a comment\n| json', (JsonParser(),)),
+        ('{a="b"} | json x="y.z[0]", w', (JsonParser((Extraction("x", "y.z[0]"), Extraction("w", "w"))),)),
+        ('{a="b"} | logfmt --keep-empty', (LogfmtParser(keep_empty=True),)),
+        ('{a="b"} | took > 1h30m, size<=2KiB',
+         (LabelFilter(AllOf(LabelComparison("took", ">", 5400 * SECOND, "duration"),
+                            LabelComparison("size", "<=", 2048, "size"))),)),
+        ('{a="b"} | status = 500', (LabelFilter(LabelComparison("status", "==", 500, "number")),)),
+        ('{a="b"} | drop __error__, c="d"', (Drop(("__error__", Matcher("c", "=", "d"))),)),
+        ('{a="b"} | label_format x=y, z="{{.c}}"',
+         (LabelFormat((LabelAssignment("x", "y", is_template=False),
+                       LabelAssignment("z", "{{.c}}", is_template=True))),)),
     ],
 )  # fmt: skip
-def test_a_query_is_read_and_printed(text: str, printed: str) -> None:
-    assert print_query(parse_query(text)) == printed
+def test_the_stages_of_a_log_query(text: str, stages: tuple[Stage, ...]) -> None:
+    assert parse_query(text) == LogQuery(SELECTOR, stages)
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ('( ( {a=~"b+", c!=`d"`} ) )', LogQuery((Matcher("a", "=~", "b+"), Matcher("c", "!=", 'd"')))),
+        ('count_over_time(({a="b"} |= "c") [5m] offset 1d)',
+         RangeAggregation(
+             "count_over_time",
+             LogRange(LogQuery(SELECTOR, (LineFilter("|=", ("c",)),)), 300 * SECOND, 86400 * SECOND),
+         )),
+        ('rate({a="b"}[1m] | json)',
+         RangeAggregation("rate", LogRange(LogQuery(SELECTOR, (JsonParser(),)), 60 * SECOND))),
+        ('sum(rate({a="b"}[1m])) by (c)',
+         VectorAggregation(
+             "sum", RangeAggregation("rate", LogRange(LogQuery(SELECTOR), 60 * SECOND)), None, Grouping(("c",))
+         )),
+        ('max_over_time({a="b"} | unwrap bytes(c) | d="e" [1m]) by ()',
+         RangeAggregation(
+             "max_over_time",
+             LogRange(
+                 LogQuery(SELECTOR), 60 * SECOND, unwrap=Unwrap("c", "bytes", (Matcher("d", "=", "e"),))
+             ),
+             grouping=Grouping(()),
+         )),
+        ("vector(1) / on (a, b) vector(2)",
+         BinaryOperation(
+             "/", VectorLiteral(1), VectorLiteral(2), matching=VectorMatching(("a", "b"), on=True)
+         )),
+        ("-1.5", NumberLiteral(-1.5)),
+    ],
+)  # fmt: skip
+def test_a_query_is_read(text: str, query: Query) -> None:
+    assert parse_query(text) == query
+
+
+@pytest.mark.parametrize(
+    ("text", "with_parentheses"),
+    [
+        ("1 + 2 * 3 ^ 2 ^ 1 == bool 4", "((1 + (2 * (3 ^ (2 ^ 1)))) == bool 4)"),
+        ("1 - 2 - 3", "((1 - 2) - 3)"),
+        ("vector(1) unless vector(2) or vector(3)", "((vector(1) unless vector(2)) or vector(3))"),
+        ("vector(1) or vector(2) and vector(3)", "(vector(1) or (vector(2) and vector(3)))"),
+    ],
+)
+def test_operators_bind_by_precedence(text: str, with_parentheses: str) -> None:
+    assert parse_query(text) == parse_query(with_parentheses)
 
 
 @pytest.mark.parametrize(
