@@ -22,7 +22,7 @@ MODULES = {
     "click": "click",
     "cronsim": "cronsim",
     "cryptography": "cryptography.hazmat.primitives.ciphers.aead",
-    "fnkit": "fnkit",
+    "fnkit-deploy": "fnkit",
     "regex": "regex",
     "httptools": "httptools",
     "jinja2": "jinja2",

@@ -16,6 +16,7 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from fnkit.contract.distribution import OWN_REQUIREMENTS
 from fnkit.project.model import SourceLocation
 from fnkit.project.problems import ProblemList
 from fnkit.project.toml_lines import TomlLines
@@ -141,7 +142,7 @@ def _parse_requirement(text: str, source: SourceLocation, problems: ProblemList)
     if requirement.url is not None:
         _add_location_problem(f"{requirement.name} is required from a path or a URL.", source, problems)
         return None
-    return None if canonicalize_name(requirement.name) == "fnkit" else str(requirement)
+    return None if canonicalize_name(requirement.name) in OWN_REQUIREMENTS else str(requirement)
 
 
 def _add_location_problem(message: str, source: SourceLocation, problems: ProblemList) -> None:

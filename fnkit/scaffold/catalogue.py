@@ -68,7 +68,7 @@ def _templates_folder() -> Path:
     raise FnkitError(
         "This installation of fnkit contains no templates.",
         code="templates-missing",
-        hint="Reinstall fnkit: `pip install --force-reinstall fnkit`.",
+        hint="Install fnkit again: `pip install --force-reinstall .` in a clone of it.",
     )
 
 

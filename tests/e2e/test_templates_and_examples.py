@@ -134,6 +134,19 @@ def test_an_example_passes_its_own_tests(tmp_path: Path, example: str) -> None:
     assert run.returncode == 0, run.stdout
 
 
+def test_a_new_project_s_tests_run_as_its_readme_says(platform: PlatformUnderTest, tmp_path: Path) -> None:
+    platform.command("new", "shop", cwd=tmp_path).ok()
+    project, environment = tmp_path / "shop", tmp_path / "env"
+    assert "`pip install --group dev PATH`" in (project / "README.md").read_text(encoding="utf-8")
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, environment], check=True)
+    python = environment / "bin" / "python"
+    install = ["pip", "install", "-q", "--python", str(python), "--group", "dev", str(REPOSITORY)]
+    subprocess.run([str(uv), *install], cwd=project, check=True)
+    run = subprocess.run([python, "-m", "pytest", "-q"], cwd=project, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+
+
 def demo(**variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(REPOSITORY / "examples" / "demo.py")],

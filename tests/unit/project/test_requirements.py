@@ -15,6 +15,7 @@ def test_requirements_come_from_requirements_txt(tmp_path: Path) -> None:
     text = """# what we need
 requests >= 2.32   # http
   FnKit[testing] ; python_version > "3.8"
+FnKit_Deploy
 tomli; python_version < "3.11"
 pydantic==2.12.0 \\
     --hash=sha256:aa \\

@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from fnkit.contract.distribution import extra_install_hint
 from fnkit.platform.brokers.config_file import CredentialsUnreadable, read_credentials, read_seed
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.events.queues.interface import BrokerError
@@ -96,7 +97,7 @@ def _signature_callback(seed: str, key: str) -> Callable[[str], bytes]:
         import nkeys
     except ImportError:
         raise BrokerError(
-            f"NATS: {key} requires nkeys: pip install 'fnkit[queues]', then start the platform again"
+            f"NATS: {key} requires nkeys: {extra_install_hint('queues')}, then start the platform again"
         ) from None
 
     def sign(nonce: str) -> bytes:
@@ -144,7 +145,7 @@ def _certificate_error(key: str, file: str, error: OSError | ValueError) -> str:
 
 
 def is_nats_installed() -> bool:
-    """Return whether nats-py is installed (``fnkit[queues]``)."""
+    """Return whether nats-py is installed (extra ``queues``)."""
     return find_spec("nats") is not None
 
 

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from fnkit.contract.distribution import extra_install_hint
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.queues.interface import BrokerError, Message, Prefetch
@@ -48,7 +49,9 @@ _FLUSH_TIMEOUT: Final = 5
 T = TypeVar("T")
 
 _CLEANUP_RETRY_INTERVAL: Final = 10.0
-_NOT_INSTALLED: Final = "NATS needs fnkit[queues]: pip install 'fnkit[queues]', then start the platform again"
+_NOT_INSTALLED: Final = (
+    f"NATS needs the extra queues: {extra_install_hint('queues')}, then start the platform again"
+)
 
 
 def consumer_name(trigger_id: str) -> str:

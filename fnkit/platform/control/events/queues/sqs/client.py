@@ -195,7 +195,7 @@ class _StaleConnection(Exception):
 
 
 def is_botocore_installed() -> bool:
-    """Return whether botocore is installed (``fnkit[queues]``)."""
+    """Return whether botocore is installed (extra ``queues``)."""
     return find_spec("botocore") is not None
 
 

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from fnkit.contract.distribution import extra_install_hint
 from fnkit.platform.brokers.model import SqsBroker
 from fnkit.platform.control.events.queues.interface import Message, Prefetch
 from fnkit.platform.control.events.queues.retries import MAX_ATTEMPTS
@@ -22,7 +23,7 @@ __all__ = ["SqsBackend", "SqsMessageSource"]
 _REFRESH_INTERVAL: Final = 30.0
 _INITIAL_LEASE_INTERVAL: Final = 1.0  # until the visibility timeout of the queue is known
 
-_NOT_INSTALLED: Final = "SQS needs fnkit[queues]: pip install 'fnkit[queues]', then start the platform again"
+_NOT_INSTALLED: Final = f"SQS needs the extra queues: {extra_install_hint('queues')}, then start the platform again"
 
 
 class SqsMessageSource:

@@ -1,0 +1,132 @@
+"""The distribution has a name of its own, and nothing asks a package index for it while it is not published there.
+
+``fnkit`` on PyPI is somebody else's project: whoever followed such a hint would run foreign code.
+"""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import fnkit
+from fnkit.contract.distribution import DISTRIBUTION, OWN_REQUIREMENTS, extra_install_hint
+from fnkit.scaffold import create_project, list_templates
+from tests.support.source_tree import REPOSITORY
+
+FOLDERS = ("fnkit", "templates", "examples", "docs", "tests", "benchmarks", ".ci", ".github")
+TOP_FILES = ("Makefile", "pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+BINARY_SUFFIXES = {".pyc", ".png", ".gz", ".zip", ".whl"}
+
+ASKS_AN_INDEX = re.compile(
+    r"""
+    \b(?: pipx? | pip3 | uv(?:\s+(?:pip|tool))? | poetry | pdm | rye )
+      \s+ (?: install | add | run | inject | download )
+      (?: \s+ (?!in\b|from\b|of\b|&&|[|;]) [^\s`]+ )*? \s+ ["']? fnkit(?:-deploy)? (?![\w/-])
+    | \b uvx \s+ (?: --from \s+ )? ["']? fnkit(?:-deploy)? (?![\w/-])
+    | \b fnkit(?:-deploy)? \[ [a-z]
+    """,
+    re.VERBOSE,
+)
+
+
+EXTRA = re.compile(r"""(?:\.\[|extra_install_hint\(['"])(\w+)(?=\]['"]|['"]\))""")
+
+
+def text_files() -> list[Path]:
+    """Return every file of the repository that people or programs read as text, except this one."""
+    inside = (path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*"))
+    found = [*inside, *(REPOSITORY / name for name in TOP_FILES)]
+    return sorted(
+        path
+        for path in found
+        if path.is_file()
+        and path.suffix not in BINARY_SUFFIXES
+        and not {"__pycache__", "node_modules", ".ruff_cache", ".fnkit"} & set(path.parts)
+        and path != Path(__file__)
+    )
+
+
+def requirements_of(pyproject: Path) -> list[Requirement]:
+    """Return everything that a project declares: its dependencies and those of its groups."""
+    document = tomllib.loads(pyproject.read_text(encoding="utf-8"))
+    groups: dict[str, list[str]] = document.get("dependency-groups", {})
+    declared: list[str] = document["project"].get("dependencies", [])
+    return [Requirement(one) for one in [*declared, *(one for group in groups.values() for one in group)]]
+
+
+def own_requirements(pyproject: Path) -> list[str]:
+    return [one.name for one in requirements_of(pyproject) if canonicalize_name(one.name) in OWN_REQUIREMENTS]
+
+
+def test_the_project_file_and_the_installed_metadata_use_the_constant_s_name() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == DISTRIBUTION
+    assert project["version"] == version(DISTRIBUTION) == fnkit.__version__
+
+
+def test_every_extra_that_a_hint_names_exists() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {extra for path in text_files() for extra in EXTRA.findall(path.read_text(encoding="utf-8"))}
+    assert "queues" in named
+    assert named <= set(project["optional-dependencies"])
+
+
+def test_no_file_tells_anybody_to_install_fnkit_from_an_index() -> None:
+    found = {
+        f"{path.relative_to(REPOSITORY)}: {match[0]}"
+        for path in text_files()
+        for match in ASKS_AN_INDEX.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert found == set()
+
+
+@pytest.mark.parametrize("template", [template.name for template in list_templates()])
+def test_a_new_project_does_not_require_fnkit(tmp_path: Path, template: str) -> None:
+    create_project(tmp_path / "shop", template, {})
+    assert own_requirements(tmp_path / "shop" / "pyproject.toml") == []
+
+
+@pytest.mark.parametrize("example", ["hello", "invoices", "orders"])
+def test_an_example_does_not_require_fnkit(example: str) -> None:
+    assert own_requirements(REPOSITORY / "examples" / example / "pyproject.toml") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pip install fnkit",
+        "pip install 'fnkit[queues]'",
+        "pip install --force-reinstall fnkit`",
+        "pip install --upgrade requests\n    fnkit==0.6",
+        "pip install fnkit-deploy",
+        "pipx install fnkit",
+        "uv tool install fnkit",
+        "uv pip install fnkit",
+        "uv add --dev fnkit",
+        "uvx fnkit deploy",
+        "poetry add fnkit",
+        "NATS needs fnkit[queues]",
+    ],
+)
+def test_a_text_that_asks_an_index_is_found(text: str) -> None:
+    assert ASKS_AN_INDEX.search(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        extra_install_hint("queues"),
+        "pip install .",
+        "`pip install '.[queues]'` in a clone of fnkit",
+        "pip install --group dev PATH, with the path of a clone of fnkit",
+        "uv tool install . && fnkit new shop",
+        "python -m pip install /work/fnkit/dist/some.whl",
+        "[tool.fnkit]",
+    ],
+)
+def test_an_installation_from_a_clone_is_not_mistaken_for_one(text: str) -> None:
+    assert not ASKS_AN_INDEX.search(text)
