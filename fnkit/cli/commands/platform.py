@@ -76,7 +76,7 @@ def data_dir_option(command: CommandFunction) -> CommandFunction:
 
 def _resolve_data_dir(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
     del context, parameter
-    from fnkit.platform.supervisor.data_directory import default_data_dir
+    from fnkit.platform.supervisor.launcher import default_data_dir
 
     return value.absolute() if value is not None else default_data_dir()
 
@@ -245,15 +245,13 @@ def _require_running(data_dir: Path) -> RunningPlatform:
 @common_options
 def logs(common: CommonOptions, *, data_dir: Path, process: tuple[str, ...], lines: int, follow: bool) -> None:
     """Show the logs of the platform's processes."""
-    from fnkit.platform.model.settings import DataLayout
-    from fnkit.platform.supervisor.log_files import LogFileFollower, tail_log
+    from fnkit.platform.supervisor.launcher import LogFileFollower, tail_log
 
-    layout = DataLayout(data_dir)
     chosen = process or _PROCESSES
     # Readers start at the current end of the files, so opening them before the tail is printed loses no line.
-    readers = {name: LogFileFollower(layout, name) for name in chosen} if follow else {}
+    readers = {name: LogFileFollower(data_dir, name) for name in chosen} if follow else {}
     for name in chosen:
-        for line in tail_log(layout, name, lines):
+        for line in tail_log(data_dir, name, lines):
             _print_line(common.output, name, line)
     while follow:
         for name, reader in readers.items():
@@ -279,14 +277,12 @@ def trust(common: CommonOptions, *, data_dir: Path, install: bool, remove: bool,
     its private key never leaves the data directory.
     """
     from fnkit.cli.views.platform import TrustView
-    from fnkit.platform.model.settings import DataLayout
-    from fnkit.platform.supervisor.launcher import check_operating_system
-    from fnkit.platform.supervisor.trust_store import find_trust_store, read_ca_certificate
+    from fnkit.platform.supervisor.launcher import check_operating_system, find_trust_store, read_ca_certificate
 
     check_operating_system()
     if install + remove + print_certificate > 1:
         raise UsageError("--install, --remove and --print-certificate exclude each other.")
-    authority = read_ca_certificate(DataLayout(data_dir))
+    authority = read_ca_certificate(data_dir)
     store = find_trust_store(authority)
     if install or remove:
         if store is None:

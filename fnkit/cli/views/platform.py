@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fnkit.contract.platform import ApiKey, ApiKeyList
-    from fnkit.platform.supervisor.launcher import PlatformStatus
-    from fnkit.platform.supervisor.trust_store import CaCertificate, TrustStore
+    from fnkit.platform.supervisor.launcher import CaCertificate, PlatformStatus, TrustStore
 
 __all__ = [
     "ApiKeysView",

@@ -61,7 +61,8 @@ class QueueTriggers:
     def __init__(self, plane: ControlPlane, gateway_client: GatewayClient, settings: QueueSettings) -> None:
         self._tasks = plane.context.tasks
         self._triggers = plane.triggers
-        file = Path(settings.brokers_file) if settings.brokers_file else plane.context.layout.brokers_file
+        named = plane.context.settings.brokers_file
+        file = Path(named) if named else plane.context.layout.brokers_file
         self._broker_config = BrokerConfig(
             file, settings.environment, _own_nats_broker(settings.nats_url), settings.nats_unavailable_reason
         )

@@ -20,9 +20,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, get_type_hints
 
 import msgspec
 
@@ -30,10 +31,14 @@ __all__ = [
     "DataLayout",
     "LokiPushSettings",
     "OtlpSettings",
+    "PlatformSettings",
     "ProcessSettings",
     "QueueSettings",
     "Quotas",
-    "ScalingSettings",
+    "SettingDifference",
+    "StartOption",
+    "find_difference",
+    "start_option",
 ]
 
 
@@ -137,24 +142,25 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     functions: int | None = 1000
     memory: int | None = 600 * 1024
 
+    def __str__(self) -> str:
+        """Return the quotas as ``--quota`` takes them."""
+        limits = msgspec.structs.asdict(self)
+        return ",".join(f"{name}={'none' if limit is None else limit}" for name, limit in limits.items())
+
 
 class OtlpSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Export of traces over OTLP/HTTP with JSON.
+    """Export of traces over OTLP/HTTP.
 
     Attributes:
         traces_url: The complete URL, including the path.
-        headers: Sent with every export. Their values are secrets.
-        service_name: ``service.name`` of all functions; empty to use the name of each function.
-        timeout: Seconds per export.
+        environment: The user's ``OTEL_*`` variables, which OpenTelemetry's SDK reads. Some values are secrets.
     """
 
     traces_url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    service_name: str = ""
-    timeout: float = 10.0
+    environment: dict[str, str] = {}
 
     def __repr__(self) -> str:
-        """Omit all fields: both the URL and the headers may contain keys."""
+        """Omit all fields: both the URL and the variables may contain keys."""
         return "OtlpSettings()"
 
 
@@ -171,74 +177,100 @@ class LokiPushSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Omit the headers, which hold credentials."""
-        return f"LogPushSettings(url={self.url!r})"
-
-
-class ScalingSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Resources of this machine for functions, and the delays of scaling down.
-
-    Attributes:
-        memory_budget_mb: MB for all instances; 0 for half of the machine's memory.
-        cpu_limits: ``weights`` shares CPU time in proportion to mVCPU; ``hard`` also caps each instance at its own.
-        scale_to_one_after: Idle seconds of platform time after which a function keeps one instance.
-        scale_to_zero_after: Idle seconds of platform time after which the last instance is stopped.
-    """
-
-    memory_budget_mb: int = 0
-    cpu_limits: Literal["weights", "hard"] = "weights"
-    scale_to_one_after: float = 30.0
-    scale_to_zero_after: float = 900.0
+        return f"LokiPushSettings(url={self.url!r})"
 
 
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Brokers of queue triggers.
+    """What control needs for the brokers of queue triggers, apart from the brokers file.
 
     Attributes:
         nats_url: URL of the platform's own NATS broker with credentials; empty if it does not run.
         nats_unavailable_reason: The reason why it does not run, for the status of triggers.
-        brokers_file: Path of the file that configures other brokers; empty for the one in the data directory.
-        environment: The environment variables that this file refers to.
+        environment: The environment variables that the brokers file refers to.
     """
 
     nats_url: str = ""
     nats_unavailable_reason: str = "no NATS broker is configured"
-    brokers_file: str = ""
     environment: dict[str, str] = {}
 
     def __repr__(self) -> str:
         """Omit the URL and the variables, which hold credentials."""
-        return f"QueueSettings({self.brokers_file!r})"
+        return "QueueSettings()"
 
 
-class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings that control and the data plane read as JSON from standard input.
-
-    They hold secrets, so they are passed neither as arguments nor in the environment. Ports are the reserved ones,
-    never 0.
+@dataclass(frozen=True, slots=True)
+class StartOption:
+    """The option of ``fnkit platform start`` that chooses a setting.
 
     Attributes:
-        tls_port: 0 if TLS is off.
+        name: The option, as ``--api-port``.
+        unset: What an empty setting means, for messages; empty if the setting has no empty value.
+    """
+
+    name: str
+    unset: str = ""
+
+
+class PlatformSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a platform runs: chosen at its start, kept in the run file, handed to its processes.
+
+    No secret is among them: those go from process to process over standard input (``ProcessSettings``). A setting
+    is added here, with its option; ``fnkit platform start`` passes on what it is given by the field's name.
+
+    Attributes:
+        api_port: Like all ports here the reserved one; 0 if the listener is off.
+        nats_port: Port of the platform's own NATS broker.
+        domain_suffix: The end of host names of functions, after ``functions.fnc.<region>.``.
+        speed: Platform seconds per real second; 0 for the manual clock.
+        isolation: The requested isolation level, or ``auto``.
+        strict_runtimes: Whether to reject runtimes without an exact match on this machine.
+        verify_domains: Whether a custom domain must resolve to this machine before it becomes ready.
+        runtime_table: Date of the runtime table in force (a key of ``fnkit.contract.runtimes.RUNTIME_TABLES``).
+        memory_budget_mb: MB for all instances; 0 for half of the machine's memory.
+        cpu_limits: ``weights`` shares CPU time in proportion to mVCPU; ``hard`` also caps each instance at its own.
+        scale_to_one_after: Idle seconds of platform time after which a function keeps one instance.
+        scale_to_zero_after: Idle seconds of platform time after which the last instance is stopped.
+        brokers_file: Absolute path of the brokers file; empty for the one in the data directory, if it exists.
+        otlp_url: URL of the trace export; empty if it is off.
+        loki_url: URL of the push of logs, without credentials; empty if it is off.
+    """
+
+    host: Annotated[str, StartOption("--host")] = "127.0.0.1"
+    api_port: Annotated[int, StartOption("--api-port")] = 0
+    gateway_port: Annotated[int, StartOption("--gateway-port")] = 0
+    tls_port: Annotated[int, StartOption("--tls-port", "none")] = 0
+    nats_port: Annotated[int, StartOption("--nats-port", "none")] = 0
+    brokers_file: Annotated[str, StartOption("--brokers", "those of the data directory")] = ""
+    domain_suffix: Annotated[str, StartOption("--domain-suffix")] = "localhost"
+    speed: Annotated[float, StartOption("--clock-speed")] = 1.0
+    isolation: Annotated[str, StartOption("--isolation")] = "auto"
+    strict_runtimes: Annotated[bool, StartOption("--strict-runtimes")] = False
+    runtime_table: Annotated[str, StartOption("--runtime-table")] = "2026-07-03"
+    verify_domains: Annotated[bool, StartOption("--verify-domains")] = False
+    quotas: Annotated[Quotas, StartOption("--quota")] = Quotas()
+    otlp_url: Annotated[str, StartOption("--otlp", "none")] = ""
+    loki_url: Annotated[str, StartOption("--loki-url", "none")] = ""
+    memory_budget_mb: Annotated[int, StartOption("--memory-budget", "half of this machine's memory")] = 0
+    cpu_limits: Annotated[Literal["weights", "hard"], StartOption("--cpu-limits")] = "weights"
+    scale_to_one_after: Annotated[float, StartOption("--scale-to-one-after")] = 30.0
+    scale_to_zero_after: Annotated[float, StartOption("--scale-to-zero-after")] = 900.0
+
+
+class ProcessSettings(PlatformSettings, frozen=True, kw_only=True):
+    """What control and the data plane read as JSON from standard input: the settings, their files, their secrets.
+
+    Since secrets are among it, it is passed neither as arguments nor in the environment.
+
+    Attributes:
         control_socket: Unix socket on which control accepts the data plane.
         gateway_socket: Unix socket of the gateway for health, metrics and trusted requests, which need no token.
         delivery_socket: Unix socket of the gateway for deliveries, in the binary protocol.
-        speed: Platform seconds per real second; 0 for the manual clock.
-        isolation: The requested isolation level, or ``auto``.
-        memory_budget_mb: Memory for all instances; 0 for half of the machine's.
-        cpu_limits: ``weights`` or ``hard``.
-        scale_to_one_after: Idle seconds of platform time after which a function keeps one instance.
-        scale_to_zero_after: Idle seconds of platform time after which the last instance is stopped.
-        verify_domains: Whether a custom domain must resolve to this machine before it becomes ready.
-        runtime_table: Date of the runtime table in force (a key of ``fnkit.contract.runtimes.RUNTIME_TABLES``).
         otlp: Export of traces, if enabled.
         loki_push: Push of logs to Loki, if enabled.
         queues: Brokers of queue triggers; empty for the data plane, which does not need their credentials.
     """
 
     data_dir: str
-    host: str
-    api_port: int
-    gateway_port: int
-    tls_port: int = 0
     control_socket: str
     gateway_socket: str
     delivery_socket: str
@@ -246,17 +278,48 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     access_key: str
     project_id: str
     organization_id: str
-    domain_suffix: str
-    speed: float
-    isolation: str
-    strict_runtimes: bool = False
-    memory_budget_mb: int = 0
-    cpu_limits: Literal["weights", "hard"] = "weights"
-    scale_to_one_after: float = 30.0
-    scale_to_zero_after: float = 900.0
-    verify_domains: bool = False
-    runtime_table: str = "2026-07-03"
-    quotas: Quotas = Quotas()
     otlp: OtlpSettings | None = None
     loki_push: LokiPushSettings | None = None
     queues: QueueSettings = QueueSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDifference:
+    """A setting in which a running platform differs from a requested one."""
+
+    option: StartOption
+    running: object
+    requested: object
+
+    def __str__(self) -> str:
+        """Return the difference as the end of "The platform is already running, …"."""
+        if self.requested is True:
+            return f"without {self.option.name}"
+        return f"with {self.option.name} {self._format(self.running)} instead of {self._format(self.requested)}"
+
+    def _format(self, value: object) -> str:
+        if not value and self.option.unset:
+            return self.option.unset
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def find_difference(
+    running: PlatformSettings, requested: PlatformSettings, names: Collection[str]
+) -> SettingDifference | None:
+    """Return the first of the named settings in which a running platform differs from the requested one."""
+    for name in PlatformSettings.__struct_fields__:
+        values = getattr(running, name), getattr(requested, name)
+        if name in names and values[0] != values[1]:
+            return SettingDifference(start_option(name), *values)
+    return None
+
+
+def start_option(name: str) -> StartOption:
+    """Return the option that chooses a setting.
+
+    >>> start_option("tls_port").name
+    '--tls-port'
+    """
+    hint = get_type_hints(PlatformSettings, include_extras=True)[name]
+    option: StartOption = hint.__metadata__[0]
+    return option

@@ -22,7 +22,7 @@ import msgspec
 from fnkit.errors import PlatformError
 from fnkit.platform.control.store.api_keys import make_access_key
 from fnkit.platform.control.store.private_file import write_private_file
-from fnkit.platform.model.settings import Quotas, ScalingSettings
+from fnkit.platform.model.settings import PlatformSettings
 
 __all__ = [
     "PlatformCredentials",
@@ -91,7 +91,7 @@ class PlatformCredentials(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Omit the secret key."""
-        return f"Identity({self.project_id})"
+        return f"PlatformCredentials({self.project_id})"
 
 
 def load_credentials(file: Path) -> PlatformCredentials | None:
@@ -140,38 +140,19 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         started_at: Start time of the supervisor, as reported by the system. A pid alone may have been reused; both
             together identify the process.
         socket_folder: The socket directory.
-        tls_port: 0 if TLS is off.
+        settings: How the platform runs.
         control: Pid of control, 0 while it is not running.
         data_plane: Pid of the data plane, 0 while it is not running.
-        otlp: URL of the trace export, without credentials; empty if off.
-        loki_push: URL of the push of logs, without credentials; empty if off.
-        nats_port: Port of the platform's own NATS broker, 0 if it does not run.
         nats: Pid of the NATS broker, 0 while it is not running.
-        brokers_file: The brokers file of the command line, if given.
     """
 
     pid: int
     started_at: str
-    host: str
-    api_port: int
-    gateway_port: int
-    domain_suffix: str
-    speed: float
-    isolation: str
-    strict_runtimes: bool
     socket_folder: str
-    tls_port: int = 0
+    settings: PlatformSettings
     control: int = 0
     data_plane: int = 0
-    verify_domains: bool = False
-    runtime_table: str = "2026-07-03"
-    quotas: Quotas = Quotas()
-    scaling: ScalingSettings = ScalingSettings()
-    otlp: str = ""
-    loki_push: str = ""
-    nats_port: int = 0
     nats: int = 0
-    brokers_file: str = ""
 
 
 def read_run_file(file: Path) -> RunFile | None:

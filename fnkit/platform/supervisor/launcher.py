@@ -1,4 +1,8 @@
-"""Start, find, stop and reset a platform from another process, and manage its API keys."""
+"""The way into the platform for programs outside it: start, find, stop and reset one, read its logs and its keys.
+
+The command line imports nothing else of the platform, so the values and functions that it needs are exported here.
+What only a start needs (the supervisor, asyncio, cryptography) is imported when one happens.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -19,7 +24,7 @@ import msgspec
 from fnkit.contract.distribution import extra_install_hint
 from fnkit.contract.platform import API_KEYS_PATH, ApiKey, ApiKeyList, CreateApiKey, TriggerStatus
 from fnkit.errors import PlatformError
-from fnkit.platform.model.settings import DataLayout
+from fnkit.platform.model.settings import DataLayout, PlatformSettings, SettingDifference
 from fnkit.platform.supervisor.data_directory import (
     PlatformCredentials,
     RunFile,
@@ -31,22 +36,41 @@ from fnkit.platform.supervisor.data_directory import (
     read_run_file,
 )
 from fnkit.platform.supervisor.health import fetch_health, fetch_platform_info, reachable_host
-from fnkit.platform.supervisor.log_files import not_healthy_error
+from fnkit.platform.supervisor.log_files import LogFileFollower, not_healthy_error, tail_log
 from fnkit.platform.supervisor.nats_server import find_nats_server, load_or_create_nats_credentials, nats_url
-from fnkit.platform.supervisor.options import StartOptions, StartupResult, with_broker_environment
+from fnkit.platform.supervisor.options import (
+    StartOptions,
+    StartupResult,
+    find_conflict,
+    start_options,
+    with_broker_environment,
+)
+from fnkit.platform.supervisor.trust_store import CaCertificate, TrustStore, find_trust_store, read_ca_certificate
 
 __all__ = [
+    "CaCertificate",
+    "LogFileFollower",
     "PlatformStatus",
     "RunningPlatform",
+    "SettingDifference",
+    "StartOptions",
+    "TrustStore",
     "check_operating_system",
     "create_api_key",
+    "default_data_dir",
     "delete_api_key",
     "ensure_running",
+    "find_conflict",
     "find_running_platform",
+    "find_trust_store",
     "list_api_keys",
     "platform_status",
+    "read_ca_certificate",
     "reset_platform",
+    "run_in_foreground",
+    "start_options",
     "stop_platform",
+    "tail_log",
 ]
 
 _POLL_INTERVAL: Final = 0.02
@@ -68,9 +92,14 @@ class RunningPlatform:
     credentials: PlatformCredentials
 
     @property
+    def settings(self) -> PlatformSettings:
+        """How the platform runs."""
+        return self.run_file.settings
+
+    @property
     def api_url(self) -> str:
         """URL of the API, without a trailing slash."""
-        return _http_url(self.run_file.host, self.run_file.api_port)
+        return _http_url(self.settings.host, self.settings.api_port)
 
     @property
     def secret_key(self) -> str:
@@ -85,12 +114,12 @@ class RunningPlatform:
     @property
     def gateway_url(self) -> str:
         """URL of the gateway, without a trailing slash."""
-        return _http_url(self.run_file.host, self.run_file.gateway_port)
+        return _http_url(self.settings.host, self.settings.gateway_port)
 
     @property
     def gateway_tls_url(self) -> str:
         """HTTPS URL of the gateway; empty if TLS is off."""
-        return _http_url(self.run_file.host, self.run_file.tls_port, "https") if self.run_file.tls_port else ""
+        return _http_url(self.settings.host, self.settings.tls_port, "https") if self.settings.tls_port else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,9 +193,10 @@ def platform_status(data_dir: Path | None = None) -> PlatformStatus:
     found = find_running_platform(data_dir)
     if found is None:
         return PlatformStatus(is_running=False, is_healthy=False, data_dir=data_dir or default_data_dir())
-    run, identity, layout = found.run_file, found.credentials, DataLayout(found.data_dir)
-    health = fetch_health(run.host, run.api_port)
-    info = fetch_platform_info(run.host, run.api_port, identity.secret_key)
+    run, settings, identity = found.run_file, found.settings, found.credentials
+    layout = DataLayout(found.data_dir)
+    health = fetch_health(settings.host, settings.api_port)
+    info = fetch_platform_info(settings.host, settings.api_port, identity.secret_key)
     return PlatformStatus(
         is_running=True,
         is_healthy=health.is_ready,
@@ -174,7 +204,7 @@ def platform_status(data_dir: Path | None = None) -> PlatformStatus:
         api_url=found.api_url,
         gateway_url=found.gateway_url,
         gateway_tls_url=found.gateway_tls_url,
-        ca_certificate_file=str(DataLayout(found.data_dir).ca_certificate_file) if run.tls_port else "",
+        ca_certificate_file=str(layout.ca_certificate_file) if settings.tls_port else "",
         console_url=info.console_url if info is not None else "",
         secret_key=identity.secret_key,
         access_key=identity.access_key,
@@ -183,23 +213,19 @@ def platform_status(data_dir: Path | None = None) -> PlatformStatus:
         supervisor_pid=run.pid,
         control_pid=run.control,
         data_plane_pid=run.data_plane,
-        isolation=health.isolation or run.isolation,
+        isolation=health.isolation or settings.isolation,
         nats_pid=run.nats,
-        nats_url=_own_nats_url(layout, run),
+        nats_url=_own_nats_url(layout, settings.nats_port),
         nats_unavailable_reason=""
-        if run.nats_port or find_nats_server() is not None
+        if settings.nats_port or find_nats_server() is not None
         else f"not installed; {extra_install_hint('queues')}",
         triggers=tuple(info.triggers) if info is not None else (),
     )
 
 
-def _own_nats_url(layout: DataLayout, run_file: RunFile) -> str:
+def _own_nats_url(layout: DataLayout, port: int) -> str:
     """Return the URL of the platform's own broker with its credentials; empty if it does not run."""
-    return (
-        nats_url(load_or_create_nats_credentials(layout.nats_credentials_file), run_file.nats_port)
-        if run_file.nats_port
-        else ""
-    )
+    return nats_url(load_or_create_nats_credentials(layout.nats_credentials_file), port) if port else ""
 
 
 def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
@@ -220,7 +246,7 @@ def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
     started = False
     while True:
         found = find_running_platform(layout.data_dir)
-        if found is not None and fetch_health(found.run_file.host, found.run_file.api_port).is_ready:
+        if found is not None and fetch_health(found.settings.host, found.settings.api_port).is_ready:
             return found
         if found is None and started:
             raise not_healthy_error(layout, "it exited")
@@ -231,6 +257,34 @@ def ensure_running(options: StartOptions | None = None) -> RunningPlatform:
                 stop_platform(layout.data_dir)
             raise not_healthy_error(layout, f"it did not become healthy within {options.start_timeout:g} s")
         time.sleep(_POLL_INTERVAL)
+
+
+def run_in_foreground(
+    options: StartOptions, *, on_start: Callable[[], None], on_healthy: Callable[[], None]
+) -> bool:
+    """Run the platform with this process as its supervisor, until a signal stops it.
+
+    Args:
+        options: How to start.
+        on_start: Called when the start is prepared, before any process runs.
+        on_healthy: Called once, from another thread, when the platform is healthy.
+
+    Returns:
+        Whether it ran: false if another process is starting or running this platform.
+
+    Raises:
+        PlatformError: The platform cannot be started, or is not healthy in time.
+    """
+    from fnkit.platform.supervisor.startup import AlreadyLocked, prepare_platform
+    from fnkit.platform.supervisor.supervisor import supervise
+
+    try:
+        prepared = prepare_platform(with_broker_environment(options, os.environ))
+    except AlreadyLocked:
+        return False
+    on_start()
+    supervise(prepared, on_healthy, start_timeout=options.start_timeout)
+    return True
 
 
 def stop_platform(data_dir: Path | None = None) -> bool:
@@ -375,7 +429,7 @@ def delete_api_key(platform: RunningPlatform, access_key: str) -> ApiKey:
 def _request(
     platform: RunningPlatform, method: str, path: str, response_type: type[T], body: bytes | None = None
 ) -> T:
-    host, port = reachable_host(platform.run_file.host), platform.run_file.api_port
+    host, port = reachable_host(platform.settings.host), platform.settings.api_port
     connection = http.client.HTTPConnection(host, port, timeout=_REQUEST_TIMEOUT)
     try:
         connection.request(method, path, body, {"X-Auth-Token": platform.secret_key})

@@ -68,9 +68,9 @@ class RotatingLogFile:
                 newer.replace(older)
 
 
-def tail_log(layout: DataLayout, process: str, count: int) -> list[str]:
+def tail_log(data_dir: Path, process: str, count: int) -> list[str]:
     """Return the last ``count`` lines in the log of a process."""
-    file = layout.logs_dir / "platform" / f"{process}.log"
+    file = _log_file(data_dir, process)
     try:
         content = file.read_bytes()
     except OSError:
@@ -82,12 +82,12 @@ class LogFileFollower:
     """Reads the lines that a process logs from now on, across rotations.
 
     Args:
-        layout: The data directory.
-        process: One of ``PROCESSES``.
+        data_dir: The data directory.
+        process: One of ``PROCESSES``, or ``nats``.
     """
 
-    def __init__(self, layout: DataLayout, process: str) -> None:
-        self._file = layout.logs_dir / "platform" / f"{process}.log"
+    def __init__(self, data_dir: Path, process: str) -> None:
+        self._file = _log_file(data_dir, process)
         self._stream = self._open()
         if self._stream is not None:
             self._stream.seek(0, os.SEEK_END)
@@ -123,9 +123,14 @@ class LogFileFollower:
         return self._stream is None or not os.path.samestat(now, os.fstat(self._stream.fileno()))
 
 
+def _log_file(data_dir: Path, process: str) -> Path:
+    return DataLayout(data_dir).logs_dir / "platform" / f"{process}.log"
+
+
 def not_healthy_error(layout: DataLayout, reason: str) -> PlatformError:
     """Return the error for a platform that started but is not healthy, with the last log line of each process."""
-    last_lines = [f"\n  {process}: {lines[-1]}" for process in PROCESSES if (lines := tail_log(layout, process, 1))]
+    tails = ((process, tail_log(layout.data_dir, process, 1)) for process in PROCESSES)
+    last_lines = [f"\n  {process}: {lines[-1]}" for process, lines in tails if lines]
     return PlatformError(
         f"The platform was started, but {reason}.{''.join(last_lines)}",
         code="platform-not-healthy",

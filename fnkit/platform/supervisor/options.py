@@ -6,8 +6,8 @@ The functions here read the options of trace export, log push and brokers from t
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -15,26 +15,30 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import msgspec
 
 from fnkit.contract.distribution import extra_install_hint
-from fnkit.errors import UsageError
+from fnkit.errors import PlatformError, UsageError
 from fnkit.platform.brokers.config_file import read_brokers_file, referenced_variables
 from fnkit.platform.brokers.model import Brokers
 from fnkit.platform.model.settings import (
     DataLayout,
     LokiPushSettings,
     OtlpSettings,
+    PlatformSettings,
     QueueSettings,
-    Quotas,
-    ScalingSettings,
+    SettingDifference,
+    find_difference,
 )
 from fnkit.platform.supervisor.nats_server import find_nats_server, load_or_create_nats_credentials, nats_url
 
 __all__ = [
+    "RequestedPorts",
     "StartOptions",
     "StartupResult",
+    "find_conflict",
     "loki_push_settings",
     "otlp_settings",
     "queue_settings",
     "runs_own_nats",
+    "start_options",
     "with_broker_environment",
 ]
 
@@ -43,8 +47,6 @@ _LOKI_VARIABLE_PREFIX: Final = "FNKIT_LOGS_PUSH_"
 
 _TRACES_PATH: Final = "/v1/traces"
 _OTLP_VARIABLE_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_MILLISECONDS_PER_SECOND: Final = 1000
 
 _NATS_OFF: Final = "no NATS broker is configured, and the platform's own is off (--nats-port none)"
 _NATS_NOT_INSTALLED: Final = (
@@ -104,49 +106,56 @@ def _loki_variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def otlp_settings(endpoint: str | None, environ: Mapping[str, str]) -> OtlpSettings | None:
-    """Return the settings of the export, ``None`` if it is off.
+    """Return the settings of the export, ``None`` if it is off. OpenTelemetry's SDK reads most of the variables.
 
     Args:
         endpoint: The value of ``--otlp``, which wins over the variables of the endpoint.
         environ: The environment.
 
     Raises:
-        UsageError: The URL or a variable is invalid. The message contains no value of a header.
+        UsageError: The URL is invalid. The message contains no value of a variable.
+        PlatformError: ``otel-missing``.
     """
+    variables = {name: value for name, value in environ.items() if name.startswith("OTEL_") and value.strip()}
+    if (found := _otlp_endpoint(endpoint, variables)) is None:
+        return None
+    source, url = found
+    url = _validated_url(url, source)
+    is_complete = source.endswith("TRACES_ENDPOINT") or (source == "--otlp" and url.endswith(_TRACES_PATH))
+    traces_url = url if is_complete else url.rstrip("/") + _TRACES_PATH
+    if not _has_opentelemetry():
+        raise PlatformError(
+            "Exporting traces needs OpenTelemetry's SDK, which is not installed.",
+            code="otel-missing",
+            hint=f"Install the extra otel: {extra_install_hint('otel')}. Or start without {source}.",
+        )
+    return OtlpSettings(traces_url=traces_url, environment=variables)
+
+
+def _otlp_endpoint(endpoint: str | None, variables: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return where the endpoint was given, and its URL; ``None`` if traces are not exported."""
     if endpoint is not None:
-        url = _validated_url(endpoint, "--otlp")
-        traces_url = url if url.endswith(_TRACES_PATH) else url.rstrip("/") + _TRACES_PATH
-    elif not _is_disabled(environ) and (found := _endpoint_from_environment(environ)) is not None:
-        traces_url = found
-    else:
+        return "--otlp", endpoint
+    disabled = variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    exporters = variables.get("OTEL_TRACES_EXPORTER", "otlp").split(",")
+    if disabled or "otlp" not in exporters or _otlp_variable(variables, "PROTOCOL")[1] == "grpc":
         return None
-    return OtlpSettings(
-        traces_url=traces_url,
-        headers=_otlp_headers(environ),
-        service_name=environ.get("OTEL_SERVICE_NAME", "").strip(),
-        timeout=_otlp_timeout(environ),
-    )
+    source, url = _otlp_variable(variables, "ENDPOINT")
+    return (source, url) if url else None
 
 
-def _is_disabled(environ: Mapping[str, str]) -> bool:
-    exporters = environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
-    disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    return disabled or "otlp" not in exporters.split(",") or _otlp_variable(environ, "PROTOCOL")[1] == "grpc"
-
-
-def _endpoint_from_environment(environ: Mapping[str, str]) -> str | None:
-    name, url = _otlp_variable(environ, "ENDPOINT")
-    if not url:
-        return None
-    url = _validated_url(url, name)
-    return url if name == f"{_OTLP_VARIABLE_PREFIX}TRACES_ENDPOINT" else url.rstrip("/") + _TRACES_PATH
-
-
-def _otlp_variable(environ: Mapping[str, str], name: str) -> tuple[str, str]:
-    """Return name and value of a variable: the one for traces, or the general one if that is empty."""
+def _otlp_variable(variables: Mapping[str, str], name: str) -> tuple[str, str]:
+    """Return name and value of a variable: the one for traces, or the general one if that is not set."""
     special, general = f"{_OTLP_VARIABLE_PREFIX}TRACES_{name}", f"{_OTLP_VARIABLE_PREFIX}{name}"
-    value = environ.get(special, "").strip()
-    return (special, value) if value else (general, environ.get(general, "").strip())
+    found = special if special in variables else general
+    return found, variables.get(found, "").strip()
+
+
+def _has_opentelemetry() -> bool:
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http.trace_exporter") is not None
+    except ModuleNotFoundError:  # of a parent package
+        return False
 
 
 def _validated_url(url: str, source: str) -> str:
@@ -167,29 +176,6 @@ def _validated_url(url: str, source: str) -> str:
     return url
 
 
-def _otlp_headers(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    source, text = _otlp_variable(environ, "HEADERS")
-    headers = []
-    for number, pair in enumerate(filter(None, map(str.strip, text.split(","))), 1):
-        name, equals, value = pair.partition("=")
-        name, value = name.strip(), unquote(value.strip())
-        if not equals or not _HEADER_NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
-            raise UsageError(
-                f"{source}: entry {number} is not name=value.", hint="Percent-encode special characters: %20."
-            )
-        headers.append((name, value))
-    return tuple(headers)
-
-
-def _otlp_timeout(environ: Mapping[str, str]) -> float:
-    source, text = _otlp_variable(environ, "TIMEOUT")
-    if not text:
-        return OtlpSettings(traces_url="").timeout
-    if not text.isdecimal() or int(text) == 0:
-        raise UsageError(f"{source} is not a number of milliseconds.", hint="The default is 10000.")
-    return int(text) / _MILLISECONDS_PER_SECOND
-
-
 class StartupResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a detached start.
 
@@ -208,47 +194,85 @@ class StartupResult(msgspec.Struct, frozen=True, kw_only=True):
     hint: str | None = None
 
 
-class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to start a platform.
+class RequestedPorts(msgspec.Struct, frozen=True, kw_only=True):
+    """The ports that a start asks for; the fields are named as those of ``PlatformSettings``.
 
-    A port is a number, 0 for any free port, or ``None`` for the port of the last start, by default the standard one
-    or the next free one after it.
-
-    Attributes:
-        data_dir: The data directory, absolute.
-        tls_port: ``none`` turns TLS off. ``None`` means any free port if ``gateway_port`` is 0.
-        domain_suffix: The end of host names of functions, after ``functions.fnc.<region>.``.
-        speed: Platform seconds per real second; 0 for the manual clock.
-        isolation: ``auto`` or the name of an isolation level.
-        start_timeout: Seconds until the platform must be healthy.
-        verify_domains: Whether custom domains must resolve to this machine.
-        runtime_table: Date of the runtime table.
-        otlp: Export of traces, if enabled.
-        loki_push: Push of logs to Loki, if enabled.
-        nats_port: Port of the platform's own NATS broker, with the same values as ``tls_port``.
-        brokers_file: Absolute path of the brokers file; empty for the one in the data directory, if it exists.
-        broker_environment: The environment variables that this file refers to.
+    A port is a number, 0 for any free port, ``none`` for no listener, or ``None`` for the port of the last start (at
+    the first start the standard one or the next free one after it). For TLS and NATS, ``None`` means any free port
+    if ``gateway_port`` is 0.
     """
 
-    data_dir: str
-    host: str = "127.0.0.1"
     api_port: int | None = None
     gateway_port: int | None = None
     tls_port: int | Literal["none"] | None = None
-    domain_suffix: str = "localhost"
-    speed: float = 1.0
-    isolation: str = "auto"
-    strict_runtimes: bool = False
+    nats_port: int | Literal["none"] | None = None
+
+
+class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to start a platform.
+
+    Attributes:
+        data_dir: The data directory, absolute.
+        settings: The settings of the platform. Of their ports, only those requested by number are set.
+        given: The settings that were asked for by name, which a running platform must have.
+        start_timeout: Seconds until the platform must be healthy.
+        otlp: Export of traces, if enabled. Like the two below it contains secrets, so it is not in the settings.
+        loki_push: Push of logs to Loki, if enabled.
+        broker_environment: The environment variables that the brokers file refers to.
+    """
+
+    data_dir: str
+    settings: PlatformSettings = PlatformSettings()
+    given: frozenset[str] = frozenset()
+    ports: RequestedPorts = RequestedPorts()
     start_timeout: float = 30.0
-    verify_domains: bool = False
-    runtime_table: str = "2026-07-03"
-    quotas: Quotas = Quotas()
-    scaling: ScalingSettings = ScalingSettings()
     otlp: OtlpSettings | None = None
     loki_push: LokiPushSettings | None = None
-    nats_port: int | Literal["none"] | None = None
-    brokers_file: str = ""
     broker_environment: dict[str, str] = {}
+
+
+def start_options(
+    data_dir: Path, given: Mapping[str, object], environ: Mapping[str, str], *, start_timeout: float
+) -> StartOptions:
+    """Return how to start a platform, from the options of the command line and the environment.
+
+    Args:
+        data_dir: The data directory, absolute.
+        given: The options given, by the name of their field in ``PlatformSettings``, ports as ``RequestedPorts``
+            describes.
+        environ: The environment, with the credentials of trace export and log push.
+        start_timeout: Seconds until the platform must be healthy.
+
+    Raises:
+        UsageError: A URL or a variable of the environment is invalid.
+    """
+    requested = {name: given[name] for name in RequestedPorts.__struct_fields__ if name in given}
+    numbers = {name: 0 if port == "none" else port for name, port in requested.items() if port != 0}
+    rest = {name: value for name, value in given.items() if name not in requested}
+    plain = msgspec.convert({**rest, **numbers}, PlatformSettings)
+    otlp = otlp_settings(plain.otlp_url if "otlp_url" in given else None, environ)
+    loki_push = loki_push_settings(plain.loki_url if "loki_url" in given else None, environ)
+    return StartOptions(
+        data_dir=str(data_dir),
+        settings=msgspec.structs.replace(
+            plain,
+            otlp_url=otlp.traces_url if otlp is not None else "",
+            loki_url=loki_push.url if loki_push is not None else "",
+        ),
+        given=frozenset(rest) | frozenset(numbers),
+        ports=msgspec.convert(requested, RequestedPorts),
+        start_timeout=start_timeout,
+        otlp=otlp,
+        loki_push=loki_push,
+    )
+
+
+def find_conflict(options: StartOptions, running: PlatformSettings) -> SettingDifference | None:
+    """Return the first setting that was asked for and that the running platform does not have.
+
+    A setting that only the environment names does not count: its variable may concern other programs.
+    """
+    return find_difference(running, options.settings, options.given)
 
 
 def with_broker_environment(options: StartOptions, environ: Mapping[str, str]) -> StartOptions:
@@ -261,7 +285,7 @@ def with_broker_environment(options: StartOptions, environ: Mapping[str, str]) -
         PlatformError: ``brokers-unreadable``.
     """
     file = _brokers_file(options)
-    if not options.brokers_file and not file.is_file():
+    if not options.settings.brokers_file and not file.is_file():
         return options
     try:
         named = referenced_variables(file.read_text(encoding="utf-8", errors="replace"))
@@ -279,7 +303,8 @@ def runs_own_nats(options: StartOptions) -> bool:
         BrokersInvalid: The brokers file has errors.
         PlatformError: ``brokers-unreadable``.
     """
-    return options.nats_port != "none" and not _configured_brokers(options).nats and find_nats_server() is not None
+    wanted = options.ports.nats_port != "none"
+    return wanted and not _configured_brokers(options).nats and find_nats_server() is not None
 
 
 def queue_settings(options: StartOptions, layout: DataLayout, nats_port: int) -> QueueSettings:
@@ -294,20 +319,21 @@ def queue_settings(options: StartOptions, layout: DataLayout, nats_port: int) ->
         PlatformError: ``identity-unreadable``.
     """
     url = nats_url(load_or_create_nats_credentials(layout.nats_credentials_file), nats_port) if nats_port else ""
+    why_not = _NATS_OFF if options.ports.nats_port == "none" else _NATS_NOT_INSTALLED
     return QueueSettings(
         nats_url=url,
-        nats_unavailable_reason="" if url else _NATS_OFF if options.nats_port == "none" else _NATS_NOT_INSTALLED,
-        brokers_file=str(_brokers_file(options)),
+        nats_unavailable_reason="" if url else why_not,
         environment=options.broker_environment,
     )
 
 
 def _configured_brokers(options: StartOptions) -> Brokers:
     file = _brokers_file(options)
-    if not options.brokers_file and not file.is_file():
+    if not options.settings.brokers_file and not file.is_file():
         return Brokers()
     return read_brokers_file(file, options.broker_environment)
 
 
 def _brokers_file(options: StartOptions) -> Path:
-    return Path(options.brokers_file) if options.brokers_file else DataLayout(Path(options.data_dir)).brokers_file
+    named = options.settings.brokers_file
+    return Path(named) if named else DataLayout(Path(options.data_dir)).brokers_file

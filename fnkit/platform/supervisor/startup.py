@@ -14,10 +14,20 @@ import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+
+import msgspec
 
 from fnkit.errors import PlatformError
-from fnkit.platform.model.settings import DataLayout, LokiPushSettings, OtlpSettings, ProcessSettings, QueueSettings
+from fnkit.platform.model.settings import (
+    DataLayout,
+    LokiPushSettings,
+    OtlpSettings,
+    PlatformSettings,
+    ProcessSettings,
+    QueueSettings,
+    start_option,
+)
 from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
 from fnkit.platform.supervisor.data_directory import (
     PlatformCredentials,
@@ -34,10 +44,6 @@ from fnkit.platform.supervisor.nats_server import NATS_HOST
 from fnkit.platform.supervisor.options import StartOptions, queue_settings, runs_own_nats
 
 __all__ = [
-    "DEFAULT_API_PORT",
-    "DEFAULT_GATEWAY_PORT",
-    "DEFAULT_NATS_PORT",
-    "DEFAULT_TLS_PORT",
     "AlreadyLocked",
     "PreparedPlatform",
     "ReservedPorts",
@@ -45,10 +51,9 @@ __all__ = [
     "prepare_platform",
 ]
 
-DEFAULT_API_PORT: Final = 8480
-DEFAULT_GATEWAY_PORT: Final = 8481
-DEFAULT_TLS_PORT: Final = 8482
-DEFAULT_NATS_PORT: Final = 8483
+_DEFAULT_PORTS: Final = {"api_port": 8480, "gateway_port": 8481, "tls_port": 8482, "nats_port": 8483}
+"""The standard port of each listener, by its field in ``PlatformSettings``, in the order of reservation."""
+_OPTIONAL_PORTS: Final = frozenset({"tls_port", "nats_port"})
 _MAX_PORTS_TRIED: Final = 100
 
 
@@ -63,7 +68,7 @@ def acquire_lock(data_dir: Path) -> int:
     O_CLOEXEC keeps child processes from inheriting it and holding the lock longer than this process.
 
     Raises:
-        TakenError: Another process is starting, running or resetting this platform.
+        AlreadyLocked: Another process is starting, running or resetting this platform.
     """
     descriptor = os.open(data_dir / "platform.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -203,11 +208,8 @@ class PreparedPlatform:
         """The settings of control. The data plane gets the same without those of brokers."""
         folder = Path(self.run_file.socket_folder)
         return ProcessSettings(
+            **msgspec.structs.asdict(self.run_file.settings),
             data_dir=str(self.layout.data_dir),
-            host=self.run_file.host,
-            api_port=self.run_file.api_port,
-            gateway_port=self.run_file.gateway_port,
-            tls_port=self.run_file.tls_port,
             control_socket=str(folder / "control.sock"),
             gateway_socket=str(folder / "gateway.sock"),
             delivery_socket=str(folder / "delivery.sock"),
@@ -215,17 +217,6 @@ class PreparedPlatform:
             access_key=self.credentials.access_key,
             project_id=self.credentials.project_id,
             organization_id=self.credentials.organization_id,
-            domain_suffix=self.run_file.domain_suffix,
-            speed=self.run_file.speed,
-            isolation=self.run_file.isolation,
-            strict_runtimes=self.run_file.strict_runtimes,
-            verify_domains=self.run_file.verify_domains,
-            runtime_table=self.run_file.runtime_table,
-            quotas=self.run_file.quotas,
-            memory_budget_mb=self.run_file.scaling.memory_budget_mb,
-            cpu_limits=self.run_file.scaling.cpu_limits,
-            scale_to_one_after=self.run_file.scaling.scale_to_one_after,
-            scale_to_zero_after=self.run_file.scaling.scale_to_zero_after,
             otlp=self.otlp,
             loki_push=self.loki_push,
             queues=self.queues,
@@ -236,7 +227,7 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
     """Lock the data directory and prepare what the processes need.
 
     Raises:
-        TakenError: Another process is starting, running or resetting this platform.
+        AlreadyLocked: Another process is starting, running or resetting this platform.
         PlatformError: The directory, the credentials or a port cannot be used.
     """
     layout = DataLayout(Path(options.data_dir))
@@ -249,10 +240,16 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
         before = read_run_file(layout.run_file)
         if before is not None:
             _remove_stale_sockets(Path(before.socket_folder))
-        run = _build_run_file(options, before, ports)
-        if run.tls_port:
+        settings = _reserve_ports(options, before.settings if before is not None else PlatformSettings(), ports)
+        run = RunFile(
+            pid=os.getpid(),
+            started_at=process_start_time(os.getpid()) or "",
+            socket_folder=str(create_socket_dir(layout.data_dir)),
+            settings=settings,
+        )
+        if settings.tls_port:
             ensure_certificate_authority(layout)
-        queues = queue_settings(options, layout, run.nats_port)
+        queues = queue_settings(options, layout, settings.nats_port)
         write_run_file(layout.run_file, run)
     except BaseException:
         ports.release()
@@ -261,76 +258,38 @@ def prepare_platform(options: StartOptions) -> PreparedPlatform:
     return PreparedPlatform(layout, identity, run, lock, ports, options.otlp, options.loki_push, queues)
 
 
-def _build_run_file(options: StartOptions, previous: RunFile | None, ports: ReservedPorts) -> RunFile:
-    usual_api = previous.api_port if previous is not None else DEFAULT_API_PORT
-    usual_gateway = previous.gateway_port if previous is not None else DEFAULT_GATEWAY_PORT
+def _reserve_ports(options: StartOptions, previous: PlatformSettings, reserved: ReservedPorts) -> PlatformSettings:
+    """Reserve the ports of all listeners, and return the settings with them.
+
+    Args:
+        options: The options of the start.
+        previous: The settings of the last start, whose ports are taken where no port is requested.
+        reserved: Holds the ports.
+
+    Raises:
+        PlatformError: A port cannot be used, or the brokers file is invalid.
+    """
+    requested: dict[str, int | Literal["none"] | None] = msgspec.structs.asdict(options.ports)
     # A listener without a requested port must not take one that was requested for another listener.
-    requested = frozenset(
-        port
-        for port in (options.api_port, options.gateway_port, options.tls_port, options.nats_port)
-        if isinstance(port, int) and port
-    )
-    api = ports.reserve(options.host, options.api_port, default=usual_api, excluded=requested, option="--api-port")
-    gateway = ports.reserve(
-        options.host,
-        options.gateway_port,
-        default=usual_gateway,
-        excluded=requested | {api},
-        option="--gateway-port",
-    )
-    tls = (
-        0 if options.tls_port == "none" else _reserve_tls_port(options, previous, ports, requested | {api, gateway})
-    )
-    nats = (
-        _reserve_nats_port(options, previous, ports, requested | {api, gateway, tls})
-        if runs_own_nats(options)
-        else 0
-    )
-    return RunFile(
-        pid=os.getpid(),
-        started_at=process_start_time(os.getpid()) or "",
-        host=options.host,
-        api_port=api,
-        gateway_port=gateway,
-        tls_port=tls,
-        domain_suffix=options.domain_suffix,
-        speed=options.speed,
-        isolation=options.isolation,
-        strict_runtimes=options.strict_runtimes,
-        verify_domains=options.verify_domains,
-        runtime_table=options.runtime_table,
-        quotas=options.quotas,
-        scaling=options.scaling,
-        otlp=options.otlp.traces_url if options.otlp is not None else "",
-        loki_push=options.loki_push.url if options.loki_push is not None else "",
-        nats_port=nats,
-        brokers_file=options.brokers_file,
-        socket_folder=str(create_socket_dir(Path(options.data_dir))),
-    )
-
-
-def _reserve_tls_port(
-    options: StartOptions, previous: RunFile | None, ports: ReservedPorts, excluded: frozenset[int]
-) -> int:
-    wanted = options.tls_port
-    if wanted is None and options.gateway_port == 0:
-        # A start with any gateway port is probably one of several, which would compete for the default TLS port.
-        wanted = 0
-    usual = previous.tls_port if previous is not None and previous.tls_port else DEFAULT_TLS_PORT
-    number = wanted if isinstance(wanted, int) else None
-    return ports.reserve(options.host, number, default=usual, excluded=excluded, option="--tls-port")
-
-
-def _reserve_nats_port(
-    options: StartOptions, previous: RunFile | None, ports: ReservedPorts, excluded: frozenset[int]
-) -> int:
-    """Reserve the broker's port by the rules of the TLS port, but on loopback only."""
-    wanted = options.nats_port
-    if wanted is None and options.gateway_port == 0:
-        wanted = 0
-    usual = previous.nats_port if previous is not None and previous.nats_port else DEFAULT_NATS_PORT
-    number = wanted if isinstance(wanted, int) else None
-    return ports.reserve(NATS_HOST, number, default=usual, excluded=excluded, option="--nats-port")
+    taken = {port for port in requested.values() if isinstance(port, int) and port}
+    ports: dict[str, int] = {}
+    for name, default in _DEFAULT_PORTS.items():
+        port = requested[name]
+        if port is None and name in _OPTIONAL_PORTS and options.ports.gateway_port == 0:
+            # A start with any gateway port is probably one of several, which would compete for the default ports.
+            port = 0
+        if port == "none" or (name == "nats_port" and not runs_own_nats(options)):
+            ports[name] = 0
+            continue
+        ports[name] = reserved.reserve(
+            NATS_HOST if name == "nats_port" else options.settings.host,
+            port,
+            default=getattr(previous, name) or default,
+            excluded=frozenset(taken),
+            option=start_option(name).name,
+        )
+        taken.add(ports[name])
+    return msgspec.structs.replace(options.settings, **ports)
 
 
 def _remove_stale_sockets(directory: Path) -> None:

@@ -72,7 +72,7 @@ class _Supervisor:
             ("control", "fnkit.platform.control.process", control_settings),
             ("data-plane", "fnkit.platform.data_plane.process", data_plane_settings),
         ]
-        if self._run_file.nats_port:
+        if prepared.run_file.settings.nats_port:
             modules.append(("nats", "fnkit.platform.supervisor.nats_server", control_settings))
         self._processes = tuple(
             ChildProcess(
@@ -127,10 +127,10 @@ class _Supervisor:
         await asyncio.gather(*tasks)
 
     async def _wait_until_healthy(self, deadline: float) -> None:
-        run = self._prepared.run_file
+        settings = self._prepared.run_file.settings
         try:
             while not (
-                (await asyncio.to_thread(fetch_health, run.host, run.api_port)).is_ready
+                (await asyncio.to_thread(fetch_health, settings.host, settings.api_port)).is_ready
                 and await self._is_broker_ready()
             ):
                 self._check_start(deadline)
@@ -145,7 +145,7 @@ class _Supervisor:
 
         A broker that cannot run does not fail the start: the status of its triggers reports it.
         """
-        port, broker = self._run_file.nats_port, self._processes[-1]
+        port, broker = self._run_file.settings.nats_port, self._processes[-1]
         if not port or broker.crashes >= _MAX_CRASHES:
             return True
         with contextlib.suppress(OSError):

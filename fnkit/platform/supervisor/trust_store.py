@@ -84,19 +84,19 @@ class TrustStore:
         _run_as_root(self.remove_commands)
 
 
-def read_ca_certificate(layout: DataLayout) -> CaCertificate:
-    """Read the CA certificate of a platform.
+def read_ca_certificate(data_dir: Path) -> CaCertificate:
+    """Read the CA certificate of the platform in a data directory.
 
     Raises:
         PlatformError: ``no-authority`` if the platform was never started with TLS.
     """
-    file = layout.ca_certificate_file
+    file = DataLayout(data_dir).ca_certificate_file
     try:
         pem = file.read_text("ascii")
         der = ssl.PEM_cert_to_DER_cert(pem)
     except (OSError, ValueError):
         raise PlatformError(
-            f"The platform in {layout.data_dir} has no certificate authority yet.",
+            f"The platform in {data_dir} has no certificate authority yet.",
             code="no-authority",
             hint="The first start creates it: fnkit platform start --detach",
         ) from None

@@ -153,7 +153,8 @@ def test_the_command_says_the_quotas_and_a_second_start_does_not_pass_others_off
         fnkit(*start, "--quota", "functions=1,memory=none").ok()
         again = fnkit(*start, "--quota", "none")
         assert again.code == 1
-        assert "already running, with other quotas" in again.stderr
+        asked = "namespaces=none,functions=none,memory=none"
+        assert f"with --quota namespaces=100,functions=1,memory=none instead of {asked}." in again.stderr
         fnkit(*start, "--quota", "functions=1,memory=none").ok()
         fnkit(*start).ok()
         assert "without --verify-domains" in fnkit(*start, "--verify-domains").stderr

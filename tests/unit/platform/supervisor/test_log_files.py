@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from fnkit.platform.model.settings import DataLayout
 from fnkit.platform.supervisor.data_directory import child_environment
 from fnkit.platform.supervisor.log_files import MAX_ROTATED_FILES, LogFileFollower, RotatingLogFile, tail_log
 
@@ -26,18 +25,18 @@ def test_a_log_that_cannot_be_written_loses_lines_and_nothing_else(tmp_path: Pat
 
 
 def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:
-    layout = _layout(tmp_path)
+    _make_log_folder(tmp_path)
     RotatingLogFile(tmp_path / "logs/platform/control.log").write(b"one\ntwo\nthree\n")
-    assert tail_log(layout, "control", 2) == ["two", "three"]
-    assert tail_log(layout, "control", 0) == []
-    assert tail_log(layout, "data-plane", 5) == []
+    assert tail_log(tmp_path, "control", 2) == ["two", "three"]
+    assert tail_log(tmp_path, "control", 0) == []
+    assert tail_log(tmp_path, "data-plane", 5) == []
 
 
 def test_a_reader_gives_whole_lines_as_they_come_over_rotations_too(tmp_path: Path) -> None:
-    layout = _layout(tmp_path)
+    _make_log_folder(tmp_path)
     log = RotatingLogFile(tmp_path / "logs/platform/control.log", max_bytes=14)
     log.write(b"before\n")
-    reader = LogFileFollower(layout, "control")
+    reader = LogFileFollower(tmp_path, "control")
     assert reader.read_new_lines() == []
     log.write(b"ha")
     assert reader.read_new_lines() == []
@@ -54,6 +53,5 @@ def test_no_credential_of_the_user_reaches_the_platform() -> None:
     assert child_environment(given) == {"PATH": "/bin", "LC_ALL": "C", "PYTHONUNBUFFERED": "1"}
 
 
-def _layout(home: Path) -> DataLayout:
+def _make_log_folder(home: Path) -> None:
     (home / "logs" / "platform").mkdir(parents=True)
-    return DataLayout(home)

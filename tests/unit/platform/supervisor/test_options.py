@@ -1,12 +1,14 @@
-"""``--otlp`` and OpenTelemetry's variables: where traces go."""
+"""The options of a start, and where ``--otlp`` and OpenTelemetry's variables send traces."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from fnkit.errors import UsageError
-from fnkit.platform.model.settings import OtlpSettings
-from fnkit.platform.supervisor.options import otlp_settings
+from fnkit.platform.model.settings import OtlpSettings, PlatformSettings, Quotas
+from fnkit.platform.supervisor.options import RequestedPorts, find_conflict, otlp_settings, start_options
 
 OTLP = "OTEL_EXPORTER_OTLP_"
 
@@ -92,3 +94,33 @@ def test_what_cannot_be_used_is_refused_without_being_repeated(environ: dict[str
 def test_it_shows_nothing_of_itself() -> None:
     settings = OtlpSettings(traces_url="http://c/k3y", headers=(("a", "s3cret"),))
     assert repr(settings) == str(settings) == "OtlpSettings()"
+
+
+def test_what_is_given_becomes_settings_in_one_step_and_the_rest_keeps_its_default() -> None:
+    given: dict[str, object] = {"speed": 60.0, "quotas": {"functions": 1}, "memory_budget_mb": 4096, "host": "::1"}
+    options = start_options(Path("/data"), given, {}, start_timeout=5.0)
+    assert options.settings == PlatformSettings(
+        speed=60.0, quotas=Quotas(functions=1), memory_budget_mb=4096, host="::1"
+    )
+    assert (options.data_dir, options.given, options.start_timeout) == ("/data", frozenset(given), 5.0)
+
+
+def test_a_port_is_compared_only_when_it_is_a_certain_one() -> None:
+    given: dict[str, object] = {"api_port": 9000, "gateway_port": 0, "tls_port": "none", "nats_port": 0}
+    options = start_options(Path("/data"), given, {}, start_timeout=5.0)
+    assert options.ports == RequestedPorts(api_port=9000, gateway_port=0, tls_port="none", nats_port=0)
+    assert options.given == {"api_port", "tls_port"}
+    assert find_conflict(options, PlatformSettings(api_port=9000, gateway_port=1, nats_port=2)) is None
+    other = PlatformSettings(api_port=9000, tls_port=8482)
+    assert str(find_conflict(options, other)) == "with --tls-port 8482 instead of none"
+
+
+def test_a_collector_that_only_the_environment_names_is_used_and_not_compared() -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "FNKIT_LOGS_PUSH_TOKEN": "hidden"}
+    options = start_options(Path("/data"), {"loki_url": "http://u:hidden@loki:3100"}, environ, start_timeout=5.0)
+    assert options.settings.otlp_url == "http://collector:4318/v1/traces"
+    assert options.settings.loki_url == "http://loki:3100/loki/api/v1/push"
+    assert options.given == {"loki_url"}
+    assert options.loki_push is not None
+    assert "hidden" in str(options.loki_push.headers)
+    assert "hidden" not in str(options.settings)

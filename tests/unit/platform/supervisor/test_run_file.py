@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.platform.model.settings import DataLayout
+from fnkit.platform.model.settings import DataLayout, PlatformSettings
 from fnkit.platform.supervisor.data_directory import (
     RunFile,
     load_or_create_credentials,
@@ -67,12 +67,6 @@ def _run(pid: int) -> RunFile:
     return RunFile(
         pid=pid,
         started_at=process_start_time(pid) or "",
-        host="127.0.0.1",
-        api_port=8480,
-        gateway_port=8481,
-        domain_suffix="localhost",
-        speed=1.0,
-        isolation="auto",
-        strict_runtimes=False,
         socket_folder="/nowhere",
+        settings=PlatformSettings(api_port=8480, gateway_port=8481),
     )
