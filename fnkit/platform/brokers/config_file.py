@@ -1,4 +1,4 @@
-"""Reads ``brokers.toml`` into ``Brokers`` and reports all problems of the file at once, with their lines.
+"""Reads ``brokers.toml`` and the credential files that it names, and reports all problems at once.
 
 ::
 
@@ -28,14 +28,11 @@ from urllib.parse import urlsplit
 from fnkit.contract.limits import REGIONS
 from fnkit.contract.names import NATS_ACCOUNT_RULE
 from fnkit.errors import PlatformError, Problem
-from fnkit.platform.brokers.model import Brokers, ConfigLineIndex, NatsBroker, Selector, SqsBroker
+from fnkit.platform.brokers.model import Brokers, NatsBroker, Selector, SqsBroker, split_urls
 
 __all__ = [
     "BrokersInvalid",
     "CredentialsUnreadable",
-    "Problems",
-    "parse_nats_broker",
-    "parse_sqs_broker",
     "read_brokers",
     "read_brokers_file",
     "read_credentials",
@@ -43,105 +40,240 @@ __all__ = [
     "referenced_variables",
 ]
 
+_SELECTOR_KEYS: Final = ("account", "project", "region")
+_NATS_FILE_KEYS: Final = ("credentials", "certificate", "client_certificate", "client_key")
+_NATS_KEYS: Final = (*_SELECTOR_KEYS, "url", "user", "password", "token", "nkey", *_NATS_FILE_KEYS)
+_NATS_SCHEMES: Final = ("nats", "tls", "ws", "wss")
+_SQS_KEYS: Final = ("project", "region", "endpoint", "region_name", "access_key", "secret_key", "queue_url")
+
+_UUID_PATTERN: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UNKNOWN_PLACEHOLDER: Final = re.compile(r"\{(?!queue\}|project\}|region\})")
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+_TOML_ERROR_LINE: Final = re.compile(r"\(at line (\d+)")
+_TABLE_HEADER: Final = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_-]+)")
+_KEY_ASSIGNMENT: Final = re.compile(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
+
+# Credential files
 _MAX_FILE_BYTES: Final = 1024 * 1024
 _SEED_PATTERN: Final = re.compile(r"SU[A-Z2-7]{56}")
 _SECTION_PATTERN: Final = r"-{{3,}} *BEGIN {0} *-{{3,}}\s+([A-Za-z0-9_.\-=]+?)\s+-{{3,}} *END {0} *-{{3,}}"
 _JWT_PATTERN: Final = re.compile(_SECTION_PATTERN.format("NATS USER JWT"))
 _USER_SEED_PATTERN: Final = re.compile(_SECTION_PATTERN.format("USER NKEY SEED"))
 
-_SELECTOR_KEYS: Final = ("account", "project", "region")
-_NATS_FILE_KEYS: Final = ("credentials", "certificate", "client_certificate", "client_key")
-_NATS_KEYS: Final = (*_SELECTOR_KEYS, "url", "user", "password", "token", "nkey", *_NATS_FILE_KEYS)
-_SQS_KEYS: Final = ("project", "region", "endpoint", "region_name", "access_key", "secret_key", "queue_url")
-_NATS_SCHEMES: Final = ("nats", "tls", "ws", "wss")
-_UUID_PATTERN: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_UNKNOWN_PLACEHOLDER: Final = re.compile(r"\{(?!queue\}|project\}|region\})")
 
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_TOML_ERROR_LINE: Final = re.compile(r"\(at line (\d+)")
+class BrokersInvalid(PlatformError):
+    """The broker configuration has problems, which are all reported at once."""
+
+    default_code = "brokers-invalid"
+
+    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
+        super().__init__(f"The broker configuration in {file} is not valid.", file=file)
+        self.problems = tuple(problems)
 
 
 class CredentialsUnreadable(Exception):
     """The credentials cannot be read. The message contains nothing of the content of the file."""
 
 
-def read_credentials(file: Path) -> tuple[str, str]:
-    """Return the user JWT and the seed of a ``.creds`` file.
-
-    Raises:
-        CredentialsUnreadable: The file cannot be read or has another format.
-    """
-    text = _read_text("credentials", file)
-    jwt, seed = _JWT_PATTERN.search(text), _USER_SEED_PATTERN.search(text)
-    if jwt is None or seed is None or not _SEED_PATTERN.fullmatch(seed.group(1)):
-        raise CredentialsUnreadable(f"credentials: {file} contains no user JWT with its seed in the format of nsc")
-    return jwt.group(1), seed.group(1)
+def referenced_variables(text: str) -> set[str]:
+    """Return the environment variables that a text refers to as ``${NAME}``."""
+    return set(_VARIABLE.findall(text))
 
 
-def read_seed(value: str) -> str:
-    """Return a user's seed.
+def read_brokers_file(file: Path, environment: Mapping[str, str]) -> Brokers:
+    """Read a file.
 
     Args:
-        value: The seed itself, or the path of a file that contains it.
+        file: The file.
+        environment: Values of the environment variables that the file refers to.
 
     Raises:
-        CredentialsUnreadable: The value is neither.
+        BrokersInvalid: The file has problems.
+        PlatformError: The file cannot be read (``brokers-unreadable``).
     """
-    if _SEED_PATTERN.fullmatch(value):
-        return value
-    # The value may be a mistyped seed, so it must not appear in a message unless it is the path of a file.
-    file = Path(value).expanduser()
     try:
-        is_file = file.is_file()
-    except OSError:
-        is_file = False
-    if not is_file:
-        raise CredentialsUnreadable("nkey is neither a user seed (SU…) nor the path of a file that contains one")
-    lines = [line.strip() for line in _read_text("nkey", file).splitlines()]
-    seed = next((line for line in lines if _SEED_PATTERN.fullmatch(line)), None)
-    if seed is None:
-        raise CredentialsUnreadable(f"nkey: {file} contains no user seed (SU…)")
-    return seed
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PlatformError(f"{file} cannot be read: {reason}.", code="brokers-unreadable") from None
+    return read_brokers(text, str(file), environment)
 
 
-def _read_text(key: str, file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(_MAX_FILE_BYTES).decode("utf-8", errors="replace")
-    except OSError as error:
-        raise CredentialsUnreadable(f"{key}: {file} cannot be read: {error.strerror}") from None
+def read_brokers(text: str, file: str, environment: Mapping[str, str]) -> Brokers:
+    """Parse the text of a file.
 
-
-@dataclass(slots=True)
-class Problems:
-    """Collects the problems of one file.
-
-    Attributes:
+    Args:
+        text: The content.
         file: Path of the file, for display.
-        lines: Line numbers of the entries and keys.
-        problems: The problems found so far.
+        environment: Values of the environment variables that the text refers to as ``${NAME}``.
+
+    Raises:
+        BrokersInvalid: The text has problems.
     """
+    document = _parse_toml(text, file)
+    problems = _Problems(file, _LineIndex.from_text(text))
+    for key in document:
+        if key not in ("nats", "sqs"):
+            problems.add(
+                "broker-unknown-key", f"{key} is not a type of broker.", (key,), hint="Known types: nats and sqs."
+            )
+    nats: list[NatsBroker] = []
+    sqs: list[SqsBroker] = []
+    for kind in ("nats", "sqs"):
+        for number, raw in enumerate(_get_tables(document, kind, problems)):
+            entry = _substitute_variables(raw, (kind, number), environment, problems)
+            if kind == "nats" and (broker := _parse_nats_broker(entry, number, problems)) is not None:
+                nats.append(broker)
+            elif kind == "sqs" and (service := _parse_sqs_broker(entry, number, problems)) is not None:
+                sqs.append(service)
+    _check_duplicates("nats", [one.selector for one in nats], problems)
+    _check_duplicates("sqs", [one.selector for one in sqs], problems)
+    if problems.items:
+        raise BrokersInvalid(file, problems.items)
+    return Brokers(nats=tuple(nats), sqs=tuple(sqs))
 
-    file: str
-    lines: ConfigLineIndex
-    items: list[Problem] = field(default_factory=list)
 
-    def add(self, code: str, message: str, path: tuple[str | int, ...], *, hint: str | None = None) -> None:
-        """Add a problem at the line of a key.
+def _parse_toml(text: str, file: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        # tomllib reports the line only in the text of the error, and none at the end of the document.
+        found = _TOML_ERROR_LINE.search(str(error))
+        line = int(found.group(1)) if found else max(1, text.count("\n"))
+        reason = re.sub(r" *[(]at .*[)]$", "", str(error))
+        problem = Problem("brokers-syntax", f"It is not valid TOML: {reason}.", None, file, line)
+        raise BrokersInvalid(file, (problem,)) from None
 
-        Args:
-            code: Code of the problem, as listed in ``docs/errors.md``.
-            message: One sentence.
-            path: The table's name, its index and the key; shorter for problems of an entry or of a table.
-            hint: How to fix it.
-        """
-        self.items.append(Problem(code, message, hint, self.file, self.lines.line(path)))
+
+def _get_tables(document: Mapping[str, object], kind: str, problems: _Problems) -> list[dict[str, object]]:
+    tables = document.get(kind, [])
+    if isinstance(tables, list) and all(isinstance(one, dict) for one in tables):
+        return tables
+    problems.add("broker-type", f"{kind} is not an array of tables.", (kind,), hint=f"Write [[{kind}]].")
+    return []
+
+
+def _substitute_variables(
+    raw: Mapping[str, object], path: tuple[str, int], environment: Mapping[str, str], problems: _Problems
+) -> dict[str, object]:
+    """Substitute environment variables. A value whose variable is not set becomes ``None``, and is reported."""
+    entry: dict[str, object] = {}
+    for key, value in raw.items():
+        if not isinstance(value, str):
+            entry[key] = value
+            continue
+        missing = sorted(name for name in referenced_variables(value) if not environment.get(name))
+        for name in missing:
+            problems.add(
+                "broker-variable",
+                f"{key} refers to ${{{name}}}, which is not set.",
+                (*path, key),
+                hint="Set it in the environment of `fnkit platform start` and start the platform again.",
+            )
+        entry[key] = None if missing else _VARIABLE.sub(lambda match: environment[match.group(1)], value)
+    return entry
+
+
+def _check_duplicates(kind: str, selectors: Sequence[object], problems: _Problems) -> None:
+    for number, selector in enumerate(selectors):
+        if selector in selectors[:number]:
+            problems.add(
+                "broker-twice",
+                f"Two [[{kind}]] entries have the same account, project and region.",
+                (kind, number),
+                hint="Remove one of them.",
+            )
+
+
+def _parse_nats_broker(raw: Mapping[str, object], number: int, problems: _Problems) -> NatsBroker | None:
+    """Return the NATS broker that an entry describes, or ``None`` if the entry has problems.
+
+    Args:
+        raw: The entry, with its environment variables substituted; ``None`` for a value whose variable is not set.
+        number: Index of the entry among the ``[[nats]]`` entries.
+        problems: Collects the problems.
+    """
+    entry = _EntryReader("nats", raw, number, problems)
+    entry.check_keys(_NATS_KEYS)
+    url = entry.require_text("url")
+    if url and not all(_is_url(one, _NATS_SCHEMES) for one in split_urls(url)):
+        entry.add_problem(
+            "broker-invalid", "url is not the URL of a NATS server.", "url", "Example: nats://127.0.0.1:4222"
+        )
+    for key, other in (("user", "password"), ("password", "user"), ("client_key", "client_certificate")):
+        if key in raw and other not in raw:
+            entry.add_problem("broker-missing", f"{key} requires {other}.", key)
+    # nats-py uses one transport for all servers of a client, so it cannot mix the two.
+    if len({one.startswith("ws") for one in split_urls(url)}) > 1:
+        entry.add_problem("broker-invalid", "url mixes WebSocket URLs with others.", "url")
+    kinds = [key for key in ("user", "token", "credentials", "nkey") if key in raw]
+    if kinds and "@" in url:
+        entry.add_problem("broker-invalid", f"url contains credentials in addition to {kinds[0]}.", "url")
+    if len(kinds) > 1:
+        entry.add_problem("broker-invalid", f"{' and '.join(kinds)} are mutually exclusive.", kinds[1])
+    else:
+        entry.check_credentials()
+    for key in _NATS_FILE_KEYS:
+        entry.check_file(key)
+    selector = entry.parse_selector()
+    if not entry.is_valid:
+        return None
+    values = {key: entry.get_text(key) for key in _NATS_KEYS if key not in _SELECTOR_KEYS}
+    return NatsBroker(selector=selector, **values)
+
+
+def _parse_sqs_broker(raw: Mapping[str, object], number: int, problems: _Problems) -> SqsBroker | None:
+    """Return the SQS service that an entry describes, or ``None`` if the entry has problems.
+
+    Args:
+        raw: The entry, with its environment variables substituted; ``None`` for a value whose variable is not set.
+        number: Index of the entry among the ``[[sqs]]`` entries.
+        problems: Collects the problems.
+    """
+    entry = _EntryReader("sqs", raw, number, problems)
+    entry.check_keys(_SQS_KEYS)
+    endpoint = entry.require_text("endpoint")
+    if endpoint and not _is_url(endpoint, ("http", "https")):
+        entry.add_problem("broker-invalid", "endpoint is not an http or https URL.", "endpoint")
+    access_key, secret_key = entry.require_text("access_key"), entry.require_text("secret_key")
+    queue_url = entry.get_text("queue_url")
+    if queue_url and (_UNKNOWN_PLACEHOLDER.search(queue_url) or not _is_url(queue_url, ("http", "https"))):
+        entry.add_problem(
+            "broker-invalid",
+            "queue_url is not an http or https URL.",
+            "queue_url",
+            "The placeholders {queue}, {project} and {region} are replaced.",
+        )
+    selector = entry.parse_selector()
+    if not entry.is_valid:
+        return None
+    return SqsBroker(
+        selector=selector,
+        endpoint=endpoint,
+        region_name=entry.get_text("region_name") or entry.get_text("region") or REGIONS[0],
+        access_key=access_key,
+        secret_key=secret_key,
+        queue_url=queue_url,
+    )
+
+
+def _check_credentials_file(value: str) -> None:
+    read_credentials(Path(value).expanduser())
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 class _EntryReader:
     """Gives typed access to the keys of one entry and collects its problems."""
 
-    def __init__(self, kind: str, raw: Mapping[str, object], number: int, problems: Problems) -> None:
+    def __init__(self, kind: str, raw: Mapping[str, object], number: int, problems: _Problems) -> None:
         self._raw = raw
         self._path = (kind, number)
         self._problems = problems
@@ -208,209 +340,109 @@ class _EntryReader:
                     self.add_problem("broker-invalid", f"{error}.", key)
 
 
-def parse_nats_broker(raw: Mapping[str, object], number: int, problems: Problems) -> NatsBroker | None:
-    """Return the NATS broker that an entry describes, or ``None`` if the entry has problems.
+@dataclass(slots=True)
+class _Problems:
+    """Collects the problems of one file.
 
-    Args:
-        raw: The entry, with its environment variables substituted; ``None`` for a value whose variable is not set.
-        number: Index of the entry among the ``[[nats]]`` entries.
-        problems: Collects the problems.
-    """
-    entry = _EntryReader("nats", raw, number, problems)
-    entry.check_keys(_NATS_KEYS)
-    url = entry.require_text("url")
-    if url and not all(_is_url(one.strip(), _NATS_SCHEMES) for one in url.split(",")):
-        entry.add_problem(
-            "broker-invalid", "url is not the URL of a NATS server.", "url", "Example: nats://127.0.0.1:4222"
-        )
-    for key, other in (("user", "password"), ("password", "user"), ("client_key", "client_certificate")):
-        if key in raw and other not in raw:
-            entry.add_problem("broker-missing", f"{key} requires {other}.", key)
-    # nats-py uses one transport for all servers of a client, so it cannot mix the two.
-    if len({_is_websocket(one) for one in url.split(",")}) > 1:
-        entry.add_problem("broker-invalid", "url mixes WebSocket URLs with others.", "url")
-    kinds = [key for key in ("user", "token", "credentials", "nkey") if key in raw]
-    if kinds and "@" in url:
-        entry.add_problem("broker-invalid", f"url contains credentials in addition to {kinds[0]}.", "url")
-    if len(kinds) > 1:
-        entry.add_problem("broker-invalid", f"{' and '.join(kinds)} are mutually exclusive.", kinds[1])
-    else:
-        entry.check_credentials()
-    for key in _NATS_FILE_KEYS:
-        entry.check_file(key)
-    selector = entry.parse_selector()
-    if not entry.is_valid:
-        return None
-    values = {key: entry.get_text(key) for key in _NATS_KEYS if key not in _SELECTOR_KEYS}
-    return NatsBroker(selector=selector, **values)
-
-
-def parse_sqs_broker(raw: Mapping[str, object], number: int, problems: Problems) -> SqsBroker | None:
-    """Return the SQS service that an entry describes, or ``None`` if the entry has problems.
-
-    Args:
-        raw: The entry, with its environment variables substituted; ``None`` for a value whose variable is not set.
-        number: Index of the entry among the ``[[sqs]]`` entries.
-        problems: Collects the problems.
-    """
-    entry = _EntryReader("sqs", raw, number, problems)
-    entry.check_keys(_SQS_KEYS)
-    endpoint = entry.require_text("endpoint")
-    if endpoint and not _is_url(endpoint, ("http", "https")):
-        entry.add_problem("broker-invalid", "endpoint is not an http or https URL.", "endpoint")
-    access_key, secret_key = entry.require_text("access_key"), entry.require_text("secret_key")
-    queue_url = entry.get_text("queue_url")
-    if queue_url and (_UNKNOWN_PLACEHOLDER.search(queue_url) or not _is_url(queue_url, ("http", "https"))):
-        entry.add_problem(
-            "broker-invalid",
-            "queue_url is not an http or https URL.",
-            "queue_url",
-            "The placeholders {queue}, {project} and {region} are replaced.",
-        )
-    selector = entry.parse_selector()
-    if not entry.is_valid:
-        return None
-    return SqsBroker(
-        selector=selector,
-        endpoint=endpoint,
-        region_name=entry.get_text("region_name") or entry.get_text("region") or REGIONS[0],
-        access_key=access_key,
-        secret_key=secret_key,
-        queue_url=queue_url,
-    )
-
-
-def _check_credentials_file(value: str) -> None:
-    read_credentials(Path(value).expanduser())
-
-
-def _is_websocket(url: str) -> bool:
-    return url.strip().startswith("ws")
-
-
-def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-class BrokersInvalid(PlatformError):
-    """The broker configuration has problems, which are all reported at once."""
-
-    default_code = "brokers-invalid"
-
-    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
-        super().__init__(f"The broker configuration in {file} is not valid.", file=file)
-        self.problems = tuple(problems)
-
-
-def referenced_variables(text: str) -> set[str]:
-    """Return the environment variables that a text refers to as ``${NAME}``."""
-    return set(_VARIABLE.findall(text))
-
-
-def read_brokers_file(file: Path, environment: Mapping[str, str]) -> Brokers:
-    """Read a file.
-
-    Args:
-        file: The file.
-        environment: Values of the environment variables that the file refers to.
-
-    Raises:
-        BrokersInvalid: The file has problems.
-        PlatformError: The file cannot be read (``brokers-unreadable``).
-    """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise PlatformError(f"{file} cannot be read: {reason}.", code="brokers-unreadable") from None
-    return read_brokers(text, str(file), environment)
-
-
-def read_brokers(text: str, file: str, environment: Mapping[str, str]) -> Brokers:
-    """Parse the text of a file.
-
-    Args:
-        text: The content.
+    Attributes:
         file: Path of the file, for display.
-        environment: Values of the environment variables that the text refers to as ``${NAME}``.
+        lines: Line numbers of the entries and keys.
+        items: The problems found so far.
+    """
+
+    file: str
+    lines: _LineIndex
+    items: list[Problem] = field(default_factory=list)
+
+    def add(self, code: str, message: str, path: tuple[str | int, ...], *, hint: str | None = None) -> None:
+        """Add a problem at the line of a key.
+
+        Args:
+            code: Code of the problem, as listed in ``docs/errors.md``.
+            message: One sentence.
+            path: The table's name, its index and the key; shorter for problems of an entry or of a table.
+            hint: How to fix it.
+        """
+        self.items.append(Problem(code, message, hint, self.file, self.lines.line(path)))
+
+
+@dataclass(frozen=True, slots=True)
+class _LineIndex:
+    """Line numbers, counted from 1, by path: table name, index of the entry, key.
+
+    It covers arrays of tables with bare or quoted keys, one key per line. Other TOML syntax has no line of its own;
+    ``line`` then returns that of the enclosing entry.
+    """
+
+    lines: Mapping[tuple[str | int, ...], int]
+
+    @classmethod
+    def from_text(cls, text: str) -> _LineIndex:
+        """Index a text that is valid TOML."""
+        lines: dict[tuple[str | int, ...], int] = {}
+        counts: dict[str, int] = {}
+        table: tuple[str | int, ...] = ()
+        for number, line in enumerate(text.splitlines(), 1):
+            if found := _TABLE_HEADER.match(line):
+                kind = found.group(1)
+                counts[kind] = counts.get(kind, -1) + 1
+                table = (kind, counts[kind])
+                lines[table] = number
+                lines.setdefault((kind,), number)
+            elif found := _KEY_ASSIGNMENT.match(line):
+                lines.setdefault((*table, found.group(1)), number)
+        return cls(lines)
+
+    def line(self, path: tuple[str | int, ...]) -> int:
+        """Return the line of a key, else of its entry, else of its table, else 1."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.lines:
+                return self.lines[path[:length]]
+        return 1
+
+
+def read_credentials(file: Path) -> tuple[str, str]:
+    """Return the user JWT and the seed of a ``.creds`` file.
 
     Raises:
-        BrokersInvalid: The text has problems.
+        CredentialsUnreadable: The file cannot be read or has another format.
     """
-    document = _parse_toml(text, file)
-    problems = Problems(file, ConfigLineIndex.from_text(text))
-    for key in document:
-        if key not in ("nats", "sqs"):
-            problems.add(
-                "broker-unknown-key", f"{key} is not a type of broker.", (key,), hint="Known types: nats and sqs."
-            )
-    nats: list[NatsBroker] = []
-    sqs: list[SqsBroker] = []
-    for kind in ("nats", "sqs"):
-        for number, raw in enumerate(_get_tables(document, kind, problems)):
-            entry = _substitute_variables(raw, (kind, number), environment, problems)
-            if kind == "nats" and (broker := parse_nats_broker(entry, number, problems)) is not None:
-                nats.append(broker)
-            elif kind == "sqs" and (service := parse_sqs_broker(entry, number, problems)) is not None:
-                sqs.append(service)
-    _check_duplicates("nats", [one.selector for one in nats], problems)
-    _check_duplicates("sqs", [one.selector for one in sqs], problems)
-    if problems.items:
-        raise BrokersInvalid(file, problems.items)
-    return Brokers(nats=tuple(nats), sqs=tuple(sqs))
+    text = _read_text("credentials", file)
+    jwt, seed = _JWT_PATTERN.search(text), _USER_SEED_PATTERN.search(text)
+    if jwt is None or seed is None or not _SEED_PATTERN.fullmatch(seed.group(1)):
+        raise CredentialsUnreadable(f"credentials: {file} contains no user JWT with its seed in the format of nsc")
+    return jwt.group(1), seed.group(1)
 
 
-def _parse_toml(text: str, file: str) -> dict[str, object]:
+def read_seed(value: str) -> str:
+    """Return a user's seed.
+
+    Args:
+        value: The seed itself, or the path of a file that contains it.
+
+    Raises:
+        CredentialsUnreadable: The value is neither.
+    """
+    if _SEED_PATTERN.fullmatch(value):
+        return value
+    # The value may be a mistyped seed, so it must not appear in a message unless it is the path of a file.
+    file = Path(value).expanduser()
     try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        # tomllib reports the line only in the text of the error, and none at the end of the document.
-        found = _TOML_ERROR_LINE.search(str(error))
-        line = int(found.group(1)) if found else max(1, text.count("\n"))
-        reason = re.sub(r" *[(]at .*[)]$", "", str(error))
-        problem = Problem("brokers-syntax", f"It is not valid TOML: {reason}.", None, file, line)
-        raise BrokersInvalid(file, (problem,)) from None
+        is_file = file.is_file()
+    except OSError:
+        is_file = False
+    if not is_file:
+        raise CredentialsUnreadable("nkey is neither a user seed (SU…) nor the path of a file that contains one")
+    lines = [line.strip() for line in _read_text("nkey", file).splitlines()]
+    seed = next((line for line in lines if _SEED_PATTERN.fullmatch(line)), None)
+    if seed is None:
+        raise CredentialsUnreadable(f"nkey: {file} contains no user seed (SU…)")
+    return seed
 
 
-def _get_tables(document: Mapping[str, object], kind: str, problems: Problems) -> list[dict[str, object]]:
-    tables = document.get(kind, [])
-    if isinstance(tables, list) and all(isinstance(one, dict) for one in tables):
-        return tables
-    problems.add("broker-type", f"{kind} is not an array of tables.", (kind,), hint=f"Write [[{kind}]].")
-    return []
-
-
-def _substitute_variables(
-    raw: Mapping[str, object], path: tuple[str, int], environment: Mapping[str, str], problems: Problems
-) -> dict[str, object]:
-    """Substitute environment variables. A value whose variable is not set becomes ``None``, and is reported."""
-    entry: dict[str, object] = {}
-    for key, value in raw.items():
-        if not isinstance(value, str):
-            entry[key] = value
-            continue
-        missing = sorted(name for name in referenced_variables(value) if not environment.get(name))
-        for name in missing:
-            problems.add(
-                "broker-variable",
-                f"{key} refers to ${{{name}}}, which is not set.",
-                (*path, key),
-                hint="Set it in the environment of `fnkit platform start` and start the platform again.",
-            )
-        entry[key] = None if missing else _VARIABLE.sub(lambda match: environment[match.group(1)], value)
-    return entry
-
-
-def _check_duplicates(kind: str, selectors: Sequence[object], problems: Problems) -> None:
-    for number, selector in enumerate(selectors):
-        if selector in selectors[:number]:
-            problems.add(
-                "broker-twice",
-                f"Two [[{kind}]] entries have the same account, project and region.",
-                (kind, number),
-                hint="Remove one of them.",
-            )
+def _read_text(key: str, file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_MAX_FILE_BYTES).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise CredentialsUnreadable(f"{key}: {file} cannot be read: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""The configured brokers, the selection of the broker for an API object, and readers for credential files.
+"""The configured brokers, and the selection of the broker for an API object.
 
 Each entry may select a NATS account, a project and a region. It matches an object that has all the values that the
 entry names. If several entries match, the most specific one wins: the one that names more values, and among those
@@ -7,52 +7,12 @@ that name equally many, account takes precedence over project, and project over 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
-__all__ = ["Brokers", "ConfigLineIndex", "NatsBroker", "Selector", "SqsBroker", "most_specific"]
-
-_TABLE_HEADER: Final = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_-]+)")
-_KEY_ASSIGNMENT: Final = re.compile(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigLineIndex:
-    """Line numbers, counted from 1, by path: table name, index of the entry, key.
-
-    It covers arrays of tables with bare or quoted keys, one key per line. Other TOML syntax has no line of its own;
-    ``line`` then returns that of the enclosing entry.
-    """
-
-    lines: Mapping[tuple[str | int, ...], int]
-
-    @classmethod
-    def from_text(cls, text: str) -> ConfigLineIndex:
-        """Index a text that is valid TOML."""
-        lines: dict[tuple[str | int, ...], int] = {}
-        counts: dict[str, int] = {}
-        table: tuple[str | int, ...] = ()
-        for number, line in enumerate(text.splitlines(), 1):
-            if found := _TABLE_HEADER.match(line):
-                kind = found.group(1)
-                counts[kind] = counts.get(kind, -1) + 1
-                table = (kind, counts[kind])
-                lines[table] = number
-                lines.setdefault((kind,), number)
-            elif found := _KEY_ASSIGNMENT.match(line):
-                lines.setdefault((*table, found.group(1)), number)
-        return cls(lines)
-
-    def line(self, path: tuple[str | int, ...]) -> int:
-        """Return the line of a key, else of its entry, else of its table, else 1."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.lines:
-                return self.lines[path[:length]]
-        return 1
+__all__ = ["Brokers", "NatsBroker", "Selector", "SqsBroker", "most_specific", "split_urls"]
 
 
 class Selector(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +64,11 @@ class NatsBroker(msgspec.Struct, frozen=True, kw_only=True):
         """Omit credentials, and the URL, which may contain some."""
         return f"NatsBroker({self.selector})"
 
+    @property
+    def urls(self) -> list[str]:
+        """The URL of each server."""
+        return split_urls(self.url)
+
 
 class SqsBroker(msgspec.Struct, frozen=True, kw_only=True):
     """An SQS service.
@@ -152,3 +117,8 @@ def most_specific(brokers: Iterable[Broker], account: str | None, project: str, 
     """Return the most specific of the brokers that match an object, or ``None`` if none matches."""
     matching = [broker for broker in brokers if broker.selector.matches(account, project, region)]
     return max(matching, key=lambda broker: broker.selector.specificity, default=None)
+
+
+def split_urls(url: str) -> list[str]:
+    """Return the URLs of several servers that are separated by commas."""
+    return [one.strip() for one in url.split(",")]

@@ -2,22 +2,29 @@
 
 It adds three checks that nats-py lacks: nothing is sent in plaintext to a broker that must be used with TLS, a
 session that ended while it was being established is an error, and all errors are ``BrokerError``.
+
+Credential files are read for each session, and here rather than by nats-py, which never returns from reading a file
+without a JWT.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
+from base64 import b32decode, b64encode
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.errors import Error, UnexpectedEOF
 
+from fnkit.contract.distribution import extra_install_hint
+from fnkit.platform.brokers.config_file import CredentialsUnreadable, read_credentials, read_seed
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.events.queues.interface import BrokerError
-from fnkit.platform.control.events.queues.nats.connection import connect_options, requires_tls
 from fnkit.platform.control.events.queues.nats.errors import (
     ConnectionClosed,
     auth_error,
@@ -30,6 +37,7 @@ __all__ = ["open_client"]
 _CONNECT_TIMEOUT: Final = 5
 _PING_INTERVAL: Final = 10
 _CLOSE_TIMEOUT: Final = 0.2
+_CERTIFICATE_KEYS: Final = ("certificate", "client_certificate")
 
 
 class _PlaintextRefused(Exception):
@@ -71,14 +79,13 @@ async def open_client(broker: NatsBroker, on_error: Callable[[Exception], None])
     Raises:
         BrokerError: The broker cannot be reached, or rejects the connection.
     """
-    urls = [one.strip() for one in broker.url.split(",")]
-    if urls[0].startswith("ws") and find_spec("aiohttp") is None:
+    if broker.urls[0].startswith("ws") and find_spec("aiohttp") is None:
         raise BrokerError(
             "NATS: ws:// and wss:// require aiohttp: pip install aiohttp, then start the platform again"
         )
     closed, errors = asyncio.Event(), list[Exception]()
     client = _NatsClient()
-    client.requires_tls = requires_tls(broker)
+    client.requires_tls = _requires_tls(broker)
 
     async def set_closed() -> None:
         closed.set()
@@ -90,7 +97,7 @@ async def open_client(broker: NatsBroker, on_error: Callable[[Exception], None])
 
     try:
         await client.connect(
-            urls,
+            broker.urls,
             name="fnkit",
             allow_reconnect=False,
             max_reconnect_attempts=1,
@@ -100,7 +107,7 @@ async def open_client(broker: NatsBroker, on_error: Callable[[Exception], None])
             skip_subject_validation=True,  # all subjects come from fnkit or from the broker
             closed_cb=set_closed,
             error_cb=record_error,
-            **connect_options(broker),
+            **_connect_options(broker),
         )
         # With TLS 1.3 the server checks the client certificate after the client considers the handshake complete,
         # so a rejection arrives only now, as a closed connection.
@@ -130,3 +137,91 @@ async def _close_failed_client(client: Client) -> None:
     """
     with contextlib.suppress(Exception):
         await asyncio.wait_for(client.close(), _CLOSE_TIMEOUT)
+
+
+def _connect_options(broker: NatsBroker) -> dict[str, Any]:
+    """Return the keyword arguments of nats-py's ``connect`` for the credentials and certificates of a broker.
+
+    Raises:
+        BrokerError: A file cannot be read or has the wrong content.
+    """
+    options: dict[str, Any] = {"user": broker.user, "password": broker.password, "token": broker.token}
+    try:
+        if broker.credentials:
+            jwt, seed = read_credentials(Path(broker.credentials).expanduser())
+            options |= {
+                "user_jwt_cb": lambda: bytearray(jwt.encode()),
+                "signature_cb": _signature_callback(seed, "credentials"),
+            }
+        if broker.nkey:
+            seed = read_seed(broker.nkey)
+            _signature_callback(seed, "nkey")
+            options["nkeys_seed_str"] = seed
+    except CredentialsUnreadable as error:
+        raise BrokerError(f"NATS: {error}; check brokers.toml") from None
+    if any(getattr(broker, key) for key in _CERTIFICATE_KEYS):
+        options["tls"] = _create_ssl_context(broker)
+    return {name: value for name, value in options.items() if value}
+
+
+def _requires_tls(broker: NatsBroker) -> bool:
+    """Return whether nothing may be sent to the broker before the TLS handshake."""
+    schemes = {url.partition(":")[0] for url in broker.urls}
+    return "tls" in schemes or ("nats" in schemes and any(getattr(broker, key) for key in _CERTIFICATE_KEYS))
+
+
+def _signature_callback(seed: str, key: str) -> Callable[[str], bytes]:
+    """Return the callback that signs the nonce of a server.
+
+    Raises:
+        BrokerError: The seed is not valid, or ``nkeys`` is not installed.
+    """
+    try:
+        import nkeys
+    except ImportError:
+        raise BrokerError(
+            f"NATS: {key} requires nkeys: {extra_install_hint('queues')}, then start the platform again"
+        ) from None
+
+    def sign(nonce: str) -> bytes:
+        return b64encode(nkeys.from_seed(bytearray(seed.encode())).sign(nonce.encode()))
+
+    try:
+        sign("")
+        decoded = b32decode(seed + "=" * (-len(seed) % 8))
+        is_valid = nkeys.crc16(decoded[:-2]).to_bytes(2, "little") == decoded[-2:]  # nkeys ignores the checksum
+    except (nkeys.NkeysError, ValueError):
+        is_valid = False
+    if not is_valid:
+        raise BrokerError(f"NATS: {key} in brokers.toml contains an invalid seed")
+    return sign
+
+
+def _create_ssl_context(broker: NatsBroker) -> ssl.SSLContext:
+    """Return the TLS context: CAs that are trusted, and the client certificate.
+
+    Raises:
+        BrokerError: A file cannot be read, is not a certificate, or does not match its key.
+    """
+    authority = str(Path(broker.certificate).expanduser()) if broker.certificate else None
+    try:
+        context = ssl.create_default_context(cafile=authority)
+    except OSError as error:
+        raise BrokerError(_certificate_error("certificate", broker.certificate, error)) from None
+    if broker.client_certificate:
+        certificate, key = Path(broker.client_certificate).expanduser(), Path(broker.client_key).expanduser()
+        try:
+            # Without a password callback, OpenSSL would ask for the passphrase on the terminal.
+            context.load_cert_chain(certificate, key if broker.client_key else None, password=lambda: "")
+        except (OSError, ValueError) as error:
+            raise BrokerError(_certificate_error("client_certificate", broker.client_certificate, error)) from None
+    return context
+
+
+def _certificate_error(key: str, file: str, error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        return f"NATS: {key} in brokers.toml: {file} cannot be read: {error.strerror}"
+    if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+        return f"NATS: {key} in brokers.toml: {file} does not match client_key"
+    with_key = " with its unencrypted key" if key == "client_certificate" else ""
+    return f"NATS: {key} in brokers.toml: {file} is not a PEM certificate{with_key}"

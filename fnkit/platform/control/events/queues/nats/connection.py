@@ -1,11 +1,9 @@
-"""Connections to NATS brokers: sessions opened with nats-py, credentials and TLS, reconnecting, and sharing.
+"""Connections to NATS brokers: reconnecting, and sharing.
 
 Triggers on the same broker share one connection, which exists as long as it has users. nats-py's own reconnecting
 is not used: it hides which session a message came from, and gives up when the server rejects the credentials. A
-lost connection is opened again after 0.1 s, 0.2 s … 5 s, and its users subscribe again on the new session.
-
-Credential files are read for each connection, and here rather than by nats-py, which never returns from reading a
-file without a JWT. nats-py itself is imported at the first connection.
+lost connection is opened again after 0.1 s, 0.2 s … 5 s, and its users subscribe again on the new session. nats-py
+itself is imported at the first connection.
 """
 
 from __future__ import annotations
@@ -13,16 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
-from base64 import b32decode, b64encode
 from collections import deque
-from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from fnkit.contract.distribution import extra_install_hint
-from fnkit.platform.brokers.config_file import CredentialsUnreadable, read_credentials, read_seed
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.events.queues.interface import BrokerError
 from fnkit.platform.control.events.queues.nats.errors import (
@@ -36,112 +28,26 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-__all__ = ["NatsConnection", "NatsConnections", "connect_options", "is_nats_installed", "requires_tls"]
-
-_CERTIFICATE_KEYS: Final = ("certificate", "client_certificate")
+__all__ = ["NatsConnection", "NatsConnections", "is_nats_installed"]
 
 _MIN_BACKOFF: Final = 0.1
 _MAX_BACKOFF: Final = 5.0
+_MIN_SESSION_SECONDS: Final = 1.0  # a shorter session counts as a failure to connect
+_RECONNECT_GRACE_SECONDS: Final = 5.0
+"""Seconds for which a broker that was connected may be away, as during a restart, before triggers report errors."""
+
+_FLUSH_DELAY: Final = 0.005
 _FLUSH_TIMEOUT: Final = 5
-_PERMISSIONS_VIOLATION: Final = "permissions violation"
+
 _STREAM_ADVISORIES: Final = "$JS.EVENT.ADVISORY.STREAM.*.*"
 """Advisories of JetStream about streams that were created, changed or deleted."""
+# Parts of permission errors, whose text nats-py converts to lower case
+_PERMISSIONS_VIOLATION: Final = "permissions violation"
 _JETSTREAM_SUBJECT: Final = '"$js.api.'
 _INBOX_SUBJECT: Final = '"_inbox.'
 _MAX_PERMISSION_ERRORS: Final = 100
-_MIN_SESSION_SECONDS: Final = 1.0
-_FLUSH_DELAY: Final = 0.005
-_RECONNECT_GRACE_SECONDS: Final = 5.0
-"""Seconds for which a broker that was connected may be away, as during a restart, before triggers report errors."""
+
 _logger = logging.getLogger(__name__)
-
-
-def connect_options(broker: NatsBroker) -> dict[str, Any]:
-    """Return the keyword arguments of nats-py's ``connect`` for the credentials and certificates of a broker.
-
-    Raises:
-        BrokerError: A file cannot be read or has the wrong content.
-    """
-    options: dict[str, Any] = {"user": broker.user, "password": broker.password, "token": broker.token}
-    try:
-        if broker.credentials:
-            jwt, seed = read_credentials(Path(broker.credentials).expanduser())
-            options |= {
-                "user_jwt_cb": lambda: bytearray(jwt.encode()),
-                "signature_cb": _signature_callback(seed, "credentials"),
-            }
-        if broker.nkey:
-            seed = read_seed(broker.nkey)
-            _signature_callback(seed, "nkey")
-            options["nkeys_seed_str"] = seed
-    except CredentialsUnreadable as error:
-        raise BrokerError(f"NATS: {error}; check brokers.toml") from None
-    if any(getattr(broker, key) for key in _CERTIFICATE_KEYS):
-        options["tls"] = _create_ssl_context(broker)
-    return {name: value for name, value in options.items() if value}
-
-
-def requires_tls(broker: NatsBroker) -> bool:
-    """Return whether nothing may be sent to the broker before the TLS handshake."""
-    schemes = {one.strip().partition(":")[0] for one in broker.url.split(",")}
-    return "tls" in schemes or ("nats" in schemes and any(getattr(broker, key) for key in _CERTIFICATE_KEYS))
-
-
-def _signature_callback(seed: str, key: str) -> Callable[[str], bytes]:
-    """Return the callback that signs the nonce of a server.
-
-    Raises:
-        BrokerError: The seed is not valid, or ``nkeys`` is not installed.
-    """
-    try:
-        import nkeys
-    except ImportError:
-        raise BrokerError(
-            f"NATS: {key} requires nkeys: {extra_install_hint('queues')}, then start the platform again"
-        ) from None
-
-    def sign(nonce: str) -> bytes:
-        return b64encode(nkeys.from_seed(bytearray(seed.encode())).sign(nonce.encode()))
-
-    try:
-        sign("")
-        decoded = b32decode(seed + "=" * (-len(seed) % 8))
-        is_valid = nkeys.crc16(decoded[:-2]).to_bytes(2, "little") == decoded[-2:]  # nkeys ignores the checksum
-    except (nkeys.NkeysError, ValueError):
-        is_valid = False
-    if not is_valid:
-        raise BrokerError(f"NATS: {key} in brokers.toml contains an invalid seed")
-    return sign
-
-
-def _create_ssl_context(broker: NatsBroker) -> ssl.SSLContext:
-    """Return the TLS context: CAs that are trusted, and the client certificate.
-
-    Raises:
-        BrokerError: A file cannot be read, is not a certificate, or does not match its key.
-    """
-    authority = str(Path(broker.certificate).expanduser()) if broker.certificate else None
-    try:
-        context = ssl.create_default_context(cafile=authority)
-    except OSError as error:
-        raise BrokerError(_certificate_error("certificate", broker.certificate, error)) from None
-    if broker.client_certificate:
-        certificate, key = Path(broker.client_certificate).expanduser(), Path(broker.client_key).expanduser()
-        try:
-            # Without a password callback, OpenSSL would ask for the passphrase on the terminal.
-            context.load_cert_chain(certificate, key if broker.client_key else None, password=lambda: "")
-        except (OSError, ValueError) as error:
-            raise BrokerError(_certificate_error("client_certificate", broker.client_certificate, error)) from None
-    return context
-
-
-def _certificate_error(key: str, file: str, error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
-        return f"NATS: {key} in brokers.toml: {file} cannot be read: {error.strerror}"
-    if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
-        return f"NATS: {key} in brokers.toml: {file} does not match client_key"
-    with_key = " with its unencrypted key" if key == "client_certificate" else ""
-    return f"NATS: {key} in brokers.toml: {file} is not a PEM certificate{with_key}"
 
 
 def is_nats_installed() -> bool:

@@ -45,7 +45,7 @@ class ConnectionClosed(BrokerError):
 
 def broker_address(broker: NatsBroker) -> str:
     """Return the URLs of a broker without credentials."""
-    return ", ".join(_strip_credentials(one.strip()) for one in broker.url.split(","))
+    return ", ".join(map(_strip_credentials, broker.urls))
 
 
 def connection_error(broker: NatsBroker, error: Exception, *, after_tls: bool = False) -> str:
@@ -96,8 +96,8 @@ def permission_error(broker: NatsBroker, text: str) -> str:
 def redact(broker: NatsBroker, text: str) -> str:
     """Return the text with all secrets of the broker replaced, shortened to 300 characters."""
     secrets = [broker.password, broker.token, broker.nkey]
-    for one in broker.url.split(","):
-        parts = urlsplit(one.strip())
+    for url in broker.urls:
+        parts = urlsplit(url)
         userinfo = (parts.password, None if parts.password else parts.username)
         secrets += [
             encoded for secret_part in userinfo if secret_part for encoded in (secret_part, unquote(secret_part))
@@ -145,7 +145,7 @@ def _auth_failure(broker: NatsBroker) -> str:
 
 def _credentials_name(broker: NatsBroker) -> str:
     """Return the name of the kind of credentials that are configured, or ``""``."""
-    parts = urlsplit(broker.url.partition(",")[0])
+    parts = urlsplit(broker.urls[0])
     if parts.username:
         return _CREDENTIAL_NAMES["user"] if parts.password else _CREDENTIAL_NAMES["token"]
     return next((name for key, name in _CREDENTIAL_NAMES.items() if getattr(broker, key)), "")
