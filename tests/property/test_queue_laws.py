@@ -13,7 +13,8 @@ from fnkit.platform.brokers.model import NatsBroker, Selector, most_specific
 from fnkit.platform.control.events.gateway_client import DeliveryOutcome
 from fnkit.platform.control.events.queues.consumer import RecentIds
 from fnkit.platform.control.events.queues.interface import Message, Prefetch
-from fnkit.platform.control.events.queues.nats.core import CoreMessage, subject_matches
+from fnkit.platform.control.events.queues.nats.core import CoreMessage
+from fnkit.platform.control.events.queues.nats.jetstream import subject_matches
 from fnkit.platform.control.events.queues.retries import MAX_ATTEMPTS, RetryDecision, RetryQueue, decide
 from fnkit.platform.model.clock import VirtualClock
 from fnkit.platform.model.delivery import Delivery

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from fnkit.platform.control.events.queues.sqs.client import SqsClient
 from fnkit.platform.control.events.queues.sqs.endpoint import SqsClientConfig
 from fnkit.platform.control.events.queues.sqs.errors import SqsUnavailable
+from tests.support.waiting import DEADLINE
 
 _ANSWER = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"QueueUrl":"q"}\r\n0\r\n\r\n'
 
@@ -48,7 +49,9 @@ async def read_request(reader: asyncio.StreamReader) -> None:
     await reader.readexactly(length)
 
 
-def asked(serve: Serve, *, secure: Path | None = None, times: int = 1) -> list[dict[str, object]]:
+def asked(
+    serve: Serve, *, secure: Path | None = None, times: int = 1, response_timeout: float = DEADLINE
+) -> list[dict[str, object]]:
     """Serve on a free port, and ask for a queue's address so often."""
 
     async def scenario() -> list[dict[str, object]]:
@@ -58,7 +61,8 @@ def asked(serve: Serve, *, secure: Path | None = None, times: int = 1) -> list[d
             context.load_cert_chain(secure)
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         port = server.sockets[0].getsockname()[1]
-        client = SqsClient(SqsClientConfig(f"http{'s' if secure else ''}://localhost:{port}", "fr-par", "A", "S"))
+        config = SqsClientConfig(f"http{'s' if secure else ''}://localhost:{port}", "fr-par", "A", "S")
+        client = SqsClient(config, response_timeout)
         try:
             return [await client.call("GetQueueUrl", QueueName="q") for _ in range(times)]
         finally:
@@ -101,9 +105,7 @@ def test_an_answer_that_breaks_off_is_no_answer() -> None:
         asked(half)
 
 
-def test_a_service_that_takes_a_request_and_says_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fnkit.platform.control.events.queues.sqs.client._GRACE_SECONDS", 0.1)
-
+def test_a_service_that_takes_a_request_and_says_nothing_is_away() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await read_request(reader)
@@ -112,7 +114,7 @@ def test_a_service_that_takes_a_request_and_says_nothing_is_away(monkeypatch: py
             writer.close()
 
     with pytest.raises(SqsUnavailable, match="did not respond in time"):
-        asked(silent)
+        asked(silent, response_timeout=0.1)
 
 
 def test_what_is_no_http_is_no_answer() -> None:

@@ -10,12 +10,11 @@ from nats.js import JetStreamContext
 from fnkit.contract.enums import Status
 from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.events.gateway_client import GatewayClient
-from fnkit.platform.control.events.queues.consumer import QueueConsumer
+from fnkit.platform.control.events.queues.consumer import DeliveryTarget, QueueConsumer
 from fnkit.platform.control.events.queues.interface import Message, Prefetch
 from fnkit.platform.control.events.queues.nats.connection import NatsConnections
 from fnkit.platform.control.events.queues.nats.durable_consumers import ConsumerRegistry
 from fnkit.platform.control.events.queues.nats.source import NatsMessageSource
-from fnkit.platform.control.events.queues.target import DeliveryTarget
 from fnkit.platform.model.delivery import Delivery
 from fnkit.platform.model.records import NatsSource, TriggerRecord
 from tests.support.queues import connected, running_broker

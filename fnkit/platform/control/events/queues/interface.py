@@ -1,19 +1,22 @@
-"""The interface between the consumer core and the message sources of the kinds of brokers.
+"""The interface between the consumer core and the kinds of brokers.
 
-A ``MessageSource`` receives the messages of one trigger from its broker. Its ``listen`` runs until it is cancelled,
-requests as many messages as ``Prefetch.demand`` says, and puts each into the ``Prefetch`` as a ``Message``.
-Everything else is common to all kinds and done by ``QueueConsumer``: calling the function, concurrency, retries,
-the delivery log, and handling of failures of the gateway, the function and this process.
+A ``BrokerBackend`` stands for one kind of broker and creates a ``MessageSource`` for each of its triggers. A source
+receives the messages of one trigger: ``listen`` runs until it is cancelled, requests as many messages as
+``Prefetch.demand`` says, and puts each into the ``Prefetch`` as a ``Message``. Everything else is common to all
+kinds and done by ``QueueConsumer``: calling the function, concurrency, retries, the delivery log, and handling of
+failures of the gateway, the function and this process.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
-__all__ = ["BrokerError", "Message", "MessageSource", "Prefetch"]
+from fnkit.platform.model.records import TriggerRecord
+
+__all__ = ["BrokerBackend", "BrokerError", "Message", "MessageSource", "Prefetch"]
 
 
 class BrokerError(Exception):
@@ -21,6 +24,25 @@ class BrokerError(Exception):
 
     The message is shown to users and must not contain secrets.
     """
+
+
+class BrokerBackend(Protocol):
+    """A kind of broker: where its triggers are consumed, and how."""
+
+    def handles(self, record: TriggerRecord) -> bool:
+        """Return whether the backend handles the trigger."""
+
+    def endpoint(self, record: TriggerRecord) -> Hashable | str:
+        """Return where the trigger's messages come from, or the reason why it has no source.
+
+        The trigger gets a new source whenever the returned value changes.
+        """
+
+    def create_source(self, record: TriggerRecord) -> MessageSource:
+        """Create the message source of a trigger that has an endpoint."""
+
+    def on_deleted(self, trigger_id: str) -> None:
+        """Clean up after a deleted trigger, now or in the background."""
 
 
 class Message(Protocol):

@@ -4,6 +4,8 @@ Scaleway documents that a response with a status of 300 or more is retried up to
 attempts were recorded, which is the default visibility timeout of a queue. An attempt that never reached a handler
 does not count. Neither does one whose connection broke because the data plane died, since the message did not
 cause that.
+
+To retry messages for another reason, add a rule to ``decide``.
 """
 
 from __future__ import annotations
@@ -20,12 +22,49 @@ from fnkit.platform.model.delivery import Delivery
 
 __all__ = ["MAX_ATTEMPTS", "RETRY_DELAY_SECONDS", "RetryDecision", "RetryQueue", "count_failures", "decide"]
 
-_MAX_QUEUED_MESSAGES: Final = 1000
-_MAX_QUEUED_BYTES: Final = 64 * 1024 * 1024
-T = TypeVar("T")
-
 MAX_ATTEMPTS: Final = 4
 RETRY_DELAY_SECONDS: Final = 30.0
+"""Platform seconds between two attempts, unless the queue has its own visibility timeout."""
+
+_MAX_QUEUED_MESSAGES: Final = 1000
+_MAX_QUEUED_BYTES: Final = 64 * 1024 * 1024
+
+T = TypeVar("T")
+
+
+class RetryDecision(enum.Enum):
+    """What to do with a message after an attempt."""
+
+    ACK = "ack"
+    RETRY_NOW = "retry_now"  # not counted as an attempt: sent again as soon as the gateway accepts it
+    RETRY_LATER = "retry_later"  # the next attempt, after the source's retry delay
+    GIVE_UP = "give_up"  # the last attempt failed
+
+
+def decide(outcome: DeliveryOutcome, delivery: Delivery, attempt: int | None) -> RetryDecision:
+    """Decide what to do after an attempt. The first rule that applies wins.
+
+    Args:
+        outcome: The outcome of the attempt.
+        delivery: The delivery, with this attempt recorded in it.
+        attempt: The number of the attempt by the count of the broker (SQS), or ``None`` if the broker has none.
+    """
+    if outcome.succeeded:
+        return RetryDecision.ACK
+    if outcome.rejected:  # by the gateway: no handler ran
+        return RetryDecision.RETRY_NOW
+    if outcome.http_status is None:  # no response, because the data plane died
+        return RetryDecision.RETRY_NOW
+    if (attempt or count_failures(delivery)) < MAX_ATTEMPTS:
+        return RetryDecision.RETRY_LATER
+    return RetryDecision.GIVE_UP
+
+
+def count_failures(delivery: Delivery) -> int:
+    """Return how many attempts the function answered with a failure."""
+    return sum(
+        one.http_status is not None and one.http_status >= FAILURE_STATUS for one in delivery.recent_attempts
+    )
 
 
 class RetryQueue(Generic[T]):
@@ -77,38 +116,3 @@ class RetryQueue(Generic[T]):
         finally:
             for waiter in waiters:
                 waiter.cancel()
-
-
-class RetryDecision(enum.Enum):
-    """What to do with a message after an attempt."""
-
-    ACK = "ack"
-    RETRY_NOW = "retry_now"  # not counted as an attempt: sent again as soon as the gateway accepts it
-    RETRY_LATER = "retry_later"  # the next attempt, after the source's retry delay
-    GIVE_UP = "give_up"  # the last attempt failed
-
-
-def count_failures(delivery: Delivery) -> int:
-    """Return how many attempts the function answered with a failure."""
-    return sum(
-        one.http_status is not None and one.http_status >= FAILURE_STATUS for one in delivery.recent_attempts
-    )
-
-
-def decide(outcome: DeliveryOutcome, delivery: Delivery, attempt: int | None) -> RetryDecision:
-    """Decide what to do after an attempt.
-
-    Args:
-        outcome: The outcome of the attempt.
-        delivery: The delivery, with this attempt recorded in it.
-        attempt: The number of the attempt by the count of the broker, or ``None`` if the broker has none.
-    """
-    if outcome.succeeded:
-        return RetryDecision.ACK
-    if outcome.rejected or outcome.http_status is None:
-        return RetryDecision.RETRY_NOW
-    return (
-        RetryDecision.GIVE_UP
-        if (attempt or count_failures(delivery)) >= MAX_ATTEMPTS
-        else RetryDecision.RETRY_LATER
-    )

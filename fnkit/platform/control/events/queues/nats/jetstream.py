@@ -1,4 +1,4 @@
-"""The part of the JetStream API that a trigger needs: find a stream, manage a durable consumer, pull its messages.
+"""The part of JetStream that a trigger needs: find a stream, manage a durable consumer, pull its messages.
 
 Requests are JSON on ``$JS.API.…`` (https://docs.nats.io/reference/reference-protocols/nats_api_reference). A server
 or account without JetStream responds with "no responders", or with an error that says so.
@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
 from fnkit.platform.control.events.queues.interface import BrokerError, Prefetch
 from fnkit.platform.control.events.queues.nats.connection import NatsConnection
-from fnkit.platform.control.events.queues.nats.core import StreamMessage, subject_matches
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -28,30 +28,76 @@ __all__ = [
     "ACK_WAIT_SECONDS",
     "PullConsumer",
     "Stream",
+    "StreamMessage",
     "ensure_consumer",
     "find_stream",
     "get_ack_floor",
     "remove_consumer",
+    "subject_matches",
 ]
-
-_REQUEST_EXPIRY: Final = 30 * 10**9  # nanoseconds, as in the API of JetStream
-_HEARTBEAT_INTERVAL: Final = 5 * 10**9
-_SILENCE_TIMEOUT: Final = 12.0
-_PULL_REQUEST: Final = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}'
-_HEARTBEAT_STATUS: Final = "100"
-_REQUEST_ENDED_STATUSES: Final = frozenset(
-    {"408", "409"}
-)  # expired; ended by a change of the consumer or of its leader
 
 ACK_WAIT_SECONDS: Final = 10.0
 """Seconds after which the broker delivers an unacknowledged message again, because this process died."""
-_REQUEST_TIMEOUT: Final = 5.0
+
 _NANOSECONDS_PER_SECOND: Final = 10**9
+_ACK_TOKENS_WITH_DOMAIN: Final = 11
+
+_PULL_REQUEST: Final = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}'
+_PULL_EXPIRY: Final = 30 * _NANOSECONDS_PER_SECOND
+_HEARTBEAT_INTERVAL: Final = 5 * _NANOSECONDS_PER_SECOND
+_SILENCE_TIMEOUT: Final = 12.0
+_HEARTBEAT_STATUS: Final = "100"
+_REQUEST_ENDED_STATUSES: Final = frozenset({"408", "409"})
+"""The request expired; it was ended by a change of the consumer or of its leader."""
+
+_REQUEST_TIMEOUT: Final = 5.0
+_MAX_STREAMS: Final = 256
 # Error codes of https://github.com/nats-io/nats-server/blob/main/server/errors.json
 _JETSTREAM_NOT_ENABLED: Final = frozenset({10039, 10076})  # not enabled for the account, not enabled
 _STREAM_NOT_FOUND: Final = 10059
 _CONSUMER_NOT_FOUND: Final = 10014
-_MAX_STREAMS: Final = 256
+
+
+class StreamMessage:
+    """A message of a JetStream consumer. Its reply subject contains its metadata and receives its acknowledgement.
+
+    The subject is ``$JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer
+    sequence>.<timestamp>.<pending>``; the newer form has ``<domain>.<account hash>`` after ``ACK``.
+    """
+
+    __slots__ = ("_connection", "_reply_subject", "body", "deliveries", "id", "sequence")
+
+    # The broker counts deliveries, including those without a response; the consumer core counts attempts.
+    attempt: None = None
+
+    def __init__(self, connection: NatsConnection, message: Msg) -> None:
+        self._connection = connection
+        self._reply_subject = message.reply
+        self.body = message.data
+        tokens = message.reply.split(".")
+        first = 4 if len(tokens) >= _ACK_TOKENS_WITH_DOMAIN else 2
+        stream, _, delivered, sequence, _, timestamp = tokens[first : first + 6]
+        self.deliveries = int(delivered)
+        self.sequence = int(sequence)
+        # The timestamp distinguishes streams of one name: a stream that was created again restarts at sequence 1.
+        self.id = f"{stream}:{sequence}:{timestamp}"
+
+    async def ack(self) -> None:
+        """Acknowledge the message."""
+        self._connection.publish(self._reply_subject, b"+ACK")
+
+    async def nack(self, delay: float) -> None:
+        """Have the broker deliver the message again after a delay."""
+        arguments = b'{"delay": %d}' % int(delay * _NANOSECONDS_PER_SECOND) if delay > 0 else b""
+        self._connection.publish(self._reply_subject, b"-NAK " + arguments if arguments else b"-NAK")
+
+    async def terminate(self) -> None:
+        """Tell the broker not to deliver the message again."""
+        self._connection.publish(self._reply_subject, b"+TERM")
+
+    async def extend(self) -> None:
+        """Restart the acknowledgement timeout."""
+        self._connection.publish(self._reply_subject, b"+WPI")
 
 
 class PullConsumer:
@@ -123,7 +169,7 @@ class PullConsumer:
                     self._requested += more
                     await self._connection.flush()  # acknowledgements and the request share one write
                     await self._client.publish(
-                        self._subject, _PULL_REQUEST % (more, _REQUEST_EXPIRY, _HEARTBEAT_INTERVAL), reply=inbox
+                        self._subject, _PULL_REQUEST % (more, _PULL_EXPIRY, _HEARTBEAT_INTERVAL), reply=inbox
                     )
                 await self._wake_up.wait()
         finally:
@@ -244,6 +290,26 @@ async def find_stream(client: Client, subject: str) -> Stream | None:
         if info is not None and info.error is None and subject_matches(info.config.subjects or (), subject):
             return Stream(name, info.config.retention == "workqueue", info.created)
     return None
+
+
+def subject_matches(patterns: Iterable[str], subject: str) -> bool:
+    """Return whether one of the patterns matches every subject that ``subject``, which may be a pattern, matches.
+
+    >>> subject_matches(["orders.>"], "orders.*.paid"), subject_matches(["orders.*"], "orders.>")
+    (True, False)
+    """
+    return any(_matches(pattern.split("."), subject.split(".")) for pattern in patterns)
+
+
+def _matches(pattern: list[str], subject: list[str]) -> bool:
+    for position, part in enumerate(pattern):
+        if part == ">":
+            return len(subject) > position
+        if position >= len(subject) or subject[position] == ">":
+            return False
+        if part not in ("*", subject[position]):
+            return False
+    return len(pattern) == len(subject)
 
 
 async def ensure_consumer(

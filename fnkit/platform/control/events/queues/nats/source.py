@@ -22,12 +22,13 @@ from fnkit.platform.brokers.model import NatsBroker
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.queues.interface import BrokerError, Message, Prefetch
 from fnkit.platform.control.events.queues.nats.connection import NatsConnection, NatsConnections, is_nats_installed
-from fnkit.platform.control.events.queues.nats.core import BoundedBuffer, CoreSubscription, StreamMessage
+from fnkit.platform.control.events.queues.nats.core import BoundedBuffer, CoreSubscription
 from fnkit.platform.control.events.queues.nats.durable_consumers import ConsumerRecord, ConsumerRegistry
 from fnkit.platform.control.events.queues.nats.jetstream import (
     ACK_WAIT_SECONDS,
     PullConsumer,
     Stream,
+    StreamMessage,
     ensure_consumer,
     find_stream,
     get_ack_floor,
@@ -41,17 +42,16 @@ if TYPE_CHECKING:
 
 __all__ = ["NatsBackend", "NatsMessageSource", "consumer_name"]
 
-_logger = logging.getLogger(__name__)
-
-_POLL_INTERVAL: Final = 30.0
+_POLL_INTERVAL: Final = 30.0  # between two checks of the streams, if the broker reports no change
 _BACKOFF: Final = 0.2
 _FLUSH_TIMEOUT: Final = 5
-T = TypeVar("T")
-
 _CLEANUP_RETRY_INTERVAL: Final = 10.0
 _NOT_INSTALLED: Final = (
     f"NATS needs the extra queues: {extra_install_hint('queues')}, then start the platform again"
 )
+
+_logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def consumer_name(trigger_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Errors of SQS services, their messages for users and whether they are transient; and the endpoints of queues."""
+"""Errors of SQS services: their messages for users, and whether they are transient."""
 
 from __future__ import annotations
 
