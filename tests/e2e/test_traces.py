@@ -41,7 +41,7 @@ def test_a_running_platform_that_exports_elsewhere_is_not_taken_for_the_one_aske
     with running_platform(tmp_path / "home") as platform:
         again = platform.command("platform", "start", "--detach", "--otlp", "http://127.0.0.1:9")
         assert again.code == 1
-        assert "exports traces to no collector" in again.stderr
+        assert "with --otlp none instead of http://127.0.0.1:9/v1/traces" in again.stderr
 
 
 def test_an_address_that_is_none_is_wrong_use(tmp_path: Path) -> None:

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 
 import msgspec
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 
 from fnkit.platform.model.metrics import DataPlaneMetricsSnapshot, SpanCounts
 from fnkit.platform.model.settings import OtlpSettings
@@ -25,6 +29,9 @@ from tests.support.waiting import DEADLINE, wait_until
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
+PARTIAL_SUCCESS = ExportTraceServiceResponse(
+    partial_success=ExportTracePartialSuccess(rejected_spans=12)
+).SerializeToString()
 PARENT = f"00-{TRACE}-{CALLER}-01"
 
 SHOW = """
@@ -39,8 +46,8 @@ def handle(event, context):
 
 
 @contextmanager
-def exporting(collector_url: str, **settings: object) -> Iterator[DataPlaneProcess]:
-    otlp = msgspec.convert({"traces_url": f"{collector_url}/v1/traces", **settings}, OtlpSettings)
+def exporting(collector_url: str, **variables: str) -> Iterator[DataPlaneProcess]:
+    otlp = OtlpSettings(traces_url=f"{collector_url}/v1/traces", environment=variables)
     with running_data_plane(otlp=otlp) as plane:
         yield plane
 
@@ -121,7 +128,7 @@ class Driven:
 def traced() -> Iterator[Driven]:
     """Everything is driven first and read after all of it was exported."""
     with running_collector() as collector, standing_gate() as gate:
-        with exporting(collector.url, headers=[["x-key", "s3cret"]]) as plane:
+        with exporting(collector.url, OTEL_EXPORTER_OTLP_HEADERS="x-key=s3cret") as plane:
             show = plane.deploy("show", gate.source + SHOW, max_scale=1)
             cold = plane.deploy("cold", gate.source + SHOW, memory=512, max_scale=2)
             forwarded = seen(
@@ -175,7 +182,7 @@ def below(collector: Collector, parent: ReceivedSpan) -> dict[str, ReceivedSpan]
 def test_exports_go_to_the_right_place_with_their_headers(traced: Driven) -> None:
     export = traced.collector.exports[0]
     assert export.path == "/v1/traces"
-    assert export.headers["Content-Type"] == "application/json"
+    assert export.headers["content-type"] == "application/x-protobuf"
     assert export.headers["x-key"] == "s3cret"
 
 
@@ -186,8 +193,8 @@ def test_a_request_is_a_server_span_of_its_callers_trace(traced: Driven) -> None
     assert (document["name"], document["kind"]) == ("show", 2)
     assert (document["traceId"], document["parentSpanId"]) == (TRACE, CALLER)
     assert document["traceState"] == "a=1"
-    assert document["flags"] == 0x301
-    assert "status" not in document
+    assert document["flags"] == 0x300
+    assert document["status"] == {}
     began, ended = span.interval
     assert 0 < began <= ended <= time.time_ns()
     assert span.attributes == {
@@ -222,7 +229,7 @@ def test_a_malformed_context_begins_a_new_trace(traced: Driven) -> None:
     span = next(span for span in collector.servers() if span.document["traceId"] == found[1])
     assert span.document["spanId"] == found[2]
     assert "parentSpanId" not in span.document
-    assert span.document["flags"] == 0x101
+    assert span.document["flags"] == 0x100
 
 
 def test_what_its_caller_does_not_sample_is_passed_on_and_not_exported(
@@ -282,7 +289,7 @@ def test_ids_are_hexadecimal_and_unique(traced: Driven) -> None:
 
 def test_one_service_name_for_all_where_one_is_given() -> None:
     with running_collector() as collector:
-        with exporting(collector.url, service_name="mine") as plane:
+        with exporting(collector.url, OTEL_SERVICE_NAME="mine") as plane:
             plane.deploy("show", SHOW)
             drive(plane, 512)
             wait_until(collector.servers)
@@ -319,7 +326,7 @@ def test_a_collector_that_never_answers_holds_nobody_up_not_even_the_end() -> No
     with running_collector() as collector:
         over = threading.Event()
         collector.answer = lambda _: (200, b"" if over.wait(2 * DEADLINE) else b"late")
-        with exporting(collector.url, timeout=2 * DEADLINE) as plane:
+        with exporting(collector.url, OTEL_EXPORTER_OTLP_TIMEOUT=str(2 * DEADLINE)) as plane:
             plane.deploy("show", SHOW)
             drive(plane, 600)
             wait_until(lambda: collector.exports)
@@ -337,8 +344,8 @@ def all_counted(plane: DataPlaneProcess) -> SpanCounts | None:
     ("status", "body", "rejected"),
     [
         (200, b"\xff garbage", 0),
-        (200, b'{"partialSuccess":{"rejectedSpans":"12"}}', 12),
-        (400, b"{}", 512),
+        (200, PARTIAL_SUCCESS, 12),
+        (400, b"", 512),
         (301, b"", 512),
     ],
 )
@@ -356,9 +363,27 @@ def test_what_the_collector_answers_decides_what_counts(status: int, body: bytes
 
 def test_what_is_retryable_is_tried_again() -> None:
     with running_collector() as collector:
-        collector.answer = lambda _: (503, b"") if len(collector.exports) < 2 else (200, b"{}")
+        collector.answer = lambda _: (503, b"") if len(collector.exports) < 2 else (200, b"")
         with exporting(collector.url) as plane:
             plane.deploy("show", SHOW)
             drive(plane, 512)
             wait_until(lambda: len(collector.exports) >= 2)
         assert collector.exports[0].body == collector.exports[1].body
+
+
+@pytest.mark.parametrize("headers", ["s3cret", "a=s3cret%0d%0ax: y"])
+def test_a_header_that_cannot_be_sent_is_not_logged(headers: str) -> None:
+    with running_collector() as collector, exporting(collector.url, OTEL_EXPORTER_OTLP_HEADERS=headers) as plane:
+        plane.deploy("show", SHOW)
+        drive(plane, 512)
+        wait_until(lambda: all_counted(plane))
+        assert "s3cret" not in log_of(plane)
+
+
+def test_a_handler_does_not_inherit_the_variables_of_opentelemetry() -> None:
+    source = (
+        "import os\n\ndef handle(event, context):\n    return {'body': [n for n in os.environ if 'OTEL' in n]}\n"
+    )
+    with running_collector() as collector, exporting(collector.url, OTEL_EXPORTER_OTLP_HEADERS="a=s3cret") as plane:
+        plane.deploy("show", source)
+        assert plane.call("show").json() == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import base64
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 __all__ = ["Collector", "Export", "ReceivedSpan", "running_collector"]
 
 
 @dataclass(frozen=True)
 class Export:
-    """One request that came."""
+    """One request that came. Names of headers are in lower case."""
 
     path: str
     headers: Mapping[str, str]
@@ -23,9 +26,11 @@ class Export:
 
     @property
     def spans(self) -> list[ReceivedSpan]:
+        request = ExportTraceServiceRequest.FromString(self.body)
+        document = MessageToDict(request, use_integers_for_enums=True)
         return [
-            ReceivedSpan(span, attributes(group["resource"]["attributes"]))
-            for group in json.loads(self.body)["resourceSpans"]
+            ReceivedSpan(with_hexadecimal_ids(span), attributes(group["resource"]["attributes"]))
+            for group in document["resourceSpans"]
             for scope in group["scopeSpans"]
             for span in scope["spans"]
         ]
@@ -38,7 +43,7 @@ class Export:
 
 @dataclass(frozen=True)
 class ReceivedSpan:
-    """One span with its resource. ``document`` is the span as it was sent."""
+    """One span with its resource. ``document`` is the span in OTLP's JSON mapping."""
 
     document: Mapping[str, Any]
     resource: Mapping[str, object]
@@ -54,6 +59,12 @@ class ReceivedSpan:
     @property
     def interval(self) -> tuple[int, int]:
         return int(self.document["startTimeUnixNano"]), int(self.document["endTimeUnixNano"])
+
+
+def with_hexadecimal_ids(span: dict[str, Any]) -> dict[str, Any]:
+    """Return the span as OTLP's JSON has it: protobuf's own mapping would be base64."""
+    ids = {"traceId", "spanId", "parentSpanId"}
+    return {name: base64.b64decode(value).hex() if name in ids else value for name, value in span.items()}
 
 
 def attributes(pairs: list[dict[str, Any]]) -> dict[str, object]:
@@ -73,7 +84,7 @@ class Collector:
     """``answer`` decides on status and body for each export."""
 
     url: str
-    answer: Callable[[Export], tuple[int, bytes]] = lambda _: (200, b"{}")
+    answer: Callable[[Export], tuple[int, bytes]] = lambda _: (200, b"")
     exports: list[Export] = field(default_factory=list)
 
     @property
@@ -94,7 +105,7 @@ def running_collector() -> Iterator[Collector]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            export = Export(self.path, dict(self.headers.items()), body)
+            export = Export(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             collector.exports.append(export)
             status, answer = collector.answer(export)
             self.send_response(status)

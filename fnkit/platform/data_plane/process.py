@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +40,7 @@ from fnkit.platform.model.routing import Route
 from fnkit.platform.model.settings import DataLayout, OtlpSettings, ProcessSettings
 
 if TYPE_CHECKING:
-    from fnkit.platform.data_plane.gateway.otlp import SpanExporter
+    from fnkit.platform.data_plane.gateway.otlp import RequestSpanExporter
 
 __all__ = ["DataPlane", "main"]
 
@@ -233,13 +232,11 @@ class DataPlane:
         self._control_client.report(routing.DataPlaneHealthy(version=version))
 
 
-def _create_span_exporter(settings: OtlpSettings, gateway: Gateway) -> SpanExporter:
+def _create_span_exporter(settings: OtlpSettings, gateway: Gateway) -> RequestSpanExporter:
     """Start the export of traces. Its dependencies are imported only if it is enabled."""
-    from fnkit import __version__
-    from fnkit.platform.data_plane.gateway.otlp import SpanExporter, encode_spans
+    from fnkit.platform.data_plane.gateway.otlp import RequestSpanExporter
 
-    encode = partial(encode_spans, service=settings.service_name, version=__version__)
-    exporter = SpanExporter(settings, encode)
+    exporter = RequestSpanExporter(settings)
     gateway.tracer = Tracer(exporter.enqueue)
     gateway.metrics.span_counts = lambda: exporter.counts
     return exporter

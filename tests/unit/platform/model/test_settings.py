@@ -77,7 +77,7 @@ def test_the_settings_hold_no_secret() -> None:
 
 def test_values_with_secrets_do_not_show_them() -> None:
     secret = (("Authorization", "Bearer hidden"),)
-    assert "hidden" not in repr(OtlpSettings(traces_url="http://x/?k=hidden", headers=secret))
+    assert "hidden" not in repr(OtlpSettings(traces_url="http://x/hidden", environment=dict(secret)))
     assert "hidden" not in repr(LokiPushSettings(url="http://x", headers=secret))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from fnkit.errors import UsageError
+from fnkit.errors import PlatformError, UsageError
 from fnkit.platform.model.settings import OtlpSettings, PlatformSettings, Quotas
 from fnkit.platform.supervisor.options import RequestedPorts, find_conflict, otlp_settings, start_options
 
@@ -51,18 +52,23 @@ def test_without_an_endpoint_of_ours_nothing_is_exported(environ: dict[str, str]
     assert otlp_settings(None, environ) is None
 
 
-def test_headers_service_and_timeout_come_from_the_variables() -> None:
-    environ = {
-        f"{OTLP}HEADERS": "Authorization=Basic%20abc=, x-key = 1 ,",
-        f"{OTLP}TRACES_TIMEOUT": "2500",
-        "OTEL_SERVICE_NAME": " mine ",
-    }
+def test_the_variables_of_opentelemetry_are_passed_on_and_no_others() -> None:
+    variables = {f"{OTLP}HEADERS": "Authorization=Basic%20abc=", "OTEL_SERVICE_NAME": "mine"}
+    environ = {**variables, f"{OTLP}TIMEOUT": " ", "HOME": "/home/me"}
     assert otlp_settings("http://c", environ) == OtlpSettings(
-        traces_url="http://c/v1/traces",
-        headers=(("Authorization", "Basic abc="), ("x-key", "1")),
-        service_name="mine",
-        timeout=2.5,
+        traces_url="http://c/v1/traces", environment=variables
     )
+
+
+def test_without_the_extra_an_endpoint_is_an_error_that_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)  # as if not installed
+    assert otlp_settings(None, {}) is None
+    with pytest.raises(PlatformError) as missing:
+        otlp_settings("http://c", {})
+    assert missing.value.code == "otel-missing"
+    assert "'.[otel]'" in (missing.value.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -78,10 +84,6 @@ def test_what_is_no_url_is_refused(url: str) -> None:
     [
         {f"{OTLP}ENDPOINT": "http://user:s3cret@c"},
         {f"{OTLP}ENDPOINT": "http://c?key=s3cret"},
-        {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}HEADERS": "s3cret"},
-        {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}HEADERS": "a=s3cret%0d%0ax: y"},
-        {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}TRACES_HEADERS": "a b=s3cret"},
-        {f"{OTLP}ENDPOINT": "http://c", f"{OTLP}TIMEOUT": "s3cret"},
     ],
 )
 def test_what_cannot_be_used_is_refused_without_being_repeated(environ: dict[str, str]) -> None:
@@ -92,7 +94,7 @@ def test_what_cannot_be_used_is_refused_without_being_repeated(environ: dict[str
 
 
 def test_it_shows_nothing_of_itself() -> None:
-    settings = OtlpSettings(traces_url="http://c/k3y", headers=(("a", "s3cret"),))
+    settings = OtlpSettings(traces_url="http://c/k3y", environment={"a": "s3cret"})
     assert repr(settings) == str(settings) == "OtlpSettings()"
 
 
