@@ -18,7 +18,6 @@ from fnkit.contract.deliveries import DeliveryAttempt, DeliveryView
 from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateToken
 from fnkit.contract.resources import Cron, Function, Token
-from fnkit.deploy.status import EventSource
 from fnkit.invoke.remote import call_function
 
 __all__ = ["invoke_as_cron"]
@@ -33,12 +32,13 @@ _FIRST_FAILURE_STATUS: Final = 300
 _MAX_QUOTED_BYTES: Final = 300  # bytes of the body of a failed response that the error message quotes
 
 
-def invoke_as_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> DeliveryView:
+def invoke_as_cron(api: FunctionsApi, cron: Cron, function: Function) -> DeliveryView:
     """POST the arguments of a cron to its function, with a temporary token if the function is private.
 
     Args:
         api: The API of the platform that runs the function.
-        event_source: The cron and its function.
+        cron: The cron.
+        function: Its function.
 
     Returns:
         A delivery with one attempt, in the form of the local platform's delivery log. Its ID is empty, since
@@ -48,18 +48,18 @@ def invoke_as_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> Delive
         ApiError: The token could not be created or deleted.
         InvokeError: The function did not respond.
     """
-    body = msgspec.json.encode(event_source.resource.args)
-    with _auth_headers(api, event_source.function) as credentials:
+    body = msgspec.json.encode(cron.args)
+    with _auth_headers(api, function) as credentials:
         started_at, now = time.perf_counter(), datetime.now(UTC)
         response = call_function(
             api.platform_info(),
-            event_source.function.domain_name,
+            function.domain_name,
             method="POST",
             target="/",
             headers=(("Content-Type", "application/json"), *credentials),
             body=body,
             timeout=_MAX_FUNCTION_TIMEOUT,
-            use_tls=event_source.function.http_option == "redirected",
+            use_tls=function.http_option == "redirected",
         )
         duration_ms = round((time.perf_counter() - started_at) * 1000, 3)
     succeeded = response.status < _FIRST_FAILURE_STATUS
@@ -68,8 +68,8 @@ def invoke_as_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> Delive
     return DeliveryView(
         id="",
         kind="cron",
-        name=event_source.name,
-        function=event_source.function.name,
+        name=cron.name or cron.id,
+        function=function.name,
         at=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         attempts=1,
         status="succeeded" if succeeded else "failed",

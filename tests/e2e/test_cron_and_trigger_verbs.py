@@ -206,7 +206,7 @@ def test_where_crons_cannot_be_fired_the_function_is_called_with_a_token_of_its_
     with FunctionsApi(endpoint) as api:
         firer = select_one(live_crons(api, "timetable"), "often", "cron")
         assert firer.function.privacy == "private"
-        called = invoke_as_cron(api, firer)
+        called = invoke_as_cron(api, firer.resource, firer.function)
         assert (called.status, called.http_status, called.body) == ("succeeded", 200, '{"k":[1]}')
         tokens = api.transport.get_absolute("/functions/v1beta1/regions/fr-par/tokens", dict)
         assert [one["description"] for one in tokens["tokens"] if one["status"] != "deleting"] == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,12 +21,6 @@ class Module:
     text: str
     tree: ast.Module
 
-    @property
-    def package(self) -> str:
-        """The row of the import table: ``plan``, ``platform.store``; ``fnkit`` for the root itself."""
-        parts = self.name.split(".")
-        return row_of(parts)
-
 
 @dataclass(frozen=True, slots=True)
 class Import:
@@ -36,19 +30,16 @@ class Import:
     names: tuple[str, ...]
     line: int
 
-    @property
-    def package(self) -> str:
-        """The row of the import table that the target belongs to."""
-        return row_of(self.target.split("."))
 
+def row_of(name: str, rows: Collection[str]) -> str:
+    """The row of the import table that a module belongs to: the longest one that its name starts with.
 
-def row_of(parts: list[str]) -> str:
-    """``["fnkit", "platform", "store", "database"]`` → ``platform.store``."""
-    if len(parts) == 1:
-        return "fnkit"
-    if parts[1] == "platform" and len(parts) > 2:
-        return ".".join(parts[1:3])
-    return parts[1]
+    ``fnkit.platform.control.api.app`` belongs to ``platform.control.api``, ``fnkit.platform.control.context`` to
+    ``platform.control``. Empty for a module without a row.
+    """
+    parts = name.split(".")[1:]
+    prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((prefix for prefix in prefixes if prefix in rows), "")
 
 
 @cache

@@ -92,7 +92,7 @@ def run_cron(api: FunctionsApi, event_source: EventSource[Cron]) -> DeliveryView
     if api.deliveries.is_available:
         begun = api.deliveries.run_cron(event_source.resource.id)
         return _wait_until_finished(api, "crons", event_source.resource.id, [begun])[0]
-    return invoke_as_cron(api, event_source)
+    return invoke_as_cron(api, event_source.resource, event_source.function)
 
 
 def _replay(output: Output, api: FunctionsApi, kind: str, source_id: str, query: DeliveryQuery) -> int | None:
