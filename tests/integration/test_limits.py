@@ -89,8 +89,8 @@ def test_sandbox_v1_is_a_fresh_process_without_a_filter_whose_disk_is_a_disk(pla
     assert isinstance(first, dict)
     assert isinstance(second, dict)
     assert (first["seccomp"], second["seccomp"]) == ("0", "2")
-    assert "python.py" not in first["argv"]
-    assert "python.py" in second["argv"]
+    assert "launch.py" not in first["argv"]
+    assert "launch.py" in second["argv"]
     assert first["uid"] != 0
     if Protection.DISK in TABLE[level_of(plane)]:
         assert second["tmp"] == "tmpfs"

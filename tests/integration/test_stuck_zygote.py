@@ -18,41 +18,22 @@ from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.data_plane.workers.zygote import ForkServerClient, InterpreterZygoteClient
 
 
-class Observer:
-    """Hears what became of it."""
-
-    def __init__(self) -> None:
-        self.lost = asyncio.Event()
-        self.exited = asyncio.Event()
-
-    def instance_exited(self, number: int, status: int) -> None:
-        assert os.WTERMSIG(status) == signal.SIGKILL, number
-        self.exited.set()
-
-    def fork_failed(self, number: int, error: int) -> None:
-        raise AssertionError((number, error))
-
-    def zygote_exited(self, zygote: ForkServerClient) -> None:
-        assert zygote.is_closed
-        self.lost.set()
-
-
 async def stopped_before(folder: Path, *, kill: bool) -> None:
-    observer = Observer()
-    zygote = InterpreterZygoteClient(asyncio.get_running_loop(), sys.executable, Level.NONE, folder, observer)
+    zygote = InterpreterZygoteClient(asyncio.get_running_loop(), sys.executable, Level.NONE, folder)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(60)
         if kill:
-            zygote.fork(1, [theirs.fileno()] * 3)
+            zygote.request_fork(1, [theirs.fileno()] * 3)
             assert await asyncio.to_thread(ours.recv, 1)
         os.kill(zygote.pid, signal.SIGSTOP)
         zygote.reply_timeout = 0.2
         if kill:
             zygote.kill(1)
         else:
-            zygote.fork(1, [theirs.fileno()] * 3)
-        await asyncio.wait_for(observer.lost.wait(), 60)
+            zygote.request_fork(1, [theirs.fileno()] * 3)
+        await asyncio.wait_for(zygote.lost, 60)
+        assert zygote.is_closed
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["fork", "kill"])
@@ -75,16 +56,15 @@ def test_one_that_dies_with_messages_unread_at_both_ends_is_lost(
     loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     async def die() -> None:
-        observer = Observer()
-        line = Line(asyncio.get_running_loop(), sys.executable, observer)
+        line = Line(asyncio.get_running_loop(), sys.executable)
         ours, theirs = socket.socketpair()
         line._start_reading(ours)
         await asyncio.sleep(0)
         with theirs:
-            line.fork(1, [theirs.fileno()] * 3)
+            line.request_fork(1, [theirs.fileno()] * 3)
             line.kill(1)
             theirs.sendall(struct.pack("!4sIi", b"FORK", 1, 4711))
-        await asyncio.wait_for(observer.lost.wait(), 60)
+        await asyncio.wait_for(line.lost, 60)
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(die())
@@ -93,15 +73,14 @@ def test_one_that_dies_with_messages_unread_at_both_ends_is_lost(
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def test_one_that_is_found_dead_by_the_next_message_is_lost(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def ask_the_dead() -> None:
-        observer = Observer()
-        line = Line(asyncio.get_running_loop(), sys.executable, observer)
+        line = Line(asyncio.get_running_loop(), sys.executable)
         ours, theirs = socket.socketpair()
         line._start_reading(ours)
         asyncio.get_running_loop().remove_reader(ours.fileno())  # whatever keeps it from hearing
         theirs.close()
         with socket.socket() as given:
-            line.fork(1, [given.fileno()] * 3)
-        await asyncio.wait_for(observer.lost.wait(), 60)
+            line.request_fork(1, [given.fileno()] * 3)
+        await asyncio.wait_for(line.lost, 60)
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(ask_the_dead())
@@ -109,16 +88,17 @@ def test_one_that_is_found_dead_by_the_next_message_is_lost(loop: Callable[[], a
 
 def test_one_that_listens_is_left_alone(tmp_path: Path) -> None:
     async def serve() -> None:
-        observer = Observer()
-        zygote = InterpreterZygoteClient(asyncio.get_running_loop(), sys.executable, Level.NONE, tmp_path, observer)
+        zygote = InterpreterZygoteClient(asyncio.get_running_loop(), sys.executable, Level.NONE, tmp_path)
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            zygote.fork(1, [theirs.fileno()] * 3)
+            exited = zygote.request_fork(1, [theirs.fileno()] * 3)
             zygote.kill(1)
-            await asyncio.wait_for(observer.exited.wait(), 60)
+            status = await asyncio.wait_for(exited, 60)
+            assert status is not None
+            assert os.WTERMSIG(status) == signal.SIGKILL
             zygote.kill(1)  # it is not there any more, and nothing is expected
             assert not zygote._pending
-        assert not observer.lost.is_set()
+        assert not zygote.lost.done()
         zygote.close()
 
     asyncio.run(serve())

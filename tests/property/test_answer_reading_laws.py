@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fnkit.platform.data_plane.interface import PendingRequest, RequestFailure, ResponseHeaders
-from fnkit.platform.data_plane.workers.call import LocalPendingRequest
 from fnkit.platform.data_plane.workers.http_client import ProtocolViolation, ResponseReader
 
 
@@ -42,7 +41,7 @@ class Asked:
     def __init__(self, reader: ResponseReader) -> None:
         self.heard = Heard()
         self.reader = reader
-        reader.expect(LocalPendingRequest("id", self.heard))
+        reader.expect(self.heard)
         found = re.search(rb"\r\nfnkit-request: (\w+)\r\n", reader.encode_request(b"{}"))
         assert found is not None
         self.number = found.group(1)

@@ -7,10 +7,12 @@ messages ``fork_server`` describes. Settings and secrets never pass through it: 
 with the instances of every function. Each fork has a socket of its own instead:
 
 1. The fork sends one handshake byte. The kernel attaches the sender's process id for the data plane.
-2. The data plane sends two JSON documents, each preceded by its length in four bytes: ``{"cgroups": [...]}`` at
-   once, and the settings of the instance when the fork is assigned to a deployment.
-3. The fork answers with one line, ``{"ready": true}`` or ``{"error": "..."}``.
-4. From then on the socket carries HTTP/1.1, one request at a time: ``{"event", "context"}`` in, the return value of
+2. The data plane sends JSON documents, each preceded by its length in four bytes: ``{"cgroups": [...]}`` at once;
+   when the fork is assigned to a deployment, the settings of its sandbox, and its environment with the secrets.
+3. The fork applies its sandbox before it reads the environment: code that a deployment zygote has imported cannot
+   use the rights of a fork that is not confined yet together with secrets.
+4. The fork answers with one line, ``{"ready": true}`` or ``{"error": "..."}``.
+5. From then on the socket carries HTTP/1.1, one request at a time: ``{"event", "context"}`` in, the return value of
    the handler out, or 500 and a text if it raised. The header ``fnkit-request`` of a request, which precedes its
    ``content-length``, is repeated as the last header of the response.
 
@@ -93,34 +95,44 @@ class InterpreterZygote:
             confine.prepare(self.level, self.root, cgroups_document["cgroups"], self.deferred_mounts)
             warm_up.warm_up(WORKER_DIRECTORY)
             settings = serve.receive_document(connection)
+            apply_sandbox = confine.confine_zygote if settings.get("preload") else confine.confine
+            apply_sandbox(confine.SandboxSettings(settings), self.root, tuple(descriptors[1:]))
+            redirect_stdio(descriptors[1:])
+            os.chdir(settings["home"])
+            environment = serve.receive_document(connection)
             if settings.get("fresh"):
-                confine_child(settings, self.root, descriptors[1:], confine.confine)
-                exec_fresh(settings, connection, program)
+                exec_fresh(settings, environment, connection, program)
             os.close(program)
+            guard.is_started = True
             if settings.get("preload"):
-                confine_child(settings, self.root, descriptors[1:], confine.confine_zygote)
-                guard.is_started = True
-                DeploymentZygote(connection, self, settings).run()
+                DeploymentZygote(connection, self, settings, environment).run()
             else:
-                confine_child(settings, self.root, descriptors[1:], confine.confine)
-                serve.apply_environment(settings["environment"])
-                guard.is_started = True
+                serve.apply_environment(environment)
                 guard.exit_code = serve.serve(connection, settings)
 
 
 class DeploymentZygote:
     """The zygote of one deployment, with the deployment's third-party modules imported."""
 
-    def __init__(self, control: socket.socket, parent: InterpreterZygote, settings: dict[str, typing.Any]) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        parent: InterpreterZygote,
+        settings: dict[str, typing.Any],
+        environment: dict[str, str],
+    ) -> None:
         self.control = control
         self.parent = parent
         self.settings = settings
+        self.environment = environment
         self.preloaded_modules = preload.PreloadedModules()
 
     def run(self) -> None:
         """Preload modules, report the result, and serve fork messages until the data plane closes its end."""
         has_namespaces = namespaces.has_namespaces(self.parent.level)
-        result = preload.preload_and_report(self.control, self.settings, keeps_files=has_namespaces)
+        result = preload.preload_and_report(
+            self.control, self.settings, self.environment, keeps_files=has_namespaces
+        )
         if result is not None:
             self.preloaded_modules = result
             fork_server.ForkServer(self.control, namespaces=has_namespaces, run_child=self.run_child).run()
@@ -145,9 +157,8 @@ class DeploymentZygote:
             confine.confine_fork(confine.SandboxSettings(settings))
             redirect_stdio(descriptors[1:])
             os.chdir(settings["home"])
-            # Variables change only after the sandbox is complete; the preloaded modules have seen them without
-            # secrets.
-            self.preloaded_modules.apply_to_fork(settings["environment"])
+            # Only now: the preloaded modules have seen the variables without secrets.
+            self.preloaded_modules.apply_to_fork(serve.receive_document(connection))
             guard.is_started = True
             guard.exit_code = serve.serve(connection, settings)
 
@@ -178,25 +189,6 @@ class _ExitGuard:
             os._exit(self.exit_code)
 
 
-def confine_child(
-    settings: dict[str, typing.Any],
-    root: str,
-    outputs: list[int],
-    apply_sandbox: typing.Callable[[confine.SandboxSettings, str, tuple[int, ...]], None],
-) -> None:
-    """Apply the sandbox and set stdin, stdout, stderr and the working directory.
-
-    Args:
-        settings: The settings of the instance.
-        root: The root directory built by the interpreter's zygote.
-        outputs: The write ends of the stdout and stderr pipes.
-        apply_sandbox: Applies the sandbox of an instance, or that of a deployment zygote.
-    """
-    apply_sandbox(confine.SandboxSettings(settings), root, tuple(outputs))
-    redirect_stdio(outputs)
-    os.chdir(settings["home"])
-
-
 def redirect_stdio(outputs: list[int]) -> None:
     """Redirect stdin to the null device, and stdout and stderr to these outputs."""
     null_device = os.open(os.devnull, os.O_RDONLY)
@@ -206,11 +198,14 @@ def redirect_stdio(outputs: list[int]) -> None:
     serve.open_standard_streams()
 
 
-def exec_fresh(settings: dict[str, typing.Any], connection: socket.socket, program: int) -> None:
+def exec_fresh(
+    settings: dict[str, typing.Any], environment: dict[str, str], connection: socket.socket, program: int
+) -> None:
     """Replace this fork with a new interpreter. Never returns.
 
     Args:
         settings: The settings of the instance.
+        environment: Its environment.
         connection: The instance's socket.
         program: A descriptor of the source that the interpreter runs.
     """
@@ -220,7 +215,7 @@ def exec_fresh(settings: dict[str, typing.Any], connection: socket.socket, progr
     signal.set_wakeup_fd(-1)
     command = [sys.executable, "-I", "-S", "-c", serve.FRESH_PROGRAM, str(program), str(connection.fileno())]
     arguments = [*command, settings["handler"], settings["root"]]
-    os.execve(sys.executable, arguments, settings["environment"])  # noqa: S606  (no shell is wanted)
+    os.execve(sys.executable, arguments, environment)  # noqa: S606  (no shell is wanted)
 
 
 def main(arguments: list[str]) -> None:

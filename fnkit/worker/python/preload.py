@@ -74,19 +74,22 @@ class PreloadedModules:
             numpy_random.seed()
 
 
-def preload_modules(settings: dict[str, typing.Any], *, keeps_files: bool) -> PreloadedModules:
+def preload_modules(
+    settings: dict[str, typing.Any], environment: dict[str, str], *, keeps_files: bool
+) -> PreloadedModules:
     """Import what the handler imports.
 
     Args:
-        settings: ``handler``, ``root``, ``environment`` (without secrets), ``secrets`` (their names), ``excluded``
-            (modules to skip), ``writable`` (directories).
+        settings: ``handler``, ``root``, ``secrets`` (their names), ``excluded`` (modules to skip), ``writable``
+            (directories).
+        environment: The variables of the function, without secrets.
         keeps_files: Whether each instance has a disk of its own at the same path, on which files that imports
             created can be restored.
 
     Raises:
         PreloadRejected: The first module that must not be preloaded.
     """
-    serve.apply_environment(settings["environment"])
+    serve.apply_environment(environment)
     sys.path[:] = serve.module_search_path(settings["handler"], settings["root"])
     result = PreloadedModules()
     writable = settings["writable"]
@@ -111,15 +114,15 @@ def preload_modules(settings: dict[str, typing.Any], *, keeps_files: bool) -> Pr
             result.created_files = collect_created_files(
                 writable, statement.name, PreloadRejected, keeps_files=keeps_files
             )
-    original = settings["environment"]
     current = dict(os.environ)
-    result.changed_variables = {name: current.get(name) for name in {*current, *original}
-                      if current.get(name) != original.get(name)}  # fmt: skip
+    result.changed_variables = {
+        name: current.get(name) for name in {*current, *environment} if current.get(name) != environment.get(name)
+    }
     return result
 
 
 def preload_and_report(
-    connection: socket.socket, settings: dict[str, typing.Any], *, keeps_files: bool
+    connection: socket.socket, settings: dict[str, typing.Any], environment: dict[str, str], *, keeps_files: bool
 ) -> PreloadedModules | None:
     """Preload and report the result to the data plane.
 
@@ -127,7 +130,7 @@ def preload_and_report(
         ``None`` if this zygote is to exit.
     """
     try:
-        result = preload_modules(settings, keeps_files=keeps_files)
+        result = preload_modules(settings, environment, keeps_files=keeps_files)
     except PreloadRejected as rejection:
         serve.send_status(connection, {"excluded": rejection.module, "reason": rejection.reason})
         return None

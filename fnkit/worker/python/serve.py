@@ -141,7 +141,7 @@ def serve(connection: socket.socket, settings: dict[str, typing.Any]) -> int:
         settings: ``handler`` and ``root``.
 
     Returns:
-        The exit exit_code of the process.
+        The exit code of the process.
     """
     handler, failure, exit_code = None, "", None
     own_pid = os.getpid()
@@ -271,7 +271,7 @@ def respond(
     """Call the handler and send its response.
 
     Returns:
-        An exit exit_code if the handler asked the process to exit, else ``None``.
+        An exit code if the handler asked the process to exit, else ``None``.
     """
     exit_code, own_pid = None, os.getpid()
     try:

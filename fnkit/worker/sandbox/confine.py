@@ -15,6 +15,11 @@ import sys
 from . import filters, namespaces, syscalls
 
 _MAX_DESCRIPTORS = 4096
+_WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
+_READABLE_DEVICES = ("/dev/random", "/dev/urandom")
+_PROC_PATHS = tuple(
+    "/proc/" + name for name in ("self", "cpuinfo", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
+)
 
 
 class SandboxSettings:
@@ -44,8 +49,6 @@ def prepare(level: str, root: str, cgroups: list[str], deferred_mounts: list[str
     """
     # Cgroups first: memory of the tmpfs below is charged to the group of the process that fills it, and the
     # group's files are out of reach once the root has changed.
-    # The process joins by itself while it can: the files of the groups are out of reach once the root has
-    # changed.
     for path in cgroups:
         namespaces.write_kernel_file(path, "0")
     os.setsid()
@@ -190,13 +193,6 @@ def _readable_paths(settings: SandboxSettings) -> list[str]:
         f"/etc/{name}" for name in namespaces.ETC_ENTRIES
     ]
     return [*system, *_PROC_PATHS, settings.code, *namespaces.interpreter_directories()]
-
-
-_WRITABLE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
-_READABLE_DEVICES = ("/dev/random", "/dev/urandom")
-_PROC_PATHS = tuple(
-    "/proc/" + name for name in ("self", "cpuinfo", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
-)
 
 
 def _set_limits(settings: SandboxSettings) -> None:

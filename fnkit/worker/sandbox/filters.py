@@ -22,6 +22,27 @@ _ATTRIBUTE_SIZES = ((6, 24), (4, 16), (1, 8))  # by ABI version: ports were adde
 _PATH_BENEATH = 1
 _VERSION_FLAG = 1
 
+# System-call numbers by machine: (AUDIT_ARCH, clone, clone3, refused calls). The refused calls create namespaces
+# and mounts, load keys, modules and BPF programs, inspect other processes, or set the machine's clock and name.
+_CALL_NUMBERS = {
+    "x86_64": (
+        0xC000003E, 56, 435,
+        (101, 103, 155, 161, 163, 164, 165, 166, 167, 168, 169, 170, 171, 175, 176, 179, 227, 246, 248, 249, 250,
+         272, 298, 304, 308, 310, 311, 313, 320, 321, 323, 425, 428, 429, 430, 432, 442),
+    ),
+    "aarch64": (
+        0xC00000B7, 220, 435,
+        (117, 116, 41, 51, 89, 170, 40, 39, 224, 225, 142, 161, 162, 105, 106, 60, 112, 104, 217, 218, 219,
+         97, 241, 265, 268, 270, 271, 273, 294, 280, 282, 425, 428, 429, 430, 432, 442),
+    ),
+}  # fmt: skip
+_BPF_LOAD, _BPF_JUMP_EQUAL, _BPF_JUMP_AT_LEAST, _BPF_JUMP_ANY_BIT, _BPF_RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_SECCOMP_ALLOW, _SECCOMP_ERRNO, _SECCOMP_KILL = 0x7FFF0000, 0x00050000, 0x80000000
+_X32_BIT = 0x40000000
+
+_SANDBOX_CALLS = {"x86_64": (165, 308, 272), "aarch64": (40, 268, 97)}
+"""mount, setns, unshare: a deployment zygote needs them to confine its forks."""
+
 
 def landlock_version() -> int:
     """Return the landlock ABI version of the kernel, 0 without landlock."""
@@ -78,29 +99,6 @@ def _allow_path(ruleset: int, path: str, rights: int) -> None:
         syscalls.syscall(syscalls.LANDLOCK_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.c_char_p(rule), 0)
     finally:
         os.close(descriptor)
-
-
-# System-call numbers by machine: (AUDIT_ARCH, clone, clone3, refused calls). The refused calls create namespaces
-# and mounts, load keys, modules and BPF programs, inspect other processes, or set the machine's clock and name.
-_CALL_NUMBERS = {
-    "x86_64": (
-        0xC000003E, 56, 435,
-        (101, 103, 155, 161, 163, 164, 165, 166, 167, 168, 169, 170, 171, 175, 176, 179, 227, 246, 248, 249, 250,
-         272, 298, 304, 308, 310, 311, 313, 320, 321, 323, 425, 428, 429, 430, 432, 442),
-    ),
-    "aarch64": (
-        0xC00000B7, 220, 435,
-        (117, 116, 41, 51, 89, 170, 40, 39, 224, 225, 142, 161, 162, 105, 106, 60, 112, 104, 217, 218, 219,
-         97, 241, 265, 268, 270, 271, 273, 294, 280, 282, 425, 428, 429, 430, 432, 442),
-    ),
-}  # fmt: skip
-_BPF_LOAD, _BPF_JUMP_EQUAL, _BPF_JUMP_AT_LEAST, _BPF_JUMP_ANY_BIT, _BPF_RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_SECCOMP_ALLOW, _SECCOMP_ERRNO, _SECCOMP_KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_X32_BIT = 0x40000000
-
-
-# mount, setns, unshare: a deployment zygote needs them to confine its forks
-_SANDBOX_CALLS = {"x86_64": (165, 308, 272), "aarch64": (40, 268, 97)}
 
 
 def _build_program(allowed: tuple[int, ...] = ()) -> bytes:

@@ -10,7 +10,6 @@ import os
 import struct
 
 CLONE_NEWNS = 0x00020000
-CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
@@ -26,9 +25,8 @@ MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MS_RELATIME = 1 << 21
 MNT_DETACH = 2
-_FLAGS_SHARED_WITH_STATVFS = (
-    MS_NODEV | MS_NOEXEC | 1024 | 2048
-)  # noatime and nodiratime: same number in mount and statvfs
+# 1024 and 2048 are noatime and nodiratime, which have the same numbers in mount and statvfs.
+_FLAGS_SHARED_WITH_STATVFS = MS_NODEV | MS_NOEXEC | 1024 | 2048
 _STATVFS_RELATIME = 4096
 
 PR_SET_PDEATHSIG = 1
@@ -39,9 +37,11 @@ PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
-_libc = ctypes.CDLL(None, use_errno=True)
+# Numbers of system calls; the first one differs between machines.
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _check(result: int, operation: str) -> int:

@@ -1,18 +1,24 @@
-"""The engine of this machine: instances are confined processes, forked from zygotes."""
+"""The engine of this machine: instances are confined processes, forked from zygotes.
+
+``LocalEngine`` knows which pool of instances serves each function, and switches to the pool of a new deployment
+when its first instance is ready. The calls go one way: the engine calls pools and the ``Scaler``, which starts and
+ends the instances of pools; neither calls back. What takes time is a future of the pool.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from fnkit.platform.data_plane.counters import CounterRegistry, end_label
+from fnkit.platform.data_plane.counters import CounterRegistry
+from fnkit.platform.data_plane.engine.memory_budget import MemoryBudget, default_memory_budget
 from fnkit.platform.data_plane.engine.metrics import EngineMetrics
-from fnkit.platform.data_plane.engine.pool import MemoryBudget, Pool, ScaleDown, default_memory_budget
-from fnkit.platform.data_plane.engine.starter import InstanceStarter
+from fnkit.platform.data_plane.engine.pool import Pool, ScaleDown
+from fnkit.platform.data_plane.engine.scaler import Scaler
 from fnkit.platform.data_plane.interface import (
     DeployResult,
     FailureKind,
@@ -21,10 +27,9 @@ from fnkit.platform.data_plane.interface import (
     RequestFailure,
     ResponseHandler,
 )
-from fnkit.platform.data_plane.workers.call import LocalPendingRequest
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
-from fnkit.platform.data_plane.workers.instance import Instance
-from fnkit.platform.data_plane.workers.isolation import ControlGroups, Level
+from fnkit.platform.data_plane.workers.instance import LocalPendingRequest
+from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.metrics import EngineMetricsSnapshot
@@ -32,10 +37,7 @@ from fnkit.platform.model.routing import Route
 
 __all__ = ["EngineSettings", "LocalEngine"]
 
-_SWEEP_VIRTUAL_SECONDS: Final = 5.0
-_SWEEP_MIN_SECONDS: Final = 0.05
-_SWEEP_MAX_SECONDS: Final = 1.0
-_log = logging.getLogger(__name__)
+_DRAIN_INTERVAL: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,39 +81,30 @@ class LocalEngine:
 
     def __init__(self, settings: EngineSettings, clock: SyncedClock, on_exit: Callable[[Route, str], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._settings = settings
-        self._clock = clock
-        self._on_exit = on_exit
+        self._queue_per_instance = settings.queue_per_instance
         self.counters = CounterRegistry()
         self.logs = LogWriter(settings.logs_directory, clock.now_ns, self._loop.time, self._loop.call_later)
-        groups = ControlGroups() if settings.level is Level.CGROUP else None
-        self._workers = WorkerFactory(
+        self._factory = WorkerFactory(
             settings.level,
-            groups,
             settings.runtime_directory,
             settings.disks_directory or settings.runtime_directory / "disks",
             self.logs,
-            pool_size=settings.prewarmed,
-        )
-        self._budget = MemoryBudget(settings.memory_budget or default_memory_budget())
-        self._starter = InstanceStarter(
-            self._workers,
-            self._budget,
-            start_seconds=settings.start_seconds,
-            evict=self._evict_one,
-            on_budget_exhausted=self._warn_budget,
-            logs=self.logs,
             hard_cpu=settings.hard_cpu,
         )
-        self._workers.on_zygote_lost(self._starter.preloader.on_zygote_lost)
-        self._pools: dict[str, Pool] = {}
+        self._budget = MemoryBudget(settings.memory_budget or default_memory_budget())
+        self._scaler = Scaler(
+            self._factory,
+            self._budget,
+            clock,
+            self.logs,
+            on_exit,
+            scale_down=settings.scale_down,
+            prewarmed=settings.prewarmed,
+            start_seconds=settings.start_seconds,
+        )
+        self._pools: dict[str, Pool] = {}  # by function; each serves its requests
+        self._pending: dict[str, Pool] = {}  # by function; each proves a deployment with its first instance
         self._metrics = EngineMetrics(self.counters, self._pools, self.logs)
-        self._pending: dict[str, Pool] = {}
-        self._retired: set[Pool] = set()
-        self._shrinkable: set[Pool] = set()
-        self._sweeper: asyncio.TimerHandle | None = None
-
-    # Engine
 
     def deploy(self, route: Route, on_done: Callable[[DeployResult], None]) -> None:
         """Start one instance and switch to this deployment when it is ready.
@@ -125,42 +118,64 @@ class LocalEngine:
         """
         superseded = self._pending.pop(route.function_id, None)
         if superseded is not None:
-            self._retire(superseded, None)
+            self._scaler.retire(superseded, None)
         current = self._pools.get(route.function_id)
         if current is not None and _is_compatible(current.route, route):
             current.route = route
-            current.grow()
+            self._scaler.start_missing(current)
             on_done(DeployResult(route))
             return
+        pool = self._pending[route.function_id] = self._create_pool(route, must_prove_itself=True)
+        pool.first_start.add_done_callback(partial(self._on_first_start, pool, on_done))
+        self._scaler.start_missing(pool)
 
-        def on_first_start(reason: str | None) -> None:
-            if self._pending.get(route.function_id) is not pool:
-                return  # replaced by a newer deployment
-            del self._pending[route.function_id]
-            if reason is None:
-                self._switch(pool)
-            else:
-                self._retire(pool, None)
-            on_done(DeployResult(route, reason))
-
-        pool = self._create_pool(route, on_first_start)
-        self._pending[route.function_id] = pool
-        pool.start_one()
+    def _on_first_start(
+        self, pool: Pool, on_done: Callable[[DeployResult], None], first_start: asyncio.Future[str | None]
+    ) -> None:
+        if self._pending.get(pool.route.function_id) is not pool:
+            return  # replaced by a newer deployment
+        del self._pending[pool.route.function_id]
+        failure = first_start.result()
+        if failure is None:
+            self._switch(pool)
+        else:
+            self._scaler.retire(pool, None)
+        on_done(DeployResult(pool.route, failure))
 
     def resume(self, route: Route) -> None:
         """Serve a deployment that was accepted before a restart, without starting an instance first."""
-        self._switch(self._create_pool(route, lambda _: None))
+        self._switch(self._create_pool(route, must_prove_itself=False))
+
+    def _create_pool(self, route: Route, *, must_prove_itself: bool) -> Pool:
+        queue_limit = self._queue_per_instance * max(1, route.max_scale)
+        counters = self.counters.get_or_create(route)
+        pool = Pool(route, counters, queue_limit, must_prove_itself=must_prove_itself)
+        pool.drained.add_done_callback(partial(self._on_drained, route.function_id))
+        return pool
+
+    def _switch(self, pool: Pool) -> None:
+        old = self._pools.get(pool.route.function_id)
+        self._pools[pool.route.function_id] = pool
+        if old is not None:
+            self._scaler.retire(old, pool)
+        self._scaler.start_missing(pool)
+
+    def _on_drained(self, function_id: str, _drained: asyncio.Future[None]) -> None:
+        """The last instance of a retired pool has ended; its last lines may have opened the log again."""
+        if function_id not in self._pools and function_id not in self._pending:
+            self.logs.close_function(function_id)
 
     def prestart(self, interpreters: Iterable[str]) -> None:
         """Start the zygotes and pre-warmed workers of these interpreters."""
-        self._workers.prestart(interpreters)
+        for interpreter in interpreters:
+            self._scaler.refill(interpreter)
 
     def remove(self, function_id: str) -> None:
         """Stop serving this function. Its instances end when they have completed their requests."""
         for pools in (self._pools, self._pending):
             pool = pools.pop(function_id, None)
             if pool is not None:
-                self._retire(pool, None)
+                self._scaler.retire(pool, None)
         self.logs.close_function(function_id)
         self.counters.remove(function_id)
 
@@ -170,14 +185,17 @@ class LocalEngine:
         if pool is None:
             handler.on_failure(RequestFailure(FailureKind.UNKNOWN, "there is no such function"))
             return None
-        return pool.acquire(request_id, handler)
+        request = pool.acquire(request_id, handler)
+        if pool.queue:
+            self._scaler.start_missing(pool)
+        return request
 
     def cancel(self, request: PendingRequest) -> None:
         """Cancel a request whose client is gone."""
         if isinstance(request, LocalPendingRequest):
-            request.handler = None
+            request.discard_response()
             request.resume()  # a slow client may have paused the response; the instance must get rid of it
-            if request.assigned_instance is None:
+            if request.instance is None:
                 for pool in (*self._pools.values(), *self._pending.values()):
                     if request in pool.queue:
                         pool.cancel(request)
@@ -203,7 +221,7 @@ class LocalEngine:
                 queued=len(pool.queue),
             )
 
-    # State and time
+    # Beyond the ``Engine`` interface
 
     def route(self, function_id: str) -> Route | None:
         """Return the deployment of a function that serves requests."""
@@ -222,21 +240,7 @@ class LocalEngine:
 
     def sweep(self) -> None:
         """End instances that were idle for too long. Also called when the virtual clock was moved."""
-        now = self._clock.now()
-        for pool in list(self._shrinkable):
-            pool.sweep(self._settings.scale_down, now)
-            if pool.oldest_idle() is None:
-                self._shrinkable.discard(pool)
-        self.logs.log_dropped_lines()
-        self._schedule_sweep()
-
-    def _schedule_sweep(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
-        if self._shrinkable and self._clock.speed > 0:
-            seconds = min(_SWEEP_MAX_SECONDS, max(_SWEEP_MIN_SECONDS, _SWEEP_VIRTUAL_SECONDS / self._clock.speed))
-            self._sweeper = self._loop.call_later(seconds, self.sweep)
+        self._scaler.sweep()
 
     async def drain(self, seconds: float) -> None:
         """Wait until no request is left, then fail those that remain.
@@ -246,108 +250,23 @@ class LocalEngine:
         """
         deadline = self._loop.time() + seconds
         while self._loop.time() < deadline:
-            pools = (*self._pools.values(), *self._retired)
-            if not any(pool.queue or pool.busy for pool in pools):
+            if not any(pool.queue or pool.busy for pool in self._all_pools()):
                 return
-            await asyncio.sleep(0.02)
-        for pool in (*self._pools.values(), *self._retired):
+            await asyncio.sleep(_DRAIN_INTERVAL)
+        for pool in self._all_pools():
             pool.fail_all("the platform is stopping")
+
+    def _all_pools(self) -> set[Pool]:
+        """Return the pools that serve functions, and those that still have instances."""
+        return {*self._pools.values(), *self._scaler.pools}
 
     def close(self) -> None:
         """End every instance now."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        for function_id in list(self._pools) + list(self._pending):
+        for function_id in [*self._pools, *self._pending]:
             self.remove(function_id)
-        self._starter.close()
-        self._workers.close()
+        self._scaler.close()
+        self._factory.close()
         self.logs.close()
-
-    # PoolCallbacks
-
-    def now(self) -> float:
-        """Return the virtual time."""
-        return self._clock.now()
-
-    def request_start(self, pool: Pool) -> None:
-        """Queue the start of an instance for this pool."""
-        self._starter.enqueue(pool)
-
-    def on_ready(self, pool: Pool, instance: Instance) -> None:
-        """Note that an instance has started."""
-        self._starter.on_ready(pool.route, instance)
-
-    def on_idle(self, pool: Pool) -> None:
-        """Schedule the end of idle instances, and continue starts that wait for memory."""
-        if pool not in self._shrinkable and pool.oldest_idle() is not None:
-            self._shrinkable.add(pool)
-            if self._sweeper is None:
-                self._schedule_sweep()
-        self._starter.start_queued()  # a start may be waiting for the memory of an idle instance
-
-    def on_ended(self, pool: Pool, instance: Instance, reason: str, *, expected: bool) -> None:
-        """Count and log the end of an instance, and free its memory."""
-        pool.counters.ended[end_label(reason, expected=expected)] += 1
-        self._starter.on_start_ended(instance)
-        self._starter.release_memory(pool.route.memory)
-        if pool.retired and not pool.instances:
-            self._retired.discard(pool)
-        if not expected:
-            self.logs.write_system(pool.route.function_id, f"instance ended: {reason}", instance=instance.name)
-            self._on_exit(pool.route, reason)
-        if pool.retired and not pool.instances and not self._is_served(pool.route.function_id):
-            self.logs.close_function(pool.route.function_id)  # the last lines of the instance opened the log again
-
-    def _is_served(self, function_id: str) -> bool:
-        return function_id in self._pools or function_id in self._pending
-
-    # Internals
-
-    def _create_pool(self, route: Route, on_first_start: Callable[[str | None], None]) -> Pool:
-        queue = self._settings.queue_per_instance * max(1, route.max_scale)
-        return Pool(route, self, self.counters.get_or_create(route), queue, on_first_start)
-
-    def _switch(self, pool: Pool) -> None:
-        old = self._pools.get(pool.route.function_id)
-        self._pools[pool.route.function_id] = pool
-        if old is not None:
-            self._retire(old, pool)
-        pool.grow()
-
-    def _retire(self, pool: Pool, successor: Pool | None) -> None:
-        self._shrinkable.discard(pool)
-        self._starter.preloader.remove(pool.route)
-        if pool.instances:
-            self._retired.add(pool)
-        pool.retire(successor)
-
-    def _evict_one(self) -> bool:
-        """End the instance that has been idle longest, so that another function can start.
-
-        Only one at a time, and none while another is ending: what one frees is usually enough, and the next start
-        asks again. Deployment zygotes go before idle instances.
-
-        Returns:
-            Whether memory is about to become free.
-        """
-        if any(pool.is_releasing_memory for pool in (*self._pools.values(), *self._retired)):
-            return True
-        if self._starter.preloader.evict():
-            return True
-        idle = [(instance.idle_since, pool, instance) for pool in self._shrinkable
-                if (instance := pool.oldest_idle()) is not None]  # fmt: skip
-        if not idle:
-            return False
-        _, pool, instance = min(idle, key=lambda entry: entry[0])
-        pool.evict(instance)
-        return True
-
-    def _warn_budget(self, pool: Pool) -> None:
-        if not pool.budget_warning_logged:
-            pool.budget_warning_logged = True
-            message = f"waiting: the memory budget of {self._budget.limit} MB (--memory-budget) is in use"
-            self.logs.write_system(pool.route.function_id, message)
-            _log.warning("%s %s", pool.route.name, message)
 
 
 def _is_compatible(current: Route, wanted: Route) -> bool:

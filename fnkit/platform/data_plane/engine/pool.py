@@ -1,59 +1,35 @@
-"""The instances of one deployment: assigns requests to idle ones and decides when another one starts or ends.
+"""The instances of one deployment: assigns requests to idle ones and knows how many more it needs, or fewer.
 
 Each instance handles one request at a time. Idle instances are taken last in, first out, so that a few stay warm
-and the others can end; requests are queued first in, first out. The memory limits of all instances count against
-one budget. When idle instances end follows Scaleway's documentation on autoscaling of functions.
+and the others can end; requests are queued first in, first out. When idle instances end follows Scaleway's
+documentation on autoscaling of functions.
+
+A pool starts nothing: the ``Scaler`` reads ``missing`` after whatever may have changed it, starts instances, and
+reports what became of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
 from fnkit.contract.limits import SCALE_TO_ONE_AFTER_SECONDS, SCALE_TO_ZERO_AFTER_SECONDS
-from fnkit.platform.data_plane.counters import FunctionCounters
+from fnkit.platform.data_plane.counters import FunctionCounters, end_label
 from fnkit.platform.data_plane.interface import ColdStart, FailureKind, RequestFailure, ResponseHandler
-from fnkit.platform.data_plane.workers.call import LocalPendingRequest
-from fnkit.platform.data_plane.workers.instance import Instance, WorkerState
+from fnkit.platform.data_plane.workers.instance import Instance, LocalPendingRequest, WorkerState
 from fnkit.platform.model.routing import Route
 
-__all__ = ["MemoryBudget", "Pool", "PoolCallbacks", "ScaleDown", "default_memory_budget"]
-
-_MIB: Final = 1024 * 1024
+__all__ = ["Pool", "ScaleDown"]
 
 _MIN_BACKOFF: Final = 0.1
 _MAX_BACKOFF: Final = 30.0
+_MAX_BACKOFF_DOUBLINGS: Final = 16
 _MAX_KILLED_STARTS: Final = 3
 _MB_PER_GB: Final = 1024  # per GB in bills: 128 MB are 0.125 GB
-
-
-def default_memory_budget() -> int:
-    """Return half of the memory of this machine, in MB."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MIB // 2
-
-
-class MemoryBudget:
-    """Sums the memory limits of live instances, in MB. A limit counts in full, whatever an instance uses."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-
-    def reserve(self, memory: int) -> bool:
-        """Reserve this much. Return ``False`` if it exceeds the budget."""
-        if self.used + memory > self.limit:
-            return False
-        self.used += memory
-        return True
-
-    def release(self, memory: int) -> None:
-        """Return memory that was reserved."""
-        self.used -= memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,73 +64,46 @@ class ScaleDown:
         return ended
 
 
-class PoolCallbacks(Protocol):
-    """What a pool needs from the engine."""
-
-    def now(self) -> float:
-        """Return the virtual time."""
-
-    def request_start(self, pool: Pool) -> None:
-        """Queue the start of an instance for this pool."""
-
-    def on_ready(self, pool: Pool, instance: Instance) -> None:
-        """An instance has started."""
-
-    def on_idle(self, pool: Pool) -> None:
-        """An instance became idle."""
-
-    def on_ended(self, pool: Pool, instance: Instance, reason: str, *, expected: bool) -> None:
-        """An instance has ended.
-
-        Args:
-            pool: Its pool.
-            instance: The instance.
-            reason: A short phrase.
-            expected: It was ended for a reason that lies outside of it.
-        """
-
-
 class Pool:
     """The instances of one deployment, and the requests that wait for one.
 
     Args:
         route: The deployment.
-        callbacks: The engine.
         counters: The counters of the function.
         queue_limit: The maximum number of queued requests.
-        on_first_start: Receives the result of the first start: ``None``, or why it failed.
+        must_prove_itself: Start an instance even if nothing needs one: the first of a deployment, which proves that
+            it works.
 
     Attributes:
+        first_start: Done with the result of the first start: ``None``, or why it failed.
+        drained: Done when the pool is retired and its last instance has ended.
         idle: The idle instances, the longest idle first.
         instances: All instances that have a process.
         queue: The queued requests, the oldest first.
-        starting: How many starts were requested and are not complete.
+        starting: How many starts are under way, from the decision to a ready instance.
         retired: Whether the pool has been replaced or removed.
     """
 
     def __init__(
-        self,
-        route: Route,
-        callbacks: PoolCallbacks,
-        counters: FunctionCounters,
-        queue_limit: int,
-        on_first_start: Callable[[str | None], None],
+        self, route: Route, counters: FunctionCounters, queue_limit: int, *, must_prove_itself: bool
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self.route = route
         self.counters = counters
+        self.first_start: asyncio.Future[str | None] = self._loop.create_future()
+        self.drained: asyncio.Future[None] = self._loop.create_future()
         self.idle: list[Instance] = []
         self.instances: set[Instance] = set()
         self.queue: deque[LocalPendingRequest] = deque()
         self.starting = 0
         self.retired = False
         self.budget_warning_logged = False
-        self._callbacks = callbacks
         self._queue_limit = queue_limit
-        self._on_first_start: Callable[[str | None], None] | None = on_first_start
+        self._must_prove_itself = must_prove_itself
+        self._not_ready: set[Instance] = set()  # those of ``instances`` whose handler is not imported yet
         self._terminating: set[Instance] = set()
         self._failures = 0  # consecutive failed starts
         self._killed_starts = 0  # consecutive starts that were killed from outside
-        self._loop = asyncio.get_running_loop()
 
     @property
     def busy(self) -> int:
@@ -164,25 +113,30 @@ class Pool:
     @property
     def total(self) -> int:
         """The number of instances that are ready or starting."""
-        return len(self.instances) - len(self._terminating) + self._requested
+        return len(self.instances) - len(self._terminating) + self.starting - len(self._not_ready)
 
     @property
-    def _requested(self) -> int:
-        """The number of requested starts that have no process yet."""
-        return self.starting - sum(1 for instance in self.instances if instance.state is WorkerState.STARTING)
+    def missing(self) -> int:
+        """How many instances must be started for queued requests and for ``min_scale``, up to ``max_scale``."""
+        if self.retired:
+            return 0
+        total, starting = self.total, self.starting
+        for_proof = 1 if self._must_prove_itself and not starting else 0
+        wanted = max(len(self.queue) - starting, self.route.min_scale - total, for_proof)
+        return max(0, min(wanted, max(self.route.max_scale, 1) - total))
 
     @property
     def is_start_needed(self) -> bool:
-        """Whether a requested start is still needed; other instances may have served the queue meanwhile."""
+        """Whether a start is still needed; other instances may have served the queue meanwhile."""
         if self.retired:
             return False
         ready = len(self.instances) - len(self._terminating)
-        return self._on_first_start is not None or bool(self.queue) or ready < self.route.min_scale
+        return not self.first_start.done() or bool(self.queue) or ready < self.route.min_scale
 
     @property
     def min_scale_reached(self) -> bool:
         """Whether ``min_scale`` instances are ready, or could not be started."""
-        ready = len(self.instances) - len(self._terminating) - (self.starting - self._requested)
+        ready = len(self.instances) - len(self._terminating) - len(self._not_ready)
         return ready >= self.route.min_scale or self._failures > 0
 
     @property
@@ -198,29 +152,27 @@ class Pool:
             message = f"{self.route.name} is at its maximum scale and its queue is full"
             handler.on_failure(RequestFailure(FailureKind.QUEUE_FULL, message))
             return None
-        call = LocalPendingRequest(request_id, handler)
-        call.timer = self._loop.call_later(self.route.timeout, self._on_timeout, call)
+        request = LocalPendingRequest(request_id, handler)
+        request.timer = self._loop.call_later(self.route.timeout, self._on_timeout, request)
         if (instance := self._acquire_idle()) is not None:
             self.counters.immediate += 1
-            self._assign(instance, call)
+            self._assign(instance, request)
         else:
-            call.queued_at = monotonic()
-            self.queue.append(call)
-            self.grow()
-        return call
+            request.queued_at = monotonic()
+            self.queue.append(request)
+        return request
 
     def adopt_queue(self, requests: deque[LocalPendingRequest]) -> None:
         """Take over the queue of an older deployment. The timeouts of its requests keep running."""
-        for call in requests:
-            if call.timer is not None:
+        for request in requests:
+            if request.timer is not None:
                 # The old timer refers to the old pool.
-                remaining = max(0.0, call.timer.when() - self._loop.time())
-                call.timer.cancel()
-                call.timer = self._loop.call_later(remaining, self._on_timeout, call)
-            self.queue.append(call)
+                remaining = max(0.0, request.timer.when() - self._loop.time())
+                request.timer.cancel()
+                request.timer = self._loop.call_later(remaining, self._on_timeout, request)
+            self.queue.append(request)
         while self.queue and (instance := self._acquire_idle()) is not None:
             self._assign(instance, self.queue.popleft())
-        self.grow()
 
     def _acquire_idle(self) -> Instance | None:
         while self.idle:
@@ -231,8 +183,8 @@ class Pool:
 
     def cancel(self, request: LocalPendingRequest) -> None:
         """Remove a request from the queue. One that is assigned completes without a receiver."""
-        request.handler = None
-        if request.assigned_instance is None and request in self.queue:
+        request.discard_response()
+        if request.instance is None and request in self.queue:
             self.queue.remove(request)
             request.fail(RequestFailure(FailureKind.STOPPING, "the client is gone"))
 
@@ -242,8 +194,8 @@ class Pool:
         Distinguishes requests that never reached a handler (safe to retry) from those that may have run.
         """
         waiting, self.queue = self.queue, deque()
-        for call in waiting:
-            call.fail(RequestFailure(FailureKind.STOPPING, reason))
+        for request in waiting:
+            request.fail(RequestFailure(FailureKind.STOPPING, reason))
         for instance in self.instances:
             if instance.request is not None:
                 instance.request.fail(RequestFailure(FailureKind.DIED, self._died_message(reason)))
@@ -254,7 +206,7 @@ class Pool:
     def _assign(self, instance: Instance, request: LocalPendingRequest) -> None:
         if request.queued_at:
             self._record_wait(instance, request)
-        request.assigned_instance = instance
+        request.instance = instance
         instance.assign_request(request)
         if request.handler is not None:
             request.handler.on_assigned(request)
@@ -267,93 +219,87 @@ class Pool:
 
     def _on_timeout(self, request: LocalPendingRequest) -> None:
         seconds = f"{self.route.timeout:g} s"
-        instance = request.assigned_instance
-        if isinstance(instance, Instance):
-            instance.kill(f"timed out after {seconds}")
+        if request.instance is not None:
+            request.instance.kill(f"timed out after {seconds}")
         elif request in self.queue:
             self.queue.remove(request)
         request.fail(RequestFailure(FailureKind.TIMEOUT, f"{self.route.name} did not answer within {seconds}"))
 
-    # Growing
+    # Starts, as the scaler reports them
 
-    def grow(self) -> None:
-        """Start instances for queued requests and for ``min_scale``, up to ``max_scale``."""
-        if self.retired:
-            return
-        for_requests = len(self.queue) - self.starting
-        for_minimum = self.route.min_scale - self.total
-        wanted = min(max(for_requests, for_minimum), max(self.route.max_scale, 1) - self.total)
-        for _ in range(wanted):
-            self.starting += 1
-            self._callbacks.request_start(self)
+    def on_start_cancelled(self) -> None:
+        """Note that a start was cancelled because it is no longer needed."""
+        self.starting -= 1
+        self._check_drained()
 
-    def start_one(self) -> None:
-        """Start one instance regardless of need: the first of a deployment, which proves that it works."""
-        self.starting += 1
-        self._callbacks.request_start(self)
+    def on_start_failed(self, reason: str) -> float:
+        """Note that a start failed. The oldest queued request fails with it; the others get another start.
 
-    def on_start_failed(self, reason: str) -> None:
-        """Note that a requested start failed.
-
-        The oldest queued request fails with it; the others get another start.
+        Returns:
+            Seconds to wait before missing instances are started.
         """
         self.starting -= 1
         self._failures += 1
         self.counters.starts["failed"] += 1
         self._report_first_start(reason)
-        if self.queue:
-            message = f"{self.route.name} could not be started: {reason}"
-            self.queue.popleft().fail(RequestFailure(FailureKind.NOT_STARTED, message))
-            self.grow()
-        else:
-            self._replace_later()
+        self._check_drained()
+        if not self.queue:
+            return self._backoff
+        message = f"{self.route.name} could not be started: {reason}"
+        self.queue.popleft().fail(RequestFailure(FailureKind.NOT_STARTED, message))
+        return 0.0
 
-    def on_launch(self, instance: Instance) -> None:
-        """Note that a requested start has a process. It ends at once if the pool has been retired meanwhile."""
+    def add(self, instance: Instance) -> None:
+        """Add the instance of a start. It ends at once if the pool has been retired meanwhile."""
+        self.instances.add(instance)
+        self._not_ready.add(instance)
         if self.retired:
             self._terminate(instance)
 
-    def on_start_cancelled(self) -> None:
-        """Note that a requested start was cancelled because it is no longer needed."""
-        self.starting -= 1
-
-    def instance_ready(self, instance: Instance) -> None:
-        """Report the first start, and use the instance."""
+    def on_ready(self, instance: Instance) -> bool:
+        """Report the first start, and use the instance. Return whether it is idle."""
+        self._not_ready.discard(instance)
         self.starting -= 1
         self.counters.starts["ready"] += 1
         self.budget_warning_logged = False
         self._killed_starts = 0
         self._report_first_start(None)
-        self._make_available(instance)
-        self._callbacks.on_ready(self, instance)
+        return self._make_available(instance)
 
     def _report_first_start(self, reason: str | None) -> None:
-        first, self._on_first_start = self._on_first_start, None
-        if first is not None:
-            first(reason)
+        self._must_prove_itself = False
+        if not self.first_start.done():
+            self.first_start.set_result(reason)
 
-    def instance_idle(self, instance: Instance) -> None:
-        """Record usage, and reuse the instance."""
+    @property
+    def _backoff(self) -> float:
+        doublings = min(self._failures, _MAX_BACKOFF_DOUBLINGS)
+        return min(_MAX_BACKOFF, _MIN_BACKOFF * 2.0**doublings)
+
+    # Completed requests
+
+    def on_idle(self, instance: Instance) -> bool:
+        """Record usage, and reuse the instance. Return whether it is idle."""
         self._failures = 0
         self._record_usage(instance)
-        self._make_available(instance)
+        return self._make_available(instance)
 
     def _record_usage(self, instance: Instance) -> None:
         """Count the time for which the instance held a request: memory × duration, as the real platform bills."""
         self.counters.gigabyte_seconds += (monotonic() - instance.busy_since) * self.route.memory / _MB_PER_GB
         instance.busy_since = 0.0
 
-    def _make_available(self, instance: Instance) -> None:
+    def _make_available(self, instance: Instance) -> bool:
         if instance in self._terminating or instance.is_terminating:
-            return
+            return False
         if self.retired or len(self.instances) - len(self._terminating) > max(self.route.max_scale, 1):
             self._terminate(instance)
-        elif self.queue:
+            return False
+        if self.queue:
             self._assign(instance, self.queue.popleft())
-        else:
-            instance.idle_since = self._callbacks.now()
-            self.idle.append(instance)
-            self._callbacks.on_idle(self)
+            return False
+        self.idle.append(instance)
+        return True
 
     # Shrinking
 
@@ -384,45 +330,51 @@ class Pool:
         for instance in self.idle:
             self._terminate(instance)
         self.idle.clear()
-        for instance in self.instances:
-            if instance.state is WorkerState.STARTING:  # its import may never end
-                self._terminate(instance)
+        for instance in self._not_ready:  # its import may never end
+            self._terminate(instance)
+        self._check_drained()
         waiting, self.queue = self.queue, deque()
         if successor is not None:
             successor.adopt_queue(waiting)
             return
-        for call in waiting:
-            call.fail(RequestFailure(FailureKind.STOPPING, f"{self.route.name} is no longer served"))
+        for request in waiting:
+            request.fail(RequestFailure(FailureKind.STOPPING, f"{self.route.name} is no longer served"))
 
-    def instance_ended(self, instance: Instance, reason: str) -> None:
-        """Fail the request that the instance held, and replace the instance if necessary.
+    def is_end_expected(self, instance: Instance) -> bool:
+        """Return whether this instance was ended for a reason that lies outside of it."""
+        return instance in self._terminating
 
-        A start that was killed from outside is repeated, as its cause is not the function; a function that fails by
-        itself is restarted with a growing delay.
+    def on_ended(self, instance: Instance, reason: str) -> float:
+        """Fail the request that the instance held, and count its end.
+
+        A start that was killed from outside does not count as failed, as its cause is not the function; a function
+        that fails by itself is restarted with a growing delay.
+
+        Returns:
+            Seconds to wait before missing instances are started.
         """
-        expected = instance in self._terminating
+        expected = self.is_end_expected(instance)
         if instance.busy_since:
             self._record_usage(instance)
-        self.instances.discard(instance)
-        self._terminating.discard(instance)
+        for group in (self.instances, self._not_ready, self._terminating):
+            group.discard(instance)
         if instance in self.idle:
             self.idle.remove(instance)
-        call, instance.request = instance.request, None
-        if call is not None:
-            call.fail(RequestFailure(FailureKind.DIED, self._died_message(reason)))
-        self._callbacks.on_ended(self, instance, reason, expected=expected)
-        if not instance.was_ready and instance.was_killed_externally and self._killed_starts < _MAX_KILLED_STARTS:
+        request, instance.request = instance.request, None
+        if request is not None:
+            request.fail(RequestFailure(FailureKind.DIED, self._died_message(reason)))
+        self.counters.ended[end_label(reason, expected=expected)] += 1
+        if not instance.was_ready:
+            if not instance.was_killed_externally or self._killed_starts >= _MAX_KILLED_STARTS:
+                return self.on_start_failed(reason)
             self._killed_starts += 1
-            self._callbacks.request_start(self)
-        elif not instance.was_ready:
-            self.on_start_failed(reason)
-        elif expected or self.queue:
-            self.grow()
-        else:
-            self._failures += 1
-            self._replace_later()
+            self.starting -= 1
+        self._check_drained()
+        if expected or self.queue or not instance.was_ready:
+            return 0.0
+        self._failures += 1
+        return self._backoff
 
-    def _replace_later(self) -> None:
-        if self.total < self.route.min_scale and not self.retired:
-            delay = min(_MAX_BACKOFF, _MIN_BACKOFF * 2 ** min(self._failures, 16))
-            self._loop.call_later(delay, self.grow)
+    def _check_drained(self) -> None:
+        if self.retired and not self.instances and not self.starting and not self.drained.done():
+            self.drained.set_result(None)

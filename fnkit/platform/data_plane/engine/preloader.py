@@ -9,43 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from fnkit.platform.data_plane.engine.pool import MemoryBudget
+from fnkit.platform.data_plane.engine.memory_budget import MemoryBudget
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
+from fnkit.platform.data_plane.workers.factory import WorkerFactory
+from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.model.routing import Route
 
-__all__ = ["Preloader", "ZygoteFactory"]
+__all__ = ["Preloader"]
 
-_SLOW_START_SECONDS: Final = 0.02  # seconds; a faster start has little to gain
+_SLOW_START_SECONDS: Final = 0.02  # a faster start has little to gain
 _MIN_IMPORT_CPU_SECONDS: Final = 0.005  # CPU time of imports below which a zygote is not worth its memory
 _IMPORT_TIMEOUT: Final = 60.0
 _MAX_EXCLUDED: Final = 16
 _MAX_FAILURES: Final = 3
-_BACKOFF_FIRST: Final = 0.5
+_BACKOFF_FIRST: Final = 0.5  # seconds
 _BACKOFF_MAX: Final = 300.0
 _BUDGET_FRACTION: Final = 4  # divisor: all zygotes together use a quarter of the memory budget
 _PREWARMED_FORK_MB: Final = 8  # private memory of the fork that a zygote keeps ahead of use
 _MIB: Final = 1024 * 1024
+
 _DeploymentKey = tuple[str, int]
-
-
-class ZygoteFactory(Protocol):
-    """Starts deployment zygotes."""
-
-    async def preload(self, route: Route, excluded: frozenset[str]) -> tuple[DeploymentZygoteClient, PreloadResult]:
-        """Start a deployment zygote; its result may be that it must not be used.
-
-        Args:
-            route: The deployment.
-            excluded: Modules that it must not import.
-
-        Raises:
-            OSError: It ended before it reported a result.
-        """
 
 
 @dataclass(slots=True)
@@ -75,31 +64,22 @@ class Preloader:
     Args:
         factory: Starts them.
         budget: The memory budget.
-        possible: Whether the isolation level supports them.
-        on_freed: Called with the MB that a zygote has given back.
-        log: Writes a line to a function's log.
+        logs: Receives messages about them.
+        backoff: Seconds before a deployment whose zygote failed gets another one, doubled with each failure.
     """
 
     def __init__(
-        self,
-        factory: ZygoteFactory,
-        budget: MemoryBudget,
-        *,
-        possible: bool,
-        on_freed: Callable[[int], None],
-        log: Callable[[Route, str], None],
+        self, factory: WorkerFactory, budget: MemoryBudget, logs: LogWriter, *, backoff: float = _BACKOFF_FIRST
     ) -> None:
-        self._factory = factory
-        self._is_possible = possible
-        self._budget = budget
-        self._on_freed = on_freed
-        self._log = log
-        self._entries: dict[_DeploymentKey, _DeploymentState] = {}  # the least recently used first
         self._loop = asyncio.get_running_loop()
+        self._factory = factory
+        self._is_possible = factory.level is not Level.LANDLOCK
+        self._budget = budget
+        self._logs = logs
+        self._first_backoff = backoff
+        self._entries: dict[_DeploymentKey, _DeploymentState] = {}  # the least recently used first
         self._tasks: set[asyncio.Task[None]] = set()
-        self._start_lock = asyncio.Semaphore(
-            1
-        )  # imports compete with requests for CPU, so one zygote starts at a time
+        self._turn = asyncio.Lock()  # imports compete with requests for CPU, so one zygote starts at a time
 
     def find_zygote(self, route: Route) -> DeploymentZygoteClient | None:
         """Return the zygote from which instances of this deployment can be forked now."""
@@ -133,7 +113,7 @@ class Preloader:
 
     async def _preload(self, route: Route, entry: _DeploymentState) -> None:
         try:
-            async with self._start_lock:
+            async with self._turn:
                 if not await self._loop.run_in_executor(None, _has_packages, route.code_dir):
                     entry.finished = True
                     return
@@ -155,13 +135,11 @@ class Preloader:
         """
         try:
             async with asyncio.timeout(_IMPORT_TIMEOUT):
-                zygote, preloaded = await self._factory.preload(route, frozenset(entry.excluded))
+                zygote, preloaded = await self._factory.start_deployment_zygote(route, frozenset(entry.excluded))
         except (OSError, TimeoutError) as error:
             self._on_failure(route, entry, str(error) or f"its imports took more than {_IMPORT_TIMEOUT:g} s")
             return True
-        if (
-            zygote.is_closed and preloaded.ready
-        ):  # it ended before its entry refers to it, so its loss went unnoticed
+        if zygote.is_closed and preloaded.ready:
             self._on_failure(route, entry, "it ended after its imports")
             return True
         if (
@@ -170,6 +148,7 @@ class Preloader:
             and self._entries.get(_key(route)) is entry
         ):
             entry.zygote = zygote
+            zygote.lost.add_done_callback(partial(self._on_lost, zygote))
             self._shrink_reservation(entry, preloaded.memory // _MIB + _PREWARMED_FORK_MB)
             return True
         zygote.close()
@@ -181,7 +160,7 @@ class Preloader:
         return True
 
     def _exclude(self, route: Route, entry: _DeploymentState, result: PreloadResult) -> bool:
-        self._log(route, f"preload: excluded {result.excluded}: {result.reason}")
+        self._logs.write_system(route.function_id, f"preload: excluded {result.excluded}: {result.reason}")
         entry.finished = len(entry.excluded) >= _MAX_EXCLUDED or result.excluded in entry.excluded
         entry.excluded.add(result.excluded)
         return entry.finished
@@ -190,17 +169,17 @@ class Preloader:
         self._back_off(entry)
         entry.finished = entry.failures >= _MAX_FAILURES
         suffix = "; not tried again until the next deployment" if entry.finished else ""
-        self._log(route, f"preload: not possible ({reason}){suffix}")
+        self._logs.write_system(route.function_id, f"preload: not possible ({reason}){suffix}")
 
     def _back_off(self, entry: _DeploymentState) -> None:
         entry.failures += 1
-        entry.not_before = self._loop.time() + min(_BACKOFF_MAX, _BACKOFF_FIRST * 2**entry.failures)
+        entry.not_before = self._loop.time() + min(_BACKOFF_MAX, self._first_backoff * 2**entry.failures)
 
     def _shrink_reservation(self, entry: _DeploymentState, memory: int) -> None:
         """Reduce the reservation to what the zygote uses, and enforce the share of all zygotes."""
         unused = max(0, entry.memory - memory)
         entry.memory -= unused
-        self._on_freed(unused)
+        self._budget.release(unused)
         while self._reserved > self._budget.limit // _BUDGET_FRACTION and self.evict(exclude=entry):
             pass
 
@@ -224,7 +203,7 @@ class Preloader:
                 return True
         return False
 
-    def on_zygote_lost(self, zygote: object) -> None:
+    def _on_lost(self, zygote: DeploymentZygoteClient, _lost: asyncio.Future[None]) -> None:
         """Note that a zygote ended by itself. A later slow start may replace it, after a delay."""
         for entry in self._entries.values():
             if entry.zygote is zygote:
@@ -248,7 +227,7 @@ class Preloader:
     def _release_memory(self, entry: _DeploymentState) -> None:
         memory, entry.memory = entry.memory, 0
         if memory:
-            self._on_freed(memory)
+            self._budget.release(memory)
 
     def close(self) -> None:
         """Stop starting zygotes."""

@@ -8,22 +8,20 @@ the reasons. ``fnkit/worker/python/preload.py`` is the other end.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final
 
 import msgspec
 
 from fnkit.platform.data_plane.workers.instance import Instance
-from fnkit.platform.data_plane.workers.isolation import InstanceGroups
-from fnkit.platform.data_plane.workers.logs import LineReader, open_worker_channels
-from fnkit.platform.data_plane.workers.prewarmed import receive_peer_pid
-from fnkit.platform.data_plane.workers.zygote import ForkObserver, ForkServerClient
+from fnkit.platform.data_plane.workers.logs import LineReader
+from fnkit.platform.data_plane.workers.zygote import ForkedProcess, ForkServerClient
 from fnkit.platform.model.log_record import LogStream
 
 __all__ = ["DeploymentZygoteClient", "PreloadResult"]
 
-_MAX_LINE_BYTES = 65536
+_MAX_LINE_BYTES: Final = 65536
 
 
 class PreloadResult(msgspec.Struct, frozen=True):
@@ -49,16 +47,16 @@ class PreloadResult(msgspec.Struct, frozen=True):
 
 
 class DeploymentZygoteClient(ForkServerClient):
-    """Starts the zygote of one deployment and talks to it.
+    """Talks to the zygote of one deployment.
 
     Args:
         loop: The event loop.
-        parent: The zygote that it is forked from, which kills and reaps it.
-        number: Its number among the parent's forks.
-        groups: Its cgroups.
-        observer: Receives what it reports.
+        process: The process, which its interpreter's zygote has forked, and kills and reaps.
         on_lines: Receives what the imports print.
-        owner: The user of the deployment; 0 if it is the platform's own.
+
+    Attributes:
+        owner_uid: The user of the deployment; 0 if it is the platform's own.
+        prewarmed: A fork made ahead of use, because joining cgroups takes longest.
     """
 
     moves_itself_to_cgroup = False
@@ -66,72 +64,47 @@ class DeploymentZygoteClient(ForkServerClient):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        parent: ForkServerClient,
-        number: int,
-        groups: InstanceGroups | None,
-        observer: ForkObserver,
+        process: ForkedProcess,
         on_lines: Callable[[LogStream, Iterable[bytes]], None],
-        owner: int,
+        owner_uid: int,
     ) -> None:
-        super().__init__(loop, parent.interpreter, observer)
-        self.number = number
-        self.owner_uid = owner
-        self.zygote = parent
-        self.groups = groups
-        self.host_directory: str | None = None
-        self.pid = 0
-        self.prewarmed: Instance | None = None  # a fork made ahead of use, because joining cgroups takes longest
-        self._claimed: set[int] = set()
+        super().__init__(loop, process.zygote.interpreter)
+        self.owner_uid = owner_uid
+        self.prewarmed: Instance | None = None
+        self._process = process
+        self._claimed: set[Instance] = set()
         self._is_closing = False
-        self._on_lines = on_lines
-        self._readers: list[LineReader] = []
+        self._readers = [
+            LineReader(loop, descriptor, partial(on_lines, stream)) for descriptor, stream in process.streams()
+        ]
+        process.exited.add_done_callback(self._on_exited)
 
-    @property
-    def name(self) -> str:
-        """Its number in the form of an instance's name."""
-        return f"{self.number:08x}"
-
-    async def start(self, settings: bytes) -> PreloadResult:
-        """Fork the zygote and let it import modules.
+    async def preload(self, settings: bytes) -> PreloadResult:
+        """Let it import modules.
 
         Args:
-            settings: Its settings as JSON.
+            settings: Its settings as a document.
 
         Raises:
             OSError: It ended before it reported a result.
         """
-        control, zygote_end, pipes = open_worker_channels()
+        connection = self._process.connection
         try:
-            self.zygote.fork(self.number, [zygote_end.fileno(), pipes[0][1], pipes[1][1]])
-        finally:
-            zygote_end.close()
-            for _, write_end in pipes:
-                os.close(write_end)
-        self._capture_output(pipes[0][0], "stdout")
-        self._capture_output(pipes[1][0], "stderr")
-        control.settimeout(0)
-        try:
-            self.pid = await receive_peer_pid(self._loop, control)
-            cgroups = self.groups.procs_files if self.groups is not None else []
-            for document in (msgspec.json.encode({"cgroups": cgroups}), settings):
-                await self._loop.sock_sendall(control, len(document).to_bytes(4, "big") + document)
-            result = await self._read_result(control)
+            await self._loop.sock_sendall(connection, settings)
+            result = await self._read_result()
         except BaseException:
-            control.close()
+            connection.close()
             raise
-        if result.ready and not self._is_closed:
-            self._start_reading(control)
+        if result.ready and self.can_fork():
+            self._start_reading(connection)
         else:
-            control.close()
+            connection.close()
         return result
 
-    def _capture_output(self, descriptor: int, stream: LogStream) -> None:
-        self._readers.append(LineReader(self._loop, descriptor, lambda lines: self._on_lines(stream, lines)))
-
-    async def _read_result(self, control: socket.socket) -> PreloadResult:
+    async def _read_result(self) -> PreloadResult:
         line = b""
         while not line.endswith(b"\n"):  # a fork message may follow in the same read
-            part = await self._loop.sock_recv(control, _MAX_LINE_BYTES)
+            part = await self._loop.sock_recv(self._process.connection, _MAX_LINE_BYTES)
             if not part or len(line) > _MAX_LINE_BYTES:
                 raise ChildProcessError("it ended during its imports")
             head, separator, rest = part.partition(b"\n")
@@ -142,15 +115,25 @@ class DeploymentZygoteClient(ForkServerClient):
         except msgspec.DecodeError:
             raise ChildProcessError("its result could not be read") from None
 
+    def can_fork(self) -> bool:
+        """Return whether instances are still forked from it."""
+        return not self._is_closing and not self._is_closed
+
     def claim(self, instance: Instance) -> Instance:
-        """Count an instance as used from now on, and return it."""
-        self._claimed.add(instance.number)
+        """Count a fork of it as used until it ends, and return it."""
+        self._claimed.add(instance)
+        instance.process.exited.add_done_callback(lambda _: self._release(instance))
         return instance
 
-    def _on_fork_ended(self, number: int) -> None:
-        self._claimed.discard(number)
+    def _release(self, instance: Instance) -> None:
+        self._claimed.discard(instance)
         if self._is_closing and not self._claimed:
             self.close()
+
+    @property
+    def has_instances(self) -> bool:
+        """Whether an instance of it is in use, which would end with it."""
+        return bool(self._claimed)
 
     def close_when_unused(self) -> None:
         """End the zygote after the last of its instances."""
@@ -158,27 +141,16 @@ class DeploymentZygoteClient(ForkServerClient):
         if not self.has_instances:
             self.close()
 
-    def can_fork(self) -> bool:
-        """Return whether instances are still forked from it."""
-        return not self._is_closing and not self._is_closed
-
-    @property
-    def has_instances(self) -> bool:
-        """Whether an instance of it is in use, which would end with it."""
-        return bool(self._claimed)
-
-    def on_exit(self, _status: int | None) -> None:
+    def _on_exited(self, _exited: asyncio.Future[int | None]) -> None:
         """The process was reaped, or its parent has ended."""
         for reader in self._readers:
             if not reader.is_closed:
                 reader.read()
             reader.close()
-        if not self._is_closed:
-            self.close()
-            self._observer.zygote_exited(self)
+        self._on_lost()
 
     def _kill(self) -> None:
-        self.zygote.kill(self.number)
+        self._process.kill()
 
     def _reap(self) -> None:
-        self.zygote.kill(self.number)
+        self._process.kill()

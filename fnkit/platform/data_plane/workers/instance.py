@@ -3,6 +3,9 @@
 Its states: *pre-warmed* (forked and partly confined, assigned to no deployment), *starting* (its settings are sent,
 the handler is being imported), *idle*, *busy*, *ended*. It has ended when its socket is closed and its zygote has
 reaped it.
+
+Whoever assigns an instance waits for ``started`` and ``ended``. Only the end of a response, which happens with
+every request, is passed on by a call.
 """
 
 from __future__ import annotations
@@ -11,24 +14,98 @@ import asyncio
 import os
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
+from functools import partial
 from time import monotonic
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import msgspec
 
-from fnkit.platform.data_plane.workers.call import LocalPendingRequest
+from fnkit.platform.data_plane.interface import ColdStart, RequestFailure, ResponseHandler
 from fnkit.platform.data_plane.workers.http_client import ProtocolViolation, ResponseReader
-from fnkit.platform.data_plane.workers.isolation import InstanceGroups
 from fnkit.platform.data_plane.workers.logs import LineReader, LogWriter
-from fnkit.platform.data_plane.workers.zygote import ForkServerClient
+from fnkit.platform.data_plane.workers.zygote import ForkedProcess
 from fnkit.platform.model.log_record import LogStream
 
-__all__ = ["Instance", "InstanceCallbacks", "WorkerState"]
+__all__ = ["Instance", "LocalPendingRequest", "WorkerState"]
 
 _SOCKET_GRACE_SECONDS: Final = 0.2  # from the end of a process to that of its socket, which a child may hold open
 _MAX_LINE_BYTES: Final = 65536
+
+
+class LocalPendingRequest:
+    """A ``PendingRequest`` of the local engine: queued, then on an instance, then complete.
+
+    Attributes:
+        handler: Receives the response; ``None`` once the request is complete or cancelled.
+        instance: The instance, while the request is assigned to one.
+        timer: Ends the request after the function's timeout.
+        queued_at: When it was queued (``time.monotonic``); 0 if it found an idle instance.
+        cold_start: The start that it waited for.
+    """
+
+    __slots__ = ("cold_start", "handler", "instance", "queued_at", "request_id", "timer")
+
+    def __init__(self, request_id: str, handler: ResponseHandler) -> None:
+        self.request_id = request_id
+        self.handler: ResponseHandler | None = handler
+        self.instance: Instance | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.queued_at = 0.0
+        self.cold_start: ColdStart | None = None
+
+    @property
+    def instance_name(self) -> str:
+        """The name of the instance; empty until one is assigned."""
+        return self.instance.name if self.instance is not None else ""
+
+    @property
+    def was_queued(self) -> bool:
+        """Whether the request was queued."""
+        return self.queued_at > 0
+
+    def send(self, document: bytes) -> None:
+        """Send the request to its instance."""
+        if self.instance is not None:
+            self.instance.send(document)
+
+    def pause(self) -> None:
+        """Pause reading the response."""
+        if self.instance is not None:
+            self.instance.pause()
+
+    def resume(self) -> None:
+        """Resume reading."""
+        if self.instance is not None:
+            self.instance.resume()
+
+    def discard_response(self) -> None:
+        """Let nobody hear the response. The instance becomes idle when it has finished."""
+        self.handler = None
+        if self.instance is not None:
+            self.instance.discard_response()
+
+    def complete(self) -> None:
+        """Complete the request."""
+        handler = self._detach()
+        if handler is not None:
+            handler.on_response_end()
+
+    def fail(self, failure: RequestFailure) -> None:
+        """End the request without a response."""
+        handler = self._detach()
+        if handler is not None:
+            handler.on_failure(failure)
+
+    def _detach(self) -> ResponseHandler | None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        handler = self.handler
+        self.discard_response()
+        self.instance = None
+        return handler
 
 
 class WorkerState(Enum):
@@ -41,19 +118,6 @@ class WorkerState(Enum):
     ENDED = "ended"
 
 
-class InstanceCallbacks(Protocol):
-    """Receives the events of an instance."""
-
-    def instance_ready(self, instance: Instance) -> None:
-        """The handler is imported, or its import failed; in both cases the instance answers requests."""
-
-    def instance_idle(self, instance: Instance) -> None:
-        """The response is complete and the instance is idle."""
-
-    def instance_ended(self, instance: Instance, reason: str) -> None:
-        """The process has ended; ``reason`` is a short phrase."""
-
-
 class _StartupStatus(msgspec.Struct):
     ready: bool = False
     error: str = ""
@@ -62,11 +126,15 @@ class _StartupStatus(msgspec.Struct):
 class Instance(asyncio.Protocol):
     """The data plane's end of one instance.
 
+    Args:
+        process: The process that was forked for it.
+        logs: Receives its output.
+
     Attributes:
-        number: Its number among all processes that were requested from zygotes.
         state: A state of the module's list.
-        pid: In the PID namespace of the data plane; 0 if the kernel does not report it.
-        host_directory: Its directory on the machine's disk, if it has one.
+        started: Done when its handler is imported, or its import failed (``True``; it answers requests in both
+            cases), or when it ended before (``False``).
+        ended: Done when it has ended; a short phrase why.
         idle_since: The virtual time since when it has been idle.
         start_began_at: When its start began (``time.monotonic``, as the next two).
         ready_at: When its handler was imported.
@@ -75,18 +143,13 @@ class Instance(asyncio.Protocol):
         was_killed_externally: Its zygote has ended, or it was killed from outside: no fault of the function.
     """
 
-    def __init__(
-        self, number: int, zygote: ForkServerClient, groups: InstanceGroups | None, logs: LogWriter
-    ) -> None:
-        self.number = number
-        self.name = f"{number:08x}"
-        self.zygote = zygote
-        self.groups = groups
+    def __init__(self, process: ForkedProcess, logs: LogWriter) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.process = process
+        self.name = process.name
         self.state = WorkerState.PREWARMED
-        self.callbacks: InstanceCallbacks | None = None
-        self.function_id = ""
-        self.host_directory: str | None = None
-        self.pid = 0
+        self.started: asyncio.Future[bool] = self._loop.create_future()
+        self.ended: asyncio.Future[str] = self._loop.create_future()
         self.idle_since = 0.0
         self.start_began_at = 0.0
         self.ready_at = 0.0
@@ -96,19 +159,40 @@ class Instance(asyncio.Protocol):
         self.reason = ""
         self.was_ready = False
         self.was_killed_externally = False
+        self._on_idle: Callable[[Instance], None] | None = None
+        self._function_id = ""
         self._request_id = ""
         self._logs = logs
-        self._is_reaped = False
-        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._handshake = b""
+        self._startup_line = b""
         self._wait_status: int | None = None
+        self._is_reaped = False
         self._is_disconnected = False
         self._is_paused = False
         self._is_finished = False
         self._response_reader = ResponseReader()
-        self._readers: dict[int, LineReader] = {}
+        self._readers = {
+            descriptor: LineReader(self._loop, descriptor, partial(self._log, stream))
+            for descriptor, stream in process.streams()
+        }
         self._output_poll = select.poll()
+        for descriptor in self._readers:
+            self._output_poll.register(descriptor, select.POLLIN)
+        process.exited.add_done_callback(self._on_exited)
+
+    async def connect(self) -> None:
+        """Read from its socket from now on.
+
+        Raises:
+            OSError: The socket cannot be watched. The process is killed then.
+        """
+        try:
+            await self._loop.create_unix_connection(lambda: self, sock=self.process.connection)
+        except BaseException:
+            self.process.connection.close()
+            self._is_disconnected = True
+            self.kill("its socket cannot be watched")
+            raise
 
     @property
     def is_terminating(self) -> bool:
@@ -128,20 +212,52 @@ class Instance(asyncio.Protocol):
         ended.register(connection.fileno(), select.POLLIN)  # readable only at its end: it sends nothing by itself
         return not ended.poll(0)
 
-    # Its socket and its pipes
+    # Starting
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport of the socket."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass
 
-    def capture_output(self, descriptor: int, stream: LogStream) -> None:
-        """Read this pipe into the function's log."""
-        reader = LineReader(self._loop, descriptor, lambda lines: self._log(stream, lines))
-        self._readers[descriptor] = reader
-        self._output_poll.register(descriptor, select.POLLIN)
+    def assign(self, function_id: str, settings: bytes, on_idle: Callable[[Instance], None]) -> None:
+        """Assign it to a deployment, for the rest of its life.
+
+        Args:
+            function_id: The function.
+            settings: Its settings, as documents.
+            on_idle: Called when it has completed a response.
+        """
+        self.state = WorkerState.STARTING
+        self.start_began_at = monotonic()
+        self._function_id = function_id
+        self._on_idle = on_idle
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(settings)
+
+    def _on_startup_line(self, data: bytes) -> None:
+        self._startup_line += data
+        line, separator, rest = self._startup_line.partition(b"\n")
+        if not separator:
+            if len(self._startup_line) > _MAX_LINE_BYTES:
+                self.kill("its start line is invalid")
+            return
+        try:
+            status = msgspec.json.decode(line, type=_StartupStatus)
+        except msgspec.DecodeError:
+            status = _StartupStatus(error="its start line is invalid")
+        if rest or not status.ready:
+            self.kill(f"not started: {status.error}")
+            return
+        self.state = WorkerState.IDLE
+        self.was_ready = True
+        self.ready_at = monotonic()
+        self._read_pending_output()
+        if not self.started.done():
+            self.started.set_result(True)
+
+    # Output
 
     def _log(self, stream: LogStream, lines: Iterable[bytes]) -> None:
-        self._logs.write(self.function_id, self.name, self._request_id, stream, lines)
+        self._logs.write(self._function_id, self.name, self._request_id, stream, lines)
 
     def _read_pending_output(self) -> None:
         """Read what the handler has written so far, so that the log attributes it to this request."""
@@ -150,47 +266,6 @@ class Instance(asyncio.Protocol):
             reader.read()
             if reader.is_closed:
                 self._output_poll.unregister(descriptor)
-
-    # Starting
-
-    def assign(self, callbacks: InstanceCallbacks, function_id: str, settings: bytes) -> None:
-        """Assign it to a deployment, for the rest of its life.
-
-        Args:
-            callbacks: Receives its events.
-            function_id: The function.
-            settings: Its settings as JSON.
-        """
-        self.callbacks = callbacks
-        self.function_id = function_id
-        self.state = WorkerState.STARTING
-        self.start_began_at = monotonic()
-        self.write_document(settings)
-
-    def write_document(self, document: bytes) -> None:
-        """Send a length-prefixed JSON document."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(len(document).to_bytes(4, "big") + document)
-
-    def _on_handshake(self, data: bytes) -> None:
-        self._handshake += data
-        line, separator, rest = self._handshake.partition(b"\n")
-        if not separator:
-            if len(self._handshake) > _MAX_LINE_BYTES:
-                self.kill("its start line is invalid")
-            return
-        try:
-            start = msgspec.json.decode(line, type=_StartupStatus)
-        except msgspec.DecodeError:
-            start = _StartupStatus(error="its start line is invalid")
-        if rest or not start.ready:
-            self.kill(f"not started: {start.error}")
-        elif self.callbacks is not None:
-            self.state = WorkerState.IDLE
-            self.was_ready = True
-            self.ready_at = monotonic()
-            self._read_pending_output()
-            self.callbacks.instance_ready(self)
 
     # Requests
 
@@ -201,12 +276,16 @@ class Instance(asyncio.Protocol):
         self.has_served = True
         self._request_id = request.request_id
         self.request = request
-        self._response_reader.expect(request)
+        self._response_reader.expect(request.handler)
 
     def send(self, document: bytes) -> None:
         """Send the request: event and context as JSON."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(self._response_reader.encode_request(document))
+
+    def discard_response(self) -> None:
+        """Let nobody hear the rest of the response."""
+        self._response_reader.handler = None
 
     def pause(self) -> None:
         """Pause reading the response."""
@@ -231,7 +310,7 @@ class Instance(asyncio.Protocol):
             except ProtocolViolation as error:
                 self.kill(str(error))
         elif self.state is WorkerState.STARTING:
-            self._on_handshake(data)
+            self._on_startup_line(data)
         else:
             self.kill("it sent data without a request")
 
@@ -246,21 +325,21 @@ class Instance(asyncio.Protocol):
             reader.flush()
         if self._is_paused:  # by the last part of this response; the next one must be read
             self.resume()
-        call, self.request = self.request, None
+        request, self.request = self.request, None
         self.state = WorkerState.IDLE
-        if call is not None:
-            call.complete()
+        if request is not None:
+            request.complete()
         if self._response_reader.has_trailing_data:
             self.kill("it sent data without a request")
-        if self.callbacks is not None and not self._response_reader.connection_close:
-            self.callbacks.instance_idle(self)
+        if self._on_idle is not None and not self._response_reader.connection_close:
+            self._on_idle(self)
 
     # The end
 
     def kill(self, reason: str) -> None:
-        """Kill the process. ``instance_ended`` follows."""
+        """Kill the process. ``ended`` follows."""
         self.reason = self.reason or reason
-        self.zygote.kill(self.number)
+        self.process.kill()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Handle the end of the socket: the process has ended, or can no longer be reached and is killed."""
@@ -268,13 +347,13 @@ class Instance(asyncio.Protocol):
         if self._is_reaped:
             self._finish()
         else:
-            self.zygote.kill(self.number)
+            self.process.kill()
 
-    def on_exit(self, status: int | None) -> None:
-        """Note that the zygote has reaped the process, or has ended itself (``None``)."""
+    def _on_exited(self, exited: asyncio.Future[int | None]) -> None:
+        """The zygote has reaped the process, or has ended itself."""
         self._is_reaped = True
-        self._wait_status = status
-        self.was_killed_externally = not self.reason and _was_killed(status)
+        self._wait_status = None if exited.cancelled() else exited.result()
+        self.was_killed_externally = not self.reason and _was_killed(self._wait_status)
         if self._is_disconnected:
             self._finish()
         else:  # the socket may still hold data that it sent before its end
@@ -291,11 +370,14 @@ class Instance(asyncio.Protocol):
             if not reader.is_closed:
                 reader.read()
             reader.close()
-        if self.groups is not None and self.groups.ran_out_of_memory():
+        groups = self.process.groups
+        if groups is not None and groups.ran_out_of_memory():
             self.reason = "out of memory"
             self.was_killed_externally = False
-        if self.callbacks is not None:
-            self.callbacks.instance_ended(self, self.reason or _describe_status(self._wait_status))
+        if not self.started.done():
+            self.started.set_result(False)
+        if not self.ended.done():
+            self.ended.set_result(self.reason or _describe_status(self._wait_status))
 
 
 def _was_killed(status: int | None) -> bool:

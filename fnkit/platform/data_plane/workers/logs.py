@@ -8,11 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -30,43 +27,15 @@ from fnkit.platform.model.log_record import (
     segment_number,
 )
 
-__all__ = ["LineReader", "LogWriter", "open_worker_channels"]
+__all__ = ["LineReader", "LogWriter"]
 
-_PIPE_BYTES = 65536  # the capacity of a pipe: one read empties it
-
+_PIPE_BYTES: Final = 65536  # the capacity of a pipe: one read empties it
 _LINES_PER_MINUTE: Final = 30_000  # Scaleway's published rate
 _RATE_PERIOD: Final = 60.0
 _MAX_OPEN_FILES: Final = 128
 _MAX_ENCODED_LINE: Final = 6 * MAX_LINE_BYTES + 1024  # if every character is escaped as \\u00XX
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(LogRecord)
-
-
-def open_worker_channels() -> tuple[socket.socket, socket.socket, list[tuple[int, int]]]:
-    """Open the socket pair of a new instance and the pipes of its stdout and stderr.
-
-    Returns:
-        The data plane's end, the instance's end, and a (read, write) pair of descriptors for each pipe.
-
-    Raises:
-        OSError: No descriptors are left. None stay open then.
-    """
-    ours, theirs = socket.socketpair()
-    pipes: list[tuple[int, int]] = []
-    try:
-        # The kernel attaches the sender's process id to messages sent after this option is set, so it is set
-        # before the other end is passed on.
-        if sys.platform == "linux":
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        pipes += [os.pipe()]
-        pipes += [os.pipe()]
-    except OSError:
-        ours.close()
-        theirs.close()
-        for descriptor in chain.from_iterable(pipes):
-            os.close(descriptor)
-        raise
-    return ours, theirs, pipes
 
 
 class LineReader:

@@ -20,9 +20,7 @@ from fnkit.platform.data_plane.workers.instance import Instance, WorkerState
 __all__ = ["LimitMonitor", "disk_usage", "process_tree", "process_tree_memory", "total_memory"]
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
-
 _BLOCK_BYTES: Final = 512  # unit of st_blocks, in bytes
-
 _CHECK_INTERVAL: Final = 0.25
 _MIB: Final = 1024 * 1024
 _OUT_OF_MEMORY: Final = "out of memory"  # the same reason as when a cgroup's limit was hit
@@ -36,11 +34,11 @@ def total_memory(instances: Iterable[Instance]) -> int | None:
 
 
 def _instance_memory(instance: Instance) -> int | None:
-    if instance.groups is not None:
-        return instance.groups.memory_bytes()
-    if not instance.pid or sys.platform != "linux":
+    if instance.process.groups is not None:
+        return instance.process.groups.memory_bytes()
+    if not instance.process.pid or sys.platform != "linux":
         return None
-    return sum(map(_resident_bytes, process_tree(instance.pid))) or None
+    return sum(map(_resident_bytes, process_tree(instance.process.pid))) or None
 
 
 def process_tree_memory(pid: int, limit: int) -> int:
@@ -173,17 +171,18 @@ class LimitMonitor:
             memory: Bytes.
             disk: Bytes of the directory that is its disk; ``None`` if it has none.
         """
-        self._limits[instance] = _Limits(memory if self._counts_memory and instance.pid else None, disk)
+        self._limits[instance] = _Limits(memory if self._counts_memory and instance.process.pid else None, disk)
         if self._timer is None:
             self._timer = self._loop.call_later(_CHECK_INTERVAL, self._check)
 
     def _check(self) -> None:
         self._limits = {i: b for i, b in self._limits.items() if i.state is not WorkerState.ENDED}
         for instance, bounds in self._limits.items():
-            if instance.groups is not None and instance.groups.ran_out_of_memory():
+            if instance.process.groups is not None and instance.process.groups.ran_out_of_memory():
                 # The kernel may have killed a child of the handler only; the instance ends as a whole.
                 instance.kill(_OUT_OF_MEMORY)
-            if bounds.memory is not None and process_tree_memory(instance.pid, bounds.memory) > bounds.memory:
+            pid, limit = instance.process.pid, bounds.memory
+            if limit is not None and process_tree_memory(pid, limit) > limit:
                 instance.kill(_OUT_OF_MEMORY)
         # A walk over a large disk takes longer than the interval, so it runs in a thread, one at a time.
         if any(bounds.disk is not None for bounds in self._limits.values()) and not self._is_checking_disks:
@@ -193,14 +192,11 @@ class LimitMonitor:
 
     async def _check_disks(self) -> None:
         for instance, bounds in list(self._limits.items()):
-            if bounds.disk is None or instance.host_directory is None:
+            directory, pid = instance.process.host_directory, instance.process.pid
+            if bounds.disk is None or directory is None:
                 continue
-            if (
-                await self._loop.run_in_executor(
-                    None, disk_usage, instance.host_directory, instance.pid, bounds.disk
-                )
-                > bounds.disk
-            ):
+            used = await self._loop.run_in_executor(None, disk_usage, directory, pid, bounds.disk)
+            if used > bounds.disk:
                 instance.kill(f"out of disk: more than {bounds.disk // _MIB} MiB")
 
     def _on_disks_checked(self, _task: asyncio.Task[None]) -> None:

@@ -1,14 +1,15 @@
-"""The settings that an instance or a deployment zygote receives after its fork.
+"""The settings that an instance or a deployment zygote receives after its fork, and the files that they name.
 
-``fnkit/worker/sandbox/confine.py`` reads them.
+They are two documents: what the sandbox needs, then the environment with the secrets. The fork reads the second one
+when its sandbox is complete (``fnkit/worker/python/main.py``).
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from fnkit.contract.invocation.environment import (
     CODE_DIRECTORY,
@@ -17,10 +18,8 @@ from fnkit.contract.invocation.environment import (
     instance_environment,
 )
 from fnkit.contract.limits import DISK_MAX_BYTES
-from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient
-from fnkit.platform.data_plane.workers.factory import WorkerFactory
-from fnkit.platform.data_plane.workers.instance import Instance
 from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.data_plane.workers.zygote import ForkedProcess, encode_document
 from fnkit.platform.model.routing import Route
 
 __all__ = ["StartupConfig"]
@@ -34,94 +33,124 @@ _INSTANCE_VARIABLES: Final = ("HOME", "TMPDIR")
 
 
 class StartupConfig:
-    """Encodes settings, sets the limits of cgroups and creates the directories that settings name."""
+    """Encodes settings, sets the limits of cgroups and creates the directories that settings name.
 
-    def __init__(self, workers: WorkerFactory, *, hard_cpu: bool) -> None:
-        self._workers = workers
+    Args:
+        level: The isolation level.
+        runtime_directory: Holds the working directories of instances without a root of their own.
+        disks_directory: Holds the disks of functions with ``sandbox: v1``. On a disk, and private to this process.
+        hard_cpu: Limit functions to their mVCPU, instead of using it as a weight only.
+    """
+
+    def __init__(self, level: Level, runtime_directory: Path, disks_directory: Path, *, hard_cpu: bool) -> None:
+        self._level = level
+        self._has_namespaces = level in (Level.CGROUP, Level.NAMESPACES)
+        self._runtime_directory = runtime_directory
+        self._disks_directory = disks_directory
+        shutil.rmtree(disks_directory, ignore_errors=True)  # left by a data plane that was killed
         self._hard_cpu = hard_cpu
-        self._has_namespaces = workers.level in (Level.CGROUP, Level.NAMESPACES)
         self._uids: dict[str, int] = {}
 
-    def encode_for_instance(self, route: Route, instance: Instance) -> bytes:
-        """Return the settings of an instance as JSON, secrets included.
+    def encode_for_instance(self, route: Route, process: ForkedProcess) -> bytes:
+        """Return the settings of an instance, secrets included.
 
         Raises:
             OSError: A directory or a limit could not be set up.
         """
-        values, environment = self._common_settings(route, instance)
-        return msgspec.json.encode({**values, "environment": environment})
+        values = self._sandbox_settings(route, process)
+        return encode_document(values) + encode_document(self._environment(route, str(values["home"])))
 
-    def encode_for_zygote(self, route: Route, zygote: DeploymentZygoteClient, excluded: frozenset[str]) -> bytes:
-        """Return the settings of a deployment zygote as JSON.
+    def encode_for_zygote(self, route: Route, process: ForkedProcess, excluded: frozenset[str]) -> bytes:
+        """Return the settings of a deployment zygote.
 
         Of secrets, and of variables that differ between instances, they hold the names only, so that the zygote can
         detect modules that read them.
 
         Args:
             route: The deployment.
-            zygote: The zygote.
+            process: The zygote.
             excluded: The modules that it must not import.
 
         Raises:
             OSError: A directory or a limit could not be set up.
         """
-        values, environment = self._common_settings(route, zygote)
+        values = self._sandbox_settings(route, process)
+        home = str(values["home"])
         secrets = frozenset(route.secret_names)
         hidden = secrets if self._has_namespaces else secrets.union(_INSTANCE_VARIABLES)
-        home = str(values["home"])
-        return msgspec.json.encode(
-            {
-                **values,
-                "preload": True,
-                "environment": {name: value for name, value in environment.items() if name not in secrets},
-                "secrets": sorted(hidden),
-                "excluded": sorted(excluded),
-                "writable": [*_DISK_PATHS, home] if self._has_namespaces else [home],
-            }
-        )
+        values |= {
+            "preload": True,
+            "secrets": sorted(hidden),
+            "excluded": sorted(excluded),
+            "writable": [*_DISK_PATHS, home] if self._has_namespaces else [home],
+        }
+        environment = self._environment(route, home)
+        visible = {name: value for name, value in environment.items() if name not in secrets}
+        return encode_document(values) + encode_document(visible)
 
     def target_uid(self, route: Route) -> int:
         """Return the user that an instance changes to; 0 if it stays the user of the data plane."""
-        return self.deployment_uid(route) if self._has_namespaces and os.geteuid() == 0 else 0
+        return self._deployment_uid(route) if self._has_namespaces and os.geteuid() == 0 else 0
 
-    def deployment_uid(self, route: Route) -> int:
+    def _deployment_uid(self, route: Route) -> int:
         """Return the user of a deployment: the one that control assigned, else one that no other function has."""
         return route.uid or self._uids.setdefault(route.function_id, _FIRST_OWN_UID + len(self._uids))
 
-    def _common_settings(
-        self, route: Route, child: Instance | DeploymentZygoteClient
-    ) -> tuple[dict[str, object], dict[str, str]]:
-        root = CODE_DIRECTORY if self._has_namespaces else route.code_dir
+    def _sandbox_settings(self, route: Route, process: ForkedProcess) -> dict[str, object]:
         on_disk = route.sandbox == "v1"
         disk = ""
         if self._has_namespaces:
             home = HOME_DIRECTORY
-            disk = str(self._workers.create_disk(child)) if on_disk else ""
+            disk = str(self._create_disk(process)) if on_disk else ""
         else:
-            home = str(self._workers.create_home(child, on_disk=on_disk))
-        if child.groups is not None:
-            child.groups.limit(
+            home = str(self._create_home(process, on_disk=on_disk))
+        if process.groups is not None:
+            process.groups.limit(
                 memory=route.memory, cpu=route.cpu, processes=_MAX_PROCESSES, hard_cpu=self._hard_cpu
             )
-        environment = instance_environment(_environment_spec(route), home=home, root=root)
-        if not self._has_namespaces:
-            environment["TMPDIR"] = home
-        values: dict[str, object] = {
-            "level": self._workers.level.value,
+        return {
+            "level": self._level.value,
             "code": route.code_dir,
-            "root": root,
+            "root": self._root(route),
             "home": home,
             "handler": route.handler,
             "memory": route.memory,
             "disk": DISK_MAX_BYTES // _MIB,
             "disk_folder": disk,
             "processes": _MAX_PROCESSES,
-            "uid": self.deployment_uid(route),
+            "uid": self._deployment_uid(route),
             "hostname": route.name,
-            "filter": not on_disk and self._workers.level is not Level.NONE,
+            "filter": not on_disk and self._level is not Level.NONE,
             "fresh": on_disk,
         }
-        return values, environment
+
+    def _root(self, route: Route) -> str:
+        """Return the path of the function's code, as the function sees it."""
+        return CODE_DIRECTORY if self._has_namespaces else route.code_dir
+
+    def _environment(self, route: Route, home: str) -> dict[str, str]:
+        environment = instance_environment(_environment_spec(route), home=home, root=self._root(route))
+        if not self._has_namespaces:
+            environment["TMPDIR"] = home
+        return environment
+
+    def _create_disk(self, process: ForkedProcess) -> Path:
+        """Create the directory that becomes ``/tmp`` and the working directory of an instance with its own root."""
+        directory = self._disks_directory / process.name
+        directory.mkdir(mode=0o700, parents=True)
+        process.host_directory = str(directory)
+        for name, mode in (("tmp", 0o1777), ("app", 0o755), ("app/function", 0o755)):
+            (directory / name).mkdir()
+            (directory / name).chmod(mode)  # mkdir's mode is subject to the umask
+        return directory
+
+    def _create_home(self, process: ForkedProcess, *, on_disk: bool) -> Path:
+        """Create the working directory of an instance that has no root of its own."""
+        directory = (self._disks_directory if on_disk else self._runtime_directory) / f"home-{process.name}"
+        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700)
+        process.host_directory = str(directory)
+        return directory
 
 
 def _environment_spec(route: Route) -> EnvironmentSpec:

@@ -1,48 +1,203 @@
 """Client of a zygote: asks for forks over a socket that carries numbers and descriptors.
 
-The messages are those of ``fnkit/worker/python/fork_server.py``. Settings never pass through this socket: an
-instance gets them over a socket of its own. A zygote is one process per interpreter, which forks a worker in about
-a millisecond.
+A zygote is one process per interpreter, which forks a worker in about a millisecond. ``fork_process`` goes through
+these steps:
+
+1. A socket pair and two pipes are opened, and their other ends are sent with a ``FORK`` message. The messages are
+   those of ``fnkit/worker/python/fork_server.py``.
+2. The fork sends one byte over its socket, to which the kernel attaches its process id.
+3. The fork is added to its cgroups, or is told which ones to join.
+4. The caller gets a ``ForkedProcess``. Its ``exited`` is done when the zygote has reaped it.
+
+Settings never pass through the zygote's socket: a fork gets them over its own.
 """
 
 from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
+import errno
 import os
 import socket
 import struct
 import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
+
+import msgspec
 
 from fnkit import worker
-from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.data_plane.workers.isolation import InstanceGroups, Level
+from fnkit.platform.model.log_record import LogStream
 
-__all__ = ["ForkObserver", "ForkServerClient", "InterpreterZygoteClient"]
+__all__ = ["ForkServerClient", "ForkedProcess", "InterpreterZygoteClient", "encode_document", "fork_process"]
 
 _MESSAGE: Final = struct.Struct("!4sIi")
 _FORK: Final = b"FORK"
 _FORK_FAILED: Final = b"FAIL"
 _EXIT: Final = b"EXIT"
 _KILL: Final = b"KILL"
+_UCRED: Final = struct.Struct("3i")  # ucred: process, user, group
 _REPLY_TIMEOUT: Final = 15.0  # a zygote forks in a millisecond and starts in a tenth of a second
-
-_LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
 _STOP_TIMEOUT: Final = 2.0
+_LAUNCH: Final = Path(worker.__file__).parent / "python" / "launch.py"
 
 
-class ForkObserver(Protocol):
-    """Receives what a zygote reports."""
+@dataclass(slots=True, kw_only=True, eq=False)
+class ForkedProcess:
+    """A process that a zygote has forked.
 
-    def instance_exited(self, number: int, status: int) -> None:
-        """An instance has ended with this wait status."""
+    Attributes:
+        number: Its number among all processes that were requested from zygotes.
+        zygote: The zygote that forked it.
+        groups: Its cgroups.
+        pid: In the PID namespace of the data plane; 0 if the kernel does not report it.
+        connection: The data plane's end of its socket, not blocking.
+        outputs: The read ends of the pipes of its stdout and stderr.
+        exited: Its wait status once it was reaped; ``None`` if its zygote has ended.
+        host_directory: Its directory on the machine's disk, if it has one.
+    """
 
-    def fork_failed(self, number: int, error: int) -> None:
-        """A fork failed with this ``errno``."""
+    number: int
+    zygote: ForkServerClient
+    groups: InstanceGroups | None
+    pid: int
+    connection: socket.socket
+    outputs: tuple[int, int]
+    exited: asyncio.Future[int | None]
+    host_directory: str | None = None
 
-    def zygote_exited(self, zygote: ForkServerClient) -> None:
-        """The zygote has ended by itself, and all its instances with it."""
+    @property
+    def name(self) -> str:
+        """The number in the form of an instance's name."""
+        return f"{self.number:08x}"
+
+    def streams(self) -> tuple[tuple[int, LogStream], ...]:
+        """Return the read ends of the pipes with their names."""
+        return (self.outputs[0], "stdout"), (self.outputs[1], "stderr")
+
+    def kill(self) -> None:
+        """Kill it, if it has not ended."""
+        self.zygote.kill(self.number)
+
+
+async def fork_process(
+    zygote: ForkServerClient, number: int, groups: InstanceGroups | None, *, owner: int = 0
+) -> ForkedProcess:
+    """Fork a process, which waits for its settings afterwards.
+
+    Args:
+        zygote: The zygote to fork.
+        number: The number of the new process.
+        groups: The cgroups of the new process.
+        owner: The user that gets the pipes, if the process has no right to give them to its user itself; 0 for
+            none.
+
+    Raises:
+        ChildProcessError: The zygote has ended, or could not fork.
+        OSError: No descriptors are left, or the process could not be added to its cgroups. It is killed then.
+    """
+    loop = asyncio.get_running_loop()
+    connection, their_connection, pipes = _open_channels()
+    outputs = (pipes[0][0], pipes[1][0])
+    their_ends = (their_connection.detach(), pipes[0][1], pipes[1][1])
+    try:
+        try:
+            if owner:
+                for write_end in their_ends[1:]:
+                    os.fchown(write_end, owner, owner)
+            exited = zygote.request_fork(number, their_ends)
+        finally:
+            # This process must not hold the other ends: the end of the process would never show as the end of its
+            # streams.
+            for descriptor in their_ends:
+                os.close(descriptor)
+        connection.settimeout(0)
+        pid = await _receive_peer_pid(loop, connection)
+        joins_by_itself = zygote.moves_itself_to_cgroup
+        # The process waits for the document, so it is in its groups before it gets anything to do.
+        if groups is not None and not joins_by_itself and pid:
+            await loop.run_in_executor(None, groups.add_process, pid)
+        joined = groups.procs_files if groups is not None and joins_by_itself else []
+        with contextlib.suppress(OSError):  # it ended at once, which ``exited`` shows
+            await loop.sock_sendall(connection, encode_document({"cgroups": joined}))
+        if exited.done():
+            raise ChildProcessError(errno.ECHILD, "the zygote ended while it forked")  # noqa: TRY301  (cleans up)
+    except BaseException:
+        zygote.kill(number)
+        connection.close()
+        for descriptor in outputs:
+            os.close(descriptor)
+        raise
+    return ForkedProcess(
+        number=number,
+        zygote=zygote,
+        groups=groups,
+        pid=pid,
+        connection=connection,
+        outputs=outputs,
+        exited=exited,
+    )
+
+
+def encode_document(values: object) -> bytes:
+    """Return a length-prefixed JSON document, the form of everything that a fork receives before it is ready."""
+    document = msgspec.json.encode(values)
+    return len(document).to_bytes(4, "big") + document
+
+
+def _open_channels() -> tuple[socket.socket, socket.socket, list[tuple[int, int]]]:
+    """Open the socket pair of a new process and the pipes of its stdout and stderr.
+
+    Returns:
+        The data plane's end, the process's end, and a (read, write) pair of descriptors for each pipe.
+
+    Raises:
+        OSError: No descriptors are left. None stay open then.
+    """
+    ours, theirs = socket.socketpair()
+    pipes: list[tuple[int, int]] = []
+    try:
+        # The kernel attaches the sender's process id to messages sent after this option is set, so it is set
+        # before the other end is passed on.
+        if sys.platform == "linux":
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        pipes += [os.pipe()]
+        pipes += [os.pipe()]
+    except OSError:
+        ours.close()
+        theirs.close()
+        for pipe in pipes:
+            for descriptor in pipe:
+                os.close(descriptor)
+        raise
+    return ours, theirs, pipes
+
+
+async def _receive_peer_pid(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> int:
+    """Wait for the handshake byte and return the process id of its sender, as the kernel reports it; 0 if unknown.
+
+    The id that fork returned is not enough: it is counted in the PID namespace of the zygote.
+    """
+    readable = asyncio.Event()
+    loop.add_reader(connection.fileno(), readable.set)
+    try:
+        await readable.wait()
+        _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_UCRED.size))
+    except OSError:
+        return 0  # it ended at once; the next read from the socket shows that
+    finally:
+        loop.remove_reader(connection.fileno())
+    if sys.platform == "linux":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+                return int(_UCRED.unpack(data)[0])
+    return 0
 
 
 class ForkServerClient:
@@ -51,50 +206,68 @@ class ForkServerClient:
     Attributes:
         moves_itself_to_cgroup: Whether forks can join their cgroups themselves.
         reply_timeout: Seconds after which a zygote that has not confirmed an order is considered stuck.
+        lost: Done when the zygote has ended by itself, not through ``close``.
     """
 
     moves_itself_to_cgroup = True
     reply_timeout = _REPLY_TIMEOUT
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, interpreter: str, observer: ForkObserver) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, interpreter: str) -> None:
         self.interpreter = interpreter
+        self.lost: asyncio.Future[None] = loop.create_future()
         self._loop = loop
-        self._observer = observer
         self._buffer = b""
         self._is_closed = False
         self._control: socket.socket | None = None
-        self._live_forks: set[int] = set()
+        self._exits: dict[int, asyncio.Future[int | None]] = {}  # of the forks that have not ended
         self._pending: set[tuple[bytes, int]] = set()  # orders that the zygote has not confirmed
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the zygote has ended, and every fork of it."""
+        return self._is_closed
+
+    def request_fork(self, number: int, descriptors: Sequence[int]) -> asyncio.Future[int | None]:
+        """Request a process that inherits these descriptors: its socket, stdout, stderr.
+
+        The caller may close them at once: the kernel keeps those in flight open.
+
+        Returns:
+            Done when the process has ended, with its wait status; with ``None`` if the zygote could not fork, or
+            has ended.
+        """
+        exited: asyncio.Future[int | None] = self._loop.create_future()
+        if self._is_closed:
+            exited.set_result(None)
+            return exited
+        self._exits[number] = exited
+        self._expect_reply(_FORK, number)
+        rights = array.array("i", descriptors)
+        self._send(_FORK, number, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        return exited
+
+    def kill(self, number: int) -> None:
+        """Kill a fork that has not ended."""
+        if number in self._exits:
+            self._expect_reply(_KILL, number)
+            self._send(_KILL, number, [])
+
+    def close(self) -> None:
+        """End the zygote and every fork of it."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._control is not None:
+            self._loop.remove_reader(self._control.fileno())
+            self._control.close()  # tells the zygote to kill and reap its forks, and to exit
+        self._reap()
+        for number in list(self._exits):
+            self._set_exited(number, None)
 
     def _start_reading(self, control: socket.socket) -> None:
         control.settimeout(0)
         self._control = control
         self._loop.add_reader(control.fileno(), self._on_readable)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the zygote has ended, and every instance of it."""
-        return self._is_closed
-
-    def is_alive(self, number: int) -> bool:
-        """Return whether this instance was requested and has not ended."""
-        return number in self._live_forks
-
-    def fork(self, number: int, descriptors: list[int]) -> None:
-        """Request an instance that inherits these descriptors: its socket, stdout, stderr.
-
-        The caller may close them at once: the kernel keeps those in flight open.
-        """
-        rights = array.array("i", descriptors)
-        self._live_forks.add(number)
-        self._expect_reply(_FORK, number)
-        self._send(_FORK, number, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-
-    def kill(self, number: int) -> None:
-        """Kill an instance that has not ended."""
-        if number in self._live_forks:
-            self._expect_reply(_KILL, number)
-            self._send(_KILL, number, [])
 
     def _expect_reply(self, kind: bytes, number: int) -> None:
         if (kind, number) not in self._pending:
@@ -117,13 +290,12 @@ class ForkServerClient:
     def _abandon(self) -> None:
         """Kill the zygote without waiting for its socket to close."""
         self._kill()
-        # Not at once: the caller is in the middle of a fork or kill, and observers change its tables.
-        self._loop.call_soon(self._on_lost)
+        self._loop.call_soon(self._on_lost)  # not at once: the caller is in the middle of a fork or kill
 
     def _on_lost(self) -> None:
         if not self._is_closed:
             self.close()
-            self._observer.zygote_exited(self)
+            self.lost.set_result(None)
 
     def _on_readable(self) -> None:
         """Read until the socket would block, or is at its end.
@@ -151,28 +323,14 @@ class ForkServerClient:
             self._pending.discard((_FORK, number))
             # A deployment zygote runs third-party code, so its messages are untrusted: it can report only its own
             # forks, and those only once.
-            if kind not in (_EXIT, _FORK_FAILED) or number not in self._live_forks:
-                continue
-            self._live_forks.discard(number)
-            self._pending.discard((_KILL, number))
-            self._on_fork_ended(number)
-            if kind == _EXIT:
-                self._observer.instance_exited(number, value)
-            else:
-                self._observer.fork_failed(number, value)
+            if kind in (_EXIT, _FORK_FAILED) and number in self._exits:
+                self._pending.discard((_KILL, number))
+                self._set_exited(number, value if kind == _EXIT else None)
 
-    def _on_fork_ended(self, number: int) -> None:
-        """An instance has ended; for subclasses that count them."""
-
-    def close(self) -> None:
-        """End the zygote and every instance of it."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        if self._control is not None:
-            self._loop.remove_reader(self._control.fileno())
-            self._control.close()  # tells the zygote to kill and reap its instances, and to exit
-        self._reap()
+    def _set_exited(self, number: int, status: int | None) -> None:
+        exited = self._exits.pop(number)
+        if not exited.done():  # cancelled with a task that waited for it
+            exited.set_result(status)
 
     def _kill(self) -> None:
         """Kill a zygote that does not react."""
@@ -196,9 +354,8 @@ class InterpreterZygoteClient(ForkServerClient):
         interpreter: str,
         level: Level,
         root: Path,
-        observer: ForkObserver,
     ) -> None:
-        super().__init__(loop, interpreter, observer)
+        super().__init__(loop, interpreter)
         root.mkdir(mode=0o700, exist_ok=True)
         control, zygote_end = socket.socketpair()
         try:

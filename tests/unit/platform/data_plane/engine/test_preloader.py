@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
-import pytest
 
-from fnkit.platform.data_plane.engine import preloader
-from fnkit.platform.data_plane.engine.pool import MemoryBudget
+from fnkit.platform.data_plane.engine.memory_budget import MemoryBudget
 from fnkit.platform.data_plane.engine.preloader import Preloader
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
-from fnkit.platform.data_plane.workers.zygote import ForkServerClient
-from fnkit.platform.model.log_record import LogStream
+from fnkit.platform.data_plane.workers.factory import WorkerFactory
+from fnkit.platform.data_plane.workers.isolation import Level
+from fnkit.platform.data_plane.workers.logs import LogWriter
+from fnkit.platform.data_plane.workers.zygote import ForkedProcess, ForkServerClient
 from fnkit.platform.model.routing import Route
 
 READY = PreloadResult(ready=True, modules=("heavy",), seconds=1.0, memory=50 << 20)
@@ -25,45 +27,63 @@ class Parent(ForkServerClient):
     """An interpreter's zygote that nobody needs to start: nothing is forked."""
 
     def __init__(self) -> None:
-        super().__init__(asyncio.get_running_loop(), sys.executable, self)
-
-    def instance_exited(self, number: int, status: int) -> None: ...
-
-    def fork_failed(self, number: int, error: int) -> None: ...
-
-    def zygote_exited(self, zygote: ForkServerClient) -> None: ...
+        super().__init__(asyncio.get_running_loop(), sys.executable)
 
     def _kill(self) -> None: ...
 
     def _reap(self) -> None: ...
 
 
-class Maker:
+def ended_pipe() -> int:
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    return read_end
+
+
+class Maker(WorkerFactory):
     """Gives one zygote after the other; those whose number is among ``dead`` have ended when they are given."""
 
-    def __init__(self, dead: Iterable[int]) -> None:
+    def __init__(self, folder: Path, dead: Iterable[int]) -> None:
+        logs = LogWriter(folder / "logs", lambda: 0, lambda: 0.0)
+        super().__init__(Level.NONE, folder, folder / "disks", logs)
         self.dead = set(dead)
         self.made: list[DeploymentZygoteClient] = []
 
-    async def preload(
-        self, _route: Route, _left_out: frozenset[str]
+    async def start_deployment_zygote(
+        self, _route: Route, _excluded: frozenset[str]
     ) -> tuple[DeploymentZygoteClient, PreloadResult]:
-        def hear(stream: LogStream, lines: Iterable[bytes]) -> None: ...
-
-        parent = Parent()
-        zygote = DeploymentZygoteClient(parent._loop, parent, len(self.made), None, parent, hear, 0)
+        loop, parent = asyncio.get_running_loop(), Parent()
+        process = ForkedProcess(
+            number=len(self.made), zygote=parent, groups=None, pid=0, connection=socket.socket(),
+            outputs=(ended_pipe(), ended_pipe()),
+            exited=loop.create_future(),
+        )  # fmt: skip
+        process.connection.close()
+        zygote = DeploymentZygoteClient(loop, process, lambda _stream, _lines: None, 0)
         self.made.append(zygote)
-        if zygote.number in self.dead:
+        if process.number in self.dead:
             zygote.close()
         return zygote, READY
+
+
+class Log(LogWriter):
+    """Keeps the messages of the platform."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, lambda: 0, lambda: 0.0)
+        self.messages: list[str] = []
+
+    def write_system(self, function_id: str, message: str, *, instance: str = "", request_id: str = "") -> None:
+        super().write_system(function_id, message, instance=instance, request_id=request_id)
+        self.messages.append(message)
 
 
 def route_to(code: Path) -> Route:
     (code / "package" / "heavy").mkdir(parents=True)
     values = dict.fromkeys(Route.__struct_fields__, "") | {
-        "function_id": "f", "generation": 1, "hosts": (), "language": "Python", "code_dir": str(code), "memory": 256,
-        "cpu": 140, "timeout": 1.0, "min_scale": 0, "max_scale": 1, "sandbox": "v2", "environment": {}, "uid": 0,
-        "secret_names": (), "preload": True,
+        "function_id": "f", "generation": 1, "hosts": (), "language": "Python", "code_dir": str(code),
+        "memory": 256, "cpu": 140, "timeout": 1.0, "min_scale": 0, "max_scale": 1, "sandbox": "v2",
+        "environment": {}, "uid": 0, "secret_names": (), "preload": True,
     }  # fmt: skip
     return msgspec.convert(values, Route)
 
@@ -73,21 +93,15 @@ async def considered(made: Preloader, route: Route) -> None:
     await asyncio.gather(*made._tasks)
 
 
-def test_a_zygote_that_ended_when_it_was_ready_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preloader, "_BACKOFF_FIRST", 0.0)
-
+def test_a_zygote_that_ended_when_it_was_ready_is_made_again(tmp_path: Path) -> None:
     async def work() -> None:
-        maker, budget, said = Maker(dead=[0]), MemoryBudget(1024), list[str]()
-        made = Preloader(
-            maker, budget, possible=True, on_freed=budget.release, log=lambda _route, text: said.append(text)
-        )
+        maker, budget, log = Maker(tmp_path, dead=[0]), MemoryBudget(1024), Log(tmp_path)
+        made = Preloader(maker, budget, log, backoff=0.0)
         route = route_to(tmp_path)
         await considered(made, route)
         assert made.find_zygote(route) is None
         assert budget.used == 0
-        assert said == ["preload: not possible (it ended after its imports)"]
+        assert log.messages == ["preload: not possible (it ended after its imports)"]
         await considered(made, route)
         assert made.find_zygote(route) is maker.made[1]
         assert 0 < budget.used < route.memory
@@ -98,12 +112,10 @@ def test_a_zygote_that_ended_when_it_was_ready_is_made_again(
     asyncio.run(work())
 
 
-def test_one_that_always_ends_is_tried_three_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preloader, "_BACKOFF_FIRST", 0.0)
-
+def test_one_that_always_ends_is_tried_three_times(tmp_path: Path) -> None:
     async def work() -> None:
-        maker, budget = Maker(dead=range(9)), MemoryBudget(1024)
-        made = Preloader(maker, budget, possible=True, on_freed=budget.release, log=lambda _route, _text: None)
+        maker, budget = Maker(tmp_path, dead=range(9)), MemoryBudget(1024)
+        made = Preloader(maker, budget, Log(tmp_path), backoff=0.0)
         route = route_to(tmp_path)
         for _ in range(6):
             await considered(made, route)
