@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from fnkit.contract.limits import FUNCTION_NAME_MAX
+from fnkit.contract.limits import ENVIRONMENT_VALUE_MAX_CHARS, FUNCTION_NAME_MAX
 
 __all__ = [
     "FUNCTION_NAME_RULE",
@@ -18,6 +18,7 @@ __all__ = [
     "is_nats_subject",
     "is_queue_name",
     "namespace_slug",
+    "variable_name_error",
 ]
 
 FUNCTION_NAME_RULE: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -52,6 +53,17 @@ def function_name_error(name: str) -> str | None:
         )
     if len(name) > FUNCTION_NAME_MAX:
         return "Key: 'Function.Name' Error:Field validation for 'Name' failed on the 'max' tag"
+    return None
+
+
+def variable_name_error(name: str) -> str | None:
+    """Return the error text for a name that no variable of a process can have, or ``None`` if one can.
+
+    >>> variable_name_error("A=B")
+    "'A=B' is not a valid name of a variable"
+    """
+    if not name or "=" in name or "\0" in name or len(name) > ENVIRONMENT_VALUE_MAX_CHARS:
+        return f"{name[:64]!r} is not a valid name of a variable"
     return None
 
 

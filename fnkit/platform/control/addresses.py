@@ -68,7 +68,7 @@ def is_default_hostname(name: str, region: str, suffix: str) -> bool:
     >>> is_default_hostname("a-b.functions.fnc.fr-par.localhost", "fr-par", "localhost")
     True
     >>> is_default_hostname("b.org", "fr-par", "x")
-    (True, False)
+    False
     """
     return name.endswith(tuple(f".functions.fnc.{region}.{end}".lower() for end in (suffix, _SCALEWAY_SUFFIX)))
 

@@ -10,10 +10,10 @@ from typing import Final
 from argon2 import PasswordHasher, Type
 
 from fnkit.contract.limits import SECRET_VALUE_MAX_BYTES, SECRETS_MAX_ENTRIES
+from fnkit.contract.names import variable_name_error
 from fnkit.contract.requests import Secret
 from fnkit.contract.resources import SecretHashedValue
 from fnkit.platform.control.errors import invalid
-from fnkit.platform.control.resources.validation import check_variable_name
 from fnkit.platform.control.store.vault import Vault
 from fnkit.platform.model.records import StoredSecret
 
@@ -119,7 +119,8 @@ def public_view(secrets: tuple[StoredSecret, ...]) -> list[SecretHashedValue]:
 
 
 def _validate(secret: Secret) -> None:
-    check_variable_name(_FIELD, secret.key)
+    if fault := variable_name_error(secret.key):
+        raise invalid(_FIELD, fault)
     if secret.value is None:
         return
     if "\0" in secret.value:

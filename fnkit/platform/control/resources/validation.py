@@ -16,11 +16,10 @@ from fnkit.contract.limits import (
     TIMEOUT_MAX_SECONDS,
     TIMEOUT_MIN_SECONDS,
 )
-from fnkit.contract.names import TRIGGER_NAME_RULE, function_name_error, is_hostname
+from fnkit.contract.names import TRIGGER_NAME_RULE, function_name_error, is_hostname, variable_name_error
 from fnkit.platform.control.errors import ControlError, invalid, required
 
 __all__ = [
-    "check_variable_name",
     "environment",
     "function_name",
     "handler",
@@ -124,23 +123,13 @@ def environment(variables: dict[str, str]) -> dict[str, str]:
     if len(variables) > ENVIRONMENT_MAX_ENTRIES:
         raise invalid(field, f"must have at most {ENVIRONMENT_MAX_ENTRIES} entries")
     for key, value in variables.items():
-        check_variable_name(field, key)
+        if fault := variable_name_error(key):
+            raise invalid(field, fault)
         if "\0" in value:
             raise invalid(field, f"{key!r} must not contain a NUL character")
         if len(value) > ENVIRONMENT_VALUE_MAX_CHARS:
             raise invalid(field, f"{key!r} must be at most {ENVIRONMENT_VALUE_MAX_CHARS} characters long")
     return variables
-
-
-def check_variable_name(field: str, key: str) -> None:
-    """Check that a process can have an environment variable of this name: not empty, no ``=``, no NUL.
-
-    Args:
-        field: The field's name in error messages.
-        key: The variable's name.
-    """
-    if not key or "=" in key or "\0" in key or len(key) > ENVIRONMENT_VALUE_MAX_CHARS:
-        raise invalid(field, f"{key[:64]!r} is not a valid name of a variable")
 
 
 def memory(value: int) -> int:
