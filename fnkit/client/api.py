@@ -190,10 +190,6 @@ class FunctionsClient:
         """Delete a function and its crons, triggers, domains and tokens."""
         return self._transport.write("DELETE", f"functions/{function_id}", Function)
 
-    def deploy(self, function_id: str) -> Function:
-        """Build and start the uploaded archive."""
-        return self._transport.write("POST", f"functions/{function_id}/deploy", Function)
-
     def upload_url(self, function_id: str, content_length: int) -> UploadUrl:
         """Return a signed URL to PUT an archive of exactly ``content_length`` bytes to."""
         return self._transport.get(

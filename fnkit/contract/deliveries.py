@@ -21,7 +21,6 @@ __all__ = [
     "ReplayRequest",
     "ReplayResponse",
     "SkippedReplay",
-    "decode_body",
     "encode_body",
 ]
 
@@ -136,8 +135,3 @@ def encode_body(body: bytes) -> tuple[str, bool]:
         return body.decode(), False
     except UnicodeDecodeError:
         return base64.b64encode(body).decode("ascii"), True
-
-
-def decode_body(view: DeliveryView) -> bytes:
-    """Return the bytes of a delivery's body, as far as the view includes them."""
-    return base64.b64decode(view.body) if view.is_base64 else view.body.encode()

@@ -19,7 +19,6 @@ __all__ = [
     "ListFunctionsResponse",
     "ListNamespacesResponse",
     "ListRuntimesResponse",
-    "ListTokensResponse",
     "ListTriggersResponse",
     "Namespace",
     "Runtime",
@@ -240,13 +239,6 @@ class ListDomainsResponse(msgspec.Struct, frozen=True, kw_only=True):
     """One page of domains; ``total_count`` counts all pages."""
 
     domains: list[Domain]
-    total_count: int
-
-
-class ListTokensResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of tokens; ``total_count`` counts all pages."""
-
-    tokens: list[Token]
     total_count: int
 
 

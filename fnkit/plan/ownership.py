@@ -37,7 +37,6 @@ __all__ = [
     "read_ownership",
     "resource_hash_tag",
     "tag_value",
-    "without_fnkit_tags",
 ]
 
 MARKER_TAG: Final = "fnkit"
@@ -88,11 +87,6 @@ class Ownership:
 def is_fnkit_tag(tag: str) -> bool:
     """Return whether a tag is reserved for fnkit. Projects cannot declare such tags."""
     return tag == MARKER_TAG or tag.startswith(_TAG_PREFIX)
-
-
-def without_fnkit_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """Return the tags that are not reserved for fnkit, in their order."""
-    return tuple(tag for tag in tags if not is_fnkit_tag(tag))
 
 
 def tag_value(name: str) -> str:

@@ -22,7 +22,6 @@ __all__ = [
     "TimeSpan",
     "line_time",
     "log_end",
-    "position_at_time",
     "read_backward",
     "read_chunks",
     "read_forward",
@@ -32,7 +31,6 @@ __all__ = [
 CHUNK_BYTES: Final = 64 * 1024
 _LINE_PREFIX: Final = b'{"time":"'
 _PREFIX_READ_BYTES: Final = 64
-_END_OF_TIME: Final = 2**63
 _SEARCH_READ_BYTES: Final = 4096
 
 
@@ -120,15 +118,6 @@ def log_end(folder: Path) -> SegmentPosition:
         return SegmentPosition(0, 0)
     with _open_segment(folder, numbers[-1], None) as (_, size):
         return SegmentPosition(numbers[-1], size)
-
-
-def position_at_time(folder: Path, target_time: int) -> SegmentPosition:
-    """Return the position of the first line at or after a time, or of the next line if there is none."""
-    numbers = _segments_in_span(folder, TimeSpan(target_time, _END_OF_TIME))
-    if not numbers:
-        return log_end(folder)
-    with _open_segment(folder, numbers[0], None) as (file, size):
-        return SegmentPosition(numbers[0], _find_offset(file, size, target_time))
 
 
 class _SegmentFile:

@@ -28,7 +28,6 @@ from fnkit.platform.model.log_record import LogRecord
 from fnkit.platform.model.records import FunctionRecord
 
 __all__ = [
-    "LABEL_NAMES",
     "STREAM_NAMES",
     "LogSource",
     "StreamSelection",
@@ -45,7 +44,6 @@ __all__ = [
 
 STREAM_NAMES: Final = ("stdout", "stderr", "system", "build")
 RESOURCE_TYPE: Final = "serverless_function"
-LABEL_NAMES: Final = ("project_id", "region", "resource_id", "resource_name", "resource_type", "stream")
 
 _decoder: Final = msgspec.json.Decoder(LogRecord)
 _encoder: Final = msgspec.json.Encoder()

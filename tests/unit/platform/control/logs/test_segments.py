@@ -14,7 +14,6 @@ from fnkit.platform.control.logs.segments import (
     SegmentPosition,
     TimeSpan,
     log_end,
-    position_at_time,
     read_backward,
     read_chunks,
     read_forward,
@@ -64,12 +63,14 @@ def test_a_span_has_exactly_its_lines_in_both_directions(
 
 @settings(deadline=None, max_examples=30)
 @given(log=logs(), moment=st.integers(-5, 310))
-def test_what_lies_before_a_place_and_behind_it_is_everything(
+def test_lines_written_after_a_position_lie_behind_it(
     tmp_path_factory: pytest.TempPathFactory, log: list[list[tuple[int, int]]], moment: int
 ) -> None:
     folder = tmp_path_factory.mktemp("log")
+    earlier = [[line for line in segment if line[0] < moment] for segment in log]
+    write(folder, earlier[: max((number for number, lines in enumerate(earlier, start=1) if lines), default=0)])
+    before = TimeSpan(0, 2**62, log_end(folder))
     write(folder, log)
-    before = TimeSpan(0, 2**62, position_at_time(folder, moment))
 
     assert [time for time, _ in read_forward(folder, before)] == [t for s in log for t, _ in s if t < moment]
 
