@@ -130,47 +130,19 @@ class ControlPlane:
 
     async def _reconcile(self) -> None:
         """Purge resources in status ``deleting``, resume pending ones, and rebuild code that is missing on disk."""
-        await self._purge_deleting()
+        resources = (self.functions, self.namespaces, self.crons, self.domains, self.tokens, self.triggers)
+        for resource in resources:
+            await resource.purge_deleting()
         store = self.context.store
         for function in list(store.functions.all(serving=1)):
             if function.status is not Status.PENDING and _is_code_missing(function.serving):
                 redeployed = self.deployments.prepare(msgspec.structs.replace(function, serving=None))
                 with store.transaction():
                     store.functions.update(redeployed)
-        await self._resume_pending()
+        for resource in resources:
+            await resource.resume()
         with store.transaction():
             self.delivery_log.mark_interrupted()
-
-    async def _purge_deleting(self) -> None:
-        store, deleting = self.context.store, Status.DELETING.value
-        for namespace in list(store.namespaces.all(status=deleting)):
-            await self.namespaces.purge(namespace.id)
-        for function in list(store.functions.all(status=deleting)):
-            await self.functions.purge(function.id)
-        for cron in list(store.crons.all(status=deleting)):
-            await self.crons.purge(cron.id)
-        for domain in list(store.domains.all(status=deleting)):
-            await self.domains.purge(domain.id)
-        for token in list(store.tokens.all(status=deleting)):
-            await self.tokens.purge(token.id)
-        for trigger in list(store.triggers.all(status=deleting)):
-            await self.triggers.purge(trigger.id)
-
-    async def _resume_pending(self) -> None:
-        store, pending = self.context.store, Status.PENDING.value
-        for function in list(store.functions.all(status=pending)):
-            self.deployments.start(function)
-        for namespace in list(store.namespaces.all(status=pending)):
-            self.namespaces.make_ready_in_background(namespace)
-        for cron in list(store.crons.all(status=pending)):
-            await self.crons.make_ready(cron)
-        for domain in list(store.domains.all(status=pending)):
-            self.context.tasks.start(self.domains.make_ready(domain), f"domain {domain.id}")
-        for token in list(store.tokens.all(status=Status.CREATING.value)):
-            await self.tokens.make_ready(token)
-        for status in (Status.CREATING, Status.PENDING):
-            for trigger in list(store.triggers.all(status=status.value)):
-                await self.triggers.make_ready(trigger)
 
 
 def _is_code_missing(deployment: Deployment | None) -> bool:
@@ -206,9 +178,8 @@ def build_control_plane(settings: ProcessSettings) -> ControlPlane:
     uids = FUNCTION_UIDS if os.geteuid() == 0 else None
     pointing = DnsVerifier()
     functions = Functions(context, link, deploys, leftovers, uids)
-    namespaces = Namespaces(context, functions)
     token_keys = SigningKeyStore(layout.keys_dir / "tokens.pem")
-    tokens = Tokens(context, link, namespaces, functions, token_keys)
+    tokens = Tokens(context, link, token_keys)
     keys = ApiKeyRegistry(context, link, ApiKeyFile(layout.api_keys_file))
     deliveries = DeliveryLog(store, context.counters)
     ticks = CronState(context, deliveries)
@@ -220,16 +191,16 @@ def build_control_plane(settings: ProcessSettings) -> ControlPlane:
         clock=clock,
         link=link,
         toolchains=toolchains,
-        namespaces=namespaces,
+        namespaces=Namespaces(context, functions),
         functions=functions,
-        crons=Crons(context, functions),
+        crons=Crons(context),
         cron_state=ticks,
         delivery_log=deliveries,
         history=DeliveryHistory(context, deliveries, ticks),
-        domains=Domains(context, link, functions, pointing),
+        domains=Domains(context, link, pointing),
         tokens=tokens,
         api_keys=keys,
-        triggers=Triggers(context, functions, TriggerSourceFactory(vault)),
+        triggers=Triggers(context, TriggerSourceFactory(vault)),
         uploads=Uploads(context, functions, leftovers, vault.derive_key("signed URLs")),
         deployments=deploys,
         garbage_collector=leftovers,

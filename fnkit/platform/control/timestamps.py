@@ -13,7 +13,20 @@ from typing import Final
 
 from fnkit.platform.control.errors import invalid
 
-__all__ = ["format_expiry", "format_microseconds", "format_nanoseconds", "parse_expiry"]
+__all__ = [
+    "CREATED_TIMESTAMPS",
+    "NO_TIMESTAMPS",
+    "UPDATED_TIMESTAMPS",
+    "format_expiry",
+    "format_microseconds",
+    "format_nanoseconds",
+    "format_timestamp",
+    "parse_expiry",
+]
+
+NO_TIMESTAMPS: Final[frozenset[str]] = frozenset()
+UPDATED_TIMESTAMPS: Final = frozenset({"updated_at"})
+CREATED_TIMESTAMPS: Final = frozenset({"created_at", "updated_at"})
 
 _RFC3339: Final = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
 _MAX_ECHO: Final = 64
@@ -79,6 +92,17 @@ def format_microseconds(nanoseconds: int) -> str:
         _NANOSECONDS_PER_SECOND // _NANOSECONDS_PER_MICROSECOND,
     )
     return f"{_format_seconds(seconds)}.{fraction:06d}Z"
+
+
+def format_timestamp(name: str, nanoseconds: int, just_written: frozenset[str]) -> str:
+    """Return a resource's timestamp: nine digits if the write to be answered has set it, otherwise six.
+
+    Args:
+        name: The timestamp's field.
+        nanoseconds: Platform time in Unix nanoseconds.
+        just_written: The fields that the write has set.
+    """
+    return format_nanoseconds(nanoseconds) if name in just_written else format_microseconds(nanoseconds)
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,8 @@ that older rows still decode. Times are platform time in Unix nanoseconds unless
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import ClassVar, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -24,18 +25,26 @@ __all__ = [
     "NamespaceRecord",
     "NatsSource",
     "QueueSource",
+    "ResourceRecord",
     "SqsSource",
-    "StatefulRecord",
     "StoredSecret",
     "TokenRecord",
     "TriggerRecord",
     "TriggerSource",
-    "can_transition",
     "transition",
 ]
 
+Record = TypeVar("Record", bound="ResourceRecord")
+StatusTransitions: TypeAlias = Mapping[Status, frozenset[Status]]
+
 _AFTER_SETTLED: Final = frozenset({Status.PENDING, Status.DELETING})
 _AFTER_PENDING: Final = frozenset({Status.PENDING, Status.READY, Status.ERROR, Status.DELETING})
+_PENDING_TRANSITIONS: Final[StatusTransitions] = {
+    Status.PENDING: _AFTER_PENDING,
+    Status.READY: _AFTER_SETTLED,
+    Status.ERROR: _AFTER_SETTLED,
+}
+"""Of kinds whose changes are applied in the background."""
 
 
 class ApiKeyRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,43 +68,53 @@ class ApiKeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
 
 
-class CronRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule on which ``args`` are sent to a function. Times are platform time in Unix nanoseconds.
+class ResourceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of every resource's record.
 
     Attributes:
+        transitions: Status → the statuses that may follow it. None may follow a status that is not listed.
         id: UUID.
-        region: The region of the cron and its function.
+        region: The region of the resource.
+        created_at: Creation time.
+        status: Current status. Each kind has an initial one of its own.
+    """
+
+    transitions: ClassVar[StatusTransitions]
+
+    id: str
+    region: str
+    created_at: int
+    status: Status
+
+
+class CronRecord(ResourceRecord, frozen=True, kw_only=True):
+    """A schedule on which ``args`` are sent to a function.
+
+    Attributes:
         function_id: The function to call.
         schedule: Cron expression, in UTC.
         args: The JSON body of each call.
         name: Free text.
-        created_at: Creation time.
-        status: Current status.
         schedule_changed_at: When ``schedule`` last changed, 0 if it never did. Runs scheduled before this time (or
             before ``created_at``) do not count as missed.
     """
 
-    id: str
-    region: str
+    transitions: ClassVar[StatusTransitions] = _PENDING_TRANSITIONS
+
     function_id: str
     schedule: str
     args: dict[str, object]
     name: str
-    created_at: int
     status: Status = Status.PENDING
     schedule_changed_at: int = 0
 
 
-class DomainRecord(msgspec.Struct, frozen=True, kw_only=True):
+class DomainRecord(ResourceRecord, frozen=True, kw_only=True):
     """A custom hostname bound to a function.
 
     Attributes:
-        id: UUID.
-        region: The region of the domain and its function.
         function_id: The function that serves the hostname.
         hostname: Lower case, without a port.
-        created_at: Platform time in Unix nanoseconds.
-        status: Current status.
         routed: Whether the hostname is part of the function's route. Set right before the domain becomes ready,
             cleared when it is deleted.
         was_ready: Whether the domain was ever ready. The real API keeps showing the URL of such a domain while it
@@ -103,11 +122,14 @@ class DomainRecord(msgspec.Struct, frozen=True, kw_only=True):
         error_message: Why the domain is in status ``error``.
     """
 
-    id: str
-    region: str
+    transitions: ClassVar[StatusTransitions] = {
+        Status.PENDING: frozenset({Status.READY, Status.ERROR, Status.DELETING}),
+        Status.READY: frozenset({Status.DELETING}),
+        Status.ERROR: frozenset({Status.DELETING}),
+    }
+
     function_id: str
     hostname: str
-    created_at: int
     status: Status = Status.PENDING
     routed: bool = False
     was_ready: bool = False
@@ -132,20 +154,16 @@ class StoredSecret(msgspec.Struct, frozen=True, kw_only=True):
         return f"StoredSecret({self.key!r})"
 
 
-class NamespaceRecord(msgspec.Struct, frozen=True, kw_only=True):
+class NamespaceRecord(ResourceRecord, frozen=True, kw_only=True):
     """A group of functions that share variables and secrets.
 
     Attributes:
-        id: UUID.
-        region: The namespace's region.
         name: Unique within project and region.
         project_id: The project of the namespace.
         organization_id: The organization of the project.
         label: First part of the DNS label of its functions: a slug of the name and 8 random characters. Never
             changes, so that domain names stay valid.
-        created_at: Creation time.
         updated_at: Time of the last change.
-        status: Current status.
         environment: Variables of all functions in the namespace.
         secrets: Secrets of all functions in the namespace.
         description: Free text.
@@ -156,13 +174,12 @@ class NamespaceRecord(msgspec.Struct, frozen=True, kw_only=True):
         error_message: Why the namespace is in status ``error``.
     """
 
-    id: str
-    region: str
+    transitions: ClassVar[StatusTransitions] = _PENDING_TRANSITIONS
+
     name: str
     project_id: str
     organization_id: str
     label: str
-    created_at: int
     updated_at: int
     status: Status = Status.PENDING
     environment: dict[str, str] = {}
@@ -174,29 +191,28 @@ class NamespaceRecord(msgspec.Struct, frozen=True, kw_only=True):
     error_message: str | None = None
 
 
-class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
+class TokenRecord(ResourceRecord, frozen=True, kw_only=True):
     """Permission to call one private function, or all private functions of a namespace.
 
     The token itself is returned when it is created and is not stored.
 
     Attributes:
         id: UUID, which is also the ``jti`` claim of the JWT.
-        region: The region of the function or namespace.
         project_id: The project of the function or namespace.
         function_id: The function, or ``None`` for a token of a namespace.
         namespace_id: The namespace, or ``None`` for a token of a function.
-        created_at: Platform time in Unix nanoseconds.
         expires_at: Platform time in Unix seconds, or ``None`` for a token that does not expire.
         description: Free text.
-        status: Current status.
     """
 
-    id: str
-    region: str
+    transitions: ClassVar[StatusTransitions] = {
+        Status.CREATING: frozenset({Status.READY, Status.DELETING}),
+        Status.READY: frozenset({Status.DELETING}),
+    }
+
     project_id: str
     function_id: str | None
     namespace_id: str | None
-    created_at: int
     expires_at: int | None = None
     description: str = ""
     status: Status = Status.CREATING
@@ -260,32 +276,32 @@ class SqsSource(msgspec.Struct, frozen=True, kw_only=True, tag="sqs"):
 TriggerSource: TypeAlias = QueueSource | NatsSource | SqsSource
 
 
-class TriggerRecord(msgspec.Struct, frozen=True, kw_only=True):
+class TriggerRecord(ResourceRecord, frozen=True, kw_only=True):
     """A message source whose messages are delivered to a function.
 
     Attributes:
-        id: UUID.
-        region: The function's region.
         function_id: The function to call.
         namespace_id: The function's namespace.
         project_id: The function's project.
         name: 2 to 100 letters, digits and dashes.
         description: Free text.
         source: Where the messages come from.
-        created_at: Platform time in Unix nanoseconds.
-        status: Current status.
         error_message: Why the trigger is in status ``error``: the broker's message.
     """
 
-    id: str
-    region: str
+    transitions: ClassVar[StatusTransitions] = {
+        Status.CREATING: _AFTER_PENDING,
+        Status.PENDING: _AFTER_PENDING,
+        Status.READY: frozenset({Status.PENDING, Status.ERROR, Status.DELETING}),
+        Status.ERROR: frozenset({Status.PENDING, Status.READY, Status.DELETING}),
+    }
+
     function_id: str
     namespace_id: str
     project_id: str
     name: str
     description: str
     source: TriggerSource
-    created_at: int
     status: Status = Status.CREATING
     error_message: str | None = None
 
@@ -340,21 +356,17 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     archive: str
 
 
-class FunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
+class FunctionRecord(ResourceRecord, frozen=True, kw_only=True):
     """A function: the settings requested by its owner and the deployment that serves requests.
 
     Attributes:
-        id: UUID.
-        region: The function's region.
         name: Unique within the namespace.
         namespace_id: The namespace of the function.
         project_id: The project of the namespace.
         organization_id: The organization of the namespace.
         host_label: First DNS label of the function's domain name.
-        created_at: Creation time.
         updated_at: Time of the last change.
         settings: The settings of the next deployment.
-        status: Current status.
         description: Free text.
         tags: Free text.
         private_network_id: UUID of a private network. Stored and returned, without effect.
@@ -370,14 +382,13 @@ class FunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
         uid: The user that the function's instances run as if the platform runs as root, otherwise 0.
     """
 
-    id: str
-    region: str
+    transitions: ClassVar[StatusTransitions] = {Status.CREATED: _AFTER_SETTLED, **_PENDING_TRANSITIONS}
+
     name: str
     namespace_id: str
     project_id: str
     organization_id: str
     host_label: str
-    created_at: int
     updated_at: int
     settings: FunctionSettings
     status: Status = Status.CREATED
@@ -394,62 +405,13 @@ class FunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
     uid: int = 0
 
 
-StatefulRecord = TypeVar(
-    "StatefulRecord", NamespaceRecord, FunctionRecord, CronRecord, DomainRecord, TokenRecord, TriggerRecord
-)
-_ALLOWED_TRANSITIONS: Final[dict[type, dict[Status, frozenset[Status]]]] = {
-    NamespaceRecord: {
-        Status.PENDING: _AFTER_PENDING,
-        Status.READY: _AFTER_SETTLED,
-        Status.ERROR: _AFTER_SETTLED,
-        Status.DELETING: frozenset(),
-    },
-    FunctionRecord: {
-        Status.CREATED: _AFTER_SETTLED,
-        Status.PENDING: _AFTER_PENDING,
-        Status.READY: _AFTER_SETTLED,
-        Status.ERROR: _AFTER_SETTLED,
-        Status.DELETING: frozenset(),
-    },
-    CronRecord: {
-        Status.PENDING: _AFTER_PENDING,
-        Status.READY: _AFTER_SETTLED,
-        Status.ERROR: _AFTER_SETTLED,
-        Status.DELETING: frozenset(),
-    },
-    DomainRecord: {
-        Status.PENDING: frozenset({Status.READY, Status.ERROR, Status.DELETING}),
-        Status.READY: frozenset({Status.DELETING}),
-        Status.ERROR: frozenset({Status.DELETING}),
-        Status.DELETING: frozenset(),
-    },
-    TokenRecord: {
-        Status.CREATING: frozenset({Status.READY, Status.DELETING}),
-        Status.READY: frozenset({Status.DELETING}),
-        Status.DELETING: frozenset(),
-    },
-    TriggerRecord: {
-        Status.CREATING: _AFTER_PENDING,
-        Status.PENDING: _AFTER_PENDING,
-        Status.READY: frozenset({Status.PENDING, Status.ERROR, Status.DELETING}),
-        Status.ERROR: frozenset({Status.PENDING, Status.READY, Status.DELETING}),
-        Status.DELETING: frozenset(),
-    },
-}
-
-
 class InvalidTransition(PlatformError):
     """A status change that the record's current status does not allow: a bug in the platform, not in a request."""
 
     default_code = "impossible-transition"
 
 
-def can_transition(record: StatefulRecord, status: Status) -> bool:
-    """Return whether the record may change to ``status``."""
-    return status in _ALLOWED_TRANSITIONS[type(record)].get(record.status, frozenset())
-
-
-def transition(record: StatefulRecord, status: Status, **changes: object) -> StatefulRecord:
+def transition(record: Record, status: Status, **changes: object) -> Record:
     """Return a copy of the record with the new status.
 
     Args:
@@ -460,7 +422,7 @@ def transition(record: StatefulRecord, status: Status, **changes: object) -> Sta
     Raises:
         InvalidTransition: The current status does not allow the new one.
     """
-    if not can_transition(record, status):
+    if status not in record.transitions.get(record.status, ()):
         raise InvalidTransition(
             f"{type(record).__name__} {record.id} cannot change from {record.status} to {status}."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,12 +25,12 @@ from fnkit.platform.control.resources.access import AccessScope, resource_name
 
 __all__ = ["SERVED_PATHS", "create_application"]
 
-SERVED_PATHS = "this host serves the Functions API under /functions/v1beta1/regions/{fr-par,nl-ams,pl-waw}"
-_API_PREFIX = "/functions/v1beta1/regions/{region}"
-_logger = logging.getLogger(__name__)
-
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 RouteHandler: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
+
+SERVED_PATHS: Final = "this host serves the Functions API under /functions/v1beta1/regions/{fr-par,nl-ams,pl-waw}"
+_API_PREFIX: Final = "/functions/v1beta1/regions/{region}"
+_logger = logging.getLogger(__name__)
 
 
 def create_application(plane: ControlPlane) -> Starlette:

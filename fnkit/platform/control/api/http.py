@@ -34,15 +34,15 @@ __all__ = [
     "response_headers",
 ]
 
-MAX_BODY_BYTES: Final = 16 * 1024 * 1024
-"""Enough for 100 secrets of 64 KiB each, with every character escaped."""
 T = TypeVar("T")
-_BYTE_OFFSET: Final = re.compile(r" \(byte (\d+)\)$")
-_FIELD_PATH: Final = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
-_encoder: Final = msgspec.json.Encoder()
 
 JSON: Final = "application/json"
 """Content type without a charset: with one, Scaleway's JavaScript SDK treats the body as text."""
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+"""Enough for 100 secrets of 64 KiB each, with every character escaped."""
+
+_BYTE_OFFSET: Final = re.compile(r" \(byte (\d+)\)$")
+_FIELD_PATH: Final = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Server": "fnkit",
@@ -50,10 +50,11 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_logger = logging.getLogger(__name__)
-
 _HIDDEN_REGION: Final = "nowhere"
 _HOST_HEADER: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(:\d{1,5})?")
+
+_encoder: Final = msgspec.json.Encoder()
+_logger = logging.getLogger(__name__)
 
 
 def encode(value: object) -> bytes:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
 
 from fnkit.contract.requests import (
     CreateCron,
@@ -25,9 +27,23 @@ from fnkit.contract.requests import (
 from fnkit.platform.control.api.http import ApiRequest
 from fnkit.platform.control.control_plane import ControlPlane
 from fnkit.platform.control.resources.function_settings import list_runtimes
+from fnkit.platform.control.resources.kinds import (
+    CRONS,
+    DOMAINS,
+    FUNCTIONS,
+    NAMESPACES,
+    TOKENS,
+    TRIGGERS,
+    ResourceKind,
+)
+from fnkit.platform.control.resources.resource import Resource
+from fnkit.platform.model.records import ResourceRecord
 
 __all__ = ["LEGACY_OPERATIONS", "OPERATIONS", "Operation"]
 
+Body = TypeVar("Body")
+Record = TypeVar("Record", bound=ResourceRecord)
+View = TypeVar("View", bound=msgspec.Struct)
 OperationHandler: TypeAlias = Callable[[ControlPlane, ApiRequest], Awaitable[object]]
 
 
@@ -60,44 +76,53 @@ class Operation:
         return self.requires_write or self.method != "GET"
 
 
-async def _create_namespace(plane: ControlPlane, request: ApiRequest) -> object:
-    return await plane.namespaces.create(request.region, await request.body(CreateNamespace))
+def _resource_operations(
+    kind: ResourceKind[Record],
+    resource: Callable[[ControlPlane], Resource[Record, View]],
+    create: OperationHandler,
+    update: OperationHandler | None = None,
+) -> tuple[Operation, ...]:
+    """Return the operations that every kind of resource has: List, Create, Get, Update if there is one, Delete."""
+
+    async def list_page(plane: ControlPlane, request: ApiRequest) -> object:
+        return resource(plane).list(request.region, request.query)
+
+    async def get(plane: ControlPlane, request: ApiRequest) -> object:
+        return resource(plane).get(request.region, request.id)
+
+    async def delete(plane: ControlPlane, request: ApiRequest) -> object:
+        return await resource(plane).delete(request.region, request.id)
+
+    path, path_of_one = f"/{kind.plural}", f"/{kind.plural}/{{id}}"
+    return (
+        Operation(f"List{kind.title}s", "GET", path, list_page),
+        Operation(f"Create{kind.title}", "POST", path, create),
+        Operation(f"Get{kind.title}", "GET", path_of_one, get),
+        *(() if update is None else (Operation(f"Update{kind.title}", "PATCH", path_of_one, update),)),
+        Operation(f"Delete{kind.title}", "DELETE", path_of_one, delete),
+    )
 
 
-async def _get_namespace(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.namespaces.get(request.region, request.id)
+def _create(
+    method: Callable[[ControlPlane], Callable[[str, Body], Awaitable[object]]], body_type: type[Body]
+) -> OperationHandler:
+    """Return the handler that creates a resource with a method that takes a region and a body."""
+
+    async def handler(plane: ControlPlane, request: ApiRequest) -> object:
+        return await method(plane)(request.region, await request.body(body_type))
+
+    return handler
 
 
-async def _list_namespaces(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.namespaces.list(request.region, request.query)
+def _update(
+    method: Callable[[ControlPlane], Callable[[str, str, Body], Awaitable[object]]], body_type: type[Body]
+) -> OperationHandler:
+    """Return the handler that changes a resource with a method that takes a region, an id and a body."""
 
+    async def handler(plane: ControlPlane, request: ApiRequest) -> object:
+        return await method(plane)(request.region, request.id, await request.body(body_type))
 
-async def _update_namespace(plane: ControlPlane, request: ApiRequest) -> object:
-    return await plane.namespaces.update(request.region, request.id, await request.body(UpdateNamespace))
-
-
-async def _delete_namespace(plane: ControlPlane, request: ApiRequest) -> object:
-    return await plane.namespaces.delete(request.region, request.id)
-
-
-async def _create_function(plane: ControlPlane, request: ApiRequest) -> object:
-    return await plane.functions.create(request.region, await request.body(CreateFunction))
-
-
-async def _get_function(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.functions.get(request.region, request.id)
-
-
-async def _list_functions(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.functions.list(request.region, request.query)
-
-
-async def _update_function(plane: ControlPlane, request: ApiRequest) -> object:
-    return await plane.functions.update(request.region, request.id, await request.body(UpdateFunction))
-
-
-async def _delete_function(plane: ControlPlane, request: ApiRequest) -> object:
-    return await plane.functions.delete(request.region, request.id)
+    return handler
 
 
 async def _deploy_function(plane: ControlPlane, request: ApiRequest) -> object:
@@ -117,117 +142,47 @@ async def _list_runtimes(plane: ControlPlane, _request: ApiRequest) -> object:
     return list_runtimes(plane.context.runtimes)
 
 
-async def _create_cron(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.crons.create(request.region, await request.body(CreateCron))
-
-
-async def _get_cron(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.crons.get(request.region, request.id)
-
-
-async def _list_crons(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.crons.list(request.region, request.query)
-
-
-async def _update_cron(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.crons.update(request.region, request.id, await request.body(UpdateCron))
-
-
-async def _delete_cron(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.crons.delete(request.region, request.id)
-
-
-async def _create_domain(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.domains.create(request.region, await request.body(CreateDomain))
-
-
-async def _get_domain(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.domains.get(request.region, request.id)
-
-
-async def _list_domains(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.domains.list(request.region, request.query)
-
-
-async def _delete_domain(plane: ControlPlane, request: ApiRequest) -> object:
-    return await plane.domains.delete(request.region, request.id)
-
-
-async def _create_token(plane: ControlPlane, request: ApiRequest) -> object:
-    return await plane.tokens.create(request.region, await request.body(CreateToken))
-
-
-async def _get_token(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.tokens.get(request.region, request.id)
-
-
-async def _list_tokens(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.tokens.list(request.region, request.query)
-
-
-async def _delete_token(plane: ControlPlane, request: ApiRequest) -> object:
-    return await plane.tokens.delete(request.region, request.id)
-
-
-async def _create_trigger(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.triggers.create(request.region, await request.body(CreateTrigger))
-
-
-async def _get_trigger(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.triggers.get(request.region, request.id)
-
-
-async def _list_triggers(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.triggers.list(request.region, request.query)
-
-
-async def _update_trigger(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.triggers.update(request.region, request.id, await request.body(UpdateTrigger))
-
-
-async def _delete_trigger(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.triggers.delete(request.region, request.id)
-
-
 OPERATIONS: Final = (
-    Operation("ListNamespaces", "GET", "/namespaces", _list_namespaces),
-    Operation("CreateNamespace", "POST", "/namespaces", _create_namespace),
-    Operation("GetNamespace", "GET", "/namespaces/{id}", _get_namespace),
-    Operation("UpdateNamespace", "PATCH", "/namespaces/{id}", _update_namespace),
-    Operation("DeleteNamespace", "DELETE", "/namespaces/{id}", _delete_namespace),
-    Operation("ListFunctions", "GET", "/functions", _list_functions),
-    Operation("CreateFunction", "POST", "/functions", _create_function),
-    Operation("GetFunction", "GET", "/functions/{id}", _get_function),
-    Operation("UpdateFunction", "PATCH", "/functions/{id}", _update_function),
-    Operation("DeleteFunction", "DELETE", "/functions/{id}", _delete_function),
+    *_resource_operations(
+        NAMESPACES,
+        lambda plane: plane.namespaces,
+        _create(lambda plane: plane.namespaces.create, CreateNamespace),
+        _update(lambda plane: plane.namespaces.update, UpdateNamespace),
+    ),
+    *_resource_operations(
+        FUNCTIONS,
+        lambda plane: plane.functions,
+        _create(lambda plane: plane.functions.create, CreateFunction),
+        _update(lambda plane: plane.functions.update, UpdateFunction),
+    ),
     Operation("DeployFunction", "POST", "/functions/{id}/deploy", _deploy_function),
     Operation("GetFunctionUploadURL", "GET", "/functions/{id}/upload-url", _get_upload_url, requires_write=True),
     Operation("GetFunctionDownloadURL", "GET", "/functions/{id}/download-url", _get_download_url),
     Operation("ListFunctionRuntimes", "GET", "/runtimes", _list_runtimes),
-    Operation("ListCrons", "GET", "/crons", _list_crons),
-    Operation("CreateCron", "POST", "/crons", _create_cron),
-    Operation("GetCron", "GET", "/crons/{id}", _get_cron),
-    Operation("UpdateCron", "PATCH", "/crons/{id}", _update_cron),
-    Operation("DeleteCron", "DELETE", "/crons/{id}", _delete_cron),
-    Operation("ListDomains", "GET", "/domains", _list_domains),
-    Operation("CreateDomain", "POST", "/domains", _create_domain),
-    Operation("GetDomain", "GET", "/domains/{id}", _get_domain),
-    Operation("DeleteDomain", "DELETE", "/domains/{id}", _delete_domain),
-    Operation("ListTokens", "GET", "/tokens", _list_tokens),
-    Operation("CreateToken", "POST", "/tokens", _create_token),
-    Operation("GetToken", "GET", "/tokens/{id}", _get_token),
-    Operation("DeleteToken", "DELETE", "/tokens/{id}", _delete_token),
-    Operation("ListTriggers", "GET", "/triggers", _list_triggers),
-    Operation("CreateTrigger", "POST", "/triggers", _create_trigger),
-    Operation("GetTrigger", "GET", "/triggers/{id}", _get_trigger),
-    Operation("UpdateTrigger", "PATCH", "/triggers/{id}", _update_trigger),
-    Operation("DeleteTrigger", "DELETE", "/triggers/{id}", _delete_trigger),
+    *_resource_operations(
+        CRONS,
+        lambda plane: plane.crons,
+        _create(lambda plane: plane.crons.create, CreateCron),
+        _update(lambda plane: plane.crons.update, UpdateCron),
+    ),
+    *_resource_operations(
+        DOMAINS, lambda plane: plane.domains, _create(lambda plane: plane.domains.create, CreateDomain)
+    ),
+    *_resource_operations(
+        TOKENS, lambda plane: plane.tokens, _create(lambda plane: plane.tokens.create, CreateToken)
+    ),
+    *_resource_operations(
+        TRIGGERS,
+        lambda plane: plane.triggers,
+        _create(lambda plane: plane.triggers.create, CreateTrigger),
+        _update(lambda plane: plane.triggers.update, UpdateTrigger),
+    ),
 )
 """The 32 operations of the API document."""
 
 
 async def _list_functions_of_namespace(plane: ControlPlane, request: ApiRequest) -> object:
-    return plane.namespaces.list_functions(request.region, request.id, request.query)
+    return plane.functions.list_in_namespace(request.region, request.id, request.query)
 
 
 async def _list_function_logs(plane: ControlPlane, request: ApiRequest) -> object:

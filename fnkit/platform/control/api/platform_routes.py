@@ -55,19 +55,18 @@ __all__ = [
     "upload_archive",
 ]
 
-ARCHIVE_PATH: Final = "/uploads/function-{id}.zip"
-
 RouteHandler: TypeAlias = Callable[[ControlPlane, Request], Awaitable[object]]
-_EVENT_SOURCE_KINDS: Final = ("crons", "triggers")
-_REGION_PREFIX: Final = "/fnkit/v1/regions/{region}"
 
+ARCHIVE_PATH: Final = "/uploads/function-{id}.zip"
 API_KEY_PATH: Final = API_KEYS_PATH + "/{access_key}"
-_API_KEYS: Final = "api_keys"
-
 HEALTH_PATH: Final = "/healthz"
 METADATA_PATH: Final = "/metadata"
 CLOCK_PATH: Final = "/fnkit/v1/clock"
-_MAX_ADVANCE: Final = 10 * 366 * 24 * 3600
+
+_API_KEYS: Final = "api_keys"
+_EVENT_SOURCE_KINDS: Final = ("crons", "triggers")
+_REGION_PREFIX: Final = "/fnkit/v1/regions/{region}"
+_MAX_ADVANCE: Final = 10 * 366 * 24 * 3600  # seconds
 
 
 async def upload_archive(plane: ControlPlane, request: Request) -> Response:

@@ -21,6 +21,7 @@ from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.errors import not_found, permissions_denied
 from fnkit.platform.control.resources import validation
+from fnkit.platform.control.resources.kinds import FUNCTIONS, KINDS, NAMESPACES
 from fnkit.platform.control.store.api_keys import ApiKeyFile, make_access_key
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.timestamps import format_microseconds
@@ -31,8 +32,6 @@ __all__ = ["AccessScope", "ApiKeyRegistry", "Principal", "resource_name"]
 
 T = TypeVar("T")
 _NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
-_FUNCTION_SCOPED_KINDS: Final = frozenset({"crons", "domains"})
-"""Kinds that are listed by function only. Other kinds have a project of their own to filter by."""
 _IRREGULAR_NAMES: Final = {"functions": "functions", "issue-jwt": "function_tokens"}
 
 
@@ -109,15 +108,15 @@ class AccessScope:
 
     def can_see(self, kind: str, record_id: str) -> bool:
         """Return whether the principal has access to a resource. A bound key has none to what does not exist."""
-        return self._project_id is None or self._project_of(kind, record_id) == self._project_id
+        return self._project_id is None or KINDS[kind].project_of(self._store, record_id) == self._project_id
 
     def narrow_query(self, kind: str, query: Mapping[str, str]) -> Mapping[str, str]:
         """Return the query of a list with filters that restrict it to the accessible resources."""
-        if self._project_id is None:
+        if self._project_id is None or kind not in KINDS:
             return query
-        if kind in _FUNCTION_SCOPED_KINDS:
+        if KINDS[kind].is_listed_by_function:
             function_id = query.get("function_id", "")
-            is_accessible = not function_id or self.can_see("functions", function_id)
+            is_accessible = not function_id or self.can_see(FUNCTIONS.plural, function_id)
             return query if is_accessible else {**query, "function_id": _NIL_UUID}
         project_id = query.get("project_id") or self._project_id
         return {**query, "project_id": project_id if project_id == self._project_id else _NIL_UUID}
@@ -134,33 +133,11 @@ class AccessScope:
         if project and project.lower() != self._project_id:
             raise permissions_denied("write", resource_name("namespaces"))
         hidden = {}
-        for field, kind in (("function_id", "functions"), ("namespace_id", "namespaces")):
+        for field, kind in (("function_id", FUNCTIONS.plural), ("namespace_id", NAMESPACES.plural)):
             record_id = getattr(body, field, None)
             if record_id and not self.can_see(kind, record_id.lower()):
                 hidden[field] = _NIL_UUID
         return msgspec.structs.replace(body, **hidden) if hidden else body
-
-    def _project_of(self, kind: str, record_id: str) -> str | None:
-        store = self._store
-        match kind:
-            case "namespaces":
-                namespace = store.namespaces.get(record_id)
-                return namespace.project_id if namespace else None
-            case "crons":
-                cron = store.crons.get(record_id)
-                return self._project_of("functions", cron.function_id) if cron else None
-            case "domains":
-                domain = store.domains.get(record_id)
-                return self._project_of("functions", domain.function_id) if domain else None
-            case "tokens":
-                token = store.tokens.get(record_id)
-                return token.project_id if token else None
-            case "triggers":
-                trigger = store.triggers.get(record_id)
-                return trigger.project_id if trigger else None
-            case _:
-                function = store.functions.get(record_id)
-                return function.project_id if function else None
 
 
 class ApiKeyRegistry:

@@ -1,4 +1,4 @@
-"""Operations on custom domains: create, get, list, delete.
+"""Custom domains: their creation, verification and routes.
 
 With ``--verify-domains`` a hostname must resolve to this machine before its domain becomes ready.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeAlias
 
@@ -22,23 +22,10 @@ from fnkit.platform.control.addresses import domain_name, is_default_hostname
 from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.routes import function_hosts
-from fnkit.platform.control.errors import (
-    ControlError,
-    already_exists,
-    not_found,
-    quota_exceeded,
-    required,
-    transient_state,
-)
+from fnkit.platform.control.errors import ControlError, already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.functions import Functions
-from fnkit.platform.control.resources.lists import (
-    ORDER_BY_CREATED_OR_HOSTNAME,
-    ListResponse,
-    RenderedCache,
-    parse_list_query,
-)
-from fnkit.platform.control.resources.views import domain_view
+from fnkit.platform.control.resources.kinds import DOMAINS, FUNCTIONS
+from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.model.records import DomainRecord, FunctionRecord, transition
 
 __all__ = ["DnsVerifier", "Domains", "ResolvedHost", "resolve_host"]
@@ -117,19 +104,15 @@ def _is_local_address(address: str) -> bool:
     return True
 
 
-class Domains:
+class Domains(Resource[DomainRecord, Domain]):
     """The operations on domains."""
 
-    def __init__(
-        self, context: ControlContext, link: DataPlaneLink, functions: Functions, dns_verifier: DnsVerifier
-    ) -> None:
-        self._context = context
+    def __init__(self, context: ControlContext, link: DataPlaneLink, dns_verifier: DnsVerifier) -> None:
+        super().__init__(context, DOMAINS)
         self._link = link
-        self._functions = functions
         self._dns_verifier = dns_verifier
-        self._cache = RenderedCache(context.store.domains, domain_view)
 
-    def create(self, region: str, request: CreateDomain) -> Domain:
+    async def create(self, region: str, request: CreateDomain) -> Domain:
         """Create a domain, which is returned as ``pending``.
 
         The function may be in any status but ``deleting``, also in ``error``, as recorded from the real API.
@@ -143,9 +126,7 @@ class Domains:
         function_id = validation.uuid_text("function_id", request.function_id)
         self._reject_default_hostname(hostname)
         with store.transaction():
-            function = self._functions.get_record(region, function_id)
-            if function.status is Status.DELETING:
-                raise not_found("Function")
+            function = FUNCTIONS.require(store, region, function_id)
             self._check_available(function, hostname)
             record = DomainRecord(
                 id=str(uuid.uuid4()),
@@ -154,42 +135,9 @@ class Domains:
                 hostname=hostname,
                 created_at=self._context.clock.now_ns(),
             )
-            store.domains.insert(record)
-        self._context.tasks.start(self.make_ready(record), f"domain {record.id}")
-        return domain_view(record)
-
-    def get(self, region: str, domain_id: str) -> msgspec.Raw:
-        """Return a domain as encoded JSON.
-
-        Raises:
-            ControlError: 404.
-        """
-        if (rendered := self._cache.get(region, domain_id)) is None:
-            raise not_found("Domain")
-        return rendered
-
-    def list(self, region: str, query: Mapping[str, str]) -> ListResponse:
-        """Return a page of the domains of a function, which the query must name."""
-        if not query.get("function_id"):
-            raise required("function_id")
-        list_query = parse_list_query(query, ORDER_BY_CREATED_OR_HOSTNAME, ("function_id",))
-        return self._cache.get_page("domains", region, list_query)
-
-    async def delete(self, region: str, domain_id: str) -> Domain:
-        """Return the domain as ``deleting`` once its hostname is no longer served, and remove it in the background.
-
-        Raises:
-            ControlError: 404, or 409 if it is being deleted already.
-        """
-        store = self._context.store
-        with store.transaction():
-            current = self._get_writable(region, domain_id)
-            record = transition(current, Status.DELETING, routed=False, error_message=None)
-            store.domains.update(record)
-        if current.routed:
-            await self._push_hosts(record.function_id)
-        self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
-        return domain_view(record)
+            self._records.insert(record)
+        self._make_ready_in_background(record)
+        return self._view(record)
 
     async def make_ready(self, record: DomainRecord) -> None:
         """Make a pending domain ready, or put it into ``error`` if verification is required and fails."""
@@ -211,15 +159,23 @@ class Domains:
                 )
             )
 
-    async def purge(self, domain_id: str) -> None:
-        """Delete a domain in status ``deleting`` from the store."""
-        store = self._context.store
+    async def _resume_one(self, record: DomainRecord) -> None:
+        self._make_ready_in_background(record)  # the verification may take minutes
 
-        def forget() -> None:
-            with store.transaction():
-                store.domains.delete(domain_id)
+    async def _stop(self, record: DomainRecord) -> None:
+        if record.routed:
+            await self._push_hosts(record.function_id)
 
-        await retry_until_written(forget)
+    def _view(self, record: DomainRecord) -> Domain:
+        return Domain(
+            id=record.id,
+            hostname=record.hostname,
+            function_id=record.function_id,
+            # As recorded, the URL stays while a domain that was ready is deleted.
+            url=f"https://{record.hostname}" if record.was_ready else "",
+            status=record.status.value,
+            error_message=record.error_message,
+        )
 
     async def _push_hosts(self, function_id: str) -> None:
         function = self._context.store.functions.get(function_id)
@@ -228,10 +184,10 @@ class Domains:
 
     async def _wait_until_points_here(self, record: DomainRecord) -> bool:
         """Resolve the hostname repeatedly until it points here, for up to three minutes of platform time."""
-        clock, store = self._context.clock, self._context.store
+        clock = self._context.clock
         end = record.created_at / _NANOSECONDS_PER_SECOND + VERIFY_TIMEOUT
-        while (current := store.domains.get(record.id)) is not None and current.status is Status.PENDING:
-            function = self._functions.get_record(record.region, record.function_id)
+        while (current := self._records.get(record.id)) is not None and current.status is Status.PENDING:
+            function = FUNCTIONS.require(self._context.store, record.region, record.function_id)
             if await self._dns_verifier.points_here(record.hostname, self._default_hostname(function)):
                 return True
             if clock.now() >= end:
@@ -251,24 +207,15 @@ class Domains:
 
     def _update_record(self, record: DomainRecord, change: Callable[[DomainRecord], DomainRecord]) -> bool:
         """Change the stored record and return ``True``, unless the domain was deleted or changed meanwhile."""
-        store = self._context.store
-        with store.transaction():
-            current = store.domains.get(record.id)
+        with self._context.store.transaction():
+            current = self._records.get(record.id)
             if current is None or current.status is not Status.PENDING:
                 return False
-            store.domains.update(change(current))
+            self._records.update(change(current))
         return True
 
     def _default_hostname(self, function: FunctionRecord) -> str:
         return domain_name(function.host_label, function.region, self._context.settings.domain_suffix)
-
-    def _get_writable(self, region: str, domain_id: str) -> DomainRecord:
-        record = self._context.store.domains.get(domain_id)
-        if record is None or record.region != region:
-            raise not_found("Domain")
-        if record.status is Status.DELETING:
-            raise transient_state("domain", record.id, record.status)
-        return record
 
     def _reject_default_hostname(self, hostname: str) -> None:
         """Reject a hostname that could become the default hostname of a function created later."""
@@ -276,9 +223,8 @@ class Domains:
             raise ControlError(400, f"could not validate domain [{hostname}]")
 
     def _check_available(self, function: FunctionRecord, hostname: str) -> None:
-        domains = self._context.store.domains
-        if any(one.status is not Status.DELETING for one in domains.all(hostname=hostname)):
+        if any(one.status is not Status.DELETING for one in self._records.all(hostname=hostname)):
             raise already_exists("Domain")
-        current = domains.count({"function_id": function.id, "region": function.region})
+        current = self._records.count({"function_id": function.id, "region": function.region})
         if current >= DOMAINS_MAX:
             raise quota_exceeded("function_domains", DOMAINS_MAX, current)

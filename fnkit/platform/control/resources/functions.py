@@ -1,4 +1,4 @@
-"""Operations on functions: create, get, list, update, delete, deploy."""
+"""Functions: their creation, changes, deployment and removal, also of all functions of a namespace."""
 
 from __future__ import annotations
 
@@ -11,39 +11,44 @@ from typing import Final
 
 import msgspec
 
-from fnkit.contract.enums import Status
+from fnkit.contract.durations import format_duration
+from fnkit.contract.enums import RuntimeStatus, Status
 from fnkit.contract.limits import ENVIRONMENT_MAX_ENTRIES
+from fnkit.contract.names import domain_label
 from fnkit.contract.requests import CreateFunction, UpdateFunction
-from fnkit.contract.resources import Function
+from fnkit.contract.resources import Function, Runtime
+from fnkit.platform.control.addresses import domain_name
 from fnkit.platform.control.cleanup import GarbageCollector
-from fnkit.platform.control.context import ControlContext, retry_until_written
+from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
 from fnkit.platform.control.deployments.routes import build_route
-from fnkit.platform.control.errors import already_exists, invalid, not_found, quota_exceeded, transient_state
+from fnkit.platform.control.errors import already_exists, invalid, not_found, quota_exceeded
 from fnkit.platform.control.logs.functions_v1 import FunctionLogsResponse, newest_lines
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.cascade import delete_attached_resources, mark_attached_resources_deleting
 from fnkit.platform.control.resources.function_settings import new_settings, updated_settings
-from fnkit.platform.control.resources.lists import (
-    ORDER_BY_CREATED_OR_NAME,
-    ListResponse,
-    RenderedCache,
-    parse_list_query,
-)
-from fnkit.platform.control.resources.views import CREATED_TIMESTAMPS, UPDATED_TIMESTAMPS, function_view
+from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, mark_attached_deleting
+from fnkit.platform.control.resources.lists import ListResponse, parse_list_query
+from fnkit.platform.control.resources.resource import Resource
+from fnkit.platform.control.secrets import public_view
 from fnkit.platform.control.store.collection import Page
-from fnkit.platform.model.records import FunctionRecord, FunctionSettings, NamespaceRecord, transition
+from fnkit.platform.control.timestamps import (
+    CREATED_TIMESTAMPS,
+    NO_TIMESTAMPS,
+    UPDATED_TIMESTAMPS,
+    format_microseconds,
+    format_timestamp,
+)
+from fnkit.platform.model.records import FunctionRecord, FunctionSettings, NamespaceRecord
 
 __all__ = ["Functions"]
 
-_FILTERS: Final = ("namespace_id", "name", "organization_id", "project_id")
 _UNPAGED_SIZE: Final = 2**31 - 1
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _REDEPLOY_TIMEOUT: Final = 30.0
 
 
-class Functions:
+class Functions(Resource[FunctionRecord, Function]):
     """The operations on functions, and those on all functions of a namespace.
 
     Args:
@@ -62,12 +67,11 @@ class Functions:
         garbage_collector: GarbageCollector,
         uid_range: range | None = None,
     ) -> None:
-        self._context = context
+        super().__init__(context, FUNCTIONS)
         self._link = link
         self._deployments = deployments
         self._garbage_collector = garbage_collector
         self._uid_range = uid_range
-        self._cache = RenderedCache(context.store.functions, self._view)
 
     async def create(self, region: str, request: CreateFunction) -> Function:
         """Create a function in status ``created``; nothing is deployed yet, as recorded from the real API.
@@ -82,12 +86,14 @@ class Functions:
         description = validation.text("description", request.description or "")
         tags = validation.tags(request.tags or [])
         network = validation.private_network(request.private_network_id or "")
-        namespace = self._require_namespace(region, validation.uuid_text("namespace_id", request.namespace_id))
+        namespace = NAMESPACES.require(
+            context.store, region, validation.uuid_text("namespace_id", request.namespace_id)
+        )
         changes = await context.secrets.prepare_changes(function_id, request.secret_environment_variables, ())
         settings = msgspec.structs.replace(settings, secrets=changes.merge(()))
         with context.store.transaction():
             # Read again: the namespace may have been deleted while the secrets were hashed.
-            namespace = self._require_namespace(region, namespace.id)
+            namespace = NAMESPACES.require(context.store, region, namespace.id)
             now = context.clock.now_ns()
             record = FunctionRecord(
                 id=function_id,
@@ -96,7 +102,7 @@ class Functions:
                 namespace_id=namespace.id,
                 project_id=namespace.project_id,
                 organization_id=namespace.organization_id,
-                host_label=f"{namespace.label}-{name}",
+                host_label=domain_label(namespace.label, name),
                 created_at=now,
                 updated_at=now,
                 settings=settings,
@@ -108,30 +114,21 @@ class Functions:
                 else 0,
             )
             self._check_new(namespace, record)
-            context.store.functions.insert(record)
+            self._records.insert(record)
         return self._view(record, CREATED_TIMESTAMPS)
 
-    def get(self, region: str, function_id: str) -> msgspec.Raw:
-        """Return a function as encoded JSON.
+    def list_in_namespace(self, region: str, namespace_id: str, query: Mapping[str, str]) -> ListResponse:
+        """Return all functions of a namespace, or a page if ``page_size`` is given (for older clients).
 
         Raises:
-            ControlError: 404.
+            ControlError: 404, or a parameter is invalid.
         """
-        if (rendered := self._cache.get(region, function_id)) is None:
-            raise not_found("Function")
-        return rendered
-
-    def list(self, region: str, query: Mapping[str, str]) -> ListResponse:
-        """Return a page of functions."""
-        list_query = parse_list_query(query, ORDER_BY_CREATED_OR_NAME, _FILTERS)
-        return self._cache.get_page("functions", region, list_query)
-
-    def list_in_namespace(self, region: str, namespace_id: str, query: Mapping[str, str]) -> ListResponse:
-        """Return all functions of a namespace, or a page if ``page_size`` is given (for older clients)."""
-        list_query = parse_list_query({**query, "namespace_id": namespace_id}, ORDER_BY_CREATED_OR_NAME, _FILTERS)
+        if NAMESPACES.find(self._context.store, region, namespace_id) is None:
+            raise not_found(NAMESPACES.title)
+        list_query = parse_list_query({**query, "namespace_id": namespace_id}, FUNCTIONS)
         if not query.get("page_size"):
             list_query = dataclasses.replace(list_query, page=Page(size=_UNPAGED_SIZE))
-        return self._cache.get_page("functions", region, list_query)
+        return self._cache.get_page(FUNCTIONS.plural, region, list_query)
 
     async def logs(self, region: str, function_id: str) -> FunctionLogsResponse:
         """Return the log lines of a function, newest first. An endpoint for older clients."""
@@ -172,14 +169,14 @@ class Functions:
                 else validation.private_network(network),
                 updated_at=context.clock.now_ns(),
             )
-            self._check_quota(self._require_namespace(region, current.namespace_id), record, current)
+            self._check_quota(NAMESPACES.require(context.store, region, current.namespace_id), record, current)
             deploys = request.redeploy is not False
             if deploys:
                 record = self._deployments.prepare(record)
-            context.store.functions.update(record)
+            self._records.update(record)
         if deploys:
             self._deployments.start(record)
-        return self._view(record, UPDATED_TIMESTAMPS)
+        return self._changed_view(record)
 
     def deploy(self, region: str, function_id: str) -> Function:
         """Return the function as ``pending``; build and start it in the background.
@@ -187,46 +184,11 @@ class Functions:
         Raises:
             ControlError: 404, or 409 if it is being deleted.
         """
-        store = self._context.store
-        with store.transaction():
-            record = self._deployments.prepare(self.get_writable(region, function_id))
-            store.functions.update(record)
-        self._deployments.start(record)
-        return self._view(record, UPDATED_TIMESTAMPS)
-
-    async def delete(self, region: str, function_id: str) -> Function:
-        """Return the function as ``deleting`` once it is no longer served, and remove it in the background.
-
-        Raises:
-            ControlError: 404, or 409 if it is being deleted already.
-        """
         with self._context.store.transaction():
-            record = self._mark_deleting(self.get_writable(region, function_id))
-        await self.stop_serving([record])
-        self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
-        return self._view(record, UPDATED_TIMESTAMPS)
-
-    def get_record(self, region: str, function_id: str) -> FunctionRecord:
-        """Return the stored function in any status.
-
-        Raises:
-            ControlError: 404.
-        """
-        record = self._context.store.functions.get(function_id)
-        if record is None or record.region != region:
-            raise not_found("Function")
-        return record
-
-    def get_writable(self, region: str, function_id: str) -> FunctionRecord:
-        """Return a stored function that is not being deleted.
-
-        Raises:
-            ControlError: 404, or 409 if it is being deleted.
-        """
-        record = self.get_record(region, function_id)
-        if record.status is Status.DELETING:
-            raise transient_state("function", record.id, record.status)
-        return record
+            record = self._deployments.prepare(self.get_writable(region, function_id))
+            self._records.update(record)
+        self._deployments.start(record)
+        return self._changed_view(record)
 
     def bump_generations(self, namespace_id: str) -> None:
         """Give each deployment of the namespace's functions its next generation. Call this in a transaction.
@@ -234,16 +196,15 @@ class Functions:
         The data plane reports the result of a start by function and generation, so each restart needs a generation
         of its own.
         """
-        store = self._context.store
-        for record in store.functions.all(namespace_id=namespace_id):
+        for record in self._records.all(namespace_id=namespace_id):
             if record.status is Status.DELETING:
                 continue
             if record.status is Status.PENDING:
-                store.functions.update(self._deployments.prepare(record))
+                self._records.update(self._deployments.prepare(record))
             elif record.serving is not None:
                 generation = record.generation + 1
                 serving = msgspec.structs.replace(record.serving, generation=generation)
-                store.functions.update(msgspec.structs.replace(record, generation=generation, serving=serving))
+                self._records.update(msgspec.structs.replace(record, generation=generation, serving=serving))
 
     async def redeploy_namespace(self, namespace_id: str) -> None:
         """Restart all functions of a namespace with its current variables and wait until their instances run.
@@ -251,12 +212,11 @@ class Functions:
         Functions without a serving deployment are not waited for. If no data plane is connected, its next snapshot
         contains the new variables.
         """
-        store = self._context.store
-        namespace = store.namespaces.get(namespace_id)
+        namespace = self._context.store.namespaces.get(namespace_id)
         if namespace is None:
             return
         starts = []
-        for record in store.functions.all(namespace_id=namespace_id):
+        for record in self._records.all(namespace_id=namespace_id):
             if record.status is Status.PENDING:
                 self._deployments.start(record)
             elif record.serving is not None and record.status is not Status.DELETING and self._link.connected:
@@ -268,12 +228,11 @@ class Functions:
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.gather(*starts), _REDEPLOY_TIMEOUT)
 
-    def mark_all_deleting(self, namespace_id: str) -> tuple[FunctionRecord, ...]:
-        """Mark all functions of a namespace as ``deleting`` and return them. Call this in a transaction."""
-        records = tuple(self._context.store.functions.all(namespace_id=namespace_id))
-        return tuple(
-            record if record.status is Status.DELETING else self._mark_deleting(record) for record in records
-        )
+    def mark_all_deleting(self, namespace_id: str) -> None:
+        """Mark all functions of a namespace as ``deleting``. Call this in a transaction."""
+        for record in self._records.all(namespace_id=namespace_id):
+            if record.status is not Status.DELETING:
+                self._mark_deleting(record)
 
     async def stop_serving(self, records: Iterable[FunctionRecord]) -> None:
         """Cancel the deployments of functions and remove their routes from the data plane.
@@ -288,26 +247,23 @@ class Functions:
                 self._context.on_cron_changed(cron.id)
         await self._link.remove(*ids)
 
-    async def purge(self, function_id: str) -> None:
-        """Delete a function in status ``deleting`` with its attached resources, code, archive and logs.
+    async def make_ready(self, record: FunctionRecord) -> None:
+        """Deploy a pending function in the background."""
+        self._deployments.start(record)
+
+    async def purge(self, record_id: str) -> None:
+        """Delete a function in status ``deleting`` with everything attached to it, its code, archive and logs.
 
         Code and logs are removed after the longest time that a request in progress may still take.
         """
-        store = self._context.store
-        record = store.functions.get(function_id)
+        record = self._records.get(record_id)
         if record is None:
             return
-
-        def forget() -> None:
-            with store.transaction():
-                delete_attached_resources(store, function_id)
-                store.functions.delete(function_id)
-
-        await retry_until_written(forget)
+        await super().purge(record_id)
         self._garbage_collector.remove_archive(record.archive)
         grace = record.settings.timeout / _NANOSECONDS_PER_SECOND if record.serving else 0.0
         self._garbage_collector.remove_old_builds(record, None, grace)
-        self._garbage_collector.remove_later(str(self._context.layout.logs_dir / function_id), grace)
+        self._garbage_collector.remove_later(str(self._context.layout.logs_dir / record_id), grace)
 
     async def expire_deployments(self) -> None:
         """Stop serving deployments whose newer deployment failed 24 hours ago."""
@@ -317,35 +273,60 @@ class Functions:
             return
         with store.transaction():
             for record in expired:
-                store.functions.update(msgspec.structs.replace(record, serving=None, expires_at=None))
+                self._records.update(msgspec.structs.replace(record, serving=None, expires_at=None))
         await self._link.remove(*(record.id for record in expired))
         for record in expired:
             self._garbage_collector.remove_old_builds(
                 record, None, record.settings.timeout / _NANOSECONDS_PER_SECOND
             )
 
+    def _view(self, record: FunctionRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Function:
+        settings = record.settings
+        return Function(
+            id=record.id,
+            name=record.name,
+            namespace_id=record.namespace_id,
+            status=record.status.value,
+            environment_variables=settings.environment,
+            min_scale=settings.min_scale,
+            max_scale=settings.max_scale,
+            runtime=settings.runtime,
+            memory_limit=settings.memory,
+            cpu_limit=settings.cpu,
+            timeout=format_duration(settings.timeout),
+            handler=settings.handler,
+            error_message=record.error_message,
+            privacy=settings.privacy,
+            description=record.description,
+            domain_name=domain_name(record.host_label, record.region, self._context.settings.domain_suffix),
+            secret_environment_variables=public_view(settings.secrets),
+            http_option=settings.http_option,
+            runtime_message=_runtime_message(self._context.runtimes.find(settings.runtime)),
+            build_message=record.build_message,
+            sandbox=settings.sandbox,
+            created_at=format_timestamp("created_at", record.created_at, just_written),
+            updated_at=format_timestamp("updated_at", record.updated_at, just_written),
+            ready_at=None if record.ready_at is None else format_microseconds(record.ready_at),
+            tags=list(record.tags),
+            private_network_id=record.private_network_id,
+            region=record.region,
+        )
+
+    def _changed_view(self, record: FunctionRecord) -> Function:
+        return self._view(record, UPDATED_TIMESTAMPS)
+
     def _mark_deleting(self, record: FunctionRecord) -> FunctionRecord:
         store = self._context.store
-        deleting = transition(
-            record,
-            Status.DELETING,
-            error_message=None,
-            build_message=None,
-            updated_at=self._context.clock.now_ns(),
-        )
-        store.functions.update(deleting)
-        mark_attached_resources_deleting(store, record.id)
+        deleting = FUNCTIONS.mark_deleting(store, record, updated_at=self._context.clock.now_ns())
+        mark_attached_deleting(store, FUNCTIONS, record.id)
         return deleting
 
-    def _require_namespace(self, region: str, namespace_id: str) -> NamespaceRecord:
-        namespace = self._context.store.namespaces.get(namespace_id)
-        if namespace is None or namespace.region != region or namespace.status is Status.DELETING:
-            raise not_found("Namespace")
-        return namespace
+    async def _stop(self, record: FunctionRecord) -> None:
+        await self.stop_serving([record])
 
     def _check_new(self, namespace: NamespaceRecord, record: FunctionRecord) -> None:
         store, quota = self._context.store, self._context.settings.quotas.functions
-        if store.functions.count({"namespace_id": namespace.id, "name": record.name}):
+        if self._records.count({"namespace_id": namespace.id, "name": record.name}):
             raise already_exists("Function")
         current = store.usage.get(record.organization_id).functions
         if quota is not None and current >= quota:
@@ -369,9 +350,11 @@ class Functions:
         if current + additional > quota:
             raise quota_exceeded("functions_memory", quota, current)
 
-    def _view(self, record: FunctionRecord, just_written: frozenset[str] = frozenset()) -> Function:
-        return function_view(record, self._context.settings.domain_suffix, self._context.runtimes, just_written)
-
 
 def _reserved_memory(settings: FunctionSettings) -> int:
     return settings.memory * settings.max_scale
+
+
+def _runtime_message(runtime: Runtime | None) -> str:
+    available = runtime is None or runtime.status in (RuntimeStatus.AVAILABLE, RuntimeStatus.BETA)
+    return "" if available or runtime is None else runtime.status_message

@@ -13,36 +13,20 @@ from typing import Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from fnkit.contract.enums import is_unset
-from fnkit.platform.control.errors import invalid
-from fnkit.platform.control.store.collection import Collection, Order, Page, StoredRecord
+from fnkit.platform.control.errors import invalid, required
+from fnkit.platform.control.resources.kinds import ResourceKind
+from fnkit.platform.control.store.collection import Collection, Order, Page
+from fnkit.platform.model.records import ResourceRecord
 
-__all__ = [
-    "ORDER_BY_CREATED",
-    "ORDER_BY_CREATED_OR_HOSTNAME",
-    "ORDER_BY_CREATED_OR_NAME",
-    "ListQuery",
-    "ListResponse",
-    "RenderedCache",
-    "parse_list_query",
-    "parse_positive_integer",
-]
+__all__ = ["ListQuery", "ListResponse", "RenderedCache", "parse_list_query", "parse_positive_integer"]
+
+Record = TypeVar("Record", bound=ResourceRecord)
+ListResponse: TypeAlias = dict[str, list[msgspec.Raw] | int]
+"""``{"functions": […], "total_count": n}``; ``total_count`` counts all pages."""
 
 DEFAULT_PAGE_SIZE: Final = 20  # Scaleway's Python SDK relies on it when it fetches all pages
 MAX_PAGE_SIZE: Final = 100
 MAX_PAGE: Final = 2**31 - 1  # int32 in the API document
-ORDER_BY_CREATED: Final = {"created_at_asc": Order(), "created_at_desc": Order(descending=True)}
-ORDER_BY_CREATED_OR_NAME: Final = ORDER_BY_CREATED | {
-    "name_asc": Order("name"),
-    "name_desc": Order("name", descending=True),
-}
-ORDER_BY_CREATED_OR_HOSTNAME: Final = ORDER_BY_CREATED | {
-    "hostname_asc": Order("hostname"),
-    "hostname_desc": Order("hostname", descending=True),
-}
-
-R = TypeVar("R", bound=StoredRecord)
-ListResponse: TypeAlias = dict[str, list[msgspec.Raw] | int]
-"""``{"functions": […], "total_count": n}``; ``total_count`` counts all pages."""
 _MAX_CACHED_RECORDS: Final = 20_000
 """Number of records in one cache, about a kilobyte each."""
 
@@ -62,25 +46,22 @@ class ListQuery:
     filters: Mapping[str, str]
 
 
-def parse_list_query(query: Mapping[str, str], orders: Mapping[str, Order], filters: tuple[str, ...]) -> ListQuery:
+def parse_list_query(query: Mapping[str, str], kind: ResourceKind[Record]) -> ListQuery:
     """Parse the query of a list. Unknown parameters and empty filters are ignored.
 
-    Args:
-        query: The query's parameters.
-        orders: The values that ``order_by`` accepts.
-        filters: The names of the filters, which are also columns.
-
     Raises:
-        ControlError: 400, a number or the order is invalid.
+        ControlError: 400, a number or the order is invalid, or the kind is listed by function and none is named.
     """
+    if kind.is_listed_by_function and not query.get("function_id"):
+        raise required("function_id")
     order = query.get("order_by", "")
-    if not is_unset(order) and order not in orders:
-        raise invalid("order_by", f"must be one of {', '.join(orders)}")
+    if not is_unset(order) and order not in kind.orders:
+        raise invalid("order_by", f"must be one of {', '.join(kind.orders)}")
     size = parse_positive_integer(query, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
     return ListQuery(
         page=Page(number=parse_positive_integer(query, "page", 1, MAX_PAGE), size=size),
-        order=Order() if is_unset(order) else orders[order],
-        filters={name: query[name] for name in filters if query.get(name)},
+        order=Order() if is_unset(order) else kind.orders[order],
+        filters={name: query[name] for name in kind.filters if query.get(name)},
     )
 
 
@@ -103,7 +84,7 @@ def parse_positive_integer(query: Mapping[str, str], name: str, default: int, ma
     return number or default
 
 
-class RenderedCache(Generic[R]):
+class RenderedCache(Generic[Record]):
     """The JSON of a collection's records, as the API returns them on a read.
 
     Args:
@@ -111,7 +92,7 @@ class RenderedCache(Generic[R]):
         view: Returns the API's object for a record.
     """
 
-    def __init__(self, collection: Collection[R], view: Callable[[R], msgspec.Struct]) -> None:
+    def __init__(self, collection: Collection[Record], view: Callable[[Record], msgspec.Struct]) -> None:
         self._collection = collection
         self._view = view
         self._encoder = msgspec.json.Encoder()

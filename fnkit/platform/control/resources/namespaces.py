@@ -1,11 +1,10 @@
-"""Operations on namespaces: create, get, list, update, delete."""
+"""Namespaces: their creation and changes, which concern all their functions."""
 
 from __future__ import annotations
 
 import secrets
 import string
 import uuid
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -14,34 +13,34 @@ from fnkit.contract.enums import Status
 from fnkit.contract.names import namespace_slug
 from fnkit.contract.requests import CreateNamespace, UpdateNamespace
 from fnkit.contract.resources import Namespace
-from fnkit.platform.control.context import ControlContext, retry_until_written
-from fnkit.platform.control.errors import already_exists, not_found, quota_exceeded, transient_state
+from fnkit.platform.control.addresses import registry_endpoint
+from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.errors import already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.cascade import delete_tokens, mark_tokens_deleting
 from fnkit.platform.control.resources.functions import Functions
-from fnkit.platform.control.resources.lists import (
-    ORDER_BY_CREATED_OR_NAME,
-    ListResponse,
-    RenderedCache,
-    parse_list_query,
+from fnkit.platform.control.resources.kinds import NAMESPACES, mark_attached_deleting
+from fnkit.platform.control.resources.resource import Resource
+from fnkit.platform.control.secrets import public_view
+from fnkit.platform.control.timestamps import (
+    CREATED_TIMESTAMPS,
+    NO_TIMESTAMPS,
+    UPDATED_TIMESTAMPS,
+    format_timestamp,
 )
-from fnkit.platform.control.resources.views import CREATED_TIMESTAMPS, UPDATED_TIMESTAMPS, namespace_view
 from fnkit.platform.model.records import NamespaceRecord, transition
 
 __all__ = ["Namespaces"]
 
 _SUFFIX_ALPHABET: Final = string.ascii_lowercase + string.digits
 _SUFFIX_LENGTH: Final = 8
-_FILTERS: Final = ("name", "organization_id", "project_id")
 
 
-class Namespaces:
+class Namespaces(Resource[NamespaceRecord, Namespace]):
     """The operations on namespaces."""
 
     def __init__(self, context: ControlContext, functions: Functions) -> None:
-        self._context = context
+        super().__init__(context, NAMESPACES)
         self._functions = functions
-        self._cache = RenderedCache(context.store.namespaces, namespace_view)
 
     async def create(self, region: str, request: CreateNamespace) -> Namespace:
         """Create a namespace, which is returned as ``pending`` and becomes ready right after, as recorded.
@@ -78,28 +77,9 @@ class Namespaces:
             # Check again: another request may have taken the name while the secrets were hashed.
             self._check_name_available(region, project_id, name)
             self._check_quota(project_id)
-            context.store.namespaces.insert(record)
-        self.make_ready_in_background(record)
-        return namespace_view(record, CREATED_TIMESTAMPS)
-
-    def get(self, region: str, namespace_id: str) -> msgspec.Raw:
-        """Return a namespace as encoded JSON.
-
-        Raises:
-            ControlError: 404.
-        """
-        if (rendered := self._cache.get(region, namespace_id)) is None:
-            raise not_found("Namespace")
-        return rendered
-
-    def list(self, region: str, query: Mapping[str, str]) -> ListResponse:
-        """Return a page of namespaces."""
-        list_query = parse_list_query(query, ORDER_BY_CREATED_OR_NAME, _FILTERS)
-        return self._cache.get_page("namespaces", region, list_query)
-
-    def list_functions(self, region: str, namespace_id: str, query: Mapping[str, str]) -> ListResponse:
-        """Return all functions of a namespace, or a page if ``page_size`` is given (for older clients)."""
-        return self._functions.list_in_namespace(region, self.get_record(region, namespace_id).id, query)
+            self._records.insert(record)
+        self._make_ready_in_background(record)
+        return self._view(record, CREATED_TIMESTAMPS)
 
     async def update(self, region: str, namespace_id: str, request: UpdateNamespace) -> Namespace:
         """Change the given fields of a namespace.
@@ -110,7 +90,7 @@ class Namespaces:
             ControlError: A field is invalid, or the namespace does not exist or is being deleted.
         """
         context = self._context
-        before = self._get_writable(region, namespace_id)
+        before = self.get_writable(region, namespace_id)
         variables = request.environment_variables
         environment = None if variables is None else validation.environment(variables)
         tags = None if request.tags is None else validation.tags(request.tags)
@@ -119,7 +99,7 @@ class Namespaces:
             namespace_id, request.secret_environment_variables, before.secrets
         )
         with context.store.transaction():
-            current = self._get_writable(region, namespace_id)
+            current = self.get_writable(region, namespace_id)
             record = msgspec.structs.replace(
                 current,
                 environment=current.environment if environment is None else environment,
@@ -132,63 +112,67 @@ class Namespaces:
             if redeploys:
                 record = transition(record, Status.PENDING)
                 self._functions.bump_generations(record.id)
-            context.store.namespaces.update(record)
+            self._records.update(record)
         if redeploys:
-            self.make_ready_in_background(record)
-        return namespace_view(record, UPDATED_TIMESTAMPS)
+            self._make_ready_in_background(record)
+        return self._changed_view(record)
 
-    async def delete(self, region: str, namespace_id: str) -> Namespace:
-        """Return the namespace as ``deleting`` once none of its functions is served; remove it in the background.
-
-        The real API was recorded to delete everything in the namespace with it.
-
-        Raises:
-            ControlError: 404, or 409 if it is being deleted already.
-        """
-        context = self._context
-        with context.store.transaction():
-            record = transition(
-                self._get_writable(region, namespace_id),
-                Status.DELETING,
-                error_message=None,
-                updated_at=context.clock.now_ns(),
-            )
-            context.store.namespaces.update(record)
-            mark_tokens_deleting(context.store, namespace_id=record.id)
-            functions = self._functions.mark_all_deleting(record.id)
-        await self._functions.stop_serving(functions)
-        context.tasks.start(self.purge(record.id), f"removal of {record.id}")
-        return namespace_view(record, UPDATED_TIMESTAMPS)
-
-    def make_ready_in_background(self, record: NamespaceRecord) -> None:
-        """Redeploy the functions of a pending namespace and make it ready, in the background."""
-        self._context.tasks.start(self._make_ready(record), f"namespace {record.id}")
-
-    async def purge(self, namespace_id: str) -> None:
-        """Delete a namespace in status ``deleting`` and everything in it from the store."""
-        store = self._context.store
-        for function in list(store.functions.all(namespace_id=namespace_id)):
-            await self._functions.purge(function.id)
-
-        def forget() -> None:
-            with store.transaction():
-                delete_tokens(store, namespace_id=namespace_id)
-                store.namespaces.delete(namespace_id)
-
-        await retry_until_written(forget)
-
-    async def _make_ready(self, record: NamespaceRecord) -> None:
+    async def make_ready(self, record: NamespaceRecord) -> None:
+        """Redeploy the functions of a pending namespace and make it ready."""
         await self._functions.redeploy_namespace(record.id)
-        await retry_until_written(lambda: self._mark_ready(record))
+        await super().make_ready(record)
+
+    async def purge(self, record_id: str) -> None:
+        """Delete a namespace in status ``deleting`` and everything in it from the store."""
+        for function in self._context.store.functions.all(namespace_id=record_id):
+            await self._functions.purge(function.id)
+        await super().purge(record_id)
+
+    def _view(self, record: NamespaceRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Namespace:
+        registered = bool(record.registry_namespace_id)
+        return Namespace(
+            id=record.id,
+            name=record.name,
+            environment_variables=record.environment,
+            organization_id=record.organization_id,
+            project_id=record.project_id,
+            status=record.status.value,
+            registry_namespace_id=record.registry_namespace_id,
+            error_message=record.error_message,
+            registry_endpoint=registry_endpoint(record.label, record.region) if registered else "",
+            description=record.description,
+            secret_environment_variables=public_view(record.secrets),
+            tags=list(record.tags),
+            created_at=format_timestamp("created_at", record.created_at, just_written),
+            updated_at=format_timestamp("updated_at", record.updated_at, just_written),
+            vpc_integration_activated=record.vpc_integration_activated,
+            region=record.region,
+        )
+
+    def _changed_view(self, record: NamespaceRecord) -> Namespace:
+        return self._view(record, UPDATED_TIMESTAMPS)
+
+    def _mark_deleting(self, record: NamespaceRecord) -> NamespaceRecord:
+        """Mark the namespace and everything in it: the real API was recorded to delete it all."""
+        store = self._context.store
+        deleting = NAMESPACES.mark_deleting(store, record, updated_at=self._context.clock.now_ns())
+        mark_attached_deleting(store, NAMESPACES, record.id)
+        self._functions.mark_all_deleting(record.id)
+        return deleting
+
+    async def _stop(self, record: NamespaceRecord) -> None:
+        await self._functions.stop_serving(self._context.store.functions.all(namespace_id=record.id))
+
+    async def _resume_one(self, record: NamespaceRecord) -> None:
+        self._make_ready_in_background(record)  # starting instances takes a while
 
     def _mark_ready(self, record: NamespaceRecord) -> None:
-        store = self._context.store
-        with store.transaction():
-            current = store.namespaces.get(record.id)
+        with self._context.store.transaction():
+            current = self._records.get(record.id)
             # A later update has its own run of this method, which makes the namespace ready.
             if current is None or current.status is not Status.PENDING or current.updated_at != record.updated_at:
                 return
-            store.namespaces.update(
+            self._records.update(
                 transition(
                     current,
                     Status.READY,
@@ -197,32 +181,15 @@ class Namespaces:
                 )
             )
 
-    def get_record(self, region: str, namespace_id: str) -> NamespaceRecord:
-        """Return the stored namespace in any status.
-
-        Raises:
-            ControlError: 404.
-        """
-        record = self._context.store.namespaces.get(namespace_id)
-        if record is None or record.region != region:
-            raise not_found("Namespace")
-        return record
-
-    def _get_writable(self, region: str, namespace_id: str) -> NamespaceRecord:
-        record = self.get_record(region, namespace_id)
-        if record.status is Status.DELETING:
-            raise transient_state("namespace", record.id, record.status)
-        return record
-
     def _check_name_available(self, region: str, project_id: str, name: str) -> None:
-        if self._context.store.namespaces.count({"region": region, "project_id": project_id, "name": name}):
+        if self._records.count({"region": region, "project_id": project_id, "name": name}):
             raise already_exists("Namespace")
 
     def _check_quota(self, project_id: str) -> None:
         quota = self._context.settings.quotas.namespaces
         if quota is None:
             return
-        current = self._context.store.namespaces.count({"project_id": project_id})
+        current = self._records.count({"project_id": project_id})
         if current >= quota:
             raise quota_exceeded("function_namespaces", quota, current)
 

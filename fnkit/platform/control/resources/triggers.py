@@ -1,10 +1,10 @@
-"""Operations on triggers: create, get, list, update, delete; and the triggers whose messages are consumed."""
+"""Triggers: their creation and changes, their message sources, and the triggers whose messages are consumed."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, assert_never
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,13 +19,12 @@ from fnkit.contract.requests import (
     SqsConfigInput,
     UpdateTrigger,
 )
-from fnkit.contract.resources import Trigger
+from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig, Trigger
 from fnkit.platform.control.context import ControlContext, retry_until_written
-from fnkit.platform.control.errors import ControlError, invalid, not_found, required, transient_state
+from fnkit.platform.control.errors import ControlError, invalid, required
 from fnkit.platform.control.resources import validation
-from fnkit.platform.control.resources.functions import Functions
-from fnkit.platform.control.resources.lists import ORDER_BY_CREATED, ListResponse, RenderedCache, parse_list_query
-from fnkit.platform.control.resources.views import trigger_view
+from fnkit.platform.control.resources.kinds import FUNCTIONS, TRIGGERS
+from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.store.vault import Vault
 from fnkit.platform.model.records import (
     NatsSource,
@@ -44,7 +43,6 @@ _MAX_SUBJECT_LENGTH: Final = 256
 _MAX_TEXT_LENGTH: Final = 1000
 
 _NOT_FOUND: Final = "trigger does not exist"  # recorded for GET; DELETE was recorded to append the id
-_FILTERS: Final = ("function_id", "namespace_id", "project_id")
 _ACTIVE_STATUSES: Final = (Status.READY, Status.ERROR)
 
 
@@ -180,16 +178,14 @@ def _validate_key(name: str, value: str | None) -> str:
     return value
 
 
-class Triggers:
+class Triggers(Resource[TriggerRecord, Trigger]):
     """The operations on triggers."""
 
-    def __init__(self, context: ControlContext, functions: Functions, sources: TriggerSourceFactory) -> None:
-        self._context = context
-        self._functions = functions
+    def __init__(self, context: ControlContext, sources: TriggerSourceFactory) -> None:
+        super().__init__(context, TRIGGERS)
         self._sources = sources
-        self._cache = RenderedCache(context.store.triggers, trigger_view)
 
-    def create(self, region: str, request: CreateTrigger) -> Trigger:
+    async def create(self, region: str, request: CreateTrigger) -> Trigger:
         """Create a trigger, which is returned as ``creating`` and becomes ready right after.
 
         The function need not have been deployed, as recorded from the real API.
@@ -202,9 +198,7 @@ class Triggers:
         description = validation.text("description", request.description or "")
         function_id = validation.uuid_text("function_id", request.function_id)
         with store.transaction():
-            function = self._functions.get_record(region, function_id)
-            if function.status is Status.DELETING:
-                raise not_found("Function")
+            function = FUNCTIONS.require(store, region, function_id)
             trigger_id = str(uuid.uuid4())
             record = TriggerRecord(
                 id=trigger_id,
@@ -217,27 +211,17 @@ class Triggers:
                 source=self._sources.create(trigger_id, request, region, function.project_id),
                 created_at=self._context.clock.now_ns(),
             )
-            store.triggers.insert(record)
-        self._context.tasks.start(self.make_ready(record), f"trigger {record.id}")
-        return trigger_view(record)
-
-    def get(self, region: str, trigger_id: str) -> msgspec.Raw:
-        """Return a trigger as encoded JSON.
-
-        Raises:
-            ControlError: 404.
-        """
-        if (rendered := self._cache.get(region, trigger_id)) is None:
-            raise ControlError(404, _NOT_FOUND)
-        return rendered
+            self._records.insert(record)
+        self._make_ready_in_background(record)
+        return self._view(record)
 
     def list_active(self) -> list[TriggerRecord]:
         """Return the triggers whose messages are to be consumed."""
-        return [record for record in self._context.store.triggers.all() if record.status in _ACTIVE_STATUSES]
+        return [record for record in self._records.all() if record.status in _ACTIVE_STATUSES]
 
     def get_active(self, trigger_id: str) -> TriggerRecord | None:
         """Return a trigger if its messages are to be consumed, otherwise ``None``."""
-        record = self._context.store.triggers.get(trigger_id)
+        record = self._records.get(trigger_id)
         return record if record is not None and record.status in _ACTIVE_STATUSES else None
 
     def decrypt_secret_key(self, record: TriggerRecord) -> str:
@@ -258,11 +242,7 @@ class Triggers:
         """
         await retry_until_written(lambda: self._write_status(trigger_id, error))
 
-    def list(self, region: str, query: Mapping[str, str]) -> ListResponse:
-        """Return a page of the triggers of a function, of a namespace, of a project, or of the region."""
-        return self._cache.get_page("triggers", region, parse_list_query(query, ORDER_BY_CREATED, _FILTERS))
-
-    def update(self, region: str, trigger_id: str, request: UpdateTrigger) -> Trigger:
+    async def update(self, region: str, trigger_id: str, request: UpdateTrigger) -> Trigger:
         """Change the given fields of a trigger.
 
         New credentials put the trigger into ``pending`` until it is ready again. Name and description do not.
@@ -270,12 +250,11 @@ class Triggers:
         Raises:
             ControlError: A field is invalid, or the trigger does not exist or is being deleted.
         """
-        store = self._context.store
         name = validation.trigger_name(request.name) if request.name else None
         description = None if request.description is None else validation.text("description", request.description)
         keys = request.sqs_config
-        with store.transaction():
-            current = self._get_writable(region, trigger_id)
+        with self._context.store.transaction():
+            current = self.get_writable(region, trigger_id)
             record = msgspec.structs.replace(
                 current,
                 name=current.name if name is None else name,
@@ -286,64 +265,70 @@ class Triggers:
                     current.id, current.source, keys.access_key, keys.secret_key
                 )
                 record = transition(record, Status.PENDING, source=source, error_message=None)
-            store.triggers.update(record)
+            self._records.update(record)
         if keys is not None:
-            self._context.tasks.start(self.make_ready(record), f"trigger {record.id}")
-        return trigger_view(record)
+            self._make_ready_in_background(record)
+        return self._view(record)
 
-    def delete(self, region: str, trigger_id: str) -> Trigger:
-        """Return the trigger as ``deleting`` and remove it in the background.
+    def _view(self, record: TriggerRecord) -> Trigger:
+        queue: ScwSqsConfig | msgspec.UnsetType = msgspec.UNSET
+        nats: ScwNatsConfig | msgspec.UnsetType = msgspec.UNSET
+        sqs: SqsConfig | msgspec.UnsetType = msgspec.UNSET
+        match source := record.source:
+            case QueueSource():
+                kind = "scw_sqs"
+                queue = ScwSqsConfig(
+                    queue=source.queue,
+                    mnq_project_id=source.project_id,
+                    mnq_region=source.region,
+                    mnq_credential_id=source.credential_id,
+                )
+            case NatsSource():
+                kind = "scw_nats"
+                nats = ScwNatsConfig(
+                    subject=source.subject,
+                    mnq_nats_account_id=source.account_id,
+                    mnq_project_id=source.project_id,
+                    mnq_region=source.region,
+                    mnq_credential_id=source.credential_id,
+                )
+            case SqsSource():
+                kind = "sqs"
+                sqs = SqsConfig(endpoint=source.endpoint, queue_url=source.queue_url, access_key=source.access_key)
+            case _:
+                assert_never(source)
+        return Trigger(
+            id=record.id,
+            name=record.name,
+            description=record.description,
+            function_id=record.function_id,
+            input_type=kind,
+            status=record.status.value,
+            error_message=record.error_message,
+            scw_sqs_config=queue,
+            scw_nats_config=nats,
+            sqs_config=sqs,
+        )
 
-        Raises:
-            ControlError: 404, or 409 if it is being deleted already.
-        """
-        store = self._context.store
-        with store.transaction():
-            record = transition(self._get_writable(region, trigger_id), Status.DELETING, error_message=None)
-            store.triggers.update(record)
-        self._context.tasks.start(self.purge(record.id), f"removal of {record.id}")
-        return trigger_view(record)
+    def _ready_changes(self, record: TriggerRecord) -> Mapping[str, object]:
+        # Ready also if no broker is configured for its source: it is idle then.
+        return {"source": _with_credential(record.source)}
 
-    async def make_ready(self, record: TriggerRecord) -> None:
-        """Make a new or changed trigger ready. It is ready, but idle, also if no broker is configured for it."""
-        await retry_until_written(lambda: self._mark_ready(record))
-
-    async def purge(self, trigger_id: str) -> None:
-        """Delete a trigger in status ``deleting``, and its deliveries, from the store."""
-        store = self._context.store
-
-        def forget() -> None:
-            with store.transaction():
-                store.deliveries.delete_by_source(trigger_id)
-                store.triggers.delete(trigger_id)
-
-        await retry_until_written(forget)
-
-    def _mark_ready(self, record: TriggerRecord) -> None:
-        store = self._context.store
-        with store.transaction():
-            current = store.triggers.get(record.id)
-            if current is not None and current.status in (Status.CREATING, Status.PENDING):
-                store.triggers.update(transition(current, Status.READY, source=_with_credential(current.source)))
+    def _not_found(self, changed_id: str | None = None) -> ControlError:
+        return ControlError(
+            404, _NOT_FOUND if changed_id is None else f"{_NOT_FOUND}: could not find trigger with id {changed_id}"
+        )
 
     def _write_status(self, trigger_id: str, error: str | None) -> None:
         current = self.get_active(trigger_id)
         if current is None or current.error_message == error:
             return
-        store, status = self._context.store, Status.READY if error is None else Status.ERROR
-        with store.transaction():
+        status = Status.READY if error is None else Status.ERROR
+        with self._context.store.transaction():
             if current.status is status:
-                store.triggers.update(msgspec.structs.replace(current, error_message=error))
+                self._records.update(msgspec.structs.replace(current, error_message=error))
             else:
-                store.triggers.update(transition(current, status, error_message=error))
-
-    def _get_writable(self, region: str, trigger_id: str) -> TriggerRecord:
-        record = self._context.store.triggers.get(trigger_id)
-        if record is None or record.region != region:
-            raise ControlError(404, f"{_NOT_FOUND}: could not find trigger with id {trigger_id}")
-        if record.status is Status.DELETING:
-            raise transient_state("trigger", record.id, record.status)
-        return record
+                self._records.update(transition(current, status, error_message=error))
 
 
 def _with_credential(source: TriggerSource) -> TriggerSource:

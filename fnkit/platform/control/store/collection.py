@@ -9,12 +9,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-__all__ = ["Collection", "ColumnValue", "Order", "OrganizationUsage", "Page", "StoredRecord", "UsageCounters"]
+from fnkit.platform.model.records import ResourceRecord
 
+__all__ = ["Collection", "ColumnValue", "Order", "OrganizationUsage", "Page", "UsageCounters"]
+
+Record = TypeVar("Record", bound=ResourceRecord)
 ColumnValue: TypeAlias = str | int | None
 _MAX_CACHED_COUNTS: Final = 1024
 
@@ -46,23 +49,6 @@ class UsageCounters:
         return OrganizationUsage(0, 0) if row is None else OrganizationUsage(int(row[0]), int(row[1]))
 
 
-class StoredRecord(Protocol):
-    """The fields that every stored record has."""
-
-    @property
-    def id(self) -> str:
-        """UUID."""
-        ...
-
-    @property
-    def region(self) -> str:
-        """The region of the resource."""
-        ...
-
-
-R = TypeVar("R", bound=StoredRecord)
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
     """A sort order. Rows with equal values are sorted by creation.
@@ -89,7 +75,7 @@ class Page:
     size: int = 20
 
 
-class Collection(Generic[R]):
+class Collection(Generic[Record]):
     """The records of one table.
 
     Table and column names are interpolated into SQL, so they must be constants of this code base and never come
@@ -106,8 +92,8 @@ class Collection(Generic[R]):
         self,
         connection: sqlite3.Connection,
         table: str,
-        record_type: type[R],
-        columns: Mapping[str, Callable[[R], ColumnValue]],
+        record_type: type[Record],
+        columns: Mapping[str, Callable[[Record], ColumnValue]],
     ) -> None:
         self._connection = connection
         self._table = table
@@ -131,12 +117,12 @@ class Collection(Generic[R]):
         """
         self._subscribers.append(callback)
 
-    def get(self, record_id: str) -> R | None:
+    def get(self, record_id: str) -> Record | None:
         """Return the record with this id in any region, or ``None``."""
         row = self._connection.execute(self._select_query, (record_id,)).fetchone()
         return None if row is None else self._decoder.decode(row[0])
 
-    def insert(self, record: R) -> None:
+    def insert(self, record: Record) -> None:
         """Add a record.
 
         Raises:
@@ -146,7 +132,7 @@ class Collection(Generic[R]):
         values = [column(record) for column in self._columns.values()]
         self._connection.execute(self._insert_query, (record.id, record.region, *values, self._encode(record)))
 
-    def update(self, record: R) -> None:
+    def update(self, record: Record) -> None:
         """Replace the record with the same id. Do nothing if there is none."""
         self._before_write(record.id)
         values = [column(record) for column in self._columns.values()]
@@ -195,7 +181,7 @@ class Collection(Generic[R]):
         ids = [row[0] for row in rows]
         return ids[::-1] if from_end else ids
 
-    def all(self, **filters: ColumnValue) -> Iterator[R]:
+    def all(self, **filters: ColumnValue) -> Iterator[Record]:
         """Return all records that match the filters (column = value), in order of creation."""
         where, values = self._where_clause(filters)
         rows = self._connection.execute(
@@ -214,7 +200,7 @@ class Collection(Generic[R]):
         for listener in self._subscribers:
             listener(record_id)
 
-    def _encode(self, record: R) -> str:
+    def _encode(self, record: Record) -> str:
         return self._encoder.encode(record).decode()
 
     def _where_clause(self, filters: Mapping[str, ColumnValue]) -> tuple[str, tuple[ColumnValue, ...]]:

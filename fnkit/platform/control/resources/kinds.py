@@ -1,0 +1,229 @@
+"""The kinds of resources: one table of what differs between them, and the operations that follow from it.
+
+A kind's rules for creation and changes are in the module of its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeAlias, TypeVar
+
+from fnkit.contract.enums import Status
+from fnkit.platform.control.errors import not_found
+from fnkit.platform.control.store.collection import Collection, Order
+from fnkit.platform.control.store.database import Store
+from fnkit.platform.model.records import (
+    CronRecord,
+    DomainRecord,
+    FunctionRecord,
+    NamespaceRecord,
+    ResourceRecord,
+    TokenRecord,
+    TriggerRecord,
+    transition,
+)
+
+__all__ = [
+    "CRONS",
+    "DOMAINS",
+    "FUNCTIONS",
+    "KINDS",
+    "NAMESPACES",
+    "TOKENS",
+    "TRIGGERS",
+    "ResourceKind",
+    "delete_with_attached",
+    "mark_attached_deleting",
+]
+
+Record = TypeVar("Record", bound=ResourceRecord)
+
+_ORDER_BY_CREATED: Final = {"created_at_asc": Order(), "created_at_desc": Order(descending=True)}
+_ORDER_BY_CREATED_OR_NAME: Final = _ORDER_BY_CREATED | {
+    "name_asc": Order("name"),
+    "name_desc": Order("name", descending=True),
+}
+_ORDER_BY_CREATED_OR_HOSTNAME: Final = _ORDER_BY_CREATED | {
+    "hostname_asc": Order("hostname"),
+    "hostname_desc": Order("hostname", descending=True),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceKind(Generic[Record]):
+    """What distinguishes a kind of resource from the others.
+
+    Attributes:
+        name: The kind in error responses and in names of fields, such as ``function`` of ``function_id``.
+        collection: Returns the kind's records.
+        project: Returns the project of a record, which decides who has access to it.
+        filters: The filters of its lists, which are also columns.
+        orders: The values of ``order_by`` of its lists.
+        attached_to: Names of the kinds that a resource is deleted with.
+        has_deliveries: Whether the delivery log has deliveries of a resource, which are deleted with it.
+        deleting_changes: What changes in a record with the status ``deleting``.
+    """
+
+    name: str
+    collection: Callable[[Store], Collection[Record]]
+    project: Callable[[Store, Record], str | None]
+    filters: tuple[str, ...]
+    orders: Mapping[str, Order] = field(default_factory=lambda: _ORDER_BY_CREATED)
+    attached_to: tuple[str, ...] = ()
+    has_deliveries: bool = False
+    deleting_changes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The kind at the start of a sentence, such as ``Function``."""
+        return self.name.capitalize()
+
+    @property
+    def plural(self) -> str:
+        """The kind in paths and in lists, such as ``functions``."""
+        return f"{self.name}s"
+
+    @property
+    def is_listed_by_function(self) -> bool:
+        """Whether a list must name a function. Other kinds are listed by project as well."""
+        return "project_id" not in self.filters
+
+    def find(self, store: Store, region: str, record_id: str) -> Record | None:
+        """Return the record with this id in the region, in any status, or ``None``."""
+        record = self.collection(store).get(record_id)
+        return record if record is not None and record.region == region else None
+
+    def require(self, store: Store, region: str, record_id: str) -> Record:
+        """Return the record that a request refers to.
+
+        Raises:
+            ControlError: 404, there is none or it is being deleted.
+        """
+        record = self.find(store, region, record_id)
+        if record is None or record.status is Status.DELETING:
+            raise not_found(self.title)
+        return record
+
+    def project_of(self, store: Store, record_id: str) -> str | None:
+        """Return the project of a resource in any region, ``None`` if it does not exist."""
+        record = self.collection(store).get(record_id)
+        return None if record is None else self.project(store, record)
+
+    def mark_deleting(self, store: Store, record: Record, **changes: object) -> Record:
+        """Store a record with the status ``deleting``. Call this in a transaction.
+
+        Args:
+            store: The store.
+            record: A record that is not being deleted.
+            **changes: Further fields to change.
+        """
+        deleting = transition(record, Status.DELETING, **self.deleting_changes, **changes)
+        self.collection(store).update(deleting)
+        return deleting
+
+    def mark_all_deleting(self, store: Store, filters: Mapping[str, str]) -> None:
+        """Store the status ``deleting`` in all records that match the filters. Call this in a transaction."""
+        for record in self.collection(store).all(**filters):
+            if record.status is not Status.DELETING:
+                self.mark_deleting(store, record)
+
+    def delete(self, store: Store, record_id: str) -> None:
+        """Delete a record and its deliveries. Call this in a transaction."""
+        if self.has_deliveries:
+            store.deliveries.delete_by_source(record_id)
+        self.collection(store).delete(record_id)
+
+    def delete_all(self, store: Store, filters: Mapping[str, str]) -> None:
+        """Delete all records that match the filters, and their deliveries. Call this in a transaction."""
+        for record in self.collection(store).all(**filters):
+            self.delete(store, record.id)
+
+
+def _own_project(_store: Store, record: NamespaceRecord | FunctionRecord | TokenRecord | TriggerRecord) -> str:
+    return record.project_id
+
+
+def _project_of_function(store: Store, record: CronRecord | DomainRecord) -> str | None:
+    return FUNCTIONS.project_of(store, record.function_id)
+
+
+NAMESPACES: Final[ResourceKind[NamespaceRecord]] = ResourceKind(
+    name="namespace",
+    collection=lambda store: store.namespaces,
+    project=_own_project,
+    filters=("name", "organization_id", "project_id"),
+    orders=_ORDER_BY_CREATED_OR_NAME,
+    deleting_changes={"error_message": None},
+)
+FUNCTIONS: Final[ResourceKind[FunctionRecord]] = ResourceKind(
+    name="function",
+    collection=lambda store: store.functions,
+    project=_own_project,
+    filters=("namespace_id", "name", "organization_id", "project_id"),
+    orders=_ORDER_BY_CREATED_OR_NAME,
+    deleting_changes={"error_message": None, "build_message": None},
+)
+CRONS: Final[ResourceKind[CronRecord]] = ResourceKind(
+    name="cron",
+    collection=lambda store: store.crons,
+    project=_project_of_function,
+    filters=("function_id",),
+    attached_to=("function",),
+    has_deliveries=True,
+)
+DOMAINS: Final[ResourceKind[DomainRecord]] = ResourceKind(
+    name="domain",
+    collection=lambda store: store.domains,
+    project=_project_of_function,
+    filters=("function_id",),
+    orders=_ORDER_BY_CREATED_OR_HOSTNAME,
+    attached_to=("function",),
+    deleting_changes={"routed": False, "error_message": None},
+)
+TOKENS: Final[ResourceKind[TokenRecord]] = ResourceKind(
+    name="token",
+    collection=lambda store: store.tokens,
+    project=_own_project,
+    filters=("function_id", "namespace_id", "project_id"),
+    attached_to=("function", "namespace"),
+)
+TRIGGERS: Final[ResourceKind[TriggerRecord]] = ResourceKind(
+    name="trigger",
+    collection=lambda store: store.triggers,
+    project=_own_project,
+    filters=("function_id", "namespace_id", "project_id"),
+    attached_to=("function",),
+    has_deliveries=True,
+    deleting_changes={"error_message": None},
+)
+
+_AnyKind: TypeAlias = (
+    ResourceKind[NamespaceRecord]
+    | ResourceKind[FunctionRecord]
+    | ResourceKind[CronRecord]
+    | ResourceKind[DomainRecord]
+    | ResourceKind[TokenRecord]
+    | ResourceKind[TriggerRecord]
+)
+_ALL: Final[tuple[_AnyKind, ...]] = (NAMESPACES, FUNCTIONS, CRONS, DOMAINS, TOKENS, TRIGGERS)
+KINDS: Final[Mapping[str, _AnyKind]] = {kind.plural: kind for kind in _ALL}
+"""The kinds by their name in paths."""
+
+
+def mark_attached_deleting(store: Store, kind: ResourceKind[Record], record_id: str) -> None:
+    """Mark what is attached to a function or namespace as ``deleting``. Call this in its transaction.
+
+    The gateway need not be told of tokens, because the functions that they grant access to are no longer served.
+    """
+    for attached in _ALL:
+        if kind.name in attached.attached_to:
+            attached.mark_all_deleting(store, {f"{kind.name}_id": record_id})
+
+
+def delete_with_attached(store: Store, kind: ResourceKind[Record], record_id: str) -> None:
+    """Delete a resource, what is attached to it, and the deliveries of both. Call this in a transaction."""
+    for attached in _ALL:
+        if kind.name in attached.attached_to:
+            attached.delete_all(store, {f"{kind.name}_id": record_id})
+    kind.delete(store, record_id)
