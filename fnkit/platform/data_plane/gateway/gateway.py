@@ -16,14 +16,15 @@ import msgspec
 from fnkit.contract.invocation import MappedResponse, decode_path, immediate_response
 from fnkit.contract.limits import PAYLOAD_MAX_BYTES
 from fnkit.platform.data_plane.gateway.auth import Authorizer
-from fnkit.platform.data_plane.gateway.deliveries import (
-    DELIVERY_CLIENT_HOST,
-    InvocationTemplates,
-    build_http_request,
-)
 from fnkit.platform.data_plane.gateway.invocation import DeliveryInvocation, HttpInvocation, ResponseWriter
 from fnkit.platform.data_plane.gateway.proxy import ConnectProxy, Tunnel
-from fnkit.platform.data_plane.gateway.request import ClientRequest, encode_invocation, new_request_id
+from fnkit.platform.data_plane.gateway.request import (
+    DELIVERY_CLIENT_HOST,
+    ClientRequest,
+    encode_delivery,
+    encode_invocation,
+    new_request_id,
+)
 from fnkit.platform.data_plane.gateway.response import json_message, render_immediate_response
 from fnkit.platform.data_plane.gateway.router import Router
 from fnkit.platform.data_plane.gateway.tracing import Trace, Tracer, propagate
@@ -149,7 +150,6 @@ class Gateway:
         self.router = router
         self.authorizer = authorizer
         self.metrics = GatewayMetrics(engine)
-        self._invocation_templates = InvocationTemplates()
         self.tracer: Tracer | None = None
         self.has_snapshot = False
         self.is_healthy = False
@@ -279,13 +279,13 @@ class Gateway:
         route, trace = self.router.find_by_host(delivery.host), None
         request_id = new_request_id()
         if route is None or self.tracer is not None or len(delivery.body) > PAYLOAD_MAX_BYTES:
-            # The general path: it creates the error response and adds trace headers, which the template cannot.
-            request = build_http_request(delivery)
+            # As a request: this creates the error responses and adds the trace headers.
+            request = ClientRequest.from_delivery(delivery)
             routed = self.route_request(request, is_private=True)
             route = routed.route
             payload, trace = self._encode_request(request, routed, request_id, DELIVERY_CLIENT_HOST, "http")
         else:
-            payload = self._invocation_templates.encode(route, delivery, request_id)
+            payload = encode_delivery(delivery, route, request_id)
         return DeliveryInvocation(self.engine, route, request_id, payload, trace, on_done)
 
     def _encode_request(

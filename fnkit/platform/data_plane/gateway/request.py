@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import random
 import re
-from typing import Final
+from functools import lru_cache
+from typing import Final, cast
 
 import msgspec
 
-from fnkit.contract.invocation import build_context, build_event, decode_text
+from fnkit.contract.invocation import build_context, build_event, decode_text, is_base64
 from fnkit.platform.data_plane.gateway.auth import TOKEN_HEADER_PRIORITIES
+from fnkit.platform.model.delivery_protocol import USER_AGENT, DeliveryRequest
 from fnkit.platform.model.routing import Route
 
-__all__ = ["ClientRequest", "encode_invocation", "new_request_id"]
+__all__ = [
+    "DELIVERY_CLIENT_HOST",
+    "MAX_REQUEST_BODY_BYTES",
+    "ClientRequest",
+    "encode_delivery",
+    "encode_invocation",
+    "new_request_id",
+]
+
+DELIVERY_CLIENT_HOST: Final = "127.0.0.1"
+"""The client address of messages, in the headers of the event."""
 
 MAX_REQUEST_BODY_BYTES: Final = 32 * 1024 * 1024
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
@@ -33,6 +45,7 @@ _INSPECTED_HEADERS: Final = frozenset(
     }
 )  # fmt: skip
 """Headers that the gateway uses itself."""
+_DELIVERY_USER_AGENT: Final = (b"user-agent", USER_AGENT.encode())
 _encoder: Final = msgspec.json.Encoder()
 _context_cache: Final[dict[tuple[int, str], msgspec.Raw]] = {}
 
@@ -106,6 +119,25 @@ class ClientRequest:
         self.is_complete = False
         self.keep_alive = True
         self.refused: bytes | None = None
+
+    @classmethod
+    def from_delivery(cls, delivery: DeliveryRequest) -> ClientRequest:
+        """Return the request for a message, with the headers recorded from Scaleway's deliveries."""
+        request = cls()
+        request.method = "POST"
+        request.target = b"/"
+        request.host = delivery.host
+        request.host_count = 1
+        request.content_length = request.body_bytes = len(delivery.body)
+        request.headers = [
+            (b"host", delivery.host),
+            _DELIVERY_USER_AGENT,
+            (b"content-type", delivery.content_type),
+            (b"content-length", b"%d" % len(delivery.body)),
+        ]
+        request.body = [delivery.body]
+        request.is_complete = True
+        return request
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Add a header, and extract the values that the gateway uses itself."""
@@ -205,6 +237,28 @@ def encode_invocation(
             not be able to use it.
         scheme: ``http`` or ``https``, for ``X-Forwarded-Proto``.
     """
+    event = _build_request_event(
+        request,
+        path,
+        query,
+        request_id=request_id,
+        client_host=client_host,
+        hide_credentials=hide_credentials,
+        scheme=scheme,
+    )
+    return _encoder.encode({"event": event, "context": _encoded_context(route)})
+
+
+def _build_request_event(
+    request: ClientRequest,
+    path: str,
+    query: str,
+    *,
+    request_id: str,
+    client_host: str,
+    hide_credentials: bool,
+    scheme: str,
+) -> dict[str, object]:
     headers = [
         (name.decode("latin-1"), decode_text(value))
         for name, value in request.headers
@@ -218,5 +272,32 @@ def encode_invocation(
         ("x-envoy-external-address", client_host),
     )
     body = request.body[0] if len(request.body) == 1 else b"".join(request.body)
-    event = build_event(method=request.method, path=path, query=query, headers=headers, body=body)
+    return build_event(method=request.method, path=path, query=query, headers=headers, body=body)
+
+
+def encode_delivery(delivery: DeliveryRequest, route: Route, request_id: str) -> bytes:
+    """Encode the event and the context of a message, with the result of ``encode_invocation`` for its request.
+
+    The events of messages with one content type differ in two headers and the body. Filling those in, instead of
+    building each event, saves the data plane a fifth of its CPU per message (docs/performance.md).
+    """
+    body = delivery.body
+    event, headers = _delivery_event(delivery.content_type)
+    event = event | {
+        "headers": headers | {"Content-Length": str(len(body)), "X-Request-Id": request_id},
+        "body": decode_text(body),
+    }
+    if is_base64(body):
+        event["isBase64Encoded"] = True
     return _encoder.encode({"event": event, "context": _encoded_context(route)})
+
+
+@lru_cache(maxsize=1024)
+def _delivery_event(content_type: bytes) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the event of an empty message and its headers. An event does not contain the Host header."""
+    request = ClientRequest.from_delivery(DeliveryRequest(b"", content_type, b""))
+    event = _build_request_event(
+        request, "/", "", request_id="", client_host=DELIVERY_CLIENT_HOST, hide_credentials=False, scheme="http"
+    )
+    event.pop("isBase64Encoded", None)
+    return event, cast("dict[str, str]", event["headers"])
