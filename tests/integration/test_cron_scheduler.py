@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from fnkit.contract.enums import Status
-from fnkit.platform.control.events import dispatcher
 from fnkit.platform.control.events.cron_scheduler import MISFIRE_GRACE
+from fnkit.platform.control.events.dispatcher import GATEWAY_RETRY_PERIOD
 from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
 from tests.support.stored_cron import store_cron, store_function
 from tests.support.waiting import DEADLINE
@@ -23,11 +23,18 @@ MINUTE = 60.0
 Scenario = Callable[[SchedulerUnderTest, FakeGateway], Awaitable[None]]
 
 
-def play(home: Path, scenario: Scenario, *, schedule: str = "* * * * *", started: float = NOON) -> None:
+def play(
+    home: Path,
+    scenario: Scenario,
+    *,
+    schedule: str = "* * * * *",
+    started: float = NOON,
+    gateway_retry_period: float = GATEWAY_RETRY_PERIOD,
+) -> None:
     """Run a scenario with one cron, ``c``, that was made a second after noon."""
 
     async def run() -> None:
-        under_test = SchedulerUnderTest(home, MachineClock(started))
+        under_test = SchedulerUnderTest(home, MachineClock(started), gateway_retry_period=gateway_retry_period)
         store_cron(under_test.store, "c", schedule=schedule, created_at=started + 1)
         async with fake_gateway(home) as gateway:
             await under_test.start()
@@ -180,11 +187,7 @@ def test_a_full_gateway_loses_no_tick(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_a_gateway_that_never_takes_anything_fails_the_tick_in_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatcher, "PATIENCE_SECONDS", 0.1)
-
+def test_a_gateway_that_never_takes_anything_fails_the_tick_in_the_end(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         (tmp_path / "delivery.sock").unlink()
         await cron.at(NOON + MINUTE)
@@ -195,7 +198,7 @@ def test_a_gateway_that_never_takes_anything_fails_the_tick_in_the_end(
         assert gateway.arrived == []
         await cron.kill()
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, gateway_retry_period=0.1)
 
 
 @pytest.mark.parametrize(("mode", "http_status"), [("fails", 500), ("breaks", None)])
@@ -275,7 +278,7 @@ def test_new_arguments_repeat_no_tick_and_a_new_schedule_counts_from_its_change(
         cron.change("c", args={})
         await cron.at(NOON + MINUTE + 1)
         cron.clock.wall = NOON + MINUTE + 30
-        cron.change("c", schedule="*/5 * * * *", since=int(cron.clock.wall * 10**9))
+        cron.change("c", schedule="*/5 * * * *", schedule_changed_at=int(cron.clock.wall * 10**9))
         for number in range(2, 11):
             await cron.at(NOON + number * MINUTE)
         await cron.quiet()
@@ -328,11 +331,7 @@ def test_a_standing_clock_that_is_moved_fires_every_tick_on_its_way_also_over_a_
     asyncio.run(run())
 
 
-def test_a_disk_that_refuses_holds_a_tick_up_and_does_not_lose_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fnkit.platform.control.context._AGAIN_SECONDS", 0.001)
-
+def test_a_disk_that_refuses_holds_a_tick_up_and_does_not_lose_it(tmp_path: Path) -> None:
     async def scenario(cron: SchedulerUnderTest, gateway: FakeGateway) -> None:
         connection = cron.store._connection
         cron.change("c", args={"large": "x" * 200_000})  # its delivery needs room

@@ -56,7 +56,7 @@ class World:
                 self.running.change(name, args={"cron": name, "changed": True})
             case ("schedule", str(name), str(schedule)):
                 self.schedules[name].add(schedule)
-                self.running.change(name, schedule=schedule, since=int(clock.wall * 10**9))
+                self.running.change(name, schedule=schedule, schedule_changed_at=int(clock.wall * 10**9))
             case ("fire", str(name)):
                 self.running.history.fire("fr-par", name)
                 self.fired_by_hand += 1

@@ -18,7 +18,7 @@ import msgspec
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.cron_scheduler import CronScheduler
 from fnkit.platform.control.events.delivery_log import DeliveryLog
-from fnkit.platform.control.events.dispatcher import Dispatcher
+from fnkit.platform.control.events.dispatcher import GATEWAY_RETRY_PERIOD, Dispatcher
 from fnkit.platform.control.events.firing import CronState, DispatchRequest
 from fnkit.platform.control.events.history import DeliveryHistory
 from fnkit.platform.control.secrets import SecretStore
@@ -159,7 +159,9 @@ class _DyingTicks(CronState):
 class SchedulerUnderTest:
     """One control process' worth of scheduling over the store in ``home``; ``kill`` it and make another."""
 
-    def __init__(self, home: Path, clock: MachineClock) -> None:
+    def __init__(
+        self, home: Path, clock: MachineClock, *, gateway_retry_period: float = GATEWAY_RETRY_PERIOD
+    ) -> None:
         layout = DataLayout(home)
         self.clock = clock
         self.store = Store(layout.database)
@@ -173,7 +175,7 @@ class SchedulerUnderTest:
         )
         self.log = DeliveryLog(self.store)
         self.ticks = _DyingTicks(self.context, self.log)
-        self.hand_over = Dispatcher(self.context, self.log)
+        self.hand_over = Dispatcher(self.context, self.log, retry_period=gateway_retry_period)
         self.scheduler = CronScheduler(self.context, self.ticks, self.hand_over, wall_clock=lambda: self.clock.wall)
         self.history = DeliveryHistory(self.context, self.log, self.ticks)
         self.history.dispatch = self.hand_over.dispatch

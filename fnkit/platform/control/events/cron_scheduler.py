@@ -24,32 +24,13 @@ from fnkit.platform.control.resources.functions import Functions
 
 __all__ = ["MISFIRE_GRACE", "CronScheduler", "ExpiryScheduler"]
 
-_NANOSECONDS_PER_SECOND = 10**9
-
 MISFIRE_GRACE: Final = 60.0
 """Real seconds by which a scheduled run may start late, enough for a restart of the platform or of control."""
+
+_NANOSECONDS_PER_SECOND: Final = 10**9
 _MAX_SLEEP: Final = 60.0  # real seconds; the longest that ``PlatformClock.wait_until`` sleeps at a time
 _MAX_BATCH: Final = 50  # runs per commit; the first batch is dispatched before the next one is written
 _logger = logging.getLogger(__name__)
-
-
-class ExpiryScheduler:
-    """Stops an old deployment 24 h after the deployment that was to replace it failed, as Scaleway documents.
-
-    The next expiry is read from the store after each one. A failure that happens in the meantime expires a day
-    later, while the clock sleeps at most a minute at a time, so no notification is needed.
-    """
-
-    def __init__(self, context: ControlContext, functions: Functions) -> None:
-        self._context = context
-        self._functions = functions
-
-    async def run(self) -> None:
-        """Remove deployments when they expire, forever."""
-        while True:
-            await self._functions.expire_deployments()
-            first = self._context.store.next_expiry()
-            await self._context.clock.wait_until(None if first is None else first / _NANOSECONDS_PER_SECOND)
 
 
 class CronScheduler:
@@ -82,9 +63,7 @@ class CronScheduler:
         self._heap: list[tuple[float, int, str]] = []
         self._current_entries: dict[str, int] = {}
         self._last_entry_number = 0
-        self._deferred_runs: dict[
-            str, float
-        ] = {}  # runs that became due while their cron was not ready, by cron id
+        self._deferred_runs: dict[str, float] = {}  # by cron id: runs due while their cron was not ready
         self._high_water_mark = 0.0  # all runs up to this platform time were started, deferred or skipped
         self._skipped_until = 0.0  # runs scheduled up to this platform time are skipped
         self._changed = asyncio.Event()
@@ -222,3 +201,22 @@ def _parse_schedule(text: str) -> CronSchedule:
 def _has_run_between(schedule: str, after: float, before: float) -> bool:
     scheduled_at = _parse_schedule(schedule).next_after(after)
     return scheduled_at is not None and scheduled_at <= before
+
+
+class ExpiryScheduler:
+    """Stops an old deployment 24 h after the deployment that was to replace it failed, as Scaleway documents.
+
+    The next expiry is read from the store after each one. A failure that happens in the meantime expires a day
+    later, while the clock sleeps at most a minute at a time, so no notification is needed.
+    """
+
+    def __init__(self, context: ControlContext, functions: Functions) -> None:
+        self._context = context
+        self._functions = functions
+
+    async def run(self) -> None:
+        """Remove deployments when they expire, forever."""
+        while True:
+            await self._functions.expire_deployments()
+            first = self._context.store.next_expiry()
+            await self._context.clock.wait_until(None if first is None else first / _NANOSECONDS_PER_SECOND)

@@ -34,9 +34,7 @@ _FLUSH_INTERVAL: Final = 0.05  # real time
 _MAX_SUCCESS_DELAY: Final = 2.0  # real time
 _MAX_WRITE_FRACTION: Final = 0.02  # largest share of the time that is spent writing successes
 _RETRY_INTERVAL: Final = 1.0  # real time
-_PRUNE_SLACK: Final = (
-    64  # rows above the limit at which the oldest are deleted; avoids a DELETE in every transaction
-)
+_PRUNE_SLACK: Final = 64  # rows above the limit at which the oldest are deleted, to avoid a DELETE in every commit
 _INTERRUPTED: Final = "the platform stopped before the function responded; the function may have run"
 _OUTCOME_UNKNOWN: Final = "the platform stopped before the outcome was recorded; the function may have run"
 _logger = logging.getLogger(__name__)

@@ -35,51 +35,28 @@ _DEFAULT_CONTENT_TYPE: Final = "text/plain; charset=utf-8"
 _logger = logging.getLogger(__name__)
 
 
-class KeyedLimiter:
-    """A limit of concurrent holders per key. Lives on one event loop; not thread-safe."""
-
-    def __init__(self) -> None:
-        self._in_use: dict[str, int] = {}
-        self._waiters: dict[str, deque[tuple[asyncio.Future[None], int]]] = {}
-
-    async def acquire(self, key: str, limit: int) -> None:
-        """Wait until fewer than ``limit`` holders have the key, and acquire it. Each call needs one ``release``."""
-        if not self._waiters.get(key) and self._in_use.get(key, 0) < limit:
-            self._in_use[key] = self._in_use.get(key, 0) + 1
-            return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(key, deque()).append((waiter, limit))
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.release(key)  # it was acquired in the same iteration of the event loop as the cancellation
-            raise
-
-    def release(self, key: str) -> None:
-        """Release the key, and pass it to the waiters that their limit allows."""
-        self._in_use[key] -= 1
-        waiters = self._waiters.get(key)
-        while waiters:
-            waiter, limit = waiters[0]
-            if not waiter.cancelled():
-                if self._in_use[key] >= limit:
-                    return
-                self._in_use[key] += 1
-                waiter.set_result(None)
-            waiters.popleft()
-        self._waiters.pop(key, None)
-        if not self._in_use[key]:
-            del self._in_use[key]
-
-
 class Dispatcher:
     """Sends requests to functions in background tasks. Lives on one event loop."""
 
-    def __init__(self, context: ControlContext, log: DeliveryLog, gateway: GatewayClient | None = None) -> None:
+    def __init__(
+        self,
+        context: ControlContext,
+        log: DeliveryLog,
+        gateway: GatewayClient | None = None,
+        retry_period: float = GATEWAY_RETRY_PERIOD,
+    ) -> None:
+        """Create a dispatcher.
+
+        Args:
+            context: What all parts of control share.
+            log: The delivery log.
+            gateway: Sends requests to functions; by default over a connection of its own.
+            retry_period: Real seconds for which a request that the gateway rejects is sent again.
+        """
         self._context = context
         self._gateway = gateway or GatewayClient(context.settings.delivery_socket)
         self._log = log
+        self._retry_period = retry_period
         self._limiter = KeyedLimiter()
         self._pending = 0
         self._capacity_freed = asyncio.Event()
@@ -122,12 +99,9 @@ class Dispatcher:
         return round((self._context.clock.now() - request.scheduled_at) / self._context.clock.speed * 1000, 3)
 
     async def _post_with_retries(self, request: DispatchRequest) -> DeliveryOutcome:
-        kind = request.delivery.kind
-        content_type, timeout = (
-            _CONTENT_TYPES.get(kind, _DEFAULT_CONTENT_TYPE),
-            request.timeout + _RESPONSE_GRACE_SECONDS,
-        )
-        deadline, pause = time.monotonic() + GATEWAY_RETRY_PERIOD, _MIN_BACKOFF
+        content_type = _CONTENT_TYPES.get(request.delivery.kind, _DEFAULT_CONTENT_TYPE)
+        timeout = request.timeout + _RESPONSE_GRACE_SECONDS
+        deadline, pause = time.monotonic() + self._retry_period, _MIN_BACKOFF
         while True:
             try:
                 outcome = await self._gateway.post(request.host, request.body, content_type, timeout)
@@ -139,3 +113,41 @@ class Dispatcher:
                 _logger.warning("The gateway rejected a delivery to %s; retrying: %s", request.host, outcome.error)
             await asyncio.sleep(pause)
             pause = min(_MAX_BACKOFF, pause * 2)
+
+
+class KeyedLimiter:
+    """A limit of concurrent holders per key. Lives on one event loop; not thread-safe."""
+
+    def __init__(self) -> None:
+        self._in_use: dict[str, int] = {}
+        self._waiters: dict[str, deque[tuple[asyncio.Future[None], int]]] = {}
+
+    async def acquire(self, key: str, limit: int) -> None:
+        """Wait until fewer than ``limit`` holders have the key, and acquire it. Each call needs one ``release``."""
+        if not self._waiters.get(key) and self._in_use.get(key, 0) < limit:
+            self._in_use[key] = self._in_use.get(key, 0) + 1
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(key, deque()).append((waiter, limit))
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.release(key)  # it was acquired in the same iteration of the event loop as the cancellation
+            raise
+
+    def release(self, key: str) -> None:
+        """Release the key, and pass it to the waiters that their limit allows."""
+        self._in_use[key] -= 1
+        waiters = self._waiters.get(key)
+        while waiters:
+            waiter, limit = waiters[0]
+            if not waiter.cancelled():
+                if self._in_use[key] >= limit:
+                    return
+                self._in_use[key] += 1
+                waiter.set_result(None)
+            waiters.popleft()
+        self._waiters.pop(key, None)
+        if not self._in_use[key]:
+            del self._in_use[key]

@@ -28,20 +28,109 @@ from fnkit.platform.model.delivery_protocol import (
 
 __all__ = ["FAILURE_STATUS", "DeliveryClient", "DeliveryOutcome", "GatewayClient", "Unreachable", "parse_outcome"]
 
-_READ_BYTES: Final = 64 * 1024
-_DEADLINE_CHECK_INTERVAL: Final = 0.5
+FAILURE_STATUS: Final = 300
+"""Lowest status that counts as a failure of a trigger, as Scaleway documents."""
+
+# Sent by the gateway itself if its queue is full or it has no route to the function (yet). No handler ran.
+_REJECTION_STATUSES: Final = frozenset({404, 503})
 _PAYLOAD_TOO_LARGE: Final = 413
 _RESPONSE_LOST: Final = "the connection closed before the response was complete"
 _NOT_SENT: Final = "the connection closed before the message was sent"
 
-FAILURE_STATUS: Final = 300
-"""Lowest status that counts as a failure of a trigger, as Scaleway documents."""
-# Sent by the gateway itself if its queue is full or it has no route to the function (yet). No handler ran.
-_REJECTION_STATUSES: Final = frozenset({404, 503})
+_READ_BYTES: Final = 64 * 1024
+_DEADLINE_CHECK_INTERVAL: Final = 0.5
 
 
 class Unreachable(Exception):
     """The gateway cannot be reached; nothing was delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryOutcome:
+    """The outcome of one attempt to deliver.
+
+    Attributes:
+        http_status: The status, or ``None`` if there was no response.
+        duration_ms: Duration in real milliseconds.
+        error: Why the attempt failed, else empty.
+        rejected: Whether the gateway rejected the request, so that no handler ran.
+    """
+
+    http_status: int | None
+    duration_ms: float
+    error: str = ""
+    rejected: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the function responded with success."""
+        return self.http_status is not None and self.http_status < FAILURE_STATUS
+
+
+class GatewayClient:
+    """Client of the gateway's socket for deliveries. Lives on one event loop."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._connection: DeliveryClient | None = None
+        self._connect_lock = asyncio.Lock()
+
+    async def post(self, host: str, body: bytes, content_type: str, timeout_seconds: float) -> DeliveryOutcome:
+        """Send ``POST /`` to a function and wait for its response.
+
+        Args:
+            host: The function's hostname at the gateway.
+            body: The body.
+            content_type: Value of the ``Content-Type`` header.
+            timeout_seconds: Real seconds to wait for the response.
+
+        Raises:
+            Unreachable: The gateway cannot be reached; nothing was delivered.
+        """
+        started = time.monotonic()
+        connection = self._connection
+        if connection is None or not connection.is_open:
+            connection = await self._connect()
+        try:
+            response = await connection.post(host, content_type, body, timeout_seconds)
+        except (ConnectionError, TimeoutError) as error:
+            return DeliveryOutcome(None, _elapsed_ms(started), str(error))
+        return parse_outcome(response, _elapsed_ms(started))
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+    async def _connect(self) -> DeliveryClient:
+        async with self._connect_lock:
+            if self._connection is None or not self._connection.is_open:
+                self._connection = await DeliveryClient.connect(self._path)
+            return self._connection
+
+
+def parse_outcome(response: DeliveryResponse, duration_ms: float) -> DeliveryOutcome:
+    """Return the outcome that a response of the gateway stands for."""
+    if response.status < FAILURE_STATUS:
+        return DeliveryOutcome(response.status, duration_ms)
+    return DeliveryOutcome(
+        response.status,
+        duration_ms,
+        error=f"HTTP {response.status}: {_error_text(response)}".removesuffix(": "),
+        rejected=response.status in _REJECTION_STATUSES and not response.from_function,
+    )
+
+
+def _error_text(response: DeliveryResponse) -> str:
+    """Return the text of a failure: the gateway's message, or the beginning of the function's response."""
+    try:
+        return msgspec.json.decode(response.error_excerpt, type=dict[str, str])["message"]
+    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError):
+        return response.error_excerpt.decode("utf-8", "replace").strip()
+
+
+def _elapsed_ms(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 3)
 
 
 @dataclass(slots=True)
@@ -211,91 +300,3 @@ class DeliveryClient:
         self._deadline_timer = (
             self._loop.call_later(_DEADLINE_CHECK_INTERVAL, self._check_deadlines) if self._pending else None
         )
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryOutcome:
-    """The outcome of one attempt to deliver.
-
-    Attributes:
-        http_status: The status, or ``None`` if there was no response.
-        duration_ms: Duration in real milliseconds.
-        error: Why the attempt failed, else empty.
-        rejected: Whether the gateway rejected the request, so that no handler ran.
-    """
-
-    http_status: int | None
-    duration_ms: float
-    error: str = ""
-    rejected: bool = False
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the function responded with success."""
-        return self.http_status is not None and self.http_status < FAILURE_STATUS
-
-
-class GatewayClient:
-    """Client of the gateway's socket for deliveries. Lives on one event loop."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._connection: DeliveryClient | None = None
-        self._connect_lock = asyncio.Lock()
-
-    async def post(self, host: str, body: bytes, content_type: str, timeout_seconds: float) -> DeliveryOutcome:
-        """Send ``POST /`` to a function and wait for its response.
-
-        Args:
-            host: The function's hostname at the gateway.
-            body: The body.
-            content_type: Value of the ``Content-Type`` header.
-            timeout_seconds: Real seconds to wait for the response.
-
-        Raises:
-            Unreachable: The gateway cannot be reached; nothing was delivered.
-        """
-        started = time.monotonic()
-        connection = self._connection
-        if connection is None or not connection.is_open:
-            connection = await self._connect()
-        try:
-            response = await connection.post(host, content_type, body, timeout_seconds)
-        except (ConnectionError, TimeoutError) as error:
-            return DeliveryOutcome(None, _elapsed_ms(started), str(error))
-        return parse_outcome(response, _elapsed_ms(started))
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-
-    async def _connect(self) -> DeliveryClient:
-        async with self._connect_lock:
-            if self._connection is None or not self._connection.is_open:
-                self._connection = await DeliveryClient.connect(self._path)
-            return self._connection
-
-
-def parse_outcome(response: DeliveryResponse, duration_ms: float) -> DeliveryOutcome:
-    """Return the outcome that a response of the gateway stands for."""
-    if response.status < FAILURE_STATUS:
-        return DeliveryOutcome(response.status, duration_ms)
-    return DeliveryOutcome(
-        response.status,
-        duration_ms,
-        error=f"HTTP {response.status}: {_error_text(response)}".removesuffix(": "),
-        rejected=response.status in _REJECTION_STATUSES and not response.from_function,
-    )
-
-
-def _elapsed_ms(started: float) -> float:
-    return round((time.monotonic() - started) * 1000, 3)
-
-
-def _error_text(response: DeliveryResponse) -> str:
-    """Return the text of a failure: the gateway's message, or the beginning of the function's response."""
-    try:
-        return msgspec.json.decode(response.error_excerpt, type=dict[str, str])["message"]
-    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError):
-        return response.error_excerpt.decode("utf-8", "replace").strip()

@@ -31,62 +31,13 @@ from fnkit.platform.model.records import CronRecord, TriggerRecord
 
 __all__ = ["DeliveryHistory", "delivery_view"]
 
-_MAX_CHARACTER_BYTES = 4  # bytes, in UTF-8
-
 _DEFAULT_LIMIT: Final = 20
 _MAX_LIMIT: Final = 1000
+_MAX_CHARACTER_BYTES: Final = 4  # in UTF-8
 _COMPLETE_BODY: Final = 2**31 - 1
 _NOTHING_DEPLOYED: Final = "the function has no deployment that serves requests"
 _STILL_PENDING: Final = "it is still pending"
 _BODY_TRUNCATED: Final = "its stored body is truncated"
-
-
-def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
-    """Return a delivery with its body.
-
-    Args:
-        delivery: The delivery.
-        body: Its body, or the beginning of it; then ``is_truncated`` is set.
-    """
-    is_truncated = len(body) < delivery.body_size
-    text, is_base64 = encode_body(_without_partial_character(body) if is_truncated else body)
-    return DeliveryView(
-        id=delivery.id,
-        kind=delivery.kind,
-        name=delivery.name,
-        function=delivery.function,
-        at=delivery.at,
-        attempts=delivery.attempts,
-        status=delivery.status,
-        http_status=delivery.http_status,
-        duration_ms=delivery.duration_ms,
-        error=delivery.error,
-        cause=delivery.cause,
-        message_id=delivery.message_id,
-        body=text,
-        is_base64=is_base64,
-        is_truncated=is_truncated,
-        body_size=delivery.body_size,
-        replay_of=delivery.replay_of,
-        replayed_by=delivery.replayed_by,
-        lag_ms=delivery.lag_ms,
-        tries=tuple(
-            DeliveryAttempt(http_status=one.http_status, duration_ms=one.duration_ms, error=one.error)
-            for one in delivery.recent_attempts
-        ),
-    )
-
-
-def _without_partial_character(body: bytes) -> bytes:
-    """Remove an incomplete UTF-8 character from the end of a truncated body. Leave other bytes unchanged."""
-    for spare in range(_MAX_CHARACTER_BYTES):
-        beginning = body[: len(body) - spare]
-        try:
-            beginning.decode()
-        except UnicodeDecodeError:
-            continue
-        return beginning
-    return body
 
 
 def _noop(_request: DispatchRequest) -> None:
@@ -97,7 +48,7 @@ class DeliveryHistory:
     """The operations on deliveries.
 
     Attributes:
-        dispatch: Sends a request to its function. Set by the dispatcher, which depends on this package.
+        dispatch: Sends a request to its function: ``Dispatcher.dispatch``. Set by the control process.
     """
 
     def __init__(self, context: ControlContext, log: DeliveryLog, cron_state: CronState) -> None:
@@ -263,3 +214,51 @@ def _parse_statuses(query: Mapping[str, str]) -> tuple[str, ...]:
 
 def _replay_view(original: Delivery, request: DispatchRequest) -> Replay:
     return Replay(id=original.id, delivery=delivery_view(request.delivery, request.body[:LISTED_BODY_MAX_BYTES]))
+
+
+def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
+    """Return a delivery with its body.
+
+    Args:
+        delivery: The delivery.
+        body: Its body, or the beginning of it; then ``is_truncated`` is set.
+    """
+    is_truncated = len(body) < delivery.body_size
+    text, is_base64 = encode_body(_without_partial_character(body) if is_truncated else body)
+    return DeliveryView(
+        id=delivery.id,
+        kind=delivery.kind,
+        name=delivery.name,
+        function=delivery.function,
+        at=delivery.at,
+        attempts=delivery.attempts,
+        status=delivery.status,
+        http_status=delivery.http_status,
+        duration_ms=delivery.duration_ms,
+        error=delivery.error,
+        cause=delivery.cause,
+        message_id=delivery.message_id,
+        body=text,
+        is_base64=is_base64,
+        is_truncated=is_truncated,
+        body_size=delivery.body_size,
+        replay_of=delivery.replay_of,
+        replayed_by=delivery.replayed_by,
+        lag_ms=delivery.lag_ms,
+        tries=tuple(
+            DeliveryAttempt(http_status=one.http_status, duration_ms=one.duration_ms, error=one.error)
+            for one in delivery.recent_attempts
+        ),
+    )
+
+
+def _without_partial_character(body: bytes) -> bytes:
+    """Remove an incomplete UTF-8 character from the end of a truncated body. Leave other bytes unchanged."""
+    for spare in range(_MAX_CHARACTER_BYTES):
+        beginning = body[: len(body) - spare]
+        try:
+            beginning.decode()
+        except UnicodeDecodeError:
+            continue
+        return beginning
+    return body
