@@ -1,21 +1,71 @@
-# One line each: make demo, make test, make check, make clients, make fuzz, make soak, make bench. First use makes .venv.
+# Targets for development. `make` lists them. The first use makes .venv; nothing else needs to be installed by hand.
 
 # The first of these that really runs: a name on PATH may be a shim that leads nowhere.
 PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 IN := .venv/bin
 READY := .venv/.ready
+LOWEST := .venv-lowest
+PYTEST := $(IN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: help demo test check clients fuzz soak bench clean
-help: ; @echo "make demo | test | check | clients | fuzz | soak | bench | clean"
-demo: $(READY) ; @$(IN)/python examples/demo.py
-test: $(READY) ; @$(IN)/python -m pytest --numprocesses 2 --dist loadfile
-check: $(READY) ; @$(IN)/ruff check && $(IN)/ruff format --check && $(IN)/mypy fnkit tests benchmarks
-clients: $(READY) ; @$(IN)/python -m pytest -m clients tests/conformance/clients
-fuzz: $(READY) ; @$(IN)/python -m tests.conformance.fuzz
-soak: $(READY) ; @$(IN)/python -m tests.soak
-bench: $(READY) ; @$(IN)/python -m benchmarks
-clean: ; rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+.DEFAULT_GOAL := help
+.PHONY: help format lint types check test test-long test-all test-lowest coverage docs metrics demo bench clients fuzz \
+	soak clean
+
+help: ## Print this list.
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target sentence; do \
+		printf '%-14s %s\n' "$$target" "$$sentence"; done
+
+format: $(READY) ## Format the code and sort its imports.
+	@$(IN)/ruff format && $(IN)/ruff check --select I --fix
+
+lint: $(READY) ## Check the code with every rule of ruff, and its formatting.
+	@$(IN)/ruff check && $(IN)/ruff format --check
+
+types: $(READY) ## Check types with mypy in strict mode.
+	@$(IN)/mypy fnkit tests benchmarks
+
+check: lint types ## Check lint rules, formatting and types; changes no file.
+
+test: $(READY) ## Run the tests, without those marked long or clients: at most six minutes on two cores.
+	@$(PYTEST) --hypothesis-profile quick
+
+test-long: $(READY) ## Run what `make test` leaves out, and all examples of the property tests.
+	@$(PYTEST) -m "long or clients"
+	@$(PYTEST) tests/property tests/conformance/test_document_fuzz.py
+
+test-all: test test-long ## Run every test. Clients whose toolchain (npm, go) is missing are skipped.
+
+test-lowest: $(LOWEST)/.ready ## Run the unit tests with the lowest versions that pyproject.toml allows.
+	@$(LOWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --hypothesis-profile quick tests/unit
+
+coverage: $(READY) ## Measure what unit and property tests cover; fails below the floor in pyproject.toml.
+	@$(PYTEST) --hypothesis-profile quick --cov --cov-report term tests/unit tests/property
+
+docs: $(READY) ## Write the generated pages, and check links, references and examples in the documentation.
+	@$(IN)/python -m tests.support.error_page
+	@$(IN)/python -m pytest tests/docs tests/unit/test_error_page.py
+
+metrics: $(READY) ## Print figures of the source tree: sizes, import circles, duplicate names, comments.
+	@$(IN)/python -m tests.support.structure
+
+demo: $(READY) ## Start a platform, deploy two functions, call one, and remove everything again.
+	@$(IN)/python examples/demo.py
+
+bench: $(READY) ## Run the benchmarks behind the figures in README.md.
+	@$(IN)/python -m benchmarks
+
+clients: $(READY) ## Install other people's clients and run them against the platform.
+	@$(IN)/python -m pytest -m clients tests/conformance/clients
+
+fuzz: $(READY) ## Send 2,000 generated requests to every operation of the API.
+	@$(IN)/python -m tests.conformance.fuzz
+
+soak: $(READY) ## Deploy, call and kill at random for five minutes.
+	@$(IN)/python -m tests.soak
+
+clean: ## Remove the environments, builds and caches.
+	rm -rf .venv $(LOWEST) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "fnkit needs Python 3.11 or newer; none was found (or set PYTHON=/path/to/python)." >&2; exit 1; }
@@ -23,4 +73,9 @@ $(READY): pyproject.toml
 	@$(IN)/python -c '' 2>/dev/null || { rm -rf .venv && echo "Making .venv with $(PYTHON) …" && $(PYTHON) -m venv .venv; }
 	@$(IN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	@$(IN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+$(LOWEST)/.ready: $(READY)
+	@$(IN)/uv venv --quiet --clear --python $(IN)/python $(LOWEST)
+	@$(IN)/uv pip install --quiet --resolution lowest-direct --python $(LOWEST)/bin/python --editable . --group dev
 	@touch $@

@@ -19,10 +19,12 @@ GOLDEN = Path(__file__).parent / "golden"
 _SCRUBBED = ("SCW_", "FNKIT_", "AWS_", "GITHUB_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-# The same examples in every run, and none is too slow on a machine that has something else to do: what fails is due
-# to the change that is tested. ``--hypothesis-profile exploring`` looks for new examples.
+# ``repeatable`` tries the same examples in every run, so that a failure is due to the change that is tested. It has
+# no deadline, since the machine may be busy. ``quick`` tries a fifth of them (``make test``), ``exploring`` tries
+# new ones. Tests that name a count of their own scale it by the profile: tests/support/examples.py.
 settings.register_profile("exploring", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeatable", settings.get_profile("exploring"), derandomize=True)
+settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=20)
 settings.load_profile("repeatable")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.platform import running_platform
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.mark.parametrize("level", ["landlock", "none"])

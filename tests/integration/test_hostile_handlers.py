@@ -21,6 +21,7 @@ from fnkit.platform.model.log_record import MAX_LINE_BYTES
 from fnkit.platform.model.routing import Route
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.hostility import AT_IMPORT, HOSTILITIES, NEVER_ENDING, Hostility
+from tests.support.isolation_levels import level_parameters
 from tests.support.leftovers import BLANKS, Traces, traces_of
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -81,7 +82,7 @@ class Hostage:
         assert self.plane.call("neighbour").body == b"good day"
 
 
-@pytest.fixture(scope="module", params=levels(), ids=lambda value: f"{value[0] or 'root'}-{value[1]}")
+@pytest.fixture(scope="module", params=level_parameters(levels()))
 def hostage(request: pytest.FixtureRequest) -> Iterator[Hostage]:
     user, level = request.param
     with running_data_plane(isolation=level, user=user) as plane:

@@ -14,6 +14,7 @@ import pytest
 
 from fnkit.platform.data_plane.workers.isolation import TABLE, Level, Protection, candidate_levels, unenforced
 from tests.support.data_plane import SECRET_KEY, DataPlaneProcess, running_data_plane
+from tests.support.isolation_levels import level_parameters
 
 USER = 54321
 
@@ -148,7 +149,7 @@ def levels() -> list[tuple[int, str]]:
     return found + [(user, level.value) for level in candidate_levels("auto", is_root=False)]
 
 
-@pytest.fixture(scope="module", params=levels(), ids=lambda value: f"{value[0] or 'root'}-{value[1]}")
+@pytest.fixture(scope="module", params=level_parameters(levels()))
 def plane(request: pytest.FixtureRequest) -> Iterator[DataPlaneProcess]:
     user, level = request.param
     with running_data_plane(isolation=level, user=user) as running:

@@ -20,6 +20,7 @@ from fnkit.platform.model.metrics import FunctionMetricsSnapshot
 from tests.integration.test_hostile_handlers import levels
 from tests.support.counts import of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.isolation_levels import level_parameters
 from tests.support.leftovers import BLANKS, marked_processes
 from tests.support.waiting import wait_until
 
@@ -40,8 +41,9 @@ def handle(event, context):
 """
 
 
-@pytest.mark.parametrize(("user", "isolation"), levels())
-def test_its_instances_and_what_they_left_behind_end_with_it(user: int, isolation: str) -> None:
+@pytest.mark.parametrize("level", level_parameters(levels()))
+def test_its_instances_and_what_they_left_behind_end_with_it(level: tuple[int, str]) -> None:
+    user, isolation = level
     with running_data_plane(isolation=isolation, user=user) as plane:
         plane.deploy("busy", BUSY, environment={"MARK": plane.folder.name})
         before = len(marked_processes(plane.folder.name))

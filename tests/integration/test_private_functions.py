@@ -22,6 +22,7 @@ from fnkit.platform.model.routing import (
     Snapshot,
 )
 from tests.support.data_plane import SECRET_KEY, DataPlaneProcess, running_data_plane
+from tests.support.examples import examples
 from tests.support.tokens import claims, hs256_with, public_pem, signed, signing_key, unsigned
 from tests.support.waiting import wait_until
 
@@ -224,7 +225,7 @@ CLAIMS = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     token=GARBAGE | CLAIMS.map(signed) | CLAIMS.map(unsigned) | st.tuples(GARBAGE, GARBAGE, GARBAGE).map(".".join)
 )

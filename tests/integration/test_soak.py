@@ -11,6 +11,7 @@ from tests.soak.run import soak
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_platform_under_load_answers_right_whatever_is_killed_and_leaves_nothing() -> None:
     report = soak(seconds=12, seed=7, clients=4)
     assert report.is_good, report.text()

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.control_process import API, PROJECT, ControlProcess, running_control
+from tests.support.examples import examples
 
 FIELDS = (
     *(
@@ -61,7 +62,9 @@ ANYTHING = st.recursive(
 )
 BODIES = st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=8) | ANYTHING
 QUEUE = {"scw_sqs_config": {"queue": "jobs"}}
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.bundle_projects import Bundling, a_function, a_project
+from tests.support.examples import examples
 
 _NAMES = st.sampled_from(("a.txt", "b.bin", "é.txt", "data/x.csv", "data/deep/y", "lib/z.py", "Z", "a b", "run.sh"))
 _PLAN = b'{\n  "fnkit_plan": '
@@ -35,7 +36,7 @@ def _plant(root: Path, files: dict[str, bytes], order: random.Random, umask: int
         os.umask(before)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(st.dictionaries(_NAMES, _CONTENTS, max_size=8), st.randoms(use_true_random=False))
 def test_equal_content_gives_equal_bytes_anywhere(files: dict[str, bytes], order: random.Random) -> None:
     files = {**files, "handler.py": _HANDLER.encode()}
@@ -61,7 +62,7 @@ def test_equal_content_gives_equal_bytes_anywhere(files: dict[str, bytes], order
     assert seen[0] == seen[1]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 @given(st.dictionaries(_NAMES, _CONTENTS, max_size=4), _NAMES, _FEW)
 def test_another_content_gives_another_digest(files: dict[str, bytes], name: str, content: bytes) -> None:
     digests = set()

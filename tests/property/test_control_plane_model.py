@@ -24,6 +24,7 @@ from fnkit.platform.model.settings import Quotas
 from tests.support.control_model import KINDS, ControlModel, Thing
 from tests.support.control_process import Answer, ControlProcess, archive, control_settings
 from tests.support.data_plane_peer import connected_peer
+from tests.support.examples import examples
 from tests.support.waiting import wait_until
 
 REGIONS = st.sampled_from(("fr-par", "fr-par", "pl-waw"))
@@ -304,7 +305,7 @@ def test_the_control_plane_is_what_the_model_says(platform: Platform) -> None:
     run_state_machine_as_test(
         type("OnThisPlatform", (ControlPlane,), {"platform": platform}),
         settings=settings(
-            max_examples=20,
+            max_examples=examples(20),
             stateful_step_count=50,
             deadline=None,
             phases=(Phase.generate,),  # a shorter sequence would take minutes of restarts to find

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fnkit.contract.cron import CronSchedule, schedule_error
+from tests.support.examples import examples
 
 RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 NAMES = ((), (), (), ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"),
@@ -147,7 +148,7 @@ def day_schedules(draw: st.DrawFn) -> str:
     return " ".join([minute, hour, draw(items(2)), draw(items(3)), draw(items(4))])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(day_schedules() | schedules(), st.lists(st.integers(0, 6 * 366 * 1440), max_size=40))
 def test_six_years_hold_exactly_the_ticks_of_the_rule(schedule: str, offsets: list[int]) -> None:
     minute, hour, *rest = schedule.split()

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fnkit.contract.cron import CronSchedule
+from tests.support.examples import examples
 from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
 from tests.support.stored_cron import store_cron
 
@@ -83,7 +84,7 @@ def ticks(world: World, name: str) -> list[float]:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_no_tick_is_begun_twice_and_each_is_one_of_the_schedules(steps: list[tuple[object, ...]]) -> None:
     async def run(home: Path) -> None:
@@ -103,7 +104,7 @@ def test_no_tick_is_begun_twice_and_each_is_one_of_the_schedules(steps: list[tup
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.sampled_from(["pass", "before commit", "after commit"]), st.integers(1, 59)), max_size=25)
 )

@@ -17,6 +17,7 @@ from fnkit.platform.logql.metrics import evaluate
 from fnkit.platform.logql.parser import parse_query
 from fnkit.platform.logql.syntax import LineFilter, LogQuery, Matcher
 from fnkit.platform.logql.windows import TimeSteps
+from tests.support.examples import examples
 
 SECOND = 10**9
 NAMES = st.sampled_from(["a", "level", "resource_name", "_x9", "status"])
@@ -141,7 +142,7 @@ FRAGMENTS = [
 ]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(text=st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(" ".join) | st.text(max_size=30))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

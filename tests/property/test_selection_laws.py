@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fnkit.bundler import select_files
 from tests.support.bundle_projects import write_files
+from tests.support.examples import examples
 
 _NAMES = ("a", "b", "c", "ab", "a.py", "b.txt", "c.log", "a b", "é.txt", "[x]", "#hash", "!bang", "UPPER")
 _PATTERNS = (
@@ -46,7 +47,7 @@ def _git(root: Path, *arguments: str) -> bytes:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is the oracle here, never a need of the product")
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(_trees)
 def test_selection_is_what_git_would_list(tree: tuple[set[str], dict[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

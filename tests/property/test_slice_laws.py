@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.bundle_projects import Bundling, a_function, a_project, call, write_files
+from tests.support.examples import examples
 
 _MODULES = ("one", "two", "lib.three", "lib.four", "plain.five", "handlers.six", "lib")
 """``lib`` is a package, ``plain`` and ``handlers`` are folders without ``__init__.py``."""
@@ -70,7 +71,7 @@ def _bundled(folder: Path, files: dict[str, str]) -> tuple[str, str]:
     return bundle.slice_of("h").digest, call(folder / "unpacked", "handlers/h.handle")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(_edges, _handlers, st.sampled_from((*_MODULES, "data")), st.sampled_from(("read", "left")))
 def test_an_edit_that_changes_the_answer_changes_the_digest(
     edges: list[tuple[int, int, str]], wanted: list[tuple[str, str]], edited: str, data: str

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from fnkit.platform.model.log_record import LogStream
 from tests.support.control_process import ControlProcess, running_control
+from tests.support.examples import examples
 from tests.support.logged_lines import LoggedLine, write_lines
 from tests.support.loki_queries import LokiClient
 
@@ -271,7 +272,7 @@ PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=examples(120))
 @given(
     pieces=st.lists(PIECES, max_size=9),
     path=st.sampled_from(["query", "query_range", "series"]),
@@ -283,7 +284,7 @@ def test_no_query_breaks_it(logs: Logs, pieces: list[str], path: str, step: int)
     assert answer.status in (200, 400), (text, answer.body)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     name=st.sampled_from(["start", "end", "time", "step", "interval", "limit", "since", "direction"]),
     value=st.text(max_size=20) | st.floats().map(str) | st.integers().map(str),

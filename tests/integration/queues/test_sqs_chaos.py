@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.sqs import BLOWS, run, scene
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def test_nothing_is_lost_and_groups_keep_their_order_while_everything_is_killed(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from fnkit.platform.control.logs.segments import (
     read_forward,
 )
 from fnkit.platform.model.log_record import LogRecord, format_time, segment_name
+from tests.support.examples import examples
 
 ALWAYS = TimeSpan(0, 2**62)
 
@@ -46,7 +47,7 @@ def logs(draw: st.DrawFn) -> list[list[tuple[int, int]]]:
     return [lines[a:b] for a, b in zip([0, *cuts], [*cuts, len(lines)], strict=True)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(log=logs(), start=st.integers(-5, 310), length=st.integers(0, 310))
 def test_a_span_has_exactly_its_lines_in_both_directions(
     tmp_path_factory: pytest.TempPathFactory, log: list[list[tuple[int, int]]], start: int, length: int
@@ -61,7 +62,7 @@ def test_a_span_has_exactly_its_lines_in_both_directions(
     assert b"".join(read_chunks(folder, span)).count(b"\n") == len(wanted)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(log=logs(), moment=st.integers(-5, 310))
 def test_lines_written_after_a_position_lie_behind_it(
     tmp_path_factory: pytest.TempPathFactory, log: list[list[tuple[int, int]]], moment: int
