@@ -102,9 +102,10 @@ class LocalPendingRequest:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        handler = self.handler
-        self.discard_response()
-        self.instance = None
+        if self.instance is not None:
+            self.instance.discard_response()
+            self.instance = None
+        handler, self.handler = self.handler, None
         return handler
 
 
