@@ -137,7 +137,9 @@ def test_what_was_dropped_is_said_when_the_minute_is_over_whether_more_is_writte
     settle()  # a timer that comes late
 
 
-@pytest.mark.parametrize("end", [lambda writer: writer.close_function("f"), LogWriter.close], ids=["function", "all"])
+@pytest.mark.parametrize(
+    "end", [lambda writer: writer.close_function("f"), LogWriter.close], ids=["function", "all"]
+)
 def test_what_was_dropped_is_said_in_the_end(tmp_path: Path, end: Callable[[LogWriter], None]) -> None:
     writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)
     writer.write("f", "i", "r", "stdout", [b"x"] * 30_001)
