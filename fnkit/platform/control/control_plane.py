@@ -173,18 +173,18 @@ def build_control_plane(settings: ProcessSettings) -> ControlPlane:
     )
     link = DataPlaneLink(Path(settings.control_socket), lambda: serving_routes(context), lambda: clock.state)
     toolchains = Toolchains(strict=settings.strict_runtimes)
-    leftovers = GarbageCollector(context)
-    deploys = Deployments(context, link, toolchains, leftovers)
-    uids = FUNCTION_UIDS if os.geteuid() == 0 else None
-    pointing = DnsVerifier()
-    functions = Functions(context, link, deploys, leftovers, uids)
-    token_keys = SigningKeyStore(layout.keys_dir / "tokens.pem")
-    tokens = Tokens(context, link, token_keys)
-    keys = ApiKeyRegistry(context, link, ApiKeyFile(layout.api_keys_file))
-    deliveries = DeliveryLog(store, context.counters)
-    ticks = CronState(context, deliveries)
+    garbage_collector = GarbageCollector(context)
+    deployments = Deployments(context, link, toolchains, garbage_collector)
+    uid_range = FUNCTION_UIDS if os.geteuid() == 0 else None
+    dns_verifier = DnsVerifier()
+    functions = Functions(context, link, deployments, garbage_collector, uid_range)
+    signing_keys = SigningKeyStore(layout.keys_dir / "tokens.pem")
+    tokens = Tokens(context, link, signing_keys)
+    api_keys = ApiKeyRegistry(context, link, ApiKeyFile(layout.api_keys_file))
+    delivery_log = DeliveryLog(store, context.counters)
+    cron_state = CronState(context, delivery_log)
     link.get_credentials = lambda: AcceptedCredentials(
-        public_key=token_keys.public_pem, tokens=tokens.active_ids(), keys=keys.grants()
+        public_key=signing_keys.public_pem, tokens=tokens.active_ids(), keys=api_keys.grants()
     )
     return ControlPlane(
         context=context,
@@ -194,17 +194,17 @@ def build_control_plane(settings: ProcessSettings) -> ControlPlane:
         namespaces=Namespaces(context, functions),
         functions=functions,
         crons=Crons(context),
-        cron_state=ticks,
-        delivery_log=deliveries,
-        history=DeliveryHistory(context, deliveries, ticks),
-        domains=Domains(context, link, pointing),
+        cron_state=cron_state,
+        delivery_log=delivery_log,
+        history=DeliveryHistory(context, delivery_log, cron_state),
+        domains=Domains(context, link, dns_verifier),
         tokens=tokens,
-        api_keys=keys,
+        api_keys=api_keys,
         triggers=Triggers(context, TriggerSourceFactory(vault)),
-        uploads=Uploads(context, functions, leftovers, vault.derive_key("signed URLs")),
-        deployments=deploys,
-        garbage_collector=leftovers,
-        dns_verifier=pointing,
-        signing_keys=token_keys,
+        uploads=Uploads(context, functions, garbage_collector, vault.derive_key("signed URLs")),
+        deployments=deployments,
+        garbage_collector=garbage_collector,
+        dns_verifier=dns_verifier,
+        signing_keys=signing_keys,
         logs=LogQueries(context),
     )

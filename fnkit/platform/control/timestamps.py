@@ -32,7 +32,6 @@ _RFC3339: Final = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d{1,9})?
 _MAX_ECHO: Final = 64
 _ONE_SECOND: Final = timedelta(seconds=1)
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
-
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _NANOSECONDS_PER_MICROSECOND: Final = 10**3
 

@@ -22,6 +22,9 @@ __all__ = ["compile_sources", "unpack"]
 
 _COMPILE_TIMEOUT: Final = 120
 _POLL_INTERVAL: Final = 0.02
+_CHUNK_BYTES: Final = 256 * 1024
+_MAX_MEMBERS: Final = 200_000
+_MAX_LINK_BYTES: Final = 4096
 _COMPILE_PROGRAM: Final = """
 import os, py_compile, resource, sys
 user = int(sys.argv[1])
@@ -48,10 +51,6 @@ for folder, folders, names in os.walk("."):
 The sources of a deployment never change, so imports need not compare the bytecode with them (unchecked hash). Tests
 of packages are skipped: they are two thirds of pandas, and handlers do not import them.
 """
-
-_CHUNK_BYTES: Final = 256 * 1024
-_MAX_MEMBERS: Final = 200_000
-_MAX_LINK_BYTES: Final = 4096
 _ARCHIVE_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 """What zipfile raises for damaged or unsupported archives: bad CRC, truncation, encryption, unknown compression."""
 

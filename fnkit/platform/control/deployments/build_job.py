@@ -16,9 +16,6 @@ from fnkit.errors import PlatformError
 
 __all__ = ["BUILD_ERROR", "STEPS", "BuildFailed", "BuildJob", "BuildLog", "BuildStopped"]
 
-_MAX_SEGMENT_BYTES: Final = 1024 * 1024
-_MAX_LINE_CHARACTERS: Final = 64 * 1024
-
 BUILD_ERROR: Final = "an error occurred during function source code build step"
 """The ``error_message`` of the real platform, recorded. The build log has the details, as there."""
 STEPS: Final = (
@@ -27,6 +24,9 @@ STEPS: Final = (
     "step 3 of 3: function image is being pushed to container registry",
 )
 """The ``build_message`` values of the real platform, recorded, in order."""
+
+_MAX_SEGMENT_BYTES: Final = 1024 * 1024
+_MAX_LINE_CHARACTERS: Final = 64 * 1024
 
 
 class BuildLog:

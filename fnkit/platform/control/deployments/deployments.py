@@ -274,6 +274,6 @@ class Deployments:
 
 
 def _call_on_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    """Call ``work`` on the event loop from another thread. Do nothing if the loop is closed."""
+    """Call ``callback`` on the event loop from another thread. Do nothing if the loop is closed."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(callback)

@@ -32,10 +32,11 @@ __all__ = ["DnsVerifier", "Domains", "ResolvedHost", "resolve_host"]
 
 ResolvedHost: TypeAlias = tuple[str, tuple[str, ...]]
 """A hostname's canonical name and its addresses. Both are empty if the name does not exist."""
-_LOOKUP_TIMEOUT: Final = 10.0
-_MAX_CONCURRENT_LOOKUPS: Final = 4
 
 VERIFY_TIMEOUT: Final = 180  # platform time; published: 3 minutes, recorded: an error after 184 s
+
+_LOOKUP_TIMEOUT: Final = 10.0
+_MAX_CONCURRENT_LOOKUPS: Final = 4
 _POLL_INTERVAL: Final = 5.0
 _NANOSECONDS_PER_SECOND: Final = 10**9
 
