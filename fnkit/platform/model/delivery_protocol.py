@@ -9,7 +9,6 @@ kind (1), a delivery id that matches a response to its request (8), the payload.
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 __all__ = [
@@ -165,7 +164,6 @@ def decode_response(payload: bytes) -> DeliveryResponse:
     return DeliveryResponse(status, of_function, payload[_RESPONSE_HEADER.size :])
 
 
-@lru_cache(maxsize=1024)
 def _encode_address(host: str, content_type: str) -> bytes:
     first, second = host.encode("latin-1"), content_type.encode("latin-1")
     return _ADDRESS_LENGTHS.pack(len(first), len(second)) + first + second

@@ -47,11 +47,10 @@ _INSPECTED_HEADERS: Final = frozenset(
 """Headers that the gateway uses itself."""
 _DELIVERY_USER_AGENT: Final = (b"user-agent", USER_AGENT.encode())
 _encoder: Final = msgspec.json.Encoder()
-_context_cache: Final[dict[tuple[int, str], msgspec.Raw]] = {}
 
 
 def new_request_id() -> str:
-    """Return a random UUID. ``str(uuid.uuid4())`` reads from the kernel and takes three times as long."""
+    """Return a random UUID. ``str(uuid.uuid4())`` reads from the kernel: 6.0 instead of 1.7 µs."""
     digits = f"{random.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
@@ -204,13 +203,9 @@ class ClientRequest:
         return new_request_id()
 
 
-def _encoded_context(route: Route) -> msgspec.Raw:
-    key = (route.memory, route.name)
-    context = _context_cache.get(key)
-    if context is None:
-        context = msgspec.Raw(_encoder.encode(build_context(memory_limit=route.memory, function_name=route.name)))
-        _context_cache[key] = context
-    return context
+def _encode(event: dict[str, object], route: Route) -> bytes:
+    context = build_context(memory_limit=route.memory, function_name=route.name)
+    return _encoder.encode({"event": event, "context": context})
 
 
 def encode_invocation(
@@ -246,7 +241,7 @@ def encode_invocation(
         hide_credentials=hide_credentials,
         scheme=scheme,
     )
-    return _encoder.encode({"event": event, "context": _encoded_context(route)})
+    return _encode(event, route)
 
 
 def _build_request_event(
@@ -279,7 +274,7 @@ def encode_delivery(delivery: DeliveryRequest, route: Route, request_id: str) ->
     """Encode the event and the context of a message, with the result of ``encode_invocation`` for its request.
 
     The events of messages with one content type differ in two headers and the body. Filling those in, instead of
-    building each event, saves the data plane a fifth of its CPU per message (docs/performance.md).
+    building each event, saves a sixth of the data plane's CPU per message (docs/performance.md).
     """
     body = delivery.body
     event, headers = _delivery_event(delivery.content_type)
@@ -289,7 +284,7 @@ def encode_delivery(delivery: DeliveryRequest, route: Route, request_id: str) ->
     }
     if is_base64(body):
         event["isBase64Encoded"] = True
-    return _encoder.encode({"event": event, "context": _encoded_context(route)})
+    return _encode(event, route)
 
 
 @lru_cache(maxsize=1024)

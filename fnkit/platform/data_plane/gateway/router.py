@@ -13,7 +13,6 @@ from fnkit.platform.model.routing import Route
 
 __all__ = ["Router"]
 
-_MAX_CACHED_HOSTS: Final = 4096
 _PREFIX_PARTS: Final = 3  # /<region>/<namespace>/<function>
 
 
@@ -36,7 +35,6 @@ class Router:
         self._routes: dict[str, Route] = {}
         self._route_by_host: dict[str, Route] = {}
         self._route_by_prefix: dict[str, Route] = {}
-        self._host_cache: dict[bytes, Route] = {}
         self._gateway_hosts = {"localhost", socket.gethostname().lower(), *gateway_hosts}
 
     def __len__(self) -> int:
@@ -57,7 +55,6 @@ class Router:
 
     def remove(self, function_id: str) -> None:
         """Remove the route of a function, if it has one."""
-        self._host_cache.clear()
         route = self._routes.pop(function_id, None)
         if route is None:
             return
@@ -70,12 +67,7 @@ class Router:
 
     def find_by_host(self, host: bytes) -> Route | None:
         """Return the deployment for a Host header, if any."""
-        route = self._host_cache.get(host)
-        if route is None:
-            route = self._route_by_host.get(_normalize_host(host))
-            if route is not None and len(self._host_cache) < _MAX_CACHED_HOSTS:
-                self._host_cache[host] = route
-        return route
+        return self._route_by_host.get(_normalize_host(host))
 
     def find_by_path(self, host: bytes, path: str) -> tuple[Route, str] | None:
         """Return the deployment for a path at the gateway's own host, and the path without its prefix."""
