@@ -38,6 +38,7 @@ def test_the_wheel_carries_every_module_and_template_and_nothing_else(wheel: Pat
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert carried == code | templates
+    assert "fnkit/py.typed" in carried
 
 
 @pytest.mark.parametrize("template", ["http", "cron", "api"])
