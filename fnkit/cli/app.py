@@ -69,7 +69,7 @@ class LazyGroup(click.Group):
 
     Args:
         verbs: For each verb, the command as ``module:attribute`` and its one-line help.
-        rest: Keyword arguments of ``click.Group``.
+        **rest: Keyword arguments of ``click.Group``.
     """
 
     def __init__(self, *, verbs: dict[str, tuple[str, str]], **rest: Any) -> None:  # keywords of click.Group

@@ -39,7 +39,7 @@ class DeliveryQuery:
         limit: Maximum number of deliveries to show.
         replay: IDs of the deliveries to replay.
         replay_failed: Whether to replay all failed deliveries that have not been replayed.
-        further: The IDs after the first one of ``--replay A B C``, which click parses as arguments.
+        further_ids: The IDs after the first one of ``--replay A B C``, which click parses as arguments.
     """
 
     failed: bool

@@ -102,7 +102,7 @@ class TrustView:
     Args:
         authority: The certificate of the CA.
         store: The system's trust store; ``None`` if none is supported.
-        done: ``installed`` or ``removed`` if the command just did that, else empty.
+        completed_action: ``installed`` or ``removed`` if the command just did that, else empty.
         certificate_only: Whether the text is the PEM certificate alone.
     """
 
@@ -202,7 +202,7 @@ class PlatformView:
     """The status of the platform, for ``start`` and ``status``. The text does not contain the secret key.
 
     Args:
-        description: The status.
+        status: The status.
         started: Whether the platform was just started, so that the text suggests the next commands.
         foreground: Whether it runs in this process.
     """
@@ -293,9 +293,9 @@ class PlatformEnvView:
     """The settings that other tools need to use the platform.
 
     Args:
-        description: The status of the platform.
-        form: ``shell``, ``dotenv``, ``github``, ``json`` or ``terraform``.
-        node_has_its_own: Whether ``NODE_EXTRA_CA_CERTS`` already names a certificate of the user.
+        status: The status of the platform.
+        output_format: ``shell``, ``dotenv``, ``github``, ``json`` or ``terraform``.
+        node_ca_configured: Whether ``NODE_EXTRA_CA_CERTS`` already names a certificate of the user.
     """
 
     status: PlatformStatus

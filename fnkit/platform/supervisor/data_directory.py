@@ -20,7 +20,6 @@ from typing import Final
 import msgspec
 
 from fnkit.errors import PlatformError
-from fnkit.platform.control.store.api_keys import make_access_key
 from fnkit.platform.control.store.private_file import write_private_file
 from fnkit.platform.model.settings import PlatformSettings
 
@@ -120,6 +119,8 @@ def load_or_create_credentials(file: Path) -> PlatformCredentials:
     """
     if known := load_credentials(file):
         return known
+    from fnkit.platform.control.store.api_keys import make_access_key  # only the first start needs the store
+
     # As at Scaleway, the first project has the id of its organization.
     project_id = str(uuid.uuid4())
     made = PlatformCredentials(

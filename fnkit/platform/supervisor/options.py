@@ -16,7 +16,6 @@ import msgspec
 
 from fnkit.contract.distribution import extra_install_hint
 from fnkit.errors import PlatformError, UsageError
-from fnkit.platform.brokers.config_file import read_brokers_file, referenced_variables
 from fnkit.platform.brokers.model import Brokers
 from fnkit.platform.model.settings import (
     DataLayout,
@@ -197,8 +196,8 @@ class StartupResult(msgspec.Struct, frozen=True, kw_only=True):
 class RequestedPorts(msgspec.Struct, frozen=True, kw_only=True):
     """The ports that a start asks for; the fields are named as those of ``PlatformSettings``.
 
-    A port is a number, 0 for any free port, ``none`` for no listener, or ``None`` for the port of the last start (at
-    the first start the standard one or the next free one after it). For TLS and NATS, ``None`` means any free port
+    A port is a number, 0 for any free port, ``none`` for no listener, or ``None`` for the port of the last start, at
+    the first start the standard one or the next free one after it. For TLS and NATS, ``None`` means any free port
     if ``gateway_port`` is 0.
     """
 
@@ -287,6 +286,8 @@ def with_broker_environment(options: StartOptions, environ: Mapping[str, str]) -
     file = _brokers_file(options)
     if not options.settings.brokers_file and not file.is_file():
         return options
+    from fnkit.platform.brokers.config_file import read_brokers_file, referenced_variables  # only if there is one
+
     try:
         named = referenced_variables(file.read_text(encoding="utf-8", errors="replace"))
     except OSError:
@@ -331,6 +332,8 @@ def _configured_brokers(options: StartOptions) -> Brokers:
     file = _brokers_file(options)
     if not options.settings.brokers_file and not file.is_file():
         return Brokers()
+    from fnkit.platform.brokers.config_file import read_brokers_file  # only if there is a file
+
     return read_brokers_file(file, options.broker_environment)
 
 
