@@ -196,9 +196,9 @@ class StartupResult(msgspec.Struct, frozen=True, kw_only=True):
 class RequestedPorts(msgspec.Struct, frozen=True, kw_only=True):
     """The ports that a start asks for; the fields are named as those of ``PlatformSettings``.
 
-    A port is a number, 0 for any free port, ``none`` for no listener, or ``None`` for the port of the last start, at
-    the first start the standard one or the next free one after it. For TLS and NATS, ``None`` means any free port
-    if ``gateway_port`` is 0.
+    A port is a number, 0 for any free port, ``none`` for no listener, or ``None`` for the port of the last start;
+    at the first start the standard one or the next free one after it. For TLS and NATS, ``None`` means any free
+    port if ``gateway_port`` is 0.
     """
 
     api_port: int | None = None
