@@ -1,4 +1,4 @@
-"""What ``import fnkit`` costs: it stands at the top of every handler, so it loads the standard library alone."""
+"""``import fnkit`` is in every handler, so it loads only a small part of the standard library."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 
 
 def loaded_by(name: str) -> list[str]:
-    """The modules that a fresh interpreter loads to import ``name``."""
+    """Return the modules that a new interpreter loads to import ``name``."""
     run = subprocess.run(
         [sys.executable, "-I", "-c", LIST_MODULES.format(name=name)], capture_output=True, text=True, check=True
     )
@@ -25,7 +25,7 @@ def loaded_by(name: str) -> list[str]:
     return found
 
 
-def test_importing_fnkit_loads_the_standard_library_and_the_authoring_names() -> None:
+def test_importing_fnkit_loads_only_the_standard_library_and_authoring() -> None:
     loaded = loaded_by("fnkit")
     foreign = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"fnkit"}
     assert foreign == set()
@@ -33,19 +33,19 @@ def test_importing_fnkit_loads_the_standard_library_and_the_authoring_names() ->
     assert {name.split(".")[1] for name in own} <= {"authoring", "errors"}
 
 
-def test_importing_fnkit_leaves_the_slow_parts_of_the_standard_library_alone() -> None:
+def test_importing_fnkit_loads_no_slow_part_of_the_standard_library() -> None:
     slow = {"asyncio", "email", "http", "logging", "subprocess", "urllib", "xml", "unittest", "concurrent"}
     assert {name.split(".")[0] for name in loaded_by("fnkit")} & slow == set()
 
 
-def test_the_version_is_told_without_the_command_line_s_dependencies() -> None:
+def test_printing_the_version_loads_no_dependency() -> None:
     heavy = {"click", "rich", "requests", "msgspec", "jinja2"}
     assert set(loaded_by("fnkit.cli")) & heavy == set()
 
 
 IMPORT_EACH = """
 import os, sys
-# Each name in a child of its own, so that no import finds what an earlier one loaded.
+# Each name in its own child process, so that no import finds what an earlier one loaded.
 failed = 0
 for name in {names!r}:
     child = os.fork()

@@ -1,4 +1,4 @@
-"""Rules of the house that a reader would otherwise have to check by eye."""
+"""Rules of style that a reviewer would otherwise have to check by eye."""
 
 import ast
 import re
@@ -12,49 +12,49 @@ from tests.support.source_tree import PACKAGE, REPOSITORY, Module, modules
 
 LINES_MAX = 600
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
-MAY_SPEAK = (
+MAY_PRINT = (
     "fnkit/cli/",
     "fnkit/platform/supervisor/",
     "fnkit/platform/control/process.py",
     "fnkit/platform/data_plane/process.py",
     "fnkit/worker/",
 )
-SPEAKING_CALLS = {"print", "sys.exit", "exit", "quit", "logging.basicConfig", "logging.config.dictConfig"}
+OUTPUT_CALLS = {"print", "sys.exit", "exit", "quit", "logging.basicConfig", "logging.config.dictConfig"}
 
 SUPPRESSION = re.compile(r"#\s*(?:ruff:\s*)?(noqa|type:\s*ignore|pragma|mypy|pyright)\b(.*)")
 CODE = re.compile(r"(?::\s*[A-Z]+[0-9]+(?:,\s*[A-Z]+[0-9]+)*|\[[a-z-]+(?:,\s*[a-z-]+)*\])\s*(.*)")
 REASON = re.compile(r"\w+\W+\w+")
-SUPPRESSIONS_MAX = 90
+SUPPRESSIONS_MAX = 85
 """In fnkit/. It may fall; whoever raises it explains why in the change."""
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_a_module_holds_at_most_six_hundred_lines(module: Module) -> None:
+def test_a_module_has_at_most_600_lines(module: Module) -> None:
     assert len(module.text.splitlines()) <= LINES_MAX
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_only_the_command_line_and_the_platform_s_processes_speak(module: Module) -> None:
-    if module.path.startswith(MAY_SPEAK):
+def test_only_the_command_line_and_entry_points_of_processes_print_or_exit(module: Module) -> None:
+    if module.path.startswith(MAY_PRINT):
         return
     calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
-    spoken = [
-        f"{module.path}:{c.lineno} {ast.unparse(c.func)}" for c in calls if ast.unparse(c.func) in SPEAKING_CALLS
+    found = [
+        f"{module.path}:{c.lineno} {ast.unparse(c.func)}" for c in calls if ast.unparse(c.func) in OUTPUT_CALLS
     ]
-    assert spoken == []
+    assert found == []
 
 
-def test_no_module_is_called_by_a_name_that_says_nothing() -> None:
+def test_no_module_has_a_name_without_a_meaning() -> None:
     assert [module.path for module in modules() if FORBIDDEN_NAMES & set(module.name.split("."))] == []
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
-def test_a_module_says_what_it_is(module: Module) -> None:
+def test_every_module_has_a_docstring(module: Module) -> None:
     assert not module.text.strip() or ast.get_docstring(module.tree)
 
 
 def suppressions(folder: Path) -> Iterator[tuple[str, bool]]:
-    """``(place, explained)`` of every suppression under the folder."""
+    """``(place, explained)`` for every suppression in the folder."""
     for path in sorted(folder.rglob("*.py")):
         if {"projects", "templates", "typing"} & set(path.relative_to(REPOSITORY).parts):
             continue
@@ -72,7 +72,7 @@ def suppressions(folder: Path) -> Iterator[tuple[str, bool]]:
 
 
 def is_explained(rest: str, *, has_comment_above: bool) -> bool:
-    """Whether a suppression names its code, and gives a reason: behind it, or on the line above."""
+    """Return whether a suppression names its rule and gives a reason, behind it or on the line above."""
     code = CODE.fullmatch(rest.strip())
     return code is not None and (has_comment_above or REASON.search(code[1]) is not None)
 
@@ -88,15 +88,15 @@ def is_explained(rest: str, *, has_comment_above: bool) -> bool:
         (" - because", False),
     ],
 )
-def test_a_reason_is_told_from_none(rest: str, *, explained: bool) -> None:
+def test_a_suppression_without_a_reason_is_found(rest: str, *, explained: bool) -> None:
     assert is_explained(rest, has_comment_above=False) is explained
 
 
 @pytest.mark.parametrize("folder", ["fnkit", "tests", "benchmarks", "examples"])
-def test_every_suppression_carries_a_code_and_a_reason(folder: str) -> None:
+def test_every_suppression_names_a_rule_and_a_reason(folder: str) -> None:
     assert [place for place, explained in suppressions(REPOSITORY / folder) if not explained] == []
 
 
-def test_suppressions_are_counted() -> None:
+def test_the_number_of_suppressions_is_limited() -> None:
     found = [place for place, _ in suppressions(PACKAGE)]
     assert len(found) <= SUPPRESSIONS_MAX, "\n".join(found)
