@@ -16,13 +16,18 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function
-from fnkit.deploy import requests
-from fnkit.deploy.apply_resources import apply_attached_resources, apply_namespace, delete_namespace
+from fnkit.deploy.apply_resources import (
+    apply_attached_resources,
+    apply_namespace,
+    delete_namespace,
+    secret_inputs,
+)
 from fnkit.deploy.events import (
     ApplyResult,
     ApplyStarted,
@@ -31,61 +36,16 @@ from fnkit.deploy.events import (
     ResourceFinished,
     ResourceStep,
 )
-from fnkit.deploy.requests import ArchivePaths, upload_archive
-from fnkit.deploy.retries import AdaptiveLimiter, DeployInterrupted, wait_for_function, wait_for_function_deletion
+from fnkit.deploy.retries import AdaptiveLimiter, DeployInterrupted, wait_for_deletion, wait_for_function
 from fnkit.errors import ConflictError, DeployError, FnkitError, NotFoundError
 from fnkit.plan.model import Action, AttachedResourceChange, FunctionChange, FunctionConfig, NamespaceChange, Plan
-from fnkit.plan.ownership import read_ownership
+from fnkit.plan.ownership import code_tag, hash_live_ids, read_ownership, resource_hash_tag
 from fnkit.plan.state import ObservedState
 
-__all__ = ["ApplyContext", "apply_function", "apply_plan", "rollback"]
+__all__ = ["ApplyContext", "ArchivePaths", "apply_plan"]
 
-
-def rollback(
-    api: FunctionsApi, limiter: AdaptiveLimiter, live: Function, archive: Path, on_step: Callable[[str], None]
-) -> Function | None:
-    """Redeploy ``live`` as it was observed, from ``archive``.
-
-    After a failed deploy Scaleway keeps the old version serving for 24 hours and then removes both versions.
-    Secrets keep their new values, because the API does not return the old ones. The function gets its old digest
-    back, so that the next plan deploys the change again.
-
-    Returns:
-        The function; ``None`` when this deploy failed too.
-
-    Raises:
-        DeployInterrupted: The deploy was interrupted.
-    """
-    on_step("restoring the previous version")
-    try:
-        upload_archive(api, live.id, archive, limiter)
-        body = _previous_settings(live)
-        updated = limiter.call(lambda: api.functions.update(live.id, body), idempotent=True)
-        restored = wait_for_function(api, updated, limiter, on_step)
-    except DeployInterrupted:
-        raise
-    except FnkitError:
-        return None
-    return restored if restored.status == Status.READY else None
-
-
-def _previous_settings(live: Function) -> UpdateFunction:
-    return UpdateFunction(
-        environment_variables=live.environment_variables,
-        min_scale=live.min_scale,
-        max_scale=live.max_scale,
-        runtime=live.runtime,
-        memory_limit=live.memory_limit,
-        timeout=live.timeout,
-        redeploy=True,
-        handler=live.handler,
-        privacy=live.privacy,
-        description=live.description or "",
-        http_option=live.http_option,
-        sandbox=live.sandbox,
-        tags=live.tags,
-        private_network_id=live.private_network_id or "",
-    )
+ArchivePaths: TypeAlias = Mapping[str, Path]
+"""Path of the zip file by digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +67,132 @@ class ApplyContext:
     namespace_id: str
 
     def __repr__(self) -> str:
-        return f"FunctionWork({self.namespace_id})"
+        return f"ApplyContext({self.namespace_id})"
 
     def step_callback(self, name: str) -> Callable[[str], None]:
         """Return a callback that reports a function's steps."""
         return lambda text: self.report(ResourceStep("function", name, text))
 
 
-def apply_function(
+def apply_plan(
+    plan: Plan,
+    observed: ObservedState,
+    api: FunctionsApi,
+    *,
+    archives: ArchivePaths,
+    previous_archives: ArchivePaths,
+    secrets: Mapping[str, str],
+    limiter: AdaptiveLimiter,
+    report: EventCallback,
+) -> ApplyResult:
+    """Apply a plan and return the result. Failures of single functions are part of the result, not raised.
+
+    Args:
+        plan: The plan.
+        observed: The state that the plan was made from.
+        api: The API.
+        archives: Zip files by content digest, for every change that uploads one.
+        previous_archives: Zip files by slice digest of what is live now, where this machine still has them.
+        secrets: Secret values by name.
+        limiter: Limits concurrent requests and stops them on an interrupt.
+        report: Called for each event, from several threads.
+
+    Raises:
+        FnkitError: The namespace could not be created or updated, so no function was changed.
+        KeyboardInterrupt: Raised after all threads have stopped.
+    """
+    report(ApplyStarted(sum(1 for change in plan.changes if change.action is not Action.KEEP)))
+    namespace_change = next((change for change in plan.changes if isinstance(change, NamespaceChange)), None)
+    functions = [change for change in plan.changes if isinstance(change, FunctionChange)]
+    namespace_id = _apply_namespace_change(namespace_change, api, limiter, secrets, report)
+    context = ApplyContext(
+        api=api,
+        limiter=limiter,
+        archives=archives,
+        previous_archives=previous_archives,
+        secrets=secrets,
+        report=report,
+        namespace_id=namespace_id or "",
+    )
+    live = {function.name: function for function in observed.functions}
+    deployments = [change for change in functions if change.action is not Action.DELETE]
+    results = _apply_in_parallel(plan, deployments, live, context)
+    deletions = [change for change in functions if change.action is Action.DELETE]
+    if any(result.failure for result in results):
+        return ApplyResult(
+            plan=plan,
+            namespace_id=namespace_id,
+            functions=tuple(results),
+            failures=_skipped_deletions(deletions),
+        )
+    results += _apply_in_parallel(plan, deletions, live, context)
+    if namespace_change is not None and not any(result.failure for result in results):
+        delete_namespace(api, limiter, namespace_change, report)
+    return ApplyResult(plan=plan, namespace_id=namespace_id, functions=tuple(results))
+
+
+def _apply_namespace_change(
+    change: NamespaceChange | None,
+    api: FunctionsApi,
+    limiter: AdaptiveLimiter,
+    secrets: Mapping[str, str],
+    report: EventCallback,
+) -> str | None:
+    if change is None:
+        return None
+    started = time.monotonic()
+    namespace_id = apply_namespace(api, limiter, change, secrets, report)
+    if change.action in (Action.CREATE, Action.UPDATE):
+        report(ResourceFinished("namespace", change.name, change.action.value, time.monotonic() - started))
+    return namespace_id
+
+
+def _apply_in_parallel(
+    plan: Plan, changes: Iterable[FunctionChange], live: Mapping[str, Function], context: ApplyContext
+) -> list[FunctionResult]:
+    """Apply changes in threads. The limiter, not the number of threads, bounds concurrent requests."""
+    pending = list(changes)
+    if not pending:
+        return []
+    pool = ThreadPoolExecutor(max_workers=min(16, len(pending)), thread_name_prefix="deploy")
+    futures: dict[Future[FunctionResult], FunctionChange] = {}
+    try:
+        for change in pending:
+            resource_changes = plan.attached_changes(change.name)
+            futures[pool.submit(_apply_function, change, resource_changes, live.get(change.name), context)] = change
+        for future in as_completed(futures):
+            _report_finished(future.result(), context.report)
+    except BaseException:
+        # KeyboardInterrupt included. Without this, shutdown() would wait for whole builds; with it, each thread
+        # raises at its next pause or request.
+        context.limiter.interrupt()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return [future.result() for future in futures]
+
+
+def _report_finished(result: FunctionResult, report: EventCallback) -> None:
+    if result.action == Action.KEEP:
+        return
+    failure = result.failure.message if result.failure else None
+    report(ResourceFinished("function", result.name, result.action, result.seconds, failure))
+
+
+def _skipped_deletions(deletions: list[FunctionChange]) -> tuple[FnkitError, ...]:
+    if not deletions:
+        return ()
+    names = ", ".join(change.name for change in deletions)
+    return (
+        DeployError(
+            f"Not deleted because an earlier change failed: {names}.",
+            code="deletions-skipped",
+            hint="The next deploy deletes them.",
+        ),
+    )
+
+
+def _apply_function(
     change: FunctionChange,
     resource_changes: tuple[AttachedResourceChange, ...],
     live: Function | None,
@@ -174,24 +252,24 @@ def _deploy_function(
     settings = change.settings
     if settings is None:
         raise DeployError(f"The plan creates {change.name} without settings.", code="bad-plan")
-    tell = context.step_callback(change.name)
+    on_step = context.step_callback(change.name)
     function_id = change.id
     if change.action is Action.REPLACE:
-        tell("deleting the old function")
+        on_step("deleting the old function")
         _delete_function(change, context)
         function_id = None
     if function_id is None:
-        tell("creating")
+        on_step("creating")
         function_id = _create_function(change, settings, context).id
     uploaded = 0
     if change.archive is not None:
-        tell("uploading")
-        uploaded = upload_archive(context.api, function_id, context.archives[change.archive], context.limiter)
-    child_ids = apply_attached_resources(context.api, context.limiter, function_id, resource_changes)
-    tell("deploying")
-    body = requests.update_function(change, settings, child_ids, context.secrets)
+        on_step("uploading")
+        uploaded = _upload_archive(context.api, function_id, context.archives[change.archive], context.limiter)
+    resource_ids = apply_attached_resources(context.api, context.limiter, function_id, resource_changes)
+    on_step("deploying")
+    body = _update_request(change, settings, resource_ids, context.secrets)
     updated = context.limiter.call(lambda: context.api.functions.update(function_id, body), idempotent=True)
-    return wait_for_function(context.api, updated, context.limiter, tell), uploaded
+    return wait_for_function(context.api, updated, context.limiter, on_step), uploaded
 
 
 def _create_function(change: FunctionChange, settings: FunctionConfig, context: ApplyContext) -> Function:
@@ -200,7 +278,7 @@ def _create_function(change: FunctionChange, settings: FunctionConfig, context: 
     If the response to an earlier attempt was lost, the API reports a conflict; the function is then looked up by
     name.
     """
-    body = requests.create_function(change, settings, context.namespace_id)
+    body = _create_request(change, settings, context.namespace_id)
 
     def create() -> Function:
         try:
@@ -225,6 +303,72 @@ def _find_created(body: CreateFunction, context: ApplyContext) -> Function | Non
     return None
 
 
+def _create_request(change: FunctionChange, settings: FunctionConfig, namespace_id: str) -> CreateFunction:
+    """Return the request that creates a function: name, runtime and owner tags only.
+
+    All other settings follow in the final PATCH, together with the digest.
+    """
+    return CreateFunction(
+        name=change.name,
+        namespace_id=namespace_id,
+        runtime=settings.runtime,
+        handler=settings.handler,
+        privacy=settings.privacy,
+        tags=list(change.tags),
+    )
+
+
+def _upload_archive(api: FunctionsApi, function_id: str, archive: Path, limiter: AdaptiveLimiter) -> int:
+    """Upload a function's archive and return its size in bytes. Idempotent.
+
+    Raises:
+        ApiError: The API or the object store rejected it.
+        DeployError: The archive cannot be read.
+    """
+
+    def send() -> int:
+        try:
+            stream = archive.open("rb")
+        except OSError as error:
+            raise DeployError(
+                f"The archive {archive.name} cannot be read: {error.strerror}.", code="archive-unreadable"
+            ) from error
+        with stream:
+            size = archive.stat().st_size
+            # Request a new URL for each attempt: a signed URL is valid for one content length and one hour.
+            target = api.functions.upload_url(function_id, size)
+            headers = {name: ",".join(values) for name, values in target.headers.items()}
+            api.transport.upload(target.url, headers, stream, size)
+        return size
+
+    return limiter.call(send, idempotent=True)
+
+
+def _update_request(
+    change: FunctionChange, settings: FunctionConfig, resource_ids: Iterable[str], secrets: Mapping[str, str]
+) -> UpdateFunction:
+    """Return the request with every setting, the tags with the new digest, and the redeploy."""
+    links = change.live_links if change.live_links is not None else hash_live_ids(resource_ids)
+    tags = [*change.tags, code_tag(change.code), resource_hash_tag(change.declared, links)]
+    return UpdateFunction(
+        environment_variables=settings.environment,
+        min_scale=settings.min_scale,
+        max_scale=settings.max_scale,
+        runtime=settings.runtime,
+        memory_limit=settings.memory,
+        timeout=settings.timeout,
+        redeploy=True,
+        handler=settings.handler,
+        privacy=settings.privacy,
+        description=settings.description,
+        secret_environment_variables=secret_inputs(change.secrets, secrets),
+        http_option=settings.http_option,
+        sandbox=settings.sandbox,
+        tags=tags,
+        private_network_id=settings.private_network_id,
+    )
+
+
 def _delete_function(change: FunctionChange, context: ApplyContext) -> None:
     function_id = change.id
     if function_id is None:
@@ -234,7 +378,9 @@ def _delete_function(change: FunctionChange, context: ApplyContext) -> None:
         context.limiter.call(lambda: context.api.functions.delete(function_id), idempotent=True)
     except NotFoundError:
         return
-    wait_for_function_deletion(context.api, function_id, change.name, context.limiter)
+    wait_for_deletion(
+        context.api, lambda: context.api.functions.get(function_id), f"The function {change.name}", context.limiter
+    )
 
 
 def _check_ready(function: Function, context: ApplyContext) -> DeployError | None:
@@ -258,132 +404,61 @@ def _try_rollback(
     archive = context.previous_archives.get(read_ownership(live.tags).code_digest or "")
     if live.status != Status.READY or archive is None or not archive.is_file():
         return function, failure
-    restored = rollback(context.api, context.limiter, live, archive, context.step_callback(live.name))
+    restored = _rollback(context.api, context.limiter, live, archive, context.step_callback(live.name))
     if restored is None:
         return function, failure
     message = f"{failure.message} The previous version serves again."
     return restored, DeployError(message, code=failure.code, hint=failure.hint)
 
 
+def _rollback(
+    api: FunctionsApi, limiter: AdaptiveLimiter, live: Function, archive: Path, on_step: Callable[[str], None]
+) -> Function | None:
+    """Redeploy ``live`` as it was observed, from ``archive``.
+
+    After a failed deploy Scaleway keeps the old version serving for 24 hours and then removes both versions.
+    Secrets keep their new values, because the API does not return the old ones. The function gets its old digest
+    back, so that the next plan deploys the change again.
+
+    Returns:
+        The function; ``None`` when this deploy failed too.
+
+    Raises:
+        DeployInterrupted: The deploy was interrupted.
+    """
+    on_step("restoring the previous version")
+    try:
+        _upload_archive(api, live.id, archive, limiter)
+        body = _previous_settings(live)
+        updated = limiter.call(lambda: api.functions.update(live.id, body), idempotent=True)
+        restored = wait_for_function(api, updated, limiter, on_step)
+    except DeployInterrupted:
+        raise
+    except FnkitError:
+        return None
+    return restored if restored.status == Status.READY else None
+
+
+def _previous_settings(live: Function) -> UpdateFunction:
+    return UpdateFunction(
+        environment_variables=live.environment_variables,
+        min_scale=live.min_scale,
+        max_scale=live.max_scale,
+        runtime=live.runtime,
+        memory_limit=live.memory_limit,
+        timeout=live.timeout,
+        redeploy=True,
+        handler=live.handler,
+        privacy=live.privacy,
+        description=live.description or "",
+        http_option=live.http_option,
+        sandbox=live.sandbox,
+        tags=live.tags,
+        private_network_id=live.private_network_id or "",
+    )
+
+
 def _result_status(change: FunctionChange, function: Function | None, failure: FnkitError | None) -> str:
     if function is not None:
         return function.status
     return "deleted" if change.action is Action.DELETE and failure is None else "unknown"
-
-
-def apply_plan(
-    plan: Plan,
-    observed: ObservedState,
-    api: FunctionsApi,
-    *,
-    archives: ArchivePaths,
-    previous_archives: ArchivePaths,
-    secrets: Mapping[str, str],
-    limiter: AdaptiveLimiter,
-    report: EventCallback,
-) -> ApplyResult:
-    """Apply a plan and return the result. Failures of single functions are part of the result, not raised.
-
-    Args:
-        plan: The plan.
-        observed: The state that the plan was made from.
-        api: The API.
-        archives: Zip files by content digest, for every change that uploads one.
-        previous_archives: Zip files by slice digest of what is live now, where this machine still has them.
-        secrets: Secret values by name.
-        limiter: Limits concurrent requests and stops them on an interrupt.
-        report: Called for each event, from several threads.
-
-    Raises:
-        FnkitError: The namespace could not be created or updated, so no function was changed.
-        KeyboardInterrupt: Raised after all threads have stopped.
-    """
-    report(ApplyStarted(sum(1 for change in plan.changes if change.action is not Action.KEEP)))
-    namespace_change = next((change for change in plan.changes if isinstance(change, NamespaceChange)), None)
-    functions = [change for change in plan.changes if isinstance(change, FunctionChange)]
-    namespace_id = _apply_namespace_change(namespace_change, api, limiter, secrets, report)
-    work = ApplyContext(
-        api=api,
-        limiter=limiter,
-        archives=archives,
-        previous_archives=previous_archives,
-        secrets=secrets,
-        report=report,
-        namespace_id=namespace_id or "",
-    )
-    live = {function.name: function for function in observed.functions}
-    deployments = [change for change in functions if change.action is not Action.DELETE]
-    results = _apply_in_parallel(plan, deployments, live, work)
-    deletions = [change for change in functions if change.action is Action.DELETE]
-    if any(result.failure for result in results):
-        return ApplyResult(
-            plan=plan,
-            namespace_id=namespace_id,
-            functions=tuple(results),
-            failures=_skipped_deletions(deletions),
-        )
-    results += _apply_in_parallel(plan, deletions, live, work)
-    if namespace_change is not None and not any(result.failure for result in results):
-        delete_namespace(api, limiter, namespace_change, report)
-    return ApplyResult(plan=plan, namespace_id=namespace_id, functions=tuple(results))
-
-
-def _apply_namespace_change(
-    change: NamespaceChange | None,
-    api: FunctionsApi,
-    limiter: AdaptiveLimiter,
-    secrets: Mapping[str, str],
-    report: EventCallback,
-) -> str | None:
-    if change is None:
-        return None
-    started = time.monotonic()
-    namespace_id = apply_namespace(api, limiter, change, secrets, report)
-    if change.action in (Action.CREATE, Action.UPDATE):
-        report(ResourceFinished("namespace", change.name, change.action.value, time.monotonic() - started))
-    return namespace_id
-
-
-def _apply_in_parallel(
-    plan: Plan, changes: Iterable[FunctionChange], live: Mapping[str, Function], context: ApplyContext
-) -> list[FunctionResult]:
-    """Apply changes in threads. The limiter, not the number of threads, bounds concurrent requests."""
-    pending = list(changes)
-    if not pending:
-        return []
-    pool = ThreadPoolExecutor(max_workers=min(16, len(pending)), thread_name_prefix="deploy")
-    futures: dict[Future[FunctionResult], FunctionChange] = {}
-    try:
-        for change in pending:
-            children = plan.attached_changes(change.name)
-            futures[pool.submit(apply_function, change, children, live.get(change.name), context)] = change
-        for future in as_completed(futures):
-            _report_finished(future.result(), context.report)
-    except BaseException:
-        # KeyboardInterrupt included. Without this, shutdown() would wait for whole builds; with it, each thread
-        # raises at its next pause or request.
-        context.limiter.interrupt()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-    return [future.result() for future in futures]
-
-
-def _report_finished(result: FunctionResult, report: EventCallback) -> None:
-    if result.action == Action.KEEP:
-        return
-    failure = result.failure.message if result.failure else None
-    report(ResourceFinished("function", result.name, result.action, result.seconds, failure))
-
-
-def _skipped_deletions(deletions: list[FunctionChange]) -> tuple[FnkitError, ...]:
-    if not deletions:
-        return ()
-    names = ", ".join(change.name for change in deletions)
-    return (
-        DeployError(
-            f"Not deleted because an earlier change failed: {names}.",
-            code="deletions-skipped",
-            hint="The next deploy deletes them.",
-        ),
-    )

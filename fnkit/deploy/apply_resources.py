@@ -6,10 +6,21 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar, assert_never
 
 from fnkit.client.api import FunctionsApi
+from fnkit.contract.requests import (
+    CreateCron,
+    CreateDomain,
+    CreateNamespace,
+    CreateTrigger,
+    ScwNatsConfigInput,
+    ScwSqsConfigInput,
+    Secret,
+    UpdateCron,
+    UpdateNamespace,
+    UpdateTrigger,
+)
 from fnkit.contract.resources import Cron, Domain, Namespace, Trigger
-from fnkit.deploy import requests
 from fnkit.deploy.events import EventCallback, ResourceStep
-from fnkit.deploy.retries import AdaptiveLimiter, wait_for_namespace, wait_for_namespace_deletion
+from fnkit.deploy.retries import AdaptiveLimiter, wait_for_deletion, wait_for_namespace
 from fnkit.errors import ConflictError, DeployError, NotFoundError
 from fnkit.plan.model import (
     Action,
@@ -17,13 +28,14 @@ from fnkit.plan.model import (
     CronChange,
     DomainChange,
     NamespaceChange,
+    SecretDiff,
     TriggerChange,
+    TriggerConfig,
 )
 
-__all__ = ["apply_attached_resources", "apply_namespace", "delete_namespace"]
+__all__ = ["apply_attached_resources", "apply_namespace", "delete_namespace", "secret_inputs"]
 
 ResourceT = TypeVar("ResourceT", Cron, Domain, Trigger)
-_DELETION_TIMEOUT_SECONDS = 120.0
 
 
 def apply_namespace(
@@ -50,7 +62,7 @@ def apply_namespace(
             return wait_for_namespace(api, namespace, limiter).id
         case Action.UPDATE if namespace_id is not None:
             report(ResourceStep("namespace", change.name, "updating"))
-            body = requests.update_namespace(change, secrets)
+            body = _update_namespace_request(change, secrets)
             namespace = limiter.call(lambda: api.namespaces.update(namespace_id, body), idempotent=True)
             return wait_for_namespace(api, namespace, limiter).id
         case _:
@@ -74,7 +86,7 @@ def delete_namespace(
         limiter.call(lambda: api.namespaces.delete(namespace_id), idempotent=True)
     except NotFoundError:
         return
-    wait_for_namespace_deletion(api, namespace_id, change.name, limiter)
+    wait_for_deletion(api, lambda: api.namespaces.get(namespace_id), f"The namespace {change.name}", limiter)
 
 
 def _create_namespace(
@@ -85,7 +97,7 @@ def _create_namespace(
     If the response to an earlier attempt was lost, the API reports a conflict; the namespace then exists with our
     tags.
     """
-    body = requests.create_namespace(change, api.endpoint.project_id, secrets)
+    body = _create_namespace_request(change, api.endpoint.project_id, secrets)
     tags = set(body.tags or ())
 
     def create() -> Namespace:
@@ -98,6 +110,36 @@ def _create_namespace(
             raise
 
     return limiter.call(create, idempotent=True)
+
+
+def _create_namespace_request(
+    change: NamespaceChange, project_id: str, secrets: Mapping[str, str]
+) -> CreateNamespace:
+    settings = change.settings
+    return CreateNamespace(
+        name=change.name,
+        project_id=project_id,
+        environment_variables=settings.environment if settings else None,
+        description=settings.description if settings else None,
+        secret_environment_variables=secret_inputs(change.secrets, secrets),
+        tags=list(settings.tags) if settings else None,
+    )
+
+
+def _update_namespace_request(change: NamespaceChange, secrets: Mapping[str, str]) -> UpdateNamespace:
+    settings = change.settings
+    return UpdateNamespace(
+        environment_variables=settings.environment if settings else None,
+        description=settings.description if settings else None,
+        secret_environment_variables=secret_inputs(change.secrets, secrets),
+        tags=list(settings.tags) if settings else None,
+    )
+
+
+def secret_inputs(changes: SecretDiff, values: Mapping[str, str]) -> list[Secret] | None:
+    """Return the secrets to write with their values, and those to delete without; ``None`` for none."""
+    written = [Secret(key=name, value=values[name]) for name in changes.write]
+    return [*written, *(Secret(key=name) for name in changes.remove)] or None
 
 
 def apply_attached_resources(
@@ -122,15 +164,17 @@ def apply_attached_resources(
 def _apply_change(
     api: FunctionsApi, limiter: AdaptiveLimiter, function_id: str, change: AttachedResourceChange
 ) -> str:
-    child_id = change.id
+    resource_id = change.id
     match change.action:
-        case Action.KEEP if child_id is not None:
-            return child_id
-        case Action.UPDATE if child_id is not None:
-            return _update_resource(api, limiter, change, child_id)
-        case Action.REPLACE if child_id is not None:
-            _delete_resource(api, limiter, change, child_id)
-            _wait_until_deleted(api, limiter, change, child_id)
+        case Action.KEEP if resource_id is not None:
+            return resource_id
+        case Action.UPDATE if resource_id is not None:
+            return _update_resource(api, limiter, change, resource_id)
+        case Action.REPLACE if resource_id is not None:
+            _delete_resource(api, limiter, change, resource_id)
+            # Until the old one is gone, its hostname or queue is not free for the new one.
+            get = api.domains.get if isinstance(change, DomainChange) else api.triggers.get
+            wait_for_deletion(api, lambda: get(resource_id), change.name, limiter, minutes=2)
             return _create_resource(api, limiter, function_id, change)
         case _:
             return _create_resource(api, limiter, function_id, change)
@@ -141,10 +185,11 @@ def _update_resource(
 ) -> str:
     match change:
         case CronChange():
-            cron = requests.update_cron(change)
+            cron = UpdateCron(schedule=change.schedule, args=change.args, name=change.name)
             return limiter.call(lambda: api.crons.update(resource_id, cron), idempotent=True).id
         case TriggerChange(settings=settings) if settings is not None:
-            trigger = requests.update_trigger(settings)
+            # The description is the only field of a trigger that can change in place.
+            trigger = UpdateTrigger(description=settings.description)
             return limiter.call(lambda: api.triggers.update(resource_id, trigger), idempotent=True).id
         case _:
             raise DeployError(f"The plan updates {change.name}, which cannot be updated.", code="bad-plan")
@@ -155,21 +200,21 @@ def _create_resource(
 ) -> str:
     match change:
         case CronChange():
-            cron = requests.create_cron(change, function_id)
+            cron = CreateCron(function_id=function_id, schedule=change.schedule, args=change.args, name=change.name)
             return _create_idempotently(
                 limiter,
                 lambda: api.crons.create(cron),
                 lambda: [one for one in api.crons.list(function_id) if one.name == change.name],
             )
         case DomainChange():
-            domain = requests.create_domain(change, function_id)
+            domain = CreateDomain(function_id=function_id, hostname=change.name)
             return _create_idempotently(
                 limiter,
                 lambda: api.domains.create(domain),
                 lambda: [one for one in api.domains.list(function_id) if one.hostname == change.name],
             )
         case TriggerChange(settings=settings) if settings is not None:
-            trigger = requests.create_trigger(change, settings, function_id)
+            trigger = _create_trigger_request(change, settings, function_id)
             return _create_idempotently(
                 limiter,
                 lambda: api.triggers.create(trigger),
@@ -179,6 +224,28 @@ def _create_resource(
             raise DeployError(f"The plan creates {change.name} without settings.", code="bad-plan")
         case _:
             assert_never(change)
+
+
+def _create_trigger_request(change: TriggerChange, settings: TriggerConfig, function_id: str) -> CreateTrigger:
+    queue = nats = None
+    if settings.source == "sqs":
+        queue = ScwSqsConfigInput(
+            queue=settings.address, mnq_project_id=settings.project_id, mnq_region=settings.region
+        )
+    else:
+        nats = ScwNatsConfigInput(
+            subject=settings.address,
+            mnq_nats_account_id=settings.account or None,
+            mnq_project_id=settings.project_id,
+            mnq_region=settings.region,
+        )
+    return CreateTrigger(
+        name=change.name,
+        function_id=function_id,
+        description=settings.description,
+        scw_sqs_config=queue,
+        scw_nats_config=nats,
+    )
 
 
 def _create_idempotently(
@@ -218,21 +285,3 @@ def _delete_resource(
         limiter.call(lambda: delete(resource_id), idempotent=True)
     except NotFoundError:
         return
-
-
-def _wait_until_deleted(
-    api: FunctionsApi, limiter: AdaptiveLimiter, change: AttachedResourceChange, resource_id: str
-) -> None:
-    """Wait until a deleted resource returns 404. Until then its hostname or queue is not free for the new one."""
-    get: Callable[[str], object] = api.domains.get if isinstance(change, DomainChange) else api.triggers.get
-
-    def gone() -> bool | None:
-        try:
-            limiter.call(lambda: get(resource_id), idempotent=True)
-        except NotFoundError:
-            return True
-        return None
-
-    max_interval = 0.15 if api.endpoint.is_loopback else 2.0
-    if limiter.poll(gone, timeout_seconds=_DELETION_TIMEOUT_SECONDS, max_interval=max_interval) is None:
-        raise DeployError(f"{change.name} still exists two minutes after its deletion.", code="still-deleting")

@@ -14,7 +14,7 @@ import re
 import secrets as randomness
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -64,12 +64,7 @@ def load_deployed_slices(observed: ObservedState, directory: Path) -> dict[str, 
 
 def with_deployed_slices(observed: ObservedState, records: Mapping[str, DeployedSlice]) -> ObservedState:
     """Return ``observed`` with the files of recorded slices, which explain changes in a plan."""
-    return ObservedState(
-        namespace=observed.namespace,
-        functions=observed.functions,
-        attached_resources=observed.attached_resources,
-        deployed_slices={digest: slice_.files for digest, slice_ in records.items()},
-    )
+    return replace(observed, deployed_slices={digest: slice_.files for digest, slice_ in records.items()})
 
 
 def save_deployed_slices(

@@ -20,7 +20,6 @@ __all__ = [
     "ProjectSource",
     "load_identity",
     "load_project",
-    "project_identity",
     "project_region",
     "read_project_source",
 ]
@@ -97,7 +96,7 @@ def load_identity(directory: Path, *, stage: str = "") -> ProjectIdentity:
         ProjectError: There is no project.
     """
     root = find_root(directory) or directory
-    return project_identity(root, read_settings(root), stage)
+    return _project_identity(root, read_settings(root), stage)
 
 
 def project_region(directory: Path, stage: str) -> str | None:
@@ -109,7 +108,7 @@ def project_region(directory: Path, stage: str) -> str | None:
     return load_identity(directory, stage=stage).region
 
 
-def project_identity(root: Path, settings: Settings, stage: str) -> ProjectIdentity:
+def _project_identity(root: Path, settings: Settings, stage: str) -> ProjectIdentity:
     """Return the identity that settings define for a stage.
 
     Raises:

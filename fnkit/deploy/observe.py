@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from fnkit.client.api import FunctionsApi
 from fnkit.contract.enums import Status
 from fnkit.contract.resources import Namespace
-from fnkit.deploy.retries import AdaptiveLimiter, wait_for_namespace_deletion
+from fnkit.deploy.retries import AdaptiveLimiter, wait_for_deletion
 from fnkit.plan.planner import resources_to_fetch
 from fnkit.plan.state import AttachedResources, DesiredState, ObservedState
 
@@ -64,8 +65,8 @@ def observe_attached_resources(
         )
 
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="observe") as pool:
-        children = dict(pool.map(fetch, ids))
-    return ObservedState(namespace=observed.namespace, functions=observed.functions, attached_resources=children)
+        resources = dict(pool.map(fetch, ids))
+    return replace(observed, attached_resources=resources)
 
 
 def _find_namespace(api: FunctionsApi, name: str, limiter: AdaptiveLimiter) -> Namespace | None:
@@ -78,5 +79,9 @@ def _find_namespace(api: FunctionsApi, name: str, limiter: AdaptiveLimiter) -> N
             continue
         if match.status != Status.DELETING:
             return match
-        wait_for_namespace_deletion(api, match.id, match.name, limiter)
+        _wait_for_namespace_deletion(api, match, limiter)
     return None
+
+
+def _wait_for_namespace_deletion(api: FunctionsApi, namespace: Namespace, limiter: AdaptiveLimiter) -> None:
+    wait_for_deletion(api, lambda: api.namespaces.get(namespace.id), f"The namespace {namespace.name}", limiter)

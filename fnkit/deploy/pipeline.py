@@ -20,7 +20,7 @@ from pathlib import Path
 
 from fnkit.bundler import Bundle, BundleProgress, Lock, ResolverBackend, bundle_project, lock_project
 from fnkit.client.api import FunctionsApi
-from fnkit.deploy.apply import apply_plan
+from fnkit.deploy.apply import ArchivePaths, apply_plan
 from fnkit.deploy.cache import (
     CacheDirectory,
     load_deployed_slices,
@@ -32,7 +32,6 @@ from fnkit.deploy.events import ApplyResult, EventCallback, ResourceStep
 from fnkit.deploy.loading import ProjectIdentity, load_project
 from fnkit.deploy.lock import deploy_lock
 from fnkit.deploy.observe import observe_attached_resources, observe_namespace
-from fnkit.deploy.requests import ArchivePaths
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.deploy.target import DeployTarget, discover_target
 from fnkit.errors import DeployError, UsageError
@@ -123,18 +122,18 @@ def prepare_inputs(
         ApiError: The endpoint rejected a request or could not be reached.
         DeployError: A name belongs to another owner.
     """
-    site = discover_target(api, limiter)
-    project = load_project(request.directory, stage=request.stage, available=site.available_runtimes)
+    target = discover_target(api, limiter)
+    project = load_project(request.directory, stage=request.stage, available=target.available_runtimes)
     check_function_names(project, request.names)
     secrets = read_secret_values(project, environ)
-    bundles = bundle_functions(project, site, cache, request.names, report)
+    bundles = bundle_functions(project, target, cache, request.names, report)
     desired = desired_state(
         project,
         bundles,
         names=request.names,
         project_id=api.endpoint.project_id,
         region=api.endpoint.region,
-        nats_account=site.info.nats_account if site.info is not None else "",
+        nats_account=target.info.nats_account if target.info is not None else "",
     )
     observed = observe_namespace(api, project.namespace.name, limiter)
     observed = observe_attached_resources(api, observed, desired, limiter, refresh=request.refresh)
@@ -150,7 +149,7 @@ def prepare_inputs(
         prune=request.prune,
     )
     return DeployInputs(
-        target=site,
+        target=target,
         project=project,
         bundles=bundles,
         desired=desired,
@@ -204,11 +203,11 @@ def lock_requirements(
 def _progress_adapter(report: EventCallback) -> Callable[[BundleProgress], None]:
     """Return a callback that reports the bundler's progress as events of a deploy."""
 
-    def tell(progress: BundleProgress) -> None:
+    def report_progress(progress: BundleProgress) -> None:
         count = f" {progress.done}/{progress.total}" if progress.total else ""
         report(ResourceStep("bundle", progress.runtime, f"{progress.stage}{count} {progress.detail}".rstrip()))
 
-    return tell
+    return report_progress
 
 
 def check_function_names(project: Project, names: frozenset[str] | None) -> None:
@@ -258,10 +257,10 @@ def deploy(
     Raises:
         FnkitError: Nothing was changed, or the namespace could not be created or updated.
     """
-    pace = AdaptiveLimiter()
+    limiter = AdaptiveLimiter()
     subject = (api.endpoint.api_url, api.endpoint.region, str(request.directory), request.stage)
     with deploy_lock(cache.locks, key=subject, wait=wait, report=report):
-        prepared = prepare_inputs(request, api, environ=environ, cache=cache, limiter=pace, report=report)
+        prepared = prepare_inputs(request, api, environ=environ, cache=cache, limiter=limiter, report=report)
         if saved_plan is not None and encode_plan(saved_plan) != encode_plan(prepared.plan):
             raise DeployError(
                 "The saved plan is out of date: the project or the platform has changed since.",
@@ -277,7 +276,7 @@ def deploy(
             archives=prepared.archives,
             previous_archives=prepared.previous_archives,
             secrets=prepared.secrets,
-            limiter=pace,
+            limiter=limiter,
             report=report,
         )
         done = [one.name for one in applied.functions if one.failure is None]
@@ -308,11 +307,11 @@ def destroy(
     Raises:
         FnkitError: Nothing was changed.
     """
-    pace = AdaptiveLimiter()
+    limiter = AdaptiveLimiter()
     endpoint = api.endpoint
     subject = (endpoint.api_url, endpoint.region, str(identity.root), identity.stage)
     with deploy_lock(cache.locks, key=subject, wait=True, report=report):
-        observed = observe_namespace(api, identity.namespace, pace)
+        observed = observe_namespace(api, identity.namespace, limiter)
         plan = plan_destroy(
             observed,
             project=identity.project,
@@ -325,6 +324,6 @@ def destroy(
         if plan.is_empty or not approve(plan):
             return plan, None
         applied = apply_plan(
-            plan, observed, api, archives={}, previous_archives={}, secrets={}, limiter=pace, report=report
+            plan, observed, api, archives={}, previous_archives={}, secrets={}, limiter=limiter, report=report
         )
         return plan, applied

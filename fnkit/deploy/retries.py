@@ -18,14 +18,7 @@ from fnkit.contract.enums import Status
 from fnkit.contract.resources import Function, Namespace
 from fnkit.errors import ApiError, ApiUnreachable, DeployError, NotFoundError
 
-__all__ = [
-    "AdaptiveLimiter",
-    "DeployInterrupted",
-    "wait_for_function",
-    "wait_for_function_deletion",
-    "wait_for_namespace",
-    "wait_for_namespace_deletion",
-]
+__all__ = ["AdaptiveLimiter", "DeployInterrupted", "wait_for_deletion", "wait_for_function", "wait_for_namespace"]
 
 T = TypeVar("T")
 _SUCCESSES_TO_GROW: Final = 8
@@ -40,6 +33,7 @@ _UNAVAILABLE: Final = (502, 503, 504)
 _TRANSIENT_STATUSES: Final = frozenset({Status.PENDING, Status.CREATING})
 _BUILD_TIMEOUT_SECONDS: Final = 45 * 60.0  # Scaleway documents a limit of 40 minutes for builds
 _NAMESPACE_TIMEOUT_SECONDS: Final = 300.0
+_NUMBER_WORDS: Final = {2: "two", 5: "five"}
 
 
 class DeployInterrupted(DeployError):
@@ -197,24 +191,6 @@ def wait_for_function(
     return final
 
 
-def wait_for_function_deletion(api: FunctionsApi, function_id: str, name: str, limiter: AdaptiveLimiter) -> None:
-    """Wait until the function returns 404.
-
-    Raises:
-        DeployError: It still exists after five minutes.
-    """
-    _wait_for_deletion(api, lambda: api.functions.get(function_id), f"function {name}", limiter)
-
-
-def wait_for_namespace_deletion(api: FunctionsApi, namespace_id: str, name: str, limiter: AdaptiveLimiter) -> None:
-    """Wait until the namespace returns 404.
-
-    Raises:
-        DeployError: It still exists after five minutes.
-    """
-    _wait_for_deletion(api, lambda: api.namespaces.get(namespace_id), f"namespace {name}", limiter)
-
-
 def wait_for_namespace(api: FunctionsApi, namespace: Namespace, limiter: AdaptiveLimiter) -> Namespace:
     """Return the namespace once it is ready.
 
@@ -240,9 +216,22 @@ def wait_for_namespace(api: FunctionsApi, namespace: Namespace, limiter: Adaptiv
     return final
 
 
-def _wait_for_deletion(
-    api: FunctionsApi, get: Callable[[], object], resource: str, limiter: AdaptiveLimiter
+def wait_for_deletion(
+    api: FunctionsApi, get: Callable[[], object], subject: str, limiter: AdaptiveLimiter, *, minutes: int = 5
 ) -> None:
+    """Wait until ``get`` raises ``NotFoundError``.
+
+    Args:
+        api: The API.
+        get: Requests the deleted resource.
+        subject: The resource, for the error message.
+        limiter: Limits concurrent requests.
+        minutes: How long to wait, 2 or 5.
+
+    Raises:
+        DeployError: The resource still exists.
+    """
+
     def gone() -> bool | None:
         try:
             limiter.call(get, idempotent=True)
@@ -250,11 +239,9 @@ def _wait_for_deletion(
             return True
         return None
 
-    if (
-        limiter.poll(gone, timeout_seconds=_NAMESPACE_TIMEOUT_SECONDS, max_interval=_max_poll_interval(api, 2.0))
-        is None
-    ):
-        raise DeployError(f"The {resource} still exists five minutes after its deletion.", code="still-deleting")
+    if limiter.poll(gone, timeout_seconds=60 * minutes, max_interval=_max_poll_interval(api, 2.0)) is None:
+        message = f"{subject} still exists {_NUMBER_WORDS[minutes]} minutes after its deletion."
+        raise DeployError(message, code="still-deleting")
 
 
 def _max_poll_interval(api: FunctionsApi, remote_interval: float) -> float:

@@ -83,14 +83,14 @@ def latest_deliveries(api: FunctionsApi, kind: str, source_ids: Sequence[str]) -
     """
     if not api.deliveries.is_available:
         return {}
-    pace = AdaptiveLimiter()
+    limiter = AdaptiveLimiter()
 
     def newest(source_id: str) -> list[DeliveryView]:
-        return pace.call(lambda: api.deliveries.list_page(kind, source_id, limit=1), idempotent=True).deliveries
+        return limiter.call(lambda: api.deliveries.list_page(kind, source_id, limit=1), idempotent=True).deliveries
 
     with ThreadPoolExecutor(max_workers=_MAX_WORKERS, thread_name_prefix="sources") as pool:
-        sources_found = zip(source_ids, pool.map(newest, source_ids), strict=True)
-        return {source_id: deliveries[0] for source_id, deliveries in sources_found if deliveries}
+        found = zip(source_ids, pool.map(newest, source_ids), strict=True)
+        return {source_id: deliveries[0] for source_id, deliveries in found if deliveries}
 
 
 def select_one(sources: Sequence[EventSource[T]], name: str, kind: str) -> EventSource[T]:
@@ -127,8 +127,8 @@ def select_one(sources: Sequence[EventSource[T]], name: str, kind: str) -> Event
 
 
 def _fetch_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], list[T]]) -> list[EventSource[T]]:
-    pace = AdaptiveLimiter()
-    observed = observe_namespace(api, namespace, pace)
+    limiter = AdaptiveLimiter()
+    observed = observe_namespace(api, namespace, limiter)
     if observed.namespace is None:
         raise NotFoundError(
             f"There is no namespace {namespace} in {api.endpoint.region}.",
@@ -137,14 +137,14 @@ def _fetch_sources(api: FunctionsApi, namespace: str, fetch: Callable[[str], lis
         )
     functions = sorted(observed.functions, key=lambda one: one.name)
     with ThreadPoolExecutor(max_workers=_MAX_WORKERS, thread_name_prefix="sources") as pool:
-        lists = list(pool.map(lambda one: pace.call(lambda: fetch(one.id), idempotent=True), functions))
-    sources_found = [
+        lists = list(pool.map(lambda one: limiter.call(lambda: fetch(one.id), idempotent=True), functions))
+    found = [
         EventSource(function, source)
         for function, sources in zip(functions, lists, strict=True)
         for source in sources
         if source.status != Status.DELETING
     ]
-    return sorted(sources_found, key=lambda one: one.qualified_name)
+    return sorted(found, key=lambda one: one.qualified_name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,14 +200,14 @@ def read_project_status(
     Raises:
         ApiError: The endpoint rejected a request or could not be reached.
     """
-    pace = AdaptiveLimiter()
-    wish = DeployRequest(directory=identity.root, stage=identity.stage)
+    limiter = AdaptiveLimiter()
+    request = DeployRequest(directory=identity.root, stage=identity.stage)
     try:
-        prepared = prepare_inputs(wish, api, environ=environ, cache=cache, limiter=pace, report=report)
+        prepared = prepare_inputs(request, api, environ=environ, cache=cache, limiter=limiter, report=report)
     except (ProjectError, BundleError, DeployError) as error:
         # An invalid project prevents the comparison only; the live state is shown regardless.
-        site, observed = discover_target(api, pace), observe_namespace(api, identity.namespace, pace)
-        return _project_status(identity, api, site, observed, None, _as_problem(error))
+        target, observed = discover_target(api, limiter), observe_namespace(api, identity.namespace, limiter)
+        return _project_status(identity, api, target, observed, None, _as_problem(error))
     functions = [change for change in prepared.plan.changes if isinstance(change, FunctionChange)]
     drift = {one.name: () if one.action is Action.KEEP else one.reasons for one in functions}
     return _project_status(identity, api, prepared.target, prepared.observed, drift, None)

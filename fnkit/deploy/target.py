@@ -18,7 +18,7 @@ from fnkit.contract.resources import Runtime
 from fnkit.deploy.retries import AdaptiveLimiter
 from fnkit.errors import BundleError
 
-__all__ = ["DeployTarget", "discover_target", "function_url", "is_resolvable"]
+__all__ = ["DeployTarget", "discover_target", "function_url"]
 
 _RESOLVE_TIMEOUT_SECONDS: Final = 0.5
 
@@ -42,14 +42,14 @@ def function_url(info: PlatformInfo | None, domain_name: str, *, region: str, na
     if info is None:
         return f"https://{domain_name}/"
     gateway = urlsplit(info.gateway_url)
-    if is_resolvable(domain_name):
+    if _is_resolvable(domain_name):
         port = f":{gateway.port}" if gateway.port else ""
         return f"{gateway.scheme}://{domain_name}{port}/"
     return f"{info.gateway_url}/{region}/{namespace}/{function}/"
 
 
 @cache
-def is_resolvable(hostname: str) -> bool:
+def _is_resolvable(hostname: str) -> bool:
     """Return whether this machine's resolver resolves a name. Cached for the process.
 
     ``getaddrinfo`` has no timeout of its own, so it runs in a daemon thread. A resolver that takes longer than half
