@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-PAGE_SIZE: Final = 100  # the API's maximum
+_PAGE_SIZE: Final = 100  # the API's maximum
 
 
 class DeliveryLogClient:
@@ -135,7 +135,7 @@ class NamespacesClient:
         """Return all matching namespaces. The API's ``name`` filter may match more than the exact name."""
 
         def fetch(page: int) -> tuple[list[Namespace], int]:
-            query: Query = {"name": name, "project_id": project_id, "page": page, "page_size": PAGE_SIZE}
+            query: Query = {"name": name, "project_id": project_id, "page": page, "page_size": _PAGE_SIZE}
             response = self._transport.get("namespaces", ListNamespacesResponse, query)
             return response.namespaces, response.total_count
 
@@ -168,7 +168,7 @@ class FunctionsClient:
         """Return all functions of a namespace."""
 
         def fetch(page: int) -> tuple[list[Function], int]:
-            query: Query = {"namespace_id": namespace_id, "page": page, "page_size": PAGE_SIZE}
+            query: Query = {"namespace_id": namespace_id, "page": page, "page_size": _PAGE_SIZE}
             response = self._transport.get("functions", ListFunctionsResponse, query)
             return response.functions, response.total_count
 
@@ -207,7 +207,7 @@ class CronsClient:
         """Return all crons of a function."""
 
         def fetch(page: int) -> tuple[list[Cron], int]:
-            query: Query = {"function_id": function_id, "page": page, "page_size": PAGE_SIZE}
+            query: Query = {"function_id": function_id, "page": page, "page_size": _PAGE_SIZE}
             response = self._transport.get("crons", ListCronsResponse, query)
             return response.crons, response.total_count
 
@@ -240,7 +240,7 @@ class DomainsClient:
         """Return all domains of a function."""
 
         def fetch(page: int) -> tuple[list[Domain], int]:
-            query: Query = {"function_id": function_id, "page": page, "page_size": PAGE_SIZE}
+            query: Query = {"function_id": function_id, "page": page, "page_size": _PAGE_SIZE}
             response = self._transport.get("domains", ListDomainsResponse, query)
             return response.domains, response.total_count
 
@@ -269,7 +269,7 @@ class TriggersClient:
         """Return all triggers of a function."""
 
         def fetch(page: int) -> tuple[list[Trigger], int]:
-            query: Query = {"function_id": function_id, "page": page, "page_size": PAGE_SIZE}
+            query: Query = {"function_id": function_id, "page": page, "page_size": _PAGE_SIZE}
             response = self._transport.get("triggers", ListTriggersResponse, query)
             return response.triggers, response.total_count
 

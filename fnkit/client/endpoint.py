@@ -11,21 +11,11 @@ from urllib.parse import urlsplit
 from fnkit.contract.limits import REGIONS
 from fnkit.errors import UsageError
 
-__all__ = [
-    "DEFAULT_API_URL",
-    "Endpoint",
-    "EndpointOverrides",
-    "Profile",
-    "check_region",
-    "is_loopback",
-    "read_profile",
-    "resolve_endpoint",
-    "scaleway_config_path",
-]
+__all__ = ["Endpoint", "EndpointOverrides", "Profile", "check_region", "is_loopback", "resolve_endpoint"]
 
 _PROFILE_KEYS = ("access_key", "secret_key", "default_project_id", "default_region", "api_url")
 
-DEFAULT_API_URL = "https://api.scaleway.com"
+_DEFAULT_API_URL = "https://api.scaleway.com"
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 _UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -43,7 +33,7 @@ class Profile:
     api_url: str | None = None
 
 
-def scaleway_config_path(environ: Mapping[str, str]) -> Path:
+def _scaleway_config_path(environ: Mapping[str, str]) -> Path:
     """Return the path of the configuration file, which need not exist."""
     if explicit := environ.get("SCW_CONFIG_PATH"):
         return Path(explicit)
@@ -51,13 +41,13 @@ def scaleway_config_path(environ: Mapping[str, str]) -> Path:
     return Path(base) / "scw" / "config.yaml"
 
 
-def read_profile(environ: Mapping[str, str], requested: str | None = None) -> Profile:
+def _read_profile(environ: Mapping[str, str], requested: str | None = None) -> Profile:
     """Return a profile: ``requested``, else ``SCW_PROFILE``, else the active one, else the top level.
 
     Raises:
         UsageError: The file cannot be read or is invalid, or the requested profile does not exist.
     """
-    path = scaleway_config_path(environ)
+    path = _scaleway_config_path(environ)
     name = requested or environ.get("SCW_PROFILE")
     if not path.is_file():
         if name and name != "default":
@@ -166,7 +156,7 @@ def resolve_endpoint(
     Raises:
         UsageError: There is no key or project, or a value is invalid.
     """
-    profile = read_profile(environ, overrides.profile)
+    profile = _read_profile(environ, overrides.profile)
     secret_key, origin = _secret_key(environ, profile)
     project_id = overrides.project_id or environ.get("SCW_DEFAULT_PROJECT_ID") or profile.default_project_id
     if not project_id:
@@ -186,7 +176,7 @@ def resolve_endpoint(
         or profile.default_region
         or REGIONS[0]
     )
-    api_url = overrides.api_url or environ.get("SCW_API_URL") or profile.api_url or DEFAULT_API_URL
+    api_url = overrides.api_url or environ.get("SCW_API_URL") or profile.api_url or _DEFAULT_API_URL
     return Endpoint(
         api_url=_check_url(api_url),
         secret_key=secret_key,

@@ -21,7 +21,7 @@ from urllib3.util.retry import Retry
 from fnkit.client.endpoint import Endpoint, is_loopback
 from fnkit.errors import ApiError, ApiUnreachable, AuthenticationError, ConflictError, NotFoundError
 
-__all__ = ["Query", "Transport", "error_from_exception", "error_from_response"]
+__all__ = ["Query", "Transport", "error_from_response"]
 
 _MAX_MESSAGE_LENGTH: Final = 300
 _UNAUTHORIZED_STATUSES: Final = (401, 403)
@@ -83,7 +83,7 @@ def error_from_response(response: requests.Response, endpoint: Endpoint, operati
     return kind(message, status=status, body_type=body.type, hint=hint, code=_ERROR_CODES.get(status))
 
 
-def error_from_exception(error: requests.RequestException, endpoint: Endpoint, operation: str) -> ApiUnreachable:
+def _error_from_exception(error: requests.RequestException, endpoint: Endpoint, operation: str) -> ApiUnreachable:
     """Return the error for a request without a response; ``operation`` describes the request."""
     if isinstance(error, requests.exceptions.ProxyError):
         return ApiUnreachable(
@@ -199,7 +199,7 @@ class Transport:
                 url, data=archive, headers=sent_headers, timeout=(_CONNECT_SECONDS, _UPLOAD_SECONDS)
             )
         except requests.RequestException as error:
-            raise error_from_exception(error, self.endpoint, "the upload") from None
+            raise _error_from_exception(error, self.endpoint, "the upload") from None
         finally:
             session.close()
         if not _is_success(response):
@@ -230,7 +230,7 @@ class Transport:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise error_from_exception(error, self.endpoint, f"{method} {_operation_path(url)}") from None
+            raise _error_from_exception(error, self.endpoint, f"{method} {_operation_path(url)}") from None
         if not _is_success(response):
             raise error_from_response(response, self.endpoint, f"{method} {_operation_path(url)}")
         return response

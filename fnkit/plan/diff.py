@@ -40,14 +40,10 @@ from fnkit.plan.state import (
 )
 
 __all__ = [
-    "code_reason",
     "delete_function",
     "diff_secrets",
-    "function_differences",
     "merge_tags",
     "namespace_differences",
-    "new_attached_resources",
-    "plan_attached_resources",
     "plan_function",
     "secret_differences",
 ]
@@ -58,7 +54,7 @@ LiveT = TypeVar("LiveT", Cron, Domain, Trigger)
 _MAX_FILES_SHOWN: Final = 3
 
 
-def new_attached_resources(wanted: DesiredFunction) -> list[AttachedResourceChange]:
+def _new_attached_resources(wanted: DesiredFunction) -> list[AttachedResourceChange]:
     """Return the changes that create all resources of a function that does not exist yet."""
     new = ("new",)
     return [
@@ -68,7 +64,7 @@ def new_attached_resources(wanted: DesiredFunction) -> list[AttachedResourceChan
     ]
 
 
-def plan_attached_resources(
+def _plan_attached_resources(
     wanted: DesiredFunction, live: Function, live_resources: AttachedResources
 ) -> tuple[list[AttachedResourceChange], list[str]]:
     """Compare the declared resources of a function with the live ones.
@@ -260,7 +256,7 @@ def _trigger_change(
     )
 
 
-def code_reason(deployed: Sequence[tuple[str, str]] | None, wanted: Sequence[tuple[str, str]]) -> str:
+def _code_reason(deployed: Sequence[tuple[str, str]] | None, wanted: Sequence[tuple[str, str]]) -> str:
     """Return why the code is deployed again.
 
     Names the changed files if this machine has a record of the deployed slice; ``deployed`` is ``None`` otherwise.
@@ -279,7 +275,7 @@ def code_reason(deployed: Sequence[tuple[str, str]] | None, wanted: Sequence[tup
     return "code: " + ", ".join(names[:_MAX_FILES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def function_differences(live: Function, wanted: FunctionConfig) -> list[str]:
+def _function_differences(live: Function, wanted: FunctionConfig) -> list[str]:
     """Return one entry for each differing setting, for example ``memory 128 → 256``."""
     pairs: list[tuple[str, object, object]] = [
         ("runtime", live.runtime, wanted.runtime),
@@ -376,12 +372,12 @@ def plan_function(
         reason = f"runtime {live.runtime} → {wanted.settings.runtime}: a function cannot change its language"
         return _creation_changes(wanted, Action.REPLACE, (reason,), live), []
     found = observed.attached_resources.get(live.id)
-    children, foreign = ([], []) if found is None else plan_attached_resources(wanted, live, found)
+    children, foreign = ([], []) if found is None else _plan_attached_resources(wanted, live, found)
     secrets = diff_secrets(live.secret_environment_variables, wanted.secrets, secret_matches)
     tags = merge_tags(live.tags, wanted.tags)
     deployed = read_ownership(live.tags).code_digest
     code_changed = deployed != wanted.code
-    reasons = [code_reason(observed.deployed_slices.get(deployed or ""), wanted.files)] if code_changed else []
+    reasons = [_code_reason(observed.deployed_slices.get(deployed or ""), wanted.files)] if code_changed else []
     reasons += _change_reasons(wanted, live, secrets, tags)
     if not reasons and _resource_hash_differs(wanted, live, children):
         reasons.append(f"its {_changed_kinds(children) or 'resources'} change")
@@ -421,7 +417,7 @@ def _creation_changes(
         archive=wanted.archive,
         declared=wanted.declared_hash,
     )
-    return [function, *new_attached_resources(wanted)]
+    return [function, *_new_attached_resources(wanted)]
 
 
 def _change_reasons(
@@ -430,7 +426,7 @@ def _change_reasons(
     secrets: SecretDiff,
     tags: tuple[str, ...],
 ) -> list[str]:
-    reasons = function_differences(live, wanted.settings)
+    reasons = _function_differences(live, wanted.settings)
     reasons += secret_differences(live.secret_environment_variables, secrets)
     # fnkit's own tags are rewritten with any other change. They are no reason for an update by themselves.
     if {tag for tag in tags if not is_fnkit_tag(tag)} != {tag for tag in live.tags if not is_fnkit_tag(tag)}:

@@ -36,12 +36,11 @@ __all__ = [
     "owner_tags",
     "read_ownership",
     "resource_hash_tag",
-    "tag_value",
 ]
 
-MARKER_TAG: Final = "fnkit"
+_MARKER_TAG: Final = "fnkit"
 MAX_TAG_LENGTH: Final = 64
-_TAG_PREFIX: Final = MARKER_TAG + "."
+_TAG_PREFIX: Final = _MARKER_TAG + "."
 _HASHES_PER_TAG: Final = 6  # "fnkit.own=" + 6 × 8 + 5 dots = 63
 _TAG_CHARACTERS: Final = re.compile(r"[a-zA-Z0-9._-]+")
 _DEFAULT_STAGE: Final = "default"
@@ -55,8 +54,8 @@ class Ownership:
 
     Attributes:
         is_marked: The tag ``fnkit`` is present.
-        project: As encoded by ``tag_value``.
-        stage: As encoded by ``tag_value``.
+        project: As encoded by ``_tag_value``.
+        stage: As encoded by ``_tag_value``.
         code_digest: Digest of the deployed slice.
         resource_hash: Both halves of ``fnkit.links``.
         owned_hashes: Hashes from ``fnkit.own``.
@@ -71,7 +70,7 @@ class Ownership:
 
     def belongs_to(self, project: str, stage: str) -> bool:
         """Return whether this project and stage own the resource."""
-        return self.is_marked and self.project == tag_value(project) and self.stage == tag_value(stage)
+        return self.is_marked and self.project == _tag_value(project) and self.stage == _tag_value(stage)
 
     @property
     def declared_hash(self) -> str | None:
@@ -86,10 +85,10 @@ class Ownership:
 
 def is_fnkit_tag(tag: str) -> bool:
     """Return whether a tag is reserved for fnkit. Projects cannot declare such tags."""
-    return tag == MARKER_TAG or tag.startswith(_TAG_PREFIX)
+    return tag == _MARKER_TAG or tag.startswith(_TAG_PREFIX)
 
 
-def tag_value(name: str) -> str:
+def _tag_value(name: str) -> str:
     """Return a project's or stage's name as written in a tag: unchanged if it fits, else truncated and hashed."""
     if not name:
         return _DEFAULT_STAGE
@@ -102,7 +101,7 @@ def tag_value(name: str) -> str:
 
 def owner_tags(project: str, stage: str) -> tuple[str, ...]:
     """Return the tags that record the owner of a resource."""
-    return MARKER_TAG, f"{_TAG_PREFIX}project={tag_value(project)}", f"{_TAG_PREFIX}stage={tag_value(stage)}"
+    return _MARKER_TAG, f"{_TAG_PREFIX}project={_tag_value(project)}", f"{_TAG_PREFIX}stage={_tag_value(stage)}"
 
 
 def owned_hash_tags(owned_hashes: Iterable[str]) -> tuple[str, ...]:
@@ -150,7 +149,7 @@ def read_ownership(tags: Iterable[str]) -> Ownership:
     children: set[str] = set()
     marked = False
     for tag in tags:
-        if tag == MARKER_TAG:
+        if tag == _MARKER_TAG:
             marked = True
         elif tag.startswith(_TAG_PREFIX) and "=" in tag:
             key, value = tag.removeprefix(_TAG_PREFIX).split("=", 1)

@@ -54,11 +54,11 @@ from fnkit.project.validation import (
 )
 from fnkit.scanner.report import ScanReport
 
-__all__ = ["FunctionBuilder", "build_project", "validated_settings"]
+__all__ = ["FunctionBuilder", "build_project"]
 
 _UUID_RULE: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-HOST_PYTHON = (sys.version_info.major, sys.version_info.minor)
+_HOST_PYTHON = (sys.version_info.major, sys.version_info.minor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +194,7 @@ class FunctionBuilder:
         return handler
 
 
-def validated_settings(
+def _validated_settings(
     table: FunctionDefaults, path: KeyPath, subject: str, builder: FunctionBuilder
 ) -> FunctionDeclaration:
     """Return the valid settings of a table; invalid ones are reported and left out.
@@ -235,7 +235,7 @@ def build_project(
     *,
     stage: str = "",
     available: frozenset[str] | None = None,
-    host_python: tuple[int, int] = HOST_PYTHON,
+    host_python: tuple[int, int] = _HOST_PYTHON,
 ) -> Project:
     """Build the project of one stage.
 
@@ -311,8 +311,8 @@ def _build_functions(
     declared = list(declared)
     stage_table = settings.table.stages.get(stage, StageTable())
     defaults = merged_declaration(
-        validated_settings(settings.table.defaults, ("defaults",), "defaults", builder),
-        validated_settings(
+        _validated_settings(settings.table.defaults, ("defaults",), "defaults", builder),
+        _validated_settings(
             stage_table.defaults, ("stages", stage, "defaults"), f"defaults of stage {stage}", builder
         ),
     )
@@ -324,12 +324,12 @@ def _build_functions(
         if table is not None:
             path = ("stages", stage, "functions", function.name)
             overrides = merged_declaration(
-                validated_settings(table, path, f"{function.name} in stage {stage}", builder), overrides
+                _validated_settings(table, path, f"{function.name} in stage {stage}", builder), overrides
             )
         own = function.declaration
         if function.table_index is not None:
             own_table = settings.table.function[function.table_index]
-            own = validated_settings(own_table, ("function", function.table_index), function.name, builder)
+            own = _validated_settings(own_table, ("function", function.table_index), function.name, builder)
         # The default runtime is a Python runtime. The builder applies it to decorated handlers only; functions in
         # settings, which may be in another language, must name their own.
         complete = merged_declaration(replace(defaults, runtime=None), own, overrides)

@@ -23,7 +23,7 @@ from fnkit.project.toml_lines import TomlLines
 
 __all__ = ["Requirements", "read_requirements"]
 
-REQUIREMENTS_TXT: Final = "requirements.txt"
+_REQUIREMENTS_TXT: Final = "requirements.txt"
 _COMMENT: Final = re.compile(r"(^|\s+)#.*$")
 _HASH: Final = re.compile(r"\s+--hash[= ]\S+")
 _INCLUDE_OPTION: Final = re.compile(r"(?:-r|--requirement)[ =]?\s*(\S.*)")
@@ -53,10 +53,10 @@ class Requirements:
 
 def read_requirements(root: Path, problems: ProblemList) -> Requirements:
     """Read the project's requirements, and report every line that cannot be used."""
-    if (root / REQUIREMENTS_TXT).is_file():
+    if (root / _REQUIREMENTS_TXT).is_file():
         reader = _RequirementsReader(root, problems)
-        reader.read(root / REQUIREMENTS_TXT, SourceLocation(REQUIREMENTS_TXT, 1))
-        return Requirements(tuple(dict.fromkeys(reader.lines)), REQUIREMENTS_TXT)
+        reader.read(root / _REQUIREMENTS_TXT, SourceLocation(_REQUIREMENTS_TXT, 1))
+        return Requirements(tuple(dict.fromkeys(reader.lines)), _REQUIREMENTS_TXT)
     return _read_pyproject(root, problems)
 
 

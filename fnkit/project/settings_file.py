@@ -17,7 +17,7 @@ from fnkit.errors import Problem, ProjectError, ProjectInvalid
 from fnkit.project.settings import Settings, SettingsTable
 from fnkit.project.toml_lines import KeyPath, TomlLines
 
-__all__ = ["FNKIT_TOML", "PYPROJECT", "decode_table", "find_root", "read_settings"]
+__all__ = ["PYPROJECT", "decode_table", "find_root", "read_settings"]
 
 Table = TypeVar("Table", bound=msgspec.Struct)
 _TYPE_NAMES: Final = {
@@ -30,7 +30,7 @@ _TYPE_NAMES: Final = {
     "null": "nothing",
 }
 
-FNKIT_TOML: Final = "fnkit.toml"
+_FNKIT_TOML: Final = "fnkit.toml"
 PYPROJECT: Final = "pyproject.toml"
 _ERROR_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _SETTINGS_TABLE: Final = re.compile(r"^\s*\[{1,2}\s*tool\s*\.\s*[\"']?fnkit\b|^\s*tool\.fnkit\b", re.MULTILINE)
@@ -151,7 +151,7 @@ def find_root(start: Path) -> Path | None:
     """
     start = start.absolute()
     for folder in (start, *start.parents):
-        if (folder / FNKIT_TOML).is_file() or _mentions_settings(folder / PYPROJECT):
+        if (folder / _FNKIT_TOML).is_file() or _mentions_settings(folder / PYPROJECT):
             return folder
     return None
 
@@ -164,15 +164,15 @@ def read_settings(root: Path) -> Settings:
         ProjectInvalid: The settings have problems. All of them are included, with file and line.
     """
     project = _load_toml(root, PYPROJECT)
-    own = _load_toml(root, FNKIT_TOML)
+    own = _load_toml(root, _FNKIT_TOML)
     tables = _get_table(project, "tool", PYPROJECT) if project else {}
     if own is None and "fnkit" not in tables:
         raise ProjectError(f"{root} contains no fnkit project.", code="no-settings", hint=_NO_SETTINGS_HINT)
     if own is not None and "fnkit" in tables:
-        message = f"Both {FNKIT_TOML} and [tool.fnkit] of {PYPROJECT} contain settings."
-        raise ProjectInvalid((Problem("settings-twice", message, "Keep one of them.", FNKIT_TOML, 1),))
+        message = f"Both {_FNKIT_TOML} and [tool.fnkit] of {PYPROJECT} contain settings."
+        raise ProjectInvalid((Problem("settings-twice", message, "Keep one of them.", _FNKIT_TOML, 1),))
     if own is not None:
-        return _build_settings(root, FNKIT_TOML, own, (), project)
+        return _build_settings(root, _FNKIT_TOML, own, (), project)
     return _build_settings(root, PYPROJECT, _get_table(tables, "fnkit", PYPROJECT), ("tool", "fnkit"), project)
 
 

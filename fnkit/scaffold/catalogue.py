@@ -10,9 +10,9 @@ from typing import Final
 
 from fnkit.errors import FnkitError, UsageError
 
-__all__ = ["DEFAULT_TEMPLATE", "Template", "find_template", "list_templates"]
+__all__ = ["Template", "find_template", "list_templates"]
 
-DEFAULT_TEMPLATE: Final = "http"
+_DEFAULT_TEMPLATE: Final = "http"
 
 _TEMPLATE_FILE: Final = "template.toml"
 
@@ -34,7 +34,7 @@ def list_templates() -> tuple[Template, ...]:
     """
     folder = _templates_folder()
     found = [_load_template(path.parent) for path in folder.glob(f"*/{_TEMPLATE_FILE}")]
-    return tuple(sorted(found, key=lambda template: (template.name != DEFAULT_TEMPLATE, template.name)))
+    return tuple(sorted(found, key=lambda template: (template.name != _DEFAULT_TEMPLATE, template.name)))
 
 
 def find_template(name: str) -> Template:
@@ -63,7 +63,7 @@ def _templates_folder() -> Path:
     """
     here = Path(__file__).resolve().parent
     for folder in (here / "templates", here.parent.parent / "templates"):
-        if (folder / DEFAULT_TEMPLATE / _TEMPLATE_FILE).is_file():
+        if (folder / _DEFAULT_TEMPLATE / _TEMPLATE_FILE).is_file():
             return folder
     raise FnkitError(
         "This installation of fnkit contains no templates.",

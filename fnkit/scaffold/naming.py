@@ -8,10 +8,10 @@ from typing import Final
 
 __all__ = ["project_name"]
 
-FALLBACK_NAME: Final = "functions"
+_FALLBACK_NAME: Final = "functions"
 """Name of a project whose folder name contains no ASCII letter or digit."""
 
-NAME_MAX: Final = 40
+_NAME_MAX: Final = 40
 """Leaves room for ``-<stage>`` (17 characters) within the 63 characters of a DNS label."""
 
 
@@ -30,6 +30,6 @@ def project_name(folder: str) -> str:
     plain = unicodedata.normalize("NFKD", folder).encode("ascii", "ignore").decode().lower()
     dashed = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     if not dashed:
-        return FALLBACK_NAME
+        return _FALLBACK_NAME
     named = dashed if dashed[0].isalpha() else f"fn-{dashed}"
-    return named[:NAME_MAX].rstrip("-")
+    return named[:_NAME_MAX].rstrip("-")

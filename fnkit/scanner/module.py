@@ -15,14 +15,14 @@ from fnkit.scanner.imports import ImportStatement, handler_path_problems, handle
 from fnkit.scanner.names import DEFINITIONS, ModuleNames, child_statements, walk_statements
 from fnkit.scanner.report import LocatedDeclaration, ScannedFunction, Signature
 
-__all__ = ["IMPORT_HINT", "FunctionNode", "ModuleScan", "scan_module", "signature_of", "summary_of"]
+__all__ = ["FunctionNode", "ModuleScan", "scan_module"]
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
-IMPORT_HINT = "Write it as a constant, or use --import, which imports this module in a child process."
+_IMPORT_HINT = "Write it as a constant, or use --import, which imports this module in a child process."
 
 
-def signature_of(function: FunctionNode) -> Signature:
+def _signature_of(function: FunctionNode) -> Signature:
     """Return the signature of a function."""
     arguments = function.args
     positional = len(arguments.posonlyargs) + len(arguments.args)
@@ -36,7 +36,7 @@ def signature_of(function: FunctionNode) -> Signature:
     )
 
 
-def summary_of(function: FunctionNode) -> str:
+def _summary_of(function: FunctionNode) -> str:
     """Return the first line of the docstring, or ``""``."""
     docstring = ast.get_docstring(function)
     lines = docstring.strip().splitlines() if docstring else []
@@ -143,8 +143,8 @@ class _ModuleReader:
                 line=definition.lineno,
                 handler=handler_string(self.file, definition.name),
                 declarations=tuple(marks),
-                signature=None if foreign else signature_of(definition),
-                summary=summary_of(definition),
+                signature=None if foreign else _signature_of(definition),
+                summary=_summary_of(definition),
             )
         )
 
@@ -203,7 +203,7 @@ class _ModuleReader:
                 Problem(
                     "computed-argument",
                     f"@{kind} on {subject}: {shown} is not known without executing the module: {error.reason}.",
-                    IMPORT_HINT,
+                    _IMPORT_HINT,
                     self.file,
                     node.lineno,
                 )

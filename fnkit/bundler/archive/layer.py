@@ -25,16 +25,7 @@ from fnkit.bundler.files.content import atomic_file, remove_stale_temporary_file
 from fnkit.bundler.model import Dependency
 from fnkit.errors import BundleError
 
-__all__ = [
-    "CorruptWheel",
-    "Layer",
-    "WheelMember",
-    "layer_key",
-    "open_layer",
-    "read_wheel_members",
-    "top_level_modules",
-    "write_layer",
-]
+__all__ = ["CorruptWheel", "Layer", "WheelMember", "open_layer", "top_level_modules", "write_layer"]
 
 _LOCAL_HEADER = struct.Struct("<4s4xH16x2H")  # signature, method, lengths of name and extra field (APPNOTE 4.3.7)
 _ENCRYPTED_FLAG = 0x1
@@ -60,7 +51,7 @@ class WheelMember:
     offset: int
 
 
-def read_wheel_members(wheel: Path, distribution: str) -> list[WheelMember]:
+def _read_wheel_members(wheel: Path, distribution: str) -> list[WheelMember]:
     """Return a wheel's files with their names in the archive.
 
     Scripts, headers and data files are left out: the platform neither runs nor reads them.
@@ -101,7 +92,7 @@ def top_level_modules(names: Iterator[str]) -> frozenset[str]:
 
 
 class _InvalidWheel(Exception):
-    """Why a wheel is rejected; ``read_wheel_members`` adds the wheel's name."""
+    """Why a wheel is rejected; ``_read_wheel_members`` adds the wheel's name."""
 
 
 def _data_offset(file: BinaryIO, info: zipfile.ZipInfo, previous_end: int) -> int:
@@ -205,7 +196,7 @@ class Layer:
     notes: tuple[str, ...]
 
 
-def layer_key(packages: tuple[LockedPackage, ...]) -> str:
+def _layer_key(packages: tuple[LockedPackage, ...]) -> str:
     """Return 64 hex digits over everything that determines a layer's bytes."""
     parts = [str(_FORMAT_VERSION), *sorted(f"{one.name} {one.kind} {one.sha256}" for one in packages)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -213,7 +204,7 @@ def layer_key(packages: tuple[LockedPackage, ...]) -> str:
 
 def open_layer(packages: tuple[LockedPackage, ...], cache: Path) -> Layer | None:
     """Return the cached layer of these packages, or ``None`` when it is missing or truncated."""
-    key = layer_key(packages)
+    key = _layer_key(packages)
     if not packages:
         return Layer(path=None, key=key, payload_length=0, central_directory=b"", entry_count=0, unpacked_size=0,
                      dependencies=(),
@@ -260,7 +251,7 @@ def write_layer(packages: tuple[LockedPackage, ...], wheels: Mapping[str, Path],
     sizes = {one.name: 0 for one in packages}
     central: list[bytes] = []
     offset = 0
-    path = _layer_path(cache, layer_key(packages))
+    path = _layer_path(cache, _layer_key(packages))
     remove_stale_temporary_files(path.parent)
     with atomic_file(path) as file:
         for name in sorted(chosen, key=lambda one: one.encode("utf-8")):
@@ -316,7 +307,7 @@ def _merge_wheels(
     chosen: dict[str, tuple[str, WheelMember]] = {}
     notes: list[str] = []
     for package in sorted(packages, key=lambda one: one.name):
-        for member in read_wheel_members(wheels[package.name], package.name):
+        for member in _read_wheel_members(wheels[package.name], package.name):
             name = member.entry.name
             if name in chosen:
                 owner, other = chosen[name]

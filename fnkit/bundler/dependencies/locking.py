@@ -17,7 +17,7 @@ from fnkit.bundler.model import BundleProgress, ProgressCallback, ignore_progres
 from fnkit.bundler.target import BundleTarget
 from fnkit.project.model import Project
 
-__all__ = ["ResolverBackend", "TargetKind", "has_requirements", "lock_key", "lock_target"]
+__all__ = ["ResolverBackend", "TargetKind", "has_requirements", "lock_target"]
 
 TargetKind = Literal["scaleway", "local"]
 ResolverBackend = Literal["uv", "pip-tools"]
@@ -31,7 +31,7 @@ def has_requirements(project: Project) -> bool:
     return bool(project.requirements)
 
 
-def lock_key(project: Project, target: BundleTarget) -> str:
+def _lock_key(project: Project, target: BundleTarget) -> str:
     """Return 64 hex digits over everything a lock depends on, except what the index offers."""
     parts: list[object] = [
         _KEY_VERSION,
@@ -71,7 +71,7 @@ def lock_target(
         BundleError: The requirements could not be resolved, or ``not-writable``.
     """
     path = lock_path(project.root, target.runtime, kind)
-    key = lock_key(project, target)
+    key = _lock_key(project, target)
     if not has_requirements(project):
         return Lock(path=path, runtime=target.runtime, target=kind, key=key, packages=())
     previous = read_lock(path)

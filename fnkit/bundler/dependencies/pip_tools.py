@@ -29,7 +29,7 @@ from fnkit.bundler.dependencies.resolver import (
 from fnkit.bundler.dependencies.uv import condense_output
 from fnkit.errors import BundleError
 
-__all__ = ["pip_options", "resolve_with_piptools"]
+__all__ = ["resolve_with_piptools"]
 
 _TIMEOUT_SECONDS = 900
 _NO_MATCH_PATTERN = re.compile(r"(?:No matching distribution found for|satisfies the requirement) ([^\s;(]+)")
@@ -84,7 +84,7 @@ def resolve_with_piptools(request: ResolutionRequest) -> tuple[LockedPackage, ..
         return _find_wheels(request, pins) if pins.read_text("utf-8").strip() else ()
 
 
-def pip_options(python_version: str, platforms: tuple[str, ...]) -> list[str]:
+def _pip_options(python_version: str, platforms: tuple[str, ...]) -> list[str]:
     """Return pip's options for another target than its own. pip accepts them only together with ``--no-deps``."""
     options = ["--only-binary=:all:", "--implementation", "cp", "--python-version", python_version]
     for platform in platforms:
@@ -126,7 +126,7 @@ def _find_wheels(request: ResolutionRequest, pins: Path) -> tuple[LockedPackage,
     command = [
         *(sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--ignore-installed"),
         *("--require-hashes", "--report", "-", "--target", str(pins.parent / "nowhere")),
-        *(*pip_options(target.python_name, target.platforms), "-r", str(pins)),
+        *(*_pip_options(target.python_name, target.platforms), "-r", str(pins)),
     ]
     result = run_resolver(command, request.root, index_environment(), timeout_seconds=_TIMEOUT_SECONDS)
     if result.returncode != 0:

@@ -27,7 +27,7 @@ from fnkit.bundler.dependencies.resolver import (
 from fnkit.bundler.target import BundleTarget
 from fnkit.errors import BundleError
 
-__all__ = ["condense_output", "explain_failure", "find_uv", "newest_versions", "resolve_with_uv"]
+__all__ = ["condense_output", "find_uv", "newest_versions", "resolve_with_uv"]
 
 _PACKAGE_NAME = r"`?([A-Za-z0-9][A-Za-z0-9._-]*)`?"
 _URL_CREDENTIALS = re.compile(r"(https?://)[^/\s@]+@")
@@ -125,7 +125,7 @@ _FAILURE_PATTERNS = (
 """Ordered: the first pattern that matches uv's output wins. The last one matches everything."""
 
 
-def explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
+def _explain_failure(stderr: str, request: ResolutionRequest) -> BundleError:
     """Return the error for uv's output after a failed resolution."""
     reason = _REQUIREMENTS_PATH.sub(request.requirements_source, condense_output(stderr))
     for case in _FAILURE_PATTERNS:
@@ -247,7 +247,7 @@ def _compile_pylock(request: ResolutionRequest, platform: str) -> _Pylock:
             [*command, str(requirements)], request.root, index_environment(), timeout_seconds=_TIMEOUT_SECONDS
         )
         if result.returncode != 0:
-            raise explain_failure(result.stderr, request)
+            raise _explain_failure(result.stderr, request)
         return _read_pylock(output)
 
 

@@ -21,12 +21,10 @@ __all__ = [
     "ContentByPath",
     "FileContent",
     "atomic_file",
-    "file_changed_error",
     "hash_file",
     "hash_files",
     "read_verified",
     "remove_stale_temporary_files",
-    "write_error",
 ]
 
 TEMPORARY_PREFIX = ".fnkit-tmp-"
@@ -63,11 +61,11 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 temporary.unlink()
         if isinstance(error, OSError):
-            raise write_error(path, error) from error
+            raise _write_error(path, error) from error
         raise
 
 
-def write_error(path: Path, error: OSError) -> BundleError:
+def _write_error(path: Path, error: OSError) -> BundleError:
     """Return the error for a file that could not be written."""
     if error.errno in _DISK_FULL_ERRNOS:
         return BundleError(
@@ -147,13 +145,13 @@ def read_verified(content: FileContent, name: str) -> bytes:
     try:
         data = content.source.read_bytes()
     except OSError as error:
-        raise file_changed_error(name) from error
+        raise _file_changed_error(name) from error
     if hashlib.sha256(data).hexdigest() != content.sha256:
-        raise file_changed_error(name)
+        raise _file_changed_error(name)
     return data
 
 
-def file_changed_error(name: str) -> BundleError:
+def _file_changed_error(name: str) -> BundleError:
     """Return the error for a file that changed after it was hashed."""
     return BundleError(
         f"{name} changed during bundling.", code="changed-while-bundling", hint="Run the command again."

@@ -24,12 +24,12 @@ from fnkit.bundler.files.ignore import (
 )
 from fnkit.errors import BundleError
 
-__all__ = ["PRUNED_DIRECTORIES", "is_saved_plan", "select_files"]
+__all__ = ["select_files"]
 
 _SAVED_PLAN_PREFIX: Final = b'{\n  "fnkit_plan": '
 """The first bytes of every saved plan, as ``fnkit.plan.model.encode_plan`` writes it; a test compares the two."""
 
-PRUNED_DIRECTORIES = frozenset(
+_PRUNED_DIRECTORIES = frozenset(
     {
         ".git", ".hg", ".svn", ".bzr", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache",
         ".ruff_cache", ".pytest_cache", ".hypothesis", ".tox", ".nox", ".eggs", ".fnkit", ".ipynb_checkpoints",
@@ -40,7 +40,7 @@ _DOTENV_PREFIX = ".env"
 _CONTROL_CHARACTERS = frozenset(chr(code) for code in (*range(32), 127))
 
 
-def is_saved_plan(root: Path, path: str) -> bool:
+def _is_saved_plan(root: Path, path: str) -> bool:
     """Return whether a selected file is a saved plan.
 
     Checks files in the project's root directory only, where plans are usually saved: opening every file would cost
@@ -80,8 +80,8 @@ def select_files(
         gitignores=repository_layers(resolved),
         project_layers=tuple(strongest if project_file is None else [*strongest, project_file]),
     )
-    walk = _ProjectWalk(resolved, PRUNED_DIRECTORIES - unpruned)
-    files = (path for path in walk.files("", rules, ()) if not is_saved_plan(resolved, path))
+    walk = _ProjectWalk(resolved, _PRUNED_DIRECTORIES - unpruned)
+    files = (path for path in walk.files("", rules, ()) if not _is_saved_plan(resolved, path))
     return tuple(sorted(files, key=os.fsencode))
 
 

@@ -25,17 +25,9 @@ from fnkit.bundler.slices.module_imports import ModuleImports
 from fnkit.errors import BundleError
 from fnkit.project.model import FunctionSpec
 
-__all__ = [
-    "AUTHORING_MODULES",
-    "SliceContext",
-    "authoring_runtime",
-    "handler_file",
-    "removed_in",
-    "slice_function",
-    "standard_library_modules",
-]
+__all__ = ["SliceContext", "authoring_runtime", "slice_function"]
 
-AUTHORING_MODULES = frozenset({"fnkit", "fnkit.authoring", "fnkit.errors"})
+_AUTHORING_MODULES = frozenset({"fnkit", "fnkit.authoring", "fnkit.errors"})
 """Modules of fnkit that a handler may import, besides those under ``fnkit.authoring``."""
 
 _REMOVED = {
@@ -72,7 +64,7 @@ def authoring_runtime() -> dict[str, FileContent]:
     return part
 
 
-def standard_library_modules(python: tuple[int, int]) -> frozenset[str]:
+def _standard_library_modules(python: tuple[int, int]) -> frozenset[str]:
     """Return the standard library's top-level modules of a Python version.
 
     Starts from the running interpreter's list and corrects it for modules added or removed between the two
@@ -86,7 +78,7 @@ def standard_library_modules(python: tuple[int, int]) -> frozenset[str]:
     return frozenset(names)
 
 
-def removed_in(module: str) -> tuple[int, int] | None:
+def _removed_in(module: str) -> tuple[int, int] | None:
     """Return the version that removed a module from the standard library, or ``None``."""
     return next((version for version, removed in _REMOVED.items() if module in removed), None)
 
@@ -114,7 +106,7 @@ class SliceContext:
     requirements_file: str | None
 
 
-def handler_file(function: FunctionSpec) -> str:
+def _handler_file(function: FunctionSpec) -> str:
     """Return the file of a Python handler: ``handlers/hello.say_hello`` is in ``handlers/hello.py``."""
     return function.handler.rpartition(".")[0] + ".py"
 
@@ -125,7 +117,7 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
     Raises:
         BundleError: ``handler-not-shipped``, ``missing-requirement``, ``fnkit-import``.
     """
-    handler = handler_file(function)
+    handler = _handler_file(function)
     if handler not in context.contents:
         raise BundleError(
             f"{handler}, which contains the handler of {function.name}, is not among the project's selected files.",
@@ -133,7 +125,9 @@ def slice_function(function: FunctionSpec, context: SliceContext) -> Slice:
             hint="An ignore file or the setting exclude ignores it; re-include it with the line !" + handler,
             file=handler,
         )
-    shadowing = standard_library_modules(context.python) | context.dependency_modules | _STARTUP_MODULES | {"fnkit"}
+    shadowing = (
+        _standard_library_modules(context.python) | context.dependency_modules | _STARTUP_MODULES | {"fnkit"}
+    )
     top_modules = {path.split("/")[0].removesuffix(".py") for path in context.tree.paths}
     sibling_modules = {
         path.rpartition("/")[2].removesuffix(".py")
@@ -165,7 +159,7 @@ def _check_import(unresolved: UnresolvedImport, context: SliceContext) -> None:
     """Reject an import that would fail when the handler is loaded."""
     top = unresolved.module.partition(".")[0]
     if top == "fnkit":
-        if unresolved.module not in AUTHORING_MODULES and not unresolved.module.startswith("fnkit.authoring."):
+        if unresolved.module not in _AUTHORING_MODULES and not unresolved.module.startswith("fnkit.authoring."):
             raise BundleError(
                 f"{unresolved.file} imports {unresolved.module}, which archives do not contain: they contain "
                 "fnkit's "
@@ -176,7 +170,7 @@ def _check_import(unresolved: UnresolvedImport, context: SliceContext) -> None:
                 line=unresolved.line,
             )
         return
-    if top in context.dependency_modules or top in standard_library_modules(context.python):
+    if top in context.dependency_modules or top in _standard_library_modules(context.python):
         return
     raise BundleError(
         f"{unresolved.file} imports {unresolved.module}, which neither the project nor its requirements provide.",
@@ -188,7 +182,7 @@ def _check_import(unresolved: UnresolvedImport, context: SliceContext) -> None:
 
 
 def _missing_import_hint(module: str, context: SliceContext) -> str:
-    removed = removed_in(module)
+    removed = _removed_in(module)
     if removed is not None and context.python >= removed:
         return (
             f"Python {removed[0]}.{removed[1]} removed {module} from its standard library; require a replacement."

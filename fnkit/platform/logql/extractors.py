@@ -15,16 +15,7 @@ from fnkit.platform.logql.entry import LogEntry, to_label_name
 from fnkit.platform.logql.regex import group_extractor
 from fnkit.platform.logql.syntax import JsonParser, LogfmtParser, PatternParser, RegexpParser
 
-__all__ = [
-    "check_extraction_pattern",
-    "compile_extraction_pattern",
-    "json_step",
-    "logfmt_pairs",
-    "logfmt_step",
-    "parse_json_path",
-    "pattern_step",
-    "regexp_step",
-]
+__all__ = ["check_extraction_pattern", "json_step", "logfmt_step", "parse_json_path", "pattern_step", "regexp_step"]
 
 _PATH_STEP: Final = re.compile(
     r"""\s*(?:(?P<dot>\.)?(?P<field>[A-Za-z_][A-Za-z0-9_-]*)|\["(?P<key>[^"]*)"\]|\[(?P<index>\d{1,9})\])"""
@@ -89,10 +80,10 @@ def check_extraction_pattern(pattern: str) -> str:
     return ""
 
 
-def compile_extraction_pattern(pattern: str) -> Callable[[str], list[tuple[str, str]]]:
+def _compile_extraction_pattern(pattern: str) -> Callable[[str], list[tuple[str, str]]]:
     """Return a function that extracts the captures from a line, up to the first literal that the line lacks.
 
-    >>> compile_extraction_pattern("<method> <path> <_>")("GET /a HTTP/1.1")
+    >>> _compile_extraction_pattern("<method> <path> <_>")("GET /a HTTP/1.1")
     [('method', 'GET'), ('path', '/a')]
     """
     first, *rest = _CAPTURE.split(pattern)
@@ -122,7 +113,7 @@ def logfmt_step(stage: LogfmtParser) -> Callable[[LogEntry], bool]:
 
     def step(entry: LogEntry) -> bool:
         seen = set()
-        for key, value in logfmt_pairs(entry.line):
+        for key, value in _logfmt_pairs(entry.line):
             if value is None:
                 if stage.strict:
                     entry.set_error(_LOGFMT_ERROR, f"logfmt syntax error: {key[:64]}")
@@ -142,10 +133,10 @@ def logfmt_step(stage: LogfmtParser) -> Callable[[LogEntry], bool]:
     return step
 
 
-def logfmt_pairs(line: str) -> Iterator[tuple[str, str | None]]:
+def _logfmt_pairs(line: str) -> Iterator[tuple[str, str | None]]:
     """Yield the keys and values of a line; a value of ``None`` marks malformed text up to the next space.
 
-    >>> list(logfmt_pairs('a=1 b c="x y" =2'))
+    >>> list(_logfmt_pairs('a=1 b c="x y" =2'))
     [('a', '1'), ('b', ''), ('c', 'x y'), ('=2', None)]
     """
     position, end = 0, len(line)
@@ -191,7 +182,7 @@ def regexp_step(stage: RegexpParser) -> Callable[[LogEntry], bool]:
 
 def pattern_step(stage: PatternParser) -> Callable[[LogEntry], bool]:
     """Return the step of ``| pattern``, which makes each capture a label."""
-    fields = compile_extraction_pattern(stage.pattern)
+    fields = _compile_extraction_pattern(stage.pattern)
 
     def step(entry: LogEntry) -> bool:
         for name, value in fields(entry.line):

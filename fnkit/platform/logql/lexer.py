@@ -23,8 +23,6 @@ __all__ = [
     "QueryToken",
     "TokenKind",
     "TokenReader",
-    "parse_error",
-    "position_at",
     "tokenize",
 ]
 
@@ -55,7 +53,7 @@ _ESCAPE_CHARACTERS: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\
 _MAX_CODE_POINT: Final = 0x10FFFF
 
 MAX_NESTING = 50
-MAX_OPERATIONS = 500
+_MAX_OPERATIONS = 500
 
 
 class QueryError(PlatformError):
@@ -72,10 +70,10 @@ class QueryPosition:
     column: int
 
 
-def parse_error(message: str, position: QueryPosition | None = None) -> QueryError:
+def _parse_error(message: str, position: QueryPosition | None = None) -> QueryError:
     """Return the exception for a query that cannot be parsed.
 
-    >>> parse_error("unexpected ]", QueryPosition(1, 5)).message
+    >>> _parse_error("unexpected ]", QueryPosition(1, 5)).message
     'parse error at line 1, col 5: unexpected ]'
     """
     where = f" at line {position.line}, col {position.column}:" if position else " :"
@@ -99,7 +97,7 @@ class QueryToken:
     value: float = 0.0
 
 
-def position_at(text: str, offset: int) -> QueryPosition:
+def _position_at(text: str, offset: int) -> QueryPosition:
     """Return the line and column of an offset."""
     before = text[:offset]
     return QueryPosition(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
@@ -112,13 +110,13 @@ def tokenize(text: str) -> list[QueryToken]:
         QueryError: The query is too long, or contains text that is not a token.
     """
     if len(text) > MAX_QUERY_CHARACTERS:
-        raise parse_error(f"input size too long ({len(text)} > {MAX_QUERY_CHARACTERS})")
+        raise _parse_error(f"input size too long ({len(text)} > {MAX_QUERY_CHARACTERS})")
     tokens: list[QueryToken] = []
     offset = 0
     while offset < len(text):
         found = _TOKEN.match(text, offset)
         if found is None:
-            raise parse_error(_invalid_text_message(text, offset), position_at(text, offset))
+            raise _parse_error(_invalid_text_message(text, offset), _position_at(text, offset))
         if found.lastgroup != "space":
             tokens.append(_make_token(text, found))
         offset = found.end()
@@ -146,14 +144,14 @@ def _make_token(text: str, found: re.Match[str]) -> QueryToken:
 def _parse_number(text: str, written: str, start: int) -> float:
     number = float(written)
     if math.isinf(number):
-        raise parse_error(f"value out of range: {written[:64]}", position_at(text, start))
+        raise _parse_error(f"value out of range: {written[:64]}", _position_at(text, start))
     return number
 
 
 def _parse_duration_token(text: str, written: str, start: int) -> int:
     duration = parse_duration(written)
     if duration is None:
-        raise parse_error(f'not a valid duration string: "{written[:64]}"', position_at(text, start))
+        raise _parse_error(f'not a valid duration string: "{written[:64]}"', _position_at(text, start))
     return duration
 
 
@@ -177,7 +175,7 @@ def _unquote(text: str, written: str, start: int) -> str:
 
 
 def _escape_error(text: str, start: int) -> QueryError:
-    return parse_error("invalid char escape", position_at(text, start))
+    return _parse_error("invalid char escape", _position_at(text, start))
 
 
 def _invalid_text_message(text: str, offset: int) -> str:
@@ -274,7 +272,7 @@ class TokenReader:
 
     def error(self, message: str, token: QueryToken | None = None) -> QueryError:
         """Return an exception with the position of a token, by default the current one."""
-        return parse_error(message, position_at(self._text, (token or self.token).start))
+        return _parse_error(message, _position_at(self._text, (token or self.token).start))
 
     def enter_nesting(self) -> None:
         """Enter a pair of parentheses; raise ``QueryError`` if they are nested too deeply."""
@@ -289,5 +287,5 @@ class TokenReader:
     def count_operation(self) -> None:
         """Count an operator, each of which makes the tree deeper; raise ``QueryError`` for too many."""
         self._operations += 1
-        if self._operations > MAX_OPERATIONS:
-            raise self.error(f"more than {MAX_OPERATIONS} operators")
+        if self._operations > _MAX_OPERATIONS:
+            raise self.error(f"more than {_MAX_OPERATIONS} operators")

@@ -38,7 +38,7 @@ from fnkit.platform.logql.windows import (
     sum_windows,
 )
 
-__all__ = ["aggregate", "apply_operator", "combine_series", "evaluate"]
+__all__ = ["aggregate", "evaluate"]
 
 _AGGREGATION_FUNCTIONS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
     "sum": math.fsum,
@@ -166,14 +166,14 @@ _ARITHMETIC: Final[dict[str, Callable[[float, float], float]]] = {
 }
 
 
-def apply_operator(name: str, left: float, right: float) -> float:
+def _apply_operator(name: str, left: float, right: float) -> float:
     """Apply an operator to two numbers; a comparison returns 0 or 1."""
     if name in _COMPARISONS:
         return float(_COMPARISONS[name](left, right))
     return _ARITHMETIC[name](left, right)
 
 
-def combine_series(
+def _combine_series(
     query: BinaryOperation, left: SeriesList | float, right: SeriesList | float, steps: TimeSteps
 ) -> SeriesList:
     """Apply an operator to two operands, at least one of which is a list of series.
@@ -226,7 +226,7 @@ def _combine_values(query: BinaryOperation, left: float | None, right: float | N
         return None
     if query.operator in _COMPARISONS and not query.as_bool:
         return left if _COMPARISONS[query.operator](left, right) else None
-    return apply_operator(query.operator, left, right)
+    return _apply_operator(query.operator, left, right)
 
 
 def _set_operation(query: BinaryOperation, left: SeriesList, right: SeriesList, steps: TimeSteps) -> SeriesList:
@@ -362,8 +362,8 @@ class _Evaluator:
     def _evaluate_binary(self, query: BinaryOperation) -> SeriesList | float:
         left, right = self.evaluate(query.left), self.evaluate(query.right)
         if isinstance(left, float) and isinstance(right, float):
-            return apply_operator(query.operator, left, right)
-        return combine_series(query, left, right, self.steps)
+            return _apply_operator(query.operator, left, right)
+        return _combine_series(query, left, right, self.steps)
 
 
 def evaluate(query: MetricQuery, steps: TimeSteps, read: ReadEntries, charge: ChargeWork) -> SeriesList | float:

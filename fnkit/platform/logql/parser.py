@@ -28,17 +28,7 @@ from fnkit.platform.logql.syntax import (
     VectorMatching,
 )
 
-__all__ = [
-    "RANGE_FUNCTIONS",
-    "parse_log_query",
-    "parse_query",
-    "parse_selector",
-    "read_grouping",
-    "read_label_names",
-    "read_log_query",
-    "read_range_aggregation",
-    "read_selector",
-]
+__all__ = ["parse_log_query", "parse_query", "parse_selector"]
 
 _LINE_FUNCTIONS: Final = frozenset({"count_over_time", "bytes_over_time", "bytes_rate"})
 _LINE_OR_SAMPLE_FUNCTIONS: Final = frozenset({"rate", "absent_over_time"})
@@ -46,7 +36,7 @@ _SAMPLE_FUNCTIONS: Final = frozenset(
     f"{name}_over_time" for name in ("sum", "avg", "min", "max", "stdvar", "stddev", "quantile", "first", "last")
 )
 _UNGROUPED_FUNCTIONS: Final = _LINE_FUNCTIONS | _LINE_OR_SAMPLE_FUNCTIONS | {"sum_over_time"}
-RANGE_FUNCTIONS: Final = _LINE_FUNCTIONS | _LINE_OR_SAMPLE_FUNCTIONS | _SAMPLE_FUNCTIONS
+_RANGE_FUNCTIONS: Final = _LINE_FUNCTIONS | _LINE_OR_SAMPLE_FUNCTIONS | _SAMPLE_FUNCTIONS
 
 _VECTOR_FUNCTIONS: Final = frozenset({"sum", "min", "max", "avg", "count", "stddev", "stdvar"})
 _ORDERING_FUNCTIONS: Final = frozenset({"sort", "sort_desc"})
@@ -61,18 +51,18 @@ _PRECEDENCE: Final = {
     **dict.fromkeys(("*", "/", "%"), 5),
     "^": _POWER_PRECEDENCE,
 }
-COMPARISON_OPERATORS: Final = frozenset({"==", "!=", ">", ">=", "<", "<="})
+_COMPARISON_OPERATORS: Final = frozenset({"==", "!=", ">", ">=", "<", "<="})
 
 
-def read_grouping(reader: TokenReader) -> Grouping | None:
+def _read_grouping(reader: TokenReader) -> Grouping | None:
     """Parse ``by (…)`` or ``without (…)`` if the current token starts one."""
     if not reader.is_word("by", "without"):
         return None
     without = reader.advance().text.lower() == "without"
-    return Grouping(read_label_names(reader), without)
+    return Grouping(_read_label_names(reader), without)
 
 
-def read_label_names(reader: TokenReader) -> tuple[str, ...]:
+def _read_label_names(reader: TokenReader) -> tuple[str, ...]:
     """Parse a list of labels in parentheses, which may be empty."""
     reader.expect("(")
     labels: list[str] = []
@@ -84,22 +74,22 @@ def read_label_names(reader: TokenReader) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def read_log_query(reader: TokenReader) -> LogQuery:
+def _read_log_query(reader: TokenReader) -> LogQuery:
     """Parse a log query, which may be in parentheses."""
     if reader.accept("("):
         reader.enter_nesting()
-        query = read_log_query(reader)
+        query = _read_log_query(reader)
         reader.expect(")")
         reader.leave_nesting()
         return query
-    selector = read_selector(reader)
+    selector = _read_selector(reader)
     stages = []
     while begins_stage(reader):
         stages.append(read_stage(reader))
     return LogQuery(selector, tuple(stages))
 
 
-def read_selector(reader: TokenReader) -> tuple[Matcher, ...]:
+def _read_selector(reader: TokenReader) -> tuple[Matcher, ...]:
     """Parse ``{a="b", c=~"d"}``.
 
     Raises:
@@ -146,7 +136,7 @@ class _LogRangeParts:
         self.offset = 0
 
 
-def read_range_aggregation(reader: TokenReader, name: str, name_token: QueryToken) -> RangeAggregation:
+def _read_range_aggregation(reader: TokenReader, name: str, name_token: QueryToken) -> RangeAggregation:
     """Parse a range aggregation after its function name.
 
     Args:
@@ -161,7 +151,7 @@ def read_range_aggregation(reader: TokenReader, name: str, name_token: QueryToke
         reader.expect(",")
     log_range = _read_log_range(reader)
     reader.expect(")")
-    grouping = read_grouping(reader)
+    grouping = _read_grouping(reader)
     if grouping and name in _UNGROUPED_FUNCTIONS:
         raise reader.error(f"grouping not allowed for {name} aggregation", name_token)
     if log_range.unwrap is None and name in _SAMPLE_FUNCTIONS:
@@ -188,7 +178,7 @@ def _read_log_range_parts(reader: TokenReader, parts: _LogRangeParts) -> None:
         reader.expect(")")
         reader.leave_nesting()
     else:
-        parts.query = LogQuery(read_selector(reader))
+        parts.query = LogQuery(_read_selector(reader))
     while True:
         if begins_unwrap(reader) and parts.unwrap is None:
             parts.unwrap = read_unwrap(reader)
@@ -217,7 +207,7 @@ def parse_query(text: str) -> Query:
         QueryError: The query is invalid or unsupported; the message has the line and column.
     """
     reader = TokenReader(text)
-    query = read_log_query(reader) if _is_log_query(reader) else _read_metric_query(reader, 0)
+    query = _read_log_query(reader) if _is_log_query(reader) else _read_metric_query(reader, 0)
     if reader.token.kind != "end":
         raise reader.unexpected_token_error()
     return query
@@ -263,7 +253,7 @@ def _read_metric_query(reader: TokenReader, min_precedence: int) -> MetricQuery:
         reader.advance()
         reader.count_operation()
         as_bool = reader.accept_word("bool")
-        if as_bool and operator not in COMPARISON_OPERATORS:
+        if as_bool and operator not in _COMPARISON_OPERATORS:
             raise reader.error("bool modifier can only be used on comparison operators", token)
         matching = _read_matching(reader)
         # A lower limit makes the right operand take the next operator of equal precedence: right-associative.
@@ -277,7 +267,7 @@ def _read_matching(reader: TokenReader) -> VectorMatching:
     matching = VectorMatching()
     if reader.is_word("on", "ignoring"):
         on = reader.advance().text.lower() == "on"
-        matching = VectorMatching(read_label_names(reader), on)
+        matching = VectorMatching(_read_label_names(reader), on)
     if reader.is_word("group_left", "group_right"):
         raise reader.unsupported_error(reader.token.text)
     return matching
@@ -302,9 +292,9 @@ def _read_operand(reader: TokenReader) -> MetricQuery:
         value = _read_number(reader)
         reader.expect(")")
         return VectorLiteral(value)
-    if name in RANGE_FUNCTIONS:
+    if name in _RANGE_FUNCTIONS:
         reader.advance()
-        return read_range_aggregation(reader, name, token)
+        return _read_range_aggregation(reader, name, token)
     if name in _VECTOR_FUNCTIONS | _ORDERING_FUNCTIONS | _RANKING_FUNCTIONS:
         reader.advance()
         return _read_vector_aggregation(reader, name, token)
@@ -321,7 +311,7 @@ def _read_number(reader: TokenReader) -> float:
 
 
 def _read_vector_aggregation(reader: TokenReader, name: str, name_token: QueryToken) -> VectorAggregation:
-    grouping = read_grouping(reader)
+    grouping = _read_grouping(reader)
     reader.expect("(")
     reader.enter_nesting()
     parameter = None
@@ -336,7 +326,7 @@ def _read_vector_aggregation(reader: TokenReader, name: str, name_token: QueryTo
     reader.leave_nesting()
     if isinstance(operand, NumberLiteral):
         raise reader.error(f"{name} of a literal: expecting a metric query", name_token)
-    grouping = grouping or read_grouping(reader)
+    grouping = grouping or _read_grouping(reader)
     if grouping and name in _ORDERING_FUNCTIONS:
         raise reader.error(f"grouping not allowed for {name} aggregation", name_token)
     return VectorAggregation(name, operand, parameter, grouping)

@@ -39,10 +39,7 @@ __all__ = [
     "Step",
     "check_template",
     "compile_pipeline",
-    "compile_template",
     "label_filter_predicate",
-    "label_list_predicate",
-    "line_filter_predicate",
     "required_texts",
     "selector_predicate",
 ]
@@ -71,7 +68,7 @@ def selector_predicate(matchers: tuple[Matcher, ...]) -> Callable[[Mapping[str, 
     return lambda labels: all(test(labels.get(name, "")) for name, test in tests)
 
 
-def line_filter_predicate(stage: LineFilter) -> Callable[[LogEntry], bool]:
+def _line_filter_predicate(stage: LineFilter) -> Callable[[LogEntry], bool]:
     """Return a predicate for entries that a line filter keeps."""
     is_pattern = stage.operator in ("|~", "!~")
     tests = [search_predicate(text) if is_pattern else _contains_predicate(text) for text in stage.texts]
@@ -158,7 +155,7 @@ def _parse_go_number(text: str) -> float | None:
     return None if math.isinf(value) and any(c.isdigit() for c in text) else value
 
 
-def label_list_predicate(labels: tuple[str | Matcher, ...]) -> Callable[[str, str], bool]:
+def _label_list_predicate(labels: tuple[str | Matcher, ...]) -> Callable[[str, str], bool]:
     """Return a predicate for names and values of labels that the list of ``drop`` or ``keep`` matches."""
     names = frozenset(label for label in labels if isinstance(label, str))
     tests = [(label.name, _matcher_predicate(label)) for label in labels if isinstance(label, Matcher)]
@@ -175,10 +172,10 @@ def check_template(template: str) -> str:
     return ""
 
 
-def compile_template(template: str) -> Callable[[Callable[[str], str], str], str]:
+def _compile_template(template: str) -> Callable[[Callable[[str], str], str], str]:
     """Return a function that renders a template, given a lookup of labels and the line.
 
-    >>> compile_template("{{.a}}-{{ .b }}")({"a": "1", "b": "2"}.__getitem__, "")
+    >>> _compile_template("{{.a}}-{{ .b }}")({"a": "1", "b": "2"}.__getitem__, "")
     '1-2'
     """
     # "{{-" and "-}}" remove the white space beside them.
@@ -214,7 +211,7 @@ def compile_pipeline(stages: tuple[Stage, ...]) -> Step:
 def _stage_step(stage: Stage) -> Step:
     match stage:
         case LineFilter():
-            return line_filter_predicate(stage)
+            return _line_filter_predicate(stage)
         case LabelFilter():
             return label_filter_predicate(stage.condition)
         case JsonParser() | LogfmtParser() | RegexpParser() | PatternParser():
@@ -244,7 +241,7 @@ def _parser_step(stage: JsonParser | LogfmtParser | RegexpParser | PatternParser
 def _format_step(stage: LineFormat | LabelFormat | Decolorize) -> Step:
     match stage:
         case LineFormat():
-            render = compile_template(stage.template)
+            render = _compile_template(stage.template)
 
             def format_line(entry: LogEntry) -> bool:
                 entry.line = render(entry.get_or_empty, entry.line)
@@ -266,7 +263,11 @@ def _format_step(stage: LineFormat | LabelFormat | Decolorize) -> Step:
 
 def _label_format_step(stage: LabelFormat) -> Step:
     assignments = [
-        (assignment.label, assignment.value, compile_template(assignment.value) if assignment.is_template else None)
+        (
+            assignment.label,
+            assignment.value,
+            _compile_template(assignment.value) if assignment.is_template else None,
+        )
         for assignment in stage.assignments
     ]
 
@@ -283,7 +284,7 @@ def _label_format_step(stage: LabelFormat) -> Step:
 
 
 def _drop_or_keep_step(stage: Drop | Keep) -> Step:
-    is_listed = label_list_predicate(stage.labels)
+    is_listed = _label_list_predicate(stage.labels)
     keeps = isinstance(stage, Keep)
 
     def step(entry: LogEntry) -> bool:

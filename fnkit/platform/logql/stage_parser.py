@@ -36,18 +36,9 @@ from fnkit.platform.logql.syntax import (
     UnwrapConversion,
 )
 
-__all__ = [
-    "MATCH_OPERATORS",
-    "begins_condition",
-    "begins_stage",
-    "begins_unwrap",
-    "read_condition",
-    "read_matcher",
-    "read_stage",
-    "read_unwrap",
-]
+__all__ = ["begins_stage", "begins_unwrap", "read_matcher", "read_stage", "read_unwrap"]
 
-MATCH_OPERATORS: Final = ("=", "!=", "=~", "!~")
+_MATCH_OPERATORS: Final = ("=", "!=", "=~", "!~")
 _COMPARISON_OPERATORS: Final = ("=", "==", "!=", ">", ">=", "<", "<=")
 _OR_PRECEDENCE: Final = 1
 _AND_PRECEDENCE: Final = 2
@@ -60,18 +51,18 @@ _CONVERSIONS: Final = ("duration", "duration_seconds", "bytes")
 def read_matcher(reader: TokenReader) -> Matcher:
     """Parse ``name="value"``."""
     name = reader.expect_kind("name").text
-    if not reader.is_symbol(*MATCH_OPERATORS):
-        raise reader.unexpected_token_error(*MATCH_OPERATORS)
+    if not reader.is_symbol(*_MATCH_OPERATORS):
+        raise reader.unexpected_token_error(*_MATCH_OPERATORS)
     operator = cast("MatchOperator", reader.advance().text)
     return _read_matcher_value(reader, name, operator)
 
 
-def begins_condition(reader: TokenReader) -> bool:
+def _begins_condition(reader: TokenReader) -> bool:
     """Return whether a label filter starts at the current token."""
     return reader.is_symbol("(") or reader.token.kind == "name"
 
 
-def read_condition(reader: TokenReader, min_precedence: int = 0) -> LabelCondition:
+def _read_condition(reader: TokenReader, min_precedence: int = 0) -> LabelCondition:
     """Parse a label filter.
 
     ``and`` binds tighter than ``or``. A comma, or nothing, between two filters means ``and`` with everything that
@@ -83,18 +74,18 @@ def read_condition(reader: TokenReader, min_precedence: int = 0) -> LabelConditi
     """
     left = _read_single_condition(reader)
     while True:
-        if reader.is_symbol(",") or (begins_condition(reader) and not reader.is_word("and", "or")):
+        if reader.is_symbol(",") or (_begins_condition(reader) and not reader.is_word("and", "or")):
             reader.accept(",")
             reader.count_operation()
-            return AllOf(left, read_condition(reader))
+            return AllOf(left, _read_condition(reader))
         if min_precedence < _AND_PRECEDENCE and reader.is_word("and"):
             reader.advance()
             reader.count_operation()
-            left = AllOf(left, read_condition(reader, _AND_PRECEDENCE))
+            left = AllOf(left, _read_condition(reader, _AND_PRECEDENCE))
         elif min_precedence < _OR_PRECEDENCE and reader.is_word("or"):
             reader.advance()
             reader.count_operation()
-            left = AnyOf(left, read_condition(reader, _OR_PRECEDENCE))
+            left = AnyOf(left, _read_condition(reader, _OR_PRECEDENCE))
         else:
             return left
 
@@ -102,17 +93,17 @@ def read_condition(reader: TokenReader, min_precedence: int = 0) -> LabelConditi
 def _read_single_condition(reader: TokenReader) -> LabelCondition:
     if reader.accept("("):
         reader.enter_nesting()
-        inner = read_condition(reader)
+        inner = _read_condition(reader)
         reader.expect(")")
         reader.leave_nesting()
         return inner
     name = reader.expect_kind("name").text
-    if not reader.is_symbol(*_COMPARISON_OPERATORS, *MATCH_OPERATORS):
+    if not reader.is_symbol(*_COMPARISON_OPERATORS, *_MATCH_OPERATORS):
         raise reader.unexpected_token_error(*_COMPARISON_OPERATORS, "=~", "!~")
     operator = reader.advance().text
     if reader.is_word("ip"):
         raise reader.unsupported_error("ip()")
-    if reader.token.kind == "string" and operator in MATCH_OPERATORS:
+    if reader.token.kind == "string" and operator in _MATCH_OPERATORS:
         return _read_matcher_value(reader, name, cast("MatchOperator", operator))
     return _read_comparison(reader, name, operator)
 
@@ -169,9 +160,9 @@ def read_stage(reader: TokenReader) -> Stage:
         return _STAGE_READERS[name](reader)
     if name in ("unpack", "distinct"):
         raise reader.unsupported_error(f"the stage {name}")
-    if not begins_condition(reader):
+    if not _begins_condition(reader):
         raise reader.unexpected_token_error("a stage")
-    return LabelFilter(read_condition(reader))
+    return LabelFilter(_read_condition(reader))
 
 
 def read_unwrap(reader: TokenReader) -> Unwrap:
@@ -188,7 +179,7 @@ def read_unwrap(reader: TokenReader) -> Unwrap:
         reader.expect(")")
     filters = []
     while reader.accept("|"):
-        filters.append(read_condition(reader))
+        filters.append(_read_condition(reader))
     return Unwrap(name.text, conversion, tuple(filters))
 
 
@@ -288,7 +279,7 @@ def _read_label_list(reader: TokenReader) -> tuple[str | Matcher, ...]:
     labels: list[str | Matcher] = []
     while True:
         following = reader.lookahead
-        if following.kind == "symbol" and following.text in MATCH_OPERATORS:
+        if following.kind == "symbol" and following.text in _MATCH_OPERATORS:
             labels.append(read_matcher(reader))
         else:
             labels.append(reader.expect_kind("name").text)

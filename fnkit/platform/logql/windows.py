@@ -34,8 +34,6 @@ from fnkit.platform.logql.units import parse_go_duration, parse_size
 
 __all__ = [
     "BYTES_FUNCTIONS",
-    "MAX_POINTS",
-    "MAX_SERIES_READ",
     "ChargeWork",
     "ReadEntries",
     "Sample",
@@ -44,7 +42,6 @@ __all__ = [
     "TimeSteps",
     "apply_or_nan",
     "apply_to_windows",
-    "check_point_count",
     "group_labels",
     "population_variance",
     "quantile_function",
@@ -52,7 +49,7 @@ __all__ = [
     "sum_windows",
 ]
 
-MAX_POINTS = 5_000_000
+_MAX_POINTS = 5_000_000
 """Maximum number of values in all series of a result together, which take about 200 MB."""
 ReadEntries: TypeAlias = Callable[[LogQuery, int, int], Iterable[LogEntry]]
 """Returns the lines of a query's selector in a time span: start excluded, end included, in Unix nanoseconds.
@@ -68,7 +65,7 @@ _SAMPLE_ERROR: Final = "SampleExtractionErr"
 Sample = tuple[int, dict[str, str], float]
 """Time in Unix nanoseconds (with the offset added), labels of the series, and value."""
 
-MAX_SERIES_READ: Final = 50_000
+_MAX_SERIES_READ: Final = 50_000
 """Maximum number of series that a query may distinguish while it reads lines."""
 _MAX_SAMPLES: Final = 5_000_000
 
@@ -123,13 +120,13 @@ def group_labels(labels: Mapping[str, str], grouping: Grouping) -> dict[str, str
     return {name: labels[name] for name in grouping.labels if labels.get(name)}
 
 
-def check_point_count(series_count: int, steps: TimeSteps) -> None:
+def _check_point_count(series_count: int, steps: TimeSteps) -> None:
     """Check the size of a result before it is allocated.
 
     Raises:
-        QueryError: The result has more than ``MAX_POINTS`` values.
+        QueryError: The result has more than ``_MAX_POINTS`` values.
     """
-    if series_count * steps.count > MAX_POINTS:
+    if series_count * steps.count > _MAX_POINTS:
         raise QueryError(
             f"{series_count} series of {steps.count} points each are too many; aggregate them with sum(), "
             "or increase "
@@ -290,7 +287,7 @@ def sum_windows(samples: Iterable[Sample], steps: TimeSteps, interval: int, divi
                 _check_series_count(len(found))
                 sums = found[key] = _WindowSums(labels)
             sums.add(window, value)
-    check_point_count(len(found), steps)
+    _check_point_count(len(found), steps)
     return [sums.to_series(steps, divisor) for sums in found.values()]
 
 
@@ -322,7 +319,7 @@ def apply_to_windows(
         found[key][1].append((time, value))
         if count == _MAX_SAMPLES:
             raise QueryError(f"more than {_MAX_SAMPLES} samples; shorten the time range or narrow the selector")
-    check_point_count(len(found), steps)
+    _check_point_count(len(found), steps)
     return [
         Series(labels, _window_values(values, steps, interval, function, charge))
         for labels, values in found.values()
@@ -350,9 +347,9 @@ def _window_values(
 
 
 def _check_series_count(count: int) -> None:
-    if count >= MAX_SERIES_READ:
+    if count >= _MAX_SERIES_READ:
         raise QueryError(
-            f"more than {MAX_SERIES_READ} series while reading; narrow the selector, or aggregate with sum by (…)"
+            f"more than {_MAX_SERIES_READ} series while reading; narrow the selector, or aggregate with sum by (…)"
         )
 
 

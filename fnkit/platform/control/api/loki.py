@@ -39,24 +39,7 @@ from fnkit.platform.control.resources.access import Principal
 from fnkit.platform.logql.lexer import QueryError
 from fnkit.platform.logql.parser import parse_log_query
 
-__all__ = [
-    "LOKI_PREFIX",
-    "LokiRequest",
-    "authenticate",
-    "get_build_info",
-    "get_index_stats",
-    "list_label_values",
-    "list_labels",
-    "list_series",
-    "loki_error_response",
-    "loki_routes",
-    "query_instant",
-    "query_range",
-    "tail_endpoint",
-    "text_response",
-    "unauthorized_response",
-    "wants_categorized_labels",
-]
+__all__ = ["LokiRequest", "authenticate", "loki_routes"]
 
 _ENCODING_FLAGS_HEADER: Final = "x-loki-response-encoding-flags"
 _DEFAULT_LABELS_RANGE: Final = 6 * 3600 * 10**9  # nanoseconds; default time range of labels and series, as in Loki
@@ -65,8 +48,8 @@ _logger = logging.getLogger(__name__)
 
 _CLOSE_GOING_AWAY: Final = 1001  # RFC 6455, section 7.4.1
 
-LOKI_PREFIX: Final = "/loki/api/v1"
-READY_PATH: Final = "/ready"
+_LOKI_PREFIX: Final = "/loki/api/v1"
+_READY_PATH: Final = "/ready"
 _GET_AND_POST: Final = ["GET", "POST"]
 
 
@@ -87,12 +70,12 @@ class LokiRequest:
     cancelled: Event
 
 
-def wants_categorized_labels(headers: Headers) -> bool:
+def _wants_categorized_labels(headers: Headers) -> bool:
     """Return whether a client, such as Grafana, wants the labels of each line separate from those of its stream."""
     return CATEGORIZE_LABELS in (flag.strip() for flag in headers.get(_ENCODING_FLAGS_HEADER, "").split(","))
 
 
-async def query_range(plane: ControlPlane, request: LokiRequest) -> QueryResponse:
+async def _query_range(plane: ControlPlane, request: LokiRequest) -> QueryResponse:
     """Return the lines, or the series of numbers, of a time range."""
     parameters = request.parameters
     span = parameters.time_range()
@@ -104,14 +87,14 @@ async def query_range(plane: ControlPlane, request: LokiRequest) -> QueryRespons
         limit=parameters.limit(),
         direction=parameters.direction(),
         interval=parameters.interval(),
-        categorized=wants_categorized_labels(request.http_request.headers),
+        categorized=_wants_categorized_labels(request.http_request.headers),
     )
     return QueryResponse(
         data=await plane.logs.query_range(request.principal.project_id, range_request, request.cancelled)
     )
 
 
-async def query_instant(plane: ControlPlane, request: LokiRequest) -> QueryResponse:
+async def _query_instant(plane: ControlPlane, request: LokiRequest) -> QueryResponse:
     """Return the numbers at a single time."""
     parameters = request.parameters
     parameters.limit()  # an invalid limit is an error, although numbers have none
@@ -121,18 +104,18 @@ async def query_instant(plane: ControlPlane, request: LokiRequest) -> QueryRespo
     return QueryResponse(data=data)
 
 
-async def list_labels(plane: ControlPlane, request: LokiRequest) -> ListResult:
+async def _list_labels(plane: ControlPlane, request: LokiRequest) -> ListResult:
     """Return the names of labels."""
     return ListResult(data=sorted({name for one in await _find_series(plane, request) for name in one}))
 
 
-async def list_label_values(plane: ControlPlane, request: LokiRequest) -> ListResult:
+async def _list_label_values(plane: ControlPlane, request: LokiRequest) -> ListResult:
     """Return the values of a label."""
     name = str(request.http_request.path_params["name"])
     return ListResult(data=sorted({one[name] for one in await _find_series(plane, request) if name in one}))
 
 
-async def list_series(plane: ControlPlane, request: LokiRequest) -> ListResult:
+async def _list_series(plane: ControlPlane, request: LokiRequest) -> ListResult:
     """Return the labels of streams."""
     return ListResult(data=await _find_series(plane, request))
 
@@ -145,7 +128,7 @@ async def _find_series(plane: ControlPlane, request: LokiRequest) -> list[dict[s
     return await plane.logs.list_series(request.principal.project_id, selectors, span, request.cancelled)
 
 
-async def get_index_stats(plane: ControlPlane, request: LokiRequest) -> IndexStats:
+async def _get_index_stats(plane: ControlPlane, request: LokiRequest) -> IndexStats:
     """Return the number of streams, lines and bytes that a selector matches."""
     parameters = request.parameters
     return await plane.logs.index_stats(
@@ -153,7 +136,7 @@ async def get_index_stats(plane: ControlPlane, request: LokiRequest) -> IndexSta
     )
 
 
-async def get_build_info(plane: ControlPlane, _request: LokiRequest) -> dict[str, str]:
+async def _get_build_info(plane: ControlPlane, _request: LokiRequest) -> dict[str, str]:
     """Return the version of fnkit in the fields of Loki's response."""
     return {
         "version": plane.version,
@@ -191,38 +174,38 @@ def _candidate_keys(headers: Headers) -> list[bytes]:
     return keys
 
 
-def text_response(text: str, status: int) -> Response:
+def _text_response(text: str, status: int) -> Response:
     """Return a plain-text response."""
     return PlainTextResponse(text, status, headers={"X-Content-Type-Options": "nosniff"})
 
 
-def unauthorized_response() -> Response:
+def _unauthorized_response() -> Response:
     """Return the response to a request without a valid API key.
 
     Loki itself has no authentication; a reverse proxy in front of it asks for basic authentication, as this does.
     """
-    response = text_response(
+    response = _text_response(
         "no valid key: give the secret key, or an API key, as X-Auth-Token, bearer token or password", 401
     )
     response.headers["WWW-Authenticate"] = 'Basic realm="Loki"'
     return response
 
 
-def loki_error_response(error: Exception) -> Response:
+def _loki_error_response(error: Exception) -> Response:
     """Map an exception to its error response, and log exceptions that the client did not cause."""
     match error:
         case QueryError():
-            return text_response(error.message, _error_status(error))
+            return _text_response(error.message, _error_status(error))
         case RecursionError():
-            return text_response("parse error : the query is nested too deeply", 400)
+            return _text_response("parse error : the query is nested too deeply", 400)
         case ClientDisconnect():
-            return text_response("the request ended early", 400)
+            return _text_response("the request ended early", 400)
         case sqlite3.OperationalError():
             _logger.error("Store unavailable: %s", error)
-            return text_response("the platform's store cannot be used", 503)
+            return _text_response("the platform's store cannot be used", 503)
         case _:
             _logger.error("Unhandled exception in a request to the log API", exc_info=error)
-            return text_response("internal error", 500)
+            return _text_response("internal error", 500)
 
 
 def _error_status(error: QueryError) -> int:
@@ -242,24 +225,24 @@ class _TailMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     encoding_flags: list[str] = []
 
 
-def tail_endpoint(plane: ControlPlane) -> Callable[[WebSocket], Awaitable[None]]:
+def _tail_endpoint(plane: ControlPlane) -> Callable[[WebSocket], Awaitable[None]]:
     """Return the WebSocket endpoint of ``tail``, which limits the number of simultaneous followers."""
     followers: set[WebSocket] = set()
 
     async def endpoint(socket: WebSocket) -> None:
         caller = authenticate(plane, socket.headers)
         if caller is None:
-            await socket.send_denial_response(unauthorized_response())
+            await socket.send_denial_response(_unauthorized_response())
             return
         try:
             request = _tail_request(plane, socket)
         except Exception as error:  # noqa: BLE001  every exception becomes a response
-            await socket.send_denial_response(loki_error_response(error))
+            await socket.send_denial_response(_loki_error_response(error))
             return
         # Between this check and add() nothing awaits, so concurrent requests cannot exceed the limit.
         if len(followers) >= MAX_TAILS:
             text = f"max concurrent tail requests limit exceeded, count > limit ({MAX_TAILS + 1} > {MAX_TAILS})"
-            await socket.send_denial_response(text_response(text, 400))
+            await socket.send_denial_response(_text_response(text, 400))
             return
         followers.add(socket)
         try:
@@ -279,7 +262,7 @@ def _tail_request(plane: ControlPlane, socket: WebSocket) -> TailRequest:
         query=parse_log_query(parameters.get("query")),
         start=parameters.time_range().start,
         limit=parameters.limit(),
-        categorized=wants_categorized_labels(socket.headers),
+        categorized=_wants_categorized_labels(socket.headers),
     )
 
 
@@ -315,37 +298,37 @@ async def _wait_for_disconnect(socket: WebSocket) -> None:
 LokiHandler: TypeAlias = Callable[[ControlPlane, LokiRequest], Awaitable[object]]
 
 _OPERATIONS: Final[tuple[tuple[str, LokiHandler, list[str]], ...]] = (
-    ("/query_range", query_range, _GET_AND_POST),
-    ("/query", query_instant, _GET_AND_POST),
-    ("/labels", list_labels, _GET_AND_POST),
-    ("/label", list_labels, _GET_AND_POST),
-    ("/label/{name}/values", list_label_values, ["GET"]),
-    ("/series", list_series, _GET_AND_POST),
-    ("/index/stats", get_index_stats, _GET_AND_POST),
-    ("/status/buildinfo", get_build_info, ["GET"]),
+    ("/query_range", _query_range, _GET_AND_POST),
+    ("/query", _query_instant, _GET_AND_POST),
+    ("/labels", _list_labels, _GET_AND_POST),
+    ("/label", _list_labels, _GET_AND_POST),
+    ("/label/{name}/values", _list_label_values, ["GET"]),
+    ("/series", _list_series, _GET_AND_POST),
+    ("/index/stats", _get_index_stats, _GET_AND_POST),
+    ("/status/buildinfo", _get_build_info, ["GET"]),
 )
 
 
 def loki_routes(plane: ControlPlane) -> list[BaseRoute]:
     """Return the routes under ``/loki/api/v1``, and ``/ready``, which needs no API key."""
     routes: list[BaseRoute] = [
-        Route(LOKI_PREFIX + path, _authenticated(plane, handler), methods=methods)
+        Route(_LOKI_PREFIX + path, _authenticated(plane, handler), methods=methods)
         for path, handler, methods in _OPERATIONS
     ]
 
     async def ready(_request: Request) -> Response:
         return (
-            text_response("ready\n", 200)
+            _text_response("ready\n", 200)
             if plane.link.healthy
-            else text_response("the data plane is not ready yet\n", 503)
+            else _text_response("the data plane is not ready yet\n", 503)
         )
 
     # Order matters: starlette takes the first route that matches, and the last one matches every path.
     routes += [
-        Route(READY_PATH, ready, methods=["GET"]),
-        WebSocketRoute(f"{LOKI_PREFIX}/tail", tail_endpoint(plane)),
-        Route(f"{LOKI_PREFIX}/tail", _upgrade_required, methods=["GET"]),
-        Route(LOKI_PREFIX + "/{rest:path}", _not_found, methods=_GET_AND_POST),
+        Route(_READY_PATH, ready, methods=["GET"]),
+        WebSocketRoute(f"{_LOKI_PREFIX}/tail", _tail_endpoint(plane)),
+        Route(f"{_LOKI_PREFIX}/tail", _upgrade_required, methods=["GET"]),
+        Route(_LOKI_PREFIX + "/{rest:path}", _not_found, methods=_GET_AND_POST),
     ]
     return routes
 
@@ -356,14 +339,14 @@ def _authenticated(plane: ControlPlane, handler: LokiHandler) -> Callable[[Reque
     async def endpoint(request: Request) -> Response:
         caller = authenticate(plane, request.headers)
         if caller is None:
-            return unauthorized_response()
+            return _unauthorized_response()
         cancelled = Event()
         try:
             parameters = await read_parameters(request, plane.clock.now_ns())
             loki_request = LokiRequest(caller, parameters, request, cancelled)
             body = await _encode_unless_disconnected(request, handler(plane, loki_request), cancelled)
         except Exception as error:  # noqa: BLE001  every exception becomes a response
-            return loki_error_response(error)
+            return _loki_error_response(error)
         return Response(body, 200, media_type=JSON)
 
     return endpoint
@@ -389,9 +372,9 @@ async def _encode_unless_disconnected(request: Request, work: Awaitable[object],
 
 
 async def _upgrade_required(_request: Request) -> Response:
-    return text_response("tail is a WebSocket: send Upgrade: websocket", 400)
+    return _text_response("tail is a WebSocket: send Upgrade: websocket", 400)
 
 
 async def _not_found(request: Request) -> Response:
     paths = ", ".join([path.removeprefix("/") for path, _, _ in _OPERATIONS] + ["tail"])
-    return text_response(f"{request.url.path} is not supported here; {LOKI_PREFIX} serves: {paths}", 404)
+    return _text_response(f"{request.url.path} is not supported here; {_LOKI_PREFIX} serves: {paths}", 404)

@@ -23,7 +23,7 @@ __all__ = [
 BUILD_FILE: Final = "build.jsonl"
 """The file that builds append to. When it is full it is renamed to ``build.1.jsonl``."""
 
-BUILD_FILES: Final = ("build.1.jsonl", BUILD_FILE)
+_BUILD_FILES: Final = ("build.1.jsonl", BUILD_FILE)
 
 
 class _StoredLine(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ def read_build_lines(folder: Path, limit: BuildLogPosition | None = None) -> Ite
         limit: Stop reading its file at this position.
     """
     last = 0
-    for name in BUILD_FILES:
+    for name in _BUILD_FILES:
         for line in _read_file(folder / name, limit):
             last = max(line.time, last + 1)
             yield line._replace(time=last)
@@ -104,7 +104,7 @@ def read_build_lines_after(folder: Path, position: BuildLogPosition) -> tuple[li
     exists and its remaining lines are lost.
     """
     lines: list[BuildLogLine] = []
-    for name in BUILD_FILES:
+    for name in _BUILD_FILES:
         try:
             with folder.joinpath(name).open("rb") as opened:
                 inode = os.fstat(opened.fileno()).st_ino

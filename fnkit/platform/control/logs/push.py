@@ -30,7 +30,7 @@ from fnkit.platform.model.settings import LokiPushSettings
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["LokiClient", "LokiPush", "PermanentlyRejected", "PushProgress", "TemporarilyRejected", "encode_push"]
+__all__ = ["LokiClient", "LokiPush", "PermanentlyRejected", "PushProgress", "TemporarilyRejected"]
 
 _TIMEOUTS: Final = (5.0, 30.0)  # seconds to connect, and between two bytes of the response
 _SUCCESS_STATUSES: Final = range(200, 300)
@@ -146,7 +146,7 @@ class LokiClient:
                 {"Content-Type": "application/json", "Content-Encoding": "gzip", "User-Agent": "fnkit"}
             )
             self._session.headers.update(dict(self._settings.headers))
-        body = gzip.compress(encode_push(entries), compresslevel=1)
+        body = gzip.compress(_encode_push(entries), compresslevel=1)
         try:
             response = self._session.post(self._settings.url, data=body, timeout=_TIMEOUTS, allow_redirects=False)
         except requests.RequestException as error:
@@ -159,7 +159,7 @@ class LokiClient:
         raise PermanentlyRejected(text, too_large=response.status_code == _PAYLOAD_TOO_LARGE)
 
 
-def encode_push(entries: list[LogEntry]) -> bytes:
+def _encode_push(entries: list[LogEntry]) -> bytes:
     """Return the body of a push request: the lines grouped by stream, in their order, with their metadata."""
     streams: dict[int, _PushStream] = {}
     for entry in entries:

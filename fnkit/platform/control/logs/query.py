@@ -57,7 +57,6 @@ __all__ = [
     "RangeRequest",
     "SelectedLines",
     "TooManyQueries",
-    "select_lines",
 ]
 
 MAX_LINES: Final = 5000
@@ -70,8 +69,8 @@ _NUMBERS_PER_YIELD: Final = 100_000
 
 T = TypeVar("T")
 Direction: TypeAlias = Literal["forward", "backward"]
-MAX_SERIES: Final = 500
-MAX_POINTS_PER_SERIES: Final = 11_000
+_MAX_SERIES: Final = 500
+_MAX_POINTS_PER_SERIES: Final = 11_000
 _MAX_THREADS: Final = 2
 _MAX_PENDING_QUERIES: Final = 64
 
@@ -121,7 +120,7 @@ class LineCollector:
         return stream
 
 
-def select_lines(
+def _select_lines(
     query: LogQuery, entries: Iterable[LogEntry], *, limit: int, interval: int, categorized: bool
 ) -> SelectedLines:
     """Return the first entries that pass the stages of a query.
@@ -383,7 +382,7 @@ class LogQueries:
 
 
 def _run_log_query(query: LogQuery, request: RangeRequest, work: QueryExecution) -> QueryData:
-    chosen = select_lines(
+    chosen = _select_lines(
         query,
         work.read_in_order(query, TimeSpan(request.start, request.end), backward=request.direction == "backward"),
         limit=request.limit,
@@ -411,9 +410,9 @@ def _run_metric_query(query: MetricQuery, steps: TimeSteps, work: QueryExecution
 
 
 def _check_series_count(series_list: SeriesList) -> None:
-    if len(series_list) > MAX_SERIES:
+    if len(series_list) > _MAX_SERIES:
         raise QueryError(
-            f"maximum number of series ({MAX_SERIES}) reached for a single query; consider reducing query "
+            f"maximum number of series ({_MAX_SERIES}) reached for a single query; consider reducing query "
             "cardinality by adding more specific stream selectors, reducing the time range, or aggregating results "
             "with functions like sum(), count() or topk()"
         )
@@ -421,7 +420,7 @@ def _check_series_count(series_list: SeriesList) -> None:
 
 def _evaluation_steps(request: RangeRequest) -> TimeSteps:
     steps = TimeSteps(request.start, request.end, request.step)
-    if steps.count > MAX_POINTS_PER_SERIES:
+    if steps.count > _MAX_POINTS_PER_SERIES:
         raise QueryError(
             "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step "
             "parameter"

@@ -26,7 +26,6 @@ __all__ = [
     "QuerySummary",
     "StreamResult",
     "VectorResult",
-    "format_plain_number",
     "to_matrix",
     "to_scalar",
     "to_scalar_matrix",
@@ -152,10 +151,10 @@ class IndexStats(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-def format_plain_number(value: float) -> str:
+def _format_plain_number(value: float) -> str:
     """Format a number as Go does without an exponent.
 
-    >>> [format_plain_number(number) for number in (2.0, 0.1, 1e21, float("inf"))]
+    >>> [_format_plain_number(number) for number in (2.0, 0.1, 1e21, float("inf"))]
     ('2', '0.1', '1000000000000000000000', '+Inf')
     """
     if math.isnan(value):
@@ -179,7 +178,7 @@ def to_vector(series_list: SeriesList, steps: TimeSteps) -> list[VectorResult]:
     """Convert series to the result of an instant query, which has a single time."""
     at = unix_seconds(steps.start)
     return [
-        VectorResult(metric=series.labels, value=(at, format_plain_number(value)))
+        VectorResult(metric=series.labels, value=(at, _format_plain_number(value)))
         for series in series_list
         if (value := series.values[0]) is not None
     ]
@@ -192,7 +191,7 @@ def to_matrix(series_list: SeriesList, steps: TimeSteps) -> list[MatrixResult]:
         MatrixResult(
             metric=series.labels,
             values=[
-                (time, format_plain_number(value))
+                (time, _format_plain_number(value))
                 for time, value in zip(times, series.values, strict=True)
                 if value is not None
             ],
@@ -204,11 +203,11 @@ def to_matrix(series_list: SeriesList, steps: TimeSteps) -> list[MatrixResult]:
 
 def to_scalar(value: float, steps: TimeSteps) -> TimedValue:
     """Convert a number to the result of an instant query."""
-    return (unix_seconds(steps.start), format_plain_number(value))
+    return (unix_seconds(steps.start), _format_plain_number(value))
 
 
 def to_scalar_matrix(value: float, steps: TimeSteps) -> list[MatrixResult]:
     """Convert a number to the result of a range query: a constant series without labels."""
     # Prometheus' API has no scalar results over a range.
-    text = format_plain_number(value)
+    text = _format_plain_number(value)
     return [MatrixResult(metric={}, values=[(unix_seconds(steps[index]), text) for index in range(steps.count)])]

@@ -28,7 +28,6 @@ from fnkit.platform.model.log_record import LogRecord
 from fnkit.platform.model.records import FunctionRecord
 
 __all__ = [
-    "STREAM_NAMES",
     "LogSource",
     "StreamSelection",
     "active_streams",
@@ -42,12 +41,12 @@ __all__ = [
     "selected_function_id",
 ]
 
-STREAM_NAMES: Final = ("stdout", "stderr", "system", "build")
-RESOURCE_TYPE: Final = "serverless_function"
+_STREAM_NAMES: Final = ("stdout", "stderr", "system", "build")
+_RESOURCE_TYPE: Final = "serverless_function"
 
 _decoder: Final = msgspec.json.Decoder(LogRecord)
 _encoder: Final = msgspec.json.Encoder()
-_SEGMENT_STREAMS: Final = frozenset(STREAM_NAMES) - {"build"}
+_SEGMENT_STREAMS: Final = frozenset(_STREAM_NAMES) - {"build"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +100,11 @@ def _log_source(logs: Path, record: FunctionRecord) -> LogSource:
         "region": record.region,
         "resource_id": record.id,
         "resource_name": record.name,
-        "resource_type": RESOURCE_TYPE,
+        "resource_type": _RESOURCE_TYPE,
     }
-    return LogSource(record.id, logs / record.id, {stream: {**labels, "stream": stream} for stream in STREAM_NAMES})
+    return LogSource(
+        record.id, logs / record.id, {stream: {**labels, "stream": stream} for stream in _STREAM_NAMES}
+    )
 
 
 def selected_function_id(matchers: tuple[Matcher, ...]) -> str | None:

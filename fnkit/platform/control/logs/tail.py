@@ -45,7 +45,7 @@ from fnkit.platform.logql.pipeline import Step, compile_pipeline, required_texts
 from fnkit.platform.logql.syntax import LogQuery
 from fnkit.platform.model.log_record import segment_name
 
-__all__ = ["MAX_TAILS", "START_POSITION", "FollowPosition", "LogFollower", "TailRequest", "end_position", "tail"]
+__all__ = ["MAX_TAILS", "FollowPosition", "LogFollower", "TailRequest", "tail"]
 
 _MAX_LINE_BYTES: Final = 8 * CHUNK_BYTES  # a line of 64 KiB with every character escaped in JSON
 
@@ -66,10 +66,10 @@ class FollowPosition(msgspec.Struct, frozen=True, kw_only=True):
     build_offset: int = 0
 
 
-START_POSITION: Final = FollowPosition()
+_START_POSITION: Final = FollowPosition()
 
 
-def end_position(folder: Path) -> FollowPosition:
+def _end_position(folder: Path) -> FollowPosition:
     """Return the position after the last line of a function."""
     position, build = log_end(folder), build_log_end(folder)
     return FollowPosition(
@@ -86,7 +86,7 @@ class LogFollower:
         lost_segments: The number of segments that retention deleted before they were read.
     """
 
-    def __init__(self, source: LogSource, position: FollowPosition = START_POSITION) -> None:
+    def __init__(self, source: LogSource, position: FollowPosition = _START_POSITION) -> None:
         self.source = source
         self.position = position
         self.lost_segments = 0
@@ -206,7 +206,7 @@ async def tail(
     sources = queries.sources(project_id, request.query)
     # The ends are fixed before existing lines are read: existing lines stop there and followers start there, so no
     # line is missed or repeated.
-    ends = await asyncio.to_thread(lambda: {source.function_id: end_position(source.folder) for source in sources})
+    ends = await asyncio.to_thread(lambda: {source.function_id: _end_position(source.folder) for source in sources})
     if streams := await asyncio.to_thread(_existing_lines, request, step, sources, ends):
         yield streams
     followers = {source.function_id: LogFollower(source, ends[source.function_id]) for source in sources}
