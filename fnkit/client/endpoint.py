@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fnkit.contract.limits import REGIONS
+from fnkit.contract.names import UUID_RULE
 from fnkit.errors import UsageError
 
 __all__ = ["Endpoint", "EndpointOverrides", "Profile", "check_region", "is_loopback", "resolve_endpoint"]
@@ -17,8 +18,6 @@ _PROFILE_KEYS = ("access_key", "secret_key", "default_project_id", "default_regi
 
 _DEFAULT_API_URL = "https://api.scaleway.com"
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
-
-_UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +164,7 @@ def resolve_endpoint(
             code="no-project-id",
             hint="Use --project-id, or set SCW_DEFAULT_PROJECT_ID.",
         )
-    if not _UUID_PATTERN.fullmatch(project_id):
+    if not UUID_RULE.fullmatch(project_id):
         raise UsageError(
             f"{project_id!r} is not a project id.", code="bad-project-id", hint="A project id is a UUID."
         )

@@ -12,6 +12,7 @@ __all__ = [
     "NATS_ACCOUNT_RULE",
     "STAGE_RULE",
     "TRIGGER_NAME_RULE",
+    "UUID_RULE",
     "domain_label",
     "function_name_error",
     "is_hostname",
@@ -31,6 +32,8 @@ NATS_ACCOUNT_RULE: Final = re.compile(r"[A-Z0-9]{56}")
 """Source: ``validate.js`` of Scaleway's plugin for the Serverless Framework; recorded IDs match it."""
 
 STAGE_RULE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,15}")
+
+UUID_RULE: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 _SLUG_MAX: Final = 20
 _HOSTNAME_MAX: Final = 253

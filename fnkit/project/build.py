@@ -11,40 +11,40 @@ own declaration, the stage's ``functions.<name>``, the stage's ``env`` and ``sec
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Final
 
 from packaging.utils import canonicalize_name
 
 from fnkit.authoring.declarations import FunctionDeclaration
-from fnkit.contract.names import function_name_error
+from fnkit.contract.names import UUID_RULE, function_name_error
 from fnkit.contract.runtimes import find_runtime
 from fnkit.errors import Problem
 from fnkit.project.declarations import DeclaredFunction, declared_functions, explicit_settings, merged_declaration
+from fnkit.project.event_sources import build_crons, build_triggers
 from fnkit.project.handlers import check_handler_file, check_signature
 from fnkit.project.model import FunctionSpec, NamespaceSpec, Project, SourceLocation
 from fnkit.project.problems import ProblemList, did_you_mean
 from fnkit.project.requirements import read_requirements
+from fnkit.project.runtimes import (
+    check_runtime,
+    default_runtime,
+    recorded_runtimes,
+    runtime_language,
+    runtime_version,
+)
 from fnkit.project.settings import FunctionDefaults, Settings, StageTable
 from fnkit.project.toml_lines import KeyPath
 from fnkit.project.validation import (
     EnumeratedSettings,
-    build_crons,
     build_namespace,
-    build_triggers,
     check_domains,
     check_environment,
-    check_runtime,
     check_stage,
     check_tags,
     check_variable_counts,
-    default_runtime,
-    recorded_runtimes,
-    runtime_version,
     validate_choices,
     validate_memory,
     validate_project_name,
@@ -55,8 +55,6 @@ from fnkit.project.validation import (
 from fnkit.scanner.report import ScanReport
 
 __all__ = ["FunctionBuilder", "build_project"]
-
-_UUID_RULE: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 _HOST_PYTHON = (sys.version_info.major, sys.version_info.minor)
 
@@ -148,7 +146,7 @@ class FunctionBuilder:
         check_tags(declaration.tags or (), subject, source, findings)
         check_domains(declaration.domains or (), subject, source, findings)
         network = declaration.private_network_id
-        if network and not _UUID_RULE.fullmatch(network):
+        if network and not UUID_RULE.fullmatch(network):
             message = f"{subject}: {network[:80]!r} is not the ID of a private network (a UUID)."
             findings.add("bad-private-network", message, None, source)
         return memory, low, high, timeout, choices
@@ -174,7 +172,7 @@ class FunctionBuilder:
         if not check_runtime(runtime, self.available, function.source, self.problems):
             return runtime, ""
         row = find_runtime(runtime)
-        language = row.language if row else _language_of(runtime)
+        language = row.language if row else runtime_language(runtime)
         if function.table_index is None and language != "Python":
             message = f"{function.name} is a Python handler, but its runtime {runtime} is not a Python runtime."
             self.problems.add("runtime-language", message, f"Use {self.default_runtime}.", function.source)
@@ -220,12 +218,6 @@ def _validated_settings(
         if len(builder.problems.collected) == before:
             valid[field.name] = value
     return FunctionDeclaration(**valid)  # type: ignore[arg-type]  # each value comes from the field of its name
-
-
-def _language_of(runtime: str) -> str:
-    """Return the language of a runtime that the platform has but the recorded table lacks, by its name."""
-    prefixes = {"python": "Python", "node": "Node", "php": "PHP", "go": "Go", "rust": "Rust"}
-    return next((language for prefix, language in prefixes.items() if runtime.startswith(prefix)), "")
 
 
 def build_project(

@@ -1,4 +1,4 @@
-"""``GET /metrics`` for Prometheus: the metrics of the platform and its functions; see ``docs/metrics.md``.
+"""``GET /metrics`` for Prometheus: the metrics of the platform and its functions (``docs/metrics.md``).
 
 It needs no API key on a loopback address. Gathering asks the data plane once; rendering runs in a thread.
 """

@@ -1,0 +1,142 @@
+"""Validates the crons and triggers of functions, and names those that have no name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from fnkit.authoring.declarations import CronDeclaration, TriggerDeclaration
+from fnkit.contract.cron import schedule_error
+from fnkit.contract.limits import PAYLOAD_MAX_BYTES, REGIONS
+from fnkit.contract.names import NATS_ACCOUNT_RULE, TRIGGER_NAME_RULE, UUID_RULE, is_nats_subject, is_queue_name
+from fnkit.project.model import CronSpec, SourceLocation, TriggerSpec
+from fnkit.project.problems import ProblemList, did_you_mean
+
+__all__ = ["build_crons", "build_triggers"]
+
+_CRON_NAME_MAX: Final = 100
+_JSON_NODES_MAX: Final = 200_000
+
+
+def build_crons(
+    crons: Iterable[tuple[CronDeclaration, SourceLocation]], subject: str, problems: ProblemList
+) -> tuple[CronSpec, ...]:
+    """Return the crons of a function; those without a name become ``cron-1``, ``cron-2``, … in order."""
+    specs: list[CronSpec] = []
+    unnamed = 0
+    for cron, source in crons:
+        error = schedule_error(cron.schedule)
+        if error is not None:
+            problems.add("bad-schedule", f"{subject}: {error}", "Schedules are in UTC.", source)
+        args = cron.args if cron.args is not None else {}
+        json_error = _json_error(args)
+        if json_error is not None:
+            problems.add("bad-cron-args", f"{subject}: the cron's args {json_error}.", None, source)
+        name = cron.name
+        if name is None:
+            unnamed += 1
+            name = f"cron-{unnamed}"
+        elif not 1 <= len(name) <= _CRON_NAME_MAX or not name.isprintable():
+            message = f"{subject}: {name[:80]!r} is not a valid cron name."
+            problems.add("bad-name", message, "Use 1 to 100 printable characters.", source)
+        specs.append(CronSpec(name=name, schedule=cron.schedule, args=args, source=source))
+    problems.add_duplicates("cron", subject, ((spec.name, spec.source) for spec in specs))
+    return tuple(specs)
+
+
+def _json_error(value: object) -> str | None:
+    """Return why a value cannot be sent as a JSON body, as the end of a sentence, or ``None``."""
+    pending, count = [value], 0
+    while pending:
+        one = pending.pop()
+        count += 1
+        if count > _JSON_NODES_MAX:
+            return "are too large"
+        if hasattr(one, "keys") and hasattr(one, "values"):
+            if not all(isinstance(key, str) for key in one.keys()):  # noqa: SIM118 - any mapping
+                return "have a key that is not a string"
+            pending.extend(one.values())
+        elif isinstance(one, list | tuple):
+            pending.extend(one)
+        elif isinstance(one, float) and not math.isfinite(one):
+            return f"contain {one}, which JSON cannot represent"
+        elif one is not None and not isinstance(one, str | int | float):
+            return f"contain a {type(one).__name__}, which JSON cannot represent"
+    size = len(json.dumps(value, default=dict))
+    return f"have {size} bytes; at most {PAYLOAD_MAX_BYTES} are allowed" if size > PAYLOAD_MAX_BYTES else None
+
+
+def build_triggers(
+    triggers: Iterable[tuple[TriggerDeclaration, SourceLocation]], subject: str, problems: ProblemList
+) -> tuple[TriggerSpec, ...]:
+    """Return the triggers of a function."""
+    specs: list[TriggerSpec] = []
+    for trigger, source in triggers:
+        if (trigger.nats is None) == (trigger.sqs is None):
+            message = f"{subject}: a trigger must have exactly one of nats and sqs."
+            hint = 'Use @trigger(nats="orders.created") or @trigger(sqs="jobs").'
+            problems.add("bad-trigger", message, hint, source)
+            continue
+        kind = "nats" if trigger.nats is not None else "sqs"
+        address = trigger.nats if trigger.nats is not None else trigger.sqs or ""
+        for code, text, hint_text in _trigger_problems(kind, address, trigger):
+            problems.add(code, f"{subject}: {text}", hint_text, source)
+        specs.append(
+            TriggerSpec(
+                name=trigger.name if trigger.name is not None else _trigger_name(kind, address),
+                kind=kind,
+                address=address,
+                description=trigger.description or "",
+                account=trigger.account,
+                project_id=trigger.project_id,
+                region=trigger.region,
+                source=source,
+            )
+        )
+    problems.add_duplicates("trigger", subject, ((spec.name, spec.source) for spec in specs))
+    return tuple(specs)
+
+
+def _trigger_problems(
+    kind: str, address: str, trigger: TriggerDeclaration
+) -> Iterator[tuple[str, str, str | None]]:
+    if kind == "sqs" and not is_queue_name(address):
+        hint = "Use the queue's name, not its URL: at most 80 letters, digits, - and _; FIFO queues end in .fifo."
+        yield "bad-trigger", f"{address[:80]!r} is not a valid SQS queue name.", hint
+    if kind == "nats" and not is_nats_subject(address):
+        hint = "Use tokens joined with dots; * matches one token, a final > all remaining ones."
+        yield "bad-trigger", f"{address[:80]!r} is not a valid NATS subject.", hint
+    if trigger.name is not None and not TRIGGER_NAME_RULE.fullmatch(trigger.name):
+        yield (
+            "bad-name",
+            f"{trigger.name[:80]!r} is not a valid trigger name.",
+            "Use 2 to 100 letters, digits and dashes.",
+        )
+    if trigger.account is not None and kind == "sqs":
+        yield "bad-trigger", "an SQS trigger has no account.", "Use account only with nats."
+    elif trigger.account is not None and not NATS_ACCOUNT_RULE.fullmatch(trigger.account):
+        hint = "Use the account ID of the platform: 56 capital letters and digits."
+        yield "bad-trigger", f"{trigger.account[:80]!r} is not the ID of a NATS account.", hint
+    if trigger.project_id is not None and not UUID_RULE.fullmatch(trigger.project_id):
+        yield "bad-trigger", f"{trigger.project_id[:80]!r} is not the ID of a project (a UUID).", None
+    if trigger.region is not None and trigger.region not in REGIONS:
+        hint = did_you_mean(trigger.region, REGIONS) or f"The regions are {', '.join(REGIONS)}."
+        yield "bad-region", f"there is no region {trigger.region[:80]!r}.", hint
+
+
+def _trigger_name(kind: str, address: str) -> str:
+    """Derive a trigger name from its address.
+
+    A hash is appended if the address contains characters other than letters, digits, ``-`` and dots, or is too
+    long, so that different addresses have different names.
+    """
+    slug = re.sub(r"[^a-zA-Z0-9-]", "-", address)
+    name = f"{kind}-{slug}"
+    if slug != address.replace(".", "-") or not TRIGGER_NAME_RULE.fullmatch(name):
+        digest = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        name = f"{name[:91].rstrip('-')}-{digest}"
+    return name

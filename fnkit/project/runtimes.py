@@ -1,0 +1,69 @@
+"""Selects and checks the runtimes of functions, from the recorded table and the runtimes that a platform has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from fnkit.contract.enums import RuntimeStatus
+from fnkit.contract.runtimes import RUNTIMES, find_runtime, python_runtime, python_version
+from fnkit.project.model import SourceLocation
+from fnkit.project.problems import ProblemList, did_you_mean
+
+__all__ = ["check_runtime", "default_runtime", "recorded_runtimes", "runtime_language", "runtime_version"]
+
+_CREATABLE_STATUSES: Final = (RuntimeStatus.AVAILABLE, RuntimeStatus.BETA, RuntimeStatus.DEPRECATED)
+
+
+def recorded_runtimes() -> frozenset[str]:
+    """Return the runtimes for which functions can be created, according to the recorded table."""
+    return frozenset(runtime.name for runtime in RUNTIMES if runtime.status in _CREATABLE_STATUSES)
+
+
+def default_runtime(available: Iterable[str], host_python: tuple[int, int]) -> str:
+    """Return the runtime of the host's Python if it is available, else the newest available Python runtime."""
+    names = frozenset(available)
+    own = python_runtime(*host_python)
+    if own in names:
+        return own
+    versions = [(version, name) for name in names if (version := runtime_version(name)) is not None]
+    return max(versions)[1] if versions else own
+
+
+def check_runtime(name: str, available: frozenset[str], source: SourceLocation, problems: ProblemList) -> bool:
+    """Check that a runtime can be used; return whether it is a known runtime."""
+    row = find_runtime(name)
+    if name in available:
+        return True
+    if row is None:
+        known = did_you_mean(name, available)
+        hint: str | None = known or f"The platform has {', '.join(sorted(available))}."
+        problems.add("unknown-runtime", f"There is no runtime {name!r}.", hint, source)
+        return False
+    newer = _newest_runtime(row.language, available)
+    hint = f"Use {newer}." if newer else None
+    match row.status:
+        case RuntimeStatus.END_OF_LIFE | RuntimeStatus.END_OF_SUPPORT:
+            reason = row.status_message.rstrip(".")
+            problems.add("runtime-retired", f"Runtime {name} accepts no new functions: {reason}.", hint, source)
+        case _:
+            problems.add("runtime-unavailable", f"The platform does not have runtime {name}.", hint, source)
+    return True
+
+
+def _newest_runtime(language: str, available: frozenset[str]) -> str | None:
+    return next((row.name for row in RUNTIMES if row.language == language and row.name in available), None)
+
+
+def runtime_language(runtime: str) -> str:
+    """Return the language of a runtime that the platform has but the recorded table lacks, by its name."""
+    prefixes = {"python": "Python", "node": "Node", "php": "PHP", "go": "Go", "rust": "Rust"}
+    return next((language for prefix, language in prefixes.items() if runtime.startswith(prefix)), "")
+
+
+def runtime_version(name: str) -> tuple[int, int] | None:
+    """Return the version of a Python runtime, including one that the recorded table lacks, or ``None``."""
+    known = python_version(name)
+    if known is not None or not name.startswith("python3") or not name[7:].isascii() or not name[7:].isdigit():
+        return known
+    return 3, int(name[7:])
