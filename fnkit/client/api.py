@@ -5,13 +5,13 @@ Every method raises ``ApiError`` when the API rejects the request or cannot be r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from fnkit.client.endpoint import Endpoint
-from fnkit.client.transport import Query, Transport
+from fnkit.client.transport import Transport
 from fnkit.contract.deliveries import DeliveryPage, DeliveryView, ReplayRequest, ReplayResponse
 from fnkit.contract.platform import PLATFORM_PATH, PlatformInfo
 from fnkit.contract.requests import (
@@ -54,6 +54,14 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+PageT = TypeVar(
+    "PageT",
+    ListCronsResponse,
+    ListDomainsResponse,
+    ListFunctionsResponse,
+    ListNamespacesResponse,
+    ListTriggersResponse,
+)
 _PAGE_SIZE: Final = 100  # the API's maximum
 
 
@@ -110,19 +118,26 @@ class DeliveryLogClient:
         return f"/fnkit/v1/regions/{self._transport.endpoint.region}/{kind}/{source_id}/{rest}"
 
 
-def _iterate_pages(fetch: Callable[[int], tuple[list[T], int]]) -> Iterator[T]:
-    """Yield the items of all pages.
+def _list_all(
+    transport: Transport,
+    path: str,
+    page_type: type[PageT],
+    items_of: Callable[[PageT], list[T]],
+    **filters: str | None,
+) -> list[T]:
+    """Return the items of all pages.
 
     Ends at ``total_count`` items or at an empty page, whichever is first: items deleted between two requests make
     the total of the first page too large.
     """
-    seen = 0
-    for page in count(1):
-        items, total = fetch(page)
-        yield from items
-        seen += len(items)
-        if not items or seen >= total:
-            return
+    found: list[T] = []
+    for number in count(1):
+        page = transport.get(path, page_type, {**filters, "page": number, "page_size": _PAGE_SIZE})
+        items = items_of(page)
+        found += items
+        if not items or len(found) >= page.total_count:
+            break
+    return found
 
 
 class NamespacesClient:
@@ -133,13 +148,14 @@ class NamespacesClient:
 
     def list(self, *, name: str | None = None, project_id: str | None = None) -> list[Namespace]:
         """Return all matching namespaces. The API's ``name`` filter may match more than the exact name."""
-
-        def fetch(page: int) -> tuple[list[Namespace], int]:
-            query: Query = {"name": name, "project_id": project_id, "page": page, "page_size": _PAGE_SIZE}
-            response = self._transport.get("namespaces", ListNamespacesResponse, query)
-            return response.namespaces, response.total_count
-
-        return list(_iterate_pages(fetch))
+        return _list_all(
+            self._transport,
+            "namespaces",
+            ListNamespacesResponse,
+            lambda page: page.namespaces,
+            name=name,
+            project_id=project_id,
+        )
 
     def get(self, namespace_id: str) -> Namespace:
         """Return one namespace."""
@@ -166,13 +182,13 @@ class FunctionsClient:
 
     def list(self, namespace_id: str) -> list[Function]:
         """Return all functions of a namespace."""
-
-        def fetch(page: int) -> tuple[list[Function], int]:
-            query: Query = {"namespace_id": namespace_id, "page": page, "page_size": _PAGE_SIZE}
-            response = self._transport.get("functions", ListFunctionsResponse, query)
-            return response.functions, response.total_count
-
-        return list(_iterate_pages(fetch))
+        return _list_all(
+            self._transport,
+            "functions",
+            ListFunctionsResponse,
+            lambda page: page.functions,
+            namespace_id=namespace_id,
+        )
 
     def get(self, function_id: str) -> Function:
         """Return one function."""
@@ -205,13 +221,9 @@ class CronsClient:
 
     def list(self, function_id: str) -> list[Cron]:
         """Return all crons of a function."""
-
-        def fetch(page: int) -> tuple[list[Cron], int]:
-            query: Query = {"function_id": function_id, "page": page, "page_size": _PAGE_SIZE}
-            response = self._transport.get("crons", ListCronsResponse, query)
-            return response.crons, response.total_count
-
-        return list(_iterate_pages(fetch))
+        return _list_all(
+            self._transport, "crons", ListCronsResponse, lambda page: page.crons, function_id=function_id
+        )
 
     def get(self, cron_id: str) -> Cron:
         """Return one cron."""
@@ -238,13 +250,9 @@ class DomainsClient:
 
     def list(self, function_id: str) -> list[Domain]:
         """Return all domains of a function."""
-
-        def fetch(page: int) -> tuple[list[Domain], int]:
-            query: Query = {"function_id": function_id, "page": page, "page_size": _PAGE_SIZE}
-            response = self._transport.get("domains", ListDomainsResponse, query)
-            return response.domains, response.total_count
-
-        return list(_iterate_pages(fetch))
+        return _list_all(
+            self._transport, "domains", ListDomainsResponse, lambda page: page.domains, function_id=function_id
+        )
 
     def get(self, domain_id: str) -> Domain:
         """Return one domain."""
@@ -267,13 +275,9 @@ class TriggersClient:
 
     def list(self, function_id: str) -> list[Trigger]:
         """Return all triggers of a function."""
-
-        def fetch(page: int) -> tuple[list[Trigger], int]:
-            query: Query = {"function_id": function_id, "page": page, "page_size": _PAGE_SIZE}
-            response = self._transport.get("triggers", ListTriggersResponse, query)
-            return response.triggers, response.total_count
-
-        return list(_iterate_pages(fetch))
+        return _list_all(
+            self._transport, "triggers", ListTriggersResponse, lambda page: page.triggers, function_id=function_id
+        )
 
     def get(self, trigger_id: str) -> Trigger:
         """Return one trigger."""
