@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import ClassVar
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fnkit.contract.enums import Status
 from fnkit.platform.control.store.collection import Collection, Order, Page
+from fnkit.platform.model.records import ResourceRecord, StatusTransitions
 
 
-class Thing(msgspec.Struct, frozen=True):
-    id: str
-    region: str
+class Thing(ResourceRecord, frozen=True, kw_only=True):
+    transitions: ClassVar[StatusTransitions] = {}
+
     name: str
 
 
@@ -29,7 +31,7 @@ def test_pages_cover_each_record_once_and_in_order(names: list[str], size: int, 
     )
     things = Collection(connection, "things", Thing, {"name": lambda thing: thing.name})
     for number, name in enumerate(names):
-        things.insert(Thing(f"{number:03d}", "fr-par", name))
+        things.insert(Thing(id=f"{number:03d}", region="fr-par", created_at=0, status=Status.READY, name=name))
     pages = [things.ids({"region": "fr-par"}, order, Page(number, size)) for number in range(1, 43)]
     key = (lambda at: (names[at], at)) if order.column == "name" else (lambda at: ("", at))
     expected = [f"{at:03d}" for at in sorted(range(len(names)), key=key, reverse=order.descending)]

@@ -14,10 +14,12 @@ from fnkit.contract.invocation.event import (
     decode_text,
     is_base64,
 )
-from fnkit.contract.invocation.request_checks import CORS_DEFAULTS, ImmediateResponse, immediate_response
 from fnkit.contract.invocation.response import (
+    CORS_DEFAULTS,
     HANDLER_MISSING,
+    ImmediateResponse,
     MappedResponse,
+    immediate_response,
     map_failure,
     map_response,
     needs_complete_body,

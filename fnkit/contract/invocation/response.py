@@ -1,4 +1,4 @@
-"""Conversion of a worker's response to the client's, following ``GetResponse`` of the core runtime.
+"""The responses of the core runtime: those it sends without a handler, and the conversion of a handler's.
 
 A worker returns a status, headers and bytes. If the bytes are a JSON object, its members ``statusCode``,
 ``headers``, ``body`` and ``isBase64Encoded`` apply, each on its own and regardless of capitalization. If they are a
@@ -24,16 +24,31 @@ from fnkit.contract.invocation.event import (
     is_header_name,
     sanitize_header_value,
 )
-from fnkit.contract.invocation.request_checks import CORS_DEFAULTS
+from fnkit.contract.limits import PAYLOAD_MAX_BYTES
 
-__all__ = ["HANDLER_MISSING", "MappedResponse", "map_failure", "map_response", "needs_complete_body"]
+__all__ = [
+    "CORS_DEFAULTS",
+    "HANDLER_MISSING",
+    "ImmediateResponse",
+    "MappedResponse",
+    "immediate_response",
+    "map_failure",
+    "map_response",
+    "needs_complete_body",
+]
 
+CORS_DEFAULTS: Final = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Headers", "Content-Type"),
+)
+"""Headers of every response, including errors. A header that the handler sets replaces the default of that name."""
 HANDLER_MISSING: Final = (
     "Function Handler does not exist, check that you provided the right HANDLER parameter "
     "(path to your module with exported function to use)"
 )
 """Message of the Python and Node runtimes for a missing handler. Python appends ``, check your function logs``."""
 
+_TRUE_VALUES: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.ParseBool
 _FAILURE_PREFIX: Final = "An error occured during handler execution: "  # misspelled in the core runtime
 _STATUS_MIN: Final = 200
 _STATUS_MAX: Final = 999
@@ -42,6 +57,43 @@ _NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/\r\n]")
 _JSON_WHITE_SPACE: Final = b" \t\r\n"
 
 Headers = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ImmediateResponse:
+    """A response that needs no handler. ``text`` is plain text or empty."""
+
+    status: int
+    text: str
+
+
+_NOT_FOUND: Final = ImmediateResponse(404, "")
+_TOO_LARGE: Final = ImmediateResponse(
+    413, f"request payload too large, max payload size = {PAYLOAD_MAX_BYTES} bytes\n"
+)
+_UNSUPPORTED_TRIGGER: Final = ImmediateResponse(400, "trigger Type is not supported by Scaleway Functions Runtime")
+
+
+def immediate_response(
+    path: str, content_length: int, trigger_type: str, allow_favicon: str
+) -> ImmediateResponse | None:
+    """Return the core runtime's response, or ``None`` if the handler must be called.
+
+    The checks run in this order: ``/favicon.ico`` and ``/robots.txt``, the content length, the trigger type.
+
+    Args:
+        path: Path of the request.
+        content_length: Value of ``Content-Length``, or 0 without one, so that chunked bodies pass.
+        trigger_type: Value of the ``SCW_TRIGGER_TYPE`` header, or ``""``.
+        allow_favicon: Value of ``SCW_ALLOW_FAVICON`` in the function's environment, or ``""``.
+    """
+    if path == "/robots.txt" or (path == "/favicon.ico" and allow_favicon not in _TRUE_VALUES):
+        return _NOT_FOUND
+    if content_length > PAYLOAD_MAX_BYTES:
+        return _TOO_LARGE
+    if trigger_type and trigger_type != "http":
+        return _UNSUPPORTED_TRIGGER
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,121 @@
+"""Records which functions of fnkit run, in every process of a platform, without changing the platform.
+
+``CallTrace.environment`` has the variables for the ``fnkit`` command. A ``sitecustomize`` module on ``PYTHONPATH``
+traces the command, the supervisor, control and the data plane. The interpreter of a worker ignores ``PYTHONPATH``,
+so the data plane's ``subprocess.Popen`` is wrapped to start the worker through a program that traces it as well.
+Each call of a function is appended to one file as a line: monotonic time, process id, source path, function.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import fnkit
+
+__all__ = ["CallTrace", "TracedCall"]
+
+_QUIET_SECONDS = 0.05
+_PACKAGE = Path(fnkit.__file__).parent
+
+_RECORDER = """
+import os, sys, threading, time
+
+_opened = os.open({output!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+# A zygote closes low descriptors, so the file gets a high one.
+import fcntl
+_descriptor = fcntl.fcntl(_opened, fcntl.F_DUPFD, 200)
+os.close(_opened)
+_prefix = {package!r}
+
+
+def _on_call(frame, event, argument):
+    code = frame.f_code
+    path = code.co_filename
+    if path.startswith(_prefix) and code.co_name != "<module>":
+        name = getattr(code, "co_qualname", code.co_name).replace(" ", "")
+        line = "%.6f %d %s %s\\n" % (time.monotonic(), os.getpid(), path[len(_prefix):], name)
+        os.write(_descriptor, line.encode())
+
+
+threading.settrace(_on_call)
+sys.settrace(_on_call)
+"""
+
+_SITECUSTOMIZE = """
+import os, subprocess, sys
+
+exec(compile(open({recorder!r}).read(), {recorder!r}, "exec"), {{}})
+_start = subprocess.Popen.__init__
+
+
+def _start_traced(self, arguments, *rest, **options):
+    if isinstance(arguments, (list, tuple)):
+        launch = [str(one) for one in arguments if str(one).endswith("worker/python/launch.py")]
+        if launch:
+            index = [str(one) for one in arguments].index(launch[0])
+            arguments = [*arguments[:index], {launcher!r}, *arguments[index:]]
+    _start(self, arguments, *rest, **options)
+
+
+subprocess.Popen.__init__ = _start_traced
+"""
+
+_LAUNCHER = """
+import sys
+
+exec(compile(open({recorder!r}).read(), {recorder!r}, "exec"), {{}})
+sys.argv[:] = sys.argv[1:]
+with open(sys.argv[0]) as _file:
+    _source = _file.read()
+__file__ = sys.argv[0]
+exec(compile(_source, sys.argv[0], "exec"))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TracedCall:
+    """One call: ``path`` is relative to the repository."""
+
+    time: float
+    pid: int
+    path: str
+    function: str
+
+
+class CallTrace:
+    """The calls of every process that is started with ``environment``."""
+
+    def __init__(self, directory: Path) -> None:
+        self._output = directory / "calls.txt"
+        self._output.touch()
+        self._output.chmod(0o666)
+        recorder = directory / "recorder.py"
+        launcher = directory / "launcher.py"
+        recorder.write_text(_RECORDER.format(output=str(self._output), package=f"{_PACKAGE.parent}/"))
+        launcher.write_text(_LAUNCHER.format(recorder=str(recorder)))
+        (directory / "sitecustomize.py").write_text(
+            _SITECUSTOMIZE.format(recorder=str(recorder), launcher=str(launcher))
+        )
+        self._directory = directory
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that make a process, and its children, record their calls."""
+        return {"PYTHONPATH": str(self._directory)}
+
+    def calls(self, start: float, end: float) -> list[TracedCall]:
+        """Return the calls of a period of ``time.monotonic``, in order."""
+        return [call for call in self._read() if start <= call.time <= end]
+
+    def is_quiet(self) -> bool:
+        """Return whether no process has recorded a call for a twentieth of a second."""
+        return time.time() - self._output.stat().st_mtime > _QUIET_SECONDS
+
+    def _read(self) -> Iterator[TracedCall]:
+        for line in self._output.read_text().splitlines():
+            moment, pid, path, function = line.split(" ", 3)
+            if path.startswith("fnkit/"):
+                yield TracedCall(float(moment), int(pid), path, function)
