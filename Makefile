@@ -31,10 +31,10 @@ test: $(READY) ## Run the tests, without those marked long or clients: at most s
 	@$(PYTEST) --hypothesis-profile quick
 
 test-long: $(READY) ## Run what `make test` leaves out, and all examples of the property tests.
-	@$(PYTEST) -m "long or clients"
+	@$(PYTEST) -m long
 	@$(PYTEST) tests/property tests/conformance/test_document_fuzz.py
 
-test-all: test test-long ## Run every test. Clients whose toolchain (npm, go) is missing are skipped.
+test-all: test test-long clients ## Run every test. Clients whose toolchain (npm, go) is missing are skipped.
 
 test-lowest: $(LOWEST)/.ready ## Run the unit tests with the lowest versions that pyproject.toml allows.
 	@$(LOWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --hypothesis-profile quick tests/unit

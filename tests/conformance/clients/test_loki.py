@@ -84,7 +84,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     program = loki_program("loki")
     with running_loki(program, tmp_path_factory.mktemp("loki")) as address:
         push = LokiPushSettings(url=address + PUSHED, headers=(("X-Scope-OrgID", "team"),))
-        with running_control(tmp_path_factory.mktemp("c"), log_push=push) as control:
+        with running_control(tmp_path_factory.mktemp("c"), loki_push=push) as control:
             namespace = control.namespace()["id"]
             for seed, name in enumerate(("orders", "mail")):
                 function = str(control.function(namespace, name)["id"])

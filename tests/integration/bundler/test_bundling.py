@@ -305,10 +305,11 @@ bundling = Bundling(Path(folder))
 if what == "limited":
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 if what.startswith("killed"):
-    from fnkit.bundler import archive, layer
+    from fnkit.bundler.archive import archive, layer
     def die(*_):
         os.kill(os.getpid(), signal.SIGKILL)
-    module, name = (archive, "_append") if what == "killed-archive" else (layer, "central_record")
+    steps = {"killed-archive": (archive, "_write_user_file"), "killed-layer": (layer, "central_directory_header")}
+    module, name = steps[what]
     setattr(module, name, die)
 try:
     print(bundling.bundle(project).digest)

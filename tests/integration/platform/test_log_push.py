@@ -60,7 +60,7 @@ def orders(control: ControlProcess) -> str:
 
 
 def test_lines_are_sent_with_their_streams_labels_and_their_own_metadata(tmp_path: Path) -> None:
-    with running_receiver() as receiver, running_control(tmp_path, log_push=settings(receiver.url)) as control:
+    with running_receiver() as receiver, running_control(tmp_path, loki_push=settings(receiver.url)) as control:
         function = orders(control)
         write_lines(tmp_path, function, numbered(0, 3))
         has(receiver, 3)
@@ -85,7 +85,7 @@ def test_lines_are_sent_with_their_streams_labels_and_their_own_metadata(tmp_pat
 
 
 def test_a_restart_goes_on_where_it_was_and_sends_nothing_twice(tmp_path: Path) -> None:
-    with running_receiver() as receiver, running_control(tmp_path, log_push=settings(receiver.url)) as control:
+    with running_receiver() as receiver, running_control(tmp_path, loki_push=settings(receiver.url)) as control:
         function = orders(control)
         write_lines(tmp_path, function, numbered(0, 20))
         has(receiver, 20)
@@ -101,7 +101,7 @@ def test_a_restart_goes_on_where_it_was_and_sends_nothing_twice(tmp_path: Path) 
 
 def test_an_outage_loses_nothing_and_is_said_once(tmp_path: Path) -> None:
     port = free_port()
-    with running_control(tmp_path, log_push=settings(f"http://127.0.0.1:{port}")) as control:
+    with running_control(tmp_path, loki_push=settings(f"http://127.0.0.1:{port}")) as control:
         function = orders(control)
         write_lines(tmp_path, function, numbered(0, 30))
         wait_until(lambda: "Cannot push logs to" in control.log)
@@ -114,7 +114,7 @@ def test_an_outage_loses_nothing_and_is_said_once(tmp_path: Path) -> None:
 
 
 def test_what_is_refused_for_good_is_dropped_and_counted(tmp_path: Path) -> None:
-    with running_receiver() as receiver, running_control(tmp_path, log_push=settings(receiver.url)) as control:
+    with running_receiver() as receiver, running_control(tmp_path, loki_push=settings(receiver.url)) as control:
         receiver.answers = [400]
         function = orders(control)
         write_lines(tmp_path, function, numbered(0, 5))
@@ -126,7 +126,7 @@ def test_what_is_refused_for_good_is_dropped_and_counted(tmp_path: Path) -> None
 
 
 def test_a_batch_that_is_too_large_goes_in_parts(tmp_path: Path) -> None:
-    with running_receiver() as receiver, running_control(tmp_path, log_push=settings(receiver.url)) as control:
+    with running_receiver() as receiver, running_control(tmp_path, loki_push=settings(receiver.url)) as control:
         receiver.largest = 7
         write_lines(tmp_path, orders(control), numbered(0, 100))
         has(receiver, 100)
@@ -134,7 +134,7 @@ def test_a_batch_that_is_too_large_goes_in_parts(tmp_path: Path) -> None:
 
 
 def test_builds_are_sent_and_what_a_deleted_function_wrote_last(tmp_path: Path) -> None:
-    with running_receiver() as receiver, running_control(tmp_path, log_push=settings(receiver.url)) as control:
+    with running_receiver() as receiver, running_control(tmp_path, loki_push=settings(receiver.url)) as control:
         function = orders(control)
         path = f"/functions/v1beta1/regions/fr-par/functions/{function}"
         control.request("POST", f"{path}/deploy", {}).ok()
@@ -150,7 +150,7 @@ def test_builds_are_sent_and_what_a_deleted_function_wrote_last(tmp_path: Path) 
 
 def test_segments_that_were_dropped_unsent_are_counted(tmp_path: Path) -> None:
     port = free_port()
-    with running_control(tmp_path, log_push=settings(f"http://127.0.0.1:{port}")) as control:
+    with running_control(tmp_path, loki_push=settings(f"http://127.0.0.1:{port}")) as control:
         function = orders(control)
         write_lines(tmp_path, function, numbered(0, 10))
         wait_until(lambda: "Cannot push logs to" in control.log)
@@ -185,5 +185,5 @@ def test_the_command_starts_a_platform_that_sends_and_shows_no_password(
         assert receiver.headers[0]["authorization"].startswith("Basic ")
         assert receiver.headers[0]["x-scope-orgid"] == "team"
         assert again.code == 1
-        assert f"and sends logs to {receiver.url}/loki/api/v1/push" in again.stderr
+        assert f"with --loki-url {receiver.url}/loki/api/v1/push instead of" in again.stderr
         assert SECRET not in said + (tmp_path / "p" / "run.json").read_text()
