@@ -24,7 +24,13 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 # new ones. Tests that name a count of their own scale it by the profile: tests/support/examples.py.
 settings.register_profile("exploring", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeatable", settings.get_profile("exploring"), derandomize=True)
-settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=20)
+# A fifth of the examples is too few to judge how many a test filters out.
+settings.register_profile(
+    "quick",
+    settings.get_profile("repeatable"),
+    max_examples=20,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 settings.load_profile("repeatable")
 
 

@@ -319,7 +319,9 @@ def test_a_collector_that_is_away_costs_no_request_and_one_line() -> None:
         plane.deploy("show", SHOW)
         drive(plane, 1100)  # two batches
         wait_until(lambda: (span_counts(plane) or SpanCounts(exported=0, dropped=0)).dropped >= 512)
-        assert log_of(plane).count("the OTLP collector does not accept spans") == 1
+        line = "the OTLP collector does not accept spans"
+        wait_until(lambda: line in log_of(plane))
+        assert log_of(plane).count(line) == 1
 
 
 def test_a_collector_that_never_answers_holds_nobody_up_not_even_the_end() -> None:

@@ -63,7 +63,9 @@ def test_the_variables_of_opentelemetry_are_passed_on_and_no_others() -> None:
 def test_without_the_extra_an_endpoint_is_an_error_that_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)  # as if not installed
+    # As if not installed, whether another test has imported it or not.
+    for name in ("http", "http.trace_exporter"):
+        monkeypatch.setitem(sys.modules, f"opentelemetry.exporter.otlp.proto.{name}", None)
     assert otlp_settings(None, {}) is None
     with pytest.raises(PlatformError) as missing:
         otlp_settings("http://c", {})

@@ -91,7 +91,8 @@ def cron(name: str, function_id: str = "f") -> CronRecord:
 
 def test_the_table_has_every_kind_of_record() -> None:
     assert KINDS.keys() == RECORDS.keys()
-    assert set(RECORDS.values()) == set(records.ResourceRecord.__subclasses__())
+    ours = {one for one in records.ResourceRecord.__subclasses__() if one.__module__ == records.__name__}
+    assert set(RECORDS.values()) == ours
 
 
 @pytest.mark.parametrize("kind", KINDS)
