@@ -236,7 +236,7 @@ def make_console(*, stderr: bool, colour: bool) -> Console:
 
     Args:
         stderr: Whether the console writes to stderr instead of stdout.
-        colour: Whether to allow colours. rich turns them off by itself for ``NO_COLOR`` and for pipes.
+        colour: Whether to allow colours. rich disables them for ``NO_COLOR`` and for pipes in any case.
     """
     from rich.console import Console
 

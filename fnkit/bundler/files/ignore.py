@@ -105,9 +105,9 @@ class IgnoreRules:
     def is_ignored(self, path: str, *, is_directory: bool) -> bool:
         """Return whether a path is ignored. The strongest layer with a matching pattern decides."""
         for layer in (*reversed(self.project_layers), *reversed(self.gitignores), self.built_in):
-            verdict = layer.decide(path, is_directory=is_directory)
-            if verdict is not None:
-                return verdict
+            is_ignored = layer.decide(path, is_directory=is_directory)
+            if is_ignored is not None:
+                return is_ignored
         return False
 
 

@@ -275,7 +275,7 @@ class StoppedView:
     removed: bool = False
 
     def to_json(self) -> dict[str, object]:
-        """Return ``stopped, removed, data_dir``; ``stopped`` tells whether the platform was running."""
+        """Return ``stopped, removed, data_dir``; ``stopped``: whether the platform was running."""
         return {"stopped": self.was_running, "removed": self.removed, "data_dir": str(self.data_dir)}
 
     def render(self, console: Console) -> None:

@@ -81,7 +81,7 @@ class LocalPendingRequest:
             self.instance.resume()
 
     def discard_response(self) -> None:
-        """Let nobody hear the response. The instance becomes idle when it has finished."""
+        """Discard the response. The instance becomes idle when it has finished."""
         self.handler = None
         if self.instance is not None:
             self.instance.discard_response()
@@ -285,7 +285,7 @@ class Instance(asyncio.Protocol):
             self._transport.write(self._response_reader.encode_request(document))
 
     def discard_response(self) -> None:
-        """Let nobody hear the rest of the response."""
+        """Discard the rest of the response."""
         self._response_reader.handler = None
 
     def pause(self) -> None:
