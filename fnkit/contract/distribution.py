@@ -1,8 +1,8 @@
 """The name under which fnkit is distributed, and how an extra of it is installed.
 
 The import, the folder and the command are called ``fnkit``. The distribution has another name, because the
-``fnkit`` on PyPI is a different project. Until the distribution is published, nothing that fnkit prints or generates
-may ask an index for it.
+``fnkit`` on PyPI is a different project. Until the distribution is published, nothing that fnkit prints or
+generates may ask an index for it.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def test_a_text_that_asks_an_index_is_found(text: str) -> None:
         "`pip install '.[queues]'` in a clone of fnkit",
         "pip install --group dev PATH, with the path of a clone of fnkit",
         "uv tool install . && fnkit new shop",
-        "python -m pip install /work/fnkit/dist/some.whl",
+        "python -m pip install /opt/fnkit/dist/some.whl",
         "[tool.fnkit]",
     ],
 )
