@@ -22,15 +22,15 @@ from typing import Any, Final
 
 from tests.support.control_process import API
 from tests.support.processes import descendants
-from tests.support.queues import Call, QueuePlatform, queue_platform
-from tests.support.sqs_proxy import SqsProxy, running_proxy
+from tests.support.queue_platform import QueuePlatform, RecordedCall, queue_platform
+from tests.support.sqs_proxy import SqsProxy, running_sqs_proxy
 from tests.support.sqs_servers import running_sqs
 from tests.support.waiting import wait_until
 
 __all__ = ["BLOWS", "Findings", "Scene", "run", "scene"]
 
 BLOWS: Final = ("control", "data_plane", "instance", "connection")
-_HANDLER: Final = "def answered(event):\n    time.sleep(0.002)\n    return 'ok'\n"
+_HANDLER: Final = "def respond(event):\n    time.sleep(0.002)\n    return 'ok'\n"
 _HIDDEN: Final = "6"  # seconds: how long a message is away that died with its receiver
 _CUT_SECONDS: Final = 1.0
 _GROUPS: Final = 7
@@ -89,15 +89,15 @@ class Scene:
             ]
             assert not self.client.send_message_batch(QueueUrl=self.urls[queue], Entries=entries).get("Failed")
 
-    def calls(self, queue: str, what: str = "begin") -> list[Call]:
+    def calls(self, queue: str, what: str = "begin") -> list[RecordedCall]:
         return self.platform.calls(self.functions[queue], what)
 
     def strike(self, blow: str) -> None:
         """Do it, and return when the platform is whole again or on its way there."""
         if blow == "connection":
-            self.proxy.statuses["*"] = None
+            self.proxy.responses["*"] = None
             time.sleep(_CUT_SECONDS)
-            del self.proxy.statuses["*"]
+            del self.proxy.responses["*"]
         elif blow == "instance":
             self._kill_instances()
         else:
@@ -130,7 +130,7 @@ class Scene:
             findings.dead += len(self.platform.deliveries(self.triggers[queue], status="dead", limit=1000))
             begun: dict[str, list[float]] = {}
             for call in self.calls(queue):
-                begun.setdefault(call.body, []).append(call.at)
+                begun.setdefault(call.body, []).append(call.time)
             for body, moments in begun.items():
                 findings.repeated += len(moments) > 1
                 for before, after in itertools.pairwise(moments):
@@ -153,7 +153,11 @@ def _grouped(queue: str, body: str) -> dict[str, str]:
 @contextmanager
 def scene(folder: Path, kind: str) -> Iterator[Scene]:
     """Set it up, and take it down whatever happens."""
-    with queue_platform(folder) as platform, running_sqs(kind) as server, running_proxy(server.endpoint) as proxy:
+    with (
+        queue_platform(folder) as platform,
+        running_sqs(kind) as server,
+        running_sqs_proxy(server.endpoint) as proxy,
+    ):
         client, functions, triggers, urls = server.client(), {}, {}, {}
         for queue in ("plain", "groups.fifo"):
             attributes = {"VisibilityTimeout": _HIDDEN} | ({"FifoQueue": "true"} if "." in queue else {})

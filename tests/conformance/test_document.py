@@ -24,8 +24,8 @@ from fnkit.platform.control.api.operations import OPERATIONS
 from tests.conformance.fuzz.generated import Operation, name_of
 from tests.conformance.fuzz.ground import Ground
 from tests.conformance.fuzz.run import operations
-from tests.support.control_process import api_of
-from tests.support.oracles import conformance_folder
+from tests.support.conformance_data import conformance_directory
+from tests.support.control_process import api_client
 from tests.support.platform import PlatformUnderTest
 from tests.support.source_tree import REPOSITORY
 
@@ -106,7 +106,7 @@ def test_no_operation_works_without_the_key(ground: Ground, platform: PlatformUn
 @pytest.mark.parametrize("body", [b"[]", b"null", b"3", b'"x"', b"{", b"nonsense"])
 @pytest.mark.conformance
 def test_what_is_no_json_object_is_no_body(ground: Ground, platform: PlatformUnderTest, body: bytes) -> None:
-    api = api_of(platform)
+    api = api_client(platform)
     for operation in operations():
         if "requestBody" in operation.definition.raw:
             path = operation.path.format_map({**ground.ids, "region": "fr-par"})
@@ -130,7 +130,7 @@ def test_the_page_shows_the_overlay() -> None:
 
 def recorded() -> Iterator[tuple[str, str, int, object]]:
     """``(place, operation, status, body)`` of every recorded answer of the API itself."""
-    for file in sorted((conformance_folder() / "cassettes").glob("*.jsonl")):
+    for file in sorted((conformance_directory() / "cassettes").glob("*.jsonl")):
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
             one: dict[str, Any] = json.loads(line)
             if not one["op"].startswith("@"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.oracles import conformance_folder
+from tests.support.conformance_data import conformance_directory
 from tests.support.platform import PlatformUnderTest
 
 _CLIENTS = Path.home() / ".cache" / "fnkit-clients"  # read before the tests move HOME: the SDK is kept between runs
@@ -18,7 +18,7 @@ _CLIENTS = Path.home() / ".cache" / "fnkit-clients"  # read before the tests mov
 @pytest.mark.conformance
 @pytest.mark.timeout(400)
 def test_the_official_sdk_is_served(platform: PlatformUnderTest) -> None:
-    driver = conformance_folder() / "clients" / "drive_sdk_py.py"
+    driver = conformance_directory() / "clients" / "drive_sdk_py.py"
     done = subprocess.run(
         [
             *(sys.executable, str(driver), "--api", platform.api_url, "--gateway", platform.gateway_url),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli_pages import command_for, every_verb, is_group
+from tests.support.cli_commands import command_for, command_paths, is_group
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 COMMON = {"--json", "--directory", "--stage", "--quiet", "--verbose", "--no-color", "--help"}
@@ -26,14 +26,14 @@ def options(verb: tuple[str, ...]) -> set[str]:
     return {name for name in names if name.startswith("--")}
 
 
-@pytest.mark.parametrize("verb", every_verb(), ids=" ".join)
+@pytest.mark.parametrize("verb", command_paths(), ids=" ".join)
 def test_every_option_of_a_verb_is_in_its_section(verb: tuple[str, ...]) -> None:
     text = section(" ".join(("fnkit", *verb)))
     expected = options(verb) - COMMON - API - ({"--data-dir"} if verb[0] == "platform" else set())
     assert {option for option in expected if option not in text} == set()
 
 
-@pytest.mark.parametrize("verb", [verb for verb in every_verb() if not is_group(verb)], ids=" ".join)
+@pytest.mark.parametrize("verb", [verb for verb in command_paths() if not is_group(verb)], ids=" ".join)
 def test_a_section_names_no_option_that_there_is_not(verb: tuple[str, ...]) -> None:
     named = set(re.findall(r"(?<!`fnkit )(?<!\w )--[a-z][a-z-]+", section(" ".join(("fnkit", *verb)))))
     assert named - options(verb) == set()

@@ -47,7 +47,7 @@ def plane() -> Iterator[DataPlaneProcess]:
 
 @pytest.mark.parametrize("status", REQUESTS)
 def test_each_status_of_the_page_is_one_that_a_client_can_get(plane: DataPlaneProcess, status: int) -> None:
-    assert plane.raw(REQUESTS[status] + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 %d " % status)
+    assert plane.send_raw(REQUESTS[status] + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 %d " % status)
 
 
 def test_the_page_names_these_and_no_others() -> None:

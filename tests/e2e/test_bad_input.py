@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.calling import call_function
 from tests.support.command import Command
-from tests.support.platform import PlatformUnderTest
+from tests.support.platform import PlatformUnderTest, call_function
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 

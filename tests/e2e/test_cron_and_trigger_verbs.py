@@ -14,10 +14,10 @@ from fnkit.deploy.status import live_crons, select_one
 from fnkit.errors import ApiError
 from fnkit.invoke.cron import invoke_as_cron
 from tests.support.command import Command, Completed
-from tests.support.control_process import API, api_of
+from tests.support.control_process import API, api_client
 from tests.support.platform import PlatformUnderTest, running_platform
-from tests.support.project_tree import write
-from tests.support.schedules import FAR_OFF, FAR_OFF_MONTH
+from tests.support.project_tree import write_files
+from tests.support.schedules import DISTANT_MONTH, DISTANT_SCHEDULE
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ import os
 from fnkit import cron, function, trigger
 
 @cron("*/5 * * * *", args={"k": [1]}, name="often")
-@cron("FAR_OFF", name="yearly")
+@cron("SCHEDULE", name="yearly")
 @function(memory=128, privacy="private")
 def report(event, context):
     return "done"
@@ -42,13 +42,13 @@ def flaky(event, context):
 @function(memory=128)
 def on_order(event, context):
     return "ok"
-""".replace("FAR_OFF", FAR_OFF)
+""".replace("SCHEDULE", DISTANT_SCHEDULE)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PlatformUnderTest, Path]]:
     """A platform with the project deployed, and the project's folder."""
-    project = write(tmp_path_factory.mktemp("project"), {"fnkit.toml": SETTINGS, "handlers.py": HANDLERS})
+    project = write_files(tmp_path_factory.mktemp("project"), {"fnkit.toml": SETTINGS, "handlers.py": HANDLERS})
     with running_platform(tmp_path_factory.mktemp("timetable"), "--manual-clock") as platform:
         platform.command("deploy", "--local", "--yes", cwd=project).ok()
         yield platform, project
@@ -61,7 +61,7 @@ def run(place: tuple[PlatformUnderTest, Path], *arguments: str) -> Completed:
 
 def deliveries(place: tuple[PlatformUnderTest, Path], name: str, status: str = "") -> list[dict[str, Any]]:
     """A cron's deliveries, asked of the API itself: the command is for what is tested."""
-    api = api_of(place[0])
+    api = api_client(place[0])
     functions = api.request("GET", f"{API}/functions").ok()["functions"]
     assert isinstance(functions, list)
     lists = [
@@ -103,7 +103,7 @@ def test_the_crons_are_listed_with_their_next_and_last_firing(place: tuple[Platf
     )
     assert following - last == timedelta(minutes=5)
     assert found["yearly"]["last"] is None
-    assert str(found["yearly"]["next"]).endswith(f"-{FAR_OFF_MONTH:02}-01T00:00:00Z")
+    assert str(found["yearly"]["next"]).endswith(f"-{DISTANT_MONTH:02}-01T00:00:00Z")
 
 
 def test_a_failed_firing_is_shown_with_what_was_said_and_repeated(place: tuple[PlatformUnderTest, Path]) -> None:
@@ -223,7 +223,7 @@ def test_scaleway_is_not_asked_for_a_log() -> None:
 
 
 def test_previews_ask_no_platform(project: Path, fnkit: Command) -> None:
-    write(project, {"fnkit.toml": SETTINGS, "handlers.py": HANDLERS})
+    write_files(project, {"fnkit.toml": SETTINGS, "handlers.py": HANDLERS})
     every = fnkit("cron", "next", "--json", "--count", "2").ok().json()["crons"]
     assert {(one["function"], one["name"]) for one in every} == {
         *(("report", "often"), ("report", "yearly"), ("flaky", "poll")),

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.calling import call_function
 from tests.support.command import Command
-from tests.support.deadly_proxy import DeadlyProxy, deadly_proxy
-from tests.support.platform import PlatformUnderTest
+from tests.support.killing_proxy import KillingProxy, killing_proxy
+from tests.support.platform import PlatformUnderTest, call_function
 from tests.support.waiting import wait_until
 
 _MOST_REQUESTS = 60
@@ -39,10 +38,10 @@ def write(project: Path, version: str) -> None:
     )
 
 
-def deploy_and_die(platform: PlatformUnderTest, after: int) -> DeadlyProxy | None:
+def deploy_and_die(platform: PlatformUnderTest, after: int) -> KillingProxy | None:
     """Deploy through a proxy that kills the deploy; ``None`` when it finished before."""
     running: list[subprocess.Popen[str]] = []
-    with deadly_proxy(platform.api_url, after=after, kill=lambda: running[0].send_signal(signal.SIGKILL)) as proxy:
+    with killing_proxy(platform.api_url, after=after, kill=lambda: running[0].send_signal(signal.SIGKILL)) as proxy:
         process = user(platform, SCW_API_URL=proxy.url).start("deploy", "--json")
         running.append(process)
         stdout, stderr = process.communicate(timeout=60)
@@ -82,7 +81,7 @@ def test_killed_after_every_request_in_turn_the_next_run_converges(platform: Pla
 @pytest.mark.usefixtures("pair")
 def test_ctrl_c_ends_with_130_and_the_next_deploy_finishes(platform: PlatformUnderTest) -> None:
     running: list[subprocess.Popen[str]] = []
-    with deadly_proxy(platform.api_url, after=6, kill=lambda: running[0].send_signal(signal.SIGINT)) as proxy:
+    with killing_proxy(platform.api_url, after=6, kill=lambda: running[0].send_signal(signal.SIGINT)) as proxy:
         process = user(platform, SCW_API_URL=proxy.url).start("deploy")
         running.append(process)
         stdout, stderr = process.communicate(timeout=60)

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.calling import ask_api, call_function
 from tests.support.command import Command
-from tests.support.deadly_proxy import deadly_proxy
-from tests.support.platform import PlatformUnderTest
+from tests.support.killing_proxy import killing_proxy
+from tests.support.platform import PlatformUnderTest, api_get, call_function
 
 Json = dict[str, Any]  # JSON has no types
 
@@ -48,7 +47,7 @@ def test_from_nothing_to_an_answer_and_back_to_nothing(platform: PlatformUnderTe
     assert state[name]["drift"] == []
 
     fnkit("destroy", "--local", "--yes", cwd=shop).ok()
-    assert ask_api(platform, "namespaces?name=shop")["total_count"] == 0
+    assert api_get(platform, "namespaces?name=shop")["total_count"] == 0
     assert call_function(platform, str(one["domain"])).status == 404
 
 
@@ -110,11 +109,11 @@ def test_what_leaves_the_code_leaves_the_platform(platform: PlatformUnderTest, p
     third = fnkit("deploy", "--local", "--json").ok().json()
     assert actions_of(third) == {"report": "update", "extra": "delete"}
     assert call_function(platform, str(first["report"]["domain"])).json() == {"level": None, "key": None}
-    listed = ask_api(platform, "functions?name=report")["functions"]
+    listed = api_get(platform, "functions?name=report")["functions"]
     assert isinstance(listed, list)
     (live,) = [one for one in listed if one["domain_name"] == first["report"]["domain"]]
     assert (live["memory_limit"], live["environment_variables"]) == (256, {})
-    assert ask_api(platform, f"crons?function_id={live['id']}")["total_count"] == 0
+    assert api_get(platform, f"crons?function_id={live['id']}")["total_count"] == 0
     assert call_function(platform, str(first["extra"]["domain"])).status == 404
     fnkit("destroy", "--local", "--yes").ok()
 
@@ -189,11 +188,11 @@ def test_domains_and_triggers_follow_the_code(platform: PlatformUnderTest, proje
         "def hello(event, context):\n    return 'hello'\n"
     )
     fnkit("deploy", "--local").ok()
-    listed = ask_api(platform, "functions?name=hello&page_size=100")["functions"]
+    listed = api_get(platform, "functions?name=hello&page_size=100")["functions"]
     assert isinstance(listed, list)
     (live,) = [one for one in listed if one["domain_name"].startswith("links")]
     assert call_function(platform, "www.links.example").text == "hello"
-    assert ask_api(platform, f"triggers?function_id={live['id']}")["total_count"] == 2
+    assert api_get(platform, f"triggers?function_id={live['id']}")["total_count"] == 2
     assert fnkit("plan", "--local", "--exit-code").code == 0
     assert fnkit("plan", "--local", "--exit-code", "--refresh").code == 0
 
@@ -214,7 +213,7 @@ def test_domains_and_triggers_follow_the_code(platform: PlatformUnderTest, proje
     }
     fnkit("deploy", "--local").ok()
     assert call_function(platform, "www.links.example").status == 404
-    assert ask_api(platform, f"triggers?function_id={live['id']}")["total_count"] == 1
+    assert api_get(platform, f"triggers?function_id={live['id']}")["total_count"] == 1
     assert fnkit("plan", "--local", "--exit-code", "--refresh").code == 0
     fnkit("destroy", "--local", "--yes").ok()
 
@@ -230,7 +229,7 @@ def test_a_plan_without_changes_makes_four_requests(platform: PlatformUnderTest,
         )
     )
     platform.command("deploy", "--local").ok()
-    with deadly_proxy(platform.api_url, after=None, kill=lambda: None) as proxy:
+    with killing_proxy(platform.api_url, after=None, kill=lambda: None) as proxy:
         planned = Command({**platform.environment, "SCW_API_URL": proxy.url})("plan", "--exit-code")
     assert planned.code == 0, planned.stdout
     assert [request.rpartition("/")[2] for request in proxy.requests] == [

@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.calling import call_function
-from tests.support.control_process import ControlProcess, api_of, archive, running_control
-from tests.support.measuring import OPENMETRICS, scrape
-from tests.support.platform import PlatformUnderTest, running_platform
+from tests.support.control_process import ControlProcess, api_client, running_control, zip_archive
+from tests.support.metrics import OPENMETRICS, scrape
+from tests.support.platform import PlatformUnderTest, call_function, running_platform
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -38,9 +37,9 @@ class Deployed(NamedTuple):
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     with running_platform(tmp_path_factory.mktemp("metrics") / "home", "--manual-clock") as platform:
-        api = api_of(platform)
-        function = api.function(api.namespace("shop")["id"])
-        yield Deployed(platform, api, api.deployed(function["id"], archive()))
+        api = api_client(platform)
+        function = api.create_function(api.create_namespace("shop")["id"])
+        yield Deployed(platform, api, api.deploy(function["id"], zip_archive()))
 
 
 def test_requests_show_up_exactly_with_the_functions_names(deployed: Deployed) -> None:
@@ -165,8 +164,8 @@ def test_while_the_data_plane_is_away_control_answers_for_itself(tmp_path: Path)
 
 
 def test_the_series_of_a_deleted_function_end(deployed: Deployed) -> None:
-    other = deployed.api.function(deployed.function["namespace_id"], name="brief")
-    other = deployed.api.deployed(other["id"], archive())
+    other = deployed.api.create_function(deployed.function["namespace_id"], name="brief")
+    other = deployed.api.deploy(other["id"], zip_archive())
     url, label = deployed.platform.api_url, {"function_id": str(other["id"])}
     assert scrape(url).samples(**label) != []
     deployed.api.request("DELETE", f"/functions/v1beta1/regions/fr-par/functions/{other['id']}").ok()

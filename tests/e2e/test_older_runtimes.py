@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.calling import ask_api
-from tests.support.platform import running_platform
+from tests.support.platform import api_get, running_platform
 
 
 @pytest.mark.slow
 def test_an_older_table_brings_its_own_runtimes(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home", "--runtime-table", "2025-12-15") as platform:
-        runtimes = ask_api(platform, "runtimes")
+        runtimes = api_get(platform, "runtimes")
         listed = runtimes["runtimes"]
         assert isinstance(listed, list)
         statuses = {one["name"]: one["status"] for one in listed}

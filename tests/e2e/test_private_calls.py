@@ -9,18 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.calling import call_function
-from tests.support.control_process import API, ControlProcess, api_of, archive
-from tests.support.platform import PlatformUnderTest, running_platform
+from tests.support.control_process import API, ControlProcess, api_client, zip_archive
+from tests.support.platform import PlatformUnderTest, call_function, running_platform
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 
 def private_function(platform: PlatformUnderTest) -> dict[str, object]:
-    api = api_of(platform)
-    function = api.function(api.namespace("private")["id"], privacy="private")
-    return api.deployed(function["id"], archive())
+    api = api_client(platform)
+    function = api.create_function(api.create_namespace("private")["id"], privacy="private")
+    return api.deploy(function["id"], zip_archive())
 
 
 def token(api: ControlProcess, **body: object) -> str:
@@ -34,7 +33,7 @@ def status(platform: PlatformUnderTest, function: dict[str, object], credential:
 def test_tokens_and_keys_open_a_private_function_and_outlive_restarts(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home") as first:
         function = private_function(first)
-        api = api_of(first)
+        api = api_client(first)
         made = first.command("platform", "api-key", "create", "--read-only", "--json").ok().json()
         foreign = first.command(
             *("platform", "api-key", "create", "--json", "--project-id", "33333333-3333-3333-3333-333333333333")
@@ -60,7 +59,7 @@ def test_tokens_and_keys_open_a_private_function_and_outlive_restarts(tmp_path: 
 def test_control_killed_right_after_a_token_was_made(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home") as platform:
         function = private_function(platform)
-        api = api_of(platform)
+        api = api_client(platform)
         made = token(api, function_id=function["id"])
         processes = platform.command("platform", "status", "--json").ok().json()["processes"]
         assert isinstance(processes, dict)
@@ -75,7 +74,7 @@ def test_control_killed_right_after_a_token_was_made(tmp_path: Path) -> None:
 def test_a_token_ends_when_the_platforms_clock_says_so(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home", "--manual-clock") as platform:
         function = private_function(platform)
-        api = api_of(platform)
+        api = api_client(platform)
         now = float(str(api.request("POST", "/fnkit/v1/clock", {"advance": 0}).ok()["now"]))
         ends = datetime.fromtimestamp(now, UTC) + timedelta(hours=1)
         made = token(api, function_id=function["id"], expires_at=ends.isoformat())

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.platform import PlatformUnderTest, running_platform
 from tests.support.source_tree import REPOSITORY
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_async
 
 pytestmark = pytest.mark.slow
 
@@ -29,9 +29,7 @@ def publish(url: str, *bodies: bytes) -> None:
         client = await nats.connect(url)
         stream = client.jetstream()
         await stream.add_stream(name="ORDERS", subjects=["orders.>"])
-        async with asyncio.timeout(60):
-            while not await stream.consumers_info("ORDERS"):  # noqa: ASYNC110 - the broker sends no event for it
-                await asyncio.sleep(0.05)
+        await wait_until_async(lambda: stream.consumers_info("ORDERS"), what="the trigger has a consumer")
         for body in bodies:
             await stream.publish("orders.created", body)
         await client.close()

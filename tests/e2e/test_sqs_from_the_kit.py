@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.platform import PlatformUnderTest, running_platform
-from tests.support.project_tree import write
+from tests.support.project_tree import write_files
 from tests.support.sqs_servers import running_sqs
 from tests.support.waiting import wait_until
 
@@ -42,7 +42,7 @@ def handle(event, context):
 @pytest.mark.parametrize("kind", ["moto", "fauxqs"])
 def test_a_declared_queue_is_listened_to_once_it_is_deployed(tmp_path: Path, kind: str) -> None:
     files = {"fnkit.toml": SETTINGS, "handlers.py": DECORATED, "plain.py": PLAIN}
-    project = write(tmp_path / "project", files)
+    project = write_files(tmp_path / "project", files)
     with running_sqs(kind) as server, running_platform(tmp_path / "home", "--manual-clock") as platform:
         brokers = platform.home / "brokers.toml"
         brokers.touch(0o600)

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.calling import call_function
-from tests.support.collector import running_collector
 from tests.support.command import Command
-from tests.support.control_process import api_of, archive
-from tests.support.measuring import scrape
-from tests.support.platform import running_platform
+from tests.support.control_process import api_client, zip_archive
+from tests.support.metrics import scrape
+from tests.support.otlp_collector import running_collector
+from tests.support.platform import call_function, running_platform
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -24,13 +23,13 @@ def test_a_platform_exports_where_the_variables_say_and_keeps_no_credential(
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=s3cret-value")
         with running_platform(tmp_path / "home") as platform:
-            api = api_of(platform)
-            function = api.function(api.namespace("shop")["id"])
-            function = api.deployed(function["id"], archive())
+            api = api_client(platform)
+            function = api.create_function(api.create_namespace("shop")["id"])
+            function = api.deploy(function["id"], zip_archive())
             assert call_function(platform, str(function["domain_name"])).status == 200
             assert scrape(platform.api_url).value("fnkit_otlp_spans_total", result="dropped") == 0
-            wait_until(collector.servers)  # what is left at the end has three seconds, which may be too few
-        (span,) = collector.servers()
+            wait_until(collector.server_spans)  # what is left at the end has three seconds, which may be too few
+        (span,) = collector.server_spans()
         assert span.resource["service.namespace"] == "shop"
         assert collector.exports[0].headers["x-key"] == "s3cret-value"
     kept = [file.read_bytes() for file in (tmp_path / "home").rglob("*") if file.is_file()]

@@ -20,7 +20,7 @@ import pytest
 from fnkit.platform.model import routing
 from fnkit.platform.model.routing import ClockState, Route
 from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
-from tests.support.leftovers import BLANKS, traces_of
+from tests.support.resource_counts import PREWARMED, resource_counts
 from tests.support.waiting import wait_until
 
 USER = 54322
@@ -73,7 +73,7 @@ class Sleeper:
     def fall_asleep(self) -> None:
         self.now += 1000
         clock = ClockState(platform_time=self.now, real_time=time.time(), speed=0.0)
-        self.plane.control.acknowledged(
+        self.plane.control.send_and_wait_for_ack(
             routing.ClockChanged(version=self.plane.control.next_version(), clock=clock)
         )
 
@@ -98,7 +98,7 @@ class Sleeper:
         return wait_until(shared, what=f"{name} is not preloaded")
 
     def said(self, route: Route) -> list[str]:
-        lines = [line.message for line in self.plane.lines(route) if line.stream == "system"]
+        lines = [line.message for line in self.plane.log_lines(route) if line.stream == "system"]
         return [line for line in lines if line.startswith("preload:")]
 
 
@@ -277,7 +277,7 @@ def test_a_deleted_functions_zygote_goes() -> None:
         sleeper.preloaded("deleted")
         assert len(deployment_zygotes(plane)) == 1
         version = plane.control.next_version()
-        plane.control.acknowledged(routing.RemoveFunction(version=version, function_id=route.function_id))
+        plane.control.send_and_wait_for_ack(routing.RemoveFunction(version=version, function_id=route.function_id))
         wait_until(lambda: not deployment_zygotes(plane))
 
 
@@ -287,28 +287,28 @@ def test_nothing_is_left_of_deployment_zygotes_that_go() -> None:
         sleeper = Sleeper(plane)
         remove(plane, sleeper.deploy("before", preload=False))
         only_blanks(plane)
-        before = traces_of(plane)
+        before = resource_counts(plane)
         routes = []
         for _ in range(3):
             routes.append(sleeper.deploy("leaves-nothing"))
             sleeper.preloaded("leaves-nothing")
         remove(plane, routes[-1])
         try:
-            wait_until(lambda: traces_of(plane).within(before))
+            wait_until(lambda: resource_counts(plane).is_within(before))
         except AssertionError:
-            raise AssertionError(f"{before} → {traces_of(plane)}") from None
+            raise AssertionError(f"{before} → {resource_counts(plane)}") from None
 
 
 def remove(plane: DataPlaneProcess, route: Route) -> None:
-    plane.control.acknowledged(
+    plane.control.send_and_wait_for_ack(
         routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id)
     )
 
 
 def only_blanks(plane: DataPlaneProcess) -> None:
     """Wait until nothing else is there; groups: none, one or, in version 1, three of each."""
-    wait_until(lambda: len(plane.instances()) == BLANKS, what="nothing but blanks")
-    wait_until(lambda: traces_of(plane).groups in (0, BLANKS, 3 * BLANKS), what="no group but theirs")
+    wait_until(lambda: len(plane.instances()) == PREWARMED, what="nothing but blanks")
+    wait_until(lambda: resource_counts(plane).cgroups in (0, PREWARMED, 3 * PREWARMED), what="no group but theirs")
 
 
 def test_preloaded_modules_make_room_when_memory_is_short() -> None:
@@ -351,7 +351,7 @@ os.fork = fork
 def test_a_package_that_speaks_for_its_zygote_ends_nobody_elses_instance(sleeper: Sleeper) -> None:
     bystander = sleeper.deploy("bystander", preload=False, min_scale=1)
     before = sleeper.plane.call("bystander").body
-    (victim,) = {int(line.instance, 16) for line in sleeper.plane.lines(bystander) if line.stream == "stdout"}
+    (victim,) = {int(line.instance, 16) for line in sleeper.plane.log_lines(bystander) if line.stream == "stdout"}
     sleeper.deploy("liar", heavy=HEAVY + LIAR.replace("VICTIM", str(victim)))
     sleeper.preloaded("liar")
     after = sleeper.plane.call("bystander").body

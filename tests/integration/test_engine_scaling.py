@@ -18,18 +18,19 @@ import pytest
 
 from fnkit.platform.model import routing
 from fnkit.platform.model.routing import ClockState, Route
-from tests.support.counts import held
-from tests.support.data_plane import DataPlaneProcess, Reply, children, running_data_plane
-from tests.support.gates import Gate, standing_gate
+from tests.support.data_plane import DataPlaneProcess, children, running_data_plane
+from tests.support.handler_latch import HandlerLatch, handler_latch
+from tests.support.http_response import HttpResponse
+from tests.support.metrics import wait_for_counts
 from tests.support.waiting import wait_until
 
-GATE = """
+WAITING_HANDLER = """
 import uuid
 ME = uuid.uuid4().hex
 
 def handle(event, context):
     if event["path"] == "/wait":
-        wait_at_gate()
+        wait_for_latch()
     return {"body": {"me": ME}}
 """
 
@@ -41,53 +42,55 @@ def plane() -> Iterator[DataPlaneProcess]:
 
 
 @pytest.fixture
-def gate() -> Iterator[Gate]:
-    with standing_gate() as standing:
+def latch() -> Iterator[HandlerLatch]:
+    with handler_latch() as standing:
         yield standing
 
 
-def gather(plane: DataPlaneProcess, gate: Gate, route: Route, count: int, refused: int = 0) -> list[Reply]:
+def gather(
+    plane: DataPlaneProcess, latch: HandlerLatch, route: Route, count: int, refused: int = 0
+) -> list[HttpResponse]:
     """Call so many times at once; each call is held until all are there, but for those that are refused."""
     busy = min(count, route.max_scale)
     with ThreadPoolExecutor(count) as pool:
         calls = [pool.submit(plane.call, route.name, "/wait") for _ in range(count)]
-        held(plane, route, busy=busy, waiting=count - busy - refused)
-        wait_until(lambda: gate.waiting == busy)
+        wait_for_counts(plane, route, busy=busy, waiting=count - busy - refused)
+        wait_until(lambda: latch.waiting_count == busy)
         wait_until(lambda: sum(call.done() for call in calls) == refused)
-        gate.open()
+        latch.release()
         replies = [call.result() for call in calls]
-    gate.shut()
+    latch.reset()
     return replies
 
 
-def who(reply: Reply) -> str:
+def who(reply: HttpResponse) -> str:
     document = reply.json()
     assert isinstance(document, dict)
     return str(document["me"])
 
 
 def exits(plane: DataPlaneProcess, function_id: str) -> list[str]:
-    heard = plane.control.heard
+    heard = plane.control.received
     return [m.reason for m in heard if isinstance(m, routing.InstanceExited) and m.function_id == function_id]
 
 
 def test_each_concurrent_request_gets_an_instance_up_to_the_maximum_and_the_rest_wait(
-    plane: DataPlaneProcess, gate: Gate
+    plane: DataPlaneProcess, latch: HandlerLatch
 ) -> None:
-    route = plane.deploy("gate", gate.source + GATE, max_scale=3)
-    replies = gather(plane, gate, route, 8)
+    route = plane.deploy("latch", latch.source + WAITING_HANDLER, max_scale=3)
+    replies = gather(plane, latch, route, 8)
     assert [reply.status for reply in replies] == [200] * 8
     assert len({who(reply) for reply in replies}) == 3
 
 
 def test_requests_one_after_the_other_stay_on_one_instance(plane: DataPlaneProcess) -> None:
-    plane.deploy("serial", GATE, max_scale=5)
+    plane.deploy("serial", WAITING_HANDLER, max_scale=5)
     assert len({who(plane.call("serial")) for _ in range(10)}) == 1
 
 
-def test_a_full_queue_is_a_503(plane: DataPlaneProcess, gate: Gate) -> None:
-    route = plane.deploy("narrow", gate.source + GATE, max_scale=1)
-    statuses = [reply.status for reply in gather(plane, gate, route, 110, refused=9)]
+def test_a_full_queue_is_a_503(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
+    route = plane.deploy("narrow", latch.source + WAITING_HANDLER, max_scale=1)
+    statuses = [reply.status for reply in gather(plane, latch, route, 110, refused=9)]
     assert (statuses.count(200), statuses.count(503)) == (101, 9)  # one runs, a hundred wait
 
 
@@ -104,8 +107,8 @@ def test_a_request_that_takes_too_long_is_a_504_and_its_instance_is_killed(plane
     wait_until(lambda: plane.call("hang").body == b"fine")  # what the start of another one takes counts too
 
 
-def test_a_request_that_waits_too_long_for_its_turn_is_a_504(plane: DataPlaneProcess, gate: Gate) -> None:
-    plane.deploy("turn", gate.source + GATE, timeout=0.5, max_scale=1)
+def test_a_request_that_waits_too_long_for_its_turn_is_a_504(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
+    plane.deploy("turn", latch.source + WAITING_HANDLER, timeout=0.5, max_scale=1)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(plane.call, "turn", "/wait")
         second = pool.submit(plane.call, "turn", "/wait")
@@ -119,11 +122,11 @@ def test_an_instance_without_memory_ends_alone_and_the_log_says_so(plane: DataPl
     assert plane.call("eater").body == b"fine"
     assert plane.call("eater", "/eat").status in (500, 502)
     if os.geteuid() == 0:
-        assert any("out of memory" in line.message for line in plane.lines(route) if line.stream == "system")
+        assert any("out of memory" in line.message for line in plane.log_lines(route) if line.stream == "system")
 
 
 def test_a_killed_instance_is_replaced(plane: DataPlaneProcess) -> None:
-    plane.deploy("victim", GATE, min_scale=1, max_scale=1)
+    plane.deploy("victim", WAITING_HANDLER, min_scale=1, max_scale=1)
     before = who(plane.call("victim"))
     [victim] = instances_of(plane, "victim")
     os.kill(victim, signal.SIGKILL)
@@ -132,7 +135,7 @@ def test_a_killed_instance_is_replaced(plane: DataPlaneProcess) -> None:
 
 
 def test_a_killed_zygote_takes_its_instances_and_is_replaced(plane: DataPlaneProcess) -> None:
-    plane.deploy("orphan", GATE, min_scale=1)
+    plane.deploy("orphan", WAITING_HANDLER, min_scale=1)
     before = who(plane.call("orphan"))
     for zygote in plane.zygotes():
         os.kill(zygote, signal.SIGKILL)
@@ -221,47 +224,49 @@ def test_an_update_under_load_loses_no_request(plane: DataPlaneProcess) -> None:
     assert {status for status, _ in seen} == {200}
 
 
-def test_a_request_that_is_held_ends_on_the_version_that_began_it(plane: DataPlaneProcess, gate: Gate) -> None:
-    plane.deploy("held", gate.source + GATE.replace('{"me": ME}', '{"me": "old"}'), max_scale=1)
+def test_a_request_that_is_held_ends_on_the_version_that_began_it(
+    plane: DataPlaneProcess, latch: HandlerLatch
+) -> None:
+    plane.deploy("held", latch.source + WAITING_HANDLER.replace('{"me": ME}', '{"me": "old"}'), max_scale=1)
     with ThreadPoolExecutor(1) as pool:
         begun = pool.submit(plane.call, "held", "/wait")
-        wait_until(lambda: gate.waiting == 1)
-        plane.deploy("held", GATE.replace('{"me": ME}', '{"me": "new"}'), max_scale=1)
+        wait_until(lambda: latch.waiting_count == 1)
+        plane.deploy("held", WAITING_HANDLER.replace('{"me": ME}', '{"me": "new"}'), max_scale=1)
         assert who(plane.call("held")) == "new"
-        gate.open()
+        latch.release()
         assert who(begun.result()) == "old"
 
 
 def test_a_change_that_instances_do_not_see_restarts_none(plane: DataPlaneProcess) -> None:
-    route = plane.deploy("kept", GATE)
+    route = plane.deploy("kept", WAITING_HANDLER)
     before = who(plane.call("kept"))
     changed = msgspec.structs.replace(route, hosts=("kept.test", "kept.example"), max_scale=2)
-    plane.control.acknowledged(routing.UpsertRoute(version=plane.control.next_version(), route=changed))
+    plane.control.send_and_wait_for_ack(routing.UpsertRoute(version=plane.control.next_version(), route=changed))
     assert who(plane.call("kept", host="kept.example")) == before
 
 
 def test_a_removed_function_is_a_404(plane: DataPlaneProcess) -> None:
-    route = plane.deploy("removed", GATE)
+    route = plane.deploy("removed", WAITING_HANDLER)
     assert plane.call("removed").status == 200
-    plane.control.acknowledged(
+    plane.control.send_and_wait_for_ack(
         routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id)
     )
     assert plane.call("removed").status == 404
 
 
-def test_idle_instances_end_on_the_platforms_clock(plane: DataPlaneProcess, gate: Gate) -> None:
-    route = plane.deploy("idle", gate.source + GATE, max_scale=4)
+def test_idle_instances_end_on_the_platforms_clock(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
+    route = plane.deploy("idle", latch.source + WAITING_HANDLER, max_scale=4)
     epoch = time.time() + 1_000_000
 
     def move(seconds: float) -> None:
         clock = ClockState(platform_time=epoch + seconds, real_time=time.time(), speed=0.0)
-        plane.control.acknowledged(routing.ClockChanged(version=plane.control.next_version(), clock=clock))
+        plane.control.send_and_wait_for_ack(routing.ClockChanged(version=plane.control.next_version(), clock=clock))
 
     move(0)
-    first = {who(reply) for reply in gather(plane, gate, route, 3)}
+    first = {who(reply) for reply in gather(plane, latch, route, 3)}
     assert len(first) == 3
     move(29)
-    assert len({who(reply) for reply in gather(plane, gate, route, 3)} | first) == 3
+    assert len({who(reply) for reply in gather(plane, latch, route, 3)} | first) == 3
     move(60)
     wait_until(lambda: len(instances_of(plane, "idle")) == 1)
     survivor = who(plane.call("idle"))
@@ -291,7 +296,9 @@ def test_many_functions_called_at_once_are_all_answered(plane: DataPlaneProcess)
         plane.control.send(routing.UpsertRoute(version=plane.control.next_version(), route=route))
     expected = {route.function_id for route in routes}
     wait_until(
-        lambda: expected <= {m.function_id for m in plane.control.heard if isinstance(m, routing.DeploymentStarted)}
+        lambda: (
+            expected <= {m.function_id for m in plane.control.received if isinstance(m, routing.DeploymentStarted)}
+        )
     )
     with ThreadPoolExecutor(30) as pool:
         assert list(pool.map(lambda name: plane.call(name).body.decode(), names)) == names

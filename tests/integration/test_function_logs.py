@@ -10,7 +10,7 @@ import pytest
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.model.log_record import MAX_LINE_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS, segment_number
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.gates import standing_gate
+from tests.support.handler_latch import handler_latch
 from tests.support.waiting import wait_until
 
 
@@ -30,7 +30,7 @@ def test_each_line_has_its_stream_its_instance_and_its_request(plane: DataPlaneP
     route = plane.deploy("writer", source, max_scale=1)
     for number in range(3):
         plane.call("writer", f"/{number}", headers={"X-Request-Id": f"id-{number}"})
-    lines = plane.lines(route)
+    lines = plane.log_lines(route)
     assert [(line.message, line.stream, line.request_id) for line in lines if line.stream == "stdout"] == [
         ("importing", "stdout", ""),
         *(
@@ -49,20 +49,20 @@ def test_each_line_has_its_stream_its_instance_and_its_request(plane: DataPlaneP
 
 
 def test_what_is_printed_shows_before_the_handler_returns(plane: DataPlaneProcess) -> None:
-    with standing_gate() as gate:
-        source = gate.source + "def handle(e, c):\n    print('now')\n    wait_at_gate()\n    return 'ok'\n"
+    with handler_latch() as latch:
+        source = latch.source + "def handle(e, c):\n    print('now')\n    wait_for_latch()\n    return 'ok'\n"
         route = plane.deploy("early", source)
         with plane.connect() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: early.test\r\n\r\n")
-            wait_until(lambda: [line for line in plane.lines(route) if line.message == "now"])
-            gate.open()
+            wait_until(lambda: [line for line in plane.log_lines(route) if line.message == "now"])
+            latch.release()
             assert peer.recv(65536).endswith(b"ok")
 
 
 def test_a_traceback_names_the_users_lines_and_not_the_workers(plane: DataPlaneProcess) -> None:
     route = plane.deploy("raiser", "def handle(e, c):\n    raise ValueError('boom')\n")
     plane.call("raiser")
-    text = "\n".join(line.message for line in plane.lines(route))
+    text = "\n".join(line.message for line in plane.log_lines(route))
     assert "/home/app/function/handler.py" in text
     assert "ValueError: boom" in text
     assert "fnkit/worker" not in text
@@ -73,7 +73,7 @@ def test_an_unfinished_line_ends_with_the_request_that_wrote_it(plane: DataPlane
     route = plane.deploy("unfinished", source, max_scale=1)
     for number in range(2):
         plane.call("unfinished", f"/{number}", headers={"X-Request-Id": f"id-{number}"})
-        last = plane.lines(route)[-1]  # there before the next request begins
+        last = plane.log_lines(route)[-1]  # there before the next request begins
         assert (last.message, last.request_id) == (f"of /{number}", f"id-{number}")
 
 
@@ -81,14 +81,16 @@ def test_an_unfinished_line_is_kept_when_the_instance_ends(plane: DataPlaneProce
     source = "import os\ndef handle(e, c):\n    print('last words', end='')\n    os._exit(5)\n"
     route = plane.deploy("leaver", source)
     assert plane.call("leaver").status == 502
-    wait_until(lambda: {line.message for line in plane.lines(route)} >= {"last words", "instance ended: exit 5"})
+    wait_until(
+        lambda: {line.message for line in plane.log_lines(route)} >= {"last words", "instance ended: exit 5"}
+    )
 
 
 def test_a_line_without_end_is_cut_and_the_next_one_is_whole(plane: DataPlaneProcess) -> None:
     source = f"def handle(e, c):\n    print('x' * {3 * MAX_LINE_BYTES})\n    print('next')\n    return 'ok'\n"
     route = plane.deploy("long", source)
     plane.call("long")
-    messages = [line.message for line in plane.lines(route)]
+    messages = [line.message for line in plane.log_lines(route)]
     assert [len(message) for message in messages] == [MAX_LINE_BYTES, 4]
 
 
@@ -96,7 +98,7 @@ def test_lines_beyond_the_rate_are_dropped_and_counted(plane: DataPlaneProcess) 
     source = "def handle(e, c):\n    print('\\n'.join(['x'] * 50_000))\n    return 'ok'\n"
     route = plane.deploy("flood", source)
     assert plane.call("flood").status == 200
-    assert sum(1 for line in plane.lines(route) if line.message == "x") == 30_000
+    assert sum(1 for line in plane.log_lines(route) if line.message == "x") == 30_000
 
 
 def test_a_handler_that_prints_without_end_hinders_nobody(plane: DataPlaneProcess) -> None:

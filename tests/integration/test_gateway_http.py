@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.counts import held
 from tests.support.data_plane import SECRET_KEY, DataPlaneProcess, running_data_plane
-from tests.support.gates import standing_gate
+from tests.support.handler_latch import handler_latch
+from tests.support.metrics import wait_for_counts
 
 ECHO = "def handle(event, context):\n    return event['path'] + '|' + event['body']\n"
 
@@ -67,25 +67,25 @@ def test_a_path_that_leads_to_nobody_is_named_with_the_form_it_should_have(
 
 
 def test_a_client_that_uses_the_gateway_as_its_proxy_is_served(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(b"GET http://echo.test/x HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n")
+    raw = plane.send_raw(b"GET http://echo.test/x HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n")
     assert raw.endswith(b"/x|")
 
 
 def test_favicon_and_robots_are_not_the_handlers_unless_asked_for(plane: DataPlaneProcess) -> None:
     for path in ("/favicon.ico", "/robots.txt"):
         reply = plane.call("echo", path)
-        assert (reply.status, reply.body, reply.header("Access-Control-Allow-Origin")) == (404, b"", "*")
+        assert (reply.status, reply.body, reply.headers["Access-Control-Allow-Origin"]) == (404, b"", "*")
     assert plane.call("icons", "/favicon.ico").body == b"/favicon.ico|"
 
 
 def test_a_declared_length_over_the_limit_is_a_413(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(b"POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 6291457\r\n\r\n")
+    raw = plane.send_raw(b"POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 6291457\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 413 ")
     assert raw.endswith(b"request payload too large, max payload size = 6291456 bytes\n")
 
 
 def test_a_chunked_body_is_put_together(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(
+    raw = plane.send_raw(
         b"POST / HTTP/1.1\r\nHost: echo.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
         b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     )
@@ -103,25 +103,25 @@ def test_a_chunked_body_without_end_is_cut(plane: DataPlaneProcess) -> None:
 
 def test_a_broken_chunk_is_a_400(plane: DataPlaneProcess) -> None:
     head = b"POST / HTTP/1.1\r\nHost: echo.test\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert plane.raw(head + b"3\r\nabc\r\nzz\r\n").startswith(b"HTTP/1.1 400 ")
+    assert plane.send_raw(head + b"3\r\nabc\r\nzz\r\n").startswith(b"HTTP/1.1 400 ")
 
 
 def test_http_1_0_is_a_426(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(b"GET / HTTP/1.0\r\nHost: echo.test\r\n\r\n")
+    raw = plane.send_raw(b"GET / HTTP/1.0\r\nHost: echo.test\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 426 ")
 
 
 def test_a_target_that_is_too_long_is_a_431_and_counts_with_the_headers(plane: DataPlaneProcess) -> None:
     for target, header in ((70_000, 1), (31_000, 31_000)):
         rest = b" HTTP/1.1\r\nHost: echo.test\r\nX-A: " + b"a" * header + b"\r\n\r\n"
-        assert plane.raw(b"GET /" + b"a" * target + rest).startswith(b"HTTP/1.1 431 ")
+        assert plane.send_raw(b"GET /" + b"a" * target + rest).startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize(
     "lines", [b"X-A: " + b"a" * 70_000, b"\r\n".join(b"X-%d: aaaaaaaaaa" % n for n in range(5000))]
 )
 def test_headers_without_end_are_a_431(plane: DataPlaneProcess, lines: bytes) -> None:
-    raw = plane.raw(b"GET / HTTP/1.1\r\nHost: echo.test\r\n" + lines + b"\r\n\r\n")
+    raw = plane.send_raw(b"GET / HTTP/1.1\r\nHost: echo.test\r\n" + lines + b"\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 431 ")
 
 
@@ -129,21 +129,21 @@ def test_headers_without_end_are_a_431(plane: DataPlaneProcess, lines: bytes) ->
     "data", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"\x00" * 100, b"GET / HTTP/1.1\r\nA B: c\r\n\r\n"]
 )
 def test_garbage_is_a_400_and_the_end_of_the_connection(plane: DataPlaneProcess, data: bytes) -> None:
-    assert plane.raw(data).startswith(b"HTTP/1.1 400 ")
+    assert plane.send_raw(data).startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize("target", [b"/\xc3\xa9", b"/?q=\xc3\xa9", b"/\x7f"])
 def test_a_target_with_bytes_of_another_alphabet_is_told_to_escape_them(
     plane: DataPlaneProcess, target: bytes
 ) -> None:
-    raw = plane.raw(b"GET " + target + b" HTTP/1.1\r\nHost: echo.test\r\n\r\n")
+    raw = plane.send_raw(b"GET " + target + b" HTTP/1.1\r\nHost: echo.test\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 400 ")
     assert b"percent-encode" in raw
 
 
 @pytest.mark.parametrize("target", [b"/%zz", b"nothing"])
 def test_a_target_that_is_no_path_is_a_400(plane: DataPlaneProcess, target: bytes) -> None:
-    raw = plane.raw(b"GET " + target + b" HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n")
+    raw = plane.send_raw(b"GET " + target + b" HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 400 ")
 
 
@@ -153,7 +153,7 @@ def test_an_unsupported_trigger_type_is_a_400(plane: DataPlaneProcess) -> None:
 
 
 def test_websockets_are_refused_politely(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(
+    raw = plane.send_raw(
         b"GET / HTTP/1.1\r\nHost: echo.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
@@ -162,7 +162,7 @@ def test_websockets_are_refused_politely(plane: DataPlaneProcess) -> None:
 
 
 def test_an_offer_of_http2_is_ignored(plane: DataPlaneProcess) -> None:
-    raw = plane.raw(
+    raw = plane.send_raw(
         b"GET /a HTTP/1.1\r\nHost: echo.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
         b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
         b"GET /b HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n"
@@ -183,7 +183,7 @@ def test_pipelined_requests_are_answered_in_order(plane: DataPlaneProcess) -> No
     count = 50
     requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: echo.test\r\n\r\n" % n for n in range(count))
     last = b"GET /last HTTP/1.1\r\nHost: echo.test\r\nConnection: close\r\n\r\n"
-    raw = plane.raw(requests + b"GET /favicon.ico HTTP/1.1\r\nHost: echo.test\r\n\r\n" + last)
+    raw = plane.send_raw(requests + b"GET /favicon.ico HTTP/1.1\r\nHost: echo.test\r\n\r\n" + last)
     positions = [raw.index(b"/%d|" % n) for n in range(count)] + [raw.index(b"HTTP/1.1 404"), raw.index(b"/last|")]
     assert positions == sorted(positions)
 
@@ -235,8 +235,8 @@ def test_a_public_function_gets_a_token_of_its_own_kind_but_never_the_platforms_
 
 
 def test_the_private_door_asks_for_no_token_and_tells_its_health(plane: DataPlaneProcess) -> None:
-    assert plane.private_call("secret.test").status == 200
-    assert plane.private_call("localhost", "/healthz").status == 200
+    assert plane.call_private_listener("secret.test").status == 200
+    assert plane.call_private_listener("localhost", "/healthz").status == 200
     assert plane.call("echo", "/healthz", host="127.0.0.1").status == 404
 
 
@@ -252,16 +252,16 @@ def test_a_client_that_leaves_in_the_middle_frees_the_instance(plane: DataPlaneP
 
 
 def test_a_client_that_leaves_the_queue_takes_no_turn(plane: DataPlaneProcess) -> None:
-    source = "CALLS = []\ndef handle(e, c):\n    CALLS.append(e['path'])\n    wait_at_gate()\n    return CALLS\n"
-    with standing_gate() as gate, plane.connect() as first:
-        route = plane.deploy("queue-leaver", gate.source + source, max_scale=1)
+    source = "CALLS = []\ndef handle(e, c):\n    CALLS.append(e['path'])\n    wait_for_latch()\n    return CALLS\n"
+    with handler_latch() as latch, plane.connect() as first:
+        route = plane.deploy("queue-leaver", latch.source + source, max_scale=1)
         first.sendall(b"GET /slow HTTP/1.1\r\nHost: queue-leaver.test\r\n\r\n")
-        held(plane, route, busy=1)
+        wait_for_counts(plane, route, busy=1)
         with plane.connect() as second:
             second.sendall(b"GET /gone HTTP/1.1\r\nHost: queue-leaver.test\r\n\r\n")
-            held(plane, route, busy=1, waiting=1)
-        held(plane, route, busy=1)
-        gate.open()
+            wait_for_counts(plane, route, busy=1, waiting=1)
+        wait_for_counts(plane, route, busy=1)
+        latch.release()
         assert first.recv(65536).endswith(b'["/slow"]\n')
         assert plane.call("queue-leaver", "/last").json() == ["/slow", "/last"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from fnkit.platform.model import routing
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.gates import standing_gate
+from tests.support.handler_latch import handler_latch
 from tests.support.waiting import wait_until
 
 ECHO = (
@@ -83,7 +83,7 @@ AMBIGUOUS = {
 def test_what_can_be_read_in_two_ways_is_refused_and_nothing_behind_it_is_read(
     plane: DataPlaneProcess, form: str
 ) -> None:
-    raw = plane.raw(AMBIGUOUS[form] + NEXT)
+    raw = plane.send_raw(AMBIGUOUS[form] + NEXT)
     # What a request of two chunked headers means is clear; the parser may take it as one.
     if form == "chunked twice" and b"</first||" in raw:
         return
@@ -110,7 +110,7 @@ CLEAR = {
 @pytest.mark.parametrize("form", CLEAR)
 def test_what_can_be_read_in_one_way_is_one_request(plane: DataPlaneProcess, form: str) -> None:
     data, body = CLEAR[form]
-    for raw in (plane.raw(data + NEXT), byte_by_byte(plane, data + NEXT)):
+    for raw in (plane.send_raw(data + NEXT), byte_by_byte(plane, data + NEXT)):
         assert raw.count(b"HTTP/1.1 200 OK") == 2, raw
         assert b"</first|" + body + b"|" in raw
         assert b"</next||" in raw
@@ -151,16 +151,16 @@ def test_framing_without_end_is_cut(plane: DataPlaneProcess, endless: bytes) -> 
 
 def test_ten_thousand_headers_are_too_many_or_served(plane: DataPlaneProcess) -> None:
     few = b"".join(b"X-%d: y\r\n" % number for number in range(2000))
-    raw = plane.raw(b"GET /few HTTP/1.1\r\n" + HOST + few + b"Connection: close\r\n\r\n")
+    raw = plane.send_raw(b"GET /few HTTP/1.1\r\n" + HOST + few + b"Connection: close\r\n\r\n")
     assert raw.startswith(b"HTTP/1.1 200 ")
     many = b"".join(b"X-%d: y\r\n" % number for number in range(10_000))
-    raw = plane.raw(b"GET /many HTTP/1.1\r\n" + HOST + many + b"\r\n")
+    raw = plane.send_raw(b"GET /many HTTP/1.1\r\n" + HOST + many + b"\r\n")
     assert raw.startswith(b"HTTP/1.1 431 ")
 
 
 def test_a_hundred_pipelined_requests_are_answered_in_order(plane: DataPlaneProcess) -> None:
     requests = b"".join(b"GET /%d HTTP/1.1\r\n%b\r\n" % (number, HOST) for number in range(100))
-    raw = plane.raw(requests + NEXT)
+    raw = plane.send_raw(requests + NEXT)
     places = [raw.index(b"</%d|" % number) for number in range(100)] + [raw.index(b"</next|")]
     assert places == sorted(places)
 
@@ -204,14 +204,14 @@ def resident(plane: DataPlaneProcess) -> int:
 
 def test_a_client_that_says_it_will_send_no_more_is_gone(plane: DataPlaneProcess) -> None:
     """Half a connection cannot be told from a client that has left, and its instance is to be free."""
-    with standing_gate() as gate:
-        source = gate.source + "def handle(e, c):\n    wait_at_gate()\n    return 'done'\n"
+    with handler_latch() as latch:
+        source = latch.source + "def handle(e, c):\n    wait_for_latch()\n    return 'done'\n"
         plane.deploy("one", source, max_scale=1)
         with plane.connect() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: one.test\r\n\r\n")
             peer.shutdown(socket.SHUT_WR)
             assert rest_of(peer) == b""
-        gate.open()
+        latch.release()
         assert plane.call("one").body == b"done"
 
 
@@ -228,6 +228,6 @@ def test_a_client_that_reads_nothing_holds_its_instance_until_the_timeout(plane:
         peer.sendall(b"GET / HTTP/1.1\r\nHost: unread.test\r\n\r\n")
         assert peer.recv(1)
         wait_until(lambda: plane.call("unread", "/small").status == 200)
-        wait_until(lambda: any("timed out" in line.message for line in plane.lines(route)))
+        wait_until(lambda: any("timed out" in line.message for line in plane.log_lines(route)))
     plane.control.send(routing.RemoveFunction(version=plane.control.next_version(), function_id=route.function_id))
     assert plane.call("echo", "/x").status == 200

@@ -20,9 +20,14 @@ from fnkit.platform.model import routing
 from fnkit.platform.model.log_record import MAX_LINE_BYTES
 from fnkit.platform.model.routing import Route
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.hostility import AT_IMPORT, HOSTILITIES, NEVER_ENDING, Hostility
 from tests.support.isolation_levels import level_parameters
-from tests.support.leftovers import BLANKS, Traces, traces_of
+from tests.support.misbehaving_handlers import (
+    MISBEHAVING_IMPORTS,
+    NON_TERMINATING_HANDLERS,
+    TERMINATING_HANDLERS,
+    MisbehavingHandler,
+)
+from tests.support.resource_counts import PREWARMED, ResourceCounts, resource_counts
 from tests.support.waiting import DEADLINE, wait_until
 
 USER = 54300
@@ -44,11 +49,11 @@ class Hostage:
         self.level = Level(plane.settings.isolation)
         plane.deploy("neighbour", "def handle(event, context):\n    return 'good day'\n", min_scale=1)
         assert plane.call("neighbour").body == b"good day"
-        wait_until(lambda: len(plane.instances()) == 1 + BLANKS)
-        self.before: Traces = traces_of(plane)
+        wait_until(lambda: len(plane.instances()) == 1 + PREWARMED)
+        self.before: ResourceCounts = resource_counts(plane)
         self.deployed: list[Route] = []
 
-    def deploy(self, hostility: Hostility, **changes: object) -> str:
+    def deploy(self, hostility: MisbehavingHandler, **changes: object) -> str:
         name = hostility.name.replace(" ", "-").replace("'", "")
         mark = {"MARK": self.plane.folder.name}
         route = self.plane.deploy(
@@ -89,17 +94,17 @@ def hostage(request: pytest.FixtureRequest) -> Iterator[Hostage]:
         yield Hostage(plane)
 
 
-def may_be_tried(hostage: Hostage, hostility: Hostility) -> bool:
+def may_be_tried(hostage: Hostage, hostility: MisbehavingHandler) -> bool:
     """Whether the level holds this; where it does not, it has said so."""
-    if hostility.needs is None or hostility.needs in TABLE[hostage.level]:
+    if hostility.requires is None or hostility.requires in TABLE[hostage.level]:
         return True
-    assert hostility.needs in unenforced(hostage.level)
-    assert hostility.needs.value in (hostage.plane.folder / "stderr.log").read_text()
+    assert hostility.requires in unenforced(hostage.level)
+    assert hostility.requires.value in (hostage.plane.folder / "stderr.log").read_text()
     return False
 
 
-@pytest.mark.parametrize("hostility", HOSTILITIES, ids=lambda one: one.name)
-def test_its_caller_is_answered_and_nobody_else_notices(hostage: Hostage, hostility: Hostility) -> None:
+@pytest.mark.parametrize("hostility", TERMINATING_HANDLERS, ids=lambda one: one.name)
+def test_its_caller_is_answered_and_nobody_else_notices(hostage: Hostage, hostility: MisbehavingHandler) -> None:
     if not may_be_tried(hostage, hostility):
         return
     name = hostage.deploy(hostility, timeout=DEADLINE)
@@ -119,7 +124,7 @@ def test_headers_of_a_handler_cannot_become_lines_of_their_own(hostage: Hostage)
         "def handle(event, context):\n    return {'body': 'x', 'headers': HEADERS}\n"
     )
     hostage.deployed.append(hostage.plane.deploy("injects", source))
-    raw = hostage.plane.raw(b"GET / HTTP/1.1\r\nHost: injects.test\r\nConnection: close\r\n\r\n")
+    raw = hostage.plane.send_raw(b"GET / HTTP/1.1\r\nHost: injects.test\r\nConnection: close\r\n\r\n")
     head, _, body = raw.partition(b"\r\n\r\n")
     assert body == b"x"
     names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n")]
@@ -129,7 +134,7 @@ def test_headers_of_a_handler_cannot_become_lines_of_their_own(hostage: Hostage)
 
 
 def test_handlers_that_never_end_are_ended_and_their_functions_serve_on(hostage: Hostage) -> None:
-    tried = [one for one in NEVER_ENDING if may_be_tried(hostage, one)]
+    tried = [one for one in NON_TERMINATING_HANDLERS if may_be_tried(hostage, one)]
     # Who begins to answer has time to: all of them are at work at once.
     names = [hostage.deploy(one, timeout=0.7 if one.statuses == (504,) else 3.0) for one in tried]
     with ThreadPoolExecutor(len(names)) as callers:
@@ -142,9 +147,9 @@ def test_handlers_that_never_end_are_ended_and_their_functions_serve_on(hostage:
     hostage.everybody_else_is_well()
 
 
-@pytest.mark.parametrize("what", AT_IMPORT)
+@pytest.mark.parametrize("what", MISBEHAVING_IMPORTS)
 def test_an_import_that_misbehaves_hurts_its_own_function_alone(hostage: Hostage, what: str) -> None:
-    source, status = AT_IMPORT[what]
+    source, status = MISBEHAVING_IMPORTS[what]
     plane = hostage.plane
     route = plane.send_deploy(what.replace(" ", "-"), source, environment={"MARK": plane.folder.name})
     hostage.deployed.append(route)
@@ -164,9 +169,9 @@ def test_an_import_that_misbehaves_hurts_its_own_function_alone(hostage: Hostage
 def test_what_it_prints_is_bounded_line_by_line_and_as_a_whole(hostage: Hostage) -> None:
     [printer] = [route for route in hostage.deployed if route.name == "prints-without-end"]
     [liner] = [route for route in hostage.deployed if route.name == "prints-a-line-without-end"]
-    lines = hostage.plane.lines(printer)
+    lines = hostage.plane.log_lines(printer)
     assert sum(line.stream != "system" for line in lines) <= 30_000
-    for line in hostage.plane.lines(liner):
+    for line in hostage.plane.log_lines(liner):
         assert len(line.message) <= MAX_LINE_BYTES
     for route in (printer, liner):
         folder = hostage.plane.folder / "logs" / route.function_id
@@ -177,6 +182,6 @@ def test_in_the_end_nothing_is_left(hostage: Hostage) -> None:
     hostage.remove(*hostage.deployed)
     hostage.everybody_else_is_well()
     try:
-        wait_until(lambda: traces_of(hostage.plane).within(hostage.before))
+        wait_until(lambda: resource_counts(hostage.plane).is_within(hostage.before))
     except AssertionError:
-        raise AssertionError(f"{hostage.before} → {traces_of(hostage.plane)}") from None
+        raise AssertionError(f"{hostage.before} → {resource_counts(hostage.plane)}") from None

@@ -12,8 +12,8 @@ import pytest
 
 from fnkit.platform.model import routing
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.leftovers import BLANKS
-from tests.support.processes import alive
+from tests.support.processes import is_alive
+from tests.support.resource_counts import PREWARMED
 from tests.support.waiting import wait_until
 
 HELLO = "def handle(event, context):\n    return 'hello'\n"
@@ -36,10 +36,10 @@ def all_blanks(plane: DataPlaneProcess) -> list[int]:
     """Remove every function, and return the blanks once there are as many as there are to be."""
     for name in list(plane.generations):
         function_id = plane.route(name, plane.folder).function_id
-        plane.control.acknowledged(
+        plane.control.send_and_wait_for_ack(
             routing.RemoveFunction(version=plane.control.next_version(), function_id=function_id)
         )
-    wait_until(lambda: len(plane.instances()) == BLANKS, what=f"{BLANKS} blanks")
+    wait_until(lambda: len(plane.instances()) == PREWARMED, what=f"{PREWARMED} blanks")
     return plane.instances()
 
 
@@ -55,11 +55,13 @@ def test_a_deploy_that_finds_only_dead_blanks_succeeds(plane: DataPlaneProcess) 
     zygotes = plane.zygotes()
     signal_all(zygotes, signal.SIGSTOP)
     signal_all(victims, signal.SIGKILL)
-    wait_until(lambda: not any(map(alive, victims)))
+    wait_until(lambda: not any(map(is_alive, victims)))
     route = plane.send_deploy("finds-dead-ones", HELLO)
     version = plane.control.next_version()
     clock = routing.ClockState(platform_time=time.time(), real_time=time.time(), speed=0.0)
-    plane.control.acknowledged(routing.ClockChanged(version=version, clock=clock))  # the deploy is under way
+    plane.control.send_and_wait_for_ack(
+        routing.ClockChanged(version=version, clock=clock)
+    )  # the deploy is under way
     signal_all(zygotes, signal.SIGCONT)
     settled = plane.control.wait(lambda heard: is_settled(heard, route))
     assert isinstance(settled, routing.DeploymentStarted), settled
@@ -84,7 +86,7 @@ def test_a_deploy_whose_blank_is_killed_when_it_has_just_been_taken_succeeds(
 def test_a_deploy_whose_instance_is_killed_while_it_imports_succeeds(plane: DataPlaneProcess) -> None:
     source = "import time\nprint('importing')\ntime.sleep(0.5)\n" + HELLO
     route = plane.send_deploy("is-shot", source)
-    wait_until(lambda: any(line.message == "importing" for line in plane.lines(route)))
+    wait_until(lambda: any(line.message == "importing" for line in plane.log_lines(route)))
     signal_all(plane.instances(), signal.SIGKILL)
     settled = plane.control.wait(lambda heard: is_settled(heard, route))
     assert isinstance(settled, routing.DeploymentStarted), settled
@@ -100,7 +102,7 @@ def test_a_handler_that_kills_itself_whenever_it_is_imported_is_a_failed_deploy(
 def test_killed_blanks_are_replaced_although_nobody_asks_for_one(plane: DataPlaneProcess) -> None:
     victims = all_blanks(plane)
     signal_all(victims, signal.SIGKILL)
-    wait_until(lambda: len(set(plane.instances()) - set(victims)) == BLANKS, what="new blanks")
+    wait_until(lambda: len(set(plane.instances()) - set(victims)) == PREWARMED, what="new blanks")
 
 
 def is_settled(heard: routing.DataPlaneMessage, route: routing.Route) -> bool:

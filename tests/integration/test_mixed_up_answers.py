@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.gates import standing_gate
+from tests.support.handler_latch import handler_latch
 from tests.support.waiting import DEADLINE, wait_until
 
 SOURCE = """
@@ -53,7 +53,7 @@ def next_comes():
     poller.poll()
 
 def chat():
-    wait_at_gate()
+    wait_for_latch()
     os.write(bridge(), b"x")
 
 kept = []
@@ -145,11 +145,11 @@ def test_callers_who_wait_in_line_behind_all_of_that_get_no_stranger_s_answer(pl
 
 
 def test_a_handler_that_speaks_while_nobody_asks_is_ended(plane: DataPlaneProcess) -> None:
-    with standing_gate() as gate:
-        route = plane.deploy("chatters", gate.source + SOURCE, max_scale=1)
+    with handler_latch() as latch:
+        route = plane.deploy("chatters", latch.source + SOURCE, max_scale=1)
         assert plane.call("chatters", "/chatter").body == b"/chatter"
-        gate.open()
-        wait_until(lambda: any("it sent data without a request" in line.message for line in plane.lines(route)))
+        latch.release()
+        wait_until(lambda: any("it sent data without a request" in line.message for line in plane.log_lines(route)))
     assert plane.call("chatters", "/after").body == b"/after"
 
 

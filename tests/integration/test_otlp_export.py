@@ -20,10 +20,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from fnkit.platform.model.metrics import DataPlaneMetricsSnapshot, SpanCounts
 from fnkit.platform.model.settings import OtlpSettings
-from tests.support.collector import Collector, ReceivedSpan, running_collector
-from tests.support.counts import held, of
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
-from tests.support.gates import standing_gate
+from tests.support.handler_latch import handler_latch
+from tests.support.metrics import function_metrics, wait_for_counts
+from tests.support.otlp_collector import OtlpCollector, ReceivedSpan, running_collector
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -39,7 +39,7 @@ def handle(event, context):
     if event["path"] == "/boom":
         raise RuntimeError("no")
     if event["path"] == "/wait":
-        wait_at_gate()
+        wait_for_latch()
     names = ("Traceparent", "Tracestate")
     return {"body": {name: event["headers"].get(name) for name in names}}
 """
@@ -59,7 +59,7 @@ def seen(plane: DataPlaneProcess, headers: dict[str, str], name: str = "show") -
 
 
 def span_counts(plane: DataPlaneProcess) -> SpanCounts | None:
-    reply = plane.private_call("data-plane", "/metrics")
+    reply = plane.call_private_listener("data-plane", "/metrics")
     return msgspec.msgpack.decode(reply.body, type=DataPlaneMetricsSnapshot).spans
 
 
@@ -93,7 +93,7 @@ def test_a_trace_context_reaches_the_handler_and_none_is_made_up(
 
 
 def test_two_traceparents_are_none(silent: DataPlaneProcess) -> None:
-    answer = silent.raw(
+    answer = silent.send_raw(
         f"GET / HTTP/1.1\r\nHost: show.test\r\ntraceparent: {PARENT}\r\nTraceparent: {PARENT}\r\n"
         "Connection: close\r\n\r\n".encode()
     )
@@ -117,7 +117,7 @@ class Driven:
     waited: nanoseconds for which the second of two requests at one instance waited, at least.
     """
 
-    collector: Collector
+    collector: OtlpCollector
     forwarded: Headers
     made: Headers
     unsampled: Headers
@@ -127,10 +127,10 @@ class Driven:
 @pytest.fixture(scope="module")
 def traced() -> Iterator[Driven]:
     """Everything is driven first and read after all of it was exported."""
-    with running_collector() as collector, standing_gate() as gate:
+    with running_collector() as collector, handler_latch() as latch:
         with exporting(collector.url, OTEL_EXPORTER_OTLP_HEADERS="x-key=s3cret") as plane:
-            show = plane.deploy("show", gate.source + SHOW, max_scale=1)
-            cold = plane.deploy("cold", gate.source + SHOW, memory=512, max_scale=2)
+            show = plane.deploy("show", latch.source + SHOW, max_scale=1)
+            cold = plane.deploy("cold", latch.source + SHOW, memory=512, max_scale=2)
             forwarded = seen(
                 plane, {"traceparent": PARENT, "tracestate": "a=1", "x-request-id": "req-1", "user-agent": "test"}
             )
@@ -148,30 +148,32 @@ def traced() -> Iterator[Driven]:
             ]
             for thread in threads:
                 thread.start()
-            held(plane, show, busy=1, waiting=1)
+            wait_for_counts(plane, show, busy=1, waiting=1)
             since = time.monotonic_ns()
-            held(plane, cold, busy=2)
+            wait_for_counts(plane, cold, busy=2)
             waited = time.monotonic_ns() - since
-            gate.open()
+            latch.release()
             for thread in threads:
                 thread.join()
-            gate.shut()
+            latch.reset()
             leaving = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=60)
             leaving.request("GET", "/wait", headers={"Host": "show.test", "x-request-id": "left"})
-            held(plane, show, busy=1)
+            wait_for_counts(plane, show, busy=1)
             leaving.close()
-            wait_until(lambda: of(plane, show).requests.get(499))
-            gate.open()
+            wait_until(lambda: function_metrics(plane, show).requests.get(499))
+            latch.release()
             drive(plane, 512)  # so many are exported at once
-            wait_until(lambda: any(one.attributes["faas.invocation_id"] == "left" for one in collector.servers()))
+            wait_until(
+                lambda: any(one.attributes["faas.invocation_id"] == "left" for one in collector.server_spans())
+            )
         yield Driven(collector, forwarded, made, unsampled, waited)
 
 
-def by_request(collector: Collector, request_id: str) -> ReceivedSpan:
-    return next(span for span in collector.servers() if span.attributes["faas.invocation_id"] == request_id)
+def by_request(collector: OtlpCollector, request_id: str) -> ReceivedSpan:
+    return next(span for span in collector.server_spans() if span.attributes["faas.invocation_id"] == request_id)
 
 
-def below(collector: Collector, parent: ReceivedSpan) -> dict[str, ReceivedSpan]:
+def below(collector: OtlpCollector, parent: ReceivedSpan) -> dict[str, ReceivedSpan]:
     return {
         span.name: span
         for span in collector.spans
@@ -226,7 +228,7 @@ def test_a_malformed_context_begins_a_new_trace(traced: Driven) -> None:
     assert found is not None
     assert state is None
     assert found[1] != TRACE
-    span = next(span for span in collector.servers() if span.document["traceId"] == found[1])
+    span = next(span for span in collector.server_spans() if span.document["traceId"] == found[1])
     assert span.document["spanId"] == found[2]
     assert "parentSpanId" not in span.document
     assert span.document["flags"] == 0x100
@@ -237,14 +239,14 @@ def test_what_its_caller_does_not_sample_is_passed_on_and_not_exported(
 ) -> None:
     collector = traced.collector
     assert traced.unsampled == (PARENT[:-1] + "0", None)
-    assert sum(span.document["traceId"] == TRACE for span in collector.servers()) == 1
+    assert sum(span.document["traceId"] == TRACE for span in collector.server_spans()) == 1
 
 
 def test_an_error_of_the_handler_is_an_error_of_its_span_and_no_query_is_exported(
     traced: Driven,
 ) -> None:
     collector = traced.collector
-    span = next(span for span in collector.servers() if span.attributes["url.path"] == "/boom")
+    span = next(span for span in collector.server_spans() if span.attributes["url.path"] == "/boom")
     assert span.document["status"] == {"code": 2}
     assert span.attributes["http.response.status_code"] == 500
     assert span.attributes["error.type"] == "500"
@@ -292,8 +294,8 @@ def test_one_service_name_for_all_where_one_is_given() -> None:
         with exporting(collector.url, OTEL_SERVICE_NAME="mine") as plane:
             plane.deploy("show", SHOW)
             drive(plane, 512)
-            wait_until(collector.servers)
-        assert {span.resource["service.name"] for span in collector.servers()} == {"mine"}
+            wait_until(collector.server_spans)
+        assert {span.resource["service.name"] for span in collector.server_spans()} == {"mine"}
 
 
 # A collector that is not what it should be
@@ -359,7 +361,7 @@ def test_what_the_collector_answers_decides_what_counts(status: int, body: bytes
             plane.deploy("show", SHOW)
             drive(plane, 512)
             counts = wait_until(lambda: all_counted(plane))
-        dropped = sum(min(rejected, export.requests) for export in collector.exports)
+        dropped = sum(min(rejected, export.server_span_count) for export in collector.exports)
         assert counts == SpanCounts(exported=512 - dropped, dropped=dropped)
 
 

@@ -11,7 +11,7 @@ from fnkit.client import Endpoint, FunctionsApi
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.deploy.retries import AdaptiveLimiter, DeployInterrupted
 from fnkit.errors import ApiError, ConflictError
-from tests.support.scripted_server import Answer, Request, scripted_server
+from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, scripted_server
 
 CRON = b'{"id":"c","function_id":"f","schedule":"* * * * *","args":{},"status":"ready"}'
 
@@ -21,8 +21,8 @@ def api_at(url: str) -> FunctionsApi:
 
 
 def test_too_many_requests_halves_the_pace_and_the_request_is_made_again() -> None:
-    def answer(_request: Request, number: int) -> Answer:
-        return Answer(429, b'{"message":"slow down"}') if number == 0 else Answer(body=CRON)
+    def answer(_request: ReceivedRequest, number: int) -> ScriptedResponse:
+        return ScriptedResponse(429, b'{"message":"slow down"}') if number == 0 else ScriptedResponse(body=CRON)
 
     pace = AdaptiveLimiter(8)
     with scripted_server(answer) as server, api_at(server.url) as api:
@@ -33,8 +33,8 @@ def test_too_many_requests_halves_the_pace_and_the_request_is_made_again() -> No
 def test_a_resource_in_a_transient_state_is_asked_again() -> None:
     body = json.dumps({"type": "transient_state", "message": "resource is in a transient state"}).encode()
 
-    def answer(_request: Request, number: int) -> Answer:
-        return Answer(409, body) if number == 0 else Answer(body=CRON)
+    def answer(_request: ReceivedRequest, number: int) -> ScriptedResponse:
+        return ScriptedResponse(409, body) if number == 0 else ScriptedResponse(body=CRON)
 
     with scripted_server(answer) as server, api_at(server.url) as api:
         assert AdaptiveLimiter().call(lambda: api.crons.get("c"), idempotent=False).id == "c"
@@ -43,7 +43,7 @@ def test_a_resource_in_a_transient_state_is_asked_again() -> None:
 
 def test_a_name_that_is_taken_is_not_asked_again() -> None:
     with (
-        scripted_server(lambda _r, _n: Answer(409, b'{"message":"already exist"}')) as server,
+        scripted_server(lambda _r, _n: ScriptedResponse(409, b'{"message":"already exist"}')) as server,
         api_at(server.url) as api,
     ):
         with pytest.raises(ConflictError):
@@ -52,14 +52,17 @@ def test_a_name_that_is_taken_is_not_asked_again() -> None:
 
 
 def test_what_cannot_be_repeated_is_not_sent_twice_after_a_lost_answer() -> None:
-    with scripted_server(lambda _r, _n: Answer(drop=True)) as server, api_at(server.url) as api:
+    with scripted_server(lambda _r, _n: ScriptedResponse(drop=True)) as server, api_at(server.url) as api:
         with pytest.raises(ApiError):
             AdaptiveLimiter().call(lambda: api.functions.create(CreateFunction(name="f")), idempotent=False)
     assert len(server.requests) == 1
 
 
 def test_an_interrupt_ends_every_wait_at_once() -> None:
-    with scripted_server(lambda _r, _n: Answer(429, b'{"message":"never"}')) as server, api_at(server.url) as api:
+    with (
+        scripted_server(lambda _r, _n: ScriptedResponse(429, b'{"message":"never"}')) as server,
+        api_at(server.url) as api,
+    ):
         pace = AdaptiveLimiter()
         outcome: list[BaseException] = []
 

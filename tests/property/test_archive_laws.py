@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.bundle_projects import Bundling, a_function, a_project
+from tests.support.bundle_projects import BundleRun, function_spec, project_with
 from tests.support.examples import examples
 
 _NAMES = st.sampled_from(("a.txt", "b.bin", "é.txt", "data/x.csv", "data/deep/y", "lib/z.py", "Z", "a b", "run.sh"))
@@ -48,7 +48,7 @@ def test_equal_content_gives_equal_bytes_anywhere(files: dict[str, bytes], order
             _plant(root, files, order, umask)
             os.chdir(root if umask == 0o077 else here)
             try:
-                bundle = Bundling(Path(folder)).bundle(a_project(root, a_function("h", "handler.handle")))
+                bundle = BundleRun(Path(folder)).bundle(project_with(root, function_spec("h", "handler.handle")))
             finally:
                 os.chdir(here)
             seen.append((bundle.digest, bundle.slices, bundle.path.read_bytes()))
@@ -71,5 +71,7 @@ def test_another_content_gives_another_digest(files: dict[str, bytes], name: str
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder, "project")
             _plant(root, {**version, "handler.py": _HANDLER.encode()}, random.Random(1), 0o022)  # noqa: S311 - no secret
-            digests.add(Bundling(Path(folder)).bundle(a_project(root, a_function("h", "handler.handle"))).digest)
+            digests.add(
+                BundleRun(Path(folder)).bundle(project_with(root, function_spec("h", "handler.handle"))).digest
+            )
     assert len(digests) == (1 if versions[0] == versions[1] else 2)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from fnkit.contract.cron import CronSchedule
 from tests.support.examples import examples
-from tests.support.scheduling import FakeGateway, MachineClock, SchedulerUnderTest, fake_gateway
-from tests.support.stored_cron import store_cron
+from tests.support.scheduler_under_test import FakeGateway, ManualMachineClock, SchedulerUnderTest, fake_gateway
+from tests.support.stored_records import store_cron
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 SCHEDULES = ("* * * * *", "*/2 * * * *", "*/7 * * * *", "0 * * * *", "5,6 * * * *")
@@ -48,16 +48,16 @@ class World:
         clock = self.running.clock
         match step:
             case ("pass" | "set", int(seconds)):
-                await self.running.at(clock.wall + seconds)
+                await self.running.set_time(clock.wall + seconds)
             case ("die", str(when), int(seconds)):
-                await self.running.dies_at(clock.wall + seconds, when)
-                self.running = SchedulerUnderTest(self.home, MachineClock(clock.wall))
+                await self.running.crash_at(clock.wall + seconds, when)
+                self.running = SchedulerUnderTest(self.home, ManualMachineClock(clock.wall))
                 await self.running.start()
             case ("args", str(name)):
-                self.running.change(name, args={"cron": name, "changed": True})
+                self.running.update_cron(name, args={"cron": name, "changed": True})
             case ("schedule", str(name), str(schedule)):
                 self.schedules[name].add(schedule)
-                self.running.change(name, schedule=schedule, schedule_changed_at=int(clock.wall * 10**9))
+                self.running.update_cron(name, schedule=schedule, schedule_changed_at=int(clock.wall * 10**9))
             case ("fire", str(name)):
                 self.running.history.fire("fr-par", name)
                 self.fired_by_hand += 1
@@ -67,7 +67,7 @@ class World:
 
 async def lived(home: Path, steps: list[tuple[object, ...]]) -> tuple[World, FakeGateway]:
     """Run the steps; everything is quiet at the end."""
-    running = SchedulerUnderTest(home, MachineClock(NOON))
+    running = SchedulerUnderTest(home, ManualMachineClock(NOON))
     for name in CRONS:
         store_cron(running.store, name, created_at=NOON)
     async with fake_gateway(home) as gateway:
@@ -75,12 +75,12 @@ async def lived(home: Path, steps: list[tuple[object, ...]]) -> tuple[World, Fak
         world = World(home, running, {name: {"* * * * *"} for name in CRONS})
         for step in steps:
             await world.take(step)
-        await world.running.quiet()
+        await world.running.wait_until_idle()
     return world, gateway
 
 
 def ticks(world: World, name: str) -> list[float]:
-    return [datetime.fromisoformat(one.at).timestamp() for one in world.running.fired(name)]
+    return [datetime.fromisoformat(one.at).timestamp() for one in world.running.deliveries(name)]
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_no_tick_is_begun_twice_and_each_is_one_of_the_schedules(steps: list[tup
             for tick in found:
                 assert any(CronSchedule.parse(text).next_after(tick - 1) == tick for text in world.schedules[name])
             begun += len(found)
-        assert len(gateway.arrived) <= begun + world.fired_by_hand
+        assert len(gateway.received) <= begun + world.fired_by_hand
         await world.running.kill()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -117,8 +117,8 @@ def test_no_tick_is_lost_to_deaths_that_last_less_than_a_minute(steps: list[tupl
         passed = int((world.running.clock.wall - NOON) // 60)
         for name in CRONS:
             assert ticks(world, name) == [NOON + 60 * number for number in range(1, passed + 1)]
-        cut = sum(one.status == "failed" for name in CRONS for one in world.running.fired(name))
-        assert len(gateway.arrived) >= 2 * passed - cut
+        cut = sum(one.status == "failed" for name in CRONS for one in world.running.deliveries(name))
+        assert len(gateway.received) >= 2 * passed - cut
         await world.running.kill()
 
     with tempfile.TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.soak.oracle import Oracle
 from tests.soak.subject import Subject
-from tests.support.processes import alive, arguments_of, descendants
+from tests.support.processes import arguments_of, descendants, is_alive
 
 __all__ = ["Kills"]
 
@@ -53,7 +53,7 @@ class Kills:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         end = time.monotonic() + _DEADLINE
-        while alive(pid) and time.monotonic() < end:
+        while is_alive(pid) and time.monotonic() < end:
             time.sleep(0.005)
         time.sleep(_WELL_AFTER)
         disturbance.until = time.monotonic()
@@ -120,7 +120,7 @@ class Kills:
 
     def _wait_for_the_end(self, pids: list[int]) -> None:
         end = time.monotonic() + _DEADLINE
-        while left := list(filter(alive, pids)):
+        while left := list(filter(is_alive, pids)):
             if time.monotonic() > end:
                 self._oracle.fault(f"{left} outlived the supervisor")
                 return

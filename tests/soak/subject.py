@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.support.processes import alive
+from tests.support.processes import is_alive
 
 __all__ = ["Answer", "Subject", "start"]
 
@@ -92,7 +92,9 @@ class Subject:
     def is_healthy(self) -> bool:
         """Whether control and the data plane are there and in touch."""
         try:
-            return self._send("GET", "/healthz", None).status == 200 and all(map(alive, self.processes().values()))
+            return self._send("GET", "/healthz", None).status == 200 and all(
+                map(is_alive, self.processes().values())
+            )
         except (OSError, http.client.HTTPException, ValueError):
             return False
 

@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 import pytest
 
 from tests.support.source_tree import REPOSITORY, Module, imports_of, modules, row_of
-from tests.support.structure import duplicate_public_classes, import_circles
+from tests.support.structure import duplicate_public_classes, import_cycles
 
 _KIT = "authoring contract errors"
 _PLATFORM = "platform.model contract errors"
@@ -122,7 +122,7 @@ def test_the_worker_imports_the_standard_library_alone(module: Module) -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle_not_even_for_their_types() -> None:
-    assert import_circles() == []
+    assert import_cycles() == []
 
 
 def test_no_two_public_classes_have_one_name() -> None:

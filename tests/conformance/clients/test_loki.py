@@ -20,9 +20,8 @@ from fnkit.platform.model.log_record import LogStream
 from fnkit.platform.model.settings import LokiPushSettings
 from tests.conformance.clients.installing import loki_program
 from tests.support.control_process import running_control
-from tests.support.logged_lines import LoggedLine, write_lines
-from tests.support.loki_queries import LokiAnswer, LokiClient
-from tests.support.loki_server import running_loki
+from tests.support.log_lines import FunctionLogLine, write_log_lines
+from tests.support.loki import LokiClient, LokiResponse, running_loki
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -67,14 +66,14 @@ def message(dice: random.Random) -> str:
     )
 
 
-def lines(seed: int) -> list[LoggedLine]:
+def lines(seed: int) -> list[FunctionLogLine]:
     dice = random.Random(seed)  # noqa: S311  the same lines each time
     moment, made = START, []
     streams: list[LogStream] = ["stdout", "stderr", "system"]
     for _ in range(LINES):
         moment += dice.randrange(1, 3 * SECOND)
         stream, instance = dice.choice(streams), f"i-{dice.randrange(2)}"
-        made.append(LoggedLine(moment, message(dice), stream, instance, dice.choice(["", "r1", "r2"])))
+        made.append(FunctionLogLine(moment, message(dice), stream, instance, dice.choice(["", "r1", "r2"])))
     return made
 
 
@@ -85,10 +84,10 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     with running_loki(program, tmp_path_factory.mktemp("loki")) as address:
         push = LokiPushSettings(url=address + PUSHED, headers=(("X-Scope-OrgID", "team"),))
         with running_control(tmp_path_factory.mktemp("c"), loki_push=push) as control:
-            namespace = control.namespace()["id"]
+            namespace = control.create_namespace()["id"]
             for seed, name in enumerate(("orders", "mail")):
-                function = str(control.function(namespace, name)["id"])
-                write_lines(Path(control.settings.data_dir), function, lines(seed))
+                function = str(control.create_function(namespace, name)["id"])
+                write_log_lines(Path(control.settings.data_dir), function, lines(seed))
             ours = f"http://127.0.0.1:{control.settings.api_port}"
             found = Both(
                 LokiClient(ours, {"X-Token": control.settings.secret_key}),
@@ -99,8 +98,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
             yield found
 
 
-def total(answer: LokiAnswer) -> list[float]:
-    return [value for values in answer.numbers.values() for value in values.values()]
+def total(answer: LokiResponse) -> list[float]:
+    return [value for values in answer.samples.values() for value in values.values()]
 
 
 ONE = '{resource_name="orders"}'
@@ -256,7 +255,7 @@ def test_labels_shown_apart_are_the_same(both: Both, stages: str) -> None:
     flags = "categorize-labels"
     ask = {"query": f"{ONE} {stages}", "start": START, "end": END, "limit": 500}
     ours, theirs = (
-        one.saying(X_Loki_Response_Encoding_Flags=flags).get("query_range", **ask)
+        one.with_headers(X_Loki_Response_Encoding_Flags=flags).get("query_range", **ask)
         for one in (both.ours, both.theirs)
     )
     assert found(ours) == found(theirs)
@@ -327,7 +326,7 @@ def test_whatever_is_put_together_is_answered_alike(both: Both, seed: int) -> No
     assert found(ours) == found(theirs), (ask["query"], ours.text[:300], theirs.text[:300])
 
 
-def found(answer: LokiAnswer) -> object:
+def found(answer: LokiResponse) -> object:
     """What an answer says, without figures about the query, in an order of its own, numbers but for rounding."""
     if answer.status != 200:
         return answer.status

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli_pages import every_verb
+from tests.support.cli_commands import command_paths
 from tests.support.command import FNKIT, Command
 from tests.support.golden import Golden
 
 
-@pytest.mark.parametrize("verb", [(), *every_verb()], ids=lambda verb: " ".join(verb) or "fnkit")
+@pytest.mark.parametrize("verb", [(), *command_paths()], ids=lambda verb: " ".join(verb) or "fnkit")
 def test_help_is_what_the_golden_file_says(verb: tuple[str, ...], fnkit: Command, golden: Golden) -> None:
     shown = fnkit(*verb, "--help").ok()
     assert shown.stderr == ""

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.control_process import API, PROJECT, Answer, ControlProcess, archive, running_control
-from tests.support.data_plane_peer import connected_peer
+from tests.support.control_process import API, PROJECT, ControlProcess, running_control, zip_archive
+from tests.support.fake_data_plane import connected_data_plane
+from tests.support.http_response import HttpResponse
 
 KEYS = "/fnkit/v1/keys"
 THEIRS = "33333333-3333-3333-3333-333333333333"
@@ -26,7 +27,9 @@ class Holder:
     control: ControlProcess
     secret: str
 
-    def ask(self, method: str, path: str, body: object = None, query: Mapping[str, object] | None = None) -> Answer:
+    def ask(
+        self, method: str, path: str, body: object = None, query: Mapping[str, object] | None = None
+    ) -> HttpResponse:
         return self.control.request(method, path, body, headers={"X-Auth-Token": self.secret}, query=query)
 
     def ids(self, kind: str, **query: object) -> set[str]:
@@ -43,9 +46,9 @@ def holder(control: ControlProcess, **body: object) -> Holder:
 
 def everything(control: ControlProcess, project_id: str) -> dict[str, str]:
     """One of each kind in a project."""
-    namespace = control.namespace(f"keys-{uuid.uuid4().hex[:6]}", project_id=project_id)
-    function = control.function(namespace["id"])
-    control.upload(function["id"], archive())
+    namespace = control.create_namespace(f"keys-{uuid.uuid4().hex[:6]}", project_id=project_id)
+    function = control.create_function(namespace["id"])
+    control.upload(function["id"], zip_archive())
     hostname = f"{uuid.uuid4().hex[:8]}.example.com"
     of_function = {"function_id": function["id"]}
     made = {
@@ -56,7 +59,7 @@ def everything(control: ControlProcess, project_id: str) -> dict[str, str]:
     }
     ids = {kind: str(answer.ok()["id"]) for kind, answer in made.items()}
     for kind, record_id in ids.items():
-        control.settled(kind, record_id)
+        control.wait_until_settled(kind, record_id)
     return {"namespaces": str(namespace["id"]), "functions": str(function["id"]), **ids}
 
 
@@ -110,7 +113,7 @@ def test_a_read_only_key_changes_nothing(
     answer = reader.ask(method, f"{API}/{path.format(**ours)}", None if method in ("GET", "DELETE") else {})
 
     assert answer.status == 403
-    assert answer.json == {
+    assert answer.document == {
         "message": "insufficient permissions",
         "type": "permissions_denied",
         "details": [{"action": "write", "resource": resource}],
@@ -182,7 +185,7 @@ def test_a_bound_key_makes_nothing_for_others(bound: Holder, ours: dict[str, str
     for method, path, body in attempts:
         assert bound.ask(method, f"{API}/{path}", body).status == 404, path
     answer = bound.ask("POST", f"{API}/namespaces", {"name": "n", "project_id": THEIRS})
-    assert (answer.status, answer.json["details"]) == (
+    assert (answer.status, answer.document["details"]) == (
         403,
         [{"action": "write", "resource": "function_namespaces"}],
     )
@@ -213,7 +216,7 @@ def test_a_bound_keys_lists_by_function_are_empty_for_others(
 def test_a_bound_key_works_in_its_project(control: ControlProcess, bound: Holder) -> None:
     body = {"name": f"keys-{uuid.uuid4().hex[:6]}", "project_id": PROJECT.upper()}
     namespace = bound.ask("POST", f"{API}/namespaces", body).ok()
-    control.settled("namespaces", namespace["id"])
+    control.wait_until_settled("namespaces", namespace["id"])
     function = {"name": "f", "namespace_id": namespace["id"], "runtime": "python311"}
     made = bound.ask("POST", f"{API}/functions", function).ok()
 
@@ -260,7 +263,7 @@ def test_keys_survive_kill_9_and_their_secrets_are_kept_nowhere(tmp_path: Path) 
         made = control.request("POST", KEYS, {"project_id": PROJECT}).ok()
         control.kill()
         control.start()
-        with connected_peer(control.settings.control_socket) as peer:
+        with connected_data_plane(control.settings.control_socket) as peer:
             assert [grant.project_id for grant in peer.snapshot.credentials.keys] == [PROJECT]
         assert Holder(control, str(made["secret_key"])).ask("GET", f"{API}/namespaces").status == 200
     file = tmp_path / "api-keys.json"

@@ -30,7 +30,7 @@ def test_a_wrong_key_is_answered_in_the_recorded_words(control: ControlProcess, 
     answer = control.request("GET", path, headers={"X-Auth-Token": key})
 
     assert answer.status == 401
-    assert answer.json == {
+    assert answer.document == {
         "message": "authentication is denied",
         "method": "api_key",
         "reason": "not_found",
@@ -65,7 +65,7 @@ def test_what_is_not_served_says_so(
 
     assert answer.status == status
     assert answer.headers["content-type"] == "application/json"
-    assert set(answer.json) == {"message"}
+    assert set(answer.document) == {"message"}
     assert words in answer.message
 
 
@@ -141,7 +141,7 @@ def test_the_go_sdk_is_told_which_cloud_it_names_resources_in(control: ControlPr
     answer = control.request("GET", "/metadata", headers={"X-Auth-Token": ""})
 
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.json == {"platform": "external", "partition": "scw", "domain": "scw.eu"}
+    assert answer.document == {"platform": "external", "partition": "scw", "domain": "scw.eu"}
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.control_process import API, PROJECT, ControlProcess, archive, control_settings
-from tests.support.data_plane_peer import connected_peer
+from tests.support.control_process import API, PROJECT, ControlProcess, control_settings, zip_archive
+from tests.support.fake_data_plane import connected_data_plane
 
 Step = Callable[[ControlProcess, dict[str, str]], None]
 
@@ -24,11 +24,11 @@ def make_namespace(control: ControlProcess, made: dict[str, str]) -> None:
 
 
 def make_function(control: ControlProcess, made: dict[str, str]) -> None:
-    made["functions"] = str(control.function(made["namespaces"])["id"])
+    made["functions"] = str(control.create_function(made["namespaces"])["id"])
 
 
 def upload(control: ControlProcess, made: dict[str, str]) -> None:
-    control.upload(made["functions"], archive())
+    control.upload(made["functions"], zip_archive())
 
 
 def deploy(control: ControlProcess, made: dict[str, str]) -> None:
@@ -77,19 +77,19 @@ def test_nothing_accepted_is_lost_however_often_control_is_killed(tmp_path: Path
             control.start()
             for kind, one in made.items():
                 assert control.get(kind, one)["id"] == one, f"{kind} after {step.__name__}"
-        with connected_peer(control.settings.control_socket) as peer:
-            function = control.settled("functions", made["functions"])
+        with connected_data_plane(control.settings.control_socket) as peer:
+            function = control.wait_until_settled("functions", made["functions"])
             assert (function["status"], function["max_scale"]) == ("ready", 7)
             assert peer.upserts[-1].route.environment == {"A": "1", "S": "s"}
-            assert control.settled("namespaces", made["namespaces"])["status"] == "ready"
+            assert control.wait_until_settled("namespaces", made["namespaces"])["status"] == "ready"
             for kind in ("crons", "domains", "triggers"):
-                assert control.settled(kind, made[kind])["status"] == "ready"
+                assert control.wait_until_settled(kind, made[kind])["status"] == "ready"
             assert "shop.example.com" in peer.upserts[-1].route.hosts
         control.request("DELETE", f"{API}/namespaces/{made['namespaces']}").ok()
         control.kill()
         control.start()
         for kind, one in made.items():
-            control.wait_gone(kind, one)
+            control.wait_until_deleted(kind, one)
         assert control.stop() == 0
     finally:
         control.kill()
@@ -100,15 +100,15 @@ def test_a_serving_function_whose_code_vanished_is_built_again(tmp_path: Path) -
     control = ControlProcess(control_settings(tmp_path))
     control.start()
     try:
-        function = control.function(control.namespace()["id"])
-        with connected_peer(control.settings.control_socket) as peer:
-            control.deployed(function["id"], archive())
+        function = control.create_function(control.create_namespace()["id"])
+        with connected_data_plane(control.settings.control_socket) as peer:
+            control.deploy(function["id"], zip_archive())
             code = Path(peer.upserts[0].route.code_dir)
         control.kill()
         code.rename(code.with_name("elsewhere"))
         control.start()
-        with connected_peer(control.settings.control_socket) as peer:
-            assert control.settled("functions", function["id"])["status"] == "ready"
+        with connected_data_plane(control.settings.control_socket) as peer:
+            assert control.wait_until_settled("functions", function["id"])["status"] == "ready"
             assert Path(peer.upserts[0].route.code_dir, "handler.py").is_file()
     finally:
         control.kill()
@@ -119,8 +119,8 @@ def test_neither_a_secret_nor_the_key_lies_in_the_store_or_the_log(tmp_path: Pat
     control.start()
     try:
         secrets = [{"key": "S", "value": "correct horse battery"}]
-        namespace = control.namespace("quiet", secret_environment_variables=secrets)
-        control.function(namespace["id"], secret_environment_variables=secrets)
+        namespace = control.create_namespace("quiet", secret_environment_variables=secrets)
+        control.create_function(namespace["id"], secret_environment_variables=secrets)
         assert control.stop() == 0
     finally:
         control.kill()

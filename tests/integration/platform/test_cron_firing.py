@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.control_process import API, ControlProcess, api_of, archive
+from tests.support.control_process import API, ControlProcess, api_client, zip_archive
 from tests.support.platform import PlatformUnderTest
-from tests.support.schedules import FAR_OFF
+from tests.support.schedules import DISTANT_SCHEDULE
 from tests.support.waiting import wait_until
 
 HANDLER = """
@@ -31,13 +31,13 @@ MINUTE = 60.0
 
 @pytest.fixture
 def api(manual_clock_platform: PlatformUnderTest) -> ControlProcess:
-    return api_of(manual_clock_platform)
+    return api_client(manual_clock_platform)
 
 
 def deployed_function(api: ControlProcess, **fields: object) -> dict[str, object]:
-    namespace = api.namespace(f"firing-{uuid.uuid4().hex[:6]}")
-    function = api.function(namespace["id"], **{"max_scale": 1, **fields})
-    ready = api.deployed(function["id"], archive({"handler.py": HANDLER}))
+    namespace = api.create_namespace(f"firing-{uuid.uuid4().hex[:6]}")
+    function = api.create_function(namespace["id"], **{"max_scale": 1, **fields})
+    ready = api.deploy(function["id"], zip_archive({"handler.py": HANDLER}))
     assert ready["status"] == "ready", ready
     return function
 
@@ -45,7 +45,7 @@ def deployed_function(api: ControlProcess, **fields: object) -> dict[str, object
 def make_cron(api: ControlProcess, function: dict[str, object], **fields: object) -> dict[str, object]:
     body = {"function_id": function["id"], "schedule": "* * * * *", **fields}
     created = api.request("POST", f"{API}/crons", body).ok()
-    return api.settled("crons", created["id"])
+    return api.wait_until_settled("crons", created["id"])
 
 
 def fired(api: ControlProcess, cron: dict[str, object]) -> list[dict[str, object]]:
@@ -84,7 +84,7 @@ def test_a_cron_posts_its_arguments_once_a_tick_also_to_a_private_function(
     assert len({d["at"] for d in deliveries}) == 3
     assert all(str(d["at"]).endswith(":00.000000Z") for d in deliveries)
     api.request("PATCH", f"{API}/functions/{function['id']}", {"privacy": "public"}).ok()
-    api.settled("functions", function["id"])
+    api.wait_until_settled("functions", function["id"])
 
 
 @pytest.mark.slow
@@ -115,22 +115,22 @@ def test_a_changed_schedule_counts_from_now_and_a_deleted_cron_is_silent(
 ) -> None:
     function = deployed_function(api)
     slow, gone = make_cron(api, function), make_cron(api, function)
-    api.request("PATCH", f"{API}/crons/{slow['id']}", {"schedule": FAR_OFF}).ok()
-    api.settled("crons", slow["id"])
+    api.request("PATCH", f"{API}/crons/{slow['id']}", {"schedule": DISTANT_SCHEDULE}).ok()
+    api.wait_until_settled("crons", slow["id"])
     api.request("DELETE", f"{API}/crons/{gone['id']}").ok()
     witness = make_cron(api, function)
     manual_clock_platform.advance(2 * MINUTE)
     finished(api, witness, 2)
 
     assert fired(api, slow) == []
-    assert api.gone("crons", gone["id"])
+    assert api.is_deleted("crons", gone["id"])
 
 
 @pytest.mark.slow
 def test_a_cron_of_a_function_that_was_never_deployed_is_silent(
     manual_clock_platform: PlatformUnderTest, api: ControlProcess
 ) -> None:
-    idle = make_cron(api, api.function(api.namespace(f"idle-{uuid.uuid4().hex[:6]}")["id"]))
+    idle = make_cron(api, api.create_function(api.create_namespace(f"idle-{uuid.uuid4().hex[:6]}")["id"]))
     witness = make_cron(api, deployed_function(api))
     manual_clock_platform.advance(MINUTE)
     finished(api, witness, 1)
@@ -144,7 +144,7 @@ def test_a_failed_deploy_keeps_the_old_version_firing(
 ) -> None:
     function = deployed_function(api)
     cron = make_cron(api, function)
-    assert api.deployed(function["id"], b"no archive at all")["status"] == "error"
+    assert api.deploy(function["id"], b"no archive at all")["status"] == "error"
     manual_clock_platform.advance(MINUTE)
 
     assert finished(api, cron, 1)[0]["status"] == "succeeded"
@@ -157,11 +157,11 @@ def test_a_deleted_namespace_ends_its_crons(manual_clock_platform: PlatformUnder
     manual_clock_platform.advance(MINUTE)
     finished(api, cron, 1)
     api.request("DELETE", f"{API}/namespaces/{function['namespace_id']}").ok()
-    api.wait_gone("namespaces", function["namespace_id"])
+    api.wait_until_deleted("namespaces", function["namespace_id"])
     manual_clock_platform.advance(MINUTE)
     finished(api, witness, 2)
 
-    assert api.gone("crons", cron["id"])
+    assert api.is_deleted("crons", cron["id"])
     assert api.request("GET", f"/fnkit/v1/regions/fr-par/crons/{cron['id']}/deliveries").status == 404
 
 

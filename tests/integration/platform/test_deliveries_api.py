@@ -14,9 +14,9 @@ import pytest
 
 from fnkit.platform.model.settings import DataLayout
 from tests.integration.platform.test_cron_firing import deployed_function, finished, make_cron
-from tests.support.control_process import API, ControlProcess, api_of
+from tests.support.control_process import API, ControlProcess, api_client
 from tests.support.platform import PlatformUnderTest
-from tests.support.schedules import FAR_OFF
+from tests.support.schedules import DISTANT_SCHEDULE
 from tests.support.waiting import wait_until
 
 OWN = "/fnkit/v1/regions/fr-par"
@@ -26,7 +26,7 @@ FOREIGN = "33333333-3333-3333-3333-333333333333"
 
 @pytest.fixture
 def api(manual_clock_platform: PlatformUnderTest) -> ControlProcess:
-    return api_of(manual_clock_platform)
+    return api_client(manual_clock_platform)
 
 
 def key(platform: PlatformUnderTest, *options: str) -> dict[str, str]:
@@ -36,7 +36,7 @@ def key(platform: PlatformUnderTest, *options: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_firing_by_hand_is_one_delivery_and_can_be_repeated(api: ControlProcess) -> None:
-    cron = make_cron(api, deployed_function(api, privacy="private"), args={"k": 1}, schedule=FAR_OFF)
+    cron = make_cron(api, deployed_function(api, privacy="private"), args={"k": 1}, schedule=DISTANT_SCHEDULE)
     fired = api.request("POST", f"{OWN}/crons/{cron['id']}/fire").ok()
     assert (fired["cause"], fired["status"], fired["body"]) == ("fire", "pending", '{"k":1}')
     (one,) = finished(api, cron, 1)
@@ -53,7 +53,7 @@ def test_a_firing_by_hand_is_one_delivery_and_can_be_repeated(api: ControlProces
 def test_rights_and_places_are_those_of_the_cron_itself(
     manual_clock_platform: PlatformUnderTest, api: ControlProcess
 ) -> None:
-    function = api.function(api.namespace(f"rights-{uuid.uuid4().hex[:6]}")["id"])
+    function = api.create_function(api.create_namespace(f"rights-{uuid.uuid4().hex[:6]}")["id"])
     cron = make_cron(api, function)
     trigger = api.request(
         "POST", f"{API}/triggers", {"function_id": function["id"], "name": "jobs", "scw_sqs_config": {"queue": "q"}}
@@ -79,7 +79,7 @@ def test_rights_and_places_are_those_of_the_cron_itself(
     assert api.request("POST", f"{OWN}/crons/{cron['id']}/fire", headers=strangers).status == 404
     assert api.request("POST", f"{OWN}/crons/{cron['id']}/fire").status == 409
     api.request("DELETE", f"{API}/functions/{function['id']}").ok()
-    api.wait_gone("functions", function["id"])
+    api.wait_until_deleted("functions", function["id"])
     assert api.request("GET", f"{OWN}/crons/{cron['id']}/deliveries").status == 404
     assert api.request("GET", f"{OWN}/triggers/{trigger['id']}/deliveries").message == "trigger does not exist"
 
@@ -89,12 +89,12 @@ def test_a_namespace_takes_its_deliveries_with_it(
     manual_clock_platform: PlatformUnderTest, api: ControlProcess
 ) -> None:
     function = deployed_function(api)
-    cron = make_cron(api, function, schedule=FAR_OFF)
+    cron = make_cron(api, function, schedule=DISTANT_SCHEDULE)
     api.request("POST", f"{OWN}/crons/{cron['id']}/fire").ok()
     finished(api, cron, 1)
 
     api.request("DELETE", f"{API}/namespaces/{function['namespace_id']}").ok()
-    api.wait_gone("namespaces", function["namespace_id"])
+    api.wait_until_deleted("namespaces", function["namespace_id"])
 
     with closing(sqlite3.connect(DataLayout(manual_clock_platform.home).database)) as store:
         kept = store.execute("SELECT COUNT(*) FROM deliveries WHERE source_id = ?", (cron["id"],)).fetchone()

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from fnkit.platform.model.routing import ControlMessage, HostsChanged, RemoveFunction, Route
-from tests.support.calling import call_function
-from tests.support.control_process import API, ControlProcess, api_of, archive, running_control
-from tests.support.data_plane_peer import connected_peer
-from tests.support.platform import PlatformUnderTest, running_platform
+from tests.support.control_process import API, ControlProcess, api_client, running_control, zip_archive
+from tests.support.fake_data_plane import connected_data_plane
+from tests.support.platform import PlatformUnderTest, call_function, running_platform
 from tests.support.waiting import wait_until
 
 FAILURE = "failed to create domain: check that the domain correctly points to the function URL (https://{})"
@@ -20,7 +19,7 @@ FAILURE = "failed to create domain: check that the domain correctly points to th
 
 @pytest.fixture(scope="module")
 def function(control: ControlProcess) -> dict[str, object]:
-    return control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
+    return control.create_function(control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
 
 
 def bind(control: ControlProcess, function: dict[str, object], hostname: str) -> dict[str, object]:
@@ -37,7 +36,7 @@ def test_a_domain_is_pending_then_ready_with_its_url(control: ControlProcess, fu
 
     assert list(created) == ["id", "hostname", "function_id", "url", "status", "error_message"]
     assert (created["status"], created["url"], created["error_message"]) == ("pending", "", None)
-    ready = control.settled("domains", created["id"])
+    ready = control.wait_until_settled("domains", created["id"])
     assert (ready["status"], ready["url"]) == ("ready", f"https://{hostname}")
 
 
@@ -46,18 +45,18 @@ def test_a_deleted_domain_shows_its_url_until_it_is_gone(
 ) -> None:
     hostname = fresh()
     created = bind(control, function, hostname)
-    control.settled("domains", created["id"])
+    control.wait_until_settled("domains", created["id"])
     deleted = control.request("DELETE", f"{API}/domains/{created['id']}").ok()
-    control.wait_gone("domains", created["id"])
+    control.wait_until_deleted("domains", created["id"])
     again = control.request("DELETE", f"{API}/domains/{created['id']}")
 
     assert (deleted["status"], deleted["url"]) == ("deleting", f"https://{hostname}")
-    assert (again.status, again.json) == (404, {"message": "Domain was not found"})
+    assert (again.status, again.document) == (404, {"message": "Domain was not found"})
     assert bind(control, function, hostname)["status"] == "pending"
 
 
 def test_a_list_needs_its_function_and_can_be_sorted_by_hostname(control: ControlProcess) -> None:
-    function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
+    function = control.create_function(control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
     ids = {name: bind(control, function, f"{name}-{function['id']}.example.com")["id"] for name in "bca"}
 
     for order, expected in (("", "bca"), ("hostname_asc", "abc"), ("hostname_desc", "cba")):
@@ -108,7 +107,7 @@ def test_a_field_that_cannot_be_is_named(
 ) -> None:
     answer = control.request("POST", f"{API}/domains", body)
 
-    assert (answer.status, answer.json) == (status, {"message": message})
+    assert (answer.status, answer.document) == (status, {"message": message})
 
 
 def test_a_hostname_leads_to_one_function_of_all_regions(
@@ -124,17 +123,17 @@ def test_a_hostname_leads_to_one_function_of_all_regions(
     elsewhere = control.request("POST", f"{other}/functions", body).ok()
     answer = control.request("POST", f"{other}/domains", {"hostname": hostname, "function_id": elsewhere["id"]})
 
-    assert (answer.status, answer.json) == (409, {"message": "Domain already exist"})
+    assert (answer.status, answer.document) == (409, {"message": "Domain already exist"})
 
 
 def test_a_function_has_fifty_domains_at_most(control: ControlProcess) -> None:
-    function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
+    function = control.create_function(control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
     for number in range(50):
         bind(control, function, f"h{number}-{function['id']}.example.com")
     answer = control.request("POST", f"{API}/domains", {"hostname": fresh(), "function_id": function["id"]})
 
     assert answer.status == 403
-    assert answer.json == {
+    assert answer.document == {
         "message": "quota(s) exceeded for this resource",
         "type": "quotas_exceeded",
         "details": [{"resource": "function_domains", "quota": 50, "current": 50}],
@@ -142,31 +141,31 @@ def test_a_function_has_fifty_domains_at_most(control: ControlProcess) -> None:
 
 
 def test_domains_go_with_their_function_and_namespace(control: ControlProcess) -> None:
-    namespace = control.namespace(f"domains-{uuid.uuid4().hex[:6]}")
-    first, second = control.function(namespace["id"], "a"), control.function(namespace["id"], "b")
+    namespace = control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")
+    first, second = control.create_function(namespace["id"], "a"), control.create_function(namespace["id"], "b")
     one, two = bind(control, first, fresh()), bind(control, second, fresh())
     control.request("DELETE", f"{API}/functions/{first['id']}").ok()
-    control.wait_gone("domains", one["id"])
+    control.wait_until_deleted("domains", one["id"])
     control.request("DELETE", f"{API}/namespaces/{namespace['id']}").ok()
-    control.wait_gone("domains", two["id"])
+    control.wait_until_deleted("domains", two["id"])
 
 
 def test_a_domain_may_be_bound_to_a_function_in_error(control: ControlProcess) -> None:
-    function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
+    function = control.create_function(control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
     control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-    assert control.settled("functions", function["id"])["status"] == "error"
+    assert control.wait_until_settled("functions", function["id"])["status"] == "error"
 
     created = bind(control, function, fresh())
-    assert control.settled("domains", created["id"])["status"] == "ready"
+    assert control.wait_until_settled("domains", created["id"])["status"] == "ready"
 
 
 def test_the_data_plane_hears_of_names_without_a_deployment(tmp_path: Path) -> None:
-    with running_control(tmp_path) as control, connected_peer(control.settings.control_socket) as peer:
-        function = control.function(control.namespace()["id"])
-        control.deployed(function["id"], archive())
+    with running_control(tmp_path) as control, connected_data_plane(control.settings.control_socket) as peer:
+        function = control.create_function(control.create_namespace()["id"])
+        control.deploy(function["id"], zip_archive())
         native = peer.upserts[0].route.hosts
         domain = bind(control, function, "a.example.com")
-        control.settled("domains", domain["id"])
+        control.wait_until_settled("domains", domain["id"])
         control.request("DELETE", f"{API}/domains/{domain['id']}").ok()
 
         told = [message.hosts for message in peer.received if isinstance(message, HostsChanged)]
@@ -177,14 +176,14 @@ def test_the_data_plane_hears_of_names_without_a_deployment(tmp_path: Path) -> N
 
 def test_a_deployment_that_was_held_back_answers_under_names_that_came_meanwhile(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        function = control.function(control.namespace()["id"])
-        control.upload(function["id"], archive())
+        function = control.create_function(control.create_namespace()["id"])
+        control.upload(function["id"], zip_archive())
         control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
         wait_until(lambda: "finished" in build_log(control, function))
         domain = bind(control, function, "a.example.com")
-        control.settled("domains", domain["id"])
-        with connected_peer(control.settings.control_socket) as peer:
-            control.settled("functions", function["id"])
+        control.wait_until_settled("domains", domain["id"])
+        with connected_data_plane(control.settings.control_socket) as peer:
+            control.wait_until_settled("functions", function["id"])
 
             assert "a.example.com" in peer.upserts[0].route.hosts
 
@@ -197,13 +196,13 @@ def build_log(control: ControlProcess, function: dict[str, object]) -> str:
 
 def test_names_are_there_after_control_was_killed(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        function = control.function(control.namespace()["id"])
-        with connected_peer(control.settings.control_socket):
-            control.deployed(function["id"], archive())
+        function = control.create_function(control.create_namespace()["id"])
+        with connected_data_plane(control.settings.control_socket):
+            control.deploy(function["id"], zip_archive())
             bind(control, function, "a.example.com")
         control.kill()
         control.start()
-        with connected_peer(control.settings.control_socket) as peer:
+        with connected_data_plane(control.settings.control_socket) as peer:
             wait_until(lambda: "a.example.com" in names(peer.snapshot.routes, peer.received))
 
 
@@ -215,37 +214,37 @@ def names(routes: Iterable[Route], received: Iterable[ControlMessage]) -> set[st
 
 @pytest.mark.slow
 def test_a_real_function_answers_under_its_domain_until_it_is_deleted(platform: PlatformUnderTest) -> None:
-    control = api_of(platform)
-    function = control.function(control.namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
+    control = api_client(platform)
+    function = control.create_function(control.create_namespace(f"domains-{uuid.uuid4().hex[:6]}")["id"])
     hostname = fresh()
     early = bind(control, function, hostname)
-    control.settled("domains", early["id"])
+    control.wait_until_settled("domains", early["id"])
     assert call_function(platform, hostname).status == 404, "nothing is deployed there yet"
 
-    control.deployed(function["id"], archive())
+    control.deploy(function["id"], zip_archive())
     assert call_function(platform, hostname).text == "hello"
     late = bind(control, function, f"late-{hostname}")
-    control.settled("domains", late["id"])
+    control.wait_until_settled("domains", late["id"])
     assert call_function(platform, f"late-{hostname}:8443").text == "hello"
 
     control.request("DELETE", f"{API}/domains/{late['id']}").ok()
     assert call_function(platform, f"late-{hostname}").status == 404
     assert call_function(platform, hostname).text == "hello"
     control.request("PATCH", f"{API}/functions/{function['id']}", {"max_scale": 2}).ok()
-    control.settled("functions", function["id"])
+    control.wait_until_settled("functions", function["id"])
     assert call_function(platform, hostname).text == "hello"
 
 
 @pytest.mark.slow
 def test_a_domain_that_has_to_lead_here_and_does_not_ends_in_the_recorded_error(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home", "--manual-clock", "--verify-domains") as platform:
-        control = api_of(platform)
-        function = control.function(control.namespace()["id"])
+        control = api_client(platform)
+        function = control.create_function(control.create_namespace()["id"])
         domain = bind(control, function, "nobody.invalid")
         platform.advance(170)
         assert control.get("domains", domain["id"])["status"] == "pending"
         platform.advance(20)
-        failed = control.settled("domains", domain["id"], 60)
+        failed = control.wait_until_settled("domains", domain["id"], 60)
 
         assert (failed["status"], failed["url"]) == ("error", "")
         assert failed["error_message"] == FAILURE.format(function["domain_name"])

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.control_process import API, ControlProcess, archive
+from tests.support.control_process import API, ControlProcess, zip_archive
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def namespace(control: ControlProcess) -> dict[str, object]:
-    return control.namespace(f"functions-{uuid.uuid4().hex[:6]}")
+    return control.create_namespace(f"functions-{uuid.uuid4().hex[:6]}")
 
 
 def test_a_new_function_is_created_with_the_recorded_defaults(
@@ -65,14 +65,14 @@ def test_a_new_function_is_created_with_the_recorded_defaults(
 def test_a_deploy_goes_from_pending_to_ready_and_ready_at_stays(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
-    function = control.function(namespace["id"], "steady")
-    control.upload(function["id"], archive())
+    function = control.create_function(namespace["id"], "steady")
+    control.upload(function["id"], zip_archive())
     assert control.get("functions", function["id"])["status"] == "created"
 
     pending = control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-    first = control.settled("functions", function["id"])
+    first = control.wait_until_settled("functions", function["id"])
     control.request("POST", f"{API}/functions/{function['id']}/deploy", {}).ok()
-    second = control.settled("functions", function["id"])
+    second = control.wait_until_settled("functions", function["id"])
 
     assert (pending["status"], pending["ready_at"]) == ("pending", None)
     assert first["status"] == second["status"] == "ready"
@@ -84,9 +84,9 @@ def test_a_deploy_goes_from_pending_to_ready_and_ready_at_stays(
 def test_a_patch_deploys_and_without_code_that_ends_in_the_recorded_error(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
-    function = control.function(namespace["id"], "codeless")
+    function = control.create_function(namespace["id"], "codeless")
     patched = control.request("PATCH", f"{API}/functions/{function['id']}", {"timeout": "10.000000000s"}).ok()
-    failed = control.settled("functions", function["id"])
+    failed = control.wait_until_settled("functions", function["id"])
     stored = control.request("PATCH", f"{API}/functions/{function['id']}", {"redeploy": False}).ok()
     deleted = control.request("DELETE", f"{API}/functions/{function['id']}").ok()
 
@@ -98,7 +98,7 @@ def test_a_patch_deploys_and_without_code_that_ends_in_the_recorded_error(
 
 
 def test_what_is_not_given_stays(control: ControlProcess, namespace: dict[str, object]) -> None:
-    function = control.function(
+    function = control.create_function(
         namespace["id"],
         "unset",
         privacy="private",
@@ -127,8 +127,8 @@ def test_what_is_not_given_stays(control: ControlProcess, namespace: dict[str, o
 def test_an_archive_that_is_no_zip_ends_in_the_recorded_build_error(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
-    function = control.function(namespace["id"], "broken")
-    failed = control.deployed(function["id"], b"this is not a zip")
+    function = control.create_function(namespace["id"], "broken")
+    failed = control.deploy(function["id"], b"this is not a zip")
     log = Path(control.settings.data_dir, "logs", str(function["id"]), "build.jsonl")
 
     assert failed["status"] == "error"
@@ -139,8 +139,8 @@ def test_an_archive_that_is_no_zip_ends_in_the_recorded_build_error(
 def test_a_runtime_of_a_language_that_this_platform_lacks_says_so(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
-    function = control.function(namespace["id"], "gopher", runtime="go126")
-    failed = control.deployed(function["id"], archive())
+    function = control.create_function(namespace["id"], "gopher", runtime="go126")
+    failed = control.deploy(function["id"], zip_archive())
 
     assert (failed["status"], failed["error_message"]) == (
         "error",
@@ -184,13 +184,13 @@ def test_a_field_that_cannot_be_is_refused(
 def test_a_deprecated_runtime_is_accepted_with_its_message(
     control: ControlProcess, namespace: dict[str, object]
 ) -> None:
-    function = control.function(namespace["id"], "old", runtime="python39")
+    function = control.create_function(namespace["id"], "old", runtime="python39")
 
     assert function["runtime_message"] == "Python 3.9 is deprecated, please upgrade to Python >= 3.11"
 
 
 def test_a_runtime_changes_only_inside_its_language(control: ControlProcess, namespace: dict[str, object]) -> None:
-    function = control.function(namespace["id"], "polyglot")
+    function = control.create_function(namespace["id"], "polyglot")
     path = f"{API}/functions/{function['id']}"
     within = control.request("PATCH", path, {"runtime": "python313", "redeploy": False})
     across = control.request("PATCH", path, {"runtime": "node22", "redeploy": False})
@@ -200,35 +200,35 @@ def test_a_runtime_changes_only_inside_its_language(control: ControlProcess, nam
 
 
 def test_a_name_is_taken_once_in_a_namespace(control: ControlProcess, namespace: dict[str, object]) -> None:
-    control.function(namespace["id"], "twice")
+    control.create_function(namespace["id"], "twice")
     again = control.request(
         "POST", f"{API}/functions", {"name": "twice", "namespace_id": namespace["id"], "runtime": "python311"}
     )
 
-    assert (again.status, again.json) == (409, {"message": "Function already exist"})
+    assert (again.status, again.document) == (409, {"message": "Function already exist"})
 
 
 def test_an_unknown_namespace_is_not_found(control: ControlProcess) -> None:
     body = {"name": "lost", "namespace_id": str(uuid.uuid4()), "runtime": "python311"}
     answer = control.request("POST", f"{API}/functions", body)
 
-    assert (answer.status, answer.json) == (404, {"message": "Namespace was not found"})
+    assert (answer.status, answer.document) == (404, {"message": "Namespace was not found"})
 
 
 def test_a_deleted_function_is_gone_with_its_archive(control: ControlProcess, namespace: dict[str, object]) -> None:
-    function = control.function(namespace["id"], "leaving")
-    control.upload(function["id"], archive({"handler.py": f"# {uuid.uuid4()}\n"}))
+    function = control.create_function(namespace["id"], "leaving")
+    control.upload(function["id"], zip_archive({"handler.py": f"# {uuid.uuid4()}\n"}))
     download = control.request("GET", f"{API}/functions/{function['id']}/download-url")
     control.request("DELETE", f"{API}/functions/{function['id']}").ok()
-    wait_until(lambda: control.gone("functions", function["id"]))
+    wait_until(lambda: control.is_deleted("functions", function["id"]))
     again = control.request("DELETE", f"{API}/functions/{function['id']}")
 
     assert download.status == 200
-    assert (again.status, again.json) == (404, {"message": "Function was not found"})
+    assert (again.status, again.document) == (404, {"message": "Function was not found"})
 
 
 def test_variables_are_counted_together_with_the_namespace_s(control: ControlProcess) -> None:
-    full = control.namespace("full", environment_variables={f"N{n}": "" for n in range(60)})
+    full = control.create_namespace("full", environment_variables={f"N{n}": "" for n in range(60)})
     body = {
         "name": "much",
         "namespace_id": full["id"],

@@ -19,10 +19,9 @@ import pytest
 
 from fnkit.platform.model.settings import DataLayout
 from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
-from tests.support.calling import ask_api
 from tests.support.command import FNKIT, Command
 from tests.support.data_plane import interpreter_for
-from tests.support.platform import PlatformUnderTest, running_platform
+from tests.support.platform import PlatformUnderTest, api_get, running_platform
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +58,7 @@ def test_the_kit_calls_a_function_that_redirects_and_needs_nothing_for_it(
     answer = fnkit("invoke", "strict", "--remote", "--local", "--json", cwd=tmp_path).ok().json()
     assert answer["status"] == 200
     assert json.loads(str(answer["body"]))["X-Forwarded-Proto"] == "https"
-    functions = ask_api(platform, "functions")["functions"]
+    functions = api_get(platform, "functions")["functions"]
     assert isinstance(functions, list)
     for name in (functions[0]["domain_name"], "www.shop.example"):
         assert handshake(platform, name)

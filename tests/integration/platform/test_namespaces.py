@@ -41,7 +41,7 @@ def test_a_new_namespace_is_pending_with_every_field_in_the_recorded_order(contr
 
 
 def test_a_namespace_becomes_ready_with_its_registry(control: ControlProcess) -> None:
-    ready = control.namespace("TF func.objective-panini")
+    ready = control.create_namespace("TF func.objective-panini")
 
     assert ready["status"] == "ready"
     assert re.fullmatch(
@@ -58,19 +58,19 @@ def test_a_name_is_taken_once_in_a_project_and_region(control: ControlProcess) -
         "POST", "/functions/v1beta1/regions/nl-ams/namespaces", {"name": "taken", "project_id": PROJECT}
     )
 
-    assert (again.status, again.json) == (409, {"message": "Namespace already exist"})
+    assert (again.status, again.document) == (409, {"message": "Namespace already exist"})
     assert elsewhere.ok()["region"] == "nl-ams"
 
 
 def test_a_region_does_not_see_another_region_s_namespaces(control: ControlProcess) -> None:
-    here = control.namespace("only-here")
+    here = control.create_namespace("only-here")
     there = control.request("GET", f"/functions/v1beta1/regions/pl-waw/namespaces/{here['id']}")
 
-    assert (there.status, there.json) == (404, {"message": "Namespace was not found"})
+    assert (there.status, there.document) == (404, {"message": "Namespace was not found"})
 
 
 def test_variables_replace_and_secrets_merge(control: ControlProcess) -> None:
-    namespace = control.namespace(
+    namespace = control.create_namespace(
         "merging",
         environment_variables={"test": "test"},
         secret_environment_variables=[{"key": "kept", "value": "1"}, {"key": "gone", "value": "2"}],
@@ -91,11 +91,11 @@ def test_variables_replace_and_secrets_merge(control: ControlProcess) -> None:
     assert secrets.keys() == {"kept", "new"}
     assert secrets["kept"] == before["kept"]
     assert PasswordHasher().verify(secrets["new"], "3")
-    assert control.settled("namespaces", namespace["id"])["status"] == "ready"
+    assert control.wait_until_settled("namespaces", namespace["id"])["status"] == "ready"
 
 
 def test_a_description_alone_leaves_a_namespace_ready(control: ControlProcess) -> None:
-    namespace = control.namespace("described")
+    namespace = control.create_namespace("described")
     patched = control.request(
         "PATCH", f"{API}/namespaces/{namespace['id']}", {"description": "d", "tags": ["a"]}
     ).ok()
@@ -106,23 +106,23 @@ def test_a_description_alone_leaves_a_namespace_ready(control: ControlProcess) -
 
 
 def test_a_secret_has_the_recorded_hash_parameters(control: ControlProcess) -> None:
-    namespace = control.namespace("hashed", secret_environment_variables=[{"key": "k", "value": "value"}])
+    namespace = control.create_namespace("hashed", secret_environment_variables=[{"key": "k", "value": "value"}])
     form = r"\$argon2id\$v=19\$m=65536,t=1,p=2\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}"
 
     assert re.fullmatch(form, _secrets(namespace)[0]["hashed_value"])
 
 
 def test_deleting_a_namespace_takes_its_functions_and_crons_along(control: ControlProcess) -> None:
-    namespace = control.namespace("doomed")
-    function = control.function(namespace["id"])
+    namespace = control.create_namespace("doomed")
+    function = control.create_function(namespace["id"])
     cron = control.request("POST", f"{API}/crons", {"function_id": function["id"], "schedule": "0 0 * * *"}).ok()
     deleted = control.request("DELETE", f"{API}/namespaces/{namespace['id']}").ok()
 
     assert deleted["status"] == "deleting"
     for kind, one in (("namespaces", namespace), ("functions", function), ("crons", cron)):
-        control.wait_gone(kind, one["id"])
+        control.wait_until_deleted(kind, one["id"])
     again = control.request("DELETE", f"{API}/namespaces/{namespace['id']}")
-    assert (again.status, again.json) == (404, {"message": "Namespace was not found"})
+    assert (again.status, again.document) == (404, {"message": "Namespace was not found"})
 
 
 def test_lists_are_paged_filtered_and_ordered(control: ControlProcess) -> None:
@@ -185,7 +185,7 @@ def test_a_field_that_cannot_be_is_named(control: ControlProcess, body: dict[str
 
     assert answer.status == 400
     assert words in answer.message
-    assert set(answer.json) == {"message"}
+    assert set(answer.document) == {"message"}
 
 
 def _secrets(namespace: dict[str, object]) -> list[dict[str, str]]:

@@ -13,7 +13,8 @@ from fnkit.platform.control.store.collection import OrganizationUsage
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.model.settings import Quotas
 from tests.support.command import Command
-from tests.support.control_process import API, PROJECT, Answer, ControlProcess, control_settings, running_control
+from tests.support.control_process import API, PROJECT, ControlProcess, control_settings, running_control
+from tests.support.http_response import HttpResponse
 
 LIMITED = Quotas(namespaces=2, functions=3, memory=4096)
 
@@ -24,9 +25,9 @@ def limited(tmp_path: Path) -> Iterator[ControlProcess]:
         yield control
 
 
-def refused(answer: Answer, resource: str, quota: int, current: int) -> None:
+def refused(answer: HttpResponse, resource: str, quota: int, current: int) -> None:
     assert answer.status == 403, answer
-    assert answer.json == {
+    assert answer.document == {
         "message": "quota(s) exceeded for this resource",
         "type": "quotas_exceeded",
         "details": [{"resource": resource, "quota": quota, "current": current}],
@@ -34,8 +35,8 @@ def refused(answer: Answer, resource: str, quota: int, current: int) -> None:
 
 
 def test_namespaces_of_a_project(limited: ControlProcess) -> None:
-    first = limited.namespace("a")
-    limited.namespace("b")
+    first = limited.create_namespace("a")
+    limited.create_namespace("b")
     other = API.replace("fr-par", "nl-ams")
     for path in (API, other):
         body = {"name": "c", "project_id": PROJECT}
@@ -43,27 +44,27 @@ def test_namespaces_of_a_project(limited: ControlProcess) -> None:
     limited.request("POST", f"{API}/namespaces", {"name": "c", "project_id": str(uuid.uuid4())}).ok()
 
     limited.request("DELETE", f"{API}/namespaces/{first['id']}").ok()
-    limited.wait_gone("namespaces", first["id"])
-    limited.namespace("c")
+    limited.wait_until_deleted("namespaces", first["id"])
+    limited.create_namespace("c")
 
 
 def test_functions_of_an_organization(limited: ControlProcess) -> None:
-    namespace = limited.namespace("a")
-    made = [limited.function(namespace["id"], name) for name in ("x", "y", "z")]
+    namespace = limited.create_namespace("a")
+    made = [limited.create_function(namespace["id"], name) for name in ("x", "y", "z")]
     body = {"name": "w", "namespace_id": namespace["id"], "runtime": "python311"}
     refused(limited.request("POST", f"{API}/functions", body), "functions", 3, 3)
 
     limited.request("DELETE", f"{API}/functions/{made[0]['id']}").ok()
-    limited.wait_gone("functions", made[0]["id"])
-    limited.function(namespace["id"], "w")
+    limited.wait_until_deleted("functions", made[0]["id"])
+    limited.create_function(namespace["id"], "w")
 
 
 def test_memory_times_max_scale_of_an_organization(limited: ControlProcess) -> None:
-    namespace = limited.namespace("a")
-    big = limited.function(namespace["id"], "x", memory_limit=512, max_scale=6)
+    namespace = limited.create_namespace("a")
+    big = limited.create_function(namespace["id"], "x", memory_limit=512, max_scale=6)
     body = {"name": "y", "namespace_id": namespace["id"], "runtime": "python311"}
     refused(limited.request("POST", f"{API}/functions", body), "functions_memory", 4096, 3072)
-    small = limited.function(namespace["id"], "y", memory_limit=128, max_scale=8)
+    small = limited.create_function(namespace["id"], "y", memory_limit=128, max_scale=8)
 
     path = f"{API}/functions/{small['id']}"
     refused(limited.request("PATCH", path, {"max_scale": 9, "redeploy": False}), "functions_memory", 4096, 4096)
@@ -77,32 +78,32 @@ def test_without_quotas_nothing_is_counted(tmp_path: Path) -> None:
     with running_control(tmp_path, quotas=none) as control:
         for number in range(101):
             control.request("POST", f"{API}/namespaces", {"name": f"n{number}", "project_id": PROJECT}).ok()
-        namespace = control.namespace("last")
+        namespace = control.create_namespace("last")
         for number in range(4):
-            control.function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
+            control.create_function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
 
 
 def test_the_published_figures_hold_unless_something_else_is_said(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        namespace = control.namespace("a")
+        namespace = control.create_namespace("a")
         for number in range(3):
-            control.function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
+            control.create_function(namespace["id"], f"f{number}", memory_limit=4096, max_scale=50)
         body = {"name": "x", "namespace_id": namespace["id"], "runtime": "python311", "memory_limit": 4096}
         answer = control.request("POST", f"{API}/functions", {**body, "max_scale": 5})
         refused(answer, "functions_memory", 600 * 1024, 600 * 1024)
 
 
 def test_counters_are_what_a_scan_would_say(limited: ControlProcess) -> None:
-    namespace = limited.namespace("a")
+    namespace = limited.create_namespace("a")
     for name, memory, scale in (("x", 256, 2), ("y", 512, 1), ("z", 128, 4)):
-        limited.function(namespace["id"], name, memory_limit=memory, max_scale=scale)
+        limited.create_function(namespace["id"], name, memory_limit=memory, max_scale=scale)
     found = limited.request("GET", f"{API}/functions", query={"name": "y"}).ok()["functions"]
     assert isinstance(found, list)
     limited.request("PATCH", f"{API}/functions/{found[0]['id']}", {"max_scale": 3, "redeploy": False}).ok()
     found = limited.request("GET", f"{API}/functions", query={"name": "x"}).ok()["functions"]
     assert isinstance(found, list)
     limited.request("DELETE", f"{API}/functions/{found[0]['id']}").ok()
-    limited.wait_gone("functions", found[0]["id"])
+    limited.wait_until_deleted("functions", found[0]["id"])
     limited.kill()
     store = Store(Path(limited.settings.data_dir, "platform.db"))
     functions = list(store.functions.all())
@@ -117,7 +118,7 @@ def test_functions_that_were_there_before_the_counters_are_counted(tmp_path: Pat
     control = ControlProcess(control_settings(tmp_path))
     control.start()
     try:
-        control.function(control.namespace("a")["id"], "x", memory_limit=512, max_scale=2)
+        control.create_function(control.create_namespace("a")["id"], "x", memory_limit=512, max_scale=2)
     finally:
         control.kill()
     file = tmp_path / "platform.db"

@@ -22,7 +22,7 @@ ANYWHERE = {
 
 @pytest.fixture(scope="module")
 def function(control: ControlProcess) -> dict[str, object]:
-    return control.function(control.namespace(f"triggers-{uuid.uuid4().hex[:6]}")["id"])
+    return control.create_function(control.create_namespace(f"triggers-{uuid.uuid4().hex[:6]}")["id"])
 
 
 def make(control: ControlProcess, function: dict[str, object], **fields: object) -> dict[str, object]:
@@ -46,7 +46,7 @@ def test_a_queue_s_trigger_is_creating_then_ready_with_its_credential(
     ]
     assert (created["input_type"], created["status"], created["description"]) == ("scw_sqs", "creating", "")
     assert created["scw_sqs_config"] == {**QUEUE, "mnq_credential_id": None}
-    ready = control.settled("triggers", created["id"])
+    ready = control.wait_until_settled("triggers", created["id"])
     credential = inner(ready, "scw_sqs_config")["mnq_credential_id"]
     assert (ready["status"], str(uuid.UUID(str(credential)))) == ("ready", credential)
     assert inner(control.get("triggers", created["id"]), "scw_sqs_config")["mnq_credential_id"] == credential
@@ -59,7 +59,7 @@ def test_a_subject_s_trigger_takes_the_function_s_project(
 
     assert (created["input_type"], created["description"]) == ("scw_nats", "d")
     assert created["scw_nats_config"] == {**SUBJECT, "mnq_project_id": PROJECT, "mnq_credential_id": None}
-    assert control.settled("triggers", created["id"])["status"] == "ready"
+    assert control.wait_until_settled("triggers", created["id"])["status"] == "ready"
 
 
 def test_the_region_that_is_not_given_is_the_function_s(
@@ -75,20 +75,20 @@ def test_a_queue_anywhere_never_shows_its_secret_key(control: ControlProcess, fu
     shown = {**ANYWHERE, "secret_key": ""}
 
     assert (created["input_type"], created["sqs_config"]) == ("sqs", shown)
-    assert control.settled("triggers", created["id"])["sqs_config"] == shown
+    assert control.wait_until_settled("triggers", created["id"])["sqs_config"] == shown
     body = {"sqs_config": {"secret_key": "another horse"}}
     patched = control.request("PATCH", f"{API}/triggers/{created['id']}", body).ok()
     assert (patched["status"], patched["sqs_config"]) == ("pending", shown)
-    assert control.settled("triggers", created["id"])["status"] == "ready"
+    assert control.wait_until_settled("triggers", created["id"])["status"] == "ready"
 
 
 def test_a_secret_key_lies_nowhere_in_clear(tmp_path: Path) -> None:
     with running_control(tmp_path) as control:
-        function = control.function(control.namespace()["id"])
+        function = control.create_function(control.create_namespace()["id"])
         trigger = make(control, function, sqs_config=ANYWHERE)
-        control.settled("triggers", trigger["id"])
+        control.wait_until_settled("triggers", trigger["id"])
         control.request("PATCH", f"{API}/triggers/{trigger['id']}", {"sqs_config": {"secret_key": "other horse"}})
-        control.settled("triggers", trigger["id"])
+        control.wait_until_settled("triggers", trigger["id"])
         assert control.stop() == 0
 
     for file in (one for one in tmp_path.rglob("*") if one.is_file()):
@@ -100,7 +100,7 @@ def test_a_secret_key_lies_nowhere_in_clear(tmp_path: Path) -> None:
 
 def test_a_patch_keeps_what_is_not_given(control: ControlProcess, function: dict[str, object]) -> None:
     created = make(control, function, scw_sqs_config=QUEUE, description="first")
-    control.settled("triggers", created["id"])
+    control.wait_until_settled("triggers", created["id"])
     path = f"{API}/triggers/{created['id']}"
 
     named = control.request("PATCH", path, {"name": "other", "description": None}).ok()
@@ -114,19 +114,19 @@ def test_a_deleted_trigger_has_two_different_texts(control: ControlProcess, func
     created = make(control, function, scw_sqs_config=QUEUE)
     path = f"{API}/triggers/{created['id']}"
     deleted = control.request("DELETE", path).ok()
-    control.wait_gone("triggers", created["id"])
+    control.wait_until_deleted("triggers", created["id"])
 
     assert deleted["status"] == "deleting"
-    assert control.request("GET", path).json == {"message": "trigger does not exist"}
+    assert control.request("GET", path).document == {"message": "trigger does not exist"}
     for method in ("DELETE", "PATCH"):
         answer = control.request(method, path, {})
         text = f"trigger does not exist: could not find trigger with id {created['id']}"
-        assert (answer.status, answer.json) == (404, {"message": text})
+        assert (answer.status, answer.document) == (404, {"message": text})
 
 
 def test_lists_are_of_a_function_a_namespace_or_a_project(control: ControlProcess) -> None:
-    namespace = control.namespace(f"triggers-{uuid.uuid4().hex[:6]}")
-    one, two = control.function(namespace["id"], "one"), control.function(namespace["id"], "two")
+    namespace = control.create_namespace(f"triggers-{uuid.uuid4().hex[:6]}")
+    one, two = control.create_function(namespace["id"], "one"), control.create_function(namespace["id"], "two")
     made = [make(control, one, scw_sqs_config=QUEUE), make(control, two, scw_nats_config=SUBJECT)]
 
     def listed(**query: object) -> list[object]:
@@ -144,10 +144,10 @@ def test_lists_are_of_a_function_a_namespace_or_a_project(control: ControlProces
 
 
 def test_triggers_go_with_their_function(control: ControlProcess) -> None:
-    function = control.function(control.namespace(f"triggers-{uuid.uuid4().hex[:6]}")["id"])
+    function = control.create_function(control.create_namespace(f"triggers-{uuid.uuid4().hex[:6]}")["id"])
     trigger = make(control, function, scw_sqs_config=QUEUE)
     control.request("DELETE", f"{API}/functions/{function['id']}").ok()
-    control.wait_gone("triggers", trigger["id"])
+    control.wait_until_deleted("triggers", trigger["id"])
 
 
 @pytest.mark.parametrize(

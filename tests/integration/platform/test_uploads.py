@@ -10,19 +10,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.control_process import API, ControlProcess, archive
+from tests.support.control_process import API, ControlProcess, zip_archive
 
 LIMIT = 100 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def namespace(control: ControlProcess) -> dict[str, object]:
-    return control.namespace(f"uploads-{uuid.uuid4().hex[:6]}")
+    return control.create_namespace(f"uploads-{uuid.uuid4().hex[:6]}")
 
 
 @pytest.fixture
 def function(control: ControlProcess, namespace: dict[str, object]) -> dict[str, object]:
-    return control.function(namespace["id"], f"f-{uuid.uuid4().hex[:8]}")
+    return control.create_function(namespace["id"], f"f-{uuid.uuid4().hex[:8]}")
 
 
 def signed(control: ControlProcess, function: dict[str, object], size: int) -> tuple[str, dict[str, str]]:
@@ -38,7 +38,7 @@ def signed(control: ControlProcess, function: dict[str, object], size: int) -> t
 
 
 def test_an_archive_comes_back_as_it_was_sent(control: ControlProcess, function: dict[str, object]) -> None:
-    content = archive()
+    content = zip_archive()
     target, headers = signed(control, function, len(content))
     assert headers == {"content-length": str(len(content)), "content-type": "application/octet-stream"}
 
@@ -56,7 +56,7 @@ def test_an_archive_comes_back_as_it_was_sent(control: ControlProcess, function:
 def test_a_url_may_be_used_again_and_the_last_upload_counts(
     control: ControlProcess, function: dict[str, object]
 ) -> None:
-    first, second = (archive({"handler.py": f"# {n}\n"}) for n in "12")
+    first, second = (zip_archive({"handler.py": f"# {n}\n"}) for n in "12")
     target, _ = signed(control, function, len(first))
     assert len(first) == len(second)
     for content in (first, second):

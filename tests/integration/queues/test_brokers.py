@@ -12,14 +12,14 @@ from nats.js import JetStreamContext
 from tests.integration.queues.test_nats_triggers import drained
 from tests.support.command import Command
 from tests.support.control_process import API
-from tests.support.queues import (
+from tests.support.queue_platform import (
     ACCOUNT,
-    TAKES_ALL,
-    Broker,
+    SUCCEEDS,
+    NatsServer,
     QueuePlatform,
-    connected,
+    connected_client,
     queue_platform,
-    running_broker,
+    running_nats_server,
 )
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -32,21 +32,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def paris(folder: Path) -> Iterator[Broker]:
-    with running_broker(folder / "paris") as broker:
+def paris(folder: Path) -> Iterator[NatsServer]:
+    with running_nats_server(folder / "paris") as broker:
         yield broker
 
 
 @pytest.fixture(scope="module")
-def amsterdam(folder: Path) -> Iterator[Broker]:
-    with running_broker(folder / "amsterdam") as broker:
+def amsterdam(folder: Path) -> Iterator[NatsServer]:
+    with running_nats_server(folder / "amsterdam") as broker:
         yield broker
 
 
 @pytest.fixture(scope="module")
-def settings(folder: Path, paris: Broker, amsterdam: Broker) -> Path:
+def settings(folder: Path, paris: NatsServer, amsterdam: NatsServer) -> Path:
     file = folder / "brokers.toml"
-    file.write_text(f'[[nats]]\nregion = "fr-par"\n{paris.entry}\n[[nats]]\nregion = "nl-ams"\n{amsterdam.entry}')
+    file.write_text(
+        f'[[nats]]\nregion = "fr-par"\n{paris.config_entry}\n[[nats]]\nregion = "nl-ams"\n{amsterdam.config_entry}'
+    )
     file.chmod(0o600)
     return file
 
@@ -71,23 +73,23 @@ def test_a_given_broker_takes_the_place_of_the_platform_s_own(platform: QueuePla
     assert platform.processes()["nats"] == 0
 
 
-def test_two_regions_are_two_brokers(platform: QueuePlatform, paris: Broker, amsterdam: Broker) -> None:
+def test_two_regions_are_two_brokers(platform: QueuePlatform, paris: NatsServer, amsterdam: NatsServer) -> None:
     function = platform.deploy()
-    platform.trigger(function, "two.regions", mnq_region="fr-par")
-    platform.trigger(function, "two.regions", mnq_region="nl-ams")
+    platform.create_listening_trigger(function, "two.regions", mnq_region="fr-par")
+    platform.create_listening_trigger(function, "two.regions", mnq_region="nl-ams")
 
     async def scenario() -> None:
         for broker, body in ((paris, b"from paris"), (amsterdam, b"from amsterdam")):
-            async with connected(broker.url) as (client, _):
+            async with connected_client(broker.url) as (client, _):
                 await client.publish("two.regions", body)
                 await client.flush()
 
     asyncio.run(scenario())
-    assert sorted(platform.wait_for(function, 2)) == ["from amsterdam", "from paris"]
+    assert sorted(platform.wait_for_messages(function, 2)) == ["from amsterdam", "from paris"]
 
 
 def test_a_region_without_a_broker_leaves_its_trigger_ready_and_idle(platform: QueuePlatform) -> None:
-    trigger = platform.unheard_trigger(platform.undeployed(), "idle", mnq_region="pl-waw")
+    trigger = platform.create_trigger(platform.create_function(), "idle", mnq_region="pl-waw")
 
     wait_until(lambda: f"{trigger} (idle) is idle: no NATS broker" in platform.log, DEADLINE)
     assert platform.api.get("triggers", trigger)["status"] == "ready"
@@ -95,10 +97,10 @@ def test_a_region_without_a_broker_leaves_its_trigger_ready_and_idle(platform: Q
 
 
 def test_credentials_that_are_refused_are_an_error_that_heals_when_the_file_does(
-    platform: QueuePlatform, settings: Path, paris: Broker
+    platform: QueuePlatform, settings: Path, paris: NatsServer
 ) -> None:
     function, right = platform.deploy(), settings.read_text()
-    trigger = platform.trigger(function, "healing")
+    trigger = platform.create_listening_trigger(function, "healing")
     settings.write_text(right.replace('password = "right"', 'password = "wrong and secret"', 1))
     wait_until(lambda: error_of(platform, trigger), DEADLINE)
 
@@ -112,20 +114,20 @@ def test_credentials_that_are_refused_are_an_error_that_heals_when_the_file_does
     assert "wrong and secret" not in platform.log
 
     async def scenario() -> None:
-        async with connected(paris.url) as (client, _):
+        async with connected_client(paris.url) as (client, _):
             await client.publish("healing", b"well again")
             await client.flush()
 
-    wait_until(lambda: platform.listens(trigger), DEADLINE)
+    wait_until(lambda: platform.is_listening(trigger), DEADLINE)
     asyncio.run(scenario())
-    assert platform.wait_for(function, 1) == ["well again"]
+    assert platform.wait_for_messages(function, 1) == ["well again"]
 
 
 def test_a_file_with_problems_changes_nothing_and_the_log_names_them_all(
     platform: QueuePlatform, settings: Path
 ) -> None:
     function, right = platform.deploy(), settings.read_text()
-    trigger = platform.trigger(function, "steady")
+    trigger = platform.create_listening_trigger(function, "steady")
     settings.write_text(right + '\n[[nats]]\nurl = "nowhere"\ncolour = "red"\n')
     wait_until(lambda: "[broker-unknown-key]" in platform.log and "[broker-invalid]" in platform.log, DEADLINE)
 
@@ -135,60 +137,66 @@ def test_a_file_with_problems_changes_nothing_and_the_log_names_them_all(
     assert f"{settings}:{line}: colour is not a known setting. [broker-unknown-key]" in platform.log
 
 
-def test_a_broker_that_was_away_is_cleaned_up_when_it_is_back(platform: QueuePlatform, amsterdam: Broker) -> None:
+def test_a_broker_that_was_away_is_cleaned_up_when_it_is_back(
+    platform: QueuePlatform, amsterdam: NatsServer
+) -> None:
     function = platform.deploy()
 
     async def begin() -> str:
-        async with connected(amsterdam.url) as (_, stream):
+        async with connected_client(amsterdam.url) as (_, stream):
             await stream.add_stream(name="AWAY", subjects=["away"])
-            trigger = await asyncio.to_thread(lambda: platform.trigger(function, "away", mnq_region="nl-ams"))
+            trigger = await asyncio.to_thread(
+                lambda: platform.create_listening_trigger(function, "away", mnq_region="nl-ams")
+            )
             assert await consumers(stream, "AWAY") == [f"fnkit-{trigger}"]
             return trigger
 
     async def end() -> None:
-        async with connected(amsterdam.url) as (client, stream):
+        async with connected_client(amsterdam.url) as (client, stream):
             while await consumers(stream, "AWAY"):
                 await client.flush()
 
     trigger = asyncio.run(begin())
     amsterdam.kill()
     platform.api.request("DELETE", f"{API}/triggers/{trigger}").ok()
-    platform.api.wait_gone("triggers", trigger)
+    platform.api.wait_until_deleted("triggers", trigger)
     amsterdam.start()
     asyncio.run(asyncio.wait_for(end(), DEADLINE))
 
 
-def test_a_broker_that_restarts_goes_on_where_it_was(platform: QueuePlatform, paris: Broker) -> None:
+def test_a_broker_that_restarts_goes_on_where_it_was(platform: QueuePlatform, paris: NatsServer) -> None:
     function = platform.deploy()
 
     async def before() -> None:
-        async with connected(paris.url) as (_, stream):
+        async with connected_client(paris.url) as (_, stream):
             await stream.add_stream(name="RESTARTS", subjects=["restarts"])
-            trigger = await asyncio.to_thread(platform.trigger, function, "restarts")
+            trigger = await asyncio.to_thread(platform.create_listening_trigger, function, "restarts")
             await stream.publish("restarts", b"before")
-            await asyncio.to_thread(platform.wait_for, function, 1)
+            await asyncio.to_thread(platform.wait_for_messages, function, 1)
             await drained(stream, "RESTARTS", trigger)  # what is handled is acknowledged a little later
 
     async def after() -> None:
-        async with connected(paris.url) as (_, stream):
+        async with connected_client(paris.url) as (_, stream):
             await stream.publish("restarts", b"after")
 
     asyncio.run(asyncio.wait_for(before(), DEADLINE))
     paris.stop()
     paris.start()
     asyncio.run(after())
-    assert platform.wait_for(function, 2) == ["before", "after"]
+    assert platform.wait_for_messages(function, 2) == ["before", "after"]
 
 
 def test_a_broker_that_stays_away_is_an_error_that_heals_with_everything_that_it_kept(
-    platform: QueuePlatform, amsterdam: Broker
+    platform: QueuePlatform, amsterdam: NatsServer
 ) -> None:
-    function = platform.undeployed()
+    function = platform.create_function()
 
     async def begin() -> str:
-        async with connected(amsterdam.url) as (_, stream):
+        async with connected_client(amsterdam.url) as (_, stream):
             await stream.add_stream(name="STAYS", subjects=["stays.>"])
-            trigger = await asyncio.to_thread(lambda: platform.trigger(function, "stays.*", mnq_region="nl-ams"))
+            trigger = await asyncio.to_thread(
+                lambda: platform.create_listening_trigger(function, "stays.*", mnq_region="nl-ams")
+            )
             for number in range(10):
                 await stream.publish("stays.away", b"%d" % number)
             return trigger
@@ -199,9 +207,9 @@ def test_a_broker_that_stays_away_is_an_error_that_heals_with_everything_that_it
     assert error_of(platform, trigger) == (
         f"the NATS broker nats://127.0.0.1:{amsterdam.port} cannot be reached: Connection refused"
     )
-    platform.redeploy(function, TAKES_ALL)
+    platform.deploy_code(function, SUCCEEDS)
     amsterdam.start()
-    assert sorted(platform.wait_for(function, 10)) == [str(number) for number in range(10)]
+    assert sorted(platform.wait_for_messages(function, 10)) == [str(number) for number in range(10)]
     wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "ready", DEADLINE)
 
 
@@ -225,8 +233,8 @@ def test_a_start_names_every_problem_of_the_file_and_no_secret(tmp_path: Path) -
 
 
 def test_status_says_how_triggers_listen_and_no_password(platform: QueuePlatform) -> None:
-    platform.trigger(platform.deploy(), "spoken")
-    platform.unheard_trigger(platform.undeployed(), "unheard", mnq_region="pl-waw")
+    platform.create_listening_trigger(platform.deploy(), "spoken")
+    platform.create_trigger(platform.create_function(), "unheard", mnq_region="pl-waw")
     fnkit = Command({"FNKIT_HOME": str(platform.home)})
 
     def states() -> dict[str, str]:

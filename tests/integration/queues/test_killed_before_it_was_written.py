@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 import pytest
 
 from tests.support.control_process import API
-from tests.support.queues import QueuePlatform, connected, queue_platform, sleeping
+from tests.support.queue_platform import QueuePlatform, connected_client, queue_platform, sleeping_handler
 from tests.support.sqs_servers import running_sqs
 from tests.support.waiting import DEADLINE, wait_until
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 _MESSAGES = 60
 _BEFORE_THE_KILL = 25
-_ABOUT_100_MS = "def answered(event):\n    time.sleep(0.06 + time.time_ns() % 80 / 1000)\n    return 'ok'\n"
+_ABOUT_100_MS = "def respond(event):\n    time.sleep(0.06 + time.time_ns() % 80 / 1000)\n    return 'ok'\n"
 """Longer than the log gathers what it is told, so that each message has a line before it is acknowledged."""
 
 
@@ -69,11 +69,11 @@ def handled(platform: QueuePlatform, function: str, number: int) -> None:
 
 
 def test_a_message_that_no_stream_keeps_is_unknown_and_can_be_replayed(platform: QueuePlatform) -> None:
-    function = platform.deploy("def answered(event):\n    time.sleep(5)\n")
-    trigger = platform.trigger(function, "unkept")
+    function = platform.deploy("def respond(event):\n    time.sleep(5)\n")
+    trigger = platform.create_listening_trigger(function, "unkept")
 
     async def publish() -> None:
-        async with connected(platform.url) as (client, _):
+        async with connected_client(platform.url) as (client, _):
             await client.publish("unkept", b"once")
             await client.flush()
 
@@ -95,16 +95,16 @@ def stream_with_messages(platform: QueuePlatform, function: str, number: int) ->
     """A stream with messages, each of which is under way; gives the trigger."""
 
     async def publish() -> None:
-        async with connected(platform.url) as (_, stream):
+        async with connected_client(platform.url) as (_, stream):
             for one in range(number):
                 await stream.publish("killed", b"%d" % one)
 
     async def add_stream() -> None:
-        async with connected(platform.url) as (_, stream):
+        async with connected_client(platform.url) as (_, stream):
             await stream.add_stream(name="KILLED", subjects=["killed"])
 
     asyncio.run(add_stream())
-    trigger = platform.trigger(function, "killed")
+    trigger = platform.create_listening_trigger(function, "killed")
     asyncio.run(publish())
     yield trigger
 
@@ -127,7 +127,7 @@ def queue_with_messages(platform: QueuePlatform, function: str, number: int) -> 
 def test_pending_deliveries_are_unknown_until_the_broker_delivers_their_messages_again(
     platform: QueuePlatform, messages: Callable[[QueuePlatform, str, int], AbstractContextManager[str]]
 ) -> None:
-    function = platform.deploy(sleeping(3), max_scale=5)
+    function = platform.deploy(sleeping_handler(3), max_scale=5)
     with messages(platform, function, 5) as trigger:
         wait_until(
             lambda: [one["status"] for one in logged(platform, trigger)] == ["pending"] * 5,
@@ -145,7 +145,7 @@ def test_pending_deliveries_are_unknown_until_the_broker_delivers_their_messages
             what="five messages that were delivered again",
         )
         assert {one["body"]: one["id"] for one in logged(platform, trigger)} == ids
-        assert set(platform.bodies(function)) == ids.keys()
+        assert set(platform.handled_bodies(function)) == ids.keys()
 
 
 def test_every_message_of_a_queue_is_handled_and_what_was_not_recorded_stays_unknown(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.queues import QueuePlatform, connected, queue_platform, sleeping
+from tests.support.queue_platform import QueuePlatform, connected_client, queue_platform, sleeping_handler
 from tests.support.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.slow
@@ -37,13 +37,13 @@ def test_a_stream_that_is_made_while_a_trigger_listens_restarts_it_as_a_consumer
     platform: QueuePlatform, retention: str
 ) -> None:
     function = platform.deploy(max_scale=10)
-    trigger = platform.trigger(function, f"made.{retention}.*")
+    trigger = platform.create_listening_trigger(function, f"made.{retention}.*")
 
     async def scenario() -> None:
-        async with connected(platform.url) as (client, streams):
+        async with connected_client(platform.url) as (client, streams):
             await client.publish(f"made.{retention}.a", b"before")
             await client.flush()
-            platform.wait_for(function, 1)
+            platform.wait_for_messages(function, 1)
             await streams.add_stream(
                 name=f"made-{retention}", subjects=[f"made.{retention}.>"], retention=retention
             )
@@ -53,13 +53,15 @@ def test_a_stream_that_is_made_while_a_trigger_listens_restarts_it_as_a_consumer
             wait_for_stream(platform, trigger, f"made-{retention}")
             for number in range(BURST):
                 await streams.publish(f"made.{retention}.c", b"after %d" % number)
-        wait_until(lambda: set(platform.bodies(function)) >= expected, DEADLINE, what="each message at least once")
+        wait_until(
+            lambda: set(platform.handled_bodies(function)) >= expected, DEADLINE, what="each message at least once"
+        )
 
     during = {str(number) for number in range(BURST)}  # the subscription and the stream may both have had them
     after = {f"after {number}" for number in range(BURST)}
     expected = {"before"} | during | after
     asyncio.run(scenario())
-    handled = Counter(platform.bodies(function))
+    handled = Counter(platform.handled_bodies(function))
     assert handled.keys() == expected
     assert {body for body, times in handled.items() if times > 1} <= during
     assert max(handled.values()) <= 2
@@ -69,12 +71,12 @@ def test_a_stream_that_is_deleted_and_made_again_is_heard_from_its_first_message
     function = platform.deploy()
 
     async def scenario() -> None:
-        async with connected(platform.url) as (_, streams):
+        async with connected_client(platform.url) as (_, streams):
             await streams.add_stream(name="again", subjects=["again.>"])
-            trigger = platform.trigger(function, "again.x")
+            trigger = platform.create_listening_trigger(function, "again.x")
             for number in range(20):
                 await streams.publish("again.x", b"old %d" % number)
-            platform.wait_for(function, 20)
+            platform.wait_for_messages(function, 20)
             # Has progress written down: the stream that comes next must not be taken for this one.
             await streams.add_stream(name="other", subjects=["other.>"])
             await streams.delete_stream("again")
@@ -83,10 +85,10 @@ def test_a_stream_that_is_deleted_and_made_again_is_heard_from_its_first_message
             await streams.add_stream(name="again", subjects=["again.>"])
             for number in range(10):
                 await streams.publish("again.x", b"new %d" % number)
-        platform.wait_for(function, 30)
+        platform.wait_for_messages(function, 30)
 
     asyncio.run(scenario())
-    assert Counter(platform.bodies(function)) == Counter(
+    assert Counter(platform.handled_bodies(function)) == Counter(
         [*(f"old {number}" for number in range(20)), *(f"new {number}" for number in range(10))]
     )
 
@@ -97,33 +99,33 @@ def test_a_trigger_on_everything_hears_what_is_published_and_nothing_that_broker
     streamed, everything = platform.deploy(name="streamed"), platform.deploy(name="everything")
 
     async def scenario() -> None:
-        async with connected(platform.url) as (client, streams):
+        async with connected_client(platform.url) as (client, streams):
             await streams.add_stream(name="beside", subjects=["beside.>"])
-            platform.trigger(streamed, "beside.x")
-            platform.trigger(everything, "*.>")
+            platform.create_listening_trigger(streamed, "beside.x")
+            platform.create_listening_trigger(everything, "*.>")
             await streams.publish("beside.x", b"kept")
-            platform.wait_for(streamed, 1)
+            platform.wait_for_messages(streamed, 1)
             await client.publish("elsewhere.y", b"unkept")
             await client.flush()
-        platform.wait_for(everything, 2)
+        platform.wait_for_messages(everything, 2)
 
     asyncio.run(scenario())
-    assert sorted(platform.bodies(everything)) == ["kept", "unkept"]
+    assert sorted(platform.handled_bodies(everything)) == ["kept", "unkept"]
 
 
 def test_messages_that_wait_for_a_hand_outlive_their_connection(platform: QueuePlatform) -> None:
-    function = platform.deploy(sleeping(0.05), max_scale=2)
-    trigger = platform.trigger(function, "unkept.x")
+    function = platform.deploy(sleeping_handler(0.05), max_scale=2)
+    trigger = platform.create_listening_trigger(function, "unkept.x")
 
     async def scenario() -> None:
-        async with connected(platform.url) as (client, _):
+        async with connected_client(platform.url) as (client, _):
             for number in range(60):
                 await client.publish("unkept.x", b"%d" % number)
             await client.flush()
-            platform.wait_for(function, 2)
+            platform.wait_for_messages(function, 2)
         platform.kill("nats")
-        platform.wait_for(function, 60)
+        platform.wait_for_messages(function, 60)
 
     asyncio.run(scenario())
-    assert Counter(platform.bodies(function)) == Counter(map(str, range(60)))
-    wait_until(lambda: platform.listens(trigger), DEADLINE)
+    assert Counter(platform.handled_bodies(function)) == Counter(map(str, range(60)))
+    wait_until(lambda: platform.is_listening(trigger), DEADLINE)

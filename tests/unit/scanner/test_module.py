@@ -8,14 +8,14 @@ import pytest
 
 from fnkit.authoring.declarations import CronDeclaration, FunctionDeclaration, TriggerDeclaration
 from fnkit.scanner import ScannedFunction
-from tests.support.project_tree import places, scanned
+from tests.support.project_tree import locations, scan_files
 
 SIGNED = "def handler(event, context): ...\n"
 
 
 def one(tmp_path: Path, source: str) -> ScannedFunction:
     """The one function that a module declares, without problems."""
-    report = scanned(tmp_path, {"app.py": source})
+    report = scan_files(tmp_path, {"app.py": source})
     assert report.problems == ()
     (function,) = report.functions
     return function
@@ -69,7 +69,7 @@ def test_a_decorator_is_known_under_every_name_that_an_import_gives_it(tmp_path:
     ids=lambda source: source.split("def handler")[0].replace("\n", " | "),
 )
 def test_a_name_that_is_not_fnkit_s_marks_nothing(tmp_path: Path, source: str) -> None:
-    report = scanned(tmp_path, {"app.py": source})
+    report = scan_files(tmp_path, {"app.py": source})
     assert report.functions == ()
     assert report.problems == ()
 
@@ -157,9 +157,9 @@ def test_what_only_running_would_tell_is_a_problem_with_its_line(
     tmp_path: Path, before: str, expression: str
 ) -> None:
     source = f"from fnkit import function\n{before}\n@function(memory={expression})\n{SIGNED}"
-    report = scanned(tmp_path, {"app.py": source})
+    report = scan_files(tmp_path, {"app.py": source})
     line = 3 + before.count("\n")
-    assert places(report.problems) == [f"computed-argument app.py:{line}"]
+    assert locations(report.problems) == [f"computed-argument app.py:{line}"]
     assert "--import" in (report.problems[0].hint or "")
 
 
@@ -196,12 +196,12 @@ def handler(event, context):
     ],
 )
 def test_arguments_that_no_decorator_takes_are_told(tmp_path: Path, source: str, problem: str) -> None:
-    report = scanned(tmp_path, {"app.py": f"from fnkit import cron, function, trigger\n{source}\n{SIGNED}"})
-    assert problem in places(report.problems)
+    report = scan_files(tmp_path, {"app.py": f"from fnkit import cron, function, trigger\n{source}\n{SIGNED}"})
+    assert problem in locations(report.problems)
 
 
 def test_a_misspelt_argument_is_told_with_the_right_one(tmp_path: Path) -> None:
-    report = scanned(tmp_path, {"app.py": f"from fnkit import function\n@function(memroy=1)\n{SIGNED}"})
+    report = scan_files(tmp_path, {"app.py": f"from fnkit import function\n@function(memroy=1)\n{SIGNED}"})
     assert [one.hint for one in report.problems] == ["Did you mean memory?"]
 
 
@@ -222,8 +222,8 @@ def test_a_misspelt_argument_is_told_with_the_right_one(tmp_path: Path) -> None:
     ids=lambda text: text.replace("\n", " | "),
 )
 def test_a_handler_that_is_not_plainly_there_is_a_problem(tmp_path: Path, source: str, problem: str) -> None:
-    report = scanned(tmp_path, {"app.py": f"from fnkit import function\n{source}\n"})
-    assert places(report.problems) == [problem]
+    report = scan_files(tmp_path, {"app.py": f"from fnkit import function\n{source}\n"})
+    assert locations(report.problems) == [problem]
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from fnkit.scanner import scan
-from tests.support.project_tree import HANDLER, places, scanned, write
+from tests.support.project_tree import HANDLER, locations, scan_files, write_files
 
 
 def test_a_handler_in_a_folder_is_named_by_its_path(tmp_path: Path) -> None:
-    report = scanned(tmp_path, {"handlers/http/hello.py": HANDLER, "main.py": HANDLER})
+    report = scan_files(tmp_path, {"handlers/http/hello.py": HANDLER, "main.py": HANDLER})
     assert [function.handler for function in report.functions] == ["handlers/http/hello.hello", "main.hello"]
     assert [function.file for function in report.functions] == ["handlers/http/hello.py", "main.py"]
 
 
 def test_paths_may_be_relative_to_the_root(tmp_path: Path) -> None:
-    write(tmp_path, {"a/b.py": HANDLER, "notes.txt": "fnkit"})
+    write_files(tmp_path, {"a/b.py": HANDLER, "notes.txt": "fnkit"})
     report = scan(tmp_path, [Path("a/b.py"), Path("notes.txt")])
     assert [function.handler for function in report.functions] == ["a/b.hello"]
 
@@ -38,7 +38,7 @@ def test_paths_may_be_relative_to_the_root(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_cannot_hold_handlers_is_told(tmp_path: Path, files: dict[str, str], problem: str) -> None:
-    found = places(scanned(tmp_path, files).problems)
+    found = locations(scan_files(tmp_path, files).problems)
     assert [place.split(":")[0] for place in found] == [problem.split(":", maxsplit=1)[0]]
 
 
@@ -54,7 +54,7 @@ def test_a_file_that_cannot_hold_handlers_is_told(tmp_path: Path, files: dict[st
     ids=" ".join,
 )
 def test_a_file_that_is_fine_is_left_alone(tmp_path: Path, files: dict[str, str]) -> None:
-    assert scanned(tmp_path, files).problems == ()
+    assert scan_files(tmp_path, files).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_file_that_is_fine_is_left_alone(tmp_path: Path, files: dict[str, str]
 def test_a_handler_that_reaches_more_of_fnkit_than_is_bundled_is_told(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
-    assert [one.code for one in scanned(tmp_path, files).problems] == ["fnkit-not-bundled"]
+    assert [one.code for one in scan_files(tmp_path, files).problems] == ["fnkit-not-bundled"]
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,16 @@ def test_a_handler_that_reaches_more_of_fnkit_than_is_bundled_is_told(
     ids=["errors", "types", "a test", "for the type checker"],
 )
 def test_what_handlers_do_not_reach_may_use_all_of_fnkit(tmp_path: Path, files: dict[str, str]) -> None:
-    assert scanned(tmp_path, files).problems == ()
+    assert scan_files(tmp_path, files).problems == ()
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "gone.py").symlink_to(tmp_path / "nowhere")
-    assert places(scan(tmp_path, [tmp_path / "gone.py"]).problems) == ["file-unreadable gone.py:None"]
+    assert locations(scan(tmp_path, [tmp_path / "gone.py"]).problems) == ["file-unreadable gone.py:None"]
 
 
 def test_a_syntax_error_shows_the_line_s_text(tmp_path: Path) -> None:
-    report = scanned(tmp_path, {"a.py": "from fnkit import function\n\n   def broken(:\n"})
+    report = scan_files(tmp_path, {"a.py": "from fnkit import function\n\n   def broken(:\n"})
     (problem,) = report.problems
     assert problem.line == 3
     assert "def broken(:" in problem.message

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from fnkit.contract.limits import UNPACKED_MAX_BYTES
 from fnkit.errors import PlatformError
 
 __all__ = ["BUILD_ERROR", "STEPS", "BuildFailed", "BuildJob", "BuildLog", "BuildStopped"]
@@ -90,6 +91,7 @@ class BuildJob:
         uid: The user that becomes its owner; 0 for no change.
         progress: Called with one of ``STEPS``, from any thread.
         interpreter: The Python that compiles the sources, which will also run them; ``None`` to skip that.
+        unpacked_max: The largest unpacked size in bytes.
         stop: Set to stop the build.
     """
 
@@ -103,6 +105,7 @@ class BuildJob:
     log: BuildLog
     progress: Callable[[str], None]
     interpreter: str | None = None
+    unpacked_max: int = UNPACKED_MAX_BYTES
     stop: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:

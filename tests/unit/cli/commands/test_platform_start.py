@@ -9,19 +9,19 @@ import click
 import pytest
 
 from fnkit.platform.data_plane.workers.isolation import Level
-from tests.support.cli_pages import command_for, every_verb, is_group, table_line
+from tests.support.cli_commands import command_for, command_paths, command_summary, is_group
 
 _COMMON = {"--json", "--directory", "--stage", "--quiet", "--verbose", "--no-color"}
 _API = {"--project-id", "--region", "--profile", "--api-url", "--local"}
 
 
-@pytest.mark.parametrize("verb", every_verb(), ids=" ".join)
+@pytest.mark.parametrize("verb", command_paths(), ids=" ".join)
 def test_the_tables_line_is_the_commands_own(verb: tuple[str, ...]) -> None:
     help_text = command_for(verb).help or ""
-    assert help_text.splitlines()[0] == table_line(verb)
+    assert help_text.splitlines()[0] == command_summary(verb)
 
 
-@pytest.mark.parametrize("verb", [verb for verb in every_verb() if not is_group(verb)], ids=" ".join)
+@pytest.mark.parametrize("verb", [verb for verb in command_paths() if not is_group(verb)], ids=" ".join)
 def test_every_verb_takes_the_common_options(verb: tuple[str, ...]) -> None:
     assert _options(verb) >= _COMMON
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fnkit.platform.control.events.queues.consumer import SlowStartNotifier
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, wait_until_async
 
 _SECONDS = 0.02
 
@@ -28,8 +28,7 @@ def test_each_is_told_once_in_order_and_never_before_its_moment() -> None:
         await asyncio.wait_for(all_told.wait(), DEADLINE)
         began[40] = loop.time()
         kept.add(40)  # after a rest
-        while len(told) < 41:  # noqa: ASYNC110  it tells a function, not us
-            await asyncio.sleep(0)
+        await wait_until_async(lambda: len(told) >= 41)
         return told
 
     told = asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""An OTLP/HTTP collector: keeps what it is sent, answers what a test wants."""
+"""An OTLP/HTTP collector that records export requests and returns the responses that a test chooses."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-__all__ = ["Collector", "Export", "ReceivedSpan", "running_collector"]
+__all__ = ["ExportRequest", "OtlpCollector", "ReceivedSpan", "running_collector"]
 
 
 @dataclass(frozen=True)
-class Export:
-    """One request that came. Names of headers are in lower case."""
+class ExportRequest:
+    """One received request. Header names are in lower case."""
 
     path: str
     headers: Mapping[str, str]
@@ -29,15 +29,15 @@ class Export:
         request = ExportTraceServiceRequest.FromString(self.body)
         document = MessageToDict(request, use_integers_for_enums=True)
         return [
-            ReceivedSpan(with_hexadecimal_ids(span), attributes(group["resource"]["attributes"]))
+            ReceivedSpan(decode_span_ids(span), decode_attributes(group["resource"]["attributes"]))
             for group in document["resourceSpans"]
             for scope in group["scopeSpans"]
             for span in scope["spans"]
         ]
 
     @property
-    def requests(self) -> int:
-        """How many requests it tells of."""
+    def server_span_count(self) -> int:
+        """The number of spans of kind SERVER: one for each HTTP request."""
         return sum(span.document["kind"] == 2 for span in self.spans)
 
 
@@ -50,7 +50,7 @@ class ReceivedSpan:
 
     @property
     def attributes(self) -> dict[str, object]:
-        return attributes(self.document.get("attributes", []))
+        return decode_attributes(self.document.get("attributes", []))
 
     @property
     def name(self) -> str:
@@ -61,14 +61,14 @@ class ReceivedSpan:
         return int(self.document["startTimeUnixNano"]), int(self.document["endTimeUnixNano"])
 
 
-def with_hexadecimal_ids(span: dict[str, Any]) -> dict[str, Any]:
-    """Return the span as OTLP's JSON has it: protobuf's own mapping would be base64."""
+def decode_span_ids(span: dict[str, Any]) -> dict[str, Any]:
+    """Return the span with hexadecimal ids, as OTLP's JSON mapping specifies; protobuf's mapping uses base64."""
     ids = {"traceId", "spanId", "parentSpanId"}
     return {name: base64.b64decode(value).hex() if name in ids else value for name, value in span.items()}
 
 
-def attributes(pairs: list[dict[str, Any]]) -> dict[str, object]:
-    """Read ``KeyValue`` messages as JSON has them: one member of the value says its type."""
+def decode_attributes(pairs: list[dict[str, Any]]) -> dict[str, object]:
+    """Decode ``KeyValue`` messages, in which the name of the value's only member is its type."""
     found: dict[str, object] = {}
     for pair in pairs:
         assert set(pair) == {"key", "value"}
@@ -80,32 +80,32 @@ def attributes(pairs: list[dict[str, Any]]) -> dict[str, object]:
 
 
 @dataclass
-class Collector:
-    """``answer`` decides on status and body for each export."""
+class OtlpCollector:
+    """A running collector; ``answer`` returns the status and the body for each export request."""
 
     url: str
-    answer: Callable[[Export], tuple[int, bytes]] = lambda _: (200, b"")
-    exports: list[Export] = field(default_factory=list)
+    answer: Callable[[ExportRequest], tuple[int, bytes]] = lambda _: (200, b"")
+    exports: list[ExportRequest] = field(default_factory=list)
 
     @property
     def spans(self) -> list[ReceivedSpan]:
         return [span for export in list(self.exports) for span in export.spans]
 
-    def servers(self) -> list[ReceivedSpan]:
-        """The requests' own spans."""
+    def server_spans(self) -> list[ReceivedSpan]:
+        """Return the spans of kind SERVER."""
         return [span for span in self.spans if span.document["kind"] == 2]
 
 
 @contextmanager
-def running_collector() -> Iterator[Collector]:
-    collector = Collector("")
+def running_collector() -> Iterator[OtlpCollector]:
+    collector = OtlpCollector("")
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            export = Export(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            export = ExportRequest(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             collector.exports.append(export)
             status, answer = collector.answer(export)
             self.send_response(status)

@@ -1,4 +1,4 @@
-"""Every verb of the command line, and the command behind it."""
+"""Lists every command of the command line, and loads it."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import click
 
 from fnkit.cli.app import LazyGroup, application
 
-__all__ = ["command_for", "every_verb", "is_group", "table_line"]
+__all__ = ["command_for", "command_paths", "command_summary", "is_group"]
 
 
-def every_verb() -> list[tuple[str, ...]]:
-    """``("scan",)``, …, ``("platform", "start")``, …: groups come before what they hold."""
-    return list(_below((), application))
+def command_paths() -> list[tuple[str, ...]]:
+    """Return ``("scan",)``, …, ``("platform", "start")``, …; a group precedes its commands."""
+    return list(_paths_below((), application))
 
 
 def is_group(verb: tuple[str, ...]) -> bool:
-    """Whether the verb only holds others."""
+    """Return whether the command is a group."""
     return isinstance(command_for(verb), LazyGroup)
 
 
-def table_line(verb: tuple[str, ...]) -> str:
-    """What the group's table says of the verb, which is read without importing it."""
+def command_summary(verb: tuple[str, ...]) -> str:
+    """Return the command's line in the help of its group, which does not import the command."""
     group = command_for(verb[:-1])
     assert isinstance(group, LazyGroup)
     return group.verbs[verb[-1]][1]
 
 
 def command_for(verb: tuple[str, ...]) -> click.Command:
-    """The command, imported."""
+    """Import and return the command."""
     command: click.Command = application
     for name in verb:
         assert isinstance(command, LazyGroup), verb
@@ -39,10 +39,10 @@ def command_for(verb: tuple[str, ...]) -> click.Command:
     return command
 
 
-def _below(verb: tuple[str, ...], group: click.Command) -> Iterator[tuple[str, ...]]:
+def _paths_below(verb: tuple[str, ...], group: click.Command) -> Iterator[tuple[str, ...]]:
     assert isinstance(group, LazyGroup)
     for name in group.verbs:
         inner = (*verb, name)
         yield inner
         if is_group(inner):
-            yield from _below(inner, command_for(inner))
+            yield from _paths_below(inner, command_for(inner))

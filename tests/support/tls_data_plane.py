@@ -1,4 +1,4 @@
-"""A data plane with a TLS door, and a client that trusts its authority."""
+"""A data plane with a TLS listener, and a client that trusts its certificate authority."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from pathlib import Path
 
 from fnkit.platform.model.settings import DataLayout
 from fnkit.platform.supervisor.certificate_authority import ensure_certificate_authority
-from tests.support.data_plane import DataPlaneProcess, Reply, running_data_plane
+from tests.support.data_plane import DataPlaneProcess, running_data_plane
+from tests.support.http_response import HttpResponse
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE
 
-__all__ = ["SecurePlane", "certificate_names", "everything", "running_secure_plane"]
+__all__ = ["TlsDataPlane", "certificate_names", "read_to_end", "running_tls_data_plane"]
 
 
 @dataclass(frozen=True)
-class SecurePlane:
-    plane: DataPlaneProcess
+class TlsDataPlane:
+    data_plane: DataPlaneProcess
     port: int
     ca: Path
 
     @property
     def context(self) -> ssl.SSLContext:
-        """Trusts the platform's authority and nobody else, as strictly as Python's newest release does."""
+        """A context that trusts only the platform's authority, with the strict checks of Python 3.13."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(self.ca)
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
         return context
 
-    def shake(self, name: str | None, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
-        """Connect and shake hands, asking for ``name``."""
+    def connect(self, name: str | None, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
+        """Connect and perform the TLS handshake with ``name`` as the server name."""
         peer = socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE)
         try:
             return (context or self.context).wrap_socket(peer, server_hostname=name)
@@ -50,20 +51,20 @@ class SecurePlane:
         method: str = "GET",
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Reply:
-        """One request by https under a name that no resolver knows."""
+    ) -> HttpResponse:
+        """Send an HTTPS request for a host name that DNS does not know."""
         connection = http.client.HTTPConnection(name, self.port, timeout=DEADLINE)
-        connection.sock = self.shake(name)
+        connection.sock = self.connect(name)
         try:
             connection.request(method, path, body, {"Host": name, **(headers or {})})
             response = connection.getresponse()
-            return Reply(response.status, response.getheaders(), response.read())
+            return HttpResponse(response.status, response.headers, response.read())
         finally:
             connection.close()
 
-    def tunnel(self, authority: bytes) -> tuple[socket.socket, bytes]:
-        """Ask the plain door for a tunnel; returns the connection and the head of the answer."""
-        peer = self.plane.connect()
+    def open_tunnel(self, authority: bytes) -> tuple[socket.socket, bytes]:
+        """Send CONNECT to the plaintext listener; return the connection and the head of the response."""
+        peer = self.data_plane.connect()
         peer.sendall(
             b"CONNECT %b HTTP/1.1\r\nHost: %b\r\nProxy-Connection: keep-alive\r\n\r\n" % (authority, authority)
         )
@@ -76,22 +77,22 @@ class SecurePlane:
         return peer, head
 
     @property
-    def words(self) -> str:
-        """What the data plane wrote to its log."""
-        return (self.plane.folder / "stderr.log").read_text()
+    def log(self) -> str:
+        """The stderr of the data plane."""
+        return (self.data_plane.folder / "stderr.log").read_text()
 
 
 def certificate_names(peer: ssl.SSLSocket) -> set[str]:
-    """The names and addresses in the certificate that was shown."""
-    shown = peer.getpeercert()
-    assert shown is not None
-    alternatives = shown["subjectAltName"]
+    """Return the names and addresses in the peer's certificate."""
+    certificate = peer.getpeercert()
+    assert certificate is not None
+    alternatives = certificate["subjectAltName"]
     assert isinstance(alternatives, tuple)
     return {str(entry[1]) for entry in alternatives}
 
 
-def everything(peer: socket.socket) -> bytes:
-    """All that comes until the other end closes."""
+def read_to_end(peer: socket.socket) -> bytes:
+    """Return everything that is received until the connection is closed."""
     parts = []
     while part := peer.recv(65536):
         parts.append(part)
@@ -99,9 +100,9 @@ def everything(peer: socket.socket) -> bytes:
 
 
 @contextmanager
-def running_secure_plane() -> Iterator[SecurePlane]:
+def running_tls_data_plane() -> Iterator[TlsDataPlane]:
     port = free_port()
     with running_data_plane(tls_port=port) as plane:
         layout = DataLayout(plane.folder)
         ensure_certificate_authority(layout)
-        yield SecurePlane(plane, port, layout.ca_certificate_file)
+        yield TlsDataPlane(plane, port, layout.ca_certificate_file)

@@ -1,11 +1,9 @@
-"""nats-servers that take one kind of credentials each: shut at first, and opened by a changed configuration."""
+"""nats-servers that each require one kind of credentials, and reject a client until they are reconfigured."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
-import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,94 +11,94 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fnkit.platform.supervisor.nats_server import find_nats_server
-from tests.support.certificates import CertificateAuthority, Certified
+from tests.support.certificates import CertificateAuthority, CertificateFiles
 from tests.support.nats_keys import Key, credentials_file, signed
-from tests.support.ports import free_port
+from tests.support.ports import free_port, is_listening
 from tests.support.waiting import wait_until
 
-__all__ = ["Door", "all_doors", "is_open", "knowing", "opened_doors"]
+__all__ = ["AuthServer", "auth_servers", "operator_settings", "running_auth_servers"]
 
 Settings = Mapping[str, object]
 
 
 @dataclass
-class Door:
+class AuthServer:
     """One nats-server.
 
-    keys: of its ``[[nats]]``, besides ``url``. secrets: what nobody may read. shut, open: its configuration.
-    says: what a trigger says while it is shut, with ``{url}`` where the broker is.
+    Attributes:
+        name: The kind of credentials.
+        account: The account id that triggers name.
+        folder: The server's directory.
+        config_entry: The keys of its ``[[nats]]`` in ``brokers.toml``, besides ``account`` and ``url``.
+        secrets: Texts that must not appear in any output.
+        rejecting_settings: The configuration that rejects the client.
+        accepting_settings: The configuration that accepts it.
+        rejection: A trigger's error message while the server rejects; ``{url}`` stands for the broker's URL.
     """
 
-    kind: str
+    name: str
     account: str
     folder: Path
-    keys: Mapping[str, str]
+    config_entry: Mapping[str, str]
     secrets: tuple[str, ...]
-    shut: Settings
-    open: Settings
-    says: str
+    rejecting_settings: Settings
+    accepting_settings: Settings
+    rejection: str
     scheme: str = "nats"
     port: int = field(default_factory=free_port)
 
     @property
     def url(self) -> str:
-        """As ``brokers.toml`` says it."""
+        """The URL in ``brokers.toml``."""
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
-    def entry(self) -> str:
-        """Its ``[[nats]]``."""
-        keys = {"account": self.account, "url": self.url, **self.keys}
+    def config_section(self) -> str:
+        """Its ``[[nats]]`` section of ``brokers.toml``."""
+        keys = {"account": self.account, "url": self.url, **self.config_entry}
         return "[[nats]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
 
     @property
     def log(self) -> str:
-        """What the server says."""
+        """The server's log."""
         file = self.folder / "log"
         return file.read_text() if file.exists() else ""
 
     @property
-    def _file(self) -> Path:
+    def _config_file(self) -> Path:
         return self.folder / "nats.conf"
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it with its door shut."""
+        """Start the server with the configuration that rejects the client."""
         self.folder.mkdir()
-        self._write(self.shut)
+        self._write(self.rejecting_settings)
         program = find_nats_server()
         assert program is not None
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([program, "-c", self._file], stdout=log, stderr=log)
-        wait_until(lambda: is_open("127.0.0.1", self.port), what=f"{self.kind} listens")
+            self._process = subprocess.Popen([program, "-c", self._config_file], stdout=log, stderr=log)
+        wait_until(lambda: is_listening("127.0.0.1", self.port), what=f"the {self.name} server listens")
         return self._process
 
-    def let_in(self) -> None:
-        """Open it, while it runs."""
-        self._write(self.open)
+    def accept_credentials(self) -> None:
+        """Reload the running server with the configuration that accepts the client."""
+        self._write(self.accepting_settings)
         self._process.send_signal(signal.SIGHUP)
         wait_until(lambda: "Reloaded server configuration" in self.log or "Failed to reload" in self.log)
         assert "Failed to reload" not in self.log, self.log
 
     def _write(self, settings: Settings) -> None:
-        listen = {"server_name": self.kind, "listen": f"127.0.0.1:{self.port}"}
-        self._file.write_text(json.dumps({**listen, **settings}))
-
-
-def is_open(host: str, port: int) -> bool:
-    """Whether a server listens there."""
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-        return True
-    return False
+        listen = {"server_name": self.name, "listen": f"127.0.0.1:{self.port}"}
+        self._config_file.write_text(json.dumps({**listen, **settings}))
 
 
 @contextmanager
-def opened_doors(doors: Iterable[Door]) -> Iterator[list[Door]]:
-    """Start them, shut as they are; end them whatever happens."""
+def running_auth_servers(servers: Iterable[AuthServer]) -> Iterator[list[AuthServer]]:
+    """Run the servers, which reject their client at first."""
     processes, started = [], []
     try:
-        for door in doors:
-            processes.append(door.start())
-            started.append(door)
+        for server in servers:
+            processes.append(server.start())
+            started.append(server)
         yield started
     finally:
         for process in processes:
@@ -108,38 +106,38 @@ def opened_doors(doors: Iterable[Door]) -> Iterator[list[Door]]:
             process.wait()
 
 
-def all_doors(folder: Path) -> list[Door]:
-    """One of each kind."""
+def auth_servers(folder: Path) -> list[AuthServer]:
+    """Return one server for each kind of credentials."""
     ours, theirs = CertificateAuthority(folder, "ours"), CertificateAuthority(folder, "theirs")
     return [
         _password(folder),
         _token(folder),
-        _nobody(folder),
+        _without_credentials(folder),
         _nkey(folder),
         _nkey_file(folder),
         _credentials(folder),
         _private_authority(folder, ours, theirs),
         _client_certificate(folder, ours, theirs),
         _no_client_certificate(folder, ours, theirs),
-        _in_the_clear(folder, ours),
+        _plaintext(folder, ours),
         _no_permission(folder),
     ]
 
 
-def _account(kind: str) -> str:
-    return "".join(letter for letter in kind.upper() if letter.isalpha()).ljust(56, "A")
+def _account_id(name: str) -> str:
+    return "".join(letter for letter in name.upper() if letter.isalpha()).ljust(56, "A")
 
 
-def _door(folder: Path, kind: str, **parts: object) -> Door:
-    return Door(kind=kind, account=_account(kind), folder=folder / kind, **parts)  # type: ignore[arg-type]  # by name
+def _auth_server(folder: Path, name: str, **fields: object) -> AuthServer:
+    return AuthServer(name=name, account=_account_id(name), folder=folder / name, **fields)  # type: ignore[arg-type]  # by name
 
 
 def _authorized(**settings: object) -> Settings:
     return {"authorization": settings}
 
 
-def _password(folder: Path) -> Door:
-    return _door(
+def _password(folder: Path) -> AuthServer:
+    return _auth_server(
         folder,
         "password",
         keys={"user": "me", "password": "pass-word-secret"},
@@ -150,8 +148,8 @@ def _password(folder: Path) -> Door:
     )
 
 
-def _token(folder: Path) -> Door:
-    return _door(
+def _token(folder: Path) -> AuthServer:
+    return _auth_server(
         folder,
         "token",
         keys={"token": "token-secret"},
@@ -162,10 +160,10 @@ def _token(folder: Path) -> Door:
     )
 
 
-def _nobody(folder: Path) -> Door:
-    return _door(
+def _without_credentials(folder: Path) -> AuthServer:
+    return _auth_server(
         folder,
-        "nobody",
+        "without-credentials",
         keys={},
         secrets=(),
         shut=_authorized(token="another-one"),
@@ -175,9 +173,9 @@ def _nobody(folder: Path) -> Door:
     )
 
 
-def _nkey(folder: Path) -> Door:
+def _nkey(folder: Path) -> AuthServer:
     user = Key()
-    return _door(
+    return _auth_server(
         folder,
         "nkey",
         keys={"nkey": user.seed},
@@ -188,10 +186,10 @@ def _nkey(folder: Path) -> Door:
     )
 
 
-def _nkey_file(folder: Path) -> Door:
+def _nkey_file(folder: Path) -> AuthServer:
     user, file = Key(), folder / "user.nk"
     file.write_text(f"{user.seed}\n")
-    return _door(
+    return _auth_server(
         folder,
         "nkey-file",
         keys={"nkey": str(file)},
@@ -202,24 +200,24 @@ def _nkey_file(folder: Path) -> Door:
     )
 
 
-def _credentials(folder: Path) -> Door:
+def _credentials(folder: Path) -> AuthServer:
     operator, account, other, user = Key("operator"), Key("account"), Key("account"), Key()
     jwt, file = signed(account, user, subs=-1, data=-1, payload=-1), folder / "user.creds"
     file.write_text(credentials_file(jwt, user))
 
-    return _door(
+    return _auth_server(
         folder,
         "credentials",
         keys={"credentials": str(file)},
         secrets=(user.seed, jwt),
-        shut=knowing(operator, other),
-        open=knowing(operator, other, account),
+        shut=operator_settings(operator, other),
+        open=operator_settings(operator, other, account),
         says="the NATS broker {url} rejects the credentials file in brokers.toml: Authorization Violation",
     )
 
 
-def knowing(operator: Key, *accounts: Key) -> Settings:
-    """Return the configuration of a server that an operator runs for these accounts."""
+def operator_settings(operator: Key, *accounts: Key) -> Settings:
+    """Return the configuration of a server in operator mode with these accounts."""
     limits = {"subs": -1, "data": -1, "payload": -1, "conn": -1, "leaf": -1, "imports": -1, "exports": -1}
     return {
         "operator": signed(operator, operator),
@@ -230,12 +228,12 @@ def knowing(operator: Key, *accounts: Key) -> Settings:
     }
 
 
-def _tls(certified: Certified, **more: object) -> Settings:
+def _tls(certified: CertificateFiles, **more: object) -> Settings:
     return {"tls": {"cert_file": str(certified.certificate), "key_file": str(certified.key), **more}}
 
 
-def _private_authority(folder: Path, ours: CertificateAuthority, theirs: CertificateAuthority) -> Door:
-    return _door(
+def _private_authority(folder: Path, ours: CertificateAuthority, theirs: CertificateAuthority) -> AuthServer:
+    return _auth_server(
         folder,
         "authority",
         scheme="tls",
@@ -248,9 +246,9 @@ def _private_authority(folder: Path, ours: CertificateAuthority, theirs: Certifi
     )
 
 
-def _client_certificate(folder: Path, ours: CertificateAuthority, theirs: CertificateAuthority) -> Door:
+def _client_certificate(folder: Path, ours: CertificateAuthority, theirs: CertificateAuthority) -> AuthServer:
     server, client = ours.sign("verifying"), ours.sign("client")
-    return _door(
+    return _auth_server(
         folder,
         "client-certificate",
         keys={
@@ -265,9 +263,9 @@ def _client_certificate(folder: Path, ours: CertificateAuthority, theirs: Certif
     )
 
 
-def _no_client_certificate(folder: Path, ours: CertificateAuthority, theirs: CertificateAuthority) -> Door:
+def _no_client_certificate(folder: Path, ours: CertificateAuthority, theirs: CertificateAuthority) -> AuthServer:
     server = ours.sign("asking")
-    return _door(
+    return _auth_server(
         folder,
         "no-client-certificate",
         keys={"certificate": str(ours.file)},
@@ -278,10 +276,10 @@ def _no_client_certificate(folder: Path, ours: CertificateAuthority, theirs: Cer
     )
 
 
-def _in_the_clear(folder: Path, ours: CertificateAuthority) -> Door:
-    return _door(
+def _plaintext(folder: Path, ours: CertificateAuthority) -> AuthServer:
+    return _auth_server(
         folder,
-        "in-the-clear",
+        "plaintext",
         scheme="tls",
         keys={"user": "me", "password": "clear-secret", "certificate": str(ours.file)},
         secrets=("clear-secret",),
@@ -291,9 +289,9 @@ def _in_the_clear(folder: Path, ours: CertificateAuthority) -> Door:
     )
 
 
-def _no_permission(folder: Path) -> Door:
+def _no_permission(folder: Path) -> AuthServer:
     login = {"user": "me", "password": "permitted-secret"}
-    return _door(
+    return _auth_server(
         folder,
         "no-permission",
         keys=login,
@@ -301,5 +299,5 @@ def _no_permission(folder: Path) -> Door:
         shut=_authorized(users=[{**login, "permissions": {"subscribe": ["elsewhere", "_INBOX.>"]}}]),
         open=_authorized(users=[login]),
         says="the NATS broker {url} does not permit this operation with the user and password: "
-        'permissions violation for subscription to "doors" using queue',
+        'permissions violation for subscription to "login" using queue',
     )

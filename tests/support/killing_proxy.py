@@ -1,6 +1,6 @@
-"""A real proxy before the API that kills the client after its n-th request has been answered by the server.
+"""A proxy in front of the API that kills the client instead of returning the n-th response.
 
-The server has then done what was asked, and the client never hears of it: the hardest place to die.
+The server has then executed a request whose response the client never received.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-__all__ = ["DeadlyProxy", "deadly_proxy"]
+__all__ = ["KillingProxy", "killing_proxy"]
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 
 @dataclass
-class DeadlyProxy:
-    """url: where to send requests. requests: ``METHOD path`` of all that were passed on."""
+class KillingProxy:
+    """``url`` is the proxy's own; ``requests`` lists ``METHOD path`` of the forwarded requests."""
 
     url: str
     requests: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def deadly_proxy(upstream: str, *, after: int | None, kill: Callable[[], None]) -> Iterator[DeadlyProxy]:
-    """Pass requests on to ``upstream``; once ``after`` of them are done there, ``kill`` and answer nothing more."""
+def killing_proxy(upstream: str, *, after: int | None, kill: Callable[[], None]) -> Iterator[KillingProxy]:
+    """Forward requests to ``upstream``; when ``after`` of them are done, call ``kill`` and drop all connections."""
     target = urlsplit(upstream)
-    proxy = DeadlyProxy("")
+    proxy = KillingProxy("")
     guard = threading.Lock()
     dead = threading.Event()
 
@@ -72,7 +72,7 @@ def deadly_proxy(upstream: str, *, after: int | None, kill: Callable[[], None]) 
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """A killed client leaves broken connections behind; that is what this server is for."""
+            """Ignore the broken connections of a killed client."""
             del request, client_address
 
     server = Server(("127.0.0.1", 0), Handler)

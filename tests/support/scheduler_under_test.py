@@ -1,6 +1,6 @@
-"""The cron scheduler over a real store and a real socket, in the test's own process, so that it can die anywhere.
+"""The cron scheduler with a real store and a real socket, in the test's process, where it can crash at any point.
 
-The clock is the test's: ``wall`` is what this machine's clock shows, platform time is that too.
+Tests set the clock; platform time equals machine time.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from fnkit.platform.model.delivery_protocol import (
 from fnkit.platform.model.settings import DataLayout
 from tests.support.control_process import control_settings
 
-__all__ = ["Crash", "FakeGateway", "MachineClock", "SchedulerUnderTest", "fake_gateway"]
+__all__ = ["FakeGateway", "ManualMachineClock", "SchedulerUnderTest", "SimulatedCrash", "fake_gateway"]
 
 
-class Crash(BaseException):
-    """The process ends here."""
+class SimulatedCrash(BaseException):
+    """Raised where the process is to crash."""
 
 
 @dataclass(slots=True)
-class MachineClock:
-    """What the machine's clock shows, in Unix seconds; moves when the test sets it."""
+class ManualMachineClock:
+    """A machine clock that a test sets; ``wall`` is in Unix seconds."""
 
     wall: float
     speed: float = 1.0
@@ -64,14 +64,25 @@ class MachineClock:
 
 @dataclass(slots=True)
 class FakeGateway:
-    """What arrived, by body; ``mode`` says what the next ones are answered: ok, full, fails or breaks."""
+    """A gateway that records deliveries.
+
+    Attributes:
+        mode: The response to the next deliveries: ``ok`` (200), ``full`` (503 by the gateway), ``fails`` (500 by
+            the function), or ``breaks`` (the connection is closed instead).
+        received: The bodies of all deliveries, in order.
+        handled: How often a function handled each body.
+        in_flight: The number of deliveries that are being handled.
+        max_in_flight: The largest number of deliveries that were handled at the same time.
+        release: If set, handling waits for this event.
+        tasks: The tasks of open connections.
+    """
 
     mode: str = "ok"
-    arrived: list[bytes] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
     handled: Counter[bytes] = field(default_factory=Counter)
-    under_way: int = 0
-    most_at_once: int = 0
-    held: asyncio.Event | None = None
+    in_flight: int = 0
+    max_in_flight: int = 0
+    release: asyncio.Event | None = None
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -84,10 +95,10 @@ class FakeGateway:
                 while data := await reader.read(65536):
                     for frame in frames.feed(data):
                         if frame.kind == CANCEL:
-                            continue  # nobody waits for the answer any more: what was begun is finished
+                            continue  # the client stops waiting; the function finishes its work
                         assert frame.kind == REQUEST
                         body = decode_request(frame.payload).body
-                        answering.add(asyncio.ensure_future(self._answer(frame.delivery_id, body, writer)))
+                        answering.add(asyncio.ensure_future(self._respond(frame.delivery_id, body, writer)))
         finally:
             for one in answering:
                 one.cancel()
@@ -97,8 +108,8 @@ class FakeGateway:
                 await writer.wait_closed()
             self.tasks.discard(task)
 
-    async def _answer(self, number: int, body: bytes, writer: asyncio.StreamWriter) -> None:
-        self.arrived.append(body)
+    async def _respond(self, number: int, body: bytes, writer: asyncio.StreamWriter) -> None:
+        self.received.append(body)
         mode = self.mode
         if mode == "full":
             writer.write(
@@ -118,49 +129,49 @@ class FakeGateway:
             )
 
     async def _handle(self) -> None:
-        self.under_way += 1
-        self.most_at_once = max(self.most_at_once, self.under_way)
-        if self.held is not None:
-            await self.held.wait()
-        self.under_way -= 1
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        if self.release is not None:
+            await self.release.wait()
+        self.in_flight -= 1
 
 
 @asynccontextmanager
 async def fake_gateway(home: Path) -> AsyncIterator[FakeGateway]:
-    """Listen where the gateway's door for deliveries of a platform in ``home`` is."""
+    """Run a fake gateway on the delivery socket of a platform in ``home``."""
     gateway = FakeGateway()
     server = await asyncio.start_unix_server(gateway.serve, str(home / "delivery.sock"))
     try:
         yield gateway
     finally:
         server.close()
-        if gateway.held is not None:
-            gateway.held.set()  # a test that failed leaves nobody waiting
+        if gateway.release is not None:
+            gateway.release.set()  # a failed test may not have done so
         for task in gateway.tasks:
             task.cancel()
         if gateway.tasks:
             await asyncio.wait(set(gateway.tasks))
 
 
-class _DyingTicks(CronState):
-    """Ticks whose process dies right before, or right after, they are committed."""
+class _CrashingCronState(CronState):
+    """Cron state that crashes right before, or right after, due runs are committed."""
 
-    dies = ""
+    crash_point = ""
 
     def begin_runs(self, due: Sequence[tuple[str, float]]) -> list[DispatchRequest]:
-        if due and self.dies == "before commit":
-            raise Crash
+        if due and self.crash_point == "before commit":
+            raise SimulatedCrash
         begun = super().begin_runs(due)
-        if begun and self.dies == "after commit":
-            raise Crash
+        if begun and self.crash_point == "after commit":
+            raise SimulatedCrash
         return begun
 
 
 class SchedulerUnderTest:
-    """One control process' worth of scheduling over the store in ``home``; ``kill`` it and make another."""
+    """The scheduling parts of a control process, with a store in ``home``. After ``kill``, create another one."""
 
     def __init__(
-        self, home: Path, clock: MachineClock, *, gateway_retry_period: float = GATEWAY_RETRY_PERIOD
+        self, home: Path, clock: ManualMachineClock, *, gateway_retry_period: float = GATEWAY_RETRY_PERIOD
     ) -> None:
         layout = DataLayout(home)
         self.clock = clock
@@ -174,36 +185,38 @@ class SchedulerUnderTest:
             secrets=SecretStore(Vault(layout.keys_dir / "platform.key")),
         )
         self.log = DeliveryLog(self.store)
-        self.ticks = _DyingTicks(self.context, self.log)
-        self.hand_over = Dispatcher(self.context, self.log, retry_period=gateway_retry_period)
-        self.scheduler = CronScheduler(self.context, self.ticks, self.hand_over, wall_clock=lambda: self.clock.wall)
-        self.history = DeliveryHistory(self.context, self.log, self.ticks)
-        self.history.dispatch = self.hand_over.dispatch
+        self.cron_state = _CrashingCronState(self.context, self.log)
+        self.dispatcher = Dispatcher(self.context, self.log, retry_period=gateway_retry_period)
+        self.scheduler = CronScheduler(
+            self.context, self.cron_state, self.dispatcher, wall_clock=lambda: self.clock.wall
+        )
+        self.history = DeliveryHistory(self.context, self.log, self.cron_state)
+        self.history.dispatch = self.dispatcher.dispatch
         with self.store.transaction():
             self.log.mark_interrupted()
 
     async def start(self) -> None:
-        """Plan, and fire what a short down time left behind."""
+        """Load the crons, and start the runs that were missed in a short downtime."""
         self.scheduler.load()
         await self.scheduler.fire_due()
 
-    async def at(self, moment: float) -> None:
-        """The machine's clock shows this, and the scheduler looks."""
+    async def set_time(self, moment: float) -> None:
+        """Set the clock and start the runs that are due."""
         self.clock.wall = moment
         await self.scheduler.fire_due()
 
-    async def dies_at(self, moment: float, step: str) -> None:
-        """As ``at``, but the process dies at this step, if it comes to it."""
-        self.ticks.dies = step
+    async def crash_at(self, moment: float, point: str) -> None:
+        """Like ``set_time``, but the process crashes at this point if a run is due, and is killed afterwards."""
+        self.cron_state.crash_point = point
         try:
-            await self.at(moment)
-        except Crash:
+            await self.set_time(moment)
+        except SimulatedCrash:
             pass
         finally:
             await self.kill()
 
     async def kill(self) -> None:
-        """Everything in memory is gone; nothing more is written."""
+        """Discard the state in memory, and write nothing more."""
         self.log._buffer.clear()
         await self.context.tasks.stop()
         for _ in range(3):  # until the sockets are closed
@@ -214,21 +227,21 @@ class SchedulerUnderTest:
         self.context.secrets.close()
         self.store.close()
 
-    async def quiet(self) -> None:
-        """Return when nothing is under way any more."""
+    async def wait_until_idle(self) -> None:
+        """Wait until no task is running."""
         while tasks := list(self.context.tasks._tasks):
             await asyncio.wait(tasks)
 
-    def fired(self, cron_id: str, cause: str = "tick") -> list[Delivery]:
-        """A cron's deliveries, oldest first."""
+    def deliveries(self, cron_id: str, cause: str = "tick") -> list[Delivery]:
+        """Return the deliveries of a cron, oldest first."""
         found = self.log.page(cron_id, limit=10_000)
         return [one for one, _ in reversed(found) if one.cause == cause]
 
-    def change(self, cron_id: str, *, tell: bool = True, **fields: object) -> None:
-        """Change a cron's record, and tell the scheduler, as the API does once a change has settled."""
+    def update_cron(self, cron_id: str, *, notify: bool = True, **fields: object) -> None:
+        """Update a cron's record, and notify the scheduler, as the API does when an update is complete."""
         record = self.store.crons.get(cron_id)
         assert record is not None
         with self.store.transaction():
             self.store.crons.update(msgspec.structs.replace(record, **fields))
-        if tell:
+        if notify:
             self.scheduler.on_cron_changed(cron_id)

@@ -1,4 +1,4 @@
-"""A server that takes pushed logs as Loki documents it, and says what it got; it can be told to fail."""
+"""A fake Loki that records pushed log lines, and can reject pushes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-__all__ = ["LogReceiver", "Received", "running_receiver"]
+__all__ = ["LokiReceiver", "PushedLine", "running_loki_receiver"]
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class PushedLine:
     """One line that was pushed."""
 
     time: int
@@ -24,57 +24,62 @@ class Received:
 
 
 @dataclass(slots=True)
-class LogReceiver:
-    """What came. answers: statuses that the next pushes get instead of 204, first to last."""
+class LokiReceiver:
+    """The pushed lines and the headers of each push.
+
+    Attributes:
+        responses: Statuses of the next pushes, instead of 204.
+        lines_max: A push with more lines gets 413.
+    """
 
     url: str = ""
-    lines: list[Received] = field(default_factory=list)
+    lines: list[PushedLine] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
-    answers: list[int] = field(default_factory=list)
-    largest: int = 2**31
+    responses: list[int] = field(default_factory=list)
+    lines_max: int = 2**31
 
-    def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
-        """Take one push; returns the status."""
+    def receive(self, path: str, headers: dict[str, str], body: bytes) -> int:
+        """Record a push and return the status of its response."""
         self.headers.append(headers)
         assert path == "/loki/api/v1/push", path
         assert headers["content-type"] == "application/json"
-        if self.answers:
-            return self.answers.pop(0)
+        if self.responses:
+            return self.responses.pop(0)
         streams = json.loads(gzip.decompress(body))["streams"]
-        lines = [_line(stream["stream"], value) for stream in streams for value in stream["values"]]
-        if len(lines) > self.largest:
+        lines = [_pushed_line(stream["stream"], value) for stream in streams for value in stream["values"]]
+        if len(lines) > self.lines_max:
             return 413
         self.lines += lines
         return 204
 
 
-def _line(stream: dict[str, str], value: list[object]) -> Received:
+def _pushed_line(stream: dict[str, str], value: list[object]) -> PushedLine:
     time, line, metadata = value
     assert isinstance(time, str)
     assert isinstance(line, str)
     assert isinstance(metadata, dict)
-    return Received(int(time), line, stream, metadata)
+    return PushedLine(int(time), line, stream, metadata)
 
 
 @contextmanager
-def running_receiver(port: int = 0) -> Iterator[LogReceiver]:
+def running_loki_receiver(port: int = 0) -> Iterator[LokiReceiver]:
     """Serve until the block ends."""
-    receiver = LogReceiver()
+    receiver = LokiReceiver()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            status = receiver.take(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+            status = receiver.receive(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
             self.send_response(status)
-            text = b"" if status == 204 else b"the receiver says no"
+            text = b"" if status == 204 else b"rejected"
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Disable logging."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True

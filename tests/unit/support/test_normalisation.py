@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.normalising import normalise
+from tests.support.normalisation import normalise
 from tests.support.waiting import wait_until
 
 

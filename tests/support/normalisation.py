@@ -1,4 +1,4 @@
-"""What differs from run to run, written so that it does not: ids, times, ports, pids, durations, paths."""
+"""Replaces the parts of output that differ between runs: ids, times, ports, pids, durations and paths."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _RULES = (
 )
 
 
-def normalise(text: str, places: Mapping[str, str] | None = None) -> str:
-    """Return the text with volatile parts named; ``places`` maps further literal texts to names, longest first."""
-    for place in sorted(places or {}, key=len, reverse=True):
-        text = text.replace(place, f"<{(places or {})[place]}>")
+def normalise(text: str, literals: Mapping[str, str] | None = None) -> str:
+    """Return the text with placeholders for volatile parts; ``literals`` maps further texts to placeholders."""
+    for literal in sorted(literals or {}, key=len, reverse=True):
+        text = text.replace(literal, f"<{(literals or {})[literal]}>")
     for pattern, name in _RULES:
         text = pattern.sub(name, text)
     return text
