@@ -66,12 +66,12 @@ async def consumers(stream: JetStreamContext, name: str) -> list[str]:
     return [str(one.name) for one in await stream.consumers_info(name)]
 
 
-def test_a_given_broker_takes_the_place_of_the_platform_s_own(platform: QueuePlatform) -> None:
+def test_configured_broker_replaces_bundled_nats_server(platform: QueuePlatform) -> None:
     assert platform.url == ""
     assert platform.processes()["nats"] == 0
 
 
-def test_two_regions_are_two_brokers(platform: QueuePlatform, paris: Broker, amsterdam: Broker) -> None:
+def test_trigger_uses_broker_of_its_region(platform: QueuePlatform, paris: Broker, amsterdam: Broker) -> None:
     function = platform.deploy()
     platform.trigger(function, "two.regions", mnq_region="fr-par")
     platform.trigger(function, "two.regions", mnq_region="nl-ams")
@@ -86,7 +86,7 @@ def test_two_regions_are_two_brokers(platform: QueuePlatform, paris: Broker, ams
     assert sorted(platform.wait_for(function, 2)) == ["from amsterdam", "from paris"]
 
 
-def test_a_region_without_a_broker_leaves_its_trigger_ready_and_idle(platform: QueuePlatform) -> None:
+def test_trigger_is_ready_and_idle_when_its_region_has_no_broker(platform: QueuePlatform) -> None:
     trigger = platform.unheard_trigger(platform.undeployed(), "idle", mnq_region="pl-waw")
 
     wait_until(lambda: f"{trigger} (idle) is idle: no NATS broker" in platform.log, DEADLINE)
@@ -94,7 +94,7 @@ def test_a_region_without_a_broker_leaves_its_trigger_ready_and_idle(platform: Q
     assert f"account {ACCOUNT}" in platform.log
 
 
-def test_credentials_that_are_refused_are_an_error_that_heals_when_the_file_does(
+def test_rejected_credentials_error_clears_when_file_is_corrected(
     platform: QueuePlatform, settings: Path, paris: Broker
 ) -> None:
     function, right = platform.deploy(), settings.read_text()
@@ -121,9 +121,7 @@ def test_credentials_that_are_refused_are_an_error_that_heals_when_the_file_does
     assert platform.wait_for(function, 1) == ["well again"]
 
 
-def test_a_file_with_problems_changes_nothing_and_the_log_names_them_all(
-    platform: QueuePlatform, settings: Path
-) -> None:
+def test_invalid_brokers_file_keeps_triggers_and_logs_all_problems(platform: QueuePlatform, settings: Path) -> None:
     function, right = platform.deploy(), settings.read_text()
     trigger = platform.trigger(function, "steady")
     settings.write_text(right + '\n[[nats]]\nurl = "nowhere"\ncolour = "red"\n')
@@ -135,7 +133,9 @@ def test_a_file_with_problems_changes_nothing_and_the_log_names_them_all(
     assert f"{settings}:{line}: colour is not a known setting. [broker-unknown-key]" in platform.log
 
 
-def test_a_broker_that_was_away_is_cleaned_up_when_it_is_back(platform: QueuePlatform, amsterdam: Broker) -> None:
+def test_consumer_of_deleted_trigger_is_removed_after_broker_restart(
+    platform: QueuePlatform, amsterdam: Broker
+) -> None:
     function = platform.deploy()
 
     async def begin() -> str:
@@ -158,7 +158,7 @@ def test_a_broker_that_was_away_is_cleaned_up_when_it_is_back(platform: QueuePla
     asyncio.run(asyncio.wait_for(end(), DEADLINE))
 
 
-def test_a_broker_that_restarts_goes_on_where_it_was(platform: QueuePlatform, paris: Broker) -> None:
+def test_consumer_resumes_at_its_position_after_broker_restart(platform: QueuePlatform, paris: Broker) -> None:
     function = platform.deploy()
 
     async def before() -> None:
@@ -180,9 +180,7 @@ def test_a_broker_that_restarts_goes_on_where_it_was(platform: QueuePlatform, pa
     assert platform.wait_for(function, 2) == ["before", "after"]
 
 
-def test_a_broker_that_stays_away_is_an_error_that_heals_with_everything_that_it_kept(
-    platform: QueuePlatform, amsterdam: Broker
-) -> None:
+def test_broker_outage_sets_error_and_loses_no_stored_messages(platform: QueuePlatform, amsterdam: Broker) -> None:
     function = platform.undeployed()
 
     async def begin() -> str:
@@ -205,7 +203,7 @@ def test_a_broker_that_stays_away_is_an_error_that_heals_with_everything_that_it
     wait_until(lambda: platform.api.get("triggers", trigger)["status"] == "ready", DEADLINE)
 
 
-def test_a_start_names_every_problem_of_the_file_and_no_secret(tmp_path: Path) -> None:
+def test_startup_error_lists_all_brokers_file_problems_without_secrets(tmp_path: Path) -> None:
     file = tmp_path / "brokers.toml"
     file.write_text(
         '[[nats]]\nurl = "nats://h:1"\nuser = "me"\npassword = "hunter2"\ntoken = "hunter3"\n'
@@ -224,7 +222,7 @@ def test_a_start_names_every_problem_of_the_file_and_no_secret(tmp_path: Path) -
     assert "hunter" not in refused.stdout + refused.stderr
 
 
-def test_status_says_how_triggers_listen_and_no_password(platform: QueuePlatform) -> None:
+def test_status_shows_trigger_states_without_passwords(platform: QueuePlatform) -> None:
     platform.trigger(platform.deploy(), "spoken")
     platform.unheard_trigger(platform.undeployed(), "unheard", mnq_region="pl-waw")
     fnkit = Command({"FNKIT_HOME": str(platform.home)})

@@ -13,7 +13,7 @@ from tests.support.queues import queue_platform
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_nothing_is_lost_and_nothing_comes_twice_without_a_reason(tmp_path: Path) -> None:
+def test_no_message_is_lost_and_every_duplicate_is_explained_by_a_kill(tmp_path: Path) -> None:
     with queue_platform(tmp_path) as platform:
         outcome = asyncio.run(Chaos(platform, seed=7).run(2000, 6.0, VICTIMS))
 

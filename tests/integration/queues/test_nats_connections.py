@@ -145,7 +145,7 @@ class Files:
         *("authority-gone", "authority-garbage", "certificate-of-another-key", "key-with-passphrase"),
     ],
 )
-def test_a_file_that_is_not_what_it_should_be_is_named_with_what_is_wrong(
+def test_invalid_credential_error_names_setting_and_cause_without_secrets(
     tmp_path: Path, keys: Callable[[Files], dict[str, str]], says: str
 ) -> None:
     at = Files(tmp_path)
@@ -156,14 +156,14 @@ def test_a_file_that_is_not_what_it_should_be_is_named_with_what_is_wrong(
     assert not [secret for secret in (at.slip, at.turned, "passphrase\n", "no key") if secret in found]
 
 
-def test_the_credentials_in_an_address_are_not_in_what_is_said_of_it() -> None:
+def test_error_omits_credentials_in_broker_url() -> None:
     broker = NatsBroker(url="nats://me:pass%2Fword@127.0.0.1:1,nats://token-secret@127.0.0.1:1")
     found = asyncio.run(trouble_of(broker))
 
     assert found == ("the NATS broker nats://127.0.0.1:1, nats://127.0.0.1:1 cannot be reached: Connection refused")
 
 
-def test_a_name_that_nobody_knows_is_said_to_be_one() -> None:
+def test_unresolvable_host_name_is_reported() -> None:
     found = asyncio.run(trouble_of(NatsBroker(url="nats://nowhere.invalid:4222")))
 
     assert found.startswith(
@@ -171,7 +171,7 @@ def test_a_name_that_nobody_knows_is_said_to_be_one() -> None:
     )
 
 
-def test_a_broker_that_hangs_up_each_time_is_trouble_not_silence() -> None:
+def test_connection_closed_by_broker_is_reported() -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'INFO {"server_id":"x","max_payload":1048576}\r\n')
         await reader.readline()
@@ -186,7 +186,7 @@ def test_a_broker_that_hangs_up_each_time_is_trouble_not_silence() -> None:
     assert asyncio.run(scenario()).startswith("the NATS broker nats://127.0.0.1:PORT")
 
 
-def test_a_refusal_whose_reason_is_lost_at_times_stays_the_refusal_that_it_is() -> None:
+def test_rejection_reason_is_kept_when_later_attempts_give_none() -> None:
     lets_know = asyncio.Event()
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -220,7 +220,7 @@ def test_a_refusal_whose_reason_is_lost_at_times_stays_the_refusal_that_it_is() 
     ]
 
 
-def test_a_server_that_is_none_is_said_to_be_none() -> None:
+def test_error_names_the_broker_when_server_is_not_nats() -> None:
     async def web(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
@@ -234,7 +234,7 @@ def test_a_server_that_is_none_is_said_to_be_none() -> None:
     assert "the NATS broker nats://127.0.0.1:PORT" in asyncio.run(scenario())
 
 
-def test_a_broker_without_tls_is_told_nothing_where_tls_is_asked_for() -> None:
+def test_nothing_is_sent_to_broker_without_tls_when_tls_is_required() -> None:
     heard: list[bytes] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -252,7 +252,7 @@ def test_a_broker_without_tls_is_told_nothing_where_tls_is_asked_for() -> None:
     assert heard[0] == b""
 
 
-def test_one_dead_server_of_a_cluster_is_passed_over(tmp_path: Path) -> None:
+def test_unreachable_server_of_a_cluster_is_skipped(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
         for order in (f"{NOWHERE}, {url}", f"{url},{NOWHERE}"):
             async with connection_to(NatsBroker(url=order)) as connection:
@@ -262,7 +262,7 @@ def test_one_dead_server_of_a_cluster_is_passed_over(tmp_path: Path) -> None:
         asyncio.run(scenario(url))
 
 
-def test_a_broker_that_moved_to_another_address_behind_its_name_is_found_there(tmp_path: Path) -> None:
+def test_host_name_is_resolved_again_on_reconnect(tmp_path: Path) -> None:
     port, addresses = free_port(), {"broker.test": "127.0.0.1"}
 
     class Naming(asyncio.SelectorEventLoop):
@@ -287,7 +287,7 @@ def test_a_broker_that_moved_to_another_address_behind_its_name_is_found_there(t
         runner.run(scenario())
 
 
-def test_credentials_that_expire_are_read_again_from_their_file(tmp_path: Path) -> None:
+def test_credentials_file_is_read_again_after_expiry(tmp_path: Path) -> None:
     operator, account, user = Key("operator"), Key("account"), Key()
     file = tmp_path / "user.creds"
 
@@ -307,7 +307,7 @@ def test_credentials_that_expire_are_read_again_from_their_file(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("words", ["user authentication expired", "'Account Authentication Expired'"])
-def test_credentials_that_have_expired_are_said_to_have(words: str) -> None:
+def test_expired_credentials_are_reported(words: str) -> None:
     said = connection_error(NatsBroker(url="nats://token-secret@h:1"), Error(f"nats: {words}"))
 
     assert said == ("the NATS broker nats://h:1 no longer accepts the token in brokers.toml: " + words.strip("'"))

@@ -59,7 +59,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             yield Scene(platform, settings, doors)
 
 
-def test_each_refusal_names_the_broker_and_what_to_check_and_no_secret(scene: Scene) -> None:
+def test_connection_error_names_broker_and_cause_without_secrets(scene: Scene) -> None:
     for door in scene.doors:
         wait_until(partial(scene.says, door), what=f"{door.says}, but {scene.fault(door)}")
         assert scene.view(door)["status"] == "error"
@@ -81,7 +81,7 @@ def test_each_refusal_names_the_broker_and_what_to_check_and_no_secret(scene: Sc
     assert "Traceback" not in scene.platform.log
 
 
-def test_each_heals_by_itself_when_its_broker_lets_it_in(scene: Scene) -> None:
+def test_trigger_recovers_when_broker_accepts_its_credentials(scene: Scene) -> None:
     for door in scene.doors:
         door.let_in()
     for trigger in scene.triggers.values():
@@ -102,7 +102,7 @@ def test_each_heals_by_itself_when_its_broker_lets_it_in(scene: Scene) -> None:
     assert sorted(scene.platform.bodies(scene.function)) == sorted(door.kind for door in scene.doors)
 
 
-def test_a_broker_s_description_shows_none_of_its_keys(scene: Scene) -> None:
+def test_broker_repr_omits_connection_settings(scene: Scene) -> None:
     for broker in read_brokers_file(scene.settings, {}).nats:
         shown = repr(broker)
         values = [value for key, value in msgspec.structs.asdict(broker).items() if key != "selector" and value]

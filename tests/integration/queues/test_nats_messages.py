@@ -58,7 +58,7 @@ async def publish_every_shape(client: Client, subject: str) -> None:
 EVERY_SHAPE = Counter(["plain", "with headers", "", "", "", "", decode_text(BINARY), "x" * LARGEST])
 
 
-def test_a_stream_s_messages_of_every_shape_are_handled_once_and_acknowledged(platform: QueuePlatform) -> None:
+def test_stream_messages_of_any_payload_are_delivered_once_and_acked(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> str:
@@ -76,7 +76,7 @@ def test_a_stream_s_messages_of_every_shape_are_handled_once_and_acknowledged(pl
     assert "Traceback" not in platform.log
 
 
-def test_a_subject_s_messages_of_every_shape_are_handled_once_and_no_reply_is_sent(platform: QueuePlatform) -> None:
+def test_core_messages_of_any_payload_are_delivered_once_without_reply(platform: QueuePlatform) -> None:
     function = platform.deploy()
     trigger = platform.trigger(function, "unkept.shapes")
 
@@ -96,7 +96,7 @@ def test_a_subject_s_messages_of_every_shape_are_handled_once_and_no_reply_is_se
     assert Counter(platform.bodies(function)) == EVERY_SHAPE + Counter(["answer me"])
 
 
-def test_what_is_purged_is_not_handled_and_what_comes_after_is(platform: QueuePlatform) -> None:
+def test_purged_messages_are_not_delivered(platform: QueuePlatform) -> None:
     function = platform.undeployed()
 
     async def scenario() -> None:
@@ -116,7 +116,7 @@ def test_what_is_purged_is_not_handled_and_what_comes_after_is(platform: QueuePl
     assert platform.bodies(function) == ["new"]
 
 
-def test_a_subject_that_only_several_streams_cover_together_is_heard_once_and_says_at_most_once(
+def test_subject_not_covered_by_one_stream_is_delivered_at_most_once(
     platform: QueuePlatform,
 ) -> None:
     function = platform.deploy()
@@ -137,7 +137,7 @@ def test_a_subject_that_only_several_streams_cover_together_is_heard_once_and_sa
     assert f"{trigger} (parts--): no stream covers parts.>: each message is delivered at most once" in platform.log
 
 
-def test_a_consumer_that_is_deleted_again_and_again_loses_nothing(platform: QueuePlatform) -> None:
+def test_repeated_consumer_deletion_loses_no_messages(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def deleted(stream: JetStreamContext, consumer: str) -> None:
@@ -163,7 +163,7 @@ def test_a_consumer_that_is_deleted_again_and_again_loses_nothing(platform: Queu
     assert Counter(platform.bodies(function)) == Counter(str(number) for number in range(30))
 
 
-def test_a_stream_that_takes_no_consumer_is_named_with_its_reason_and_heard_once_it_does(
+def test_stream_that_rejects_the_consumer_sets_error_until_it_accepts(
     platform: QueuePlatform,
 ) -> None:
     function = platform.deploy()

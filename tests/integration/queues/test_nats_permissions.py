@@ -72,7 +72,7 @@ def platform(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
-def test_what_a_user_may_not_do_is_done_without_or_said_to_be_missing(platform: QueuePlatform, broker: str) -> None:
+def test_missing_permission_is_worked_around_or_reported(platform: QueuePlatform, broker: str) -> None:
     function = platform.deploy()
 
     async def scenario() -> dict[str, str]:

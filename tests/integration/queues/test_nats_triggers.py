@@ -57,7 +57,7 @@ def most_at_once(begins: list[Call], ends: list[Call]) -> int:
     return most
 
 
-def test_a_message_is_one_post_to_a_private_function(platform: QueuePlatform) -> None:
+def test_message_is_delivered_to_private_function_as_one_post(platform: QueuePlatform) -> None:
     function = platform.deploy(privacy="private")
 
     async def scenario() -> None:
@@ -79,7 +79,7 @@ def test_a_message_is_one_post_to_a_private_function(platform: QueuePlatform) ->
     assert "X-Mine" not in headers
 
 
-def test_what_fails_four_times_is_dead_and_can_be_replayed(platform: QueuePlatform) -> None:
+def test_message_is_dead_after_four_failures_and_replayable(platform: QueuePlatform) -> None:
     function = platform.deploy(REFUSES_BAD)
 
     async def scenario() -> str:
@@ -134,7 +134,7 @@ def tried(platform: QueuePlatform, trigger: str, attempts: int) -> bool:
     return [one["attempts"] for one in failed] == [attempts] * 40
 
 
-def test_at_most_ten_are_in_flight(platform: QueuePlatform) -> None:
+def test_at_most_ten_messages_are_in_flight(platform: QueuePlatform) -> None:
     with standing_gate() as gate:
         waits = gate.source + "def answered(event):\n    wait_at_gate()\n    return 'ok'\n"
         function = platform.deploy(waits, max_scale=20, memory=128)
@@ -155,7 +155,7 @@ def test_at_most_ten_are_in_flight(platform: QueuePlatform) -> None:
     assert most_at_once(platform.calls(function), platform.calls(function, "end")) == 10
 
 
-def test_nothing_is_pulled_that_cannot_be_handed_over(platform: QueuePlatform) -> None:
+def test_no_message_is_pulled_without_a_free_delivery_slot(platform: QueuePlatform) -> None:
     function = platform.deploy(sleeping(0.25), max_scale=1)
 
     async def scenario() -> int:
@@ -174,7 +174,7 @@ def test_nothing_is_pulled_that_cannot_be_handed_over(platform: QueuePlatform) -
     assert most_at_once(platform.calls(function), platform.calls(function, "end")) == 1
 
 
-def test_a_function_that_is_not_deployed_yet_loses_nothing(platform: QueuePlatform) -> None:
+def test_messages_stay_in_stream_until_function_is_deployed(platform: QueuePlatform) -> None:
     function = platform.undeployed()
 
     async def scenario() -> None:
@@ -191,7 +191,7 @@ def test_a_function_that_is_not_deployed_yet_loses_nothing(platform: QueuePlatfo
     assert sorted(platform.bodies(function)) == ["0", "1", "2", "3", "4"]
 
 
-def test_a_subject_without_a_stream_is_delivered_at_most_once_and_says_so(platform: QueuePlatform) -> None:
+def test_subject_without_stream_is_delivered_at_most_once(platform: QueuePlatform) -> None:
     function = platform.deploy(REFUSES_BAD)
     trigger = platform.trigger(function, "news.*")
 
@@ -208,7 +208,7 @@ def test_a_subject_without_a_stream_is_delivered_at_most_once_and_says_so(platfo
     wait_until(lambda: {one["status"] for one in platform.deliveries(trigger)} == {"succeeded", "dead"}, DEADLINE)
 
 
-def test_a_trigger_takes_its_consumer_with_it_and_so_does_its_function(platform: QueuePlatform) -> None:
+def test_deleting_trigger_or_function_deletes_consumer(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> None:
@@ -234,7 +234,7 @@ def test_a_trigger_takes_its_consumer_with_it_and_so_does_its_function(platform:
     asyncio.run(scenario())
 
 
-def test_a_consumer_that_somebody_deleted_is_made_again(platform: QueuePlatform) -> None:
+def test_deleted_consumer_is_recreated(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> None:

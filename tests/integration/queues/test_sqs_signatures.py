@@ -68,7 +68,7 @@ def sent(path: str) -> tuple[str, dict[str, str], bytes]:
 
 
 @pytest.mark.parametrize("path", ["", "/", "/elastic/mq", "/elastic/mq/"])
-def test_a_request_is_signed_for_its_own_path_service_and_region(path: str) -> None:
+def test_request_is_signed_for_its_path_service_and_region(path: str) -> None:
     first, headers, body = sent(path)
 
     assert first == f"POST {path or '/'} HTTP/1.1"
@@ -87,9 +87,7 @@ def test_a_request_is_signed_for_its_own_path_service_and_region(path: str) -> N
         ("http://localhost:4566", "nl-ams", "localhost:4566"),
     ],
 )
-def test_a_trigger_of_its_own_is_signed_for_the_region_of_its_endpoint(
-    endpoint: str, region: str, host: str
-) -> None:
+def test_signing_region_comes_from_endpoint_or_else_from_trigger(endpoint: str, region: str, host: str) -> None:
     source = SqsSource(endpoint=endpoint, queue_url=f"{endpoint}/1/jobs", access_key="AKID", ciphertext=b"")
     access = endpoint_of_source(source, _SECRET, "nl-ams").config
 

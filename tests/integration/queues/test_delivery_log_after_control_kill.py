@@ -68,7 +68,7 @@ def handled(platform: QueuePlatform, function: str, number: int) -> None:
     wait_until(all_of_them, DEADLINE, what=f"{number} different messages")
 
 
-def test_a_message_that_no_stream_keeps_is_unknown_and_can_be_replayed(platform: QueuePlatform) -> None:
+def test_interrupted_core_nats_delivery_is_unknown_and_replayable(platform: QueuePlatform) -> None:
     function = platform.deploy("def answered(event):\n    time.sleep(5)\n")
     trigger = platform.trigger(function, "unkept")
 
@@ -124,7 +124,7 @@ def queue_with_messages(platform: QueuePlatform, function: str, number: int) -> 
 
 
 @pytest.mark.parametrize("messages", [stream_with_messages, queue_with_messages])
-def test_pending_deliveries_are_unknown_until_the_broker_delivers_their_messages_again(
+def test_interrupted_delivery_is_unknown_until_message_is_redelivered(
     platform: QueuePlatform, messages: Callable[[QueuePlatform, str, int], AbstractContextManager[str]]
 ) -> None:
     function = platform.deploy(sleeping(3), max_scale=5)
@@ -148,7 +148,7 @@ def test_pending_deliveries_are_unknown_until_the_broker_delivers_their_messages
         assert set(platform.bodies(function)) == ids.keys()
 
 
-def test_every_message_of_a_queue_is_handled_and_what_was_not_recorded_stays_unknown(
+def test_sqs_messages_are_handled_and_unrecorded_outcomes_stay_unknown(
     platform: QueuePlatform,
 ) -> None:
     function = platform.deploy(_ABOUT_100_MS, max_scale=10)

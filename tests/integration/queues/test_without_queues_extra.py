@@ -37,7 +37,7 @@ def fnkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PartialEnvironme
         command("platform", "stop").ok()
 
 
-def test_a_start_a_deploy_and_the_list_of_triggers_say_what_to_install(
+def test_startup_and_trigger_status_show_install_hint_for_missing_extra(
     fnkit: PartialEnvironment, tmp_path: Path
 ) -> None:
     (tmp_path / "pyproject.toml").write_text(PROJECT)
@@ -65,7 +65,7 @@ def test_a_start_a_deploy_and_the_list_of_triggers_say_what_to_install(
     assert fnkit("invoke", "on-order", "--remote", "--local", cwd=tmp_path).ok().stdout.strip().endswith("ok")
 
 
-def test_a_configured_broker_does_not_help_where_nothing_can_talk_to_it(fnkit: PartialEnvironment) -> None:
+def test_configured_broker_does_not_replace_missing_extra(fnkit: PartialEnvironment) -> None:
     file = fnkit.home / "brokers.toml"
     file.write_text('[[nats]]\nurl = "nats://127.0.0.1:1"\n')
     file.chmod(0o600)

@@ -11,7 +11,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 
-def test_attributes_of_a_message_change_nothing_of_its_request(stage: Stage) -> None:
+def test_message_attributes_do_not_change_the_request(stage: Stage) -> None:
     queue = stage.queue()
     stage.listen(queue)
     attributes = {
@@ -29,7 +29,7 @@ def test_attributes_of_a_message_change_nothing_of_its_request(stage: Stage) -> 
     assert not {name.lower() for name in headers} & {"count", "raw"}
 
 
-def test_a_queue_that_is_deleted_while_it_is_listened_to_is_heard_again_when_it_is_back(stage: Stage) -> None:
+def test_polling_resumes_when_deleted_queue_is_recreated(stage: Stage) -> None:
     stage.recorder.holds = lambda body: body == "last"
     queue = stage.queue()
     trigger = stage.listen(queue, stage.functions.function(max_scale=1))
@@ -49,7 +49,7 @@ def test_a_queue_that_is_deleted_while_it_is_listened_to_is_heard_again_when_it_
 
 
 @pytest.mark.parametrize("server", ["fauxqs"], indirect=True)  # the answers are the proxy's
-def test_keys_that_expire_while_a_message_is_handled_neither_lose_nor_repeat_it(stage: Stage) -> None:
+def test_keys_expiring_during_processing_neither_lose_nor_repeat_message(stage: Stage) -> None:
     stage.recorder.holds = lambda body: body == "expiring"
     queue = stage.queue(VisibilityTimeout="3")
     trigger = stage.listen(queue)
@@ -70,7 +70,7 @@ def test_keys_that_expire_while_a_message_is_handled_neither_lose_nor_repeat_it(
 
 
 @pytest.mark.parametrize("server", ["fauxqs"], indirect=True)  # what counts is what is asked of it
-def test_a_message_is_kept_hidden_too_while_its_trigger_is_given_other_keys(stage: Stage) -> None:
+def test_visibility_extension_continues_after_key_change(stage: Stage) -> None:
     stage.recorder.holds = lambda body: body == "rekeyed"
     queue = stage.queue(VisibilityTimeout="3")
     trigger = stage.listen(queue)
@@ -92,7 +92,7 @@ def test_a_message_is_kept_hidden_too_while_its_trigger_is_given_other_keys(stag
     assert (one["attempts"], stage.recorder.bodies.count("rekeyed")) == (1, 1)
 
 
-def test_a_retry_that_the_queue_takes_in_part_is_asked_for_again(stage: Stage) -> None:
+def test_failed_entries_of_visibility_batch_are_retried(stage: Stage) -> None:
     stage.recorder.answer = lambda body: 500 if body.startswith("again") else 200
     queue = stage.queue(VisibilityTimeout="30")
     trigger = stage.listen(queue)
@@ -111,7 +111,7 @@ def test_a_retry_that_the_queue_takes_in_part_is_asked_for_again(stage: Stage) -
     stage.empty(queue)
 
 
-def test_a_policy_of_a_queue_with_groups_moves_poison_away_and_the_group_goes_on(stage: Stage) -> None:
+def test_fifo_group_continues_after_redrive_of_failing_message(stage: Stage) -> None:
     stage.recorder.answer = lambda body: 500 if body == "g-poison" else 200
     dead_letters = stage.queue(".fifo")
     names = ["QueueArn"]
@@ -136,7 +136,7 @@ def test_a_policy_of_a_queue_with_groups_moves_poison_away_and_the_group_goes_on
 
 
 @pytest.mark.parametrize("server", ["fauxqs"], indirect=True)  # it takes ten seconds
-def test_a_service_that_is_killed_and_comes_back_empty_is_listened_to_again(stage: Stage) -> None:
+def test_trigger_recovers_after_service_restarts_without_queues(stage: Stage) -> None:
     with running_sqs(stage.server.kind) as server:
         client = server.client()
         url = client.create_queue(QueueName="phoenix")["QueueUrl"]
@@ -157,7 +157,7 @@ def test_a_service_that_is_killed_and_comes_back_empty_is_listened_to_again(stag
         assert [one["body"] for one in trigger.delivered(2)] == ["second life", "first life"]
 
 
-def test_an_endpoint_may_have_a_path(stage: Stage) -> None:
+def test_endpoint_path_is_kept_in_requests(stage: Stage) -> None:
     queue = stage.queue()
     trigger = stage.listen(queue, endpoint=f"{stage.proxy.url}/elastic/mq")
 

@@ -79,23 +79,23 @@ async def one_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     writer.close()
 
 
-def test_an_authority_that_the_machine_trusts_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificate_in_ssl_cert_file_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
 
     assert asked(one_answer, secure=file) == [{"QueueUrl": "q"}]
 
 
-def test_any_other_is_not(tmp_path: Path) -> None:
+def test_unknown_certificate_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SqsUnavailable, match="failed: CERTIFICATE_VERIFY_FAILED"):
         asked(one_answer, secure=certificate(tmp_path))
 
 
-def test_a_connection_that_was_closed_while_nobody_asked_is_made_again() -> None:
+def test_idle_connection_closed_by_server_is_reopened() -> None:
     assert asked(one_answer, times=3) == [{"QueueUrl": "q"}] * 3
 
 
-def test_an_answer_that_breaks_off_is_no_answer() -> None:
+def test_truncated_response_raises_sqs_unavailable() -> None:
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(_ANSWER[:-10])
@@ -105,7 +105,7 @@ def test_an_answer_that_breaks_off_is_no_answer() -> None:
         asked(half)
 
 
-def test_a_service_that_takes_a_request_and_says_nothing_is_away() -> None:
+def test_missing_response_raises_sqs_unavailable_after_timeout() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await read_request(reader)
@@ -117,7 +117,7 @@ def test_a_service_that_takes_a_request_and_says_nothing_is_away() -> None:
         asked(silent, response_timeout=0.1)
 
 
-def test_what_is_no_http_is_no_answer() -> None:
+def test_non_http_response_raises_sqs_unavailable() -> None:
     async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")

@@ -83,6 +83,6 @@ async def scenario(home: Path, url: str) -> None:
     assert (one.message_id, one.id, one.status, one.attempts, one.error) == (message.id, "line", "succeeded", 1, "")
 
 
-def test_a_message_that_comes_after_all_goes_on_in_its_own_line(tmp_path: Path) -> None:
+def test_redelivered_message_updates_its_unknown_delivery_record(tmp_path: Path) -> None:
     with running_broker(tmp_path / "broker") as broker:
         asyncio.run(scenario(tmp_path, broker.url))

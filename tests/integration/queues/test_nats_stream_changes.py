@@ -33,9 +33,7 @@ def last_words(platform: QueuePlatform, trigger: str) -> str:
 
 
 @pytest.mark.parametrize("retention", ["limits", "workqueue", "interest"])
-def test_a_stream_that_is_made_while_a_trigger_listens_restarts_it_as_a_consumer_and_loses_nothing(
-    platform: QueuePlatform, retention: str
-) -> None:
+def test_trigger_switches_to_new_stream_without_losing_messages(platform: QueuePlatform, retention: str) -> None:
     function = platform.deploy(max_scale=10)
     trigger = platform.trigger(function, f"made.{retention}.*")
 
@@ -65,7 +63,7 @@ def test_a_stream_that_is_made_while_a_trigger_listens_restarts_it_as_a_consumer
     assert max(handled.values()) <= 2
 
 
-def test_a_stream_that_is_deleted_and_made_again_is_heard_from_its_first_message(platform: QueuePlatform) -> None:
+def test_recreated_stream_is_consumed_from_its_first_message(platform: QueuePlatform) -> None:
     function = platform.deploy()
 
     async def scenario() -> None:
@@ -91,7 +89,7 @@ def test_a_stream_that_is_deleted_and_made_again_is_heard_from_its_first_message
     )
 
 
-def test_a_trigger_on_everything_hears_what_is_published_and_nothing_that_brokers_say_to_each_other(
+def test_wildcard_trigger_receives_only_published_messages(
     platform: QueuePlatform,
 ) -> None:
     streamed, everything = platform.deploy(name="streamed"), platform.deploy(name="everything")
@@ -111,7 +109,7 @@ def test_a_trigger_on_everything_hears_what_is_published_and_nothing_that_broker
     assert sorted(platform.bodies(everything)) == ["kept", "unkept"]
 
 
-def test_messages_that_wait_for_a_hand_outlive_their_connection(platform: QueuePlatform) -> None:
+def test_buffered_messages_survive_connection_loss(platform: QueuePlatform) -> None:
     function = platform.deploy(sleeping(0.05), max_scale=2)
     trigger = platform.trigger(function, "unkept.x")
 

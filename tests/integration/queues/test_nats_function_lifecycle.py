@@ -47,7 +47,7 @@ def ended(platform: QueuePlatform, trigger: str, number: int) -> dict[object, di
     return {one["body"]: one for one in wait_until(look) or []}
 
 
-def test_every_answer_from_300_on_is_a_failure_also_a_function_s_own_404_and_503(platform: QueuePlatform) -> None:
+def test_response_status_of_300_or_higher_is_a_failure(platform: QueuePlatform) -> None:
     function = platform.deploy(AS_TOLD, max_scale=10)
     published(platform, "told")
     trigger = platform.trigger(function, "told")
@@ -59,7 +59,7 @@ def test_every_answer_from_300_on_is_a_failure_also_a_function_s_own_404_and_503
     assert all(str(found[code]["http_status"]) == code for code in (*taken, *refused))
 
 
-def test_a_message_that_kills_its_instance_is_tried_four_times_and_blocks_nobody(platform: QueuePlatform) -> None:
+def test_message_that_crashes_its_instance_is_dead_after_four_attempts(platform: QueuePlatform) -> None:
     function = platform.deploy(DIES, max_scale=1)
     published(platform, "deadly")
     trigger = platform.trigger(function, "deadly")
@@ -70,7 +70,7 @@ def test_a_message_that_kills_its_instance_is_tried_four_times_and_blocks_nobody
     assert Counter(platform.bodies(function)) == Counter(map(str, range(20)))
 
 
-def test_where_a_deploy_fails_the_version_before_it_is_delivered_to(platform: QueuePlatform) -> None:
+def test_previous_version_receives_messages_after_failed_deploy(platform: QueuePlatform) -> None:
     function = platform.deploy()
     published(platform, "failing")
     platform.trigger(function, "failing")
@@ -79,7 +79,7 @@ def test_where_a_deploy_fails_the_version_before_it_is_delivered_to(platform: Qu
     assert platform.wait_for(function, 1) == ["still"]
 
 
-def test_a_new_version_and_another_privacy_take_over_in_the_middle_of_a_flow(platform: QueuePlatform) -> None:
+def test_redeploy_and_privacy_change_lose_and_repeat_no_message(platform: QueuePlatform) -> None:
     function = platform.deploy(max_scale=4)
     published(platform, "flowing")
     trigger = platform.trigger(function, "flowing")
@@ -114,7 +114,7 @@ def test_a_new_version_and_another_privacy_take_over_in_the_middle_of_a_flow(pla
     assert not platform.deliveries(trigger, status="failed,dead")
 
 
-def test_a_handler_may_take_longer_than_the_broker_waits_for_an_acknowledgement(platform: QueuePlatform) -> None:
+def test_handler_longer_than_ack_wait_causes_no_redelivery(platform: QueuePlatform) -> None:
     function = platform.deploy(sleeping(LONGER_THAN_THE_BROKER_WAITS))
     published(platform, "patient")
     trigger = platform.trigger(function, "patient")
