@@ -1,4 +1,4 @@
-"""The short variant of ``tests.chaos.sqs``: every blow once."""
+"""The short variant of ``tests.chaos.sqs``: each kind of failure once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQS triggers on a real platform, at two servers that are not ours: what the page on triggers promises."""
+"""SQS triggers on a real platform with two third-party servers: the guarantees in ``docs/triggers.md``."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def test_large_message_is_delivered_complete(stage: Stage) -> None:
     stage.empty(queue)
 
 
-def test_failing_message_is_retried_after_visibility_timeout_then_dead(
-    stage: Stage,
-) -> None:
+def test_failing_message_is_retried_after_visibility_timeout_then_dead(stage: Stage) -> None:
     stage.recorder.answer = lambda body: 500 if body == "poison" else 200
     queue = stage.queue(VisibilityTimeout="40")
     trigger = stage.listen(queue)
@@ -78,26 +76,26 @@ def test_failing_messages_do_not_block_others(stage: Stage) -> None:
 
 
 def test_redrive_policy_moves_failing_message_to_dead_letter_queue(stage: Stage) -> None:
-    stage.recorder.answer = lambda body: 503 if body == "poor" else 200
+    stage.recorder.answer = lambda body: 503 if body == "failing" else 200
     dead_letters = stage.queue()
     found = stage.client.get_queue_attributes(QueueUrl=stage.url(dead_letters), AttributeNames=["QueueArn"])
     arn = found["Attributes"]["QueueArn"]
     policy = f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": "2"}}'
     queue = stage.queue(VisibilityTimeout="3", RedrivePolicy=policy)
     trigger = stage.listen(queue)
-    before = stage.recorder.bodies.count("poor")
+    before = stage.recorder.bodies.count("failing")
 
-    stage.send(queue, "poor")
+    stage.send(queue, "failing")
 
     for attempt in (1, 2):
-        stage.recorder.times("poor", before + attempt)
-        trigger.attempted("poor", attempt)
+        stage.recorder.times("failing", before + attempt)
+        trigger.attempted("failing", attempt)
         stage.platform.advance(3)
     wait_until(lambda: stage.left(dead_letters) == 1)
     stage.empty(queue)
     (one,) = trigger.deliveries()
     assert (one["status"], one["attempts"]) == ("failed", 2)
-    assert stage.recorder.bodies.count("poor") == before + 2
+    assert stage.recorder.bodies.count("failing") == before + 2
 
 
 def test_visibility_timeout_is_extended_while_message_is_processed(stage: Stage) -> None:
@@ -173,20 +171,20 @@ def test_fifo_groups_stay_ordered_and_failure_blocks_only_its_group(stage: Stage
         stage.platform.advance(30)
     trigger.delivered(11)
 
-    seen = stage.recorder.bodies[start:]
-    assert [body for body in seen if body[0] == "a"] == [f"a{n}" for n in range(4)]
-    assert [body for body in seen if body[0] == "c"] == [f"c{n}" for n in range(4)]
-    assert [body for body in seen if body[0] == "b"] == ["b0"] * 4 + [f"b{n}" for n in range(1, 4)]
+    bodies = stage.recorder.bodies[start:]
+    assert [body for body in bodies if body[0] == "a"] == [f"a{n}" for n in range(4)]
+    assert [body for body in bodies if body[0] == "c"] == [f"c{n}" for n in range(4)]
+    assert [body for body in bodies if body[0] == "b"] == ["b0"] * 4 + [f"b{n}" for n in range(1, 4)]
     stage.empty(queue)
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [None, (503, "ServiceUnavailable", "later"), (400, "Throttling", "Rate exceeded")],
-    ids=["broken connections", "503", "throttling"],
+    ids=["connection-closed", "503", "throttling"],
 )
 def test_endpoint_failure_is_retried_without_loss_or_duplicates(
-    stage: Stage, trouble: tuple[int, str, str] | None
+    stage: Stage, failure: tuple[int, str, str] | None
 ) -> None:
     stage.recorder.holds = lambda body: body == "held"
     queue = stage.queue()
@@ -195,11 +193,11 @@ def test_endpoint_failure_is_retried_without_loss_or_duplicates(
     stage.send(queue, "held")
     stage.recorder.times("held", before["held"] + 1)
 
-    stage.proxy.statuses["*"] = trouble
+    stage.proxy.statuses["*"] = failure
     stage.recorder.release.set()
     stage.send(queue, "next")
-    tried = stage.proxy.calls["DeleteMessageBatch"]
-    wait_until(lambda: stage.proxy.calls["DeleteMessageBatch"] >= tried + 3)
+    attempts = stage.proxy.calls["DeleteMessageBatch"]
+    wait_until(lambda: stage.proxy.calls["DeleteMessageBatch"] >= attempts + 3)
     del stage.proxy.statuses["*"]
 
     trigger.delivered(2)
@@ -209,21 +207,21 @@ def test_endpoint_failure_is_retried_without_loss_or_duplicates(
 
 
 def test_rejected_keys_error_omits_keys_and_clears_with_new_keys(stage: Stage) -> None:
-    wrong = (403, "InvalidClientTokenId", "The security token AKID1 with s1secret is invalid.")
-    stage.proxy.statuses["*"] = wrong
+    rejection = (403, "InvalidClientTokenId", "The security token AKID1 with s1secret is invalid.")
+    stage.proxy.statuses["*"] = rejection
     queue = stage.queue()
     trigger = stage.listen(queue, secret_key="s1secret")
 
-    ill = trigger.until(lambda view: view["status"] == "error")
-    assert "does not accept the keys" in ill["error_message"]
-    assert "AKID1" not in ill["error_message"]
-    assert "s1secret" not in ill["error_message"]
+    failed = trigger.until(lambda view: view["status"] == "error")
+    assert "does not accept the keys" in failed["error_message"]
+    assert "AKID1" not in failed["error_message"]
+    assert "s1secret" not in failed["error_message"]
     del stage.proxy.statuses["*"]
     keys = {"access_key": "AKID2", "secret_key": "s2"}
     stage.functions.api.request(
         "PATCH", f"/functions/v1beta1/regions/fr-par/triggers/{trigger.id}", {"sqs_config": keys}
     ).ok()
-    stage.send(queue, "healed")
+    stage.send(queue, "after key change")
 
     trigger.delivered(1)
     assert trigger.until(lambda view: view["status"] == "ready")["error_message"] is None
@@ -232,22 +230,22 @@ def test_rejected_keys_error_omits_keys_and_clears_with_new_keys(stage: Stage) -
 
 def test_missing_queue_error_clears_when_queue_is_created(stage: Stage) -> None:
     queue = stage.queue()
-    trigger = stage.listen(queue)
-    trigger.until(lambda view: view["status"] == "ready")
+    first = stage.listen(queue)
+    first.until(lambda view: view["status"] == "ready")
     url = stage.url(queue)
 
     stage.client.delete_queue(QueueUrl=url)
     config = {"endpoint": stage.proxy.url, "queue_url": url, "access_key": "A", "secret_key": "B"}
-    trigger_2 = stage.trigger(sqs_config=config)
-    ill = trigger_2.until(lambda view: view["status"] == "error")
-    assert f"the queue does not exist at {stage.proxy.url[7:]}" in ill["error_message"]
+    second = stage.trigger(sqs_config=config)
+    failed = second.until(lambda view: view["status"] == "error")
+    assert f"the queue does not exist at {stage.proxy.url[7:]}" in failed["error_message"]
     stage.client.create_queue(QueueName=queue)
-    trigger_2.until(lambda view: view["status"] == "ready")
-    stage.triggers.remove(trigger)
-    trigger.delete()
-    stage.send(queue, "reborn")
+    second.until(lambda view: view["status"] == "ready")
+    stage.triggers.remove(first)
+    first.delete()
+    stage.send(queue, "recreated")
 
-    trigger_2.delivered(1)
+    second.delivered(1)
 
 
 def test_trigger_works_without_permission_to_read_queue_attributes(stage: Stage) -> None:
@@ -255,7 +253,7 @@ def test_trigger_works_without_permission_to_read_queue_attributes(stage: Stage)
     queue = stage.queue()
     trigger = stage.listen(queue)
 
-    stage.send(queue, "blind")
+    stage.send(queue, "without attributes")
 
     trigger.delivered(1)
     assert trigger.view()["status"] == "ready"
@@ -278,17 +276,17 @@ def test_message_sent_after_trigger_deletion_stays_available(stage: Stage) -> No
 
 def test_scaleway_queue_uses_configured_broker_of_its_region(stage: Stage, platform: PlatformUnderTest) -> None:
     brokers = Path(platform.home, "brokers.toml")
-    there = queue_client(stage.server.endpoint, "nl-ams")
-    url = there.create_queue(QueueName="orders")["QueueUrl"]
+    client = queue_client(stage.server.endpoint, "nl-ams")
+    url = client.create_queue(QueueName="orders")["QueueUrl"]
     config = {"queue": "orders", "mnq_project_id": platform.project_id, "mnq_region": "nl-ams"}
     trigger = stage.trigger(scw_sqs_config=config)
     try:
-        assert trigger.view()["status"] == "ready"  # and idle: nobody said where that is
+        assert trigger.view()["status"] == "ready"  # and idle, because no broker is configured
         brokers.touch(0o600)
         brokers.write_text(
             f'[[sqs]]\nregion = "nl-ams"\nendpoint = "{stage.proxy.url}"\naccess_key = "AKID9"\nsecret_key = "k"\n'
         )
-        there.send_message(QueueUrl=url, MessageBody="found")
+        client.send_message(QueueUrl=url, MessageBody="found")
         trigger.delivered(1)
         assert stage.proxy.keys == {"AKID9"}
     finally:
@@ -299,13 +297,16 @@ def test_endpoint_that_is_not_sqs_sets_trigger_error(stage: Stage) -> None:
     config = {"endpoint": stage.recorder.url, "queue_url": f"{stage.recorder.url}1/jobs"}
     trigger = stage.trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
 
-    ill = trigger.until(lambda view: view["status"] == "error")
-    assert "does not respond with SQS JSON" in ill["error_message"] or "cannot be reached" in ill["error_message"]
+    failed = trigger.until(lambda view: view["status"] == "error")
+    assert (
+        "does not respond with SQS JSON" in failed["error_message"]
+        or "cannot be reached" in failed["error_message"]
+    )
 
 
 def test_unreachable_endpoint_sets_trigger_error(stage: Stage) -> None:
     config = {"endpoint": "http://127.0.0.1:9", "queue_url": "http://127.0.0.1:9/1/jobs"}
     trigger = stage.trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
 
-    ill = trigger.until(lambda view: view["status"] == "error")
-    assert "SQS at 127.0.0.1:9 cannot be reached" in ill["error_message"]
+    failed = trigger.until(lambda view: view["status"] == "error")
+    assert "SQS at 127.0.0.1:9 cannot be reached" in failed["error_message"]
