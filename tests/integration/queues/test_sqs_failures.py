@@ -1,4 +1,4 @@
-"""SQS triggers where the queue, the keys or the service go away under them, and what that does to messages."""
+"""SQS triggers when queues, keys or the service become unavailable, and when batches fail in part."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 
-def test_attributes_of_a_message_change_nothing_of_its_request(stage: Stage) -> None:
+def test_message_attributes_do_not_change_the_request(stage: Stage) -> None:
     queue = stage.queue()
     stage.listen(queue)
     attributes = {
-        "Content-Type": {"DataType": "String", "StringValue": "application/x-theirs"},
+        "Content-Type": {"DataType": "String", "StringValue": "application/x-custom"},
         "count": {"DataType": "Number", "StringValue": "7"},
         "raw": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
     }
@@ -29,7 +29,7 @@ def test_attributes_of_a_message_change_nothing_of_its_request(stage: Stage) -> 
     assert not {name.lower() for name in headers} & {"count", "raw"}
 
 
-def test_a_queue_that_is_deleted_while_it_is_listened_to_is_heard_again_when_it_is_back(stage: Stage) -> None:
+def test_polling_resumes_when_deleted_queue_is_recreated(stage: Stage) -> None:
     stage.recorder.holds = lambda body: body == "last"
     queue = stage.queue()
     trigger = stage.listen(queue, stage.functions.function(max_scale=1))
@@ -39,8 +39,8 @@ def test_a_queue_that_is_deleted_while_it_is_listened_to_is_heard_again_when_it_
 
     stage.client.delete_queue(QueueUrl=stage.url(queue))
     stage.recorder.release.set()
-    ill = trigger.until(lambda view: view["status"] == "error")
-    assert "the queue does not exist" in ill["error_message"]
+    failed = trigger.until(lambda view: view["status"] == "error")
+    assert "the queue does not exist" in failed["error_message"]
     stage.client.create_queue(QueueName=queue)
     trigger.until(lambda view: view["status"] == "ready")
     stage.send(queue, "after")
@@ -48,8 +48,8 @@ def test_a_queue_that_is_deleted_while_it_is_listened_to_is_heard_again_when_it_
     assert [one["body"] for one in trigger.delivered(2)] == ["after", "last"]
 
 
-@pytest.mark.parametrize("server", ["fauxqs"], indirect=True)  # the answers are the proxy's
-def test_keys_that_expire_while_a_message_is_handled_neither_lose_nor_repeat_it(stage: Stage) -> None:
+@pytest.mark.parametrize("server", ["fauxqs"], indirect=True)  # the proxy sends the responses
+def test_keys_expiring_during_processing_neither_lose_nor_repeat_message(stage: Stage) -> None:
     stage.recorder.holds = lambda body: body == "expiring"
     queue = stage.queue(VisibilityTimeout="3")
     trigger = stage.listen(queue)
@@ -59,8 +59,8 @@ def test_keys_that_expire_while_a_message_is_handled_neither_lose_nor_repeat_it(
 
     stage.proxy.statuses["*"] = (403, "ExpiredToken", "The security token AKID1 is expired")
     stage.recorder.release.set()
-    ill = trigger.until(lambda view: view["status"] == "error")
-    assert "does not accept the keys: ExpiredToken: The security token … is expired" in ill["error_message"]
+    failed = trigger.until(lambda view: view["status"] == "error")
+    assert "does not accept the keys: ExpiredToken: The security token … is expired" in failed["error_message"]
     del stage.proxy.statuses["*"]
 
     trigger.until(lambda view: view["status"] == "ready")
@@ -69,8 +69,8 @@ def test_keys_that_expire_while_a_message_is_handled_neither_lose_nor_repeat_it(
     assert (one["attempts"], stage.recorder.bodies.count("expiring")) == (1, before + 1)
 
 
-@pytest.mark.parametrize("server", ["fauxqs"], indirect=True)  # what counts is what is asked of it
-def test_a_message_is_kept_hidden_too_while_its_trigger_is_given_other_keys(stage: Stage) -> None:
+@pytest.mark.parametrize("server", ["fauxqs"], indirect=True)  # the requests matter, not the server
+def test_visibility_extension_continues_after_key_change(stage: Stage) -> None:
     stage.recorder.holds = lambda body: body == "rekeyed"
     queue = stage.queue(VisibilityTimeout="3")
     trigger = stage.listen(queue)
@@ -83,8 +83,8 @@ def test_a_message_is_kept_hidden_too_while_its_trigger_is_given_other_keys(stag
         {"sqs_config": {"access_key": "AKID2", "secret_key": "s2"}},
     ).ok()
     wait_until(lambda: "AKID2" in stage.proxy.keys)
-    kept = stage.proxy.calls["ChangeMessageVisibilityBatch"]
-    wait_until(lambda: stage.proxy.calls["ChangeMessageVisibilityBatch"] >= kept + 4)  # one a second
+    extensions = stage.proxy.calls["ChangeMessageVisibilityBatch"]
+    wait_until(lambda: stage.proxy.calls["ChangeMessageVisibilityBatch"] >= extensions + 4)  # one per second
     stage.recorder.release.set()
 
     stage.empty(queue)
@@ -92,7 +92,7 @@ def test_a_message_is_kept_hidden_too_while_its_trigger_is_given_other_keys(stag
     assert (one["attempts"], stage.recorder.bodies.count("rekeyed")) == (1, 1)
 
 
-def test_a_retry_that_the_queue_takes_in_part_is_asked_for_again(stage: Stage) -> None:
+def test_failed_entries_of_visibility_batch_are_retried(stage: Stage) -> None:
     stage.recorder.answer = lambda body: 500 if body.startswith("again") else 200
     queue = stage.queue(VisibilityTimeout="30")
     trigger = stage.listen(queue)
@@ -106,58 +106,58 @@ def test_a_retry_that_the_queue_takes_in_part_is_asked_for_again(stage: Stage) -
         stage.platform.advance(30)
 
     assert len(trigger.delivered(4, "dead")) == 4
-    tried = stage.recorder.bodies[start:]
-    assert {body: tried.count(body) for body in set(tried)} == {f"again{n}": 4 for n in range(4)}
+    bodies = stage.recorder.bodies[start:]
+    assert {body: bodies.count(body) for body in set(bodies)} == {f"again{n}": 4 for n in range(4)}
     stage.empty(queue)
 
 
-def test_a_policy_of_a_queue_with_groups_moves_poison_away_and_the_group_goes_on(stage: Stage) -> None:
-    stage.recorder.answer = lambda body: 500 if body == "g-poison" else 200
+def test_fifo_group_continues_after_redrive_of_failing_message(stage: Stage) -> None:
+    stage.recorder.answer = lambda body: 500 if body == "g-failing" else 200
     dead_letters = stage.queue(".fifo")
     names = ["QueueArn"]
     found = stage.client.get_queue_attributes(QueueUrl=stage.url(dead_letters), AttributeNames=names)
     policy = f'{{"deadLetterTargetArn": "{found["Attributes"]["QueueArn"]}", "maxReceiveCount": 2}}'
     queue = stage.queue(".fifo", VisibilityTimeout="3", RedrivePolicy=policy)
     start = len(stage.recorder.seen)
-    for body in ("g-poison", "g-next", "h-other"):
+    for body in ("g-failing", "g-next", "h-other"):
         stage.send(queue, body, MessageGroupId=body[0])
     trigger = stage.listen(queue)
 
     stage.recorder.times("h-other", 1)
     for attempt in (1, 2):
-        trigger.attempted("g-poison", attempt)
+        trigger.attempted("g-failing", attempt)
         assert "g-next" not in stage.recorder.bodies[start:]
         stage.platform.advance(3)
 
     trigger.delivered(2)
-    assert [body for body in stage.recorder.bodies[start:] if body[0] == "g"] == ["g-poison"] * 2 + ["g-next"]
+    assert [body for body in stage.recorder.bodies[start:] if body[0] == "g"] == ["g-failing"] * 2 + ["g-next"]
     wait_until(lambda: stage.left(dead_letters) == 1)
-    assert [one["status"] for one in trigger.deliveries() if one["body"] == "g-poison"] == ["failed"]
+    assert [one["status"] for one in trigger.deliveries() if one["body"] == "g-failing"] == ["failed"]
 
 
-@pytest.mark.parametrize("server", ["fauxqs"], indirect=True)  # it takes ten seconds
-def test_a_service_that_is_killed_and_comes_back_empty_is_listened_to_again(stage: Stage) -> None:
+@pytest.mark.parametrize("server", ["fauxqs"], indirect=True)  # ten seconds per server
+def test_trigger_recovers_after_service_restarts_without_queues(stage: Stage) -> None:
     with running_sqs(stage.server.kind) as server:
         client = server.client()
-        url = client.create_queue(QueueName="phoenix")["QueueUrl"]
+        url = client.create_queue(QueueName="restarted")["QueueUrl"]
         config = {"endpoint": server.endpoint, "queue_url": url, "access_key": "A", "secret_key": "S"}
         trigger = stage.trigger(sqs_config=config)
-        client.send_message(QueueUrl=url, MessageBody="first life")
+        client.send_message(QueueUrl=url, MessageBody="before restart")
         trigger.delivered(1)
 
         server.kill()
-        ill = trigger.until(lambda view: view["status"] == "error", 60)
-        assert "cannot be reached" in ill["error_message"]
+        failed = trigger.until(lambda view: view["status"] == "error", 60)
+        assert "cannot be reached" in failed["error_message"]
         server.start()
-        ill = trigger.until(lambda view: "queue does not exist" in str(view["error_message"]), 60)
-        client.create_queue(QueueName="phoenix")
+        failed = trigger.until(lambda view: "queue does not exist" in str(view["error_message"]), 60)
+        client.create_queue(QueueName="restarted")
         trigger.until(lambda view: view["status"] == "ready", 60)
-        client.send_message(QueueUrl=url, MessageBody="second life")
+        client.send_message(QueueUrl=url, MessageBody="after restart")
 
-        assert [one["body"] for one in trigger.delivered(2)] == ["second life", "first life"]
+        assert [one["body"] for one in trigger.delivered(2)] == ["after restart", "before restart"]
 
 
-def test_an_endpoint_may_have_a_path(stage: Stage) -> None:
+def test_endpoint_path_is_kept_in_requests(stage: Stage) -> None:
     queue = stage.queue()
     trigger = stage.listen(queue, endpoint=f"{stage.proxy.url}/elastic/mq")
 
