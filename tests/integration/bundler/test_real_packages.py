@@ -15,7 +15,7 @@ def handle(event, context):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_compiled_and_source_packages_are_bundled_and_run(tmp_path: Path) -> None:
     root, bundling = tmp_path / "project", Bundling(tmp_path)
     write_files(root, {"h.py": HANDLER})
@@ -39,7 +39,7 @@ def test_compiled_and_source_packages_are_bundled_and_run(tmp_path: Path) -> Non
     assert bundling.steps == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_source_build_with_compiled_parts_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "def handle(event, context): ...\n"})

@@ -15,7 +15,7 @@ from tests.support.queues import QueuePlatform, connected, queue_platform, sleep
 from tests.support.sqs_servers import running_sqs
 from tests.support.waiting import DEADLINE, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 _MESSAGES = 60
 _HANDLED_BEFORE_KILL = 25

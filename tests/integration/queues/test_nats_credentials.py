@@ -18,7 +18,7 @@ from tests.support.nats_doors import Door, all_doors, opened_doors
 from tests.support.queues import QueuePlatform, queue_platform
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 class TriggersUnderTest:

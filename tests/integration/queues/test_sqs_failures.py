@@ -8,7 +8,7 @@ from tests.support.sqs_servers import running_sqs
 from tests.support.sqs_stage import Stage
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_message_attributes_do_not_change_the_request(stage: Stage) -> None:
