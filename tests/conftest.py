@@ -19,9 +19,9 @@ GOLDEN = Path(__file__).parent / "golden"
 _SCRUBBED = ("SCW_", "FNKIT_", "AWS_", "GITHUB_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-# ``repeatable`` runs the same examples every time, so that a failure is due to the tested change. It has no deadline
-# because the machine may be busy. ``quick`` runs a fifth of them (``make test``), ``exploring`` runs new ones. Tests
-# with their own number of examples scale it by the profile: tests/support/examples.py.
+# ``repeatable`` runs the same examples every time, so that a failure is due to the tested change. It has no
+# deadline, because the machine may be busy. ``quick`` runs a fifth of them (``make test``), ``exploring`` runs new
+# ones. Tests with their own number of examples scale it by the profile: tests/support/examples.py.
 settings.register_profile("exploring", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeatable", settings.get_profile("exploring"), derandomize=True)
 # A fifth of the examples is too few to measure which share a test filters out.

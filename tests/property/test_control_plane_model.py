@@ -300,8 +300,8 @@ class ControlPlane(RuleBasedStateMachine):
         raise AssertionError("the pages never end")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_the_control_plane_is_what_the_model_says(platform: Platform) -> None:
     run_state_machine_as_test(
         type("OnThisPlatform", (ControlPlane,), {"platform": platform}),

@@ -106,7 +106,7 @@ def test_an_intake_loses_nothing_and_wants_what_hands_can_take(ahead: int, steps
                 if waiting:
                     waiting[0].cancel()
             else:
-                intake.put(CoreMessage(intake, b"%d" % offered))
+                intake.put(CoreMessage(intake, "", b"%d" % offered))
                 offered += 1
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -126,7 +126,7 @@ def test_an_intake_loses_nothing_and_wants_what_hands_can_take(ahead: int, steps
 def test_a_message_that_no_broker_keeps_comes_again_from_memory() -> None:
     async def scenario() -> None:
         intake = Prefetch()
-        message = CoreMessage(intake, b"x")
+        message = CoreMessage(intake, "", b"x")
         await message.nack(0)
         again = await intake.get()
         assert (again.id, again.body, again.deliveries) == (message.id, b"x", 2)

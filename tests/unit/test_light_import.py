@@ -64,6 +64,7 @@ sys.exit(bool(failed))
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@pytest.mark.long
 def test_every_module_can_be_imported_alone() -> None:
     names = [name for name in module_names() if not name.endswith("__main__") and ".worker." not in name]
     run = subprocess.run(

@@ -1,4 +1,4 @@
-"""A few small packages from the real registry: wheels of others' making, and a source build."""
+"""Packages from the real registry: published wheels and a source build."""
 
 import zipfile
 from pathlib import Path
@@ -16,7 +16,7 @@ def handle(event, context):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_compiled_and_source_packages_are_bundled_and_run(tmp_path: Path) -> None:
     root, bundling = tmp_path / "project", BundleRun(tmp_path)
     write_files(root, {"h.py": HANDLER})
@@ -40,13 +40,13 @@ def test_compiled_and_source_packages_are_bundled_and_run(tmp_path: Path) -> Non
     assert bundling.stages == []
 
 
-@pytest.mark.slow
-def test_a_source_build_with_compiled_parts_is_refused(tmp_path: Path) -> None:
+@pytest.mark.long
+def test_source_build_with_extension_modules_is_rejected(tmp_path: Path) -> None:
     root = tmp_path / "project"
     write_files(root, {"h.py": "def handle(event, context): ...\n"})
     project = project_with(
         root, function_spec("h", "h.handle"), requirements=("crcmod==1.7",), source_builds=("crcmod",)
     )
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(BundleError) as raised:
         BundleRun(tmp_path).bundle(project)
-    assert refused.value.code in ("source-build-compiled", "source-build")
+    assert raised.value.code in ("source-build-compiled", "source-build")

@@ -1,4 +1,4 @@
-"""The environment of SQS triggers: each test module has its own platform, once for each SQS server."""
+"""Fixtures of the SQS trigger tests: one platform per module, and each test against every SQS server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.sqs_servers import SERVERS, SqsServer, running_sqs
 
 
 @pytest.fixture(scope="module")
-def recorder() -> Iterator[HandlerController]:
+def handlers() -> Iterator[HandlerController]:
     with running_handler_controller() as running:
         yield running
 
@@ -26,8 +26,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformUnder
 
 
 @pytest.fixture(scope="module")
-def functions(platform: PlatformUnderTest, recorder: HandlerController) -> QueueFunctions:
-    return QueueFunctions(platform, recorder)
+def functions(platform: PlatformUnderTest, handlers: HandlerController) -> QueueFunctions:
+    return QueueFunctions(platform, handlers)
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -37,14 +37,14 @@ def server(request: pytest.FixtureRequest) -> Iterator[SqsServer]:
 
 
 @pytest.fixture
-def stage(
-    platform: PlatformUnderTest, recorder: HandlerController, functions: QueueFunctions, server: SqsServer
+def sqs(
+    platform: PlatformUnderTest, handlers: HandlerController, functions: QueueFunctions, server: SqsServer
 ) -> Iterator[SqsEnvironment]:
-    recorder.status_for, recorder.is_held, recorder.max_in_flight = lambda _: 200, lambda _: False, 0
-    recorder.release.clear()
+    handlers.status_for, handlers.is_held, handlers.max_in_flight = lambda _: 200, lambda _: False, 0
+    handlers.release.clear()
     with running_sqs_proxy(server.endpoint) as proxy:
-        stage = SqsEnvironment(platform, recorder, functions, server, proxy, server.client())
-        yield stage
-        recorder.release.set()
-        for trigger in stage.triggers:
+        sqs = SqsEnvironment(platform, handlers, functions, server, proxy, server.client())
+        yield sqs
+        handlers.release.set()
+        for trigger in sqs.triggers:
             trigger.delete()

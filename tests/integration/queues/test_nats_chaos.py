@@ -1,4 +1,7 @@
-"""At least once, whatever dies; again only where a death explains it (longer: ``python -m tests.chaos.nats``)."""
+"""NATS messages while processes are killed: at least once, and duplicates only near a kill.
+
+``python -m tests.chaos.nats`` runs this longer.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from tests.support.queue_platform import queue_platform
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_nothing_is_lost_and_nothing_comes_twice_without_a_reason(tmp_path: Path) -> None:
+def test_no_message_is_lost_and_every_duplicate_is_explained_by_a_kill(tmp_path: Path) -> None:
     with queue_platform(tmp_path) as platform:
-        outcome = asyncio.run(NatsChaos(platform, seed=7).run(2000, 6.0, KILL_TARGETS))
+        result = asyncio.run(NatsChaos(platform, seed=7).run(2000, 6.0, KILL_TARGETS))
 
-    assert outcome.lost == set(), outcome
-    assert outcome.unexplained == [], outcome
-    assert outcome.pending == (0, 0), outcome
-    # Acknowledged in the last moment before control was killed, and not recorded any more.
-    assert set(outcome.log) <= {"succeeded", "unknown"}, outcome
-    assert outcome.log["succeeded"] > 0, outcome
-    assert outcome.duplicates <= 20 * len(outcome.kills), outcome
+    assert result.lost == set(), result
+    assert result.unexplained == [], result
+    assert result.pending == (0, 0), result
+    # Unknown: acknowledged just before control was killed, so the outcome was not recorded.
+    assert set(result.log) <= {"succeeded", "unknown"}, result
+    assert result.log["succeeded"] > 0, result
+    assert result.duplicates <= 20 * len(result.kills), result

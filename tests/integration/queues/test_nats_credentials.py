@@ -1,4 +1,4 @@
-"""NATS brokers with each kind of credentials: the error of a rejected trigger, and its recovery."""
+"""NATS brokers with every kind of authentication: errors while they reject a trigger, and recovery afterwards."""
 
 from __future__ import annotations
 
@@ -18,94 +18,102 @@ from tests.support.nats_auth_servers import AuthServer, auth_servers, running_au
 from tests.support.queue_platform import QueuePlatform, queue_platform
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
-class Scene:
-    """A platform, its brokers, and a trigger at each, which all call one function."""
+class TriggersUnderTest:
+    """A platform and its brokers, with one trigger per broker for the same function."""
 
-    def __init__(self, platform: QueuePlatform, settings: Path, servers: list[AuthServer]) -> None:
-        self.platform, self.settings, self.servers = platform, settings, servers
+    def __init__(self, platform: QueuePlatform, settings: Path, brokers: list[AuthServer]) -> None:
+        self.platform, self.settings, self.brokers = platform, settings, brokers
         self.function = platform.deploy()
         self.triggers = {
-            server.name: platform.create_trigger(self.function, "login", mnq_nats_account_id=server.account)
-            for server in servers
+            broker.name: platform.create_trigger(self.function, "login", mnq_nats_account_id=broker.account)
+            for broker in brokers
         }
 
-    def view(self, server: AuthServer) -> dict[str, object]:
-        return self.platform.api.get("triggers", self.triggers[server.name])
+    def view(self, broker: AuthServer) -> dict[str, object]:
+        return self.platform.api.get("triggers", self.triggers[broker.name])
 
-    def says(self, server: AuthServer) -> bool:
-        return self.fault(server).startswith(server.rejection.format(url=server.url))
+    def has_error(self, broker: AuthServer) -> bool:
+        return self.error_message(broker).startswith(broker.rejection.format(url=broker.url))
 
-    def is_logged(self, server: AuthServer) -> bool:
-        return server.rejection.format(url=server.url) in self.platform.log
+    def is_logged(self, broker: AuthServer) -> bool:
+        return broker.rejection.format(url=broker.url) in self.platform.log
 
-    def is_shown(self, server: AuthServer, fnkit: Command) -> bool:
-        return server.rejection.format(url=server.url) in fnkit("platform", "status").ok().stdout
+    def is_shown(self, broker: AuthServer, fnkit: Command) -> bool:
+        return broker.rejection.format(url=broker.url) in fnkit("platform", "status").ok().stdout
 
-    def fault(self, server: AuthServer) -> str:
-        return str(self.view(server)["error_message"] or "")
+    def error_message(self, broker: AuthServer) -> str:
+        return str(self.view(broker)["error_message"] or "")
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("login")
-    with running_auth_servers(auth_servers(folder)) as servers:
+def under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TriggersUnderTest]:
+    folder = tmp_path_factory.mktemp("credentials")
+    with running_auth_servers(auth_servers(folder)) as brokers:
         settings = folder / "brokers.toml"
-        settings.write_text("\n".join(server.config_section for server in servers))
+        settings.write_text("\n".join(broker.config_section for broker in brokers))
         settings.chmod(0o600)
         with queue_platform(folder, "--brokers", str(settings)) as platform:
-            yield Scene(platform, settings, servers)
+            yield TriggersUnderTest(platform, settings, brokers)
 
 
-def test_each_refusal_names_the_broker_and_what_to_check_and_no_secret(scene: Scene) -> None:
-    for server in scene.servers:
-        wait_until(partial(scene.says, server), what=f"{server.rejection}, but {scene.fault(server)}")
-        assert scene.view(server)["status"] == "error"
-    fnkit = Command({"FNKIT_HOME": str(scene.platform.home)})
-    for server in scene.servers:
-        # Each attempt says anew what is wrong, and a broker that hangs up early says less.
-        wait_until(partial(scene.is_logged, server), what=f"{server.rejection} in the log")
-        wait_until(partial(scene.is_shown, server, fnkit), what=f"{server.rejection} in the status")
-    said = [
-        scene.platform.log,
+def test_connection_error_names_broker_and_cause_without_secrets(under_test: TriggersUnderTest) -> None:
+    for broker in under_test.brokers:
+        wait_until(
+            partial(under_test.has_error, broker),
+            what=f"{broker.rejection} instead of {under_test.error_message(broker)}",
+        )
+        assert under_test.view(broker)["status"] == "error"
+    fnkit = Command({"FNKIT_HOME": str(under_test.platform.home)})
+    for broker in under_test.brokers:
+        # Each attempt updates the error, which is less specific if the broker closed the connection early.
+        wait_until(partial(under_test.is_logged, broker), what=f"{broker.rejection} in the log")
+        wait_until(partial(under_test.is_shown, broker, fnkit), what=f"{broker.rejection} in the status")
+    outputs = [
+        under_test.platform.log,
         fnkit("platform", "status").ok().stdout,
         fnkit("platform", "status", "--json").ok().stdout,
         fnkit("platform", "logs").ok().stdout,
-        json.dumps([scene.view(server) for server in scene.servers]),
-        repr(read_brokers_file(scene.settings, {})),
+        json.dumps([under_test.view(broker) for broker in under_test.brokers]),
+        repr(read_brokers_file(under_test.settings, {})),
     ]
-    for server in scene.servers:
-        assert not [secret for secret in server.secrets for one in said if secret in one], server.name
-    assert "Traceback" not in scene.platform.log
+    for broker in under_test.brokers:
+        assert not [secret for secret in broker.secrets for output in outputs if secret in output], broker.name
+    assert "Traceback" not in under_test.platform.log
 
 
-def test_each_heals_by_itself_when_its_broker_lets_it_in(scene: Scene) -> None:
-    for server in scene.servers:
-        server.accept_credentials()
-    for trigger in scene.triggers.values():
+def test_trigger_recovers_when_broker_accepts_its_credentials(under_test: TriggersUnderTest) -> None:
+    for broker in under_test.brokers:
+        broker.accept_credentials()
+    for trigger in under_test.triggers.values():
         wait_until(
-            partial(scene.platform.is_listening, trigger), what=str(scene.platform.api.get("triggers", trigger))
+            partial(under_test.platform.is_listening, trigger),
+            what=str(under_test.platform.api.get("triggers", trigger)),
         )
-    wait_until(lambda: all(scene.view(server)["status"] == "ready" for server in scene.servers))
-    assert [scene.view(server)["error_message"] for server in scene.servers] == [None] * len(scene.servers)
+    wait_until(lambda: all(under_test.view(broker)["status"] == "ready" for broker in under_test.brokers))
+    assert [under_test.view(broker)["error_message"] for broker in under_test.brokers] == [None] * len(
+        under_test.brokers
+    )
 
     async def publish() -> None:
-        # As fnkit itself is let in: by what brokers.toml says.
-        for server, broker in zip(scene.servers, read_brokers_file(scene.settings, {}).nats, strict=True):
-            client, _ = await open_client(broker, lambda _: None)
-            await client.publish("login", server.name.encode())
+        # With the credentials in brokers.toml, as the platform itself connects.
+        for broker, config in zip(under_test.brokers, read_brokers_file(under_test.settings, {}).nats, strict=True):
+            client, _ = await open_client(config, lambda _: None)
+            await client.publish("login", broker.name.encode())
             await client.flush()
             await client.close()
 
     asyncio.run(publish())
-    scene.platform.wait_for_messages(scene.function, len(scene.servers))
-    assert sorted(scene.platform.handled_bodies(scene.function)) == sorted(server.name for server in scene.servers)
+    under_test.platform.wait_for_messages(under_test.function, len(under_test.brokers))
+    assert sorted(under_test.platform.handled_bodies(under_test.function)) == sorted(
+        broker.name for broker in under_test.brokers
+    )
 
 
-def test_a_broker_s_description_shows_none_of_its_keys(scene: Scene) -> None:
-    for broker in read_brokers_file(scene.settings, {}).nats:
+def test_broker_repr_omits_connection_settings(under_test: TriggersUnderTest) -> None:
+    for broker in read_brokers_file(under_test.settings, {}).nats:
         shown = repr(broker)
         values = [value for key, value in msgspec.structs.asdict(broker).items() if key != "selector" and value]
         assert not [value for value in values if value in shown]

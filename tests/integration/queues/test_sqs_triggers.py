@@ -1,4 +1,4 @@
-"""SQS triggers on a real platform, at two servers that are not ours: what the page on triggers promises."""
+"""SQS triggers on a real platform with two third-party servers: the guarantees in ``docs/triggers.md``."""
 
 from __future__ import annotations
 
@@ -14,302 +14,301 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 
-def test_a_message_is_posted_raw_once_and_then_deleted(stage: SqsEnvironment) -> None:
-    queue = stage.create_queue()
-    trigger = stage.create_queue_trigger(queue)
+def test_message_is_posted_once_unchanged_and_then_deleted(sqs: SqsEnvironment) -> None:
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue)
 
-    body = f'{{"käse": "€", "at": "{stage.server.kind}"}}\n'
-    stage.send(queue, body)
+    body = f'{{"käse": "€", "at": "{sqs.server.kind}"}}\n'
+    sqs.send(queue, body)
 
     (one,) = trigger.wait_for_deliveries(1)
     assert (one["kind"], one["body"], one["attempts"], one["http_status"]) == ("sqs", body, 1, 200)
-    assert stage.handlers.bodies.count(body) == 1
-    headers = stage.handlers.headers[-1]
+    assert sqs.handlers.bodies.count(body) == 1
+    headers = sqs.handlers.headers[-1]
     assert headers["User-Agent"] == "ScalewayServerlessOrchestrator/1.0"
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
-    stage.wait_until_empty(queue)
+    sqs.wait_until_empty(queue)
 
 
-def test_a_large_message_arrives_whole(stage: SqsEnvironment) -> None:
-    queue = stage.create_queue()
-    stage.create_queue_trigger(queue)
+def test_large_message_is_delivered_complete(sqs: SqsEnvironment) -> None:
+    queue = sqs.create_queue()
+    sqs.create_queue_trigger(queue)
 
     body = "large:" + "ö" * 120_000
-    stage.send(queue, body)
+    sqs.send(queue, body)
 
-    stage.handlers.wait_for_count(body, 1)
-    stage.wait_until_empty(queue)
+    sqs.handlers.wait_for_count(body, 1)
+    sqs.wait_until_empty(queue)
 
 
-def test_a_refused_message_is_tried_four_times_spaced_by_the_queue_s_own_timeout_then_dead_and_replayable(
-    stage: SqsEnvironment,
-) -> None:
-    stage.handlers.status_for = lambda body: 500 if body == "poison" else 200
-    queue = stage.create_queue(VisibilityTimeout="40")
-    trigger = stage.create_queue_trigger(queue)
-    before = stage.handlers.bodies.count("poison")
+def test_failing_message_is_retried_after_visibility_timeout_then_dead(sqs: SqsEnvironment) -> None:
+    sqs.handlers.status_for = lambda body: 500 if body == "poison" else 200
+    queue = sqs.create_queue(VisibilityTimeout="40")
+    trigger = sqs.create_queue_trigger(queue)
+    before = sqs.handlers.bodies.count("poison")
 
-    stage.send(queue, "poison")
+    sqs.send(queue, "poison")
     for attempt in range(1, 5):
-        stage.handlers.wait_for_count("poison", before + attempt)
+        sqs.handlers.wait_for_count("poison", before + attempt)
         trigger.wait_for_attempts("poison", attempt)
-        stage.platform.advance(39)
-        assert stage.handlers.bodies.count("poison") == before + attempt
-        stage.platform.advance(2)
+        sqs.platform.advance(39)
+        assert sqs.handlers.bodies.count("poison") == before + attempt
+        sqs.platform.advance(2)
 
     (dead,) = trigger.wait_for_deliveries(1, "dead")
     assert (dead["attempts"], dead["body"], dead["http_status"]) == (4, "poison", 500)
-    stage.wait_until_empty(queue)
-    stage.handlers.status_for = lambda _: 200
+    sqs.wait_until_empty(queue)
+    sqs.handlers.status_for = lambda _: 200
     trigger.replay(dead["id"])
     (again,) = trigger.wait_for_deliveries(1)
     assert (again["cause"], again["replay_of"], again["body"]) == ("replay", dead["id"], "poison")
 
 
-def test_poison_blocks_nobody(stage: SqsEnvironment) -> None:
-    stage.handlers.status_for = lambda body: 500 if body.startswith("bad") else 200
-    queue = stage.create_queue()
-    trigger = stage.create_queue_trigger(queue, stage.functions.deploy_function(max_scale=2))
+def test_failing_messages_do_not_block_others(sqs: SqsEnvironment) -> None:
+    sqs.handlers.status_for = lambda body: 500 if body.startswith("bad") else 200
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue, sqs.functions.deploy_function(max_scale=2))
 
-    stage.send(queue, *(f"bad{n}" for n in range(15)), *(f"good{n}" for n in range(15)))
+    sqs.send(queue, *(f"bad{n}" for n in range(15)), *(f"good{n}" for n in range(15)))
 
     assert len(trigger.wait_for_deliveries(15)) == 15
-    wait_until(lambda: stage.message_count(queue) == 15)
+    wait_until(lambda: sqs.message_count(queue) == 15)
 
 
-def test_a_redrive_policy_is_left_to_do_its_work(stage: SqsEnvironment) -> None:
-    stage.handlers.status_for = lambda body: 503 if body == "poor" else 200
-    dead_letters = stage.create_queue()
-    found = stage.client.get_queue_attributes(QueueUrl=stage.queue_url(dead_letters), AttributeNames=["QueueArn"])
+def test_redrive_policy_moves_failing_message_to_dead_letter_queue(sqs: SqsEnvironment) -> None:
+    sqs.handlers.status_for = lambda body: 503 if body == "failing" else 200
+    dead_letters = sqs.create_queue()
+    found = sqs.client.get_queue_attributes(QueueUrl=sqs.queue_url(dead_letters), AttributeNames=["QueueArn"])
     arn = found["Attributes"]["QueueArn"]
     policy = f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": "2"}}'
-    queue = stage.create_queue(VisibilityTimeout="3", RedrivePolicy=policy)
-    trigger = stage.create_queue_trigger(queue)
-    before = stage.handlers.bodies.count("poor")
+    queue = sqs.create_queue(VisibilityTimeout="3", RedrivePolicy=policy)
+    trigger = sqs.create_queue_trigger(queue)
+    before = sqs.handlers.bodies.count("failing")
 
-    stage.send(queue, "poor")
+    sqs.send(queue, "failing")
 
     for attempt in (1, 2):
-        stage.handlers.wait_for_count("poor", before + attempt)
-        trigger.wait_for_attempts("poor", attempt)
-        stage.platform.advance(3)
-    wait_until(lambda: stage.message_count(dead_letters) == 1)
-    stage.wait_until_empty(queue)
+        sqs.handlers.wait_for_count("failing", before + attempt)
+        trigger.wait_for_attempts("failing", attempt)
+        sqs.platform.advance(3)
+    wait_until(lambda: sqs.message_count(dead_letters) == 1)
+    sqs.wait_until_empty(queue)
     (one,) = trigger.deliveries()
     assert (one["status"], one["attempts"]) == ("failed", 2)
-    assert stage.handlers.bodies.count("poor") == before + 2
+    assert sqs.handlers.bodies.count("failing") == before + 2
 
 
-def test_what_is_handled_longer_than_the_queue_hides_it_is_kept_hidden(stage: SqsEnvironment) -> None:
-    stage.handlers.is_held = lambda body: body == "slow"
-    queue = stage.create_queue(VisibilityTimeout="5")
-    trigger = stage.create_queue_trigger(queue)
-    before = stage.handlers.bodies.count("slow")
+def test_visibility_timeout_is_extended_while_message_is_processed(sqs: SqsEnvironment) -> None:
+    sqs.handlers.is_held = lambda body: body == "slow"
+    queue = sqs.create_queue(VisibilityTimeout="5")
+    trigger = sqs.create_queue_trigger(queue)
+    before = sqs.handlers.bodies.count("slow")
 
-    stage.send(queue, "slow")
-    wait_until(lambda: stage.proxy.calls["ChangeMessageVisibilityBatch"] >= 4)  # three in five seconds
-    stage.handlers.release.set()
+    sqs.send(queue, "slow")
+    wait_until(lambda: sqs.proxy.calls["ChangeMessageVisibilityBatch"] >= 4)  # three in five seconds
+    sqs.handlers.release.set()
 
     (one,) = trigger.wait_for_deliveries(1)
     assert one["attempts"] == 1
-    assert stage.proxy.calls["ReceiveMessage"] <= 2
-    assert stage.handlers.bodies.count("slow") == before + 1
-    stage.wait_until_empty(queue)
+    assert sqs.proxy.calls["ReceiveMessage"] <= 2
+    assert sqs.handlers.bodies.count("slow") == before + 1
+    sqs.wait_until_empty(queue)
 
 
-def test_at_most_ten_are_in_flight_and_no_more_are_asked_for_than_there_are_hands(stage: SqsEnvironment) -> None:
-    stage.handlers.is_held = lambda body: body.startswith("many")
-    queue = stage.create_queue()
-    stage.send(queue, *(f"many{n}" for n in range(25)))
-    trigger = stage.create_queue_trigger(queue)
+def test_at_most_ten_messages_are_received_and_in_flight(sqs: SqsEnvironment) -> None:
+    sqs.handlers.is_held = lambda body: body.startswith("many")
+    queue = sqs.create_queue()
+    sqs.send(queue, *(f"many{n}" for n in range(25)))
+    trigger = sqs.create_queue_trigger(queue)
 
-    wait_until(lambda: len(stage.handlers.in_flight) == 10)
+    wait_until(lambda: len(sqs.handlers.in_flight) == 10)
     names = ["ApproximateNumberOfMessages"]
-    hidden = stage.client.get_queue_attributes(QueueUrl=stage.queue_url(queue), AttributeNames=names)["Attributes"]
+    hidden = sqs.client.get_queue_attributes(QueueUrl=sqs.queue_url(queue), AttributeNames=names)["Attributes"]
     assert int(hidden[names[0]]) == 15
-    stage.handlers.release.set()
+    sqs.handlers.release.set()
 
     assert len(trigger.wait_for_deliveries(25)) == 25
-    assert stage.handlers.max_in_flight == 10
+    assert sqs.handlers.max_in_flight == 10
 
 
-def test_a_function_of_one_instance_is_given_one_at_a_time(stage: SqsEnvironment) -> None:
-    queue = stage.create_queue()
-    stage.send(queue, *(f"single{n}" for n in range(8)))
-    trigger = stage.create_queue_trigger(queue, stage.functions.deploy_function(max_scale=1))
+def test_single_instance_function_receives_one_message_at_a_time(sqs: SqsEnvironment) -> None:
+    queue = sqs.create_queue()
+    sqs.send(queue, *(f"single{n}" for n in range(8)))
+    trigger = sqs.create_queue_trigger(queue, sqs.functions.deploy_function(max_scale=1))
 
     trigger.wait_for_deliveries(8)
-    stage.wait_until_empty(queue)
-    assert stage.handlers.max_in_flight == 1
-    assert set(stage.proxy.batch_sizes["ReceiveMessage"]) == {1}
+    sqs.wait_until_empty(queue)
+    assert sqs.handlers.max_in_flight == 1
+    assert set(sqs.proxy.batch_sizes["ReceiveMessage"]) == {1}
 
 
-def test_deletions_that_fail_in_part_are_repeated_for_that_part(stage: SqsEnvironment) -> None:
-    stage.proxy.failing_entries["DeleteMessageBatch"] = 7
-    queue = stage.create_queue()
-    trigger = stage.create_queue_trigger(queue)
+def test_failed_entries_of_delete_batch_are_retried(sqs: SqsEnvironment) -> None:
+    sqs.proxy.failing_entries["DeleteMessageBatch"] = 7
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue)
 
-    stage.send(queue, *(f"part{n}" for n in range(12)))
+    sqs.send(queue, *(f"part{n}" for n in range(12)))
 
     trigger.wait_for_deliveries(12)
-    stage.wait_until_empty(queue)
-    assert set(stage.handlers.counts("part").values()) == {1} or stage.server.kind == "fauxqs"
-    assert stage.proxy.failing_entries["DeleteMessageBatch"] == 0
+    sqs.wait_until_empty(queue)
+    assert set(sqs.handlers.counts("part").values()) == {1} or sqs.server.kind == "fauxqs"
+    assert sqs.proxy.failing_entries["DeleteMessageBatch"] == 0
 
 
-def test_groups_keep_their_order_and_a_failing_message_blocks_its_group_alone(stage: SqsEnvironment) -> None:
-    stage.handlers.status_for = lambda body: 500 if body == "b0" else 200
-    queue = stage.create_queue(".fifo", VisibilityTimeout="30")
-    start = len(stage.handlers.received)
+def test_fifo_groups_stay_ordered_and_failure_blocks_only_its_group(sqs: SqsEnvironment) -> None:
+    sqs.handlers.status_for = lambda body: 500 if body == "b0" else 200
+    queue = sqs.create_queue(".fifo", VisibilityTimeout="30")
+    start = len(sqs.handlers.received)
     for number in range(4):
         for group in "abc":
-            stage.send(queue, f"{group}{number}", MessageGroupId=group)
-    trigger = stage.create_queue_trigger(queue)
+            sqs.send(queue, f"{group}{number}", MessageGroupId=group)
+    trigger = sqs.create_queue_trigger(queue)
 
     trigger.wait_for_deliveries(8)
     for attempt in range(1, 5):
         trigger.wait_for_attempts("b0", attempt)
-        assert "b1" not in stage.handlers.bodies[start:]
-        stage.platform.advance(30)
+        assert "b1" not in sqs.handlers.bodies[start:]
+        sqs.platform.advance(30)
     trigger.wait_for_deliveries(11)
 
-    seen = stage.handlers.bodies[start:]
-    assert [body for body in seen if body[0] == "a"] == [f"a{n}" for n in range(4)]
-    assert [body for body in seen if body[0] == "c"] == [f"c{n}" for n in range(4)]
-    assert [body for body in seen if body[0] == "b"] == ["b0"] * 4 + [f"b{n}" for n in range(1, 4)]
-    stage.wait_until_empty(queue)
+    bodies = sqs.handlers.bodies[start:]
+    assert [body for body in bodies if body[0] == "a"] == [f"a{n}" for n in range(4)]
+    assert [body for body in bodies if body[0] == "c"] == [f"c{n}" for n in range(4)]
+    assert [body for body in bodies if body[0] == "b"] == ["b0"] * 4 + [f"b{n}" for n in range(1, 4)]
+    sqs.wait_until_empty(queue)
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [None, (503, "ServiceUnavailable", "later"), (400, "Throttling", "Rate exceeded")],
-    ids=["broken connections", "503", "throttling"],
+    ids=["connection-closed", "503", "throttling"],
 )
-def test_an_endpoint_in_trouble_is_asked_again_and_nothing_is_lost_or_told_twice(
-    stage: SqsEnvironment, trouble: tuple[int, str, str] | None
+def test_endpoint_failure_is_retried_without_loss_or_duplicates(
+    sqs: SqsEnvironment, failure: tuple[int, str, str] | None
 ) -> None:
-    stage.handlers.is_held = lambda body: body == "held"
-    queue = stage.create_queue()
-    trigger = stage.create_queue_trigger(queue)
-    before = stage.handlers.counts()
-    stage.send(queue, "held")
-    stage.handlers.wait_for_count("held", before["held"] + 1)
+    sqs.handlers.is_held = lambda body: body == "held"
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue)
+    before = sqs.handlers.counts()
+    sqs.send(queue, "held")
+    sqs.handlers.wait_for_count("held", before["held"] + 1)
 
-    stage.proxy.responses["*"] = trouble
-    stage.handlers.release.set()
-    stage.send(queue, "next")
-    tried = stage.proxy.calls["DeleteMessageBatch"]
-    wait_until(lambda: stage.proxy.calls["DeleteMessageBatch"] >= tried + 3)
-    del stage.proxy.responses["*"]
+    sqs.proxy.responses["*"] = failure
+    sqs.handlers.release.set()
+    sqs.send(queue, "next")
+    attempts = sqs.proxy.calls["DeleteMessageBatch"]
+    wait_until(lambda: sqs.proxy.calls["DeleteMessageBatch"] >= attempts + 3)
+    del sqs.proxy.responses["*"]
 
     trigger.wait_for_deliveries(2)
-    stage.wait_until_empty(queue)
-    assert stage.handlers.counts()["held"] == before["held"] + 1
+    sqs.wait_until_empty(queue)
+    assert sqs.handlers.counts()["held"] == before["held"] + 1
     assert trigger.view()["status"] == "ready"
 
 
-def test_wrong_keys_show_at_the_trigger_without_the_keys_and_other_keys_heal_it(stage: SqsEnvironment) -> None:
-    wrong = (403, "InvalidClientTokenId", "The security token AKID1 with s1secret is invalid.")
-    stage.proxy.responses["*"] = wrong
-    queue = stage.create_queue()
-    trigger = stage.create_queue_trigger(queue, secret_key="s1secret")
+def test_rejected_keys_error_omits_keys_and_clears_with_new_keys(sqs: SqsEnvironment) -> None:
+    rejection = (403, "InvalidClientTokenId", "The security token AKID1 with s1secret is invalid.")
+    sqs.proxy.responses["*"] = rejection
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue, secret_key="s1secret")
 
-    ill = trigger.wait_for(lambda view: view["status"] == "error")
-    assert "does not accept the keys" in ill["error_message"]
-    assert "AKID1" not in ill["error_message"]
-    assert "s1secret" not in ill["error_message"]
-    del stage.proxy.responses["*"]
+    failed = trigger.wait_for(lambda view: view["status"] == "error")
+    assert "does not accept the keys" in failed["error_message"]
+    assert "AKID1" not in failed["error_message"]
+    assert "s1secret" not in failed["error_message"]
+    del sqs.proxy.responses["*"]
     keys = {"access_key": "AKID2", "secret_key": "s2"}
-    stage.functions.api.request(
+    sqs.functions.api.request(
         "PATCH", f"/functions/v1beta1/regions/fr-par/triggers/{trigger.id}", {"sqs_config": keys}
     ).ok()
-    stage.send(queue, "healed")
+    sqs.send(queue, "after key change")
 
     trigger.wait_for_deliveries(1)
     assert trigger.wait_for(lambda view: view["status"] == "ready")["error_message"] is None
-    assert "AKID2" in stage.proxy.access_keys
+    assert "AKID2" in sqs.proxy.access_keys
 
 
-def test_a_queue_that_is_deleted_and_made_again_is_listened_to_again(stage: SqsEnvironment) -> None:
-    queue = stage.create_queue()
-    trigger = stage.create_queue_trigger(queue)
-    trigger.wait_for(lambda view: view["status"] == "ready")
-    url = stage.queue_url(queue)
+def test_missing_queue_error_clears_when_queue_is_created(sqs: SqsEnvironment) -> None:
+    queue = sqs.create_queue()
+    first = sqs.create_queue_trigger(queue)
+    first.wait_for(lambda view: view["status"] == "ready")
+    url = sqs.queue_url(queue)
 
-    stage.client.delete_queue(QueueUrl=url)
-    config = {"endpoint": stage.proxy.url, "queue_url": url, "access_key": "A", "secret_key": "B"}
-    trigger_2 = stage.create_trigger(sqs_config=config)
-    ill = trigger_2.wait_for(lambda view: view["status"] == "error")
-    assert f"the queue does not exist at {stage.proxy.url[7:]}" in ill["error_message"]
-    stage.client.create_queue(QueueName=queue)
-    trigger_2.wait_for(lambda view: view["status"] == "ready")
-    stage.triggers.remove(trigger)
-    trigger.delete()
-    stage.send(queue, "reborn")
+    sqs.client.delete_queue(QueueUrl=url)
+    config = {"endpoint": sqs.proxy.url, "queue_url": url, "access_key": "A", "secret_key": "B"}
+    second = sqs.create_trigger(sqs_config=config)
+    failed = second.wait_for(lambda view: view["status"] == "error")
+    assert f"the queue does not exist at {sqs.proxy.url[7:]}" in failed["error_message"]
+    sqs.client.create_queue(QueueName=queue)
+    second.wait_for(lambda view: view["status"] == "ready")
+    sqs.triggers.remove(first)
+    first.delete()
+    sqs.send(queue, "recreated")
 
-    trigger_2.wait_for_deliveries(1)
+    second.wait_for_deliveries(1)
 
 
-def test_keys_that_may_not_read_attributes_listen_all_the_same(stage: SqsEnvironment) -> None:
-    stage.proxy.responses["GetQueueAttributes"] = (403, "AccessDenied", "no")
-    queue = stage.create_queue()
-    trigger = stage.create_queue_trigger(queue)
+def test_trigger_works_without_permission_to_read_queue_attributes(sqs: SqsEnvironment) -> None:
+    sqs.proxy.responses["GetQueueAttributes"] = (403, "AccessDenied", "no")
+    queue = sqs.create_queue()
+    trigger = sqs.create_queue_trigger(queue)
 
-    stage.send(queue, "blind")
+    sqs.send(queue, "without attributes")
 
     trigger.wait_for_deliveries(1)
     assert trigger.view()["status"] == "ready"
 
 
-def test_a_trigger_that_is_deleted_asks_for_nothing_more_and_hands_back_what_comes_too_late(
-    stage: SqsEnvironment,
-) -> None:
-    queue = stage.create_queue(VisibilityTimeout="300")
-    trigger = stage.create_queue_trigger(queue)
-    wait_until(lambda: stage.proxy.calls["ReceiveMessage"] >= 1)
+def test_message_sent_after_trigger_deletion_stays_available(sqs: SqsEnvironment) -> None:
+    queue = sqs.create_queue(VisibilityTimeout="300")
+    trigger = sqs.create_queue_trigger(queue)
+    wait_until(lambda: sqs.proxy.calls["ReceiveMessage"] >= 1)
 
-    stage.triggers.remove(trigger)
+    sqs.triggers.remove(trigger)
     trigger.delete()
-    stage.send(queue, "late")
+    sqs.send(queue, "late")
 
-    url = stage.queue_url(queue)
-    found = wait_until(lambda: stage.client.receive_message(QueueUrl=url).get("Messages"))
+    url = sqs.queue_url(queue)
+    found = wait_until(lambda: sqs.client.receive_message(QueueUrl=url).get("Messages"))
     assert [one["Body"] for one in found] == ["late"]
-    assert "late" not in stage.handlers.bodies
+    assert "late" not in sqs.handlers.bodies
 
 
-def test_scaleway_s_queues_are_found_by_the_brokers_of_their_project_and_region(
-    stage: SqsEnvironment, platform: PlatformUnderTest
+def test_scaleway_queue_uses_configured_broker_of_its_region(
+    sqs: SqsEnvironment, platform: PlatformUnderTest
 ) -> None:
     brokers = Path(platform.home, "brokers.toml")
-    there = queue_client(stage.server.endpoint, "nl-ams")
-    url = there.create_queue(QueueName="orders")["QueueUrl"]
+    client = queue_client(sqs.server.endpoint, "nl-ams")
+    url = client.create_queue(QueueName="orders")["QueueUrl"]
     config = {"queue": "orders", "mnq_project_id": platform.project_id, "mnq_region": "nl-ams"}
-    trigger = stage.create_trigger(scw_sqs_config=config)
+    trigger = sqs.create_trigger(scw_sqs_config=config)
     try:
-        assert trigger.view()["status"] == "ready"  # and idle: nobody said where that is
+        assert trigger.view()["status"] == "ready"  # and idle, because no broker is configured
         brokers.touch(0o600)
         brokers.write_text(
-            f'[[sqs]]\nregion = "nl-ams"\nendpoint = "{stage.proxy.url}"\naccess_key = "AKID9"\nsecret_key = "k"\n'
+            f'[[sqs]]\nregion = "nl-ams"\nendpoint = "{sqs.proxy.url}"\naccess_key = "AKID9"\nsecret_key = "k"\n'
         )
-        there.send_message(QueueUrl=url, MessageBody="found")
+        client.send_message(QueueUrl=url, MessageBody="found")
         trigger.wait_for_deliveries(1)
-        assert stage.proxy.access_keys == {"AKID9"}
+        assert sqs.proxy.access_keys == {"AKID9"}
     finally:
         brokers.unlink(missing_ok=True)
 
 
-def test_an_address_where_something_else_answers_shows_at_the_trigger(stage: SqsEnvironment) -> None:
-    config = {"endpoint": stage.handlers.url, "queue_url": f"{stage.handlers.url}1/jobs"}
-    trigger = stage.create_trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
+def test_endpoint_that_is_not_sqs_sets_trigger_error(sqs: SqsEnvironment) -> None:
+    config = {"endpoint": sqs.handlers.url, "queue_url": f"{sqs.handlers.url}1/jobs"}
+    trigger = sqs.create_trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
 
-    ill = trigger.wait_for(lambda view: view["status"] == "error")
-    assert "does not respond with SQS JSON" in ill["error_message"] or "cannot be reached" in ill["error_message"]
+    failed = trigger.wait_for(lambda view: view["status"] == "error")
+    assert (
+        "does not respond with SQS JSON" in failed["error_message"]
+        or "cannot be reached" in failed["error_message"]
+    )
 
 
-def test_an_address_where_nobody_answers_shows_at_the_trigger(stage: SqsEnvironment) -> None:
+def test_unreachable_endpoint_sets_trigger_error(sqs: SqsEnvironment) -> None:
     config = {"endpoint": "http://127.0.0.1:9", "queue_url": "http://127.0.0.1:9/1/jobs"}
-    trigger = stage.create_trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
+    trigger = sqs.create_trigger(sqs_config={**config, "access_key": "A", "secret_key": "B"})
 
-    ill = trigger.wait_for(lambda view: view["status"] == "error")
-    assert "SQS at 127.0.0.1:9 cannot be reached" in ill["error_message"]
+    failed = trigger.wait_for(lambda view: view["status"] == "error")
+    assert "SQS at 127.0.0.1:9 cannot be reached" in failed["error_message"]

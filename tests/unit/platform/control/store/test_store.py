@@ -19,7 +19,7 @@ from tests.support.stored_records import namespace_record
 
 
 def record(number: int, **changes: object) -> NamespaceRecord:
-    return namespace_record(f"id-{number}", name=f"n{number:03}", **changes)
+    return namespace_record(f"id-{number}", **{"name": f"n{number:03}", **changes})
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""fnkit without its ``queues`` extra: all works but triggers, which say what to install wherever one looks."""
+"""fnkit without its ``queues`` extra: everything but triggers works, and their status shows what to install."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def on_order(event, context):
 
 @pytest.fixture(scope="module")
 def fnkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PartialEnvironment]:
-    folder = tmp_path_factory.mktemp("without")
+    folder = tmp_path_factory.mktemp("without-queues")
     command = environment_without(QUEUES, folder / "environment", folder / "home")
     try:
         yield command
@@ -37,7 +37,7 @@ def fnkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PartialEnvironme
         command("platform", "stop").ok()
 
 
-def test_a_start_a_deploy_and_the_list_of_triggers_say_what_to_install(
+def test_startup_and_trigger_status_show_install_hint_for_missing_extra(
     fnkit: PartialEnvironment, tmp_path: Path
 ) -> None:
     (tmp_path / "pyproject.toml").write_text(PROJECT)
@@ -47,11 +47,11 @@ def test_a_start_a_deploy_and_the_list_of_triggers_say_what_to_install(
     assert "NATS_URL" not in fnkit("platform", "env").ok().stdout
 
     fnkit("deploy", "--local", "--yes", cwd=tmp_path).ok()
-    listed = {
+    triggers = {
         one["name"]: one
         for one in fnkit("trigger", "list", "--local", "--json", cwd=tmp_path).ok().json()["triggers"]
     }
-    assert {name: (one["status"], one["listening"]) for name, one in listed.items()} == {
+    assert {name: (one["status"], one["listening"]) for name, one in triggers.items()} == {
         "orders": ("ready", {"state": "idle", "words": f"NATS needs the extra queues: {INSTALL}"}),
         "jobs": ("ready", {"state": "idle", "words": f"SQS needs the extra queues: {INSTALL}"}),
     }
@@ -65,7 +65,7 @@ def test_a_start_a_deploy_and_the_list_of_triggers_say_what_to_install(
     assert fnkit("invoke", "on-order", "--remote", "--local", cwd=tmp_path).ok().stdout.strip().endswith("ok")
 
 
-def test_a_configured_broker_does_not_help_where_nothing_can_talk_to_it(fnkit: PartialEnvironment) -> None:
+def test_configured_broker_does_not_replace_missing_extra(fnkit: PartialEnvironment) -> None:
     file = fnkit.home / "brokers.toml"
     file.write_text('[[nats]]\nurl = "nats://127.0.0.1:1"\n')
     file.chmod(0o600)

@@ -1,4 +1,4 @@
-"""The connection to an SQS service by itself: certificates, and ends that nobody announced."""
+"""The HTTP client for SQS: certificates, closed connections and invalid responses."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from fnkit.platform.control.events.queues.sqs.endpoint import SqsClientConfig
 from fnkit.platform.control.events.queues.sqs.errors import SqsUnavailable
 from tests.support.waiting import DEADLINE
 
-_ANSWER = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"QueueUrl":"q"}\r\n0\r\n\r\n'
+_RESPONSE = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"QueueUrl":"q"}\r\n0\r\n\r\n'
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def certificate(folder: Path) -> Path:
-    """One that signs itself, for localhost, with its key in one file."""
+    """Write a self-signed certificate for localhost and its key to one file."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "l")])
     now = dt.datetime.now(dt.UTC)
     signed = (
@@ -49,19 +49,19 @@ async def read_request(reader: asyncio.StreamReader) -> None:
     await reader.readexactly(length)
 
 
-def asked(
-    serve: Serve, *, secure: Path | None = None, times: int = 1, response_timeout: float = DEADLINE
+def get_queue_url(
+    handler: ConnectionHandler, *, tls: Path | None = None, times: int = 1, response_timeout: float = DEADLINE
 ) -> list[dict[str, object]]:
-    """Serve on a free port, and ask for a queue's address so often."""
+    """Run a server with this handler and call GetQueueUrl that many times; returns the responses."""
 
     async def scenario() -> list[dict[str, object]]:
         context = None
-        if secure is not None:
+        if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(secure)
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+            context.load_cert_chain(tls)
+        server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=context)
         port = server.sockets[0].getsockname()[1]
-        config = SqsClientConfig(f"http{'s' if secure else ''}://localhost:{port}", "fr-par", "A", "S")
+        config = SqsClientConfig(f"http{'s' if tls else ''}://localhost:{port}", "fr-par", "A", "S")
         client = SqsClient(config, response_timeout)
         try:
             return [await client.call("GetQueueUrl", QueueName="q") for _ in range(times)]
@@ -72,57 +72,57 @@ def asked(
     return asyncio.run(scenario())
 
 
-async def one_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def respond_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await read_request(reader)
-    writer.write(_ANSWER)
+    writer.write(_RESPONSE)
     await writer.drain()
     writer.close()
 
 
-def test_an_authority_that_the_machine_trusts_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificate_in_ssl_cert_file_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
 
-    assert asked(one_answer, secure=file) == [{"QueueUrl": "q"}]
+    assert get_queue_url(respond_once, tls=file) == [{"QueueUrl": "q"}]
 
 
-def test_any_other_is_not(tmp_path: Path) -> None:
+def test_unknown_certificate_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SqsUnavailable, match="failed: CERTIFICATE_VERIFY_FAILED"):
-        asked(one_answer, secure=certificate(tmp_path))
+        get_queue_url(respond_once, tls=certificate(tmp_path))
 
 
-def test_a_connection_that_was_closed_while_nobody_asked_is_made_again() -> None:
-    assert asked(one_answer, times=3) == [{"QueueUrl": "q"}] * 3
+def test_idle_connection_closed_by_server_is_reopened() -> None:
+    assert get_queue_url(respond_once, times=3) == [{"QueueUrl": "q"}] * 3
 
 
-def test_an_answer_that_breaks_off_is_no_answer() -> None:
-    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def test_truncated_response_raises_sqs_unavailable() -> None:
+    async def truncate(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        writer.write(_ANSWER[:-10])
+        writer.write(_RESPONSE[:-10])
         writer.close()
 
     with pytest.raises(SqsUnavailable, match="the connection was closed"):
-        asked(half)
+        get_queue_url(truncate)
 
 
-def test_a_service_that_takes_a_request_and_says_nothing_is_away() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def test_missing_response_raises_sqs_unavailable_after_timeout() -> None:
+    async def read_without_responding(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await read_request(reader)
-            await reader.read()  # until the other side gives up
+            await reader.read()  # until the client closes the connection
         finally:
             writer.close()
 
     with pytest.raises(SqsUnavailable, match="did not respond in time"):
-        asked(silent, response_timeout=0.1)
+        get_queue_url(read_without_responding, response_timeout=0.1)
 
 
-def test_what_is_no_http_is_no_answer() -> None:
-    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def test_non_http_response_raises_sqs_unavailable() -> None:
+    async def respond_without_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
         await writer.drain()
         writer.close()
 
     with pytest.raises(SqsUnavailable, match="not HTTP"):
-        asked(other)
+        get_queue_url(respond_without_http)

@@ -1,4 +1,4 @@
-"""``tail`` over a real WebSocket, with a client that is not ours: what is there, then each new line, once."""
+"""Loki's ``tail`` endpoint with an independent WebSocket client: recent lines, then each new line once."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def orders(control: ControlProcess) -> str:
     return str(control.create_function(control.create_namespace()["id"], "orders")["id"])
 
 
-def following(control: ControlProcess, key: str | None = None, **parameters: object) -> ClientConnection:
+def tail(control: ControlProcess, key: str | None = None, **parameters: object) -> ClientConnection:
     address = f"ws://127.0.0.1:{control.settings.api_port}/loki/api/v1/tail?{urlencode(parameters)}"
     headers = {"X-Token": control.settings.secret_key if key is None else key}
     return connect(address, additional_headers=headers, proxy=None, max_size=None)
 
 
-def received(connection: ClientConnection, count: int) -> list[str]:
-    """The next lines, in order of their times."""
+def receive_lines(connection: ClientConnection, count: int) -> list[str]:
+    """Return the next lines, ordered by time within each message."""
     values: list[list[str]] = []
     while len(values) < count:
         message = json.loads(connection.recv(timeout=60))
@@ -55,83 +55,83 @@ def texts(first: int, last: int) -> list[str]:
     return [f"line {n}" for n in range(first, last)]
 
 
-def test_the_newest_lines_come_first_and_then_each_new_one(control: ControlProcess, orders: str) -> None:
+def test_tail_sends_newest_lines_and_then_new_ones(control: ControlProcess, orders: str) -> None:
     home = Path(control.settings.data_dir)
     write_log_lines(home, orders, numbered(0, 50))
-    with following(control, query=ORDERS, limit=10) as connection:
-        assert received(connection, 10) == texts(40, 50)
+    with tail(control, query=ORDERS, limit=10) as connection:
+        assert receive_lines(connection, 10) == texts(40, 50)
         for part in range(50, 90, 10):
             write_log_lines(home, orders, numbered(part, part + 10))
-        assert received(connection, 40) == texts(50, 90)
+        assert receive_lines(connection, 40) == texts(50, 90)
 
 
-def test_only_what_the_query_lets_stay_comes(control: ControlProcess, orders: str) -> None:
+def test_tail_sends_only_lines_that_match_the_query(control: ControlProcess, orders: str) -> None:
     home = Path(control.settings.data_dir)
-    with following(control, query=ORDERS + ' |= "wanted" | json | line_format "{{.text}}"') as connection:
+    with tail(control, query=ORDERS + ' |= "wanted" | json | line_format "{{.text}}"') as connection:
         write_log_lines(
             home, orders, [*numbered(0, 9), FunctionLogLine(START + 10**9, '{"text": "found", "wanted": 1}')]
         )
-        assert received(connection, 1) == ["found"]
+        assert receive_lines(connection, 1) == ["found"]
 
 
-def test_a_function_that_is_made_meanwhile_is_followed_too(control: ControlProcess, orders: str) -> None:
+def test_tail_includes_functions_created_later(control: ControlProcess, orders: str) -> None:
     home = Path(control.settings.data_dir)
-    with following(control, query='{resource_type="serverless_function"}') as connection:
+    with tail(control, query='{resource_type="serverless_function"}') as connection:
         write_log_lines(home, orders, numbered(0, 1))
-        assert received(connection, 1) == texts(0, 1)
+        assert receive_lines(connection, 1) == texts(0, 1)
         later = str(control.create_function(control.create_namespace("later")["id"], "later")["id"])
         write_log_lines(home, later, numbered(1, 2))
-        assert received(connection, 1) == texts(1, 2)
+        assert receive_lines(connection, 1) == texts(1, 2)
 
 
-def test_no_line_is_missed_where_a_segment_ends(control: ControlProcess, orders: str) -> None:
+def test_tail_misses_no_line_at_a_segment_boundary(control: ControlProcess, orders: str) -> None:
     home = Path(control.settings.data_dir)
     count = 2 * MAX_SEGMENT_BYTES // 60_000
-    # Those that are written before it looks for the first time are there already: of them it gets the newest.
-    with following(control, query=ORDERS, limit=count) as connection:
+    # Lines written before the first poll count as recent lines, of which only the newest ``limit`` are sent.
+    with tail(control, query=ORDERS, limit=count) as connection:
         write_log_lines(home, orders, [FunctionLogLine(START + n, f"{n} " + "x" * 60_000) for n in range(count)])
-        assert [int(text.split()[0]) for text in received(connection, count)] == list(range(count))
+        assert [int(text.split()[0]) for text in receive_lines(connection, count)] == list(range(count))
 
 
-def test_a_key_of_one_project_follows_its_own_alone(control: ControlProcess, orders: str) -> None:
-    other = "33333333-3333-3333-3333-333333333333"
-    theirs = str(
-        control.create_function(control.create_namespace("theirs", project_id=other)["id"], "orders")["id"]
+def test_tail_with_project_key_sends_only_lines_of_its_project(control: ControlProcess, orders: str) -> None:
+    other_project = "33333333-3333-3333-3333-333333333333"
+    foreign = str(
+        control.create_function(control.create_namespace("foreign", project_id=other_project)["id"], "orders")["id"]
     )
-    key = str(control.request("POST", "/fnkit/v1/keys", {"project_id": other}).ok()["secret_key"])
-    with following(control, key, query=ORDERS) as connection:
+    key = str(control.request("POST", "/fnkit/v1/keys", {"project_id": other_project}).ok()["secret_key"])
+    with tail(control, key, query=ORDERS) as connection:
         write_log_lines(Path(control.settings.data_dir), orders, numbered(0, 5))
-        write_log_lines(Path(control.settings.data_dir), theirs, numbered(5, 6))
-        assert received(connection, 1) == texts(5, 6)
+        write_log_lines(Path(control.settings.data_dir), foreign, numbered(5, 6))
+        assert receive_lines(connection, 1) == texts(5, 6)
 
 
 @pytest.mark.parametrize(
     ("key", "query", "status"), [("no", ORDERS, 401), (None, "{", 400), (None, "vector(1)", 400)]
 )
-def test_who_may_not_or_asks_wrongly_is_refused_before_anything(
+def test_tail_handshake_rejects_invalid_keys_and_queries(
     control: ControlProcess, key: str | None, query: str, status: int
 ) -> None:
-    with pytest.raises(InvalidStatus) as refused, following(control, key, query=query):
+    with pytest.raises(InvalidStatus) as raised, tail(control, key, query=query):
         pass
-    assert refused.value.response.status_code == status
+    assert raised.value.response.status_code == status
 
 
-def test_followers_are_bounded_and_a_place_is_free_again(control: ControlProcess, orders: str) -> None:
+def test_tail_connections_are_limited_and_closing_frees_a_slot(control: ControlProcess, orders: str) -> None:
     with ExitStack() as stack:
         for _ in range(10):
-            stack.enter_context(following(control, query=ORDERS))
-        with pytest.raises(InvalidStatus) as refused, following(control, query=ORDERS):
+            stack.enter_context(tail(control, query=ORDERS))
+        with pytest.raises(InvalidStatus) as raised, tail(control, query=ORDERS):
             pass
-        assert b"max concurrent tail requests limit exceeded" in (refused.value.response.body or b"")
-    with following(control, query=ORDERS) as connection:
+        assert b"max concurrent tail requests limit exceeded" in (raised.value.response.body or b"")
+    with tail(control, query=ORDERS) as connection:
         write_log_lines(Path(control.settings.data_dir), orders, numbered(0, 1))
-        assert received(connection, 1) == texts(0, 1)
+        assert receive_lines(connection, 1) == texts(0, 1)
 
 
-def test_followers_do_not_keep_the_platform_from_stopping(control: ControlProcess, orders: str) -> None:
-    with following(control, query=ORDERS) as connection:
+def test_open_tail_connection_does_not_block_shutdown(control: ControlProcess, orders: str) -> None:
+    with tail(control, query=ORDERS) as connection:
         write_log_lines(Path(control.settings.data_dir), orders, numbered(0, 1))
-        received(connection, 1)
+        receive_lines(connection, 1)
         assert control.stop() == 0
         with pytest.raises(ConnectionClosed):
             connection.recv(timeout=60)

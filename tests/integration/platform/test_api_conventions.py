@@ -1,4 +1,4 @@
-"""How the API answers, whatever was asked: headers, errors, other paths, awkward clients."""
+"""Conventions of all API endpoints: headers, authentication, errors, request bodies and connections."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from fnkit.contract.runtimes import RUNTIMES
 from tests.support.control_process import API, PROJECT, SECRET_KEY, ControlProcess
 
 
-def test_an_answer_carries_the_recorded_headers(control: ControlProcess) -> None:
-    answer = control.request("GET", f"{API}/runtimes")
+def test_response_has_the_recorded_headers(control: ControlProcess) -> None:
+    response = control.request("GET", f"{API}/runtimes")
 
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
-    assert answer.headers["strict-transport-security"] == "max-age=63072000"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["x-frame-options"] == "DENY"
-    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", answer.headers["x-request-id"])
-    assert int(answer.headers["content-length"]) == len(answer.body)
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert response.headers["strict-transport-security"] == "max-age=63072000"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-frame-options"] == "DENY"
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", response.headers["x-request-id"])
+    assert int(response.headers["content-length"]) == len(response.body)
 
 
 @pytest.mark.parametrize("key", ["", "wrong", SECRET_KEY.upper() + "x", "é"])
 @pytest.mark.parametrize("path", [f"{API}/namespaces", f"{API}/tokens", "/fnkit/v1/platform"])
-def test_a_wrong_key_is_answered_in_the_recorded_words(control: ControlProcess, key: str, path: str) -> None:
-    answer = control.request("GET", path, headers={"X-Auth-Token": key})
+def test_wrong_key_gives_the_recorded_401(control: ControlProcess, key: str, path: str) -> None:
+    response = control.request("GET", path, headers={"X-Auth-Token": key})
 
-    assert answer.status == 401
-    assert answer.document == {
+    assert response.status == 401
+    assert response.document == {
         "message": "authentication is denied",
         "method": "api_key",
         "reason": "not_found",
@@ -38,18 +38,18 @@ def test_a_wrong_key_is_answered_in_the_recorded_words(control: ControlProcess, 
     }
 
 
-def test_a_missing_key_is_no_better(control: ControlProcess) -> None:
+def test_missing_key_gives_401(control: ControlProcess) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=60)
     connection.request("DELETE", f"{API}/namespaces/x")
-    answer = connection.getresponse()
-    answer.read()
+    response = connection.getresponse()
+    response.read()
     connection.close()
 
-    assert answer.status == 401
+    assert response.status == 401
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "words"),
+    ("method", "path", "status", "text"),
     [
         ("GET", "/", 404, "/functions/v1beta1/regions/"),
         ("GET", "/account/v3/projects", 404, "/functions/v1beta1/regions/"),
@@ -58,15 +58,15 @@ def test_a_missing_key_is_no_better(control: ControlProcess) -> None:
         ("PUT", f"{API}/namespaces", 405, "not allowed"),
     ],
 )
-def test_what_is_not_served_says_so(
-    control: ControlProcess, method: str, path: str, status: int, words: str
+def test_unknown_path_region_or_method_gives_json_error(
+    control: ControlProcess, method: str, path: str, status: int, text: str
 ) -> None:
-    answer = control.request(method, path, {} if method != "GET" else None)
+    response = control.request(method, path, {} if method != "GET" else None)
 
-    assert answer.status == status
-    assert answer.headers["content-type"] == "application/json"
-    assert set(answer.document) == {"message"}
-    assert words in answer.message
+    assert response.status == status
+    assert response.headers["content-type"] == "application/json"
+    assert set(response.document) == {"message"}
+    assert text in response.message
 
 
 @pytest.mark.parametrize(
@@ -83,34 +83,34 @@ def test_what_is_not_served_says_so(
         (b'{"tags": ["a", 3]}', "invalid value for tags[1]: "),
     ],
 )
-def test_a_body_that_cannot_be_read_names_the_place(control: ControlProcess, body: bytes, message: str) -> None:
-    answer = control.request("POST", f"{API}/namespaces", body)
+def test_invalid_body_error_names_position_or_field(control: ControlProcess, body: bytes, message: str) -> None:
+    response = control.request("POST", f"{API}/namespaces", body)
 
-    assert answer.status == 400
-    assert answer.message.startswith(message)
+    assert response.status == 400
+    assert response.message.startswith(message)
 
 
-def test_a_body_is_read_whatever_its_content_type(control: ControlProcess) -> None:
+def test_body_is_parsed_regardless_of_content_type(control: ControlProcess) -> None:
     body = json.dumps({"name": "as-curl-sends-it", "project_id": PROJECT}).encode()
-    answer = control.request(
+    response = control.request(
         "POST", f"{API}/namespaces", body, headers={"Content-Type": "application/x-www-form-urlencoded"}
     )
 
-    assert answer.ok()["name"] == "as-curl-sends-it"
+    assert response.ok()["name"] == "as-curl-sends-it"
 
 
-def test_a_body_that_nobody_reads_does_not_break_the_connection(control: ControlProcess) -> None:
+def test_unread_request_body_keeps_the_connection_usable(control: ControlProcess) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=60)
     for method, status in (("GET", 200), ("DELETE", 404), ("GET", 200)):
         path = f"{API}/namespaces" + ("/none" if method == "DELETE" else "")
         connection.request(method, path, b"{}", {"X-Auth-Token": SECRET_KEY})
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == status
+        response = connection.getresponse()
+        response.read()
+        assert response.status == status
     connection.close()
 
 
-def test_the_runtime_table_is_the_recorded_one(control: ControlProcess) -> None:
+def test_runtime_list_matches_the_recorded_table(control: ControlProcess) -> None:
     listed = control.request("GET", f"{API}/runtimes").ok()
     runtimes = listed["runtimes"]
 
@@ -120,7 +120,7 @@ def test_the_runtime_table_is_the_recorded_one(control: ControlProcess) -> None:
     assert {one["implementation"] for one in runtimes} == {""}
 
 
-def test_the_platform_says_what_runs_its_runtimes(control: ControlProcess) -> None:
+def test_platform_info_includes_runtime_targets(control: ControlProcess) -> None:
     info = control.request("GET", "/fnkit/v1/platform").ok()
     targets = info["targets"]
 
@@ -130,22 +130,22 @@ def test_the_platform_says_what_runs_its_runtimes(control: ControlProcess) -> No
 
 
 @pytest.mark.parametrize("advance", [-1, "soon", None, 1e300, True])
-def test_a_clock_is_moved_forward_by_a_number_only(control: ControlProcess, advance: object) -> None:
-    answer = control.request("POST", "/fnkit/v1/clock", {"advance": advance})
+def test_invalid_clock_advance_is_rejected(control: ControlProcess, advance: object) -> None:
+    response = control.request("POST", "/fnkit/v1/clock", {"advance": advance})
 
-    assert answer.status == 400
-    assert "advance" in answer.message
+    assert response.status == 400
+    assert "advance" in response.message
 
 
-def test_the_go_sdk_is_told_which_cloud_it_names_resources_in(control: ControlProcess) -> None:
-    answer = control.request("GET", "/metadata", headers={"X-Auth-Token": ""})
+def test_metadata_returns_platform_partition_and_domain(control: ControlProcess) -> None:
+    response = control.request("GET", "/metadata", headers={"X-Auth-Token": ""})
 
-    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.document == {"platform": "external", "partition": "scw", "domain": "scw.eu"}
+    assert (response.status, response.headers["content-type"]) == (200, "application/json")
+    assert response.document == {"platform": "external", "partition": "scw", "domain": "scw.eu"}
 
 
 @pytest.mark.slow
-def test_an_idle_connection_outlives_the_pause_between_two_polls(control: ControlProcess) -> None:
+def test_idle_connection_is_kept_open_between_polls(control: ControlProcess) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", control.settings.api_port, timeout=60)
     try:
         connection.request("GET", "/healthz")

@@ -1,4 +1,4 @@
-"""A delivery whose outcome is unknown, before a real broker that delivers its message after all."""
+"""A delivery with an unknown outcome whose message a real broker delivers again."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _RECORD = nats_trigger_record("t", "orders")
 _TARGET = DeliveryTarget(function="hello", host="hello", timeout=10.0, max_concurrency=1)
 
 
-async def received(source: NatsMessageSource, stream: JetStreamContext) -> Message:
-    """Publish a message and take it from the broker, without acknowledging it."""
+async def receive_message(source: NatsMessageSource, stream: JetStreamContext) -> Message:
+    """Publish a message and receive it from the broker without acknowledging it."""
     prefetch, listening = Prefetch(), asyncio.Event()
     task = asyncio.ensure_future(source.listen(prefetch, lambda _description: listening.set()))
     await listening.wait()
@@ -36,40 +36,48 @@ async def received(source: NatsMessageSource, stream: JetStreamContext) -> Messa
     return message
 
 
-async def unacknowledged(stream: JetStreamContext) -> int:
+async def unacknowledged_count(stream: JetStreamContext) -> int:
     return (await stream.consumer_info("ORDERS", "fnkit-t")).num_ack_pending or 0
 
 
-async def scenario(home: Path, url: str) -> None:
+async def redeliver_message(home: Path, url: str) -> None:
     control = SchedulerUnderTest(home, ManualMachineClock(1_800_000_000.0))
     store_function(control.store, "f-1")
     with control.store.transaction():
         control.store.triggers.insert(_RECORD)
     broker = NatsBroker(url=f"nats://{url.partition('@')[2]}", user="me", password="right")
-    registry = ConsumerRegistry(control.context)
-    source = NatsMessageSource(NatsConnections(), broker, "t", nats_source("orders"), registry)
+    source = NatsMessageSource(
+        NatsConnections(), broker, "t", nats_source("orders"), ConsumerRegistry(control.context)
+    )
     gateway = GatewayClient(control.context.settings.delivery_socket)
     consumer = QueueConsumer(control.context, control.log, gateway, _RECORD, source, lambda _status: None)
     consumer.refresh(_RECORD, _TARGET)
     async with connected_client(url) as (_, stream), fake_gateway(home):
         await stream.add_stream(name="ORDERS", subjects=["orders"])
-        message = await received(source, stream)
-        line = Delivery(
-            id="line", kind="nats", name="orders", function="hello", at="t", cause="message", message_id=message.id
+        message = await receive_message(source, stream)
+        delivery = Delivery(
+            id="delivery",
+            kind="nats",
+            name="orders",
+            function="hello",
+            at="t",
+            cause="message",
+            message_id=message.id,
         )
-        control.log.record("t", line.finished("unknown", "nobody knows"), b"")
+        control.log.record("t", delivery.finished("unknown", "not recorded"), b"")
         await message.nack(0)
         consumer.start()
         async with asyncio.timeout(DEADLINE):
-            while await unacknowledged(stream):
+            while await unacknowledged_count(stream):
                 pass
         await consumer.stop(1.0)
-        (one,) = [one for one, _ in control.log.page("t", limit=9)]
+        (found,) = [record for record, _ in control.log.page("t", limit=9)]
     gateway.close()
     await control.kill()
-    assert (one.message_id, one.id, one.status, one.attempts, one.error) == (message.id, "line", "succeeded", 1, "")
+    assert (found.message_id, found.id) == (message.id, "delivery")
+    assert (found.status, found.attempts, found.error) == ("succeeded", 1, "")
 
 
-def test_a_message_that_comes_after_all_goes_on_in_its_own_line(tmp_path: Path) -> None:
+def test_redelivered_message_updates_its_unknown_delivery_record(tmp_path: Path) -> None:
     with running_nats_server(tmp_path / "broker") as broker:
-        asyncio.run(scenario(tmp_path, broker.url))
+        asyncio.run(redeliver_message(tmp_path, broker.url))

@@ -1,4 +1,4 @@
-"""What the delivery log says after ``kill -9`` of control: nothing waits for ever, nothing said is untrue."""
+"""The delivery log after ``kill -9`` of control: no delivery stays pending, and no recorded outcome is wrong."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from tests.support.queue_platform import QueuePlatform, connected_client, queue_
 from tests.support.sqs_servers import running_sqs
 from tests.support.waiting import DEADLINE, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 _MESSAGES = 60
-_BEFORE_THE_KILL = 25
-_ABOUT_100_MS = "def respond(event):\n    time.sleep(0.06 + time.time_ns() % 80 / 1000)\n    return 'ok'\n"
-"""Longer than the log gathers what it is told, so that each message has a line before it is acknowledged."""
+_HANDLED_BEFORE_KILL = 25
+_TAKES_ABOUT_100_MS = "def respond(event):\n    time.sleep(0.06 + time.time_ns() % 80 / 1000)\n    return 'ok'\n"
+"""Longer than the interval between the delivery log's writes, so that each delivery is recorded before its
+message is acknowledged."""
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +31,15 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueuePlatform
 
 
 def kill_control_after(platform: QueuePlatform, function: str, handled: int) -> None:
-    """Kill it as soon as so many messages were handled, some of which it has acknowledged and not written down."""
+    """Kill control once that many messages are handled; some may be acknowledged but not recorded yet."""
     wait_until(lambda: len(platform.calls(function, "end")) >= handled, DEADLINE, what=f"{handled} messages")
     before = wait_until(lambda: platform.processes()["control"])
     os.kill(before, signal.SIGKILL)
-    wait_until(lambda: platform.processes()["control"] not in (0, before), DEADLINE, what="another control")
+    wait_until(lambda: platform.processes()["control"] not in (0, before), DEADLINE, what="restart of control")
 
 
-def logged(platform: QueuePlatform, trigger: str) -> list[dict[str, object]]:
-    """The log once control answers."""
+def delivery_log(platform: QueuePlatform, trigger: str) -> list[dict[str, object]]:
+    """Return the delivery log, retrying while control does not respond."""
     found: list[dict[str, object]] = []
 
     def read() -> bool:
@@ -47,52 +48,52 @@ def logged(platform: QueuePlatform, trigger: str) -> list[dict[str, object]]:
             return True
         return False
 
-    wait_until(read, DEADLINE, what="the log")
+    wait_until(read, DEADLINE, what="a response of control")
     return found
 
 
-def settled(platform: QueuePlatform, trigger: str, seconds: float = 60) -> list[dict[str, object]]:
-    """The log once nothing in it is under way any more."""
+def finished_deliveries(platform: QueuePlatform, trigger: str, seconds: float = 60) -> list[dict[str, object]]:
+    """Return the delivery log once no delivery is pending."""
     wait_until(
-        lambda: all(one["status"] != "pending" for one in logged(platform, trigger)),
+        lambda: all(one["status"] != "pending" for one in delivery_log(platform, trigger)),
         seconds,
-        what=f"an end of {[one for one in logged(platform, trigger) if one['status'] == 'pending']}",
+        what=f"an outcome of {[one for one in delivery_log(platform, trigger) if one['status'] == 'pending']}",
     )
-    return logged(platform, trigger)
+    return delivery_log(platform, trigger)
 
 
-def handled(platform: QueuePlatform, function: str, number: int) -> None:
-    def all_of_them() -> bool:
+def wait_until_handled(platform: QueuePlatform, function: str, number: int) -> None:
+    def all_handled() -> bool:
         return {call.body for call in platform.calls(function, "end")} >= {str(one) for one in range(number)}
 
-    wait_until(all_of_them, DEADLINE, what=f"{number} different messages")
+    wait_until(all_handled, DEADLINE, what=f"{number} different messages")
 
 
-def test_a_message_that_no_stream_keeps_is_unknown_and_can_be_replayed(platform: QueuePlatform) -> None:
+def test_interrupted_core_nats_delivery_is_unknown_and_replayable(platform: QueuePlatform) -> None:
     function = platform.deploy("def respond(event):\n    time.sleep(5)\n")
-    trigger = platform.create_listening_trigger(function, "unkept")
+    trigger = platform.create_listening_trigger(function, "unpersisted")
 
     async def publish() -> None:
         async with connected_client(platform.url) as (client, _):
-            await client.publish("unkept", b"once")
+            await client.publish("unpersisted", b"once")
             await client.flush()
 
     asyncio.run(publish())
-    wait_until(lambda: [one["status"] for one in logged(platform, trigger)] == ["pending"], DEADLINE)
+    wait_until(lambda: [one["status"] for one in delivery_log(platform, trigger)] == ["pending"], DEADLINE)
     kill_control_after(platform, function, 0)
 
-    (one,) = settled(platform, trigger)
+    (one,) = finished_deliveries(platform, trigger)
     assert (one["status"], one["body"]) == ("unknown", "once")
     assert "before the outcome was recorded" in str(one["error"])
-    answer = platform.api.request(
+    response = platform.api.request(
         "POST", f"/fnkit/v1/regions/fr-par/triggers/{trigger}/replay", {"ids": [one["id"]]}
     ).ok()
-    assert (answer["skipped"], len(list(answer["replayed"]))) == ([], 1)  # type: ignore[call-overload]  # a list
+    assert (response["skipped"], len(list(response["replayed"]))) == ([], 1)  # type: ignore[call-overload]  # a list
 
 
 @contextmanager
 def stream_with_messages(platform: QueuePlatform, function: str, number: int) -> Iterator[str]:
-    """A stream with messages, each of which is under way; gives the trigger."""
+    """Create a stream, its trigger and messages; yields the trigger's id."""
 
     async def publish() -> None:
         async with connected_client(platform.url) as (_, stream):
@@ -111,12 +112,12 @@ def stream_with_messages(platform: QueuePlatform, function: str, number: int) ->
 
 @contextmanager
 def queue_with_messages(platform: QueuePlatform, function: str, number: int) -> Iterator[str]:
-    """A queue with messages, each of which is under way; gives the trigger."""
+    """Create a queue, its trigger and messages; yields the trigger's id."""
     with running_sqs("fauxqs") as server:
         client = server.client()
         url = client.create_queue(QueueName="killed", Attributes={"VisibilityTimeout": "10"})["QueueUrl"]
         config = {"endpoint": server.endpoint, "queue_url": url, "access_key": "A", "secret_key": "S"}
-        body = {"name": "held", "function_id": function, "sqs_config": config}
+        body = {"name": "killed", "function_id": function, "sqs_config": config}
         trigger = str(platform.api.request("POST", f"{API}/triggers", body).ok()["id"])
         for one in range(number):
             client.send_message(QueueUrl=url, MessageBody=str(one))
@@ -124,34 +125,32 @@ def queue_with_messages(platform: QueuePlatform, function: str, number: int) -> 
 
 
 @pytest.mark.parametrize("messages", [stream_with_messages, queue_with_messages])
-def test_pending_deliveries_are_unknown_until_the_broker_delivers_their_messages_again(
+def test_interrupted_delivery_is_unknown_until_message_is_redelivered(
     platform: QueuePlatform, messages: Callable[[QueuePlatform, str, int], AbstractContextManager[str]]
 ) -> None:
     function = platform.deploy(sleeping_handler(3), max_scale=5)
     with messages(platform, function, 5) as trigger:
         wait_until(
-            lambda: [one["status"] for one in logged(platform, trigger)] == ["pending"] * 5,
+            lambda: [one["status"] for one in delivery_log(platform, trigger)] == ["pending"] * 5,
             DEADLINE,
-            what="five messages under way",
+            what="five pending deliveries",
         )
-        ids = {one["body"]: one["id"] for one in logged(platform, trigger)}
+        ids = {one["body"]: one["id"] for one in delivery_log(platform, trigger)}
         kill_control_after(platform, function, 0)
 
         # Neither broker delivers a message again within the first seconds.
-        assert [one["status"] for one in logged(platform, trigger)] == ["unknown"] * 5
+        assert [one["status"] for one in delivery_log(platform, trigger)] == ["unknown"] * 5
         wait_until(
-            lambda: [one["status"] for one in logged(platform, trigger)] == ["succeeded"] * 5,
+            lambda: [one["status"] for one in delivery_log(platform, trigger)] == ["succeeded"] * 5,
             DEADLINE,
-            what="five messages that were delivered again",
+            what="five redelivered messages",
         )
-        assert {one["body"]: one["id"] for one in logged(platform, trigger)} == ids
+        assert {one["body"]: one["id"] for one in delivery_log(platform, trigger)} == ids
         assert set(platform.handled_bodies(function)) == ids.keys()
 
 
-def test_every_message_of_a_queue_is_handled_and_what_was_not_recorded_stays_unknown(
-    platform: QueuePlatform,
-) -> None:
-    function = platform.deploy(_ABOUT_100_MS, max_scale=10)
+def test_sqs_messages_are_handled_and_unrecorded_outcomes_stay_unknown(platform: QueuePlatform) -> None:
+    function = platform.deploy(_TAKES_ABOUT_100_MS, max_scale=10)
     with running_sqs("fauxqs") as server:
         client = server.client()
         url = client.create_queue(QueueName="killed", Attributes={"VisibilityTimeout": "3"})["QueueUrl"]
@@ -160,9 +159,9 @@ def test_every_message_of_a_queue_is_handled_and_what_was_not_recorded_stays_unk
         trigger = str(platform.api.request("POST", f"{API}/triggers", body).ok()["id"])
         for number in range(_MESSAGES):
             client.send_message(QueueUrl=url, MessageBody=str(number))
-        kill_control_after(platform, function, _BEFORE_THE_KILL)
-        handled(platform, function, _MESSAGES)
-        rows = settled(platform, trigger)
+        kill_control_after(platform, function, _HANDLED_BEFORE_KILL)
+        wait_until_handled(platform, function, _MESSAGES)
+        rows = finished_deliveries(platform, trigger)
 
     assert {one["status"] for one in rows} <= {"succeeded", "unknown"}
     unknown = [one for one in rows if one["status"] == "unknown"]
