@@ -221,7 +221,7 @@ def test_memory_metric_includes_instance_memory(plane: DataPlaneProcess) -> None
     wait_until(grown)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="control groups are root's")
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups need root")
 def test_out_of_memory_exit_is_counted_as_oom(plane: DataPlaneProcess) -> None:
     route = plane.deploy("greedy", HANDLER, memory=128)
     assert plane.call("greedy", "/eat").status == 502

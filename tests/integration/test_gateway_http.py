@@ -279,7 +279,7 @@ def test_large_response_to_slow_client_is_complete(plane: DataPlaneProcess) -> N
 
 
 def test_instance_is_reused_after_response_over_buffer_limit(plane: DataPlaneProcess) -> None:
-    """A body just over the size that the runtime buffers is written at once, and no further data follows it."""
+    """A body just over the size that the gateway buffers is written at once, and no further data follows it."""
     source = "def handle(e, c):\n    return '{' + ' ' * int(e['path'][1:])\n"
     plane.deploy("last-piece", source, max_scale=1, timeout=10.0, memory=1024)
     for size in (32 * 1024 * 1024, 32 * 1024 * 1024, 1):

@@ -58,7 +58,7 @@ def test_killed_data_plane_ends_instances_and_their_daemons(level: tuple[int, st
 
 
 def test_zygote_detects_closed_socket_after_failed_send() -> None:
-    """An instance may exit just before the end of the data plane is detected, which must not be missed."""
+    """A failed send must not hide the end of the data plane; otherwise daemons of other instances would remain."""
     program = (
         "import socket, sys\n"
         f"sys.path.insert(0, {str(WORKER)!r})\n"

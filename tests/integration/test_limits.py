@@ -124,7 +124,7 @@ def handle(event, context):
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="control groups are root's")
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups need root")
 def test_hard_cpu_limit_caps_function_at_its_mvcpu() -> None:
     with running_data_plane(cpu_limits="hard") as plane:
         plane.deploy("slow", BURN, cpu=100)
