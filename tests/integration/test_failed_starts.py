@@ -1,4 +1,4 @@
-"""Starts that this machine makes impossible: what was taken for them is given back."""
+"""Instance starts that the machine makes impossible: their resources are released."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.resource_counts import PREWARMED
 from tests.support.waiting import wait_until
 
 HELLO = "def handle(event, context):\n    return 'hello'\n"
-USER = 54300  # nobody keeps root from writing to a folder
+USER = 54300  # root can write to any directory
 
 
 @pytest.fixture
@@ -26,22 +26,20 @@ def plane() -> Iterator[DataPlaneProcess]:
         yield plane
 
 
-def test_an_instance_that_can_get_no_folder_is_ended(plane: DataPlaneProcess) -> None:
-    """As on a full disk. At this level each instance has a folder of its own, which is made when it is taken."""
+def test_instance_without_directory_fails_and_is_ended(plane: DataPlaneProcess) -> None:
+    """As on a full disk. At this level each instance has its own directory, created when it is assigned."""
     wait_until(lambda: len(plane.instances()) == 1 + PREWARMED)
     [folder] = plane.folder.glob("instances-*")
     folder.chmod(0o500)
     for number in range(3):
-        route = plane.send_deploy(f"homeless-{number}", HELLO)
+        route = plane.send_deploy(f"no-directory-{number}", HELLO)
         failed = plane.control.wait(functools.partial(has_failed, route.function_id))
         assert isinstance(failed, routing.DeploymentFailed)
         assert "Permission denied" in failed.message
     folder.chmod(0o700)
     plane.deploy("second", HELLO)
     assert plane.call("second").body == b"hello"
-    wait_until(
-        lambda: len(plane.instances()) == 2 + PREWARMED, what=f"two instances beside blanks: {plane.instances()}"
-    )
+    wait_until(lambda: len(plane.instances()) == 2 + PREWARMED, what="two instances besides pre-warmed workers")
 
 
 def has_failed(function_id: str, heard: routing.DataPlaneMessage) -> bool:

@@ -1,4 +1,4 @@
-"""What a client gets for what a handler returns, raises or does to its process, through real instances."""
+"""HTTP responses to what a handler returns, raises or does to its process, through real instances."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.data_plane import DataPlaneProcess, running_data_plane
 
 FAILED = "An error occured during handler execution: "
 
-ANSWERS = """
+RETURNING_HANDLER = """
 import datetime, os, sys, threading
 
 RETURNS = {
@@ -38,30 +38,30 @@ def handle(event, context):
     return RETURNS[event["path"][1:]]
 """
 
-RAISES = """
+RAISING_HANDLER = """
 import os, signal, sys, threading
 
 def recurse(): return recurse()
 
 def handle(event, context):
-    what = event["path"][1:]
-    if what == "raise": raise ValueError("boom")
-    if what == "empty": raise ValueError
-    if what == "key": return {}["missing"]
-    if what == "base": raise KeyboardInterrupt("stop")
-    if what == "exit": sys.exit("bye")
-    if what == "os-exit": os._exit(3)
-    if what == "kill": os.kill(os.getpid(), signal.SIGKILL); os.abort()
-    if what == "recursion": recurse()
-    if what == "unprintable":
+    case = event["path"][1:]
+    if case == "raise": raise ValueError("boom")
+    if case == "empty": raise ValueError
+    if case == "key": return {}["missing"]
+    if case == "base": raise KeyboardInterrupt("stop")
+    if case == "exit": sys.exit("bye")
+    if case == "os-exit": os._exit(3)
+    if case == "kill": os.kill(os.getpid(), signal.SIGKILL); os.abort()
+    if case == "recursion": recurse()
+    if case == "unprintable":
         class Bad(Exception):
             def __str__(self): raise RuntimeError
         raise Bad
-    if what == "close-1": os.close(1); print("lost"); return "closed"
-    if what == "close-all": os.closerange(0, 100); return "never seen"
-    if what == "thread":
+    if case == "close-1": os.close(1); print("lost"); return "closed"
+    if case == "close-all": os.closerange(0, 100); return "unreachable"
+    if case == "thread":
         threading.Thread(target=lambda: threading.Event().wait(), daemon=False).start()
-        return "left behind"
+        return "thread started"
     return "fine"
 """
 
@@ -69,8 +69,8 @@ def handle(event, context):
 @pytest.fixture(scope="module")
 def plane() -> Iterator[DataPlaneProcess]:
     with running_data_plane() as running:
-        running.deploy("answers", ANSWERS)
-        running.deploy("raises", RAISES)
+        running.deploy("returns", RETURNING_HANDLER)
+        running.deploy("raises", RAISING_HANDLER)
         yield running
 
 
@@ -92,33 +92,31 @@ def plane() -> Iterator[DataPlaneProcess]:
         ("base64", 200, b"\x00\x01\x02\xff"),
     ],
 )
-def test_a_returned_value_becomes_a_response(
-    plane: DataPlaneProcess, returned: str, status: int, body: bytes
-) -> None:
-    reply = plane.call("answers", f"/{returned}")
+def test_returned_value_becomes_response(plane: DataPlaneProcess, returned: str, status: int, body: bytes) -> None:
+    reply = plane.call("returns", f"/{returned}")
     assert (reply.status, reply.body) == (status, body)
     assert reply.headers["Content-Length"] == str(len(body))
 
 
 @pytest.mark.parametrize("returned", ["bytes", "set", "date", "surrogate"])
-def test_a_value_that_is_no_json_is_a_500(plane: DataPlaneProcess, returned: str) -> None:
-    reply = plane.call("answers", f"/{returned}")
+def test_unserializable_result_returns_500(plane: DataPlaneProcess, returned: str) -> None:
+    reply = plane.call("returns", f"/{returned}")
     assert reply.status == 500
     assert reply.body.decode().startswith(FAILED)
 
 
-def test_content_types_headers_and_the_servers_name(plane: DataPlaneProcess) -> None:
-    assert plane.call("answers", "/text").headers["Content-Type"] == "text/html; charset=utf-8"
-    assert plane.call("answers", "/five").headers["Content-Type"] == "application/json"
-    assert plane.call("answers", "/base64").headers["Content-Type"] == "image/png"
-    reply = plane.call("answers", "/document")
+def test_response_has_content_type_cors_and_server_headers(plane: DataPlaneProcess) -> None:
+    assert plane.call("returns", "/text").headers["Content-Type"] == "text/html; charset=utf-8"
+    assert plane.call("returns", "/five").headers["Content-Type"] == "application/json"
+    assert plane.call("returns", "/base64").headers["Content-Type"] == "image/png"
+    reply = plane.call("returns", "/document")
     assert reply.headers.get_all("X-A") == ["1", "2"]
     assert reply.headers["Access-Control-Allow-Origin"] == "*"
     assert reply.headers["Server"] == "envoy"
 
 
 @pytest.mark.parametrize(
-    ("what", "message"),
+    ("case", "message"),
     [
         ("raise", "boom"),
         ("empty", "ValueError"),
@@ -129,19 +127,19 @@ def test_content_types_headers_and_the_servers_name(plane: DataPlaneProcess) -> 
         ("unprintable", "Bad"),
     ],
 )
-def test_an_exception_is_a_500_with_its_message(plane: DataPlaneProcess, what: str, message: str) -> None:
-    reply = plane.call("raises", f"/{what}")
+def test_exception_returns_500_with_its_message(plane: DataPlaneProcess, case: str, message: str) -> None:
+    reply = plane.call("raises", f"/{case}")
     assert reply.status == 500
     assert reply.body.decode().startswith(FAILED + message)
     assert reply.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert plane.call("raises", "/").body == b"fine"
 
 
-@pytest.mark.parametrize(("what", "reason"), [("os-exit", "exit 3"), ("kill", "signal"), ("close-all", "")])
-def test_an_instance_that_ends_while_it_answers_is_a_502_and_is_replaced(
-    plane: DataPlaneProcess, what: str, reason: str
+@pytest.mark.parametrize(("case", "reason"), [("os-exit", "exit 3"), ("kill", "signal"), ("close-all", "")])
+def test_exit_during_request_returns_502_and_instance_is_replaced(
+    plane: DataPlaneProcess, case: str, reason: str
 ) -> None:
-    reply = plane.call("raises", f"/{what}")
+    reply = plane.call("raises", f"/{case}")
     assert reply.status == 502
     message = reply.json()
     assert isinstance(message, dict)
@@ -149,17 +147,17 @@ def test_an_instance_that_ends_while_it_answers_is_a_502_and_is_replaced(
     assert plane.call("raises", "/").body == b"fine"
 
 
-def test_a_handler_that_closes_its_stdout_is_told_so_and_answers_on(plane: DataPlaneProcess) -> None:
+def test_closing_stdout_fails_only_that_request(plane: DataPlaneProcess) -> None:
     assert plane.call("raises", "/close-1").status == 500
     assert plane.call("raises", "/").status == 200
 
 
-def test_a_thread_left_behind_does_not_hold_the_next_request(plane: DataPlaneProcess) -> None:
-    assert plane.call("raises", "/thread").body == b"left behind"
+def test_running_thread_does_not_block_next_request(plane: DataPlaneProcess) -> None:
+    assert plane.call("raises", "/thread").body == b"thread started"
     assert plane.call("raises", "/").body == b"fine"
 
 
-def test_the_event_arrives_as_the_client_sent_it(plane: DataPlaneProcess) -> None:
+def test_event_reflects_the_client_request(plane: DataPlaneProcess) -> None:
     plane.deploy("echo", "def handle(event, context):\n    return {'body': [event, context]}\n")
     reply = plane.call(
         "echo",
@@ -183,7 +181,7 @@ def test_the_event_arrives_as_the_client_sent_it(plane: DataPlaneProcess) -> Non
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "PATCH"])
-def test_every_method_reaches_the_handler(plane: DataPlaneProcess, method: str) -> None:
+def test_every_http_method_reaches_the_handler(plane: DataPlaneProcess, method: str) -> None:
     plane.deploy(f"method-{method.lower()}", "def handle(event, context):\n    return event['httpMethod']\n")
     reply = plane.call(f"method-{method.lower()}", method=method)
     assert reply.status == 200
@@ -202,7 +200,7 @@ def test_every_method_reaches_the_handler(plane: DataPlaneProcess, method: str) 
         ("other = 5\n", "Function Handler does not exist"),
     ],
 )
-def test_a_module_that_cannot_be_used_is_started_and_shows_at_request_time(
+def test_import_error_is_reported_when_function_is_called(
     plane: DataPlaneProcess, source: str, message: str
 ) -> None:
     route = plane.deploy("broken", source)
@@ -213,19 +211,19 @@ def test_a_module_that_cannot_be_used_is_started_and_shows_at_request_time(
     assert any("Error" in line.message or "Exit" in line.message for line in plane.log_lines(route))
 
 
-def test_handlers_are_imported_by_bare_file_name_and_find_the_archives_root_and_package(
+def test_handler_module_is_named_by_file_and_imports_from_archive(
     plane: DataPlaneProcess,
 ) -> None:
     files = {
         "handlers/calendar.py": (
             "import os, dependency, shared.names\n"
-            "def say(event, context):\n"
+            "def show(event, context):\n"
             "    return [__name__, __file__, dependency.NAME, shared.names.NAME, os.getcwd()]\n"
         ),
         "shared/names.py": "NAME = 'shared'\n",
         "package/dependency.py": "NAME = 'dependency'\n",
     }
-    plane.deploy("paths", files, handler="handlers/calendar.say")
+    plane.deploy("paths", files, handler="handlers/calendar.show")
     assert plane.call("paths").json() == [
         "calendar",
         "/home/app/function/handlers/calendar.py",
@@ -235,22 +233,22 @@ def test_handlers_are_imported_by_bare_file_name_and_find_the_archives_root_and_
     ]
 
 
-def test_an_environment_is_the_functions_and_nothing_of_ours(plane: DataPlaneProcess) -> None:
+def test_environment_has_only_function_and_runtime_variables(plane: DataPlaneProcess) -> None:
     source = "import os\ndef handle(event, context):\n    return {'body': dict(os.environ)}\n"
     plane.deploy(
-        "environment", source, environment={"LEVEL": "info", "SCW_SECRET_KEY": "theirs", "SCW_PUBLIC": "no"}
+        "environment", source, environment={"LEVEL": "info", "SCW_SECRET_KEY": "user-key", "SCW_PUBLIC": "no"}
     )
     found = plane.call("environment").json()
     assert isinstance(found, dict)
-    assert (found["LEVEL"], found["SCW_SECRET_KEY"]) == ("info", "theirs")
+    assert (found["LEVEL"], found["SCW_SECRET_KEY"]) == ("info", "user-key")
     assert found["SCW_PUBLIC"] == "true"
     assert found["SCW_APPLICATION_NAME"] == "environment"
     assert found["SCW_HANDLER_PATH"] == "/home/app/function/handler"
-    ours = {"PATH", "HOME", "LANG", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "LEVEL"}
-    assert {name for name in found if not name.startswith("SCW_")} == ours
+    runtime_variables = {"PATH", "HOME", "LANG", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "LEVEL"}
+    assert {name for name in found if not name.startswith("SCW_")} == runtime_variables
 
 
-def test_a_body_the_size_of_the_limit_goes_in_and_out(plane: DataPlaneProcess) -> None:
+def test_body_at_size_limit_is_accepted_and_returned(plane: DataPlaneProcess) -> None:
     plane.deploy("size", "def handle(event, context):\n    return event['body'] * 2\n")
     body = b"x" * 6291456
     assert plane.call("size", method="POST", body=body).body == body * 2

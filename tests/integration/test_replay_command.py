@@ -1,4 +1,4 @@
-"""What the kit says of repetitions whose platform is busy: the newest lines displace the ones it waits for."""
+"""Output of a replay whose log record is pruned before the command reads its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fnkit.client.endpoint import Endpoint
 from fnkit.contract.deliveries import DeliveryView
 from tests.support.scripted_server import ReceivedRequest, ScriptedResponse, scripted_server
 
-_BEGUN = DeliveryView(
+_REPLAY = DeliveryView(
     id="new",
     kind="nats",
     name="orders",
@@ -39,13 +39,13 @@ _BEGUN = DeliveryView(
 )
 
 
-def shown(capsys: pytest.CaptureFixture[str], status: int) -> tuple[int | None, dict[str, Any]]:
-    """Repeat one delivery at a platform that answers a question for the new one with that status."""
+def run_replay(capsys: pytest.CaptureFixture[str], status: int) -> tuple[int | None, dict[str, Any]]:
+    """Replay one delivery on a platform that responds with ``status`` to requests for the new one."""
 
     def answer(request: ReceivedRequest, _number: int) -> ScriptedResponse:
         if request.method == "POST":
-            begun = {"replayed": [{"id": "old", "delivery": msgspec.to_builtins(_BEGUN)}], "skipped": []}
-            return ScriptedResponse(body=json.dumps(begun).encode())
+            body = {"replayed": [{"id": "old", "delivery": msgspec.to_builtins(_REPLAY)}], "skipped": []}
+            return ScriptedResponse(body=json.dumps(body).encode())
         if request.path.endswith("/new"):
             return ScriptedResponse(status, json.dumps({"message": "Delivery was not found"}).encode())
         return ScriptedResponse(body=b'{"deliveries": [], "total": 7, "next": null}')
@@ -54,13 +54,13 @@ def shown(capsys: pytest.CaptureFixture[str], status: int) -> tuple[int | None, 
         endpoint = Endpoint(api_url=server.url, secret_key="k", project_id="p", region="fr-par", key_origin="o")
         output = Output(JsonDocument(), as_json=True, verbosity=0, colour=False)
         with FunctionsApi(endpoint) as api:
-            asked = DeliveryQuery(failed=False, limit=20, replay=("old",), replay_failed=False)
-            code = show_deliveries(output, api, "triggers", "t", asked)
+            query = DeliveryQuery(failed=False, limit=20, replay=("old",), replay_failed=False)
+            code = show_deliveries(output, api, "triggers", "t", query)
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_a_repetition_that_newer_successes_displaced_has_succeeded(capsys: pytest.CaptureFixture[str]) -> None:
-    code, document = shown(capsys, 404)
+def test_pruned_replay_is_shown_as_succeeded(capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = run_replay(capsys, 404)
 
     assert code is None
     (one,) = document["deliveries"]

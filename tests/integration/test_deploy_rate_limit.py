@@ -1,4 +1,4 @@
-"""The pace of a deploy against an API that says "too much" and "not now"."""
+"""The rate limit of a deploy against an API that returns 429 and transient errors."""
 
 from __future__ import annotations
 
@@ -20,17 +20,21 @@ def api_at(url: str) -> FunctionsApi:
     return FunctionsApi(Endpoint(api_url=url, secret_key="k", project_id="p", region="fr-par", key_origin="o"))
 
 
-def test_too_many_requests_halves_the_pace_and_the_request_is_made_again() -> None:
+def test_429_halves_the_limit_and_is_retried() -> None:
     def answer(_request: ReceivedRequest, number: int) -> ScriptedResponse:
-        return ScriptedResponse(429, b'{"message":"slow down"}') if number == 0 else ScriptedResponse(body=CRON)
+        return (
+            ScriptedResponse(429, b'{"message":"too many requests"}')
+            if number == 0
+            else ScriptedResponse(body=CRON)
+        )
 
-    pace = AdaptiveLimiter(8)
+    limiter = AdaptiveLimiter(8)
     with scripted_server(answer) as server, api_at(server.url) as api:
-        assert pace.call(lambda: api.crons.delete("c"), idempotent=False).id == "c"
-    assert pace.limit == 4
+        assert limiter.call(lambda: api.crons.delete("c"), idempotent=False).id == "c"
+    assert limiter.limit == 4
 
 
-def test_a_resource_in_a_transient_state_is_asked_again() -> None:
+def test_transient_state_conflict_is_retried() -> None:
     body = json.dumps({"type": "transient_state", "message": "resource is in a transient state"}).encode()
 
     def answer(_request: ReceivedRequest, number: int) -> ScriptedResponse:
@@ -41,7 +45,7 @@ def test_a_resource_in_a_transient_state_is_asked_again() -> None:
     assert len(server.requests) == 2
 
 
-def test_a_name_that_is_taken_is_not_asked_again() -> None:
+def test_name_conflict_is_not_retried() -> None:
     with (
         scripted_server(lambda _r, _n: ScriptedResponse(409, b'{"message":"already exist"}')) as server,
         api_at(server.url) as api,
@@ -51,36 +55,36 @@ def test_a_name_that_is_taken_is_not_asked_again() -> None:
     assert len(server.requests) == 1
 
 
-def test_what_cannot_be_repeated_is_not_sent_twice_after_a_lost_answer() -> None:
+def test_non_idempotent_request_is_not_retried_after_lost_response() -> None:
     with scripted_server(lambda _r, _n: ScriptedResponse(drop=True)) as server, api_at(server.url) as api:
         with pytest.raises(ApiError):
             AdaptiveLimiter().call(lambda: api.functions.create(CreateFunction(name="f")), idempotent=False)
     assert len(server.requests) == 1
 
 
-def test_an_interrupt_ends_every_wait_at_once() -> None:
+def test_interrupt_ends_the_wait_before_a_retry() -> None:
     with (
         scripted_server(lambda _r, _n: ScriptedResponse(429, b'{"message":"never"}')) as server,
         api_at(server.url) as api,
     ):
-        pace = AdaptiveLimiter()
+        limiter = AdaptiveLimiter()
         outcome: list[BaseException] = []
 
-        def ask() -> None:
+        def send() -> None:
             try:
-                pace.call(lambda: api.functions.update("f", UpdateFunction()), idempotent=True)
+                limiter.call(lambda: api.functions.update("f", UpdateFunction()), idempotent=True)
             except DeployInterrupted as stopped:
                 outcome.append(stopped)
 
-        thread = threading.Thread(target=ask)
+        thread = threading.Thread(target=send)
         thread.start()
-        pace.interrupt()
+        limiter.interrupt()
         thread.join(60)
     assert [type(one) for one in outcome] == [DeployInterrupted]
 
 
-def test_an_interrupt_ends_the_wait_for_another_request() -> None:
-    pace = AdaptiveLimiter(1)
+def test_interrupt_ends_the_wait_for_a_free_slot() -> None:
+    limiter = AdaptiveLimiter(1)
     started, release = threading.Event(), threading.Event()
     outcome: list[BaseException] = []
 
@@ -88,41 +92,41 @@ def test_an_interrupt_ends_the_wait_for_another_request() -> None:
         started.set()
         release.wait(60)
 
-    def ask() -> None:
+    def send() -> None:
         try:
-            pace.call(lambda: None, idempotent=True)
+            limiter.call(lambda: None, idempotent=True)
         except DeployInterrupted as stopped:
             outcome.append(stopped)
 
-    occupying = threading.Thread(target=lambda: pace.call(occupy, idempotent=True))
-    occupying.start()
+    occupying_thread = threading.Thread(target=lambda: limiter.call(occupy, idempotent=True))
+    occupying_thread.start()
     assert started.wait(60)
-    waiting = threading.Thread(target=ask)
+    waiting = threading.Thread(target=send)
     waiting.start()
-    pace.interrupt()
+    limiter.interrupt()
     waiting.join(60)
     assert [type(one) for one in outcome] == [DeployInterrupted]
     release.set()
-    occupying.join(60)
+    occupying_thread.join(60)
 
 
-def test_no_more_than_the_limit_is_under_way_at_once() -> None:
-    pace = AdaptiveLimiter(3)
-    inside, most, guard = 0, 0, threading.Lock()
+def test_concurrent_requests_stay_within_the_limit() -> None:
+    limiter = AdaptiveLimiter(3)
+    inside, maximum, guard = 0, 0, threading.Lock()
     together = threading.Barrier(3, timeout=60)
 
     def request() -> None:
-        nonlocal inside, most
+        nonlocal inside, maximum
         with guard:
             inside += 1
-            most = max(most, inside)
+            maximum = max(maximum, inside)
         together.wait()
         with guard:
             inside -= 1
 
-    threads = [threading.Thread(target=lambda: pace.call(request, idempotent=True)) for _ in range(9)]
+    threads = [threading.Thread(target=lambda: limiter.call(request, idempotent=True)) for _ in range(9)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert most == 3
+    assert maximum == 3

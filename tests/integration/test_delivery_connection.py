@@ -1,4 +1,4 @@
-"""The connection for deliveries, with the data plane's own process behind it."""
+"""The delivery connection to a real data-plane process."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ HANDLERS = """
 import json, os
 
 def handle(event, context):
-    said = event["body"]
-    if said == "slow":
+    body = event["body"]
+    if body == "slow":
         wait_for_latch()
-    if said == "die":
+    if body == "exit":
         os._exit(1)
-    if said == "raise":
+    if body == "raise":
         raise ValueError("no")
-    if said.startswith("{"):
-        return json.loads(said)
-    return said
+    if body.startswith("{"):
+        return json.loads(body)
+    return body
 """
 
 
@@ -49,16 +49,16 @@ def plane(latch: HandlerLatch) -> Iterator[DataPlaneProcess]:
 def post(
     plane: DataPlaneProcess, *bodies: bytes, host: str = "f.test", seconds: float = DEADLINE
 ) -> list[DeliveryOutcome]:
-    """The outcomes of messages that are sent together."""
+    """Send messages concurrently and return their outcomes."""
 
-    async def together() -> list[DeliveryOutcome]:
-        door = GatewayClient(plane.settings.delivery_socket)
+    async def post_all() -> list[DeliveryOutcome]:
+        client = GatewayClient(plane.settings.delivery_socket)
         try:
-            return list(await asyncio.gather(*(door.post(host, body, "text/plain", seconds) for body in bodies)))
+            return list(await asyncio.gather(*(client.post(host, body, "text/plain", seconds) for body in bodies)))
         finally:
-            door.close()
+            client.close()
 
-    return asyncio.run(together())
+    return asyncio.run(post_all())
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def post(
         (b"", 200, ""),
         (b'{"statusCode": 204}', 204, ""),
         (b'{"statusCode": 302, "headers": {"Location": "/"}}', 302, "HTTP 302"),
-        (b'{"statusCode": 503, "body": "come later"}', 503, "HTTP 503: come later"),
-        (b"die", 502, "HTTP 502: "),
+        (b'{"statusCode": 503, "body": "retry later"}', 503, "HTTP 503: retry later"),
+        (b"exit", 502, "HTTP 502: "),
     ],
 )
-def test_a_delivery_ends_as_a_client_of_http_would_hear_it(
+def test_delivery_status_matches_http_response(
     plane: DataPlaneProcess, body: bytes, status: int, error: str
 ) -> None:
     [outcome] = post(plane, body)
@@ -84,22 +84,22 @@ def test_a_delivery_ends_as_a_client_of_http_would_hear_it(
         assert client.recv(65536).split(b" ", 2)[1] == b"%d" % status
 
 
-def test_an_exception_is_a_failure_with_its_words(plane: DataPlaneProcess) -> None:
+def test_exception_outcome_has_status_500(plane: DataPlaneProcess) -> None:
     [outcome] = post(plane, b"raise")
 
     assert outcome.http_status == 500
     assert outcome.error.startswith("HTTP 500: ")
 
 
-def test_the_function_gets_the_headers_that_were_recorded(plane: DataPlaneProcess) -> None:
+def test_delivery_request_has_the_expected_headers(plane: DataPlaneProcess) -> None:
     plane.deploy(
-        "tell",
+        "reflect",
         "import json\ndef handle(event, context):\n"
         "    event['headers'].pop('X-Request-Id')\n"
-        "    said = [event[name] for name in ('httpMethod', 'path', 'headers')]\n"
-        "    return {'statusCode': 400, 'body': json.dumps(said)}\n",
+        "    seen = [event[name] for name in ('httpMethod', 'path', 'headers')]\n"
+        "    return {'statusCode': 400, 'body': json.dumps(seen)}\n",
     )
-    [outcome] = post(plane, b"hello", host="tell.test")
+    [outcome] = post(plane, b"hello", host="reflect.test")
     method, path, headers = json.loads(outcome.error.removeprefix("HTTP 400: "))
 
     assert (method, path) == ("POST", "/")
@@ -113,7 +113,7 @@ def test_the_function_gets_the_headers_that_were_recorded(plane: DataPlaneProces
     }
 
 
-def test_many_go_together_and_none_is_mixed_up(plane: DataPlaneProcess) -> None:
+def test_concurrent_deliveries_get_their_own_outcomes(plane: DataPlaneProcess) -> None:
     bodies = [b'{"statusCode": %d, "body": "%d"}' % (400 + number % 100, number) for number in range(200)]
     outcomes = post(plane, *bodies)
 
@@ -122,7 +122,7 @@ def test_many_go_together_and_none_is_mixed_up(plane: DataPlaneProcess) -> None:
     ]
 
 
-def test_the_largest_body_passes_and_one_byte_more_is_refused(plane: DataPlaneProcess) -> None:
+def test_delivery_body_over_the_limit_returns_413(plane: DataPlaneProcess) -> None:
     largest = 6 * 1024 * 1024
     [fits, *too_large] = post(plane, *(b"x" * size for size in (largest, 33 * 1024 * 1024, MAX_BODY_BYTES + 1)))
 
@@ -130,61 +130,63 @@ def test_the_largest_body_passes_and_one_byte_more_is_refused(plane: DataPlanePr
     assert [(one.http_status, one.rejected) for one in too_large] == [(413, False), (413, False)]
 
 
-def test_an_unknown_function_turns_it_away(plane: DataPlaneProcess) -> None:
-    [outcome] = post(plane, b"x", host="nobody.test")
+def test_delivery_to_unknown_function_is_rejected(plane: DataPlaneProcess) -> None:
+    [outcome] = post(plane, b"x", host="unknown.test")
 
     assert (outcome.http_status, outcome.rejected) == (404, True)
 
 
-def test_whoever_waits_no_longer_frees_what_it_waited_for(plane: DataPlaneProcess, latch: HandlerLatch) -> None:
+def test_timed_out_or_cancelled_delivery_does_not_block_others(
+    plane: DataPlaneProcess, latch: HandlerLatch
+) -> None:
     async def scenario() -> None:
-        line = await DeliveryClient.connect(plane.settings.delivery_socket)
+        connection = await DeliveryClient.connect(plane.settings.delivery_socket)
         with pytest.raises(TimeoutError, match="timed out"):
-            await line.post("f.test", "text/plain", b"slow", 0.0)
-        asked = asyncio.ensure_future(line.post("f.test", "text/plain", b"slow", 60))
+            await connection.post("f.test", "text/plain", b"slow", 0.0)
+        pending = asyncio.ensure_future(connection.post("f.test", "text/plain", b"slow", 60))
         await asyncio.to_thread(wait_until, lambda: latch.waiting_count == 2)
-        asked.cancel()
-        assert (await line.post("f.test", "text/plain", b"next", DEADLINE)).status == 200
-        line.close()
+        pending.cancel()
+        assert (await connection.post("f.test", "text/plain", b"next", DEADLINE)).status == 200
+        connection.close()
 
     asyncio.run(scenario())
 
 
-def test_a_gateway_that_dies_leaves_it_open_what_a_handler_saw() -> None:
+def test_gateway_crash_leaves_delivery_outcome_unknown() -> None:
     with handler_latch() as latch, running_data_plane() as plane:
         plane.deploy("f", latch.source + HANDLERS)
 
         async def scenario() -> None:
-            door = GatewayClient(plane.settings.delivery_socket)
-            waiting = asyncio.ensure_future(door.post("f.test", b"slow", "text/plain", 60))
+            client = GatewayClient(plane.settings.delivery_socket)
+            waiting = asyncio.ensure_future(client.post("f.test", b"slow", "text/plain", 60))
             await asyncio.to_thread(wait_until, lambda: latch.waiting_count == 1)
             plane.process.send_signal(signal.SIGKILL)
             outcome = await waiting
             assert (outcome.http_status, outcome.rejected) == (None, False)
             assert outcome.error == "the connection closed before the response was complete"
-            await asyncio.to_thread(plane.process.wait)  # its sockets are closed one after the other
+            await asyncio.to_thread(plane.process.wait)  # the kernel closes its sockets one after the other
             with pytest.raises(Unreachable):
-                await door.post("f.test", b"x", "text/plain", 10)
-            door.close()
+                await client.post("f.test", b"x", "text/plain", 10)
+            client.close()
 
         asyncio.run(scenario())
 
 
-def test_what_was_never_sent_reached_nobody(plane: DataPlaneProcess) -> None:
+def test_unsent_delivery_fails_when_connection_closes(plane: DataPlaneProcess) -> None:
     async def scenario() -> None:
-        line = await DeliveryClient.connect(plane.settings.delivery_socket)
-        asked = asyncio.ensure_future(line.post("f.test", "text/plain", b"x", 10))
-        await asyncio.sleep(0)  # taken, and its turn to be sent has not come
-        line.close()
+        connection = await DeliveryClient.connect(plane.settings.delivery_socket)
+        pending = asyncio.ensure_future(connection.post("f.test", "text/plain", b"x", 10))
+        await asyncio.sleep(0)  # accepted, but not sent yet
+        connection.close()
         with pytest.raises((Unreachable, ConnectionError)):
-            await asked
+            await pending
         with pytest.raises(Unreachable):
-            await line.post("f.test", "text/plain", b"x", 10)
+            await connection.post("f.test", "text/plain", b"x", 10)
 
     asyncio.run(scenario())
 
 
-def test_garbage_closes_the_connection_and_nothing_else(plane: DataPlaneProcess) -> None:
+def test_invalid_frame_closes_only_its_connection(plane: DataPlaneProcess) -> None:
     async def scenario() -> None:
         reader, writer = await asyncio.open_unix_connection(plane.settings.delivery_socket)
         writer.write(b"GET / HTTP/1.1\r\nHost: f.test\r\n\r\n")
