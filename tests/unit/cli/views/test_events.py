@@ -74,13 +74,13 @@ def test_replay_lists_skipped_deliveries_with_reason() -> None:
     )
 
 
-def test_empty_views_say_that_there_is_nothing() -> None:
+def test_empty_view_shows_a_message() -> None:
     assert shown(DeliveriesView((), 0)) == "There are no deliveries.\n"
     assert shown(DeliveriesView((), 5, is_replay=True)) == "There are no deliveries to replay.\n"
     assert shown(SchedulePreviewView(())) == "The project has no crons.\n"
 
 
-def test_cron_run_without_response_says_so() -> None:
+def test_cron_run_without_response_shows_the_error() -> None:
     view = CronRunView(delivery(http_status=None, duration_ms=None, error="the connection broke"))
     assert shown(view) == "on-order did not respond.\nthe connection broke\n"
 

@@ -114,7 +114,7 @@ def test_failure_is_a_500_with_the_message_of_the_runtime() -> None:
         ("/robots.txt", 6291457, "mqtt", "", 404, ""),
     ],
 )
-def test_runtime_answers_request_without_the_handler(
+def test_runtime_rejects_request_without_calling_the_handler(
     path: str, length: int, trigger: str, favicon: str, status: int, text: str
 ) -> None:
     response = immediate_response(path, length, trigger, favicon)

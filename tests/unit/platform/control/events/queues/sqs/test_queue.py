@@ -88,7 +88,7 @@ def test_queue_name_is_read_from_any_url_form_and_url_is_kept(url: str, queue: s
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch"])
-def test_credential_errors_say_that_the_keys_are_not_accepted(code: str) -> None:
+def test_credential_errors_are_reported_as_rejected_keys(code: str) -> None:
     config = SqsClientConfig("https://sqs.example.com", "fr-par", "", "")
 
     assert str(error_from_response(code, "it is expired", 403, config)) == (
