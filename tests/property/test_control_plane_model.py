@@ -84,7 +84,7 @@ class Platform:
         self.control.kill()
         self._peer.close()
 
-    def ask(self, method: str, region: str, path: str, body: object = None, **query: object) -> Answer:
+    def request(self, method: str, region: str, path: str, body: object = None, **query: object) -> Answer:
         target = f"/functions/v1beta1/regions/{region}/{path}"
         return self.control.request(method, target, body, query=query or None)
 
@@ -170,14 +170,14 @@ class ControlPlane(RuleBasedStateMachine):
         if functions:
             function = data.draw(st.sampled_from(functions))
             self.platform.control.upload(function.id, archive())
-            self.platform.ask("POST", function.region, f"functions/{function.id}/deploy", {}).ok()
+            self.platform.request("POST", function.region, f"functions/{function.id}/deploy", {}).ok()
             function.has_code = True
             self.model.deployed(function)
 
     @rule(data=st.data(), kind=st.sampled_from(KINDS))
     def delete(self, data: st.DataObject, kind: str) -> None:
         if thing := self.any_of(data, kind):
-            answer = self.platform.ask("DELETE", thing.region, f"{kind}/{thing.id}")
+            answer = self.platform.request("DELETE", thing.region, f"{kind}/{thing.id}")
             assert answer.status == (200 if thing.id in self.model.things else 404), answer
             if answer.status == 200:
                 assert answer.json["status"] == "deleting"
@@ -201,7 +201,7 @@ class ControlPlane(RuleBasedStateMachine):
     @rule(data=st.data(), kind=st.sampled_from(KINDS))
     def read_from_another_region(self, data: st.DataObject, kind: str) -> None:
         if thing := self.any_of(data, kind):
-            assert self.platform.ask("GET", "nl-ams", f"{kind}/{thing.id}").status == 404
+            assert self.platform.request("GET", "nl-ams", f"{kind}/{thing.id}").status == 404
 
     @precondition(lambda self: self.model.things)
     @rule(size=st.integers(1, 4), descending=st.booleans())
@@ -219,7 +219,7 @@ class ControlPlane(RuleBasedStateMachine):
                 self.compare(thing)
         finally:
             for namespace in self.model.of("namespaces"):
-                self.platform.ask("DELETE", namespace.region, f"namespaces/{namespace.id}")
+                self.platform.request("DELETE", namespace.region, f"namespaces/{namespace.id}")
         for thing in everything:
             self.wait_until_deleted(thing)
 
@@ -235,7 +235,7 @@ class ControlPlane(RuleBasedStateMachine):
         if kind == "domains":
             fields = {"hostname": f"{fields['hostname']}.{self.project}.example.com"}
         expected_status = self.model.refusal(kind, region, parent, fields)
-        answer = self.platform.ask("POST", region, kind, {**fields, **more})
+        answer = self.platform.request("POST", region, kind, {**fields, **more})
         assert answer.status == expected_status, answer
         if expected_status == 200:
             status = {"functions": "created"}.get(kind, "ready")
@@ -249,7 +249,7 @@ class ControlPlane(RuleBasedStateMachine):
         if thing is None:
             return None
         exists = thing.id in self.model.things
-        answer = self.platform.ask("PATCH", thing.region, f"{kind}/{thing.id}", {**fields, **(more or {})})
+        answer = self.platform.request("PATCH", thing.region, f"{kind}/{thing.id}", {**fields, **(more or {})})
         if not exists:
             assert answer.status in ((404,) if valid else (400, 404)), answer
             return None
@@ -261,12 +261,13 @@ class ControlPlane(RuleBasedStateMachine):
     def compare(self, thing: Thing) -> None:
         path = f"{thing.kind}/{thing.id}"
         if thing.id in self.model.gone:
-            assert self.platform.ask("GET", thing.region, path).status == 404
+            assert self.platform.request("GET", thing.region, path).status == 404
             return
         wait_until(
-            lambda: self.platform.ask("GET", thing.region, path).ok()["status"] not in TRANSIENT_STATUSES, what=path
+            lambda: self.platform.request("GET", thing.region, path).ok()["status"] not in TRANSIENT_STATUSES,
+            what=path,
         )
-        found = self.platform.ask("GET", thing.region, path).ok()
+        found = self.platform.request("GET", thing.region, path).ok()
         assert {name: found[name] for name in thing.shown} == thing.shown
         if thing.kind == "functions":
             thing.ready_at = thing.ready_at or found["ready_at"]
@@ -274,7 +275,7 @@ class ControlPlane(RuleBasedStateMachine):
 
     def wait_until_deleted(self, thing: Thing) -> None:
         path = f"{thing.kind}/{thing.id}"
-        wait_until(lambda: self.platform.ask("GET", thing.region, path).status == 404, what=path)
+        wait_until(lambda: self.platform.request("GET", thing.region, path).status == 404, what=path)
 
     def lists(self) -> Iterator[tuple[str, list[tuple[Thing, Fields]]]]:
         regions = sorted({thing.region for thing in self.model.things.values()})
@@ -289,7 +290,7 @@ class ControlPlane(RuleBasedStateMachine):
         order = "created_at_desc" if descending else "created_at_asc"
         found: list[object] = []
         for number in range(1, 100):
-            listed = self.platform.ask(
+            listed = self.platform.request(
                 "GET", region, kind, page=number, page_size=size, order_by=order, **query
             ).ok()
             page = listed[kind]

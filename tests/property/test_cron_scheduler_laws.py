@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,9 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("pass"), st.integers(1, 150)),
         st.tuples(st.just("set"), st.integers(-4000, 4000)),
-        st.tuples(st.just("die"), st.sampled_from(["before commit", "after commit", "idle"]), st.integers(0, 110)),
+        st.tuples(
+            st.just("crash"), st.sampled_from(["before commit", "after commit", "idle"]), st.integers(0, 110)
+        ),
         st.tuples(st.just("args"), st.sampled_from(CRONS)),
         st.tuples(st.just("schedule"), st.sampled_from(CRONS), st.sampled_from(SCHEDULES)),
         st.tuples(st.just("fire"), st.sampled_from(CRONS)),
@@ -42,14 +44,13 @@ class Simulation:
     running: SchedulerUnderTest
     schedules: dict[str, set[str]]
     manual_runs: int = 0
-    dead: set[str] = field(default_factory=set)
 
     async def apply(self, step: tuple[object, ...]) -> None:
         clock = self.running.clock
         match step:
             case ("pass" | "set", int(seconds)):
                 await self.running.at(clock.wall + seconds)
-            case ("die", str(when), int(seconds)):
+            case ("crash", str(when), int(seconds)):
                 await self.running.dies_at(clock.wall + seconds, when)
                 self.running = SchedulerUnderTest(self.home, MachineClock(clock.wall))
                 await self.running.start()
@@ -114,7 +115,7 @@ def test_no_run_starts_twice_and_each_matches_a_schedule(steps: list[tuple[objec
 def test_no_run_is_lost_in_outages_of_less_than_a_minute(steps: list[tuple[str, int]]) -> None:
     async def run(home: Path) -> None:
         simulated_steps: list[tuple[object, ...]] = [
-            ("pass", seconds) if what == "pass" else ("die", what, seconds) for what, seconds in steps
+            ("pass", seconds) if what == "pass" else ("crash", what, seconds) for what, seconds in steps
         ]
         simulation, gateway = await simulate(home, simulated_steps)
         minutes = int((simulation.running.clock.wall - NOON) // 60)

@@ -249,18 +249,18 @@ INVALID = [
 def test_query_returns_the_lines_and_labels_that_loki_returns(
     servers: LogServers, stages: str, direction: str
 ) -> None:
-    ask = {"query": f"{ONE} {stages}", "start": START, "end": END, "limit": 150, "direction": direction}
-    assert normalised(servers.platform.get("query_range", **ask)) == normalised(
-        servers.loki.get("query_range", **ask)
+    parameters = {"query": f"{ONE} {stages}", "start": START, "end": END, "limit": 150, "direction": direction}
+    assert normalised(servers.platform.get("query_range", **parameters)) == normalised(
+        servers.loki.get("query_range", **parameters)
     )
 
 
 @pytest.mark.parametrize("stages", PIPELINES)
 def test_categorized_labels_equal_those_of_loki(servers: LogServers, stages: str) -> None:
     flags = "categorize-labels"
-    ask = {"query": f"{ONE} {stages}", "start": START, "end": END, "limit": 500}
+    parameters = {"query": f"{ONE} {stages}", "start": START, "end": END, "limit": 500}
     platform, loki = (
-        one.saying(X_Loki_Response_Encoding_Flags=flags).get("query_range", **ask)
+        one.saying(X_Loki_Response_Encoding_Flags=flags).get("query_range", **parameters)
         for one in (servers.platform, servers.loki)
     )
     assert normalised(platform) == normalised(loki)
@@ -326,11 +326,14 @@ def random_query(seed: int) -> str:
 
 @pytest.mark.parametrize("seed", range(250))
 def test_random_query_returns_what_loki_returns(servers: LogServers, seed: int) -> None:
-    ask = {"query": random_query(seed), "start": START, "end": END, "step": "45", "limit": 1000}
-    platform, loki = servers.platform.get("query_range", **ask), servers.loki.get("query_range", **ask)
+    parameters = {"query": random_query(seed), "start": START, "end": END, "step": "45", "limit": 1000}
+    platform, loki = (
+        servers.platform.get("query_range", **parameters),
+        servers.loki.get("query_range", **parameters),
+    )
     if loki.text.startswith("maximum number of series"):
         return  # Loki counts series before it aggregates them
-    assert normalised(platform) == normalised(loki), (ask["query"], platform.text[:300], loki.text[:300])
+    assert normalised(platform) == normalised(loki), (parameters["query"], platform.text[:300], loki.text[:300])
 
 
 def normalised(answer: LokiAnswer) -> object:

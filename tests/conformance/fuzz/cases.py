@@ -71,8 +71,8 @@ def _insert_real_ids(draw: st.DrawFn, case: Case[Any], operation: str, resources
         }
     if isinstance(case.body, dict):
         kept = draw(st.sets(st.sampled_from(sorted(case.body)), max_size=2)) if case.body else set()
-        good: dict[str, Any] = resources.valid_body(operation)
-        case.body = good | {name: case.body[name] for name in kept}
+        valid: dict[str, Any] = resources.valid_body(operation)
+        case.body = valid | {name: case.body[name] for name in kept}
 
 
 def _header(credential: Credential, secret_key: str, draw: st.DrawFn) -> dict[str, str]:

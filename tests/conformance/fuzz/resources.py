@@ -47,7 +47,7 @@ class FuzzResources:
         """Return a body that the operation accepts. Every name is unique."""
         name, function = f"f-{uuid.uuid4().hex[:16]}", self.ids.get("function_id")
         queue = {"queue": "jobs", "mnq_project_id": self.project, "mnq_region": "fr-par"}
-        good: dict[str, dict[str, object]] = {
+        valid: dict[str, dict[str, object]] = {
             "CreateNamespace": {"name": name, "project_id": self.project},
             "CreateFunction": {"name": name, "namespace_id": self.ids.get("namespace_id"), "runtime": RUNTIME},
             "CreateCron": {"function_id": function, "schedule": "0 0 1 1 *"},
@@ -55,7 +55,7 @@ class FuzzResources:
             "CreateToken": {"function_id": function},
             "CreateTrigger": {"function_id": function, "name": name, "scw_sqs_config": queue},
         }
-        return good.get(operation, {})
+        return valid.get(operation, {})
 
     def create(self, kind: str) -> str:
         """Create a resource of a kind and return its id."""

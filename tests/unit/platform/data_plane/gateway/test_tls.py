@@ -139,12 +139,12 @@ def test_private_keys_are_not_written_to_disk(layout: DataLayout, clock: Clock) 
 def test_unreadable_authority_fails_until_it_is_restored(
     layout: DataLayout, clock: Clock, content: bytes | None
 ) -> None:
-    good = layout.ca_file.read_bytes()
+    valid = layout.ca_file.read_bytes()
     layout.ca_file.unlink()
     if content is not None:
         layout.ca_file.write_bytes(content)
     certificates = certificate_store(layout, clock)
     with pytest.raises((OSError, ValueError)):
         asyncio.run(certificates.context_for("127.0.0.1"))
-    layout.ca_file.write_bytes(good)
+    layout.ca_file.write_bytes(valid)
     assert names(handshake(certificates, layout, "a.test")) == {"a.test"}
