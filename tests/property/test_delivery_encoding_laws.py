@@ -1,4 +1,4 @@
-"""The event of a message is the one that the same request of an HTTP client would get."""
+"""A message produces the event that the same request of an HTTP client would produce."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ IDS = st.uuids().map(str)
 
 
 @given(ROUTES, TYPES, BODIES, IDS)
-def test_a_message_is_encoded_as_the_request_of_a_client(
+def test_message_event_equals_that_of_an_equal_http_request(
     route: SimpleNamespace, content_type: bytes, body: bytes, request_id: str
 ) -> None:
-    post, same = DeliveryRequest(b"f.localhost", content_type, body), cast("Route", route)
-    plain = encode_invocation(
-        ClientRequest.from_delivery(post),
-        same,
+    delivery, typed_route = DeliveryRequest(b"f.localhost", content_type, body), cast("Route", route)
+    http_event = encode_invocation(
+        ClientRequest.from_delivery(delivery),
+        typed_route,
         "/",
         "",
         request_id=request_id,
@@ -41,4 +41,4 @@ def test_a_message_is_encoded_as_the_request_of_a_client(
         hide_credentials=False,
     )
 
-    assert json.loads(encode_delivery(post, same, request_id)) == json.loads(plain)
+    assert json.loads(encode_delivery(delivery, typed_route, request_id)) == json.loads(http_event)

@@ -1,4 +1,4 @@
-"""A fork that cannot be completed leaves nothing behind in this process."""
+"""A failed fork leaves no open descriptors in this process, and its child is killed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.data_plane.workers.zygote import ForkedProcess, ForkServerClient, fork_process
 
 
-class HalfZygote(ForkServerClient):
-    """Its forks say that they are there, and nothing more."""
+class FakeForkServer(ForkServerClient):
+    """Its forks send the ready byte and nothing else."""
 
     moves_itself_to_cgroup = False
 
@@ -27,8 +27,8 @@ class HalfZygote(ForkServerClient):
         self.killed: list[int] = []
 
     def request_fork(self, number: int, descriptors: Sequence[int]) -> asyncio.Future[int | None]:
-        with socket.socket(fileno=os.dup(descriptors[0])) as theirs:
-            theirs.sendall(b"\n")
+        with socket.socket(fileno=os.dup(descriptors[0])) as child_end:
+            child_end.sendall(b"\n")
         return super().request_fork(number, descriptors)
 
     def kill(self, number: int) -> None:
@@ -40,16 +40,17 @@ class HalfZygote(ForkServerClient):
 
 
 def open_descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))  # noqa: PTH208  (no Path of a descriptor outlives it)
+    return set(os.listdir("/proc/self/fd"))  # noqa: PTH208  Path.iterdir would open a descriptor itself
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="nothing else tells what a process holds open")
-def test_a_fork_that_cannot_be_added_to_its_cgroups_is_killed_and_closes_what_it_opened(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_fork_is_killed_and_closed_when_its_cgroup_is_missing(tmp_path: Path) -> None:
     groups = InstanceGroups({"memory": tmp_path / "missing"}, is_unified=False)
 
     async def fork() -> None:
-        zygote = HalfZygote()
-        await asyncio.get_running_loop().run_in_executor(None, os.getpid)  # the executor opens nothing later
+        zygote = FakeForkServer()
+        # Starts the executor, which opens descriptors of its own.
+        await asyncio.get_running_loop().run_in_executor(None, os.getpid)
         before = open_descriptors()
         with pytest.raises(FileNotFoundError):
             await fork_process(zygote, 7, groups)
@@ -59,17 +60,17 @@ def test_a_fork_that_cannot_be_added_to_its_cgroups_is_killed_and_closes_what_it
     asyncio.run(fork())
 
 
-def test_an_instance_whose_socket_cannot_be_watched_is_killed_and_closes_it(
+def test_instance_is_killed_and_closed_when_connecting_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(*_: object, **__: object) -> None:
+    async def raise_os_error(*_: object, **__: object) -> None:
         raise OSError("refused")
 
-    async def connect() -> tuple[ForkedProcess, HalfZygote]:
-        zygote = HalfZygote()
+    async def connect() -> tuple[ForkedProcess, FakeForkServer]:
+        zygote = FakeForkServer()
         process = await fork_process(zygote, 7, None)
         instance = Instance(process, LogWriter(tmp_path, lambda: 0, lambda: 0.0))
-        monkeypatch.setattr(asyncio.get_running_loop(), "create_unix_connection", refuse)
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_unix_connection", raise_os_error)
         with pytest.raises(OSError, match="refused"):
             await instance.connect()
         zygote.close()

@@ -1,4 +1,4 @@
-"""What is under way for a moment is told of once; what ended before then leaves no trace but that."""
+"""SlowStartNotifier calls back once for each operation, no earlier than the delay."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import asyncio
 from fnkit.platform.control.events.queues.consumer import SlowStartNotifier
 from tests.support.waiting import DEADLINE, wait_until_async
 
-_SECONDS = 0.02
+_DELAY = 0.02
 
 
-def test_each_is_told_once_in_order_and_never_before_its_moment() -> None:
+def test_operations_are_reported_once_in_order_after_the_delay() -> None:
     async def scenario() -> list[tuple[int, float]]:
-        all_told = asyncio.Event()
-        loop, told, began = asyncio.get_running_loop(), list[tuple[int, float]](), dict[int, float]()
+        all_reported = asyncio.Event()
+        loop, reported, started_at = asyncio.get_running_loop(), list[tuple[int, float]](), dict[int, float]()
 
-        def tell(number: int) -> None:
-            told.append((number, loop.time() - began[number]))
-            if len(told) == 40:
-                all_told.set()
+        def report(number: int) -> None:
+            reported.append((number, loop.time() - started_at[number]))
+            if len(reported) == 40:
+                all_reported.set()
 
-        kept = SlowStartNotifier(tell, _SECONDS)
+        notifier = SlowStartNotifier(report, _DELAY)
         for number in range(40):
-            began[number] = loop.time()
-            kept.add(number)
+            started_at[number] = loop.time()
+            notifier.add(number)
             await asyncio.sleep(0)
-        await asyncio.wait_for(all_told.wait(), DEADLINE)
-        began[40] = loop.time()
-        kept.add(40)  # after a rest
-        await wait_until_async(lambda: len(told) >= 41)
-        return told
+        await asyncio.wait_for(all_reported.wait(), DEADLINE)
+        started_at[40] = loop.time()
+        notifier.add(40)  # after the queue was empty
+        await wait_until_async(lambda: len(reported) >= 41)
+        return reported
 
-    told = asyncio.run(scenario())
-    assert [number for number, _ in told] == list(range(41))
-    assert min(waited for _, waited in told) >= _SECONDS - 0.001  # the loop's own resolution
+    reported = asyncio.run(scenario())
+    assert [number for number, _ in reported] == list(range(41))
+    assert min(waited for _, waited in reported) >= _DELAY - 0.001  # the resolution of the event loop's clock

@@ -1,4 +1,4 @@
-"""Rules of the overlap between a queue subscription and a stream that begins to cover its subject."""
+"""Deduplication of NATS messages that a queue subscription and a new stream on its subject both receive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fnkit.platform.control.events.queues.nats.core import ReceivedIds
 
 
-def test_a_copy_gets_the_id_of_the_received_message_each_time_it_is_delivered() -> None:
+def test_stream_copy_has_the_id_of_the_received_message() -> None:
     received = ReceivedIds()
     message_id = received.add("signups", b"Ada")
     overlap = received.overlap(0, 1, (1, 1))
@@ -18,13 +18,13 @@ def test_a_copy_gets_the_id_of_the_received_message_each_time_it_is_delivered() 
     assert overlap.find(2, "signups", b"Ada") is None
 
 
-def test_a_message_on_another_subject_is_no_copy() -> None:
+def test_message_on_another_subject_is_not_a_copy() -> None:
     received = ReceivedIds()
     received.add("signups.a", b"Ada")
     assert received.overlap(0, 1, (1, 1)).find(1, "signups.b", b"Ada") is None
 
 
-def test_messages_received_before_the_last_lookup_without_a_stream_are_forgotten() -> None:
+def test_forgotten_messages_match_no_copy() -> None:
     received = ReceivedIds()
     received.add("signups", b"Ada")
     received.forget_first(received.count)
@@ -35,7 +35,7 @@ BODIES = st.lists(st.sampled_from("ab"), max_size=6)
 
 
 @given(before=BODIES, both=BODIES, slow=BODIES, drained=BODIES, gap=BODIES, later=BODIES, data=st.data())
-def test_copies_are_matched_once_and_messages_of_the_stream_alone_never(
+def test_copies_are_matched_once_and_stream_only_messages_never(
     before: list[str],
     both: list[str],
     slow: list[str],

@@ -1,6 +1,7 @@
-"""What Scaleway's SDKs, scw-serverless and the Serverless Framework's plugin need of a server, one need a test.
+"""Behaviour of the API that Scaleway's SDKs, scw-serverless and the Serverless Framework's plugin need.
 
-Each was found by driving the real client against a stub that did otherwise: it stopped, or went wrong in silence.
+Each requirement was found by running the real client against a stub that behaved differently: the client stopped,
+or continued with wrong data.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ def api(platform: PlatformUnderTest) -> ControlProcess:
 
 @pytest.fixture
 def namespace(api: ControlProcess) -> Iterator[dict[str, object]]:
-    made = api.create_namespace(f"needs-{uuid.uuid4().hex[:8]}")
-    yield made
-    api.request("DELETE", f"{API}/namespaces/{made['id']}").ok()
-    api.wait_until_deleted("namespaces", made["id"])
+    created = api.create_namespace(f"needs-{uuid.uuid4().hex[:8]}")
+    yield created
+    api.request("DELETE", f"{API}/namespaces/{created['id']}").ok()
+    api.wait_until_deleted("namespaces", created["id"])
 
 
 def items(document: dict[str, object], name: str) -> list[dict[str, object]]:
@@ -53,7 +54,7 @@ def kept_alive(api: ControlProcess) -> Iterator[http.client.HTTPConnection]:
         connection.close()
 
 
-def test_every_answer_is_json_without_a_charset(api: ControlProcess, namespace: dict[str, object]) -> None:
+def test_every_response_is_json_without_charset(api: ControlProcess, namespace: dict[str, object]) -> None:
     answers = [
         api.request("GET", f"{API}/namespaces/{namespace['id']}"),
         api.request("GET", f"{API}/runtimes"),
@@ -68,7 +69,7 @@ def test_every_answer_is_json_without_a_charset(api: ControlProcess, namespace: 
     assert all(answer.document["message"] for answer in answers[2:])
 
 
-def test_the_functions_of_a_namespace_come_all_at_once(api: ControlProcess, namespace: dict[str, object]) -> None:
+def test_functions_of_a_namespace_are_listed_on_one_page(api: ControlProcess, namespace: dict[str, object]) -> None:
     names = [f"f{number:03}" for number in range(101)]
     for name in names:
         api.create_function(namespace["id"], name, memory_limit=128, max_scale=1)
@@ -82,7 +83,7 @@ def test_the_functions_of_a_namespace_come_all_at_once(api: ControlProcess, name
     assert (missing.status, missing.document) == (404, {"message": "Namespace was not found"})
 
 
-def test_a_secret_s_hash_can_be_verified(api: ControlProcess, namespace: dict[str, object]) -> None:
+def test_secret_hash_verifies_with_argon2(api: ControlProcess, namespace: dict[str, object]) -> None:
     secrets = [{"key": "TOKEN", "value": "pässword"}]
     function = api.create_function(namespace["id"], secret_environment_variables=secrets)
     (shown,) = items(function, "secret_environment_variables")
@@ -91,9 +92,7 @@ def test_a_secret_s_hash_can_be_verified(api: ControlProcess, namespace: dict[st
     assert PasswordHasher().verify(str(shown["hashed_value"]), "pässword")
 
 
-def test_pages_end_in_an_empty_one_and_counts_are_numbers(
-    api: ControlProcess, namespace: dict[str, object]
-) -> None:
+def test_page_past_the_end_is_empty_with_total_count(api: ControlProcess, namespace: dict[str, object]) -> None:
     api.create_function(namespace["id"])
     query = {"namespace_id": namespace["id"], "order_by": "created_at_asc"}
     first = api.request("GET", f"{API}/functions", query={**query, "page": 1}).ok()
@@ -103,7 +102,7 @@ def test_pages_end_in_an_empty_one_and_counts_are_numbers(
     assert past == {"functions": [], "total_count": 1}
 
 
-def test_a_body_with_a_get_or_a_delete_is_read_and_the_connection_goes_on(
+def test_body_of_get_or_delete_is_read_and_connection_is_kept(
     api: ControlProcess, namespace: dict[str, object]
 ) -> None:
     function = api.create_function(namespace["id"])
@@ -121,7 +120,7 @@ def test_a_body_with_a_get_or_a_delete_is_read_and_the_connection_goes_on(
             assert json.loads(answer.read())["id" if path != f"{API}/runtimes" else "runtimes"]
 
 
-def test_unknown_values_and_nulls_of_an_update_change_nothing(
+def test_unknown_values_and_nulls_in_update_change_nothing(
     api: ControlProcess, namespace: dict[str, object]
 ) -> None:
     fields = {"privacy": "private", "http_option": "redirected", "memory_limit": 512, "timeout": "30s"}
@@ -144,13 +143,13 @@ def test_unknown_values_and_nulls_of_an_update_change_nothing(
 @pytest.mark.parametrize(
     ("given", "shown"), [("30.000000000s", "30s"), ("30s", "30s"), ("10.5s", "10.500s"), ("600s", "600s")]
 )
-def test_durations_are_read_in_every_spelling(
+def test_duration_is_accepted_in_every_format(
     api: ControlProcess, namespace: dict[str, object], given: str, shown: str
 ) -> None:
     assert api.create_function(namespace["id"], timeout=given)["timeout"] == shown
 
 
-def test_a_deploy_is_pending_in_its_very_answer(api: ControlProcess, namespace: dict[str, object]) -> None:
+def test_deploy_response_has_status_pending(api: ControlProcess, namespace: dict[str, object]) -> None:
     function = api.create_function(namespace["id"])
     api.upload(function["id"], zip_archive())
     path = f"{API}/functions/{function['id']}"
@@ -166,7 +165,7 @@ def test_a_deploy_is_pending_in_its_very_answer(api: ControlProcess, namespace: 
     )
 
 
-def test_what_is_deleted_is_a_404_with_a_message_in_the_end(api: ControlProcess) -> None:
+def test_deleted_resource_returns_404_with_message(api: ControlProcess) -> None:
     namespace = api.create_namespace(f"needs-{uuid.uuid4().hex[:8]}")
     function = api.create_function(namespace["id"])
     assert api.request("DELETE", f"{API}/namespaces/{namespace['id']}").ok()["status"] == "deleting"
@@ -179,7 +178,7 @@ def test_what_is_deleted_is_a_404_with_a_message_in_the_end(api: ControlProcess)
 
 
 @pytest.mark.slow
-def test_eight_uploads_of_18_mb_at_a_time_with_the_plugin_s_own_headers(
+def test_eight_concurrent_18_mb_uploads_with_plugin_headers_succeed(
     api: ControlProcess, namespace: dict[str, object]
 ) -> None:
     content = zip_archive({"handler.py": PRINTS, "padding.bin": b"\0" * 18_000_000})
@@ -202,14 +201,14 @@ def test_eight_uploads_of_18_mb_at_a_time_with_the_plugin_s_own_headers(
     assert api.wait_until_settled("functions", functions[7]["id"])["status"] == "ready"
 
 
-def test_runtimes_say_name_language_and_whether_they_are_available(api: ControlProcess) -> None:
+def test_runtimes_have_name_language_and_status(api: ControlProcess) -> None:
     runtimes = items(api.request("GET", f"{API}/runtimes").ok(), "runtimes")
 
     assert all(one["name"] and one["language"] and one["status"] for one in runtimes)
     assert {"available", "end_of_support", "end_of_life"} <= {one["status"] for one in runtimes}
 
 
-def test_a_cron_without_a_name_may_exist_twice_for_a_moment(
+def test_unnamed_cron_can_be_replaced_before_the_old_one_is_deleted(
     api: ControlProcess, namespace: dict[str, object]
 ) -> None:
     function = api.create_function(namespace["id"])
@@ -225,7 +224,7 @@ def test_a_cron_without_a_name_may_exist_twice_for_a_moment(
     assert [one["id"] for one in listed] == [newest["id"]]
 
 
-def test_triggers_may_be_deleted_and_made_again_without_waiting(
+def test_trigger_can_be_recreated_while_it_is_being_deleted(
     api: ControlProcess, namespace: dict[str, object]
 ) -> None:
     function = api.create_function(namespace["id"])
@@ -250,9 +249,9 @@ def test_triggers_may_be_deleted_and_made_again_without_waiting(
             },
         ),
     ],
-    ids=["a name with an underscore", "a file in a folder", "dependencies in package/"],
+    ids=["name with underscore", "file in a folder", "dependencies in package/"],
 )
-def test_handlers_and_dependencies_are_found_where_the_bundlers_put_them(
+def test_handler_and_dependencies_are_found_in_bundled_layout(
     api: ControlProcess,
     platform: PlatformUnderTest,
     namespace: dict[str, object],
@@ -265,7 +264,7 @@ def test_handlers_and_dependencies_are_found_where_the_bundlers_put_them(
     assert call_function(platform, str(function["domain_name"])).text == "hello"
 
 
-def test_logs_come_newest_first(
+def test_logs_are_listed_newest_first(
     api: ControlProcess, platform: PlatformUnderTest, namespace: dict[str, object]
 ) -> None:
     function = api.create_function(namespace["id"])

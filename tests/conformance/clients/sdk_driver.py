@@ -1,4 +1,4 @@
-"""Runs a driver that was written with another language's SDK and shows which of its steps held."""
+"""Runs a driver program written with an SDK of another language and returns the steps it completed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ARCHIVE = base64.b64encode(
         }
     )
 ).decode()
-"""Code that answers with what it finds in its environment; base64, to be an argument."""
+"""A handler that returns its environment variables; base64, to be passed as an argument."""
 
 
 def drive(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> list[str]:
-    """Run it to its end and return the names of its steps; one that did not hold fails the test with its words."""
+    """Run a driver and return the names of its steps. A failed step fails the test with the driver's output."""
     done = subprocess.run(
         command,
         cwd=folder,

@@ -1,4 +1,4 @@
-"""Requests: what schemathesis makes of the document, as it is, or grounded in what exists on the platform."""
+"""Generates requests from the OpenAPI document, as schemathesis makes them or with ids that exist."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 from schemathesis import APIOperation, Case, GenerationMode
 
-from tests.conformance.fuzz.ground import Ground
+from tests.conformance.fuzz.resources import FuzzResources
 
-__all__ = ["Credential", "Generated", "Operation", "generated", "name_of"]
+__all__ = ["Credential", "GeneratedRequest", "Operation", "generate_requests", "operation_id"]
 
 Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
-"""One operation of the document, as schemathesis reads it."""
+"""One operation of the document, as parsed by schemathesis."""
 
 
 class Credential(Enum):
-    """What stands in ``X-Auth-Token``."""
+    """The value of ``X-Auth-Token``."""
 
     RIGHT = "right"
     WRONG = "wrong"
@@ -28,51 +28,51 @@ class Credential(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
-    """One request to send. A ``grounded`` one names what exists."""
+class GeneratedRequest:
+    """A request to send. ``with_real_ids``: it has ids of resources that exist."""
 
     case: Case[Any]
     credential: Credential
-    grounded: bool
+    with_real_ids: bool
 
 
-def name_of(operation: Operation) -> str:
+def operation_id(operation: Operation) -> str:
     """Return the operation's id in the document."""
     return str(operation.definition.raw["operationId"])
 
 
-def generated(operation: Operation, ground: Ground) -> st.SearchStrategy[Generated]:
-    """Valid and invalid requests by the document; half of them with real ids and enough good fields to go far."""
+def generate_requests(operation: Operation, resources: FuzzResources) -> st.SearchStrategy[GeneratedRequest]:
+    """Return valid and invalid requests; half of them have real ids and enough valid fields to pass validation."""
     cases = st.one_of([operation.as_strategy(mode) for mode in GenerationMode])
     credentials = st.sampled_from([Credential.RIGHT] * 9 + list(Credential))
 
     @st.composite
-    def one(draw: st.DrawFn) -> Generated:
-        case, grounded = draw(cases), draw(st.booleans())
-        if grounded:
-            _ground(draw, case, name_of(operation), ground)
+    def one(draw: st.DrawFn) -> GeneratedRequest:
+        case, with_real_ids = draw(cases), draw(st.booleans())
+        if with_real_ids:
+            _insert_real_ids(draw, case, operation_id(operation), resources)
         credential = draw(credentials)
         headers = CaseInsensitiveDict(case.headers)
         headers.pop("X-Auth-Token", None)
-        headers.update(_header(credential, ground.platform.secret_key, draw))
+        headers.update(_header(credential, resources.platform.secret_key, draw))
         case.headers = headers
-        return Generated(case, credential, grounded)
+        return GeneratedRequest(case, credential, with_real_ids)
 
     return one()
 
 
-def _ground(draw: st.DrawFn, case: Case[Any], operation: str, ground: Ground) -> None:
-    path = {name: ground.ids.get(name, value) for name, value in case.path_parameters.items()}
+def _insert_real_ids(draw: st.DrawFn, case: Case[Any], operation: str, resources: FuzzResources) -> None:
+    path = {name: resources.ids.get(name, value) for name, value in case.path_parameters.items()}
     case.path_parameters = path | {"region": "fr-par"}
     if isinstance(case.query, dict):
         case.query = {
-            name: ground.ids[name] if name in ground.ids and draw(st.booleans()) else value
+            name: resources.ids[name] if name in resources.ids and draw(st.booleans()) else value
             for name, value in case.query.items()
         }
     if isinstance(case.body, dict):
         kept = draw(st.sets(st.sampled_from(sorted(case.body)), max_size=2)) if case.body else set()
-        good: dict[str, Any] = ground.good_body(operation)
-        case.body = good | {name: case.body[name] for name in kept}
+        valid: dict[str, Any] = resources.valid_body(operation)
+        case.body = valid | {name: case.body[name] for name in kept}
 
 
 def _header(credential: Credential, secret_key: str, draw: st.DrawFn) -> dict[str, str]:

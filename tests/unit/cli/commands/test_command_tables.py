@@ -1,4 +1,4 @@
-"""The tables of verbs agree with the commands they name, and starting the command line stays light."""
+"""The tables of commands agree with the commands, and starting the command line imports few modules."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ _COMMON = {"--json", "--directory", "--stage", "--quiet", "--verbose", "--no-col
 _API = {"--project-id", "--region", "--profile", "--api-url", "--local"}
 
 
-@pytest.mark.parametrize("verb", command_paths(), ids=" ".join)
-def test_the_tables_line_is_the_commands_own(verb: tuple[str, ...]) -> None:
-    help_text = command_for(verb).help or ""
-    assert help_text.splitlines()[0] == command_summary(verb)
+@pytest.mark.parametrize("command", command_paths(), ids=" ".join)
+def test_table_shows_the_first_help_line_of_each_command(command: tuple[str, ...]) -> None:
+    help_text = command_for(command).help or ""
+    assert help_text.splitlines()[0] == command_summary(command)
 
 
-@pytest.mark.parametrize("verb", [verb for verb in command_paths() if not is_group(verb)], ids=" ".join)
-def test_every_verb_takes_the_common_options(verb: tuple[str, ...]) -> None:
-    assert _options(verb) >= _COMMON
+@pytest.mark.parametrize("command", [command for command in command_paths() if not is_group(command)], ids=" ".join)
+def test_every_command_accepts_the_common_options(command: tuple[str, ...]) -> None:
+    assert _options(command) >= _COMMON
 
 
-@pytest.mark.parametrize("verb", ["plan", "deploy", "status", "invoke", "destroy"])
-def test_verbs_that_talk_to_an_api_take_its_options(verb: str) -> None:
-    assert _options((verb,)) >= _API
+@pytest.mark.parametrize("command", ["plan", "deploy", "status", "invoke", "destroy"])
+def test_commands_that_call_the_api_accept_its_options(command: str) -> None:
+    assert _options((command,)) >= _API
 
 
-def test_the_isolation_levels_are_the_engines() -> None:
+def test_isolation_option_offers_the_levels_of_the_engine() -> None:
     (option,) = [found for found in command_for(("platform", "start")).params if found.name == "isolation"]
     assert isinstance(option.type, click.Choice)
     assert set(option.type.choices) == {"auto", *(level.value for level in Level)}
 
 
 @pytest.mark.parametrize("module", ["rich", "requests", "msgspec", "click"])
-def test_the_version_imports_nothing_heavy(module: str) -> None:
+def test_version_option_imports_no_heavy_module(module: str) -> None:
     run = "sys.argv = ['fnkit', '--version']; fnkit.cli.main()"
     code = f"import sys, fnkit.cli; {run}; assert {module!r} not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("module", ["rich", "requests", "msgspec"])
-def test_the_help_imports_nothing_heavy(module: str) -> None:
+def test_help_option_imports_no_heavy_module(module: str) -> None:
     code = f"import sys; from fnkit.cli.app import run; run(['--help']); assert {module!r} not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def _options(verb: tuple[str, ...]) -> set[str]:
-    return {name for found in command_for(verb).params for name in found.opts if name.startswith("--")}
+def _options(command: tuple[str, ...]) -> set[str]:
+    return {name for found in command_for(command).params for name in found.opts if name.startswith("--")}

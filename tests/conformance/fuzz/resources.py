@@ -1,4 +1,4 @@
-"""What exists on the platform under fuzz, so that generated requests also reach what lies behind a 404."""
+"""Resources on the platform under test, so that generated requests get past the 404 for an unknown id."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import requests
 from tests.support.control_process import API, zip_archive
 from tests.support.platform import PlatformUnderTest
 
-__all__ = ["Ground"]
+__all__ = ["FuzzResources"]
 
 RUNTIME = f"python{sys.version_info.major}{sys.version_info.minor}"
 
 
 @dataclass
-class Ground:
-    """A namespace with a function, and one of everything else, in a project of their own.
+class FuzzResources:
+    """A namespace with a function, and one resource of every other kind, in a separate project.
 
-    ``ids`` maps a parameter of the document (``function_id``) to what may stand for it. The function has an archive
-    that is no zip, so that no deploy of it ever starts anything.
+    ``ids`` maps a parameter of the document, such as ``function_id``, to an id. The archive of the function is
+    truncated, so that deploying it never starts an instance.
     """
 
     platform: PlatformUnderTest
@@ -43,11 +43,11 @@ class Ground:
         self.delete("namespace", self.ids["namespace_id"])
         self.session.close()
 
-    def good_body(self, operation: str) -> dict[str, object]:
-        """Return a body that the operation accepts; every name is new."""
+    def valid_body(self, operation: str) -> dict[str, object]:
+        """Return a body that the operation accepts. Every name is unique."""
         name, function = f"f-{uuid.uuid4().hex[:16]}", self.ids.get("function_id")
         queue = {"queue": "jobs", "mnq_project_id": self.project, "mnq_region": "fr-par"}
-        good: dict[str, dict[str, object]] = {
+        valid: dict[str, dict[str, object]] = {
             "CreateNamespace": {"name": name, "project_id": self.project},
             "CreateFunction": {"name": name, "namespace_id": self.ids.get("namespace_id"), "runtime": RUNTIME},
             "CreateCron": {"function_id": function, "schedule": "0 0 1 1 *"},
@@ -55,16 +55,16 @@ class Ground:
             "CreateToken": {"function_id": function},
             "CreateTrigger": {"function_id": function, "name": name, "scw_sqs_config": queue},
         }
-        return good.get(operation, {})
+        return valid.get(operation, {})
 
     def create(self, kind: str) -> str:
-        """Create one more of a kind; returns its id."""
-        answer = self._request("POST", f"{kind}s", json=self.good_body(f"Create{kind.title()}"))
+        """Create a resource of a kind and return its id."""
+        answer = self._request("POST", f"{kind}s", json=self.valid_body(f"Create{kind.title()}"))
         assert answer.status_code == 200, (kind, answer.text)
         return str(answer.json()["id"])
 
     def delete(self, kind: str, record_id: str) -> None:
-        """Delete what a request made; it may be gone already."""
+        """Delete a resource, which may be deleted already."""
         answer = self._request("DELETE", f"{kind}s/{record_id}")
         assert answer.status_code in (200, 404, 409), (kind, answer.text)
 

@@ -1,7 +1,7 @@
-"""Other people's clients, installed by their own package managers into a folder outside the repository.
+"""Third-party clients, installed by their own package managers into a folder outside the repository.
 
-``$FNKIT_CLIENTS``, else ``~/.cache/fnkit-clients``. Versions are fixed here; changing a line tries a new release. A
-client whose toolchain or registry is not to be had skips its tests, and says which.
+The folder is ``$FNKIT_CLIENTS``, else ``~/.cache/fnkit-clients``. Versions are pinned here. Tests of a client whose
+toolchain or registry is unavailable are skipped, and the skip reason names it.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ JAVASCRIPT_SDK = ("@scaleway/sdk-function@1.7.0", "@scaleway/sdk-client@1.3.3")
 SERVERLESS = ("serverless@3.40.0", "serverless-scaleway-functions@0.5.0")
 GO_SDK = "1.39.0"
 LOKI = "3.7.8"
-LOKI_PUSH = "v0.0.0-20250630054201-94c0ba7b0952"  # a module of its own, which Loki's go.mod expects beside it
+LOKI_PUSH = "v0.0.0-20250630054201-94c0ba7b0952"  # a separate module, which Loki's go.mod expects in pkg/push
 
-# Read before the tests move HOME and take proxies away: package managers keep their own settings and caches.
-_DEVELOPERS_OWN = dict(os.environ)
+# Read before the tests change HOME and unset the proxies, because package managers need their settings and caches.
+_ORIGINAL_ENVIRONMENT = dict(os.environ)
 _FOLDER = Path(os.environ.get("FNKIT_CLIENTS") or Path.home() / ".cache" / "fnkit-clients")
 _NPM_INSTALL = ("npm", "install", "--no-package-lock", "--no-fund", "--no-audit", "--ignore-scripts")
 
 
 def client_environment(platform: PlatformUnderTest) -> dict[str, str]:
-    """Return a client's environment: what ``fnkit platform env`` prints, and no proxy before loopback."""
+    """Return a client's environment: the output of ``fnkit platform env``, and no proxy for loopback."""
     printed = platform.command("platform", "env", "--format", "dotenv").ok().stdout
     variables = dict(line.split("=", 1) for line in printed.splitlines())
     return {**os.environ, **variables, "NO_PROXY": "127.0.0.1,localhost"}
@@ -67,14 +67,14 @@ def javascript_sdk() -> Path:
 def serverless_framework() -> Path:
     """Return a folder whose ``node_modules`` has the Serverless Framework and Scaleway's plugin.
 
-    The plugin verifies secrets with argon2, which npm does not bring compiled: it is compiled here.
+    The plugin verifies secrets with argon2, which npm installs uncompiled, so it is compiled here.
     """
     return _node_packages("serverless", SERVERLESS, native="argon2")
 
 
 def go_sdk(driver: Path) -> Path:
     """Build ``driver`` with Scaleway's Go SDK; return the program."""
-    _need("go")
+    _require("go")
     folder = _FOLDER / f"scaleway-sdk-go-{GO_SDK}"
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / "main.go"
@@ -91,8 +91,8 @@ def go_sdk(driver: Path) -> Path:
 
 
 def loki_program(name: str) -> Path:
-    """Build ``logcli`` or ``loki`` from Grafana's module; return the program. The first takes minutes."""
-    _need("go")
+    """Build ``logcli`` or ``loki`` from Grafana's module; return the program. The first build takes minutes."""
+    _require("go")
     folder = _FOLDER / f"loki-{LOKI}"
     source = folder / "source"
     if not _complete(folder):
@@ -108,7 +108,7 @@ def loki_program(name: str) -> Path:
 
 
 def _copy_module(module: str, target: Path, folder: Path) -> None:
-    """Copy a Go module's source, which lies read-only in Go's cache."""
+    """Copy a Go module's source, which is read-only in Go's cache."""
     downloaded = json.loads(_run(("go", "mod", "download", "-json", module), folder))
     shutil.copytree(downloaded["Dir"], target)
     for entry in [target, *target.rglob("*")]:
@@ -116,8 +116,8 @@ def _copy_module(module: str, target: Path, folder: Path) -> None:
 
 
 def _node_packages(name: str, packages: Sequence[str], native: str = "") -> Path:
-    _need("node")
-    _need("npm")
+    _require("node")
+    _require("npm")
     folder = _FOLDER / "-".join([name, *(package.rpartition("@")[2] for package in packages)])
     if not _complete(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def _node_packages(name: str, packages: Sequence[str], native: str = "") -> Path
     return folder
 
 
-def _need(program: str) -> None:
+def _require(program: str) -> None:
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
 
@@ -143,17 +143,17 @@ def _mark_complete(folder: Path) -> None:
 
 
 def _run(command: Sequence[str], folder: Path, seconds: float = 480) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         command,
         cwd=folder,
-        env=_DEVELOPERS_OWN,
+        env=_ORIGINAL_ENVIRONMENT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=seconds,
         check=False,
     )
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        pytest.skip(f"{' '.join(command[:3])} failed: {said[-1] if said else done.returncode}")
-    return done.stdout
+    if process.returncode:
+        output = (process.stderr or process.stdout).strip().splitlines()
+        pytest.skip(f"{' '.join(command[:3])} failed: {output[-1] if output else process.returncode}")
+    return process.stdout

@@ -1,4 +1,4 @@
-"""The API document's own examples, run with curl against a real platform."""
+"""Examples in the OpenAPI document, run with curl against a platform."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from fnkit.platform.control.api.openapi import curl_samples, original_document, resolve_pointer
-from tests.conformance.fuzz.ground import Ground
+from tests.conformance.fuzz.resources import FuzzResources
 from tests.support.command import FNKIT
 from tests.support.control_process import API, api_client
 from tests.support.platform import PlatformUnderTest
@@ -20,26 +20,24 @@ from tests.support.source_tree import REPOSITORY
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.skipif(
-        not (shutil.which("curl") and shutil.which("jq")), reason="the document asks for curl and jq"
-    ),
+    pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="the examples need curl and jq"),
 ]
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart-curl" / "quickstart.sh"
-PRINTED = re.findall(
+DESCRIPTION_BODIES = re.findall(
     r"-d '(\{.*?\})'", "\n".join(map(str, resolve_pointer(original_document(), "/info/description"))), re.DOTALL
 )
-"""What the document prints as bodies: of a namespace, a function and a token. None of them is JSON."""
+"""The example bodies in the description, of a namespace, a function and a token. None is valid JSON."""
 
 
 @pytest.fixture(scope="module")
-def ground(platform: PlatformUnderTest) -> Iterator[Ground]:
-    with Ground(platform) as there:
-        yield there
+def resources(platform: PlatformUnderTest) -> Iterator[FuzzResources]:
+    with FuzzResources(platform) as created:
+        yield created
 
 
 def shell(platform: PlatformUnderTest, script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a shell that knows where the platform is."""
+    """Run a script in a shell whose environment has the platform's address."""
     return subprocess.run(
         ["bash", "-ec", script],
         env={**os.environ, **platform.environment, "FNKIT_HOME": str(platform.home), "POLL_SECONDS": "0.1"},
@@ -51,14 +49,14 @@ def shell(platform: PlatformUnderTest, script: str) -> subprocess.CompletedProce
 
 
 def quickstart(platform: PlatformUnderTest, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the example as its README says."""
+    """Run the example with the commands of its README."""
     settings = "".join(f"export {name}={value}\n" for name, value in variables.items())
     script = f'{settings}eval "$({FNKIT} platform env --format shell)"\n{QUICKSTART}'
     return shell(platform, script)
 
 
 @pytest.mark.slow
-def test_the_quickstart_runs_to_its_end(platform: PlatformUnderTest) -> None:
+def test_quickstart_completes_and_deletes_its_namespace(platform: PlatformUnderTest) -> None:
     done = quickstart(platform)
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -68,7 +66,7 @@ def test_the_quickstart_runs_to_its_end(platform: PlatformUnderTest) -> None:
     api_client(platform).wait_until_deleted("namespaces", namespace)
 
 
-def test_the_quickstart_leaves_nothing_when_it_fails(platform: PlatformUnderTest) -> None:
+def test_failed_quickstart_deletes_its_namespace(platform: PlatformUnderTest) -> None:
     done = quickstart(platform, RUNTIME="node16")
 
     assert done.returncode != 0
@@ -79,10 +77,10 @@ def test_the_quickstart_leaves_nothing_when_it_fails(platform: PlatformUnderTest
 
 @pytest.mark.parametrize(
     ("body", "operation"),
-    list(zip(PRINTED, ("CreateNamespace", "CreateFunction", "CreateToken"), strict=True)),
+    list(zip(DESCRIPTION_BODIES, ("CreateNamespace", "CreateFunction", "CreateToken"), strict=True)),
     ids=("namespace", "function", "token"),
 )
-def test_what_the_document_prints_as_a_body_is_refused_with_its_position(
+def test_malformed_body_of_the_description_is_rejected_with_position(
     platform: PlatformUnderTest, body: str, operation: str
 ) -> None:
     kind = operation.removeprefix("Create").lower()
@@ -94,27 +92,27 @@ def test_what_the_document_prints_as_a_body_is_refused_with_its_position(
 
 
 @pytest.mark.parametrize("operation", sorted(curl_samples()))
-def test_a_sample_of_the_document_answers_200_once_its_ids_are_filled_in(
-    platform: PlatformUnderTest, ground: Ground, operation: str
+def test_curl_sample_returns_200_with_real_ids(
+    platform: PlatformUnderTest, resources: FuzzResources, operation: str
 ) -> None:
     body = platform.home / "sample.json"
-    done = shell(platform, f"{filled_in(operation, ground)} -sS -o {body} -w '%{{http_code}}'")
+    done = shell(platform, f"{with_real_values(operation, resources)} -sS -o {body} -w '%{{http_code}}'")
 
     assert done.stdout == "200", body.read_text() + done.stderr
     if operation == "CreateNamespace":
-        ground.delete("namespace", json.loads(body.read_text())["id"])
+        resources.delete("namespace", json.loads(body.read_text())["id"])
 
 
-def filled_in(operation: str, ground: Ground) -> str:
-    """The sample with this platform's address, and what a reader puts in: ids, and what a ``string`` cannot be."""
+def with_real_values(operation: str, resources: FuzzResources) -> str:
+    """Return the sample with this platform's address, real ids, and valid values in place of ``string``."""
     kind = operation.removeprefix("Delete").lower()
-    doomed = operation.startswith("Delete") and f"{kind}_id" in ground.ids
-    ids = ground.ids | {"region": "fr-par"} | ({f"{kind}_id": ground.create(kind)} if doomed else {})
+    deletes = operation.startswith("Delete") and f"{kind}_id" in resources.ids
+    ids = resources.ids | {"region": "fr-par"} | ({f"{kind}_id": resources.create(kind)} if deletes else {})
     sample = curl_samples()[operation].replace("https://api.scaleway.com", "$SCW_API_URL")
     sample = re.sub(r"\{(\w+)\}", lambda found: ids.get(found[1], "none"), sample)
     sample = re.sub(r"(\w+_id)=string", lambda found: f"{found[1]}={ids[found[1]]}", sample)
     body = re.search(r"-d '(.*?)'", sample, re.DOTALL)
     if body is None:
         return sample
-    needed = {name: value for name, value in ground.good_body(operation).items() if name != "name"}
+    needed = {name: value for name, value in resources.valid_body(operation).items() if name != "name"}
     return sample.replace(body[1], json.dumps(json.loads(body[1]) | needed))

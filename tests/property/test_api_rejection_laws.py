@@ -1,4 +1,4 @@
-"""Law: any JSON, any type in any field, any id, any query is answered with 4xx or done; never with 5xx."""
+"""The API accepts a request or answers with a 4xx status, whatever the JSON, field types, ids and queries."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def ids(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ControlProce
         assert "Traceback" not in control.log
 
 
-def sane(status: int, body: bytes) -> None:
+def check_answer(status: int, body: bytes) -> None:
     assert status < 500, body
     if status >= 400:
         assert set(json.loads(body)) >= {"message"}
@@ -91,11 +91,11 @@ def sane(status: int, body: bytes) -> None:
 
 @QUICK
 @given(kind=st.sampled_from(KINDS), body=BODIES, patch=st.booleans())
-def test_any_json_in_a_body(
+def test_any_json_body_gets_no_server_error(
     ids: tuple[ControlProcess, dict[str, str]],
     kind: str,
     body: object,
-    patch: bool,  # noqa: FBT001 - hypothesis gives it
+    patch: bool,  # noqa: FBT001 - hypothesis passes it
 ) -> None:
     control, known = ids
     if isinstance(body, dict) and not patch:
@@ -103,15 +103,17 @@ def test_any_json_in_a_body(
         body.setdefault("function_id", known["functions"])
     path = f"{API}/{kind}/{known[kind]}" if patch else f"{API}/{kind}"
     answer = control.request("PATCH" if patch else "POST", path, body)
-    sane(answer.status, answer.body)
+    check_answer(answer.status, answer.body)
 
 
 @QUICK
 @given(body=st.binary(max_size=60), kind=st.sampled_from(KINDS))
-def test_any_bytes_in_a_body(ids: tuple[ControlProcess, dict[str, str]], body: bytes, kind: str) -> None:
+def test_body_of_random_bytes_is_rejected(
+    ids: tuple[ControlProcess, dict[str, str]], body: bytes, kind: str
+) -> None:
     control, _ = ids
     answer = control.request("POST", f"{API}/{kind}", body)
-    sane(answer.status, answer.body)
+    check_answer(answer.status, answer.body)
     assert answer.status >= 400
 
 
@@ -121,7 +123,9 @@ def test_any_bytes_in_a_body(ids: tuple[ControlProcess, dict[str, str]], body: b
     kind=st.sampled_from((*KINDS, "runtimes", "nothing")),
     method=st.sampled_from(("GET", "PATCH", "DELETE", "POST", "PUT")),
 )
-def test_any_id(ids: tuple[ControlProcess, dict[str, str]], record_id: str, kind: str, method: str) -> None:
+def test_any_id_gets_a_client_error_with_message(
+    ids: tuple[ControlProcess, dict[str, str]], record_id: str, kind: str, method: str
+) -> None:
     control, _ = ids
     answer = control.request(method, f"{API}/{kind}/{quote(record_id, safe='', errors='surrogatepass')}", {})
     assert answer.status in (400, 404, 405, 501)
@@ -137,28 +141,30 @@ def test_any_id(ids: tuple[ControlProcess, dict[str, str]], record_id: str, kind
     ),
     kind=st.sampled_from(KINDS),
 )
-def test_any_query(ids: tuple[ControlProcess, dict[str, str]], query: dict[str, str], kind: str) -> None:
+def test_any_query_gets_no_server_error(
+    ids: tuple[ControlProcess, dict[str, str]], query: dict[str, str], kind: str
+) -> None:
     control, _ = ids
     text = "&".join(f"{name}={quote(value, safe='', errors='surrogatepass')}" for name, value in query.items())
     answer = control.request("GET", f"{API}/{kind}?{text}")
-    sane(answer.status, answer.body)
+    check_answer(answer.status, answer.body)
 
 
-def test_a_body_that_is_nested_very_deeply(ids: tuple[ControlProcess, dict[str, str]]) -> None:
+def test_deeply_nested_body_is_rejected(ids: tuple[ControlProcess, dict[str, str]]) -> None:
     control, known = ids
     deep = b'{"args":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001
     answer = control.request("PATCH", f"{API}/crons/{known['crons']}", deep)
     assert answer.status == 400
 
 
-SOUND: dict[str, dict[str, object]] = {
+VALID_BODIES: dict[str, dict[str, object]] = {
     "domains": {"hostname": "b.example.com"},
     "queue triggers": {"name": "jobs", "description": "", "scw_sqs_config": {"queue": "q", "mnq_region": "fr-par"}},
     "subject triggers": {
         "name": "jobs",
         "scw_nats_config": {"subject": "a.b", "mnq_nats_account_id": "A" * 56, "mnq_project_id": PROJECT},
     },
-    "triggers from anywhere": {
+    "external SQS triggers": {
         "name": "jobs",
         "sqs_config": {"endpoint": "http://a", "queue_url": "http://a/b", "access_key": "k", "secret_key": "s"},
     },
@@ -166,13 +172,13 @@ SOUND: dict[str, dict[str, object]] = {
 
 
 @QUICK
-@given(data=st.data(), what=st.sampled_from(sorted(SOUND)), value=ANYTHING)
-def test_one_field_that_cannot_be_is_named_and_changes_nothing(
-    ids: tuple[ControlProcess, dict[str, str]], data: st.DataObject, what: str, value: object
+@given(data=st.data(), resource=st.sampled_from(sorted(VALID_BODIES)), value=ANYTHING)
+def test_error_names_the_invalid_field_and_nothing_is_created(
+    ids: tuple[ControlProcess, dict[str, str]], data: st.DataObject, resource: str, value: object
 ) -> None:
     control, known = ids
-    kind = "domains" if what == "domains" else "triggers"
-    body: dict[str, object] = {**SOUND[what], "function_id": known["functions"]}
+    kind = "domains" if resource == "domains" else "triggers"
+    body: dict[str, object] = {**VALID_BODIES[resource], "function_id": known["functions"]}
     field = inner = data.draw(st.sampled_from(sorted(body)))
     config = body[field]
     if isinstance(config, dict) and data.draw(st.booleans()):
@@ -188,8 +194,8 @@ def test_one_field_that_cannot_be_is_named_and_changes_nothing(
         control.wait_until_deleted(kind, answer.document["id"])
     elif answer.status == 400 and answer.message.startswith(("proto: ", "exactly one of ")):
         text = json.dumps(value)
-        no_json = any(word in text for word in ("\\ud", "NaN", "Infinity"))
-        assert no_json if answer.message.startswith("proto: ") else field.endswith("_config")
+        not_json = any(word in text for word in ("\\ud", "NaN", "Infinity"))
+        assert not_json if answer.message.startswith("proto: ") else field.endswith("_config")
     elif answer.status == 400:
         assert inner in answer.message or (inner == "hostname" and "could not validate domain" in answer.message)
     else:

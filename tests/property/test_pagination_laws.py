@@ -1,4 +1,4 @@
-"""Paging a collection gives every record once, in order, whichever end a page is read from."""
+"""Pages of a collection contain every record once, in order, ascending and descending."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Thing(ResourceRecord, frozen=True, kw_only=True):
     size=st.integers(1, 15),
     order=st.builds(Order, st.sampled_from(["seq", "name"]), st.booleans()),
 )
-def test_pages_cover_each_record_once_and_in_order(names: list[str], size: int, order: Order) -> None:
+def test_pages_contain_each_record_once_in_order(names: list[str], size: int, order: Order) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.execute(
         "CREATE TABLE things (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, region TEXT, name TEXT, record TEXT)"
