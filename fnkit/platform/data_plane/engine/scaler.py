@@ -25,7 +25,7 @@ from functools import partial
 from typing import Final
 
 from fnkit.contract.limits import DISK_MAX_BYTES
-from fnkit.platform.data_plane.engine.memory_budget import MemoryBudget
+from fnkit.platform.data_plane.engine.limits import LimitMonitor, MemoryBudget
 from fnkit.platform.data_plane.engine.pool import Pool, ScaleDown
 from fnkit.platform.data_plane.engine.preloader import Preloader
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient
@@ -34,7 +34,6 @@ from fnkit.platform.data_plane.workers.instance import Instance
 from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.data_plane.workers.logs import LogWriter
 from fnkit.platform.data_plane.workers.prewarmed import WarmPool
-from fnkit.platform.data_plane.workers.resource_usage import LimitMonitor
 from fnkit.platform.model.clock import SyncedClock
 from fnkit.platform.model.routing import Route
 

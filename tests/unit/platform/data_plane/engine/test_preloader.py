@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.platform.data_plane.engine.memory_budget import MemoryBudget
+from fnkit.platform.data_plane.engine.limits import MemoryBudget
 from fnkit.platform.data_plane.engine.preloader import Preloader
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
