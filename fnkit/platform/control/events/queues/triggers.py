@@ -13,25 +13,17 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from fnkit.platform.control.addresses import domain_name
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.events.delivery_log import DeliveryLog
-from fnkit.platform.control.events.gateway_client import GatewayClient
-from fnkit.platform.control.events.queues.consumer import (
-    MAX_IN_FLIGHT,
-    ConsumerStatus,
-    DeliveryTarget,
-    QueueConsumer,
-)
+from fnkit.platform.control.events.gateway_client import GatewayClient, delivery_target
+from fnkit.platform.control.events.queues.consumer import ConsumerStatus, QueueConsumer
 from fnkit.platform.control.events.queues.interface import BrokerBackend
 from fnkit.platform.control.resources.triggers import Triggers
 from fnkit.platform.model.records import TriggerRecord
 
-__all__ = ["TriggerManager", "find_target"]
+__all__ = ["TriggerManager"]
 
 _DRAIN_TIMEOUT: Final = 8.0  # less than the supervisor's stop timeout for control
-_RESPONSE_GRACE_SECONDS: Final = 60.0  # real seconds for a cold start, added to the function's timeout
-_NANOSECONDS_PER_SECOND: Final = 10**9
 _NO_BACKEND: Final = "no backend supports its type of source"
 _logger = logging.getLogger(__name__)
 
@@ -158,8 +150,9 @@ class TriggerManager:
 
     def _refresh_consumer(self, trigger: _ActiveTrigger) -> None:
         if trigger.consumer is not None:
-            record = trigger.record
-            trigger.consumer.refresh(record, find_target(self._context, record.function_id))
+            function = self._context.store.functions.get(trigger.record.function_id)
+            target = None if function is None else delivery_target(function, self._context.settings.domain_suffix)
+            trigger.consumer.refresh(trigger.record, target)
 
     def _deactivate(self, trigger: _ActiveTrigger) -> None:
         if trigger.consumer is not None:
@@ -174,17 +167,3 @@ class TriggerManager:
         errors, self._errors = self._errors, {}
         for trigger_id, error in errors.items():
             await self._triggers.store_status(trigger_id, error)
-
-
-def find_target(context: ControlContext, function_id: str) -> DeliveryTarget | None:
-    """Return where the messages for a function are sent, or ``None`` if nothing is deployed."""
-    function = context.store.functions.get(function_id)
-    if function is None or function.serving is None:
-        return None
-    settings = function.serving.settings
-    return DeliveryTarget(
-        function=function.name,
-        host=domain_name(function.host_label, function.region, context.settings.domain_suffix),
-        timeout=settings.timeout / _NANOSECONDS_PER_SECOND + _RESPONSE_GRACE_SECONDS,
-        max_concurrency=max(1, min(MAX_IN_FLIGHT, settings.max_scale)),
-    )
