@@ -112,6 +112,7 @@ class Scaler:
         """Start an instance and follow it to its end."""
         if not await self._reserve(pool):
             return
+        # The memory and the slot are held from here on: each way out below returns both.
         try:
             instance = await self._acquire_worker(pool.route)
             self._factory.assign(instance, pool.route, partial(self._on_idle, pool))
@@ -127,6 +128,7 @@ class Scaler:
         if await self._wait_until_started(instance):
             if pool.on_ready(instance):
                 self._note_idle(pool, instance)
+            # A start from the deployment's zygote was slow for another reason than its imports.
             if not isinstance(instance.process.zygote, DeploymentZygoteClient):
                 self.preloader.maybe_preload(pool.route, instance.ready_at - instance.start_began_at)
         self._on_ended(pool, instance, await instance.ended)
@@ -198,7 +200,7 @@ class Scaler:
         self._budget.retry()  # a start may be waiting for the memory of an idle instance
 
     def _on_ended(self, pool: Pool, instance: Instance, reason: str) -> None:
-        route, expected = pool.route, pool.is_end_expected(instance)
+        route, expected = pool.route, pool.is_end_expected(instance)  # the pool forgets it in ``on_ended``
         delay = pool.on_ended(instance, reason)
         if not pool.instances:
             self.pools.discard(pool)
@@ -244,6 +246,7 @@ class Scaler:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        # On a manual clock nothing becomes due between two moves, and each move calls ``sweep``.
         if self._shrinkable and self._clock.speed > 0:
             seconds = min(_SWEEP_MAX_SECONDS, max(_SWEEP_MIN_SECONDS, _SWEEP_VIRTUAL_SECONDS / self._clock.speed))
             self._sweeper = self._loop.call_later(seconds, self.sweep)

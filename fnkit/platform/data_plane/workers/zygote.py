@@ -81,7 +81,7 @@ class ForkServerClient:
     def kill(self, number: int) -> None:
         """Kill a fork that has not ended."""
         if number in self._exits:
-            self._expect_reply(_KILL, number)
+            self._expect_reply(_KILL, number)  # confirmed by the end of the process
             self._send(_KILL, number, [])
 
     def close(self) -> None:
@@ -93,6 +93,7 @@ class ForkServerClient:
             self._loop.remove_reader(self._control.fileno())
             self._control.close()  # tells the zygote to kill and reap its forks, and to exit
         self._reap()
+        # Killed with the zygote, or by it: nobody is left who could report how they ended.
         for number in list(self._exits):
             self._set_exited(number, None)
 
@@ -102,6 +103,7 @@ class ForkServerClient:
         self._loop.add_reader(control.fileno(), self._on_readable)
 
     def _expect_reply(self, kind: bytes, number: int) -> None:
+        # The first order counts: repeating it must not give a stuck zygote more time.
         if (kind, number) not in self._pending:
             self._pending.add((kind, number))
             self._loop.call_later(self.reply_timeout, self._check_timeout, kind, number)
@@ -225,6 +227,8 @@ class InterpreterZygoteClient(ForkServerClient):
         self._process.kill()
 
     def _reap(self) -> None:
+        # Blocks the event loop, for milliseconds: a zygote without a control socket only kills its forks and exits,
+        # and one that is stuck was killed before (``_abandon``).
         try:
             self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
