@@ -14,10 +14,9 @@ import msgspec
 from fnkit.contract.durations import format_duration
 from fnkit.contract.enums import RuntimeStatus, Status
 from fnkit.contract.limits import ENVIRONMENT_MAX_ENTRIES
-from fnkit.contract.names import domain_label
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.contract.resources import Function, Runtime
-from fnkit.platform.control.addresses import domain_name
+from fnkit.platform.control.addresses import domain_label, domain_name
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.data_plane_link import DataPlaneLink
