@@ -198,10 +198,8 @@ def test_restarted_writer_appends_to_newest_segment(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [1, 4000, 8192, MAX_LINE_BYTES])
 @pytest.mark.parametrize("cut_off", [b"", b'{"time":"2026-', b"\0" * 9000])
-def test_a_restarted_writer_continues_after_the_last_complete_line(
-    tmp_path: Path, size: int, cut_off: bytes
-) -> None:
-    """The clock stands still, so only the file tells what the next time is."""
+def test_restarted_writer_continues_after_the_last_complete_line(tmp_path: Path, size: int, cut_off: bytes) -> None:
+    """The clock is stopped, so the time of the next line depends on the file alone."""
     file = tmp_path / "f" / "00000001.jsonl"
     for message in (b"one", b"\0" * size, b"three"):
         writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)

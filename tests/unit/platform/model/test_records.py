@@ -1,4 +1,4 @@
-"""What changes with the status of a record fits the records."""
+"""Status transitions replace only fields that the record has, with values of the right type."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ CHANGES = get_type_hints(RecordChanges)
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_has_the_type_of_the_field_in_every_record_that_has_it(name: str) -> None:
+def test_record_changes_have_the_types_of_the_record_fields(name: str) -> None:
     types = [hints[name] for record in RECORDS if name in (hints := get_type_hints(record))]
     assert types
     assert set(types) == {CHANGES[name]}
 
 
-def test_a_field_that_the_record_does_not_have_is_refused() -> None:
+def test_transition_with_a_field_of_another_record_raises_type_error() -> None:
     record = CronRecord(
         id="c", region="fr-par", function_id="f", schedule="* * * * *", args={}, name="", created_at=0
     )

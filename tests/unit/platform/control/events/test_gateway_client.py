@@ -91,7 +91,7 @@ def test_missing_gateway_socket_raises_unreachable(tmp_path: Path) -> None:
         asyncio.run(GatewayClient(str(tmp_path / "none")).post("f.localhost", b"", "text/plain", 10))
 
 
-def test_a_target_has_time_for_a_cold_start_and_as_many_requests_as_instances(tmp_path: Path) -> None:
+def test_delivery_target_adds_time_for_a_cold_start(tmp_path: Path) -> None:
     store = Store(tmp_path / "platform.db")
     store_function(store, "deployed", max_scale=50)
     store_function(store, "created", serving=False)

@@ -94,7 +94,7 @@ class Lines:
         self.read += [(stream, line) for line in lines]
 
 
-def test_output_is_read_in_lines_and_an_unfinished_line_is_emitted_by_flush() -> None:
+def test_flush_emits_an_unfinished_line() -> None:
     async def read() -> None:
         (out, write_out), (err, write_err) = os.pipe(), os.pipe()
         lines = Lines()
@@ -115,7 +115,7 @@ def test_output_is_read_in_lines_and_an_unfinished_line_is_emitted_by_flush() ->
     asyncio.run(read())
 
 
-def test_a_descriptor_that_another_process_gets_after_the_end_of_a_stream_is_not_read() -> None:
+def test_reused_descriptor_of_a_closed_stream_is_not_read() -> None:
     async def read() -> None:
         ended, write_end = os.pipe()
         lines = Lines()
