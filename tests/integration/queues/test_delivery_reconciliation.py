@@ -9,8 +9,8 @@ from nats.js import JetStreamContext
 
 from fnkit.contract.enums import Status
 from fnkit.platform.brokers.model import NatsBroker
-from fnkit.platform.control.events.gateway_client import GatewayClient
-from fnkit.platform.control.events.queues.consumer import DeliveryTarget, QueueConsumer
+from fnkit.platform.control.events.gateway_client import DeliveryTarget, GatewayClient
+from fnkit.platform.control.events.queues.consumer import QueueConsumer
 from fnkit.platform.control.events.queues.interface import Message, Prefetch
 from fnkit.platform.control.events.queues.nats.connection import NatsConnections
 from fnkit.platform.control.events.queues.nats.durable_consumers import ConsumerRegistry
@@ -35,7 +35,7 @@ _RECORD = TriggerRecord(
     created_at=0,
     status=Status.READY,
 )
-_TARGET = DeliveryTarget(function="hello", host="hello", timeout=10.0, max_concurrency=1)
+_TARGET = DeliveryTarget(function_id="f-1", function="hello", host="hello", timeout=10.0, max_concurrency=1)
 
 
 async def receive_message(source: NatsMessageSource, stream: JetStreamContext) -> Message:

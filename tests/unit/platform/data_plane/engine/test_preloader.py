@@ -11,13 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from fnkit.platform.data_plane.engine.memory_budget import MemoryBudget
+from fnkit.platform.data_plane.engine.limits import MemoryBudget
 from fnkit.platform.data_plane.engine.preloader import Preloader
 from fnkit.platform.data_plane.workers.deployment_zygote import DeploymentZygoteClient, PreloadResult
 from fnkit.platform.data_plane.workers.factory import WorkerFactory
+from fnkit.platform.data_plane.workers.forked_process import ForkedProcess
 from fnkit.platform.data_plane.workers.isolation import Level
 from fnkit.platform.data_plane.workers.logs import LogWriter
-from fnkit.platform.data_plane.workers.zygote import ForkedProcess, ForkServerClient
+from fnkit.platform.data_plane.workers.zygote import ForkServerClient
 from fnkit.platform.model.routing import Route
 
 READY = PreloadResult(ready=True, modules=("heavy",), seconds=1.0, memory=50 << 20)
