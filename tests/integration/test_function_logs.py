@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fnkit.platform.data_plane.workers.logs import LogWriter
-from fnkit.platform.model.log_record import MAX_LINE_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS, segment_number
+from fnkit.platform.model.log_record import (
+    MAX_LINE_BYTES,
+    MAX_SEGMENT_BYTES,
+    MAX_SEGMENTS,
+    LogRecord,
+    parse_time,
+    segment_number,
+)
 from tests.support.data_plane import DataPlaneProcess, running_data_plane
 from tests.support.handler_latch import handler_latch
 from tests.support.waiting import wait_until
@@ -188,3 +196,19 @@ def test_restarted_writer_appends_to_newest_segment(tmp_path: Path) -> None:
         writer.write("f", "i", "r", "stdout", [message])
         writer.close()
     assert len((tmp_path / "f" / "00000001.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("size", [1, 4000, 8192, MAX_LINE_BYTES])
+@pytest.mark.parametrize("cut_off", [b"", b'{"time":"2026-', b"\0" * 9000])
+def test_restarted_writer_continues_after_the_last_complete_line(tmp_path: Path, size: int, cut_off: bytes) -> None:
+    """The clock is stopped, so the time of the next line depends on the file alone."""
+    file = tmp_path / "f" / "00000001.jsonl"
+    for message in (b"one", b"\0" * size, b"three"):
+        writer = LogWriter(tmp_path, lambda: 0, lambda: 0.0)
+        writer.write("f", "i", "r", "stdout", [message])
+        writer.close()
+        with file.open("ab") as log:
+            log.write(cut_off)
+    complete = [line for line in file.read_bytes().splitlines() if line.endswith(b"}")]
+    times = [parse_time(msgspec.json.decode(line, type=LogRecord).time) for line in complete]
+    assert times == [1, 2, 3]

@@ -100,10 +100,10 @@ TERMINATING_HANDLERS: Final = (
     MisbehavingHandler(
         "kills its parent", "os.kill(os.getppid(), signal.SIGKILL)", (200, 500, 502), Protection.SIGNALS
     ),
-    MisbehavingHandler("calls sys.exit", "sys.exit(3)", (500,)),
-    MisbehavingHandler("raises KeyboardInterrupt", "raise KeyboardInterrupt", (500,)),
-    MisbehavingHandler("raises GeneratorExit", "raise GeneratorExit", (500,)),
-    MisbehavingHandler("raises a BaseException", "class Mine(BaseException): pass\nraise Mine('own')", (500,)),
+    MisbehavingHandler("calls sys exit", "sys.exit(3)", (500,)),
+    MisbehavingHandler("raises a keyboard interrupt", "raise KeyboardInterrupt", (500,)),
+    MisbehavingHandler("raises a generator exit", "raise GeneratorExit", (500,)),
+    MisbehavingHandler("raises a base exception", "class Mine(BaseException): pass\nraise Mine('own')", (500,)),
     MisbehavingHandler(
         "raises an unprintable exception",
         "class Mute(Exception):\n    def __str__(self): raise RuntimeError\nraise Mute",
@@ -197,7 +197,7 @@ TERMINATING_HANDLERS: Final = (
     MisbehavingHandler(
         "switches protocols", _writing(b"HTTP/1.1 101 Up\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"), (502, 500)
     ),
-    MisbehavingHandler("responds 100 Continue", _writing(b"HTTP/1.1 100 Continue\r\n\r\n" * 3), (502, 500, 200)),
+    MisbehavingHandler("responds 100 continue", _writing(b"HTTP/1.1 100 Continue\r\n\r\n" * 3), (502, 500, 200)),
     MisbehavingHandler(
         "responds with two content-lengths",
         _writing(_HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\nab"),
@@ -214,7 +214,7 @@ TERMINATING_HANDLERS: Final = (
     ),
     MisbehavingHandler(
         "writes headers without end",
-        "head = b'x: ' + b'y' * 65536 + b'\\r\\n'\nspeak(b'HTTP/1.1 200 OK\\r\\nfnkit-request: NONCE\\r\\n')\n"
+        "head = b'x: ' + b'y' * 65536 + b'\\r\\n'\nwrite_response(b'HTTP/1.1 200 OK\\r\\nfnkit-request: NONCE\\r\\n')\n"
         "for _ in range(2000): os.write(worker_socket(), head)\nreturn 'never'",
         (502,),
     ),
@@ -311,9 +311,9 @@ NON_TERMINATING_HANDLERS: Final = (
 MISBEHAVING_IMPORTS: Final = {
     "exits at import": ("import os\nos._exit(0)\n", None),
     "crashes at import": ("import ctypes\nctypes.string_at(0)\n", None),
-    "calls sys.exit at import": ("import sys\nsys.exit('no')\n", 500),
-    "raises KeyboardInterrupt at import": ("raise KeyboardInterrupt\n", 500),
-    "raises a BaseException at import": ("class Mine(BaseException): pass\nraise Mine('x')\n", 500),
+    "calls sys exit at import": ("import sys\nsys.exit('no')\n", 500),
+    "raises a keyboard interrupt at import": ("raise KeyboardInterrupt\n", 500),
+    "raises a base exception at import": ("class Mine(BaseException): pass\nraise Mine('x')\n", 500),
     "forks at import": ("import os\nos.fork()\ndef handle(event, context):\n    return 'fine'\n", 200),
     "forks at import and the child continues": (
         "import os, time\nif os.fork() == 0: time.sleep(1000)\ndef handle(event, context):\n    return 'fine'\n",

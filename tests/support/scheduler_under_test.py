@@ -190,8 +190,7 @@ class SchedulerUnderTest:
         self.scheduler = CronScheduler(
             self.context, self.cron_state, self.dispatcher, wall_clock=lambda: self.clock.wall
         )
-        self.history = DeliveryHistory(self.context, self.log, self.cron_state)
-        self.history.dispatch = self.dispatcher.dispatch
+        self.history = DeliveryHistory(self.context, self.log, self.cron_state, self.dispatcher)
         with self.store.transaction():
             self.log.mark_interrupted()
 

@@ -48,8 +48,7 @@ ALLOWED: dict[str, str] = {
         "platform.control.control_plane platform.control.resources platform.control.logs platform.logql " + _CONTROL
     ),
     "platform.control.process": (
-        "platform.control.api platform.control.control_plane platform.control.events platform.control.logs "
-        f"platform.brokers {_CONTROL}"
+        f"platform.control.api platform.control.control_plane platform.control.logs {_CONTROL}"
     ),
     "platform.supervisor": f"platform.control.store platform.brokers {_PLATFORM}",
     "platform.supervisor.launcher": f"platform.supervisor {_PLATFORM}",

@@ -8,8 +8,8 @@ from pathlib import Path
 from nats.js import JetStreamContext
 
 from fnkit.platform.brokers.model import NatsBroker
-from fnkit.platform.control.events.gateway_client import GatewayClient
-from fnkit.platform.control.events.queues.consumer import DeliveryTarget, QueueConsumer
+from fnkit.platform.control.events.gateway_client import DeliveryTarget, GatewayClient
+from fnkit.platform.control.events.queues.consumer import QueueConsumer
 from fnkit.platform.control.events.queues.interface import Message, Prefetch
 from fnkit.platform.control.events.queues.nats.connection import NatsConnections
 from fnkit.platform.control.events.queues.nats.durable_consumers import ConsumerRegistry
@@ -21,7 +21,7 @@ from tests.support.stored_records import nats_source, nats_trigger_record, store
 from tests.support.waiting import DEADLINE
 
 _RECORD = nats_trigger_record("t", "orders")
-_TARGET = DeliveryTarget(function="hello", host="hello", timeout=10.0, max_concurrency=1)
+_TARGET = DeliveryTarget(function_id="f-1", function="hello", host="hello", timeout=10.0, max_concurrency=1)
 
 
 async def receive_message(source: NatsMessageSource, stream: JetStreamContext) -> Message:

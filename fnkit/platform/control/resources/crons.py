@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -24,10 +25,16 @@ _MAX_ARGS_BYTES: Final = 1024 * 1024
 
 
 class Crons(Resource[CronRecord, Cron]):
-    """The operations on crons."""
+    """The operations on crons.
 
-    def __init__(self, context: ControlContext) -> None:
+    Args:
+        context: Shared dependencies.
+        on_cron_changed: Called with a cron's id after the cron changed or was deleted.
+    """
+
+    def __init__(self, context: ControlContext, on_cron_changed: Callable[[str], None]) -> None:
         super().__init__(context, CRONS)
+        self._on_cron_changed = on_cron_changed
 
     async def create(self, region: str, request: CreateCron) -> Cron:
         """Create a cron, which is returned as ``pending`` and becomes ready right after.
@@ -89,10 +96,10 @@ class Crons(Resource[CronRecord, Cron]):
     async def make_ready(self, record: CronRecord) -> None:
         """Make a pending cron ready and notify the scheduler."""
         await super().make_ready(record)
-        self._context.on_cron_changed(record.id)
+        self._on_cron_changed(record.id)
 
     async def _stop(self, record: CronRecord) -> None:
-        self._context.on_cron_changed(record.id)
+        self._on_cron_changed(record.id)
 
     def _view(self, record: CronRecord) -> Cron:
         return Cron(

@@ -10,10 +10,9 @@ from typing import Final
 import msgspec
 
 from fnkit.contract.enums import Status
-from fnkit.contract.names import namespace_slug
 from fnkit.contract.requests import CreateNamespace, UpdateNamespace
 from fnkit.contract.resources import Namespace
-from fnkit.platform.control.addresses import registry_endpoint
+from fnkit.platform.control.addresses import namespace_slug, registry_endpoint
 from fnkit.platform.control.context import ControlContext
 from fnkit.platform.control.errors import already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation

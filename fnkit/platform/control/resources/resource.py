@@ -13,7 +13,7 @@ from fnkit.platform.control.context import ControlContext, retry_until_written
 from fnkit.platform.control.errors import ControlError, not_found, transient_state
 from fnkit.platform.control.resources.kinds import ResourceKind, delete_with_attached, mark_attached_deleting
 from fnkit.platform.control.resources.lists import ListResponse, RenderedCache, parse_list_query
-from fnkit.platform.model.records import ResourceRecord, transition
+from fnkit.platform.model.records import RecordChanges, ResourceRecord, transition
 
 __all__ = ["Resource"]
 
@@ -155,6 +155,6 @@ class Resource(ABC, Generic[Record, View]):
             if current is not None and current.status in _UNREADY_STATUSES:
                 self._records.update(transition(current, Status.READY, **self._ready_changes(current)))
 
-    def _ready_changes(self, _record: Record) -> Mapping[str, object]:
+    def _ready_changes(self, _record: Record) -> RecordChanges:
         """Return what changes in a record when it becomes ready."""
         return {}

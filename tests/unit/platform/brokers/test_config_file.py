@@ -12,6 +12,7 @@ from fnkit.plan import desired_state
 from fnkit.platform.brokers.config_file import BrokersInvalid, read_brokers, referenced_variables
 from fnkit.platform.brokers.model import Brokers, NatsBroker, Selector, SqsBroker
 from fnkit.platform.control.events.queues.broker_config import BrokerConfig
+from fnkit.platform.model.settings import QueueSettings
 
 PROJECT = "11111111-2222-4333-8444-555555555555"
 FULL_CONFIG = f"""
@@ -144,7 +145,7 @@ def test_nats_trigger_without_account_is_a_project_error(tmp_path: Path) -> None
 def test_missing_broker_error_includes_errors_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "brokers.toml"
     file.write_text('[[sqs]]\nendpoint = "http://127.0.0.1:1"\naccess_key = "a"\nsecret_key = "${UNSET}"\n')
-    settings = BrokerConfig(file, {}, None, "there is no broker")
+    settings = BrokerConfig(file, QueueSettings(nats_unavailable_reason="there is no broker"))
     expected = f"{file}:4: secret_key refers to ${{UNSET}}, which is not set."
     assert str(settings.sqs_for("p", "fr-par")).startswith(expected)
     assert str(settings.nats_for("a", "p", "fr-par")).startswith(expected)

@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from fnkit.platform.control.events.gateway_client import DeliveryOutcome, GatewayClient, Unreachable
+from fnkit.platform.control.events.gateway_client import (
+    DeliveryOutcome,
+    GatewayClient,
+    Unreachable,
+    delivery_target,
+)
+from fnkit.platform.control.store.database import Store
 from fnkit.platform.data_plane.interface import FailureKind
 from fnkit.platform.model.delivery_protocol import DeliveryResponse, Frame, FrameDecoder, encode_response_frame
+from tests.support.stored_records import store_function
 
 REACHED_NO_HANDLER = {FailureKind.QUEUE_FULL, FailureKind.STOPPING, FailureKind.UNKNOWN}
 
@@ -82,3 +89,20 @@ def test_incomplete_response_is_a_connection_error(tmp_path: Path, respond: Call
 def test_missing_gateway_socket_raises_unreachable(tmp_path: Path) -> None:
     with pytest.raises(Unreachable):
         asyncio.run(GatewayClient(str(tmp_path / "none")).post("f.localhost", b"", "text/plain", 10))
+
+
+def test_delivery_target_adds_time_for_a_cold_start(tmp_path: Path) -> None:
+    store = Store(tmp_path / "platform.db")
+    store_function(store, "deployed", max_scale=50)
+    store_function(store, "created", serving=False)
+    deployed, created = store.functions.get("deployed"), store.functions.get("created")
+    store.close()
+    assert deployed is not None
+    assert created is not None
+
+    target = delivery_target(deployed, "localhost")
+    assert target is not None
+    assert (target.function_id, target.function) == ("deployed", "hello")
+    assert target.host == "deployed.functions.fnc.fr-par.localhost"
+    assert (target.timeout, target.max_concurrency) == (10 + 60, 50)
+    assert delivery_target(created, "localhost") is None

@@ -41,6 +41,21 @@ def test_failed_transaction_is_rolled_back(store: Store) -> None:
     assert list(store.namespaces.all()) == []
 
 
+def test_subscriber_is_called_before_updates_and_deletions_but_not_insertions(store: Store) -> None:
+    seen: list[NamespaceRecord | None] = []
+    store.namespaces.subscribe(lambda record_id: seen.append(store.namespaces.get(record_id)))
+    changed = record(1, description="changed")
+
+    with store.transaction():
+        store.namespaces.insert(record(1))
+    assert seen == []
+
+    with store.transaction():
+        store.namespaces.update(changed)
+        store.namespaces.delete("id-1")
+    assert seen == [record(1), changed]
+
+
 def test_committed_record_is_read_after_reopening(tmp_path: Path) -> None:
     first = Store(tmp_path / "platform.db")
     with first.transaction():

@@ -1,4 +1,4 @@
-"""A failed fork leaves no open descriptors in this process, and its child is killed."""
+"""A failed fork leaves no open descriptors and no child, and output is read in lines."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
+from fnkit.platform.data_plane.workers.forked_process import ForkedProcess, OutputReader, fork_process
 from fnkit.platform.data_plane.workers.instance import Instance
 from fnkit.platform.data_plane.workers.isolation import InstanceGroups
 from fnkit.platform.data_plane.workers.logs import LogWriter
-from fnkit.platform.data_plane.workers.zygote import ForkedProcess, ForkServerClient, fork_process
+from fnkit.platform.data_plane.workers.zygote import ForkServerClient
+from fnkit.platform.model.log_record import LogStream
 
 
 class FakeForkServer(ForkServerClient):
@@ -80,3 +82,55 @@ def test_instance_is_killed_and_closed_when_connecting_fails(
     process, zygote = asyncio.run(connect())
     assert process.connection.fileno() == -1
     assert zygote.killed == [7]
+
+
+class Lines:
+    """The lines of a process, in the order in which they were read."""
+
+    def __init__(self) -> None:
+        self.read: list[tuple[LogStream, bytes]] = []
+
+    def add(self, stream: LogStream, lines: Iterable[bytes]) -> None:
+        self.read += [(stream, line) for line in lines]
+
+
+def test_flush_emits_an_unfinished_line() -> None:
+    async def read() -> None:
+        (out, write_out), (err, write_err) = os.pipe(), os.pipe()
+        lines = Lines()
+        reader = OutputReader(asyncio.get_running_loop(), [(out, "stdout"), (err, "stderr")], lines.add)
+        os.write(write_out, b"one\ntwo\nthr")
+        os.write(write_err, b"a\n")
+        reader.read_pending()
+        assert sorted(lines.read) == [("stderr", b"a"), ("stdout", b"one"), ("stdout", b"two")]
+        reader.flush()
+        reader.flush()
+        assert lines.read[3:] == [("stdout", b"thr")]
+        os.write(write_out, b"ee\n")
+        reader.close()
+        assert lines.read[4:] == [("stdout", b"ee")]
+        os.close(write_out)
+        os.close(write_err)
+
+    asyncio.run(read())
+
+
+def test_reused_descriptor_of_a_closed_stream_is_not_read() -> None:
+    async def read() -> None:
+        ended, write_end = os.pipe()
+        lines = Lines()
+        reader = OutputReader(asyncio.get_running_loop(), [(ended, "stdout")], lines.add)
+        os.close(write_end)  # as a handler that closes its stdout
+        reader.read_pending()
+        other, other_write_end = os.pipe()
+        if other != ended:
+            os.dup2(other, ended)
+        os.write(other_write_end, b"of another function\n")
+        reader.read_pending()
+        reader.close()
+        assert lines.read == []
+        assert os.read(ended, 100) == b"of another function\n"
+        for descriptor in {other, ended, other_write_end}:
+            os.close(descriptor)
+
+    asyncio.run(read())
