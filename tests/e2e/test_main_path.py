@@ -1,4 +1,4 @@
-"""The short path that everything hangs on: scaffold, deploy, call, change, deploy again, destroy."""
+"""The main commands in sequence: new, deploy, plan, status, destroy."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.support.command import Command
 from tests.support.killing_proxy import killing_proxy
 from tests.support.platform import PlatformUnderTest, api_get, call_function
 
-Json = dict[str, Any]  # JSON has no types
+Json = dict[str, Any]  # a decoded JSON object
 
 
 def functions_of(document: Json) -> dict[str, Json]:
-    """A deploy's or status's functions by name."""
+    """Return the functions of a deploy or status document by name."""
     functions = document["functions"]
     assert isinstance(functions, list)
     return {str(one["name"]): one for one in functions}
@@ -26,7 +26,7 @@ def actions_of(document: Json) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_from_nothing_to_an_answer_and_back_to_nothing(platform: PlatformUnderTest, project: Path) -> None:
+def test_new_project_is_deployed_called_and_destroyed(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     fnkit("new", "shop", "--template", "api").ok()
     shop = project / "shop"
@@ -52,7 +52,7 @@ def test_from_nothing_to_an_answer_and_back_to_nothing(platform: PlatformUnderTe
 
 
 @pytest.mark.slow
-def test_a_changed_handler_updates_exactly_its_function(platform: PlatformUnderTest, project: Path) -> None:
+def test_changed_handler_updates_only_its_function(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "pair"\n')
     (project / "left.py").write_text(
@@ -81,7 +81,7 @@ def test_a_changed_handler_updates_exactly_its_function(platform: PlatformUnderT
 
 
 @pytest.mark.slow
-def test_what_leaves_the_code_leaves_the_platform(platform: PlatformUnderTest, project: Path) -> None:
+def test_removed_declarations_are_removed_from_the_platform(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "leaving"\n')
     main = project / "main.py"
@@ -119,7 +119,7 @@ def test_what_leaves_the_code_leaves_the_platform(platform: PlatformUnderTest, p
 
 
 @pytest.mark.slow
-def test_stages_stand_side_by_side(platform: PlatformUnderTest, project: Path) -> None:
+def test_stages_are_deployed_independently(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "staged"\n[stages.test.env]\nSTAGE = "test"\n')
     (project / "main.py").write_text(
@@ -136,7 +136,7 @@ def test_stages_stand_side_by_side(platform: PlatformUnderTest, project: Path) -
 
 
 @pytest.mark.slow
-def test_a_saved_plan_is_done_or_refused(platform: PlatformUnderTest, project: Path) -> None:
+def test_saved_plan_is_applied_once_and_then_stale(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "promised"\n')
     main = project / "main.py"
@@ -151,7 +151,7 @@ def test_a_saved_plan_is_done_or_refused(platform: PlatformUnderTest, project: P
 
 
 @pytest.mark.slow
-def test_other_peoples_resources_are_left_alone(platform: PlatformUnderTest, project: Path) -> None:
+def test_resources_of_other_projects_are_not_changed(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "mine"\nnamespace = "common"\n')
     (project / "main.py").write_text(
@@ -164,19 +164,19 @@ def test_other_peoples_resources_are_left_alone(platform: PlatformUnderTest, pro
     (other / "main.py").write_text(
         "from fnkit import function\n\n@function\ndef theirs(event, context):\n    return 'theirs'\n"
     )
-    refused = fnkit("deploy", "--local", "--json", cwd=other)
-    assert refused.code == 1
-    assert refused.json()["error"]["code"] == "namespace-not-owned"
+    result = fnkit("deploy", "--local", "--json", cwd=other)
+    assert result.code == 1
+    assert result.json()["error"]["code"] == "namespace-not-owned"
     (other / "fnkit.toml").write_text('name = "other"\nnamespace = { name = "common", shared = true }\n')
     shared = functions_of(fnkit("deploy", "--local", "--json", cwd=other).ok().json())
-    gone = fnkit("destroy", "--local", "--yes", "--json").ok().json()
-    assert gone["deleted"] == [{"kind": "function", "name": "mine"}]
+    destroyed = fnkit("destroy", "--local", "--yes", "--json").ok().json()
+    assert destroyed["deleted"] == [{"kind": "function", "name": "mine"}]
     assert call_function(platform, str(shared["theirs"]["domain"])).text == "theirs"
     fnkit("destroy", "--local", "--yes", cwd=other).ok()
 
 
 @pytest.mark.slow
-def test_domains_and_triggers_follow_the_code(platform: PlatformUnderTest, project: Path) -> None:
+def test_domains_and_triggers_follow_their_declarations(platform: PlatformUnderTest, project: Path) -> None:
     fnkit = platform.command
     (project / "fnkit.toml").write_text('name = "links"\n')
     main = project / "main.py"
@@ -219,7 +219,7 @@ def test_domains_and_triggers_follow_the_code(platform: PlatformUnderTest, proje
 
 
 @pytest.mark.slow
-def test_a_plan_without_changes_makes_four_requests(platform: PlatformUnderTest, project: Path) -> None:
+def test_plan_without_changes_makes_four_requests(platform: PlatformUnderTest, project: Path) -> None:
     (project / "fnkit.toml").write_text('name = "sparing"\n')
     (project / "main.py").write_text(
         "from fnkit import cron, function\n\n"

@@ -1,4 +1,4 @@
-"""Where there are no namespaces: functions are deployed and answer, also from a data folder that is ours alone."""
+"""Isolation levels without namespaces: functions are deployed and called."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.mark.parametrize("level", ["landlock", "none"])
-def test_a_function_answers_whatever_walls_there_are(tmp_path: Path, level: str) -> None:
+def test_function_responds_at_weaker_isolation_levels(tmp_path: Path, level: str) -> None:
     project = tmp_path / "shop"
     with running_platform(tmp_path / "home", "--isolation", level, "--nats-port", "none") as platform:
         platform.command("new", str(project)).ok()

@@ -1,4 +1,4 @@
-"""``@trigger(sqs=…)`` and ``[[tool.fnkit.function.triggers]]``: deploy, a message, a handler, the delivery log."""
+"""SQS triggers with the kit: queues that a decorator and the settings declare."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def handle(event, context):
 
 
 @pytest.mark.parametrize("kind", ["moto", "fauxqs"])
-def test_a_declared_queue_is_listened_to_once_it_is_deployed(tmp_path: Path, kind: str) -> None:
+def test_declared_queues_are_consumed_after_a_deploy(tmp_path: Path, kind: str) -> None:
     files = {"fnkit.toml": SETTINGS, "handlers.py": DECORATED, "plain.py": PLAIN}
     project = write_files(tmp_path / "project", files)
     with running_sqs(kind) as server, running_platform(tmp_path / "home", "--manual-clock") as platform:

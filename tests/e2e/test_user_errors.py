@@ -1,4 +1,4 @@
-"""What users get wrong: a clear error, a true exit code, and nothing lost."""
+"""Mistakes of users: the error, the exit code, and the unchanged deployment."""
 
 from __future__ import annotations
 
@@ -23,27 +23,25 @@ def make_project(folder: Path, name: str, source: str = HELLO) -> None:
 
 
 @pytest.mark.slow
-def test_a_broken_edit_leaves_what_is_deployed_as_it_was(platform: PlatformUnderTest, project: Path) -> None:
+def test_syntax_error_keeps_the_deployed_version(platform: PlatformUnderTest, project: Path) -> None:
     make_project(project, "broken")
     fnkit = platform.command
     deployed = fnkit("deploy", "--local", "--json").ok().json()
     (project / "main.py").write_text(HELLO.replace("return 'hello'", "return 'hello"))
-    refused = fnkit("deploy", "--local", "--json")
-    assert refused.code == 2
-    (problem,) = refused.json()["problems"]
+    result = fnkit("deploy", "--local", "--json")
+    assert result.code == 2
+    (problem,) = result.json()["problems"]
     assert (problem["code"], problem["file"], problem["line"]) == ("syntax-error", "main.py", 5)
     assert call_function(platform, deployed["functions"][0]["domain"]).text == "hello"
-    fnkit("destroy", "--local", "--yes").ok()  # the code is still broken: looking and removing do not need it
+    fnkit("destroy", "--local", "--yes").ok()  # works although the source is invalid
 
 
 @pytest.mark.slow
-def test_a_missing_requirement_is_found_before_anything_is_uploaded(
-    platform: PlatformUnderTest, project: Path
-) -> None:
+def test_missing_requirement_is_reported_with_its_import(platform: PlatformUnderTest, project: Path) -> None:
     make_project(project, "missing", "import nosuchpackage\n" + HELLO)
-    refused = platform.command("deploy", "--local", "--json")
-    assert refused.code != 0
-    error = refused.json()["error"]
+    result = platform.command("deploy", "--local", "--json")
+    assert result.code != 0
+    error = result.json()["error"]
     assert error["code"] == "missing-requirement"
     assert (error["file"], error["line"]) == ("main.py", 1)
     assert "nosuchpackage" in error["message"]
@@ -51,21 +49,19 @@ def test_a_missing_requirement_is_found_before_anything_is_uploaded(
 
 
 @pytest.mark.slow
-def test_an_archive_over_the_limit_names_what_is_large(platform: PlatformUnderTest, project: Path) -> None:
+def test_too_large_archive_error_names_the_largest_file(platform: PlatformUnderTest, project: Path) -> None:
     make_project(project, "large")
     with (project / "model.bin").open("wb") as file:
         file.write(os.urandom(101 * 1024 * 1024))
-    refused = platform.command("deploy", "--local", "--json")
-    assert refused.code == 1
-    error = refused.json()["error"]
+    result = platform.command("deploy", "--local", "--json")
+    assert result.code == 1
+    error = result.json()["error"]
     assert error["code"] == "archive-too-large"
     assert "model.bin" in error["message"] + error["hint"]
 
 
 @pytest.mark.slow
-def test_a_handler_that_raises_on_import_answers_500_and_the_log_says_why(
-    platform: PlatformUnderTest, project: Path
-) -> None:
+def test_import_error_returns_500_and_is_logged(platform: PlatformUnderTest, project: Path) -> None:
     make_project(project, "raising", HELLO + "\nraise RuntimeError('no database here')\n")
     fnkit = platform.command
     deployed = fnkit("deploy", "--local", "--json").ok().json()
@@ -79,7 +75,7 @@ def test_a_handler_that_raises_on_import_answers_500_and_the_log_says_why(
 
 
 def is_logged(platform: PlatformUnderTest, text: bytes) -> bool:
-    """Whether a log has the text; those of other tests' functions may go while we look."""
+    """Return whether a log file contains the text. Files of other tests' functions may be deleted meanwhile."""
     for file in (platform.home / "logs").rglob("*"):
         with contextlib.suppress(OSError):
             if file.is_file() and text in file.read_bytes():
@@ -87,72 +83,70 @@ def is_logged(platform: PlatformUnderTest, text: bytes) -> bool:
     return False
 
 
-def test_without_credentials_it_says_where_they_would_come_from(fnkit: Command, project: Path) -> None:
+def test_missing_credentials_error_suggests_local(fnkit: Command, project: Path) -> None:
     make_project(project, "keyless")
-    refused = fnkit("deploy", "--json")
-    assert refused.code == 2
-    error = refused.json()["error"]
+    result = fnkit("deploy", "--json")
+    assert result.code == 2
+    error = result.json()["error"]
     assert error["code"] == "no-credentials"
     assert "--local" in error["hint"]
 
 
-def test_an_api_that_is_not_there_is_said_so(fnkit: Command, project: Path) -> None:
-    make_project(project, "nobody")
+def test_unreachable_api_has_its_own_error_code(fnkit: Command, project: Path) -> None:
+    make_project(project, "unreachable")
     url = f"http://127.0.0.1:{free_port()}"
-    refused = fnkit(
+    result = fnkit(
         "deploy", "--json", "--api-url", url, "--project-id", "1" * 8 + "-1111-1111-1111-" + "1" * 12,
         SCW_SECRET_KEY="11111111-1111-1111-1111-111111111111",
     )  # fmt: skip
-    assert refused.code == 1
-    assert refused.json()["error"]["code"] == "api-unreachable"
+    assert result.code == 1
+    assert result.json()["error"]["code"] == "api-unreachable"
 
 
 @pytest.mark.slow
-def test_a_wrong_key_is_refused_and_never_shown(platform: PlatformUnderTest, project: Path) -> None:
+def test_wrong_secret_key_is_rejected_and_not_printed(platform: PlatformUnderTest, project: Path) -> None:
     make_project(project, "wrongkey")
     key = "99999999-9999-4999-8999-999999999999"
-    refused = Command({**platform.environment, "SCW_SECRET_KEY": key})("deploy", "--json", "-v")
-    assert refused.code == 1
-    assert refused.json()["error"]["code"] == "authentication"
-    assert "SCW_SECRET_KEY" in refused.json()["error"]["hint"]
-    assert key not in refused.stdout + refused.stderr
+    result = Command({**platform.environment, "SCW_SECRET_KEY": key})("deploy", "--json", "-v")
+    assert result.code == 1
+    assert result.json()["error"]["code"] == "authentication"
+    assert "SCW_SECRET_KEY" in result.json()["error"]["hint"]
+    assert key not in result.stdout + result.stderr
 
 
 @pytest.mark.slow
-def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(
-    platform: PlatformUnderTest, project: Path
-) -> None:
+def test_proxy_variables_do_not_apply_to_loopback(platform: PlatformUnderTest, project: Path) -> None:
     make_project(project, "proxied")
     fnkit = platform.command
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"), nowhere)
+    unused_url = f"http://127.0.0.1:{free_port()}"
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"), unused_url)
     Command({**fnkit.environment, **proxies})("deploy", "--local").ok()
     fnkit("destroy", "--local", "--yes").ok()
 
 
 @pytest.mark.slow
-def test_a_missing_secret_is_named_and_its_value_never_shown(platform: PlatformUnderTest, project: Path) -> None:
+def test_missing_secret_is_named_and_values_are_never_printed(platform: PlatformUnderTest, project: Path) -> None:
     source = HELLO.replace("@function\n", "@function(secrets=['DATABASE_URL', 'PRESENT'])\n")
     make_project(project, "secretive", source)
     (project / ".env").write_text("PRESENT=postgres://user:hunter2@host/db\n")
-    refused = platform.command("deploy", "--local", "--json")
-    assert refused.code == 2
-    (problem,) = refused.json()["problems"]
+    result = platform.command("deploy", "--local", "--json")
+    assert result.code == 2
+    (problem,) = result.json()["problems"]
     assert "DATABASE_URL" in problem["message"]
     deployed = platform.command("deploy", "--local", "-vv", DATABASE_URL="postgres://user:hunter3@host/db").ok()
     planned = platform.command("plan", "--local", "--json", DATABASE_URL="postgres://user:hunter4@host/db").ok()
-    everything = deployed.stdout + deployed.stderr + planned.stdout + planned.stderr
-    assert "hunter" not in everything
+    output = deployed.stdout + deployed.stderr + planned.stdout + planned.stderr
+    assert "hunter" not in output
     assert ["secret DATABASE_URL changed"] in [change["reasons"] for change in planned.json()["changes"]]
     for file in platform.home.rglob("*"):
         if file.is_file():
-            assert b"hunter" not in file.read_bytes(), f"a secret lies in clear in {file.name}"
+            assert b"hunter" not in file.read_bytes(), f"{file.name} contains a plaintext secret"
     platform.command("destroy", "--local", "--yes").ok()
 
 
-def test_a_broken_plan_file_is_refused(fnkit: Command, project: Path) -> None:
+def test_invalid_plan_file_is_rejected(fnkit: Command, project: Path) -> None:
     make_project(project, "planless")
     (project / "plan.json").write_text(json.dumps({"changes": 3}))
-    refused = fnkit("deploy", "--json", "--plan", "plan.json")
-    assert refused.code == 2
-    assert refused.json()["error"]["code"] == "not-a-plan"
+    result = fnkit("deploy", "--json", "--plan", "plan.json")
+    assert result.code == 2
+    assert result.json()["error"]["code"] == "not-a-plan"

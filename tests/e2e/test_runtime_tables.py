@@ -1,4 +1,4 @@
-"""A platform with the runtime table of another day."""
+"""A platform with an older runtime table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.platform import api_get, running_platform
 
 
 @pytest.mark.slow
-def test_an_older_table_brings_its_own_runtimes(tmp_path: Path) -> None:
+def test_older_runtime_table_lists_its_own_runtimes(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home", "--runtime-table", "2025-12-15") as platform:
         runtimes = api_get(platform, "runtimes")
         listed = runtimes["runtimes"]

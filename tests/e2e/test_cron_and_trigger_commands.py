@@ -1,4 +1,4 @@
-"""``fnkit cron`` and ``fnkit trigger`` against a real platform whose clock stands until it is moved."""
+"""``fnkit cron`` and ``fnkit trigger`` with a real platform on a manual clock."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def on_order(event, context):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PlatformUnderTest, Path]]:
-    """A platform with the project deployed, and the project's folder."""
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PlatformUnderTest, Path]]:
+    """A platform with the deployed project, and the project's directory."""
     project = write_files(tmp_path_factory.mktemp("project"), {"fnkit.toml": SETTINGS, "handlers.py": HANDLERS})
     with running_platform(tmp_path_factory.mktemp("timetable"), "--manual-clock") as platform:
         platform.command("deploy", "--local", "--yes", cwd=project).ok()
         yield platform, project
 
 
-def run(place: tuple[PlatformUnderTest, Path], *arguments: str) -> Completed:
-    platform, project = place
+def run(deployment: tuple[PlatformUnderTest, Path], *arguments: str) -> Completed:
+    platform, project = deployment
     return platform.command(*arguments, "--local", cwd=project)
 
 
-def deliveries(place: tuple[PlatformUnderTest, Path], name: str, status: str = "") -> list[dict[str, Any]]:
-    """A cron's deliveries, asked of the API itself: the command is for what is tested."""
-    api = api_client(place[0])
+def deliveries(deployment: tuple[PlatformUnderTest, Path], name: str, status: str = "") -> list[dict[str, Any]]:
+    """Return the deliveries of a cron from the API, so that they do not depend on the commands under test."""
+    api = api_client(deployment[0])
     functions = api.request("GET", f"{API}/functions").ok()["functions"]
     assert isinstance(functions, list)
     lists = [
@@ -74,21 +74,21 @@ def deliveries(place: tuple[PlatformUnderTest, Path], name: str, status: str = "
     return page["deliveries"]
 
 
-def settled(place: tuple[PlatformUnderTest, Path], name: str, count: int) -> list[dict[str, Any]]:
-    """The deliveries of a cron once there are so many and none is under way."""
+def wait_for_deliveries(deployment: tuple[PlatformUnderTest, Path], name: str, count: int) -> list[dict[str, Any]]:
+    """Wait until a cron has at least ``count`` deliveries and none is pending, and return them."""
 
-    def look() -> list[dict[str, Any]] | None:
-        found = deliveries(place, name)
+    def finished() -> list[dict[str, Any]] | None:
+        found = deliveries(deployment, name)
         return found if len(found) >= count and all(one["status"] != "pending" for one in found) else None
 
-    return wait_until(look) or []
+    return wait_until(finished) or []
 
 
-def test_the_crons_are_listed_with_their_next_and_last_firing(place: tuple[PlatformUnderTest, Path]) -> None:
-    platform, _ = place
+def test_cron_list_shows_next_and_last_run(deployment: tuple[PlatformUnderTest, Path]) -> None:
+    platform, _ = deployment
     platform.advance(300)
-    settled(place, "often", 1)
-    crons = run(place, "cron", "list", "--json").ok().json()["crons"]
+    wait_for_deliveries(deployment, "often", 1)
+    crons = run(deployment, "cron", "list", "--json").ok().json()["crons"]
     found = {one["name"]: one for one in crons}
 
     assert {(one["function"], name) for name, one in found.items()} == {
@@ -97,7 +97,7 @@ def test_the_crons_are_listed_with_their_next_and_last_firing(place: tuple[Platf
     assert found["often"]["args"] == {"k": [1]}
     assert found["often"]["last"]["status"] == "succeeded"
     assert found["often"]["last"]["body"] == '{"k":[1]}'
-    # By the platform's clock, which stands just behind the last tick, and not by this machine's.
+    # Relative to the platform's clock, which was advanced just past the last run.
     last, following = (
         datetime.fromisoformat(one) for one in (found["often"]["last"]["at"], found["often"]["next"])
     )
@@ -106,19 +106,21 @@ def test_the_crons_are_listed_with_their_next_and_last_firing(place: tuple[Platf
     assert str(found["yearly"]["next"]).endswith(f"-{DISTANT_MONTH:02}-01T00:00:00Z")
 
 
-def test_a_failed_firing_is_shown_with_what_was_said_and_repeated(place: tuple[PlatformUnderTest, Path]) -> None:
-    platform, project = place
+def test_failed_run_is_shown_with_its_error_and_can_be_replayed(deployment: tuple[PlatformUnderTest, Path]) -> None:
+    platform, project = deployment
     platform.advance(60)
-    settled(place, "poll", 1)
+    wait_for_deliveries(deployment, "poll", 1)
     failed = (
-        run(place, "cron", "history", "poll", "--failed", "--limit", "1", "--json").ok().json()["deliveries"][0]
+        run(deployment, "cron", "history", "poll", "--failed", "--limit", "1", "--json")
+        .ok()
+        .json()["deliveries"][0]
     )
     assert (failed["status"], failed["http_status"], failed["attempts"]) == ("failed", 500, 1)
     assert failed["error"] == "HTTP 500: not yet"
     assert failed["body"] == '{"n":"é"}'
-    total = len(deliveries(place, "poll", "failed"))
+    total = len(deliveries(deployment, "poll", "failed"))
 
-    again = run(place, "cron", "history", "poll", "--replay", str(failed["id"]), "--json")
+    again = run(deployment, "cron", "history", "poll", "--replay", str(failed["id"]), "--json")
     assert again.code == 1, again.stdout
     (repeated,) = again.json()["deliveries"]
     assert (repeated["cause"], repeated["replay_of"], repeated["status"]) == ("replay", failed["id"], "failed")
@@ -128,40 +130,40 @@ def test_a_failed_firing_is_shown_with_what_was_said_and_repeated(place: tuple[P
         "@function(memory=128)\ndef flaky", '@function(memory=128, env={"MENDED": "1"})\ndef flaky'
     )
     (project / "handlers.py").write_text(mended)
-    run(place, "deploy", "--yes").ok()
-    done = run(place, "cron", "history", "poll", "--replay-failed", "--json").ok().json()
+    run(deployment, "deploy", "--yes").ok()
+    done = run(deployment, "cron", "history", "poll", "--replay-failed", "--json").ok().json()
     assert {one["status"] for one in done["deliveries"]} == {"succeeded"}
     assert {one["body"] for one in done["deliveries"]} == {'{"n":"é"}'}
-    # The one that was repeated by hand is left out; its failed repetition is not.
+    # The delivery that was replayed before is skipped; its failed replay is not.
     assert len(done["deliveries"]) == total
     assert failed["id"] not in {one["replay_of"] for one in done["deliveries"]}
     assert (
-        run(place, "cron", "history", "poll", "--replay-failed").ok().stdout
+        run(deployment, "cron", "history", "poll", "--replay-failed").ok().stdout
         == "There are no deliveries to replay.\n"
     )
 
 
-def test_several_are_repeated_at_once_in_either_way_of_writing_them(place: tuple[PlatformUnderTest, Path]) -> None:
-    place[0].advance(120)
-    one, other = (str(found["id"]) for found in settled(place, "poll", 2)[:2])
+def test_replay_accepts_several_ids_after_one_or_more_options(deployment: tuple[PlatformUnderTest, Path]) -> None:
+    deployment[0].advance(120)
+    one, other = (str(found["id"]) for found in wait_for_deliveries(deployment, "poll", 2)[:2])
     for ids in (("--replay", one, other), ("--replay", one, "--replay", other)):
-        done = run(place, "cron", "history", "poll", *ids, "--json").json()
+        done = run(deployment, "cron", "history", "poll", *ids, "--json").json()
         assert {repeated["replay_of"] for repeated in done["deliveries"]} == {one, other}
-    lonely = run(place, "cron", "history", "poll", one, "--json")
-    assert (lonely.code, lonely.json()["error"]["hint"]) == (2, "Put delivery IDs after --replay.")
+    without_option = run(deployment, "cron", "history", "poll", one, "--json")
+    assert (without_option.code, without_option.json()["error"]["hint"]) == (2, "Put delivery IDs after --replay.")
 
 
-def test_firing_by_hand_is_no_tick_and_says_what_became_of_it(place: tuple[PlatformUnderTest, Path]) -> None:
-    platform, _ = place
-    fired = run(place, "cron", "run", "yearly", "--json").ok().json()["delivery"]
+def test_manual_run_reports_its_outcome_and_is_no_scheduled_run(deployment: tuple[PlatformUnderTest, Path]) -> None:
+    platform, _ = deployment
+    fired = run(deployment, "cron", "run", "yearly", "--json").ok().json()["delivery"]
     assert (fired["cause"], fired["status"], fired["http_status"]) == ("fire", "succeeded", 200)
     platform.advance(300)
-    ticks = [one for one in deliveries(place, "often") if one["cause"] == "tick"]
+    ticks = [one for one in deliveries(deployment, "often") if one["cause"] == "tick"]
     assert len({one["at"] for one in ticks}) == len(ticks)
 
 
-def test_a_name_that_could_be_two_crons_is_refused_with_both(place: tuple[PlatformUnderTest, Path]) -> None:
-    done = run(place, "cron", "run", "report", "--json")
+def test_ambiguous_cron_name_error_lists_both_crons(deployment: tuple[PlatformUnderTest, Path]) -> None:
+    done = run(deployment, "cron", "run", "report", "--json")
     assert done.code == 2
     error = done.json()["error"]
     assert error["code"] == "ambiguous-name"
@@ -169,33 +171,33 @@ def test_a_name_that_could_be_two_crons_is_refused_with_both(place: tuple[Platfo
     assert "report/yearly" in error["hint"]
 
 
-def test_a_name_of_nothing_names_what_there_is(place: tuple[PlatformUnderTest, Path]) -> None:
-    error = run(place, "cron", "history", "nothing", "--json").json()["error"]
+def test_unknown_cron_name_error_lists_all_crons(deployment: tuple[PlatformUnderTest, Path]) -> None:
+    error = run(deployment, "cron", "history", "nothing", "--json").json()["error"]
     assert error["code"] == "no-such-source"
     assert error["hint"] == "There are: flaky/poll, report/often, report/yearly."
 
 
-def test_an_id_that_is_not_kept_is_named_and_fails(place: tuple[PlatformUnderTest, Path]) -> None:
-    done = run(place, "cron", "history", "poll", "--replay", "nonsense", "--json")
+def test_replay_of_an_unknown_id_fails_and_names_it(deployment: tuple[PlatformUnderTest, Path]) -> None:
+    done = run(deployment, "cron", "history", "poll", "--replay", "nonsense", "--json")
     assert done.code == 1
     assert done.json()["skipped"] == [{"id": "nonsense", "reason": "it is no longer in the delivery log"}]
 
 
-def test_triggers_are_listed_and_show_their_deliveries(place: tuple[PlatformUnderTest, Path]) -> None:
-    (found,) = run(place, "trigger", "list", "--json").ok().json()["triggers"]
+def test_trigger_list_and_deliveries_show_the_declared_trigger(deployment: tuple[PlatformUnderTest, Path]) -> None:
+    (found,) = run(deployment, "trigger", "list", "--json").ok().json()["triggers"]
     assert (found["function"], found["kind"], found["address"]) == ("on-order", "sqs", "orders")
     assert (found["status"], found["listening"]["state"]) == ("ready", "idle")
-    words = found["listening"]["words"]
-    assert words.startswith("no [[sqs]] entry in ")
-    assert f"idle: {words}" in " ".join(run(place, "trigger", "list").ok().stdout.split())
-    shown = run(place, "trigger", "deliveries", "on-order", "--json").ok().json()
+    reason = found["listening"]["words"]
+    assert reason.startswith("no [[sqs]] entry in ")
+    assert f"idle: {reason}" in " ".join(run(deployment, "trigger", "list").ok().stdout.split())
+    shown = run(deployment, "trigger", "deliveries", "on-order", "--json").ok().json()
     assert shown == {"deliveries": [], "total": 0}
 
 
-def test_where_crons_cannot_be_fired_the_function_is_called_with_a_token_of_its_own(
-    place: tuple[PlatformUnderTest, Path],
+def test_cron_call_uses_a_temporary_token_for_a_private_function(
+    deployment: tuple[PlatformUnderTest, Path],
 ) -> None:
-    platform, _ = place
+    platform, _ = deployment
     endpoint = Endpoint(
         api_url=platform.api_url,
         secret_key=platform.secret_key,
@@ -204,15 +206,15 @@ def test_where_crons_cannot_be_fired_the_function_is_called_with_a_token_of_its_
         key_origin="test",
     )
     with FunctionsApi(endpoint) as api:
-        firer = select_one(live_crons(api, "timetable"), "often", "cron")
-        assert firer.function.privacy == "private"
-        called = invoke_as_cron(api, firer.resource, firer.function)
+        source = select_one(live_crons(api, "timetable"), "often", "cron")
+        assert source.function.privacy == "private"
+        called = invoke_as_cron(api, source.resource, source.function)
         assert (called.status, called.http_status, called.body) == ("succeeded", 200, '{"k":[1]}')
         tokens = api.transport.get_absolute("/functions/v1beta1/regions/fr-par/tokens", dict)
         assert [one["description"] for one in tokens["tokens"] if one["status"] != "deleting"] == []
 
 
-def test_scaleway_is_not_asked_for_a_log() -> None:
+def test_scaleway_has_no_delivery_log() -> None:
     endpoint = Endpoint(
         api_url="https://api.scaleway.com", secret_key="k", project_id="p", region="fr-par", key_origin="test"
     )
@@ -222,19 +224,19 @@ def test_scaleway_is_not_asked_for_a_log() -> None:
             api.deliveries.list_page("crons", "x")
 
 
-def test_previews_ask_no_platform(project: Path, fnkit: Command) -> None:
+def test_cron_next_needs_no_platform(project: Path, fnkit: Command) -> None:
     write_files(project, {"fnkit.toml": SETTINGS, "handlers.py": HANDLERS})
-    every = fnkit("cron", "next", "--json", "--count", "2").ok().json()["crons"]
-    assert {(one["function"], one["name"]) for one in every} == {
+    all_crons = fnkit("cron", "next", "--json", "--count", "2").ok().json()["crons"]
+    assert {(one["function"], one["name"]) for one in all_crons} == {
         *(("report", "often"), ("report", "yearly"), ("flaky", "poll")),
     }
-    assert all(len(one["next"]) == 2 for one in every)
+    assert all(len(one["next"]) == 2 for one in all_crons)
     (one,) = fnkit("cron", "next", "poll", "--json", "--count", "1").ok().json()["crons"]
     assert one["schedule"] == "* * * * *"
     assert len(fnkit("cron", "next", "report", "--json").ok().json()["crons"]) == 2
 
 
-def test_a_typed_expression_is_previewed_in_utc_and_here(fnkit: Command) -> None:
+def test_cron_next_shows_an_expression_in_utc_and_local_time(fnkit: Command) -> None:
     shown = fnkit("cron", "next", "0 12 29 2 *", "--count", "1", "--json", TZ="Asia/Tokyo").ok().json()
     (moment,) = shown["crons"][0]["next"]
     assert moment["utc"].endswith("-02-29T12:00:00Z")
