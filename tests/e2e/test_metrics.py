@@ -194,7 +194,7 @@ def scrape_status(url: str, headers: dict[str, str]) -> int:
         return error.code
 
 
-def test_metrics_need_a_key_unless_bound_to_loopback(tmp_path: Path) -> None:
+def test_metrics_need_a_key_beyond_loopback(tmp_path: Path) -> None:
     with running_platform(tmp_path / "home", "--host", "0.0.0.0") as platform:
         key = platform.secret_key
         project_key = platform.command(

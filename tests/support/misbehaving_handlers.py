@@ -214,7 +214,8 @@ TERMINATING_HANDLERS: Final = (
     ),
     MisbehavingHandler(
         "writes headers without end",
-        "head = b'x: ' + b'y' * 65536 + b'\\r\\n'\nwrite_response(b'HTTP/1.1 200 OK\\r\\nfnkit-request: NONCE\\r\\n')\n"
+        "head = b'x: ' + b'y' * 65536 + b'\\r\\n'\n"
+        "write_response(b'HTTP/1.1 200 OK\\r\\nfnkit-request: NONCE\\r\\n')\n"
         "for _ in range(2000): os.write(worker_socket(), head)\nreturn 'never'",
         (502,),
     ),

@@ -1,4 +1,4 @@
-"""The platform that is soaked: started, asked, looked at and stopped by this very interpreter."""
+"""The platform under test: start, API requests, health, restart and stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,31 +15,32 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.processes import is_alive
+from tests.support.waiting import wait_until
 
-__all__ = ["Answer", "Subject", "start"]
+__all__ = ["ApiResponse", "SoakPlatform", "start"]
 
 API = "/functions/v1beta1/regions/fr-par"
 _COMMAND = ["-c", "import sys; from fnkit.cli import main; sys.exit(main())"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the API said."""
+class ApiResponse:
+    """A response of the API."""
 
     status: int
     document: dict[str, Any]
 
 
-class Subject:
-    """A running platform. ``OSError`` and ``http.client.HTTPException`` while control is away."""
+class SoakPlatform:
+    """A running platform. Requests raise ``OSError`` or ``http.client.HTTPException`` while control is down."""
 
     def __init__(self, home: Path, options: tuple[str, ...]) -> None:
         self.home = home
         self._options = options
         self._start("--api-port", "0", "--gateway-port", "0")
 
-    def start_again(self) -> None:
-        """Start it where it ran before: nobody is to look for it."""
+    def restart(self) -> None:
+        """Start it again, on the same ports."""
         self._start()
 
     def _start(self, *ports: str) -> None:
@@ -52,12 +52,12 @@ class Subject:
         self.gateway = _address(str(found["gateway_url"]))
         self._api = _address(str(found["api_url"]))
 
-    def ask(self, method: str, path: str, body: object = None) -> Answer:
-        """Send one request to the API."""
+    def request(self, method: str, path: str, body: object = None) -> ApiResponse:
+        """Send a request to the API."""
         data = None if body is None else json.dumps(body).encode()
         return self._send(method, path if path.startswith(("/fnkit", "/healthz")) else API + path, data)
 
-    def _send(self, method: str, path: str, data: bytes | None) -> Answer:
+    def _send(self, method: str, path: str, data: bytes | None) -> ApiResponse:
         connection = http.client.HTTPConnection(*self._api, timeout=60)
         try:
             headers = {"X-Auth-Token": self.secret_key, "Content-Type": "application/json"}
@@ -67,30 +67,30 @@ class Subject:
         finally:
             connection.close()
         document = json.loads(content) if content[:1] == b"{" else {}
-        return Answer(response.status, document)
+        return ApiResponse(response.status, document)
 
     def upload(self, function_id: str, source: str) -> None:
-        """Put an archive of one module in the function's place."""
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
+        """Upload an archive with one module."""
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("handler.py", source)
-        content = packed.getvalue()
-        where = self.ask("GET", f"/functions/{function_id}/upload-url?content_length={len(content)}")
-        target = urlsplit(str(where.document["url"]))
+        content = file.getvalue()
+        response = self.request("GET", f"/functions/{function_id}/upload-url?content_length={len(content)}")
+        target = urlsplit(str(response.document["url"]))
         self._send("PUT", f"{target.path}?{target.query}", content)
 
     def processes(self) -> dict[str, int]:
-        """Return the pids of control and the data plane, 0 for one that does not run."""
+        """Return the pids of control and the data plane; 0 for a process that is not running."""
         run = json.loads((self.home / "run.json").read_text())
         return {"control": int(run["control"]), "data plane": int(run["data_plane"])}
 
     @property
-    def socket_folder(self) -> Path:
-        """Where its private sockets are."""
+    def socket_directory(self) -> Path:
+        """The directory of its private sockets."""
         return Path(json.loads((self.home / "run.json").read_text())["socket_folder"])
 
     def is_healthy(self) -> bool:
-        """Whether control and the data plane are there and in touch."""
+        """Return whether control and the data plane are running and connected."""
         try:
             return self._send("GET", "/healthz", None).status == 200 and all(
                 map(is_alive, self.processes().values())
@@ -98,15 +98,12 @@ class Subject:
         except (OSError, http.client.HTTPException, ValueError):
             return False
 
-    def become_healthy(self, seconds: float = 60.0) -> None:
-        """Wait until it is. ``AssertionError`` when it never is."""
-        end = time.monotonic() + seconds
-        while not self.is_healthy():
-            assert time.monotonic() < end, f"the platform was not healthy within {seconds:g} s"
-            time.sleep(0.05)
+    def wait_until_healthy(self, seconds: float = 60.0) -> None:
+        """Wait until the platform is healthy."""
+        wait_until(self.is_healthy, seconds, what="a healthy platform")
 
     def stop(self) -> None:
-        """Stop it in good order."""
+        """Stop it gracefully."""
         _run(self.home, "platform", "stop")
 
 
@@ -125,6 +122,6 @@ def _run(home: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def start(home: Path, *options: str) -> Subject:
-    """Start a platform on free ports, which it keeps."""
-    return Subject(home, options)
+def start(home: Path, *options: str) -> SoakPlatform:
+    """Start a platform on free ports."""
+    return SoakPlatform(home, options)

@@ -1,4 +1,4 @@
-"""What a stopped platform has left on the machine, and what a running one holds."""
+"""Finds the resources that a stopped platform has leaked, and measures those of a running process."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 
 from tests.support.processes import descendants
 
-__all__ = ["Remains", "held", "remains"]
+__all__ = ["LeakedResources", "find_leaked_resources", "process_usage"]
 
 
 @dataclass(frozen=True, slots=True)
-class Remains:
-    """Everything of ours that is still there."""
+class LeakedResources:
+    """Resources that exist after the platform was stopped."""
 
     processes: list[str]
-    groups: list[str]
-    folders: list[str]
+    cgroups: list[str]
+    directories: list[str]
     mounts: int
 
     def __bool__(self) -> bool:
-        return bool(self.processes or self.groups or self.folders or self.mounts)
+        return bool(self.processes or self.cgroups or self.directories or self.mounts)
 
 
-def remains(home: Path, followed: set[int]) -> Remains:
-    """Look for what the platform in this folder has left. followed: pids that were seen below it."""
+def find_leaked_resources(home: Path, known_pids: set[int]) -> LeakedResources:
+    """Find the resources of the platform in this directory; ``known_pids`` are those of its processes."""
     socket_folder = Path(json.loads((home / "run.json").read_text())["socket_folder"])
     marks = (str(home), str(socket_folder))
     processes = []
@@ -44,17 +44,17 @@ def remains(home: Path, followed: set[int]) -> Remains:
         str(path)
         for pattern in ("fnkit-*", "*/fnkit-*")
         for path in Path("/sys/fs/cgroup").glob(pattern)
-        if path.name.split("-")[1] in map(str, followed)
+        if path.name.split("-")[1] in map(str, known_pids)
     ]
     folders = [
         str(path) for path in (socket_folder, *Path(tempfile.gettempdir()).glob("instances-*")) if path.exists()
     ]
     mounts = sum(line.count(str(socket_folder)) for line in Path("/proc/self/mounts").read_text().splitlines())
-    return Remains(processes, groups, folders, mounts)
+    return LeakedResources(processes, groups, folders, mounts)
 
 
-def held(pid: int) -> tuple[int, int, int]:
-    """Return how many descriptors and KiB of memory a process holds, and how many processes are below it."""
+def process_usage(pid: int) -> tuple[int, int, int]:
+    """Return the number of descriptors of a process, its memory in KiB, and its number of descendants."""
     status = Path(f"/proc/{pid}/status").read_text()
     resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
     return len(os.listdir(f"/proc/{pid}/fd")), resident, len(descendants(pid))  # noqa: PTH208  (names are enough)
