@@ -25,7 +25,7 @@ import pytest
 
 from benchmarks.load import generate_load
 from benchmarks.local_platform import LocalPlatform, local_platform, write_project
-from benchmarks.measuring import BenchmarkSkipped, Comparison, Figure
+from benchmarks.measurement import BenchmarkSkipped, Comparison, Figure
 from tests.support.sqs_servers import queue_client, running_sqs, start_sqs_server
 
 __all__ = ["run", "run_whole"]

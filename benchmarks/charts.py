@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from benchmarks.measuring import Comparison, Figure
+from benchmarks.measurement import Comparison, Figure
 
 __all__ = ["draw_charts"]
 
