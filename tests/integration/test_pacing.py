@@ -10,7 +10,7 @@ import pytest
 from fnkit.client import Endpoint, FunctionsApi
 from fnkit.contract.requests import CreateFunction, UpdateFunction
 from fnkit.deploy.retries import AdaptiveLimiter, DeployInterrupted
-from fnkit.errors import ApiError, ConflictError
+from fnkit.errors import ConflictError
 from tests.support.scripted_server import Answer, Request, scripted_server
 
 CRON = b'{"id":"c","function_id":"f","schedule":"* * * * *","args":{},"status":"ready"}'
@@ -26,7 +26,7 @@ def test_too_many_requests_halves_the_pace_and_the_request_is_made_again() -> No
 
     pace = AdaptiveLimiter(8)
     with scripted_server(answer) as server, api_at(server.url) as api:
-        assert pace.call(lambda: api.crons.delete("c"), idempotent=False).id == "c"
+        assert pace.call(lambda: api.crons.delete("c")).id == "c"
     assert pace.limit == 4
 
 
@@ -37,7 +37,7 @@ def test_a_resource_in_a_transient_state_is_asked_again() -> None:
         return Answer(409, body) if number == 0 else Answer(body=CRON)
 
     with scripted_server(answer) as server, api_at(server.url) as api:
-        assert AdaptiveLimiter().call(lambda: api.crons.get("c"), idempotent=False).id == "c"
+        assert AdaptiveLimiter().call(lambda: api.crons.get("c")).id == "c"
     assert len(server.requests) == 2
 
 
@@ -47,14 +47,7 @@ def test_a_name_that_is_taken_is_not_asked_again() -> None:
         api_at(server.url) as api,
     ):
         with pytest.raises(ConflictError):
-            AdaptiveLimiter().call(lambda: api.functions.create(CreateFunction(name="f")), idempotent=True)
-    assert len(server.requests) == 1
-
-
-def test_what_cannot_be_repeated_is_not_sent_twice_after_a_lost_answer() -> None:
-    with scripted_server(lambda _r, _n: Answer(drop=True)) as server, api_at(server.url) as api:
-        with pytest.raises(ApiError):
-            AdaptiveLimiter().call(lambda: api.functions.create(CreateFunction(name="f")), idempotent=False)
+            AdaptiveLimiter().call(lambda: api.functions.create(CreateFunction(name="f")))
     assert len(server.requests) == 1
 
 
@@ -65,7 +58,7 @@ def test_an_interrupt_ends_every_wait_at_once() -> None:
 
         def ask() -> None:
             try:
-                pace.call(lambda: api.functions.update("f", UpdateFunction()), idempotent=True)
+                pace.call(lambda: api.functions.update("f", UpdateFunction()))
             except DeployInterrupted as stopped:
                 outcome.append(stopped)
 
@@ -87,11 +80,11 @@ def test_an_interrupt_ends_the_wait_for_another_request() -> None:
 
     def ask() -> None:
         try:
-            pace.call(lambda: None, idempotent=True)
+            pace.call(lambda: None)
         except DeployInterrupted as stopped:
             outcome.append(stopped)
 
-    occupying = threading.Thread(target=lambda: pace.call(occupy, idempotent=True))
+    occupying = threading.Thread(target=lambda: pace.call(occupy))
     occupying.start()
     assert started.wait(60)
     waiting = threading.Thread(target=ask)
@@ -117,7 +110,7 @@ def test_no_more_than_the_limit_is_under_way_at_once() -> None:
         with guard:
             inside -= 1
 
-    threads = [threading.Thread(target=lambda: pace.call(request, idempotent=True)) for _ in range(9)]
+    threads = [threading.Thread(target=lambda: pace.call(request)) for _ in range(9)]
     for thread in threads:
         thread.start()
     for thread in threads:
