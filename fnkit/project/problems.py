@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -231,6 +231,27 @@ class ProblemList:
         if self.collected:
             ordered = sorted(dict.fromkeys(self.collected), key=lambda one: (one.file or "", one.line or 0))
             raise ProjectInvalid(tuple(ordered))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What problems are about, such as a function or a table of settings: its name, and where it is declared."""
+
+    name: str
+    source: SourceLocation
+    problems: ProblemList
+
+    def __str__(self) -> str:
+        """Return the name, with which each message starts."""
+        return self.name
+
+    def add(self, code: str, message: str, hint: str | None = None) -> None:
+        """Add a problem."""
+        self.problems.add(code, message, hint, self.source)
+
+    def at(self, source: SourceLocation) -> Subject:
+        """Return the subject with another location, such as that of its second cron."""
+        return replace(self, source=source)
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str | None:
