@@ -167,7 +167,7 @@ class ApiKeyRegistry:
             OSError: The keys could not be written.
         """
         project_id = validation.uuid_text("project_id", request.project_id) if request.project_id else None
-        description = validation.text("description", request.description or "")
+        description = validation.description(request.description or "")
         secret_key = str(uuid.uuid4())
         record = ApiKeyRecord(
             access_key=make_access_key(),

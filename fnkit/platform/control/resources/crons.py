@@ -23,7 +23,7 @@ __all__ = ["Crons"]
 _MAX_ARGS_BYTES: Final = 1024 * 1024
 
 
-class Crons(Resource[CronRecord, Cron]):
+class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
     """The operations on crons."""
 
     def __init__(self, context: ControlContext) -> None:
@@ -39,7 +39,7 @@ class Crons(Resource[CronRecord, Cron]):
         """
         schedule = _validate_schedule(request.schedule)
         args = _validate_args(request.args or {})
-        name = validation.text("name", request.name or "")
+        name = _validate_name(request.name or "")
         with self._context.store.transaction():
             record = CronRecord(
                 id=str(uuid.uuid4()),
@@ -63,25 +63,18 @@ class Crons(Resource[CronRecord, Cron]):
         Raises:
             ControlError: A field is invalid, or the cron or its function does not exist or is being deleted.
         """
-        schedule = _validate_schedule(request.schedule) if request.schedule else None
-        args = None if request.args is None else _validate_args(request.args)
-        name = None if request.name is None else validation.text("name", request.name)
+        given = validation.given(
+            schedule=validation.optional(_validate_schedule, request.schedule or None),
+            args=validation.optional(_validate_args, request.args),
+            name=validation.optional(_validate_name, request.name),
+        )
         with self._context.store.transaction():
             current = self.get_writable(region, cron_id)
-            function_id = (
-                self._require_function(region, request.function_id) if request.function_id else current.function_id
-            )
-            record = transition(
-                current,
-                Status.PENDING,
-                schedule=schedule or current.schedule,
-                args=current.args if args is None else args,
-                name=current.name if name is None else name,
-                function_id=function_id,
-                schedule_changed_at=current.schedule_changed_at
-                if schedule in (None, current.schedule)
-                else self._context.clock.now_ns(),
-            )
+            if request.function_id:
+                given["function_id"] = self._require_function(region, request.function_id)
+            if (request.schedule or current.schedule) != current.schedule:
+                given["schedule_changed_at"] = self._context.clock.now_ns()
+            record = transition(current, Status.PENDING, **given)
             self._records.update(record)
         self._make_ready_in_background(record)
         return self._view(record)
@@ -115,6 +108,10 @@ def _validate_schedule(schedule: str | None) -> str:
     if fault := schedule_error(schedule):
         raise invalid("schedule", f"is not a valid cron expression: {fault}")
     return schedule
+
+
+def _validate_name(name: str) -> str:
+    return validation.text("name", name)
 
 
 def _validate_args(args: dict[str, object]) -> dict[str, object]:

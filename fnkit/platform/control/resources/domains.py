@@ -10,7 +10,7 @@ import socket
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeAlias
+from typing import Final, Never, TypeAlias
 
 import msgspec
 
@@ -105,7 +105,7 @@ def _is_local_address(address: str) -> bool:
     return True
 
 
-class Domains(Resource[DomainRecord, Domain]):
+class Domains(Resource[DomainRecord, Domain, CreateDomain, Never]):
     """The operations on domains."""
 
     def __init__(self, context: ControlContext, link: DataPlaneLink, dns_verifier: DnsVerifier) -> None:

@@ -27,7 +27,7 @@ from fnkit.platform.control.errors import already_exists, invalid, not_found, qu
 from fnkit.platform.control.logs.functions_v1 import FunctionLogsResponse, newest_lines
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.function_settings import new_settings, updated_settings
-from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, mark_attached_deleting
+from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES
 from fnkit.platform.control.resources.lists import ListResponse, parse_list_query
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.secrets import public_view
@@ -48,7 +48,7 @@ _NANOSECONDS_PER_SECOND: Final = 10**9
 _REDEPLOY_TIMEOUT: Final = 30.0
 
 
-class Functions(Resource[FunctionRecord, Function]):
+class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunction]):
     """The operations on functions, and those on all functions of a namespace.
 
     Args:
@@ -83,7 +83,7 @@ class Functions(Resource[FunctionRecord, Function]):
         name = validation.function_name(request.name)
         function_id = str(uuid.uuid4())
         settings = new_settings(request, self._context.runtimes)
-        description = validation.text("description", request.description or "")
+        description = validation.description(request.description or "")
         tags = validation.tags(request.tags or [])
         network = validation.private_network(request.private_network_id or "")
         namespace = NAMESPACES.require(
@@ -146,11 +146,12 @@ class Functions(Resource[FunctionRecord, Function]):
         # Validate everything before hashing secrets, which takes about 40 ms each. The record is read and validated
         # again in the transaction, since another request may have changed it meanwhile.
         updated_settings(before.settings, request, self._context.runtimes)
-        description = None if request.description is None else validation.text("description", request.description)
-        tags = None if request.tags is None else validation.tags(request.tags)
-        network = request.private_network_id
-        if network is not None:
-            validation.private_network(network)
+        given = validation.given(
+            description=validation.optional(validation.description, request.description),
+            tags=validation.optional(validation.tags, request.tags),
+        )
+        if request.private_network_id is not None:
+            given["private_network_id"] = validation.private_network(request.private_network_id)
         changes = await context.secrets.prepare_changes(
             function_id, request.secret_environment_variables, before.settings.secrets
         )
@@ -159,16 +160,7 @@ class Functions(Resource[FunctionRecord, Function]):
             settings = updated_settings(current.settings, request, self._context.runtimes)
             if changes:
                 settings = msgspec.structs.replace(settings, secrets=changes.merge(settings.secrets))
-            record = msgspec.structs.replace(
-                current,
-                settings=settings,
-                description=current.description if description is None else description,
-                tags=current.tags if tags is None else tags,
-                private_network_id=current.private_network_id
-                if network is None
-                else validation.private_network(network),
-                updated_at=context.clock.now_ns(),
-            )
+            record = msgspec.structs.replace(current, settings=settings, updated_at=context.clock.now_ns(), **given)
             self._check_quota(NAMESPACES.require(context.store, region, current.namespace_id), record, current)
             deploys = request.redeploy is not False
             if deploys:
@@ -315,11 +307,8 @@ class Functions(Resource[FunctionRecord, Function]):
     def _changed_view(self, record: FunctionRecord) -> Function:
         return self._view(record, UPDATED_TIMESTAMPS)
 
-    def _mark_deleting(self, record: FunctionRecord) -> FunctionRecord:
-        store = self._context.store
-        deleting = FUNCTIONS.mark_deleting(store, record, updated_at=self._context.clock.now_ns())
-        mark_attached_deleting(store, FUNCTIONS, record.id)
-        return deleting
+    def _mark_deleting(self, record: FunctionRecord, **changes: object) -> FunctionRecord:
+        return super()._mark_deleting(record, updated_at=self._context.clock.now_ns(), **changes)
 
     async def _stop(self, record: FunctionRecord) -> None:
         await self.stop_serving([record])

@@ -19,11 +19,13 @@ __all__ = ["Resource"]
 
 Record = TypeVar("Record", bound=ResourceRecord)
 View = TypeVar("View", bound=msgspec.Struct)
+CreateBody = TypeVar("CreateBody")
+UpdateBody = TypeVar("UpdateBody")
 
 _UNREADY_STATUSES: Final = (Status.CREATING, Status.PENDING)
 
 
-class Resource(ABC, Generic[Record, View]):
+class Resource(ABC, Generic[Record, View, CreateBody, UpdateBody]):
     """The operations that every kind of resource has.
 
     A subclass adds the creation and the changes of its kind, and overrides where the kind differs.
@@ -56,6 +58,14 @@ class Resource(ABC, Generic[Record, View]):
             ControlError: 400, a parameter is invalid or a required filter is missing.
         """
         return self._cache.get_page(self._kind.plural, region, parse_list_query(query, self._kind))
+
+    @abstractmethod
+    async def create(self, region: str, request: CreateBody) -> View:
+        """Create a resource."""
+
+    async def update(self, region: str, record_id: str, request: UpdateBody) -> View:
+        """Change the given fields of a resource. Kinds without this operation do not override it."""
+        raise NotImplementedError
 
     async def delete(self, region: str, record_id: str) -> View:
         """Return the resource as ``deleting`` once it has no more effect, and remove it in the background.
@@ -126,9 +136,9 @@ class Resource(ABC, Generic[Record, View]):
         """Return the 404 of a read, or of a write to ``_changed_id``."""
         return not_found(self._kind.title)
 
-    def _mark_deleting(self, record: Record) -> Record:
+    def _mark_deleting(self, record: Record, **changes: object) -> Record:
         """Mark a resource and everything attached to it as ``deleting``, in the transaction of the request."""
-        deleting = self._kind.mark_deleting(self._context.store, record)
+        deleting = self._kind.mark_deleting(self._context.store, record, **changes)
         mark_attached_deleting(self._context.store, self._kind, record.id)
         return deleting
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Never
 
 import msgspec
 
@@ -28,7 +28,7 @@ _NANOSECONDS_PER_SECOND: Final = 10**9
 _HIDDEN_TOKEN: Final = "<hidden>"  # noqa: S105 - what the API shows instead of a token
 
 
-class Tokens(Resource[TokenRecord, Token]):
+class Tokens(Resource[TokenRecord, Token, CreateToken, Never]):
     """The operations on tokens. A token is only part of the response that creates it and is not stored."""
 
     def __init__(self, context: ControlContext, link: DataPlaneLink, signing_keys: SigningKeyStore) -> None:
@@ -46,7 +46,7 @@ class Tokens(Resource[TokenRecord, Token]):
             OSError: The signing key could not be written.
         """
         expires_at = None if request.expires_at is None else parse_expiry("expires_at", request.expires_at)
-        description = validation.text("description", request.description or "")
+        description = validation.description(request.description or "")
         scope = _parse_scope(request)
         self._get_project(region, scope)
         key = await self._signing_keys.get()

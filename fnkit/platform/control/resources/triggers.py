@@ -178,7 +178,7 @@ def _validate_key(name: str, value: str | None) -> str:
     return value
 
 
-class Triggers(Resource[TriggerRecord, Trigger]):
+class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
     """The operations on triggers."""
 
     def __init__(self, context: ControlContext, sources: TriggerSourceFactory) -> None:
@@ -195,7 +195,7 @@ class Triggers(Resource[TriggerRecord, Trigger]):
         """
         store = self._context.store
         name = validation.trigger_name(request.name)
-        description = validation.text("description", request.description or "")
+        description = validation.description(request.description or "")
         function_id = validation.uuid_text("function_id", request.function_id)
         with store.transaction():
             function = FUNCTIONS.require(store, region, function_id)
@@ -250,16 +250,14 @@ class Triggers(Resource[TriggerRecord, Trigger]):
         Raises:
             ControlError: A field is invalid, or the trigger does not exist or is being deleted.
         """
-        name = validation.trigger_name(request.name) if request.name else None
-        description = None if request.description is None else validation.text("description", request.description)
+        given = validation.given(
+            name=validation.optional(validation.trigger_name, request.name or None),
+            description=validation.optional(validation.description, request.description),
+        )
         keys = request.sqs_config
         with self._context.store.transaction():
             current = self.get_writable(region, trigger_id)
-            record = msgspec.structs.replace(
-                current,
-                name=current.name if name is None else name,
-                description=current.description if description is None else description,
-            )
+            record = msgspec.structs.replace(current, **given)
             if keys is not None:
                 source = self._sources.with_new_credentials(
                     current.id, current.source, keys.access_key, keys.secret_key

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from fnkit.contract.durations import parse_api_duration
 from fnkit.contract.enums import HttpOption, Privacy, Sandbox, is_unset
@@ -20,13 +21,16 @@ from fnkit.contract.names import TRIGGER_NAME_RULE, function_name_error, is_host
 from fnkit.platform.control.errors import ControlError, invalid, required
 
 __all__ = [
+    "description",
     "environment",
     "function_name",
+    "given",
     "handler",
     "hostname",
     "http_option",
     "memory",
     "namespace_name",
+    "optional",
     "privacy",
     "private_network",
     "sandbox",
@@ -38,6 +42,9 @@ __all__ = [
     "uuid_text",
 ]
 
+Given = TypeVar("Given")
+Validated = TypeVar("Validated")
+
 _NANOSECONDS_PER_SECOND: Final = 10**9
 _MAX_NAMESPACE_NAME_LENGTH: Final = 100
 _MAX_TEXT_LENGTH: Final = 4096
@@ -46,6 +53,16 @@ _MAX_TAGS: Final = 256
 _UUID_PATTERN: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 _COMPILED_LANGUAGES: Final = ("Go", "Rust")
+
+
+def optional(validate: Callable[[Given], Validated], value: Given | None) -> Validated | None:
+    """Validate a field of an update, or return ``None`` if the field is not given."""
+    return None if value is None else validate(value)
+
+
+def given(**values: object) -> dict[str, object]:
+    """Return the fields that an update gives."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def namespace_name(name: str | None) -> str:
@@ -108,6 +125,11 @@ def text(field: str, value: str) -> str:
     if len(value) > _MAX_TEXT_LENGTH:
         raise invalid(field, f"must be at most {_MAX_TEXT_LENGTH} characters long")
     return value
+
+
+def description(value: str) -> str:
+    """Validate a description."""
+    return text("description", value)
 
 
 def tags(values: list[str]) -> tuple[str, ...]:
