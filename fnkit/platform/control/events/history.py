@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
+
 from fnkit.contract.deliveries import (
     DELIVERY_STATUSES,
     LISTED_BODY_MAX_BYTES,
     REPLAYS_MAX,
-    DeliveryAttempt,
     DeliveryPage,
     DeliveryView,
     Replay,
@@ -26,6 +27,7 @@ from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.events.firing import CronState, DispatchRequest, build_dispatch_request
 from fnkit.platform.control.resources.lists import parse_positive_integer
 from fnkit.platform.control.timestamps import format_microseconds
+from fnkit.platform.control.views import build_view
 from fnkit.platform.model.delivery import FAILED_STATUSES, Delivery, DeliveryStatus
 from fnkit.platform.model.records import CronRecord, TriggerRecord
 
@@ -225,30 +227,13 @@ def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
     """
     is_truncated = len(body) < delivery.body_size
     text, is_base64 = encode_body(_without_partial_character(body) if is_truncated else body)
-    return DeliveryView(
-        id=delivery.id,
-        kind=delivery.kind,
-        name=delivery.name,
-        function=delivery.function,
-        at=delivery.at,
-        attempts=delivery.attempts,
-        status=delivery.status,
-        http_status=delivery.http_status,
-        duration_ms=delivery.duration_ms,
-        error=delivery.error,
-        cause=delivery.cause,
-        message_id=delivery.message_id,
+    return build_view(
+        DeliveryView,
+        delivery,
         body=text,
         is_base64=is_base64,
         is_truncated=is_truncated,
-        body_size=delivery.body_size,
-        replay_of=delivery.replay_of,
-        replayed_by=delivery.replayed_by,
-        lag_ms=delivery.lag_ms,
-        tries=tuple(
-            DeliveryAttempt(http_status=one.http_status, duration_ms=one.duration_ms, error=one.error)
-            for one in delivery.recent_attempts
-        ),
+        tries=[msgspec.structs.asdict(attempt) for attempt in delivery.recent_attempts],
     )
 
 

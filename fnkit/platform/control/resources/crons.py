@@ -16,6 +16,7 @@ from fnkit.platform.control.errors import invalid, required
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import CRONS, FUNCTIONS
 from fnkit.platform.control.resources.resource import Resource
+from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import CronRecord, transition
 
 __all__ = ["Crons"]
@@ -88,14 +89,7 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
         self._context.on_cron_changed(record.id)
 
     def _view(self, record: CronRecord) -> Cron:
-        return Cron(
-            id=record.id,
-            function_id=record.function_id,
-            schedule=record.schedule,
-            args=record.args,
-            status=record.status.value,
-            name=record.name,
-        )
+        return build_view(Cron, record)
 
     def _require_function(self, region: str, function_id: str | None) -> str:
         function_id = validation.uuid_text("function_id", function_id)

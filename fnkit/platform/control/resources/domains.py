@@ -26,6 +26,7 @@ from fnkit.platform.control.errors import ControlError, already_exists, quota_ex
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import DOMAINS, FUNCTIONS
 from fnkit.platform.control.resources.resource import Resource
+from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import DomainRecord, FunctionRecord, transition
 
 __all__ = ["DnsVerifier", "Domains", "ResolvedHost", "resolve_host"]
@@ -168,15 +169,8 @@ class Domains(Resource[DomainRecord, Domain, CreateDomain, Never]):
             await self._push_hosts(record.function_id)
 
     def _view(self, record: DomainRecord) -> Domain:
-        return Domain(
-            id=record.id,
-            hostname=record.hostname,
-            function_id=record.function_id,
-            # As recorded, the URL stays while a domain that was ready is deleted.
-            url=f"https://{record.hostname}" if record.was_ready else "",
-            status=record.status.value,
-            error_message=record.error_message,
-        )
+        # As recorded, the URL stays while a domain that was ready is deleted.
+        return build_view(Domain, record, url=f"https://{record.hostname}" if record.was_ready else "")
 
     async def _push_hosts(self, function_id: str) -> None:
         function = self._context.store.functions.get(function_id)

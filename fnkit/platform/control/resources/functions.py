@@ -39,6 +39,7 @@ from fnkit.platform.control.timestamps import (
     format_microseconds,
     format_timestamp,
 )
+from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import FunctionRecord, FunctionSettings, NamespaceRecord
 
 __all__ = ["Functions"]
@@ -274,34 +275,20 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
 
     def _view(self, record: FunctionRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Function:
         settings = record.settings
-        return Function(
-            id=record.id,
-            name=record.name,
-            namespace_id=record.namespace_id,
-            status=record.status.value,
+        return build_view(
+            Function,
+            record,
+            settings,
             environment_variables=settings.environment,
-            min_scale=settings.min_scale,
-            max_scale=settings.max_scale,
-            runtime=settings.runtime,
             memory_limit=settings.memory,
             cpu_limit=settings.cpu,
             timeout=format_duration(settings.timeout),
-            handler=settings.handler,
-            error_message=record.error_message,
-            privacy=settings.privacy,
-            description=record.description,
             domain_name=domain_name(record.host_label, record.region, self._context.settings.domain_suffix),
             secret_environment_variables=public_view(settings.secrets),
-            http_option=settings.http_option,
             runtime_message=_runtime_message(self._context.runtimes.find(settings.runtime)),
-            build_message=record.build_message,
-            sandbox=settings.sandbox,
             created_at=format_timestamp("created_at", record.created_at, just_written),
             updated_at=format_timestamp("updated_at", record.updated_at, just_written),
             ready_at=None if record.ready_at is None else format_microseconds(record.ready_at),
-            tags=list(record.tags),
-            private_network_id=record.private_network_id,
-            region=record.region,
         )
 
     def _changed_view(self, record: FunctionRecord) -> Function:

@@ -27,6 +27,7 @@ from fnkit.platform.control.timestamps import (
     UPDATED_TIMESTAMPS,
     format_timestamp,
 )
+from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import NamespaceRecord, transition
 
 __all__ = ["Namespaces"]
@@ -125,23 +126,14 @@ class Namespaces(Resource[NamespaceRecord, Namespace, CreateNamespace, UpdateNam
 
     def _view(self, record: NamespaceRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Namespace:
         registered = bool(record.registry_namespace_id)
-        return Namespace(
-            id=record.id,
-            name=record.name,
+        return build_view(
+            Namespace,
+            record,
             environment_variables=record.environment,
-            organization_id=record.organization_id,
-            project_id=record.project_id,
-            status=record.status.value,
-            registry_namespace_id=record.registry_namespace_id,
-            error_message=record.error_message,
             registry_endpoint=registry_endpoint(record.label, record.region) if registered else "",
-            description=record.description,
             secret_environment_variables=public_view(record.secrets),
-            tags=list(record.tags),
             created_at=format_timestamp("created_at", record.created_at, just_written),
             updated_at=format_timestamp("updated_at", record.updated_at, just_written),
-            vpc_integration_activated=record.vpc_integration_activated,
-            region=record.region,
         )
 
     def _changed_view(self, record: NamespaceRecord) -> Namespace:

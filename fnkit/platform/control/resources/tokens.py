@@ -20,6 +20,7 @@ from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, TOKENS
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.resources.token_key import SigningKeyStore
 from fnkit.platform.control.timestamps import format_expiry, parse_expiry
+from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import TokenRecord
 
 __all__ = ["Tokens"]
@@ -79,14 +80,13 @@ class Tokens(Resource[TokenRecord, Token, CreateToken, Never]):
         await self._link.change_credentials(revoked=(record.id,))
 
     def _view(self, record: TokenRecord) -> Token:
-        return Token(
-            id=record.id,
+        return build_view(
+            Token,
+            record,
             token=_HIDDEN_TOKEN,
             function_id=record.function_id or msgspec.UNSET,
             namespace_id=record.namespace_id or msgspec.UNSET,
             public_key="",  # as recorded, only the response that creates a token has token and key
-            status=record.status.value,
-            description=record.description,
             expires_at=None if record.expires_at is None else format_expiry(record.expires_at),
         )
 

@@ -26,6 +26,7 @@ from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import FUNCTIONS, TRIGGERS
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.store.vault import Vault
+from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import (
     NatsSource,
     QueueSource,
@@ -269,13 +270,10 @@ class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
         return self._view(record)
 
     def _view(self, record: TriggerRecord) -> Trigger:
-        queue: ScwSqsConfig | msgspec.UnsetType = msgspec.UNSET
-        nats: ScwNatsConfig | msgspec.UnsetType = msgspec.UNSET
-        sqs: SqsConfig | msgspec.UnsetType = msgspec.UNSET
         match source := record.source:
             case QueueSource():
                 kind = "scw_sqs"
-                queue = ScwSqsConfig(
+                config: ScwSqsConfig | ScwNatsConfig | SqsConfig = ScwSqsConfig(
                     queue=source.queue,
                     mnq_project_id=source.project_id,
                     mnq_region=source.region,
@@ -283,7 +281,7 @@ class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
                 )
             case NatsSource():
                 kind = "scw_nats"
-                nats = ScwNatsConfig(
+                config = ScwNatsConfig(
                     subject=source.subject,
                     mnq_nats_account_id=source.account_id,
                     mnq_project_id=source.project_id,
@@ -292,21 +290,10 @@ class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
                 )
             case SqsSource():
                 kind = "sqs"
-                sqs = SqsConfig(endpoint=source.endpoint, queue_url=source.queue_url, access_key=source.access_key)
+                config = build_view(SqsConfig, source)
             case _:
                 assert_never(source)
-        return Trigger(
-            id=record.id,
-            name=record.name,
-            description=record.description,
-            function_id=record.function_id,
-            input_type=kind,
-            status=record.status.value,
-            error_message=record.error_message,
-            scw_sqs_config=queue,
-            scw_nats_config=nats,
-            sqs_config=sqs,
-        )
+        return build_view(Trigger, record, input_type=kind, **{f"{kind}_config": config})
 
     def _ready_changes(self, record: TriggerRecord) -> Mapping[str, object]:
         # Ready also if no broker is configured for its source: it is idle then.
