@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from fnkit.authoring.declarations import FunctionDeclaration
 from fnkit.contract.names import UUID_RULE, function_name_error
 from fnkit.contract.runtimes import find_runtime
+from fnkit.contract.toml_lines import KeyPath
 from fnkit.errors import Problem
 from fnkit.project.declarations import DeclaredFunction, declared_functions, explicit_settings, merged_declaration
 from fnkit.project.event_sources import build_crons, build_triggers
@@ -36,7 +37,6 @@ from fnkit.project.runtimes import (
     runtime_version,
 )
 from fnkit.project.settings import FunctionDefaults, Settings, StageTable
-from fnkit.project.toml_lines import KeyPath
 from fnkit.project.validation import (
     EnumeratedSettings,
     build_namespace,

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Meta
 
 from fnkit.contract.limits import CPU_BY_MEMORY, REGIONS
+from fnkit.contract.toml_lines import TomlLines
 from fnkit.project.model import SourceLocation
-from fnkit.project.toml_lines import TomlLines
 
 __all__ = [
     "CronTable",
