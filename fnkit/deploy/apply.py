@@ -17,8 +17,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import asdict
+
 from fnkit.contract.enums import Status
-from fnkit.contract.requests import CreateFunction, UpdateFunction
+from fnkit.contract.requests import CreateFunction, FunctionFields, UpdateFunction
 from fnkit.contract.resources import Function
 from fnkit.deploy.apply_resources import (
     ApplyContext,
@@ -287,22 +289,14 @@ def _update_request(
     """Return the request with every setting, the tags with the new digest, and the redeploy."""
     links = change.live_links if change.live_links is not None else hash_live_ids(resource_ids)
     tags = [*change.tags, code_tag(change.code), resource_hash_tag(change.declared, links)]
+    fields = asdict(settings)
     return UpdateFunction(
-        environment_variables=settings.environment,
-        min_scale=settings.min_scale,
-        max_scale=settings.max_scale,
-        runtime=settings.runtime,
-        memory_limit=settings.memory,
-        timeout=settings.timeout,
+        environment_variables=fields.pop("environment"),
+        memory_limit=fields.pop("memory"),
+        **fields,
         redeploy=True,
-        handler=settings.handler,
-        privacy=settings.privacy,
-        description=settings.description,
         secret_environment_variables=secret_inputs(change.secrets, secrets),
-        http_option=settings.http_option,
-        sandbox=settings.sandbox,
         tags=tags,
-        private_network_id=settings.private_network_id,
     )
 
 
@@ -376,22 +370,10 @@ def _rollback(live: Function, archive: Path, context: ApplyContext) -> Function 
 
 
 def _previous_settings(live: Function) -> UpdateFunction:
-    return UpdateFunction(
-        environment_variables=live.environment_variables,
-        min_scale=live.min_scale,
-        max_scale=live.max_scale,
-        runtime=live.runtime,
-        memory_limit=live.memory_limit,
-        timeout=live.timeout,
-        redeploy=True,
-        handler=live.handler,
-        privacy=live.privacy,
-        description=live.description or "",
-        http_option=live.http_option,
-        sandbox=live.sandbox,
-        tags=live.tags,
-        private_network_id=live.private_network_id or "",
-    )
+    fields = {name: getattr(live, name) for name in FunctionFields.__struct_fields__}
+    del fields["secret_environment_variables"]  # a response has hashes in place of the values
+    texts = {"description": live.description or "", "private_network_id": live.private_network_id or ""}
+    return UpdateFunction(**{**fields, **texts}, redeploy=True)
 
 
 def _result_status(change: FunctionChange, function: Function | None, failure: FnkitError | None) -> str:

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from fnkit.authoring.declarations import FunctionDeclaration
-from fnkit.contract.names import UUID_RULE, function_name_error
+from fnkit.contract.names import function_name_error
 from fnkit.contract.runtimes import find_runtime
 from fnkit.contract.toml_lines import KeyPath
 from fnkit.errors import Problem
@@ -38,19 +38,12 @@ from fnkit.project.runtimes import (
 )
 from fnkit.project.settings import FunctionDefaults, Settings, StageTable
 from fnkit.project.validation import (
-    EnumeratedSettings,
     build_namespace,
-    check_domains,
-    check_environment,
     check_stage,
-    check_tags,
     check_variable_counts,
-    validate_choices,
-    validate_memory,
     validate_project_name,
     validate_region,
-    validate_scale,
-    validate_timeout,
+    validate_settings,
 )
 from fnkit.scanner.report import ScanReport
 
@@ -89,7 +82,7 @@ class FunctionBuilder:
         runtime, language = self._select_runtime(function, declaration, subject)
         handler = self._select_handler(function, runtime, language, subject)
         check_signature(function.signature, subject)
-        memory, low, high, timeout, choices = _validate_settings(declaration, subject)
+        valid = validate_settings(declaration, subject)
         env, secrets = declaration.env or {}, declaration.secrets or ()
         check_variable_counts(env, secrets, (self.namespace.env, self.namespace.secrets), subject)
         return FunctionSpec(
@@ -97,13 +90,7 @@ class FunctionBuilder:
             runtime=runtime,
             handler=handler,
             source=function.source,
-            memory=memory,
-            min_scale=low,
-            max_scale=high,
-            timeout=timeout,
-            privacy=choices.privacy,
-            http_option=choices.http_option,
-            sandbox=choices.sandbox,
+            **asdict(valid),
             description=function.summary if declaration.description is None else declaration.description,
             env=dict(env),
             secrets=tuple(dict.fromkeys(secrets)),
@@ -112,7 +99,6 @@ class FunctionBuilder:
             private_network_id=declaration.private_network_id or "",
             crons=build_crons(function.crons, subject),
             triggers=build_triggers(function.triggers, subject),
-            change_detection=choices.change_detection,
             preload=declaration.preload is not False,
             root=function.root,
         )
@@ -158,28 +144,6 @@ class FunctionBuilder:
         return handler
 
 
-def _validate_settings(
-    declaration: FunctionDeclaration, subject: Subject
-) -> tuple[int, int, int, int, EnumeratedSettings]:
-    """Validate the settings that can be checked without the rest of the project; ``None`` becomes the default.
-
-    Returns:
-        Memory in MB, minimum scale, maximum scale, timeout in nanoseconds, and the enumerated settings.
-    """
-    memory = validate_memory(declaration.memory, subject)
-    low, high = validate_scale(declaration, subject)
-    timeout = validate_timeout(declaration.timeout, subject)
-    choices = validate_choices(declaration, subject)
-    check_environment(declaration.env or {}, declaration.secrets or (), subject)
-    check_tags(declaration.tags or (), subject)
-    check_domains(declaration.domains or (), subject)
-    network = declaration.private_network_id
-    if network and not UUID_RULE.fullmatch(network):
-        message = f"{subject}: {network[:80]!r} is not the ID of a private network (a UUID)."
-        subject.add("bad-private-network", message)
-    return memory, low, high, timeout, choices
-
-
 def _validated_settings(
     table: FunctionDefaults, path: KeyPath, subject: str, builder: FunctionBuilder
 ) -> FunctionDeclaration:
@@ -201,7 +165,7 @@ def _validated_settings(
             continue
         before = len(builder.problems.collected)
         source = builder.settings.location(*path, field.name)
-        _validate_settings(FunctionDeclaration(**{field.name: value}), Subject(subject, source, builder.problems))
+        validate_settings(FunctionDeclaration(**{field.name: value}), Subject(subject, source, builder.problems))
         if len(builder.problems.collected) == before:
             valid[field.name] = value
     return FunctionDeclaration(**valid)  # type: ignore[arg-type]  # each value comes from the field of its name

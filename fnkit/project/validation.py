@@ -30,26 +30,20 @@ from fnkit.contract.limits import (
     TIMEOUT_MAX_SECONDS,
     TIMEOUT_MIN_SECONDS,
 )
-from fnkit.contract.names import STAGE_RULE, is_hostname
+from fnkit.contract.names import STAGE_RULE, UUID_RULE, is_hostname
 from fnkit.project.model import NamespaceSpec, SourceLocation
 from fnkit.project.problems import ProblemList, Subject, did_you_mean
 from fnkit.project.settings import NamespaceTable, Settings
 
 __all__ = [
     "RESERVED_VARIABLES",
-    "EnumeratedSettings",
+    "ValidSettings",
     "build_namespace",
-    "check_domains",
-    "check_environment",
     "check_stage",
-    "check_tags",
     "check_variable_counts",
-    "validate_choices",
-    "validate_memory",
     "validate_project_name",
     "validate_region",
-    "validate_scale",
-    "validate_timeout",
+    "validate_settings",
 ]
 
 RESERVED_VARIABLES: Final = frozenset(
@@ -80,7 +74,7 @@ _PROJECT_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,50}")
 _NANOSECONDS_PER_SECOND: Final = 10**9
 
 
-def check_environment(env: Mapping[str, str], secrets: Sequence[str], subject: Subject) -> None:
+def _check_environment(env: Mapping[str, str], secrets: Sequence[str], subject: Subject) -> None:
     """Check the variables and secrets of one function or namespace."""
     for name in dict.fromkeys((*env, *secrets)):
         _check_variable_name(name, subject)
@@ -132,7 +126,7 @@ def check_variable_counts(
             subject.add("too-many-variables", message)
 
 
-def check_domains(domains: Sequence[str], subject: Subject) -> None:
+def _check_domains(domains: Sequence[str], subject: Subject) -> None:
     """Check the syntax of custom hostnames. The platform checks their DNS records."""
     if len(domains) > DOMAINS_MAX:
         message = f"{subject} has {len(domains)} domains; at most {DOMAINS_MAX} are allowed."
@@ -147,7 +141,7 @@ def check_domains(domains: Sequence[str], subject: Subject) -> None:
             subject.add("duplicate-domain", f"{subject} lists {domain} twice.")
 
 
-def check_tags(tags: Sequence[str], subject: Subject) -> None:
+def _check_tags(tags: Sequence[str], subject: Subject) -> None:
     """Check custom tags. fnkit stores its own tags beside them, with names that start with ``fnkit``."""
     for tag in tags:
         if not _TAG_RULE.fullmatch(tag):
@@ -203,8 +197,8 @@ def build_namespace(settings: Settings, stage: str, problems: ProblemList) -> Na
         hint = f"Use lower-case letters, digits and dashes, at most {_NAMESPACE_NAME_MAX} including the stage."
         problems.add("bad-name", f"{name[:80]!r} is not a valid namespace name.", hint, source)
     subject = Subject(f"Namespace {name}", source, problems)
-    check_environment(table.env, table.secrets, subject)
-    check_tags(table.tags, subject)
+    _check_environment(table.env, table.secrets, subject)
+    _check_tags(table.tags, subject)
     return NamespaceSpec(
         name=name,
         shared=table.shared,
@@ -225,7 +219,7 @@ def _check_shared(table: NamespaceTable, name: str, source: SourceLocation, prob
         problems.add("shared-namespace", message, "Set them on the functions, under defaults.", source)
 
 
-def validate_memory(memory: int | None, subject: Subject) -> int:
+def _validate_memory(memory: int | None, subject: Subject) -> int:
     """Return the memory in MB."""
     if memory is None or memory in CPU_BY_MEMORY:
         return DEFAULT_MEMORY if memory is None else memory
@@ -236,7 +230,7 @@ def validate_memory(memory: int | None, subject: Subject) -> int:
     return DEFAULT_MEMORY
 
 
-def validate_scale(declaration: FunctionDeclaration, subject: Subject) -> tuple[int, int]:
+def _validate_scale(declaration: FunctionDeclaration, subject: Subject) -> tuple[int, int]:
     """Return ``min_scale`` and ``max_scale``.
 
     An unset ``max_scale`` becomes ``min_scale`` if that is larger than the default.
@@ -256,7 +250,7 @@ def validate_scale(declaration: FunctionDeclaration, subject: Subject) -> tuple[
     return (low, high) if fine else (DEFAULT_MIN_SCALE, DEFAULT_MAX_SCALE)
 
 
-def validate_timeout(timeout: str | float | None, subject: Subject) -> int:
+def _validate_timeout(timeout: str | float | None, subject: Subject) -> int:
     """Return the timeout in nanoseconds."""
     if timeout is None:
         return DEFAULT_TIMEOUT_SECONDS * _NANOSECONDS_PER_SECOND
@@ -276,25 +270,48 @@ def validate_timeout(timeout: str | float | None, subject: Subject) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnumeratedSettings:
-    """The settings that take one of a fixed set of values."""
+class ValidSettings:
+    """The settings that can be validated without the rest of the project, with defaults.
 
+    Attributes:
+        memory: In MB.
+        timeout: In nanoseconds.
+    """
+
+    memory: int
+    min_scale: int
+    max_scale: int
+    timeout: int
     privacy: str
     http_option: str
     sandbox: str
     change_detection: str
 
 
-def validate_choices(declaration: FunctionDeclaration, subject: Subject) -> EnumeratedSettings:
-    """Return the settings that take one of a fixed set of values."""
-    return EnumeratedSettings(
-        privacy=_validate_choice("privacy", declaration.privacy, tuple(Privacy), subject),
-        http_option=_validate_choice("http_option", declaration.http_option, tuple(HttpOption), subject),
+def validate_settings(declaration: FunctionDeclaration, subject: Subject) -> ValidSettings:
+    """Validate the settings that can be checked without the rest of the project; ``None`` becomes the default."""
+    memory = _validate_memory(declaration.memory, subject)
+    low, high = _validate_scale(declaration, subject)
+    valid = ValidSettings(
+        memory=memory,
+        min_scale=low,
+        max_scale=high,
+        timeout=_validate_timeout(declaration.timeout, subject),
+        privacy=_validate_choice("privacy", declaration.privacy, Privacy, subject),
+        http_option=_validate_choice("http_option", declaration.http_option, HttpOption, subject),
         sandbox=_validate_choice("sandbox", declaration.sandbox, (Sandbox.V2, Sandbox.V1), subject),
         change_detection=_validate_choice(
             "change_detection", declaration.change_detection, ("function", "project"), subject
         ),
     )
+    _check_environment(declaration.env or {}, declaration.secrets or (), subject)
+    _check_tags(declaration.tags or (), subject)
+    _check_domains(declaration.domains or (), subject)
+    network = declaration.private_network_id
+    if network and not UUID_RULE.fullmatch(network):
+        message = f"{subject}: {network[:80]!r} is not the ID of a private network (a UUID)."
+        subject.add("bad-private-network", message)
+    return valid
 
 
 def _validate_choice(setting: str, value: str | None, choices: Iterable[str], subject: Subject) -> str:
