@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fnkit.platform.data_plane.gateway.request import (
-    DELIVERY_CLIENT_HOST,
     ClientRequest,
     encode_delivery,
     encode_invocation,
@@ -31,14 +30,8 @@ def test_a_message_is_encoded_as_the_request_of_a_client(
     route: SimpleNamespace, content_type: bytes, body: bytes, request_id: str
 ) -> None:
     post, same = DeliveryRequest(b"f.localhost", content_type, body), cast("Route", route)
-    plain = encode_invocation(
-        ClientRequest.from_delivery(post),
-        same,
-        "/",
-        "",
-        request_id=request_id,
-        client_host=DELIVERY_CLIENT_HOST,
-        hide_credentials=False,
-    )
+    request = ClientRequest.from_delivery(post)
+    request.id = request_id
+    plain = encode_invocation(request, same, "/", "", hide_credentials=False)
 
     assert json.loads(encode_delivery(post, same, request_id)) == json.loads(plain)

@@ -35,7 +35,7 @@ from fnkit.platform.supervisor.data_directory import (
     process_start_time,
     read_run_file,
 )
-from fnkit.platform.supervisor.health import fetch_health, fetch_platform_info, reachable_host
+from fnkit.platform.supervisor.health import fetch_health, fetch_platform_info, reachable_host, send_request
 from fnkit.platform.supervisor.log_files import LogFileFollower, not_healthy_error, tail_log
 from fnkit.platform.supervisor.nats_server import find_nats_server, load_or_create_nats_credentials, nats_url
 from fnkit.platform.supervisor.options import (
@@ -426,13 +426,11 @@ def delete_api_key(platform: RunningPlatform, access_key: str) -> ApiKey:
 def _request(
     platform: RunningPlatform, method: str, path: str, response_type: type[T], body: bytes | None = None
 ) -> T:
-    host, port = reachable_host(platform.settings.host), platform.settings.api_port
-    connection = http.client.HTTPConnection(host, port, timeout=_REQUEST_TIMEOUT)
+    host, port = platform.settings.host, platform.settings.api_port
+    headers = {"X-Auth-Token": platform.secret_key}
     try:
-        connection.request(method, path, body, {"X-Auth-Token": platform.secret_key})
-        answer = connection.getresponse()
-        content = answer.read()
-        if answer.status == http.client.OK:
+        status, content = send_request(host, port, method, path, headers, body=body, timeout=_REQUEST_TIMEOUT)
+        if status == http.client.OK:
             return msgspec.json.decode(content, type=response_type)
         error = msgspec.json.decode(content, type=_ApiErrorBody)
     except (OSError, http.client.HTTPException, msgspec.MsgspecError):
@@ -441,7 +439,5 @@ def _request(
             code="platform-no-answer",
             hint="Run `fnkit platform status` or `fnkit platform logs` for details.",
         ) from None
-    finally:
-        connection.close()
-    hint = "Run `fnkit platform api-key list` to list them." if answer.status == http.client.NOT_FOUND else ""
+    hint = "Run `fnkit platform api-key list` to list them." if status == http.client.NOT_FOUND else ""
     raise PlatformError(f"The platform rejected the request: {error.message}.", code="key-refused", hint=hint)
