@@ -39,8 +39,8 @@ from fnkit.contract.resources import (
     ListTriggersResponse,
     Namespace,
     Runtime,
+    SignedUrl,
     Trigger,
-    UploadUrl,
 )
 from fnkit.errors import ApiError, ApiUnreachable, NotFoundError
 
@@ -174,10 +174,10 @@ class ResourceClient(Generic[ResourceT, CreateT, UpdateT]):
 class FunctionsClient(ResourceClient[Function, CreateFunction, UpdateFunction]):
     """``/functions``. The status of a new function is ``created`` until the first deploy."""
 
-    def upload_url(self, function_id: str, content_length: int) -> UploadUrl:
+    def upload_url(self, function_id: str, content_length: int) -> SignedUrl:
         """Return a signed URL to PUT an archive of exactly ``content_length`` bytes to."""
         return self._transport.get(
-            f"functions/{function_id}/upload-url", UploadUrl, {"content_length": content_length}
+            f"functions/{function_id}/upload-url", SignedUrl, {"content_length": content_length}
         )
 
 

@@ -12,7 +12,6 @@ import msgspec
 __all__ = [
     "Cron",
     "Domain",
-    "DownloadUrl",
     "Function",
     "ListCronsResponse",
     "ListDomainsResponse",
@@ -25,10 +24,10 @@ __all__ = [
     "ScwNatsConfig",
     "ScwSqsConfig",
     "SecretHashedValue",
+    "SignedUrl",
     "SqsConfig",
     "Token",
     "Trigger",
-    "UploadUrl",
 ]
 
 
@@ -193,15 +192,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     logo_url: str
 
 
-class UploadUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """URL and headers for uploading a function's archive by PUT, valid for 3,600 s."""
-
-    url: str
-    headers: dict[str, list[str]]
-
-
-class DownloadUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """URL and headers for downloading a function's archive by GET."""
+class SignedUrl(msgspec.Struct, frozen=True, kw_only=True):
+    """URL and headers for uploading a function's archive by PUT, or downloading it by GET, valid for 3,600 s."""
 
     url: str
     headers: dict[str, list[str]]
