@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from types import TracebackType
-from typing import Final, Generic, Never, Self, TypeAlias, TypeVar
+from types import GenericAlias, TracebackType
+from typing import Final, Generic, Never, Self, TypeVar
 
 import msgspec
 
@@ -31,12 +31,7 @@ from fnkit.contract.resources import (
     Cron,
     Domain,
     Function,
-    ListCronsResponse,
-    ListDomainsResponse,
-    ListFunctionsResponse,
-    ListNamespacesResponse,
     ListRuntimesResponse,
-    ListTriggersResponse,
     Namespace,
     Runtime,
     SignedUrl,
@@ -54,9 +49,6 @@ __all__ = [
 ResourceT = TypeVar("ResourceT", bound=msgspec.Struct)
 CreateT = TypeVar("CreateT", bound=msgspec.Struct)
 UpdateT = TypeVar("UpdateT", bound=msgspec.Struct)
-Page: TypeAlias = (
-    ListCronsResponse | ListDomainsResponse | ListFunctionsResponse | ListNamespacesResponse | ListTriggersResponse
-)
 _PAGE_SIZE: Final = 100  # the API's maximum
 
 
@@ -120,7 +112,6 @@ class ResourceClient(Generic[ResourceT, CreateT, UpdateT]):
         transport: Sends the requests.
         path: The kind's path, which is also the name of the items in a page.
         resource_type: Type of one resource.
-        page_type: Type of one page of resources.
         filter_name: The query parameter of the positional argument of ``list``.
     """
 
@@ -129,13 +120,13 @@ class ResourceClient(Generic[ResourceT, CreateT, UpdateT]):
         transport: Transport,
         path: str,
         resource_type: type[ResourceT],
-        page_type: type[Page],
         filter_name: str = "function_id",
     ) -> None:
         self._transport = transport
         self._path = path
         self._resource_type = resource_type
-        self._page_type = page_type
+        items_type = GenericAlias(list, (resource_type,))
+        self._page_type = msgspec.defstruct("Page", [(path, items_type), ("total_count", int)])
         self._filter_name = filter_name
 
     def list(self, parent_id: str | None = None, **filters: str | None) -> list[ResourceT]:
@@ -148,9 +139,9 @@ class ResourceClient(Generic[ResourceT, CreateT, UpdateT]):
         query = {self._filter_name: parent_id, **filters, "page_size": str(_PAGE_SIZE)}
         for number in count(1):
             page = self._transport.get(self._path, self._page_type, {**query, "page": number})
-            items: list[ResourceT] = getattr(page, self._path)
+            items, total = msgspec.structs.astuple(page)
             found += items
-            if not items or len(found) >= page.total_count:
+            if not items or len(found) >= total:
                 break
         return found
 
@@ -188,18 +179,12 @@ class FunctionsApi:
         self.endpoint = endpoint
         self.transport = Transport(endpoint, user_agent=user_agent)
         self.namespaces = ResourceClient[Namespace, CreateNamespace, UpdateNamespace](
-            self.transport, "namespaces", Namespace, ListNamespacesResponse, "project_id"
+            self.transport, "namespaces", Namespace, "project_id"
         )
-        self.functions = FunctionsClient(
-            self.transport, "functions", Function, ListFunctionsResponse, "namespace_id"
-        )
-        self.crons = ResourceClient[Cron, CreateCron, UpdateCron](self.transport, "crons", Cron, ListCronsResponse)
-        self.domains = ResourceClient[Domain, CreateDomain, Never](
-            self.transport, "domains", Domain, ListDomainsResponse
-        )
-        self.triggers = ResourceClient[Trigger, CreateTrigger, UpdateTrigger](
-            self.transport, "triggers", Trigger, ListTriggersResponse
-        )
+        self.functions = FunctionsClient(self.transport, "functions", Function, "namespace_id")
+        self.crons = ResourceClient[Cron, CreateCron, UpdateCron](self.transport, "crons", Cron)
+        self.domains = ResourceClient[Domain, CreateDomain, Never](self.transport, "domains", Domain)
+        self.triggers = ResourceClient[Trigger, CreateTrigger, UpdateTrigger](self.transport, "triggers", Trigger)
         self.deliveries = DeliveryLogClient(self.transport)
 
     def __enter__(self) -> Self:

@@ -13,12 +13,7 @@ __all__ = [
     "Cron",
     "Domain",
     "Function",
-    "ListCronsResponse",
-    "ListDomainsResponse",
-    "ListFunctionsResponse",
-    "ListNamespacesResponse",
     "ListRuntimesResponse",
-    "ListTriggersResponse",
     "Namespace",
     "Runtime",
     "ScwNatsConfig",
@@ -199,43 +194,8 @@ class SignedUrl(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, list[str]]
 
 
-class ListNamespacesResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of namespaces; ``total_count`` counts all pages."""
-
-    namespaces: list[Namespace]
-    total_count: int
-
-
-class ListFunctionsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of functions; ``total_count`` counts all pages."""
-
-    functions: list[Function]
-    total_count: int
-
-
-class ListCronsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of crons; ``total_count`` counts all pages."""
-
-    crons: list[Cron]
-    total_count: int
-
-
 class ListRuntimesResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The whole runtime table; the API does not page it."""
 
     runtimes: list[Runtime]
     total_count: int
-
-
-class ListDomainsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of domains; ``total_count`` counts all pages."""
-
-    domains: list[Domain]
-    total_count: int
-
-
-class ListTriggersResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of triggers; ``total_count`` counts all pages."""
-
-    total_count: int
-    triggers: list[Trigger]
