@@ -77,7 +77,7 @@ async def scenario(home: Path, url: str) -> None:
             while await unacknowledged(stream):
                 pass
         await consumer.stop(1.0)
-        (one,) = [one for one, _ in control.log.page("t", limit=9)]
+        (one,) = [one for one, _ in control.log.table().page("t", limit=9)]
     gateway.close()
     await control.kill()
     assert (one.message_id, one.id, one.status, one.attempts, one.error) == (message.id, "line", "succeeded", 1, "")

@@ -75,9 +75,9 @@ class DeliveryHistory:
         statuses = _parse_statuses(query)
         limit = parse_positive_integer(query, "limit", _DEFAULT_LIMIT, _MAX_LIMIT)
         before = query.get("before") or None
-        if before is not None and self._log.get(source.id, before) is None:
+        if before is not None and self._log.table().get(source.id, before) is None:
             raise invalid("before", "is no longer in the delivery log; start again without it")
-        found = self._log.page(
+        found = self._log.table().page(
             source.id,
             limit=limit + 1,
             statuses=statuses,
@@ -87,7 +87,7 @@ class DeliveryHistory:
         page = found[:limit]
         return DeliveryPage(
             deliveries=[delivery_view(delivery, body) for delivery, body in page],
-            total=self._log.count(source.id, statuses),
+            total=self._log.table().count(source.id, statuses),
             next=page[-1][0].id if len(found) > limit else None,
         )
 
@@ -97,7 +97,7 @@ class DeliveryHistory:
         Raises:
             ControlError: 404.
         """
-        found = self._log.get(self._get_source(region, kind, source_id).id, delivery_id)
+        found = self._log.table().get(self._get_source(region, kind, source_id).id, delivery_id)
         if found is None:
             raise not_found("Delivery")
         return delivery_view(*found)
@@ -154,7 +154,7 @@ class DeliveryHistory:
             statuses = FAILED_STATUSES if request.status == "any" else (request.status or "",)
             if not set(statuses) <= set(FAILED_STATUSES):
                 raise invalid("status", "must be one of failed, dead, any")
-            found = self._log.page(
+            found = self._log.table().page(
                 source_id, limit=REPLAYS_MAX, statuses=statuses, replayed=False, body_bytes=_COMPLETE_BODY
             )
             return found[::-1], []
@@ -162,7 +162,7 @@ class DeliveryHistory:
             raise invalid("ids", f"must be at most {REPLAYS_MAX}")
         selected, missing = [], []
         for delivery_id in dict.fromkeys(request.ids):
-            one = self._log.get(source_id, delivery_id)
+            one = self._log.table().get(source_id, delivery_id)
             if one is None:
                 missing.append(SkippedReplay(id=delivery_id, reason="it is no longer in the delivery log"))
             else:

@@ -12,7 +12,7 @@ from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateCron, UpdateCron
 from fnkit.contract.resources import Cron
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.errors import invalid, required
+from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import CRONS, FUNCTIONS
 from fnkit.platform.control.resources.resource import Resource
@@ -97,8 +97,7 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
 
 
 def _validate_schedule(schedule: str | None) -> str:
-    if not schedule:
-        raise required("schedule")
+    schedule = validation.required_text("schedule", schedule)
     if fault := schedule_error(schedule):
         raise invalid("schedule", f"is not a valid cron expression: {fault}")
     return schedule

@@ -21,7 +21,7 @@ from fnkit.contract.requests import (
 )
 from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig, Trigger
 from fnkit.platform.control.context import ControlContext, retry_until_written
-from fnkit.platform.control.errors import ControlError, invalid, required
+from fnkit.platform.control.errors import ControlError, invalid
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import FUNCTIONS, TRIGGERS
 from fnkit.platform.control.resources.resource import Resource
@@ -119,12 +119,11 @@ class TriggerSourceFactory:
 
 def _queue_source(config: ScwSqsConfigInput, region: str, project_id: str) -> QueueSource:
     field = "scw_sqs_config"
-    if not config.queue:
-        raise required(f"{field}.queue")
-    if not is_queue_name(config.queue):
+    name = validation.required_text(f"{field}.queue", config.queue)
+    if not is_queue_name(name):
         raise invalid(f"{field}.queue", "must be the name of a queue: at most 80 letters, digits, - and _")
     return QueueSource(
-        queue=config.queue,
+        queue=name,
         project_id=_resolve_project(field, config.mnq_project_id, project_id),
         region=_resolve_region(field, config.mnq_region, region),
     )
@@ -132,17 +131,15 @@ def _queue_source(config: ScwSqsConfigInput, region: str, project_id: str) -> Qu
 
 def _nats_source(config: ScwNatsConfigInput, region: str, project_id: str) -> NatsSource:
     field = "scw_nats_config"
-    if not config.subject:
-        raise required(f"{field}.subject")
-    if len(config.subject) > _MAX_SUBJECT_LENGTH or not is_nats_subject(config.subject):
+    subject = validation.required_text(f"{field}.subject", config.subject)
+    if len(subject) > _MAX_SUBJECT_LENGTH or not is_nats_subject(subject):
         raise invalid(f"{field}.subject", "must be a NATS subject")
-    if not config.mnq_nats_account_id:
-        raise required(f"{field}.mnq_nats_account_id")
-    if not NATS_ACCOUNT_RULE.fullmatch(config.mnq_nats_account_id):
+    account = validation.required_text(f"{field}.mnq_nats_account_id", config.mnq_nats_account_id)
+    if not NATS_ACCOUNT_RULE.fullmatch(account):
         raise invalid(f"{field}.mnq_nats_account_id", "must be 56 capital letters and digits")
     return NatsSource(
-        subject=config.subject,
-        account_id=config.mnq_nats_account_id,
+        subject=subject,
+        account_id=account,
         project_id=_resolve_project(field, config.mnq_project_id, project_id),
         region=_resolve_region(field, config.mnq_region, region),
     )
@@ -159,8 +156,7 @@ def _resolve_region(field: str, given: str | None, own: str) -> str:
 
 
 def _validate_url(name: str, value: str | None) -> str:
-    if not value:
-        raise required(f"sqs_config.{name}")
+    value = validation.required_text(f"sqs_config.{name}", value)
     try:
         split = urlsplit(value)
         fine = split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
@@ -172,8 +168,7 @@ def _validate_url(name: str, value: str | None) -> str:
 
 
 def _validate_key(name: str, value: str | None) -> str:
-    if not value:
-        raise required(f"sqs_config.{name}")
+    value = validation.required_text(f"sqs_config.{name}", value)
     if not value.isprintable() or not value.isascii() or len(value) > _MAX_TEXT_LENGTH:
         raise invalid(f"sqs_config.{name}", f"must be at most {_MAX_TEXT_LENGTH} printable characters")
     return value

@@ -33,6 +33,7 @@ __all__ = [
     "optional",
     "privacy",
     "private_network",
+    "required_text",
     "sandbox",
     "scale",
     "tags",
@@ -65,13 +66,19 @@ def given(**values: object) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def required_text(field: str, value: str | None) -> str:
+    """Validate that a field is given and not empty."""
+    if not value:
+        raise required(field)
+    return value
+
+
 def namespace_name(name: str | None) -> str:
     """Validate a namespace's name: any text of 1 to 100 characters.
 
     The real API's rule is unknown; recorded names consist of ``[a-z0-9-]``.
     """
-    if not name:
-        raise required("name")
+    name = required_text("name", name)
     if len(name) > _MAX_NAMESPACE_NAME_LENGTH:
         raise ControlError(400, "Key: 'Namespace.Name' Error:Field validation for 'Name' failed on the 'max' tag")
     if _CONTROL_CHARACTER.search(name):
@@ -81,8 +88,7 @@ def namespace_name(name: str | None) -> str:
 
 def function_name(name: str | None) -> str:
     """Validate a function's name, with the real API's rule and messages."""
-    if not name:
-        raise required("name")
+    name = required_text("name", name)
     if fault := function_name_error(name):
         raise ControlError(400, fault)
     return name
@@ -90,8 +96,7 @@ def function_name(name: str | None) -> str:
 
 def hostname(name: str | None) -> str:
     """Validate a hostname in lower case, with the message recorded from the real API."""
-    if not name:
-        raise required("hostname")
+    name = required_text("hostname", name)
     if not is_hostname(name):
         raise ControlError(400, f"could not validate domain [{name[:_MAX_ECHO]}]")
     return name
@@ -99,8 +104,7 @@ def hostname(name: str | None) -> str:
 
 def trigger_name(name: str | None) -> str:
     """Validate a trigger's name: 2 to 100 letters, digits and dashes."""
-    if not name:
-        raise required("name")
+    name = required_text("name", name)
     if not TRIGGER_NAME_RULE.fullmatch(name):
         raise invalid("name", "must consist of 2 to 100 letters, digits and dashes")
     return name
@@ -108,8 +112,7 @@ def trigger_name(name: str | None) -> str:
 
 def uuid_text(field: str, value: str | None) -> str:
     """Validate a UUID and return it in lower case."""
-    if not value:
-        raise required(field)
+    value = required_text(field, value)
     if not _UUID_PATTERN.fullmatch(value):
         raise invalid(field, "must be a UUID")
     return str(uuid.UUID(value))

@@ -37,7 +37,7 @@ def in_a_loop(work: Callable[[], Coroutine[None, None, None]]) -> None:
 
 
 def ids(log: DeliveryLog, **choice: object) -> list[str]:
-    found = log.page(SOURCE, **{"limit": 10_000, **choice})  # type: ignore[arg-type]  # the test's own words
+    found = log.table().page(SOURCE, **{"limit": 10_000, **choice})  # type: ignore[arg-type]  # the test's own words
     return [one.id for one, _ in found]
 
 
@@ -143,7 +143,7 @@ def test_the_body_of_what_failed_is_kept_whole(store: Store, status: str, kept: 
         log.record(SOURCE, delivery(1, status="pending", body_size=100_000), body[:100_000])
         log.flush()
         log.record(SOURCE, delivery(1, status=status, body_size=100_000), body[:100_000])
-        found = log.get(SOURCE, "d-1")
+        found = log.table().get(SOURCE, "d-1")
         assert found is not None
         assert found[1] == body[:kept]
 
@@ -157,7 +157,7 @@ def test_whole_bodies_have_an_allowance_and_dead_ones_are_the_last_to_be_cut(sto
         for number, status in enumerate(["dead", "failed", "failed", "failed", "failed"]):
             log.record(SOURCE, delivery(number, status=status, body_size=len(large)), large)
             log.flush()
-        sizes = {one.id: len(body) for one, body in log.page(SOURCE, limit=9, body_bytes=2**31 - 1)}
+        sizes = {one.id: len(body) for one, body in log.table().page(SOURCE, limit=9, body_bytes=2**31 - 1)}
         assert [sizes[f"d-{number}"] == len(large) for number in range(5)] == [True, False, True, True, True]
         assert sizes["d-1"] == TRUNCATED_BODY_BYTES
 
@@ -200,7 +200,7 @@ def test_what_was_under_way_when_a_process_died_is_said_to_be_unknown_or_to_come
         log.flush()
         with store.transaction():
             DeliveryLog(store).mark_interrupted()
-        found = {one.id: (one.status, bool(one.error)) for one, _ in log.page(SOURCE, limit=9)}
+        found = {one.id: (one.status, bool(one.error)) for one, _ in log.table().page(SOURCE, limit=9)}
         assert found == {"d-1": ("failed", True), "d-2": ("unknown", True), "d-3": ("succeeded", False)}
 
     in_a_loop(work)
@@ -216,7 +216,7 @@ def test_a_full_disk_loses_no_failure_and_is_tried_again(store: Store) -> None:
             log.flush()
         store._connection.execute("PRAGMA max_page_count=1000000")
         await log.commit()
-        found = log.get(SOURCE, "d-1")
+        found = log.table().get(SOURCE, "d-1")
         assert found is not None
         assert len(found[1]) == 10**6
 
