@@ -22,12 +22,12 @@ from fnkit.contract.deliveries import (
 )
 from fnkit.contract.enums import Status
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.errors import ControlError, invalid, not_found, transient_state
 from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.events.firing import CronState, DispatchRequest, build_dispatch_request
 from fnkit.platform.control.resources.lists import parse_positive_integer
 from fnkit.platform.control.timestamps import format_microseconds
-from fnkit.platform.control.views import build_view
 from fnkit.platform.model.delivery import FAILED_STATUSES, Delivery, DeliveryStatus
 from fnkit.platform.model.records import CronRecord, TriggerRecord
 
@@ -227,7 +227,7 @@ def delivery_view(delivery: Delivery, body: bytes) -> DeliveryView:
     """
     is_truncated = len(body) < delivery.body_size
     text, is_base64 = encode_body(_without_partial_character(body) if is_truncated else body)
-    return build_view(
+    return convert_records(
         DeliveryView,
         delivery,
         body=text,

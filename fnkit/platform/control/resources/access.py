@@ -18,6 +18,7 @@ import msgspec
 
 from fnkit.contract.platform import ApiKey, ApiKeyList, CreateApiKey
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.errors import not_found, permissions_denied
 from fnkit.platform.control.resources import validation
@@ -25,7 +26,6 @@ from fnkit.platform.control.resources.kinds import FUNCTIONS, KINDS, NAMESPACES
 from fnkit.platform.control.store.api_keys import ApiKeyFile, make_access_key
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.timestamps import format_microseconds
-from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import ApiKeyRecord
 from fnkit.platform.model.routing import KeyGrant
 
@@ -180,11 +180,11 @@ class ApiKeyRegistry:
         )
         self._keys.add(record)
         await self._link.change_credentials(keys=self.grants())
-        return build_view(ApiKey, record, secret_key=secret_key)
+        return convert_records(ApiKey, record, secret_key=secret_key)
 
     def list(self) -> ApiKeyList:
         """Return all additional keys without their secrets."""
-        keys = [build_view(ApiKey, key, secret_key=None) for key in self._keys.all()]
+        keys = [convert_records(ApiKey, key, secret_key=None) for key in self._keys.all()]
         return ApiKeyList(keys=keys, total_count=len(keys))
 
     async def delete(self, access_key: str) -> ApiKey:
@@ -198,7 +198,7 @@ class ApiKeyRegistry:
         if record is None:
             raise not_found("API key")
         await self._link.change_credentials(keys=self.grants())
-        return build_view(ApiKey, record, secret_key=None)
+        return convert_records(ApiKey, record, secret_key=None)
 
     def grants(self) -> tuple[KeyGrant, ...]:
         """Return the keys in the form that the gateway checks."""

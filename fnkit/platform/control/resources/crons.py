@@ -12,11 +12,11 @@ from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateCron, UpdateCron
 from fnkit.contract.resources import Cron
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import CRONS, FUNCTIONS
 from fnkit.platform.control.resources.resource import Resource
-from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import CronRecord, transition
 
 __all__ = ["Crons"]
@@ -89,7 +89,7 @@ class Crons(Resource[CronRecord, Cron, CreateCron, UpdateCron]):
         self._context.on_cron_changed(record.id)
 
     def _view(self, record: CronRecord) -> Cron:
-        return build_view(Cron, record)
+        return convert_records(Cron, record)
 
     def _require_function(self, region: str, function_id: str | None) -> str:
         function_id = validation.uuid_text("function_id", function_id)

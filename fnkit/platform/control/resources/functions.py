@@ -20,6 +20,7 @@ from fnkit.contract.resources import Function, Runtime
 from fnkit.platform.control.addresses import domain_name
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
 from fnkit.platform.control.deployments.routes import build_route
@@ -39,7 +40,6 @@ from fnkit.platform.control.timestamps import (
     format_microseconds,
     format_timestamp,
 )
-from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import FunctionRecord, FunctionSettings, NamespaceRecord
 
 __all__ = ["Functions"]
@@ -275,7 +275,7 @@ class Functions(Resource[FunctionRecord, Function, CreateFunction, UpdateFunctio
 
     def _view(self, record: FunctionRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Function:
         settings = record.settings
-        return build_view(
+        return convert_records(
             Function,
             record,
             settings,

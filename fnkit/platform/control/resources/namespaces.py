@@ -15,6 +15,7 @@ from fnkit.contract.requests import CreateNamespace, UpdateNamespace
 from fnkit.contract.resources import Namespace
 from fnkit.platform.control.addresses import registry_endpoint
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.errors import already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.functions import Functions
@@ -27,7 +28,6 @@ from fnkit.platform.control.timestamps import (
     UPDATED_TIMESTAMPS,
     format_timestamp,
 )
-from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import NamespaceRecord, transition
 
 __all__ = ["Namespaces"]
@@ -126,7 +126,7 @@ class Namespaces(Resource[NamespaceRecord, Namespace, CreateNamespace, UpdateNam
 
     def _view(self, record: NamespaceRecord, just_written: frozenset[str] = NO_TIMESTAMPS) -> Namespace:
         registered = bool(record.registry_namespace_id)
-        return build_view(
+        return convert_records(
             Namespace,
             record,
             environment_variables=record.environment,

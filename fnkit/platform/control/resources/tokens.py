@@ -13,6 +13,7 @@ from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateToken
 from fnkit.contract.resources import Token
 from fnkit.platform.control.context import ControlContext
+from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.errors import ControlError
 from fnkit.platform.control.resources import validation
@@ -20,7 +21,6 @@ from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, TOKENS
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.resources.token_key import SigningKeyStore
 from fnkit.platform.control.timestamps import format_expiry, parse_expiry
-from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import TokenRecord
 
 __all__ = ["Tokens"]
@@ -80,7 +80,7 @@ class Tokens(Resource[TokenRecord, Token, CreateToken, Never]):
         await self._link.change_credentials(revoked=(record.id,))
 
     def _view(self, record: TokenRecord) -> Token:
-        return build_view(
+        return convert_records(
             Token,
             record,
             token=_HIDDEN_TOKEN,

@@ -21,12 +21,12 @@ from fnkit.contract.requests import (
 )
 from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig, Trigger
 from fnkit.platform.control.context import ControlContext, retry_until_written
+from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.errors import ControlError, invalid
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import FUNCTIONS, TRIGGERS
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.store.vault import Vault
-from fnkit.platform.control.views import build_view
 from fnkit.platform.model.records import (
     NatsSource,
     QueueSource,
@@ -285,10 +285,10 @@ class Triggers(Resource[TriggerRecord, Trigger, CreateTrigger, UpdateTrigger]):
                 )
             case SqsSource():
                 kind = "sqs"
-                config = build_view(SqsConfig, source)
+                config = convert_records(SqsConfig, source)
             case _:
                 assert_never(source)
-        return build_view(Trigger, record, input_type=kind, **{f"{kind}_config": config})
+        return convert_records(Trigger, record, input_type=kind, **{f"{kind}_config": config})
 
     def _ready_changes(self, record: TriggerRecord) -> Mapping[str, object]:
         # Ready also if no broker is configured for its source: it is idle then.
