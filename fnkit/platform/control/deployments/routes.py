@@ -9,8 +9,7 @@ from fnkit.contract.platform import is_preload_enabled
 from fnkit.contract.runtimes import find_runtime
 from fnkit.platform.control.addresses import default_hostnames, path_prefix
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.conversion import convert_records
-from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord
+from fnkit.platform.model.records import Deployment, FunctionRecord, NamespaceRecord, convert_records
 from fnkit.platform.model.routing import Route
 
 __all__ = ["build_route", "function_hosts", "serving_routes"]

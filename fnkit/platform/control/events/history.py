@@ -22,14 +22,13 @@ from fnkit.contract.deliveries import (
 )
 from fnkit.contract.enums import Status
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.errors import ControlError, invalid, not_found, transient_state
 from fnkit.platform.control.events.delivery_log import DeliveryLog
 from fnkit.platform.control.events.firing import CronState, DispatchRequest, build_dispatch_request
 from fnkit.platform.control.resources.lists import parse_positive_integer
 from fnkit.platform.control.timestamps import format_microseconds
 from fnkit.platform.model.delivery import FAILED_STATUSES, Delivery, DeliveryStatus
-from fnkit.platform.model.records import CronRecord, TriggerRecord
+from fnkit.platform.model.records import CronRecord, TriggerRecord, convert_records
 
 __all__ = ["DeliveryHistory", "delivery_view"]
 

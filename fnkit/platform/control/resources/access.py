@@ -18,7 +18,6 @@ import msgspec
 
 from fnkit.contract.platform import ApiKey, ApiKeyList, CreateApiKey
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.errors import not_found, permissions_denied
 from fnkit.platform.control.resources import validation
@@ -26,7 +25,7 @@ from fnkit.platform.control.resources.kinds import FUNCTIONS, KINDS, NAMESPACES
 from fnkit.platform.control.store.api_keys import ApiKeyFile, make_access_key
 from fnkit.platform.control.store.database import Store
 from fnkit.platform.control.timestamps import format_microseconds
-from fnkit.platform.model.records import ApiKeyRecord
+from fnkit.platform.model.records import ApiKeyRecord, convert_records
 from fnkit.platform.model.routing import KeyGrant
 
 __all__ = ["AccessScope", "ApiKeyRegistry", "Principal", "resource_name"]

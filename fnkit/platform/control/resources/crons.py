@@ -12,12 +12,11 @@ from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateCron, UpdateCron
 from fnkit.contract.resources import Cron
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.errors import invalid
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import CRONS, FUNCTIONS
 from fnkit.platform.control.resources.resource import Resource
-from fnkit.platform.model.records import CronRecord, transition
+from fnkit.platform.model.records import CronRecord, convert_records, transition
 
 __all__ = ["Crons"]
 

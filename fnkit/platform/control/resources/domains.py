@@ -20,14 +20,13 @@ from fnkit.contract.requests import CreateDomain
 from fnkit.contract.resources import Domain
 from fnkit.platform.control.addresses import domain_name, is_default_hostname
 from fnkit.platform.control.context import ControlContext, retry_until_written
-from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.routes import function_hosts
 from fnkit.platform.control.errors import ControlError, already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import DOMAINS, FUNCTIONS
 from fnkit.platform.control.resources.resource import Resource
-from fnkit.platform.model.records import DomainRecord, FunctionRecord, transition
+from fnkit.platform.model.records import DomainRecord, FunctionRecord, convert_records, transition
 
 __all__ = ["DnsVerifier", "Domains", "ResolvedHost", "resolve_host"]
 

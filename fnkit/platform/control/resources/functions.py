@@ -20,7 +20,6 @@ from fnkit.contract.resources import Function, Runtime
 from fnkit.platform.control.addresses import domain_name
 from fnkit.platform.control.cleanup import GarbageCollector
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.deployments.deployments import Deployments
 from fnkit.platform.control.deployments.routes import build_route
@@ -40,7 +39,7 @@ from fnkit.platform.control.timestamps import (
     format_microseconds,
     format_timestamp,
 )
-from fnkit.platform.model.records import FunctionRecord, FunctionSettings, NamespaceRecord
+from fnkit.platform.model.records import FunctionRecord, FunctionSettings, NamespaceRecord, convert_records
 
 __all__ = ["Functions"]
 

@@ -15,7 +15,6 @@ from fnkit.contract.requests import CreateNamespace, UpdateNamespace
 from fnkit.contract.resources import Namespace
 from fnkit.platform.control.addresses import registry_endpoint
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.errors import already_exists, quota_exceeded
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.functions import Functions
@@ -28,7 +27,7 @@ from fnkit.platform.control.timestamps import (
     UPDATED_TIMESTAMPS,
     format_timestamp,
 )
-from fnkit.platform.model.records import NamespaceRecord, transition
+from fnkit.platform.model.records import NamespaceRecord, convert_records, transition
 
 __all__ = ["Namespaces"]
 

@@ -13,7 +13,6 @@ from fnkit.contract.enums import Status
 from fnkit.contract.requests import CreateToken
 from fnkit.contract.resources import Token
 from fnkit.platform.control.context import ControlContext
-from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.data_plane_link import DataPlaneLink
 from fnkit.platform.control.errors import ControlError
 from fnkit.platform.control.resources import validation
@@ -21,7 +20,7 @@ from fnkit.platform.control.resources.kinds import FUNCTIONS, NAMESPACES, TOKENS
 from fnkit.platform.control.resources.resource import Resource
 from fnkit.platform.control.resources.token_key import SigningKeyStore
 from fnkit.platform.control.timestamps import format_expiry, parse_expiry
-from fnkit.platform.model.records import TokenRecord
+from fnkit.platform.model.records import TokenRecord, convert_records
 
 __all__ = ["Tokens"]
 

@@ -21,7 +21,6 @@ from fnkit.contract.requests import (
 )
 from fnkit.contract.resources import ScwNatsConfig, ScwSqsConfig, SqsConfig, Trigger
 from fnkit.platform.control.context import ControlContext, retry_until_written
-from fnkit.platform.control.conversion import convert_records
 from fnkit.platform.control.errors import ControlError, invalid
 from fnkit.platform.control.resources import validation
 from fnkit.platform.control.resources.kinds import FUNCTIONS, TRIGGERS
@@ -33,6 +32,7 @@ from fnkit.platform.model.records import (
     SqsSource,
     TriggerRecord,
     TriggerSource,
+    convert_records,
     transition,
 )
 
